@@ -1,0 +1,32 @@
+# Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
+.PHONY: help demo test check env lock runtime
+.DEFAULT_GOAL := help
+# so that the environment sees PYTHON=/path/to/python3.12 however it was given
+export PYTHON
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
+
+demo: runtime ## send a chest CT through the node and show what the PACS received; PATHS="…" takes your own DICOM files
+	@.venv/bin/pacsnode demo $(PATHS)
+
+test: env ## every test; installs the Debian packages of the test peers where it may
+	@.ci/peers
+	@.venv/bin/pytest
+
+check: env ## formatting, lint, types, and who imports whom
+	@.ci/check
+
+env: ## .venv with everything that development needs
+	@.ci/env dev
+
+runtime:
+	@.ci/env runtime
+
+LOCK = .venv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-header
+
+lock: env ## write the lock files from pyproject.toml; pins that still fit stay
+	@$(LOCK) --group build -o requirements.lock >/dev/null
+	@$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock >/dev/null
+	@.ci/env dev

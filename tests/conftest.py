@@ -1,0 +1,36 @@
+"""What all tests share: settings of hypothesis, a PACS on request, and an honest end of the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support.orthanc import Orthanc
+
+# No deadline: a test here never says how fast something must be. print_blob: a failure in CI can be repeated at a desk.
+settings.register_profile("pacsnode", deadline=None, print_blob=True)
+settings.load_profile("pacsnode")
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
+    """An empty Orthanc, AE title PACS, of the test's own."""
+    with Orthanc(tmp_path / "orthanc") as pacs:
+        yield pacs
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was not tested here and why, one line a reason."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        where = report.longrepr
+        reason = where[2] if isinstance(where, tuple) else str(where)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section("not tested here")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count} test{'s' if count > 1 else ''}: {reason}")
