@@ -1,0 +1,335 @@
+"""Conditions, and what holding them against a study means.
+
+A condition is judged at one of two levels, and quantification is defined here and nowhere else:
+
+**An image** (an SOP instance) satisfies a clause or it does not. `all`, `any` and `not` combine that
+image by image. **A series** satisfies a condition when all its images do and fails it when none does;
+if they disagree the series is *in doubt*.
+
+**A study** (`when`) satisfies a clause on an attribute when any of its images has such a value; so
+`not` means that no image has. `any_series`, `every_series`, `no_series` and `count_series` ask series,
+`any_image` … `count_images` ask images.
+
+Doubt (None) is Kleene's third truth value: it stays doubt under `not`, and a rule with a doubtful
+condition does not match. It comes from images that disagree and from `missing: error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal, TypeAlias
+
+from rules import names, values
+from rules.dates import Moment
+from rules.facts import Column, Datum, Reader, SeriesFacts, StudyFacts
+from rules.names import Name
+from rules.operators import Test
+
+Verdict: TypeAlias = bool | None
+Masks: TypeAlias = tuple[int, int]
+"""(images that satisfy, images that do not); an image in neither is in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One attribute or fact, held against one or more operators."""
+
+    text: str
+    """As the rule says it."""
+    name: Name
+    tests: tuple[Test, ...]
+    missing: bool | None
+    """What an absent, empty or unreadable value counts as; None is an error."""
+    read: Reader = field(compare=False)
+    presence: bool = False
+    """It asks for presence, not for a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part holds."""
+
+    text: str
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part holds."""
+
+    text: str
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    text: str
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Quantified:
+    """Any, every or no series (or image) satisfies the part."""
+
+    text: str
+    quantity: Literal["any", "every", "no"]
+    of: Literal["series", "image"]
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So many series (or images: frames count) satisfy the part."""
+
+    text: str
+    of: Literal["series", "image"]
+    part: Condition
+    tests: tuple[Test, ...]
+
+
+Condition: TypeAlias = Clause | AllOf | AnyOf | Not | Quantified | Counted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesView:
+    """A series, or those of its images that a filter left."""
+
+    facts: SeriesFacts
+    scope: int
+    study: StudyView
+    memo: dict[str, Masks] = field(default_factory=dict)
+    """Verdicts of clauses over the whole series."""
+    ranks: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
+    """What `choose` made of preferences, by their text and the images in view."""
+
+    def narrowed(self, scope: int) -> SeriesView:
+        """The same series with only the images in `scope`."""
+        return SeriesView(self.facts, scope, self.study, self.memo, self.ranks)
+
+
+class StudyView:
+    """A study while rules are held against it; remembers the verdict of each clause, as rules share many."""
+
+    def __init__(self, facts: StudyFacts) -> None:
+        self.facts = facts
+        filled = (series for series in facts.series if series.instances)
+        self.series = tuple(SeriesView(series, series.all_images, self) for series in filled)
+        self.moment = Moment(facts.now.date(), _study_date(self.series))
+        self.memo: dict[str, Verdict] = {}
+
+
+def _study_date(series: Iterable[SeriesView]) -> date | None:
+    stated = {
+        values.day(found[0]) for view in series for found, _ in view.facts.column("StudyDate", _STUDY_DATE).groups
+    }
+    stated.discard(None)
+    return stated.pop() if len(stated) == 1 else None
+
+
+_STUDY_DATE = names.reader(Name("StudyDate", ("StudyDate",), None, names.Kind.DATE))
+
+
+def conjunction(verdicts: Iterable[Verdict]) -> Verdict:
+    """All of them, in Kleene's logic; stops at the first that fails."""
+    doubt = False
+    for verdict in verdicts:
+        if verdict is False:
+            return False
+        doubt = doubt or verdict is None
+    return None if doubt else True
+
+
+def negation(verdict: Verdict) -> Verdict:
+    """Not, in Kleene's logic."""
+    return None if verdict is None else not verdict
+
+
+def disjunction(verdicts: Iterable[Verdict]) -> Verdict:
+    """Any of them, in Kleene's logic; stops at the first that holds."""
+    return negation(conjunction(negation(verdict) for verdict in verdicts))
+
+
+def mentions(condition: Condition, name: str) -> bool:
+    """Whether the condition asks for this attribute or fact anywhere."""
+    match condition:
+        case Clause():
+            return condition.name.text == name
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return any(mentions(part, name) for part in parts)
+        case Not(part=part) | Quantified(part=part) | Counted(part=part):
+            return mentions(part, name)
+
+
+# -- images of one series -----------------------------------------------------------------------
+
+
+def images(condition: Condition, view: SeriesView) -> Masks:
+    """Which images of the series in view satisfy the condition, and which do not."""
+    match condition:
+        case Clause():
+            return _clause_images(condition, view)
+        case AllOf(parts=parts):
+            true, false = view.scope, 0
+            for part in parts:
+                part_true, part_false = images(part, view)
+                true, false = true & part_true, false | part_false
+                if false == view.scope:
+                    break
+            return true, false
+        case AnyOf(parts=parts):
+            true, false = 0, view.scope
+            for part in parts:
+                part_true, part_false = images(part, view)
+                true, false = true | part_true, false & part_false
+            return true, false
+        case Not(part=part):
+            true, false = images(part, view)
+            return false, true
+        case Quantified(quantity=quantity, part=part):
+            return _everywhere(_quantify_images(quantity, part, (view,)), view)
+        case Counted(part=part, tests=tests):
+            return _everywhere(_count_images(part, tests, (view,)), view)
+
+
+def _everywhere(verdict: Verdict, view: SeriesView) -> Masks:
+    return (view.scope if verdict is True else 0, view.scope if verdict is False else 0)
+
+
+def _clause_images(clause: Clause, view: SeriesView) -> Masks:
+    fact = clause.name.fact
+    if fact and fact.of != "image":
+        return _everywhere(judge_values(clause, fact_values(clause.name, (view,)), view.study.moment), view)
+    known = view.memo.get(clause.text)
+    if known is None:
+        known = view.memo[clause.text] = _column_masks(clause, view)
+    return known[0] & view.scope, known[1] & view.scope
+
+
+def column(clause: Clause, view: SeriesView) -> Column:
+    """The clause's values over the whole series."""
+    return view.facts.column(clause.name.text, clause.read)
+
+
+def _column_masks(clause: Clause, view: SeriesView) -> Masks:
+    groups, missing = column(clause, view)
+    masks = {True: 0, False: 0, None: 0}
+    for found, mask in groups:
+        masks[judge_values(clause, found, view.study.moment)] |= mask
+    masks[clause.missing] |= missing
+    return masks[True], masks[False]
+
+
+def judge_values(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verdict:
+    """Whether one image's values satisfy the clause; None where `missing: error` applies."""
+    if clause.presence:
+        return bool(found)
+    verdict = satisfied(clause, found, moment)
+    return clause.missing if verdict is None else verdict
+
+
+def satisfied(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verdict:
+    """Whether values satisfy every operator of the clause; None where they cannot be read."""
+    return conjunction(test.holds(found, moment) for test in clause.tests) if found else None
+
+
+def fact_values(name: Name, views: Sequence[SeriesView]) -> tuple[Datum, ...]:
+    """The values of a fact that is not an image's, with these images in view."""
+    assert name.fact is not None, name.text
+    if name.fact.read is None:
+        return (sum(view.facts.frames(view.scope) for view in views),)
+    return name.fact.read(views[0].study.facts) if views else ()
+
+
+def _quantify(quantity: str, each: Iterable[Verdict]) -> Verdict:
+    if quantity == "every":
+        return conjunction(each)
+    found = disjunction(each)
+    return negation(found) if quantity == "no" else found
+
+
+# -- series ------------------------------------------------------------------------------------
+
+
+def series(condition: Condition, view: SeriesView) -> Verdict:
+    """Whether the series in view satisfies the condition: all its images do (True), none does (False)."""
+    return agreed(*images(condition, view), view)
+
+
+def agreed(true: int, false: int, view: SeriesView) -> Verdict:
+    """What a series' images agree on."""
+    return True if true == view.scope else False if false == view.scope else None
+
+
+# -- study -------------------------------------------------------------------------------------
+
+
+def study(condition: Condition, view: StudyView) -> Verdict:
+    """Whether the study satisfies the condition."""
+    match condition:
+        case Clause():
+            if condition.text not in view.memo:
+                view.memo[condition.text] = _clause_study(condition, view)
+            return view.memo[condition.text]
+        case AllOf(parts=parts):
+            return conjunction(study(part, view) for part in parts)
+        case AnyOf(parts=parts):
+            return disjunction(study(part, view) for part in parts)
+        case Not(part=part):
+            return negation(study(part, view))
+        case Quantified(quantity=quantity, of="series", part=part):
+            return _quantify(quantity, (series(part, each) for each in view.series))
+        case Quantified(quantity=quantity, part=part):
+            return _quantify_images(quantity, part, view.series)
+        case Counted(of="series", part=part, tests=tests):
+            verdicts = [series(part, each) for each in view.series]
+            return _count(tests, verdicts.count(True), verdicts.count(None))
+        case Counted(part=part, tests=tests):
+            return _count_images(part, tests, view.series)
+
+
+def _clause_study(clause: Clause, view: StudyView) -> Verdict:
+    fact = clause.name.fact
+    if fact and fact.of != "image":
+        return judge_values(clause, fact_values(clause.name, view.series), view.moment)
+    columns = [column(clause, each) for each in view.series]
+    if clause.presence:
+        return any(each.groups for each in columns)
+    verdicts = {satisfied(clause, found, view.moment) for each in columns for found, _ in each.groups}
+    return True if True in verdicts else False if False in verdicts else clause.missing
+
+
+def _some_image(part: Condition, view: SeriesView) -> Verdict:
+    true, false = images(part, view)
+    return True if true else False if false == view.scope else None
+
+
+def _all_images(part: Condition, view: SeriesView) -> Verdict:
+    true, false = images(part, view)
+    return False if false else True if true == view.scope else None
+
+
+def _quantify_images(quantity: str, part: Condition, views: Iterable[SeriesView]) -> Verdict:
+    one = _all_images if quantity == "every" else _some_image
+    return _quantify(quantity, (one(part, view) for view in views))
+
+
+def _count_images(part: Condition, tests: Sequence[Test], views: Sequence[SeriesView]) -> Verdict:
+    sure = doubtful = 0
+    for view in views:
+        true, false = images(part, view)
+        sure += view.facts.frames(true)
+        doubtful += view.facts.frames(view.scope & ~true & ~false)
+    return _count(tests, sure, doubtful)
+
+
+def _count(tests: Sequence[Test], sure: int, doubtful: int) -> Verdict:
+    """Whether a count passes; where some are in doubt, only if it passes with and without them."""
+    fewest, most = (conjunction(test.holds((n,), _NO_MOMENT) for test in tests) for n in (sure, sure + doubtful))
+    return fewest if not doubtful or (fewest and most) else None
+
+
+_NO_MOMENT = Moment(date.min, None)  # numbers do not look at it

@@ -1,0 +1,163 @@
+"""All that a rule may see: a study, its series, their SOP instances, and how they came here.
+
+Pure data. The node fills it in (`node/route`); the rules read it and nothing else, so a decision can
+be taken again from kept facts when the images are long gone. Whoever fills it in keeps to this:
+
+- an attribute stands under its DICOM keyword (`SliceThickness`); a public one without keyword under
+  its tag as eight lower-case hexadecimal digits, `(0018,9999)`; a private one under group, private
+  creator and the last two digits of the element, `(0029,SIEMENS CSA HEADER,10)` (PS3.5 7.8.1): the
+  creator as decoded, without padding, its letters as they are;
+- texts are decoded from the Specific Character Set; a person name is its text (`Hong^Gildong`);
+- functional groups of enhanced objects are lifted: an attribute that differs from frame to frame
+  stands at the instance with each of its distinct values;
+- pixel data and other bulk data are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
+
+Item: TypeAlias = "Mapping[str, Element]"
+"""One item of a sequence."""
+Value: TypeAlias = "str | int | float | Item"
+
+LOSSY = "lossy"
+"""The pixels have been compressed lossily, here or earlier."""
+TRUNCATED_PIXEL_DATA = "truncated-pixel-data"
+"""There are fewer bytes of pixels than the header promises (faults.md 39)."""
+BAD_PIXEL_DESCRIPTION = "bad-pixel-description"
+"""Rows, columns, bits, frames or palette contradict each other (faults.md 40, 41)."""
+UNREADABLE_HEADER = "unreadable-header"
+"""The dataset could not be read to its end (faults.md 43)."""
+UNFIT_MARKS = frozenset({TRUNCATED_PIXEL_DATA, BAD_PIXEL_DESCRIPTION, UNREADABLE_HEADER})
+"""Marks of an instance that no plugin is given, and with it no part of its series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One attribute: its value representation (PS3.5 6.2) and its values, none where it is empty."""
+
+    vr: str
+    values: tuple[Value, ...]
+
+
+class Code(NamedTuple):
+    """A coded concept as it stands in a code sequence item (PS3.3 8.8); "" where a part is absent."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class Age(NamedTuple):
+    """A person's age in completed units; `text` says where it comes from."""
+
+    years: int
+    months: int
+    days: int
+    text: str
+
+
+Datum: TypeAlias = str | int | float | Code | Age
+"""One value as conditions read it; hashable."""
+Reader: TypeAlias = "Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One SOP instance."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    attributes: Mapping[str, Element]
+    number_of_frames: int
+    """1 for a single-frame image, 0 for an object without pixels (SR, presentation state, PDF)."""
+    transfer_syntax_uid: str
+    marks: frozenset[str] = frozenset()
+    """What the indexer noticed: `lossy`, `truncated-pixel-data`, …; see the constants of this module."""
+
+
+class Column(NamedTuple):
+    """One attribute over all instances of a series.
+
+    A mask is an integer whose bit i stands for instance i of the series.
+    """
+
+    groups: tuple[tuple[tuple[Datum, ...], int], ...]
+    """Distinct values, each with the mask of the instances that have it, in order of appearance."""
+    missing: int
+    """Instances where the attribute is absent or empty."""
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """One series."""
+
+    series_instance_uid: str
+    modality: str
+    instances: tuple[InstanceFacts, ...]
+    _columns: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def all_images(self) -> int:
+        """The mask of all instances."""
+        return (1 << len(self.instances)) - 1
+
+    @cached_property
+    def unfit(self) -> int:
+        """The mask of the instances that no plugin may be given."""
+        return sum(1 << bit for bit, each in enumerate(self.instances) if not UNFIT_MARKS.isdisjoint(each.marks))
+
+    @cached_property
+    def _all_frames(self) -> int:
+        return sum(max(0, instance.number_of_frames) for instance in self.instances)
+
+    def column(self, name: str, read: Reader) -> Column:
+        """Distinct values of `name`, as `read` takes them from an instance; computed once."""
+        known = self._columns.get(name)
+        if known is None:
+            known = self._columns[name] = _column(self, read)
+        return known
+
+    def frames(self, mask: int) -> int:
+        """Frames of the instances in `mask`: what a person calls the number of images."""
+        if mask == self.all_images:
+            return self._all_frames
+        chosen = (instance for bit, instance in enumerate(self.instances) if mask >> bit & 1)
+        return sum(max(0, instance.number_of_frames) for instance in chosen)
+
+
+def _column(series: SeriesFacts, read: Reader) -> Column:
+    groups: dict[tuple[Datum, ...], int] = {}
+    missing = 0
+    for bit, instance in enumerate(series.instances):
+        values = read(instance, series)
+        if values:
+            groups[values] = groups.get(values, 0) | 1 << bit
+        else:
+            missing |= 1 << bit
+    return Column(tuple(groups.items()), missing)
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """One study at one revision, and the moment of the decision."""
+
+    study_instance_uid: str
+    revision: int
+    series: tuple[SeriesFacts, ...]
+    origin: Literal["received", "retrieved"]
+    """`retrieved`: this node fetched it itself, so that only rules that name `origin` see it."""
+    calling_ae_titles: frozenset[str]
+    called_ae_titles: frozenset[str]
+    peer_addresses: frozenset[str]
+    received_at: datetime
+    """When its first instance arrived; aware, in the site's time zone."""
+    completed_at: datetime
+    now: datetime
+    """The time of the decision: rules have no clock of their own."""
+    complete: bool = True

@@ -1,0 +1,240 @@
+"""What a condition can ask for: DICOM attributes by path, and facts that no attribute holds.
+
+DICOM keywords begin with a capital letter (PS3.6), the node's own facts with a small one: the two can
+never clash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Literal, Protocol
+
+from rules import values
+from rules.facts import UNFIT_MARKS, Age, Code, Datum, InstanceFacts, Item, SeriesFacts, StudyFacts
+
+_TAG = re.compile(r"\(([0-9a-f]{4}),([0-9a-f]{4})\)", re.IGNORECASE)
+_PRIVATE = re.compile(r"\(([0-9a-f]{4}),(.{1,64}),([0-9a-f]{2})\)", re.IGNORECASE)
+_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]*")
+_STEP = re.compile(r"(\([^)]*\)|[^.()]+)(?:\.|$)")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class Kind(StrEnum):
+    """How values compare."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+    TIME = "time of day"
+    AGE = "age"
+    SEQUENCE = "sequence"
+    BULK = "bulk data"
+
+
+_KINDS = {
+    Kind.TEXT: "AE AS CS LO LT PN SH ST UC UI UR UT",
+    Kind.NUMBER: "DS FD FL IS SL SS SV UL US UV",
+    Kind.DATE: "DA DT",
+    Kind.TIME: "TM",
+    Kind.SEQUENCE: "SQ",
+    Kind.BULK: "AT OB OD OF OL OV OW",
+}
+_KIND_OF_VR = {vr: kind for kind, vrs in _KINDS.items() for vr in vrs.split()}
+
+
+class Dictionary(Protocol):
+    """What the rules need of the DICOM data dictionary (PS3.6); the node passes it in."""
+
+    def vr(self, keyword: str) -> str | None:
+        """Value representation, as in `DS` or `US or SS`; None where there is no such keyword."""
+
+    def multiple(self, keyword: str) -> bool:
+        """Whether the attribute may hold more than one value."""
+
+    def keyword(self, group: int, element: int) -> str | None:
+        """The keyword of a public tag, if it has one."""
+
+    def keywords(self) -> Iterable[str]:
+        """Every keyword, to suggest from."""
+
+    def terms(self, keyword: str) -> Iterable[str] | None:
+        """Every value that the attribute can sensibly hold (modalities, …); None where any text may stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact that is no DICOM attribute."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    of: Literal["study", "image", "view"]
+    """`view`: depends on the images in view, so it is counted where it is asked."""
+    read: Callable[[StudyFacts], tuple[Datum, ...]] | None = None
+    terms: tuple[str, ...] | None = None
+
+
+def _fact(name: str, kind: Kind, meaning: str, read: Callable[[StudyFacts], tuple[Datum, ...]], *terms: str) -> Fact:
+    return Fact(name, kind, meaning, "study", read, terms or None)
+
+
+FACTS: Mapping[str, Fact] = {
+    fact.name: fact
+    for fact in (
+        _fact("calling_ae_title", Kind.TEXT, "AE titles that sent it", lambda s: tuple(sorted(s.calling_ae_titles))),
+        _fact("called_ae_title", Kind.TEXT, "AE titles it was sent to", lambda s: tuple(sorted(s.called_ae_titles))),
+        _fact("peer_address", Kind.TEXT, "addresses it came from", lambda s: tuple(sorted(s.peer_addresses))),
+        _fact("origin", Kind.TEXT, "how it came", lambda s: (s.origin,), "received", "retrieved"),
+        _fact("revision", Kind.NUMBER, "1, and one more each time it grew", lambda s: (s.revision,)),
+        _fact("received_date", Kind.DATE, "day of its first instance", lambda s: (f"{s.received_at:%Y%m%d}",)),
+        _fact("received_time", Kind.TIME, "time of its first instance", lambda s: (f"{s.received_at:%H%M%S}",)),
+        _fact(
+            "received_weekday",
+            Kind.TEXT,
+            "weekday of its first instance",
+            lambda s: (WEEKDAYS[s.received_at.weekday()],),
+            *WEEKDAYS,
+        ),
+        _fact("series_count", Kind.NUMBER, "series of the study", lambda s: (len(s.series),)),
+        Fact("image_count", Kind.NUMBER, "images of the series or study; frames count", "view"),
+        Fact("patient_age", Kind.AGE, "PatientAge, or PatientBirthDate and StudyDate", "image"),
+        Fact("marks", Kind.TEXT, "what the node noticed: lossy, …", "image", None, ("lossy", *sorted(UNFIT_MARKS))),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a clause asks for: a fact, or the path of an attribute."""
+
+    text: str
+    """Canonical: parts joined by a dot."""
+    path: tuple[str, ...]
+    fact: Fact | None
+    kind: Kind | None
+    """None where the value representation is not known (private attributes, no dictionary)."""
+
+
+class NameProblem(ValueError):  # noqa: N818 - it becomes a Problem with a place, not a failure
+    """A name that means nothing; `suggestion` is what was probably meant."""
+
+    def __init__(self, message: str, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.suggestion = suggestion
+
+
+def parse(written: str, dictionary: Dictionary | None, suggest: Callable[[str, Iterable[str]], str | None]) -> Name:
+    """The name that `written` stands for; NameProblem where there is none."""
+    if written in FACTS:
+        return Name(written, (written,), FACTS[written], FACTS[written].kind)
+    path = tuple(_part(step, dictionary) for step in _steps(written))
+    known = [_vr(part, dictionary, suggest) for part in path]
+    for part, vr in zip(path[:-1], known[:-1], strict=True):
+        if vr not in (None, "SQ"):
+            raise NameProblem(f"{part} is no sequence ({vr}), so nothing can follow it after a dot")
+    return Name(".".join(path), path, None, _kind(known[-1]))
+
+
+def _steps(written: str) -> list[str]:
+    steps, end = [], 0
+    for found in _STEP.finditer(written):
+        if found.start() != end:
+            break
+        steps.append(found[1])
+        end = found.end()
+    if not steps or end != len(written) or written.endswith("."):
+        raise NameProblem(f"{written!r} is no attribute: write a DICOM keyword, (gggg,eeee) or (gggg,CREATOR,ee)")
+    return steps
+
+
+def _part(step: str, dictionary: Dictionary | None) -> str:
+    if tag := _TAG.fullmatch(step):
+        if int(tag[1], 16) % 2:
+            raise NameProblem(f"{step} is private and means nothing without its creator: write (gggg,CREATOR,ee)")
+        keyword = dictionary.keyword(int(tag[1], 16), int(tag[2], 16)) if dictionary else None
+        return keyword or step.lower()
+    if private := _PRIVATE.fullmatch(step):
+        if int(private[1], 16) % 2 == 0:
+            raise NameProblem(f"{step}: the group of a private attribute is odd")
+        return f"({private[1].lower()},{private[2].strip()},{private[3].lower()})"
+    return step
+
+
+def _vr(part: str, dictionary: Dictionary | None, suggest: Callable[[str, Iterable[str]], str | None]) -> str | None:
+    if part.startswith("("):
+        if not (_TAG.fullmatch(part) or _PRIVATE.fullmatch(part)):
+            raise NameProblem(f"{part!r} is no tag: write (gggg,eeee) or (gggg,CREATOR,ee)")
+        return None
+    vr = dictionary.vr(part) if dictionary else None
+    if vr is None and (dictionary or not _KEYWORD.fullmatch(part)):
+        candidates = [*FACTS, *(dictionary.keywords() if dictionary else ())]
+        what = "DICOM keyword" if part[:1].isupper() else "fact of this node"
+        raise NameProblem(f"there is no {what} {part}", suggest(part, candidates))
+    return vr
+
+
+def _kind(vr: str | None) -> Kind | None:
+    kinds = {_KIND_OF_VR.get(each) for each in vr.split(" or ")} if vr else {None}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def reader(name: Name) -> Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]:
+    """How `name` is read from one instance; empty values are left out."""
+    if name.text == "patient_age":
+        return _patient_age
+    if name.text == "marks":
+        return lambda instance, _: tuple(sorted(instance.marks))
+    own = _OWN.get(name.text)
+    return own or partial(_attribute, name.path)
+
+
+_OWN: Mapping[str, Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]] = {
+    "SOPInstanceUID": lambda instance, _: (instance.sop_instance_uid,),
+    "SOPClassUID": lambda instance, _: (instance.sop_class_uid,),
+    "TransferSyntaxUID": lambda instance, _: (instance.transfer_syntax_uid,),
+    "SeriesInstanceUID": lambda _, series: (series.series_instance_uid,),
+    "Modality": lambda _, series: (series.modality,) if not values.blank(series.modality) else (),
+}
+
+
+def _attribute(path: tuple[str, ...], instance: InstanceFacts, _: SeriesFacts) -> tuple[Datum, ...]:
+    items: list[Item] = [instance.attributes]
+    for step in path[:-1]:
+        found = (item.get(step) for item in items)
+        items = [value for element in found if element for value in element.values if isinstance(value, Mapping)]
+    elements = (item.get(path[-1]) for item in items)
+    return tuple(
+        _code(value) if isinstance(value, Mapping) else value
+        for element in elements
+        if element
+        for value in element.values
+        if not values.blank(value)
+    )
+
+
+def _code(item: Item) -> Code:
+    """The code of an item: Code Value, Long Code Value or URN Code Value (PS3.3 table 8.8-1)."""
+    value = _text(item, "CodeValue") or _text(item, "LongCodeValue") or _text(item, "URNCodeValue")
+    return Code(value, _text(item, "CodingSchemeDesignator"), _text(item, "CodeMeaning"))
+
+
+def _text(item: Item, keyword: str) -> str:
+    element = item.get(keyword)
+    first = element.values[0] if element and element.values else ""
+    return "" if isinstance(first, Mapping) else values.text(first) or ""
+
+
+def _patient_age(instance: InstanceFacts, _: SeriesFacts) -> tuple[Datum, ...]:
+    """PatientAge (age at the study, PS3.3 C.7.2.2) or the dates; nothing where the two are over a year apart."""
+    stated = values.stated_age(_text(instance.attributes, "PatientAge"))
+    birth = values.day(_text(instance.attributes, "PatientBirthDate"))
+    study = values.day(_text(instance.attributes, "StudyDate"))
+    counted = values.age_between(birth, study) if birth and study else None
+    if stated and counted and abs(stated.years - counted.years) > 1:
+        return ()
+    ages: tuple[Age | None, ...] = (counted or stated,)
+    return tuple(age for age in ages if age)

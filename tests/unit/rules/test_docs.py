@@ -1,0 +1,140 @@
+"""docs/rules.md is held to the language: every example loads, every operator and fact is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from rules import names, operators, reading
+from rules.engine import decide
+from rules.explain import lines
+from rules.model import DICTIONARY, RuleSet
+from tests.unit.rules.building import Dictionary, make_series, make_study
+
+DOCS = Path(__file__).parents[3] / "docs" / "rules.md"
+TEXT = DOCS.read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```yaml ?(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def load(text: str) -> Any:
+    return YAML(typ="safe").load(text)
+
+
+def named(text: str) -> RuleSet:
+    (found,) = (body for _, body in EXAMPLES if f"- name: {text}\n" in body)
+    return RuleSet.model_validate(load(found), context={DICTIONARY: Dictionary()})
+
+
+@pytest.mark.parametrize(("level", "text"), EXAMPLES)
+def test_every_example_loads_and_checks_without_a_problem(level: str, text: str) -> None:
+    """An example of the documentation is a valid rule set or a valid condition."""
+    plain = load(text)
+    if "rules" in plain:
+        assert RuleSet.model_validate(plain, context={DICTIONARY: Dictionary()}).rules
+    else:
+        assert level in ("", "series")
+        assert reading.condition(plain, "series" if level else "study", Dictionary())[1] == []
+
+
+def test_every_operator_fact_and_block_has_an_example_or_an_entry() -> None:
+    """Nothing that the language knows is left out of its documentation."""
+    examples = "\n".join(body for _, body in EXAMPLES)
+    for operator in (*operators.OPERATORS, *operators.MODIFIERS):
+        assert operator in ("in", "is") or f"{operator}: " in examples, operator
+    for name in (*names.FACTS, *reading.BLOCKS["study"]):
+        assert f"`{name}`" in TEXT, name
+
+
+def test_the_chest_ct_example_takes_the_thin_soft_series_and_leaves_the_localizer_out() -> None:
+    """Non-contrast chest CT: thinnest, then softest; localizers, thick and contrast series are not chosen."""
+    shared = {"StudyDescription": "CT Thorax", "PatientAge": "045Y", "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}
+    scout = {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}
+
+    def series(number: int, count: int, **own: Any) -> Any:
+        return make_series(f"1.{number}", "CT", [{}] * count, **{**shared, "SeriesNumber": number, **own})
+
+    study = make_study(
+        make_series("1.1", "CT", [scout], **{**shared, **scout, "SeriesNumber": 1}),
+        series(2, 60, SliceThickness=5.0, ConvolutionKernel="B31f"),
+        series(3, 120, SliceThickness=1.0, ConvolutionKernel="B70f"),
+        make_series("1.4", "CT", [scout, *[{}] * 120], **shared, SliceThickness=1.0, ConvolutionKernel=("Br40d", "3")),
+        series(5, 120, SliceThickness=0.6, ConvolutionKernel="B31f", ContrastBolusAgent="Iomeron"),
+        series(6, 20, SliceThickness=0.6, ConvolutionKernel="B31f"),
+    )
+    (decision,) = decide(named("chest-ct-density").rules, study)
+    assert [each.series_instance_uid for each in decision.runs[0].inputs] == ["1.4"]
+    assert len(decision.runs[0].inputs[0].sop_instance_uids) == 120
+    assert "1.4.0" not in decision.runs[0].inputs[0].sop_instance_uids
+    said = "\n".join(lines(decision.trace))
+    assert 'series 3 "" (CT) — another series is preferred: by ConvolutionKernel' in said
+    assert "ContrastBolusAgent" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "matches"),
+    [
+        ({}, True),
+        ({"PatientAge": "017Y"}, False),
+        ({"PatientAge": None, "PatientBirthDate": "20060301"}, True),
+        ({"PatientAge": None, "PatientBirthDate": "20060302"}, False),
+        ({"StationName": "XRAY-1"}, False),
+        ({"SeriesDescription": "Chest AP portable"}, False),
+        ({"ViewPosition": "LL"}, False),
+    ],
+)
+def test_the_chest_x_ray_example(changed: dict[str, Any], matches: bool) -> None:
+    """Adults on the day of the study, PA, not portable, from the two rooms."""
+    shared = {"PatientAge": "018Y", "StudyDate": "20240301", "StationName": "xray-2", "ViewPosition": "PA"}
+    study = make_study(make_series("1.1", "DX", [{}], **{**shared, **changed}))
+    assert decide(named("chest-x-ray").rules, study)[0].matched is matches
+
+
+VIEWS = [("L", "CC", "399162004"), ("R", "CC", "399162004"), ("L", "MLO", "399368009"), ("R", "MLO", "399368009")]
+
+
+def mammogram(side: str, position: str | None, code: str) -> dict[str, Any]:
+    item = {"CodeValue": code, "CodingSchemeDesignator": "SCT"}
+    intent = {"PresentationIntentType": "FOR PRESENTATION", "ImageLaterality": side}
+    return {**intent, "ViewPosition": position} if position else {**intent, "ViewCodeSequence": [item]}
+
+
+@pytest.mark.parametrize("by_code", [True, False])
+@pytest.mark.parametrize("one_series", [True, False])
+def test_the_mammography_example_needs_all_four_views(by_code: bool, one_series: bool) -> None:
+    """Laterality by view, each view by code or position, in one series or in four; three views are a near miss."""
+    images = [mammogram(side, None if by_code else position, code) for side, position, code in VIEWS]
+    raw = {**images[0], "PresentationIntentType": "FOR PROCESSING"}
+
+    def study(chosen: list[dict[str, Any]]) -> Any:
+        groups = [chosen] if one_series else [[each] for each in chosen]
+        return make_study(*(make_series(f"1.{index}", "MG", group) for index, group in enumerate([[raw], *groups])))
+
+    (complete,) = decide(named("mammography").rules, study(images))
+    assert sum(len(each.sop_instance_uids) for each in complete.runs[0].inputs) == 4
+    (short,) = decide(named("mammography").rules, study(images[:3]))
+    assert not short.matched
+    assert short.near_miss is not None
+    assert "MLO" in short.near_miss
+    assert "ImageLaterality: R" in short.near_miss
+
+
+def test_the_brain_example_hands_over_roles_and_never_one_series_twice() -> None:
+    """T1 and FLAIR under their roles; a `t1 flair` series fills one role, and without a T1 nothing runs."""
+    shared = {"StudyDescription": "MR Brain"}
+    flair = make_series("1.1", "MR", [{}], **shared, SeriesDescription="t1 FLAIR dark fluid", SliceThickness=1.0)
+    flat = make_series(
+        "1.2", "MR", [{}], **shared, SeriesDescription="T1 tse", MRAcquisitionType="2D", SliceThickness=1
+    )
+    deep = make_series(
+        "1.3", "MR", [{}], **shared, SeriesDescription="T1 mprage", MRAcquisitionType="3D", SliceThickness=1
+    )
+    (decision,) = decide(named("brain-lesions").rules, make_study(flair, flat, deep))
+    expected = [("flair", "1.1"), ("t1", "1.3")]
+    assert [[(each.role, each.series_instance_uid) for each in run.inputs] for run in decision.runs] == [expected] * 2
+    assert [run.plugin for run in decision.runs] == ["brain-lesions", "brain-volumes"]
+    (alone,) = decide(named("brain-lesions").rules, make_study(flair))
+    assert (alone.matched, alone.why) == (False, "when holds, but no series is left to choose as t1")
