@@ -1,0 +1,1 @@
+"""What an AI author needs, and the plugins that ship with the node."""

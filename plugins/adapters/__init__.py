@@ -1,0 +1,1 @@
+"""Ways to make a `Plugin` of what an author has."""

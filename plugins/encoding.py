@@ -1,0 +1,362 @@
+"""The contract's dataclasses as JSON and back, and the JSON Schema of both, from one source: their type hints.
+
+Each dataclass is an object with its field names as keys; fields that have their default are left
+out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates stand
+in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`.
+
+Reading is strict, because what is read may come from a broken or hostile program: unknown keys,
+wrong types, numbers that are not finite, control characters and oversized lists are refused, and
+every error says where: `$.findings[0].measurements[2].unit.code: …`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.contract import ContractError, Region
+
+STRING_LIMIT = 10_000
+"""Characters of one text."""
+LIST_LIMIT = 20_000
+"""Items of one list; a whole-body scan has a few thousand frames."""
+POINTS_LIMIT = 100_000
+"""Points of one region."""
+
+ArrayWriter = Callable[[str, NDArray[Any]], str]
+"""(field name, array) → name of the file it was written to."""
+ArrayReader = Callable[[str, str, str], NDArray[Any]]
+"""(JSON path, field name, file name) → the array; raises `EncodingError`."""
+Check = Callable[[str, Any], None]
+"""(JSON path, object just read) → raises `EncodingError` where it may not be there."""
+
+
+class EncodingError(ValueError):
+    """JSON that is not what it should be; the message begins with the JSON path."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def encode(value: Any, write_array: ArrayWriter) -> Any:
+    """`value` as what `json.dumps` takes; arrays that do not belong into JSON go through `write_array`."""
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple | list):
+        return [encode(item, write_array) for item in value]
+    if isinstance(value, Mapping):
+        return {key: encode(item, write_array) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _encode_object(value, write_array)
+    return value
+
+
+def _encode_object(value: Any, write_array: ArrayWriter) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"type": type(value).__name__} if _is_variant(type(value)) else {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, np.ndarray):
+            inline = field.name == "points"
+            encoded[field.name] = item.tolist() if inline else {"array": write_array(field.name, item)}
+        elif not _is_default(field, item):
+            encoded[field.name] = encode(item, write_array)
+    return encoded
+
+
+def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
+    default = field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    return default is not dataclasses.MISSING and type(item) is type(default) and bool(item == default)
+
+
+def _is_variant(cls: type) -> bool:
+    """Whether `cls` is a choice among others (a region), so that the JSON must name it."""
+    return cls in typing.get_args(Region)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoder:
+    """Reads JSON values into typed objects; `check` sees each dataclass after it is made."""
+
+    read_array: ArrayReader
+    check: Check
+
+    def decode(self, hint: Any, value: Any, path: str = "$") -> Any:
+        """`value` as an instance of the type `hint`; raises `EncodingError`."""
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (typing.Union, types.UnionType):
+            return self._union(arguments, value, path)
+        if origin is tuple:
+            return self._tuple(arguments, value, path)
+        if origin is not None and issubclass(origin, Mapping):
+            return self._scalars(value, path)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return self._object(hint, value, path)
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            return _enumerated(hint, value, path)
+        return _SCALARS[hint](value, path)
+
+    def _union(self, arguments: tuple[Any, ...], value: Any, path: str) -> Any:
+        choices = [argument for argument in arguments if argument is not type(None)]
+        if value is None and len(choices) < len(arguments):
+            return None
+        if len(choices) == 1:
+            return self.decode(choices[0], value, path)
+        by_name = {choice.__name__: choice for choice in choices}
+        name = _mapping(value, path).get("type")
+        if not isinstance(name, str) or name not in by_name:
+            raise EncodingError(f"{path}.type", f"{name!r} is none of {', '.join(by_name)}")
+        return self._object(by_name[name], {key: item for key, item in value.items() if key != "type"}, path)
+
+    def _tuple(self, arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+        items = _list(value, path)
+        if arguments[-1] is Ellipsis:
+            return tuple(self.decode(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(items))
+        if len(items) != len(arguments):
+            raise EncodingError(path, f"{len(items)} items, expected {len(arguments)}")
+        return tuple(
+            self.decode(argument, item, f"{path}[{index}]")
+            for index, (argument, item) in enumerate(zip(arguments, items, strict=True))
+        )
+
+    def _scalars(self, value: Any, path: str) -> dict[str, Any]:
+        """A mapping of names to plain values (parameters)."""
+        result: dict[str, Any] = {}
+        for key, item in _mapping(value, path).items():
+            place = f"{path}.{_text(key, path)[:64]}"
+            if isinstance(item, bool | int):
+                result[key] = item
+            elif isinstance(item, float):
+                result[key] = _number(item, place)
+            else:
+                result[key] = _text(item, place)
+        return result
+
+    def _object(self, cls: type, value: Any, path: str) -> Any:
+        given = _mapping(value, path)
+        hints = field_types(cls)
+        for key in given:
+            if key not in hints:
+                raise EncodingError(path, f"unknown key {key[:64]!r}{did_you_mean(key, hints)}")
+        arguments = {}
+        for field in dataclasses.fields(cls):
+            place = f"{path}.{field.name}"
+            if field.name in given:
+                arguments[field.name] = self._field(hints[field.name], field.name, given[field.name], place)
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise EncodingError(path, f"{field.name!r} is missing")
+        try:
+            made = cls(**arguments)
+        except ContractError as error:
+            raise EncodingError(path, str(error)) from error
+        self.check(path, made)
+        return made
+
+    def _field(self, hint: Any, name: str, value: Any, path: str) -> Any:
+        if typing.get_origin(hint) is not np.ndarray:
+            return self.decode(hint, value, path)
+        if name == "points":
+            return _points(value, path)
+        reference = _mapping(value, path)
+        if set(reference) != {"array"}:
+            raise EncodingError(path, 'expected {"array": "<file in out/>.npy"}')
+        return self.read_array(path, name, _text(reference["array"], f"{path}.array"))
+
+
+def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the nearest of the known words, or nothing."""
+    near = difflib.get_close_matches(word[:64], list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """Type of each field of a dataclass, resolved."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _mapping(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise EncodingError(path, f"expected an object, got {_describe(value)}")
+    return value
+
+
+def _list(value: Any, path: str, limit: int = LIST_LIMIT) -> list[Any]:
+    if not isinstance(value, list):
+        raise EncodingError(path, f"expected a list, got {_describe(value)}")
+    if len(value) > limit:
+        raise EncodingError(path, f"{len(value)} items, at most {limit}")
+    return value
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise EncodingError(path, f"expected a text, got {_describe(value)}")
+    if len(value) > STRING_LIMIT:
+        raise EncodingError(path, f"{len(value)} characters, at most {STRING_LIMIT}")
+    bad = next((c for c in value if (ord(c) < 32 and c not in "\n\t") or c == "\x7f" or 0xD800 <= ord(c) < 0xE000), "")
+    if bad:
+        raise EncodingError(path, f"holds the character U+{ord(bad):04X}, which no DICOM text may hold")
+    return value
+
+
+def _number(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise EncodingError(path, f"expected a number, got {_describe(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise EncodingError(path, "is not a finite number")
+    return number
+
+
+def _integer(value: Any, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise EncodingError(path, f"expected a whole number, got {_describe(value)}")
+    if abs(value) >= 2**53:
+        raise EncodingError(path, "is too large for a whole number in JSON")
+    return value
+
+
+def _boolean(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise EncodingError(path, f"expected true or false, got {_describe(value)}")
+    return value
+
+
+def _date(value: Any, path: str) -> date:
+    try:
+        return date.fromisoformat(_text(value, path))
+    except ValueError as error:
+        raise EncodingError(path, "is not a date (YYYY-MM-DD)") from error
+
+
+def _enumerated(cls: type[StrEnum], value: Any, path: str) -> StrEnum:
+    text = _text(value, path)
+    try:
+        return cls(text)
+    except ValueError:
+        raise EncodingError(path, f"{text[:64]!r} is none of {', '.join(cls)}") from None
+
+
+def _points(value: Any, path: str) -> NDArray[np.float64]:
+    rows = _list(value, path, POINTS_LIMIT)
+    points = [
+        [_number(item, f"{path}[{index}]") for item in _list(row, f"{path}[{index}]", 3)]
+        for index, row in enumerate(rows)
+    ]
+    if len({len(row) for row in points}) != 1:
+        raise EncodingError(path, "expected points of 2 or of 3 numbers each")
+    return np.array(points, dtype=np.float64)
+
+
+def _describe(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+_SCALARS: dict[Any, Callable[[Any, str], Any]] = {
+    str: _text,
+    float: _number,
+    int: _integer,
+    bool: _boolean,
+    date: _date,
+}
+
+
+# --- the schema ----------------------------------------------------------------------------------
+
+
+def json_schema(cls: type, title: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a dataclass as `encode` writes it and `Decoder` takes it."""
+    definitions: dict[str, Any] = {}
+    reference = _schema_of(cls, definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **reference,
+        "$defs": definitions,
+    }
+
+
+def _schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema_of(argument, definitions) for argument in arguments]}
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return {"type": "array", "items": _schema_of(arguments[0], definitions), "maxItems": LIST_LIMIT}
+        items = [_schema_of(argument, definitions) for argument in arguments]
+        return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
+    if origin is not None and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if hint.__name__ not in definitions:
+            definitions[hint.__name__] = {}  # entered first, so that a class may hold itself
+            definitions[hint.__name__] = _object_schema(hint, definitions)
+        return {"$ref": f"#/$defs/{hint.__name__}"}
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return {"enum": [member.value for member in hint]}
+    return dict(_SCALAR_SCHEMAS[hint])
+
+
+def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {"type": {"const": cls.__name__}} if _is_variant(cls) else {}
+    required = list(properties)
+    for field in dataclasses.fields(cls):
+        hint = field_types(cls)[field.name]
+        if typing.get_origin(hint) is np.ndarray:
+            properties[field.name] = _POINTS_SCHEMA if field.name == "points" else _ARRAY_SCHEMA
+        else:
+            properties[field.name] = _schema_of(hint, definitions)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            required.append(field.name)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
+    str: {"type": "string", "maxLength": STRING_LIMIT},
+    float: {"type": "number"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    date: {"type": "string", "format": "date"},
+    type(None): {"type": "null"},
+}
+_POINTS_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
+    "maxItems": POINTS_LIMIT,
+}
+_ARRAY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"array": {"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy$"}},
+    "required": ["array"],
+    "additionalProperties": False,
+}

@@ -1,0 +1,1 @@
+"""Lung densitometry on chest CT without contrast: a reference implementation for pilots."""

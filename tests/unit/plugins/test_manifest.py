@@ -1,0 +1,207 @@
+"""plugin.toml: what is right is read, what is wrong is refused with file, line and key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plugins import manifest
+from plugins.contract import Code, Finding, Measurement, Picture, Result, ResultStatus, Unit
+from plugins.manifest import ManifestError, Output, ParameterError, RuntimeKind
+
+GOOD = """\
+schema = 1
+outputs = ["findings"]
+
+[identity]
+name = "Nodules"
+version = "2.1"
+manufacturer = "Vendor"
+intended_use = "Finds nodules."
+weights = ["weights/*.bin"]
+
+[runtime]
+kind = "python"
+entry = "nodules.main:Finder"
+deadline_seconds = 120
+
+[[concepts]]
+value = "27925004"
+scheme = "SCT"
+meaning = "Nodule"
+
+[[concepts]]
+value = "81827009"
+scheme = "SCT"
+meaning = "Diameter"
+
+[parameters.sensitivity]
+default = 0.5
+minimum = 0
+maximum = 1
+description = "Operating point."
+
+[parameters.mode]
+default = "fast"
+choices = ["fast", "thorough"]
+description = "How hard to look."
+
+[parameters.count]
+default = 3
+description = "How many at most."
+
+[parameters.vessels]
+default = false
+description = "Whether vessels count."
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "weights").mkdir(exist_ok=True)
+    (folder / "weights" / "a.bin").write_bytes(b"weights")
+    (folder / "plugin.toml").write_text(text)
+    return folder
+
+
+def test_good_manifest(tmp_path):
+    """Identity, runtime, outputs, concepts and parameters are read; what is left out has its default."""
+    loaded = manifest.load(write(tmp_path, GOOD))
+    assert (loaded.identity.name, loaded.identity.version, loaded.identity.udi) == ("Nodules", "2.1", "")
+    assert loaded.identity.family == Code("123110", "DCM", "Artificial Intelligence")
+    assert loaded.runtime.kind is RuntimeKind.PYTHON
+    assert (loaded.runtime.entry, loaded.runtime.deadline_seconds) == ("nodules.main:Finder", 120)
+    assert loaded.outputs == (Output.FINDINGS,)
+    assert [parameter.name for parameter in loaded.parameters] == ["sensitivity", "mode", "count", "vessels"]
+
+
+def test_digest_follows_the_weights(tmp_path):
+    """Another model is another device: the digest changes with content and with names, not with time."""
+    first = manifest.load(write(tmp_path, GOOD)).identity.weights_digest
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert manifest.load(write(tmp_path, GOOD)).identity.weights_digest == first
+    (tmp_path / "weights" / "a.bin").write_bytes(b"retrained")
+    second = manifest.load(tmp_path).identity.weights_digest
+    (tmp_path / "weights" / "a.bin").rename(tmp_path / "weights" / "b.bin")
+    assert len({first, second, manifest.load(tmp_path).identity.weights_digest}) == 3
+
+
+WRONG = {
+    "no toml": ("schema = = 1", r"plugin.toml: Invalid .*line 1"),
+    "version": (GOOD.replace("schema = 1", "schema = 2"), r"plugin.toml:1: schema: expected 1"),
+    "unknown key": (GOOD.replace("manufacturer", "manufactuer"), r"plugin.toml:4: identity.manufacturer: is missing"),
+    "misspelt key": (
+        GOOD.replace("deadline_seconds", "deadline_second"),
+        r"plugin.toml:14: runtime.deadline_second: unknown key, did you mean 'deadline_seconds'\?",
+    ),
+    "unknown table": (f"{GOOD}\n[runtim]\n", r"plugin.toml:\d+: runtim: unknown key, did you mean 'runtime'\?"),
+    "name too long": (
+        GOOD.replace('"Nodules"', f'"{"N" * 65}"'),
+        r"plugin.toml:5: identity.name: .*1 to 64 characters",
+    ),
+    "kind": (
+        GOOD.replace('"python"', '"pyhton"'),
+        r"plugin.toml:12: runtime.kind: 'pyhton' .* did you mean 'python'\?",
+    ),
+    "entry": (GOOD.replace("main:Finder", "main.Finder"), r"plugin.toml:13: runtime.entry: .* is not module:Class"),
+    "deadline": (GOOD.replace("= 120", "= 0"), r"plugin.toml:14: runtime.deadline_seconds: must be above zero"),
+    "deadline text": (GOOD.replace("= 120", '= "2 min"'), r"plugin.toml:14: .*expected a whole number, got '2 min'"),
+    "no weights": (GOOD.replace("*.bin", "*.onnx"), r"plugin.toml:9: identity.weights: .* matches no file"),
+    "weights outside": (GOOD.replace("weights/*.bin", "../x"), r"plugin.toml:9: identity.weights: .* leaves the"),
+    "outputs": (GOOD.replace('["findings"]', '["finding"]'), r"plugin.toml:2: outputs: 'finding' is none of"),
+    "concept": (
+        GOOD.replace('value = "81827009"\nscheme = "SCT"', 'value = "81827009"'),
+        r"plugin.toml:\d+: concepts\[1\].scheme: is missing",
+    ),
+    "default above": (
+        GOOD.replace("default = 0.5", "default = 2.5"),
+        r"plugin.toml:\d+: parameters.sensitivity.default",
+    ),
+    "no default": (GOOD.replace("default = 3\n", ""), r"parameters.count.default: is missing"),
+    "choice": (GOOD.replace('default = "fast"', 'default = "slow"'), r"parameters.mode.default: .*'slow' is none of"),
+    "bounds of a text": (
+        GOOD.replace('default = "fast"', 'default = "fast"\nminimum = 1'),
+        "parameters.mode.default: only a number has a minimum",
+    ),
+    "no description": (
+        GOOD.replace('description = "How many at most."', ""),
+        "parameters.count.description: is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_manifest_is_refused_with_its_place(tmp_path, name):
+    """Every mistake names file, line where it can, and key."""
+    text, match = WRONG[name]
+    with pytest.raises(ManifestError, match=match):
+        manifest.load(write(tmp_path, text))
+
+
+def test_no_manifest(tmp_path):
+    """A folder without plugin.toml is no plugin."""
+    with pytest.raises(ManifestError, match=r"plugin\.toml: cannot be read"):
+        manifest.load(tmp_path)
+
+
+def test_command_needs_no_entry(tmp_path):
+    """A program of any kind is run by its command line."""
+    text = GOOD.replace(
+        'kind = "python"\nentry = "nodules.main:Finder"', 'kind = "command"\ncommand = ["./run", "{folder}"]'
+    )
+    runtime = manifest.load(write(tmp_path, text)).runtime
+    assert (runtime.kind, runtime.command, runtime.entry) == (RuntimeKind.COMMAND, ("./run", "{folder}"), "")
+
+
+def test_parameters_are_completed_and_typed(tmp_path):
+    """Defaults fill what is not given; a whole number is a number."""
+    loaded = manifest.load(write(tmp_path, GOOD))
+    assert loaded.parameters_for({}) == {"sensitivity": 0.5, "mode": "fast", "count": 3, "vessels": False}
+    given = loaded.parameters_for({"sensitivity": 1, "vessels": True})
+    assert given["sensitivity"] == 1.0
+    assert isinstance(given["sensitivity"], float)
+    assert loaded.identity_with(given).parameters == (
+        ("sensitivity", "1"), ("mode", "fast"), ("count", "3"), ("vessels", "true"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"sensitivty": 0.5}, "no such parameter, did you mean 'sensitivity'"),
+        ({"sensitivity": 1.5}, "'sensitivity': 1.5 is above 1"),
+        ({"sensitivity": float("nan")}, "below"),
+        ({"sensitivity": "high"}, "expected a number, got 'high'"),
+        ({"sensitivity": True}, "expected a number, got True"),
+        ({"count": 2.5}, "expected a whole number"),
+        ({"count": True}, "expected a whole number"),
+        ({"mode": "thorogh"}, "did you mean 'thorough'"),
+        ({"vessels": "yes"}, "expected true or false"),
+    ],
+)
+def test_wrong_parameters_are_refused(tmp_path, given, match):
+    """Names, types, bounds and choices are held to the manifest."""
+    with pytest.raises(ParameterError, match=match):
+        manifest.load(write(tmp_path, GOOD)).parameters_for(given)
+
+
+def test_undeclared_outputs_and_concepts_are_named(tmp_path):
+    """A plugin says beforehand what it may return; anything else is reported."""
+    loaded = manifest.load(write(tmp_path, GOOD))
+    nodule, diameter = loaded.concepts
+    millimetre = Unit("mm", "millimeter")
+    good = Result(
+        ResultStatus.FINDINGS, "one", (Finding(nodule, True, measurements=(Measurement(diameter, 4, millimetre),)),)
+    )
+    assert loaded.undeclared(good) == []
+    odd = Result(
+        ResultStatus.FINDINGS,
+        "one",
+        (Finding(Code("1", "SCT", "Mass"), True),),
+        pictures=(Picture(np.zeros((2, 2, 3), np.uint8), "x"),),
+    )
+    problems = " ".join(loaded.undeclared(odd))
+    assert "pictures" in problems
+    assert "'Mass' (1, SCT)" in problems

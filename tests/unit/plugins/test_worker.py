@@ -1,0 +1,161 @@
+"""The worker: whatever a plugin does becomes a result, an exit code and a log, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plugins import bundle, worker
+from plugins.contract import ResultStatus
+from plugins.exchange import read_result
+
+HEAD = """\
+from plugins.contract import *
+import helper
+
+class Author:
+    def analyse(self, study, parameters):
+"""
+BODIES = {
+    "findings": 'return Result("findings", helper.text(study, parameters), (Finding(Code("1", "SCT", "X"), True),))',
+    "not applicable": 'raise NotApplicableError("No lungs on these images.")',
+    "no reason": "raise NotApplicableError()",
+    "exception": 'raise ValueError("Hong^Gildong 1960-02-29")',
+    "exit": "raise SystemExit(3)",
+    "wrong type": "return 5",
+    "none": "pass",
+    "contract": 'return Result("findings", "x")',
+    "not finite": 'return Measurement(Code("1", "SCT", "Size"), float("nan"), Unit("mm", "mm"))',
+    "not json": 'return Result("failed", "x" + chr(0xD800))',
+    "changes folder": 'import os; os.chdir("/"); return Result("failed", "elsewhere")',
+}
+
+
+@pytest.fixture
+def author(job, tmp_path):
+    """Writes a plugin whose `analyse` has the given body; returns the job's folder and request."""
+    folder, request = job
+    home = tmp_path / "plugin"
+    home.mkdir()
+    (home / "helper.py").write_text("def text(study, parameters):\n    return f'{len(study.series)} {parameters}'\n")
+
+    def write(body: str):
+        (home / "author.py").write_text(HEAD + f"        {body}\n")
+        return folder, request
+
+    return write
+
+
+def start(folder: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The worker as the node starts it: another working folder, nothing but the zip on the path."""
+    archive = bundle.write(tmp_path / "plugins.zip")
+    environment = {**os.environ, "PYTHONPATH": str(archive)}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "plugins.worker", *(arguments or (str(folder),))],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+EXPECTED = {
+    "findings": ("findings", "2 {'limit': 3.5, 'count': 2, 'kind': 'a', 'on': True}"),
+    "not applicable": ("not_applicable", "No lungs on these images."),
+    "no reason": ("not_applicable", "These images are not what it is for."),
+    "exception": ("failed", "Test stopped with an error (ValueError, author.py line 6)."),
+    "exit": ("failed", "Test stopped with an error (SystemExit, author.py line 6)."),
+    "wrong type": ("failed", "The result of Test breaks the contract: analyse() returned int"),
+    "none": ("failed", "The result of Test breaks the contract: analyse() returned NoneType"),
+    "contract": ("failed", "breaks the contract: Result.findings: status is 'findings', but none is present"),
+    "not finite": ("failed", "breaks the contract: Measurement 'Size'.value: nan is not a finite number"),
+    "not json": ("failed", "could not be written as JSON (UnicodeEncodeError)"),
+    "changes folder": ("failed", "elsewhere"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_end_of_a_plugin_is_a_result(author, tmp_path, name):
+    """Exit code 0 and a readable result, with a reason for people (fault 71)."""
+    folder, request = author(BODIES[name])
+    ended = start(folder, tmp_path)
+    assert (ended.returncode, ended.stderr) == (worker.EXIT_DONE, "")
+    result = read_result(folder, request)
+    status, summary = EXPECTED[name]
+    assert result.status is ResultStatus(status)
+    assert summary in result.summary
+
+
+def test_traceback_is_in_the_log_and_the_message_nowhere_else(author, tmp_path):
+    """What an exception says may name a patient: people are shown the kind and the line only."""
+    folder, _ = author(BODIES["exception"])
+    start(folder, tmp_path)
+    assert "Hong" not in (folder / "out" / "result.json").read_text()
+    log = (folder / "out" / "worker.log").read_text()
+    assert "ValueError: Hong^Gildong" in log
+    assert "author.py" in log
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_module\n", "ModuleNotFoundError, "),
+        ("def broken(:\n", "SyntaxError"),
+        ("class Other: pass\n", "author has no class 'Author'"),
+        ("class Author: pass\n", "Author has no method analyse"),
+        ("class Author:\n    def __init__(self):\n        raise MemoryError\n", "MemoryError, author.py line 3"),
+    ],
+)
+def test_plugin_that_does_not_load_is_a_failure_with_its_reason(author, tmp_path, source, reason):
+    """A missing package or class is said plainly."""
+    folder, request = author("pass")
+    (tmp_path / "plugin" / "author.py").write_text(source)
+    assert start(folder, tmp_path).returncode == worker.EXIT_DONE
+    result = read_result(folder, request)
+    assert result.status is ResultStatus.FAILED
+    assert reason in result.summary
+
+
+def test_plugins_folder_of_a_vendor_does_not_get_in_the_way(author, tmp_path):
+    """A vendor's own `plugins` package beside its code, or in the working folder, is not the node's."""
+    folder, request = author('return Result("failed", "mine")')
+    (tmp_path / "plugin" / "plugins").mkdir()
+    (tmp_path / "plugin" / "plugins" / "__init__.py").write_text("raise RuntimeError('theirs')\n")
+    assert start(folder, tmp_path).returncode == worker.EXIT_DONE
+    assert read_result(folder, request).summary == "mine"
+
+
+def test_standard_output_is_the_plugins_own(author, tmp_path):
+    """What a plugin prints comes out as it is and does not touch the result."""
+    folder, _ = author('print("{}"); return Result("failed", "x")')
+    assert start(folder, tmp_path).stdout == "{}\n"
+
+
+def test_bad_request_writes_nothing(author, tmp_path):
+    """A request that is not one is the node's mistake: exit code 2 and a reason."""
+    folder, _ = author("pass")
+    (folder / "request.json").write_text("{}")
+    ended = start(folder, tmp_path)
+    assert ended.returncode == worker.EXIT_REQUEST
+    assert "request.json: $.schema" in ended.stderr
+    assert not (folder / "out" / "result.json").exists()
+    assert start(folder, tmp_path, "one", "two").returncode == worker.EXIT_REQUEST
+
+
+def test_result_that_cannot_be_written(author, tmp_path):
+    """No place for the result is exit code 3."""
+    folder, _ = author('return Result("failed", "x")')
+    (folder / "out" / "result.json").mkdir()
+    assert start(folder, tmp_path).returncode == worker.EXIT_RESULT
+
+
+def test_bundle_is_the_same_every_time(tmp_path):
+    """The zip depends on the sources alone, and holds no tests and no caches."""
+    one, two = bundle.write(tmp_path / "a.zip"), bundle.write(tmp_path / "b.zip")
+    assert one.read_bytes() == two.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
