@@ -1,0 +1,106 @@
+"""Text of the source images, decoded for certain or not at all (PS3.5 6.1; faults.md 38).
+
+pydicom replaces what it cannot decode; a patient's name must never go out that way. So the raw bytes
+are decoded here, by the label first, and by what real senders get wrong next: UTF-8 or EUC-KR
+without or with another label, escape sequences left out, Windows' superset of KS X 1001.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from pydicom.charset import CODES_TO_ENCODINGS, convert_encodings, decode_bytes, python_encoding
+
+_DEFAULT = "iso8859"
+"""pydicom's name for the default repertoire; Python would read any byte with it, so high bytes are refused."""
+_SINGLE_BYTE_LABELS = {"", "ISO_IR 6", "ISO_IR 100"}
+_SUPERSETS = {"euc_kr": ("euc_kr", "cp949"), "iso_ir_58": ("gb2312", "gb18030")}
+_DELIMITERS = {ord("^"), ord("=")}
+
+
+class UndecodableTextError(ValueError):
+    """Bytes that no character set at hand turns into text; the message holds no patient data."""
+
+
+def _is_text(value: str) -> bool:
+    """No replacement, control, unassigned or private-use character: the marks of a wrong guess."""
+    return all(
+        character in "\t\n\r\f" or (character != "\ufffd" and unicodedata.category(character) not in {"Cc", "Cn", "Co"})
+        for character in value
+    )
+
+
+def _strict(raw: bytes, encoding: str) -> str | None:
+    try:
+        text = raw.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None
+    return text if _is_text(text) else None
+
+
+def _without_escapes(raw: bytes) -> bytes:
+    for escape in sorted(CODES_TO_ENCODINGS, key=len, reverse=True):
+        raw = raw.replace(escape, b"")
+    return raw
+
+
+def _by_label(raw: bytes, labels: Sequence[str]) -> str | None:
+    known = [label for label in labels if label in python_encoding]
+    if not known or set(known) <= {"", "ISO_IR 6", "ISO 2022 IR 6"}:
+        return None
+    encodings = convert_encodings([*labels] if labels[0] in python_encoding else known)
+    text = decode_bytes(raw, encodings, _DELIMITERS)
+    high = any(0x80 <= ord(character) <= 0xFF for character in text)
+    if _is_text(text) and not (encodings[0] == _DEFAULT and high):
+        return text
+    bare = _without_escapes(raw)
+    for encoding in encodings:
+        for candidate in _SUPERSETS.get(encoding, (encoding,)):
+            text_without = None if candidate == _DEFAULT else _strict(bare, candidate)
+            if text_without is not None:
+                return text_without
+    return None
+
+
+def decode_text(raw: bytes, labels: Sequence[str], assumed: str = "") -> str:
+    """The text of one element value.
+
+    `labels`: the Specific Character Set that holds for it; `assumed`: one to try where the label is
+    missing or does not fit. Raises `UndecodableTextError` where nothing fits.
+    """
+    labels = [label.strip() for label in labels] or [""]
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii")
+    # Text in Latin-1 is next to never valid UTF-8 by chance, and mislabelled UTF-8 is common.
+    if set(labels) <= _SINGLE_BYTE_LABELS and b"\x1b" not in raw:
+        text = _strict(raw, "utf-8")
+        if text is not None:
+            return text
+    for candidate in (labels, assumed.split("\\")):
+        text = _by_label(raw, candidate)
+        if text is not None:
+            return text
+    raise UndecodableTextError(
+        f"{len(raw)} bytes are no text in Specific Character Set {chr(92).join(labels) or '(none)'!r}"
+        + (f" nor in the assumed {assumed!r}" if assumed else "; state the sender's character set in the configuration")
+    )
+
+
+def _has(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def can_encode(text: str, labels: Sequence[str]) -> bool:
+    """Whether `text` can be written in these character sets without loss."""
+    if text.isascii():
+        return True
+    labels = [label.strip() for label in labels]
+    if not labels or any(label not in python_encoding for label in labels):
+        return False
+    encodings = [encoding for encoding in convert_encodings(labels) if encoding != _DEFAULT]
+    return all(character.isascii() or any(_has(character, encoding) for encoding in encodings) for character in text)

@@ -1,0 +1,1 @@
+"""config.yaml → frozen models; an error names file, line and YAML path."""

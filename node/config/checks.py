@@ -1,0 +1,206 @@
+"""What one section of a configuration says of another: a rule names a plugin, a destination is not ourselves.
+
+The checks read the plain values, not the models: so they tell everything at once, also where a
+section has other problems. What has the wrong shape is left to the models' own complaint.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from node.config import dictionary, plugins
+from node.config.models import Destination, Listen, PluginUse
+from node.config.problems import Problem, closest
+from node.config.source import Document, YamlPath, is_mapping, section
+from plugins.manifest import MANIFEST, Manifest, ManifestError, ParameterError
+
+_OURSELVES = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names to recognise, nothing is bound
+
+
+def problems(document: Document, folder: Path) -> Iterator[Problem]:
+    """Every contradiction between sections; `folder` is where relative paths begin."""
+    yield from _node(document, folder)
+    yield from _modalities(document)
+    yield from _destinations(document)
+    manifests = _Manifests(document, folder)
+    yield from manifests.problems
+    yield from _rules(document, manifests)
+
+
+def _sections(document: Document, name: str) -> dict[str, Mapping[str, Any]]:
+    """The named parts of a section, as far as they are mappings."""
+    return {key: part for key, part in section(document.value, name).items() if is_mapping(part)}
+
+
+def _node(document: Document, folder: Path) -> Iterator[Problem]:
+    for modality in section(document.value, "node", "completion", "quiet_by_modality"):
+        if modality not in dictionary.modalities():
+            path = ("node", "completion", "quiet_by_modality", modality)
+            meant = closest(modality, dictionary.modalities())
+            yield document.problem(path, f'"{modality}" is no Modality (PS3.3 C.7.3.1.1.1)', meant, key=True)
+    listen = section(document.value, "node", "listen")
+    tls = section(listen, "tls")
+    if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):
+        yield document.problem(("node", "listen", "tls", "port"), "TLS needs a port of its own")
+    for key in ("certificate", "key", "authorities"):
+        if isinstance(tls.get(key), str) and not (folder / tls[key]).is_file():
+            message = f"there is no file {(folder / tls[key]).resolve()}"
+            yield document.problem(("node", "listen", "tls", key), message)
+
+
+def _modalities(document: Document) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for name, modality in _sections(document, "modalities").items():
+        title = modality.get("ae_title")
+        if isinstance(title, str) and seen.setdefault(title.strip(), name) != name:
+            message = f'the AE title "{title}" is "{seen[title.strip()]}" already: nothing would tell the two apart'
+            yield document.problem(("modalities", name, "ae_title"), message)
+
+
+def _destinations(document: Document) -> Iterator[Problem]:
+    """A destination that is this node would send every result round in a circle."""
+    listen = section(document.value, "node", "listen")
+    host, port = listen.get("host", Listen().host), listen.get("port", Listen().port)
+    ports = {port, section(listen, "tls").get("port", port)}
+    names = {*_OURSELVES, host, socket.gethostname()}
+    for name, destination in _sections(document, "destinations").items():
+        if destination.get("host") in names and destination.get("port") in ports:
+            message = f"{destination['host']}:{destination['port']} is this node itself; name the PACS"
+            yield document.problem(("destinations", name, "port"), message)
+
+
+class _Manifests:
+    """The manifests of all plugins that are named, read once, and what is wrong with the `plugins` section."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self._document = document
+        self._read: dict[str, Manifest | None] = {}
+        self._uses: dict[str, PluginUse] = {}
+        self.problems: list[Problem] = []
+        for name, use in _sections(document, "plugins").items():
+            place = use.get("folder")
+            path = folder / place if isinstance(place, str) else None
+            self._uses[name] = PluginUse(folder=path)
+            self.problems += self._of_plugin(name, use, path)
+
+    def known(self) -> list[str]:
+        """Every name that a rule may run."""
+        own = {name for name in self._uses if plugins.folder_of(name, self._uses) is not None}
+        return sorted(own | plugins.built_in().keys())
+
+    def get(self, name: str) -> Manifest | None:
+        """The manifest, None where there is none or it is broken (which `problems` says)."""
+        if name not in self._read:
+            try:
+                self._read[name] = plugins.manifest_of(name, self._uses)
+            except ManifestError as error:
+                self._read[name] = None
+                if name not in self._uses:
+                    self.problems.append(self._document.problem(("plugins",), f'built-in plugin "{name}": {error}'))
+        return self._read[name]
+
+    def exists(self, name: str) -> bool:
+        """Whether a rule may run a plugin of this name."""
+        named = {plugins.folded(known) for known in self._uses}
+        return plugins.folded(name) in named or plugins.folder_of(name, {}) is not None
+
+    def _of_plugin(self, name: str, use: Mapping[str, Any], folder: Path | None) -> Iterator[Problem]:
+        path: YamlPath = ("plugins", name)
+        if folder is None and plugins.folder_of(name, {}) is None:
+            meant = closest(name, plugins.built_in())
+            message = f'there is no built-in plugin "{name}"; a plugin of your own needs folder: with its {MANIFEST}'
+            yield self._document.problem(path, message, meant, key=True)
+            return
+        if folder is not None and not (folder / MANIFEST).is_file():
+            message = f"there is no {MANIFEST} in {folder.resolve()}"
+            yield self._document.problem((*path, "folder"), message)
+            return
+        try:
+            self._read[name] = plugins.manifest_of(name, self._uses)
+        except ManifestError as error:
+            self._read[name] = None
+            yield self._document.problem(path, str(error), key=True)
+        yield from self.parameters(name, use, path)
+
+    def parameters(self, name: str, use: Mapping[str, Any], path: YamlPath) -> Iterator[Problem]:
+        """What the manifest says against the `parameters` of a plugin or of a rule's step."""
+        manifest = self.get(name)
+        if manifest is None:
+            return
+        for key, value in section(use, "parameters").items():
+            try:
+                manifest.parameters_for({key: value})
+            except ParameterError as error:
+                yield self._document.problem((*path, "parameters", key), str(error))
+
+
+def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
+    rules = document.value.get("rules")
+    destinations = _sections(document, "destinations")
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if not is_mapping(rule):
+            continue
+        path: YamlPath = ("rules", index)
+        name = rule.get("name")
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            first = document.place(("rules", seen[name], "name"))
+            message = f'a rule is called "{name}" already, in {first.file} on line {first.line}'
+            yield document.problem((*path, "name"), message)
+        for step_path, step in _steps(rule.get("run"), (*path, "run")):
+            yield from _step(document, manifests, step_path, step)
+        for send_path, destination in _each(rule.get("send"), (*path, "send")):
+            yield from _send(document, destinations, send_path, destination, rule.get("mode"))
+
+
+def _each(value: Any, path: YamlPath) -> Iterator[tuple[YamlPath, Any]]:
+    """One thing, or each of a list of them, with its path."""
+    if isinstance(value, list):
+        yield from (((*path, index), part) for index, part in enumerate(value))
+    else:
+        yield path, value
+
+
+def _steps(value: Any, path: YamlPath) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
+    for step_path, step in _each(value, path):
+        if isinstance(step, str):
+            yield step_path, {"plugin": step}
+        elif is_mapping(step):
+            yield step_path, step
+
+
+def _step(document: Document, manifests: _Manifests, path: YamlPath, step: Mapping[str, Any]) -> Iterator[Problem]:
+    name = step.get("plugin")
+    if not isinstance(name, str):
+        return
+    if not manifests.exists(name):
+        known = manifests.known()
+        path = (*path, "plugin") if (*path, "plugin") in document.values else path  # `run: name` alone is the plugin
+        message = f'there is no plugin "{name}"'
+        meant = closest(name, known)
+        if meant is None:
+            message += f"; there is {', '.join(known)}" if known else ""
+        yield document.problem(path, message, meant)
+        return
+    yield from manifests.parameters(name, step, path)
+
+
+def _send(
+    document: Document, destinations: Mapping[str, Mapping[str, Any]], path: YamlPath, name: Any, mode: Any
+) -> Iterator[Problem]:
+    if not isinstance(name, str):
+        return
+    if name not in destinations:
+        message = f'there is no destination "{name}"'
+        meant = closest(name, destinations)
+        if meant is None:
+            message += f"; there is {', '.join(destinations)}" if destinations else ": the configuration has none"
+        yield document.problem(path, message, meant)
+        return
+    audience = destinations[name].get("audience", Destination.model_fields["audience"].default)
+    if mode == "shadow" and audience != "evaluation":
+        message = f'mode shadow is not for readers: "{name}" needs audience: evaluation, or the rule mode: pilot'
+        yield document.problem(path, message)

@@ -1,0 +1,84 @@
+"""Rules that live in files of their own: `rules: [rules.d/*.yaml]`.
+
+Such a file holds a list of rules, or `rules:` with one. Its rules take the place of the pattern that
+named it, files in the order of their names; a file that two patterns match is taken once.
+"""
+
+from __future__ import annotations
+
+import glob
+from copy import copy
+from pathlib import Path
+
+from node.config import source
+from node.config.problems import ConfigurationError, Problem
+from node.config.source import Document, is_mapping
+
+
+def expand(document: Document, folder: Path) -> list[Problem]:
+    """Replace every pattern in the document's `rules` by the rules of its files; returns what is wrong with them.
+
+    Patterns are relative to `folder`.
+    """
+    entries = document.value.get("rules")
+    if not isinstance(entries, list):
+        return []
+    before = _take_rules_out(document)
+    rules: list[object] = []
+    problems: list[Problem] = []
+    seen: set[Path] = set()
+    for index, entry in enumerate(entries):
+        if isinstance(entry, str):
+            files, problem = _matches(before, index, entry, folder)
+            problems += problem
+            for file in files:
+                if file.resolve() not in seen:
+                    seen.add(file.resolve())
+                    problems += _append(document, rules, file)
+        else:
+            document.adopt(before, ("rules", index), ("rules", len(rules)))
+            rules.append(entry)
+    document.value["rules"] = rules
+    return problems
+
+
+def _take_rules_out(document: Document) -> Document:
+    """Forget the places of single rules, whose numbers are about to change; returns the document as it was."""
+    before = copy(document)
+    document.keys = {path: place for path, place in before.keys.items() if path[:1] != ("rules",) or len(path) == 1}
+    document.values = {path: place for path, place in before.values.items() if path[:1] != ("rules",) or len(path) == 1}
+    return before
+
+
+def _matches(document: Document, index: int, pattern: str, folder: Path) -> tuple[list[Path], list[Problem]]:
+    found = sorted(folder / name for name in glob.glob(pattern, root_dir=folder, recursive=True))
+    files = [path for path in found if path.is_file()]
+    if files:
+        return files, []
+    message = f'"{pattern}" matches no file (it is looked for beside the configuration, in {folder.resolve()})'
+    return [], [document.problem(("rules", index), message)]
+
+
+def _append(document: Document, rules: list[object], file: Path) -> list[Problem]:
+    """Add the rules of one file to `rules`, and their places to the document."""
+    try:
+        other = source.read(file)
+    except ConfigurationError as error:
+        return list(error.problems)
+    start: tuple[str, ...] = ("rules",) if is_mapping(other.value) else ()
+    problems = []
+    if start:
+        extra = [key for key in other.value if key != "rules"]
+        problems = [
+            other.problem((key,), f'beside "rules:" a file of rules holds no "{key}"', key=True) for key in extra
+        ]
+    entries = other.value.get("rules") if start else other.value
+    if not isinstance(entries, list):
+        return [*problems, other.problem(start, "expected a list of rules", key=True)]
+    for index, entry in enumerate(entries):
+        if isinstance(entry, str):
+            problems.append(other.problem((*start, index), "only the configuration itself names files of rules"))
+            continue
+        document.adopt(other, (*start, index), ("rules", len(rules)))
+        rules.append(entry)
+    return problems

@@ -1,0 +1,69 @@
+"""Kinds of value that the configuration is written in: durations, sizes, AE titles."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i?B|B)")
+_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def parse_duration(value: Any) -> timedelta:
+    """ "60s", "5m", "2h", "1d" → timedelta; a bare number is refused, because nobody remembers its unit."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(
+            f"{value!r} is not a duration: write a number and its unit (ms, s, m, h or d), as in 60s or 5m"
+        )
+    return timedelta(seconds=float(match["number"]) * _SECONDS[match["unit"]])
+
+
+def parse_size(value: Any) -> int:
+    """ "4GiB", "500MB" → bytes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a size: write a number and its unit (MB, GB, MiB, GiB), as in 4GiB")
+    return int(float(match["number"]) * _BYTES[match["unit"]])
+
+
+def check_ae_title(value: str) -> str:
+    """An AE title: 1 to 16 characters of the default repertoire, no backslash or control (PS3.5 6.2, AE)."""
+    if not 1 <= len(value.strip()) <= 16:
+        raise ValueError(f"{value!r} is not an AE title: 1 to 16 characters")
+    if any(not 0x20 <= ord(character) < 0x7F or character == "\\" for character in value):
+        raise ValueError(f"{value!r} is not an AE title: printable ASCII without backslash")
+    return value.strip()
+
+
+def duration_text(value: timedelta) -> str:
+    """The shortest form that `parse_duration` reads back."""
+    seconds = value.total_seconds()
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds / _SECONDS[unit])}{unit}"
+    return f"{seconds:g}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    PlainSerializer(duration_text, return_type=str),
+]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,27 @@
+"""What can go wrong in the node, by what can be done about it."""
+
+from __future__ import annotations
+
+
+class NodeError(Exception):
+    """Any failure the node knows how to name; its text is for the site admin."""
+
+
+class TransientError(NodeError):
+    """Trying again later may succeed: a peer is down, a disk is full, a lock is held."""
+
+
+class PermanentError(NodeError):
+    """Trying again gives the same: the input or the configuration has to change."""
+
+
+class LedgerError(PermanentError):
+    """The ledger cannot be used: damaged, or written by a newer program."""
+
+
+class DataFolderInUseError(PermanentError):
+    """Another node holds the lock of the data folder."""
+
+
+class NotFoundError(PermanentError):
+    """What was asked for by name is not there (a study, a job, a destination)."""

@@ -1,0 +1,1 @@
+"""Durable state: one module per aggregate, each the only way to its rows."""

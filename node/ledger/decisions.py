@@ -1,0 +1,92 @@
+"""Decisions: what each rule said about each revision of a study, with the trace of every clause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.ledger import events
+from node.ledger.rows import query, to_json
+
+
+class DecisionOutcome(StrEnum):
+    """What came of a rule."""
+
+    NOT_MATCHED = "not_matched"
+    """A clause failed, or no series was left to choose."""
+    MATCHED = "matched"
+    """Jobs were made."""
+    UNCHANGED = "unchanged"
+    """It matched, on the very inputs it has already had jobs for: nothing new is run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One row of `decisions`."""
+
+    id: int
+    study_instance_uid: str
+    revision: int
+    rule: str
+    rule_set: str
+    """Digest of the rule set in force."""
+    outcome: DecisionOutcome
+    trace: Mapping[str, Any]
+    """Clause by clause: what was asked, the value found, where, and why it passed or failed."""
+    decided_at: datetime
+
+
+def keep_rule_set(database: Database, at: datetime, digest: str, content: str) -> None:
+    """Remember the text of a rule set under its digest, once."""
+    database.execute("INSERT OR IGNORE INTO rule_sets VALUES (?,?,?)", [digest, content, to_text(at)])
+
+
+def record(
+    database: Database,
+    at: datetime,
+    *,
+    study: str,
+    revision: int,
+    rule: str,
+    rule_set: str,
+    outcome: DecisionOutcome,
+    trace: Mapping[str, Any],
+) -> int:
+    """One decision; returns its id, which its jobs name."""
+    cursor = database.execute(
+        "INSERT INTO decisions (study_instance_uid, revision, rule, rule_set, outcome, trace, decided_at)"
+        " VALUES (?,?,?,?,?,?,?)",
+        [study, revision, rule, rule_set, outcome, to_json(trace), to_text(at)],
+    )
+    events.record(database, at, f"decision.{outcome.replace('_', '-')}", study=study, rule=rule, revision=revision)
+    assert cursor.lastrowid is not None, "SQLite gives every inserted row an id"
+    return int(cursor.lastrowid)
+
+
+def set_outcome(database: Database, decision: int, outcome: DecisionOutcome) -> None:
+    """What came of it once its jobs were held against the earlier ones; same transaction as `record`."""
+    database.execute("UPDATE decisions SET outcome=? WHERE id=?", [outcome, decision])
+
+
+def of_study(database: Database, study: str) -> list[Decision]:
+    """Decisions on a study, in the order in which they were taken."""
+    rows = query(database, "SELECT * FROM decisions WHERE study_instance_uid=? ORDER BY id", [study])
+    return [_decision(row) for row in rows]
+
+
+def _decision(row: dict[str, Any]) -> Decision:
+    return Decision(
+        **{
+            **row,
+            "outcome": DecisionOutcome(row["outcome"]),
+            "trace": json.loads(row["trace"]),
+            "decided_at": from_text(row["decided_at"]),
+        }
+    )

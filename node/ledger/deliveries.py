@@ -1,0 +1,298 @@
+"""The outbox: one row per SOP instance and destination, from enqueued to accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.errors import NotFoundError, PermanentError
+from node.ledger import events
+from node.ledger.events import Severity
+from node.ledger.rows import moment, one, query
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    """To be sent at `not_before`, or as soon as the destination has the study."""
+    SENDING = "sending"
+    """A C-STORE may be under way; found at start, its outcome is unknown and it is sent again (same UID)."""
+    DELIVERED = "delivered"
+    """The destination answered success or a warning that means stored."""
+    HELD = "held"
+    """Something is wrong with patient or study: a person decides (`retry` or `cancel`)."""
+    DEAD = "dead"
+    """Refused for good, or tried for too long: kept, and sent again only by `retry`."""
+    SUPERSEDED = "superseded"
+    """A newer result of the same rule on the same study overtook it before it was sent."""
+    CANCELLED = "cancelled"
+    """A person, a correction or a rejection note stopped it."""
+
+
+UNSENT = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One row of `deliveries`."""
+
+    id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    job: str | None
+    file: str
+    """Relative to the data folder."""
+    destination: str
+    status: DeliveryStatus
+    hold: str | None
+    """Why it is held."""
+    attempts: int
+    """C-STOREs begun; only those that may have reached the destination."""
+    refusals: int
+    """Answers that said "cannot understand" or "processing failure": five in all, then it is dead."""
+    not_before: datetime
+    dimse_status: int | None
+    """The destination's last answer (PS3.7 annex C)."""
+    error: str | None
+    enqueued_at: datetime
+    sent_at: datetime | None
+
+
+def enqueue(
+    database: Database, at: datetime, *, sop_instance_uid: str, sop_class_uid: str, study: str, job: str | None,
+    file: str, destination: str,
+) -> None:  # fmt: skip
+    """Into the outbox, once: an instance goes to a destination once, however often it is asked for."""
+    cursor = database.execute(
+        "INSERT OR IGNORE INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination,"
+        " status, attempts, refusals, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,0,0,?,?)",
+        [
+            sop_instance_uid,
+            sop_class_uid,
+            study,
+            job,
+            file,
+            destination,
+            DeliveryStatus.WAITING,
+            to_text(at),
+            to_text(at),
+        ],
+    )
+    if cursor.rowcount:
+        events.record(
+            database, at, "delivery.enqueued", study=study, job=job, delivery=cursor.lastrowid,
+            destination=destination, sop_instance_uid=sop_instance_uid,
+        )  # fmt: skip
+
+
+def due(database: Database, destination: str, at: datetime) -> list[Delivery]:
+    """What may be sent there now, oldest first; nothing of a study that is held."""
+    rows = query(
+        database,
+        "SELECT deliveries.* FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
+        " WHERE destination=? AND deliveries.status=? AND not_before<=? AND studies.hold IS NULL"
+        " ORDER BY deliveries.id",
+        [destination, DeliveryStatus.WAITING, to_text(at)],
+    )
+    return [_delivery(row) for row in rows]
+
+
+def next_due_at(database: Database, destination: str) -> datetime | None:
+    """When the next waiting delivery's time comes."""
+    row = one(
+        database,
+        "SELECT min(not_before) AS t FROM deliveries WHERE destination=? AND status=?",
+        [destination, DeliveryStatus.WAITING],
+    )
+    return moment(row["t"]) if row else None
+
+
+def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
+    """A C-STORE begins; the attempt is counted now."""
+    delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)
+    database.execute("UPDATE deliveries SET attempts=attempts+1 WHERE id=?", [delivery_id])
+    events.record(
+        database, at, "delivery.sending", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        attempt=delivery.attempts + 1, destination=delivery.destination,
+    )  # fmt: skip
+    return get(database, delivery_id)
+
+
+def delivered(
+    database: Database, at: datetime, delivery_id: int, dimse_status: int, warning: str | None = None
+) -> None:
+    """The destination has it; a warning that means "stored" is kept."""
+    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
+    if delivery.hold:
+        events.record(
+            database, at, "delivery.delivered-though-held", study=delivery.study_instance_uid, job=delivery.job,
+            delivery=delivery_id, severity=Severity.ALERT, destination=delivery.destination, reason=delivery.hold,
+        )  # fmt: skip
+    database.execute(
+        "UPDATE deliveries SET dimse_status=?, error=?, sent_at=? WHERE id=?",
+        [dimse_status, warning, to_text(at), delivery_id],
+    )
+    events.record(
+        database, at, "delivery.delivered", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        severity=Severity.WARNING if warning else Severity.INFO,
+        destination=delivery.destination, dimse_status=f"{dimse_status:04X}", warning=warning,
+    )  # fmt: skip
+
+
+def wait(
+    database: Database,
+    at: datetime,
+    delivery_id: int,
+    not_before: datetime,
+    error: str,
+    *,
+    dimse_status: int | None = None,
+    refused: bool = False,
+    severity: Severity = Severity.WARNING,
+) -> None:
+    """Not now: again at `not_before`. The same reason a second time is recorded, but alerts nobody again.
+
+    One that was held while it was being sent becomes `HELD`.
+    """
+    allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING)
+    held = get(database, delivery_id).hold is not None
+    delivery = _transition(database, delivery_id, allowed, DeliveryStatus.HELD if held else DeliveryStatus.WAITING)
+    database.execute(
+        "UPDATE deliveries SET not_before=?, error=?, dimse_status=?, refusals=refusals+? WHERE id=?",
+        [to_text(not_before), error, dimse_status, int(refused), delivery_id],
+    )
+    events.record(
+        database,
+        at,
+        "delivery.waits",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        severity=Severity.INFO if delivery.error == error else severity,
+        destination=delivery.destination,
+        error=error,
+        not_before=to_text(not_before),
+    )
+
+
+def dead(database: Database, at: datetime, delivery_id: int, error: str, dimse_status: int | None = None) -> None:
+    """Refused for good, or tried for too long: a dead letter, and an alert."""
+    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), DeliveryStatus.DEAD)
+    database.execute("UPDATE deliveries SET error=?, dimse_status=? WHERE id=?", [error, dimse_status, delivery_id])
+    events.record(
+        database, at, "delivery.dead", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        severity=Severity.ALERT, destination=delivery.destination, error=error,
+    )  # fmt: skip
+
+
+def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
+    """A person has to decide. What is being sent cannot be called back: it is held if that attempt fails."""
+    status = get(database, delivery_id).status
+    to = DeliveryStatus.SENDING if status is DeliveryStatus.SENDING else DeliveryStatus.HELD
+    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), to)
+    database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
+    events.record(
+        database, at, "delivery.held", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        severity=Severity.ALERT, destination=delivery.destination, reason=reason,
+    )  # fmt: skip
+
+
+def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
+    """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
+    allowed = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+    delivery = _transition(database, delivery_id, allowed, status)
+    database.execute("UPDATE deliveries SET error=? WHERE id=?", [reason, delivery_id])
+    events.record(
+        database, at, f"delivery.{status}", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        destination=delivery.destination, reason=reason,
+    )  # fmt: skip
+
+
+def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delivery:
+    """A person says: send it (again), now; the attempts start over."""
+    allowed = (DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.CANCELLED, DeliveryStatus.WAITING)
+    delivery = _transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
+    database.execute(
+        "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=? WHERE id=?",
+        [to_text(at), to_text(at), delivery_id],
+    )
+    events.record(
+        database, at, "delivery.again", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id, by=by
+    )
+    return get(database, delivery_id)
+
+
+def interrupted(database: Database, at: datetime, destination: str) -> int:
+    """Found "sending" while nobody sends: the outcome is unknown, so it is sent again, same UID; how many."""
+    rows = query(
+        database, "SELECT id FROM deliveries WHERE destination=? AND status=?", [destination, DeliveryStatus.SENDING]
+    )
+    for row in rows:
+        wait(database, at, row["id"], at, "interrupted while it was being sent")
+    return len(rows)
+
+
+def of_study(database: Database, study: str) -> list[Delivery]:
+    """Deliveries of a study, in the order in which they were enqueued."""
+    rows = query(database, "SELECT * FROM deliveries WHERE study_instance_uid=? ORDER BY id", [study])
+    return [_delivery(row) for row in rows]
+
+
+def of_job(database: Database, job: str) -> list[Delivery]:
+    """Deliveries of a job, in the order in which they were enqueued."""
+    return [_delivery(row) for row in query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job])]
+
+
+def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
+    """How many deliveries stand where, by destination."""
+    found: dict[str, dict[DeliveryStatus, int]] = {}
+    for row in query(
+        database, "SELECT destination, status, count(*) AS n FROM deliveries GROUP BY destination, status"
+    ):
+        found.setdefault(row["destination"], {})[DeliveryStatus(row["status"])] = int(row["n"])
+    return found
+
+
+def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
+    """Deliveries that stand there, newest first."""
+    marks = ",".join("?" for _ in statuses)
+    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
+    return [_delivery(row) for row in query(database, sql, [*statuses, limit])]
+
+
+def get(database: Database, delivery_id: int) -> Delivery:
+    """The delivery of this id; NotFoundError where there is none."""
+    row = one(database, "SELECT * FROM deliveries WHERE id=?", [delivery_id])
+    if row is None:
+        raise NotFoundError(f"there is no delivery {delivery_id}")
+    return _delivery(row)
+
+
+def _transition(
+    database: Database, delivery_id: int, allowed: Sequence[DeliveryStatus], to: DeliveryStatus
+) -> Delivery:
+    delivery = get(database, delivery_id)
+    if delivery.status not in allowed:
+        raise PermanentError(f"delivery {delivery_id} is {delivery.status}: it cannot become {to}")
+    database.execute("UPDATE deliveries SET status=? WHERE id=?", [to, delivery_id])
+    return delivery
+
+
+def _delivery(row: dict[str, Any]) -> Delivery:
+    return Delivery(
+        **{
+            **row,
+            "status": DeliveryStatus(row["status"]),
+            "not_before": from_text(row["not_before"]),
+            "enqueued_at": from_text(row["enqueued_at"]),
+            "sent_at": moment(row["sent_at"]),
+        }
+    )

@@ -1,0 +1,170 @@
+"""Received SOP instances: one row a receipt, whatever became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.ledger.rows import one, placeholders, query, to_json
+
+
+class InstanceStatus(StrEnum):
+    """What a receipt counts as."""
+
+    CURRENT = "current"
+    """The instance of this SOP Instance UID: it is routed, and given to plugins."""
+    DUPLICATE = "duplicate"
+    """The same content again: stored once, nothing re-run."""
+    CORRECTED = "corrected"
+    """It was current until a correction replaced it."""
+    CORRECTION = "correction"
+    """Same pixels, other patient or order: kept apart until a person or the rules decide."""
+    CONFLICT = "conflict"
+    """Same SOP Instance UID with other content, or another patient in a known study: quarantined."""
+    REJECTED = "rejected"
+    """Current, but a rejection note (IOCM) took it out of every job's input."""
+    OWN = "own"
+    """Made by this node: stored, never routed."""
+    UNREADABLE = "unreadable"
+    """Its header could not be read: stored as received, never routed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One row of `instances`."""
+
+    receipt: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    transfer_syntax_uid: str
+    status: InstanceStatus
+    digest: str
+    """SHA-256 of the dataset's bytes as received."""
+    comparison: Mapping[str, Any]
+    """What duplicates, corrections and conflicts are told apart by: digests of pixels, identity, geometry."""
+    marks: Mapping[str, str]
+    """Defects found (`truncated-pixel-data`: why), each keeping it out of plugins."""
+    frames: int
+    bytes: int
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    association: str
+    origin: str
+    received_at: datetime
+
+
+def insert(database: Database, instance: Instance) -> None:
+    """A receipt is indexed; its event is the caller's, who knows what it means."""
+    row = {name: getattr(instance, name) for name in Instance.__slots__}
+    row["comparison"] = to_json(dict(instance.comparison))
+    row["marks"] = to_json(dict(instance.marks))
+    row["received_at"] = to_text(instance.received_at)
+    columns = ",".join(row)
+    sql = f"INSERT INTO instances ({columns}) VALUES ({placeholders(row)})"  # noqa: S608 - names of our own columns
+    database.execute(sql, list(row.values()))
+
+
+def set_status(database: Database, receipt: str, status: InstanceStatus) -> None:
+    """What the receipt counts as from now on."""
+    database.execute("UPDATE instances SET status=? WHERE receipt=?", [status, receipt])
+
+
+def by_receipt(database: Database, receipt: str) -> Instance | None:
+    """The row of a receipt, where it has been indexed."""
+    row = one(database, "SELECT * FROM instances WHERE receipt=?", [receipt])
+    return _instance(row) if row else None
+
+
+def current(database: Database, sop_instance_uid: str) -> Instance | None:
+    """The instance that counts under this UID (rejected or not)."""
+    row = one(
+        database,
+        "SELECT * FROM instances WHERE sop_instance_uid=? AND status IN ('current', 'rejected')",
+        [sop_instance_uid],
+    )
+    return _instance(row) if row else None
+
+
+def known(database: Database, receipts: Sequence[str]) -> frozenset[str]:
+    """Those of `receipts` that have been indexed."""
+    found: set[str] = set()
+    for start in range(0, len(receipts), 500):
+        some = receipts[start : start + 500]
+        sql = f"SELECT receipt FROM instances WHERE receipt IN ({placeholders(some)})"  # noqa: S608 - only question marks
+        found.update(row["receipt"] for row in query(database, sql, some))
+    return frozenset(found)
+
+
+def of_sop_instance(database: Database, sop_instance_uid: str) -> list[Instance]:
+    """All receipts under a SOP Instance UID, whatever they count as, in order of arrival."""
+    rows = query(database, "SELECT * FROM instances WHERE sop_instance_uid=? ORDER BY receipt", [sop_instance_uid])
+    return [_instance(row) for row in rows]
+
+
+def witness(database: Database, study: str) -> Instance | None:
+    """An instance that says whose study it is: the first that counts, one with a Patient ID before one without."""
+    row = one(
+        database,
+        "SELECT * FROM instances WHERE study_instance_uid=? AND status IN ('current', 'rejected')"
+        " ORDER BY json_extract(comparison, '$.patient.PatientID') IS NULL, receipt LIMIT 1",
+        [study],
+    )
+    return _instance(row) if row else None
+
+
+def sources(database: Database, study: str) -> frozenset[tuple[str, str, str]]:
+    """(calling AE title, modality, origin) of what counts of a study."""
+    rows = query(
+        database,
+        "SELECT DISTINCT calling_ae_title, modality, origin FROM instances"
+        " JOIN series USING (study_instance_uid, series_instance_uid)"
+        " WHERE study_instance_uid=? AND status IN ('current', 'rejected')",
+        [study],
+    )
+    return frozenset((row["calling_ae_title"], row["modality"], row["origin"]) for row in rows)
+
+
+def of_study(
+    database: Database, study: str, statuses: Sequence[InstanceStatus] = (InstanceStatus.CURRENT,)
+) -> list[Instance]:
+    """Instances of a study with one of these statuses, in order of arrival."""
+    sql = (
+        f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY receipt"  # noqa: S608 - only question marks
+    )
+    return [_instance(row) for row in query(database, sql, [study, *statuses])]
+
+
+def totals(database: Database) -> dict[InstanceStatus, int]:
+    """How many receipts count as what, over all studies."""
+    rows = query(database, "SELECT status, count(*) AS n FROM instances GROUP BY status")
+    return {InstanceStatus(row["status"]): int(row["n"]) for row in rows}
+
+
+def counts(database: Database, study: str) -> dict[InstanceStatus, int]:
+    """How many receipts of a study count as what."""
+    rows = query(
+        database, "SELECT status, count(*) AS n FROM instances WHERE study_instance_uid=? GROUP BY status", [study]
+    )
+    return {InstanceStatus(row["status"]): int(row["n"]) for row in rows}
+
+
+def _instance(row: dict[str, Any]) -> Instance:
+    return Instance(
+        **{
+            **row,
+            "status": InstanceStatus(row["status"]),
+            "comparison": json.loads(row["comparison"]),
+            "marks": json.loads(row["marks"]),
+            "received_at": from_text(row["received_at"]),
+        }
+    )

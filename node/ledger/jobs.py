@@ -1,0 +1,418 @@
+"""Jobs: one plugin on one set of instances of one study, from queued to reported.
+
+A job's identity is (study, rule, step, subject, digest of inputs and parameters, round), and its id
+derives from it, so deciding twice makes it once and everything derived from the id comes out equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.errors import NotFoundError, PermanentError
+from node.ledger import events
+from node.ledger.events import Severity
+from node.ledger.rows import moment, one, query, to_json
+
+_NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    """Waits for its turn, or for `not_before` after a failed attempt."""
+    RUNNING = "running"
+    """An attempt is under way; found at start, it means that the node died."""
+    ENDED = "ended"
+    """Its outcome is recorded, its objects are still to be made."""
+    REPORTED = "reported"
+    """Its objects are in the outbox, or there is nothing to send."""
+    UNREPORTABLE = "unreportable"
+    """Its outcome could not be made into DICOM objects of the right patient; a person has to look."""
+    CANCELLED = "cancelled"
+    """Stopped by a person, a correction or a rejection note."""
+
+
+OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.ENDED)
+
+
+class JobOutcome(StrEnum):
+    """How the analysis ended (the words of plugins.contract.ResultStatus)."""
+
+    FINDINGS = "findings"
+    NO_FINDINGS = "no_findings"
+    NOT_APPLICABLE = "not_applicable"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """One chosen series: its role, and the receipts of the chosen instances, in order of arrival."""
+
+    role: str
+    series_instance_uid: str
+    receipts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a decision asks for."""
+
+    study_instance_uid: str
+    revision: int
+    rule: str
+    step: str
+    subject: str
+    """`study`, or the series the step runs on."""
+    plugin: str
+    parameters: Mapping[str, Any]
+    inputs: tuple[JobInput, ...]
+    inputs_digest: str
+    """See `digest_of`; equal inputs are not run twice."""
+    destinations: tuple[str, ...]
+    mode: str
+    priority: int
+    on_correction: str
+    images_complete_at: datetime
+    asked: str = ""
+    """What is asked, for the radiologist: the rule's description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of `jobs`."""
+
+    id: str
+    decision: int
+    study_instance_uid: str
+    revision: int
+    rule: str
+    step: str
+    subject: str
+    inputs_digest: str
+    round: int
+    """1, and one more for each time a person had it done again."""
+    supersedes: str | None
+    """The job whose reported result this one's replaces."""
+    plugin: str
+    parameters: Mapping[str, Any]
+    inputs: tuple[JobInput, ...]
+    destinations: tuple[str, ...]
+    mode: str
+    priority: int
+    on_correction: str
+    status: JobStatus
+    outcome: JobOutcome | None
+    attempts: int
+    not_before: datetime
+    error: str | None
+    """Why the last attempt failed, or the job was cancelled or could not be reported."""
+    result: str | None
+    """Folder of the result, relative to the data folder."""
+    algorithm: Mapping[str, Any] | None
+    """Identity of the algorithm that ran, as its manifest stated it then."""
+    images_complete_at: datetime
+    asked: str
+    """What was asked, for the radiologist: the rule's description then."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    encoded_at: datetime | None
+
+
+def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str, str]]) -> str:
+    """Digest of what a job works on: `instances` are (role, SOP Instance UID, digest of the dataset)."""
+    content = to_json({"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)})
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def enqueue(database: Database, at: datetime, decision: int, new: NewJob) -> Job | None:
+    """Make the job, or return None where one with the same inputs exists already: nothing is run twice."""
+    identity = [new.study_instance_uid, new.rule, new.step, new.subject]
+    same = one(
+        database,
+        "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND inputs_digest=?",
+        [*identity, new.inputs_digest],
+    )
+    if same:
+        return None
+    earlier = one(
+        database,
+        "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=?"
+        " ORDER BY created_at DESC, round DESC",
+        identity,
+    )
+    return _insert(database, at, decision, new, 1, earlier["id"] if earlier else None)
+
+
+def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
+    """Have an ended job done again: a new round, which names the one that it supersedes.
+
+    Raises NotFoundError, and PermanentError where the job has not ended or has been done again already.
+    """
+    old = get(database, job_id)
+    if old.status in OPEN:
+        raise PermanentError(f"job {job_id} is {old.status}: only one that is over can be done again; cancel it first")
+    newest = one(
+        database,
+        "SELECT id, round FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND inputs_digest=?"
+        " ORDER BY round DESC",
+        [old.study_instance_uid, old.rule, old.step, old.subject, old.inputs_digest],
+    )
+    assert newest is not None, job_id
+    if newest["id"] != job_id:
+        raise PermanentError(f"job {job_id} has been done again already, as job {newest['id']}")
+    new = NewJob(**{name: getattr(old, name) for name in NewJob.__slots__})
+    events.record(database, at, "job.again", study=old.study_instance_uid, job=job_id, by=by)
+    return _insert(database, at, old.decision, new, old.round + 1, job_id)
+
+
+def _insert(database: Database, at: datetime, decision: int, new: NewJob, round_: int, supersedes: str | None) -> Job:
+    name = to_json([new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
+    job = Job(
+        id=str(uuid.uuid5(_NAMESPACE, name)),
+        decision=decision,
+        round=round_,
+        supersedes=supersedes,
+        status=JobStatus.QUEUED,
+        outcome=None,
+        attempts=0,
+        not_before=at,
+        error=None,
+        result=None,
+        algorithm=None,
+        created_at=at,
+        started_at=None,
+        finished_at=None,
+        encoded_at=None,
+        **{field: getattr(new, field) for field in NewJob.__slots__},
+    )
+    row = {field: getattr(job, field) for field in Job.__slots__}
+    row["parameters"] = to_json(dict(job.parameters))
+    row["inputs"] = to_json([[i.role, i.series_instance_uid, list(i.receipts)] for i in job.inputs])
+    row["destinations"] = to_json(list(job.destinations))
+    for field in ("not_before", "created_at", "images_complete_at"):
+        row[field] = to_text(row[field])
+    sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
+    database.execute(sql, list(row.values()))
+    events.record(
+        database,
+        at,
+        "job.queued",
+        study=job.study_instance_uid,
+        job=job.id,
+        rule=job.rule,
+        plugin=job.plugin,
+        round=round_,
+    )
+    return job
+
+
+def ready(database: Database, at: datetime) -> list[Job]:
+    """Jobs whose turn has come, most urgent first; none of a study that is held."""
+    rows = query(
+        database,
+        "SELECT jobs.* FROM jobs JOIN studies USING (study_instance_uid)"
+        " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY priority DESC, created_at, id",
+        [JobStatus.QUEUED, to_text(at)],
+    )
+    return [_job(row) for row in rows]
+
+
+def next_ready_at(database: Database) -> datetime | None:
+    """When the next waiting job's time comes."""
+    row = one(database, "SELECT min(not_before) AS t FROM jobs WHERE status=?", [JobStatus.QUEUED])
+    return moment(row["t"]) if row else None
+
+
+def started(database: Database, at: datetime, job_id: str, algorithm: Mapping[str, Any]) -> Job:
+    """An attempt begins: the job is running, and the attempt is counted now, in case it kills us."""
+    job = _transition(database, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING)
+    database.execute(
+        "UPDATE jobs SET attempts=attempts+1, started_at=?, algorithm=? WHERE id=?",
+        [to_text(at), to_json(dict(algorithm)), job_id],
+    )
+    events.record(database, at, "job.started", study=job.study_instance_uid, job=job_id, attempt=job.attempts + 1)
+    return get(database, job_id)
+
+
+def ended(
+    database: Database, at: datetime, job_id: str, outcome: JobOutcome, result: str, error: str | None = None
+) -> Job:
+    """The outcome is known for good; `result` is the folder that holds it, durable already."""
+    job = _transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
+    database.execute(
+        "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=? WHERE id=?",
+        [outcome, result, error, to_text(at), job_id],
+    )
+    severity = Severity.WARNING if outcome is JobOutcome.FAILED else Severity.INFO
+    events.record(
+        database,
+        at,
+        "job.ended",
+        study=job.study_instance_uid,
+        job=job_id,
+        severity=severity,
+        outcome=outcome,
+        error=error,
+    )
+    return get(database, job_id)
+
+
+def try_again(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
+    """The attempt failed, and there is another one."""
+    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    database.execute("UPDATE jobs SET error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id])
+    events.record(
+        database, at, "job.attempt-failed", study=job.study_instance_uid, job=job_id, severity=Severity.WARNING,
+        attempt=job.attempts, error=error, not_before=to_text(not_before),
+    )  # fmt: skip
+
+
+def postponed(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
+    """The node could not do its part (a full disk, say): the attempt does not count against the plugin."""
+    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    database.execute(
+        "UPDATE jobs SET attempts=attempts-1, error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id]
+    )
+    events.record(
+        database, at, "job.postponed", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT,
+        error=error, not_before=to_text(not_before),
+    )  # fmt: skip
+
+
+def postponements(database: Database, job_id: str) -> int:
+    """How often it has been postponed."""
+    row = one(
+        database,
+        "SELECT count(*) AS n FROM events WHERE kind='job.postponed' AND job=:job"
+        " AND study_instance_uid=(SELECT study_instance_uid FROM jobs WHERE id=:job)",
+        {"job": job_id},
+    )
+    return int(row["n"]) if row else 0
+
+
+def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> None:
+    """The node was stopped on purpose while it ran: the attempt does not count, and the next start takes it up."""
+    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    database.execute("UPDATE jobs SET attempts=attempts-1, not_before=? WHERE id=?", [to_text(at), job_id])
+    events.record(database, at, "job.interrupted", study=job.study_instance_uid, job=job_id, reason=reason)
+
+
+def reported(database: Database, at: datetime, job_id: str, objects: int) -> None:
+    """Its objects, as many as that, are in the outbox."""
+    job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)
+    database.execute("UPDATE jobs SET encoded_at=? WHERE id=?", [to_text(at), job_id])
+    events.record(database, at, "job.reported", study=job.study_instance_uid, job=job_id, objects=objects)
+
+
+def unreportable(database: Database, at: datetime, job_id: str, error: str) -> None:
+    """Nothing can be sent for it: the reason is for a person, at once."""
+    job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.UNREPORTABLE)
+    database.execute("UPDATE jobs SET error=?, encoded_at=? WHERE id=?", [error, to_text(at), job_id])
+    events.record(
+        database, at, "job.unreportable", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT, error=error
+    )
+
+
+def cancel(database: Database, at: datetime, job_id: str, reason: str) -> Job:
+    """Stop it, whether it waits, runs or has ended unreported; PermanentError where it is over."""
+    job = _transition(database, job_id, OPEN, JobStatus.CANCELLED)
+    database.execute(
+        "UPDATE jobs SET error=?, finished_at=coalesce(finished_at, ?) WHERE id=?", [reason, to_text(at), job_id]
+    )
+    events.record(database, at, "job.cancelled", study=job.study_instance_uid, job=job_id, reason=reason)
+    return replace(job, status=JobStatus.CANCELLED, error=reason)
+
+
+def running(database: Database) -> list[Job]:
+    """Jobs with an attempt under way; at start, those that the node died on."""
+    return _by_status(database, JobStatus.RUNNING)
+
+
+def unreported(database: Database) -> list[Job]:
+    """Jobs whose objects are still to be made, oldest outcome first; none of a study that is held."""
+    rows = query(
+        database,
+        "SELECT jobs.* FROM jobs JOIN studies USING (study_instance_uid)"
+        " WHERE jobs.status=? AND studies.hold IS NULL ORDER BY priority DESC, finished_at",
+        [JobStatus.ENDED],
+    )
+    return [_job(row) for row in rows]
+
+
+def of_study(database: Database, study: str) -> list[Job]:
+    """Jobs of a study, oldest first."""
+    return [
+        _job(row)
+        for row in query(database, "SELECT * FROM jobs WHERE study_instance_uid=? ORDER BY created_at", [study])
+    ]
+
+
+def counts(database: Database) -> dict[JobStatus, int]:
+    """How many jobs stand where."""
+    rows = query(database, "SELECT status, count(*) AS n FROM jobs GROUP BY status")
+    return {JobStatus(row["status"]): int(row["n"]) for row in rows}
+
+
+def matching(database: Database, prefix: str) -> list[Job]:
+    """Jobs whose id begins with `prefix`."""
+    rows = query(database, "SELECT * FROM jobs WHERE substr(id, 1, ?)=? ORDER BY created_at", [len(prefix), prefix])
+    return [_job(row) for row in rows]
+
+
+def troubled(database: Database, limit: int) -> list[Job]:
+    """Jobs that failed or could not be reported, newest first; those done again since are left out."""
+    rows = query(
+        database,
+        "SELECT * FROM jobs WHERE (status=? OR (outcome=? AND status<>?))"
+        " AND id NOT IN (SELECT supersedes FROM jobs WHERE supersedes IS NOT NULL)"
+        " ORDER BY finished_at DESC LIMIT ?",
+        [JobStatus.UNREPORTABLE, JobOutcome.FAILED, JobStatus.CANCELLED, limit],
+    )
+    return [_job(row) for row in rows]
+
+
+def get(database: Database, job_id: str) -> Job:
+    """The job of this id; NotFoundError where there is none."""
+    row = one(database, "SELECT * FROM jobs WHERE id=?", [job_id])
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return _job(row)
+
+
+def _by_status(database: Database, status: JobStatus) -> list[Job]:
+    return [_job(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY created_at", [status])]
+
+
+def _transition(database: Database, job_id: str, allowed: Sequence[JobStatus], to: JobStatus) -> Job:
+    job = get(database, job_id)
+    if job.status not in allowed:
+        raise PermanentError(f"job {job_id} is {job.status}: it cannot become {to}")
+    database.execute("UPDATE jobs SET status=? WHERE id=?", [to, job_id])
+    return job
+
+
+def _job(row: dict[str, Any]) -> Job:
+    values = dict(row)
+    values["parameters"] = json.loads(row["parameters"])
+    values["inputs"] = tuple(JobInput(role, series, tuple(rs)) for role, series, rs in json.loads(row["inputs"]))
+    values["destinations"] = tuple(json.loads(row["destinations"]))
+    values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
+    values["status"] = JobStatus(row["status"])
+    values["outcome"] = JobOutcome(row["outcome"]) if row["outcome"] else None
+    for field in ("not_before", "images_complete_at", "created_at"):
+        values[field] = from_text(row[field])
+    for field in ("started_at", "finished_at", "encoded_at"):
+        values[field] = moment(row[field])
+    return Job(**values)

@@ -1,0 +1,59 @@
+"""Result objects: the DICOM files made from jobs, one row each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.ledger.rows import one, placeholders, query
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """One row of `objects`; its file is durable before the row is there."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    job: str
+    kind: str
+    profile: str
+    """Digest of the encoding profile it was made for."""
+    file: str
+    """Relative to the data folder."""
+    digest: str
+    """SHA-256 of the file."""
+    made_at: datetime
+
+
+def insert(database: Database, made: ResultObject) -> None:
+    """Record it; encoding again gives the same UID and is no new row."""
+    row = {**asdict(made), "made_at": to_text(made.made_at)}
+    sql = f"INSERT OR IGNORE INTO objects ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    database.execute(sql, list(row.values()))
+
+
+def of_job(database: Database, job: str) -> list[ResultObject]:
+    """All objects of a job, in the order in which they were made."""
+    rows = query(database, "SELECT * FROM objects WHERE job=? ORDER BY rowid", [job])
+    return [_object(row) for row in rows]
+
+
+def get(database: Database, sop_instance_uid: str) -> ResultObject | None:
+    """The object of this UID, where this node made it."""
+    row = one(database, "SELECT * FROM objects WHERE sop_instance_uid=?", [sop_instance_uid])
+    return _object(row) if row else None
+
+
+def is_ours(database: Database, sop_instance_uid: str) -> bool:
+    """Whether this node made the object of this UID."""
+    return get(database, sop_instance_uid) is not None
+
+
+def _object(row: dict[str, Any]) -> ResultObject:
+    return ResultObject(**{**row, "made_at": from_text(row["made_at"])})

@@ -1,0 +1,238 @@
+"""Studies and their series: what has arrived, whether it is complete, whether it is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.ledger import events
+from node.ledger.events import Severity
+from node.ledger.rows import moment, one, query
+
+
+class StudyStatus(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "receiving"
+    """Instances arrive, or its quiet period has not passed."""
+    COMPLETE = "complete"
+    """Nothing is in flight and the quiet period has passed; `revision` says how often that has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One row of `studies`."""
+
+    study_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    accession_number: str
+    status: StudyStatus
+    revision: int
+    """How often it has become complete; 0 before the first time."""
+    decided_revision: int
+    """The newest revision that the rules have decided on."""
+    hold: str | None
+    """Why nothing about it may be sent or run, where something is wrong with it."""
+    first_received_at: datetime
+    last_received_at: datetime
+    last_association: str
+    due_at: datetime
+    """When it counts as quiet if nothing more arrives."""
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row of `series`, and how many of its instances count."""
+
+    series_instance_uid: str
+    modality: str
+    description: str
+    last_received_at: datetime
+    instances: int
+
+
+def get(database: Database, study: str) -> Study | None:
+    """The study of this UID."""
+    row = one(database, "SELECT * FROM studies WHERE study_instance_uid=?", [study])
+    return _study(row) if row else None
+
+
+def received(
+    database: Database,
+    at: datetime,
+    *,
+    study: str,
+    patient_id: str,
+    issuer_of_patient_id: str,
+    accession_number: str,
+    association: str,
+    received_at: datetime,
+    due_at: datetime,
+) -> None:
+    """An instance that counts has arrived: the study is (again) being received, and due at `due_at`."""
+    existing = get(database, study)
+    if existing is None:
+        database.execute(
+            "INSERT INTO studies (study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status,"
+            " revision, decided_revision, first_received_at, last_received_at, last_association, due_at)"
+            " VALUES (?,?,?,?,?,0,0,?,?,?,?)",
+            [
+                study, patient_id, issuer_of_patient_id, accession_number, StudyStatus.RECEIVING,
+                to_text(received_at), to_text(received_at), association, to_text(due_at),
+            ],
+        )  # fmt: skip
+        events.record(database, at, "study.first-received", study=study, association=association)
+        return
+    database.execute(
+        "UPDATE studies SET status=?, last_received_at=max(last_received_at, ?), last_association=?, due_at=?"
+        " WHERE study_instance_uid=?",
+        [StudyStatus.RECEIVING, to_text(received_at), association, to_text(due_at), study],
+    )
+    if existing.status is StudyStatus.COMPLETE:
+        events.record(database, at, "study.grows", study=study, revision=existing.revision, association=association)
+
+
+def series_received(
+    database: Database, *, study: str, series: str, modality: str, description: str, received_at: datetime
+) -> None:
+    """An instance of this series has arrived."""
+    database.execute(
+        "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at)"
+        " VALUES (?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET last_received_at=max(last_received_at, excluded.last_received_at)",
+        [series, study, modality, description, to_text(received_at)],
+    )
+
+
+def complete(database: Database, at: datetime, study: str) -> int:
+    """Nothing is in flight and the quiet period has passed: the next revision; returns its number."""
+    database.execute(
+        "UPDATE studies SET status=?, revision=revision+1, completed_at=? WHERE study_instance_uid=?",
+        [StudyStatus.COMPLETE, to_text(at), study],
+    )
+    row = one(database, "SELECT revision FROM studies WHERE study_instance_uid=?", [study])
+    assert row is not None, study
+    revision = int(row["revision"])
+    events.record(database, at, "study.complete", study=study, revision=revision)
+    return revision
+
+
+def reopened(database: Database, at: datetime, study: str, due_at: datetime, reason: str) -> None:
+    """What counts of the study has changed without an instance that counts: it will be complete anew."""
+    database.execute(
+        "UPDATE studies SET status=?, due_at=? WHERE study_instance_uid=?",
+        [StudyStatus.RECEIVING, to_text(due_at), study],
+    )
+    events.record(database, at, "study.reopened", study=study, reason=reason)
+
+
+def set_patient(
+    database: Database, study: str, *, patient_id: str, issuer_of_patient_id: str, accession_number: str
+) -> None:
+    """Whose study it is, where the first instance did not say or a correction says otherwise."""
+    database.execute(
+        "UPDATE studies SET patient_id=?, issuer_of_patient_id=?, accession_number=? WHERE study_instance_uid=?",
+        [patient_id, issuer_of_patient_id, accession_number, study],
+    )
+
+
+def decided(database: Database, at: datetime, study: str, revision: int) -> None:
+    """The rules have decided on this revision."""
+    database.execute(
+        "UPDATE studies SET decided_revision=max(decided_revision, ?) WHERE study_instance_uid=?", [revision, study]
+    )
+    events.record(database, at, "study.decided", study=study, revision=revision)
+
+
+def hold(database: Database, at: datetime, study: str, reason: str) -> None:
+    """Something is wrong with the study: nothing about it is run or sent until `unhold`."""
+    database.execute("UPDATE studies SET hold=? WHERE study_instance_uid=?", [reason, study])
+    events.record(database, at, "study.held", study=study, severity=Severity.ALERT, reason=reason)
+
+
+def unhold(database: Database, at: datetime, study: str, by: str) -> None:
+    """A person, `by`, has looked at it, or a rule says that the newest is right."""
+    database.execute("UPDATE studies SET hold=NULL WHERE study_instance_uid=?", [study])
+    events.record(database, at, "study.released", study=study, by=by)
+
+
+def receiving(database: Database) -> list[Study]:
+    """Studies whose completion has to be watched."""
+    rows = query(database, "SELECT * FROM studies WHERE status=? ORDER BY due_at", [StudyStatus.RECEIVING])
+    return [_study(row) for row in rows]
+
+
+def undecided(database: Database) -> list[Study]:
+    """Complete revisions that the rules have not decided on, oldest first."""
+    rows = query(
+        database,
+        "SELECT * FROM studies WHERE status=? AND decided_revision < revision ORDER BY completed_at",
+        [StudyStatus.COMPLETE],
+    )
+    return [_study(row) for row in rows]
+
+
+def latest(database: Database, limit: int) -> list[Study]:
+    """The studies that last received something, newest first."""
+    return [
+        _study(row) for row in query(database, "SELECT * FROM studies ORDER BY last_received_at DESC LIMIT ?", [limit])
+    ]
+
+
+def matching(database: Database, text: str, limit: int = 20) -> list[Study]:
+    """Studies whose UID begins or ends with `text`, or whose accession number is `text`; the whole UID alone wins."""
+    whole = get(database, text)
+    if whole is not None:
+        return [whole]
+    rows = query(
+        database,
+        "SELECT * FROM studies WHERE substr(study_instance_uid, 1, :n)=:text OR substr(study_instance_uid, -:n)=:text"
+        " OR accession_number=:text ORDER BY last_received_at DESC LIMIT :limit",
+        {"text": text, "n": len(text), "limit": limit},
+    )
+    return [_study(row) for row in rows]
+
+
+def held(database: Database) -> list[Study]:
+    """Studies that a person has to look at before anything is run or sent, newest first."""
+    rows = query(database, "SELECT * FROM studies WHERE hold IS NOT NULL ORDER BY last_received_at DESC")
+    return [_study(row) for row in rows]
+
+
+def counts(database: Database) -> dict[StudyStatus, int]:
+    """How many studies stand where."""
+    rows = query(database, "SELECT status, count(*) AS n FROM studies GROUP BY status")
+    return {StudyStatus(row["status"]): int(row["n"]) for row in rows}
+
+
+def series_of(database: Database, study: str) -> list[Series]:
+    """The study's series, by modality and UID."""
+    rows = query(
+        database,
+        "SELECT series_instance_uid, modality, description, last_received_at, (SELECT count(*) FROM instances WHERE"
+        " instances.study_instance_uid=series.study_instance_uid AND status='current'"
+        " AND instances.series_instance_uid=series.series_instance_uid) AS instances"
+        " FROM series WHERE study_instance_uid=? ORDER BY modality, series_instance_uid",
+        [study],
+    )
+    return [Series(**{**row, "last_received_at": from_text(row["last_received_at"])}) for row in rows]
+
+
+def _study(row: dict[str, Any]) -> Study:
+    return Study(
+        **{
+            **row,
+            "status": StudyStatus(row["status"]),
+            "first_received_at": from_text(row["first_received_at"]),
+            "last_received_at": from_text(row["last_received_at"]),
+            "due_at": from_text(row["due_at"]),
+            "completed_at": moment(row["completed_at"]),
+        }
+    )

@@ -1,0 +1,310 @@
+"""The data folder: where each file lies, and what a received file says about itself.
+
+The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
+answers 0x0000; the indexer moves it to `store/<aa>/<receipt>.dcm` once its row is committed. A
+receipt's name is the node's own (time of arrival and chance), never text from the wire; sorted names
+are in order of arrival. How it arrived stands in the file's own meta information, so that a restart
+needs nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title,
+Receiving AE Title (0002,0018) the called one, Source Presentation Address (0002,0026) the peer, and
+Private Information (0002,0102) the rest, as JSON).
+
+This module stands below the stages: the receiver writes with it, the others read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+
+from node import __version__
+from node.clock import from_text, to_text
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.149895115907351745800322143167512561953")
+"""Of pacsnode, the program: derived once from a random UUID (PS3.5 B.2)."""
+IMPLEMENTATION_VERSION_NAME = f"PACSNODE_{__version__.replace('.', '_')}"[:16]
+_PRIVATE_INFORMATION_CREATOR = IMPLEMENTATION_CLASS_UID
+_PREAMBLE = b"\0" * 128 + b"DICM"
+
+
+class NotOurFileError(ValueError):
+    """A file in the data folder that this node did not write, or not to the end of its meta information."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How one SOP instance reached the node."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    association: str
+    """Name of the association's file in `associations/`; it is locked while the association is open."""
+    received_at: datetime
+    origin: str = "received"
+    """`received`: sent to us; `retrieved`: fetched by us, triggers nothing."""
+    tls_subject: str = ""
+    lossy_accepted: bool = False
+    """The presentation context offered nothing lossless."""
+
+
+def file_header(arrival: Arrival) -> bytes:
+    """Preamble, prefix and file meta information for a dataset that follows as received.
+
+    The preamble is zeroed: 128 bytes that a sender could fill with a program header (faults.md 45).
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = UID(arrival.sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(arrival.sop_instance_uid)
+    meta.TransferSyntaxUID = UID(arrival.transfer_syntax_uid)
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    meta.SourceApplicationEntityTitle = arrival.calling_ae_title
+    meta.ReceivingApplicationEntityTitle = arrival.called_ae_title
+    meta.SourcePresentationAddress = arrival.peer_address
+    meta.PrivateInformationCreatorUID = _PRIVATE_INFORMATION_CREATOR
+    rest = {
+        "association": arrival.association,
+        "received_at": to_text(arrival.received_at),
+        "origin": arrival.origin,
+        "tls_subject": arrival.tls_subject,
+        "lossy_accepted": arrival.lossy_accepted,
+    }
+    content = json.dumps(rest, separators=(",", ":"), sort_keys=True).encode()
+    meta.PrivateInformation = content + b" " * (len(content) % 2)
+    meta.FileMetaInformationGroupLength = 0  # put right while writing; without it pydicom leaves the element out
+    buffer = DicomBytesIO()
+    buffer.write(_PREAMBLE)
+    write_file_meta_info(buffer, meta, enforce_standard=False)
+    return buffer.getvalue()
+
+
+def _header_length(file: BinaryIO) -> int:
+    """Bytes before the dataset: preamble, prefix, the group length element and what it counts (PS3.10 7.1)."""
+    file.seek(132)
+    head = file.read(12)
+    if head[:8] != b"\x02\x00\x00\x00UL\x04\x00":
+        raise ValueError("its meta information does not begin with a group length")
+    return 144 + int.from_bytes(head[8:12], "little")
+
+
+def read_arrival(path: Path) -> tuple[Arrival, int]:
+    """What the file's meta information says, and the offset in bytes at which the dataset begins.
+
+    Raises OSError where the file cannot be read, NotOurFileError where it is not one that this node wrote.
+    """
+    try:
+        with path.open("rb") as file:
+            offset = _header_length(file)
+        meta = read_file_meta_info(path)
+        if meta.get("PrivateInformationCreatorUID") != _PRIVATE_INFORMATION_CREATOR:
+            raise ValueError("its meta information is another program's")
+        return _arrival(meta), offset
+    except OSError:
+        raise
+    except Exception as error:  # pydicom fails in many ways on what is no DICOM file
+        raise NotOurFileError(f"{path.name}: not a file that this node wrote ({error})") from error
+
+
+def _arrival(meta: FileMetaDataset) -> Arrival:
+    rest = json.loads(bytes(meta.PrivateInformation))
+    return Arrival(
+        sop_class_uid=str(meta.MediaStorageSOPClassUID),
+        sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
+        called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
+        peer_address=str(meta.get("SourcePresentationAddress", "")),
+        association=rest["association"],
+        received_at=from_text(rest["received_at"]),
+        origin=rest["origin"],
+        tls_subject=rest["tls_subject"],
+        lossy_accepted=rest["lossy_accepted"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """An object on its way in: its association, and its study where enough has arrived to tell."""
+
+    association: str
+    study_instance_uid: str | None
+
+
+class Spool:
+    """The folders of one data folder; making it makes them (0700: patients' images are in them)."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.incoming = data / "incoming"
+        self.store = data / "store"
+        self.work = data / "work"
+        self.results = data / "results"
+        self.associations = data / "associations"
+        for folder in (data, self.incoming, self.store, self.work, self.results, self.associations):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def new_receipt(self) -> str:
+        """A fresh name, 32 lower-case hexadecimal digits, sorting by time of arrival."""
+        return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+
+    def part(self, receipt: str) -> Path:
+        """Where a receipt is written before it is whole."""
+        return self.incoming / f"{receipt}.part"
+
+    def arrived(self, receipt: str) -> Path:
+        """Where a whole receipt waits for the indexer."""
+        return self.incoming / f"{receipt}.dcm"
+
+    def stored(self, receipt: str) -> Path:
+        """Where an indexed receipt stays; its last two digits are the folder."""
+        return self.store / receipt[-2:] / f"{receipt}.dcm"
+
+    def find(self, receipt: str) -> Path:
+        """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
+
+        Both places are tried twice, because the indexer may move the file between two looks.
+        """
+        for path in (self.stored(receipt), self.arrived(receipt), self.stored(receipt)):
+            if path.exists():
+                return path
+        raise FileNotFoundError(f"receipt {receipt}: neither in {self.store} nor in {self.incoming}")
+
+    def waiting(self) -> list[str]:
+        """Receipts that wait for the indexer, in order of arrival."""
+        return sorted(entry.name[:-4] for entry in os.scandir(self.incoming) if entry.name.endswith(".dcm"))
+
+    def move_to_store(self, receipt: str) -> None:
+        """After the row is committed: rename, and make the new name durable."""
+        self.move_all_to_store([receipt])
+
+    def move_all_to_store(self, receipts: Sequence[str]) -> None:
+        """The same for many, syncing each folder once: as a batch is indexed."""
+        folders = set()
+        for receipt in receipts:
+            target = self.stored(receipt)
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            self.arrived(receipt).rename(target)
+            folders.add(target.parent)
+        for folder in sorted(folders):
+            sync_folder(folder)
+
+    @contextmanager
+    def association(self, name: str) -> Iterator[None]:
+        """Show the association `name` as open: its file is locked until this ends or the process dies."""
+        path = self.associations / name
+        unlocked = self.associations / f".{name}"  # locked before it has its name: a reader never sees it unlocked
+        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unlocked.rename(path)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def open_associations(self) -> frozenset[str]:
+        """Names of the associations that are open now; files that a dead receiver left are removed."""
+        names = [entry.name for entry in os.scandir(self.associations) if not entry.name.startswith(".")]
+        return frozenset(name for name in names if self._is_locked(self.associations / name))
+
+    def _is_locked(self, path: Path) -> bool:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            path.unlink(missing_ok=True)
+            return False
+        finally:
+            os.close(descriptor)
+
+    def in_flight(self) -> list[InFlight]:
+        """Objects being received now, on associations that are open."""
+        found = [_peek(path) for path in sorted(self.incoming.glob("*.part"))]
+        alive = self.open_associations()  # after the files, as in `sweep_parts`
+        return [part for part in found if part is not None and part.association in alive]
+
+    def sweep_parts(self) -> int:
+        """Remove what dead associations left half-written (nothing of it was ever promised); how many.
+
+        May be called while receivers run: the files are looked at before the associations, so that none of an
+        association that was opened meanwhile is taken for a dead one's.
+        """
+        found = [(path, _peek(path)) for path in self.incoming.glob("*.part")]
+        alive = self.open_associations()
+        removed = 0
+        for path, part in found:
+            # One that does not say whose it is may have been begun just now, where anything is open.
+            if (part.association not in alive) if part else not alive:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+def _peek(path: Path) -> InFlight | None:
+    """What an unfinished file tells; None where not even its meta information is there."""
+    try:
+        arrival, offset = read_arrival(path)
+    except (OSError, NotOurFileError):
+        return None  # the first bytes are not on disk yet, or the file was renamed meanwhile
+    study: str | None = None
+    try:
+        with path.open("rb") as file:
+            head = BytesIO(file.read(offset + 65536))
+        head_set = read_partial(head, stop_when=lambda tag, _vr, _length: tag > 0x0020000D)
+        study = str(head_set.get("StudyInstanceUID", "")) or None
+    except Exception:  # noqa: BLE001 - a cut dataset can fail anywhere in the parser; not knowing is an answer
+        study = None
+    return InFlight(arrival.association, study)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (fsync of the directory)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path, offset: int = 0) -> str:
+    """SHA-256, in hexadecimal, of a file from `offset` on."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a power loss."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    sync_folder(path.parent)

@@ -1,0 +1,92 @@
+"""Rules in files of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.config.loading import load
+from tests.support.configurations import SITE, Write, problems, rule, told
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """rules.d beside config.yaml."""
+    made = tmp_path / "rules.d"
+    made.mkdir()
+    return made
+
+
+def listed(*rules: str) -> str:
+    """A file that is a list of rules."""
+    return "".join(rules)
+
+
+def test_the_rules_of_files_stand_where_the_pattern_stood(write: Write, folder: Path) -> None:
+    """Before and after rules of the configuration itself, files by name, lists and `rules:` alike."""
+    (folder / "b.yaml").write_text(listed(rule("b1"), rule("b2")))
+    (folder / "a.yaml").write_text(f"rules:{rule('a1')}")
+    configuration = load(write(f"{SITE}rules:{rule('first')}  - rules.d/*.yaml\n{rule('last')}"))
+    assert [each.name for each in configuration.rules] == ["first", "a1", "b1", "b2", "last"]
+
+
+def test_a_file_that_two_patterns_match_is_read_once(write: Write, folder: Path) -> None:
+    """Naming one file to have it first, and then all."""
+    (folder / "a.yaml").write_text(listed(rule("a1")))
+    (folder / "b.yaml").write_text(listed(rule("b1")))
+    configuration = load(write(f"{SITE}rules: [rules.d/b.yaml, rules.d/*.yaml]\n"))
+    assert [each.name for each in configuration.rules] == ["b1", "a1"]
+
+
+def test_a_problem_names_the_file_and_the_path_within_it(write: Write, folder: Path) -> None:
+    """Not the place that the rule has among all rules."""
+    (folder / "a.yaml").write_text(f"rules:{rule('a1')}{rule('a2', run='mien')}")
+    (folder / "b.yaml").write_text(listed(rule("b1", send="pasc")))
+    found = problems(write(f"{SITE}rules:{rule('first')}  - rules.d/*.yaml\n"))
+    assert [(Path(each.place.file).name, each.place.line, each.yaml_path) for each in found] == [
+        ("a.yaml", 12, "rules[1].run"),
+        ("b.yaml", 6, "[0].send"),
+    ]
+
+
+def test_a_problem_after_a_pattern_keeps_its_own_place(write: Write, folder: Path) -> None:
+    """Rules of the configuration move up or down by what files hold; their places do not."""
+    (folder / "a.yaml").write_text(listed(rule("a1"), rule("a2"), rule("a3")))
+    assert told(write(f"{SITE}rules:\n  - rules.d/*.yaml\n{rule('last', run='mien')}")) == [
+        (14, "rules[1].run", 'there is no plugin "mien" → mine')
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; config.example.yaml shows what it may say"),
+        ("rules: {}\n", "expected a list of rules"),
+        ("just: this\n", 'beside "rules:" a file of rules holds no "just"'),
+        ("- other.yaml\n", "only the configuration itself names files of rules"),
+        ("- !!python/none\n", "the tag !!python/none is refused: a configuration holds plain values only"),
+        ("- {name: x, name: y}\n", 'the key "name" stands here twice; first on line 1'),
+    ],
+)
+def test_a_file_of_rules_is_held_to_its_form(write: Write, folder: Path, content: str, message: str) -> None:
+    """As strictly as the configuration itself."""
+    (folder / "a.yaml").write_text(content)
+    found = problems(write(f"{SITE}rules: [rules.d/*.yaml]\n"))
+    assert message in [each.message for each in found]
+    assert {Path(each.place.file).name for each in found} == {"a.yaml"}
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(write: Write) -> None:
+    """A slip in it would otherwise run no rule at all, silently."""
+    [(line, path, message)] = told(write(f"{SITE}rules:\n  - rule.d/*.yaml\n"))
+    assert (line, path) == (9, "rules[0]")
+    assert message.startswith('"rule.d/*.yaml" matches no file')
+
+
+def test_the_same_name_in_two_files_is_refused(write: Write, folder: Path) -> None:
+    """The message says where the first one is."""
+    (folder / "a.yaml").write_text(listed(rule("same")))
+    (folder / "b.yaml").write_text(listed(rule("same")))
+    [(_, _, message)] = told(write(f"{SITE}rules: [rules.d/*.yaml]\n"))
+    assert "a.yaml on line 2" in message

@@ -1,0 +1,164 @@
+"""The ledger's file: transactions, versions, damage, and several writers at once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from node.errors import LedgerError, NotFoundError, TransientError
+from node.ledger import database as module
+from node.ledger import events
+from node.ledger.database import Database, Ledger
+from node.ledger.rows import one
+from node.ledger.schema import VERSIONS
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_events_can_be_neither_changed_nor_deleted(ledger: Ledger) -> None:
+    """History is append-only, whoever tries."""
+    for statement in ("UPDATE events SET kind='x'", "DELETE FROM events"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"), ledger.transaction() as database:
+            database.execute(statement)
+    assert events.latest(ledger.database, 10)
+
+
+def test_a_transaction_that_raises_leaves_nothing(ledger: Ledger) -> None:
+    """What was written before the exception is rolled back, and the connection goes on working."""
+    before = len(events.latest(ledger.database, 1000))
+    with pytest.raises(RuntimeError), ledger.transaction() as database:
+        _record_and_fail(database)
+    assert len(events.latest(ledger.database, 1000)) == before
+    with ledger.transaction() as database:
+        events.record(database, NOW, "x.y")
+    assert len(events.latest(ledger.database, 1000)) == before + 1
+
+
+def _record_and_fail(database: Database) -> None:
+    events.record(database, NOW, "x.y")
+    raise RuntimeError
+
+
+def test_writers_in_several_threads_lose_nothing(ledger: Ledger) -> None:
+    """8 threads × 25 read-then-write transactions: every number once, so none read what another was changing."""
+    problems: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(25):
+                with ledger.transaction() as database:
+                    row = one(database, "SELECT count(*) AS n FROM events WHERE kind='count.up'")
+                    assert row is not None
+                    events.record(database, NOW, "count.up", number=row["n"])
+        except BaseException as error:  # noqa: BLE001 - a thread's failure has to reach the test
+            problems.append(error)
+        finally:
+            ledger.close()
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    numbers = [event.detail["number"] for event in events.latest(ledger.database, 1000) if event.kind == "count.up"]
+    assert sorted(numbers) == list(range(200))
+
+
+def test_a_reader_sees_the_state_before_while_another_writes(ledger: Ledger) -> None:
+    """WAL: reading waits for nobody and sees no half transaction."""
+    seen: list[int] = []
+
+    def read() -> None:
+        seen.append(len([event for event in events.latest(ledger.database, 1000) if event.kind == "half.done"]))
+        ledger.close()
+
+    with ledger.transaction() as database:
+        events.record(database, NOW, "half.done")
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+    assert seen == [0]
+
+
+def test_fault_54_locked_is_transient(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program holds the write lock: TransientError naming the file, at opening and at writing."""
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(ledger.path, isolation_level=None)
+    second = Ledger(ledger.path)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(TransientError, match=r"ledger\.db.*locked"), second.transaction():
+        pass
+    other.execute("ROLLBACK")
+    with second.transaction() as database:
+        events.record(database, NOW, "x.y")
+    other.close()
+
+
+def test_fault_54_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """Not a database at all: LedgerError that says what to do; not a byte is changed."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(LedgerError, match="Restore it from a backup"):
+        Ledger(path)
+    assert path.read_bytes() == b"this is no database" * 100
+
+
+def test_fault_54_damage_within_the_file_is_named(ledger: Ledger) -> None:
+    """Pages overwritten: LedgerError at the latest when they are read."""
+    with ledger.transaction() as database:
+        for _ in range(2000):
+            events.record(database, NOW, "x.y", text="x" * 200)
+    ledger.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    ledger.close()
+    with ledger.path.open("r+b") as file:
+        file.seek(4096 * 2)
+        file.write(b"\xff" * 4096 * 60)
+    with pytest.raises(LedgerError, match="damaged"):  # noqa: PT012 - which of the two notices is SQLite's choice
+        damaged = Ledger(ledger.path)
+        with damaged.reading() as database:
+            list(database.query("SELECT * FROM events"))
+
+
+def test_newer_schema_is_refused(ledger: Ledger) -> None:
+    """Written by a newer program: LedgerError naming both versions; nothing is changed."""
+    ledger.database.execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('pacsnode', '9999_future', 'now')"
+    )
+    ledger.close()
+    for opening in (Ledger, Ledger.existing):
+        with pytest.raises(LedgerError, match=f"newer pacsnode.*9999_future.*{VERSIONS[-1]}"):
+            opening(ledger.path)
+
+
+def test_opening_again_keeps_everything(ledger: Ledger) -> None:
+    """A restart migrates nothing and loses nothing."""
+    before = events.latest(ledger.database, 1000)
+    ledger.close()
+    assert events.latest(Ledger(ledger.path).database, 1000) == before
+
+
+def test_existing_makes_nothing(tmp_path: Path) -> None:
+    """A command that only looks says that there is no ledger, and makes none."""
+    with pytest.raises(NotFoundError):
+        Ledger.existing(tmp_path / "ledger.db")
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_copy_made_while_it_is_open_is_readable(ledger: Ledger, tmp_path: Path) -> None:
+    """A backup of the file together with its WAL opens."""
+    for suffix in ("", "-wal"):
+        if Path(f"{ledger.path}{suffix}").exists():
+            shutil.copy(f"{ledger.path}{suffix}", tmp_path / f"copy.db{suffix}")
+    assert events.latest(Ledger(tmp_path / "copy.db").database, 10)
+
+
+def test_mistakes_in_statements_are_not_transient(ledger: Ledger) -> None:
+    """A typo is no reason to try again for ever."""
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), ledger.transaction() as database:
+        database.execute("SELECT * FROM nonsense")

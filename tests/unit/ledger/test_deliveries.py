@@ -1,0 +1,168 @@
+"""The outbox: every transition, what is due, and holding what is just being sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from node.errors import NotFoundError, PermanentError
+from node.ledger import deliveries, events, identities, objects, studies
+from node.ledger.database import Ledger
+from node.ledger.deliveries import DeliveryStatus as Status
+from node.ledger.events import Severity
+from node.ledger.identities import IdentityStatus
+from node.ledger.objects import ResultObject
+from tests.support.outcomes import deliver, queue_job
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+
+TRANSITIONS: dict[str, tuple[Callable[[Database, int], Any], dict[Status, Status]]] = {
+    "sending": (lambda d, i: deliveries.sending(d, NOW, i), {Status.WAITING: Status.SENDING}),
+    "delivered": (lambda d, i: deliveries.delivered(d, NOW, i, 0), {Status.SENDING: Status.DELIVERED}),
+    "wait": (
+        lambda d, i: deliveries.wait(d, NOW, i, LATER, "why"),
+        {Status.SENDING: Status.WAITING, Status.WAITING: Status.WAITING},
+    ),
+    "dead": (
+        lambda d, i: deliveries.dead(d, NOW, i, "why"),
+        {Status.SENDING: Status.DEAD, Status.WAITING: Status.DEAD},
+    ),
+    "hold": (
+        lambda d, i: deliveries.hold(d, NOW, i, "why"),
+        {Status.SENDING: Status.SENDING, Status.WAITING: Status.HELD},
+    ),
+    "stop": (
+        lambda d, i: deliveries.stop(d, NOW, i, Status.CANCELLED, "why"),
+        dict.fromkeys((Status.WAITING, Status.HELD, Status.DEAD), Status.CANCELLED),
+    ),
+    "again": (
+        lambda d, i: deliveries.again(d, NOW, i, "admin"),
+        dict.fromkeys((Status.HELD, Status.DEAD, Status.CANCELLED, Status.WAITING), Status.WAITING),
+    ),
+}
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("name", list(TRANSITIONS))
+def test_every_transition_from_every_status(ledger: Ledger, name: str, status: Status) -> None:
+    """Allowed: the new status and an event. Otherwise: PermanentError, the row as it was, no event."""
+    transition, allowed = TRANSITIONS[name]
+    made = deliver(ledger, NOW, "1.2", None, "9.1")
+    ledger.database.execute("UPDATE deliveries SET status=? WHERE id=?", [status, made.id])
+    before = len(events.of_study(ledger.database, "1.2"))
+    if status in allowed:
+        with ledger.transaction() as database:
+            transition(database, made.id)
+        assert deliveries.get(ledger.database, made.id).status is allowed[status]
+        assert len(events.of_study(ledger.database, "1.2")) == before + 1
+    else:
+        with pytest.raises(PermanentError, match=f"is {status}"), ledger.transaction() as database:
+            transition(database, made.id)
+        assert deliveries.get(ledger.database, made.id).status is status
+        assert len(events.of_study(ledger.database, "1.2")) == before
+
+
+def test_an_instance_goes_to_a_destination_once(ledger: Ledger) -> None:
+    """Enqueued twice: one row, one event."""
+    for _ in range(2):
+        deliver(ledger, NOW, "1.2", None, "9.1")
+    assert len(deliveries.of_study(ledger.database, "1.2")) == 1
+    kinds = [event.kind for event in events.of_study(ledger.database, "1.2")]
+    assert kinds.count("delivery.enqueued") == 1
+
+
+def test_due_is_in_order_after_its_time_and_not_of_a_held_study(ledger: Ledger) -> None:
+    """Oldest first; what waits longer comes at its time; a held study keeps everything back."""
+    first, second = (deliver(ledger, NOW, "1.2", None, uid) for uid in ("9.1", "9.2"))
+    with ledger.transaction() as database:
+        deliveries.wait(database, NOW, first.id, LATER, "down")
+    assert [one.id for one in deliveries.due(ledger.database, "pacs", NOW)] == [second.id]
+    assert [one.id for one in deliveries.due(ledger.database, "pacs", LATER)] == [first.id, second.id]
+    assert deliveries.due(ledger.database, "elsewhere", LATER) == []
+    assert deliveries.next_due_at(ledger.database, "pacs") == NOW
+    with ledger.transaction() as database:
+        studies.hold(database, NOW, "1.2", "why")
+    assert deliveries.due(ledger.database, "pacs", LATER) == []
+
+
+def test_held_while_being_sent_is_held_if_it_fails(ledger: Ledger) -> None:
+    """It cannot be called back, but it is not sent again; `again` by a person clears the hold."""
+    made = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
+    with ledger.transaction() as database:
+        deliveries.hold(database, NOW, made.id, "the patient was corrected")
+        deliveries.wait(database, NOW, made.id, LATER, "no answer")
+    assert deliveries.get(ledger.database, made.id).status is Status.HELD
+    with ledger.transaction() as database:
+        again = deliveries.again(database, NOW, made.id, "admin")
+    assert (again.status, again.hold) == (Status.WAITING, None)
+
+
+def test_held_while_being_sent_and_delivered_all_the_same_is_an_alert(ledger: Ledger) -> None:
+    """The destination has it now: a person has to know."""
+    made = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
+    with ledger.transaction() as database:
+        deliveries.hold(database, NOW, made.id, "the patient was corrected")
+        deliveries.delivered(database, NOW, made.id, 0)
+    assert deliveries.get(ledger.database, made.id).status is Status.DELIVERED
+    alerts = events.latest(ledger.database, 10, (Severity.ALERT,))
+    assert "delivery.delivered-though-held" in {event.kind for event in alerts}
+
+
+def test_found_sending_at_start_is_sent_again(ledger: Ledger) -> None:
+    """The outcome is unknown: it waits again, attempts counted, UID unchanged."""
+    made = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
+    with ledger.transaction() as database:
+        assert deliveries.interrupted(database, NOW, "pacs") == 1
+    after = deliveries.get(ledger.database, made.id)
+    assert (after.status, after.attempts, after.sop_instance_uid) == (Status.WAITING, 1, "9.1")
+
+
+def test_lists_and_counts(ledger: Ledger) -> None:
+    """By job, by destination and status; an unknown id is named."""
+    job = queue_job(ledger, NOW, "1.2", ["r1"])
+    deliver(ledger, NOW, "1.2", job.id, "9.1")
+    deliver(ledger, NOW, "1.2", None, "9.2", Status.DELIVERED)
+    assert [one.sop_instance_uid for one in deliveries.of_job(ledger.database, job.id)] == ["9.1"]
+    assert deliveries.counts(ledger.database) == {"pacs": {Status.WAITING: 1, Status.DELIVERED: 1}}
+    with pytest.raises(NotFoundError, match="no delivery 77"):
+        deliveries.get(ledger.database, 77)
+
+
+def test_identity_answers_are_recorded_when_they_change(ledger: Ledger) -> None:
+    """Asked thrice, answered absent, absent, differs: two events, the second an alert; since when is kept."""
+    with ledger.transaction() as database:
+        for at, status in (
+            (NOW, IdentityStatus.ABSENT),
+            (LATER, IdentityStatus.ABSENT),
+            (LATER, IdentityStatus.DIFFERS),
+        ):
+            answer = identities.answered(database, at, "1.2", "pacs", status, "PatientID")
+        identities.alerted(database, LATER, "1.2", "pacs", "overdue")
+    assert (answer.waiting_since, answer.checked_at) == (NOW, LATER)
+    found = [event for event in events.of_study(ledger.database, "1.2") if event.kind.startswith("identity.")]
+    assert [(event.kind, event.severity) for event in found] == [
+        ("identity.absent", Severity.INFO),
+        ("identity.differs", Severity.ALERT),
+        ("identity.overdue", Severity.ALERT),
+    ]
+    assert identities.of_study(ledger.database, "1.2")[0].alerted
+    with ledger.transaction() as database:
+        identities.forget(database, "1.2", "pacs")
+    assert identities.get(ledger.database, "1.2", "pacs") is None
+
+
+def test_result_objects_are_known_as_ours(ledger: Ledger) -> None:
+    """Recorded twice is one row; `is_ours` knows its UID."""
+    job = queue_job(ledger, NOW, "1.2", ["r1"])
+    made = ResultObject("9.1", "1.2.840.10008.5.1.4.1.1.88.33", "8.1", "1.2", job.id, "sr", "p", "results/x", "d", NOW)
+    with ledger.transaction() as database:
+        for _ in range(2):
+            objects.insert(database, made)
+    assert objects.of_job(ledger.database, job.id) == [made]
+    assert objects.is_ours(ledger.database, "9.1")
+    assert not objects.is_ours(ledger.database, "9.2")
