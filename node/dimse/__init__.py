@@ -1,0 +1,1 @@
+"""DICOM networking below the stages: status table, presentation contexts, wire format, engine, SCU."""

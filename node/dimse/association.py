@@ -1,0 +1,91 @@
+"""What the protocol engine and its user say to each other: the SCP side, free of pynetdicom.
+
+The engine (`node.dimse.engine`) owns the connection; the user decides who may associate and takes data
+sets. A faster way for the P-DATA of a C-STORE changes the engine only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.dimse.status import StoreStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines in seconds, and how many connections may wait without having asked for an association."""
+
+    association_request: float = 15.0
+    """From the connection (and its TLS handshake) to a whole A-ASSOCIATE-RQ: the ARTIM timer (PS3.8 9.1.5)."""
+    pdu: float = 30.0
+    """From the first byte of a PDU to its last; also the longest wait for the peer to read an answer."""
+    idle: float = 300.0
+    """Silence on an association until it is released."""
+    drain: float = 20.0
+    """After SIGTERM, until associations that are still open are aborted."""
+    waiting_connections: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What a peer says of itself when it asks for an association."""
+
+    called_ae_title: str
+    calling_ae_title: str
+    peer_address: str
+    tls_subject: str
+    maximum_length: int
+    """Bytes of a P-DATA-TF PDU the peer takes; 0: any number (PS3.8 D.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An A-ASSOCIATE-RJ: result, source, reason (PS3.8 Table 9-21), and why in words for the log."""
+
+    code: tuple[int, int, int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """One C-STORE request, before its data set."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    lossy_accepted: bool
+
+
+class Sink(Protocol):
+    """Takes the data set of one C-STORE request. No method may raise."""
+
+    comment: str
+
+    def write(self, fragment: memoryview) -> None:
+        """The next bytes; the view is valid during the call only."""
+        ...
+
+    def finish(self) -> StoreStatus:
+        """The data set is whole; the status to answer."""
+        ...
+
+    def abandon(self) -> None:
+        """The rest never comes."""
+        ...
+
+
+class AssociationUser(Protocol):
+    """One accepted association, as its user sees it."""
+
+    def store(self, request: StoreRequest) -> Sink:
+        """A C-STORE request has begun."""
+        ...
+
+    def ended(self, how: str) -> None:
+        """The association is over: `released`, `aborted` …"""
+        ...
+
+
+Accept = Callable[[AssociationRequest], AssociationUser | Rejection]

@@ -1,0 +1,34 @@
+"""pynetdicom 3.0.4 as the protocol engine of the SCP: each thing that is overridden, and why.
+
+The only place that leans on pynetdicom's insides; tests/unit/dimse/test_engine_leans_on.py fails where a
+new version moves one of them. Negotiation, release, abort and every service but C-STORE run in
+pynetdicom as they are. What is changed:
+
+SharedServer.server_bind, server_activate, server_close
+    listen on a socket that the supervisor bound and that other receivers share: pynetdicom binds its
+    own, and would shut the shared one down for all.
+SharedServer.get_request, AcceptedConnection.handle
+    the TLS handshake runs in the connection's own thread with a deadline: in pynetdicom it runs in the
+    accept loop, where one silent client stops every other. TCP_NODELAY: a 40 ms stall per object otherwise.
+SharedServer.verify_request, process_request
+    connections that have not yet asked for an association are counted apart and the oldest is dropped
+    where there are too many: in pynetdicom each silent connection takes an association's place.
+DeadlineSocket.recv, send, ready
+    a whole-PDU deadline, and waiting instead of polling: accepted sockets have no timeout in pynetdicom,
+    so that a partial PDU holds a thread for ever, and both its threads wake up every millisecond.
+BoundedDUL._read_pdu_data
+    lengths are held against their bounds at the header, P-DATA is taken apart in place and its lengths
+    are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen.
+StreamingDIMSE
+    the data set of a C-STORE goes to its sink fragment by fragment, and is answered by the thread that
+    reads: pynetdicom collects it in memory, queues pipelined requests without bound, and its chunked
+    alternative leaks temporary files and answers nothing where a write fails. Other messages are
+    collected within bounds and handed to pynetdicom whole.
+BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
+    wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole
+    ACSE timeout for a request on a connection that is already closed.
+AcceptedAssociation.run_reactor
+    tells the user that the association has ended, however it ended.
+requesting (as SCU)
+    deadline, TCP_NODELAY and a bounded queue for associations that we open; see there.
+"""

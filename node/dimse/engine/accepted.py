@@ -1,0 +1,95 @@
+"""An association that a peer opened with us, from its first byte to its end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from node.dimse import wire
+from node.dimse.association import Accept, AssociationRequest, AssociationUser, Rejection
+from node.dimse.contexts import supported_for
+from node.dimse.engine.connection import DeadlineSocket
+from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
+
+if TYPE_CHECKING:
+    from node.dimse.engine.server import SharedServer
+
+_log = structlog.get_logger(__name__)
+
+
+class AcceptedAssociation(Association):
+    """An association with a peer that called us."""
+
+    def __init__(self, server: SharedServer, client: socket.socket, address: tuple[str, int], tls_subject: str) -> None:
+        self._knocked = threading.Event()
+        super().__init__(server.ae, "acceptor")
+        self._server = self.server = server
+        self.user: AssociationUser | None = None
+        self.reason = ""
+        self.peer_address = address[0]
+        self.tls_subject = tls_subject
+        self._peer = address
+        self.dul = BoundedDUL(self)
+        self.dimse = StreamingDIMSE(self)
+        self.acse_timeout = server.limits.association_request
+        self.network_timeout = server.limits.idle
+        self.network_timeout_response = "A-RELEASE"
+        self.connection = DeadlineSocket(self, client, server.limits.pdu)
+        self.set_socket(self.connection)
+
+    def knock(self) -> None:
+        """Something came for the thread of this association."""
+        self._knocked.set()
+
+    def wait_for_knock(self, seconds: float) -> None:
+        """Sleep until something came."""
+        self._knocked.wait(seconds)
+        self._knocked.clear()
+
+    def run_reactor(self) -> None:
+        """The life of the association; at its end everything it held is given back."""
+        try:
+            super().run_reactor()
+        finally:
+            self.dul.kill_dul()
+            self.dul.join()
+            cast(StreamingDIMSE, self.dimse).abandon()
+            self.connection.discard()
+            self.server.no_longer_waiting(self._peer)
+            if self.user is not None:
+                self.user.ended(self._how())
+
+    def _how(self) -> str:
+        if self.is_released:
+            return "released"
+        return f"aborted: {wire.printable(self.reason, 300)}" if self.reason else "aborted"
+
+    def negotiate(self, accept: Accept) -> None:
+        """Ask whether this association is wanted; called by pynetdicom before it negotiates (EVT_REQUESTED)."""
+        self.server.no_longer_waiting(self._peer)
+        primitive = cast(A_ASSOCIATE, self.requestor.primitive)
+        try:
+            self.acceptor.supported_contexts = supported_for(primitive.presentation_context_definition_list)
+            answer = accept(self._request(primitive))
+        except Exception:  # noqa: BLE001 - an error must close the door, not leave it open
+            _log.exception("association_check_failed", peer=self.peer_address)
+            answer = Rejection((2, 3, 1), "the check failed")
+        if isinstance(answer, Rejection):
+            self.acse.send_reject(*answer.code)
+            self.kill()
+        else:
+            self.user = answer
+
+    def _request(self, primitive: A_ASSOCIATE) -> AssociationRequest:
+        return AssociationRequest(
+            called_ae_title=str(primitive.called_ae_title).strip(),
+            calling_ae_title=str(primitive.calling_ae_title).strip(),
+            peer_address=self.peer_address,
+            tls_subject=self.tls_subject,
+            maximum_length=self.requestor.maximum_length or 0,
+        )

@@ -1,0 +1,127 @@
+"""One association's connection: deadlines instead of hanging, waiting instead of polling."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket
+
+IDLE_LOOK = 0.25
+"""Seconds after which a waiting thread looks at its timers (ARTIM, idle) again."""
+
+
+class Ringing(queue.Queue[Any]):
+    """A queue that tells somebody who waits for more than one thing that there is something in it."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        super().__init__()
+        self._ring = ring
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """As queue.Queue, and ring."""
+        super().put(item, block, timeout)
+        self._ring()
+
+
+class DeadlineSocket(AssociationSocket):
+    """The connection of one association, with deadlines."""
+
+    def __init__(self, association: Association, client: socket.socket, pdu_deadline: float) -> None:
+        super().__init__(association, client_socket=client)
+        self._pdu_deadline = pdu_deadline
+        self._ends = 0.0
+        self._bell_lock = threading.Lock()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(client.fileno(), select.POLLIN)
+        self._poll.register(self._bell, select.POLLIN)
+
+    def begin_pdu(self) -> None:
+        """The deadline of the PDU that now arrives starts to run."""
+        self._ends = time.monotonic() + self._pdu_deadline
+
+    def recv_into(self, buffer: memoryview) -> None:
+        """Fill the buffer. Raises TimeoutError at the PDU's deadline, ConnectionError where the peer is gone."""
+        while buffer:
+            connection = self._open()
+            remaining = self._ends - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the PDU was not whole at its deadline")
+            connection.settimeout(remaining)
+            count = connection.recv_into(buffer)
+            if count == 0:
+                raise ConnectionError("the peer closed the connection within a PDU")
+            buffer = buffer[count:]
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """As `recv_into`, into fresh bytes."""
+        content = bytearray(nr_bytes)
+        self.recv_into(memoryview(content))
+        return content
+
+    def drain(self) -> bool:
+        """Drop what has arrived; false where the connection has ended."""
+        try:
+            connection = self._open()
+            connection.settimeout(0)
+            return bool(connection.recv(65536))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all, or end the connection where the peer does not read (pynetdicom turns errors into Evt17)."""
+        if self.socket is not None:
+            self.socket.settimeout(self._pdu_deadline)
+        super().send(bytestream)
+
+    def _open(self) -> socket.socket:
+        if self.socket is None:
+            raise ConnectionError("the connection is closed")
+        return self.socket
+
+    @property
+    def ready(self) -> bool:
+        """Wait until the peer has sent something or the bell rings, a moment at most; true for the former."""
+        connection = self.socket
+        if connection is None or not self._is_connected:
+            return False
+        if not self.event_queue.empty():
+            return False  # else pynetdicom reads the next PDU in the state before the last one's event
+        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+            return True
+        try:
+            events = dict(self._poll.poll(IDLE_LOOK * 1000))
+            if self._bell in events:
+                os.eventfd_read(self._bell)
+                if self.assoc.dul.state_machine.current_state == "Sta13":  # pynetdicom closes at our next False:
+                    events = dict(self._poll.poll(IDLE_LOOK * 1000))  # let the peer read and close first
+            return connection.fileno() in events
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")
+            return False
+
+    def ring(self) -> None:
+        """End a wait in `ready`: there is something to send."""
+        with self._bell_lock:  # never a write to a descriptor that has become another file's
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def discard(self) -> None:
+        """Give back what the operating system lent; once, when no thread uses it any more."""
+        with self._bell_lock:
+            if self._bell >= 0:
+                os.close(self._bell)
+            self._bell = -1
+        if self.socket is not None:
+            self.socket.close()

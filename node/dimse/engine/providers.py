@@ -1,0 +1,221 @@
+"""The upper layer and DIMSE service providers of an accepted association: bounded, and streaming C-STORE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from pynetdicom import _config
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
+
+from node.dimse import wire
+from node.dimse.association import Sink, StoreRequest
+from node.dimse.contexts import is_lossy, is_storage
+from node.dimse.engine.connection import IDLE_LOOK, DeadlineSocket, Ringing
+from node.dimse.status import StoreStatus
+
+if TYPE_CHECKING:
+    from node.dimse.engine.accepted import AcceptedAssociation
+
+_log = structlog.get_logger(__name__)
+_config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
+MAXIMUM_LENGTH = 131072
+"""Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
+_MAXIMUM_OTHER_DATA_SET = 1 << 20
+"""Bytes of the data set of a message that is no C-STORE."""
+
+
+class BoundedDUL(DULServiceProvider):
+    """The upper layer service provider, with every length bounded."""
+
+    def __init__(self, association: AcceptedAssociation) -> None:
+        super().__init__(association)
+        self.association = association
+        self.daemon = True  # a hung peer must not keep the process from ending
+        self._run_loop_delay = 0  # `ready` waits instead
+        self.to_user_queue = Ringing(association.knock)
+        self._body = bytearray()
+
+    def run_reactor(self) -> None:
+        """The thread; its end wakes the association, which in pynetdicom waits on for a request that cannot come."""
+        try:
+            super().run_reactor()
+        finally:
+            self.to_user_queue.put(None)  # type: ignore[arg-type] # pynetdicom's own word for "nothing came"
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Queue a primitive for the thread that reads and sends, and wake it."""
+        super().send_pdu(primitive)
+        cast(DeadlineSocket, self.socket).ring()
+
+    def kill_dul(self) -> None:
+        """End the thread, also where it waits."""
+        super().kill_dul()
+        cast(DeadlineSocket, self.socket).ring()
+
+    def _read_pdu_data(self) -> None:
+        """Read one PDU; the event it means for the state machine (PS3.8 Table 9-10) goes on the queue."""
+        connection = cast(DeadlineSocket, self.socket)
+        if self.state_machine.current_state == "Sta13":  # all was said; only the end of the connection counts
+            if not connection.drain():
+                connection.close()
+            return
+        connection.begin_pdu()
+        try:
+            self._read_pdu(connection)
+        except wire.ProtocolError as error:
+            self._refuse(str(error))
+        except OSError as error:
+            self.association.reason = str(error) or type(error).__name__
+            self.event_queue.put("Evt17")
+        except Exception:  # noqa: BLE001 - a defect of ours ends this association, with a trace, and no other
+            _log.exception("association_failed", peer=self.association.peer_address)
+            self._refuse("defect of the node")
+
+    def _read_pdu(self, connection: DeadlineSocket) -> None:
+        header = connection.recv(wire.HEADER_LENGTH)
+        kind, length = wire.pdu_header(header, MAXIMUM_LENGTH)
+        if kind is wire.PDUType.P_DATA:
+            if self.state_machine.current_state != "Sta6":
+                raise wire.ProtocolError("P-DATA where there is no association, or none any more")
+            if len(self._body) < length:
+                self._body = bytearray(MAXIMUM_LENGTH)
+            body = memoryview(self._body)[:length]
+            connection.recv_into(body)
+            for fragment in wire.fragments(body):
+                cast(StreamingDIMSE, self.assoc.dimse).receive_fragment(fragment)
+            return
+        content = header + connection.recv(length)
+        try:
+            pdu, event = self._decode_pdu(content)
+        except Exception as error:
+            raise wire.ProtocolError(f"{kind.name} PDU that cannot be decoded: {error}") from error
+        self.event_queue.put(event)
+        self._recv_pdu.put(pdu)
+
+    def _refuse(self, reason: str) -> None:
+        """One log line; the state machine answers Evt19 with an A-ABORT."""
+        self.association.reason = reason
+        _log.warning("protocol_error", peer=self.association.peer_address, reason=wire.printable(reason, 300))
+        self.event_queue.put("Evt19")
+
+
+class StreamingDIMSE(DIMSEServiceProvider):
+    """The DIMSE service provider: C-STORE by streaming, all else by pynetdicom."""
+
+    def __init__(self, association: AcceptedAssociation) -> None:
+        super().__init__(association)
+        self._association = association
+        self.msg_queue: Ringing = Ringing(association.knock)
+        self._context_id: int | None = None
+        self._encoded_command = bytearray()
+        self._command: wire.CommandSet | None = None
+        self._data_set = bytearray()
+        self._sink: Sink | None = None
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; pynetdicom's reactor asks without blocking each millisecond, so it waits here."""
+        if not block:
+            self._association.wait_for_knock(IDLE_LOOK)
+        return super().get_msg(block)
+
+    def receive_fragment(self, fragment: wire.Fragment) -> None:
+        """The next presentation data value. Raises ProtocolError where it is not one that may come now."""
+        if fragment.context_id not in self._association._accepted_cx:
+            raise wire.ProtocolError(f"presentation context {fragment.context_id} was not accepted")
+        if self._context_id not in (None, fragment.context_id):
+            raise wire.ProtocolError("a message changed its presentation context")
+        if fragment.is_command != (self._command is None):
+            raise wire.ProtocolError("command and data set out of order")
+        self._context_id = fragment.context_id
+        if fragment.is_command:
+            self._receive_command(fragment)
+        else:
+            self._receive_data(fragment)
+
+    def _receive_command(self, fragment: wire.Fragment) -> None:
+        if len(self._encoded_command) + len(fragment.content) > wire.MAXIMUM_COMMAND_LENGTH:
+            raise wire.ProtocolError(f"command set of more than {wire.MAXIMUM_COMMAND_LENGTH} bytes")
+        self._encoded_command += fragment.content
+        if not fragment.is_last:
+            return
+        self._command = wire.command_set(self._encoded_command)
+        context = self._association._accepted_cx[fragment.context_id]
+        if is_storage(str(context.abstract_syntax)):
+            self._begin_store(self._command, str(context.transfer_syntax[0]))
+        if not self._command.has_data_set:
+            self._end_message()
+
+    def _begin_store(self, command: wire.CommandSet, transfer_syntax_uid: str) -> None:
+        if command.field == wire.Command.C_CANCEL_RQ:
+            return  # nothing here can be cancelled; PS3.7 9.3.2.3 lets it pass
+        if command.field != wire.Command.C_STORE_RQ or command.message_id is None:
+            raise wire.ProtocolError(f"command 0x{command.field:04X} in a presentation context for storage")
+        if self._association.user is None:
+            raise wire.ProtocolError("C-STORE on an association that nobody accepted")
+        request = StoreRequest(
+            command.sop_class_uid, command.sop_instance_uid, transfer_syntax_uid, is_lossy(transfer_syntax_uid)
+        )
+        self._sink = self._association.user.store(request)
+
+    def _receive_data(self, fragment: wire.Fragment) -> None:
+        if self._sink is not None:
+            self._sink.write(fragment.content)
+        elif len(self._data_set) + len(fragment.content) > _MAXIMUM_OTHER_DATA_SET:
+            raise wire.ProtocolError(f"data set of more than {_MAXIMUM_OTHER_DATA_SET} bytes")
+        else:
+            self._data_set += fragment.content
+        if fragment.is_last:
+            self._end_message()
+
+    def _end_message(self) -> None:
+        """Answer the C-STORE, or hand the message to pynetdicom; then be ready for the next."""
+        command, context_id, sink = self._command, self._context_id, self._sink
+        assert command is not None
+        assert context_id is not None
+        encoded, data_set = bytes(self._encoded_command), bytes(self._data_set)
+        self._forget()
+        if sink is not None:
+            self._answer_store(command, context_id, sink)
+        elif command.field != wire.Command.C_CANCEL_RQ:
+            self._hand_over(context_id, encoded, data_set if command.has_data_set else None)
+
+    def _hand_over(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
+        primitive = P_DATA()
+        primitive.presentation_data_value_list.append((context_id, b"\x03" + command))
+        if data_set is not None:
+            primitive.presentation_data_value_list.append((context_id, b"\x02" + data_set))
+        try:
+            self.receive_primitive(primitive)
+        except Exception as error:
+            raise wire.ProtocolError(f"message that cannot be decoded: {type(error).__name__}") from error
+
+    def _answer_store(self, command: wire.CommandSet, context_id: int, sink: Sink) -> None:
+        """C-STORE-RSP (PS3.7 9.3.1.2); the UIDs are echoed where they are some."""
+        status = sink.finish()
+        response = C_STORE()
+        response.MessageIDBeingRespondedTo = command.message_id
+        if wire.is_acceptable_uid(command.sop_class_uid):
+            response.AffectedSOPClassUID = command.sop_class_uid
+        if wire.is_acceptable_uid(command.sop_instance_uid):
+            response.AffectedSOPInstanceUID = command.sop_instance_uid
+        response.Status = int(status)
+        if status is not StoreStatus.SUCCESS:
+            response.ErrorComment = wire.printable(sink.comment)  # type: ignore[assignment] # declared None at first
+        self.send_msg(response, context_id)
+
+    def _forget(self) -> None:
+        self._context_id = None
+        self._command = None
+        self._sink = None
+        self._encoded_command.clear()
+        self._data_set.clear()
+
+    def abandon(self) -> None:
+        """The association has ended; what is half received goes."""
+        if self._sink is not None:
+            self._sink.abandon()
+        self._forget()

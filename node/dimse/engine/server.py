@@ -1,0 +1,152 @@
+"""Accepting connections: on a shared socket, with the TLS handshake and its dangers kept off the accept loop."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+from copy import deepcopy
+from typing import Any, cast
+
+import structlog
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from node.dimse.association import Accept, Limits
+from node.dimse.contexts import UNCOMPRESSED
+from node.dimse.engine.accepted import AcceptedAssociation
+from node.dimse.engine.providers import MAXIMUM_LENGTH
+from node.dimse.tls import subject_of
+
+_log = structlog.get_logger(__name__)
+
+
+class AcceptedConnection(RequestHandler):
+    """A connection that was just accepted, in a thread of its own."""
+
+    def handle(self) -> None:
+        """Shake hands where the port speaks TLS, then begin the association."""
+        server = cast(SharedServer, self.server)
+        client = cast(socket.socket, self.request)
+        client.settimeout(server.limits.association_request)
+        tls_subject = ""
+        if server.ssl_context is not None:
+            client = server.ssl_context.wrap_socket(client, server_side=True)
+            server.now_waits_with(self.client_address, client)
+            tls_subject = subject_of(client)
+        association = AcceptedAssociation(server, client, self.client_address, tls_subject)
+        self._configure(association, server)
+        association.start()
+
+    def _configure(self, association: AcceptedAssociation, server: SharedServer) -> None:
+        """What pynetdicom's own handler sets (RequestHandler._create_association)."""
+        association.name = f"AcceptorThread@{self.client_address[0]}:{self.client_address[1]}"
+        acceptor = association.acceptor
+        acceptor.maximum_length = MAXIMUM_LENGTH
+        acceptor.ae_title = server.ae_title
+        acceptor.address_info = self.local
+        acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        acceptor.supported_contexts = deepcopy(server.contexts)
+        association.requestor.address_info = self.remote
+        association.bind(evt.EVT_REQUESTED, lambda event: event.assoc.negotiate(server.accept))
+
+
+class SharedServer(ThreadedAssociationServer):
+    """Accepts connections on a listening socket that others may share."""
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        listening: socket.socket,
+        accept: Accept,
+        limits: Limits,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._listening = listening
+        self.accept = accept
+        self.limits = limits
+        self._waiting: dict[tuple[str, int], socket.socket] = {}
+        self._lock = threading.Lock()
+        verification = [build_context(Verification, list(UNCOMPRESSED))]
+        address = listening.getsockname()
+        super().__init__(ae, address, ae.ae_title, verification, ssl_context, request_handler=AcceptedConnection)
+
+    def server_bind(self) -> None:
+        """Take the socket that was handed in; never blocking, because another receiver may be faster."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = self._listening
+        self.socket.setblocking(False)
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """The supervisor already listens."""
+
+    def server_close(self) -> None:
+        """Close our copy; not shut it down, which would end it for the other receivers."""
+        self._listening.close()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept, and nothing that can take time."""
+        client, address = self._listening.accept()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.settimeout(self.limits.association_request)
+        return client, address[:2]
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Note the connection as one that waits; drop the oldest such where there are too many."""
+        with self._lock:
+            self._waiting[client_address] = request
+            oldest = next(iter(self._waiting)) if len(self._waiting) > self.limits.waiting_connections else None
+            dropped = self._waiting.pop(oldest) if oldest is not None else None
+        if dropped is not None:
+            _log.warning("waiting_connection_dropped", peer=oldest[0] if oldest else "")
+            _shut(dropped)
+        return True
+
+    def now_waits_with(self, client_address: tuple[str, int], client: socket.socket) -> None:
+        """The same connection, in its TLS wrapping."""
+        with self._lock:
+            if client_address in self._waiting:
+                self._waiting[client_address] = client
+
+    def no_longer_waiting(self, client_address: tuple[str, int]) -> None:
+        """It asked for an association, or is gone."""
+        with self._lock:
+            self._waiting.pop(client_address, None)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        """A connection that failed before its association: one log line, no traceback on stderr."""
+        self.no_longer_waiting(client_address)
+        error = sys.exception()
+        if isinstance(error, ssl.SSLError):
+            reason = error.reason or str(error)
+            _log.warning("tls_handshake_failed", security=True, peer=client_address[0], reason=reason)
+        elif isinstance(error, OSError):
+            _log.warning("connection_failed", peer=client_address[0], reason=str(error))
+        else:
+            _log.error("connection_failed", peer=client_address[0], exc_info=error)
+
+    def shutdown(self) -> None:
+        """Stop accepting, and drop who has not asked for an association; those that are open go on."""
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+        with self._lock:
+            waiting = list(self._waiting.values())
+        for connection in waiting:
+            _shut(connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    """End a connection that another thread reads from: that thread sees its end."""
+    with contextlib.suppress(OSError):  # it ended on its own
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,211 @@
+"""Calling other AEs: the association, and what is sure to go wrong with it; C-ECHO, C-FIND, and a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run time
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
+from node.dimse.engine.requesting import close, connection_opened, hold_reactor
+from node.dimse.status import FindReading, read_find_status, status_text
+from node.errors import PermanentError, TransientError
+from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An AE to be called."""
+
+    host: str
+    port: int
+    ae_title: str
+    calling_ae_title: str
+    timeout: float = 60.0
+    """Seconds: for the connection, for its longest silence, and for one of its answers."""
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+class UnreachableError(TransientError):
+    """Nobody answers there, or the association broke off."""
+
+
+class BusyError(TransientError):
+    """The association was rejected for now (PS3.8 Table 9-21, result 2)."""
+
+
+class RejectedError(PermanentError):
+    """The association was rejected for good: somebody has to change a configuration, here or there."""
+
+
+class ContextRefusedError(PermanentError):
+    """The peer accepted no presentation context for what was asked."""
+
+
+_REASONS = {
+    (1, 1): "it gives no reason",
+    (1, 2): "it does not support DICOM's application context",
+    (1, 3): "it does not know our AE title {calling}",
+    (1, 7): "it is not called {called}",
+    (2, 1): "it gives no reason",
+    (2, 2): "it does not support the protocol version",
+    (3, 1): "temporary congestion",
+    (3, 2): "its limit of associations is reached",
+}
+"""Source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+
+
+@contextmanager
+def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+    """An association with a peer, released at the end.
+
+    Raises UnreachableError, BusyError, RejectedError, or ContextRefusedError where no context was accepted.
+    """
+    connected = False
+
+    def opened(event: evt.Event) -> None:
+        nonlocal connected
+        connected = True
+        connection_opened(event, peer.timeout)
+
+    entity = ApplicationEntity(peer.calling_ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = peer.timeout
+    entity.network_timeout = None  # silence between two of our requests is ours
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened)],
+        )
+    except OSError as error:  # the name does not resolve
+        raise UnreachableError(f"{peer}: {error.strerror or error}") from error
+    try:
+        if not association.is_established:
+            raise _failure(peer, association, connected)
+        hold_reactor(association)
+        yield association
+        if association.is_established:
+            association.release()
+    finally:
+        if association.is_established:
+            association.abort()
+        close(association)
+
+
+def _failure(peer: Peer, association: Association, connected: bool) -> TransientError | PermanentError:
+    """Why there is no association."""
+    answer = association.acceptor.primitive
+    if association.is_rejected and isinstance(answer, A_ASSOCIATE):
+        source, reason = answer.result_source or 0, answer.diagnostic or 0
+        words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+        text = f"{peer} rejects the association: {words}".format(calling=peer.calling_ae_title, called=peer.ae_title)
+        return RejectedError(text) if answer.result == 1 else BusyError(text)
+    if not connected:
+        return UnreachableError(f"{peer}: no connection; is it running, and does no firewall stand between?")
+    if isinstance(answer, A_ASSOCIATE) and answer.result == 0:
+        return ContextRefusedError(f"{peer} accepts none of what was proposed")
+    return UnreachableError(f"{peer} took the connection but did not answer the association request")
+
+
+def echo(peer: Peer) -> None:
+    """C-ECHO. Raises as `associated` does; UnreachableError also where the answer is missing or no success."""
+    with associated(peer, [build_context(Verification, list(UNCOMPRESSED))]) as association:
+        status = _status(association.send_c_echo())
+    if status != 0x0000:
+        raise UnreachableError(f"{peer} answers the C-ECHO with {status_text(status)}")
+
+
+def probe(peer: Peer, sop_classes: Sequence[str], transfer_syntaxes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Which of these transfer syntaxes a peer accepts for each SOP class; none where it refuses the class.
+
+    Each pair is proposed in a context of its own, in as many associations as that takes. Raises as
+    `associated` does, but for a peer that accepts nothing.
+    """
+    pairs = [(sop_class, syntax) for sop_class in sop_classes for syntax in transfer_syntaxes]
+    accepted: set[tuple[str, str]] = set()
+    for start in range(0, len(pairs), MAXIMUM_CONTEXTS):
+        try:
+            with associated(peer, one_context_each(pairs[start : start + MAXIMUM_CONTEXTS])) as association:
+                contexts = association.accepted_contexts
+                accepted |= {(str(each.abstract_syntax), str(each.transfer_syntax[0])) for each in contexts}
+        except ContextRefusedError:
+            continue
+    return {name: tuple(each for each in transfer_syntaxes if (name, each) in accepted) for name in sop_classes}
+
+
+def find_study(peer: Peer, study_instance_uid: str, keywords: Sequence[str]) -> list[dict[str, str]]:
+    """What a peer says of a study: one mapping of keyword to text a match, empty where it has none.
+
+    C-FIND, Study Root, study level (PS3.4 C.6.2). Text is decoded by the answer's own SpecificCharacterSet;
+    values are joined by backslashes; what was not answered is empty. Raises as `associated` does; also
+    TransientError or PermanentError by the status of the answer.
+    """
+    return _find(peer, "STUDY", {"StudyInstanceUID": study_instance_uid}, keywords)
+
+
+def has_instance(peer: Peer, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
+    """Whether a peer holds this SOP instance: C-FIND at image level. Raises as `find_study` does."""
+    keys = {
+        "StudyInstanceUID": study_instance_uid,
+        "SeriesInstanceUID": series_instance_uid,
+        "SOPInstanceUID": sop_instance_uid,
+    }
+    return any(match["SOPInstanceUID"] == sop_instance_uid for match in _find(peer, "IMAGE", keys, ()))
+
+
+def _find(peer: Peer, level: str, keys: dict[str, str], keywords: Sequence[str]) -> list[dict[str, str]]:
+    query = Dataset()
+    query.QueryRetrieveLevel = level
+    for keyword in keywords:
+        setattr(query, keyword, None)
+    for keyword, value in keys.items():
+        setattr(query, keyword, value)
+    model = StudyRootQueryRetrieveInformationModelFind
+    matches = []
+    with associated(peer, [build_context(model, list(UNCOMPRESSED))]) as association:
+        for answer, identifier in association.send_c_find(query, model):
+            status = _status(answer)
+            match read_find_status(status):
+                case FindReading.MATCH if identifier is not None:
+                    matches.append(_texts(identifier, (*keys, *keywords)))
+                case FindReading.END:
+                    return matches
+                case FindReading.REFUSED:
+                    raise PermanentError(f"{peer} refuses the C-FIND: {status_text(status)}")
+                case _:
+                    raise TransientError(f"{peer} fails the C-FIND: {status_text(status)}")
+    raise TransientError(f"{peer} did not finish the C-FIND")
+
+
+def _texts(identifier: Dataset, keywords: Sequence[str]) -> dict[str, str]:
+    identifier.decode()
+    return {keyword: _text(identifier.get(keyword)) for keyword in keywords}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+
+
+def _status(answer: Dataset) -> int | None:
+    """The status of a response; None where pynetdicom says by an empty data set that none came."""
+    return int(answer.Status) if "Status" in answer else None

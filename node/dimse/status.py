@@ -1,0 +1,129 @@
+"""The one table of DIMSE statuses: what this node answers, and how it reads an answer.
+
+Sources: PS3.7 Annex C (general statuses), PS3.4 B.2.3 (C-STORE), PS3.4 C.4.1.1.4 (C-FIND).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+from node.errors import PermanentError
+
+
+class StoreStatus(IntEnum):
+    """What this node answers to a C-STORE request (PS3.4 Table B.2-1)."""
+
+    SUCCESS = 0x0000
+    """On disk: file and directory."""
+    OUT_OF_RESOURCES = 0xA700
+    """Could not be written; nothing of it is kept, sending again may succeed."""
+    DATA_SET_MISMATCH = 0xA900
+    """The data set is not the object the command announced, or lacks a UID that every object has."""
+    CANNOT_UNDERSTAND = 0xC000
+    """The data set or a UID cannot be parsed."""
+    PROCESSING_FAILURE = 0xC001
+    """A defect of this node; the log says which."""
+
+
+class MismatchError(PermanentError):
+    """The data set does not match its command, or lacks a UID that every composite object has."""
+
+
+class UnreadableError(PermanentError):
+    """The data set, or a UID, does not follow PS3.5."""
+
+
+def answer_for(failure: BaseException | None) -> StoreStatus:
+    """The status of a C-STORE response, from what went wrong; None means nothing did."""
+    match failure:
+        case None:
+            return StoreStatus.SUCCESS
+        case MismatchError():
+            return StoreStatus.DATA_SET_MISMATCH
+        case UnreadableError():
+            return StoreStatus.CANNOT_UNDERSTAND
+        case OSError() | MemoryError():
+            return StoreStatus.OUT_OF_RESOURCES
+        case _:
+            return StoreStatus.PROCESSING_FAILURE
+
+
+class Reading(StrEnum):
+    """What an answer to our C-STORE request means for the delivery."""
+
+    STORED = "stored"
+    """It is there."""
+    STORED_WITH_WARNING = "stored_with_warning"
+    """It is there; the peer changed or dropped something, which is recorded."""
+    RETRY = "retry"
+    """The peer is short of something: send again with back-off."""
+    RETRY_FEW = "retry_few"
+    """May be a passing trouble of the peer (a locked study, a database time-out): a few tries over a day."""
+    RETRY_SLOWLY = "retry_slowly"
+    """Refused for lack of authorisation: a person has to act; alert, and try again slowly."""
+    ASK = "ask"
+    """The peer says it has this SOP Instance UID: ask whether it is there; then it is delivered."""
+    DEAD_LETTER = "dead_letter"
+    """Sending the same object again gives the same answer."""
+    UNKNOWN = "unknown"
+    """No answer came: it may or may not be there; send again under the same UID."""
+    CONTEXT_REFUSED = "context_refused"
+    """The peer accepted no presentation context for this SOP class and transfer syntax."""
+
+
+_READINGS = {
+    0x0000: Reading.STORED,
+    0x0001: Reading.STORED_WITH_WARNING,  # attribute list warning and the like: PS3.7 C.4
+    0x0107: Reading.STORED_WITH_WARNING,  # attribute list error
+    0x0116: Reading.STORED_WITH_WARNING,  # attribute value out of range
+    0x0110: Reading.RETRY_FEW,  # processing failure
+    0x0111: Reading.ASK,  # duplicate SOP instance
+    0x0117: Reading.DEAD_LETTER,  # invalid object instance: the UID violates its construction rules
+    0x0122: Reading.DEAD_LETTER,  # SOP class not supported
+    0x0124: Reading.RETRY_SLOWLY,  # refused: not authorised
+    0x0213: Reading.RETRY_FEW,  # resource limitation
+}
+
+
+def read_store_status(status: int | None) -> Reading:
+    """What a C-STORE response's status asks of us; None: no (valid) response came.
+
+    Warnings are the whole of Bxxx, not only the three that PS3.4 B.2.3 names: peers invent others,
+    and the Standard makes every Bxxx a warning (PS3.7 C.1). What no rule names is tried a few times.
+    """
+    if status is None:
+        return Reading.UNKNOWN
+    if status in _READINGS:
+        return _READINGS[status]
+    if 0xA700 <= status <= 0xA7FF:
+        return Reading.RETRY
+    if 0xA900 <= status <= 0xA9FF:
+        return Reading.DEAD_LETTER
+    if 0xB000 <= status <= 0xBFFF:
+        return Reading.STORED_WITH_WARNING
+    return Reading.RETRY_FEW
+
+
+class FindReading(StrEnum):
+    """What a C-FIND response's status means."""
+
+    MATCH = "match"
+    END = "end"
+    RETRY = "retry"
+    REFUSED = "refused"
+
+
+def read_find_status(status: int | None) -> FindReading:
+    """What a C-FIND response's status says (PS3.4 Table C.4-1); None: no (valid) response came."""
+    if status in (0xFF00, 0xFF01):
+        return FindReading.MATCH
+    if status == 0x0000:
+        return FindReading.END
+    if status is None or status == 0xFE00 or 0xA700 <= status <= 0xA7FF or 0xC000 <= status <= 0xCFFF:
+        return FindReading.RETRY
+    return FindReading.REFUSED
+
+
+def status_text(status: int | None) -> str:
+    """A status as people write it: four hexadecimal digits; `no answer` where there was none."""
+    return "no answer" if status is None else f"{status:04X}"

@@ -1,0 +1,157 @@
+"""C-STORE as an SCU: files are sent as they are, each outcome is typed, nothing waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.misc import is_dicom
+from pynetdicom.association import Association
+
+from node.dimse.contexts import MAXIMUM_CONTEXTS, one_context_each
+from node.dimse.scu import ContextRefusedError, Peer, associated
+from node.dimse.status import Reading, read_store_status, status_text
+from node.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """What became of one C-STORE request."""
+
+    reading: Reading
+    status: int | None
+    """Status of the response; None where none came or none could be asked for."""
+    text: str
+    """For the site admin."""
+
+
+_WORDS = {
+    Reading.STORED: "stored",
+    Reading.STORED_WITH_WARNING: "stored, with a warning",
+    Reading.RETRY: "the peer is out of resources",
+    Reading.RETRY_FEW: "the peer could not process it",
+    Reading.RETRY_SLOWLY: "the peer does not authorise us",
+    Reading.ASK: "the peer says that it has it already",
+    Reading.DEAD_LETTER: "the peer refuses this object",
+    Reading.UNKNOWN: "the peer did not answer: it may have it or not",
+}
+
+
+def kind_of(path: Path) -> tuple[str, str]:
+    """SOP class and transfer syntax of a Part 10 file. PermanentError where it is none, or does not say them."""
+    try:
+        meta = read_file_meta_info(path)
+        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+    except (InvalidDicomError, AttributeError, EOFError) as error:
+        raise PermanentError(f"{path}: no DICOM file with SOP class and transfer syntax in its header") from error
+    except OSError as error:
+        raise PermanentError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+class StorageSCU:
+    """An association for sending these files; a context manager.
+
+    Entering raises as `scu.associated` does, but not where the peer refuses every context: then each
+    `store` says so, because the refusal concerns the objects and not the peer.
+    """
+
+    def __init__(self, peer: Peer, files: Sequence[Path]) -> None:
+        self.peer = peer
+        pairs = {kind_of(path) for path in files}
+        if len(pairs) > MAXIMUM_CONTEXTS:
+            raise ValueError(f"{len(pairs)} kinds of object: an association holds {MAXIMUM_CONTEXTS}; see `batches`")
+        self._contexts = one_context_each(pairs)
+        self._open = ExitStack()
+        self._association: Association | None = None
+        self._message_id = 0
+
+    def __enter__(self) -> StorageSCU:
+        try:
+            self._association = self._open.enter_context(associated(self.peer, self._contexts))
+        except ContextRefusedError:
+            self._association = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    @property
+    def is_open(self) -> bool:
+        """False once the association has broken off: what is left needs another one."""
+        return self._association is None or self._association.is_established
+
+    def store(self, path: Path) -> StoreOutcome:
+        """Send one file and wait for the answer; never raises for what the peer does."""
+        sop_class, transfer_syntax = kind_of(path)
+        if self._association is None or not self._accepts(self._association, sop_class, transfer_syntax):
+            text = f"{self.peer} accepts no {sop_class} in transfer syntax {transfer_syntax}"
+            return StoreOutcome(Reading.CONTEXT_REFUSED, None, text)
+        if not self._association.is_established:
+            return StoreOutcome(Reading.RETRY, None, f"the association with {self.peer} had ended; it was not sent")
+        self._message_id = self._message_id % 65535 + 1
+        try:
+            answer = self._association.send_c_store(path, msg_id=self._message_id)
+        except ValueError as error:  # a UID in the file's header that is none: it cannot stand in a command
+            return StoreOutcome(Reading.DEAD_LETTER, None, f"{path.name}: {error}")
+        status = int(answer.Status) if "Status" in answer else None
+        if status is None and self._association.is_established:
+            self._association.abort()  # whatever comes later would be taken for another's answer
+        reading = read_store_status(status)
+        comment = str(answer.get("ErrorComment", "") or "")
+        text = f"{self.peer}: {status_text(status)}, {_WORDS[reading]}" + (f": {comment}" if comment else "")
+        return StoreOutcome(reading, status, text)
+
+    @staticmethod
+    def _accepts(association: Association, sop_class: str, transfer_syntax: str) -> bool:
+        return any(
+            each.abstract_syntax == sop_class and each.transfer_syntax[0] == transfer_syntax
+            for each in association.accepted_contexts
+        )
+
+
+def dicom_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The DICOM files among these files and, sorted, in these folders; other files of folders are passed over.
+
+    A file that is named itself is taken at its word: `kind_of` says what is wrong with it.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from (each for each in sorted(path.rglob("*")) if each.is_file() and is_dicom(each))
+        else:
+            yield path
+
+
+def batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+    """The files, in their order, cut where an association would need more than 128 presentation contexts."""
+    batch: list[Path] = []
+    pairs: set[tuple[str, str]] = set()
+    for path in files:
+        pair = kind_of(path)
+        if len(pairs | {pair}) > MAXIMUM_CONTEXTS:
+            yield batch
+            batch, pairs = [], set()
+        batch.append(path)
+        pairs.add(pair)
+    if batch:
+        yield batch
+
+
+def send(peer: Peer, files: Iterable[Path]) -> Iterator[tuple[Path, StoreOutcome]]:
+    """Send files, saying what became of each as it goes; a broken association is opened again for the rest.
+
+    Raises as `scu.associated` does where an association cannot be opened.
+    """
+    for batch in batches(files):
+        left = batch
+        while left:
+            with StorageSCU(peer, left) as scu:
+                while left and scu.is_open:
+                    path, left = left[0], left[1:]
+                    yield path, scu.store(path)

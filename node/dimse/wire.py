@@ -1,0 +1,160 @@
+"""Bytes of the DICOM Upper Layer and of DIMSE commands: layouts, bounds, and nothing that blocks.
+
+Everything here is a pure function over bytes that arrived, with the bounds that pynetdicom 3.0.4
+does not keep (PDU and PDV lengths, sizes of a command). The engine calls it; a fuzzer can.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+HEADER_LENGTH = 6
+"""PDU-type, a reserved byte, PDU-length (PS3.8 9.3.1)."""
+MAXIMUM_ASSOCIATE_LENGTH = 1 << 20
+"""Bytes of an A-ASSOCIATE-RQ: 128 presentation contexts with all their syntaxes need a tenth of it."""
+MAXIMUM_SHORT_LENGTH = 64
+"""Bytes of a release or abort PDU; PS3.8 9.3.6 to 9.3.8 fix 4."""
+MAXIMUM_COMMAND_LENGTH = 16384
+"""Bytes of a command set: a C-STORE request needs about 300."""
+_NO_DATA_SET = 0x0101  # PS3.7 E.1: this value alone means that none follows
+
+
+class ProtocolError(Exception):
+    """The peer broke PS3.7 or PS3.8; the association is aborted and the log says how."""
+
+
+class PDUType(IntEnum):
+    """PDU-type values (PS3.8 9.3)."""
+
+    ASSOCIATE_RQ = 1
+    ASSOCIATE_AC = 2
+    ASSOCIATE_RJ = 3
+    P_DATA = 4
+    RELEASE_RQ = 5
+    RELEASE_RP = 6
+    ABORT = 7
+
+
+class Command(IntEnum):
+    """Command Field (0000,0100) values that this module's users look at (PS3.7 E.1)."""
+
+    C_STORE_RQ = 0x0001
+    C_STORE_RSP = 0x8001
+    C_CANCEL_RQ = 0x0FFF
+
+
+def pdu_header(header: bytes | bytearray, maximum_data_length: int) -> tuple[PDUType, int]:
+    """Type and length of the PDU that this header opens, once its length is known to be bearable.
+
+    `maximum_data_length` is the maximum length this node announced (PS3.8 D.1). Raises ProtocolError
+    before anything of the length announced is allocated or read.
+    """
+    kind, length = struct.unpack(">BxL", header)
+    if kind not in PDUType.__members__.values():
+        raise ProtocolError(f"unknown PDU type 0x{kind:02X}")
+    pdu_type = PDUType(kind)
+    if pdu_type is PDUType.P_DATA:
+        limit = maximum_data_length
+    elif pdu_type in (PDUType.ASSOCIATE_RQ, PDUType.ASSOCIATE_AC):
+        limit = MAXIMUM_ASSOCIATE_LENGTH
+    else:
+        limit = MAXIMUM_SHORT_LENGTH
+    if length > limit:
+        raise ProtocolError(f"{pdu_type.name} PDU of {length} bytes, more than the {limit} allowed")
+    return pdu_type, length
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One presentation data value (PS3.8 9.3.5.1, E.2)."""
+
+    context_id: int
+    is_command: bool
+    is_last: bool
+    content: memoryview
+
+
+def fragments(body: memoryview) -> Iterator[Fragment]:
+    """The presentation data values of a P-DATA-TF PDU's body.
+
+    Each is a four-byte length, the context ID, the message control header and the fragment
+    (PS3.8 Figure 9-2). Raises ProtocolError where a length is below 2 or points past the end.
+    """
+    if not body:
+        raise ProtocolError("P-DATA-TF PDU without a presentation data value")
+    position = 0
+    while position < len(body):
+        if len(body) - position < 6:
+            raise ProtocolError("presentation data value cut short")
+        length, context_id, control = struct.unpack_from(">LBB", body, position)
+        end = position + 4 + length
+        if length < 2 or end > len(body):
+            raise ProtocolError(f"presentation data value of length {length} in a PDU of {len(body)} bytes")
+        yield Fragment(context_id, bool(control & 1), bool(control & 2), body[position + 6 : end])
+        position = end
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSet:
+    """The elements of a command that steer a message (PS3.7 E.1)."""
+
+    field: int
+    message_id: int | None
+    has_data_set: bool
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def command_set(encoded: bytes | bytearray) -> CommandSet:
+    """Decode a command set: Implicit VR Little Endian, group 0000 only (PS3.7 6.3.1).
+
+    Raises ProtocolError where a length points past the end, an element is of another group, or the
+    Command Field or Command Data Set Type is missing.
+    """
+    elements: dict[int, bytes] = {}
+    position = 0
+    while position < len(encoded):
+        if len(encoded) - position < 8:
+            raise ProtocolError("command set cut short")
+        group, element, length = struct.unpack_from("<HHL", encoded, position)
+        position += 8
+        if group != 0 or length > len(encoded) - position:
+            raise ProtocolError(f"command set with element ({group:04X},{element:04X}) of length {length}")
+        elements[element] = bytes(encoded[position : position + length])
+        position += length
+    field, data_set_type = _number(elements, 0x0100), _number(elements, 0x0800)
+    if field is None or data_set_type is None:
+        raise ProtocolError("command set without Command Field or Command Data Set Type")
+    return CommandSet(
+        field=field,
+        message_id=_number(elements, 0x0110),
+        has_data_set=data_set_type != _NO_DATA_SET,
+        sop_class_uid=uid_text(elements.get(0x0002, b"")),
+        sop_instance_uid=uid_text(elements.get(0x1000, b"")),
+    )
+
+
+def _number(elements: dict[int, bytes], element: int) -> int | None:
+    value = elements.get(element, b"")
+    return int.from_bytes(value, "little") if len(value) == 2 else None
+
+
+def uid_text(value: bytes) -> str:
+    """A UI value without its padding: NUL as PS3.5 9.1 wants, or the space that many senders write."""
+    return value.decode("latin-1").rstrip("\0 ")
+
+
+_UID_CHARACTERS = frozenset("0123456789.")
+
+
+def is_acceptable_uid(uid: str) -> bool:
+    """1 to 64 characters of [0-9.] (PS3.5 9.1); leading zeroes in a component are let through."""
+    return 1 <= len(uid) <= 64 and _UID_CHARACTERS.issuperset(uid)
+
+
+def printable(text: str, longest: int = 64) -> str:
+    """Text from the wire as one harmless piece of a log line: controls and non-ASCII escaped, cut."""
+    return text.encode("unicode_escape").decode("ascii")[:longest]

@@ -1,0 +1,1 @@
+"""The receiver process: association policy, Storage SCP, receipts on disk."""

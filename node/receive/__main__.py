@@ -1,0 +1,5 @@
+"""`python -m node.receive`, as the supervisor starts it."""
+
+from node.receive.process import main
+
+main()

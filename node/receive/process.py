@@ -1,0 +1,134 @@
+"""A receiver process: accepts associations on sockets it inherits, until it is told to end.
+
+SIGTERM: no new associations, those that are open may finish, the rest is aborted after a while (faults.md
+58). End of file on the pipe from the supervisor: the supervisor is gone, so end at once and free the port;
+an object that was half received is swept at the next start, and its sender was promised nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from pynetdicom.ae import ApplicationEntity
+
+from node.config.loading import load
+from node.config.models import Configuration
+from node.dimse.association import Limits
+from node.dimse.engine.server import SharedServer
+from node.dimse.tls import server_context
+from node.lifeline import end_with
+from node.observe import logs
+from node.receive.service import Service
+from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
+
+_log = structlog.get_logger(__name__)
+_NO_LIMIT = 1 << 20
+"""For pynetdicom's own limit of associations: the policy counts them, across all receivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """File descriptors that the supervisor opened for this process; see `node.supervisor`."""
+
+    listen: int
+    tls: int | None = None
+    wake: int | None = None
+    """Write end of the pipe that wakes the node process."""
+    alive: int | None = None
+    """Read end of a pipe whose write end only the supervisor has."""
+
+
+def run(configuration: Configuration, inherited: Inherited, limits: Limits) -> None:
+    """Receive until SIGTERM, then drain."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if inherited.alive is not None:
+        end_with(inherited.alive)
+    if inherited.wake is not None:
+        os.set_blocking(inherited.wake, False)
+    _raise_descriptor_limit()
+    service = Service(configuration, Spool(configuration.node.data), inherited.wake)
+    servers = _servers(configuration, inherited, service, limits)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    _log.info("receiver_started", ports=[server.server_address[1] for server in servers])
+    stop.wait()
+    _drain(servers, limits.drain)
+    _log.info("receiver_ended")
+
+
+def _servers(
+    configuration: Configuration, inherited: Inherited, service: Service, limits: Limits
+) -> list[SharedServer]:
+    entity = ApplicationEntity(configuration.node.ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.maximum_associations = _NO_LIMIT
+    servers = [SharedServer(entity, socket.socket(fileno=inherited.listen), service.accept, limits)]
+    tls = configuration.node.listen.tls
+    if inherited.tls is not None and tls is not None:
+        context = server_context(tls.certificate, tls.key, tls.client_certificates, tls.authorities)
+        servers.append(SharedServer(entity, socket.socket(fileno=inherited.tls), service.accept, limits, context))
+    return servers
+
+
+def _drain(servers: Sequence[SharedServer], seconds: float) -> None:
+    """Let what is open finish, `seconds` at most; then abort the rest."""
+    for server in servers:
+        server.shutdown()
+    _log.info("receiver_draining", associations=_count(servers))
+    if not _wait(lambda: _count(servers) == 0, seconds):
+        _log.warning("associations_aborted", associations=_count(servers), reason="still open when the drain ended")
+        for server in servers:
+            for association in server.active_associations:
+                association.abort(block=False)
+        _wait(lambda: _count(servers) == 0, 2.0)
+
+
+def _count(servers: Sequence[SharedServer]) -> int:
+    return sum(len(server.active_associations) for server in servers)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _raise_descriptor_limit() -> None:
+    """An association needs four descriptors; the soft limit of 1,024 that many systems set is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -> None:
+    """`python -m node.receive --config PATH --name NAME --listen FD [--tls FD] [--wake FD] [--alive FD]`."""
+    parser = argparse.ArgumentParser(prog="python -m node.receive", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--name", default="receiver")
+    for descriptor in ("listen", "tls", "wake", "alive"):
+        parser.add_argument(f"--{descriptor}", type=int, required=descriptor == "listen")
+    options = parser.parse_args(arguments)
+    configuration = load(options.config)
+    say = configuration.node.logs
+    logs.configure(say.format, say.level, process=options.name)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it has to say is said by the engine, in one line
+    threading.excepthook = lambda died: _log.error("thread_died", thread=str(died.thread), exc_info=died.exc_value)
+    run(configuration, Inherited(options.listen, options.tls, options.wake, options.alive), limits or Limits())

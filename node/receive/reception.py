@@ -1,0 +1,148 @@
+"""One SOP instance on its way to the disk: written as it streams in, durable before it is promised.
+
+    begin ─► write … write ─► finish ─► status of the response
+                 └──────► abandon (the association died): nothing is left
+
+A reception never raises: a failure is remembered, its file removed at once (faults.md 18, 52), the rest
+of the data set read and dropped, and `finish` says what happened. Names come from the spool, never from
+the wire (faults.md 28, 29).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from node.dimse.status import StoreStatus, answer_for
+from node.receive.head import HeadScanner, check_command_uids, check_uids
+from node.spool import Arrival, Spool, file_header, sync_folder
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one association has brought so far."""
+
+    stored: int = 0
+    refused: int = 0
+    octets: int = 0
+
+
+class Reception:
+    """A data set being received into `incoming/<receipt>.part`."""
+
+    def __init__(self, spool: Spool, arrival: Arrival, tally: Tally, durable: bool, stored: Callable[[], None]) -> None:
+        self.comment = ""
+        """Why it was refused, in one short line for the response (Error Comment (0000,0902))."""
+        self._spool = spool
+        self._arrival = arrival
+        self._tally = tally
+        self._durable = durable
+        self._stored = stored
+        self._receipt = spool.new_receipt()
+        self._scanner = HeadScanner(arrival.transfer_syntax_uid)
+        self._descriptor = -1
+        self._failure: Exception | None = None
+        self._octets = 0
+        try:
+            check_command_uids(arrival.sop_class_uid, arrival.sop_instance_uid)
+            self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._write(memoryview(file_header(arrival)))
+        except Exception as failure:  # noqa: BLE001 - every failure becomes a status; `_fail` logs what is our own
+            self._fail(failure)
+
+    @property
+    def _part(self) -> Path:
+        return self._spool.part(self._receipt)
+
+    def write(self, fragment: memoryview) -> None:
+        """The next bytes of the data set, as received."""
+        if self._failure is not None:
+            return
+        try:
+            self._scanner.feed(fragment)
+            self._write(fragment)
+        except Exception as failure:  # noqa: BLE001 - as above: a defect here must cost one object, not a thread
+            self._fail(failure)
+        else:
+            self._octets += len(fragment)
+
+    def _write(self, content: memoryview) -> None:
+        while content:
+            content = content[os.write(self._descriptor, content) :]
+
+    def finish(self) -> StoreStatus:
+        """The data set is whole: make it durable under its final name, and say what to answer."""
+        if self._failure is None:
+            try:
+                check_uids(self._scanner.uids, self._arrival.sop_class_uid, self._arrival.sop_instance_uid)
+                self._commit()
+            except Exception as failure:  # noqa: BLE001 - as above
+                self._fail(failure)
+        if self._failure is None:
+            self._tally.stored += 1
+            self._tally.octets += self._octets
+            self._stored()
+        else:
+            self._tally.refused += 1
+        return answer_for(self._failure)
+
+    def _commit(self) -> None:
+        if self._durable:
+            os.fsync(self._descriptor)
+        self._close()
+        arrived = self._spool.arrived(self._receipt)
+        self._part.rename(arrived)
+        if not self._durable:
+            return
+        try:
+            sync_folder(self._spool.incoming)
+        except OSError:
+            arrived.unlink(missing_ok=True)  # not promised, so not kept: the sender will send it again
+            raise
+
+    def abandon(self) -> None:
+        """The rest will never come."""
+        if self._failure is None:
+            self._discard()
+
+    def _fail(self, failure: Exception) -> None:
+        """Remember why, and leave nothing behind."""
+        self._failure = failure
+        self._discard()
+        status = answer_for(failure)
+        ours = status is StoreStatus.PROCESSING_FAILURE
+        self.comment = _comment(failure, status)
+        _log.error(
+            "object_refused",
+            association=self._arrival.association,
+            status=f"{status:04X}",
+            reason=self.comment if not ours else repr(failure),
+            exc_info=failure if ours else None,
+        )
+
+    def _discard(self) -> None:
+        try:
+            try:
+                self._close()
+            finally:
+                self._part.unlink(missing_ok=True)
+        except OSError as error:  # a read-only file system: the sweep at the next start finds it
+            _log.error("part_left_behind", receipt=self._receipt, reason=str(error))
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def _comment(failure: Exception, status: StoreStatus) -> str:
+    """Words for the peer: what it can act on, and nothing of this node's insides."""
+    if isinstance(failure, OSError):
+        return f"cannot be written: {failure.strerror}"
+    return "defect of the node, see its log" if status is StoreStatus.PROCESSING_FAILURE else str(failure)

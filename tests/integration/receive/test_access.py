@@ -1,0 +1,250 @@
+"""Who gets in: AE titles, addresses, TLS, against the real receiver process."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError, echo
+from node.spool import read_arrival
+from tests.support.peers import find_program
+from tests.support.ports import free_port
+from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
+from tests.support.receiver import Receiver
+from tests.support.wait import until
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    with Receiver(
+        tmp_path_factory.mktemp("receiver"),
+        node={"accept": "known", "also_called": ["RESEARCH"]},
+        modalities={
+            "ct": {"ae_title": "CT1", "addresses": ["127.0.0.0/8"]},
+            "elsewhere": {"ae_title": "MR1", "addresses": ["192.0.2.0/24"]},
+        },
+        destinations={"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}},
+    ) as running:
+        yield running
+
+
+def answer(receiver: Receiver, calling: bytes, called: bytes = b"PACSNODE") -> tuple[int, bytes]:
+    with RawPeer(receiver.connect()) as peer:
+        peer.send(associate_rq(called, calling))
+        kind, body = peer.receive()
+        return kind, body if kind == ASSOCIATE_RJ else b""
+
+
+@pytest.mark.parametrize(
+    ("calling", "called", "expected"),
+    [
+        (b"CT1", b"PACSNODE", (ASSOCIATE_AC, b"")),
+        (b"CT1", b"RESEARCH", (ASSOCIATE_AC, b"")),
+        (b"PACS", b"PACSNODE", (ASSOCIATE_AC, b"")),
+        (b"CT1", b"OTHER", (ASSOCIATE_RJ, b"\x00\x01\x01\x07")),
+        (b"UNKNOWN", b"PACSNODE", (ASSOCIATE_RJ, b"\x00\x01\x01\x03")),
+        (b"MR1", b"PACSNODE", (ASSOCIATE_RJ, b"\x00\x01\x01\x03")),
+    ],
+    ids=["known", "also-called", "destination", "fault_22", "fault_23", "fault_24"],
+)
+def test_faults_22_23_24_ae_titles_and_addresses(
+    receiver: Receiver, calling: bytes, called: bytes, expected: tuple[int, bytes]
+) -> None:
+    """Known callers under our names get in; each refusal has its code of PS3.8 Table 9-21."""
+    assert answer(receiver, calling, called) == expected
+
+
+def test_fault_24_a_known_ae_from_another_address_is_audited(receiver: Receiver) -> None:
+    """The log line says who, from where and why, and is marked for security."""
+    answer(receiver, b"MR1")
+    line = receiver.events("association_refused")[-1]
+    assert (line["calling"], line["peer"], line["security"]) == ("MR1", "127.0.0.1", True)
+    assert "address" in line["reason"]
+
+
+def test_refusals_are_told_apart_by_our_own_scu(receiver: Receiver) -> None:
+    """Each names what to change."""
+    with pytest.raises(RejectedError, match="it is not called WRONG"):
+        echo(Peer("127.0.0.1", receiver.port, "WRONG", "CT1", 10))
+    with pytest.raises(RejectedError, match="it does not know our AE title WHO"):
+        echo(Peer("127.0.0.1", receiver.port, "PACSNODE", "WHO", 10))
+    with pytest.raises(UnreachableError, match="no connection"):
+        echo(Peer("127.0.0.1", free_port(), "PACSNODE", "CT1", 10))
+
+
+def test_a_full_node_is_busy_to_our_own_scu(tmp_path: Path) -> None:
+    """A transient rejection is worth another try."""
+    with Receiver(tmp_path, node={"maximum_associations": 1}) as small, RawPeer(small.connect()) as first:
+        first.associate()
+        with pytest.raises(BusyError, match="limit of associations"):
+            echo(Peer("127.0.0.1", small.port, "PACSNODE", "CT1", 10))
+
+
+@pytest.mark.parametrize("calling", [b"EVIL\nINFO ok", b"A\x1b[2J", b"A\\B", "Å".encode("latin-1")])
+def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: Receiver, calling: bytes) -> None:
+    """It is refused, and the log has one line for it, with no control character."""
+    before = len(receiver.log_file.read_text().splitlines())
+    kind, _ = answer(receiver, calling)
+    assert kind != ASSOCIATE_AC
+
+    def new_lines() -> list[str]:
+        lines = receiver.log_file.read_bytes().decode("utf-8").splitlines()[before:]
+        return [line for line in lines if "association_ended" not in line]
+
+    lines = until(new_lines, what="a log line")
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+    assert lines[0].startswith("{")
+
+
+@dataclass(frozen=True)
+class Certificates:
+    folder: Path
+
+    def pair(self, name: str) -> tuple[Path, Path]:
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, a server and a client of its, an expired client, and a client of another authority."""
+    openssl = find_program("openssl")
+    if openssl is None:
+        pytest.skip("peer missing: openssl (Debian: openssl)")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+
+    def authority(name: str) -> None:
+        run(
+            *f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout {name}.key".split(),
+            *f"-out {name}.pem -subj /CN={name}".split(),
+        )
+
+    def issue(name: str, by: str, *validity: str) -> None:
+        run(
+            *f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key".split(),
+            *f"-out {name}.csr -subj /O=Hospital/CN={name}".split(),
+        )
+        run(
+            "ca",
+            "-batch",
+            "-config",
+            "ca.cnf",
+            "-cert",
+            f"{by}.pem",
+            "-keyfile",
+            f"{by}.key",
+            "-in",
+            f"{name}.csr",
+            "-out",
+            f"{name}.pem",
+            "-notext",
+            *(validity or ("-days", "10")),
+        )
+
+    (folder / "ca.cnf").write_text(
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\nnew_certs_dir=.\ndefault_md=sha256\n"
+        "policy=p\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n"
+    )
+    (folder / "index.txt").touch()
+    authority("authority")
+    authority("stranger")
+    issue("server", "authority")
+    issue("ct1", "authority")
+    issue("expired", "authority", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+    issue("foreign", "stranger")
+    return Certificates(folder)
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Receiver]:
+    certificate, key = certificates.pair("server")
+    tls = {
+        "port": 2762,  # the one bound is inherited from the test
+        "certificate": str(certificate),
+        "key": str(key),
+        "authorities": str(certificates.folder / "authority.pem"),
+    }
+    with Receiver(
+        tmp_path_factory.mktemp("secure"),
+        node={"listen": {"tls": tls}},
+        limits={"association_request": 3.0, "pdu": 3.0, "idle": 30.0},
+        tls=True,
+    ) as running:
+        yield running
+
+
+def handshake(
+    receiver: Receiver, certificates: Certificates, client: str | None, version: ssl.TLSVersion | None = None
+) -> RawPeer:
+    context = ssl.create_default_context(cafile=str(certificates.folder / "authority.pem"))
+    context.check_hostname = False
+    if version is not None:
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = version
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    if client is not None:
+        context.load_cert_chain(*certificates.pair(client))
+    connection = socket.create_connection(("127.0.0.1", receiver.tls_port), timeout=20)
+    return RawPeer(context.wrap_socket(connection))
+
+
+def test_tls_with_a_certificate_is_served_and_its_subject_recorded(
+    secure: Receiver, certificates: Certificates
+) -> None:
+    """An object stored over TLS says who brought it; large records and small ones alike."""
+    with handshake(secure, certificates, "ct1") as peer:
+        peer.associate()
+        assert peer.store(data_set(tail=bytes(0)), fragment=7) == 0
+        assert peer.store(data_set()) == 0
+        peer.release()
+    arrival, _ = read_arrival(secure.received()[-1])
+    assert arrival.tls_subject == "organizationName=Hospital,commonName=ct1"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("client", "version"),
+    [
+        (None, None),
+        ("expired", None),
+        ("foreign", None),
+        ("ct1", ssl.TLSVersion.TLSv1),
+        ("ct1", ssl.TLSVersion.TLSv1_1),
+    ],
+    ids=["fault_25_none", "fault_25_expired", "fault_25_wrong_authority", "fault_26_tls_1_0", "fault_26_tls_1_1"],
+)
+def test_faults_25_26_the_handshake_fails_and_is_audited(
+    secure: Receiver, certificates: Certificates, client: str | None, version: ssl.TLSVersion | None
+) -> None:
+    """No, expired or foreign certificate, or an old protocol: no association, a security line in the log."""
+    before = len(secure.events("tls_handshake_failed"))
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError, AssertionError)),
+        handshake(secure, certificates, client, version) as peer,
+    ):
+        peer.associate()  # under TLS 1.3 the client learns only with its first read
+    lines = until(lambda: secure.events("tls_handshake_failed")[before:], what="the audit line")
+    assert all(line["security"] is True and line["peer"] == "127.0.0.1" for line in lines)
+
+
+def test_fault_05_a_silent_client_on_the_tls_port_stops_nobody(secure: Receiver, certificates: Certificates) -> None:
+    """Others shake hands while it says nothing; it is closed at the deadline."""
+    with socket.create_connection(("127.0.0.1", secure.tls_port), timeout=20) as silent:
+        for _ in range(3):
+            with handshake(secure, certificates, "ct1") as peer:
+                peer.associate()
+                assert peer.store(data_set()) == 0
+                peer.release()
+        with RawPeer(secure.connect()) as plain:
+            plain.associate()
+            assert plain.store(data_set()) == 0
+        assert silent.recv(1) == b""

@@ -1,0 +1,208 @@
+"""`serve` as a whole: lock, sockets, children; what dies comes back, what ends leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from node.dimse.scu import Peer, echo
+from node.errors import NodeError
+from tests.support.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
+from tests.support.shared_data import ROOT
+from tests.support.wait import until
+
+_SERVE = (
+    "import sys; from pathlib import Path; from node.config.loading import load; from node.errors import NodeError\n"
+    "from node.supervisor import serve\n"
+    "path = Path(sys.argv[1])\n"
+    "try: sys.exit(serve(path, load(path), ['rules: none', 'plugins: none']))\n"
+    "except NodeError as error: sys.exit(f'{type(error).__name__}: {error}')"
+)
+
+
+class Served:
+    """`serve` in a process of its own."""
+
+    def __init__(self, folder: Path, **node: Any) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        listen = {"host": "127.0.0.1", "port": 0}
+        settings = {"time_zone": "UTC", "accept": "any", "data": str(self.data), "listen": listen} | node
+        self.config = folder / "config.yaml"
+        self.config.write_text(json.dumps({"node": settings | {"logs": {"format": "json"}}}))
+        self.log = (folder / "serve.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(self.config)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.children: list[psutil.Process] = []
+
+    def wait_until_it_serves(self) -> None:
+        until(self._answers, 60, f"the node to answer; {self.folder / 'serve.log'}")
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "serve.log").read_text()
+        try:
+            echo(self.peer())
+        except (NodeError, OSError, ValueError):
+            return False
+        return len(self.receivers()) > 0
+
+    @property
+    def port(self) -> int:
+        return int(json.loads((self.data / "listening.json").read_text())["port"])
+
+    def peer(self) -> Peer:
+        return Peer("127.0.0.1", self.port, "PACSNODE", "TEST", 5)
+
+    def connect(self) -> RawPeer:
+        return RawPeer(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+
+    def receivers(self) -> list[psutil.Process]:
+        return [each for each in psutil.Process(self.process.pid).children() if "node.receive" in each.cmdline()]
+
+    def end(self) -> None:
+        """Kill what is left of this node, by process id."""
+        for process in (
+            [*self.children, psutil.Process(self.process.pid)] if self.process.poll() is None else self.children
+        ):
+            if process.is_running():
+                process.kill()
+        self.process.wait(20)
+        self.log.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    node = Served(tmp_path)
+    try:
+        node.wait_until_it_serves()
+        yield node
+    finally:
+        node.end()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
+
+
+def test_it_says_what_it_listens_on_and_ends_on_sigterm(served: Served) -> None:
+    """One line for the port, then the caller's lines; SIGTERM ends every process, exit 0, no file says it listens."""
+    port = served.port
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(60) == 0
+    assert served.process.stdout is not None
+    lines = served.process.stdout.read().splitlines()
+    assert lines == [f"listens on 127.0.0.1 port {port} (DICOM), AE title PACSNODE", "rules: none", "plugins: none"]
+    assert gone(served.children)
+    assert not (served.data / "listening.json").exists()
+
+
+def test_fault_58_sigterm_drains(served: Served) -> None:
+    """An object under way is received, answered and on disk before the node ends."""
+    with served.connect() as peer:
+        peer.associate()
+        peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()))
+        until(lambda: list((served.data / "incoming").glob("*.part")), what="the object to be begun")
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: "receiver_draining" in (served.folder / "serve.log").read_text(), what="the drain to begin")
+        peer.send(p_data(1, DATA_LAST, pixels(100)))
+        assert peer.status() == 0
+        peer.release()
+    assert served.process.wait(60) == 0
+    kept = [*(served.data / "incoming").glob("*.dcm"), *(served.data / "store").rglob("*.dcm")]
+    assert len(kept) == 1
+
+
+def test_fault_55_a_receiver_that_dies_is_started_again(served: Served) -> None:
+    """The port stays open meanwhile: who calls then waits, and is served."""
+    [first] = served.receivers()
+    first.kill()
+    with served.connect() as peer:
+        peer.associate()
+        assert peer.store(data_set()) == 0
+        peer.release()
+    [second] = served.receivers()
+    assert second.pid != first.pid
+    assert "process_died" in (served.folder / "serve.log").read_text()
+
+
+def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> None:
+    """kill -9: nothing orphaned keeps the port or the lock; another node starts in its place and sweeps what was half
+    received, which was promised to nobody."""
+    port = served.port
+    incoming = served.data / "incoming"
+    with served.connect() as peer:
+        peer.associate()
+        peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()))
+        until(lambda: list(incoming.glob("*.part")), what="the object to be begun")
+        served.process.kill()
+        served.process.wait(20)
+        until(lambda: gone(served.children), 30, "the children to end")
+    assert len(list(incoming.glob("*.part"))) == 1
+    again = Served(served.folder, listen={"host": "127.0.0.1", "port": port})
+    try:
+        again.wait_until_it_serves()
+        assert again.port == port
+        assert list(incoming.glob("*.part")) == []
+    finally:
+        again.end()
+
+
+def test_fault_59_a_second_node_on_one_data_folder_is_refused(served: Served) -> None:
+    """It says whose the folder is, starts nothing, and the first goes on."""
+    before = (served.data / "listening.json").read_bytes()
+    second = subprocess.run(
+        [sys.executable, "-c", _SERVE, str(served.config)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1].startswith(
+        f"DataFolderInUseError: another node (process {served.process.pid}) uses the data folder {served.data}"
+    )
+    assert second.stdout == ""
+    assert (served.data / "listening.json").read_bytes() == before
+    echo(served.peer())
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    """The address, the reason and what to change; nothing is started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        node = Served(tmp_path, listen={"host": "127.0.0.1", "port": port})
+        assert node.process.wait(60) == 1
+        node.end()
+    said = (tmp_path / "serve.log").read_text().splitlines()[-1]
+    assert said.startswith(f"ListenError: cannot listen on 127.0.0.1 port {port}: port {port} is in use")
+
+
+def test_several_receivers_share_the_port(tmp_path: Path) -> None:
+    """Each is a process of its own; killing one leaves the others serving."""
+    node = Served(tmp_path, receivers=3)
+    try:
+        node.wait_until_it_serves()
+        until(lambda: len(node.receivers()) == 3, what="three receivers")
+        node.receivers()[0].send_signal(signal.SIGKILL)
+        for _ in range(10):
+            with node.connect() as peer:
+                peer.associate()
+                assert peer.store(data_set()) == 0
+                peer.release()
+    finally:
+        node.end()

@@ -1,0 +1,180 @@
+"""One object on its way to the disk: promised only when it is there, gone without a trace when it is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import structlog
+
+from node.dimse.status import StoreStatus
+from node.receive import reception
+from node.receive.reception import Reception, Tally
+from node.spool import Arrival, Spool, read_arrival
+from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
+from tests.support.receiver import data_set_of
+
+CONTENT = data_set(tail=pixels(100000))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "data")
+
+
+def arrival(sop_instance: str = INSTANCE) -> Arrival:
+    return Arrival(
+        sop_class_uid=CT,
+        sop_instance_uid=sop_instance,
+        transfer_syntax_uid=EXPLICIT,
+        calling_ae_title="CT1",
+        called_ae_title="PACSNODE",
+        peer_address="127.0.0.1",
+        association="a1",
+        received_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        tls_subject="commonName=CT1",
+        lossy_accepted=True,
+    )
+
+
+def begin(spool: Spool, durable: bool = True, sop_instance: str = INSTANCE, tally: Tally | None = None) -> Reception:
+    return Reception(spool, arrival(sop_instance), tally or Tally(), durable, lambda: None)
+
+
+def files(spool: Spool) -> list[str]:
+    return sorted(entry.name[32:] for entry in spool.incoming.iterdir())
+
+
+def test_an_object_is_a_part_until_it_is_finished(spool: Spool) -> None:
+    """Then it has its final name, its data set byte for byte, and its arrival in its own header."""
+    tally = Tally()
+    object_ = begin(spool, tally=tally)
+    for start in range(0, len(CONTENT), 4000):
+        object_.write(memoryview(CONTENT)[start : start + 4000])
+    assert files(spool) == [".part"]
+    assert object_.finish() == StoreStatus.SUCCESS
+    assert files(spool) == [".dcm"]
+    path = spool.arrived(spool.waiting()[0])
+    assert data_set_of(path) == CONTENT
+    assert read_arrival(path)[0] == arrival()
+    assert (tally.stored, tally.refused, tally.octets) == (1, 0, len(CONTENT))
+
+
+def test_fault_56_file_and_folder_are_synchronised_before_the_answer(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsync of the file under its first name, rename, fsync of the folder: in this order, and all before `finish`."""
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        steps.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).suffix or 'folder'}")
+        real_fsync(descriptor)
+
+    def rename(path: Path, target: Path) -> Path:
+        steps.append(f"rename {path.suffix} {target.suffix}")
+        return real_rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    object_ = begin(spool)
+    object_.write(memoryview(CONTENT))
+    assert object_.finish() == StoreStatus.SUCCESS
+    assert steps == ["fsync .part", "rename .part .dcm", "fsync folder"]
+    steps.clear()
+    object_ = begin(spool, durable=False)
+    object_.write(memoryview(CONTENT))
+    assert object_.finish() == StoreStatus.SUCCESS
+    assert steps == ["rename .part .dcm"]
+
+
+def _failing(number: int, when: Callable[[], bool]) -> Callable[..., int]:
+    real = os.write
+
+    def write(descriptor: int, content: bytes) -> int:
+        if when():
+            raise OSError(number, os.strerror(number))
+        return real(descriptor, content)
+
+    return write
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_fault_52_53_a_write_that_fails_mid_object_leaves_nothing(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A700, the part is gone at once, and what still arrives is dropped."""
+    object_ = begin(spool)
+    object_.write(memoryview(CONTENT)[:50000])
+    monkeypatch.setattr(reception.os, "write", _failing(number, lambda: True))
+    object_.write(memoryview(CONTENT)[50000:60000])
+    assert files(spool) == []
+    monkeypatch.undo()
+    object_.write(memoryview(CONTENT)[60000:])
+    assert object_.finish() == StoreStatus.OUT_OF_RESOURCES
+    assert object_.comment == f"cannot be written: {os.strerror(number)}"
+    assert files(spool) == []
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "rename", "folder"])
+def test_fault_53_any_step_that_fails_is_a700(spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Opening, synchronising or naming the file on a read-only or broken disk."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    if step == "open":
+        monkeypatch.setattr(reception.os, "open", fail)
+    elif step == "fsync":
+        monkeypatch.setattr(reception.os, "fsync", fail)
+    elif step == "rename":
+        monkeypatch.setattr(Path, "rename", fail)
+    else:
+        monkeypatch.setattr(reception, "sync_folder", fail)
+    object_ = begin(spool)
+    object_.write(memoryview(CONTENT))
+    assert object_.finish() == StoreStatus.OUT_OF_RESOURCES
+    assert files(spool) == []
+
+
+def test_a_defect_of_our_own_costs_one_object(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C001 to the sender without our insides, the traceback in the log, nothing left behind."""
+    monkeypatch.setattr(reception, "check_uids", lambda *_: 1 // 0)
+    with structlog.testing.capture_logs() as logs:
+        object_ = begin(spool)
+        object_.write(memoryview(CONTENT))
+        assert object_.finish() == StoreStatus.PROCESSING_FAILURE
+    assert object_.comment == "defect of the node, see its log"
+    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+    assert files(spool) == []
+
+
+def test_fault_18_an_abandoned_object_leaves_nothing(spool: Spool) -> None:
+    """The association died in the middle."""
+    object_ = begin(spool)
+    object_.write(memoryview(CONTENT)[:5000])
+    object_.abandon()
+    assert files(spool) == []
+
+
+def test_a_refused_object_is_not_written_any_further(spool: Spool) -> None:
+    """Once the UIDs are known to be wrong the file goes; the answer comes when the sender has finished."""
+    object_ = begin(spool, sop_instance="../../etc/passwd")
+    assert files(spool) == []
+    object_.write(memoryview(CONTENT))
+    assert object_.finish() == StoreStatus.CANNOT_UNDERSTAND
+
+
+def test_no_descriptor_is_kept(spool: Spool) -> None:
+    """Finished, failed or abandoned: what was opened is closed."""
+    before = len(os.listdir("/proc/self/fd"))
+    for end in ("finish", "abandon"):
+        object_ = begin(spool)
+        object_.write(memoryview(CONTENT))
+        getattr(object_, end)()
+    begin(spool, sop_instance="x").finish()
+    assert len(os.listdir("/proc/self/fd")) == before
