@@ -1,0 +1,171 @@
+"""When a study is complete (docs/architecture.md, "Complete"), and what is kept of it then.
+
+Nothing in C-STORE says that a study has ended. It counts as complete when no object of it is in
+flight, the association that last stored to it is released (or has been silent for `max_wait`), all
+that was received before is indexed, and its source has been quiet for its quiet period. Periods run
+on the monotonic clock from the moment of indexing; the rows' `due_at` is read only at start, and
+clamped, so no jump of the wall clock can complete a study early or never (faults.md 57).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from node.clock import Clock
+from node.config.models import Configuration
+from node.errors import NodeError
+from node.index import corrections
+from node.index.recording import study_quiet
+from node.ledger import events, facts, instances, studies
+from node.ledger.database import Database, Ledger
+from node.ledger.events import Severity
+from node.ledger.facts import InstanceRecord, SeriesRecord
+from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.studies import Study
+from node.signal import Room, Signal
+from node.spool import InFlight, Spool
+
+log = structlog.get_logger()
+
+_TRY_AGAIN = 600.0
+POLL = 1.0
+"""Seconds after which to look again at what gives no signal: files, associations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doorstep:
+    """What was at the door at one moment."""
+
+    in_flight: tuple[InFlight, ...]
+    open_associations: frozenset[str]
+    at: float
+    """Monotonic seconds."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    due: float
+    last: float
+    """When the last object was indexed; monotonic seconds, like `due`."""
+
+
+class CompletionWatch:
+    """Watches the studies that are being received."""
+
+    def __init__(
+        self, ledger: Ledger, spool: Spool, clock: Clock, signal: Signal, configuration: Configuration
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+        self._signal = signal
+        self.configuration = configuration
+        self._watches: dict[str, _Watch] = {}
+
+    def doorstep(self) -> Doorstep:
+        """To be taken before the waiting receipts are listed: what is whole by then is among them."""
+        at = self._clock.monotonic()
+        return Doorstep(tuple(self._spool.in_flight()), self._spool.open_associations(), at)
+
+    def arrived(self, study: str, quiet: timedelta) -> None:
+        """An object of the study was indexed just now."""
+        now = self._clock.monotonic()
+        self._watches[study] = _Watch(now + quiet.total_seconds(), now)
+
+    def run_once(self, doorstep: Doorstep, unindexed: bool) -> float:
+        """Complete what is complete; seconds until there may be more to do.
+
+        `unindexed`: a receipt that came before `doorstep` could not be read yet.
+        """
+        receiving = studies.receiving(self._ledger.database)
+        self._forget_others({study.study_instance_uid for study in receiving})
+        completed = False
+        wait = POLL
+        for study in receiving:
+            watch = self._watch(study)
+            left = watch.due - doorstep.at
+            if left > 0:
+                wait = min(wait, left)
+            elif not self._is_held_back(study, watch, doorstep, unindexed):
+                completed = self._try_to_complete(study.study_instance_uid, watch) or completed
+        if completed:
+            self._signal.wake(Room.ROUTE)
+        return wait
+
+    def _watch(self, study: Study) -> _Watch:
+        """The study's timer; at start, what its row leaves of the quiet period, but no more than that."""
+        uid = study.study_instance_uid
+        if uid not in self._watches:
+            now = self._clock.monotonic()
+            quiet = study_quiet(self._ledger.database, uid, self.configuration)
+            left = min(max(study.due_at - self._clock.now(), timedelta()), quiet)
+            self._watches[uid] = _Watch(now + left.total_seconds(), now)
+        return self._watches[uid]
+
+    def _forget_others(self, receiving: Collection[str]) -> None:
+        for uid in self._watches.keys() - receiving:
+            del self._watches[uid]
+
+    def _is_held_back(self, study: Study, watch: _Watch, doorstep: Doorstep, unindexed: bool) -> bool:
+        if doorstep.at - watch.last >= self.configuration.node.completion.max_wait.total_seconds():
+            return False
+        if unindexed or study.last_association in doorstep.open_associations:
+            return True
+        return any(one.study_instance_uid in (None, study.study_instance_uid) for one in doorstep.in_flight)
+
+    def _try_to_complete(self, study: str, watch: _Watch) -> bool:
+        """Complete it; a study that cannot be, for a reason nobody foresaw, must not keep the others from it."""
+        try:
+            self._complete(study)
+        except NodeError:
+            raise
+        except Exception as error:
+            log.exception("study.not-completed", study=study)
+            watch.due = self._clock.monotonic() + _TRY_AGAIN
+            with self._ledger.transaction() as database:
+                events.record(
+                    database, self._clock.now(), "study.not-completed", study=study, severity=Severity.ALERT,
+                    reason=f"{type(error).__name__}; the log says where",
+                )  # fmt: skip
+            return False
+        return True
+
+    def _complete(self, study: str) -> None:
+        now = self._clock.now()
+        with self._ledger.transaction() as database:
+            corrections.settle(database, now, study, self.configuration)
+            revision = studies.complete(database, now, study)
+            keep_facts(database, study, revision)
+        del self._watches[study]
+        log.info("study.complete", study=study, revision=revision)
+
+
+def keep_facts(database: Database, study: str, revision: int) -> None:
+    """One record for each series that is not what it was at the revision before."""
+    earlier = {record.series_instance_uid: record for record in facts.of_study(database, study, revision - 1)}
+    headers = dict(facts.headers_of(database, study))
+    for record in earlier.values():
+        headers |= {one.receipt: one.header for one in record.instances if one.receipt not in headers}
+    series: dict[str, list[Instance]] = {uid: [] for uid in earlier}
+    for instance in instances.of_study(database, study, [InstanceStatus.CURRENT]):
+        series.setdefault(instance.series_instance_uid or "", []).append(instance)
+    for uid, current in series.items():
+        record = SeriesRecord(uid, tuple(_record(one, headers[one.receipt]) for one in current))
+        if record != earlier.get(uid):
+            facts.save(database, study, revision, record)
+
+
+def _record(instance: Instance, header: facts.Header) -> InstanceRecord:
+    return InstanceRecord(
+        receipt=instance.receipt,
+        sop_instance_uid=instance.sop_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        frames=instance.frames,
+        marks=tuple(sorted(instance.marks)),
+        header=header,
+    )

@@ -1,0 +1,108 @@
+"""Corrections: the same images, sent again under another patient or order.
+
+Whatever the rules say, a correction at once cancels the study's open jobs, keeps what was not sent
+from being sent, lists what was sent for withdrawal, and alerts. `on_correction` says what follows:
+
+- `hold` (default): the study is held. What came first stays current; the corrected instances lie
+  beside it as `correction` until a person lets the study go on (`studies.unhold`; its cancelled jobs
+  run again by `jobs.again`) or takes the corrected instances (`take_newest`).
+- `take_newest`: the study counts as being received again, and when it is complete the corrected
+  instances replace the first ones together, in a new revision which the rules decide on anew. Only
+  if all of it was corrected: a study half of which is another patient's is held.
+
+It is a word of each rule, but a study has one patient: the newest is taken only where every job of
+the study says so, or, before there are jobs, every rule that is enabled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from node.config.models import Configuration
+from node.index.compare import patient_differences
+from node.index.stopping import stop_study
+from node.index.values import first_text
+from node.ledger import events, facts, instances, jobs, studies
+from node.ledger.database import Database
+from node.ledger.events import Severity
+from node.ledger.instances import Instance, InstanceStatus
+
+TAKE_NEWEST = "take_newest"
+_REASON = "the study was sent again with another patient or order"
+_COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
+
+
+def takes_newest(database: Database, study: str, configuration: Configuration) -> bool:
+    """Whether the rules let the corrected instances replace the first ones."""
+    words = {job.on_correction for job in jobs.of_study(database, study)}
+    words = words or {rule.on_correction for rule in configuration.rules if rule.enabled}
+    return words == {TAKE_NEWEST}
+
+
+def arrived(database: Database, at: datetime, study: str, differences: Iterable[str], *, newest: bool) -> None:
+    """Corrected instances of `study` were recorded: stop what runs, and hold the study unless `newest`."""
+    row = studies.get(database, study)
+    assert row is not None, "a correction presupposes the instance it corrects"
+    stop_study(database, at, study, _REASON, for_good=newest)
+    if not newest and row.hold is None:
+        studies.hold(database, at, study, f"{_REASON} ({', '.join(sorted(differences))})")
+
+
+def settle(database: Database, at: datetime, study: str, configuration: Configuration) -> None:
+    """Before a revision: the corrected instances become current, where the rules say so and all were corrected."""
+    if not pending(database, study) or not takes_newest(database, study, configuration):
+        return
+    if not take_newest(database, at, study):
+        row = studies.get(database, study)
+        if row is not None and row.hold is None:
+            studies.hold(database, at, study, f"{_REASON}, but not all of it: two patients in one study")
+
+
+def pending(database: Database, study: str) -> dict[str, Instance]:
+    """The newest correction of each SOP Instance UID that waits beside what it corrects."""
+    found = instances.of_study(database, study, [InstanceStatus.CORRECTION])
+    return {instance.sop_instance_uid: instance for instance in found}
+
+
+def take_newest(database: Database, at: datetime, study: str) -> bool:
+    """Let the corrections replace what they correct; false, and nothing done, where that would mix two patients.
+
+    The caller sees to a new revision (`studies.reopened`), unless the study is about to be complete.
+    """
+    newest = pending(database, study)
+    first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
+    untouched = [one for uid, one in first.items() if uid not in newest]
+    together = [*newest.values(), *untouched]
+    if not newest or any(_differ(together[0], one) for one in together[1:]):
+        return False
+    for uid, correction in newest.items():
+        old = first.get(uid)
+        if old is not None:
+            instances.set_status(database, old.receipt, InstanceStatus.CORRECTED)
+            facts.drop_header(database, old.receipt)
+        instances.set_status(database, correction.receipt, old.status if old else InstanceStatus.CURRENT)
+        if old is not None and old.status is InstanceStatus.REJECTED:
+            facts.drop_header(database, correction.receipt)
+    _say_whose(database, study, together[0])
+    events.record(
+        database, at, "study.corrected", study=study, severity=Severity.ALERT, instances=len(newest), of=len(together)
+    )
+    return True
+
+
+def _differ(one: Instance, other: Instance) -> bool:
+    """Whether both in one study would mix two patients, two spellings of one, or two orders."""
+    accessions = {instance.comparison["order"].get("AccessionNumber") for instance in (one, other)}
+    return bool(patient_differences(one.comparison, other.comparison)) or len(accessions) > 1
+
+
+def _say_whose(database: Database, study: str, correction: Instance) -> None:
+    header = facts.header_of(database, study, correction.receipt) or {}
+    studies.set_patient(
+        database,
+        study,
+        patient_id=first_text(header, "PatientID"),
+        issuer_of_patient_id=first_text(header, "IssuerOfPatientID"),
+        accession_number=first_text(header, "AccessionNumber"),
+    )

@@ -1,0 +1,255 @@
+"""A dataset's elements as they lie in the bytes (PS3.5 7), read so that no file can hurt the reader.
+
+pydicom reads well-formed files; here come files as modalities and attackers send them, 300 at a time.
+So this reader walks the structure itself and leaves the meaning of values to others: nesting and the
+number of elements are bounded, lengths are held against the bytes that are there, values are views
+that copy nothing, and what was read before a defect is kept together with the defect's description.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from pydicom.datadict import dictionary_VR
+
+DEEPEST = 32
+"""Sequences within sequences that are kept; real objects need about ten."""
+MOST_ELEMENTS = 400_000
+"""Elements that are kept; an enhanced object of 10,000 frames has about as many."""
+
+PIXEL_DATA = 0x7FE00010
+PIXELS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+"""Pixel Data, Float Pixel Data, Double Float Pixel Data: the dataset is read up to the first of them."""
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_SHORT = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
+    | {b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+
+Items: TypeAlias = "list[Elements]"
+Elements: TypeAlias = "dict[int, Raw]"
+"""Elements of a dataset or item by tag, in the order of the file."""
+
+
+class Raw(NamedTuple):
+    """One element: its VR ("" where the encoding does not state it) and its bytes, or the items of a sequence."""
+
+    vr: str
+    value: memoryview | Items
+
+
+@dataclass(slots=True)
+class Fragments:
+    """Encapsulated pixel data (PS3.5 A.4): the offset table, and the fragments that follow it."""
+
+    offsets: int = 0
+    """Entries of the Basic Offset Table."""
+    fragments: list[memoryview] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Contents:
+    """What was read of a dataset, and what is wrong with it."""
+
+    elements: Elements = field(default_factory=dict)
+    little: bool = True
+    fragments: Fragments | None = None
+    """Pixel data that is encapsulated; native pixel data is an element."""
+    defects: list[str] = field(default_factory=list)
+    """Why the dataset could not be read to its end, or not all of it was kept; empty where it is whole."""
+    cut_pixels: str = ""
+    """Why the pixel data ends too early."""
+
+
+class _BrokenError(Exception):
+    """The structure cannot be followed any further."""
+
+
+def parse(data: memoryview, *, implicit: bool, little: bool) -> Contents:
+    """Read the dataset in `data` up to its pixel data. Never raises for what the bytes hold."""
+    contents = Contents(little=little)
+    reader = _Reader(data, little, contents)
+    if len(data) >= 6:
+        implicit = not _looks_explicit(bytes(data[4:6]), implicit)  # some senders announce the other one
+    try:
+        reader.dataset(0, len(data), contents.elements, implicit, 0)
+    except _BrokenError as error:
+        contents.defects.append(str(error))
+    return contents
+
+
+def _looks_explicit(vr: bytes, announced_implicit: bool) -> bool:
+    """Whether the first element states its VR; a VR that nobody knows is believed only where it is announced."""
+    return vr in _LONG or vr in _SHORT or (not announced_implicit and vr.isalpha() and vr.isupper())
+
+
+def name_of(tag: int) -> str:
+    """`(gggg,eeee)` in lower-case hexadecimal digits."""
+    return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
+
+
+@lru_cache(maxsize=20_000)
+def _is_sequence(tag: int) -> bool:
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return False
+
+
+class _Reader:
+    def __init__(self, data: memoryview, little: bool, contents: Contents) -> None:
+        self._data = data
+        order = "<" if little else ">"
+        self._tag_length = struct.Struct(order + "HHL").unpack_from
+        self._tag = struct.Struct(order + "HH").unpack_from
+        self._long = struct.Struct(order + "L").unpack_from
+        self._short = struct.Struct(order + "H").unpack_from
+        self._contents = contents
+        self._kept = 0
+
+    def dataset(self, at: int, end: int, into: Elements, implicit: bool, depth: int) -> int:
+        """Read elements from `at` until `end` or the end of the item; returns where it stopped."""
+        while at + 8 <= end:
+            tag, vr, length, start = self._head(at, implicit, end)
+            if tag in (_ITEM_END, _SEQUENCE_END):
+                if depth == 0:
+                    raise _BrokenError(f"{name_of(tag)}: stands outside of any sequence")
+                return start if tag == _ITEM_END else at  # some writers leave an item without its own end
+            if depth == 0 and tag in PIXELS:
+                self._pixels(tag, vr, start, length, end, into)
+                return end
+            at = self._element(tag, vr, length, start, end, into, implicit, depth)
+        if at < end and depth == 0 and any(self._data[at:end]):
+            raise _BrokenError(f"{end - at} bytes at the end are no element")
+        return end
+
+    def _head(self, at: int, implicit: bool, end: int) -> tuple[int, str, int, int]:
+        """Tag, VR, length, and where the value begins."""
+        group, element, length = self._tag_length(self._data, at)
+        tag = group << 16 | element
+        if implicit or group == 0xFFFE:
+            return tag, "", length, at + 8
+        vr = bytes(self._data[at + 4 : at + 6])
+        if vr in _SHORT:
+            return tag, vr.decode(), self._short(self._data, at + 6)[0], at + 8
+        if vr in _LONG or (vr.isalpha() and vr.isupper()):  # a VR of the future has a long length (PS3.5 7.1.2)
+            if at + 12 > end:
+                raise _BrokenError(f"{name_of(tag)}: the dataset ends within the element's length")
+            return tag, vr.decode(), self._long(self._data, at + 8)[0], at + 12
+        return tag, "", length, at + 8  # an element of implicit VR among explicit ones
+
+    def _element(
+        self, tag: int, vr: str, length: int, start: int, end: int, into: Elements, implicit: bool, depth: int
+    ) -> int:
+        """Keep one element; returns where the next begins."""
+        if length == _UNDEFINED and vr in ("OB", "OW"):
+            return self._fragments(start, end, Fragments())
+        if length != _UNDEFINED and start + length > end:
+            raise _BrokenError(f"{name_of(tag)}: {length} bytes are announced, {end - start} are there")
+        # UN of undefined length is a sequence in implicit VR (PS3.5 6.2.2 note 2); so is a known one of known length.
+        is_sequence = vr == "SQ" or length == _UNDEFINED or (vr in ("", "UN") and _is_sequence(tag))
+        if not is_sequence:
+            self._keep(tag, Raw(vr, self._data[start : start + length]), into)
+            return start + length
+        if self._kept > MOST_ELEMENTS or depth >= DEEPEST:
+            self._note(f"{name_of(tag)}: sequences nested over {DEEPEST} deep, or over {MOST_ELEMENTS} elements")
+            return start + length if length != _UNDEFINED else self._skip(start, end, implicit or vr == "UN")
+        items: Items = []
+        self._keep(tag, Raw("SQ", items), into)
+        if length == _UNDEFINED:
+            return self._items(start, end, items, implicit or vr == "UN", depth + 1)
+        try:
+            self._items(start, start + length, items, implicit or vr == "UN", depth + 1)
+        except _BrokenError as error:  # its length says where to go on
+            self._note(str(error))
+        return start + length
+
+    def _keep(self, tag: int, raw: Raw, into: Elements) -> None:
+        self._kept += 1
+        if self._kept > MOST_ELEMENTS:
+            self._note(f"{name_of(tag)}: more than {MOST_ELEMENTS} elements")
+        else:
+            into.setdefault(tag, raw)
+
+    def _note(self, defect: str) -> None:
+        if len(self._contents.defects) < 3:
+            self._contents.defects.append(defect)
+
+    def _items(self, at: int, end: int, items: Items, implicit: bool, depth: int) -> int:
+        while at + 8 <= end:
+            group, element, length = self._tag_length(self._data, at)
+            tag = group << 16 | element
+            at += 8
+            if tag == _SEQUENCE_END:
+                return at
+            if tag != _ITEM:
+                raise _BrokenError(f"{name_of(tag)}: stands where an item of a sequence should begin")
+            stop = end if length == _UNDEFINED else at + length
+            if stop > end:
+                raise _BrokenError(f"an item of {length} bytes is announced where {end - at} are left")
+            item: Elements = {}
+            items.append(item)
+            at = self.dataset(at, stop, item, implicit, depth)
+        return end
+
+    def _skip(self, at: int, end: int, implicit: bool) -> int:
+        """Pass over a sequence of undefined length without keeping or recursing; returns where it ends."""
+        depth = 1
+        while at + 8 <= end:
+            tag, vr, length, start = self._head(at, implicit, end)
+            at = start
+            if tag == _SEQUENCE_END:
+                depth -= 1
+                if depth == 0:
+                    return at
+            elif length == _UNDEFINED and tag != _ITEM:
+                depth += 1
+                implicit = implicit or vr == "UN"
+            elif length != _UNDEFINED and tag != _ITEM_END:
+                at += length
+        raise _BrokenError("a sequence of undefined length does not end")
+
+    def _pixels(self, tag: int, vr: str, start: int, length: int, end: int, into: Elements) -> None:
+        if length == _UNDEFINED:
+            self._contents.fragments = Fragments()
+            self._fragments(start, end, self._contents.fragments, whole=False)
+            return
+        if start + length > end:
+            self._contents.cut_pixels = f"{length} bytes are announced, {end - start} are there"
+        into[tag] = Raw(vr, self._data[start : min(start + length, end)])
+
+    def _fragments(self, at: int, end: int, into: Fragments, *, whole: bool = True) -> int:
+        """Read items of encapsulated data; `whole`: it is no pixel data, so its end is needed to go on."""
+        first = True
+        while at + 8 <= end:
+            group, element, length = self._tag_length(self._data, at)
+            at += 8
+            tag = group << 16 | element
+            if tag == _SEQUENCE_END:
+                return at
+            if tag != _ITEM or at + length > end:
+                break
+            if first:
+                into.offsets = length // 4
+            else:
+                into.fragments.append(self._data[at : at + length])
+            first = False
+            at += length
+        if whole:
+            raise _BrokenError("encapsulated data does not end")
+        self._contents.cut_pixels = f"fragment {len(into.fragments) + 1} of the pixel data is not whole"
+        return end
+
+
+def text_of(elements: Mapping[int, Raw], tag: int) -> str:
+    """An ASCII value, without padding; "" where it is absent."""
+    raw = elements.get(tag)
+    if raw is None or isinstance(raw.value, list):
+        return ""
+    return bytes(raw.value[:1024]).decode("ascii", "replace").strip(" \0")

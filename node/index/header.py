@@ -1,0 +1,227 @@
+"""Reading one received file without decoding its pixels: the whole of what the indexer wants to know.
+
+Runs in a child process (`node.index.children`): whatever a hostile file does here, it does to that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    MPEGTransferSyntaxes,
+)
+
+from node import maker
+from node.index import pixels
+from node.index.elements import Contents, Elements, Items, parse, text_of
+from node.index.fingerprint import fingerprint
+from node.index.values import Converter, Header, first_text, items
+from node.spool import Arrival, read_arrival
+from rules.facts import LOSSY, UNREADABLE_HEADER
+
+MOST_INFLATED = 512 * 2**20
+"""Bytes that a deflated dataset may inflate to (faults.md 42)."""
+MISSING_PATIENT_ID = "missing-patient-id"
+UNDECODABLE_TEXT = "undecodable-text"
+CUT_HEADER = "cut-header"
+"""Not all attributes were kept: rules do not see those left out."""
+REJECTION_TITLES = frozenset({"113001", "113037", "113038", "113039"})
+"""Rejected for quality reasons, for patient safety reasons, incorrect modality worklist entry, data retention
+policy expired: the titles of an IOCM rejection note (PS3.16 CID 7011; IHE RAD TF 4.66)."""
+_KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+_SURELY_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, *MPEGTransferSyntaxes})
+_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+_REFERENCED_SOP, _REFERENCED_SOP_INSTANCE, _REFERENCED_SERIES = 0x00081199, 0x00081155, 0x00081115
+_EVIDENCE, _CONTENT, _TITLE = 0x0040A375, 0x0040A730, 0x0040A043
+_CODE_VALUE, _CODING_SCHEME = 0x00080100, 0x00080102
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A rejection note (a Key Object Selection, IHE IOCM): why, and which SOP instances of which study."""
+
+    title: str
+    instances: tuple[tuple[str, str], ...]
+    """(Study Instance UID, SOP Instance UID)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one receipt holds."""
+
+    receipt: str
+    arrival: Arrival
+    bytes: int
+    digest: str
+    """SHA-256 of the dataset as received."""
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    frames: int
+    header: Header
+    comparison: dict[str, Any]
+    marks: dict[str, str]
+    rejection: Rejection | None = None
+    is_ours: bool = False
+    unreadable: str = ""
+    """Why nothing more is known of it than how it arrived; "" for nearly every file."""
+
+    def text(self, keyword: str) -> str:
+        """The first value of an attribute as text, or ""."""
+        return first_text(self.header, keyword)
+
+
+def read(path: Path) -> Reading:
+    """Read one file. Never raises for what its dataset holds.
+
+    Raises OSError where the file cannot be read, ValueError where this node did not write it.
+    """
+    arrival, offset = read_arrival(path)
+    with path.open("rb") as file:
+        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    dataset = whole[offset:]
+    digest = hashlib.sha256(dataset).hexdigest()
+    contents = _parse(dataset, arrival.transfer_syntax_uid)
+    uids = [text_of(contents.elements, tag) for tag in (_STUDY, _SERIES)]
+    if not all(uids):
+        why = "; ".join(contents.defects) or "Study or Series Instance UID is missing"
+        return unreadable(path.stem, arrival, len(whole), digest, why)
+    converter = Converter(contents.little)
+    header = converter.header(contents.elements)
+    frames, marks = pixels.check(contents, header, arrival.transfer_syntax_uid)
+    return Reading(
+        receipt=path.stem,
+        arrival=arrival,
+        bytes=len(whole),
+        digest=digest,
+        sop_instance_uid=text_of(contents.elements, _SOP_INSTANCE) or arrival.sop_instance_uid,
+        sop_class_uid=text_of(contents.elements, _SOP_CLASS) or arrival.sop_class_uid,
+        study_instance_uid=uids[0],
+        series_instance_uid=uids[1],
+        frames=frames,
+        header=header,
+        comparison=fingerprint(contents, header, arrival.transfer_syntax_uid),
+        marks=marks | _marks(contents, header, converter, arrival),
+        rejection=_rejection(contents.elements, uids[0]),
+        is_ours=any(maker.is_ours(item) for item in items(header, "ContributingEquipmentSequence")),
+    )
+
+
+def unreadable(receipt: str, arrival: Arrival, size: int, digest: str, why: str) -> Reading:
+    """A receipt of which no more is known than how it arrived."""
+    return Reading(
+        receipt=receipt,
+        arrival=arrival,
+        bytes=size,
+        digest=digest,
+        sop_instance_uid=arrival.sop_instance_uid,
+        sop_class_uid=arrival.sop_class_uid,
+        study_instance_uid="",
+        series_instance_uid="",
+        frames=0,
+        header={},
+        comparison={},
+        marks={UNREADABLE_HEADER: why},
+        unreadable=why,
+    )
+
+
+def _parse(dataset: memoryview, syntax: str) -> Contents:
+    problem = ""
+    if syntax == DeflatedExplicitVRLittleEndian:
+        dataset, problem = inflate(dataset)
+    contents = parse(dataset, implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
+    if problem:
+        contents.defects.insert(0, problem)
+    return contents
+
+
+def inflate(data: memoryview) -> tuple[memoryview, str]:
+    """A deflated dataset (PS3.5 A.5), inflated as far as it goes and may, and what is wrong with it."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = b""
+    try:
+        content = inflater.decompress(data, MOST_INFLATED)
+    except zlib.error as error:
+        return memoryview(_inflated_in_part(data)), f"the deflated dataset is damaged ({error})"
+    if inflater.eof:
+        return memoryview(content), ""
+    if len(content) >= MOST_INFLATED:
+        return memoryview(content), f"the dataset inflates to more than {MOST_INFLATED // 2**20} MiB"
+    return memoryview(content), "the deflated dataset ends too early"
+
+
+def _inflated_in_part(data: memoryview) -> bytes:
+    """What comes before the damage, piece by piece."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = bytearray()
+    try:
+        for start in range(0, len(data), 256):
+            content += inflater.decompress(data[start : start + 256], 2**20)
+            if len(content) > 2**24:
+                break
+    except zlib.error:
+        pass  # this is where it is damaged; the caller says so
+    return bytes(content)
+
+
+def _marks(contents: Contents, header: Header, converter: Converter, arrival: Arrival) -> dict[str, str]:
+    marks = {}
+    if contents.defects:
+        marks[UNREADABLE_HEADER] = "; ".join(contents.defects)
+    if converter.left_out:
+        marks[CUT_HEADER] = "attributes beyond the first ones were left out"
+    if converter.undecodable:
+        marks[UNDECODABLE_TEXT] = ", ".join(converter.undecodable)
+    if not first_text(header, "PatientID"):
+        marks[MISSING_PATIENT_ID] = "PatientID is absent or empty"
+    if first_text(header, "LossyImageCompression") == "01" or arrival.transfer_syntax_uid in _SURELY_LOSSY:
+        marks[LOSSY] = "LossyImageCompression is 01, or the transfer syntax is a lossy one"
+    return marks
+
+
+def _rejection(elements: Elements, study: str) -> Rejection | None:
+    """What a rejection note rejects; None for every other object.
+
+    The evidence names the instances with their study, the content tree without: those are of this study.
+    """
+    if text_of(elements, _SOP_CLASS) != _KEY_OBJECT_SELECTION:
+        return None
+    titles = [text_of(code, _CODE_VALUE) for code in _items(elements, _TITLE) if text_of(code, _CODING_SCHEME) == "DCM"]
+    title = next((value for value in titles if value in REJECTION_TITLES), "")
+    if not title:
+        return None
+    found: dict[str, str] = {}
+    for of_study in _items(elements, _EVIDENCE):
+        for series in _items(of_study, _REFERENCED_SERIES):
+            for reference in _items(series, _REFERENCED_SOP):
+                found[text_of(reference, _REFERENCED_SOP_INSTANCE)] = text_of(of_study, _STUDY) or study
+    for uid in _referenced(_items(elements, _CONTENT)):
+        found.setdefault(uid, study)
+    found.pop("", None)
+    return Rejection(title, tuple((of_study, uid) for uid, of_study in found.items()))
+
+
+def _items(elements: Elements, tag: int) -> Items:
+    raw = elements.get(tag)
+    return raw.value if raw is not None and isinstance(raw.value, list) else []
+
+
+def _referenced(content: Iterable[Elements]) -> Iterator[str]:
+    for item in content:
+        for reference in _items(item, _REFERENCED_SOP):
+            yield text_of(reference, _REFERENCED_SOP_INSTANCE)
+        yield from _referenced(_items(item, _CONTENT))

@@ -1,0 +1,125 @@
+"""What a receipt counts as, held against all that is known already. Reads the ledger, writes nothing.
+
+Files are decoded here where two compressions of one image have to be compared, so none of this runs
+within a transaction. The indexer is the only writer of instances: what is read here still holds when
+the batch is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from node.index.children import HeaderReader
+from node.index.compare import OTHER, Comparison, Verdict, compare, is_other_patient, needs_decoding
+from node.index.header import Reading
+from node.ledger import facts, instances, objects
+from node.ledger.database import Ledger
+from node.ledger.instances import Instance, InstanceStatus
+from node.spool import Spool
+
+_COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
+_STATUS = {
+    Verdict.DUPLICATE: InstanceStatus.DUPLICATE,
+    Verdict.CORRECTION: InstanceStatus.CORRECTION,
+    Verdict.CONFLICT: InstanceStatus.CONFLICT,
+}
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One reading, what it counts as, and why."""
+
+    reading: Reading
+    status: InstanceStatus
+    differences: tuple[str, ...] = ()
+    """Keywords of the attributes in which it differs from what came first; never their values."""
+
+
+class Judge:
+    """Judges the readings of one batch, in order of arrival; a SOP Instance UID comes once in a batch."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, reader: HeaderReader) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._reader = reader
+        self._witnesses: dict[str, Mapping[str, Any] | None] = {}
+
+    def judge(self, reading: Reading) -> Judgement:
+        """See the module; what is current here may still be found rejected when it is recorded."""
+        earlier = instances.of_sop_instance(self._ledger.database, reading.sop_instance_uid)
+        if any(_is_identical(one, reading) for one in earlier):
+            return Judgement(reading, InstanceStatus.DUPLICATE)
+        if reading.unreadable:
+            return Judgement(reading, InstanceStatus.UNREADABLE)
+        if reading.is_ours or objects.is_ours(self._ledger.database, reading.sop_instance_uid):
+            return Judgement(reading, InstanceStatus.OWN)
+        current = next((one for one in earlier if one.status in _COUNTS), None)
+        if current is not None:
+            return self._against(current, earlier, reading)
+        return self._as_new(reading)
+
+    def _against(self, current: Instance, earlier: Sequence[Instance], reading: Reading) -> Judgement:
+        found = self._compare(current, reading)
+        if found.verdict is Verdict.CORRECTION:
+            pending = [one for one in earlier if one.status is InstanceStatus.CORRECTION]
+            if pending and self._compare(pending[-1], reading).verdict is Verdict.DUPLICATE:
+                return Judgement(reading, InstanceStatus.DUPLICATE)
+        return Judgement(reading, _STATUS[found.verdict], self._named(found.differences, current, reading))
+
+    def _compare(self, known: Instance, reading: Reading) -> Comparison:
+        equal = None
+        if needs_decoding(known.comparison, reading.comparison):
+            equal = self._same_pixels(known.receipt, reading.receipt)
+        return compare(known.comparison, reading.comparison, equal)
+
+    def _same_pixels(self, known: str, new: str) -> bool | None:
+        try:
+            return self._reader.same_pixels(self._spool.find(known), self._spool.find(new))
+        except FileNotFoundError:
+            return None  # the earlier file has been purged: what cannot be shown to be equal counts as different
+
+    def _named(self, differences: tuple[str, ...], current: Instance, reading: Reading) -> tuple[str, ...]:
+        """The differences, those of other attributes by keyword as far as headers were kept."""
+        if OTHER not in differences or current.study_instance_uid is None:
+            return differences
+        kept = facts.header_of(self._ledger.database, current.study_instance_uid, current.receipt)
+        if kept is None:
+            return differences
+        keywords = [name for name in {**kept, **reading.header} if kept.get(name) != reading.header.get(name)]
+        others = [name for name in sorted(keywords) if not name.startswith("(") and name not in differences]
+        named = [name for name in differences if name != OTHER] + others[:_MOST_NAMED]
+        return tuple(named) if others else differences
+
+    def _as_new(self, reading: Reading) -> Judgement:
+        study = reading.study_instance_uid
+        witness = self._witness(study)
+        if witness is None or not witness["patient"].get("PatientID"):
+            other = is_other_patient(witness, reading.comparison) if witness else []
+            if not other:
+                self._witnesses[study] = reading.comparison
+        else:
+            other = is_other_patient(witness, reading.comparison)
+        if not other:
+            return Judgement(reading, InstanceStatus.CURRENT)
+        if self._belongs_to_correction(study, reading):
+            return Judgement(reading, InstanceStatus.CORRECTION, tuple(other))
+        return Judgement(reading, InstanceStatus.CONFLICT, tuple(other))
+
+    def _witness(self, study: str) -> Mapping[str, Any] | None:
+        """The fingerprint of an instance that says whose study it is."""
+        if study not in self._witnesses:
+            found = instances.witness(self._ledger.database, study)
+            self._witnesses[study] = found.comparison if found else None
+        return self._witnesses[study]
+
+    def _belongs_to_correction(self, study: str, reading: Reading) -> bool:
+        """A new instance of a study that is just being corrected, under its corrected patient."""
+        pending = instances.of_study(self._ledger.database, study, [InstanceStatus.CORRECTION])
+        return bool(pending) and not is_other_patient(pending[-1].comparison, reading.comparison)
+
+
+def _is_identical(known: Instance, reading: Reading) -> bool:
+    return known.digest == reading.digest and known.transfer_syntax_uid == reading.arrival.transfer_syntax_uid

@@ -1,0 +1,211 @@
+"""One batch of judged receipts → rows and events, within one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from node.config.models import Completion, Configuration, Modality
+from node.index import corrections, rejecting
+from node.index.header import MISSING_PATIENT_ID, Reading
+from node.index.judging import Judgement
+from node.ledger import events, facts, instances, studies
+from node.ledger.database import Database
+from node.ledger.events import Severity
+from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.studies import StudyStatus
+from rules.facts import LOSSY
+
+_COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
+_ARRIVES = (*_COUNTS, InstanceStatus.DUPLICATE, InstanceStatus.CORRECTION, InstanceStatus.CONFLICT)
+"""What shows that a study is still being sent."""
+_SEVERITY = {
+    InstanceStatus.DUPLICATE: Severity.INFO,
+    InstanceStatus.OWN: Severity.INFO,
+    InstanceStatus.REJECTED: Severity.WARNING,
+    InstanceStatus.CORRECTION: Severity.ALERT,
+    InstanceStatus.CONFLICT: Severity.ALERT,
+    InstanceStatus.UNREADABLE: Severity.ALERT,
+}
+_MOST_NAMED = 20
+RETRIEVED = "retrieved"
+
+
+@dataclass
+class Recorded:
+    """What a batch changed."""
+
+    arrivals: dict[str, timedelta] = field(default_factory=dict)
+    """Studies of which something arrived, or that changed, and are being received now: their quiet period."""
+    stopped: bool = False
+    """Jobs were cancelled or results held."""
+
+
+def quiet_period(configuration: Configuration, calling_ae_title: str, modality: str) -> timedelta:
+    """The quiet period of a source: its own, else that of its modality, else the general one."""
+    own = [each for each in configuration.modalities.values() if each.ae_title == calling_ae_title.strip()]
+    stated = [each.quiet for each in own if isinstance(each, Modality) and each.quiet is not None]
+    if stated:
+        return max(stated)
+    completion: Completion = configuration.node.completion
+    return completion.quiet_by_modality.get(modality, completion.quiet)
+
+
+def study_quiet(
+    database: Database, study: str, configuration: Configuration, more: Sequence[Reading] = ()
+) -> timedelta:
+    """The longest quiet period of all that the study came from, `more` included."""
+    sources = {(title, modality) for title, modality, _ in instances.sources(database, study)}
+    sources |= {(reading.arrival.calling_ae_title, reading.text("Modality")) for reading in more}
+    periods = [quiet_period(configuration, title, modality) for title, modality in sources]
+    return max(periods, default=configuration.node.completion.quiet)
+
+
+def record(database: Database, at: datetime, judged: Sequence[Judgement], configuration: Configuration) -> Recorded:
+    """Rows, facts and events of one batch; runs in the caller's transaction."""
+    final = [_with_rejections(database, judgement) for judgement in judged]
+    done = Recorded()
+    by_study: dict[str, list[Judgement]] = {}
+    for judgement in final:
+        by_study.setdefault(judgement.reading.study_instance_uid, []).append(judgement)
+    for study, those in by_study.items():
+        if study:
+            _study(database, at, study, those, configuration, done)
+    for judgement in final:
+        _instance(database, judgement)
+    _events(database, at, by_study)
+    for study, those in by_study.items():
+        _consequences(database, at, study, those, configuration, done)
+    return done
+
+
+def _with_rejections(database: Database, judgement: Judgement) -> Judgement:
+    if judgement.status is InstanceStatus.CURRENT and rejecting.is_rejected(database, judgement.reading):
+        return Judgement(judgement.reading, InstanceStatus.REJECTED)
+    return judgement
+
+
+def _study(
+    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Recorded
+) -> None:  # fmt: skip
+    """The study's own row: it is there, and being received where what came makes it so."""
+    arrived = [one.reading for one in those if one.status in _ARRIVES]
+    counting = [one.reading for one in those if one.status in _COUNTS]
+    row = studies.get(database, study)
+    if not arrived or (row is None and not counting):
+        return
+    if row is not None and row.status is StudyStatus.COMPLETE and not _reopens(database, study, those):
+        return
+    quiet = study_quiet(database, study, configuration, counting)
+    for one in arrived[:1] + arrived[1:][-1:]:  # the first says when it began, the last on which association it goes on
+        studies.received(
+            database, at, study=study, patient_id=one.text("PatientID"),
+            issuer_of_patient_id=one.text("IssuerOfPatientID"), accession_number=one.text("AccessionNumber"),
+            association=one.arrival.association, received_at=one.arrival.received_at, due_at=at + quiet,
+        )  # fmt: skip
+    _fill_in_patient(database, study, counting)
+    done.arrivals[study] = quiet
+
+
+def _reopens(database: Database, study: str, those: Sequence[Judgement]) -> bool:
+    """Whether something counts that the last revision did not have; what this node fetched triggers nothing."""
+    current = [one.reading.arrival for one in those if one.status is InstanceStatus.CURRENT]
+    if any(arrival.origin != RETRIEVED for arrival in current):
+        return True
+    return bool(current) and all(origin == RETRIEVED for _, _, origin in instances.sources(database, study))
+
+
+def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]) -> None:
+    """The first instance may have come without Patient ID: the first that has one says whose study it is."""
+    row = studies.get(database, study)
+    known = next((one for one in counting if one.text("PatientID")), None)
+    if row is not None and known is not None and not row.patient_id:
+        studies.set_patient(
+            database, study, patient_id=known.text("PatientID"), issuer_of_patient_id=known.text("IssuerOfPatientID"),
+            accession_number=row.accession_number or known.text("AccessionNumber"),
+        )  # fmt: skip
+
+
+def _instance(database: Database, judgement: Judgement) -> None:
+    reading, arrival = judgement.reading, judgement.reading.arrival
+    row = Instance(
+        receipt=reading.receipt,
+        sop_instance_uid=reading.sop_instance_uid,
+        sop_class_uid=reading.sop_class_uid,
+        study_instance_uid=reading.study_instance_uid or None,
+        series_instance_uid=reading.series_instance_uid or None,
+        transfer_syntax_uid=arrival.transfer_syntax_uid,
+        status=judgement.status,
+        digest=reading.digest,
+        comparison=reading.comparison,
+        marks=reading.marks,
+        frames=reading.frames,
+        bytes=reading.bytes,
+        calling_ae_title=arrival.calling_ae_title,
+        called_ae_title=arrival.called_ae_title,
+        peer_address=arrival.peer_address,
+        association=arrival.association,
+        origin=arrival.origin,
+        received_at=arrival.received_at,
+    )
+    instances.insert(database, row)
+    if judgement.status in (InstanceStatus.CURRENT, InstanceStatus.CORRECTION):
+        facts.add_header(database, reading.receipt, reading.study_instance_uid, reading.header)
+    if judgement.status in (*_COUNTS, InstanceStatus.CORRECTION):
+        studies.series_received(
+            database, study=reading.study_instance_uid, series=reading.series_instance_uid,
+            modality=reading.text("Modality"), description=reading.text("SeriesDescription"),
+            received_at=arrival.received_at,
+        )  # fmt: skip
+
+
+def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement]]) -> None:
+    """What is out of the ordinary, once a study and batch: never one event a slice."""
+    for study, those in by_study.items():
+        for status, severity in _SEVERITY.items():
+            of_kind = [one for one in those if one.status is status]
+            if of_kind:
+                events.record(
+                    database, at, f"instance.{status}", study=study or None, severity=severity, instances=len(of_kind),
+                    differences=sorted({keyword for one in of_kind for keyword in one.differences}),
+                    sop_instance_uids=[one.reading.sop_instance_uid for one in of_kind[:_MOST_NAMED]],
+                    reasons=sorted({one.reading.unreadable for one in of_kind} - {""})[:_MOST_NAMED],
+                )  # fmt: skip
+        marks = Counter(mark for one in those if one.status in _COUNTS for mark in one.reading.marks if mark != LOSSY)
+        for mark, count in sorted(marks.items()):
+            severity = Severity.ALERT if mark == MISSING_PATIENT_ID else Severity.WARNING
+            why = sorted({one.reading.marks[mark] for one in those if mark in one.reading.marks})
+            events.record(
+                database, at, "instance.marked", study=study, severity=severity, mark=mark, instances=count,
+                reasons=why[:_MOST_NAMED],
+            )  # fmt: skip
+
+
+def _consequences(
+    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Recorded
+) -> None:  # fmt: skip
+    corrected = [one for one in those if one.status is InstanceStatus.CORRECTION]
+    if corrected:
+        newest = corrections.takes_newest(database, study, configuration)
+        differences = {keyword for one in corrected for keyword in one.differences}
+        corrections.arrived(database, at, study, differences, newest=newest)
+        done.stopped = True
+        if newest:
+            _reopen(database, at, study, configuration, done, "corrected instances have arrived")
+    for note in those:
+        if note.status is InstanceStatus.CURRENT and note.reading.rejection is not None:
+            done.stopped = True
+            for concerned in rejecting.apply(database, at, note.reading):
+                _reopen(database, at, concerned, configuration, done, "instances were rejected")
+
+
+def _reopen(
+    database: Database, at: datetime, study: str, configuration: Configuration, done: Recorded, reason: str
+) -> None:  # fmt: skip
+    row = studies.get(database, study)
+    if row is not None and row.status is StudyStatus.COMPLETE:
+        quiet = study_quiet(database, study, configuration)
+        studies.reopened(database, at, study, at + quiet, reason)
+        done.arrivals[study] = quiet

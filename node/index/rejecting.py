@@ -1,0 +1,69 @@
+"""Rejection notes (IHE IOCM): the instances they name leave every job's input."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from node.index.compare import is_other_patient
+from node.index.header import Reading
+from node.index.stopping import stop_users_of
+from node.ledger import events, facts, instances, rejections
+from node.ledger.database import Database
+from node.ledger.events import Severity
+from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.rejections import Rejection
+
+_MEANINGS = {
+    "113001": "rejected for quality reasons",
+    "113037": "rejected for patient safety reasons",
+    "113038": "incorrect modality worklist entry",
+    "113039": "data retention policy expired",
+}
+
+
+def is_rejected(database: Database, reading: Reading) -> bool:
+    """Whether a note that came before this instance rejects it."""
+    for rejection in rejections.of_instance(database, reading.study_instance_uid, reading.sop_instance_uid):
+        note = instances.by_receipt(database, rejection.note)
+        if note is not None and not is_other_patient(note.comparison, reading.comparison):
+            return True
+    return False
+
+
+def apply(database: Database, at: datetime, note: Reading) -> frozenset[str]:
+    """A note was recorded: what it names is rejected, what uses that stops; returns the studies concerned.
+
+    A note has a say about instances of the studies and of the patient that it names, and no others.
+    """
+    assert note.rejection is not None
+    title = note.rejection.title
+    rejections.add(database, (Rejection(uid, study, note.receipt, title) for study, uid in note.rejection.instances))
+    rejected: dict[str, list[Instance]] = {}
+    ignored = 0
+    for study, uid in note.rejection.instances:
+        named = instances.current(database, uid)
+        if named is None or named.status is InstanceStatus.REJECTED or named.receipt == note.receipt:
+            continue
+        if named.study_instance_uid != study or is_other_patient(note.comparison, named.comparison):
+            ignored += 1
+            continue
+        instances.set_status(database, named.receipt, InstanceStatus.REJECTED)
+        facts.drop_header(database, named.receipt)
+        rejected.setdefault(study, []).append(named)
+    for study, those in rejected.items():
+        _stop(database, at, study, those, title)
+    if ignored:
+        events.record(
+            database, at, "rejection.ignored", study=note.study_instance_uid, severity=Severity.ALERT, title=title,
+            instances=ignored, reason="the note names instances of another study or patient than it states",
+        )  # fmt: skip
+    return frozenset(rejected)
+
+
+def _stop(database: Database, at: datetime, study: str, rejected: list[Instance], title: str) -> None:
+    reason = f"images were {_MEANINGS[title]}" if title in ("113001", "113037") else f"images: {_MEANINGS[title]}"
+    events.record(
+        database, at, "instances.rejected", study=study, severity=Severity.WARNING, title=title, instances=len(rejected)
+    )
+    receipts = {instance.receipt for instance in rejected}
+    stop_users_of(database, at, study, receipts, {instance.sop_instance_uid for instance in rejected}, reason)

@@ -1,0 +1,161 @@
+"""The indexer: drains what the receivers left in incoming/, and completes studies.
+
+Receipts are taken in batches, in order of arrival: read in child processes, judged against the
+ledger, recorded in one transaction, and only then moved to store/. A crash between the last two
+leaves a file in incoming/ whose row is there; it is moved at the next start. A crash before leaves a
+file without a row; it is indexed as if it had just come. So a restart looks at incoming/ and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from node.clock import Clock
+from node.config.models import Configuration
+from node.errors import NodeError
+from node.index import header
+from node.index.children import Failure, FailureKind, HeaderReader
+from node.index.completion import CompletionWatch
+from node.index.header import Reading
+from node.index.judging import Judge
+from node.index.recording import record
+from node.ledger import events, instances
+from node.ledger.database import Ledger
+from node.ledger.events import Severity
+from node.signal import Room, Signal
+from node.spool import Spool, read_arrival, sha256_of
+
+log = structlog.get_logger()
+
+BATCH = 128
+"""Receipts a transaction: enough that its fsync costs little, few enough that the first rows appear soon."""
+
+
+class Index:
+    """The stage; `run_once` is its only way in, called by one thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        clock: Clock,
+        signal: Signal,
+        configuration: Configuration,
+        header_reader: HeaderReader,
+    ) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+        self._signal = signal
+        self._configuration = configuration
+        self._reader = header_reader
+        self._completion = CompletionWatch(ledger, spool, clock, signal, configuration)
+        self._failed: dict[str, str] = {}
+        """Receipts that the disk or the system would not give, and why: tried again, reported once."""
+        self._foreign: set[str] = set()
+        """Files in incoming/ that this node did not write: reported once, left where they are."""
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """From now on, by this configuration (quiet periods, `on_correction`)."""
+        self._configuration = self._completion.configuration = configuration
+
+    def run_once(self) -> float:
+        """Index what has arrived, complete what is complete; seconds until it wants to be called again."""
+        doorstep = self._completion.doorstep()
+        waiting = [receipt for receipt in self._spool.waiting() if receipt not in self._foreign]
+        retry = self._index_all(waiting)
+        return self._completion.run_once(doorstep, unindexed=retry)
+
+    def close(self) -> None:
+        """End the child processes."""
+        self._reader.close()
+
+    def _index_all(self, waiting: Sequence[str]) -> bool:
+        """Index these receipts; whether some could not be read and are to be tried again."""
+        indexed = instances.known(self._ledger.database, waiting)
+        self._spool.move_all_to_store([receipt for receipt in waiting if receipt in indexed])
+        new = [receipt for receipt in waiting if receipt not in indexed]
+        self._failed = {receipt: reason for receipt, reason in self._failed.items() if receipt in new}
+        for start in range(0, len(new), BATCH):
+            for part in _each_once(self._read(new[start : start + BATCH])):
+                self._record(part)
+        return bool(self._failed)
+
+    def _read(self, receipts: Sequence[str]) -> list[Reading]:
+        """What could be read of these receipts; the others are reported."""
+        readings = []
+        answers = self._reader.read([self._spool.arrived(receipt) for receipt in receipts])
+        for receipt, answer in zip(receipts, answers, strict=True):
+            reading = answer if isinstance(answer, Reading) else self._without_header(receipt, answer)
+            if reading is not None:
+                self._failed.pop(receipt, None)
+                readings.append(reading)
+        return readings
+
+    def _record(self, readings: Sequence[Reading]) -> None:
+        """Record a batch; a receipt that nobody foresaw must not keep those behind it waiting for ever."""
+        try:
+            self._record_together(readings)
+        except NodeError:
+            raise
+        except Exception as error:
+            if len(readings) > 1:
+                for reading in readings:
+                    self._record([reading])
+                return
+            (reading,) = readings
+            if reading.unreadable:
+                raise
+            log.exception("index.not-recordable", receipt=reading.receipt)
+            why = f"it could not be recorded ({type(error).__name__})"
+            plain = header.unreadable(reading.receipt, reading.arrival, reading.bytes, reading.digest, why)
+            self._record_together([plain])
+
+    def _record_together(self, readings: Sequence[Reading]) -> None:
+        with self._ledger.reading():
+            judge = Judge(self._ledger, self._spool, self._reader)
+            judged = [judge.judge(reading) for reading in readings]
+        with self._ledger.transaction() as database:
+            done = record(database, self._clock.now(), judged, self._configuration)
+        self._spool.move_all_to_store([reading.receipt for reading in readings])
+        for study, quiet in done.arrivals.items():
+            self._completion.arrived(study, quiet)
+        if done.stopped:
+            self._signal.wake(Room.RUN)
+            self._signal.wake(Room.DELIVER)
+        log.info("index.batch", receipts=len(readings), studies=len(done.arrivals))
+
+    def _without_header(self, receipt: str, failure: Failure) -> Reading | None:
+        """A file that no child survives is indexed unread; one that is not ours, or not readable now, is left alone."""
+        if failure.kind is FailureKind.FATAL:
+            path = self._spool.arrived(receipt)
+            arrival, offset = read_arrival(path)
+            size, digest = path.stat().st_size, sha256_of(path, offset)
+            return header.unreadable(receipt, arrival, size, digest, failure.reason)
+        if failure.kind is FailureKind.FOREIGN:
+            self._foreign.add(receipt)
+        if self._failed.get(receipt) != failure.reason:
+            log.error("index.not-readable", receipt=receipt, reason=failure.reason)
+            with self._ledger.transaction() as database:
+                events.record(
+                    database, self._clock.now(), "receipt.not-readable", severity=Severity.ALERT, receipt=receipt,
+                    reason=failure.reason,
+                )  # fmt: skip
+        if failure.kind is FailureKind.INPUT_OUTPUT:
+            self._failed[receipt] = failure.reason
+        return None
+
+
+def _each_once(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Cut into parts in which no SOP Instance UID comes twice, so that each is judged by what is recorded."""
+    parts: list[list[Reading]] = [[]]
+    seen: set[str] = set()
+    for reading in readings:
+        if reading.sop_instance_uid in seen:
+            parts.append([])
+            seen.clear()
+        seen.add(reading.sop_instance_uid)
+        parts[-1].append(reading)
+    return [part for part in parts if part]

@@ -1,0 +1,248 @@
+"""When a study is complete: nothing in flight, association released, quiet; on a clock that may jump."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from node.index import completion
+from node.ledger import facts, studies
+from node.ledger.database import Database
+from node.ledger.studies import Study, StudyStatus
+from node.signal import Room as Rooms
+from node.spool import Arrival, file_header
+from tests.support.index_room import Room, configuration
+from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+
+
+def _study(room: Room, uid: str = STUDY) -> Study:
+    found = studies.get(room.ledger.database, uid)
+    assert found is not None
+    return found
+
+
+def _part(room: Room, study: str | None, association: str) -> str:
+    """Leave half of an object in incoming/, as it is while it streams in."""
+    dataset = ct(7, StudyInstanceUID=study or STUDY)
+    arrival = Arrival(
+        dataset.SOPClassUID, dataset.SOPInstanceUID, "1.2.840.10008.1.2.1", "CT1", "PACSNODE", "127.0.0.1",
+        association, room.clock.now(),
+    )  # fmt: skip
+    content = encoded(dataset)[: 600 if study else 40]
+    receipt = room.spool.new_receipt()
+    room.spool.part(receipt).write_bytes(file_header(arrival) + content)
+    return receipt
+
+
+def test_study_is_complete_after_its_quiet_period(room: Room) -> None:
+    """Not at 59 s, at 60 s; routing is woken, and the event is there."""
+    bell = room.signal.subscribe(Rooms.ROUTE)
+    arrive(room.spool, ct())
+    assert room.index.run_once() == 1.0
+    room.clock.pass_(seconds=59.5)
+    assert room.index.run_once() == pytest.approx(0.5)
+    assert _study(room).status is StudyStatus.RECEIVING
+    assert not bell.is_set()
+    room.clock.pass_(seconds=0.5)
+    room.index.run_once()
+    assert (_study(room).status, _study(room).revision) == (StudyStatus.COMPLETE, 1)
+    assert bell.is_set()
+    assert [one.study_instance_uid for one in studies.undecided(room.ledger.database)] == [STUDY]
+
+
+def test_every_object_starts_the_quiet_period_anew(room: Room) -> None:
+    """A slice each 40 s: not complete before 60 s after the last."""
+    for number in range(1, 4):
+        arrive(room.spool, ct(number))
+        room.index.run_once()
+        room.clock.pass_(seconds=40)
+        room.index.run_once()
+        assert _study(room).status is StudyStatus.RECEIVING
+    room.clock.pass_(seconds=20)
+    room.index.run_once()
+    assert _study(room).revision == 1
+
+
+@pytest.mark.parametrize(
+    ("modality", "calling", "seconds"), [("CT", "CT1", 60), ("MR", "MR1", 300), ("MR", "FAST", 5), ("CT", "FAST", 5)]
+)
+def test_quiet_period_is_the_sources_else_the_modalitys(room: Room, modality: str, calling: str, seconds: int) -> None:
+    """`modalities.x.quiet` by calling AE title, else `quiet_by_modality`, else `quiet`."""
+    room.index.reconfigure(configuration(modalities={"fast": {"ae_title": "FAST", "quiet": "5s"}}))
+    arrive(room.spool, ct(Modality=modality), calling=calling)
+    room.index.run_once()
+    room.clock.pass_(seconds=seconds - 0.1)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.RECEIVING
+    room.clock.pass_(seconds=0.1)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+def test_a_study_of_several_sources_has_the_longest_quiet_period(room: Room) -> None:
+    """A dose report after an MR does not shorten the MR's 300 s."""
+    arrive(room.spool, ct(1, Modality="MR"))
+    room.index.run_once()
+    arrive(room.spool, ct(2, Modality="SR", SeriesInstanceUID=f"{STUDY}.5"))
+    room.index.run_once()
+    room.clock.pass_(seconds=299)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.RECEIVING
+
+
+def test_an_open_association_holds_its_study_back(room: Room) -> None:
+    """The one that last stored to the study, and no other; until it is released."""
+    with ExitStack() as open_:
+        open_.enter_context(room.spool.association("association-1"))
+        arrive(room.spool, ct(), association="association-1")
+        arrive(room.spool, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"), association="association-2")
+        room.quiet()
+        assert _study(room).status is StudyStatus.RECEIVING
+        assert _study(room, "1.2.3.2").status is StudyStatus.COMPLETE
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+def test_max_wait_ends_the_wait_for_an_association_that_is_never_released(room: Room) -> None:
+    """A PACS that keeps one association open for days does not keep its studies waiting."""
+    with room.spool.association("association-1"):
+        arrive(room.spool, ct())
+        room.quiet(599)
+        assert _study(room).status is StudyStatus.RECEIVING
+        room.clock.pass_(seconds=1)
+        room.index.run_once()
+        assert _study(room).status is StudyStatus.COMPLETE
+
+
+@pytest.mark.parametrize(("in_flight", "complete"), [(STUDY, False), (None, False), ("1.2.3.2", True)])
+def test_an_object_in_flight_holds_its_study_back(room: Room, in_flight: str | None, complete: bool) -> None:
+    """One of this study does, one of which the study is not known yet may be, one of another study does not."""
+    with room.spool.association("association-9"):
+        arrive(room.spool, ct())
+        _part(room, in_flight, "association-9")
+        room.quiet()
+        assert (_study(room).status is StudyStatus.COMPLETE) is complete
+
+
+def test_what_a_dead_association_left_half_written_holds_nothing_back(room: Room) -> None:
+    """Its lock is gone, so nothing of it will ever come."""
+    arrive(room.spool, ct())
+    _part(room, STUDY, "association-dead")
+    room.quiet()
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_fault_57_a_jump_of_the_wall_clock_changes_no_timer(room: Room, hours: int) -> None:
+    """An hour forwards or backwards while a study is received: complete after 60 s of real time, as always."""
+    arrive(room.spool, ct())
+    room.index.run_once()
+    room.clock.jump(hours=hours)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.RECEIVING
+    room.clock.pass_(seconds=59)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.RECEIVING
+    room.clock.pass_(seconds=1)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+def test_fault_57_a_jump_while_the_node_was_down_costs_one_quiet_period_at_most(room: Room) -> None:
+    """The clock is set back an hour over a restart: due in 60 s, not in an hour."""
+    arrive(room.spool, ct())
+    room.index.run_once()
+    room.clock.jump(hours=-1)
+    room.restart()
+    room.quiet(60)
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+def test_the_quiet_period_goes_on_over_a_restart(room: Room) -> None:
+    """40 s before the restart and 20 s after it are 60 s."""
+    arrive(room.spool, ct())
+    room.index.run_once()
+    room.clock.pass_(seconds=40)
+    room.restart()
+    room.quiet(19)
+    assert _study(room).status is StudyStatus.RECEIVING
+    room.clock.pass_(seconds=1)
+    room.index.run_once()
+    assert _study(room).status is StudyStatus.COMPLETE
+
+
+def test_fault_49_late_instances_make_a_new_revision(room: Room) -> None:
+    """Complete, one more slice, complete again: revision 2 has all, revision 1 what it had."""
+    arrive(room.spool, ct(1))
+    room.quiet()
+    arrive(room.spool, ct(2))
+    room.quiet()
+    database = room.ledger.database
+    assert _study(room).revision == 2
+    assert room.events("study.grows")
+    sizes = [len(facts.of_study(database, STUDY, revision)[0].instances) for revision in (1, 2)]
+    assert sizes == [1, 2]
+
+
+def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect nobody foresaw costs one study, with an alert, and is tried again later."""
+    keep = completion.keep_facts
+
+    def fails(database: Database, study: str, revision: int) -> None:
+        if study == STUDY:
+            raise KeyError(study)
+        keep(database, study, revision)
+
+    arrive(room.spool, ct())
+    arrive(room.spool, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(completion, "keep_facts", fails)
+        room.quiet()
+        room.index.run_once()
+    assert _study(room).status is StudyStatus.RECEIVING
+    assert _study(room, "1.2.3.2").status is StudyStatus.COMPLETE
+    assert len(room.events("study.not-completed")) == 1
+    room.quiet(600)
+    assert _study(room).revision == 1
+
+
+def test_only_series_that_changed_are_kept_anew(room: Room) -> None:
+    """A late instance of one series writes no second record of the other; both are there at revision 2."""
+    arrive(room.spool, ct(1))
+    arrive(room.spool, ct(2, SeriesInstanceUID=f"{STUDY}.2"))
+    room.quiet()
+    arrive(room.spool, ct(3))
+    room.quiet()
+    rows = room.ledger.database.query("SELECT series_instance_uid, revision FROM series_facts ORDER BY 1, 2")
+    assert [(row["series_instance_uid"], row["revision"]) for row in rows] == [
+        (SERIES, 1),
+        (SERIES, 2),
+        (f"{STUDY}.2", 1),
+    ]
+    records = facts.of_study(room.ledger.database, STUDY, 2)
+    assert sorted(len(record.instances) for record in records) == [1, 2]
+
+
+def test_facts_hold_what_the_rules_are_promised(room: Room) -> None:
+    """Keyword, VR and decoded values as they were received; headers are not kept twice."""
+    arrive(room.spool, ct(PatientName="홍^길동"))
+    room.quiet()
+    (record,) = facts.of_study(room.ledger.database, STUDY, 1)
+    (instance,) = record.instances
+    assert instance.header["PatientName"] == ["PN", ["홍^길동"]]
+    assert instance.header["PixelSpacing"] == ["DS", [0.7, 0.7]]
+    assert instance.header["Rows"] == ["US", [64]]
+    assert "PixelData" not in instance.header
+    assert (instance.frames, instance.marks) == (1, ())
+    assert facts.headers_of(room.ledger.database, STUDY) == {}
+
+
+def test_a_duplicate_while_receiving_shows_that_the_source_is_not_quiet(room: Room) -> None:
+    """A scanner that starts over sends what is known first: the study waits for what follows."""
+    arrive(room.spool, ct(1))
+    room.index.run_once()
+    room.clock.pass_(seconds=50)
+    arrive(room.spool, ct(1))
+    room.quiet(50)
+    assert _study(room).status is StudyStatus.RECEIVING

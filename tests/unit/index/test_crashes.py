@@ -1,0 +1,208 @@
+"""The node dies between any two steps of the indexer, and what it finds when it starts again (faults.md 55)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from node.errors import TransientError
+from node.index import stage
+from node.index.children import Failure, FailureKind, HeaderReader
+from node.ledger import instances
+from node.spool import Spool
+from tests.support.index_room import Room
+from tests.support.receipts import STUDY, arrive, ct
+from tests.support.wait import until
+
+
+class DeadError(BaseException):
+    """Stands for kill -9: nothing in the node may catch it."""
+
+
+def _die(*_: object) -> None:
+    raise DeadError
+
+
+def test_fault_55_killed_after_the_row_and_before_the_move(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is there, the file still in incoming/: it is moved, and counted once."""
+    receipt = arrive(room.spool, ct())
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "move_all_to_store", _die)
+        with pytest.raises(DeadError):
+            room.index.run_once()
+    assert room.spool.waiting() == [receipt]
+    room.restart()
+    room.quiet()
+    assert room.statuses() == ["current"]
+    assert room.spool.stored(receipt).exists()
+    assert len(room.events("study.complete")) == 1
+
+
+def test_fault_55_killed_before_the_row(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row, no event: the file is indexed as if it had just come."""
+    arrive(room.spool, ct())
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "record", _die)
+        with pytest.raises(DeadError):
+            room.index.run_once()
+    assert room.statuses() == []
+    room.restart()
+    room.quiet()
+    assert room.statuses() == ["current"]
+
+
+def test_fault_55_killed_between_two_moves(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a batch is moved, half is not: the rest is moved at the next start."""
+    receipts = [arrive(room.spool, ct(number)) for number in (1, 2)]
+    rename = Path.rename
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda self, to: _die() if receipts[1] in str(self) else rename(self, to))
+        with pytest.raises(DeadError):
+            room.index.run_once()
+    assert room.spool.waiting() == receipts[1:]
+    room.restart()
+    room.index.run_once()
+    assert room.statuses() == ["current", "current"]
+    assert room.spool.waiting() == []
+
+
+def test_fault_54_locked_ledger_is_tried_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked ledger is a TransientError; nothing is lost, the next call indexes."""
+    arrive(room.spool, ct())
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "record", _locked)
+        with pytest.raises(TransientError):
+            room.index.run_once()
+    room.index.run_once()
+    assert room.statuses() == ["current"]
+
+
+def _locked(*_: object) -> None:
+    raise TransientError("locked")
+
+
+def test_a_receipt_that_cannot_be_recorded_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect nobody foresaw: that receipt is kept as unreadable, with an alert; its neighbours are indexed."""
+    arrive(room.spool, ct(1))
+    poison = arrive(room.spool, ct(2))
+    arrive(room.spool, ct(3))
+    record = stage.record
+
+    def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
+        if any(one.reading.receipt == poison and not one.reading.unreadable for one in judged):
+            raise OverflowError("unforeseen")
+        return record(database, at, judged, configuration)
+
+    monkeypatch.setattr(stage, "record", fails)
+    room.index.run_once()
+    assert room.statuses() == ["current", "current"]
+    row = instances.by_receipt(room.ledger.database, poison)
+    assert row is not None
+    assert row.status == "unreadable"
+    assert room.events("instance.unreadable")
+
+
+def test_a_foreign_file_in_incoming_is_left_alone_and_reported_once(room: Room) -> None:
+    """Somebody copied a file into incoming/ by hand: it is no receipt; studies complete all the same."""
+    (room.spool.incoming / f"{'0' * 32}.dcm").write_bytes(b"hello")
+    arrive(room.spool, ct())
+    room.quiet()
+    room.index.run_once()
+    assert (room.spool.incoming / f"{'0' * 32}.dcm").exists()
+    assert len(room.events("receipt.not-readable")) == 1
+    assert len(room.events("study.complete")) == 1
+    assert room.statuses(STUDY) == ["current"]
+
+
+def _kill_self(_: Path) -> None:
+    os.kill(os.getpid(), 9)
+
+
+def test_fault_44_a_file_that_kills_its_reader_costs_that_file_only(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child dies on one of three files: that one is UNREADABLE, the others are indexed, the reader lives on."""
+    arrive(room.spool, ct(1))
+    poison = arrive(room.spool, ct(2))
+    arrive(room.spool, ct(3))
+    monkeypatch.setattr("node.index.children.header.read", DiesOn(room.spool.arrived(poison)))
+    room.index.run_once()
+    row = instances.by_receipt(room.ledger.database, poison)
+    assert row is not None
+    assert (row.status, row.study_instance_uid) == ("unreadable", None)
+    assert len(row.digest) == 64
+    assert room.statuses() == ["current", "current"]
+    assert room.spool.waiting() == []
+
+
+class DiesOn:
+    """Reads files, and kills its process on one of them; picklable, because it is sent to the child."""
+
+    def __init__(self, poison: Path) -> None:
+        self.poison = poison
+
+    def __call__(self, path: Path) -> object:
+        from node.index.header import read
+
+        if path == self.poison:
+            _kill_self(path)
+        return read(path)
+
+
+def test_reader_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that does not answer in time is killed, and the file given up after its second life."""
+    monkeypatch.setattr("node.index.children.SECONDS_A_TASK", 0.3)
+    monkeypatch.setattr("node.index.children.header.read", hang)
+    hanging = HeaderReader(children=1)
+    try:
+        (answer,) = hanging.read([tmp_path / "file"])
+    finally:
+        hanging.close()
+    assert answer.kind is FailureKind.FATAL
+    assert "too long" in answer.reason
+
+
+def test_closing_while_a_file_is_read_blames_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node stops: whoever waits for a reading gets TransientError, and its file is read at the next start."""
+    monkeypatch.setattr("node.index.children.header.read", hang)
+    busy = HeaderReader(children=1)
+    outcome: list[object] = []
+
+    def wait_for_it() -> None:
+        try:
+            outcome.append(busy.read([tmp_path / "file"]))
+        except TransientError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    until(lambda: busy._children[0].task is not None, what="the child to be busy")
+    busy.close()
+    thread.join(20)
+    assert [type(one) for one in outcome] == [TransientError]
+
+
+def hang(_: Path) -> None:
+    """Never answers."""
+    threading.Event().wait()
+
+
+def test_file_that_vanished_is_tried_again_and_not_condemned(room: Room) -> None:
+    """A read error says nothing about the file: no row, another try at the next call."""
+    answers = room.reader.read([room.spool.arrived("0" * 32)])
+    assert answers[0].kind is FailureKind.INPUT_OUTPUT
+
+
+def test_a_reader_that_died_while_idle_is_replaced(room: Room) -> None:
+    """The system ended a child that had nothing to do: the next file is read all the same."""
+    idle = HeaderReader(children=1)
+    try:
+        os.kill(idle._children[0].process.pid or 0, 9)
+        idle._children[0].process.join()
+        (answer,) = idle.read([room.spool.arrived(arrive(room.spool, ct()))])
+    finally:
+        idle.close()
+    assert not isinstance(answer, Failure)

@@ -1,0 +1,355 @@
+"""Reading a received file: names, values and text; defects found and kept; nothing that a file can break."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.charset import encode_string
+from pydicom.data import get_testdata_file
+from pydicom.dataelem import DataElement
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from node.index import header
+from node.index.elements import DEEPEST, parse
+from node.index.header import Reading, inflate, read
+from node.spool import Spool
+from rules.facts import BAD_PIXEL_DESCRIPTION, LOSSY, TRUNCATED_PIXEL_DATA, UNREADABLE_HEADER
+from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
+    return Spool(tmp_path_factory.mktemp("data"))
+
+
+def _read(spool: Spool, dataset: Dataset | bytes, syntax: str = EXPLICIT) -> Reading:
+    return read(spool.arrived(arrive(spool, dataset, syntax=syntax)))
+
+
+def _value(value: Any, vr: str, keyword: str, spool: Spool) -> Any:
+    dataset = ct()
+    dataset.add(DataElement(keyword, vr, value))
+    return _read(spool, dataset).header[keyword]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_header_is_the_same_in_every_encoding(spool: Spool, syntax: str) -> None:
+    """VR and values do not depend on how they travelled; numbers are numbers, several values are several."""
+    found = _read(spool, ct(ImageType=["ORIGINAL", "PRIMARY"], SliceThickness="1.25"), syntax)
+    assert found.header["ImageType"] == ["CS", ["ORIGINAL", "PRIMARY"]]
+    assert found.header["SliceThickness"] == ["DS", [1.25]]
+    assert found.header["InstanceNumber"] == ["IS", [1]]
+    assert found.header["BitsAllocated"] == ["US", [16]]
+    assert found.header["PatientName"] == ["PN", ["Hong^Gildong"]]
+    assert (found.study_instance_uid, found.series_instance_uid) == (STUDY, SERIES)
+    assert (found.sop_instance_uid, found.frames, found.marks) == (f"{SERIES}.1", 1, {})
+
+
+def test_names_of_private_and_unknown_attributes(spool: Spool) -> None:
+    """Private elements under group, creator and element; public ones nobody knows under their tag."""
+    dataset = ct()
+    block = dataset.private_block(0x0029, "ACME 1.0", create=True)
+    block.add_new(0x10, "LO", "kernel B70")
+    dataset.add(DataElement(0x00091001, "LO", "no creator"))
+    dataset.add(DataElement(0x00189999, "LO", "of the future"))
+    found = _read(spool, dataset).header
+    assert found["(0029,ACME 1.0,10)"] == ["LO", ["kernel B70"]]
+    assert found["(0009,1001)"] == ["LO", ["no creator"]]
+    assert found["(0018,9999)"] == ["LO", ["of the future"]]
+    assert not any("0029,0010" in name for name in found)
+
+
+def test_private_text_whose_vr_was_lost_stays_readable(spool: Spool) -> None:
+    """Through implicit VR, a private text that no dictionary knows comes as UN: plain text is kept."""
+    dataset = ct()
+    dataset.private_block(0x0029, "ACME 1.0", create=True).add_new(0x10, "LO", "kernel B70")
+    assert _read(spool, dataset, ImplicitVRLittleEndian).header["(0029,ACME 1.0,10)"] == ["UN", ["kernel B70"]]
+
+
+def test_sequences_are_lists_of_headers(spool: Spool) -> None:
+    """Items nest; each has names and values like a dataset."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator = "113014", "DCM"
+    found = _read(spool, ct(ProcedureCodeSequence=[code, code])).header["ProcedureCodeSequence"]
+    assert found == ["SQ", [{"CodeValue": ["SH", ["113014"]], "CodingSchemeDesignator": ["SH", ["DCM"]]}] * 2]
+
+
+def test_what_is_too_long_or_bulk_is_left_out(spool: Spool) -> None:
+    """Bulk data, long texts and long lists do not enter the header; empty attributes do, without values."""
+    found = _read(
+        spool,
+        ct(IconImageSequence=[], ImageComments="x" * 2000, EncapsulatedDocument=b"%PDF", BodyPartExamined="",
+           RedPaletteColorLookupTableData=b"\0\1" * 500),
+    ).header  # fmt: skip
+    assert "ImageComments" not in found
+    assert "EncapsulatedDocument" not in found
+    assert "RedPaletteColorLookupTableData" not in found
+    assert found["BodyPartExamined"] == ["CS", []]
+
+
+@pytest.mark.parametrize(
+    ("vr", "keyword", "value", "expected"),
+    [
+        ("DS", "KVP", "not a number", "not a number"),
+        ("IS", "ExposureTime", "12.0", 12),
+        ("FD", "TableSpeed", float("inf"), "inf"),
+        ("AT", "FrameIncrementPointer", 0x00181063, "00181063"),
+        ("SS", "PixelPaddingValue", -2000, -2000),
+        ("UI", "FrameOfReferenceUID", "1.2.3", "1.2.3"),
+    ],
+)
+def test_values_that_are_not_what_their_vr_says_stay_readable(
+    spool: Spool, vr: str, keyword: str, value: Any, expected: Any
+) -> None:
+    """A number that is none is kept as text; an integer written as a decimal is one."""
+    dataset = ct()
+    if vr in ("DS", "IS"):
+        data = encoded(dataset)
+        tag = DataElement(keyword, vr, "").tag
+        text = value.encode() + b" " * (len(value) % 2)
+        element = struct.pack("<HH2sH", tag.group, tag.element, vr.encode(), len(text)) + text
+        found = _read(spool, _inserted(data, int(tag), element)).header[keyword]
+    else:
+        found = _value(value, vr, keyword, spool)
+    assert found == [vr, [expected]]
+
+
+def _inserted(data: bytes, tag: int, element: bytes) -> bytes:
+    """The dataset with one more element, at its place."""
+    at = 0
+    while True:
+        group, number, vr = struct.unpack_from("<HH2s", data, at)
+        if group << 16 | number > tag:
+            return data[:at] + element + data[at:]
+        length = struct.unpack_from("<H", data, at + 6)[0]
+        assert vr not in (b"SQ", b"OW"), "the tests insert before sequences and pixels"
+        at += 8 + length
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding", "name"),
+    [
+        (["", "ISO 2022 IR 149"], ["iso8859", "euc_kr"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        (["", "ISO 2022 IR 87"], ["iso8859", "iso2022_jp"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 58"], ["iso8859", "iso_ir_58"], "Zhang^XiaoDong=张^小东"),
+        (["GB18030"], ["GB18030"], "Wang^XiaoDong=王^小东"),
+        (["ISO_IR 192"], ["UTF8"], "Äneas^Rüdiger"),
+        (["ISO_IR 100"], ["latin_1"], "Äneas^Rüdiger"),
+    ],
+)
+def test_fault_38_names_are_decoded_by_their_character_set(
+    spool: Spool, label: list[str], encoding: list[str], name: str
+) -> None:
+    """Korean, Japanese, Chinese and Western names come out as text."""
+    dataset = ct(SpecificCharacterSet=label)
+    raw = b"=".join(encode_string(group, encoding) for group in name.split("="))
+    found = _read(spool, _with_name(dataset, raw))
+    assert found.header["PatientName"] == ["PN", [name]]
+    assert found.marks == {}
+
+
+def _with_name(dataset: Dataset, raw: bytes) -> bytes:
+    dataset.PatientName = "X" * len(raw)
+    return encoded(dataset).replace(b"X" * len(raw), raw)
+
+
+def test_fault_38_mislabelled_korean_is_read_and_undecodable_text_is_marked(spool: Spool) -> None:
+    """EUC-KR without escape sequences under its label is still Korean; bytes that are no text are marked."""
+    korean = _read(spool, _with_name(ct(SpecificCharacterSet=["", "ISO 2022 IR 149"]), "홍^길동".encode("euc_kr")))
+    assert korean.header["PatientName"] == ["PN", ["홍^길동"]]
+    garbage = _read(spool, _with_name(ct(SpecificCharacterSet="ISO_IR 192"), b"Ho\xff\xfe^\x81\x82"))
+    assert garbage.header["PatientName"][1][0].startswith("Ho\N{REPLACEMENT CHARACTER}")
+    assert garbage.marks == {"undecodable-text": "PatientName"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"PixelData": b"\0" * 8000}, TRUNCATED_PIXEL_DATA),
+        ({"PixelData": None}, TRUNCATED_PIXEL_DATA),
+        ({"NumberOfFrames": 3}, TRUNCATED_PIXEL_DATA),
+        ({"Rows": 65535, "Columns": 65535}, TRUNCATED_PIXEL_DATA),
+        ({"PixelData": b"\0" * 8192 * 3}, BAD_PIXEL_DESCRIPTION),
+        ({"Rows": 0}, BAD_PIXEL_DESCRIPTION),
+        ({"BitsAllocated": 13}, BAD_PIXEL_DESCRIPTION),
+        ({"BitsStored": 32}, BAD_PIXEL_DESCRIPTION),
+        ({"PhotometricInterpretation": "RGB"}, BAD_PIXEL_DESCRIPTION),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, BAD_PIXEL_DESCRIPTION),
+    ],
+)
+def test_faults_39_40_41_pixel_data_that_is_not_as_described_is_marked(
+    spool: Spool, changes: dict[str, Any], mark: str
+) -> None:
+    """Too short, absent, more frames than there are, fewer, impossible sizes, a palette that is not there."""
+    assert list(_read(spool, ct(**changes)).marks) == [mark]
+
+
+def test_fault_39_trailing_padding_is_normal(spool: Spool) -> None:
+    """A padding byte, or a few, after the last frame are no defect."""
+    assert _read(spool, ct(PixelData=b"\0" * 8194)).marks == {}
+
+
+def test_fault_39_pixel_data_cut_off_within_the_file(spool: Spool) -> None:
+    """The element's length runs past the end of the file: stored, marked, everything else read."""
+    found = _read(spool, encoded(ct())[:-100])
+    assert "8192 bytes are announced, 8092 are there" in found.marks[TRUNCATED_PIXEL_DATA]
+    assert found.header["PatientID"] == ["LO", ["P1"]]
+
+
+def test_fault_39_giant_length_before_the_pixels(spool: Spool) -> None:
+    """An element that claims 4 GiB: marked, what stands before it is kept, no memory is taken."""
+    data = encoded(ct())
+    at = data.index(struct.pack("<HH", 0x0028, 0x0002))
+    giant = struct.pack("<HH2sHL", 0x0028, 0x0001, b"OB", 0, 0xFFFFFFF0)
+    found = _read(spool, data[:at] + giant + data[at:])
+    assert "(0028,0001): 4294967280 bytes are announced" in found.marks[UNREADABLE_HEADER]
+    assert found.header["PatientID"] == ["LO", ["P1"]]
+
+
+def test_fault_40_ul_for_us_is_marked(spool: Spool) -> None:
+    """Rows with four bytes: the number is readable, but no plugin should rest on it."""
+    dataset = ct()
+    dataset["Rows"].VR = "UL"
+    found = _read(spool, dataset)
+    assert found.marks == {BAD_PIXEL_DESCRIPTION: "Rows has VR UL in place of US"}
+
+
+def test_fault_42_deflate_bomb_is_capped(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inflating stops at the limit; what was before it is read, and the instance is marked unfit."""
+    monkeypatch.setattr(header, "MOST_INFLATED", 2**20)
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    content = encoded(ct(PixelData=None))
+    bomb = deflater.compress(content + struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 2**30))
+    bomb += b"".join(deflater.compress(bytes(2**20)) for _ in range(64)) + deflater.flush()
+    found = _read(spool, bomb, DeflatedExplicitVRLittleEndian)
+    assert "inflates to more than" in found.marks[UNREADABLE_HEADER]
+    assert found.header["PatientID"] == ["LO", ["P1"]]
+
+
+def test_damaged_deflated_dataset_is_read_up_to_the_damage() -> None:
+    """No exception, the first part, and the reason."""
+    deflater = zlib.compressobj(0, wbits=-zlib.MAX_WBITS)
+    data = bytearray(deflater.compress(b"a" * 100_000) + deflater.flush())
+    data[70_000:70_010] = b"\xff" * 10
+    content, problem = inflate(memoryview(bytes(data[:-30_000])))
+    assert bytes(content[:1000]) == b"a" * 1000
+    assert problem
+
+
+@pytest.mark.parametrize("defined", [False, True])
+def test_fault_43_deeply_nested_sequences_are_read_and_marked(spool: Spool, defined: bool) -> None:
+    """300 levels: the UIDs behind them are found, the instance is marked, the reader lives."""
+    nested = b""
+    for _ in range(300):
+        length = len(nested) if defined else 0xFFFFFFFF
+        end = b"" if defined else struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+        item = struct.pack("<HHL", 0xFFFE, 0xE000, length) + nested + end
+        length = len(item) if defined else 0xFFFFFFFF
+        end = b"" if defined else struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        nested = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, length) + item + end
+    data = _inserted(encoded(ct()), 0x00081140, nested)
+    found = _read(spool, data)
+    assert f"nested over {DEEPEST} deep" in found.marks[UNREADABLE_HEADER]
+    assert found.study_instance_uid == STUDY
+    assert found.header["PatientID"] == ["LO", ["P1"]]
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1"])
+def test_fault_47_objects_without_pixels_have_no_frames(spool: Spool, sop_class: str) -> None:
+    """Reports and presentation states are read like everything else, and nothing about pixels is missing."""
+    found = _read(spool, ct(SOPClassUID=sop_class, Rows=None, Columns=None, PixelData=None))
+    assert (found.frames, found.marks) == (0, {})
+
+
+def test_no_study_instance_uid_is_unreadable(spool: Spool) -> None:
+    """The receiver refuses such objects, so this is damage: known by how it arrived, digest and all."""
+    found = _read(spool, b"\x08\x00\x05\x00CS\xff\xff" + b"x" * 50)
+    assert found.unreadable
+    assert len(found.digest) == 64
+
+
+def test_lossy_is_a_fact(spool: Spool) -> None:
+    """What was compressed lossily at any time says so."""
+    assert LOSSY in _read(spool, ct(LossyImageCompression="01")).marks
+
+
+def test_functional_groups_of_every_frame_are_kept(spool: Spool) -> None:
+    """300 frames: 300 items, which rules see lifted."""
+    items = []
+    for number in range(300):
+        position, item = Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, number]
+        item.PlanePositionSequence = [position]
+        items.append(item)
+    found = _read(spool, ct(PerFrameFunctionalGroupsSequence=items)).header["PerFrameFunctionalGroupsSequence"]
+    assert len(found[1]) == 300
+    assert found[1][299]["PlanePositionSequence"][1][0]["ImagePositionPatient"] == ["DS", [0.0, 0.0, 299.0]]
+
+
+def test_fault_48_a_huge_multi_frame_object_is_read_in_bounded_memory(spool: Spool) -> None:
+    """1.1 GB of pixels, described rightly: hashed and checked without being held in memory."""
+    content = encoded(ct(Rows=1024, Columns=1024, NumberOfFrames=550, PixelData=b""))
+    size = 1024 * 1024 * 2 * 550
+    content = content[:-4] + struct.pack("<L", size)
+    receipt = arrive(spool, content)
+    path = spool.arrived(receipt)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + size)  # a hole: zeros that take no disk
+    tracemalloc.start()
+    found = read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    path.unlink()
+    assert (found.frames, found.marks) == (550, {})
+    assert peak < 20 * 2**20
+
+
+_BUNDLED = ("CT_small.dcm", "MR_small_RLE.dcm", "reportsi.dcm", "image_dfl.dcm", "ExplVR_BigEnd.dcm", "rtplan.dcm")
+
+
+def _bundled(name: str) -> tuple[bytes, str]:
+    path = get_testdata_file(name)
+    assert isinstance(path, str)
+    content = Path(path).read_bytes()
+    meta = dcmread(BytesIO(content), stop_before_pixels=True).file_meta
+    start = 144 + int.from_bytes(content[140:144], "little")
+    return content[start:], str(meta.TransferSyntaxUID)
+
+
+@pytest.mark.parametrize("name", _BUNDLED)
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_mutation_of_a_file_breaks_the_reader(spool: Spool, name: str, data: st.DataObject) -> None:
+    """Bytes flipped, inserted, cut off at any place: an answer, never an exception; its digest is of the bytes."""
+    content, syntax = _bundled(name)
+    mutated = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, min(len(mutated), 6000) - 1))
+        patch = data.draw(st.binary(min_size=1, max_size=8))
+        mutated[at : at + data.draw(st.sampled_from([0, len(patch)]))] = patch
+    if data.draw(st.booleans()):
+        del mutated[data.draw(st.integers(1, len(mutated))) :]
+    path = spool.arrived(arrive(spool, bytes(mutated), syntax=syntax))
+    found = read(path)
+    path.unlink()
+    assert len(found.digest) == 64
+    assert found.unreadable or found.study_instance_uid
+
+
+@settings(max_examples=300)
+@given(data=st.binary(max_size=400), implicit=st.booleans(), little=st.booleans())
+def test_no_bytes_break_the_parser(data: bytes, implicit: bool, little: bool) -> None:
+    """Any bytes at all: contents and defects, never an exception."""
+    contents = parse(memoryview(data), implicit=implicit, little=little)
+    assert isinstance(contents.defects, list)
