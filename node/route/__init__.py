@@ -1,0 +1,1 @@
+"""Complete studies are held against the rules; what matches becomes jobs in the decision's transaction."""

@@ -1,0 +1,153 @@
+"""A job's folder before its plugin runs: copies of the chosen instances, and the request that names them.
+
+Copies, never links: a plugin that writes into its inputs spoils its own run and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from node.errors import PermanentError
+from node.ledger import facts, instances
+from node.ledger.database import Database
+from node.ledger.facts import InstanceRecord
+from node.ledger.instances import InstanceStatus
+from node.ledger.jobs import Job
+from node.run.catalogue import SitePlugin
+from node.spool import Spool
+from plugins import exchange
+from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
+from plugins.manifest import ParameterValue
+from rules import values
+
+
+class InputGoneError(PermanentError):
+    """An instance of the job, or its file, is not there any more."""
+
+
+class InputChangedError(PermanentError):
+    """An instance of the job was rejected or replaced since the decision: the job has no ground any more."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one job gives to its plugin."""
+
+    request: Request
+    files: Mapping[str, str]
+    """Name below `in/` → receipt."""
+    images: Mapping[str, tuple[int, int] | None]
+    """SOP Instance UID → (Rows, Columns); None where the header does not say."""
+
+
+def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
+    """Read from the ledger what the job is given.
+
+    Raises `InputChangedError`, `InputGoneError`.
+    """
+    records = {
+        instance.receipt: instance
+        for series in facts.of_study(database, job.study_instance_uid, job.revision)
+        for instance in series.instances
+    }
+    files: dict[str, str] = {}
+    series = []
+    for number, chosen in enumerate(job.inputs, start=1):
+        found = [_counting(database, receipt, records) for receipt in chosen.receipts]
+        names = [f"s{number:02}/{index:05}.dcm" for index in range(1, len(found) + 1)]
+        files |= {name: instance.receipt for name, instance in zip(names, found, strict=True)}
+        series.append(
+            InputSeries(
+                series_instance_uid=chosen.series_instance_uid,
+                modality=_text(found[0].header, "Modality"),
+                description=_text(found[0].header, "SeriesDescription"),
+                role=chosen.role,
+                files=tuple(_file(name, instance) for name, instance in zip(names, found, strict=True)),
+            )
+        )
+    used = [records[receipt] for receipt in files.values()]
+    request = Request(
+        job=job.id,
+        plugin=reference(plugin),
+        study=_study(job, used[0].header),
+        series=tuple(series),
+        parameters=parameters,
+    )
+    return Inputs(request, files, {instance.sop_instance_uid: _size(instance.header) for instance in used})
+
+
+def reference(plugin: SitePlugin) -> PluginReference:
+    """The plugin as a request names it."""
+    identity = plugin.manifest.identity
+    folder, entry = str(plugin.manifest.folder), plugin.manifest.runtime.entry
+    return PluginReference(name=identity.name, version=identity.version, folder=folder, entry=entry)
+
+
+def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
+    """Make the job's folder: copies, then request.json, whose content is returned.
+
+    Raises `InputGoneError` where a file is missing, OSError.
+    """
+    folder.mkdir(parents=True, mode=0o700)
+    for name, receipt in inputs.files.items():
+        target = folder / exchange.IN / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(spool.find(receipt), target)
+        except FileNotFoundError as error:
+            raise InputGoneError(f"receipt {receipt}: its file is missing from the data folder") from error
+    exchange.write_request(folder, inputs.request)
+    return (folder / exchange.REQUEST).read_bytes()
+
+
+def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> InstanceRecord:
+    instance = instances.by_receipt(database, receipt)
+    if instance is None or receipt not in records:
+        raise InputGoneError(f"receipt {receipt}: the ledger does not know it any more")
+    if instance.status is not InstanceStatus.CURRENT:
+        raise InputChangedError(f"SOP instance {instance.sop_instance_uid} is {instance.status} since the decision")
+    return records[receipt]
+
+
+def _file(name: str, instance: InstanceRecord) -> InputFile:
+    return InputFile(
+        name=name,
+        sop_instance_uid=instance.sop_instance_uid,
+        frames=max(1, instance.frames),
+        frame_of_reference_uid=_text(instance.header, "FrameOfReferenceUID"),
+    )
+
+
+def _study(job: Job, header: Mapping[str, Any]) -> StudyFacts:
+    on = values.day(_text(header, "StudyDate"))
+    return StudyFacts(
+        study_instance_uid=job.study_instance_uid,
+        patient_sex=_text(header, "PatientSex"),
+        patient_age=_age(header, on),
+        study_date=on,
+    )
+
+
+def _age(header: Mapping[str, Any], on: date | None) -> float | None:
+    """Years; from PatientAge, else from the dates of birth and study."""
+    age = values.stated_age(_text(header, "PatientAge"))
+    born = values.day(_text(header, "PatientBirthDate"))
+    if age is None and born and on:
+        age = values.age_between(born, on)
+    return None if age is None else round(age.days / 365.25, 2)
+
+
+def _text(header: Mapping[str, Any], keyword: str) -> str:
+    """The first value of an attribute as text without padding; "" where there is none."""
+    found = header[keyword][1] if keyword in header else []
+    return str(found[0]).strip(values.PADDING) if found and isinstance(found[0], str | int | float) else ""
+
+
+def _size(header: Mapping[str, Any]) -> tuple[int, int] | None:
+    rows, columns = _text(header, "Rows"), _text(header, "Columns")
+    return (int(rows), int(columns)) if rows.isdecimal() and columns.isdecimal() else None

@@ -1,0 +1,1 @@
+"""How each kind of plugin is run: one module a kind."""

@@ -1,0 +1,97 @@
+"""How an attempt is settled: its result made durable first, then the ledger told, in one transaction.
+
+A job that is no longer running when that comes was cancelled: its result is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from node.clock import Clock
+from node.ledger import jobs
+from node.ledger.database import Ledger
+from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.run import answer, inputs, retry, words
+from node.run.catalogue import SitePlugin
+from node.run.retry import Again, Failure
+from node.signal import Room, Signal
+from plugins.contract import Result, ResultStatus
+from plugins.exchange import PluginReference, Request, StudyFacts
+
+_DISK_FULL_DELAY = timedelta(minutes=5)
+_SAID_FAILED = "the plugin reports the failure itself: see the result's summary and log.txt"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Writes the ends of attempts."""
+
+    ledger: Ledger
+    clock: Clock
+    signal: Signal
+    data: Path
+    timer: Callable[[], datetime]
+    """Wall time that never runs backwards: what `not_before` is measured with."""
+
+    def answered(self, job: Job, result: Result, request: Request, given: bytes) -> None:
+        """The plugin returned a result that holds; OSError where it cannot be kept."""
+        error = _SAID_FAILED if result.status is ResultStatus.FAILED else None
+        self._end(job, result, request, given, error)
+
+    def failed(self, job: Job, failure: Failure, plugin: SitePlugin | None) -> None:
+        """The attempt failed: try again, or end the job with a result that says so."""
+        _log.warning("run.attempt-failed", job=job.id, plugin=job.plugin, kind=failure.kind, detail=failure.detail)
+        postponements = jobs.postponements(self.ledger.database, job.id)
+        allowed = plugin.attempts if plugin else 1
+        match retry.after(failure.kind, job.attempts, allowed, postponements):
+            case Again(delay, counted):
+                self._again(job, failure.detail, delay, counted=counted)
+            case _:
+                text = words.failed(failure.kind, job.attempts, plugin.limits if plugin else None)
+                self._give_up(job, Result(ResultStatus.FAILED, text), failure.detail, plugin)
+
+    def cancelled(self, job: Job, reason: str) -> None:
+        """The job has no ground any more."""
+        with self.ledger.transaction() as database:
+            if jobs.get(database, job.id).status is JobStatus.RUNNING:
+                jobs.cancel(database, self.clock.now(), job.id, reason)
+
+    def interrupted(self, job: Job) -> None:
+        """It was killed because the node stops: the next start takes it up. Nothing where it was cancelled."""
+        with self.ledger.transaction() as database:
+            if jobs.get(database, job.id).status is JobStatus.RUNNING:
+                jobs.interrupted(database, self.clock.now(), job.id, "the node was stopped")
+
+    def _again(self, job: Job, error: str, delay: timedelta, *, counted: bool) -> None:
+        with self.ledger.transaction() as database:
+            if jobs.get(database, job.id).status is not JobStatus.RUNNING:
+                return
+            settle = jobs.try_again if counted else jobs.postponed
+            settle(database, self.clock.now(), job.id, error, self.timer() + delay)
+
+    def _give_up(self, job: Job, result: Result, error: str, plugin: SitePlugin | None) -> None:
+        named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
+        request = Request(job.id, named, StudyFacts(job.study_instance_uid), series=())
+        try:
+            self._end(job, result, request, None, error)
+        except OSError as problem:  # even the failure cannot be written: it must not get lost
+            self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, counted=False)
+
+    def _end(self, job: Job, result: Result, request: Request, given: bytes | None, error: str | None) -> None:
+        kept = answer.keep(result, request, self.data / "results", job.id, given)
+        with self.ledger.transaction() as database:
+            wanted = jobs.get(database, job.id).status is JobStatus.RUNNING
+            if wanted:
+                folder = kept.relative_to(self.data).as_posix()
+                jobs.ended(database, self.clock.now(), job.id, JobOutcome(result.status), folder, error)
+        if not wanted:
+            answer.remove(kept)
+            return
+        _log.info("run.ended", job=job.id, plugin=job.plugin, outcome=result.status)
+        self.signal.wake(Room.RESULTS)

@@ -1,0 +1,190 @@
+"""The run stage: claims jobs by priority, runs each in a thread of a bounded pool, kills what was cancelled.
+
+What survives a crash is the ledger: a job found running without an attempt is one that the node died
+on, and counts as an attempt, since perhaps the plugin brought it down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from node.clock import Clock
+from node.errors import NotFoundError, PermanentError, TransientError
+from node.ledger import jobs
+from node.ledger.database import Ledger
+from node.ledger.jobs import Job
+from node.run import answer
+from node.run.attempt import Attempt
+from node.run.catalogue import Catalogue, SitePlugin
+from node.run.kinds.command import BUNDLE
+from node.run.retry import Failure, FailureKind
+from node.run.settle import Settler
+from node.signal import Room, Signal
+from node.spool import Spool
+from plugins import bundle
+from plugins.contract import AlgorithmIdentity
+from plugins.manifest import ParameterError
+
+WATCH_SECONDS = 1.0
+"""How soon a cancelled job is noticed while it runs."""
+BLOCKED_SECONDS = 5.0
+"""How soon jobs that wait for something else than time are looked at again (a held study, a slot)."""
+IDLE_SECONDS = 60.0
+_KILL_SECONDS = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class Run:
+    """Runs jobs; `catalogue` may be swapped between two runs (a reload)."""
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, signal: Signal, spool: Spool, catalogue: Catalogue, jobs_at_once: int
+    ) -> None:
+        self.catalogue = catalogue
+        self._ledger = ledger
+        self._clock = clock
+        self._signal = signal
+        self._spool = spool
+        self._slots = jobs_at_once
+        self._pool = ThreadPoolExecutor(jobs_at_once, thread_name_prefix="run")
+        self._active: dict[str, tuple[Attempt, Future[None]]] = {}
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._started = (clock.now(), clock.monotonic())
+        self._settler = Settler(ledger, clock, signal, spool.data, self._timer)
+        self._prepared = False
+
+    def _timer(self) -> datetime:
+        """Wall time, except that it never runs backwards while the node runs (faults.md 57)."""
+        wall, monotonic = self._started
+        return max(self._clock.now(), wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+
+    def run_once(self) -> float:
+        """Settle, stop and start what is due; returns the seconds until it wants to be called again."""
+        with self._lock:
+            if self._stopping:
+                return IDLE_SECONDS
+            try:
+                self._prepare()
+                self._reap()
+                self._watch()
+                waiting = self._claim()
+                return self._delay(waiting)
+            except (TransientError, OSError) as error:  # the ledger is locked, the disk is full
+                _log.warning("run.postponed", error=str(error))
+                return BLOCKED_SECONDS
+
+    def stop(self, seconds: float) -> None:
+        """Claim nothing more; let what runs end within `seconds`, then kill it (the next start takes it up)."""
+        with self._lock:
+            self._stopping = True
+            futures = [future for _, future in self._active.values()]
+        wait(futures, timeout=seconds)
+        for attempt, future in self._active.values():
+            if not future.done():
+                attempt.cancel.set()
+        wait(futures, timeout=_KILL_SECONDS)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self) -> None:
+        """Once, at the first run: what an earlier life left in `work/` is removed, the contract's zip is written."""
+        if self._prepared:
+            return
+        for entry in self._spool.work.iterdir():
+            if entry.is_dir():
+                answer.remove(entry)
+            else:
+                entry.unlink()
+        bundle.write(self._spool.work / BUNDLE)
+        self._prepared = True
+
+    def _reap(self) -> None:
+        for job_id in [job_id for job_id, (_, future) in self._active.items() if future.done()]:
+            del self._active[job_id]
+
+    def _watch(self) -> None:
+        """Kill attempts whose job is not running any more; take up jobs that run without an attempt."""
+        running = {job.id: job for job in jobs.running(self._ledger.database)}
+        for job_id, (attempt, _) in self._active.items():
+            if job_id not in running:
+                attempt.cancel.set()
+        for job_id, job in running.items():
+            if job_id not in self._active:
+                failure = Failure(FailureKind.NODE_DIED, "the node ended while it ran")
+                self._settler.failed(job, failure, self._find(job))
+
+    def _claim(self) -> bool:
+        """Start what may start; whether jobs are left that could have started if there were room."""
+        if len(self._active) >= self._slots:
+            return True
+        ready = jobs.ready(self._ledger.database, self._timer())
+        busy = Counter(attempt.plugin.name for attempt, _ in self._active.values())
+        left = False
+        for job in ready:
+            if job.id in self._active:
+                continue  # to be tried again at once, while its last attempt is still tidying up
+            plugin = self._find(job)
+            if plugin is None:
+                self._unknown(job)
+            elif len(self._active) >= self._slots or busy[plugin.name] >= plugin.at_once:
+                left = True
+            else:
+                busy[plugin.name] += 1
+                self._start(job, plugin)
+        return left
+
+    def _find(self, job: Job) -> SitePlugin | None:
+        try:
+            return self.catalogue.find(job.plugin)
+        except NotFoundError:
+            return None
+
+    def _unknown(self, job: Job) -> None:
+        """The plugin was taken out of the configuration since the decision: that ends the job, visibly."""
+        identity = AlgorithmIdentity(name=job.plugin[:64], version="unknown", manufacturer="unknown")
+        begun = self._begin(job, asdict(identity))
+        if begun:
+            detail = f"there is no usable plugin {job.plugin} in the configuration any more"
+            self._settler.failed(begun, Failure(FailureKind.INPUT, detail), None)
+
+    def _begin(self, job: Job, algorithm: Mapping[str, Any]) -> Job | None:
+        """Claim a job, None where it was cancelled between the look and the claim."""
+        try:
+            with self._ledger.transaction() as database:
+                return jobs.started(database, self._clock.now(), job.id, algorithm)
+        except PermanentError as error:
+            _log.info("run.not-claimed", job=job.id, reason=str(error))
+            return None
+
+    def _start(self, job: Job, plugin: SitePlugin) -> None:
+        identity = plugin.manifest.identity
+        with contextlib.suppress(ParameterError):  # the attempt says so, in full
+            identity = plugin.manifest.identity_with(plugin.manifest.parameters_for(job.parameters))
+        begun = self._begin(job, asdict(identity))
+        if begun is None:
+            return
+        attempt = Attempt(begun, plugin, self._spool, self._settler)
+        future = self._pool.submit(attempt.run)
+        self._active[job.id] = (attempt, future)
+        future.add_done_callback(lambda _: self._signal.wake(Room.RUN))
+        _log.info("run.started", job=job.id, plugin=plugin.name, attempt=begun.attempts)
+
+    def _delay(self, waiting: bool) -> float:
+        if self._active:
+            return WATCH_SECONDS
+        if waiting:
+            return BLOCKED_SECONDS
+        due = jobs.next_ready_at(self._ledger.database)
+        if due is None:
+            return IDLE_SECONDS
+        seconds = (due - self._timer()).total_seconds()
+        return min(seconds, IDLE_SECONDS) if seconds > 0 else BLOCKED_SECONDS

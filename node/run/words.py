@@ -1,0 +1,42 @@
+"""What a radiologist reads where an analysis failed: what happened, and that nothing can be concluded.
+
+No names of errors, no stack traces: those are for the admin, in the job's `error` and `log.txt`.
+"""
+
+from __future__ import annotations
+
+from node.run.executor import Limits
+from node.run.retry import FailureKind
+
+
+def failed(kind: FailureKind, attempts: int, limits: Limits | None) -> str:
+    """One to three sentences, well below the 1,024 characters of a summary."""
+    tried = f" It was tried {attempts} times." if attempts > 1 else ""
+    return f"{_what_happened(kind, limits)}{tried} Nothing can be concluded from this about the images."
+
+
+def _what_happened(kind: FailureKind, limits: Limits | None) -> str:
+    match kind:
+        case FailureKind.CRASH:
+            return "The analysis program stopped unexpectedly."
+        case FailureKind.DEADLINE if limits:
+            return f"The analysis did not finish within {_duration(limits.deadline_seconds)} and was stopped."
+        case FailureKind.MEMORY if limits:
+            size = f"{limits.memory_bytes / 2**30:.3g} GiB"
+            return f"The analysis needed more memory than the {size} it may use and was stopped."
+        case FailureKind.NODE_DIED:
+            return "The analysis was interrupted each time because the system that runs it stopped."
+        case FailureKind.CONTRACT:
+            return "The analysis program gave an answer that does not hold up to the checks, so it was discarded."
+        case FailureKind.INPUT:
+            return "The analysis could not be started: its program or its images are no longer available."
+        case FailureKind.NODE:
+            return "The analysis could not be carried out because of a fault of the system that runs it."
+        case _:
+            return "The analysis used more of the computer than it may and was stopped."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:g} second{'' if seconds == 1 else 's'}"
+    return f"{seconds / 60:.3g} minutes"

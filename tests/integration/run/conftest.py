@@ -1,0 +1,64 @@
+"""Sites for tests of the run stage: with the machine's own isolation, and without any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from node.ledger import events
+from node.ledger.jobs import Job, JobStatus
+from node.run.sandbox import Isolation, isolation
+from node.run.stage import Run
+from tests.support.job_site import NOT_ISOLATED, Site
+from tests.support.wait import until
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture(params=["isolated", "not isolated"])
+def confinement(request: pytest.FixtureRequest) -> Isolation:
+    if request.param == "not isolated":
+        return NOT_ISOLATED
+    found = isolation()
+    if found.sandbox is None:
+        pytest.skip(f"bubblewrap: {found.reason}")
+    return found
+
+
+@pytest.fixture
+def start(site: Site) -> Iterator[Callable[..., Run]]:
+    """Makes a run stage that is stopped after the test."""
+    made: list[Run] = []
+
+    def make(confinement: Isolation = NOT_ISOLATED, jobs_at_once: int = 2) -> Run:
+        catalogue = site.catalogue(confinement)
+        assert {name: text for name, text in catalogue.problems.items() if name in site.uses} == {}
+        made.append(Run(site.ledger, site.clock, site.signal, site.spool, catalogue, jobs_at_once))
+        return made[-1]
+
+    yield make
+    for run in made:
+        run.stop(0)
+
+
+@pytest.fixture
+def settle(site: Site) -> Callable[..., Job]:
+    """Drives the stage until that many attempts at the job are over, and returns the job."""
+
+    def drive(run: Run, job: Job, attempts: int = 1, deadline: float = 60) -> Job:
+        def over() -> bool:
+            run.run_once()
+            idle = not (site.spool.work / job.id).exists() and site.get(job).status is not JobStatus.RUNNING
+            all_events = events.of_study(site.ledger.database, job.study_instance_uid)
+            begun = [event for event in all_events if (event.kind, event.job) == ("job.started", job.id)]
+            return idle and len(begun) == attempts
+
+        until(over, deadline, f"the end of the attempt at job {job.id}")
+        return site.get(job)
+
+    return drive

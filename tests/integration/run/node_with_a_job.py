@@ -1,0 +1,31 @@
+"""Plays a node that dies at work: `python -m tests.integration.run.node_with_a_job FOLDER isolated|bare`.
+
+Runs what is queued in the site's ledger until it is killed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from node.clock import SystemClock
+from node.config.models import PluginUse
+from node.run.sandbox import isolation
+from node.run.stage import Run
+from tests.support.job_site import NOT_ISOLATED, Site
+
+
+def main() -> None:
+    site = Site(Path(sys.argv[1]), SystemClock())
+    for folder in (site.folder / "plugins").iterdir():
+        site.uses[folder.name] = PluginUse(folder=folder)
+    catalogue = site.catalogue(isolation() if sys.argv[2] == "isolated" else NOT_ISOLATED)
+    run = Run(site.ledger, site.clock, site.signal, site.spool, catalogue, 1)
+    while True:
+        run.run_once()
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

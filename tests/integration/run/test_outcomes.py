@@ -1,0 +1,326 @@
+"""What comes of a job, by what its plugin does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from node.ledger import instances, jobs
+from node.ledger.instances import InstanceStatus
+from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.run.executor import Ending
+from node.run.sandbox import Isolation
+from node.run.stage import Run
+from plugins import exchange
+from plugins.contract import ResultStatus
+from tests.support.job_site import Site, processes_of
+
+Start = Callable[..., Run]
+Settle = Callable[..., Job]
+
+
+def test_a_result_is_kept_and_the_job_ends(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
+    """A plugin that answers: its result is durable in results/, the ledger says so, its work folder is gone."""
+    site.python_plugin("good", "print('hello from the plugin', FILES[0].read_text())")
+    receipts = site.receive(2)
+    site.complete()
+    job = settle(start(confinement), site.job("good", receipts))
+    assert (job.status, job.outcome, job.attempts, job.error) == (JobStatus.ENDED, JobOutcome.NO_FINDINGS, 1, None)
+    assert job.result == f"results/{job.id}/plugin"
+    assert site.kept(job)["summary"] == "Looked, found nothing."
+    assert "hello from the plugin instance 1" in site.log(job)
+    assert not (site.spool.work / job.id).exists()
+    assert job.algorithm is not None
+    assert job.algorithm["parameters"] == [["level", "5"]]
+    assert site.kinds()[-2:] == ["job.started", "job.ended"]
+
+
+def test_the_kept_folder_can_be_read_back_by_the_exchange(site: Site, start: Start, settle: Settle) -> None:
+    """request.json and out/ lie as the exchange wants them; the request tells age, sex and frames, no identifier."""
+    site.python_plugin("good")
+    receipts = site.receive(2)
+    site.complete()
+    job = settle(start(), site.job("good", receipts))
+    folder = site.spool.results / job.id / "plugin"
+    request = exchange.read_request(folder)
+    assert [file.name for file in request.series[0].files] == ["s01/00001.dcm", "s01/00002.dcm"]
+    assert (request.study.patient_age, request.study.patient_sex) == (45.0, "F")
+    assert request.series[0].files[0].frame_of_reference_uid == "1.2.9"
+    assert exchange.read_result(folder, request).status is ResultStatus.NO_FINDINGS
+    assert sorted(path.name for path in folder.rglob("*")) == ["out", "request.json", "result.json"]
+
+
+def test_a_command_in_another_language_is_a_plugin(
+    site: Site, start: Start, settle: Settle, confinement: Isolation
+) -> None:
+    """A shell script that writes out/result.json answers as well as Python does."""
+    site.command_plugin(
+        "shell",
+        """
+        #!/bin/sh
+        cat > "$1/out/result.json" <<END
+        {"schema": 1, "status": "not_applicable", "summary": "A shell saw $(ls "$1/in/s01" | wc -l)."}
+        END
+        """,
+    )
+    receipts = site.receive(3)
+    site.complete()
+    job = settle(start(confinement), site.job("shell", receipts))
+    assert job.outcome is JobOutcome.NOT_APPLICABLE
+    assert site.kept(job)["summary"] == "A shell saw 3."
+
+
+def test_not_applicable_is_an_outcome_not_a_failure(site: Site, start: Start, settle: Settle) -> None:
+    """NotApplicableError ends the job at its first attempt, with the reason as its summary."""
+    site.python_plugin("picky", "raise NotApplicableError('Contrast was given.')")
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(), site.job("picky", receipts))
+    assert (job.outcome, job.attempts, job.error) == (JobOutcome.NOT_APPLICABLE, 1, None)
+    assert site.kept(job)["summary"] == "Contrast was given."
+
+
+def test_a_plugin_that_raises_fails_once_with_its_traceback_in_the_log(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """An exception is deterministic: one attempt, a failed result without the message, the traceback for the admin."""
+    site.python_plugin("raises", "raise ValueError('Hong^Gildong')")
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(), site.job("raises", receipts))
+    assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
+    assert "Hong" not in str(site.kept(job))
+    assert "Hong" not in str(job.error)
+    assert "ValueError: Hong^Gildong" in site.log(job)
+
+
+FAILURES = {
+    "segfault": ("ctypes.string_at(0)", {}, "SIGSEGV", "stopped unexpectedly"),
+    "exit": ("os._exit(7)", {}, "exit status 7", "stopped unexpectedly"),
+    "hang": ("time.sleep(600)", {"deadline": "1s"}, "deadline", "did not finish within 1 second "),
+    "out of memory": (
+        "keep = [bytearray(10**7) for _ in range(200)]; time.sleep(600)",
+        {"memory": "300MiB"},
+        "memory",
+        "more memory than the 0.293 GiB",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_fault_71_a_failing_run_is_retried_then_fails_in_plain_words(
+    site: Site, start: Start, settle: Settle, confinement: Isolation, case: str
+) -> None:
+    """Crash, hang and memory: tried again after a pause, as often as allowed, then a result says that it failed."""
+    body, limits, error, words = FAILURES[case]
+    site.python_plugin("bad", body, attempts=2, **limits)
+    receipts = site.receive()
+    site.complete()
+    run = start(confinement)
+    job = settle(run, site.job("bad", receipts))
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 1)
+    assert error in str(job.error)
+    run.run_once()
+    assert site.get(job).attempts == 1, "tried again before its pause was over"
+    site.clock.pass_(seconds=31)  # type: ignore[attr-defined]  # a HandClock
+    ended = settle(run, job, attempts=2)
+    assert (ended.status, ended.outcome, ended.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 2)
+    kept = site.kept(ended)
+    assert kept["status"] == "failed"
+    assert words in kept["summary"]
+    assert "tried 2 times" in kept["summary"]
+    assert "Nothing can be concluded" in kept["summary"]
+    assert "Traceback" not in kept["summary"]
+    assert site.log(ended).count("--- attempt") == 2
+
+
+def test_fault_71_a_fork_bomb_is_ended(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
+    """More processes than allowed (here a bounded bomb of 400): all are killed, none is left."""
+    body = """
+    for _ in range(400):
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(600.125)
+    time.sleep(600.125)
+    """
+    site.python_plugin("bomb", body, attempts=1)
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(confinement), site.job("bomb", receipts))
+    assert job.outcome is JobOutcome.FAILED
+    assert "processes" in str(job.error)
+    assert processes_of(site) == []
+
+
+def test_fault_71_a_hundred_megabytes_on_stdout_do_not_fill_the_disk(
+    site: Site, start: Start, settle: Settle, confinement: Isolation
+) -> None:
+    """The job succeeds; of what it printed the beginning and the end are kept."""
+    body = "print('first words')\nfor _ in range(100): print('x' * 1_000_000)\nprint('last words')"
+    site.python_plugin("talker", body)
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(confinement), site.job("talker", receipts))
+    assert job.outcome is JobOutcome.NO_FINDINGS
+    log = site.log(job)
+    assert len(log) < 3_000_000
+    assert "first words" in log
+    assert "last words" in log
+    assert "bytes left out" in log
+
+
+def test_fault_71_other_jobs_live_on(site: Site, start: Start, settle: Settle) -> None:
+    """While one plugin hangs to its deadline and crashes another job, a good one ends."""
+    site.python_plugin("hang", "time.sleep(600)", deadline="60s")
+    site.python_plugin("crash", "os.abort()", attempts=1)
+    site.python_plugin("good")
+    receipts = site.receive()
+    site.complete()
+    run = start(jobs_at_once=2)
+    hanging = site.job("hang", receipts, priority=10)
+    crashing, good = site.job("crash", receipts, priority=5), site.job("good", receipts)
+    assert settle(run, crashing).outcome is JobOutcome.FAILED
+    assert settle(run, good).outcome is JobOutcome.NO_FINDINGS
+    assert site.get(hanging).status is JobStatus.RUNNING
+
+
+LIES = {
+    "an instance of another study": (
+        'return Result("findings", "s", (Finding(CODE, regions=(Point([1, 1], ImageReference("9.9.9")),)),))',
+        "no instance that the plugin was given",
+    ),
+    "a map of another shape": (
+        "return Result('findings', 's', (Finding(CODE, True),), Segmentation(np.ones((1, 5, 6), np.uint8), "
+        "(ImageReference('1.2.3.1.1'),), (Segment(1, 'x', CATEGORY, CODE),)))",
+        "has 5 × 6 pixels a slice, its images have 4 × 6",
+    ),
+    "a point outside of the image": (
+        'return Result("findings", "s", (Finding(CODE, regions=(Point([6.5, 1], ImageReference("1.2.3.1.1")),)),))',
+        "lies outside of its image",
+    ),
+    "a code that its manifest does not announce": (
+        'return Result("findings", "s", (Finding(CATEGORY, True),))',
+        "does not list in concepts",
+    ),
+    "nothing at all": ("os._exit(0)", "is missing"),
+    "something that is not JSON": ('(OUT / "result.json").write_text("{"); os._exit(0)', "not valid JSON"),
+    "an array outside of its folder": (
+        '(OUT / "result.json").write_text(json.dumps({"schema": 1, "status": "findings", "summary": "s", '
+        '"findings": [{"code": {"value": "1", "scheme": "99TEST", "meaning": "Thing"}}], "heatmaps": '
+        '[{"values": {"array": "../../in/s01/00001.dcm"}, "frames": [], "quantity": '
+        '{"value": "1", "scheme": "99TEST", "meaning": "Thing"}}]})); os._exit(0)',
+        "no plain name",
+    ),
+    "a link": ('os.symlink("/etc/passwd", OUT / "result.json"); os._exit(0)', "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_fault_73_a_lying_result_is_refused_and_not_tried_again(
+    site: Site, start: Start, settle: Settle, case: str
+) -> None:
+    """What breaks the contract is a failure at once; nothing of it is kept."""
+    body, error = LIES[case]
+    site.python_plugin("liar", body)
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(), site.job("liar", receipts))
+    assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
+    assert error in str(job.error)
+    assert "discarded" in site.kept(job)["summary"]
+    names = sorted(path.name for path in (site.spool.results / job.id / "plugin").rglob("*"))
+    assert names == ["out", "request.json", "result.json"]
+
+
+def test_inputs_are_copies(site: Site, start: Start, settle: Settle) -> None:
+    """A plugin that overwrites what it was given, even unconfined, does not touch the store."""
+    site.python_plugin("scribbler", 'FILES[0].chmod(0o600); FILES[0].write_text("scribbled")')
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("scribbler", receipts))
+    assert job.outcome is JobOutcome.NO_FINDINGS
+    assert site.spool.find(receipts[0]).read_text() == "instance 1"
+
+
+def test_too_much_on_disk_is_a_failure_of_the_plugin(site: Site, start: Start, settle: Settle) -> None:
+    """More files than allowed end the attempt: scratch is on the disk that receives studies."""
+    body = """
+    for number in range(10**7):
+        (study.scratch / str(number)).touch()
+    """
+    site.python_plugin("hoarder", body, attempts=1, deadline="60s")
+    receipts = site.receive(1)
+    site.complete()
+    run = start()
+    limits = run.catalogue.find("hoarder").limits
+    object.__setattr__(limits, "files", 500)  # a smaller limit than any real one, to keep the test small
+    job = settle(run, site.job("hoarder", receipts))
+    assert job.outcome is JobOutcome.FAILED
+    assert "more than 500 files" in str(job.error)
+    assert str(job.error).startswith(Ending.DISK)
+
+
+def test_an_instance_rejected_since_the_decision_stops_the_job(site: Site, start: Start, settle: Settle) -> None:
+    """Between decision and start a rejection note took an instance out: the plugin never sees it."""
+    site.python_plugin("good")
+    receipts = site.receive(2)
+    site.complete()
+    job = site.job("good", receipts)
+    with site.ledger.transaction() as database:
+        instances.set_status(database, receipts[1], InstanceStatus.REJECTED)
+    ended = settle(start(), job)
+    assert ended.status is JobStatus.CANCELLED
+    assert "1.2.3.1.2 is rejected" in str(ended.error)
+    assert not (site.spool.results / job.id).exists()
+
+
+def test_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
+    """A receipt without its file is nothing that time heals; the reader is told, the admin which receipt."""
+    site.python_plugin("good")
+    receipts = site.receive(2)
+    site.complete()
+    site.spool.find(receipts[0]).unlink()
+    job = settle(start(), site.job("good", receipts))
+    assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
+    assert receipts[0] in str(job.error)
+    assert "no longer available" in site.kept(job)["summary"]
+
+
+def test_a_plugin_taken_out_of_the_configuration_ends_its_jobs_visibly(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """A queued job whose plugin is gone becomes a failed result that can be reported, not silence."""
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("gone", receipts))
+    assert (job.status, job.outcome) == (JobStatus.ENDED, JobOutcome.FAILED)
+    assert site.kept(job)["status"] == "failed"
+    assert job.algorithm is not None
+    assert job.algorithm["name"] == "gone"
+
+
+def test_a_full_disk_is_not_the_plugins_fault(
+    site: Site, start: Start, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that the node could not carry out is not counted, is alerted, and is tried again later."""
+    site.python_plugin("good")
+    receipts = site.receive(1)
+    site.complete()
+    full = True
+
+    def copy(source: object, target: object) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+        os.link(str(source), str(target))
+
+    monkeypatch.setattr("node.run.inputs.shutil.copyfile", copy)
+    run = start()
+    job = settle(run, site.job("good", receipts))
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+    assert jobs.postponements(site.ledger.database, job.id) == 1
+    assert site.kinds()[-1] == "job.postponed"
+    full = False
+    site.clock.pass_(seconds=11)  # type: ignore[attr-defined]  # a HandClock
+    assert settle(run, job, attempts=2).outcome is JobOutcome.NO_FINDINGS
