@@ -1,0 +1,93 @@
+"""Coded concepts of our reports: the Standard's by name, our private ones declared once (PS3.16; PS3.3 C.12.1.1.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from plugins.contract import Code, NoValue, ResultStatus, Score, Unit
+
+SCHEME = "99PACSNODE"
+
+
+def _private(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, SCHEME, meaning)
+
+
+MARKING = _private("MARKING", "Status of this AI result")
+ASKED = _private("ASKED", "Question put to the AI")
+LIMIT = _private("LIMIT", "Limit of the analysis")
+REASON = _private("REASON", "Reason for not analysed")
+IMAGES_COMPLETE = _private("IMAGESCOMPLETE", "Images complete at")
+RESULT_MADE = _private("RESULTMADE", "Result made at")
+SUPERSEDES = _private("SUPERSEDES", "Supersedes")
+POSITION = _private("POSITION", "Position in patient coordinates")
+
+QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
+
+NO_VALUE = {
+    NoValue.CANNOT_BE_COMPUTED: codes.DCM.MeasurementFailure,
+    NoValue.NOT_ATTEMPTED: codes.DCM.MeasurementNotAttempted,
+}
+
+# For an end without an answer CID 6042 is used: the words of (111245, DCM), "No algorithms succeeded;
+# without findings", can be read as a negative.
+SUMMARY = {
+    ResultStatus.FINDINGS: codes.DCM.AllAlgorithmsSucceededWithFindings,
+    ResultStatus.NO_FINDINGS: codes.DCM.AllAlgorithmsSucceededWithoutFindings,
+    ResultStatus.NOT_APPLICABLE: codes.DCM.NotAttempted,
+    ResultStatus.FAILED: codes.DCM.Failed,
+}
+
+PROCEDURES = {
+    "CT": codes.LN.CTUnspecifiedBodyRegion,
+    "MR": codes.LN.MRIUnspecifiedBodyRegion,
+    "PT": codes.LN.PETUnspecifiedBodyRegion,
+    "NM": codes.LN.NMUnspecifiedBodyRegion,
+}
+"""(121058, DCM, "Procedure reported") by modality, from CID 100. The images' own procedure code stays in the header:
+validators call any code from outside CID 100 an error here."""
+
+
+def concept(code: Code) -> CodedConcept:
+    """A plugin's code as a code sequence item."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def unit(value: Unit) -> CodedConcept:
+    """A UCUM unit as a code sequence item."""
+    return CodedConcept(value.code, "UCUM", value.meaning)
+
+
+def score_concept(score: Score) -> CodedConcept:
+    """The coded concept of a score; where none exists, a private one that follows from its meaning."""
+    if score.concept is not None:
+        return concept(score.concept)
+    return _private("S" + hashlib.sha256(score.meaning.encode()).hexdigest()[:12].upper(), score.meaning)
+
+
+def _designators(dataset: Dataset) -> Iterator[str]:
+    for element in dataset:
+        if element.keyword == "CodingSchemeDesignator":
+            yield str(element.value)
+        elif element.VR == "SQ":
+            for item in element.value:
+                yield from _designators(item)
+
+
+def declare_schemes(dataset: Dataset, algorithm_manufacturer: str) -> None:
+    """Set Coding Scheme Identification Sequence for every private scheme that `dataset` uses."""
+    items = []
+    for designator in sorted({name for name in _designators(dataset) if name.startswith("99")}):
+        item = Dataset()
+        item.CodingSchemeDesignator = designator
+        ours = designator == SCHEME
+        item.CodingSchemeName = "pacsnode: concepts of AI reports" if ours else f"Private codes {designator}"
+        item.CodingSchemeResponsibleOrganization = "pacsnode" if ours else algorithm_manufacturer
+        items.append(item)
+    if items:
+        dataset.CodingSchemeIdentificationSequence = items

@@ -1,0 +1,118 @@
+"""All that the objects of one set share, and the modules every one of them carries."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from pydicom import Dataset
+
+from node.charset import can_encode
+from node.results import codes as our_codes
+from node.results.equipment import contributing_equipment, set_general_equipment
+from node.results.identity import character_set, patient_and_study
+from node.results.marking import content_qualification, marking, series_description
+from node.results.request import EncodingRequest, Kind
+from node.results.sources import Sources, read_sources
+from node.results.texts import Texts, texts_of
+from node.results.uids import ResultUIDs, series_number
+
+_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3}
+_SERIES_CONTENT: dict[Kind, str] = {"sr": "report", "sc": "pages", "seg": "segmentation"}
+UTF_8 = "ISO_IR 192"
+
+
+@dataclass(frozen=True)
+class Context:
+    """One request with everything derived from it that more than one object needs."""
+
+    request: EncodingRequest
+    sources: Sources
+    identity: Dataset
+    """Patient and Study modules, decoded."""
+    uids: ResultUIDs
+    texts: Texts
+
+    @property
+    def marking(self) -> str:
+        """Such as `AI-INV lung_density`."""
+        return marking(self.request.algorithm, self.request.mode)
+
+    def local(self, moment: datetime) -> datetime:
+        """A moment in the time zone of the images, else in the node's."""
+        offset = str(self.identity.get("TimezoneOffsetFromUTC", ""))
+        if not offset:
+            return moment.astimezone(ZoneInfo(self.request.time_zone))
+        sign = -1 if offset[0] == "-" else 1
+        return moment.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
+
+    def shown_time(self, moment: datetime) -> str:
+        """A moment for people, to the second, with its offset."""
+        text = self.local(moment).strftime("%Y-%m-%d %H:%M:%S%z")
+        return f"{text[:19]} {text[19:22]}:{text[22:24]}"
+
+    def tracking_uid(self, identifier: str) -> str:
+        """Tracking UID for a tracking identifier of this result."""
+        return self.uids.tracking(identifier)
+
+
+def prepare(request: EncodingRequest) -> Context:
+    """Read the sources and copy the identity; `NotEncodableError` where that cannot be done for certain."""
+    sources = read_sources(request.sources)
+    return Context(
+        request=request,
+        sources=sources,
+        identity=patient_and_study(sources.anchor.header, request.assumed_character_set),
+        uids=ResultUIDs(request.job_id, request.profile.digest()),
+        texts=texts_of(request.profile.language),
+    )
+
+
+def complete(dataset: Dataset, context: Context, kind: Kind, instance_number: int) -> None:
+    """Write the shared modules over what highdicom put there: patient, study, series, equipment, SOP common.
+
+    highdicom takes times from the clock, refuses patients it thinks unlikely and copies less than we
+    want; this is the one place where these modules are filled.
+    """
+    request = context.request
+    for element in context.identity:
+        # A copy: a name remembers the bytes that it was first written as, and the next object's set may differ.
+        dataset[element.tag] = copy.deepcopy(element)
+    if "TimezoneOffsetFromUTC" not in context.identity:
+        dataset.pop("TimezoneOffsetFromUTC", None)
+    made_at = context.local(request.result_made_at)
+    for name in ("InstanceCreation", "Series", "Content"):
+        setattr(dataset, f"{name}Date", made_at.strftime("%Y%m%d"))
+        setattr(dataset, f"{name}Time", made_at.strftime("%H%M%S"))
+    dataset.SeriesInstanceUID = context.uids.series(dataset.SOPClassUID)
+    dataset.SeriesNumber = series_number(request.profile.series_number_base, request.algorithm, _SERIES_OFFSET[kind])
+    dataset.SeriesDescription = series_description(request.algorithm, request.mode, _SERIES_CONTENT[kind])
+    dataset.InstanceNumber = instance_number
+    dataset.ContentQualification = content_qualification(request.mode)
+    set_general_equipment(dataset, request.node)
+    dataset.ContributingEquipmentSequence = contributing_equipment(request.algorithm, request.node, made_at)
+    our_codes.declare_schemes(dataset, request.algorithm.manufacturer)
+    _set_character_set(dataset, context)
+
+
+def _set_character_set(dataset: Dataset, context: Context) -> None:
+    labels = character_set(context.sources.anchor.header)
+    if context.request.profile.character_set == "source" and _all_encodable(dataset, labels):
+        if labels == [""]:
+            dataset.pop("SpecificCharacterSet", None)
+        else:
+            dataset.SpecificCharacterSet = labels if len(labels) > 1 else labels[0]
+    else:
+        dataset.SpecificCharacterSet = UTF_8
+
+
+def _all_encodable(dataset: Dataset, labels: list[str]) -> bool:
+    return all(
+        all(_all_encodable(item, labels) for item in element.value)
+        if element.VR == "SQ"
+        else can_encode(str(element.value), labels)
+        for element in dataset
+        if element.VR in {"SQ", "PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+    )

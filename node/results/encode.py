@@ -1,0 +1,103 @@
+"""The way in: one request becomes the files of one set of DICOM objects."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from node.results import sc, seg, sr
+from node.results.context import Context, prepare
+from node.results.request import EncodingRequest, Kind, SourceReference
+from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
+from plugins.contract import ResultStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedObject:
+    """One SOP instance on disk, ready for the outbox."""
+
+    kind: Kind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    series_number: int
+    instance_number: int
+    path: Path
+    sha256: str
+    """Of the whole file."""
+
+
+def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
+    """Write the objects of one result into `folder`; equal requests give equal bytes.
+
+    The SR comes last: it refers to the others. Each file is there whole or not at all, also after a
+    power loss. Raises `NotEncodableError` where patient, study or a reference cannot be written for
+    certain; then nothing is written.
+    """
+    context = prepare(request)
+    made = [(kind, dataset, _file_content(dataset)) for kind, dataset in _objects(context)]
+    folder.mkdir(parents=True, exist_ok=True)
+    return tuple(_write(kind, dataset, content, folder) for kind, dataset, content in made)
+
+
+def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
+    request = context.request
+    kinds, result = request.profile.kinds, request.result
+    objects: list[tuple[Kind, Dataset]] = []
+    if "seg" in kinds and result.segmentation is not None and result.segmentation.labels.any():
+        objects.append(("seg", seg.segmentation_object(context)))
+    # "Not applicable" gets no page: pages that say so teach readers to ignore the others.
+    if "sc" in kinds and result.status is not ResultStatus.NOT_APPLICABLE:
+        objects += [("sc", page) for page in sc.pages(context)]
+    if "sr" in kinds:
+        companions = [_reference(dataset) for _, dataset in objects]
+        segmentation = next((str(dataset.SOPInstanceUID) for kind, dataset in objects if kind == "seg"), "")
+        objects.append(("sr", sr.structured_report(context, companions, segmentation)))
+    return objects
+
+
+def _reference(dataset: Dataset) -> SourceReference:
+    return SourceReference(
+        str(dataset.StudyInstanceUID),
+        str(dataset.SeriesInstanceUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.SOPClassUID),
+    )
+
+
+def _file_content(dataset: Dataset) -> bytes:
+    """The Part 10 file, under our own implementation identity instead of highdicom's."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta
+    dataset.preamble = b"\0" * 128
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _write(kind: Kind, dataset: Dataset, content: bytes, folder: Path) -> EncodedObject:
+    path = folder / f"{kind}-{int(dataset.InstanceNumber):03d}.dcm"
+    write_durably(path, content)
+    return EncodedObject(
+        kind=kind,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        study_instance_uid=str(dataset.StudyInstanceUID),
+        series_number=int(dataset.SeriesNumber),
+        instance_number=int(dataset.InstanceNumber),
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )

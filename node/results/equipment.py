@@ -1,0 +1,84 @@
+"""Who made what: the algorithm that found it, the node that wrote it (PS3.3 C.7.5.1, C.12.1.5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
+from highdicom.sr import AlgorithmIdentification
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.valuerep import DT
+
+from node.results import codes as our_codes
+from node.results.request import NodeIdentity
+from node.results.uids import device_uid
+from plugins.contract import AlgorithmIdentity
+
+_PARAMETER_LIMIT = 1024  # characters of one (111002) item; more would only bury the finding
+
+
+def model_name(algorithm: AlgorithmIdentity) -> str:
+    """Manufacturer's Model Name of the algorithm; its name where the manifest gives none."""
+    return algorithm.model_name or algorithm.name
+
+
+def serial_number(algorithm: AlgorithmIdentity) -> str:
+    """Software has no serial number; what tells one from another is its weights, else its version."""
+    return algorithm.weights_digest[:16] or algorithm.version
+
+
+def contributing_equipment(algorithm: AlgorithmIdentity, node: NodeIdentity, made_at: datetime) -> list[Dataset]:
+    """One item for the algorithm (AIR), one for the node: by the latter we know our own results again."""
+    processing = ContributingEquipment(
+        algorithm.manufacturer,
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=model_name(algorithm),
+        software_versions=algorithm.version,
+        device_serial_number=serial_number(algorithm),
+        contribution_datetime=DT(made_at.strftime("%Y%m%d%H%M%S%z")),
+        contribution_description=f"AI analysis: {algorithm.name} {algorithm.version}"[:1024],
+    )
+    processing.DeviceUID = device_uid(algorithm)
+    if algorithm.udi:
+        udi = Dataset()
+        udi.UniqueDeviceIdentifier = algorithm.udi
+        processing.UDISequence = [udi]
+    writer = ContributingEquipment(
+        node.manufacturer,
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=node.model_name,
+        software_versions=node.software_version,
+        device_serial_number=node.serial_number,
+        contribution_description="Wrote the AI result as DICOM",
+    )
+    return [processing, writer]
+
+
+def set_general_equipment(dataset: Dataset, node: NodeIdentity) -> None:
+    """General Equipment (C.7.5.1), enhanced (C.7.5.2) where the IOD asks for it: the same values."""
+    dataset.Manufacturer = node.manufacturer
+    dataset.ManufacturerModelName = node.model_name
+    dataset.DeviceSerialNumber = node.serial_number
+    dataset.SoftwareVersions = node.software_version
+
+
+def algorithm_for_sr(algorithm: AlgorithmIdentity, parameters: tuple[str, ...] = ()) -> AlgorithmIdentification:
+    """TID 4019 Algorithm Identification; each of `parameters` is a text such as "threshold = 0.5"."""
+    return AlgorithmIdentification(
+        name=algorithm.name,
+        version=algorithm.version,
+        manufacturer=algorithm.manufacturer,
+        parameters=[text[:_PARAMETER_LIMIT] for text in parameters] or None,
+        family=our_codes.concept(algorithm.family),
+    )
+
+
+def algorithm_for_segmentation(algorithm: AlgorithmIdentity) -> AlgorithmIdentificationSequence:
+    """Algorithm Identification Macro (PS3.3 10.16)."""
+    return AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=our_codes.concept(algorithm.family),
+        version=algorithm.version,
+        source=algorithm.manufacturer,
+    )

@@ -1,0 +1,112 @@
+"""References from our objects to others: requests, source images, evidence (PS3.3 10.3, C.12.4, C.17.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, CTImageStorage
+
+from node.results.context import Context
+from node.results.identity import character_set, decoded
+from node.results.request import SourceReference
+from node.results.sources import SourceImage
+
+_REQUEST = (
+    "RequestedProcedureID", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyInstanceUID",
+    "RequestedProcedureDescription", "RequestedProcedureCodeSequence", "ScheduledProcedureStepID",
+    "ScheduledProcedureStepDescription", "ScheduledProtocolCodeSequence",
+)  # fmt: skip
+
+
+def request_attributes(context: Context) -> list[Dataset]:
+    """Items for Request Attributes Sequence (Table 10-9) from the source; those without a requested procedure go."""
+    header = context.sources.anchor.header
+    labels = character_set(header)
+    items = [
+        decoded(item, _REQUEST, character_set(item) if "SpecificCharacterSet" in item else labels,
+                context.request.assumed_character_set)
+        for item in header.get("RequestAttributesSequence") or ()
+    ]  # fmt: skip
+    return [item for item in items if item.get("RequestedProcedureID")]
+
+
+def referenced_requests(context: Context) -> list[Dataset]:
+    """Items for Referenced Request Sequence of an SR (C.17.2), Type 2 attributes there even when empty."""
+    result = []
+    for request in request_attributes(context):
+        item = Dataset()
+        item.StudyInstanceUID = request.get("StudyInstanceUID") or context.identity.StudyInstanceUID
+        item.ReferencedStudySequence = []
+        item.AccessionNumber = request.get("AccessionNumber") or context.identity.AccessionNumber
+        issuer = request.get("IssuerOfAccessionNumberSequence") or context.identity.get(
+            "IssuerOfAccessionNumberSequence"
+        )
+        if issuer:
+            item.IssuerOfAccessionNumberSequence = issuer
+        item.PlacerOrderNumberImagingServiceRequest = ""
+        item.FillerOrderNumberImagingServiceRequest = ""
+        item.RequestedProcedureID = request.RequestedProcedureID
+        item.RequestedProcedureDescription = request.get("RequestedProcedureDescription", "")
+        item.RequestedProcedureCodeSequence = request.get("RequestedProcedureCodeSequence", [])
+        result.append(item)
+    return result
+
+
+def source_images(images: Iterable[SourceImage]) -> list[Dataset]:
+    """Items for Source Image Sequence: used for an image processing operation."""
+    result = []
+    for image in images:
+        item = Dataset()
+        item.ReferencedSOPClassUID = image.reference.sop_class_uid
+        item.ReferencedSOPInstanceUID = image.reference.sop_instance_uid
+        item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
+        result.append(item)
+    return result
+
+
+def stub(reference: SourceReference) -> Dataset:
+    """The little that highdicom reads of an instance to refer to it."""
+    dataset = Dataset()
+    dataset.SOPClassUID = reference.sop_class_uid
+    dataset.SOPInstanceUID = reference.sop_instance_uid
+    dataset.SeriesInstanceUID = reference.series_instance_uid
+    dataset.StudyInstanceUID = reference.study_instance_uid
+    return dataset
+
+
+def anchor_stub(reference: SourceReference) -> Dataset:
+    """`stub` with empty patient and study: highdicom insists on them, `context.complete` fills them."""
+    dataset = stub(reference)
+    dataset.SOPClassUID = stand_in(reference.sop_class_uid)
+    dataset.PatientID = dataset.PatientName = dataset.PatientSex = dataset.AccessionNumber = dataset.StudyID = ""
+    dataset.PatientBirthDate = dataset.StudyDate = dataset.StudyTime = None
+    return dataset
+
+
+def stand_in(sop_class_uid: str) -> str:
+    """A SOP class that highdicom takes: it refuses private ones. `state_sop_classes` puts that right afterwards."""
+    return CTImageStorage if UID(sop_class_uid).is_private else sop_class_uid
+
+
+def state_sop_classes(dataset: Dataset, images: Iterable[SourceImage]) -> None:
+    """Write the true SOP class into every reference to a source image for which a stand-in was used."""
+    private = {
+        image.reference.sop_instance_uid: image.reference.sop_class_uid
+        for image in images
+        if UID(image.reference.sop_class_uid).is_private
+    }
+    if private:
+        _replace_classes(dataset, private)
+
+
+def _replace_classes(dataset: Dataset, classes: dict[str, str]) -> None:
+    true_class = classes.get(str(dataset.get("ReferencedSOPInstanceUID", "")))
+    if true_class is not None:
+        dataset.ReferencedSOPClassUID = true_class
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _replace_classes(item, classes)

@@ -1,0 +1,68 @@
+"""Regions of a finding, on the source image they lie on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.results.geometry import plane_of
+from node.results.sources import SourceImage, Sources
+from plugins.contract import Box, Ellipse, Point, Polygon, Region
+
+_IN_PLANE = 1.0
+"""mm: a region farther than this from every slice is not drawn on a neighbouring one."""
+
+
+@dataclass(frozen=True)
+class LocatedRegion:
+    """A region in pixels of one frame: (n, 2) column, row from the corner of the top-left pixel."""
+
+    region: Region
+    image: SourceImage
+    frame_number: int
+    pixels: NDArray[np.float64]
+
+    @property
+    def outline(self) -> NDArray[np.float64]:
+        """The points of a line that draws it: boxes and polygons closed, ellipses as their four points."""
+        if isinstance(self.region, Box):
+            (left, top), (right, bottom) = self.pixels.min(axis=0), self.pixels.max(axis=0)
+            return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+        if isinstance(self.region, Polygon):
+            return np.concatenate([self.pixels, self.pixels[:1]])
+        return self.pixels
+
+    @property
+    def graphic_type(self) -> str:
+        """Graphic Type of an SCOORD (PS3.3 C.18.6.1.1)."""
+        if isinstance(self.region, Point):
+            return "POINT"
+        return "ELLIPSE" if isinstance(self.region, Ellipse) else "POLYLINE"
+
+
+def _nearest_frame(region: Region, sources: Sources) -> LocatedRegion | None:
+    best: tuple[float, LocatedRegion] | None = None
+    for image in sources.images:
+        if image.header.get("FrameOfReferenceUID") != region.frame_of_reference_uid:
+            continue
+        for frame_number in range(1, image.frames + 1):
+            plane = plane_of(image, frame_number)
+            if plane is None or (distance := plane.distance(region.points)) > _IN_PLANE:
+                continue
+            pixels = plane.to_pixels(region.points)
+            if plane.holds(pixels) and (best is None or distance < best[0]):
+                best = (distance, LocatedRegion(region, image, frame_number, pixels))
+    return best[1] if best else None
+
+
+def locate(region: Region, sources: Sources) -> LocatedRegion | None:
+    """Where a region lies on a source image; None for one in the patient that no slice holds.
+
+    Raises `NotEncodableError` for an image that the plugin was not given.
+    """
+    if region.image is None:
+        return _nearest_frame(region, sources)
+    image = sources.find(region.image.sop_instance_uid, f"{type(region).__name__}.image")
+    return LocatedRegion(region, image, region.image.frame_number, region.points)

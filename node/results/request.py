@@ -1,0 +1,98 @@
+"""What the encoder is asked: one result, its images, and how a destination wants to have it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from node import __version__, maker
+from plugins.contract import AlgorithmIdentity, Result
+
+Kind = Literal["sr", "sc", "seg"]
+Mode = Literal["shadow", "pilot", "clinical"]
+SRClass = Literal["comprehensive", "comprehensive-3d", "enhanced"]
+Language = Literal["en", "ko"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingProfile:
+    """How a destination wants its objects; destinations with equal profiles share one set of objects."""
+
+    sr_class: SRClass = "comprehensive"
+    character_set: Literal["utf-8", "source"] = "utf-8"
+    """`source`: the images' own Specific Character Set, if every text can be written in it; else UTF-8."""
+    sc_modality: Literal["OT", "source"] = "OT"
+    language: Language = "en"
+    series_number_base: int = 9000
+    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg"})
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.series_number_base <= 2**31 - 2000:
+            raise ValueError(f"series_number_base: {self.series_number_base} is not within 1 to 2147481648")
+
+    def digest(self) -> str:
+        """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""
+        values = asdict(self) | {"kinds": sorted(self.kinds)}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceReference:
+    """One SOP instance by its UIDs (PS3.3 10.8, 10.4): enough to refer to it, wherever it is kept."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """Who writes the objects (PS3.3 C.7.5.1 General Equipment): the node, not the algorithm."""
+
+    manufacturer: str = maker.MANUFACTURER
+    model_name: str = maker.MODEL_NAME
+    software_version: str = __version__
+    serial_number: str = "pacsnode"
+    """What tells this node from others of its kind; Type 1 in a Segmentation."""
+
+
+@dataclass(frozen=True)
+class EncodingRequest:
+    """One result to be encoded for one profile. Equal requests give equal bytes: no clock, no chance."""
+
+    job_id: str
+    result: Result
+    algorithm: AlgorithmIdentity
+    rule: str
+    mode: Mode
+    sources: tuple[Path, ...]
+    """Part 10 files of the current study that the plugin was given, at least one."""
+    asked: str
+    """What was asked, in words: the rule's description."""
+    images_complete_at: datetime
+    result_made_at: datetime
+    time_zone: str
+    """IANA name; used for times of ours where the images do not say their offset."""
+    evidence: tuple[SourceReference, ...] = ()
+    """Further known instances of this study (or of priors that were used)."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    supersedes: tuple[SourceReference, ...] = ()
+    """Earlier SRs of the same question that this one replaces."""
+    node: NodeIdentity = NodeIdentity()
+    profile: EncodingProfile = EncodingProfile()
+    assumed_character_set: str = ""
+    """Specific Character Set of texts whose own label is missing or wrong; empty: such a study is refused."""
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("EncodingRequest.sources: at least one image is needed to copy patient and study from")
+        for name in ("images_complete_at", "result_made_at"):
+            if getattr(self, name).tzinfo is None:
+                raise ValueError(f"EncodingRequest.{name}: must be aware of its time zone")
+        ZoneInfo(self.time_zone)

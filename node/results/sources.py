@@ -1,0 +1,99 @@
+"""The images a result was made from: their headers, who they belong to, where their slices lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+
+from node.results.errors import NotEncodableError
+from node.results.request import SourceReference
+
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One source SOP instance: its header without pixel data, and where its file is."""
+
+    path: Path
+    header: Dataset
+    reference: SourceReference
+
+    @property
+    def frames(self) -> int:
+        """Number of Frames; 1 where the attribute is absent."""
+        try:
+            return int(self.header.get("NumberOfFrames") or 1)
+        except ValueError as error:
+            raise NotEncodableError("NumberOfFrames", f"malformed in source image {self.path.name}") from error
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """Whether references must name a frame (Type 1C of Referenced Frame Number)."""
+        return "NumberOfFrames" in self.header and self.frames > 1
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All images of one request, in the order given; the first is what patient and study are copied from."""
+
+    images: tuple[SourceImage, ...]
+
+    @property
+    def anchor(self) -> SourceImage:
+        """The image whose patient and study the results take."""
+        return self.images[0]
+
+    @cached_property
+    def by_uid(self) -> dict[str, SourceImage]:
+        """By SOP Instance UID."""
+        return {image.reference.sop_instance_uid: image for image in self.images}
+
+    def find(self, sop_instance_uid: str, what: str) -> SourceImage:
+        """The image of this UID; `NotEncodableError` where `what` refers to one that the plugin was not given."""
+        try:
+            return self.by_uid[sop_instance_uid]
+        except KeyError:
+            raise NotEncodableError(
+                what,
+                f"refers to SOP instance {sop_instance_uid}, which is none of the {len(self.images)} source images",
+            ) from None
+
+
+def _read(path: Path) -> SourceImage:
+    header = dcmread(path, stop_before_pixels=True)
+    values = {}
+    for keyword in _NEEDED:
+        value = str(header.get(keyword) or "").strip(" \0")
+        if not value or not UID(value).is_valid:
+            raise NotEncodableError(keyword, f"missing or malformed in source image {path.name}")
+        values[keyword] = value
+    reference = SourceReference(
+        values["StudyInstanceUID"], values["SeriesInstanceUID"], values["SOPInstanceUID"], values["SOPClassUID"]
+    )
+    return SourceImage(path, header, reference)
+
+
+def _identifier(header: Dataset, keyword: str) -> bytes:
+    """The value's own bytes: identifiers are compared undecoded, so that no character set can make two equal."""
+    element = header.get_item(keyword)
+    value = b"" if element is None or element.value is None else element.value
+    return (value if isinstance(value, bytes) else str(value).encode()).strip(b" \0")
+
+
+def read_sources(paths: tuple[Path, ...]) -> Sources:
+    """Read the headers; refuse images of more than one patient or study (faults.md 35)."""
+    images = tuple(_read(path) for path in paths)
+    if len({image.reference.study_instance_uid for image in images}) > 1:
+        raise NotEncodableError("StudyInstanceUID", "the source images are of more than one study")
+    for keyword in ("PatientID", "IssuerOfPatientID"):
+        # An issuer left out in some images is no contradiction; a second one is.
+        values = {value for image in images if (value := _identifier(image.header, keyword))}
+        missing = keyword == "PatientID" and any(not _identifier(image.header, keyword) for image in images)
+        if len(values) > 1 or (values and missing):
+            raise NotEncodableError(keyword, f"the {len(images)} source images do not agree; they may mix patients")
+    return Sources(images)

@@ -1,0 +1,203 @@
+"""The structured report: TID 1500 Measurement Report for every end of a job (PS3.16; PS3.3 A.35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    Comprehensive3DSR,
+    ComprehensiveSR,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
+    ImageContentItem,
+    ObserverContext,
+    TextContentItem,
+)
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+
+from node.results import codes as our_codes
+from node.results.context import Context, complete
+from node.results.equipment import model_name, serial_number
+from node.results.references import anchor_stub, referenced_requests, state_sop_classes, stub
+from node.results.request import SourceReference, SRClass
+from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
+from node.results.uids import device_uid
+from plugins.contract import KeyImage, ResultStatus
+
+SOP_CLASSES: dict[SRClass, str] = {
+    "comprehensive": ComprehensiveSRStorage,
+    "comprehensive-3d": Comprehensive3DSRStorage,
+    "enhanced": EnhancedSRStorage,
+}
+_DOCUMENTS: dict[SRClass, type[ComprehensiveSR | Comprehensive3DSR | EnhancedSR]] = {
+    "comprehensive": ComprehensiveSR,
+    "comprehensive-3d": Comprehensive3DSR,
+    "enhanced": EnhancedSR,
+}
+
+
+def sop_class_uid(context: Context) -> str:
+    """SOP Class of the SR, as the destination states it."""
+    return SOP_CLASSES[context.request.profile.sr_class]
+
+
+def structured_report(context: Context, companions: Sequence[SourceReference], segmentation: str) -> Dataset:
+    """The SR of a result, complete but for its file meta information.
+
+    `companions`: our other objects of the set; `segmentation`: SOP Instance UID of the SEG among them, else empty.
+    """
+    request = context.request
+    class_uid = sop_class_uid(context)
+    evidence = [image.reference for image in context.sources.images]
+    evidence += sorted({*request.evidence, *companions} - set(evidence))
+    document: Dataset = _DOCUMENTS[request.profile.sr_class](
+        evidence=[anchor_stub(evidence[0]), *(stub(reference) for reference in evidence[1:])],
+        content=_root(context, segmentation),
+        series_instance_uid=context.uids.series(class_uid),
+        series_number=1,
+        sop_instance_uid=context.uids.instance(class_uid, "report"),
+        instance_number=1,
+        manufacturer=request.node.manufacturer,
+        is_complete=request.result.status is not ResultStatus.FAILED,
+        is_final=False,
+        is_verified=False,
+        requested_procedures=referenced_requests(context) or None,
+        previous_versions=[stub(reference) for reference in sorted(request.supersedes)] or None,
+    )
+    state_sop_classes(document, context.sources.images)
+    empty_values_that_are_none(document)
+    complete(document, context, "sr", 1)
+    return document
+
+
+def _text(name: CodedConcept, text: str) -> TextContentItem:
+    return TextContentItem(name, text, relationship_type="CONTAINS")
+
+
+def _root(context: Context, segmentation: str) -> ContainerContentItem:
+    root = ContainerContentItem(codes.DCM.ImagingMeasurementReport, is_content_continuous=False, template_id="1500")
+    content = ContentSequence([_language(context)])
+    content.extend(_observer(context))
+    content.append(_procedure_reported(context))
+    # TID 1500 is extensible: the answer stands before the Image Library, where a plain viewer shows it first.
+    content.append(_text(our_codes.MARKING, f"{context.marking}: {_spelled_out(context)}"))
+    content.append(_text(codes.DCM.Summary, _summary(context)))
+    content.append(_image_library(context))
+    groups = _measurement_groups(context, segmentation)
+    if groups:
+        content.append(_container(codes.DCM.ImagingMeasurements, groups))
+    content.append(_container(our_codes.QUALITATIVE_EVALUATIONS, list(_evaluations(context))))
+    root.ContentSequence = content
+    _make_separate(root)
+    return root
+
+
+def _container(name: CodedConcept, items: Sequence[ContentItem]) -> ContainerContentItem:
+    container = ContainerContentItem(name, is_content_continuous=False, relationship_type="CONTAINS")
+    container.ContentSequence = ContentSequence(items)
+    return container
+
+
+def _make_separate(item: Dataset) -> None:
+    """Some viewers drop the concept names in CONTINUOUS containers, highdicom's default."""
+    if item.get("ValueType") == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
+    for child in item.get("ContentSequence", ()):
+        _make_separate(child)
+
+
+def _language(context: Context) -> CodeContentItem:
+    return CodeContentItem(
+        codes.DCM.LanguageOfContentItemAndDescendants,
+        CodedConcept(context.texts.language, "RFC5646", context.texts.language_name),
+        relationship_type="HAS CONCEPT MOD",
+    )
+
+
+def _observer(context: Context) -> ObserverContext:
+    algorithm = context.request.algorithm
+    return ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=device_uid(algorithm),
+            name=algorithm.name,
+            manufacturer_name=algorithm.manufacturer,
+            model_name=model_name(algorithm),
+            serial_number=serial_number(algorithm),
+            # No (113876, DCM, "Device Role in Procedure"): CID 7445 knows no role that an algorithm plays.
+        ),
+    )
+
+
+def _procedure_reported(context: Context) -> CodeContentItem:
+    """The imaging procedure, not the algorithm."""
+    modality = str(context.sources.anchor.header.get("Modality") or "")
+    value = our_codes.PROCEDURES.get(modality, codes.SCT.ImagingProcedure)
+    return CodeContentItem(codes.DCM.ProcedureReported, value, relationship_type="HAS CONCEPT MOD")
+
+
+def _spelled_out(context: Context) -> str:
+    texts = context.texts
+    return f"{texts.marking_spelled_out[context.request.mode]}. {texts.not_verified}"
+
+
+def _summary(context: Context) -> str:
+    result, texts = context.request.result, context.texts
+    negative = texts.not_a_negative.get(result.status)
+    return f"{texts.status[result.status]}. {negative} {result.summary}" if negative else result.summary
+
+
+def _image_library(context: Context) -> ContainerContentItem:
+    """TID 1600: what was used, without descriptors, which would push the result off the reader's screen."""
+    images = [
+        ImageContentItem(
+            codes.SCT.Source,
+            image.reference.sop_class_uid,
+            image.reference.sop_instance_uid,
+            relationship_type="CONTAINS",
+        )
+        for image in context.sources.images
+    ]
+    return _container(codes.DCM.ImageLibrary, [_container(codes.DCM.ImageLibraryGroup, images)])
+
+
+def _measurement_groups(context: Context, segmentation: str) -> list[ContentItem]:
+    return list(GroupBuilder(context, segmentation).groups())
+
+
+def _evaluations(context: Context) -> Iterator[ContentItem]:
+    """Rows 12 to 14: how the analysis ended, and all that is true of the report as a whole."""
+    request, result = context.request, context.request.result
+    yield CodeContentItem(
+        codes.DCM.CADProcessingAndFindingsSummary, our_codes.SUMMARY[result.status], relationship_type="CONTAINS"
+    )
+    if result.status in context.texts.not_a_negative:
+        yield _text(our_codes.REASON, result.summary)
+    for limit in result.quality:
+        yield _text(our_codes.LIMIT, limit)
+    if request.asked:
+        yield _text(our_codes.ASKED, request.asked[:1024])
+    yield _text(our_codes.IMAGES_COMPLETE, context.shown_time(request.images_complete_at))
+    yield _text(our_codes.RESULT_MADE, context.shown_time(request.result_made_at))
+    if request.supersedes:
+        yield _text(our_codes.SUPERSEDES, context.texts.supersedes)
+    for key_image in result.key_images:
+        yield _key_image(context, key_image)
+
+
+def _key_image(context: Context, key_image: KeyImage) -> ImageContentItem:
+    image = context.sources.find(key_image.image.sop_instance_uid, "KeyImage.image")
+    return ImageContentItem(
+        codes.DCM.BestIllustrationOfFinding,
+        image.reference.sop_class_uid,
+        image.reference.sop_instance_uid,
+        referenced_frame_numbers=[key_image.image.frame_number] if image.is_multi_frame else None,
+        relationship_type="CONTAINS",
+    )

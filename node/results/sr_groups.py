@@ -1,0 +1,292 @@
+"""Findings as measurement groups: TID 1501 without a region, 1410 on an image, 1411 on a segment (PS3.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    ContentItem,
+    ContentSequence,
+    FindingSite,
+    ImageContentItem,
+    ImageRegion,
+    ImageRegion3D,
+    MeasurementProperties,
+    MeasurementsAndQualitativeEvaluations,
+    NormalRangeProperties,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    SourceImageForRegion,
+    SourceSeriesForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from highdicom.sr import Measurement as SRMeasurement
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import SegmentationStorage
+
+from node.results import codes as our_codes
+from node.results.context import Context
+from node.results.equipment import algorithm_for_sr
+from node.results.references import stand_in
+from node.results.regions import LocatedRegion, locate
+from node.results.seg import segment_numbers, segmentation_of, source_series_of
+from node.results.tracking import finding_identifiers
+from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, ReferenceRange, Region, Score, Site
+
+_TEXT_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What becomes one group: a finding with one of its regions (viewers read one SCOORD a group)."""
+
+    index: int
+    finding: Finding
+    number: int
+    """Of the region within the finding; the first carries the numbers and evaluations."""
+    region: Region | None
+    place: LocatedRegion | Region | tuple[int, ...] | None
+    """A region as this SR class can hold it, or segment numbers in our SEG; None: neither."""
+
+    @property
+    def kind(self) -> str:
+        """The template that suits this part alone."""
+        if self.place is None:
+            return "1501"
+        return "1411" if isinstance(self.place, tuple) else "1410"
+
+
+@dataclass(frozen=True)
+class GroupBuilder:
+    """Makes the groups of one result; `segmentation` is the SOP Instance UID of the set's SEG."""
+
+    context: Context
+    segmentation: str
+    """Empty where the set has no SEG."""
+
+    def groups(self) -> Iterator[ContentItem]:
+        """All groups, of one template.
+
+        TID 1410 and 1411 where every part has its region or its segment; else all are TID 1501, which
+        also takes a region or a segment as illustration: PixelMed's validator, the one that IHE
+        uses, judges all groups of a report by one template.
+        """
+        parts = [part for index, finding in enumerate(self.context.request.result.findings)
+                 for part in self._parts(index, finding)]  # fmt: skip
+        kinds = {part.kind for part in parts}
+        for part in parts:
+            group = self._own_template(part) if len(kinds) == 1 else self._common_template(part)
+            for text in self._texts(part):
+                group.ContentSequence.append(text)
+            yield group
+
+    def _parts(self, index: int, finding: Finding) -> Iterator[_Part]:
+        for number, region in enumerate(finding.regions):
+            yield _Part(index, finding, number, region, self._place(region))
+        if not finding.regions:
+            segments = tuple(finding.segments) if self.segmentation else ()
+            yield _Part(index, finding, 0, None, segments or None)
+
+    def _place(self, region: Region) -> LocatedRegion | Region | None:
+        if region.image is None and self.context.request.profile.sr_class == "comprehensive-3d":
+            return region
+        return locate(region, self.context.sources)
+
+    def _own_template(self, part: _Part) -> ContentItem:
+        arguments = self._arguments(part)
+        if part.place is None:
+            return _only(MeasurementsAndQualitativeEvaluations(**arguments))
+        if isinstance(part.place, tuple):
+            segment = ReferencedSegment(
+                SegmentationStorage,
+                self.segmentation,
+                1,  # replaced below: highdicom takes one number, the attribute any
+                source_series=SourceSeriesForSegmentation(source_series_of(self.context)),
+            )
+            segment[0].ReferencedSOPSequence[0].ReferencedSegmentNumber = self._segment_numbers(part.place)
+            return _only(VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **arguments))
+        return _only(
+            PlanarROIMeasurementsAndQualitativeEvaluations(
+                referenced_region=_graphic(part.place),
+                geometric_purpose=codes.cid219.BoundedBy if isinstance(part.region, Box) else None,
+                **arguments,
+            )
+        )
+
+    def _common_template(self, part: _Part) -> ContentItem:
+        group = _only(MeasurementsAndQualitativeEvaluations(**self._arguments(part)))
+        if isinstance(part.place, tuple):
+            group.ContentSequence.append(
+                ImageContentItem(
+                    codes.DCM.IllustrationOfROI,
+                    SegmentationStorage,
+                    self.segmentation,
+                    referenced_segment_numbers=self._segment_numbers(part.place),
+                    relationship_type="CONTAINS",
+                )
+            )
+        elif part.place is not None:
+            graphic = _graphic(part.place)
+            graphic.ConceptNameCodeSequence = [CodedConcept.from_code(codes.DCM.IllustrationOfROI)]
+            group.ContentSequence.append(graphic)
+        return group
+
+    def _segment_numbers(self, labels: tuple[int, ...]) -> list[int]:
+        numbers = segment_numbers(segmentation_of(self.context))
+        return sorted(numbers[label] for label in labels)
+
+    def _arguments(self, part: _Part) -> dict[str, Any]:
+        finding, first = part.finding, part.number == 0
+        return {
+            "tracking_identifier": self._tracking(part.index, part.number),
+            "finding_type": our_codes.concept(finding.code),
+            "algorithm_id": self._algorithm(finding.score),
+            "finding_sites": [_site(finding.site)] if finding.site else None,
+            "measurements": (self._numbers(finding) if first else []) or None,
+            "qualitative_evaluations": _evaluations(finding) if first else None,
+        }
+
+    def _texts(self, part: _Part) -> list[TextContentItem]:
+        texts = _comments(part.finding) if part.number == 0 else []
+        if part.region is not None and part.place is None:
+            texts.append(_position_in_words(part.region))
+        return texts
+
+    def _tracking(self, index: int, part: int) -> TrackingIdentifier:
+        identifier = finding_identifiers(self.context.request.result)[index]
+        if part:
+            identifier = f"{identifier[:56]} ({part + 1})"
+        return TrackingIdentifier(identifier=identifier, uid=self.context.tracking_uid(identifier))
+
+    def _algorithm(self, score: Score | None) -> AlgorithmIdentification:
+        request = self.context.request
+        parameters = [f"{name} = {value}" for name, value in (*request.algorithm.parameters, *request.parameters)]
+        if score is not None and score.threshold is not None:
+            parameters.append(f"threshold of {score.meaning} = {score.threshold:g}")
+        return algorithm_for_sr(request.algorithm, tuple(parameters))
+
+    def _numbers(self, finding: Finding) -> list[SRMeasurement]:
+        numbers = [self._measurement(measurement, finding) for measurement in finding.measurements]
+        if finding.score is not None:
+            numbers.insert(
+                0,
+                SRMeasurement(
+                    our_codes.score_concept(finding.score),
+                    float(finding.score.value),
+                    our_codes.unit(finding.score.unit),
+                    algorithm_id=self._algorithm(finding.score),
+                ),
+            )
+        return numbers
+
+    def _measurement(self, measurement: Measurement, finding: Finding) -> SRMeasurement:
+        site = measurement.site or finding.site
+        return SRMeasurement(
+            our_codes.concept(measurement.concept),
+            0.0 if measurement.value is None else float(measurement.value),
+            our_codes.unit(measurement.unit),
+            qualifier=our_codes.NO_VALUE[measurement.no_value] if measurement.no_value else None,
+            derivation=our_codes.concept(measurement.derivation) if measurement.derivation else None,
+            method=our_codes.concept(measurement.method) if measurement.method else None,
+            finding_sites=[_site(site)] if site else None,
+            properties=_properties(measurement),
+            # OHIF fails on a NUM without children in a group without SCOORD.
+            algorithm_id=None if site else algorithm_for_sr(self.context.request.algorithm),
+        )
+
+
+def _only(template: ContentSequence) -> ContentItem:
+    item = template[0]
+    assert isinstance(item, ContentItem)
+    return item
+
+
+def empty_values_that_are_none(item: Dataset) -> None:
+    """Empty Measured Value Sequence (C.18.1) of every number that says why it has no value.
+
+    Done on the finished document: highdicom neither makes nor reads a NUM without value, so it was
+    given a placeholder until here.
+    """
+    if item.get("ValueType") == "NUM":
+        qualifier = item.get("NumericValueQualifierCodeSequence")
+        if qualifier and any(code.value == qualifier[0].CodeValue for code in our_codes.NO_VALUE.values()):
+            item.MeasuredValueSequence = []
+    for child in item.get("ContentSequence", ()):
+        empty_values_that_are_none(child)
+
+
+def _site(site: Site) -> FindingSite:
+    return FindingSite(our_codes.concept(site.region), our_codes.concept(site.laterality) if site.laterality else None)
+
+
+def _properties(measurement: Measurement) -> MeasurementProperties | None:
+    reference: ReferenceRange | None = measurement.reference_range
+    if reference is None:
+        return None
+    # As text (TID 312 row 2): limits as NUM children are taken for rows 9 and 10 of TID 300 by PixelMed's validator.
+    return MeasurementProperties(
+        normal_range_properties=NormalRangeProperties(
+            [], description=range_text(reference, measurement.unit.code), authority=reference.source[:_TEXT_LIMIT]
+        )
+    )
+
+
+def range_text(reference: ReferenceRange, unit: str = "") -> str:
+    """ "≤ 6 %", "≥ -910", "4 – 6 L": a range for people."""
+    suffix = f" {unit}" if unit else ""
+    if reference.low is None:
+        return f"≤ {reference.high:g}{suffix}"
+    if reference.high is None:
+        return f"≥ {reference.low:g}{suffix}"
+    return f"{reference.low:g} – {reference.high:g}{suffix}"
+
+
+def _evaluations(finding: Finding) -> list[QualitativeEvaluation] | None:
+    if finding.present is None:
+        return None
+    value = codes.SCT.Present if finding.present else codes.SCT.Absent
+    return [QualitativeEvaluation(name=our_codes.concept(finding.code), value=value)]
+
+
+def _comments(finding: Finding) -> list[TextContentItem]:
+    texts = ["URGENT"] if finding.urgent else []
+    if finding.comment:
+        texts.append(finding.comment)
+    return [TextContentItem(codes.DCM.Comment, text, relationship_type="CONTAINS") for text in texts]
+
+
+def _position_in_words(region: Region) -> TextContentItem:
+    points = "; ".join(" ".join(f"{value:.1f}" for value in point) for point in region.points)
+    text = f"{type(region).__name__}, mm in the patient (L, P, H): {points}"
+    return TextContentItem(our_codes.POSITION, text[:_TEXT_LIMIT], relationship_type="CONTAINS")
+
+
+def _graphic(place: LocatedRegion | Region) -> ImageRegion | ImageRegion3D:
+    if not isinstance(place, LocatedRegion):
+        return _graphic_3d(place)
+    reference = place.image.reference
+    frames = [place.frame_number] if place.image.is_multi_frame else None
+    source = SourceImageForRegion(stand_in(reference.sop_class_uid), reference.sop_instance_uid, frames)
+    return ImageRegion(place.graphic_type, place.outline, source)
+
+
+def _graphic_3d(region: Region) -> ImageRegion3D:
+    points = region.points
+    if isinstance(region, Polygon):
+        points = np.concatenate([points, points[:1]])
+        kind = "POLYGON"
+    elif isinstance(region, Point):
+        kind = "POINT"
+    else:
+        kind = "ELLIPSE" if isinstance(region, Ellipse) else "POLYLINE"
+    assert region.frame_of_reference_uid is not None  # the contract asks for it wherever there is no image
+    return ImageRegion3D(kind, points, region.frame_of_reference_uid)

@@ -1,0 +1,177 @@
+"""Every sentence a radiologist reads on our pages and in our reports, in each language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.results.request import Language, Mode
+from plugins.contract import Code, ResultStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The catalogue of one language; a sentence missing from one language is a type error."""
+
+    language: Language
+    language_name: str
+    marking_spelled_out: dict[Mode, str]
+    status: dict[ResultStatus, str]
+    status_present: str
+    not_a_negative: dict[ResultStatus, str]
+    present: str
+    absent: str
+    measured: str
+    urgent: str
+    score: str
+    threshold: str
+    measurement: str
+    value: str
+    unit: str
+    site: str
+    reference: str
+    not_computed: str
+    not_attempted: str
+    both: str
+    limits: str
+    numbers: str
+    pictures: str
+    continued: str
+    page: str
+    asked: str
+    software: str
+    version: str
+    by: str
+    images_complete: str
+    result_made: str
+    study_of: str
+    supersedes: str
+    slice_position: str
+    slice_number: str
+    window: str
+    not_drawable: str
+    no_pixels: str
+    laterality: dict[str, str]
+    not_verified: str
+
+
+ENGLISH = Texts(
+    language="en",
+    language_name="English",
+    marking_spelled_out={
+        "shadow": "AI under evaluation, not for patient care",
+        "pilot": "Investigational AI result, not for diagnosis on its own",
+        "clinical": "Result of AI software",
+    },
+    status={
+        ResultStatus.FINDINGS: "Measured",
+        ResultStatus.NO_FINDINGS: "Nothing found of what was looked for",
+        ResultStatus.NOT_APPLICABLE: "NOT ANALYSED: these images are not suitable",
+        ResultStatus.FAILED: "NOT ANALYSED: the analysis failed",
+    },
+    status_present="Finding present",
+    not_a_negative={
+        ResultStatus.NOT_APPLICABLE: "Nothing was looked for. This is not a negative result.",
+        ResultStatus.FAILED: "No conclusion can be drawn from this. This is not a negative result.",
+    },
+    present="PRESENT",
+    absent="ABSENT",
+    measured="MEASURED",
+    urgent="URGENT",
+    score="Score",
+    threshold="threshold",
+    measurement="Measurement",
+    value="Value",
+    unit="Unit",
+    site="Site",
+    reference="Reference",
+    not_computed="not computable",
+    not_attempted="not attempted",
+    both="Both",
+    limits="Limits of this analysis",
+    numbers="Measurements",
+    pictures="Images",
+    continued="continued",
+    page="Page {page} of {pages}",
+    asked="Asked",
+    software="Software",
+    version="version",
+    by="by",
+    images_complete="Images complete",
+    result_made="Result made",
+    study_of="Study of",
+    supersedes="This result supersedes an earlier one of the same study.",
+    slice_position="Slice position {value} mm",
+    slice_number="Image {number}",
+    window="Window C {centre} W {width}",
+    not_drawable="Some characters cannot be shown here (▯); the structured report holds them.",
+    no_pixels="The pixels of this image could not be decoded here; see the image itself.",
+    laterality={"24028007": "Right", "7771000": "Left", "51440002": "Both"},
+    not_verified="Not verified by a physician.",
+)
+
+KOREAN = Texts(
+    language="ko",
+    language_name="Korean",
+    marking_spelled_out={
+        "shadow": "평가 중인 AI 결과 – 진료에 사용 금지",
+        "pilot": "연구용 AI 결과 – 단독으로 진단에 사용할 수 없음",
+        "clinical": "AI 소프트웨어의 결과",
+    },
+    status={
+        ResultStatus.FINDINGS: "측정 완료",
+        ResultStatus.NO_FINDINGS: "찾고자 한 소견이 발견되지 않음",
+        ResultStatus.NOT_APPLICABLE: "분석하지 않음: 적합하지 않은 영상",
+        ResultStatus.FAILED: "분석하지 못함: 분석 실패",
+    },
+    status_present="소견 있음",
+    not_a_negative={
+        ResultStatus.NOT_APPLICABLE: "아무 소견도 찾아보지 않았습니다. 음성(정상) 결과가 아닙니다.",
+        ResultStatus.FAILED: "이 결과로는 어떤 결론도 내릴 수 없습니다. 음성(정상) 결과가 아닙니다.",
+    },
+    present="있음",
+    absent="없음",
+    measured="측정",
+    urgent="긴급",
+    score="점수",
+    threshold="기준값",
+    measurement="측정 항목",
+    value="값",
+    unit="단위",
+    site="부위",
+    reference="참고 범위",
+    not_computed="계산할 수 없음",
+    not_attempted="측정하지 않음",
+    both="양측",
+    limits="이 분석의 한계",
+    numbers="측정값",
+    pictures="영상",
+    continued="계속",
+    page="{page} / {pages} 쪽",
+    asked="요청",
+    software="소프트웨어",
+    version="버전",
+    by="제조",
+    images_complete="영상 수신 완료",
+    result_made="결과 생성",
+    study_of="검사일",
+    supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
+    slice_position="단면 위치 {value} mm",
+    slice_number="영상 {number}",
+    window="윈도우 C {centre} W {width}",
+    not_drawable="일부 문자는 여기에 표시할 수 없습니다(▯). 구조화 보고서를 참고하십시오.",
+    no_pixels="이 영상의 화소를 해독하지 못했습니다. 원본 영상을 확인하십시오.",
+    laterality={"24028007": "우측", "7771000": "좌측", "51440002": "양측"},
+    not_verified="의사가 확인하지 않은 결과입니다.",
+)
+
+_BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}
+
+
+def texts_of(language: Language) -> Texts:
+    """The catalogue of a language."""
+    return _BY_LANGUAGE[language]
+
+
+def laterality_text(code: Code, texts: Texts) -> str:
+    """ "Right", "Left", "Both" in the reader's language; another code's own meaning."""
+    return texts.laterality.get(code.value, code.meaning) if code.scheme == "SCT" else code.meaning

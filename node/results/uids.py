@@ -1,0 +1,60 @@
+"""UIDs that follow from what they name, so encoding twice names the same objects (PS3.5 B.2: 2.25 + UUID)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from node import __version__
+from plugins.contract import AlgorithmIdentity
+
+_NAMESPACE = UUID("5c5f1c26-7f6f-4a3e-9d0a-5b9a6a1c0f4e")
+"""Of everything derived here; a random UUID, drawn once."""
+
+
+def derive(*parts: str) -> str:
+    """A UID of 2.25 and the version 5 UUID of `parts`; different parts never share one."""
+    return f"2.25.{uuid5(_NAMESPACE, chr(31).join(parts)).int}"
+
+
+def device_uid(algorithm: AlgorithmIdentity) -> str:
+    """Device UID (0018,1002) of an algorithm: another version or other weights are another device."""
+    return derive("device", algorithm.manufacturer, algorithm.name, algorithm.version, algorithm.weights_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultUIDs:
+    """The UIDs of one job's objects for one encoding profile.
+
+    The node's version takes part: what a newer encoder writes may differ, and no UID may ever have
+    two contents.
+    """
+
+    job_id: str
+    profile_digest: str
+
+    def instance(self, sop_class_uid: str, item: str) -> str:
+        """SOP Instance UID of one item of the set."""
+        return derive("instance", self.job_id, item, sop_class_uid, self.profile_digest, __version__)
+
+    def series(self, sop_class_uid: str) -> str:
+        """Series Instance UID: one series for each SOP class."""
+        return derive("series", self.job_id, sop_class_uid, self.profile_digest, __version__)
+
+    def part(self, name: str) -> str:
+        """UID of something inside an object, such as a dimension organization."""
+        return derive("part", self.job_id, name, self.profile_digest, __version__)
+
+    def tracking(self, identifier: str) -> str:
+        """Tracking UID of one lesion: the same for every destination and in SR and SEG."""
+        return derive("tracking", self.job_id, identifier)
+
+
+_SERIES_SLOTS = 99
+
+
+def series_number(base: int, algorithm: AlgorithmIdentity, kind_offset: int) -> int:
+    """A Series Number that is high, stable for an algorithm, and apart from most other algorithms' numbers."""
+    slot = int.from_bytes(hashlib.sha256(algorithm.name.encode()).digest()[:4], "big") % _SERIES_SLOTS
+    return base + 10 * slot + kind_offset

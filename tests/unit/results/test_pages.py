@@ -1,0 +1,268 @@
+"""The pages: everything the plugin said is on them, whole, legible, and never to be taken for a negative."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from node.results.canvas import BACKGROUND, Canvas, Colour, Placed
+from node.results.context import Context, prepare
+from node.results.fonts import MISSING, Face, drawable, width, wrap
+from node.results.geometry import opposite, patient_orientation
+from node.results.key_slice import decode, frame_pixels, key_slices
+from node.results.page import HEIGHT, WIDTH, Frame, draw_page
+from node.results.picture_page import illustration_pages, illustrations
+from node.results.request import EncodingProfile
+from node.results.sources import read_sources
+from node.results.summary_page import summary_pages
+from plugins.contract import (
+    AlgorithmIdentity,
+    Finding,
+    ImageReference,
+    KeyImage,
+    Measurement,
+    ReferenceRange,
+    Result,
+    Score,
+    Site,
+)
+from tests.support import reports
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return reports.write_series("ct", tmp_path_factory.mktemp("series"))
+
+
+def _context(series: list[Path], result: Result, **changes: object) -> Context:
+    return prepare(reports.request(series, result, **changes))
+
+
+def _canvases(context: Context) -> list[Canvas]:
+    frame, pictures = Frame(context), illustrations(context)
+    sheets = summary_pages(context, [picture.thumbnail for picture in pictures])
+    for picture in pictures:
+        sheets += illustration_pages(context, picture)
+    return [draw_page(frame, sheet, number, len(sheets)) for number, sheet in enumerate(sheets, start=1)]
+
+
+def _words(canvases: list[Canvas], ground: Colour | None = None) -> str:
+    """All texts of all pages (on one ground) without white space: wrapping may break a line anywhere."""
+    placed = [one for canvas in canvases for one in canvas.placed if ground in (None, one.ground)]
+    return re.sub(r"\s", "", "".join(one.text for one in placed))
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(placed: Placed) -> float:
+    light, dark = sorted((_luminance(placed.colour), _luminance(placed.ground)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _assert_well_laid_out(canvases: list[Canvas]) -> None:
+    for canvas in canvases:
+        boxes = [placed for placed in canvas.placed if placed.text.strip()]
+        for placed in boxes:
+            left, top, right, bottom = placed.box
+            assert left >= 0, placed
+            assert top >= 0, placed
+            assert right <= WIDTH, placed
+            assert bottom <= HEIGHT, placed
+            assert _contrast(placed) >= 4.5, placed
+        for one, other in combinations(boxes, 2):
+            apart = (
+                one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
+                or one.box[3] <= other.box[1] + 1 or other.box[3] <= one.box[1] + 1
+            )  # fmt: skip
+            assert apart, (one, other)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("name", list(reports.RESULTS))
+def test_nothing_is_clipped_overlaps_or_is_hard_to_read(series: list[Path], name: str, language: str) -> None:
+    """Every text of every page lies within it, apart from the others, at a contrast of 4.5:1 or more (WCAG 1.4.3)."""
+    result = reports.RESULTS[name](reports.reference("ct"))
+    context = _context(series, result, profile=EncodingProfile(language=language))
+    _assert_well_laid_out(_canvases(context))
+
+
+_LETTERS = st.sampled_from("abcXYZ결절우폐상엽0123456789.,()-%≥μß ")
+_TEXTS = st.text(_LETTERS, min_size=1, max_size=64).filter(lambda text: bool(text.strip()))
+_LONG = st.one_of(
+    st.text(_LETTERS, min_size=1, max_size=1024),
+    st.sampled_from(["가" * 1024, "W" * 1024, "pneumonoultramicroscopic" * 40, "i" * 1000]),
+).filter(lambda text: bool(text.strip()))
+
+
+@settings(
+    max_examples=20,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(summary=_LONG, limit=_LONG, name=_TEXTS, comment=_LONG, unit=_TEXTS, algorithm=_TEXTS, asked=_LONG)
+def test_whatever_a_plugin_writes_is_there_whole(
+    series: list[Path], summary: str, limit: str, name: str, comment: str, unit: str, algorithm: str, asked: str
+) -> None:
+    """Long words, Korean without spaces, odd units: wrapped and carried over pages, never cut.
+
+    No shrinking: a page costs a quarter of a second, and the failing text says enough.
+    """
+    code = reports.Code("X", "99TEST", name)
+    number = Measurement(code, -1234567.875, reports.Unit(unit, unit), reference_range=ReferenceRange(-5, 7, name))
+    side = Site(reports.LUNG, reports.RIGHT)
+    finding = Finding(code, present=True, score=Score(0.5, 0.5, unit=reports.Unit(unit, unit)), site=side,
+                      measurements=(number,) * 9, comment=comment)  # fmt: skip
+    result = Result("findings", summary, (finding,), quality=(limit[:256].strip() or "x",))
+    identity = AlgorithmIdentity(algorithm, "1.0", "Maker", intended_use=comment[:300])
+    canvases = _canvases(_context(series, result, asked=asked, algorithm=identity))
+    _assert_well_laid_out(canvases)
+    words = _words(canvases, ground=BACKGROUND)
+    for text in (summary, limit[:256], name, comment, asked):
+        assert re.sub(r"\s", "", drawable(text)) in words or all(
+            re.sub(r"\s", "", drawable(word)) in words for word in text.split()
+        )
+
+
+@given(text=_LONG, size=st.sampled_from([18, 24, 34]), limit=st.integers(60, 952))
+def test_wrapped_lines_fit_and_lose_nothing(text: str, size: int, limit: int) -> None:
+    """Every line is at most as wide as asked, and the lines are the text."""
+    lines = wrap(text, Face.SEMIBOLD, size, limit)
+    assert all(width(line, Face.SEMIBOLD, size) <= limit for line in lines)
+    assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", drawable(text))
+
+
+def test_the_font_draws_what_radiology_needs() -> None:
+    """Hangul, accents and the signs of measurements; what it lacks is marked, never left out."""
+    for character in "≥≤×–°µ²±▲▼·●−가힣ß é":
+        assert drawable(character) != MISSING
+    assert drawable("中a") == f"{MISSING}a"
+    assert drawable("\u1100\u1161") == "가"
+
+
+def test_a_page_with_characters_it_cannot_draw_says_so(series: list[Path]) -> None:
+    """A reader knows that something is missing and where to find it."""
+    canvases = _canvases(_context(series, reports.failed("影像损坏")))
+    assert "thestructuredreportholdsthem" in _words(canvases)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Thisisnotanegativeresult."), ("ko", "음성(정상)결과가아닙니다.")]
+)
+def test_a_failure_cannot_be_read_as_a_negative(series: list[Path], language: str, words: str) -> None:
+    """It says NOT ANALYSED, that nothing follows from it, and why; no word of absence."""
+    canvases = _canvases(_context(series, reports.failed(), profile=EncodingProfile(language=language)))
+    assert words in _words(canvases)
+    assert "ABSENT" not in _words(canvases)
+    assert "deadline" in _words(canvases)
+
+
+def test_the_page_carries_every_finding_and_number(series: list[Path]) -> None:
+    """Many viewers show nothing else."""
+    words = _words(_canvases(_context(series, reports.measured())))
+    shown_texts = (
+        "AI-INVlung_density Investigational Right Left Both 2,801 2,401 5,203 8.1 6.1 7.2 −941 ≤6.8 HU mL "
+        "lung_densityversion1.0.0 2024-01-0210:22:33+09:00 2024-01-0210:20:00+09:00 "
+        "LungdensityonchestCTwithoutcontrast Notverifiedbyaphysician."
+    )
+    for shown in shown_texts.split():
+        assert shown in words, shown
+    assert "Hong" not in words  # no identifier is drawn
+    assert "12345678" not in words
+
+
+def test_sides_stand_as_on_the_image(series: list[Path]) -> None:
+    """The patient's right is the left column, whatever the order of the result."""
+    result = reports.measured()
+    turned = Result(result.status, result.summary, result.findings[::-1])
+    (canvas,) = _canvases(_context(series, turned))
+    x = {placed.text: placed.box[0] for placed in canvas.placed if placed.text in {"Right", "Left", "Both"}}
+    assert x["Right"] < x["Left"] < x["Both"]
+    right = next(placed.box for placed in canvas.placed if placed.text == "2,801")
+    head = next(placed.box for placed in canvas.placed if placed.text == "Right")
+    assert abs(right[2] - head[2]) <= 3  # under its own head
+
+
+def test_a_value_beyond_its_range_stands_out(series: list[Path]) -> None:
+    """8.1 is above 6.8 and marked with its direction; 6.1 is not."""
+    (canvas,) = _canvases(_context(series, reports.measured()))
+    texts = {placed.text for placed in canvas.placed}
+    assert {"▲ 8.1", "▲ 7.2", "6.1"} <= texts
+
+
+def test_a_long_result_runs_over_pages_with_the_head_of_its_table(series: list[Path]) -> None:
+    """Forty rows: no page holds a table's rows without its head, and the pages are counted."""
+    numbers = tuple(
+        Measurement(reports.Code(f"M{i}", "99TEST", f"Measurement number {i}"), float(i), reports.MM) for i in range(40)
+    )
+    result = Result("findings", "Much.", (Finding(reports.DENSITY, measurements=numbers),))
+    canvases = _canvases(_context(series, result))
+    assert len(canvases) >= 2
+    assert all("Measurement" in {placed.text for placed in canvas.placed} for canvas in canvases)
+    assert f"Page {len(canvases)} of {len(canvases)}" in {placed.text for placed in canvases[-1].placed}
+
+
+def test_the_key_slice_shows_the_box_where_it_is(series: list[Path]) -> None:
+    """The outline's yellow lies on the box's edges, and only there."""
+    context = _context(series, reports.nodule(reports.reference("ct")))
+    (key,) = key_slices(context)
+    shown = decode(context, key).draw((640, 640)).astype(int)
+    yellow = (shown[..., 0] > 200) & (shown[..., 1] > 170) & (shown[..., 2] < 60)
+    scale = 640 / reports.COLUMNS
+    columns = np.nonzero(yellow[int(20 * scale) : int(38 * scale)])[1]  # below the label at the corner
+    rows = np.nonzero(yellow[:, int(14 * scale) : int(28 * scale)])[0]
+    assert columns.min() / scale == pytest.approx(12.0, abs=0.3)
+    assert columns.max() / scale == pytest.approx(30.5, abs=0.3)
+    assert rows.min() / scale == pytest.approx(14.0, abs=0.3)
+    assert rows.max() / scale == pytest.approx(40.25, abs=0.3)
+
+
+def test_right_and_left_are_named_from_the_orientation(tmp_path: Path) -> None:
+    """The patient's right is labelled R on whichever side of the image it is; a turned image turns its letters."""
+    usual = read_sources((reports.write(reports.ct(), tmp_path / "1.dcm"),)).anchor
+    assert patient_orientation(usual) == ("L", "P")
+    turned = reports.ct()
+    turned.ImageOrientationPatient = [-1, 0, 0, 0, 0.9, -0.436]
+    image = read_sources((reports.write(turned, tmp_path / "2.dcm"),)).anchor
+    assert patient_orientation(image) == ("R", "PF")
+    assert opposite("PF") == "AH"
+    assert patient_orientation(read_sources((reports.write(reports.us(), tmp_path / "3.dcm"),)).anchor) is None
+
+
+def test_windows_and_inversion(tmp_path: Path) -> None:
+    """HU through the asked window to 0 … 255; MONOCHROME1 is inverted; colour is passed on."""
+    image = read_sources((reports.write(reports.ct(), tmp_path / "ct.dcm"),)).anchor
+    rgb, window = frame_pixels(image, 1, (-600.0, 200.0))
+    assert window == (-600.0, 200.0)
+    stored = np.frombuffer(reports.ct().PixelData, dtype=np.int16).reshape(reports.ROWS, reports.COLUMNS)
+    assert rgb[..., 0].min() == 0
+    assert rgb[stored == -600][:, 0] == pytest.approx(128, abs=1)
+    assert (rgb[stored >= -500] == 255).all()
+    dx = read_sources((reports.write(reports.dx(), tmp_path / "dx.dcm"),)).anchor
+    inverted, _ = frame_pixels(dx, 1)
+    assert inverted[np.abs(stored) == 900].max() <= inverted[np.abs(stored) == 1].min()
+    us = read_sources((reports.write(reports.us(), tmp_path / "us.dcm"),)).anchor
+    colour, no_window = frame_pixels(us, 3)
+    assert no_window is None
+    assert (colour == 90).all()
+
+
+def test_pages_of_pictures_keep_their_captions(series: list[Path]) -> None:
+    """A picture and a key slice each get a page with marking and caption."""
+    image = reports.reference("ct")
+    result = reports.illustrated(image)
+    key = KeyImage(ImageReference(f"{reports.STUDY_UID}.2.3"), "Middle of the lungs")
+    both = Result(result.status, result.summary, result.findings, pictures=result.pictures, key_images=(key,))
+    canvases = _canvases(_context(series, both))
+    for canvas, caption in zip(canvases[-2:], ("Middle of the lungs", result.pictures[0].caption), strict=True):
+        texts = {placed.text for placed in canvas.placed}
+        assert {caption, "AI-INV lung_density"} <= texts
+    assert any("z = 15.0 mm" in placed.text for placed in canvases[-2].placed)
