@@ -1,0 +1,1 @@
+"""The outbox: identity check, C-STORE, persisted back-off, dead letter."""

@@ -1,0 +1,38 @@
+"""What the outbox needs of a destination, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from node.deliver.policy import Answer
+
+
+class Sender(Protocol):
+    """An open way to a destination."""
+
+    def store(self, file: Path) -> Answer:
+        """Send one object and wait for the answer; never raises for what the destination does."""
+        ...
+
+
+class Archive(Protocol):
+    """One destination."""
+
+    def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        """What it says of this study, one mapping an answer; empty where it does not have it.
+
+        Raises TransientError where it could not be asked, PermanentError where it will not answer
+        until a person changes something.
+        """
+        ...
+
+    def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
+        """Whether it holds this instance; raises as `find_study` does."""
+        ...
+
+    def connect(self, files: Sequence[Path]) -> AbstractContextManager[Sender]:
+        """Open a way for these files; raises as `find_study` does."""
+        ...

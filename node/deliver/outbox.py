@@ -1,0 +1,179 @@
+"""One destination's outbox: what is due, whose it is, send it, write down what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import structlog
+from pydicom import dcmread
+
+from node.clock import Clock
+from node.config.models import Destination
+from node.deliver import identity
+from node.deliver.archive import Archive, Sender
+from node.deliver.policy import Answer, GiveUp, after, back_off
+from node.dimse.status import Reading
+from node.errors import PermanentError, TransientError
+from node.ledger import deliveries, identities, objects
+from node.ledger.database import Database, Ledger
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Severity
+from node.ledger.identities import IdentityStatus
+from node.spool import sha256_of
+
+log = structlog.get_logger(__name__)
+
+_IDLE = timedelta(minutes=1)
+
+
+class Outbox:
+    """Delivers to one destination; not for use by two threads at once."""
+
+    def __init__(
+        self, name: str, destination: Destination, archive: Archive, ledger: Ledger, data: Path, clock: Clock
+    ) -> None:
+        self.name = name
+        self._destination = destination
+        self._archive = archive
+        self._ledger = ledger
+        self._data = data
+        self._clock = clock
+
+    def run_once(self) -> float:
+        """Send what is due; seconds until something may be due again."""
+        with self._ledger.transaction() as database:
+            deliveries.interrupted(database, self._clock.now(), self.name)
+        due = deliveries.due(self._ledger.database, self.name, self._clock.now())
+        for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
+            if not self._deliver_study(study, list(of_study)):
+                break
+        next_at = deliveries.next_due_at(self._ledger.database, self.name)
+        wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
+        return max(0.0, wait.total_seconds())
+
+    def _deliver_study(self, study: str, due: list[Delivery]) -> bool:
+        """Deliver one study's objects; false where the destination could not be reached at all."""
+        sound = [delivery for delivery in due if self._is_sound(delivery)]
+        if not sound:
+            return True
+        try:
+            if not self._identity_agrees(study, sound):
+                return True
+            with self._archive.connect([self._data / delivery.file for delivery in sound]) as sender:
+                for delivery in sound:
+                    self._send(sender, delivery)
+        except (TransientError, PermanentError) as error:
+            reading = Reading.RETRY_SLOWLY if isinstance(error, PermanentError) else Reading.RETRY
+            log.warning("delivery.unreachable", destination=self.name, error=str(error))
+            self._all_wait(Answer(reading, str(error)))
+            return False
+        return True
+
+    def _is_sound(self, delivery: Delivery) -> bool:
+        """Whether the file is what was recorded; a damaged one is a dead letter, not a surprise for the PACS."""
+        made = objects.get(self._ledger.database, delivery.sop_instance_uid)
+        try:
+            damaged = made is not None and sha256_of(self._data / delivery.file) != made.digest
+            reason = f"{delivery.file} is not the file that was made (its SHA-256 differs)" if damaged else ""
+        except OSError as error:
+            reason = f"{delivery.file} cannot be read: {error.strerror}"
+        if reason:
+            with self._ledger.transaction() as database:
+                deliveries.dead(database, self._clock.now(), delivery.id, reason)
+        return not reason
+
+    # --- identity ---------------------------------------------------------------------------------
+
+    def _identity_agrees(self, study: str, due: list[Delivery]) -> bool:
+        if self._destination.identity_check == "none":
+            return True
+        header = dcmread(self._data / due[0].file, stop_before_pixels=True, specific_tags=list(identity.KEYWORDS))
+        ours = {keyword: str(header.get(keyword) or "") for keyword in identity.KEYWORDS}
+        verdict = identity.compare(ours, self._archive.find_study(study, identity.KEYWORDS))
+        now = self._clock.now()
+        with self._ledger.transaction() as database:
+            known = identities.answered(database, now, study, self.name, verdict.status, verdict.detail)
+            due = _still_waiting(database, due)
+            if verdict.status is IdentityStatus.DIFFERS:
+                reason = f"{self.name} has this study under another {verdict.detail}"
+                for delivery in due:
+                    deliveries.hold(database, now, delivery.id, reason)
+            elif verdict.status is IdentityStatus.ABSENT:
+                text = f"{self.name} does not have the study yet"
+                again = now + back_off(now - known.waiting_since, self._destination.retry)
+                for delivery in due:
+                    deliveries.wait(database, now, delivery.id, again, text, severity=Severity.INFO)
+                if now - known.waiting_since >= self._destination.wait_for_study and not known.alerted:
+                    identities.alerted(database, now, study, self.name, text)
+        return verdict.status is IdentityStatus.AGREES
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _send(self, sender: Sender, delivery: Delivery) -> None:
+        """One object, each step in a transaction of its own: a crash between them sends the same UID again."""
+        with self._ledger.transaction() as database:
+            if not _still_waiting(database, [delivery]):
+                return
+            delivery = deliveries.sending(database, self._clock.now(), delivery.id)
+        answer = sender.store(self._data / delivery.file)
+        if answer.reading is Reading.ASK:
+            answer = self._is_it_there(delivery, answer)
+        now = self._clock.now()
+        log.info("delivery.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
+        with self._ledger.transaction() as database:
+            if answer.reading in (Reading.STORED, Reading.STORED_WITH_WARNING):
+                warning = answer.text if answer.reading is Reading.STORED_WITH_WARNING else None
+                deliveries.delivered(database, now, delivery.id, answer.dimse_status or 0, warning)
+                return
+            step = after(delivery, answer, self._destination.retry, now)
+            if isinstance(step, GiveUp):
+                deliveries.dead(database, now, delivery.id, step.reason, answer.dimse_status)
+                return
+            deliveries.wait(
+                database,
+                now,
+                delivery.id,
+                step.at,
+                answer.text,
+                dimse_status=answer.dimse_status,
+                refused=answer.reading is Reading.RETRY_FEW,
+                severity=_severity(answer),
+            )
+
+    def _is_it_there(self, delivery: Delivery, answer: Answer) -> Answer:
+        """0111, duplicate SOP instance: accepted where the destination does hold it (faults.md 66)."""
+        made = objects.get(self._ledger.database, delivery.sop_instance_uid)
+        series = made.series_instance_uid if made else ""
+        try:
+            there = self._archive.has_instance(delivery.study_instance_uid, series, delivery.sop_instance_uid)
+        except (TransientError, PermanentError) as error:
+            return Answer(Reading.UNKNOWN, f"{answer.text}; it could not be asked for: {error}", answer.dimse_status)
+        if there:
+            return Answer(Reading.STORED_WITH_WARNING, answer.text, answer.dimse_status)
+        return Answer(Reading.RETRY_FEW, f"{answer.text}; but it does not hold it", answer.dimse_status)
+
+    def _all_wait(self, answer: Answer) -> None:
+        """The destination could not be reached: everything due there waits together."""
+        now = self._clock.now()
+        with self._ledger.transaction() as database:
+            for delivery in deliveries.due(database, self.name, now):
+                self._wait_or_give_up(database, delivery, answer, now)
+
+    def _wait_or_give_up(self, database: Database, delivery: Delivery, answer: Answer, now: datetime) -> None:
+        step = after(delivery, answer, self._destination.retry, now)
+        if isinstance(step, GiveUp):
+            deliveries.dead(database, now, delivery.id, step.reason)
+        else:
+            deliveries.wait(database, now, delivery.id, step.at, answer.text, severity=_severity(answer))
+
+
+def _still_waiting(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
+    """Those that nobody held, superseded or cancelled since they were read."""
+    return [d for d in due if deliveries.get(database, d.id).status is DeliveryStatus.WAITING]
+
+
+def _severity(answer: Answer) -> Severity:
+    return Severity.ALERT if answer.reading is Reading.RETRY_SLOWLY else Severity.WARNING
