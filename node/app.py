@@ -1,0 +1,165 @@
+"""The node process: makes the stages, gives each a thread, and stops them.
+
+Started by the supervisor as `python -m node.app --config PATH --wake FD --alive FD`. This is the one
+place that knows all stages: they know the ledger and the signal, and never each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from node.clock import SystemClock
+from node.config.loading import load
+from node.config.models import Configuration
+from node.deliver.dicom import DicomArchive, peer_of
+from node.deliver.outbox import Outbox
+from node.errors import NodeError
+from node.index.children import HeaderReader
+from node.index.stage import Index
+from node.ledger import database
+from node.ledger.database import Ledger
+from node.lifeline import end_with
+from node.observe import logs
+from node.results.stage import Results
+from node.route.stage import Route
+from node.run import catalogue
+from node.run.stage import Run
+from node.signal import Room, Signal
+from node.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+_DRAIN_SECONDS = 20.0
+"""For plugins that run when the node is told to stop; the supervisor waits a little longer."""
+_LONGEST_WAIT = 60.0
+_AFTER_FAILURE = 5.0
+_SWEEP_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One stage (or one destination's outbox), and the bell that wakes it."""
+
+    name: str
+    run_once: Callable[[], float]
+    bell: threading.Event
+
+    def loop(self, stopping: threading.Event) -> None:
+        """Work, then wait for the bell or the time that the stage asked for, until told to stop."""
+        while not stopping.is_set():
+            try:
+                seconds = self.run_once()
+            except Exception:
+                # A stage that raises must not end the node or the other stages: what it was doing is in the
+                # ledger, the log has the reason, and it tries again.
+                log.exception("stage.failed", stage=self.name)
+                seconds = _AFTER_FAILURE
+            self.bell.wait(min(seconds, _LONGEST_WAIT))
+            self.bell.clear()
+
+
+class App:
+    """The stages of one node on one data folder."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Build everything; raises LedgerError where the ledger cannot be used."""
+        data = configuration.node.data
+        clock, self.signal = SystemClock(), Signal()
+        self.spool = Spool(data)
+        self.ledger = Ledger(data / database.FILE)
+        plugins = catalogue.load(configuration.plugins, data)
+        self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
+        route = Route(self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone)
+        self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
+        self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
+        stages = [
+            (Room.INDEX, "index", self._index.run_once),
+            (Room.ROUTE, "route", route.run_once),
+            (Room.RUN, "run", self._run.run_once),
+            (Room.RESULTS, "results", self._results.run_once),
+        ]
+        for name, destination in configuration.destinations.items():
+            archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
+            outbox = Outbox(name, destination, archive, self.ledger, data, clock)
+            stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
+        self._stopping = threading.Event()
+        self._workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
+        self._threads = [
+            threading.Thread(target=worker.loop, args=(self._stopping,), name=worker.name, daemon=True)
+            for worker in self._workers
+        ]
+        # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        self._scheduler.add_job(
+            self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
+        )
+
+    def start(self) -> None:
+        """Start a thread for each stage and destination."""
+        for thread in self._threads:
+            thread.start()
+        self._scheduler.start()
+        log.info("node.started", stages=[worker.name for worker in self._workers])
+
+    def stop(self) -> None:
+        """Let what is under way end, within limits; everything else is in the ledger for the next start."""
+        self._stopping.set()
+        self._scheduler.shutdown(wait=False)
+        self.signal.wake_all()
+        self._run.stop(_DRAIN_SECONDS)
+        self._index.close()
+        self._results.close()
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        self.ledger.close()
+        log.info("node.stopped")
+
+
+def _listen_to_receivers(wake: int, signal_: Signal) -> None:
+    """Each byte on the pipe says that something has arrived; read many at once, wake once."""
+
+    def listen() -> None:
+        while os.read(wake, 65536):
+            signal_.wake(Room.INDEX)
+
+    threading.Thread(target=listen, name="wake", daemon=True).start()
+
+
+def main() -> int:
+    """Run until SIGTERM, or until the supervisor is gone."""
+    parser = argparse.ArgumentParser(prog="python -m node.app")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--wake", type=int, help="read end of the pipe on which receivers say that something came")
+    parser.add_argument("--alive", type=int, help="read end of a pipe that ends with the supervisor")
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    configuration = load(arguments.config)
+    logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
+    if arguments.alive is not None:
+        end_with(arguments.alive)
+    try:
+        app = App(configuration)
+    except NodeError as error:
+        log.error("node.cannot-start", error=str(error))
+        return 1
+    if arguments.wake is not None:
+        _listen_to_receivers(arguments.wake, app.signal)
+    app.start()
+    stop.wait()
+    app.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""`pacsnode retry` and `pacsnode cancel`: what a person decides about a job, a delivery or a held study."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from node.cli import output, site
+from node.cli.output import cell, short
+from node.clock import SystemClock
+from node.errors import NotFoundError
+from node.ledger import deliveries, identities, jobs, studies
+from node.ledger.database import Database
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.jobs import Job, JobStatus
+from node.ledger.studies import Study
+
+_SHORTEST_PREFIX = 6
+"""Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
+_DELIVERY = "delivery:"
+"""May stand before the number of a delivery, for the rare case that a job's id begins with the same digits."""
+_HELP = "A job (its id or a unique beginning of it) or a delivery (its number), as `status` and `study` show them"
+
+JobOrDelivery = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}.")]
+JobDeliveryOrStudy = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a held study.")]
+
+
+def retry(
+    what: JobDeliveryOrStudy, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False
+) -> None:
+    """Do a job again, send a delivery (again), or release a held study. The record says who asked for it.
+
+    An ended job is done again as a new job that names the old one; what it finds is a new result.
+    A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
+    A running node notices by itself.
+    """
+    ledger = site.open_ledger(site.load(config))
+    with ledger.transaction() as database:
+        told, plain = _retry(database, what, SystemClock().now(), site.person())
+    _tell(told, plain, as_json)
+
+
+def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
+    """Stop a job that has not been reported, or a delivery that has not been sent. The record says who asked for it."""
+    ledger = site.open_ledger(site.load(config))
+    plain: dict[str, Any]
+    now, reason = SystemClock().now(), f"cancelled by {site.person()}"
+    with ledger.transaction() as database:
+        found = _find(database, what)
+        if isinstance(found, Job):
+            jobs.cancel(database, now, found.id, reason)
+            told, plain = f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"}
+        else:
+            deliveries.stop(database, now, found.id, DeliveryStatus.CANCELLED, reason)
+            told = f"delivery {found.id} is cancelled"
+            plain = {"delivery": found.id, "status": "cancelled"}
+    _tell(told, plain, as_json)
+
+
+def _retry(database: Database, what: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+    if "." in what or what.startswith("…"):
+        return _release(database, site.find_study(database, what), now, by)
+    found = _find(database, what)
+    if isinstance(found, Job):
+        new = jobs.again(database, now, found.id, by)
+        text = f"job {short(found.id)} is done again as job {short(new.id)} (round {new.round})"
+        return text, {"job": new.id, "supersedes": found.id, "round": new.round, "status": new.status}
+    identities.forget(database, found.study_instance_uid, found.destination)
+    again = deliveries.again(database, now, found.id, by)
+    return f"delivery {again.id} to {again.destination} waits to be sent now", {
+        "delivery": again.id,
+        "destination": again.destination,
+        "status": again.status,
+    }
+
+
+def _release(database: Database, study: Study, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+    if study.hold is None:
+        raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
+    studies.unhold(database, now, study.study_instance_uid, by)
+    stopped = [job.id for job in jobs.of_study(database, study.study_instance_uid) if job.status is JobStatus.CANCELLED]
+    text = f"study {study.study_instance_uid} is released; it was held because: {study.hold}"
+    if stopped:
+        text += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
+    return text, {"study_instance_uid": study.study_instance_uid, "status": "released", "cancelled_jobs": stopped}
+
+
+def _find(database: Database, what: str) -> Job | Delivery:
+    """The job or delivery that `what` names; NotFoundError, UsageError where it could be several."""
+    found: list[Job | Delivery] = []
+    number = what.removeprefix(_DELIVERY)
+    if number.isdecimal() and len(number) <= 18:
+        with suppress(NotFoundError):
+            found.append(deliveries.get(database, int(number)))
+    if len(what) >= _SHORTEST_PREFIX and re.fullmatch(r"[0-9a-fA-F-]+", what):
+        found += jobs.matching(database, what.lower())
+    if not found:
+        hint = f" (a job is named by at least {_SHORTEST_PREFIX} characters)" if len(what) < _SHORTEST_PREFIX else ""
+        raise NotFoundError(f'there is no job and no delivery "{what}"{hint}')
+    if len(found) > 1:
+        names = ", ".join(f"job {each.id}" if isinstance(each, Job) else f"{_DELIVERY}{each.id}" for each in found)
+        raise site.UsageError(f'"{what}" could be {names}: write one of these in full')
+    return found[0]
+
+
+def _tell(text: str, plain: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.as_json(plain)
+    else:
+        for line in text.splitlines():
+            output.console().print(cell(line), soft_wrap=True)

@@ -1,0 +1,242 @@
+"""`pacsnode echo` and `pacsnode send`: talking to another AE by hand."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from node.cli import output, site
+from node.cli.output import Exit, cell, table
+from node.config.models import Configuration, Destination
+from node.config.problems import ConfigurationError, closest, printable
+from node.config.values import check_ae_title
+from node.deliver.dicom import peer_of
+from node.dimse import scu, storage_scu
+from node.dimse.contexts import UNCOMPRESSED
+from node.dimse.scu import Peer
+from node.dimse.status import Reading, status_text
+from node.errors import NodeError, PermanentError
+
+_PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
+_OWN_TITLE = "PACSNODE"
+"""What we call ourselves where no configuration says it."""
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+_STORED = (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK)
+
+RESULT_CLASSES = {
+    "Comprehensive SR": "1.2.840.10008.5.1.4.1.1.88.33",
+    "Comprehensive 3D SR": "1.2.840.10008.5.1.4.1.1.88.34",
+    "Enhanced SR": "1.2.840.10008.5.1.4.1.1.88.22",
+    "Secondary Capture": "1.2.840.10008.5.1.4.1.1.7",
+    "Segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
+    "Label Map Segmentation": "1.2.840.10008.5.1.4.1.1.66.7",
+    "Parametric Map": "1.2.840.10008.5.1.4.1.1.30",
+    "Grayscale Softcopy Presentation State": "1.2.840.10008.5.1.4.1.1.11.1",
+    "Key Object Selection": "1.2.840.10008.5.1.4.1.1.88.59",
+}
+"""SOP classes that results can have (PS3.4 B.5)."""
+_SR_CLASSES = {
+    "comprehensive": "Comprehensive SR",
+    "comprehensive-3d": "Comprehensive 3D SR",
+    "enhanced": "Enhanced SR",
+}
+_SYNTAX_NAMES = {
+    "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
+    "1.2.840.10008.1.2": "Implicit VR Little Endian",
+    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+}
+
+DestinationName = Annotated[
+    str, typer.Argument(metavar="DEST", help="A destination of the configuration, or AET@host:port.")
+]
+
+
+def echo(
+    destination: DestinationName,
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask also which kinds of result it accepts, and in which transfer syntax.")
+    ] = False,
+    as_json: site.AsJson = False,
+) -> None:
+    """Ask a destination whether it is there (C-ECHO); exit code 1 where it is not."""
+    peer, known = find_peer(destination, config)
+    scu.echo(peer)
+    accepted = scu.probe(peer, list(RESULT_CLASSES.values()), list(UNCOMPRESSED)) if probe else None
+    if as_json:
+        found: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
+        output.as_json({**found, **({"accepts": accepted} if accepted is not None else {})})
+        return
+    console = output.console()
+    console.print(cell(f"{peer} answers"))
+    if accepted is not None:
+        _print_probe(console, accepted, known)
+
+
+def _print_probe(console: Console, accepted: dict[str, tuple[str, ...]], known: Destination | None) -> None:
+    rows = []
+    for name, uid in RESULT_CLASSES.items():
+        syntaxes = ", ".join(_SYNTAX_NAMES.get(syntax, syntax) for syntax in accepted[uid])
+        rows.append((cell(name), cell(syntaxes or "refused", "" if syntaxes else "yellow")))
+    console.print(
+        table("What it accepts (to accept is to store, not always to show)", ["Result", "Transfer syntaxes"], rows)
+    )
+    if known is not None and not accepted[RESULT_CLASSES[_SR_CLASSES[known.sr_class]]]:
+        console.print(
+            cell(
+                f"! sr_class: {known.sr_class} is configured, and it refuses {_SR_CLASSES[known.sr_class]}", "bold red"
+            )
+        )
+
+
+def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:
+    """Who is meant by a destination's name or by `AET@host:port`; UsageError, ConfigurationError.
+
+    For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says.
+    """
+    written = _PEER.fullmatch(name)
+    if written is None:
+        configuration = site.load(config)
+        destination = configuration.destinations.get(name)
+        if destination is None:
+            raise site.UsageError(_unknown(name, configuration))
+        return peer_of(destination, configuration.node.ae_title), destination
+    try:
+        title = check_ae_title(written["title"])
+    except ValueError as error:
+        raise site.UsageError(str(error)) from error
+    if not 1 <= int(written["port"]) <= 65535:
+        raise site.UsageError(f"{written['port']} is no port: 1 to 65535")
+    return Peer(written["host"].strip("[]"), int(written["port"]), title, _own_title(config)), None
+
+
+def _own_title(config: Path) -> str:
+    if not config.exists():
+        return _OWN_TITLE
+    try:
+        return site.load(config).node.ae_title
+    except ConfigurationError:
+        output.error(f"{config} has problems (pacsnode check); calling as {_OWN_TITLE}")
+        return _OWN_TITLE
+
+
+def _unknown(name: str, configuration: Configuration) -> str:
+    known = list(configuration.destinations)
+    meant = closest(name, known)
+    hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known)}" if known else "there is none"
+    return f'the configuration has no destination "{name}"; {hint} (or write AET@host:port)'
+
+
+@dataclass
+class _Sending:
+    """What became of the files."""
+
+    stored: int = 0
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def send(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="DICOM files, and folders, which are searched to their end.")
+    ],
+    destination: DestinationName,
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    as_json: site.AsJson = False,
+) -> None:
+    """Send DICOM files (C-STORE), as they are.
+
+    What is no DICOM file is named and skipped. Exit code 1 where any file was not stored, or none was found.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise site.UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
+    peer, _ = find_peer(destination, config)
+    done = _Sending()
+    files = _files(paths, done)
+    _send(peer, files, done, quiet=as_json)
+    if as_json:
+        output.as_json(
+            {
+                "destination": destination,
+                "peer": str(peer),
+                "stored": done.stored,
+                "warnings": done.warnings,
+                "failed": done.failed,
+                "skipped": done.skipped,
+            }
+        )
+    else:
+        _print_sent(peer, files, done)
+    if done.failed or not files:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _files(paths: Sequence[Path], done: _Sending) -> list[Path]:
+    """The files to be sent, each once; the others are noted with the reason."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+            found.setdefault(file.resolve(), file)
+    sendable = []
+    for file in found.values():
+        try:
+            sop_class, _ = storage_scu.kind_of(file)
+        except PermanentError as error:
+            done.skipped.append({"file": str(file), "reason": str(error).removeprefix(f"{file}: ")})
+            continue
+        if sop_class == _MEDIA_DIRECTORY:
+            done.skipped.append({"file": str(file), "reason": "a DICOMDIR, which is an index and not an object"})
+        else:
+            sendable.append(file)
+    return sendable
+
+
+def _send(peer: Peer, files: Sequence[Path], done: _Sending, quiet: bool) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(
+        *columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True
+    )
+    left = list(files)
+    with progress:
+        task = progress.add_task(printable(f"to {peer}"), total=len(files))
+        try:
+            for file, outcome in storage_scu.send(peer, files):
+                left.remove(file)
+                answer = None if outcome.status is None else status_text(outcome.status)
+                told = {"file": str(file), "status": answer, "text": outcome.text}
+                if outcome.reading not in _STORED:
+                    done.failed.append(told)
+                else:
+                    done.stored += 1
+                    if outcome.reading is not Reading.STORED:
+                        done.warnings.append(told)
+                progress.advance(task)
+        except NodeError as error:
+            done.failed += [{"file": str(file), "status": None, "text": f"not sent: {error}"} for file in left]
+
+
+def _print_sent(peer: Peer, files: Sequence[Path], done: _Sending) -> None:
+    for told in done.skipped:
+        output.error(f"skipped {told['file']}: {told['reason']}")
+    for told in done.warnings:
+        output.error(f"warning {told['file']}: {told['text']}")
+    same = {told["text"] for told in done.failed}
+    if len(same) == 1 and len(done.failed) > 1:
+        output.error(f"failed: {len(done.failed)} files: {same.pop()}")
+    else:
+        for told in done.failed:
+            output.error(f"failed {told['file']}: {told['text']}")
+    if not files:
+        output.error("there is no DICOM file to send")
+    output.console().print(cell(f"{done.stored} of {len(files)} objects stored at {peer}"))

@@ -1,0 +1,126 @@
+"""What scripts see of rows (`--json`): stable keys, moments in UTC, nothing about the patient unless asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.ledger.decisions import Decision
+from node.ledger.deliveries import Delivery
+from node.ledger.events import Event
+from node.ledger.identities import Identity
+from node.ledger.jobs import Job
+from node.ledger.studies import Series, Study
+
+
+def study(row: Study, *, identify: bool) -> dict[str, Any]:
+    """A study; who the patient is only with `identify`."""
+    plain: dict[str, Any] = {
+        "study_instance_uid": row.study_instance_uid,
+        "accession_number": row.accession_number,
+        "status": row.status,
+        "revision": row.revision,
+        "decided_revision": row.decided_revision,
+        "hold": row.hold,
+        "first_received_at": row.first_received_at,
+        "last_received_at": row.last_received_at,
+        "due_at": row.due_at,
+        "completed_at": row.completed_at,
+    }
+    if identify:
+        plain |= {"patient_id": row.patient_id, "issuer_of_patient_id": row.issuer_of_patient_id}
+    return plain
+
+
+def series(row: Series) -> dict[str, Any]:
+    """A series, and how many of its instances count."""
+    return {
+        "series_instance_uid": row.series_instance_uid,
+        "modality": row.modality,
+        "description": row.description,
+        "instances": row.instances,
+        "last_received_at": row.last_received_at,
+    }
+
+
+def decision(row: Decision, *, explain: bool) -> dict[str, Any]:
+    """A decision; its trace only with `explain`, because it shows values of headers."""
+    plain = {
+        "id": row.id,
+        "revision": row.revision,
+        "rule": row.rule,
+        "rule_set": row.rule_set,
+        "outcome": row.outcome,
+        "why": row.trace.get("why"),
+        "decided_at": row.decided_at,
+    }
+    return {**plain, "trace": row.trace} if explain else plain
+
+
+def job(row: Job) -> dict[str, Any]:
+    """A job."""
+    return {
+        "id": row.id,
+        "study_instance_uid": row.study_instance_uid,
+        "revision": row.revision,
+        "rule": row.rule,
+        "step": row.step,
+        "plugin": row.plugin,
+        "round": row.round,
+        "supersedes": row.supersedes,
+        "mode": row.mode,
+        "destinations": list(row.destinations),
+        "status": row.status,
+        "outcome": row.outcome,
+        "attempts": row.attempts,
+        "not_before": row.not_before,
+        "error": row.error,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "encoded_at": row.encoded_at,
+    }
+
+
+def delivery(row: Delivery) -> dict[str, Any]:
+    """A delivery; `dimse_status` as four hexadecimal digits."""
+    return {
+        "id": row.id,
+        "sop_instance_uid": row.sop_instance_uid,
+        "sop_class_uid": row.sop_class_uid,
+        "study_instance_uid": row.study_instance_uid,
+        "job": row.job,
+        "destination": row.destination,
+        "status": row.status,
+        "hold": row.hold,
+        "attempts": row.attempts,
+        "not_before": row.not_before,
+        "dimse_status": None if row.dimse_status is None else f"{row.dimse_status:04X}",
+        "error": row.error,
+        "enqueued_at": row.enqueued_at,
+        "sent_at": row.sent_at,
+    }
+
+
+def identity(row: Identity) -> dict[str, Any]:
+    """What a destination says of whose study it is."""
+    return {
+        "destination": row.destination,
+        "status": row.status,
+        "detail": row.detail,
+        "waiting_since": row.waiting_since,
+        "checked_at": row.checked_at,
+    }
+
+
+def event(row: Event) -> dict[str, Any]:
+    """One row of history."""
+    return {
+        "id": row.id,
+        "at": row.at,
+        "kind": row.kind,
+        "severity": row.severity,
+        "study_instance_uid": row.study_instance_uid,
+        "job": row.job,
+        "delivery": row.delivery,
+        "detail": dict(row.detail),
+    }

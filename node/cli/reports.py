@@ -1,0 +1,35 @@
+"""`pacsnode read`: a report as a person reads it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydicom.errors import InvalidDicomError
+
+from node.cli import output, site
+from node.cli.output import cell
+from node.errors import PermanentError
+
+
+def read(
+    path: Annotated[Path, typer.Argument(metavar="SR", help="A DICOM file with a structured report (TID 1500).")],
+    as_json: site.AsJson = False,
+) -> None:
+    """Print a structured report: findings, numbers with their units, where they were found, and by which software."""
+    from node.results import reader  # highdicom takes a second to import
+
+    try:
+        report = reader.read_sr(path)
+    except InvalidDicomError as error:
+        raise PermanentError(f"{path}: this is no DICOM file") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise site.UsageError(f"{path}: {error.strerror}") from error
+    if as_json:
+        output.as_json(asdict(report))
+        return
+    console = output.console()
+    for line in report.lines():
+        console.print(cell(line), soft_wrap=True)

@@ -1,0 +1,194 @@
+"""`pacsnode serve`, `check` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.cli import output, site
+from node.cli.output import Exit, cell
+from node.config.models import Configuration, Destination
+from node.config.problems import ConfigurationError, Place, Problem
+from node.config.values import duration_text
+from node.errors import NodeError
+from node.run import catalogue
+from node.run.catalogue import Catalogue, SitePlugin
+from node.run.sandbox import isolation
+from rules.model import Rule
+
+
+def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
+    """Start the node and keep it running until SIGTERM or Ctrl-C."""
+    from node import supervisor
+
+    configuration = site.load(config)
+    plugins = _plugins(configuration)
+    lines = [f"{name:<12} {text}" for name, text in _about(configuration, plugins)]
+    raise typer.Exit(supervisor.serve(config, configuration, lines))
+
+
+def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
+    """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
+    try:
+        configuration = site.load(config)
+        plugins = _plugins(configuration)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        output.as_json({"ok": False, "problems": [_plain(problem) for problem in error.problems]})
+        raise typer.Exit(Exit.USAGE) from error
+    lines = [("listening", _listening(configuration)), *_about(configuration, plugins)]
+    if as_json:
+        output.as_json(_meaning(configuration, plugins))
+        return
+    console = output.console()
+    for name, text in lines:
+        console.print(cell(f"{name:<12} {text}"), soft_wrap=True)
+
+
+def demo(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Your own DICOM files or folders; a phantom's chest CT where none is given."
+        ),
+    ] = None,
+) -> None:
+    """Show the whole way on this machine: a chest CT in, the report and its pictures out.
+
+    Starts a node on a folder of its own and a small PACS, sends the series, waits for the results and reads them back.
+    """
+    from node import demo as showing
+
+    raise typer.Exit(showing.run(paths or []))
+
+
+def _plugins(configuration: Configuration) -> Catalogue:
+    """All plugins; ConfigurationError where one that is used cannot be."""
+    plugins = catalogue.load(configuration.plugins, configuration.node.data)
+    used = {step.plugin for rule in configuration.rules for step in rule.run} | set(configuration.plugins)
+    broken = []
+    for name in sorted(used):
+        try:
+            plugins.find(name)
+        except NodeError as error:
+            broken.append(str(error))
+    if broken:
+        raise ConfigurationError([Problem(Place("plugins", 0, 0), "", text) for text in broken])
+    return plugins
+
+
+def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[str, str]]:
+    """What the configuration means, one line each, without where it listens."""
+    yield "data", str(configuration.node.data)
+    yield "accepts", _accepted(configuration)
+    for plugin in plugins.plugins.values():
+        yield "plugin", _plugin(plugin, configuration)
+    for rule in configuration.rules:
+        yield "rule", _rule(rule)
+    if not configuration.rules:
+        yield "rule", "none: studies are received and kept, and nothing is run"
+    for name, destination in configuration.destinations.items():
+        yield "destination", _destination(name, destination)
+    yield "isolation", str(isolation())
+
+
+def _listening(configuration: Configuration) -> str:
+    node = configuration.node
+    listen = node.listen
+    port = str(listen.port) if listen.port else "(a port that the system chooses)"
+    also = f", also called {', '.join(node.also_called)}" if node.also_called else ""
+    tls = (
+        f", TLS on port {listen.tls.port} (client certificates {listen.tls.client_certificates})" if listen.tls else ""
+    )
+    return f"{node.ae_title}{also} on {listen.host} port {port}{tls}"
+
+
+def _accepted(configuration: Configuration) -> str:
+    if configuration.node.accept == "any":
+        return "any calling AE title (accept: any)"
+    known = [f"{each.ae_title} ({name})" for name, each in configuration.modalities.items()]
+    known += [f"{each.ae_title} ({name})" for name, each in configuration.destinations.items()]
+    return ", ".join(known) or "nobody: there are no modalities (or set node.accept: any)"
+
+
+def _plugin(plugin: SitePlugin, configuration: Configuration) -> str:
+    identity = plugin.manifest.identity
+    users = [rule.name for rule in configuration.rules if _runs(rule, plugin)]
+    used = f"used by {', '.join(users)}" if users else "not used by any rule"
+    deadline, memory = plugin.limits.deadline_seconds, plugin.limits.memory_bytes / 2**30
+    limits = f"at most {deadline:g} s and {memory:.1f} GiB"
+    return f"{plugin.name} {identity.version} ({identity.manufacturer}), {limits}; {used}"
+
+
+def _runs(rule: Rule, plugin: SitePlugin) -> bool:
+    return any(step.plugin.replace("_", "-") == plugin.name.replace("_", "-") for step in rule.run)
+
+
+def _rule(rule: Rule) -> str:
+    steps = ", ".join(step.plugin for step in rule.run)
+    send = ", ".join(rule.send) or "nowhere (results stay here)"
+    return f"{rule.name}: {steps} → {send}, {rule.mode}, {rule.priority}{'' if rule.enabled else ' (disabled)'}"
+
+
+def _destination(name: str, destination: Destination) -> str:
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    asked = "asked whose study it is" if destination.identity_check == "study" else "NOT asked whose study it is"
+    patience = duration_text(destination.retry.give_up_after)
+    return f"{name}: {where}, for {destination.audience}, {destination.sr_class} SR, {asked}, tried for {patience}"
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    place = problem.place
+    return {
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "yaml_path": problem.yaml_path,
+        "message": problem.message,
+        "suggestion": problem.suggestion,
+        "source": place.source,
+    }
+
+
+def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
+    node = configuration.node
+    confinement = isolation()
+    return {
+        "ok": True,
+        "problems": [],
+        "listening": {
+            "ae_titles": [node.ae_title, *node.also_called],
+            "host": node.listen.host,
+            "port": node.listen.port,
+            "tls_port": node.listen.tls.port if node.listen.tls else None,
+        },
+        "data": str(node.data),
+        "accept": node.accept,
+        "plugins": {name: plugin.manifest.identity.version for name, plugin in plugins.plugins.items()},
+        "rules": {
+            rule.name: {
+                "enabled": rule.enabled,
+                "run": [step.plugin for step in rule.run],
+                "send": list(rule.send),
+                "mode": rule.mode,
+                "priority": rule.priority,
+            }
+            for rule in configuration.rules
+        },
+        "destinations": {
+            name: {
+                "ae_title": each.ae_title,
+                "host": each.host,
+                "port": each.port,
+                "audience": each.audience,
+                "identity_check": each.identity_check,
+            }
+            for name, each in configuration.destinations.items()
+        },
+        "isolated": confinement.sandbox is not None,
+        "isolation": str(confinement),
+    }

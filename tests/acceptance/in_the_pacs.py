@@ -1,0 +1,169 @@
+"""What acceptance tests ask of the PACS and of what it holds."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from node.ledger import instances, objects
+from node.ledger.jobs import Job
+from node.results import reader
+from node.results.reader import ReadReport
+from plugins import exchange, phantom_series
+from plugins.contract import Result
+from plugins.phantom import Chest
+from plugins.phantom_series import SeriesHeader
+from tests.support.orthanc import Orthanc
+from tests.support.peers import program, storescu
+from tests.support.site import Site
+from tests.support.validators import dciodvfy, dicom_sr_validator
+
+_KINDS = {ComprehensiveSRStorage: "sr", SecondaryCaptureImageStorage: "sc", SegmentationStorage: "seg"}
+
+
+@dataclass(frozen=True)
+class CT:
+    """One CT series on disk, and whose it is."""
+
+    files: list[Path]
+    header: Dataset
+
+    @property
+    def study(self) -> str:
+        return str(self.header.StudyInstanceUID)
+
+
+def ct_of(files: Sequence[Path]) -> CT:
+    return CT(list(files), dcmread(files[0], stop_before_pixels=True))
+
+
+def small_ct(folder: Path, header: SeriesHeader | None = None, **chest: Any) -> CT:
+    """A phantom of twelve small slices: enough for every question but the lungs."""
+    return ct_of(phantom_series.write_series(Chest(**{"size": 64, "slice_mm": 23.0, **chest}), folder, header))
+
+
+def send(
+    ct: CT, *targets: Site | Orthanc, calling: str = "CT1", options: Sequence[str] = ("-R",), files: Sequence[Path] = ()
+) -> None:
+    """C-STORE the series, or these files of it, to each target by dcmtk's storescu; all of it is accepted."""
+    for target in targets:
+        port, called = (target.port, "PACSNODE") if isinstance(target, Site) else (target.dicom_port, target.ae_title)
+        done = storescu(port, files or ct.files, called=called, calling=calling, options=options)
+        assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Held:
+    """The results of one study as the PACS gives them back, by kind."""
+
+    datasets: dict[str, list[Dataset]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """By SOP Instance UID."""
+    shown: list[Mapping[str, Any]] = field(default_factory=list)
+    """The tags that the PACS shows of each, by keyword."""
+
+    def counts(self) -> dict[str, int]:
+        return {kind: len(found) for kind, found in self.datasets.items()}
+
+    @property
+    def report(self) -> ReadReport:
+        """The one SR, read."""
+        (only,) = self.datasets["sr"]
+        return reader.read_sr(only)
+
+
+def held(pacs: Orthanc, study: str) -> Held:
+    """All that the PACS holds of a study besides the CT images, found by REST."""
+    (found,) = pacs.find("Study", StudyInstanceUID=study)
+    result = Held()
+    for identifier in found["Series"]:
+        series = pacs.rest(f"/series/{identifier}")
+        if series["MainDicomTags"]["Modality"] == "CT":
+            continue
+        for instance in series["Instances"]:
+            content = pacs.rest_bytes(f"/instances/{instance}/file")
+            dataset = dcmread(BytesIO(content))
+            result.datasets.setdefault(_KINDS[dataset.SOPClassUID], []).append(dataset)
+            result.files[str(dataset.SOPInstanceUID)] = content
+            result.shown.append(pacs.rest(f"/instances/{instance}/simplified-tags"))
+    return result
+
+
+def assert_is_what_the_node_made(site: Site, job: Job, results: Held) -> None:
+    """Each object of the job is in the PACS, once and unchanged, and there is no other."""
+    made = {each.sop_instance_uid: each for each in objects.of_job(site.ledger.database, job.id)}
+    assert made.keys() == results.files.keys()
+    for dataset in (each for found in results.datasets.values() for each in found):
+        assert dataset == dcmread(site.data / made[str(dataset.SOPInstanceUID)].file)
+        if "PixelData" in dataset:
+            assert dataset.pixel_array.size
+
+
+def assert_in_the_right_study(pacs: Orthanc, ct: CT, results: Held) -> None:
+    """The PACS still has one patient with one study, and every result says both as the images do."""
+    assert len(pacs.rest("/patients")) == len(pacs.rest("/studies")) == 1
+    for dataset in (each for found in results.datasets.values() for each in found):
+        for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber"):
+            assert str(dataset[keyword].value or "") == str(ct.header.get(keyword) or ""), keyword
+
+
+def computed(site: Site, job: Job) -> Result:
+    """What the plugin itself returned, as the node keeps it."""
+    assert job.result is not None
+    folder = site.data / job.result
+    return exchange.read_result(folder, exchange.read_request(folder))
+
+
+def numbers_of(result: Result) -> list[tuple[str, str, float | None]]:
+    """(side, concept, value) of every measurement of a plugin's result."""
+    return sorted(
+        (finding.site.laterality.meaning if finding.site and finding.site.laterality else "", m.concept.value, m.value)
+        for finding in result.findings
+        for m in finding.measurements
+    )
+
+
+def numbers_in(report: ReadReport) -> list[tuple[str, str, float | None]]:
+    """The same of a report as it was read back."""
+    return sorted(
+        (finding.laterality, m.concept.value, m.value) for finding in report.findings for m in finding.measurements
+    )
+
+
+def assert_valid(results: Held, sources: Iterable[Path], folder: Path) -> None:
+    """No error from dciodvfy in any object, none from DicomSRValidator in an SR, none from dcentvfy over all."""
+    folder.mkdir()
+    paths = {}
+    for uid, content in results.files.items():
+        paths[uid] = folder / f"{uid}.dcm"
+        paths[uid].write_bytes(content)
+    assert {path.name: dciodvfy(path) for path in paths.values()} == {path.name: [] for path in paths.values()}
+    reports = [paths[str(dataset.SOPInstanceUID)] for dataset in results.datasets["sr"]]
+    assert dicom_sr_validator(reports) == {path: [] for path in reports}
+    images = list(sources)
+    assert entity_errors([*images, *paths.values()]) == entity_errors(images)
+
+
+def entity_errors(files: Sequence[Path]) -> list[str]:
+    """What dcentvfy finds to differ between objects of one patient, study or series."""
+    done = subprocess.run(
+        [program("dicom3tools", "dcentvfy"), *map(str, files)], capture_output=True, text=True, errors="replace"
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    return sorted({line for line in lines if line.startswith("Error")})
+
+
+def calling_ae_titles(site: Site, study: str) -> set[str]:
+    """Who sent the images, as the ledger knows it."""
+    return {each.calling_ae_title for each in instances.of_study(site.ledger.database, study)}

@@ -1,0 +1,111 @@
+"""`retry` and `cancel`: what changes, and who is recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.ledger import deliveries, events, identities, jobs, studies
+from node.ledger.database import Ledger
+from node.ledger.deliveries import DeliveryStatus
+from node.ledger.events import Event
+from node.ledger.jobs import JobStatus
+from tests.support.calls import Run
+from tests.support.past import FAILED, GOOD, HELD, NOW
+
+
+@pytest.fixture(autouse=True)
+def _alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alice sits at the console, behind sudo."""
+    monkeypatch.setenv("SUDO_USER", "alice")
+
+
+def last(ledger: Ledger, kind: str) -> Event:
+    """The newest event of a kind."""
+    return next(event for event in events.latest(ledger.database, 50) if event.kind == kind)
+
+
+def only_job(ledger: Ledger, study: str) -> str:
+    """The id of a study's first job."""
+    return jobs.of_study(ledger.database, study)[0].id
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_dead_or_held_delivery_is_sent_again(run: Run, ledger: Ledger, number: int) -> None:
+    """It waits, the destination will be asked again whose study it is, and the record names Alice."""
+    answer = run("retry", number, "--json")
+    assert answer.json["status"] == "waiting"
+    found = deliveries.get(ledger.database, number)
+    assert (found.status, found.attempts, found.hold) == (DeliveryStatus.WAITING, 0, None)
+    assert identities.get(ledger.database, GOOD, found.destination) is None
+    assert last(ledger, "delivery.again").detail["by"] == "alice"
+
+
+def test_a_delivered_object_is_not_sent_again(run: Run, ledger: Ledger) -> None:
+    """Exit code 1, the reason, and nothing changed, not even the answer about the patient."""
+    answer = run("retry", 1)
+    assert answer.code == 1
+    assert "delivery 1 is delivered" in answer.err
+    assert identities.get(ledger.database, GOOD, "pacs") is not None
+
+
+def test_a_job_is_done_again_as_a_new_one(run: Run, ledger: Ledger) -> None:
+    """Named by the eight characters that tables show; the new one names the old one."""
+    old = only_job(ledger, GOOD)
+    answer = run("retry", old[:8], "--json").json
+    new = jobs.get(ledger.database, answer["job"])
+    assert (new.supersedes, new.round, new.status) == (old, 2, JobStatus.QUEUED)
+    assert last(ledger, "job.again").detail["by"] == "alice"
+
+
+def test_a_job_is_cancelled(run: Run, ledger: Ledger) -> None:
+    """The reason names who did it; a second time it is over."""
+    job = only_job(ledger, FAILED)
+    assert run("cancel", job).code == 0
+    assert jobs.get(ledger.database, job).status is JobStatus.CANCELLED
+    assert last(ledger, "job.cancelled").detail["reason"] == "cancelled by alice"
+    assert run("cancel", job).code == 1
+
+
+def test_a_delivery_is_cancelled(run: Run, ledger: Ledger) -> None:
+    """By its number."""
+    assert run("cancel", "3", "--json").json == {"delivery": 3, "status": "cancelled"}
+    assert deliveries.get(ledger.database, 3).status is DeliveryStatus.CANCELLED
+
+
+def test_a_held_study_is_released_by_a_person(run: Run, ledger: Ledger) -> None:
+    """Why it was held is said once more; the record names Alice."""
+    answer = run("retry", HELD)
+    assert "a correction arrived: PatientID differs" in answer.out
+    found = studies.get(ledger.database, HELD)
+    assert found is not None
+    assert found.hold is None
+    assert last(ledger, "study.released").detail["by"] == "alice"
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("what", ["99", "abcdef99", "zz", "x" * 200, "9" * 40, GOOD])
+def test_what_is_not_there_is_exit_code_1(run: Run, what: str) -> None:
+    """A number without a delivery, a prefix without a job, a study that is not held, nonsense."""
+    answer = run("retry", what)
+    assert (answer.code, answer.out) == (1, "")
+
+
+def test_a_short_prefix_names_no_job(run: Run, ledger: Ledger) -> None:
+    """Two characters are a slip, not a choice."""
+    answer = run("cancel", only_job(ledger, FAILED)[:2])
+    assert answer.code == 1
+    assert "at least 6 characters" in answer.err
+
+
+def test_a_number_that_also_begins_a_job_asks_for_more(run: Run, ledger: Ledger) -> None:
+    """Nothing is guessed: both are named as they can be written."""
+    with ledger.transaction() as database:
+        database.execute(
+            "UPDATE jobs SET id='12345678-0000-5000-8000-000000000000' WHERE id=?", [only_job(ledger, FAILED)]
+        )
+        database.execute("UPDATE deliveries SET id=123456 WHERE id=3")
+    answer = run("cancel", "123456")
+    assert answer.code == 2
+    assert "delivery:123456, job 12345678-0000-5000-8000-000000000000" in answer.err
+    assert run("cancel", "delivery:123456").code == 0
+    assert last(ledger, "delivery.cancelled").at > NOW

@@ -1,0 +1,67 @@
+"""docs/cli.md and the command say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from node.cli.commands import app
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
+
+
+def sections() -> dict[str, str]:
+    """Heading of each section on a command → its text."""
+    parts = re.split(r"^## pacsnode ?", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def documented_options(text: str) -> set[str]:
+    """The options in the bullets of a section."""
+    bullets = re.findall(r"^- ((?:`-[^`]+`(?:, )?)+)", text, flags=re.MULTILINE)
+    return {option for bullet in bullets for option in re.findall(r"`([^`]+)`", bullet)}
+
+
+def options_of(command: object) -> set[str]:
+    """The options that a command takes, but `--help`, which all take."""
+    parameters = getattr(command, "params")  # noqa: B009 - typer's own copy of click has no stubs
+    names = {name for each in parameters if each.param_type_name == "option" for name in each.opts}
+    return names - {"--help", "-h"}
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    """`## pacsnode echo DEST` ↔ the command `echo`."""
+    documented = {heading.split()[0] for heading in sections() if heading}
+    assert documented == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_of_a_command_is_documented_and_no_other(name: str) -> None:
+    """The bullets of a command's section are its options."""
+    [text] = [text for heading, text in sections().items() if heading.split()[:1] == [name]]
+    assert documented_options(text) == options_of(COMMANDS[name])
+
+
+def test_the_options_before_a_command_are_documented() -> None:
+    """`## pacsnode` alone lists them."""
+    assert documented_options(sections()[""]) == options_of(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_heading_shows_the_arguments(name: str) -> None:
+    """`## pacsnode send PATH... DEST` names the arguments in their order."""
+    [heading] = [heading for heading in sections() if heading.split()[:1] == [name]]
+    assert heading.split()[1:] == [
+        argument(each) for each in COMMANDS[name].params if each.param_type_name == "argument"
+    ]
+
+
+def argument(parameter: object) -> str:
+    """An argument as usage lines write it: `PATH...` takes several, `[PATH]...` also none."""
+    name = getattr(parameter, "metavar")  # noqa: B009 - as above
+    name = name if getattr(parameter, "required") else f"[{name}]"  # noqa: B009 - as above
+    return f"{name}..." if getattr(parameter, "nargs") == -1 else name  # noqa: B009 - as above

@@ -1,0 +1,129 @@
+"""`echo` and `send`, over real associations with a small PACS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from node.dimse.demo_pacs import DemoPACS
+from tests.support.calls import Run
+from tests.support.ports import free_port
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[DemoPACS]:
+    """A PACS of the test's own."""
+    with DemoPACS(tmp_path / "pacs", "PACS") as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, pacs: DemoPACS) -> Path:
+    """A configuration that names it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"node: {{time_zone: UTC}}\ndestinations:\n  pacs: {{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}}}\n"
+    )
+    return path
+
+
+def image(folder: Path, name: str) -> Path:
+    """A CT image."""
+    source = get_testdata_file("CT_small.dcm")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(folder / name).write_bytes(Path(str(source)).read_bytes()) and folder / name
+
+
+@pytest.mark.usefixtures("site")
+def test_a_destination_answers(run: Run) -> None:
+    """By its name, exit code 0."""
+    answer = run("echo", "pacs")
+    assert (answer.code, answer.err) == (0, "")
+    assert "answers" in answer.out
+
+
+def test_a_peer_answers_without_any_configuration(run: Run, pacs: DemoPACS) -> None:
+    """`AET@host:port`."""
+    assert run("echo", f"PACS@127.0.0.1:{pacs.port}", "--json").json["answers"] is True
+
+
+@pytest.mark.usefixtures("site")
+def test_a_probe_tells_which_results_are_accepted(run: Run) -> None:
+    """Each SOP class that a result can have, with its transfer syntaxes."""
+    accepted = run("echo", "pacs", "--probe", "--json").json["accepts"]
+    assert "1.2.840.10008.1.2.1" in accepted["1.2.840.10008.5.1.4.1.1.88.33"]
+    assert "Comprehensive SR" in run("echo", "pacs", "--probe").out
+
+
+def test_nobody_there_is_exit_code_1(run: Run) -> None:
+    """In words, on standard error."""
+    answer = run("echo", f"PACS@127.0.0.1:{free_port()}")
+    assert (answer.code, answer.out) == (1, "")
+    assert "no connection" in answer.err
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pasc", 'did you mean "pacs"?'),
+        ("A_TITLE_THAT_IS_TOO_LONG@127.0.0.1:104", "is not an AE title"),
+        ("PACS@127.0.0.1:99999", "99999 is no port"),
+    ],
+)
+def test_a_destination_that_makes_no_sense_is_exit_code_2(run: Run, name: str, message: str) -> None:
+    """Nothing is called."""
+    answer = run("echo", name)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+@pytest.mark.usefixtures("site")
+def test_files_and_folders_are_sent_and_the_rest_is_named(run: Run, tmp_path: Path) -> None:
+    """Folders to their end, each file once; what is no DICOM file is skipped."""
+    folder = tmp_path / "study"
+    image(folder, "a.dcm")
+    image(folder / "deep" / "er", "b.dcm")
+    (folder / "notes.txt").write_text("no image")
+    answer = run("send", folder, folder / "a.dcm", "pacs", "--json")
+    assert answer.code == 0
+    assert answer.json["stored"] == 2
+    assert answer.json["failed"] == []
+    assert [Path(each["file"]).name for each in answer.json["skipped"]] == ["notes.txt"]
+    told = run("send", folder, "pacs")
+    assert "2 of 2 objects stored" in told.out
+    assert "skipped" in told.err
+    assert "notes.txt" in told.err
+
+
+@pytest.mark.usefixtures("site")
+def test_nothing_to_send_is_exit_code_1(run: Run, tmp_path: Path) -> None:
+    """A folder without DICOM files."""
+    (tmp_path / "empty").mkdir()
+    answer = run("send", tmp_path / "empty", "pacs")
+    assert answer.code == 1
+    assert "there is no DICOM file to send" in answer.err
+
+
+@pytest.mark.usefixtures("site")
+def test_a_path_that_is_not_there_is_exit_code_2(run: Run, tmp_path: Path) -> None:
+    """Before anything is sent."""
+    answer = run("send", image(tmp_path, "a.dcm"), tmp_path / "nowhere", "pacs")
+    assert answer.code == 2
+    assert "nowhere: there is no such file or folder" in answer.err
+
+
+def test_a_peer_that_is_down_leaves_every_file_failed(run: Run, tmp_path: Path) -> None:
+    """Each is named in JSON, once in words for people."""
+    for name in ("a.dcm", "b.dcm"):
+        image(tmp_path / "study", name)
+    peer = f"PACS@127.0.0.1:{free_port()}"
+    found = run("send", tmp_path / "study", peer, "--json")
+    assert found.code == 1
+    assert [Path(each["file"]).name for each in found.json["failed"]] == ["a.dcm", "b.dcm"]
+    told = run("send", tmp_path / "study", peer)
+    assert "failed: 2 files: not sent" in told.err
+    assert "0 of 2 objects stored" in told.out

@@ -1,0 +1,157 @@
+"""`status` and `study`: what they show, and what they never do."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from node.ledger import database, studies
+from node.ledger.database import Ledger
+from tests.support.calls import Run
+from tests.support.past import ARRIVING, FAILED, GOOD, HELD
+
+
+@pytest.mark.usefixtures("config")
+@pytest.mark.parametrize("command", [["status"], ["study", "1.2"], ["retry", "1"], ["cancel", "1"]])
+def test_no_ledger_is_made_where_there_is_none(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """Asking is not installing: exit code 1, and the folder is as it was."""
+    answer = run(*command)
+    assert answer.code == 1
+    assert "there is no ledger" in answer.err
+    assert answer.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_status_counts_what_the_ledger_holds(run: Run) -> None:
+    """Four studies: one reported, one held, one failed, one arriving."""
+    found = run("status", "--json").json
+    assert found["running"] is False
+    assert found["queues"]["studies"] == {"receiving": 1, "complete": 3, "undecided": 1, "held": 1}
+    assert found["queues"]["jobs"]["reported"] == 1
+    assert found["queues"]["deliveries"]["pacs"]["delivered"] == 1
+    assert found["queues"]["deliveries"]["research"]["dead"] == 1
+    assert [each["study_instance_uid"] for each in found["held_studies"]] == [HELD]
+    assert [each["id"] for each in found["held_deliveries"]] == [3]
+    assert [(each["id"], each["dimse_status"]) for each in found["dead_letters"]] == [(2, "A900")]
+    assert [each["study_instance_uid"] for each in found["failures"]] == [FAILED]
+    assert found["health"]["warnings"] == [
+        *([found["health"]["isolation"]] if not found["health"]["isolated"] else []),
+        "research: results are sent without asking whose study it is (identity_check: none)",
+    ]
+    assert {each["study_instance_uid"] for each in found["studies"]} == {GOOD, HELD, FAILED, ARRIVING}
+
+
+@pytest.mark.usefixtures("ledger")
+def test_json_is_all_that_stands_on_standard_output(run: Run) -> None:
+    """One object from the first character to the last."""
+    answer = run("study", GOOD, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert json.loads(answer.out)["study"]["study_instance_uid"] == GOOD
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_tables_fit_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    """No line is longer than the terminal is wide, and what names a study is never cut."""
+    monkeypatch.setenv("COLUMNS", columns)
+    for arguments in (["status"], ["study", GOOD]):
+        answer = run(*arguments)
+        assert answer.code == 0
+        assert max(map(len, answer.out.splitlines())) <= int(columns)
+        assert "20260302-0017" in answer.out
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("command", [["status"], ["study", GOOD]])
+def test_the_patient_is_shown_only_on_demand(run: Run, command: list[str]) -> None:
+    """Not in tables, not in JSON, unless `--identify` is given."""
+    for form in ([], ["--json"]):
+        assert "SECRET-4711" not in run(*command, *form).out
+        assert "SECRET-4711" in run(*command, *form, "--identify").out
+
+
+@pytest.mark.usefixtures("ledger")
+def test_what_the_ledger_holds_cannot_steer_the_terminal(run: Run) -> None:
+    """Control characters are escaped and rich's markup is text."""
+    out = run("status").out
+    assert "\x1b" not in out
+    assert "[bold]4 GB[/bold]" in out
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("name", [GOOD, "1772424000.4711", "…72424000.4711", "20260302-0017"])
+def test_a_study_is_found_by_uid_by_its_end_and_by_accession_number(run: Run, name: str) -> None:
+    """What `status` shows can be pasted."""
+    assert run("study", name, "--json").json["study"]["study_instance_uid"] == GOOD
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_name_that_means_several_studies_is_refused_with_all_of_them(run: Run) -> None:
+    """Exit code 2: nothing was shown of any."""
+    answer = run("study", "1.2.840.113619")
+    assert (answer.code, answer.out) == (2, "")
+    assert all(uid in answer.err for uid in (GOOD, HELD, FAILED, ARRIVING))
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("name", ["9.9.9", "%", "_", ""])
+def test_a_study_that_is_not_there_is_exit_code_1(run: Run, name: str) -> None:
+    """Also for what a database would take for a pattern."""
+    answer = run("study", name)
+    assert answer.code == 1
+    assert "there is no study" in answer.err
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_study_shows_events_decisions_jobs_and_deliveries(run: Run) -> None:
+    """Everything there is, in order; the trace only with --explain."""
+    found = run("study", GOOD, "--json").json
+    kinds = [event["kind"] for event in found["events"]]
+    assert kinds[:3] == ["study.first-received", "study.complete", "decision.matched"]
+    assert [each["outcome"] for each in found["decisions"]] == ["matched"]
+    assert [each["status"] for each in found["jobs"]] == ["reported"]
+    assert [each["status"] for each in found["deliveries"]] == ["delivered", "dead", "held"]
+    assert [each["status"] for each in found["identities"]] == ["differs"]
+    assert "trace" not in found["decisions"][0]
+    assert run("study", GOOD, "--json", "-v").json["decisions"][0]["trace"]["why"] == "it took series 3"
+
+
+@pytest.mark.usefixtures("ledger")
+def test_explain_prints_every_clause(run: Run) -> None:
+    """With the value it was held against."""
+    assert "Modality: CT — CT in all 275 instances" in run("study", GOOD, "--explain").out
+    assert "275 instances" not in run("study", GOOD).out
+
+
+def test_status_says_whether_the_node_runs(run: Run, ledger: Ledger) -> None:
+    """By what the node writes while it runs; what a killed node left behind counts for nothing."""
+    listening = ledger.path.parent / "listening.json"
+    listening.write_text(json.dumps({"pid": os.getpid(), "port": 11112, "tls_port": None}))
+    assert run("status", "--json").json["process"]["port"] == 11112
+    listening.write_text(json.dumps({"pid": 2**22 + 1, "port": 11112, "tls_port": None}))
+    assert run("status", "--json").json["running"] is False
+
+
+def test_status_reads_while_the_node_writes(run: Run, ledger: Ledger) -> None:
+    """WAL: an open write transaction holds no reader up, and is not seen before it ends."""
+    with ledger.transaction() as writing:
+        studies.unhold(writing, studies.latest(writing, 1)[0].last_received_at, HELD, "test")
+        assert run("status", "--json").json["queues"]["studies"]["held"] == 1
+    assert run("status", "--json").json["queues"]["studies"]["held"] == 0
+
+
+@pytest.mark.usefixtures("config")
+def test_a_damaged_ledger_is_told_and_left_alone(run: Run, tmp_path: Path) -> None:
+    """Exit code 1, in words, and no byte changed."""
+    (tmp_path / "data").mkdir()
+    broken = tmp_path / "data" / database.FILE
+    broken.write_bytes(b"this is no database, whatever its name says" * 100)
+    before = broken.read_bytes()
+    answer = run("status")
+    assert answer.code == 1
+    assert "the ledger is damaged" in answer.err
+    assert broken.read_bytes() == before
