@@ -9,7 +9,8 @@ from node.results.canvas import BACKGROUND, MARKING, ON_MARKING, PANEL, RULE, SE
 from node.results.context import Context
 from node.results.fonts import MISSING, Face, drawable, line_height, width, wrap
 
-WIDTH = HEIGHT = 1024
+WIDTH, HEIGHT = 1024, 1280
+"""4:5, as a portrait reading monitor: room for the answer, the numbers and the pictures on one page."""
 MARGIN = 36
 CONTENT = WIDTH - 2 * MARGIN
 _SMALL = 18

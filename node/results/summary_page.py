@@ -34,7 +34,7 @@ _BAR = 150
 _PER_ROW = 3
 _THUMBNAIL_HEIGHTS = (460, 400, 350, 300, 260, 220, 180)
 _COLUMN_GAP = 22
-_LEAST_COLUMN = 44
+_LEAST_COLUMN, _LEAST_VALUE = 44, 88
 _TALLEST_ROW = 360
 
 
@@ -189,7 +189,7 @@ def _column_widths(table: Table) -> list[int]:
         longest = max(width(word, Face.SEMIBOLD, _BODY) for word in words)
         head = width(drawable(table.head[column]), Face.SEMIBOLD, _NOTE + 2)
         widths.append(max(min(whole, share), min(longest, room // count), head, _LEAST_COLUMN))
-    common = max(widths[column] for column in table.values)
+    common = max(_LEAST_VALUE, *(widths[column] for column in table.values))
     widths = [common if column in table.values else used for column, used in enumerate(widths)]
     widths[0] = max(room - sum(widths), room // (2 * count))
     excess = sum(widths) - room
