@@ -32,6 +32,8 @@ import node
 from node.config.models import Configuration
 from node.dimse.association import Limits
 from node.errors import DataFolderInUseError, PermanentError
+from node.ledger import database
+from node.ledger.database import Ledger
 from node.observe import logs
 from node.spool import Spool
 
@@ -94,12 +96,14 @@ class Child:
 def serve(config_path: Path, configuration: Configuration, lines: Sequence[str]) -> int:
     """Run the node until SIGTERM or SIGINT; the exit code of the command.
 
-    `lines` are printed after the ones that say what it listens on. Raises DataFolderInUseError or ListenError
-    before anything is started.
+    `lines` are printed after the ones that say what it listens on. Raises DataFolderInUseError, LedgerError or
+    ListenError before anything is started.
     """
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="supervisor")
     data = configuration.node.data
     lock = take_lock(data)
+    # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
+    Ledger(data / database.FILE).close()
     sockets = _bind(configuration)
     spool = Spool(data)
     _sweep(spool)

@@ -57,7 +57,7 @@ def key_slices(context: Context) -> list[KeySlice]:
     slices = []
     for key_image in result.key_images:
         reference = key_image.image
-        image = context.sources.find(reference.sop_instance_uid, "KeyImage.image")
+        image = context.sources.find(reference.sop_instance_uid, "KeyImage.image", reference.frame_number)
         drawn = regions.pop((reference.sop_instance_uid, reference.frame_number), [])
         slices.append(KeySlice(image, reference.frame_number, key_image.reason, key_image.window, tuple(drawn)))
     for (uid, frame_number), drawn in regions.items():

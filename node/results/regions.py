@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from node.results.errors import NotEncodableError
 from node.results.geometry import plane_of
 from node.results.sources import SourceImage, Sources
 from plugins.contract import Box, Ellipse, Point, Polygon, Region
@@ -60,9 +61,13 @@ def _nearest_frame(region: Region, sources: Sources) -> LocatedRegion | None:
 def locate(region: Region, sources: Sources) -> LocatedRegion | None:
     """Where a region lies on a source image; None for one in the patient that no slice holds.
 
-    Raises `NotEncodableError` for an image that the plugin was not given.
+    Raises `NotEncodableError` for an image that the plugin was not given, and for points beside the image.
     """
     if region.image is None:
         return _nearest_frame(region, sources)
-    image = sources.find(region.image.sop_instance_uid, f"{type(region).__name__}.image")
+    name = type(region).__name__
+    image = sources.find(region.image.sop_instance_uid, f"{name}.image", region.image.frame_number)
+    columns, rows = (float(image.header.get(keyword) or np.inf) for keyword in ("Columns", "Rows"))
+    if (region.points > [columns, rows]).any():
+        raise NotEncodableError(f"{name}.points", f"lie outside the image of {columns:g} columns and {rows:g} rows")
     return LocatedRegion(region, image, region.image.frame_number, region.points)

@@ -53,15 +53,19 @@ class Sources:
         """By SOP Instance UID."""
         return {image.reference.sop_instance_uid: image for image in self.images}
 
-    def find(self, sop_instance_uid: str, what: str) -> SourceImage:
-        """The image of this UID; `NotEncodableError` where `what` refers to one that the plugin was not given."""
-        try:
-            return self.by_uid[sop_instance_uid]
-        except KeyError:
+    def find(self, sop_instance_uid: str, what: str, frame_number: int = 1) -> SourceImage:
+        """The image of this UID; `NotEncodableError` where `what` refers to an image or a frame that is not there."""
+        image = self.by_uid.get(sop_instance_uid)
+        if image is None:
             raise NotEncodableError(
                 what,
                 f"refers to SOP instance {sop_instance_uid}, which is none of the {len(self.images)} source images",
-            ) from None
+            )
+        if frame_number > image.frames:
+            raise NotEncodableError(
+                what, f"refers to frame {frame_number} of SOP instance {sop_instance_uid}, which has {image.frames}"
+            )
+        return image
 
 
 def _read(path: Path) -> SourceImage:

@@ -193,7 +193,8 @@ def _evaluations(context: Context) -> Iterator[ContentItem]:
 
 
 def _key_image(context: Context, key_image: KeyImage) -> ImageContentItem:
-    image = context.sources.find(key_image.image.sop_instance_uid, "KeyImage.image")
+    reference = key_image.image
+    image = context.sources.find(reference.sop_instance_uid, "KeyImage.image", reference.frame_number)
     return ImageContentItem(
         codes.DCM.BestIllustrationOfFinding,
         image.reference.sop_class_uid,

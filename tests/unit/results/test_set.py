@@ -148,6 +148,17 @@ def test_a_reference_to_an_image_that_was_not_given_is_refused(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("corner", "frame", "words"), [(64.5, 1, "outside the image of 64 columns"), (20.0, 2, "frame 2 .* which has 1")]
+)
+def test_a_region_beside_the_image_is_refused(tmp_path: Path, corner: float, frame: int, words: str) -> None:
+    """Fault 73: coordinates or frames that the image does not have mean that the result is of another image."""
+    image = ImageReference(reports.reference("ct").sop_instance_uid, frame)
+    box = Box(np.array([[1.0, 1.0], [corner, 2.0]]), image)
+    with pytest.raises(NotEncodableError, match=words):
+        _encode(tmp_path, Result("findings", "x", (Finding(reports.NODULE, present=True, regions=(box,)),)))
+
+
 def test_the_error_survives_the_way_out_of_the_encoders_process() -> None:
     """It is raised in a child process and read in the node."""
     error = pickle.loads(pickle.dumps(NotEncodableError("PatientID", "empty")))
