@@ -218,8 +218,9 @@ def _portions(paths: Sequence[Path]) -> list[tuple[list[int], int]]:
 
 def _serve(pipe: Connection) -> None:
     """What a child does: answer until the pipe ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the node, which ends its children
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the node; SIGTERM is how multiprocessing ends us at exit
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's images
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 from node.dimse.scu import Peer, echo
 from node.errors import NodeError
+from node.ledger.database import Ledger
 from tests.support.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
@@ -177,6 +179,30 @@ def test_fault_59_a_second_node_on_one_data_folder_is_refused(served: Served) ->
     assert second.stdout == ""
     assert (served.data / "listening.json").read_bytes() == before
     echo(served.peer())
+
+
+@pytest.mark.parametrize("damage", ["not a database", "newer"])
+def test_fault_54_a_ledger_that_cannot_be_used_is_refused_before_anything_listens(tmp_path: Path, damage: str) -> None:
+    """Damaged, or written by a newer program: one clear message, nothing changed, no port opened."""
+    (tmp_path / "data").mkdir()
+    ledger = tmp_path / "data" / "ledger.db"
+    if damage == "newer":
+        Ledger(ledger).close()
+        with sqlite3.connect(ledger) as connection:
+            columns = "migration_set, name, applied_at"
+            connection.execute(f"INSERT INTO _sqlite_migrations ({columns}) VALUES ('pacsnode', '9999_later', 'x')")
+        connection.close()
+    else:
+        ledger.write_bytes(b"this was a ledger once" * 1000)
+    before = ledger.read_bytes()
+    node = Served(tmp_path)
+    assert node.process.wait(timeout=60) == 1
+    said = (tmp_path / "serve.log").read_text()
+    assert "LedgerError" in said
+    assert "Nothing was changed" in said
+    assert ledger.read_bytes() == before
+    assert not (tmp_path / "data" / "listening.json").exists()
+    node.log.close()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

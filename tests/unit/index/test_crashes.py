@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from node.ledger import instances
 from node.spool import Spool
 from tests.support.index_room import Room
 from tests.support.receipts import STUDY, arrive, ct
+from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
 
@@ -183,6 +186,12 @@ def test_closing_while_a_file_is_read_blames_no_file(tmp_path: Path, monkeypatch
     busy.close()
     thread.join(20)
     assert [type(one) for one in outcome] == [TransientError]
+
+
+def test_a_program_that_forgets_to_close_its_readers_ends_all_the_same() -> None:
+    """No child keeps a dying node from ending: the interpreter leaves within the deadline."""
+    code = "from node.index.children import HeaderReader\nif __name__ == '__main__':\n    HeaderReader(children=1)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 def hang(_: Path) -> None:
