@@ -12,7 +12,8 @@ import typer
 from node.cli import output, site
 from node.cli.output import cell, short
 from node.clock import SystemClock
-from node.errors import NotFoundError
+from node.errors import NotFoundError, PermanentError
+from node.index import corrections
 from node.ledger import deliveries, identities, jobs, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -29,18 +30,31 @@ JobOrDelivery = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}.")]
 JobDeliveryOrStudy = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a held study.")]
 
 
+TakeNewest = Annotated[
+    bool,
+    typer.Option(
+        "--take-newest",
+        help="Of a study held because it was sent again under another patient or order: go by the newer.",
+    ),
+]
+
+
 def retry(
-    what: JobDeliveryOrStudy, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False
+    what: JobDeliveryOrStudy,
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    take_newest: TakeNewest = False,
+    as_json: site.AsJson = False,
 ) -> None:
     """Do a job again, send a delivery (again), or release a held study. The record says who asked for it.
 
     An ended job is done again as a new job that names the old one; what it finds is a new result.
     A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
-    A running node notices by itself.
+    A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
+    instances count, and it is decided and run anew. A running node notices by itself.
     """
     ledger = site.open_ledger(site.load(config))
     with ledger.transaction() as database:
-        told, plain = _retry(database, what, SystemClock().now(), site.person())
+        told, plain = _retry(database, what, SystemClock().now(), site.person(), take_newest)
     _tell(told, plain, as_json)
 
 
@@ -61,9 +75,11 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
     _tell(told, plain, as_json)
 
 
-def _retry(database: Database, what: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:
     if "." in what or what.startswith("…"):
-        return _release(database, site.find_study(database, what), now, by)
+        return _release(database, site.find_study(database, what), now, by, newest)
+    if newest:
+        raise site.UsageError("--take-newest is for a held study: name its UID")
     found = _find(database, what)
     if isinstance(found, Job):
         new = jobs.again(database, now, found.id, by)
@@ -78,9 +94,15 @@ def _retry(database: Database, what: str, now: datetime, by: str) -> tuple[str, 
     }
 
 
-def _release(database: Database, study: Study, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+def _release(database: Database, study: Study, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:
     if study.hold is None:
         raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
+    if newest:
+        if not corrections.take_newest(database, now, study.study_instance_uid):
+            raise PermanentError(
+                "not every instance of the study was sent again: taking the newer would mix two patients"
+            )
+        studies.reopened(database, now, study.study_instance_uid, now, f"{by} took the corrected instances")
     studies.unhold(database, now, study.study_instance_uid, by)
     stopped = [job.id for job in jobs.of_study(database, study.study_instance_uid) if job.status is JobStatus.CANCELLED]
     text = f"study {study.study_instance_uid} is released; it was held because: {study.hold}"

@@ -126,7 +126,8 @@ def _finding_lines(finding: ReadFinding) -> list[str]:
         side = f" ({number.laterality})" if number.laterality and number.laterality != finding.laterality else ""
         unit = unit_text(number.unit.value) if number.unit else ""
         value = number.qualifier if number.value is None else f"{number.value:.10g}"
-        shown = f"  {number.concept.meaning}{side}: {value} {unit}".rstrip()
+        how = f" ({number.derivation})" if number.derivation else ""
+        shown = f"  {number.concept.meaning}{how}{side}: {value} {unit}".rstrip()
         lines.append(f"{shown}  [{number.reference}]" if number.reference else shown)
     for region in finding.regions:
         where = f"image {region.sop_instance_uid}" if region.sop_instance_uid else "the patient's coordinates"

@@ -139,7 +139,7 @@ REAL = (
     "pydicom_pydicom/src/pydicom/data/test_files/MR_small.dcm",
     "pydicom_pydicom-data/data_store/data/eCT_Supplemental.dcm",
     "ImagingDataCommons_highdicom/data/test_files/dx_image.dcm",
-    "pydicom_pydicom/src/pydicom/data/test_files/dicomdirtests/77654033/CR1/6154",
+    "pydicom_pydicom-data/data_store/data/RG3_J2KR.dcm",
 )
 
 

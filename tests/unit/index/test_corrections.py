@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from node.cli import main
 from node.index import corrections
 from node.ledger import deliveries, facts, instances, jobs, studies
 from node.ledger.deliveries import DeliveryStatus
@@ -201,3 +202,27 @@ def test_a_person_may_take_the_corrected_instances(room: Room) -> None:
     assert len(current) == 2
     study = studies.get(room.ledger.database, STUDY)
     assert (study.revision, study.patient_id, study.hold) == (2, "P2", None)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_person_takes_the_newer_of_a_held_study(room: Room, capsys: pytest.CaptureFixture[str], whole: bool) -> None:
+    """`retry STUDY --take-newest`: the corrected patient counts, in a new revision; half a correction is refused."""
+    _study_with_results(room)
+    for number in (1, 2) if whole else (1,):
+        arrive(room.spool, ct(number, **CORRECTED))
+    room.quiet()
+    config = room.data / "config.yaml"
+    config.write_text("node: {time_zone: Asia/Seoul, data: .}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["retry", STUDY, "--take-newest", "--config", str(config)])
+    room.quiet()
+    study = studies.get(room.ledger.database, STUDY)
+    assert study is not None
+    if whole:
+        assert ended.value.code in (0, None)
+        assert (study.hold, study.patient_id, study.revision) == (None, "P2", 2)
+        assert sorted(room.statuses()) == ["corrected", "corrected", "current", "current"]
+    else:
+        assert ended.value.code == 1
+        assert "would mix two patients" in capsys.readouterr().err
+        assert (study.hold is not None, study.patient_id) == (True, "P1")
