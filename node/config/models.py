@@ -130,7 +130,6 @@ class Destination(Section):
     """Longest silence of the peer, and longest wait for one of its answers."""
     retry: Retry = Retry()
     identity_check: Literal["study", "none"] = "study"
-    on_identity_change: Literal["hold"] = "hold"
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     sr_class: Literal["comprehensive", "comprehensive-3d", "enhanced"] = "comprehensive"
