@@ -194,10 +194,6 @@ class Spool:
         """Receipts that wait for the indexer, in order of arrival."""
         return sorted(entry.name[:-4] for entry in os.scandir(self.incoming) if entry.name.endswith(".dcm"))
 
-    def move_to_store(self, receipt: str) -> None:
-        """After the row is committed: rename, and make the new name durable."""
-        self.move_all_to_store([receipt])
-
     def move_all_to_store(self, receipts: Sequence[str]) -> None:
         """The same for many, syncing each folder once: as a batch is indexed."""
         folders = set()

@@ -15,8 +15,9 @@ from node.config.models import Destination
 from node.deliver import identity
 from node.deliver.archive import Archive, Sender
 from node.deliver.policy import Answer, GiveUp, after, back_off
+from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import PermanentError, TransientError
+from node.errors import NodeError, PermanentError, TransientError
 from node.ledger import deliveries, identities, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -65,11 +66,13 @@ class Outbox:
             with self._archive.connect([self._data / delivery.file for delivery in sound]) as sender:
                 for delivery in sound:
                     self._send(sender, delivery)
-        except (TransientError, PermanentError) as error:
-            reading = Reading.RETRY_SLOWLY if isinstance(error, PermanentError) else Reading.RETRY
+        except (UnreachableError, BusyError, RejectedError) as error:
             log.warning("delivery.unreachable", destination=self.name, error=str(error))
-            self._all_wait(Answer(reading, str(error)))
+            self._wait_together(deliveries.due(self._ledger.database, self.name, self._clock.now()), error)
             return False
+        except (TransientError, PermanentError) as error:  # an answer about this study: the others may fare better
+            log.warning("delivery.not-now", destination=self.name, study=study, error=str(error))
+            self._wait_together(sound, error)
         return True
 
     def _is_sound(self, delivery: Delivery) -> bool:
@@ -155,11 +158,12 @@ class Outbox:
             return Answer(Reading.STORED_WITH_WARNING, answer.text, answer.dimse_status)
         return Answer(Reading.RETRY_FEW, f"{answer.text}; but it does not hold it", answer.dimse_status)
 
-    def _all_wait(self, answer: Answer) -> None:
-        """The destination could not be reached: everything due there waits together."""
+    def _wait_together(self, those: list[Delivery], error: NodeError) -> None:
+        """None of these could be tried; each waits, or is given up, by its own age."""
+        answer = Answer(Reading.RETRY_SLOWLY if isinstance(error, PermanentError) else Reading.RETRY, str(error))
         now = self._clock.now()
         with self._ledger.transaction() as database:
-            for delivery in deliveries.due(database, self.name, now):
+            for delivery in _still_waiting(database, those):
                 self._wait_or_give_up(database, delivery, answer, now)
 
     def _wait_or_give_up(self, database: Database, delivery: Delivery, answer: Answer, now: datetime) -> None:

@@ -191,8 +191,15 @@ def _find(peer: Peer, level: str, keys: dict[str, str], keywords: Sequence[str])
                 case FindReading.REFUSED:
                     raise PermanentError(f"{peer} refuses the C-FIND: {status_text(status)}")
                 case _:
-                    raise TransientError(f"{peer} fails the C-FIND: {status_text(status)}")
+                    raise TransientError(f"{peer} fails the C-FIND: {_why_none(peer, status)}")
     raise TransientError(f"{peer} did not finish the C-FIND")
+
+
+def _why_none(peer: Peer, status: int | None) -> str:
+    """Orthanc, for one, says no in no other way than by breaking off."""
+    if status is not None:
+        return status_text(status)
+    return f"it broke off without an answer; does its configuration let {peer.calling_ae_title} query?"
 
 
 def _texts(identifier: Dataset, keywords: Sequence[str]) -> dict[str, str]:

@@ -162,14 +162,19 @@ def _instance(database: Database, judgement: Judgement) -> None:
 
 
 def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement]]) -> None:
-    """What is out of the ordinary, once a study and batch: never one event a slice."""
+    """What is out of the ordinary, once for a study and an association: never one event a slice.
+
+    The count is that of the batch in which it was first seen; each receipt's row says what it counts as.
+    """
     for study, those in by_study.items():
         for status, severity in _SEVERITY.items():
             of_kind = [one for one in those if one.status is status]
-            if of_kind:
+            differences = sorted({keyword for one in of_kind for keyword in one.differences})
+            associations = sorted({one.reading.arrival.association for one in of_kind})
+            if of_kind and not _told(database, study, f"instance.{status}", associations, differences):
                 events.record(
                     database, at, f"instance.{status}", study=study or None, severity=severity, instances=len(of_kind),
-                    differences=sorted({keyword for one in of_kind for keyword in one.differences}),
+                    associations=associations, differences=differences,
                     sop_instance_uids=[one.reading.sop_instance_uid for one in of_kind[:_MOST_NAMED]],
                     reasons=sorted({one.reading.unreadable for one in of_kind} - {""})[:_MOST_NAMED],
                 )  # fmt: skip
@@ -181,6 +186,14 @@ def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement
                 database, at, "instance.marked", study=study, severity=severity, mark=mark, instances=count,
                 reasons=why[:_MOST_NAMED],
             )  # fmt: skip
+
+
+def _told(database: Database, study: str, kind: str, associations: Sequence[str], differences: Sequence[str]) -> bool:
+    """Whether the newest event of this kind says nothing less: the same association brought more of the same."""
+    last = events.last_of(database, study, kind) if study else None
+    if last is None:
+        return False
+    return {*associations} <= {*last.detail["associations"]} and {*differences} <= {*last.detail["differences"]}
 
 
 def _consequences(

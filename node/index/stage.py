@@ -125,7 +125,7 @@ class Index:
         if done.stopped:
             self._signal.wake(Room.RUN)
             self._signal.wake(Room.DELIVER)
-        log.info("index.batch", receipts=len(readings), studies=len(done.arrivals))
+        log.debug("index.batch", receipts=len(readings), studies=len(done.arrivals))
 
     def _without_header(self, receipt: str, failure: Failure) -> Reading | None:
         """A file that no child survives is indexed unread; one that is not ours, or not readable now, is left alone."""

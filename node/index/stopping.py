@@ -61,8 +61,10 @@ def _stop(
         elif delivery.status in _TO_HOLD and delivery.hold is None:
             deliveries.hold(database, at, delivery.id, reason)
     gone = [delivery for delivery in affected if delivery.status is DeliveryStatus.DELIVERED]
-    if gone:
+    objects = [{"sop_instance_uid": one.sop_instance_uid, "destination": one.destination} for one in gone]
+    told = events.last_of(database, study, "study.to-withdraw")
+    # Corrected images come one by one: a person is told once, and again only where there is more to withdraw.
+    if objects and (told is None or (told.detail["objects"], told.detail["reason"]) != (objects, reason)):
         events.record(
-            database, at, "study.to-withdraw", study=study, severity=Severity.ALERT, reason=reason,
-            objects=[{"sop_instance_uid": one.sop_instance_uid, "destination": one.destination} for one in gone],
-        )  # fmt: skip
+            database, at, "study.to-withdraw", study=study, severity=Severity.ALERT, reason=reason, objects=objects
+        )

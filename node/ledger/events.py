@@ -65,6 +65,13 @@ def of_study(database: Database, study: str) -> list[Event]:
     ]
 
 
+def last_of(database: Database, study: str, kind: str) -> Event | None:
+    """The newest event of this kind about a study."""
+    sql = "SELECT * FROM events WHERE study_instance_uid=? AND kind=? ORDER BY id DESC LIMIT 1"
+    rows = query(database, sql, [study, kind])
+    return _event(rows[0]) if rows else None
+
+
 def latest(database: Database, limit: int, severities: tuple[Severity, ...] = tuple(Severity)) -> list[Event]:
     """The newest events of these severities, newest first."""
     marks = ",".join("?" for _ in severities)

@@ -13,8 +13,9 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 from node.config.models import Destination
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
+from node.dimse.scu import RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import PermanentError, TransientError
+from node.errors import PermanentError
 from node.ledger import deliveries, events, identities, objects
 from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -36,11 +37,14 @@ class PlayedArchive:
         self.answers: list[Answer | BaseException] = []
         self.unreachable: Exception | None = None
         self.received: list[str] = []
+        self.refused_studies: set[str] = set()
 
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         if self.unreachable:
             raise self.unreachable
-        return self.studies
+        if study_instance_uid in self.refused_studies:
+            raise PermanentError("refuses the C-FIND: A900")
+        return [study for study in self.studies if study["StudyInstanceUID"] == study_instance_uid]
 
     def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         return sop_instance_uid in self.received
@@ -75,10 +79,10 @@ class Site:
         self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.data, self.clock)
         return self.outbox
 
-    def enqueue(self, uid: str) -> int:
+    def enqueue(self, uid: str, study: str = STUDY) -> int:
         """Put an object into the outbox; returns the delivery's id."""
         dataset = Dataset()
-        for keyword, value in IDENTITY.items():
+        for keyword, value in {**IDENTITY, "StudyInstanceUID": study}.items():
             setattr(dataset, keyword, value)
         dataset.SOPClassUID, dataset.SOPInstanceUID = EnhancedSRStorage, uid
         dataset.file_meta = FileMetaDataset()
@@ -87,10 +91,11 @@ class Site:
         dataset.save_as(path, enforce_file_format=True)
         with self.ledger.transaction() as database:
             deliveries.enqueue(
-                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=EnhancedSRStorage, study=STUDY,
+                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=EnhancedSRStorage, study=study,
                 job=None, file=path.name, destination="pacs",
             )  # fmt: skip
-        return self.all()[-1].id
+            found = deliveries.of_study(database, study)
+        return found[-1].id
 
     def all(self) -> list[Delivery]:
         return deliveries.of_study(self.ledger.database, STUDY)
@@ -128,7 +133,7 @@ def test_enqueueing_twice_sends_once(site: Site) -> None:
 def test_fault_61_destination_down_then_up(site: Site) -> None:
     """While it is down nothing is lost or hammered; once it is up everything arrives."""
     site.enqueue("2.1")
-    site.archive.unreachable = TransientError("connection refused")
+    site.archive.unreachable = UnreachableError("connection refused")
     for _ in range(40):
         seconds = site.outbox.run_once()
         site.clock.pass_(seconds=max(seconds, 1))
@@ -143,7 +148,7 @@ def test_fault_61_destination_down_then_up(site: Site) -> None:
 def test_the_same_reason_is_a_warning_once(site: Site) -> None:
     """A long outage does not bury the operator in warnings."""
     site.enqueue("2.1")
-    site.archive.unreachable = TransientError("connection refused")
+    site.archive.unreachable = UnreachableError("connection refused")
     for _ in range(5):
         site.outbox.run_once()
         site.clock.pass_(minutes=20)
@@ -189,7 +194,7 @@ def test_fault_66_duplicate_is_accepted_only_where_it_is_there(site: Site) -> No
 def test_fault_67_calling_ae_title_rejected_alerts_and_slows_down(site: Site) -> None:
     """A person has to act at the PACS: one alert, then a try every half an hour."""
     site.enqueue("2.1")
-    site.archive.unreachable = PermanentError("calling AE title not recognised")
+    site.archive.unreachable = RejectedError("calling AE title not recognised")
     for _ in range(4):
         site.outbox.run_once()
         site.clock.pass_(minutes=31)
@@ -291,3 +296,14 @@ def test_a_cancelled_delivery_is_not_sent(site: Site) -> None:
         deliveries.stop(database, site.clock.now(), delivery, DeliveryStatus.CANCELLED, "not wanted")
     site.outbox.run_once()
     assert site.archive.received == []
+
+
+def test_a_study_that_is_refused_does_not_hold_up_the_others(site: Site) -> None:
+    """An answer about one study is about that study: the next one is sent at once."""
+    site.enqueue("2.1")
+    site.enqueue("2.2", study="1.2.4")
+    site.archive.studies = [IDENTITY, {**IDENTITY, "StudyInstanceUID": "1.2.4"}]
+    site.archive.refused_studies = {STUDY}
+    site.outbox.run_once()
+    assert site.archive.received == ["2.2"]
+    assert site.statuses() == [DeliveryStatus.WAITING]
