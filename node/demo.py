@@ -17,8 +17,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -27,13 +29,13 @@ import node
 from node.dimse.demo_pacs import DemoPACS
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
-from node.dimse.storage_scu import dicom_files, send
+from node.dimse.storage_scu import dicom_files, kind_of, send
 from node.errors import PermanentError, TransientError
 from node.ledger import database, decisions, deliveries, events, instances, jobs, objects, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
-from node.ledger.jobs import Job, JobStatus
+from node.ledger.jobs import Job, JobOutcome, JobStatus
 from node.results import reader
 from node.supervisor import LISTENING
 from plugins import exchange, phantom, phantom_series
@@ -43,11 +45,12 @@ FOLDER = Path("demo")
 _DEADLINE_SECONDS = 900.0
 _POLL_SECONDS = 0.2
 _PACS = "DEMOPACS"
+_ZONE = ZoneInfo("Asia/Seoul")
 _CONFIGURATION = """\
 # Made by `pacsnode demo`, anew each time. config.example.yaml is the one to start from.
 node:
   ae_title: PACSNODE
-  time_zone: Asia/Seoul
+  time_zone: {zone}
   data: data
   listen: {{host: 127.0.0.1, port: 0}}
   accept: any
@@ -82,7 +85,7 @@ class DemoError(PermanentError):
 class _Sent:
     """What was sent: the files, and the SOP Instance UIDs of each study."""
 
-    files: list[Path]
+    files: list[Path] = field(default_factory=list)
     studies: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -112,17 +115,22 @@ def run(paths: Sequence[Path]) -> int:
 def _images(paths: Sequence[Path], folder: Path, console: Console) -> _Sent:
     if not paths:
         target = folder / "phantom"
-        if not (target / "whole").exists():
+        if not (whole := target.with_suffix(".whole")).exists():
             console.print("Making a chest CT: a phantom with two lungs of known volume and known emphysema …")
             phantom_series.write_series(_CHEST, target)
-            (target / "whole").touch()
+            whole.touch()
         paths = [target]
-    sent = _Sent([path for path in dicom_files(paths) if path.suffix != ".png"])
-    for path in sent.files:
-        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
-        if "StudyInstanceUID" in header:
+    sent = _Sent()
+    for path in dicom_files(paths):
+        try:
+            kind_of(path)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
             sent.studies.setdefault(str(header.StudyInstanceUID), set()).add(str(header.SOPInstanceUID))
-    if not sent.studies:
+        except (PermanentError, InvalidDicomError, AttributeError) as error:
+            console.print(f"passed over: {path.name}: {error}", markup=False)
+            continue
+        sent.files.append(path)
+    if not sent.files:
         raise DemoError(f"there is no DICOM image in {', '.join(map(str, paths))}")
     return sent
 
@@ -131,7 +139,7 @@ def _images(paths: Sequence[Path], folder: Path, console: Console) -> _Sent:
 def _running_node(folder: Path, pacs: DemoPACS) -> Iterator[int]:
     """The real `pacsnode serve` on a configuration of its own; yields the port that it listens on."""
     config, listening = folder / "config.yaml", folder / "data" / LISTENING
-    config.write_text(_CONFIGURATION.format(pacs=_PACS, port=pacs.port))
+    config.write_text(_CONFIGURATION.format(zone=_ZONE, pacs=_PACS, port=pacs.port))
     listening.unlink(missing_ok=True)
     packages = str(Path(node.__file__).resolve().parents[1])
     with (folder / "node.log").open("wb") as output:
@@ -226,6 +234,8 @@ def _show(study: str, ledger: Ledger, pacs: DemoPACS, folder: Path, console: Con
         for decision in decisions.of_study(ledger.database, study):
             console.print("\n".join(explain.lines(decision.trace)), markup=False)
         raise DemoError("no rule wanted this study; each clause stands above")
+    if failed := [job for job in done if job.outcome is JobOutcome.FAILED]:
+        raise DemoError(f"the analysis failed: {failed[0].error}; the PACS was told so")
     for job in done:
         _show_job(job, ledger, pacs, folder, console)
     console.print()
@@ -292,7 +302,7 @@ def _timeline(history: Sequence[Event]) -> Table:
     before = None
     for event in sorted(last.values(), key=lambda each: each.at):
         seconds = "" if before is None else f"{(event.at - before).total_seconds():.1f}"
-        table.add_row(event.at.astimezone().strftime("%H:%M:%S"), _TIMELINE[event.kind], seconds)
+        table.add_row(event.at.astimezone(_ZONE).strftime("%H:%M:%S"), _TIMELINE[event.kind], seconds)
         before = event.at
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,8 @@ from node.errors import NodeError, PermanentError
 _PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
 _OWN_TITLE = "PACSNODE"
 """What we call ourselves where no configuration says it."""
+_NO_STUDY = "2.25.0"
+"""A Study Instance UID that no study has: asking for it shows whether C-FIND is answered at all."""
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK)
 
@@ -64,7 +66,7 @@ def echo(
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Ask also which kinds of result it accepts, and in which transfer syntax.")
+        bool, typer.Option("--probe", help="Ask also which kinds of result it accepts, and whether it answers C-FIND.")
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
@@ -72,14 +74,29 @@ def echo(
     peer, known = find_peer(destination, config)
     scu.echo(peer)
     accepted = scu.probe(peer, list(RESULT_CLASSES.values()), list(UNCOMPRESSED)) if probe else None
+    refusal = _why_it_cannot_be_asked(peer) if probe else None
     if as_json:
         found: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
-        output.as_json({**found, **({"accepts": accepted} if accepted is not None else {})})
-        return
-    console = output.console()
-    console.print(cell(f"{peer} answers"))
-    if accepted is not None:
-        _print_probe(console, accepted, known)
+        probed = {"accepts": accepted, "answers_c_find": refusal is None} if probe else {}
+        output.as_json({**found, **probed})
+    else:
+        console = output.console()
+        console.print(cell(f"{peer} answers"))
+        if accepted is not None:
+            _print_probe(console, accepted, known)
+            told = "It answers C-FIND, as is needed to see whose study a result is for"
+            console.print(cell(told) if refusal is None else cell(f"! {refusal}", "bold red"))
+    if refusal is not None:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _why_it_cannot_be_asked(peer: Peer) -> str | None:
+    """Why it does not answer a C-FIND; None where it does."""
+    try:
+        scu.find_study(peer, _NO_STUDY, ["PatientID"])
+    except NodeError as error:
+        return str(error)
+    return None
 
 
 def _print_probe(console: Console, accepted: dict[str, tuple[str, ...]], known: Destination | None) -> None:
@@ -110,13 +127,17 @@ def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:
         if destination is None:
             raise site.UsageError(_unknown(name, configuration))
         return peer_of(destination, configuration.node.ae_title), destination
-    try:
-        title = check_ae_title(written["title"])
-    except ValueError as error:
-        raise site.UsageError(str(error)) from error
+    title = _ae_title(written["title"])
     if not 1 <= int(written["port"]) <= 65535:
         raise site.UsageError(f"{written['port']} is no port: 1 to 65535")
     return Peer(written["host"].strip("[]"), int(written["port"]), title, _own_title(config)), None
+
+
+def _ae_title(text: str) -> str:
+    try:
+        return check_ae_title(text)
+    except ValueError as error:
+        raise site.UsageError(str(error)) from error
 
 
 def _own_title(config: Path) -> str:
@@ -152,6 +173,9 @@ def send(
     ],
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
+    calling: Annotated[
+        str | None, typer.Option("--calling", metavar="AET", help="Call ourselves this, as a modality would.")
+    ] = None,
     as_json: site.AsJson = False,
 ) -> None:
     """Send DICOM files (C-STORE), as they are.
@@ -162,6 +186,8 @@ def send(
     if missing:
         raise site.UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
     peer, _ = find_peer(destination, config)
+    if calling is not None:
+        peer = replace(peer, calling_ae_title=_ae_title(calling))
     done = _Sending()
     files = _files(paths, done)
     _send(peer, files, done, quiet=as_json)

@@ -1,7 +1,8 @@
 """Jobs: one plugin on one set of instances of one study, from queued to reported.
 
 A job's identity is (study, rule, step, subject, digest of inputs and parameters, round), and its id
-derives from it, so deciding twice makes it once and everything derived from the id comes out equal.
+derives from it and from the ledger's own, so deciding twice makes it once, everything derived from the
+id comes out equal, and a ledger that was lost and made anew never repeats the UIDs of the old one.
 """
 
 from __future__ import annotations
@@ -178,7 +179,9 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
 
 
 def _insert(database: Database, at: datetime, decision: int, new: NewJob, round_: int, supersedes: str | None) -> Job:
-    name = to_json([new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
+    ledger = one(database, "SELECT id FROM ledger")
+    assert ledger is not None, "the first migration makes it"
+    name = to_json([ledger["id"], new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
     job = Job(
         id=str(uuid.uuid5(_NAMESPACE, name)),
         decision=decision,

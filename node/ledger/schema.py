@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("pacsnode")
@@ -14,6 +16,9 @@ def _first(database: Database) -> None:
             database.execute(statement)
     database.execute(_EVENTS_ARE_APPEND_ONLY)
     database.execute(_EVENTS_ARE_KEPT)
+    # A ledger made anew (the data folder was lost) must not derive the UIDs of the old one for other contents.
+    database.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY) STRICT")
+    database.execute("INSERT INTO ledger VALUES (?)", [uuid.uuid4().hex])
 
 
 _FIRST = """
