@@ -127,10 +127,13 @@ def _sweep(spool: Spool) -> None:
 def take_lock(data: Path) -> int:
     """Lock the data folder for this node and its children; the descriptor that holds the lock.
 
-    Raises DataFolderInUseError where another node has it.
+    Raises DataFolderInUseError where another node has it, PermanentError where the folder cannot be used.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PermanentError(f"the data folder {data} cannot be used: {error.strerror} ({error.filename})") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

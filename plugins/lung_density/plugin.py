@@ -110,12 +110,14 @@ def _finding(name: str, density: Density, site: Site, segments: tuple[int, ...])
     return Finding(
         code=codes.LUNG_DENSITY,
         site=site,
-        measurements=(
-            Measurement(codes.LAA_950, density.laa950_percent, codes.PERCENT, decimals=1),
-            Measurement(codes.LAA_910, density.laa910_percent, codes.PERCENT, decimals=1),
+        measurements=(  # rounded: some viewers print the digits of an SR as they stand
+            Measurement(codes.LAA_950, round(density.laa950_percent, 2), codes.PERCENT, decimals=1),
+            Measurement(codes.LAA_910, round(density.laa910_percent, 2), codes.PERCENT, decimals=1),
             Measurement(codes.PERC_15, density.perc15_hu, codes.HOUNSFIELD, decimals=0),
-            Measurement(codes.ATTENUATION, density.mean_hu, codes.HOUNSFIELD, derivation=codes.MEAN, decimals=0),
-            Measurement(codes.VOLUME, density.volume_ml, codes.MILLILITRE, decimals=0),
+            Measurement(
+                codes.ATTENUATION, round(density.mean_hu, 1), codes.HOUNSFIELD, derivation=codes.MEAN, decimals=0
+            ),
+            Measurement(codes.VOLUME, round(density.volume_ml, 1), codes.MILLILITRE, decimals=0),
         ),
         segments=segments,
         tracking_id=name,
