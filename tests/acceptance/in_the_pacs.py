@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from node.ledger import instances, objects
+from node.ledger import objects
 from node.ledger.jobs import Job
 from node.results import reader
 from node.results.reader import ReadReport
@@ -77,10 +77,9 @@ class Held:
         return {kind: len(found) for kind, found in self.datasets.items()}
 
     @property
-    def report(self) -> ReadReport:
-        """The one SR, read."""
-        (only,) = self.datasets["sr"]
-        return reader.read_sr(only)
+    def reports(self) -> list[ReadReport]:
+        """The SRs, read."""
+        return [reader.read_sr(dataset) for dataset in self.datasets["sr"]]
 
 
 def held(pacs: Orthanc, study: str) -> Held:
@@ -141,29 +140,34 @@ def numbers_in(report: ReadReport) -> list[tuple[str, str, float | None]]:
     )
 
 
-def assert_valid(results: Held, sources: Iterable[Path], folder: Path) -> None:
-    """No error from dciodvfy in any object, none from DicomSRValidator in an SR, none from dcentvfy over all."""
+def save(results: Held, folder: Path) -> dict[str, Path]:
+    """The files as the PACS gave them, by SOP Instance UID."""
     folder.mkdir()
-    paths = {}
-    for uid, content in results.files.items():
-        paths[uid] = folder / f"{uid}.dcm"
-        paths[uid].write_bytes(content)
-    assert {path.name: dciodvfy(path) for path in paths.values()} == {path.name: [] for path in paths.values()}
-    reports = [paths[str(dataset.SOPInstanceUID)] for dataset in results.datasets["sr"]]
+    paths = {uid: folder / f"{uid}.dcm" for uid in results.files}
+    for uid, path in paths.items():
+        path.write_bytes(results.files[uid])
+    return paths
+
+
+def assert_conformant(results: Held, sources: Sequence[Path], folder: Path) -> None:
+    """No error from dciodvfy in any object, none from dcentvfy over sources and results; saves them in `folder`."""
+    paths = save(results, folder).values()
+    assert {path.name: dciodvfy(path) for path in paths} == {path.name: [] for path in paths}
+    assert entity_errors([*sources, *paths]) == entity_errors(sources)
+
+
+def assert_reports_valid(results: Held, folder: Path) -> None:
+    """No error from PixelMed's DicomSRValidator in the SRs, which `assert_conformant` has saved."""
+    reports = [folder / f"{dataset.SOPInstanceUID}.dcm" for dataset in results.datasets["sr"]]
     assert dicom_sr_validator(reports) == {path: [] for path in reports}
-    images = list(sources)
-    assert entity_errors([*images, *paths.values()]) == entity_errors(images)
 
 
 def entity_errors(files: Sequence[Path]) -> list[str]:
     """What dcentvfy finds to differ between objects of one patient, study or series."""
+    if not files:
+        return []
     done = subprocess.run(
         [program("dicom3tools", "dcentvfy"), *map(str, files)], capture_output=True, text=True, errors="replace"
     )
     lines = (done.stdout + done.stderr).splitlines()
     return sorted({line for line in lines if line.startswith("Error")})
-
-
-def calling_ae_titles(site: Site, study: str) -> set[str]:
-    """Who sent the images, as the ledger knows it."""
-    return {each.calling_ae_title for each in instances.of_study(site.ledger.database, study)}

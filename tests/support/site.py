@@ -40,14 +40,14 @@ def destination(ae_title: str, port: int, **more: object) -> dict[str, object]:
     return {"ae_title": ae_title, "host": "127.0.0.1", "port": port, "timeout": "20s", "retry": retry, **more}
 
 
-def rule(run: str = "mean-hu", **more: object) -> dict[str, object]:
+def rule(plugin: str = "mean-hu", **more: object) -> dict[str, object]:
     """A rule that gives a study's one CT series to a plugin and sends what comes of it to `pacs`."""
     return {
-        "name": run,
-        "description": f"Acceptance of {run}",
+        "name": plugin,
+        "description": f"Acceptance of {plugin}",
         "when": {"Modality": "CT"},
         "choose": {"where": {"Modality": "CT"}, "take": "one"},
-        "run": run,
+        "run": plugin,
         "send": "pacs",
         "mode": "pilot",
         **more,
@@ -61,9 +61,9 @@ class Site:
             storescu(site.port, files, called="PACSNODE", calling="CT1")
             site.wait_delivered(study, objects=3)
 
-    Studies are complete after a second of quiet. The plugin `mean-hu` is there from its own copy of `mean_hu`, so a
-    test may put files beside it (`plugin`). Where the body of the `with` fails, the node's log is shown; in every case
-    no process of the node outlives it.
+    Studies are complete soon after their association has ended. The plugin `mean-hu` is there from a copy of `mean_hu`
+    of the site's own, so that a test may put files beside it (`plugin`). Where the body of the `with` fails, the node's
+    log is shown; in every case no process of the node outlives it.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Site:
                 "ae_title": "PACSNODE",
                 "time_zone": "Asia/Seoul",
                 "listen": {"host": "127.0.0.1", "port": 0},
-                "completion": {"quiet": "1s", "quiet_by_modality": {}},
+                "completion": {"quiet": "200ms", "quiet_by_modality": {}},
                 **node,
             },
             "modalities": {"ct1": {"ae_title": "CT1"}, "ct2": {"ae_title": "CT2"}},

@@ -40,7 +40,7 @@ def dicom_sr_validator(paths: Iterable[Path]) -> dict[Path, list[str]]:
     done = subprocess.run(
         [
             program("pixelmed", "java"),
-            "-Xmx1g",
+            "-Xmx2g",  # a report on a few hundred images takes more than one
             "-XX:TieredStopAtLevel=1",  # a third less time than with the optimising compiler, which never pays off here
             "-XX:+UseSerialGC",
             # its style sheet is larger than current Java lets an XPath be

@@ -1,0 +1,200 @@
+"""Who comes first, who is away, who knows better: the node beside a PACS that lives its own life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+
+from node.ledger import deliveries, events, instances, jobs, objects, studies
+from node.ledger.deliveries import DeliveryStatus
+from node.ledger.instances import InstanceStatus
+from node.results import reader
+from tests.acceptance.conftest import MakeSite
+from tests.acceptance.in_the_pacs import (
+    CT,
+    assert_in_the_right_study,
+    assert_is_what_the_node_made,
+    held,
+    numbers_in,
+    send,
+    small_ct,
+)
+from tests.support.orthanc import Orthanc
+from tests.support.site import Site
+from tests.support.wait import until
+
+OBJECTS = 3  # the SR, its summary page, the plugin's picture
+
+
+def statuses(site: Site, study: str) -> list[DeliveryStatus]:
+    return [each.status for each in deliveries.of_study(site.ledger.database, study)]
+
+
+def received(site: Site, study: str, status: InstanceStatus) -> int:
+    return len(instances.of_study(site.ledger.database, study, [status]))
+
+
+def alerts(site: Site) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.status()["alerts"]
+    return found
+
+
+def test_topology_1_the_pacs_forwards(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
+    """The modality knows the PACS alone, which forwards what it gets; forwarding our own results triggers nothing."""
+    ct = small_ct(tmp_path / "ct")
+    send(ct, pacs)
+    (study,) = pacs.find("Study", StudyInstanceUID=ct.study)
+    with make_site() as site:
+        pacs.post("/modalities/PACSNODE/store", study["ID"])
+        (job,) = site.wait_delivered(ct.study, OBJECTS)
+        callers = {each.calling_ae_title for each in instances.of_study(site.ledger.database, ct.study)}
+        assert callers == {pacs.ae_title}
+        results = held(pacs, ct.study)
+        assert_is_what_the_node_made(site, job, results)
+        assert_in_the_right_study(pacs, ct, results)
+
+        pacs.post(
+            "/modalities/PACSNODE/store", study["ID"]
+        )  # as it does when the study has grown: now with our results
+        until(
+            lambda: received(site, ct.study, InstanceStatus.OWN) == OBJECTS, 30, "our own results to be known as such"
+        )
+        until(lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(ct.files), 30, "the images to be known")
+        assert site.wait_delivered(ct.study, OBJECTS) == [job]
+
+
+def test_fault_70c_the_study_is_not_in_the_pacs_yet(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
+    """The results wait, with an alert when it takes long, and arrive when the study has."""
+    ct = small_ct(tmp_path / "ct")
+    with make_site(wait_for_study="1s") as site:
+        send(ct, site)
+        until(lambda: len(statuses(site, ct.study)) == OBJECTS, 60, "the results to be in the outbox")
+        until(lambda: [each for each in alerts(site) if each["study_instance_uid"] == ct.study], 30, "the alert")
+        assert set(statuses(site, ct.study)) == {DeliveryStatus.WAITING}
+        assert pacs.find("Study", StudyInstanceUID=ct.study) == []
+        send(ct, pacs)
+        (job,) = site.wait_delivered(ct.study, OBJECTS)
+        assert len([each for each in alerts(site) if each["study_instance_uid"] == ct.study]) == 1
+        results = held(pacs, ct.study)
+        assert_is_what_the_node_made(site, job, results)
+        assert_in_the_right_study(pacs, ct, results)
+
+
+def test_fault_70b_the_pacs_has_the_study_under_another_patient(
+    pacs: Orthanc, make_site: MakeSite, tmp_path: Path
+) -> None:
+    """Nothing is sent; a person is alerted, corrects the PACS and says `retry`; then the results arrive."""
+    ct = small_ct(tmp_path / "ct")
+    send(under_another_patient(ct, tmp_path / "other"), pacs)
+    with make_site() as site:
+        send(ct, site)
+        until(lambda: statuses(site, ct.study) == [DeliveryStatus.HELD] * OBJECTS, 60, "the results to be held")
+        said = site.status()
+        assert {each["status"] for each in said["held_deliveries"]} == {"held"}
+        assert all("PatientID" in each["hold"] for each in said["held_deliveries"])
+        assert {each["kind"] for each in said["alerts"]} >= {"delivery.held"}
+        assert held(pacs, ct.study).counts() == {}
+
+        (study,) = pacs.find("Study", StudyInstanceUID=ct.study)
+        pacs.delete(f"/studies/{study['ID']}")
+        send(ct, pacs)
+        for each in said["held_deliveries"]:
+            done = site.command("retry", str(each["id"]))
+            assert done.returncode == 0, done.stderr
+        (job,) = site.wait_delivered(ct.study, OBJECTS)
+        results = held(pacs, ct.study)
+        assert_is_what_the_node_made(site, job, results)
+        assert_in_the_right_study(pacs, ct, results)
+
+
+def under_another_patient(ct: CT, folder: Path) -> CT:
+    """The same images as a PACS has them in which somebody has merged the patient into another one."""
+    folder.mkdir()
+    files = []
+    for path in ct.files:
+        dataset = dcmread(path)
+        dataset.PatientID = "MERGED-0001"
+        dataset.save_as(folder / path.name)
+        files.append(folder / path.name)
+    return CT(files, ct.header)
+
+
+def test_fault_61_the_pacs_is_down_and_comes_back(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
+    """The results wait as long as it takes, also over a restart of the node, and arrive once."""
+    ct = small_ct(tmp_path / "ct")
+    send(ct, pacs)
+    pacs.stop()
+    with make_site() as site:
+        send(ct, site)
+        until(lambda: waiting_for_the_pacs(site, ct.study), 60, "the results to wait for the PACS")
+        site.stop()
+        site.restart()
+        pacs.start()
+        (job,) = site.wait_delivered(ct.study, OBJECTS)
+        results = held(pacs, ct.study)
+        assert_is_what_the_node_made(site, job, results)
+        assert_in_the_right_study(pacs, ct, results)
+        assert pacs.rest("/statistics")["CountInstances"] == len(ct.files) + OBJECTS
+        assert [each.attempts for each in deliveries.of_study(site.ledger.database, ct.study)] == [1] * OBJECTS
+
+
+def waiting_for_the_pacs(site: Site, study: str) -> bool:
+    found = deliveries.of_study(site.ledger.database, study)
+    return len(found) == OBJECTS and all(each.error and "no connection" in each.error for each in found)
+
+
+def test_the_same_study_again_changes_nothing_and_a_late_slice_makes_a_new_revision(
+    pacs: Orthanc, make_site: MakeSite, tmp_path: Path
+) -> None:
+    """Duplicates are known as such (faults.md 32); the new SR names the one that it replaces (faults.md 49)."""
+    ct = small_ct(tmp_path / "ct")
+    early, late = ct.files[:-1], ct.files[-1:]
+    send(ct, pacs)
+    with make_site() as site:
+        send(ct, site, files=early)
+        (first,) = site.wait_delivered(ct.study, OBJECTS)
+        before = held(pacs, ct.study)
+        ((_, _, mean),) = numbers_in(before.reports[0])
+
+        send(ct, site, files=early)
+        until(
+            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(early), 30, "the duplicates to be known"
+        )
+        assert site.wait_delivered(ct.study, OBJECTS) == [first]
+        row = studies.get(site.ledger.database, ct.study)
+        assert row is not None
+        assert row.revision == 1
+        assert held(pacs, ct.study).files == before.files
+
+        send(ct, site, files=late)
+        _, second = site.wait_delivered(ct.study, 2 * OBJECTS, revision=2)
+        assert second.supersedes == first.id
+        after = held(pacs, ct.study)
+        assert after.counts() == {"sr": 2, "sc": 4}
+        assert before.files.items() <= after.files.items()
+        (old,) = before.datasets["sr"]
+        (new,) = (each for each in after.datasets["sr"] if each.SOPInstanceUID != old.SOPInstanceUID)
+        assert predecessors(new) == [old.SOPInstanceUID]
+        assert predecessors(old) == []
+        made = [each for each in objects.of_job(site.ledger.database, second.id) if each.kind == "sr"]
+        assert [each.sop_instance_uid for each in made] == [new.SOPInstanceUID]
+        assert mean_of(new) != mean
+        assert [job.revision for job in jobs.of_study(site.ledger.database, ct.study)] == [1, 2]
+        assert not [each for each in events.of_study(site.ledger.database, ct.study) if each.severity == "alert"]
+
+
+def predecessors(report: Any) -> list[str]:
+    """SOP Instance UIDs of Predecessor Documents (PS3.3 C.17.2)."""
+    return [
+        str(instance.ReferencedSOPInstanceUID)
+        for document in report.get("PredecessorDocumentsSequence") or ()
+        for series in document.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+
+
+def mean_of(report: Any) -> float | None:
+    ((_, _, value),) = numbers_in(reader.read_sr(report))
+    return value
