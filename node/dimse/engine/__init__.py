@@ -27,6 +27,9 @@ StreamingDIMSE
 BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
     wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole
     ACSE timeout for a request on a connection that is already closed.
+SteadyTimer
+    ARTIM and idle on the monotonic clock: pynetdicom's run on the wall clock, so that a step of the clock ends
+    every association or none.
 AcceptedAssociation.run_reactor
     tells the user that the association has ended, however it ended.
 requesting (as SCU)

@@ -15,6 +15,7 @@ from node.dimse import wire
 from node.dimse.association import Sink, StoreRequest
 from node.dimse.contexts import is_lossy, is_storage
 from node.dimse.engine.connection import IDLE_LOOK, DeadlineSocket, Ringing
+from node.dimse.engine.timer import SteadyTimer
 from node.dimse.status import StoreStatus
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class BoundedDUL(DULServiceProvider):
         self.daemon = True  # a hung peer must not keep the process from ending
         self._run_loop_delay = 0  # `ready` waits instead
         self.to_user_queue = Ringing(association.knock)
+        self._idle_timer = SteadyTimer(self._idle_timer.timeout)
+        self.artim_timer = SteadyTimer(self.artim_timer.timeout)
         self._body = bytearray()
 
     def run_reactor(self) -> None:
@@ -44,7 +47,7 @@ class BoundedDUL(DULServiceProvider):
         try:
             super().run_reactor()
         finally:
-            self.to_user_queue.put(None)  # type: ignore[arg-type] # pynetdicom's own word for "nothing came"
+            self.to_user_queue.put(None)  # pynetdicom's own word for "nothing came"
 
     def send_pdu(self, primitive: Any) -> None:
         """Queue a primitive for the thread that reads and sends, and wake it."""
