@@ -66,6 +66,18 @@ class Completion(Section):
     """After this long without a new object, an association that is still open no longer holds a study back."""
 
 
+class Limits(Section):
+    """High-water marks: beyond them associations are refused for now (result 2, reason local limit exceeded).
+
+    Objects on open associations are taken further: until half the space is left, or twice as many objects wait.
+    """
+
+    free_space: Annotated[Size, Field(ge=0)] = 2 * 2**30
+    """Bytes that stay free under the data folder."""
+    waiting_objects: Annotated[int, Field(ge=1)] = 50_000
+    """Objects that wait to be indexed."""
+
+
 class Logs(Section):
     """Where log lines go and how they look."""
 
@@ -87,6 +99,7 @@ class Node(Section):
     accept: Literal["known", "any"] = "known"
     """Calling AE titles: only those under `modalities` and `destinations`, or any."""
     maximum_associations: Annotated[int, Field(ge=1, le=500)] = 50
+    limits: Limits = Limits()
     completion: Completion = Completion()
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 2
     logs: Logs = Logs()

@@ -15,6 +15,7 @@ from node.dimse.association import AssociationRequest, Rejection
 CALLED_NOT_RECOGNISED = (1, 1, 7)
 CALLING_NOT_RECOGNISED = (1, 1, 3)
 NO_REASON_GIVEN = (1, 1, 1)
+CONGESTED = (2, 3, 1)
 LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
 _SMALLEST_PEER_LENGTH = 8
 """A PDU must hold a presentation data value with at least two bytes of content (PS3.8 9.3.5.1)."""
