@@ -19,6 +19,7 @@ settings.load_profile("pacsnode")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make soak` and `make fuzz`."""
     parser.addoption("--full-length", action="store_true", help="run what is shortened otherwise at its full length")
+    parser.addoption("--fuzz-seconds", type=float, default=0.0, help="fuzz for so long instead of a number of examples")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from node.dimse import wire
 from node.dimse.association import Sink, StoreRequest
 from node.dimse.contexts import is_lossy, is_storage
 from node.dimse.engine.connection import IDLE_LOOK, DeadlineSocket, Ringing
+from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
 from node.dimse.status import StoreStatus
 
@@ -38,6 +39,7 @@ class BoundedDUL(DULServiceProvider):
         self.daemon = True  # a hung peer must not keep the process from ending
         self._run_loop_delay = 0  # `ready` waits instead
         self.to_user_queue = Ringing(association.knock)
+        self.state_machine = LenientStateMachine(self)
         self._idle_timer = SteadyTimer(self._idle_timer.timeout)
         self.artim_timer = SteadyTimer(self.artim_timer.timeout)
         self._body = bytearray()
@@ -94,6 +96,7 @@ class BoundedDUL(DULServiceProvider):
         content = header + connection.recv(length)
         try:
             pdu, event = self._decode_pdu(content)
+            pdu.to_primitive()  # which the state machine does again, where an error would end its thread
         except Exception as error:
             raise wire.ProtocolError(f"{kind.name} PDU that cannot be decoded: {error}") from error
         self.event_queue.put(event)

@@ -14,14 +14,10 @@ import pytest
 from pydicom import Dataset
 
 from node.index.children import HeaderReader
-from node.index.stage import Index
 from node.ledger import instances
-from node.ledger.database import Ledger
 from node.ledger.instances import InstanceStatus
-from node.signal import Signal
 from node.spool import read_arrival
-from tests.support.clocks import HandClock
-from tests.support.index_room import Room, configuration
+from tests.support.index_room import Room, room_of
 from tests.support.raw_dimse import CT, RawPeer, data_set, pixels, store_rq
 from tests.support.receipts import ct, encoded
 from tests.support.receiver import Receiver, data_set_of
@@ -45,10 +41,7 @@ def reader() -> Iterator[HeaderReader]:
 @pytest.fixture(scope="module")
 def room(receiver: Receiver, reader: HeaderReader) -> Room:
     """The indexer of the receiver's data folder."""
-    clock, signal, settings = HandClock(), Signal(), configuration()
-    ledger = Ledger(receiver.spool.data / "ledger.db")
-    index = Index(ledger, receiver.spool, clock, signal, settings, reader)
-    return Room(receiver.spool.data, receiver.spool, ledger, clock, signal, reader, settings, index)
+    return room_of(receiver.spool, reader)
 
 
 def store(receiver: Receiver, content: bytes, request: bytes, syntax: str = "1.2.840.10008.1.2.1") -> int:

@@ -16,6 +16,7 @@ from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.connection import DeadlineSocket
 from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
 from node.dimse.engine.server import AcceptedConnection, SharedServer
+from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
 
 
@@ -29,6 +30,7 @@ from node.dimse.engine.timer import SteadyTimer
         (StreamingDIMSE, "get_msg"),
         (AcceptedAssociation, "run_reactor"),
         (SteadyTimer, "remaining start stop"),
+        (LenientStateMachine, "do_action"),
     ],
 )
 def test_each_override_overrides_something(ours: type, names: str) -> None:
