@@ -53,11 +53,16 @@ def _node(document: Document, folder: Path) -> Iterator[Problem]:
 
 def _modalities(document: Document) -> Iterator[Problem]:
     seen: dict[str, str] = {}
+    tls = section(document.value, "node", "listen", "tls")
+    asked = bool(tls) and tls.get("client_certificates") != "none"
     for name, modality in _sections(document, "modalities").items():
         title = modality.get("ae_title")
         if isinstance(title, str) and seen.setdefault(title.strip(), name) != name:
             message = f'the AE title "{title}" is "{seen[title.strip()]}" already: nothing would tell the two apart'
             yield document.problem(("modalities", name, "ae_title"), message)
+        if modality.get("certificate") is not None and not asked:
+            message = "it could never associate: no TLS port asks for certificates (node.listen.tls)"
+            yield document.problem(("modalities", name, "certificate"), message, key=True)
 
 
 def _destinations(document: Document) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
-from node.config.values import Duration, Section, Size, check_ae_title
+from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
 from rules.model import Rule
 
 AETitle = Annotated[str, AfterValidator(check_ae_title)]
@@ -110,12 +110,29 @@ class Node(Section):
         return ZoneInfo(self.time_zone)
 
 
+class ClientCertificate(Section):
+    """The certificate by which a sender proves that it is the one; what is given has to fit."""
+
+    subject: str | None = None
+    """As the log writes it: `organizationName=Hospital,commonName=CT1`, in the order of the certificate."""
+    fingerprint: Annotated[str, AfterValidator(check_fingerprint)] | None = None
+    """SHA-256 of the certificate."""
+
+    @model_validator(mode="after")
+    def _something(self) -> ClientCertificate:
+        if self.subject is None and self.fingerprint is None:
+            raise ValueError("a certificate needs its subject or its fingerprint")
+        return self
+
+
 class Modality(Section):
     """A sender: a scanner, or the PACS that forwards."""
 
     ae_title: AETitle
     addresses: tuple[Network, ...] = ()
     """Where it may call from; empty means anywhere."""
+    certificate: ClientCertificate | None = None
+    """It may associate only over TLS, with this certificate."""
     quiet: Duration | None = None
     """Overrides `node.completion.quiet` and `quiet_by_modality` for what this one sends."""
 

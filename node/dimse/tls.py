@@ -1,8 +1,10 @@
-"""TLS for DICOM connections after BCP 195 (PS3.15 B.12)."""
+"""TLS for DICOM connections after BCP 195 (PS3.15 B.12 and B.13)."""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +32,23 @@ def server_context(
     return context
 
 
-def subject_of(connection: ssl.SSLSocket) -> str:
-    """Subject of the peer's verified certificate, as `commonName=CT1,organizationName=…`; empty without one."""
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What a verified certificate says of a peer; empty texts where there is none."""
+
+    subject: str = ""
+    """As `organizationName=Hospital,commonName=CT1`, in the order of the certificate."""
+    fingerprint: str = ""
+    """SHA-256 of the certificate, 64 hexadecimal digits in lower case."""
+
+
+def certificate_of(connection: ssl.SSLSocket) -> PeerCertificate:
+    """The peer's verified certificate."""
+    encoded = connection.getpeercert(binary_form=True)
+    return PeerCertificate(_subject(connection), hashlib.sha256(encoded).hexdigest()) if encoded else PeerCertificate()
+
+
+def _subject(connection: ssl.SSLSocket) -> str:
     certificate = connection.getpeercert() or {}
     parts = [f"{name}={value}" for relative in certificate.get("subject", ()) for name, value in relative]  # type: ignore[str-unpack] # typeshed leaves the shape open
     return ",".join(parts)

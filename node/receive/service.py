@@ -43,6 +43,8 @@ class Service:
             "called": printable(request.called_ae_title),
             "peer": request.peer_address,
         }
+        if request.tls_fingerprint:
+            about |= {"tls_subject": request.tls_subject, "tls_fingerprint": request.tls_fingerprint}
         answer = self._decide(request)
         if isinstance(answer, Rejection):
             permanent = answer.code[0] == 1  # somebody who is not known here, not one who comes at a bad moment

@@ -15,6 +15,7 @@ from node.dimse.association import Accept, AssociationRequest, AssociationUser, 
 from node.dimse.contexts import supported_for
 from node.dimse.engine.connection import DeadlineSocket
 from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
+from node.dimse.tls import PeerCertificate
 
 if TYPE_CHECKING:
     from node.dimse.engine.server import SharedServer
@@ -25,14 +26,16 @@ _log = structlog.get_logger(__name__)
 class AcceptedAssociation(Association):
     """An association with a peer that called us."""
 
-    def __init__(self, server: SharedServer, client: socket.socket, address: tuple[str, int], tls_subject: str) -> None:
+    def __init__(
+        self, server: SharedServer, client: socket.socket, address: tuple[str, int], certificate: PeerCertificate
+    ) -> None:
         self._knocked = threading.Event()
         super().__init__(server.ae, "acceptor")
         self._server = self.server = server
         self.user: AssociationUser | None = None
         self.reason = ""
         self.peer_address = address[0]
-        self.tls_subject = tls_subject
+        self.certificate = certificate
         self._peer = address
         self.dul = BoundedDUL(self)
         self.dimse = StreamingDIMSE(self)
@@ -90,6 +93,7 @@ class AcceptedAssociation(Association):
             called_ae_title=str(primitive.called_ae_title).strip(),
             calling_ae_title=str(primitive.calling_ae_title).strip(),
             peer_address=self.peer_address,
-            tls_subject=self.tls_subject,
+            tls_subject=self.certificate.subject,
+            tls_fingerprint=self.certificate.fingerprint,
             maximum_length=self.requestor.maximum_length or 0,
         )

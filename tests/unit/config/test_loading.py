@@ -140,6 +140,27 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (1, "node.listen.tls.port", "TLS needs a port of its own"),
         ),
         (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {subject: commonName=ct1}}\n",
+            (
+                3,
+                "modalities.a.certificate",
+                "it could never associate: no TLS port asks for certificates (node.listen.tls)",
+            ),
+        ),
+        (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {}}\n",
+            (3, "modalities.a.certificate", "a certificate needs its subject or its fingerprint"),
+        ),
+        (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {fingerprint: abc}}\n",
+            (
+                3,
+                "modalities.a.certificate.fingerprint",
+                "'abc' is no SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256`"
+                " prints them",
+            ),
+        ),
+        (
             "node: {time_zone: UTC}\nplugins:\n  lung-densty: {}\n",
             (
                 3,
