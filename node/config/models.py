@@ -147,12 +147,31 @@ class Retry(Section):
     """After this the delivery is a dead letter: kept, shown in `status`, sent again only by `retry`."""
 
 
+class ClientTLS(Section):
+    """TLS to a destination: who must have signed its certificate, and the one that we show."""
+
+    authorities: Path
+    """PEM file of the authorities that sign the destination's certificate."""
+    certificate: Path | None = None
+    """Ours, where the destination asks for one."""
+    key: Path | None = None
+    server_name: str | None = None
+    """The name in the destination's certificate, where that is not `host`."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> ClientTLS:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
 class Destination(Section):
     """Where results go."""
 
     ae_title: AETitle
     host: str
     port: Port
+    tls: ClientTLS | None = None
     calling_ae_title: AETitle | None = None
     """The AE title we call ourselves there; `node.ae_title` where it is not given."""
     audience: Literal["readers", "evaluation"] = "readers"

@@ -33,6 +33,31 @@ def server_context(
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a connection that we open rests on: see `node.config.models.ClientTLS`."""
+
+    authorities: Path
+    certificate: Path | None
+    key: Path | None
+    server_name: str
+    """The name that has to stand in the peer's certificate."""
+
+
+def client_context(credentials: Credentials) -> ssl.SSLContext:
+    """The context of a connection that we open: TLS 1.2 or later, the peer's certificate and its name verified.
+
+    Raises OSError or ssl.SSLError where a file cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(credentials.authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    if credentials.certificate is not None:
+        context.load_cert_chain(credentials.certificate, credentials.key)
+    return context
+
+
+@dataclass(frozen=True, slots=True)
 class PeerCertificate:
     """What a verified certificate says of a peer; empty texts where there is none."""
 

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError, echo
+from node.dimse.status import Reading
+from node.dimse.storage_scu import send
+from node.dimse.tls import Credentials
 from node.spool import read_arrival
 from tests.support.peers import dcmtk, find_program
 from tests.support.ports import free_port
 from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 
@@ -103,6 +107,9 @@ def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: R
     assert lines[0].startswith("{")
 
 
+SERVER_NAME = "node.hospital.example"
+
+
 @dataclass(frozen=True)
 class Certificates:
     folder: Path
@@ -152,12 +159,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
     (folder / "ca.cnf").write_text(
         "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\nnew_certs_dir=.\ndefault_md=sha256\n"
-        "policy=p\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n"
+        f"policy=p\nunique_subject=no\n[server]\nsubjectAltName=DNS:{SERVER_NAME}\n[p]\norganizationName=optional\ncommonName=supplied\n"
     )
     (folder / "index.txt").touch()
     authority("authority")
     authority("stranger")
-    issue("server", "authority")
+    issue("server", "authority", "-days", "10", "-extensions", "server")
     issue("ct1", "authority")
     issue("ct2", "authority")
     issue("expired", "authority", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
@@ -368,3 +375,48 @@ def test_only_suites_with_forward_secrecy_and_authenticated_encryption(
     context.set_ciphers("ECDHE-ECDSA-AES256-SHA384:AES256-GCM-SHA384")
     with pytest.raises(ssl.SSLError), context.wrap_socket(socket.create_connection(address, timeout=20)):
         pass
+
+
+def _called(
+    secure: Receiver,
+    certificates: Certificates,
+    client: str | None,
+    server_name: str = SERVER_NAME,
+    by: str = "authority",
+) -> Peer:
+    """The TLS port as our own SCU calls it."""
+    certificate, key = certificates.pair(client) if client else (None, None)
+    credentials = Credentials(certificates.folder / f"{by}.pem", certificate, key, server_name)
+    return Peer("127.0.0.1", secure.tls_port, "PACSNODE", "US", 10, credentials)
+
+
+def test_our_own_scu_sends_over_tls(secure: Receiver, certificates: Certificates) -> None:
+    """A large object arrives whole, under our certificate's subject."""
+    path = Path(str(get_testdata_file("CT_small.dcm")))
+    [(_, outcome)] = send(_called(secure, certificates, "ct1"), [path])
+    assert outcome.reading is Reading.STORED
+    copy = secure.received()[-1]
+    assert read_arrival(copy)[0].tls_subject == "organizationName=Hospital,commonName=ct1"
+    assert path.read_bytes().endswith(data_set_of(copy))
+
+
+@pytest.mark.parametrize(
+    ("client", "server_name", "by"),
+    [(None, SERVER_NAME, "authority"), ("ct1", "other.example", "authority"), ("ct1", SERVER_NAME, "stranger")],
+    ids=["no certificate", "another name", "another authority"],
+)
+def test_our_own_scu_sends_nothing_where_trust_is_missing(
+    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str
+) -> None:
+    """It is worth another try, because somebody may mend it; nothing was sent."""
+    before = len(secure.events("association_accepted"))
+    with pytest.raises(UnreachableError):
+        echo(_called(secure, certificates, client, server_name, by))
+    assert len(secure.events("association_accepted")) == before
+
+
+def test_a_key_that_cannot_be_read_is_told(secure: Receiver, certificates: Certificates, tmp_path: Path) -> None:
+    """It is our own configuration that has to change."""
+    credentials = Credentials(certificates.folder / "authority.pem", tmp_path / "none.pem", tmp_path / "none.key", "x")
+    with pytest.raises(RejectedError, match="certificates or key cannot be read"):
+        echo(Peer("127.0.0.1", secure.tls_port, "PACSNODE", "US", 10, credentials))
