@@ -33,6 +33,9 @@ LenientStateMachine.do_action
 SteadyTimer
     ARTIM and idle on the monotonic clock: pynetdicom's run on the wall clock, so that a step of the clock ends
     every association or none.
+AcceptedAssociation.kill
+    ends a connection whose request was still being decoded when nobody waited for it any more: pynetdicom's thread
+    waits for ever.
 AcceptedAssociation.run_reactor
     tells the user that the association has ended, however it ended.
 requesting (as SCU)

@@ -30,6 +30,7 @@ class AcceptedAssociation(Association):
         self, server: SharedServer, client: socket.socket, address: tuple[str, int], certificate: PeerCertificate
     ) -> None:
         self._knocked = threading.Event()
+        self._asked = False
         super().__init__(server.ae, "acceptor")
         self._server = self.server = server
         self.user: AssociationUser | None = None
@@ -72,8 +73,15 @@ class AcceptedAssociation(Association):
             return "released"
         return f"aborted: {wire.printable(self.reason, 300)}" if self.reason else "aborted"
 
+    def kill(self) -> None:
+        """End it, also where its request came just too late: pynetdicom then waits for ever for our answer to it."""
+        if not self._asked:
+            self.dul.kill_dul()
+        super().kill()
+
     def negotiate(self, accept: Accept) -> None:
         """Ask whether this association is wanted; called by pynetdicom before it negotiates (EVT_REQUESTED)."""
+        self._asked = True
         self.server.no_longer_waiting(self._peer)
         primitive = cast(A_ASSOCIATE, self.requestor.primitive)
         try:

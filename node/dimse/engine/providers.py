@@ -96,7 +96,8 @@ class BoundedDUL(DULServiceProvider):
         content = header + connection.recv(length)
         try:
             pdu, event = self._decode_pdu(content)
-            pdu.to_primitive()  # which the state machine does again, where an error would end its thread
+            primitive = pdu.to_primitive()  # the state machine's part, where an error would end its thread
+            pdu.to_primitive = lambda: primitive  # type: ignore[method-assign, assignment] # once: it is slow
         except Exception as error:
             raise wire.ProtocolError(f"{kind.name} PDU that cannot be decoded: {error}") from error
         self.event_queue.put(event)

@@ -157,10 +157,24 @@ def test_fault_08_a_giant_associate_request_is_capped(receiver: Receiver) -> Non
         giant.send(pdu(1, b"")[:2] + struct.pack(">L", (1 << 20) + 1))
         assert aborted(giant)
     with peer_of(receiver) as large:
-        syntaxes = [f"1.2.3.4.{number}" for number in range(200)]
+        syntaxes = [f"1.2.3.4.{number}" for number in range(60)]
         large.send(associate_rq(contexts={number: (CT, [*syntaxes, EXPLICIT]) for number in range(1, 256, 2)}))
         assert large.receive()[0] == ASSOCIATE_AC
     stores_still(receiver)
+
+
+def test_fault_08_a_request_that_takes_longer_to_decode_than_it_may_ends(tmp_path: Path) -> None:
+    """A large request and a deadline that is over before it is decoded: the connection ends, no thread is left."""
+    limits = {"association_request": 0.05, "idle": 2.0, "pdu": 2.0}
+    with Receiver(tmp_path, limits=limits) as receiver:
+        syntaxes = [f"1.2.3.4.{number}" for number in range(200)]
+        request = associate_rq(contexts={number: (CT, [*syntaxes, EXPLICIT]) for number in range(1, 256, 2)})
+        quiet = receiver.threads()
+        for _ in range(3):
+            with peer_of(receiver) as large:
+                large.send(request)
+                assert large.closed()
+        until(lambda: receiver.threads() <= quiet, what="the threads to end")
 
 
 def test_fault_09_a_pdu_over_the_announced_maximum_is_aborted(receiver: Receiver) -> None:

@@ -28,7 +28,7 @@ from node.dimse.engine.timer import SteadyTimer
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),
         (StreamingDIMSE, "get_msg"),
-        (AcceptedAssociation, "run_reactor"),
+        (AcceptedAssociation, "run_reactor kill"),
         (SteadyTimer, "remaining start stop"),
         (LenientStateMachine, "do_action"),
     ],
