@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test check env lock runtime
+.PHONY: help demo test soak fuzz check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -13,6 +13,14 @@ demo: runtime ## send a chest CT through the node and show what the PACS receive
 test: env ## every test; installs the Debian packages of the test peers where it may
 	@.ci/peers
 	@.venv/bin/pytest
+
+soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times
+	@.venv/bin/pytest tests/integration/receive --full-length -k fault
+
+FUZZ_SECONDS ?= 600
+
+fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FUZZ_SECONDS (600)
+	@.venv/bin/pytest tests/integration/receive/test_fuzz.py --fuzz-seconds=$(FUZZ_SECONDS)
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

@@ -55,6 +55,7 @@ node:
   listen: {{host: 127.0.0.1, port: 0}}
   accept: any
   completion: {{quiet: 5s, quiet_by_modality: {{}}}}
+  limits: {{free_space: 200MiB}}
 destinations:
   pacs: {{ae_title: {pacs}, host: 127.0.0.1, port: {port}}}
 rules:

@@ -16,6 +16,18 @@ settings.register_profile("pacsnode", deadline=None, print_blob=True)
 settings.load_profile("pacsnode")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make soak` and `make fuzz`."""
+    parser.addoption("--full-length", action="store_true", help="run what is shortened otherwise at its full length")
+    parser.addoption("--fuzz-seconds", type=float, default=0.0, help="fuzz for so long instead of a number of examples")
+
+
+@pytest.fixture(scope="session")
+def full_length(request: pytest.FixtureRequest) -> bool:
+    """Whether repetitions that `make test` shortens are to run in full."""
+    return bool(request.config.getoption("--full-length"))
+
+
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
     """An empty Orthanc, AE title PACS, of the test's own."""

@@ -135,7 +135,7 @@ def _rule(rule: Rule) -> str:
 
 
 def _destination(name: str, destination: Destination) -> str:
-    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}{' over TLS' if destination.tls else ''}"
     asked = "asked whose study it is" if destination.identity_check == "study" else "NOT asked whose study it is"
     patience = duration_text(destination.retry.give_up_after)
     return f"{name}: {where}, for {destination.audience}, {destination.sr_class} SR, {asked}, tried for {patience}"

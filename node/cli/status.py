@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from node.cli import output, plain, site
 from node.cli.output import cell, clock_text, short, table, tail
 from node.clock import SystemClock
 from node.config.models import Configuration
+from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
 from node.ledger import deliveries, events, instances, jobs, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -66,8 +66,10 @@ class _Found:
     now: datetime
     running: Mapping[str, Any] | None
     """{"pid", "port", "tls_port"} of the node that runs."""
-    incoming: int
-    free_bytes: int
+    load: Load
+    unwritable: str | None
+    """Why the data folder cannot be written now."""
+    trouble: Trouble | None
     isolation: str
     isolated: bool
     studies: Mapping[str, int]
@@ -94,8 +96,9 @@ def _look(database: Database, configuration: Configuration) -> _Found:
     return _Found(
         now=SystemClock().now(),
         running=running(data),
-        incoming=sum(1 for _ in (data / "incoming").glob("*.dcm")),
-        free_bytes=shutil.disk_usage(data).free,
+        load=load_of(data),
+        unwritable=cannot_write(data),
+        trouble=trouble(data),
         isolation=str(confinement),
         isolated=confinement.sandbox is not None,
         studies={
@@ -140,7 +143,9 @@ def _plain(found: _Found, configuration: Configuration, identify: bool) -> dict[
         "ae_title": configuration.node.ae_title,
         "data": str(configuration.node.data),
         "health": {
-            "free_bytes": found.free_bytes,
+            "free_bytes": found.load.free_bytes,
+            "refusing_associations": refusing_associations(found.load, configuration.node.limits),
+            "cannot_write": found.unwritable,
             "isolated": found.isolated,
             "isolation": found.isolation,
             "warnings": [text for _, text in _warnings(found, configuration)],
@@ -166,7 +171,7 @@ def _plain(found: _Found, configuration: Configuration, identify: bool) -> dict[
 
 def _plain_queues(found: _Found) -> dict[str, Any]:
     return {
-        "incoming": found.incoming,
+        "incoming": found.load.waiting,
         "studies": found.studies,
         "instances": {status.value: found.instances.get(status, 0) for status in InstanceStatus},
         "jobs": {status.value: found.jobs.get(status, 0) for status in JobStatus},
@@ -205,8 +210,7 @@ def _headline(found: _Found, configuration: Configuration) -> Text:
 
 
 def _warnings(found: _Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
-    if found.free_bytes < LOW_SPACE:
-        yield "alert", f"only {found.free_bytes / 2**30:.1f} GiB are free under {configuration.node.data}"
+    yield from _storage_warnings(found, configuration)
     if not found.isolated:
         yield "warning", found.isolation
     for name, destination in configuration.destinations.items():
@@ -220,11 +224,32 @@ def _warnings(found: _Found, configuration: Configuration) -> Iterator[tuple[str
         yield "warning", "any calling AE title may send (accept: any)"
 
 
+def _storage_warnings(found: _Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """What keeps the node from receiving, or soon will."""
+    node = configuration.node
+    refusing = refusing_associations(found.load, node.limits)
+    free = found.load.free_bytes
+    if refusing:
+        yield "alert", f"associations are refused: {refusing} (node.limits)"
+    elif free < max(LOW_SPACE, 2 * node.limits.free_space):
+        yield "alert", f"only {free / 2**30:.1f} GiB are free under {node.data}"
+    if found.unwritable:
+        yield "alert", f"nothing can be received: {node.data} cannot be written ({found.unwritable})"
+    elif found.trouble:
+        when = clock_text(found.trouble.at, node.zone, found.now)
+        yield "alert", f"what was received {when} could not be written ({found.trouble.reason})"
+
+
 def _queues(found: _Found) -> RenderableType:
     quarantined = found.instances.get(InstanceStatus.CONFLICT, 0) + found.instances.get(InstanceStatus.CORRECTION, 0)
     unreadable = found.instances.get(InstanceStatus.UNREADABLE, 0)
     rows = [
-        ("objects", f"{found.incoming} to be indexed", _if(quarantined, "set aside"), _if(unreadable, "unreadable")),
+        (
+            "objects",
+            f"{found.load.waiting} to be indexed",
+            _if(quarantined, "set aside"),
+            _if(unreadable, "unreadable"),
+        ),
         (
             "studies",
             f"{found.studies['receiving']} arriving",

@@ -24,7 +24,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     """Every contradiction between sections; `folder` is where relative paths begin."""
     yield from _node(document, folder)
     yield from _modalities(document)
-    yield from _destinations(document)
+    yield from _destinations(document, folder)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
     yield from _rules(document, manifests)
@@ -45,22 +45,30 @@ def _node(document: Document, folder: Path) -> Iterator[Problem]:
     tls = section(listen, "tls")
     if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):
         yield document.problem(("node", "listen", "tls", "port"), "TLS needs a port of its own")
+    yield from _tls_files(document, ("node", "listen", "tls"), tls, folder)
+
+
+def _tls_files(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     for key in ("certificate", "key", "authorities"):
         if isinstance(tls.get(key), str) and not (folder / tls[key]).is_file():
-            message = f"there is no file {(folder / tls[key]).resolve()}"
-            yield document.problem(("node", "listen", "tls", key), message)
+            yield document.problem((*path, key), f"there is no file {(folder / tls[key]).resolve()}")
 
 
 def _modalities(document: Document) -> Iterator[Problem]:
     seen: dict[str, str] = {}
+    tls = section(document.value, "node", "listen", "tls")
+    asked = bool(tls) and tls.get("client_certificates") != "none"
     for name, modality in _sections(document, "modalities").items():
         title = modality.get("ae_title")
         if isinstance(title, str) and seen.setdefault(title.strip(), name) != name:
             message = f'the AE title "{title}" is "{seen[title.strip()]}" already: nothing would tell the two apart'
             yield document.problem(("modalities", name, "ae_title"), message)
+        if modality.get("certificate") is not None and not asked:
+            message = "it could never associate: no TLS port asks for certificates (node.listen.tls)"
+            yield document.problem(("modalities", name, "certificate"), message, key=True)
 
 
-def _destinations(document: Document) -> Iterator[Problem]:
+def _destinations(document: Document, folder: Path) -> Iterator[Problem]:
     """A destination that is this node would send every result round in a circle."""
     listen = section(document.value, "node", "listen")
     host, port = listen.get("host", Listen().host), listen.get("port", Listen().port)
@@ -70,6 +78,7 @@ def _destinations(document: Document) -> Iterator[Problem]:
         if destination.get("host") in names and destination.get("port") in ports:
             message = f"{destination['host']}:{destination['port']} is this node itself; name the PACS"
             yield document.problem(("destinations", name, "port"), message)
+        yield from _tls_files(document, ("destinations", name, "tls"), section(destination, "tls"), folder)
 
 
 class _Manifests:

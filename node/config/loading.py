@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
-from node.config.models import Configuration, Node
+from node.config.models import Configuration, Destination, Node
 from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping
 from rules.model import DICTIONARY
@@ -69,7 +69,17 @@ def _absolute(configuration: Configuration, folder: Path) -> Configuration:
         name: use.model_copy(update={"folder": folder / use.folder}) if use.folder else use
         for name, use in configuration.plugins.items()
     }
-    return configuration.model_copy(update={"node": _absolute_node(configuration.node, folder), "plugins": plugins})
+    destinations = {name: _absolute_destination(each, folder) for name, each in configuration.destinations.items()}
+    node = _absolute_node(configuration.node, folder)
+    return configuration.model_copy(update={"node": node, "plugins": plugins, "destinations": destinations})
+
+
+def _absolute_destination(destination: Destination, folder: Path) -> Destination:
+    if destination.tls is None:
+        return destination
+    files = {name: getattr(destination.tls, name) for name in ("authorities", "certificate", "key")}
+    changes = {name: folder / path for name, path in files.items() if path is not None}
+    return destination.model_copy(update={"tls": destination.tls.model_copy(update=changes)})
 
 
 def _absolute_node(node: Node, folder: Path) -> Node:

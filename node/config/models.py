@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
-from node.config.values import Duration, Section, Size, check_ae_title
+from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
 from rules.model import Rule
 
 AETitle = Annotated[str, AfterValidator(check_ae_title)]
@@ -66,6 +66,18 @@ class Completion(Section):
     """After this long without a new object, an association that is still open no longer holds a study back."""
 
 
+class Limits(Section):
+    """High-water marks: beyond them associations are refused for now (result 2, reason local limit exceeded).
+
+    Objects on open associations are taken further: until half the space is left, or twice as many objects wait.
+    """
+
+    free_space: Annotated[Size, Field(ge=0)] = 2 * 2**30
+    """Bytes that stay free under the data folder."""
+    waiting_objects: Annotated[int, Field(ge=1)] = 50_000
+    """Objects that wait to be indexed."""
+
+
 class Logs(Section):
     """Where log lines go and how they look."""
 
@@ -87,6 +99,7 @@ class Node(Section):
     accept: Literal["known", "any"] = "known"
     """Calling AE titles: only those under `modalities` and `destinations`, or any."""
     maximum_associations: Annotated[int, Field(ge=1, le=500)] = 50
+    limits: Limits = Limits()
     completion: Completion = Completion()
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 2
     logs: Logs = Logs()
@@ -97,12 +110,29 @@ class Node(Section):
         return ZoneInfo(self.time_zone)
 
 
+class ClientCertificate(Section):
+    """The certificate by which a sender proves that it is the one; what is given has to fit."""
+
+    subject: str | None = None
+    """As the log writes it: `organizationName=Hospital,commonName=CT1`, in the order of the certificate."""
+    fingerprint: Annotated[str, AfterValidator(check_fingerprint)] | None = None
+    """SHA-256 of the certificate."""
+
+    @model_validator(mode="after")
+    def _something(self) -> ClientCertificate:
+        if self.subject is None and self.fingerprint is None:
+            raise ValueError("a certificate needs its subject or its fingerprint")
+        return self
+
+
 class Modality(Section):
     """A sender: a scanner, or the PACS that forwards."""
 
     ae_title: AETitle
     addresses: tuple[Network, ...] = ()
     """Where it may call from; empty means anywhere."""
+    certificate: ClientCertificate | None = None
+    """It may associate only over TLS, with this certificate."""
     quiet: Duration | None = None
     """Overrides `node.completion.quiet` and `quiet_by_modality` for what this one sends."""
 
@@ -117,12 +147,31 @@ class Retry(Section):
     """After this the delivery is a dead letter: kept, shown in `status`, sent again only by `retry`."""
 
 
+class ClientTLS(Section):
+    """TLS to a destination: who must have signed its certificate, and the one that we show."""
+
+    authorities: Path
+    """PEM file of the authorities that sign the destination's certificate."""
+    certificate: Path | None = None
+    """Ours, where the destination asks for one."""
+    key: Path | None = None
+    server_name: str | None = None
+    """The name in the destination's certificate, where that is not `host`."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> ClientTLS:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
 class Destination(Section):
     """Where results go."""
 
     ae_title: AETitle
     host: str
     port: Port
+    tls: ClientTLS | None = None
     calling_ae_title: AETitle | None = None
     """The AE title we call ourselves there; `node.ae_title` where it is not given."""
     audience: Literal["readers", "evaluation"] = "readers"

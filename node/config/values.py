@@ -46,6 +46,17 @@ def check_ae_title(value: str) -> str:
     return value.strip()
 
 
+def check_fingerprint(value: str) -> str:
+    """A SHA-256 fingerprint, with or without colons, as 64 hexadecimal digits in lower case."""
+    digits = value.replace(":", "").strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise ValueError(
+            f"{value!r} is no SHA-256 fingerprint: 64 hexadecimal digits, as "
+            "`openssl x509 -noout -fingerprint -sha256` prints them"
+        )
+    return digits
+
+
 def duration_text(value: timedelta) -> str:
     """The shortest form that `parse_duration` reads back."""
     seconds = value.total_seconds()

@@ -38,6 +38,8 @@ class AssociationRequest:
     tls_subject: str
     maximum_length: int
     """Bytes of a P-DATA-TF PDU the peer takes; 0: any number (PS3.8 D.1)."""
+    tls_fingerprint: str = ""
+    """SHA-256 of its verified certificate, in hexadecimal; empty without one, as `tls_subject` is."""
 
 
 @dataclass(frozen=True, slots=True)

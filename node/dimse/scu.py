@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
 from node.dimse.engine.requesting import close, connection_opened, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
+from node.dimse.tls import Credentials, client_context
 from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -35,6 +37,8 @@ class Peer:
     calling_ae_title: str
     timeout: float = 60.0
     """Seconds: for the connection, for its longest silence, and for one of its answers."""
+    tls: Credentials | None = None
+    """None: plain TCP."""
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -82,6 +86,7 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
         connected = True
         connection_opened(event, peer.timeout)
 
+    tls = _tls(peer)
     entity = ApplicationEntity(peer.calling_ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -94,6 +99,7 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
             contexts=list(contexts),
             ae_title=peer.ae_title,
             evt_handlers=[(evt.EVT_CONN_OPEN, opened)],
+            tls_args=tls,
         )
     except OSError as error:  # the name does not resolve
         raise UnreachableError(f"{peer}: {error.strerror or error}") from error
@@ -110,6 +116,16 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
         close(association)
 
 
+def _tls(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
+    """Context and server name, in pynetdicom's form; RejectedError where our own files cannot be used."""
+    if peer.tls is None:
+        return None
+    try:
+        return client_context(peer.tls), peer.tls.server_name
+    except OSError as error:  # ssl.SSLError is one
+        raise RejectedError(f"{peer}: certificates or key cannot be read: {error}") from error
+
+
 def _failure(peer: Peer, association: Association, connected: bool) -> TransientError | PermanentError:
     """Why there is no association."""
     answer = association.acceptor.primitive
@@ -118,6 +134,11 @@ def _failure(peer: Peer, association: Association, connected: bool) -> Transient
         words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
         text = f"{peer} rejects the association: {words}".format(calling=peer.calling_ae_title, called=peer.ae_title)
         return RejectedError(text) if answer.result == 1 else BusyError(text)
+    if not connected and peer.tls is not None:
+        return UnreachableError(
+            f"{peer}: no TLS connection; is it running, has its certificate the name {peer.tls.server_name}, and does "
+            "each trust the other's authority?"
+        )
     if not connected:
         return UnreachableError(f"{peer}: no connection; is it running, and does no firewall stand between?")
     if isinstance(answer, A_ASSOCIATE) and answer.result == 0:

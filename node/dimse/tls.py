@@ -1,8 +1,10 @@
-"""TLS for DICOM connections after BCP 195 (PS3.15 B.12)."""
+"""TLS for DICOM connections after BCP 195 (PS3.15 B.12 and B.13)."""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +32,48 @@ def server_context(
     return context
 
 
-def subject_of(connection: ssl.SSLSocket) -> str:
-    """Subject of the peer's verified certificate, as `commonName=CT1,organizationName=…`; empty without one."""
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a connection that we open rests on: see `node.config.models.ClientTLS`."""
+
+    authorities: Path
+    certificate: Path | None
+    key: Path | None
+    server_name: str
+    """The name that has to stand in the peer's certificate."""
+
+
+def client_context(credentials: Credentials) -> ssl.SSLContext:
+    """The context of a connection that we open: TLS 1.2 or later, the peer's certificate and its name verified.
+
+    Raises OSError or ssl.SSLError where a file cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(credentials.authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    if credentials.certificate is not None:
+        context.load_cert_chain(credentials.certificate, credentials.key)
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What a verified certificate says of a peer; empty texts where there is none."""
+
+    subject: str = ""
+    """As `organizationName=Hospital,commonName=CT1`, in the order of the certificate."""
+    fingerprint: str = ""
+    """SHA-256 of the certificate, 64 hexadecimal digits in lower case."""
+
+
+def certificate_of(connection: ssl.SSLSocket) -> PeerCertificate:
+    """The peer's verified certificate."""
+    encoded = connection.getpeercert(binary_form=True)
+    return PeerCertificate(_subject(connection), hashlib.sha256(encoded).hexdigest()) if encoded else PeerCertificate()
+
+
+def _subject(connection: ssl.SSLSocket) -> str:
     certificate = connection.getpeercert() or {}
     parts = [f"{name}={value}" for relative in certificate.get("subject", ()) for name, value in relative]  # type: ignore[str-unpack] # typeshed leaves the shape open
     return ",".join(parts)

@@ -80,6 +80,8 @@ class HeadScanner:
                 raise UnreadableError(f"no UIDs within the first {_MOST_INFLATED} inflated bytes")
             self._walk(memoryview(inflated))
             pending = inflater.unconsumed_tail
+            if inflater.eof:  # what follows the stream's end is none of it, and zlib would keep all of that
+                self.done = True
 
     def _walk(self, content: memoryview) -> None:
         position = 0

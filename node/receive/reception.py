@@ -36,7 +36,15 @@ class Tally:
 class Reception:
     """A data set being received into `incoming/<receipt>.part`."""
 
-    def __init__(self, spool: Spool, arrival: Arrival, tally: Tally, durable: bool, stored: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        arrival: Arrival,
+        tally: Tally,
+        durable: bool,
+        stored: Callable[[], None],
+        cannot_write: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.comment = ""
         """Why it was refused, in one short line for the response (Error Comment (0000,0902))."""
         self._spool = spool
@@ -44,6 +52,7 @@ class Reception:
         self._tally = tally
         self._durable = durable
         self._stored = stored
+        self._cannot_write = cannot_write
         self._receipt = spool.new_receipt()
         self._scanner = HeadScanner(arrival.transfer_syntax_uid)
         self._descriptor = -1
@@ -125,6 +134,8 @@ class Reception:
             reason=self.comment if not ours else repr(failure),
             exc_info=failure if ours else None,
         )
+        if status is StoreStatus.OUT_OF_RESOURCES:
+            self._cannot_write(self.comment)
 
     def _discard(self) -> None:
         try:

@@ -11,9 +11,11 @@ import structlog
 
 from node.clock import Clock, SystemClock
 from node.config.models import Configuration
-from node.dimse.association import AssociationRequest, AssociationUser, Rejection, StoreRequest
+from node.dimse.association import AssociationRequest, AssociationUser, Rejection, Sink, StoreRequest
+from node.dimse.status import StoreStatus
 from node.dimse.wire import printable
-from node.receive.policy import Policy
+from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
+from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.reception import Reception, Tally
 from node.spool import Arrival, Spool
 
@@ -31,6 +33,8 @@ class Service:
         self.clock = clock or SystemClock()
         self._policy = Policy.of(configuration)
         self._wake = wake_descriptor
+        self._limits = configuration.node.limits
+        self._gauge = Gauge(spool.data)
 
     def accept(self, request: AssociationRequest) -> AssociationUser | Rejection:
         """Decide on a request for an association; an accepted one shows in `associations/` from here on."""
@@ -39,13 +43,42 @@ class Service:
             "called": printable(request.called_ae_title),
             "peer": request.peer_address,
         }
-        rejection = self._policy.refuse(request, len(self.spool.open_associations()))
-        if rejection is not None:
-            _log.warning("association_refused", security=True, code=rejection.code, reason=rejection.reason, **about)
-            return rejection
-        session = Session(self, request)
-        _log.info("association_accepted", association=session.name, tls=bool(request.tls_subject), **about)
-        return session
+        if request.tls_fingerprint:
+            about |= {"tls_subject": request.tls_subject, "tls_fingerprint": request.tls_fingerprint}
+        answer = self._decide(request)
+        if isinstance(answer, Rejection):
+            permanent = answer.code[0] == 1  # somebody who is not known here, not one who comes at a bad moment
+            _log.warning("association_refused", security=permanent, code=answer.code, reason=answer.reason, **about)
+        else:
+            _log.info("association_accepted", association=answer.name, tls=bool(request.tls_subject), **about)
+        return answer
+
+    def _decide(self, request: AssociationRequest) -> Session | Rejection:
+        try:
+            rejection = self._policy.refuse(request, len(self.spool.open_associations()))
+            if rejection is not None:
+                return rejection
+            too_much = refusing_associations(self._gauge.read(), self._limits)
+            return Rejection(LOCAL_LIMIT_EXCEEDED, too_much) if too_much else Session(self, request)
+        except OSError as error:
+            self.cannot_write(error.strerror or str(error))
+            return Rejection(CONGESTED, f"the data folder cannot be used: {error}")
+
+    def refuses_objects(self) -> str | None:
+        """Why an object on an open association cannot be taken now; None where it can."""
+        try:
+            return refusing_objects(self._gauge.read(), self._limits)
+        except OSError as error:
+            return f"the data folder cannot be used: {error.strerror}"
+
+    def stored(self) -> None:
+        """An object was kept and answered for."""
+        forget_trouble(self.spool.data)
+        self.wake_node()
+
+    def cannot_write(self, reason: str) -> None:
+        """What was received could not be written: `status` is red until something can be again (faults.md 53)."""
+        note_trouble(self.spool.data, Trouble(self.clock.now(), reason))
 
     def wake_node(self) -> None:
         """There is something to index. Only a hint: a full pipe means that the node knows, a closed one that it is
@@ -53,6 +86,25 @@ class Service:
         if self._wake is not None:
             with contextlib.suppress(OSError):
                 os.write(self._wake, b"\x01")
+
+
+class Refusal:
+    """An object that is not taken: read past, and answered with A700."""
+
+    def __init__(self, reason: str, tally: Tally) -> None:
+        self.comment = reason
+        self._tally = tally
+
+    def write(self, fragment: memoryview) -> None:
+        """Nothing is kept."""
+
+    def finish(self) -> StoreStatus:
+        """Out of resources: sending again later may succeed (PS3.4 Table B.2-1)."""
+        self._tally.refused += 1
+        return StoreStatus.OUT_OF_RESOURCES
+
+    def abandon(self) -> None:
+        """Nothing is there."""
 
 
 class Session:
@@ -77,8 +129,12 @@ class Session:
             tls_subject=request.tls_subject,
         )
 
-    def store(self, request: StoreRequest) -> Reception:
+    def store(self, request: StoreRequest) -> Sink:
         """A C-STORE request has begun."""
+        refused = self._service.refuses_objects()
+        if refused:
+            _log.error("object_refused", association=self.name, status="A700", reason=refused)
+            return Refusal(refused, self._tally)
         arrival = replace(
             self._arrival,
             sop_class_uid=request.sop_class_uid,
@@ -87,7 +143,10 @@ class Session:
             lossy_accepted=request.lossy_accepted,
             received_at=self._service.clock.now(),
         )
-        return Reception(self._service.spool, arrival, self._tally, self._service.durable, self._service.wake_node)
+        service = self._service
+        return Reception(
+            service.spool, arrival, self._tally, service.durable, service.stored, cannot_write=service.cannot_write
+        )
 
     def ended(self, how: str) -> None:
         """The association is over; its study may be complete."""

@@ -52,3 +52,11 @@ class Room:
 
     def events(self, kind: str) -> list[Event]:
         return [event for event in reversed(events.latest(self.ledger.database, 10_000)) if event.kind == kind]
+
+
+def room_of(spool: Spool, reader: HeaderReader) -> Room:
+    """An indexer over a data folder that something else fills."""
+    clock, signal, settings = HandClock(), Signal(), configuration()
+    ledger = Ledger(spool.data / "ledger.db")
+    index = Index(ledger, spool, clock, signal, settings, reader)
+    return Room(spool.data, spool, ledger, clock, signal, reader, settings, index)

@@ -70,6 +70,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dcmtk": ("dcmtk", _lacks_dcmtk),
     "orthanc": ("orthanc", _lacks_programs("Orthanc")),
     "orthanc-dicomweb": ("orthanc orthanc-dicomweb", _lacks_dicomweb),
+    "odil": ("odil", _lacks_programs("odil")),
     "dicom3tools": ("dicom3tools", _lacks_programs("dciodvfy", "dcentvfy", "dcsrdump")),
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),

@@ -29,13 +29,14 @@ def associate_rq(
     contexts: Mapping[int, tuple[str, Sequence[str]]] | None = None,
     maximum_length: int = 16384,
     extra: bytes = b"",
+    user_items: bytes = b"",
 ) -> bytes:
-    """An A-ASSOCIATE-RQ PDU (PS3.8 9.3.2)."""
+    """An A-ASSOCIATE-RQ PDU (PS3.8 9.3.2); `user_items` stand in its user information item, `extra` behind it."""
     items = _item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (abstract, transfer) in (contexts or {1: (CT, [EXPLICIT])}).items():
         syntaxes = _item(0x30, abstract.encode()) + b"".join(_item(0x40, uid.encode()) for uid in transfer)
         items += _item(0x20, struct.pack(">Bxxx", number) + syntaxes)
-    items += _item(0x50, _item(0x51, struct.pack(">L", maximum_length)) + _item(0x52, b"1.2.3.4")) + extra
+    items += _item(0x50, _item(0x51, struct.pack(">L", maximum_length)) + _item(0x52, b"1.2.3.4") + user_items) + extra
     return pdu(1, struct.pack(">Hxx16s16s32x", 1, called.ljust(16), calling.ljust(16)) + items)
 
 

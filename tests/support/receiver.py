@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from node.spool import Spool, read_arrival
 from tests.support.shared_data import ROOT
@@ -41,7 +45,13 @@ class Receiver:
         self._tls = tls
         self._wrapper = wrapper
         self.config = folder / "config.yaml"
-        settings = {"time_zone": "UTC", "data": str(folder / "data"), "accept": "any", "logs": {"format": "json"}}
+        settings = {
+            "time_zone": "UTC",
+            "data": str(folder / "data"),
+            "accept": "any",
+            "logs": {"format": "json"},
+            "limits": {"free_space": 0},  # a test says when the disk is full, not the machine
+        }
         sections = {
             "node": settings | dict(node or {}),
             "modalities": dict(modalities or {}),
@@ -147,3 +157,17 @@ def data_set_of(path: Path) -> bytes:
     """The data set of a file this node received, byte for byte."""
     _, offset = read_arrival(path)
     return path.read_bytes()[offset:]
+
+
+@contextmanager
+def small_disk(tmp_path: Path, size: str, node: Mapping[str, Any] | None = None) -> Iterator[Receiver]:
+    """A receiver whose data folder is a file system of this size, in a mount namespace of its own."""
+    unshare = shutil.which("unshare")
+    script = f'mount -t tmpfs -o size={size} tmpfs "{tmp_path}/data" && exec "$@"'
+    trial = [unshare or "unshare", "-rm", "sh", "-c", script, "sh"]
+    (tmp_path / "data").mkdir()
+    if unshare is None or subprocess.run([*trial, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespace here (unshare -rm), so no small disk")
+    with Receiver(tmp_path, node, wrapper=trial) as receiver:
+        receiver.spool = Spool(Path(f"/proc/{receiver.process.pid}/root{tmp_path}/data"))
+        yield receiver

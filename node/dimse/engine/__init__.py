@@ -18,7 +18,8 @@ DeadlineSocket.recv, send, ready
     so that a partial PDU holds a thread for ever, and both its threads wake up every millisecond.
 BoundedDUL._read_pdu_data
     lengths are held against their bounds at the header, P-DATA is taken apart in place and its lengths
-    are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen.
+    are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen. What cannot be
+    made a primitive is refused here: pynetdicom raises later, in the thread that reads.
 StreamingDIMSE
     the data set of a C-STORE goes to its sink fragment by fragment, and is answered by the thread that
     reads: pynetdicom collects it in memory, queues pipelined requests without bound, and its chunked
@@ -27,6 +28,14 @@ StreamingDIMSE
 BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
     wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole
     ACSE timeout for a request on a connection that is already closed.
+LenientStateMachine.do_action
+    an answer that comes when the association has just ended is dropped: pynetdicom raises in the thread that reads.
+SteadyTimer
+    ARTIM and idle on the monotonic clock: pynetdicom's run on the wall clock, so that a step of the clock ends
+    every association or none.
+AcceptedAssociation.kill
+    ends a connection whose request was still being decoded when nobody waited for it any more: pynetdicom's thread
+    waits for ever.
 AcceptedAssociation.run_reactor
     tells the user that the association has ended, however it ended.
 requesting (as SCU)

@@ -15,6 +15,7 @@ from node.dimse.association import Accept, AssociationRequest, AssociationUser, 
 from node.dimse.contexts import supported_for
 from node.dimse.engine.connection import DeadlineSocket
 from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
+from node.dimse.tls import PeerCertificate
 
 if TYPE_CHECKING:
     from node.dimse.engine.server import SharedServer
@@ -25,14 +26,17 @@ _log = structlog.get_logger(__name__)
 class AcceptedAssociation(Association):
     """An association with a peer that called us."""
 
-    def __init__(self, server: SharedServer, client: socket.socket, address: tuple[str, int], tls_subject: str) -> None:
+    def __init__(
+        self, server: SharedServer, client: socket.socket, address: tuple[str, int], certificate: PeerCertificate
+    ) -> None:
         self._knocked = threading.Event()
+        self._asked = False
         super().__init__(server.ae, "acceptor")
         self._server = self.server = server
         self.user: AssociationUser | None = None
         self.reason = ""
         self.peer_address = address[0]
-        self.tls_subject = tls_subject
+        self.certificate = certificate
         self._peer = address
         self.dul = BoundedDUL(self)
         self.dimse = StreamingDIMSE(self)
@@ -69,8 +73,15 @@ class AcceptedAssociation(Association):
             return "released"
         return f"aborted: {wire.printable(self.reason, 300)}" if self.reason else "aborted"
 
+    def kill(self) -> None:
+        """End it, also where its request came just too late: pynetdicom then waits for ever for our answer to it."""
+        if not self._asked:
+            self.dul.kill_dul()
+        super().kill()
+
     def negotiate(self, accept: Accept) -> None:
         """Ask whether this association is wanted; called by pynetdicom before it negotiates (EVT_REQUESTED)."""
+        self._asked = True
         self.server.no_longer_waiting(self._peer)
         primitive = cast(A_ASSOCIATE, self.requestor.primitive)
         try:
@@ -90,6 +101,7 @@ class AcceptedAssociation(Association):
             called_ae_title=str(primitive.called_ae_title).strip(),
             calling_ae_title=str(primitive.calling_ae_title).strip(),
             peer_address=self.peer_address,
-            tls_subject=self.tls_subject,
+            tls_subject=self.certificate.subject,
+            tls_fingerprint=self.certificate.fingerprint,
             maximum_length=self.requestor.maximum_length or 0,
         )

@@ -15,6 +15,8 @@ from node.dimse import wire
 from node.dimse.association import Sink, StoreRequest
 from node.dimse.contexts import is_lossy, is_storage
 from node.dimse.engine.connection import IDLE_LOOK, DeadlineSocket, Ringing
+from node.dimse.engine.states import LenientStateMachine
+from node.dimse.engine.timer import SteadyTimer
 from node.dimse.status import StoreStatus
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class BoundedDUL(DULServiceProvider):
         self.daemon = True  # a hung peer must not keep the process from ending
         self._run_loop_delay = 0  # `ready` waits instead
         self.to_user_queue = Ringing(association.knock)
+        self.state_machine = LenientStateMachine(self)
+        self._idle_timer = SteadyTimer(self._idle_timer.timeout)
+        self.artim_timer = SteadyTimer(self.artim_timer.timeout)
         self._body = bytearray()
 
     def run_reactor(self) -> None:
@@ -44,7 +49,7 @@ class BoundedDUL(DULServiceProvider):
         try:
             super().run_reactor()
         finally:
-            self.to_user_queue.put(None)  # type: ignore[arg-type] # pynetdicom's own word for "nothing came"
+            self.to_user_queue.put(None)  # pynetdicom's own word for "nothing came"
 
     def send_pdu(self, primitive: Any) -> None:
         """Queue a primitive for the thread that reads and sends, and wake it."""
@@ -91,6 +96,8 @@ class BoundedDUL(DULServiceProvider):
         content = header + connection.recv(length)
         try:
             pdu, event = self._decode_pdu(content)
+            primitive = pdu.to_primitive()  # the state machine's part, where an error would end its thread
+            pdu.to_primitive = lambda: primitive  # type: ignore[method-assign, assignment] # once: it is slow
         except Exception as error:
             raise wire.ProtocolError(f"{kind.name} PDU that cannot be decoded: {error}") from error
         self.event_queue.put(event)

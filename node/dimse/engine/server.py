@@ -22,7 +22,7 @@ from node.dimse.association import Accept, Limits
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.providers import MAXIMUM_LENGTH
-from node.dimse.tls import subject_of
+from node.dimse.tls import PeerCertificate, certificate_of
 
 _log = structlog.get_logger(__name__)
 
@@ -35,12 +35,12 @@ class AcceptedConnection(RequestHandler):
         server = cast(SharedServer, self.server)
         client = cast(socket.socket, self.request)
         client.settimeout(server.limits.association_request)
-        tls_subject = ""
+        certificate = PeerCertificate()
         if server.ssl_context is not None:
             client = server.ssl_context.wrap_socket(client, server_side=True)
             server.now_waits_with(self.client_address, client)
-            tls_subject = subject_of(client)
-        association = AcceptedAssociation(server, client, self.client_address, tls_subject)
+            certificate = certificate_of(client)
+        association = AcceptedAssociation(server, client, self.client_address, certificate)
         self._configure(association, server)
         association.start()
 

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError, echo
+from node.dimse.status import Reading
+from node.dimse.storage_scu import send
+from node.dimse.tls import Credentials
 from node.spool import read_arrival
-from tests.support.peers import find_program
+from tests.support.peers import dcmtk, find_program
 from tests.support.ports import free_port
 from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 
@@ -103,6 +107,9 @@ def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: R
     assert lines[0].startswith("{")
 
 
+SERVER_NAME = "node.hospital.example"
+
+
 @dataclass(frozen=True)
 class Certificates:
     folder: Path
@@ -152,13 +159,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
     (folder / "ca.cnf").write_text(
         "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\nnew_certs_dir=.\ndefault_md=sha256\n"
-        "policy=p\nunique_subject=no\n[p]\norganizationName=optional\ncommonName=supplied\n"
+        f"policy=p\nunique_subject=no\n[server]\nsubjectAltName=DNS:{SERVER_NAME}\n[p]\norganizationName=optional\ncommonName=supplied\n"
     )
     (folder / "index.txt").touch()
     authority("authority")
     authority("stranger")
-    issue("server", "authority")
+    issue("server", "authority", "-days", "10", "-extensions", "server")
     issue("ct1", "authority")
+    issue("ct2", "authority")
     issue("expired", "authority", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
     issue("foreign", "stranger")
     return Certificates(folder)
@@ -176,6 +184,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
     with Receiver(
         tmp_path_factory.mktemp("secure"),
         node={"listen": {"tls": tls}},
+        modalities={"ct2": {"ae_title": "CT2", "certificate": {"subject": "organizationName=Hospital,commonName=ct2"}}},
         limits={"association_request": 3.0, "pdu": 3.0, "idle": 30.0},
         tls=True,
     ) as running:
@@ -248,3 +257,166 @@ def test_fault_05_a_silent_client_on_the_tls_port_stops_nobody(secure: Receiver,
             plain.associate()
             assert plain.store(data_set()) == 0
         assert silent.recv(1) == b""
+
+
+def _answer_over_tls(receiver: Receiver, certificates: Certificates, client: str, calling: bytes) -> int:
+    with handshake(receiver, certificates, client) as peer:
+        peer.send(associate_rq(calling=calling))
+        return peer.receive()[0]
+
+
+def test_fault_25_a_bound_ae_title_needs_its_own_certificate(secure: Receiver, certificates: Certificates) -> None:
+    """With its certificate it is served; with another's, or without TLS, it is refused as unknown and audited."""
+    assert _answer_over_tls(secure, certificates, "ct2", b"CT2") == ASSOCIATE_AC
+    assert _answer_over_tls(secure, certificates, "ct1", b"CT2") == ASSOCIATE_RJ
+    line = secure.events("association_refused")[-1]
+    assert (line["calling"], line["security"], line["reason"]) == (
+        "CT2",
+        True,
+        "known calling AE title with another certificate than its own",
+    )
+    assert line["tls_subject"] == "organizationName=Hospital,commonName=ct1"
+    assert len(line["tls_fingerprint"]) == 64
+    assert answer(secure, b"CT2") == (ASSOCIATE_RJ, b"\x00\x01\x01\x03")
+    assert secure.events("association_refused")[-1]["reason"] == "known calling AE title with no certificate"
+    assert _answer_over_tls(secure, certificates, "ct2", b"OTHER") == ASSOCIATE_AC
+
+
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Receiver]:
+    """A TLS port to which certificates are optional."""
+    certificate, key = certificates.pair("server")
+    tls = {
+        "port": 2762,
+        "certificate": str(certificate),
+        "key": str(key),
+        "client_certificates": "optional",
+        "authorities": str(certificates.folder / "authority.pem"),
+    }
+    with Receiver(tmp_path_factory.mktemp("lenient"), node={"listen": {"tls": tls}}, tls=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("client", [None, "ct1"])
+def test_an_optional_certificate_may_be_missing(
+    lenient: Receiver, certificates: Certificates, client: str | None
+) -> None:
+    """Both are served; what was shown is recorded."""
+    with handshake(lenient, certificates, client) as peer:
+        peer.associate()
+        assert peer.store(data_set()) == 0
+        peer.release()
+    subject = read_arrival(lenient.received()[-1])[0].tls_subject
+    assert subject == ("" if client is None else "organizationName=Hospital,commonName=ct1")
+
+
+def test_fault_25_an_optional_certificate_must_be_right(lenient: Receiver, certificates: Certificates) -> None:
+    """One that is shown and is expired or foreign is refused, and audited."""
+    for client in ("expired", "foreign"):
+        before = len(lenient.events("tls_handshake_failed"))
+        with (
+            pytest.raises((ssl.SSLError, ConnectionError, AssertionError)),
+            handshake(lenient, certificates, client) as peer,
+        ):
+            peer.associate()
+        until(lambda seen=before: lenient.events("tls_handshake_failed")[seen:], what="the audit line")
+
+
+@pytest.mark.parametrize(
+    ("profile", "served"),
+    [
+        ("--profile-bcp195", True),
+        ("--profile-bcp195-nd", True),
+        ("--profile-bcp195-ex", True),
+        ("--profile-null", False),
+    ],
+)
+def test_dcmtk_over_tls_with_each_profile(
+    secure: Receiver, certificates: Certificates, profile: str, served: bool
+) -> None:
+    """The profiles of BCP 195 get in; authenticated but unencrypted does not (PS3.15 B.9 to B.13)."""
+    certificate, key = certificates.pair("ct1")
+    authority = certificates.folder / "authority.pem"
+    done = subprocess.run(
+        [
+            dcmtk("echoscu"),
+            "+tls",
+            key,
+            certificate,
+            "+cf",
+            authority,
+            profile,
+            "-aec",
+            "PACSNODE",
+            "127.0.0.1",
+            str(secure.tls_port),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode == 0) is served, done.stderr
+
+
+def test_only_suites_with_forward_secrecy_and_authenticated_encryption(
+    secure: Receiver, certificates: Certificates
+) -> None:
+    """TLS 1.3 where the client has it; under 1.2 a suite with RSA key exchange or CBC is refused (PS3.15 B.13)."""
+    context = ssl.create_default_context(cafile=str(certificates.folder / "authority.pem"))
+    context.check_hostname = False
+    context.load_cert_chain(*certificates.pair("ct1"))
+    address = ("127.0.0.1", secure.tls_port)
+    with context.wrap_socket(socket.create_connection(address, timeout=20)) as connection:
+        assert connection.version() == "TLSv1.3"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+    with context.wrap_socket(socket.create_connection(address, timeout=20)) as connection:
+        assert connection.version() == "TLSv1.2"
+    context.set_ciphers("ECDHE-ECDSA-AES256-SHA384:AES256-GCM-SHA384")
+    with pytest.raises(ssl.SSLError), context.wrap_socket(socket.create_connection(address, timeout=20)):
+        pass
+
+
+def _called(
+    secure: Receiver,
+    certificates: Certificates,
+    client: str | None,
+    server_name: str = SERVER_NAME,
+    by: str = "authority",
+) -> Peer:
+    """The TLS port as our own SCU calls it."""
+    certificate, key = certificates.pair(client) if client else (None, None)
+    credentials = Credentials(certificates.folder / f"{by}.pem", certificate, key, server_name)
+    return Peer("127.0.0.1", secure.tls_port, "PACSNODE", "US", 10, credentials)
+
+
+def test_our_own_scu_sends_over_tls(secure: Receiver, certificates: Certificates) -> None:
+    """A large object arrives whole, under our certificate's subject."""
+    path = Path(str(get_testdata_file("CT_small.dcm")))
+    [(_, outcome)] = send(_called(secure, certificates, "ct1"), [path])
+    assert outcome.reading is Reading.STORED
+    copy = secure.received()[-1]
+    assert read_arrival(copy)[0].tls_subject == "organizationName=Hospital,commonName=ct1"
+    assert path.read_bytes().endswith(data_set_of(copy))
+
+
+@pytest.mark.parametrize(
+    ("client", "server_name", "by"),
+    [(None, SERVER_NAME, "authority"), ("ct1", "other.example", "authority"), ("ct1", SERVER_NAME, "stranger")],
+    ids=["no certificate", "another name", "another authority"],
+)
+def test_our_own_scu_sends_nothing_where_trust_is_missing(
+    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str
+) -> None:
+    """It is worth another try, because somebody may mend it; nothing was sent."""
+    before = len(secure.events("association_accepted"))
+    with pytest.raises(UnreachableError):
+        echo(_called(secure, certificates, client, server_name, by))
+    assert len(secure.events("association_accepted")) == before
+
+
+def test_a_key_that_cannot_be_read_is_told(secure: Receiver, certificates: Certificates, tmp_path: Path) -> None:
+    """It is our own configuration that has to change."""
+    credentials = Credentials(certificates.folder / "authority.pem", tmp_path / "none.pem", tmp_path / "none.key", "x")
+    with pytest.raises(RejectedError, match="certificates or key cannot be read"):
+        echo(Peer("127.0.0.1", secure.tls_port, "PACSNODE", "US", 10, credentials))

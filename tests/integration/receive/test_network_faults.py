@@ -32,8 +32,10 @@ from tests.support.raw_dimse import (
     store_rq,
 )
 from tests.support.receiver import Receiver, data_set_of
+from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
+JUMPING = ROOT / "tests" / "support" / "jumping"
 SHORT = {"association_request": 1.0, "pdu": 1.5, "idle": 2.0, "waiting_connections": 8}
 
 
@@ -155,10 +157,24 @@ def test_fault_08_a_giant_associate_request_is_capped(receiver: Receiver) -> Non
         giant.send(pdu(1, b"")[:2] + struct.pack(">L", (1 << 20) + 1))
         assert aborted(giant)
     with peer_of(receiver) as large:
-        syntaxes = [f"1.2.3.4.{number}" for number in range(200)]
+        syntaxes = [f"1.2.3.4.{number}" for number in range(60)]
         large.send(associate_rq(contexts={number: (CT, [*syntaxes, EXPLICIT]) for number in range(1, 256, 2)}))
         assert large.receive()[0] == ASSOCIATE_AC
     stores_still(receiver)
+
+
+def test_fault_08_a_request_that_takes_longer_to_decode_than_it_may_ends(tmp_path: Path) -> None:
+    """A large request and a deadline that is over before it is decoded: the connection ends, no thread is left."""
+    limits = {"association_request": 0.05, "idle": 2.0, "pdu": 2.0}
+    with Receiver(tmp_path, limits=limits) as receiver:
+        syntaxes = [f"1.2.3.4.{number}" for number in range(200)]
+        request = associate_rq(contexts={number: (CT, [*syntaxes, EXPLICIT]) for number in range(1, 256, 2)})
+        quiet = receiver.threads()
+        for _ in range(3):
+            with peer_of(receiver) as large:
+                large.send(request)
+                assert large.closed()
+        until(lambda: receiver.threads() <= quiet, what="the threads to end")
 
 
 def test_fault_09_a_pdu_over_the_announced_maximum_is_aborted(receiver: Receiver) -> None:
@@ -360,20 +376,40 @@ def _flat(receiver: Receiver, attack: Callable[[], None], times: int) -> None:
     assert receiver.memory() < memory + (20 << 20)
 
 
-def test_fault_21_many_aborted_associations_leave_nothing(receiver: Receiver) -> None:
-    """Associate, begin an object, abort; 300 times."""
+def test_fault_21_many_aborted_associations_leave_nothing(receiver: Receiver, full_length: bool) -> None:
+    """Associate, begin an object, abort; 300 times, with `make soak` 10,000 times."""
 
     def attack() -> None:
         with associated(receiver) as peer:
             peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()) + pdu(7, bytes(4)))
 
-    _flat(receiver, attack, 300)
+    _flat(receiver, attack, 10_000 if full_length else 300)
     until(lambda: not receiver.parts(), what="the parts to go")
 
 
-def test_fault_21_many_connections_that_close_leave_nothing(receiver: Receiver) -> None:
-    """Connect, say nothing or nonsense, close; 300 times."""
-    _flat(receiver, lambda: receiver.connect().close(), 300)
+def test_fault_21_many_connections_that_close_leave_nothing(receiver: Receiver, full_length: bool) -> None:
+    """Connect, say nothing, close; 300 times, with `make soak` 10,000 times."""
+    _flat(receiver, lambda: receiver.connect().close(), 10_000 if full_length else 300)
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_fault_57_a_jump_of_the_clock_ends_no_association(tmp_path: Path, seconds: int) -> None:
+    """The receiver's wall clock is set by an hour: an association goes on, silent ones end neither sooner nor later."""
+    jump = tmp_path / "jump"
+    environment = ["env", f"PYTHONPATH={JUMPING}", f"PACSNODE_TEST_JUMP={jump}"]
+    limits = {"idle": 2.0, "association_request": 2.0}
+    with Receiver(tmp_path / "node", limits=limits, wrapper=environment) as jumping:
+        with associated(jumping) as peer, peer_of(jumping) as silent:
+            assert peer.store(data_set()) == 0
+            jump.write_text(str(seconds))
+            assert peer.store(data_set()) == 0
+            assert silent.closed()
+            assert peer.receive()[0] == 5  # idle: the node asks for release
+            peer.send(pdu(6, bytes(4)))
+            assert peer.closed()
+        until(jumping.idle, what="the associations to end")
+        received = [int(path.name[:16], 16) / 1e9 for path in jumping.received()]
+    assert abs(max(received) - min(received)) == pytest.approx(3600, abs=60)
 
 
 def test_fault_17_a_flood_of_silent_connections_does_not_keep_others_out(receiver: Receiver) -> None:

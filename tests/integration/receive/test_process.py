@@ -8,8 +8,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU
+from node.health import cannot_write
 from node.spool import Spool, read_arrival
 from tests.support.raw_dimse import (
     ASSOCIATE_RJ,
@@ -30,7 +29,7 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.receiver import Receiver, data_set_of, small_disk
 from tests.support.wait import until
 
 
@@ -116,23 +115,9 @@ def test_the_supervisors_end_ends_the_receiver(tmp_path: Path) -> None:
             receiver.connect()
 
 
-@contextmanager
-def _small_disk(tmp_path: Path, size: str) -> Iterator[Receiver]:
-    """A receiver whose data folder is a file system of this size, in a mount namespace of its own."""
-    unshare = shutil.which("unshare")
-    script = f'mount -t tmpfs -o size={size} tmpfs "{tmp_path}/data" && exec "$@"'
-    trial = [unshare or "unshare", "-rm", "sh", "-c", script, "sh"]
-    (tmp_path / "data").mkdir()
-    if unshare is None or subprocess.run([*trial, "true"], capture_output=True).returncode != 0:
-        pytest.skip("no mount namespace here (unshare -rm), so no small disk")
-    with Receiver(tmp_path, wrapper=trial) as receiver:
-        receiver.spool = Spool(Path(f"/proc/{receiver.process.pid}/root{tmp_path}/data"))
-        yield receiver
-
-
 def test_fault_52_a_disk_that_fills_mid_object_is_a700_without_residue(tmp_path: Path) -> None:
     """The sender is told, the space is given back at once, and a smaller object still fits."""
-    with _small_disk(tmp_path, "2m") as receiver, RawPeer(receiver.connect()) as peer:
+    with small_disk(tmp_path, "2m") as receiver, RawPeer(receiver.connect()) as peer:
         peer.associate()
         for _ in range(3):
             assert peer.store(data_set(tail=pixels(4 << 20))) == 0xA700
@@ -146,7 +131,7 @@ def test_fault_52_a_disk_that_fills_mid_object_is_a700_without_residue(tmp_path:
 
 def test_fault_51_a_disk_that_is_full_before_is_a700(tmp_path: Path) -> None:
     """Objects are refused one by one, the receiver lives, and serves as soon as there is space."""
-    with _small_disk(tmp_path, "1m") as receiver:
+    with small_disk(tmp_path, "1m") as receiver:
         filler = receiver.spool.data / "filler"
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
@@ -160,8 +145,8 @@ def test_fault_51_a_disk_that_is_full_before_is_a700(tmp_path: Path) -> None:
 
 
 def test_fault_53_a_read_only_file_system_refuses_associations_for_now(tmp_path: Path) -> None:
-    """Rejected as congested with an error in the log; the process lives, and serves when it can write again."""
-    with _small_disk(tmp_path, "4m") as receiver:
+    """Rejected as congested with the reason in the log, red in `status`; served when it can write again."""
+    with small_disk(tmp_path, "4m") as receiver:
         enter = ["nsenter", "-t", str(receiver.process.pid), "-U", "-m", "--preserve-credentials"]
         remount = [*enter, "mount", f"{tmp_path}/data", "-o"]
         if subprocess.run([*remount, "remount,ro"], capture_output=True).returncode != 0:
@@ -169,8 +154,10 @@ def test_fault_53_a_read_only_file_system_refuses_associations_for_now(tmp_path:
         with RawPeer(receiver.connect()) as peer:
             peer.send(associate_rq())
             assert peer.receive() == (ASSOCIATE_RJ, b"\x00\x02\x03\x01")
-        assert "Read-only file system" in until(lambda: receiver.events("association_check_failed"))[-1]["exception"]
+        assert "Read-only file system" in until(lambda: receiver.events("association_refused"))[-1]["reason"]
+        assert cannot_write(receiver.spool.data) == "Read-only file system"
         subprocess.run([*remount, "remount,rw"], check=True)
+        assert cannot_write(receiver.spool.data) is None
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
             assert peer.store(data_set()) == 0

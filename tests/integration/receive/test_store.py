@@ -271,7 +271,7 @@ def test_every_real_file_arrives_byte_for_byte(receiver: Receiver) -> None:
 
 TRANSFER_SYNTAX_OPTIONS = {
     "1.2.840.10008.1.2": "-xi",
-    "1.2.840.10008.1.2.1": "-x=",
+    "1.2.840.10008.1.2.1": "-xe",
     "1.2.840.10008.1.2.2": "-xb",
     "1.2.840.10008.1.2.1.99": "-xd",
     "1.2.840.10008.1.2.4.50": "-xy",

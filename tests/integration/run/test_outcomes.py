@@ -110,7 +110,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_fault_71_a_failing_run_is_retried_then_fails_in_plain_words(
+def test_faults_71_72_a_failing_run_is_retried_then_fails_in_plain_words(
     site: Site, start: Start, settle: Settle, confinement: Isolation, case: str
 ) -> None:
     """Crash, hang and memory: tried again after a pause, as often as allowed, then a result says that it failed."""

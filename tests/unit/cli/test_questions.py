@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from node.health import Trouble, note_trouble
 from node.ledger import database, studies
 from node.ledger.database import Ledger
 from tests.support.calls import Run
-from tests.support.past import ARRIVING, FAILED, GOOD, HELD
+from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW
 
 
 @pytest.mark.usefixtures("config")
@@ -155,3 +157,39 @@ def test_a_damaged_ledger_is_told_and_left_alone(run: Run, tmp_path: Path) -> No
     assert answer.code == 1
     assert "the ledger is damaged" in answer.err
     assert broken.read_bytes() == before
+
+
+def _warnings(run: Run) -> list[str]:
+    warnings: list[str] = run("status", "--json").json["health"]["warnings"]
+    return warnings
+
+
+def test_status_is_red_while_associations_are_refused(run: Run, ledger: Ledger, config: Path) -> None:
+    """Below the mark for free space, or with too many objects to be indexed: status says so, and which mark it is."""
+    config.write_text(config.read_text().replace("  data: data", "  data: data\n  limits: {free_space: 1000000TiB}"))
+    assert any("associations are refused:" in text and "to stay free" in text for text in _warnings(run))
+    config.write_text(config.read_text().replace("free_space: 1000000TiB", "free_space: 0, waiting_objects: 1"))
+    assert not any("associations are refused" in text for text in _warnings(run))
+    incoming = config.parent / "data" / "incoming"
+    incoming.mkdir()
+    for name in ("a", "b"):
+        (incoming / f"{name}.dcm").touch()
+    assert "associations are refused: 2 objects wait to be indexed, more than 1 (node.limits)" in _warnings(run)
+    assert "! associations are refused" in run("status").out
+
+
+def test_fault_53_status_is_red_while_nothing_can_be_written(
+    run: Run, ledger: Ledger, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds out itself by writing a file; of a failure that a receiver met it reads the word that was left."""
+    data = config.parent / "data"
+    (data / "incoming").mkdir()
+    note_trouble(data, Trouble(NOW, "cannot be written: Input/output error"))
+    assert any(text.startswith("what was received") and "Input/output error" in text for text in _warnings(run))
+    monkeypatch.setattr(os, "fsync", _no_space)
+    assert any(text.startswith("nothing can be received") and "No space left" in text for text in _warnings(run))
+    assert list((data / "incoming").iterdir()) == []
+
+
+def _no_space(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -140,6 +140,32 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (1, "node.listen.tls.port", "TLS needs a port of its own"),
         ),
         (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {subject: commonName=ct1}}\n",
+            (
+                3,
+                "modalities.a.certificate",
+                "it could never associate: no TLS port asks for certificates (node.listen.tls)",
+            ),
+        ),
+        (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {}}\n",
+            (3, "modalities.a.certificate", "a certificate needs its subject or its fingerprint"),
+        ),
+        (
+            "node: {time_zone: UTC}\nmodalities:\n  a: {ae_title: CT1, certificate: {fingerprint: abc}}\n",
+            (
+                3,
+                "modalities.a.certificate.fingerprint",
+                "'abc' is no SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256`"
+                " prints them",
+            ),
+        ),
+        (
+            "node: {time_zone: UTC}\ndestinations:\n"
+            "  p: {ae_title: P, host: pacs, port: 2762, tls: {authorities: plugin, key: plugin}}\n",
+            (3, "destinations.p.tls", "certificate and key go together"),
+        ),
+        (
             "node: {time_zone: UTC}\nplugins:\n  lung-densty: {}\n",
             (
                 3,
@@ -248,3 +274,17 @@ def test_a_broken_manifest_is_told_once(write: Write) -> None:
     [(line, yaml_path, message)] = told(path)
     assert (line, yaml_path) == (7, "plugins.mine")
     assert "plugin.toml:1: schema: expected 1" in message
+
+
+def test_the_files_of_tls_to_a_destination_are_looked_for_beside_the_configuration(write: Write) -> None:
+    """Absolute once loaded; one that is not there is told."""
+    path = write(
+        "node: {time_zone: UTC}\ndestinations:\n"
+        "  p: {ae_title: P, host: pacs, port: 2762, tls: {authorities: ca.pem}}\n"
+    )
+    missing = path.parent / "ca.pem"
+    assert (3, "destinations.p.tls.authorities", f"there is no file {missing.resolve()}") in told(path)
+    missing.touch()
+    tls = load(path).destinations["p"].tls
+    assert tls is not None
+    assert tls.authorities == missing

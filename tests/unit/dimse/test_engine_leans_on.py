@@ -16,6 +16,8 @@ from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.connection import DeadlineSocket
 from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
 from node.dimse.engine.server import AcceptedConnection, SharedServer
+from node.dimse.engine.states import LenientStateMachine
+from node.dimse.engine.timer import SteadyTimer
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,9 @@ from node.dimse.engine.server import AcceptedConnection, SharedServer
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),
         (StreamingDIMSE, "get_msg"),
-        (AcceptedAssociation, "run_reactor"),
+        (AcceptedAssociation, "run_reactor kill"),
+        (SteadyTimer, "remaining start stop"),
+        (LenientStateMachine, "do_action"),
     ],
 )
 def test_each_override_overrides_something(ours: type, names: str) -> None:
@@ -49,6 +53,7 @@ def _attributes(function: Callable[..., object]) -> set[str]:
             dul.DULServiceProvider.run_reactor,
             "_run_loop_delay _kill_thread _is_transport_event event_queue artim_timer",
         ),
+        (dul.DULServiceProvider.idle_timer_expired, "_idle_timer expired"),
         (dul.DULServiceProvider._is_transport_event, "socket ready _read_pdu_data current_state close"),
         (dul.DULServiceProvider._process_recv_primitive, "to_provider_queue"),
         (dul.DULServiceProvider.receive_pdu, "to_user_queue get"),

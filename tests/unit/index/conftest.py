@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.index.children import HeaderReader
-from node.index.stage import Index
-from node.ledger.database import Ledger
-from node.signal import Signal
 from node.spool import Spool
-from tests.support.clocks import HandClock
-from tests.support.index_room import Room, configuration
+from tests.support.index_room import Room, room_of
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +21,4 @@ def reader() -> Iterator[HeaderReader]:
 
 @pytest.fixture
 def room(tmp_path: Path, reader: HeaderReader) -> Room:
-    spool, clock, signal, settings = Spool(tmp_path), HandClock(), Signal(), configuration()
-    ledger = Ledger(tmp_path / "ledger.db")
-    index = Index(ledger, spool, clock, signal, settings, reader)
-    return Room(tmp_path, spool, ledger, clock, signal, reader, settings, index)
+    return room_of(Spool(tmp_path), reader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -100,7 +101,21 @@ def test_fault_42_a_deflate_bomb_is_capped() -> None:
         scan(bomb, DEFLATED)
 
 
-def test_fault_43_300_nested_sequences_are_walked() -> None:
+def test_fault_42_what_follows_the_end_of_a_deflated_stream_is_not_kept() -> None:
+    """zlib keeps whatever it is fed after the end: a stream that ends at once would hold all that comes in memory."""
+    deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    scanner = HeadScanner(DEFLATED)
+    tracemalloc.start()
+    scanner.feed(memoryview(deflater.compress(data_set(series=None)) + deflater.flush()))
+    for _ in range(50):
+        scanner.feed(memoryview(bytes(1 << 20)))
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+    assert scanner.done
+    assert SERIES_INSTANCE_UID not in scanner.uids
+
+
+def test_fault_43_hundreds_of_nested_sequences_are_walked() -> None:
     """Levels cost a list entry, not a stack frame."""
     opening = struct.pack("<HH2sxxL", 8, 0x1140, b"SQ", 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
     closing = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ def policy(**node: Any) -> Policy:
                     "ct1": {"ae_title": "CT1", "addresses": ("10.0.0.0/24", "fd00::/8")},
                     "ct2": {"ae_title": "CT1", "addresses": ("10.0.1.5/32",)},
                     "mr": {"ae_title": "MR"},
+                    "us": {"ae_title": "US", "certificate": {"subject": "commonName=us"}},
+                    "xa": {
+                        "ae_title": "XA",
+                        "certificate": {"subject": "commonName=xa", "fingerprint": "AB:" * 31 + "AB"},
+                    },
                     "shared-a": {"ae_title": "SHARED", "addresses": ("10.0.0.1/32",)},
                     "shared-b": {"ae_title": "SHARED"},
                     "pacs-forwards": {"ae_title": "PACS", "addresses": ("10.9.9.9/32",)},
@@ -35,6 +41,10 @@ def policy(**node: Any) -> Policy:
 
 def request(calling: str, called: str = "PACSNODE", address: str = "10.0.0.1", length: int = 0) -> AssociationRequest:
     return AssociationRequest(called, calling, address, "", length)
+
+
+def shown(calling: str, subject: str, fingerprint: str = "ff" * 32) -> AssociationRequest:
+    return replace(request(calling), tls_subject=subject, tls_fingerprint=fingerprint)
 
 
 ACCEPTED = None
@@ -61,6 +71,14 @@ ACCEPTED = None
         (request("CT1", length=7), (1, 1, 1)),
         (request("CT1", length=1), (1, 1, 1)),
         (request("CT1", length=8), ACCEPTED),
+        (shown("US", "commonName=us"), ACCEPTED),
+        (shown("US", "commonName=xa"), (1, 1, 3)),
+        (request("US"), (1, 1, 3)),
+        (shown("US", "commonName=us", ""), (1, 1, 3)),
+        (shown("XA", "commonName=xa", "ab" * 32), ACCEPTED),
+        (shown("XA", "commonName=xa", "ac" * 32), (1, 1, 3)),
+        (shown("XA", "commonName=us", "ab" * 32), (1, 1, 3)),
+        (shown("MR", "commonName=anything"), ACCEPTED),
     ],
 )
 def test_fault_15_22_23_24_a_request_is_decided(asked: AssociationRequest, code: tuple[int, int, int] | None) -> None:
