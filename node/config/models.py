@@ -136,7 +136,7 @@ class Destination(Section):
     character_set: Literal["utf-8", "source"] = "utf-8"
     sc_modality: Literal["OT", "source"] = "OT"
     language: Literal["en", "ko"] = "en"
-    kinds: frozenset[Literal["sr", "sc", "seg"]] = frozenset({"sr", "sc", "seg"})
+    kinds: frozenset[Literal["sr", "sc", "seg", "pm", "ko", "pr"]] = frozenset({"sr", "sc", "seg", "pm", "ko"})
 
 
 class PluginUse(Section):

@@ -19,8 +19,10 @@ from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
 
-_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3}
-_SERIES_CONTENT: dict[Kind, str] = {"sr": "report", "sc": "pages", "seg": "segmentation"}
+_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
+_SERIES_CONTENT: dict[Kind, str] = {
+    "sr": "report", "sc": "pages", "seg": "segmentation", "pm": "heat map", "ko": "key images", "pr": "regions",
+}  # fmt: skip
 UTF_8 = "ISO_IR 192"
 
 

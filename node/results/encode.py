@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +12,9 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.results import sc, seg, sr
+from node.results import ko, pm, sc, seg, sr
 from node.results.context import Context, prepare
+from node.results.pr import presentation_states
 from node.results.request import EncodingRequest, Kind, SourceReference
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
 from plugins.contract import ResultStatus
@@ -48,19 +50,38 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
-    request = context.request
-    kinds, result = request.profile.kinds, request.result
-    objects: list[tuple[Kind, Dataset]] = []
-    if "seg" in kinds and result.segmentation is not None and result.segmentation.labels.any():
-        objects.append(("seg", seg.segmentation_object(context)))
-    # "Not applicable" gets no page: pages that say so teach readers to ignore the others.
-    if "sc" in kinds and result.status is not ResultStatus.NOT_APPLICABLE:
-        objects += [("sc", page) for page in sc.pages(context)]
+    kinds = context.request.profile.kinds
+    objects = [(kind, dataset) for kind, make in _COMPANIONS.items() if kind in kinds for dataset in make(context)]
     if "sr" in kinds:
-        companions = [_reference(dataset) for _, dataset in objects]
-        segmentation = next((str(dataset.SOPInstanceUID) for kind, dataset in objects if kind == "seg"), "")
-        objects.append(("sr", sr.structured_report(context, companions, segmentation)))
+        companions = [(kind, _reference(dataset)) for kind, dataset in objects]
+        objects.append(("sr", sr.structured_report(context, companions)))
     return objects
+
+
+def _segmentations(context: Context) -> list[Dataset]:
+    segmentation = context.request.result.segmentation
+    return [seg.segmentation_object(context)] if segmentation is not None and segmentation.labels.any() else []
+
+
+def _maps(context: Context) -> list[Dataset]:
+    heatmaps = context.request.result.heatmaps
+    placed = [heatmap for heatmap in heatmaps if pm.has_place(context, heatmap)]
+    return [pm.parametric_map(context, heatmap, number) for number, heatmap in enumerate(placed, start=1)]
+
+
+def _pages(context: Context) -> list[Dataset]:
+    # "Not applicable" gets no page: pages that say so teach readers to ignore the others.
+    return [] if context.request.result.status is ResultStatus.NOT_APPLICABLE else sc.pages(context)
+
+
+def _selections(context: Context) -> list[Dataset]:
+    return [ko.key_object_selection(context)] if context.request.result.key_images else []
+
+
+_COMPANIONS: dict[Kind, Callable[[Context], list[Dataset]]] = {
+    "seg": _segmentations, "pm": _maps, "sc": _pages, "ko": _selections, "pr": presentation_states,
+}  # fmt: skip
+"""What may stand beside the SR, in the order in which it is sent."""
 
 
 def _reference(dataset: Dataset) -> SourceReference:

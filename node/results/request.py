@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from node import __version__, maker
 from plugins.contract import AlgorithmIdentity, Result
 
-Kind = Literal["sr", "sc", "seg"]
+Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
+"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
 Mode = Literal["shadow", "pilot", "clinical"]
 SRClass = Literal["comprehensive", "comprehensive-3d", "enhanced"]
 Language = Literal["en", "ko"]
@@ -29,7 +30,7 @@ class EncodingProfile:
     sc_modality: Literal["OT", "source"] = "OT"
     language: Language = "en"
     series_number_base: int = 9000
-    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg"})
+    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg", "pm", "ko"})
 
     def __post_init__(self) -> None:
         if not 1 <= self.series_number_base <= 2**31 - 2000:
