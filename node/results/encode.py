@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.results import ko, pm, sc, seg, sr
 from node.results.context import Context, prepare
+from node.results.gate import Candidate, RefusedError, problems_of
 from node.results.pr import presentation_states
 from node.results.request import EncodingRequest, Kind, SourceReference
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
@@ -41,12 +42,20 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
 
     The SR comes last: it refers to the others. Each file is there whole or not at all, also after a
     power loss. Raises `NotEncodableError` where patient, study or a reference cannot be written for
-    certain; then nothing is written.
+    certain; then nothing is written. Raises `RefusedError` where the gate finds something wrong with what
+    was written: then all of it is in `folder`/refused, with the reasons.
     """
     context = prepare(request)
-    made = [(kind, dataset, _file_content(dataset)) for kind, dataset in _objects(context)]
+    made = [Candidate(kind, dataset, _file_content(dataset)) for kind, dataset in _objects(context)]
+    if problems := problems_of(made, context):
+        refused = folder / "refused"
+        refused.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            _write(one, refused)
+        write_durably(refused / "reasons.txt", "".join(f"{problem}\n" for problem in problems).encode())
+        raise RefusedError(problems)
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(_write(kind, dataset, content, folder) for kind, dataset, content in made)
+    return tuple(_write(one, folder) for one in made)
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
@@ -108,7 +117,8 @@ def _file_content(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _write(kind: Kind, dataset: Dataset, content: bytes, folder: Path) -> EncodedObject:
+def _write(one: Candidate, folder: Path) -> EncodedObject:
+    kind, dataset, content = one.kind, one.dataset, one.content
     path = folder / f"{kind}-{int(dataset.InstanceNumber):03d}.dcm"
     write_durably(path, content)
     return EncodedObject(

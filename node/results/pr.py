@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from highdicom.color import CIELabColor
 from pydicom import Dataset
@@ -56,7 +57,8 @@ def _first(value: object) -> str:
     """The first of one or several values, as text within VR DS."""
     if value is None or value == "":
         return ""
-    return f"{float(value[0] if isinstance(value, MultiValue) else value):.9g}"  # type: ignore[arg-type] # DS
+    first: Any = value[0] if isinstance(value, MultiValue) else value
+    return f"{float(first):.9g}"
 
 
 @dataclass(frozen=True, order=True)

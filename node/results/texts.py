@@ -57,6 +57,7 @@ class Texts:
     no_pixels: str
     laterality: dict[str, str]
     not_verified: str
+    not_reportable: str
 
 
 ENGLISH = Texts(
@@ -117,6 +118,8 @@ ENGLISH = Texts(
     no_pixels="The pixels of this image could not be decoded here; see the image itself.",
     laterality={"24028007": "Right", "7771000": "Left", "51440002": "Both"},
     not_verified="Not verified by a physician.",
+    not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
+    "The administrator of this node has been alerted.",
 )
 
 KOREAN = Texts(
@@ -177,6 +180,8 @@ KOREAN = Texts(
     no_pixels="이 영상의 화소를 해독하지 못했습니다. 원본 영상을 확인하십시오.",
     laterality={"24028007": "우측", "7771000": "좌측", "51440002": "양측"},
     not_verified="의사가 확인하지 않은 결과입니다.",
+    not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "
+    "이 노드의 관리자에게 알렸습니다.",
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

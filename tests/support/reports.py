@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
@@ -237,14 +237,20 @@ MULTI_FRAME = frozenset({"enhanced-ct", "enhanced-mr", "us", "xa"})
 """Kinds that are one image of three frames; of the others there are three images."""
 
 
-def write(dataset: Dataset, path: Path) -> Path:
+def write_to(dataset: Dataset, target: BinaryIO) -> None:
     """Write a source image as Part 10 file."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     dataset.file_meta = meta
+    dcmwrite(target, dataset, enforce_file_format=True)
+
+
+def write(dataset: Dataset, path: Path) -> Path:
+    """Write a source image as Part 10 file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    dcmwrite(path, dataset, enforce_file_format=True)
+    with path.open("wb") as file:
+        write_to(dataset, file)
     return path
 
 
