@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test check env lock runtime
+.PHONY: help demo test matrix check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -13,6 +13,10 @@ demo: runtime ## send a chest CT through the node and show what the PACS receive
 test: env ## every test; installs the Debian packages of the test peers where it may
 	@.ci/peers
 	@.venv/bin/pytest
+
+matrix: env ## every result × image × character set under both validators; about an hour
+	@.ci/peers
+	@.venv/bin/pytest tests/peers/full_matrix.py
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

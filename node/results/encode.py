@@ -68,8 +68,9 @@ def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
 
 
 def _segmentations(context: Context) -> list[Dataset]:
-    segmentation = context.request.result.segmentation
-    return [seg.segmentation_object(context)] if segmentation is not None and segmentation.labels.any() else []
+    if context.request.result.segmentation is None or not seg.is_possible(context):
+        return []
+    return [seg.segmentation_object(context)]
 
 
 def _maps(context: Context) -> list[Dataset]:
