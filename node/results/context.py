@@ -90,7 +90,9 @@ def complete(dataset: Dataset, context: Context, kind: Kind, instance_number: in
         setattr(dataset, f"{name}Time", made_at.strftime("%H%M%S"))
     dataset.SeriesInstanceUID = context.uids.series(dataset.SOPClassUID)
     dataset.SeriesNumber = series_number(request.profile.series_number_base, request.algorithm, _SERIES_OFFSET[kind])
-    dataset.SeriesDescription = series_description(request.algorithm, request.mode, _SERIES_CONTENT[kind])
+    dataset.SeriesDescription = series_description(
+        request.algorithm, request.mode, _SERIES_CONTENT[kind], request.profile.series_text
+    )
     dataset.InstanceNumber = instance_number
     dataset.ContentQualification = content_qualification(request.mode)
     set_general_equipment(dataset, request.node)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.results import ko, pm, sc, seg, sr
 from node.results.context import Context, prepare
@@ -18,7 +18,6 @@ from node.results.gate import Candidate, RefusedError, problems_of
 from node.results.pr import presentation_states
 from node.results.request import EncodingRequest, Kind, SourceReference
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
-from plugins.contract import ResultStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,8 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
     was written: then all of it is in `folder`/refused, with the reasons.
     """
     context = prepare(request)
-    made = [Candidate(kind, dataset, _file_content(dataset)) for kind, dataset in _objects(context)]
+    syntax = _SYNTAXES[request.profile.transfer_syntax]
+    made = [Candidate(kind, dataset, _file_content(dataset, syntax)) for kind, dataset in _objects(context)]
     if problems := problems_of(made, context):
         refused = folder / "refused"
         refused.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
-    kinds = context.request.profile.kinds
+    kinds = context.request.profile.kinds_for(context.request.result.status)
     objects = [(kind, dataset) for kind, make in _COMPANIONS.items() if kind in kinds for dataset in make(context)]
     if "sr" in kinds:
         companions = [(kind, _reference(dataset)) for kind, dataset in objects]
@@ -80,8 +80,7 @@ def _maps(context: Context) -> list[Dataset]:
 
 
 def _pages(context: Context) -> list[Dataset]:
-    # "Not applicable" gets no page: pages that say so teach readers to ignore the others.
-    return [] if context.request.result.status is ResultStatus.NOT_APPLICABLE else sc.pages(context)
+    return sc.pages(context)
 
 
 def _selections(context: Context) -> list[Dataset]:
@@ -103,12 +102,15 @@ def _reference(dataset: Dataset) -> SourceReference:
     )
 
 
-def _file_content(dataset: Dataset) -> bytes:
+_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+
+
+def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
     """The Part 10 file, under our own implementation identity instead of highdicom's."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta

@@ -150,7 +150,7 @@ class Results:
         """What is sent in place of a result that was refused: a report and a page that say so, under UIDs of their
         own; nothing of the result, and in no one's place.
         """
-        kinds = profile.kinds & _SAYS_SO
+        kinds = profile.kinds_for(ResultStatus.FAILED) & _SAYS_SO
         if not kinds:
             raise PermanentError("a destination takes neither reports nor pages: it cannot be told")
         failed = replace(job, outcome=JobOutcome.FAILED)
@@ -315,6 +315,11 @@ def profile_of(destination: Destination) -> EncodingProfile:
         sc_modality=destination.sc_modality,
         language=destination.language,
         kinds=destination.kinds,
+        send_when=tuple(sorted((ResultStatus(status), kinds) for status, kinds in destination.send_when.items())),
+        sc_form=destination.sc_form,
+        series_number_base=destination.series_number_base,
+        series_text=destination.series_text,
+        transfer_syntax=destination.transfer_syntax,
     )
 
 
