@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak fuzz check env lock runtime
+.PHONY: help demo test soak fuzz matrix check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -21,6 +21,10 @@ FUZZ_SECONDS ?= 600
 
 fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FUZZ_SECONDS (600)
 	@.venv/bin/pytest tests/integration/receive/test_fuzz.py --fuzz-seconds=$(FUZZ_SECONDS)
+
+matrix: env ## every result × image × character set under both validators; about an hour
+	@.ci/peers
+	@.venv/bin/pytest tests/peers/full_matrix.py
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

@@ -38,6 +38,7 @@ RESULT_CLASSES = {
     "Comprehensive 3D SR": "1.2.840.10008.5.1.4.1.1.88.34",
     "Enhanced SR": "1.2.840.10008.5.1.4.1.1.88.22",
     "Secondary Capture": "1.2.840.10008.5.1.4.1.1.7",
+    "Multi-frame True Color Secondary Capture": "1.2.840.10008.5.1.4.1.1.7.4",
     "Segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
     "Label Map Segmentation": "1.2.840.10008.5.1.4.1.1.66.7",
     "Parametric Map": "1.2.840.10008.5.1.4.1.1.30",

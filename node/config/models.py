@@ -165,6 +165,23 @@ class ClientTLS(Section):
         return self
 
 
+Kinds = frozenset[Literal["sr", "sc", "seg", "pm", "ko", "pr"]]
+Status = Literal["findings", "no_findings", "not_applicable", "failed"]
+PRESETS: dict[str, dict[str, Any]] = {
+    "any-pacs": {},
+    "pictures-only": {"kinds": ["sr", "sc"], "sc_modality": "source", "sc_form": "single"},
+    "ai-results": {"sr_class": "comprehensive-3d"},
+    "research": {"sr_class": "comprehensive-3d", "kinds": ["sr", "sc", "seg", "pm", "ko", "pr"]},
+}
+"""What `preset` sets. any-pacs: what most archives take. pictures-only: a viewer that shows nothing but images, and
+hides what is not of the study's modality. ai-results: one that reads IHE AIR (Comprehensive 3D SR). research: all."""
+
+
+def _fewer_kinds() -> dict[Status, Kinds]:
+    """Pages that say "not applicable" teach readers to ignore the others."""
+    return {"not_applicable": frozenset({"sr"})}
+
+
 class Destination(Section):
     """Where results go."""
 
@@ -185,7 +202,31 @@ class Destination(Section):
     character_set: Literal["utf-8", "source"] = "utf-8"
     sc_modality: Literal["OT", "source"] = "OT"
     language: Literal["en", "ko"] = "en"
-    kinds: frozenset[Literal["sr", "sc", "seg"]] = frozenset({"sr", "sc", "seg"})
+    preset: Literal["any-pacs", "pictures-only", "ai-results", "research"] = "any-pacs"
+    """What suits this kind of archive or viewer; a key that is given itself counts more."""
+    kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
+    send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
+    """With which kinds a result of this status is sent, where not with all of `kinds`."""
+    sc_form: Literal["single", "multi-frame"] = "single"
+    series_number_base: Annotated[int, Field(ge=1, le=2**31 - 2000)] = 9000
+    series_text: Annotated[str, Field(max_length=24, pattern=r"^[ -\[\]-~]*$")] = ""
+    """Behind the marking in Series Description; ASCII, because lists of series are."""
+    transfer_syntax: Literal["explicit", "implicit"] = "explicit"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") in PRESETS:
+            return {**PRESETS[given["preset"]], **given}
+        return given
+
+    @model_validator(mode="after")
+    def _check_nobody_is_left_in_silence(self) -> Destination:
+        """Only for "not applicable" may nothing at all be sent: elsewhere silence would look like a negative."""
+        for status, kinds in self.send_when.items():
+            if status != "not_applicable" and not kinds & self.kinds & {"sr", "sc"}:
+                raise ValueError(f"send_when: {status} must be sent as sr or sc, or silence would look like a negative")
+        return self
 
 
 class PluginUse(Section):

@@ -315,6 +315,15 @@ def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> N
     events.record(database, at, "job.interrupted", study=job.study_instance_uid, job=job_id, reason=reason)
 
 
+def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
+    """Its result could not be reported as it is: it counts as failed, and a report that says so takes its place."""
+    database.execute("UPDATE jobs SET outcome=?, error=? WHERE id=?", [JobOutcome.FAILED, error, job_id])
+    events.record(
+        database, at, "job.refused", study=get(database, job_id).study_instance_uid, job=job_id,
+        severity=Severity.ALERT, error=error,
+    )  # fmt: skip
+
+
 def reported(database: Database, at: datetime, job_id: str, objects: int) -> None:
     """Its objects, as many as that, are in the outbox."""
     job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)

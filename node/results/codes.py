@@ -27,6 +27,9 @@ RESULT_MADE = _private("RESULTMADE", "Result made at")
 SUPERSEDES = _private("SUPERSEDES", "Supersedes")
 POSITION = _private("POSITION", "Position in patient coordinates")
 
+HEAT_MAP = _private("HEATMAP", "Heat map")
+NOT_SENT = _private("NOTSENT", "Part of the result that is not sent")
+
 QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 
 NO_VALUE = {

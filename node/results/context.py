@@ -19,8 +19,10 @@ from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
 
-_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3}
-_SERIES_CONTENT: dict[Kind, str] = {"sr": "report", "sc": "pages", "seg": "segmentation"}
+_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
+_SERIES_CONTENT: dict[Kind, str] = {
+    "sr": "report", "sc": "pages", "seg": "segmentation", "pm": "heat map", "ko": "key images", "pr": "regions",
+}  # fmt: skip
 UTF_8 = "ISO_IR 192"
 
 
@@ -88,7 +90,9 @@ def complete(dataset: Dataset, context: Context, kind: Kind, instance_number: in
         setattr(dataset, f"{name}Time", made_at.strftime("%H%M%S"))
     dataset.SeriesInstanceUID = context.uids.series(dataset.SOPClassUID)
     dataset.SeriesNumber = series_number(request.profile.series_number_base, request.algorithm, _SERIES_OFFSET[kind])
-    dataset.SeriesDescription = series_description(request.algorithm, request.mode, _SERIES_CONTENT[kind])
+    dataset.SeriesDescription = series_description(
+        request.algorithm, request.mode, _SERIES_CONTENT[kind], request.profile.series_text
+    )
     dataset.InstanceNumber = instance_number
     dataset.ContentQualification = content_qualification(request.mode)
     set_general_equipment(dataset, request.node)

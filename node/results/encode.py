@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from node.results import sc, seg, sr
+from node.results import ko, pm, sc, seg, sr
 from node.results.context import Context, prepare
+from node.results.gate import Candidate, RefusedError, problems_of
+from node.results.pr import presentation_states
 from node.results.request import EncodingRequest, Kind, SourceReference
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
-from plugins.contract import ResultStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +41,56 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
 
     The SR comes last: it refers to the others. Each file is there whole or not at all, also after a
     power loss. Raises `NotEncodableError` where patient, study or a reference cannot be written for
-    certain; then nothing is written.
+    certain; then nothing is written. Raises `RefusedError` where the gate finds something wrong with what
+    was written: then all of it is in `folder`/refused, with the reasons.
     """
     context = prepare(request)
-    made = [(kind, dataset, _file_content(dataset)) for kind, dataset in _objects(context)]
+    syntax = _SYNTAXES[request.profile.transfer_syntax]
+    made = [Candidate(kind, dataset, _file_content(dataset, syntax)) for kind, dataset in _objects(context)]
+    if problems := problems_of(made, context):
+        refused = folder / "refused"
+        refused.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            _write(one, refused)
+        write_durably(refused / "reasons.txt", "".join(f"{problem}\n" for problem in problems).encode())
+        raise RefusedError(problems)
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(_write(kind, dataset, content, folder) for kind, dataset, content in made)
+    return tuple(_write(one, folder) for one in made)
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
-    request = context.request
-    kinds, result = request.profile.kinds, request.result
-    objects: list[tuple[Kind, Dataset]] = []
-    if "seg" in kinds and result.segmentation is not None and result.segmentation.labels.any():
-        objects.append(("seg", seg.segmentation_object(context)))
-    # "Not applicable" gets no page: pages that say so teach readers to ignore the others.
-    if "sc" in kinds and result.status is not ResultStatus.NOT_APPLICABLE:
-        objects += [("sc", page) for page in sc.pages(context)]
+    kinds = context.request.profile.kinds_for(context.request.result.status)
+    objects = [(kind, dataset) for kind, make in _COMPANIONS.items() if kind in kinds for dataset in make(context)]
     if "sr" in kinds:
-        companions = [_reference(dataset) for _, dataset in objects]
-        segmentation = next((str(dataset.SOPInstanceUID) for kind, dataset in objects if kind == "seg"), "")
-        objects.append(("sr", sr.structured_report(context, companions, segmentation)))
+        companions = [(kind, _reference(dataset)) for kind, dataset in objects]
+        objects.append(("sr", sr.structured_report(context, companions)))
     return objects
+
+
+def _segmentations(context: Context) -> list[Dataset]:
+    if context.request.result.segmentation is None or not seg.is_possible(context):
+        return []
+    return [seg.segmentation_object(context)]
+
+
+def _maps(context: Context) -> list[Dataset]:
+    heatmaps = context.request.result.heatmaps
+    placed = [heatmap for heatmap in heatmaps if pm.has_place(context, heatmap)]
+    return [pm.parametric_map(context, heatmap, number) for number, heatmap in enumerate(placed, start=1)]
+
+
+def _pages(context: Context) -> list[Dataset]:
+    return sc.pages(context)
+
+
+def _selections(context: Context) -> list[Dataset]:
+    return [ko.key_object_selection(context)] if context.request.result.key_images else []
+
+
+_COMPANIONS: dict[Kind, Callable[[Context], list[Dataset]]] = {
+    "seg": _segmentations, "pm": _maps, "sc": _pages, "ko": _selections, "pr": presentation_states,
+}  # fmt: skip
+"""What may stand beside the SR, in the order in which it is sent."""
 
 
 def _reference(dataset: Dataset) -> SourceReference:
@@ -72,12 +102,15 @@ def _reference(dataset: Dataset) -> SourceReference:
     )
 
 
-def _file_content(dataset: Dataset) -> bytes:
+_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+
+
+def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
     """The Part 10 file, under our own implementation identity instead of highdicom's."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
@@ -87,7 +120,8 @@ def _file_content(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _write(kind: Kind, dataset: Dataset, content: bytes, folder: Path) -> EncodedObject:
+def _write(one: Candidate, folder: Path) -> EncodedObject:
+    kind, dataset, content = one.kind, one.dataset, one.content
     path = folder / f"{kind}-{int(dataset.InstanceNumber):03d}.dcm"
     write_durably(path, content)
     return EncodedObject(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
-from highdicom.sr import AlgorithmIdentification
+from highdicom.sr import AlgorithmIdentification, DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DT
@@ -61,6 +61,21 @@ def set_general_equipment(dataset: Dataset, node: NodeIdentity) -> None:
     dataset.ManufacturerModelName = node.model_name
     dataset.DeviceSerialNumber = node.serial_number
     dataset.SoftwareVersions = node.software_version
+
+
+def device_observer(algorithm: AlgorithmIdentity) -> ObserverContext:
+    """TID 1002 Observer Context: the algorithm saw what the document says."""
+    return ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=device_uid(algorithm),
+            name=algorithm.name,
+            manufacturer_name=algorithm.manufacturer,
+            model_name=model_name(algorithm),
+            serial_number=serial_number(algorithm),
+            # No (113876, DCM, "Device Role in Procedure"): CID 7445 knows no role that an algorithm plays.
+        ),
+    )
 
 
 def algorithm_for_sr(algorithm: AlgorithmIdentity, parameters: tuple[str, ...] = ()) -> AlgorithmIdentification:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pydicom import Dataset
+from pydicom import Dataset, config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
+from pydicom.valuerep import validate_value
 
 from node.charset import UndecodableTextError, decode_text
 from node.results.errors import NotEncodableError
@@ -46,6 +47,9 @@ _FORMS = {
     "AS": re.compile(r"\d{3}[DWMY]"),
     "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
 }
+_IDENTIFYING = {"PatientID", "IssuerOfPatientID", "PatientName", "AccessionNumber", "StudyInstanceUID"}
+_LIMITS = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240}
+"""Characters that a text may be cut to."""
 _TIME_ZONE = re.compile(r"[+-]\d{4}")
 _SEXES = {"M", "F", "O"}
 
@@ -109,9 +113,35 @@ def _copy(dataset: Dataset, tag: BaseTag, labels: Sequence[str], assumed: str, r
     element = dataset.get_item(tag)
     if element is None or (vr not in _TEXT_VRS and vr not in _ASCII_VRS):
         return
-    value = _value(element, vr, labels, assumed, keyword)
+    value = _fitting(keyword, vr, _value(element, vr, labels, assumed, keyword))
     if value or keyword in TYPE_2:
         result.add(DataElement(tag, vr, value))
+
+
+def _fitting(keyword: str, vr: str, value: object) -> object:
+    """A value that its VR can hold (PS3.5 6.2): as it is, else cut if it only describes, else empty.
+
+    Raises `NotEncodableError` for one that identifies: a cut Accession Number is another order's.
+    """
+    parts = value if isinstance(value, list) else [value]
+    if all(_holds(vr, part) for part in parts):
+        return value
+    if keyword in _IDENTIFYING:
+        longest = max(len(str(part)) for part in parts)
+        raise NotEncodableError(
+            keyword, f"{longest} characters in the source image, which VR {vr} cannot hold; nothing of it may be cut"
+        )
+    cut = [str(part)[: _LIMITS.get(vr, 0)].rstrip() for part in parts]
+    kept = [part if _holds(vr, part) else "" for part in cut]
+    return kept if isinstance(value, list) else kept[0]
+
+
+def _holds(vr: str, value: object) -> bool:
+    try:
+        validate_value(vr, value, config.RAISE)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _copy_item(item: Dataset, labels: Sequence[str], assumed: str) -> Dataset:

@@ -17,9 +17,10 @@ from node.results.canvas import TEXT, Colour
 from node.results.context import Context
 from node.results.fonts import Face, font, width
 from node.results.geometry import functional_group, opposite, patient_orientation, plane_of
+from node.results.heat import blend, peak
 from node.results.regions import LocatedRegion, locate
 from node.results.sources import SourceImage
-from plugins.contract import Ellipse, ImageReference, Point, Segment
+from plugins.contract import Ellipse, Heatmap, ImageReference, Point, Segment
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,12 @@ class KeySlice:
     window: tuple[float, float] | None
     regions: tuple[tuple[str, LocatedRegion], ...]
     """Label and region, in the order of the findings."""
+    heatmap: Heatmap | None = None
+    """Laid over the frame in colour."""
 
 
 def key_slices(context: Context) -> list[KeySlice]:
-    """The frames that the plugin named, then those on which a finding has a region."""
+    """The frames that the plugin named, then those on which a finding has a region, then each heat map's hottest."""
     result = context.request.result
     regions: dict[tuple[str, int], list[tuple[str, LocatedRegion]]] = {}
     number = 0
@@ -64,6 +67,10 @@ def key_slices(context: Context) -> list[KeySlice]:
         reason = ", ".join(dict.fromkeys(label.split(" ", 1)[1] for label, _ in drawn))
         image = context.sources.find(uid, "regions")
         slices.append(KeySlice(image, frame_number, reason, None, tuple(drawn)))
+    for heatmap in result.heatmaps:
+        frame = heatmap.frames[peak(heatmap)]
+        image = context.sources.find(frame.sop_instance_uid, "Heatmap.frames", frame.frame_number)
+        slices.append(KeySlice(image, frame.frame_number, heatmap.label, None, (), heatmap))
     return slices
 
 
@@ -250,13 +257,15 @@ class DecodedSlice:
     @property
     def lines(self) -> list[str]:
         """What belongs under it: where the slice lies and how it is shown, then the numbered regions."""
-        missing = [] if self.decoded else [self.context.texts.no_pixels]
-        return [_where(self.context, self.key, self.window), *missing, *_legend(self.key)]
+        texts, heatmap = self.context.texts, self.key.heatmap
+        missing = [] if self.decoded else [texts.no_pixels]
+        hottest = [texts.hottest.format(slices=len(heatmap.frames))] if heatmap and len(heatmap.frames) > 1 else []
+        return [_where(self.context, self.key, self.window), *hottest, *missing, *_legend(self.key)]
 
     @property
     def segments(self) -> list[tuple[str, Colour]]:
         """Label and colour of each segment whose outline is drawn."""
-        labels = _labels(self.context, self.key)
+        labels = None if self.key.heatmap is not None else _labels(self.context, self.key)
         segmentation = self.context.request.result.segmentation
         if labels is None or segmentation is None:
             return []
@@ -270,7 +279,10 @@ class DecodedSlice:
         factor = min(box[0] / columns, box[1] / (rows * aspect))
         size = (max(1, round(columns * factor)), max(1, round(rows * aspect * factor)))
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
-        _draw_segments(picture, self.context, self.key)
+        if self.key.heatmap is not None:
+            blend(picture, self.key.heatmap, peak(self.key.heatmap))
+        else:  # outlines over the colours of a map would hide what it shows
+            _draw_segments(picture, self.context, self.key)
         _draw_regions(picture, self.key, (size[0] / columns, size[1] / rows))
         _draw_orientation(picture, self.key)
         _draw_scale(picture, self.key, size[0] / columns)

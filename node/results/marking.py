@@ -22,9 +22,9 @@ def marking(algorithm: AlgorithmIdentity, mode: Mode) -> str:
     return f"{_PREFIX[mode]} {ascii_name(algorithm.name) or 'algorithm'}"[:_DESCRIPTION_LIMIT]
 
 
-def series_description(algorithm: AlgorithmIdentity, mode: Mode, what: str) -> str:
-    """The marking, then what the series holds; at most 64 characters, the marking is never cut for the rest."""
-    return f"{marking(algorithm, mode)} - {what}"[:_DESCRIPTION_LIMIT].rstrip(" -")
+def series_description(algorithm: AlgorithmIdentity, mode: Mode, what: str, text: str = "") -> str:
+    """The marking, the site's own `text`, what the series holds; at most 64 characters, the marking is never cut."""
+    return f"{marking(algorithm, mode)} - {f'{text} {what}' if text else what}"[:_DESCRIPTION_LIMIT].rstrip(" -")
 
 
 def content_qualification(mode: Mode) -> str:

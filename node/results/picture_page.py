@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from node.results.canvas import SECONDARY, TEXT, Canvas, Colour, scaled
 from node.results.context import Context
 from node.results.fonts import Face, line_height, wrap
+from node.results.heat import scale_block
 from node.results.key_slice import DecodedSlice, decode, key_slices
 from node.results.page import CONTENT, MARGIN, Block, Frame, break_into_pages, text_blocks
 from node.results.sources import SourceImage
@@ -89,6 +90,8 @@ def illustration_pages(context: Context, illustration: Illustration) -> list[lis
         captions = _captions(content.caption, [])
     else:
         captions = [*_captions(content.key.reason, content.lines), *_segment_legend(content.segments)]
+        if content.key.heatmap is not None:
+            captions = [scale_block(content.key.heatmap), *captions]
     room = max(frame.bottom - frame.top - 8 - sum(block.height for block in captions), _LEAST)
     pixels = content.pixels if isinstance(content, Picture) else content.draw((CONTENT, room))
     return break_into_pages(frame, [_picture_block(pixels, room), *captions])

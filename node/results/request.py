@@ -11,9 +11,10 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from node import __version__, maker
-from plugins.contract import AlgorithmIdentity, Result
+from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 
-Kind = Literal["sr", "sc", "seg"]
+Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
+"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
 Mode = Literal["shadow", "pilot", "clinical"]
 SRClass = Literal["comprehensive", "comprehensive-3d", "enhanced"]
 Language = Literal["en", "ko"]
@@ -29,15 +30,28 @@ class EncodingProfile:
     sc_modality: Literal["OT", "source"] = "OT"
     language: Language = "en"
     series_number_base: int = 9000
-    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg"})
+    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg", "pm", "ko"})
+    send_when: tuple[tuple[ResultStatus, frozenset[Kind]], ...] = ((ResultStatus.NOT_APPLICABLE, frozenset({"sr"})),)
+    """For ends of a job that are reported with fewer kinds: with which, each status once."""
+    sc_form: Literal["single", "multi-frame"] = "single"
+    """Pages as one object each, or as frames of one."""
+    series_text: str = ""
+    """Stands in Series Description behind the marking, before what the series holds."""
+    transfer_syntax: Literal["explicit", "implicit"] = "explicit"
+    """Explicit or Implicit VR Little Endian."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.series_number_base <= 2**31 - 2000:
             raise ValueError(f"series_number_base: {self.series_number_base} is not within 1 to 2147481648")
 
+    def kinds_for(self, status: ResultStatus) -> frozenset[Kind]:
+        """The kinds of object that a result of this status is sent as."""
+        return self.kinds & dict(self.send_when).get(status, self.kinds)
+
     def digest(self) -> str:
         """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""
-        values = asdict(self) | {"kinds": sorted(self.kinds)}
+        fewer = sorted((status.value, sorted(kinds)) for status, kinds in self.send_when)
+        values = asdict(self) | {"kinds": sorted(self.kinds), "send_when": fewer}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 

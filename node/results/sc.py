@@ -8,7 +8,12 @@ import numpy as np
 from highdicom.sc import SCImage
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.tag import Tag
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 from pydicom.valuerep import DA, TM
 
 from node.results.context import Context, complete
@@ -35,10 +40,28 @@ def pages(context: Context) -> list[Dataset]:
     ]
     for picture in pictures:
         sheets += [(blocks, picture) for blocks in illustration_pages(context, picture)]
+    drawn = [draw_page(frame, blocks, number, len(sheets)).pixels for number, (blocks, _) in enumerate(sheets, start=1)]
+    if context.request.profile.sc_form == "multi-frame":
+        return [_all_in_one(context, drawn)]
     return [
-        _page(context, draw_page(frame, blocks, number, len(sheets)).pixels, number, picture)
-        for number, (blocks, picture) in enumerate(sheets, start=1)
+        _page(context, pixels, number, picture)
+        for number, (pixels, (_, picture)) in enumerate(zip(drawn, sheets, strict=True), start=1)
     ]
+
+
+def _all_in_one(context: Context, drawn: Sequence[NDArray[np.uint8]]) -> Dataset:
+    """All pages as frames of one Multi-frame True Color SC (PS3.3 A.8.5): for viewers that page within an object."""
+    made = _page(context, drawn[0], 1, None)
+    class_uid = MultiFrameTrueColorSecondaryCaptureImageStorage
+    made.SOPClassUID = class_uid
+    made.SOPInstanceUID = context.uids.instance(class_uid, "pages")
+    made.SeriesInstanceUID = context.uids.series(class_uid)
+    made.NumberOfFrames = len(drawn)
+    made.FrameIncrementPointer = Tag("PageNumberVector")
+    made.PageNumberVector = list(range(1, len(drawn) + 1)) if len(drawn) > 1 else [1]
+    pixels = np.stack(drawn).tobytes()
+    made.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    return made
 
 
 def _page(context: Context, pixels: NDArray[np.uint8], number: int, illustration: Illustration | None) -> Dataset:

@@ -41,6 +41,18 @@ def _source_images(context: Context) -> list[SourceImage]:
     return [context.sources.find(uid, "Segmentation.frames") for uid in uids]
 
 
+def is_possible(context: Context) -> bool:
+    """Whether a SEG can hold the label map: it labels something, and it lies in the patient or on one frame alone.
+
+    highdicom 0.28.2 writes no SEG of several projections; the report then says that it was not sent.
+    """
+    segmentation = segmentation_of(context)
+    images = _source_images(context)
+    placed = all("FrameOfReferenceUID" in image.header for image in images)
+    single = len(segmentation.frames) == 1 and not images[0].is_multi_frame
+    return bool(segmentation.labels.any()) and (placed or single)
+
+
 def source_series_of(context: Context) -> str:
     """Series Instance UID of the images that were segmented."""
     series = {image.reference.series_instance_uid for image in _source_images(context)}

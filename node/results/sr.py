@@ -12,23 +12,22 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     EnhancedSR,
     ImageContentItem,
-    ObserverContext,
     TextContentItem,
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ParametricMapStorage
 
 from node.results import codes as our_codes
 from node.results.context import Context, complete
-from node.results.equipment import model_name, serial_number
+from node.results.equipment import device_observer
+from node.results.heat import range_text
+from node.results.pm import has_place
 from node.results.references import anchor_stub, referenced_requests, state_sop_classes, stub
-from node.results.request import SourceReference, SRClass
+from node.results.request import Kind, SourceReference, SRClass
 from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
-from node.results.uids import device_uid
 from plugins.contract import KeyImage, ResultStatus
 
 SOP_CLASSES: dict[SRClass, str] = {
@@ -48,18 +47,18 @@ def sop_class_uid(context: Context) -> str:
     return SOP_CLASSES[context.request.profile.sr_class]
 
 
-def structured_report(context: Context, companions: Sequence[SourceReference], segmentation: str) -> Dataset:
-    """The SR of a result, complete but for its file meta information.
+Companions = Sequence[tuple[Kind, SourceReference]]
 
-    `companions`: our other objects of the set; `segmentation`: SOP Instance UID of the SEG among them, else empty.
-    """
+
+def structured_report(context: Context, companions: Companions) -> Dataset:
+    """The SR of a result, complete but for its file meta information; `companions`: our other objects of the set."""
     request = context.request
     class_uid = sop_class_uid(context)
     evidence = [image.reference for image in context.sources.images]
-    evidence += sorted({*request.evidence, *companions} - set(evidence))
+    evidence += sorted({*request.evidence, *(reference for _, reference in companions)} - set(evidence))
     document: Dataset = _DOCUMENTS[request.profile.sr_class](
         evidence=[anchor_stub(evidence[0]), *(stub(reference) for reference in evidence[1:])],
-        content=_root(context, segmentation),
+        content=_root(context, companions),
         series_instance_uid=context.uids.series(class_uid),
         series_number=1,
         sop_instance_uid=context.uids.instance(class_uid, "report"),
@@ -81,19 +80,19 @@ def _text(name: CodedConcept, text: str) -> TextContentItem:
     return TextContentItem(name, text, relationship_type="CONTAINS")
 
 
-def _root(context: Context, segmentation: str) -> ContainerContentItem:
+def _root(context: Context, companions: Companions) -> ContainerContentItem:
     root = ContainerContentItem(codes.DCM.ImagingMeasurementReport, is_content_continuous=False, template_id="1500")
     content = ContentSequence([_language(context)])
-    content.extend(_observer(context))
+    content.extend(device_observer(context.request.algorithm))
     content.append(_procedure_reported(context))
     # TID 1500 is extensible: the answer stands before the Image Library, where a plain viewer shows it first.
     content.append(_text(our_codes.MARKING, f"{context.marking}: {_spelled_out(context)}"))
     content.append(_text(codes.DCM.Summary, _summary(context)))
     content.append(_image_library(context))
-    groups = _measurement_groups(context, segmentation)
+    groups = _measurement_groups(context, companions)
     if groups:
         content.append(_container(codes.DCM.ImagingMeasurements, groups))
-    content.append(_container(our_codes.QUALITATIVE_EVALUATIONS, list(_evaluations(context))))
+    content.append(_container(our_codes.QUALITATIVE_EVALUATIONS, list(_evaluations(context, companions))))
     root.ContentSequence = content
     _make_separate(root)
     return root
@@ -118,21 +117,6 @@ def _language(context: Context) -> CodeContentItem:
         codes.DCM.LanguageOfContentItemAndDescendants,
         CodedConcept(context.texts.language, "RFC5646", context.texts.language_name),
         relationship_type="HAS CONCEPT MOD",
-    )
-
-
-def _observer(context: Context) -> ObserverContext:
-    algorithm = context.request.algorithm
-    return ObserverContext(
-        observer_type=codes.DCM.Device,
-        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-            uid=device_uid(algorithm),
-            name=algorithm.name,
-            manufacturer_name=algorithm.manufacturer,
-            model_name=model_name(algorithm),
-            serial_number=serial_number(algorithm),
-            # No (113876, DCM, "Device Role in Procedure"): CID 7445 knows no role that an algorithm plays.
-        ),
     )
 
 
@@ -168,11 +152,12 @@ def _image_library(context: Context) -> ContainerContentItem:
     return _container(codes.DCM.ImageLibrary, [_container(codes.DCM.ImageLibraryGroup, images)])
 
 
-def _measurement_groups(context: Context, segmentation: str) -> list[ContentItem]:
+def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:
+    segmentation = next((reference.sop_instance_uid for kind, reference in companions if kind == "seg"), "")
     return list(GroupBuilder(context, segmentation).groups())
 
 
-def _evaluations(context: Context) -> Iterator[ContentItem]:
+def _evaluations(context: Context, companions: Companions) -> Iterator[ContentItem]:
     """Rows 12 to 14: how the analysis ended, and all that is true of the report as a whole."""
     request, result = context.request, context.request.result
     yield CodeContentItem(
@@ -190,6 +175,32 @@ def _evaluations(context: Context) -> Iterator[ContentItem]:
         yield _text(our_codes.SUPERSEDES, context.texts.supersedes)
     for key_image in result.key_images:
         yield _key_image(context, key_image)
+    yield from _heat_maps(context, companions)
+    for what in _not_sent(context, {kind for kind, _ in companions}):
+        yield _text(our_codes.NOT_SENT, what)
+
+
+def _heat_maps(context: Context, companions: Companions) -> Iterator[ContentItem]:
+    """Each map in words, then the Parametric Map itself where the set has it."""
+    maps = iter([reference for kind, reference in companions if kind == "pm"])
+    for heatmap in context.request.result.heatmaps:
+        text = f"{heatmap.label}: {heatmap.quantity.meaning}, {range_text(heatmap)}, frames: {len(heatmap.frames)}"
+        yield _text(our_codes.HEAT_MAP, text)
+        if has_place(context, heatmap) and (sent := next(maps, None)) is not None:
+            yield ImageContentItem(
+                our_codes.HEAT_MAP, ParametricMapStorage, sent.sop_instance_uid, relationship_type="CONTAINS"
+            )
+
+
+def _not_sent(context: Context, sent: set[Kind]) -> Iterator[str]:
+    """What the destination's profile leaves out, or what holds nothing: a reader should know that it was there."""
+    result, texts = context.request.result, context.texts
+    if result.segmentation is not None and "seg" not in sent:
+        yield texts.segmentation if result.segmentation.labels.any() else texts.empty_segmentation
+    if "pm" not in sent and "sc" not in sent:
+        yield from (texts.heat_map.format(label=heatmap.label) for heatmap in result.heatmaps)
+    if "sc" not in sent:
+        yield from (texts.picture.format(caption=picture.caption) for picture in result.pictures)
 
 
 def _key_image(context: Context, key_image: KeyImage) -> ImageContentItem:

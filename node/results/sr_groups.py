@@ -39,7 +39,7 @@ from node.results.equipment import algorithm_for_sr
 from node.results.references import stand_in
 from node.results.regions import LocatedRegion, locate
 from node.results.seg import segment_numbers, segmentation_of, source_series_of
-from node.results.tracking import finding_identifiers
+from node.results.tracking import finding_identifiers, part_identifier
 from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, ReferenceRange, Region, Score, Site
 
 _TEXT_LIMIT = 1024
@@ -162,9 +162,7 @@ class GroupBuilder:
         return texts
 
     def _tracking(self, index: int, part: int) -> TrackingIdentifier:
-        identifier = finding_identifiers(self.context.request.result)[index]
-        if part:
-            identifier = f"{identifier[:56]} ({part + 1})"
+        identifier = part_identifier(finding_identifiers(self.context.request.result)[index], part)
         return TrackingIdentifier(identifier=identifier, uid=self.context.tracking_uid(identifier))
 
     def _algorithm(self, score: Score | None) -> AlgorithmIdentification:

@@ -6,7 +6,7 @@ import shutil
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -25,11 +25,12 @@ from node.ledger.objects import ResultObject
 from node.lifeline import end_with
 from node.results.encode import EncodedObject, encode
 from node.results.errors import NotEncodableError
-from node.results.request import EncodingProfile, EncodingRequest, SourceReference
+from node.results.request import EncodingProfile, EncodingRequest, Kind, SourceReference
+from node.results.texts import texts_of
 from node.signal import Room, Signal
 from node.spool import Spool
 from plugins import exchange
-from plugins.contract import AlgorithmIdentity, Code
+from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ class _Order:
     result_folder: Path
     target: Path
     fields: dict[str, Any]
+    instead: Result | None = None
+    """What is reported instead of the result in the folder."""
 
 
 def _end_with_the_node() -> None:
@@ -63,7 +66,7 @@ def _carry_out(order: _Order) -> tuple[EncodedObject, ...]:
     at: it must neither end the stage nor be tried for ever.
     """
     try:
-        result = exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
+        result = order.instead or exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
         return encode(EncodingRequest(result=result, **order.fields), order.target)
     except NodeError:
         raise
@@ -100,20 +103,34 @@ class Results:
 
     def _report(self, job: Job) -> None:
         bound = log.bind(job=job.id, study=job.study_instance_uid)
+        refusal = ""
         try:
-            made = {name: self._encode(job, profile) for name, profile in self._profiles(job).items()}
+            profiles = self._profiles(job)
+            try:
+                made = {name: self._encode(job, profile) for name, profile in profiles.items()}
+            except PermanentError as error:
+                refusal = str(error)
+                bound.error("job.refused", error=refusal)
+                made = {name: self._encode_refusal(job, profile) for name, profile in profiles.items()}
         except PermanentError as error:
-            bound.error("job.unreportable", error=str(error))
-            with self._ledger.transaction() as database:
-                if jobs.get(database, job.id).status is jobs.JobStatus.ENDED:
-                    jobs.unreportable(database, self._clock.now(), job.id, str(error))
+            # Not even the end of the job can be written: the first reason is the one to mend.
+            self._unreportable(job, refusal or str(error))
             return
         with self._ledger.transaction() as database:
             if jobs.get(database, job.id).status is not jobs.JobStatus.ENDED:
                 return  # cancelled while it was encoded: nothing of it leaves
+            if refusal:
+                jobs.refused(database, self._clock.now(), job.id, refusal)
+                job = jobs.get(database, job.id)
             count = self._enqueue(database, job, made)
         bound.info("job.reported", objects=count)
         self._signal.wake(Room.DELIVER)
+
+    def _unreportable(self, job: Job, reason: str) -> None:
+        log.error("job.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
+        with self._ledger.transaction() as database:
+            if jobs.get(database, job.id).status is jobs.JobStatus.ENDED:
+                jobs.unreportable(database, self._clock.now(), job.id, reason)
 
     # --- encoding ---------------------------------------------------------------------------------
 
@@ -127,12 +144,30 @@ class Results:
 
     def _encode(self, job: Job, profile: EncodingProfile) -> tuple[EncodedObject, ...]:
         """The set of objects for one profile; destinations with equal profiles get the same files."""
+        return self._carry_out(job, profile.digest(), self._fields(job, profile))
+
+    def _encode_refusal(self, job: Job, profile: EncodingProfile) -> tuple[EncodedObject, ...]:
+        """What is sent in place of a result that was refused: a report and a page that say so, under UIDs of their
+        own; nothing of the result, and in no one's place.
+        """
+        kinds = profile.kinds_for(ResultStatus.FAILED) & _SAYS_SO
+        if not kinds:
+            raise PermanentError("a destination takes neither reports nor pages: it cannot be told")
+        failed = replace(job, outcome=JobOutcome.FAILED)
+        fields = self._fields(failed, replace(profile, kinds=kinds)) | {"job_id": f"{job.id} refused"}
+        summary = texts_of(profile.language).not_reportable
+        return self._carry_out(job, f"{profile.digest()}-refused", fields, Result(ResultStatus.FAILED, summary))
+
+    def _carry_out(
+        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None = None
+    ) -> tuple[EncodedObject, ...]:
+        """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
-        target = self._spool.results / job.id / profile.digest()
+        target = self._spool.results / job.id / name
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        order = _Order(self._spool.data / job.result, target, self._fields(job, profile))
+        order = _Order(self._spool.data / job.result, target, fields, instead)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._executor().submit(_carry_out, order).result(timeout=_DEADLINE_SECONDS)
@@ -173,25 +208,27 @@ class Results:
             raise NotEncodableError("SOPInstanceUID", f"a source image is gone: {error}") from error
 
     def _predecessors(self, job: Job) -> list[SourceReference]:
-        """The SRs of the last earlier job of this question of which something may have reached a reader.
+        """The SRs of this question that a reader may still have: of the last success, and of failures since.
 
         A failure replaces nothing: what was found before still stands (PS3.3 C.17.2, Predecessor Documents).
         """
         if job.outcome is JobOutcome.FAILED:
             return []
         database = self._ledger.database
+        replaced: list[SourceReference] = []
         for earlier in self._earlier(database, job):
             sent = {
                 d.sop_instance_uid for d in deliveries.of_job(database, earlier.id) if d.status in _MAY_HAVE_ARRIVED
             }
             found = [made for made in objects.of_job(database, earlier.id) if made.sop_instance_uid in sent]
-            if found:
-                return [
-                    SourceReference(o.study_instance_uid, o.series_instance_uid, o.sop_instance_uid, o.sop_class_uid)
-                    for o in found
-                    if o.kind == "sr"
-                ]
-        return []
+            replaced += [
+                SourceReference(o.study_instance_uid, o.series_instance_uid, o.sop_instance_uid, o.sop_class_uid)
+                for o in found
+                if o.kind == "sr"
+            ]
+            if found and earlier.outcome is not JobOutcome.FAILED:
+                break  # it named those before it
+        return replaced
 
     def _earlier(self, database: Database, job: Job) -> list[Job]:
         """The chain of jobs that this one supersedes, newest first."""
@@ -265,6 +302,8 @@ class Results:
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, reason)
 
 
+_SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
+"""The kinds of object that can say that there is no result."""
 _MAY_HAVE_ARRIVED = (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING)
 
 
@@ -276,6 +315,11 @@ def profile_of(destination: Destination) -> EncodingProfile:
         sc_modality=destination.sc_modality,
         language=destination.language,
         kinds=destination.kinds,
+        send_when=tuple(sorted((ResultStatus(status), kinds) for status, kinds in destination.send_when.items())),
+        sc_form=destination.sc_form,
+        series_number_base=destination.series_number_base,
+        series_text=destination.series_text,
+        transfer_syntax=destination.transfer_syntax,
     )
 
 

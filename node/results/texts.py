@@ -48,10 +48,16 @@ class Texts:
     slice_position: str
     slice_number: str
     window: str
+    hottest: str
+    segmentation: str
+    empty_segmentation: str
+    heat_map: str
+    picture: str
     not_drawable: str
     no_pixels: str
     laterality: dict[str, str]
     not_verified: str
+    not_reportable: str
 
 
 ENGLISH = Texts(
@@ -103,10 +109,17 @@ ENGLISH = Texts(
     slice_position="Slice position {value} mm",
     slice_number="Image {number}",
     window="Window C {centre} W {width}",
+    hottest="Slice of the greatest value; the heat map has {slices} slices",
+    segmentation="Segmentation",
+    empty_segmentation="Segmentation (it is empty)",
+    heat_map="Heat map: {label}",
+    picture="Picture: {caption}",
     not_drawable="Some characters cannot be shown here (▯); the structured report holds them.",
     no_pixels="The pixels of this image could not be decoded here; see the image itself.",
     laterality={"24028007": "Right", "7771000": "Left", "51440002": "Both"},
     not_verified="Not verified by a physician.",
+    not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
+    "The administrator of this node has been alerted.",
 )
 
 KOREAN = Texts(
@@ -158,10 +171,17 @@ KOREAN = Texts(
     slice_position="단면 위치 {value} mm",
     slice_number="영상 {number}",
     window="윈도우 C {centre} W {width}",
+    hottest="최댓값이 있는 단면 (히트맵 {slices}장)",
+    segmentation="분할",
+    empty_segmentation="분할 (비어 있음)",
+    heat_map="히트맵: {label}",
+    picture="그림: {caption}",
     not_drawable="일부 문자는 여기에 표시할 수 없습니다(▯). 구조화 보고서를 참고하십시오.",
     no_pixels="이 영상의 화소를 해독하지 못했습니다. 원본 영상을 확인하십시오.",
     laterality={"24028007": "우측", "7771000": "좌측", "51440002": "양측"},
     not_verified="의사가 확인하지 않은 결과입니다.",
+    not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "
+    "이 노드의 관리자에게 알렸습니다.",
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

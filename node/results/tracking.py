@@ -1,4 +1,4 @@
-"""Tracking identifiers: one name for one lesion, the same in the SR and the SEG of a result."""
+"""Tracking identifiers: one name for one lesion, the same in SR, SEG and GSPS of a result."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def finding_identifiers(result: Result) -> tuple[str, ...]:
         used.add(identifier)
         identifiers.append(identifier)
     return tuple(identifiers)
+
+
+def part_identifier(identifier: str, part: int) -> str:
+    """The identifier of one region of a finding, counted from 0: the first has the finding's own."""
+    return f"{identifier[:56]} ({part + 1})" if part else identifier
 
 
 def segment_identifiers(result: Result) -> dict[int, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     ComprehensiveSRStorage,
+    KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -29,7 +30,12 @@ from tests.support.peers import program, storescu
 from tests.support.site import Site
 from tests.support.validators import dciodvfy, dicom_sr_validator
 
-_KINDS = {ComprehensiveSRStorage: "sr", SecondaryCaptureImageStorage: "sc", SegmentationStorage: "seg"}
+_KINDS = {
+    ComprehensiveSRStorage: "sr",
+    SecondaryCaptureImageStorage: "sc",
+    SegmentationStorage: "seg",
+    KeyObjectSelectionDocumentStorage: "ko",
+}
 
 
 @dataclass(frozen=True)

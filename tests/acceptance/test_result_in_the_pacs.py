@@ -38,13 +38,13 @@ from tests.support.site import Site, rule
 def assert_lung_density_arrives(
     ct: CT, pacs: Orthanc, site: Site, folder: Path, options: Sequence[str] = ("-R",), deadline_seconds: float = 180
 ) -> None:
-    """SR, two pictures with their summary, SEG: whole, valid, in the right study, with the plugin's own numbers."""
+    """SR, two pictures with their summary, SEG, KO: whole, valid, in the right study, with the plugin's own numbers."""
     with site:
         send(ct, pacs, site, options=options)
-        (job,) = site.wait_delivered(ct.study, objects=6, deadline_seconds=deadline_seconds)
+        (job,) = site.wait_delivered(ct.study, objects=7, deadline_seconds=deadline_seconds)
         results = held(pacs, ct.study)
         assert job.outcome is JobOutcome.FINDINGS
-        assert results.counts() == {"sr": 1, "sc": 4, "seg": 1}
+        assert results.counts() == {"sr": 1, "sc": 4, "seg": 1, "ko": 1}
         assert_is_what_the_node_made(site, job, results)
         assert_in_the_right_study(pacs, ct, results)
         result = computed(site, job)

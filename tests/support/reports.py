@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
@@ -13,11 +14,15 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
     DigitalXRayImageStorageForPresentation,
     EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
+    PositronEmissionTomographyImageStorage,
     UltrasoundMultiFrameImageStorage,
+    XRayAngiographicImageStorage,
 )
 
 from node.results.request import EncodingProfile, EncodingRequest
@@ -27,6 +32,7 @@ from plugins.contract import (
     Code,
     Ellipse,
     Finding,
+    Heatmap,
     ImageReference,
     KeyImage,
     Measurement,
@@ -187,6 +193,34 @@ def us(number: int = 1) -> Dataset:
     return dataset
 
 
+def enhanced_mr(number: int = 1) -> Dataset:
+    dataset = enhanced_ct(number)
+    dataset.SOPClassUID, dataset.Modality = EnhancedMRImageStorage, "MR"
+    return dataset
+
+
+def mg(number: int = 1) -> Dataset:
+    dataset = dx(number)
+    dataset.SOPClassUID, dataset.Modality = DigitalMammographyXRayImageStorageForPresentation, "MG"
+    dataset.ImageLaterality, dataset.ViewPosition = "R", "CC"
+    dataset.PatientOrientation = ["P", "L"]
+    return dataset
+
+
+def xa(number: int = 1) -> Dataset:
+    dataset = _base(XRayAngiographicImageStorage, "XA", number)
+    dataset.NumberOfFrames = 3
+    _add_pixels(dataset, np.stack([np.abs(_ramp()).astype(np.uint16)] * 3))
+    return dataset
+
+
+def pt(number: int = 1) -> Dataset:
+    dataset = ct(number)
+    dataset.SOPClassUID, dataset.Modality = PositronEmissionTomographyImageStorage, "PT"
+    dataset.RescaleSlope = 0.5
+    return dataset
+
+
 def private_class(number: int = 1) -> Dataset:
     dataset = ct(number)
     dataset.SOPClassUID = "1.3.12.2.1107.5.9.1"
@@ -195,32 +229,48 @@ def private_class(number: int = 1) -> Dataset:
 
 SOURCES: dict[str, Callable[[int], Dataset]] = {
     "ct": ct, "enhanced-ct": enhanced_ct, "mr": mr, "cr": cr, "dx": dx, "us": us, "private": private_class,
+    "enhanced-mr": enhanced_mr, "mg": mg, "xa": xa, "pt": pt,
 }  # fmt: skip
 
 
-def write(dataset: Dataset, path: Path) -> Path:
+MULTI_FRAME = frozenset({"enhanced-ct", "enhanced-mr", "us", "xa"})
+"""Kinds that are one image of three frames; of the others there are three images."""
+
+
+def write_to(dataset: Dataset, target: BinaryIO) -> None:
     """Write a source image as Part 10 file."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     dataset.file_meta = meta
+    dcmwrite(target, dataset, enforce_file_format=True)
+
+
+def write(dataset: Dataset, path: Path) -> Path:
+    """Write a source image as Part 10 file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    dcmwrite(path, dataset, enforce_file_format=True)
+    with path.open("wb") as file:
+        write_to(dataset, file)
     return path
 
 
 def write_series(kind: str, folder: Path, count: int = 3) -> list[Path]:
     """`count` images of a kind (one where each holds many frames)."""
     make = SOURCES[kind]
-    count = 1 if kind in {"enhanced-ct", "us"} else count
+    count = 1 if kind in MULTI_FRAME else count
     return [write(make(number), folder / f"{number:03d}.dcm") for number in range(1, count + 1)]
 
 
 def reference(kind: str) -> ImageReference:
     """A frame of the series of `write_series`: the second, where it has more than one image or frame."""
-    if kind in {"enhanced-ct", "us"}:
-        return ImageReference(f"{STUDY_UID}.2.1", 2)
-    return ImageReference(f"{STUDY_UID}.2.1")
+    return ImageReference(f"{STUDY_UID}.2.1", 2 if kind in MULTI_FRAME else 1)
+
+
+def frames(kind: str) -> list[ImageReference]:
+    """The three frames of the series of `write_series`, in order."""
+    if kind in MULTI_FRAME:
+        return [ImageReference(f"{STUDY_UID}.2.1", number) for number in (1, 2, 3)]
+    return [ImageReference(f"{STUDY_UID}.2.{number}") for number in (1, 2, 3)]
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -350,6 +400,18 @@ def illustrated(image: ImageReference) -> Result:
     )
 
 
+def mapped(image: ImageReference) -> Result:
+    """A detector that says where it looked: a nodule, and a heat map around it, on two frames where it can be."""
+    frames = [image]
+    if image.frame_number > 1:
+        frames.append(ImageReference(image.sop_instance_uid, image.frame_number + 1))
+    rows, columns = np.mgrid[0:ROWS, 0:COLUMNS]
+    hot = np.exp(-((rows - 27.0) ** 2 + (columns - 21.0) ** 2) / 120).astype(np.float32)
+    values = np.stack([hot * np.float32(0.94 - 0.3 * index) for index in range(len(frames))])
+    heatmap = Heatmap(values, tuple(frames), Code("130404", "DCM", "Saliency"), label="Where the detector looked")
+    return replace(nodule(image), heatmaps=(heatmap,))
+
+
 RESULTS: dict[str, Callable[[ImageReference], Result]] = {
     "measured": lambda _image: measured(),
     "nodule": nodule,
@@ -358,6 +420,7 @@ RESULTS: dict[str, Callable[[ImageReference], Result]] = {
     "failed": lambda _image: failed(),
     "not-applicable": lambda _image: not_applicable(),
     "illustrated": illustrated,
+    "mapped": mapped,
 }
 
 

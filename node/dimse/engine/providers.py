@@ -49,7 +49,7 @@ class BoundedDUL(DULServiceProvider):
         try:
             super().run_reactor()
         finally:
-            self.to_user_queue.put(None)  # pynetdicom's own word for "nothing came"
+            cast(Any, self.to_user_queue).put(None)  # pynetdicom's own word for "nothing came"
 
     def send_pdu(self, primitive: Any) -> None:
         """Queue a primitive for the thread that reads and sends, and wake it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from pydicom import DataElement, Dataset, dcmread
 
 from node.results.encode import encode
-from node.results.reader import read_sr, sc_png
+from node.results.reader import NotAReportError, read_sr, sc_png
 from tests.support import reports
 from tests.support.shared_data import shared_data
 
@@ -52,3 +54,28 @@ def test_a_page_becomes_a_png(tmp_path: Path) -> None:
     picture = sc_png(made[0].path, tmp_path / "page.png")
     with Image.open(picture) as image:
         assert image.size == (1024, 1280)
+
+
+@pytest.mark.parametrize("name", [each[0] for each in OTHERS])
+def test_a_report_with_any_one_attribute_missing_or_empty_is_still_read(name: str) -> None:
+    """A report that is hard to read still has to be read: nothing that is wrong with one item raises."""
+    document = dcmread(shared_data(name))
+    elements = [(item, element) for item in _items(document) for element in item]
+    for item, element in elements:
+        for damaged in (None, DataElement(element.tag, element.VR, [] if element.VR == "SQ" else None)):
+            del item[element.tag]
+            if damaged is not None:
+                item.add(damaged)
+            try:
+                read_sr(document).lines()
+            except NotAReportError:
+                assert item is document  # its content tree is gone, or its root is none
+            item[element.tag] = element
+
+
+def _items(item: Dataset) -> Iterator[Dataset]:
+    yield item
+    for child in item.get("ContentSequence") or ():
+        yield from _items(child)
+        for keyword in ("MeasuredValueSequence", "ConceptNameCodeSequence", "ConceptCodeSequence"):
+            yield from child.get(keyword) or ()

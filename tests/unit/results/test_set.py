@@ -32,7 +32,8 @@ def _encode(tmp_path: Path, result: Result, kind: str = "ct", **changes: object)
     ("name", "kinds"),
     [
         ("measured", ["sc", "sr"]),
-        ("nodule", ["sc", "sc", "sr"]),
+        ("nodule", ["sc", "sc", "ko", "sr"]),
+        ("mapped", ["pm", "sc", "sc", "sc", "ko", "sr"]),
         ("illustrated", ["sc", "sc", "sr"]),
         ("no-findings", ["sc", "sr"]),
         ("failed", ["sc", "sr"]),
@@ -106,7 +107,7 @@ def test_uids_follow_job_and_profile(tmp_path: Path) -> None:
 
 def test_a_profile_has_one_digest_whatever_the_order_of_its_kinds() -> None:
     """Destinations with equal profiles share a set of objects."""
-    assert EncodingProfile().digest() == EncodingProfile(kinds=frozenset(("seg", "sc", "sr"))).digest()
+    assert EncodingProfile().digest() == EncodingProfile(kinds=frozenset(("ko", "seg", "pm", "sc", "sr"))).digest()
     assert EncodingProfile().digest() != EncodingProfile(language="ko").digest()
 
 
@@ -179,4 +180,4 @@ def test_a_slice_that_cannot_be_decoded_does_not_cost_the_result(tmp_path: Path)
     image.PixelData = image.PixelData[: len(image.PixelData) // 2]
     path = reports.write(image, tmp_path / "in.dcm")
     objects = encode(reports.request([path], reports.nodule(reports.reference("ct"))), tmp_path / "out")
-    assert [made.kind for made in objects] == ["sc", "sc", "sr"]
+    assert [made.kind for made in objects] == ["sc", "sc", "ko", "sr"]

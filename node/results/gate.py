@@ -1,0 +1,271 @@
+"""The gate: every object is read back from its bytes and judged before it may leave.
+
+Nobody else looks: archives, DICOMweb and viewers accept objects that break the Standard without a word. What is
+checked here follows from the object itself, its IOD's tables and the request, never from how we wrote it; the
+validators of other makers say in the tests that the gate and they agree.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+# Private, but the only tables of IODs and modules at hand; the version is pinned, and a test says what they hold.
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
+from pydicom import Dataset, config, dcmread
+from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+from pydicom.valuerep import validate_value
+
+from node.results.context import Context
+from node.results.errors import NotEncodableError
+from node.results.gate_report import report_problems
+from node.results.identity import PATIENT, STUDY
+from node.results.request import Kind, SourceReference
+
+_MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
+"""Modules whose table lists what only some items hold: the content tree has a check of its own."""
+_REFERENCES = ("ReferencedSOPInstanceUID", "ReferencedSOPClassUID")
+_TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+_SHOWN = 12
+"""Problems that an error names; more would only hide the first."""
+
+
+class RefusedError(NotEncodableError):
+    """What the gate found: the objects stay, none of their set is sent."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        super().__init__("refused before sending", "; ".join(problems[:_SHOWN]) + more)
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RefusedError, (self.problems,)  # it is pickled on its way out of the encoder's process
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One object of a set, as it would be sent."""
+
+    kind: Kind
+    dataset: Dataset
+    """As it was built."""
+    content: bytes
+    """The Part 10 file."""
+
+
+def problems_of(candidates: Iterable[Candidate], context: Context) -> tuple[str, ...]:
+    """Everything wrong with the objects of a set, each with the object and the attribute; none: they may leave."""
+    objects = list(candidates)
+    known = _known(context, objects)
+    found = []
+    for number, candidate in enumerate(objects, start=1):
+        name = f"{candidate.kind} {candidate.dataset.get('InstanceNumber', number)}"
+        found += [f"{name}: {problem}" for problem in _problems(candidate, context, known)]
+    uids = [str(candidate.dataset.get("SOPInstanceUID")) for candidate in objects]
+    found += [f"SOPInstanceUID: {uid} occurs twice in the set" for uid in dict.fromkeys(uids) if uids.count(uid) > 1]
+    return tuple(found)
+
+
+def _problems(candidate: Candidate, context: Context, known: dict[str, str]) -> Iterator[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that `_value_problems` names
+            read = dcmread(BytesIO(candidate.content))
+            read.decode()
+    except Exception as error:  # noqa: BLE001 - whatever reading raises, the object is unreadable, and it is said how
+        # Without the message: it may hold a value, and a value may be a name.
+        yield f"cannot be read back without {type(error).__name__}"
+        return
+    yield from _module_problems(read)
+    yield from _value_problems(read, "")
+    yield from _identity_problems(read, context)
+    yield from _text_problems(read, candidate.dataset, "")
+    yield from _uid_problems(read, context)
+    yield from _reference_problems(read, known)
+    yield from _marking_problems(read, context)
+    yield from _pixel_problems(read)
+    if candidate.kind == "sr":
+        yield from report_problems(read, context)
+
+
+# --- the IOD --------------------------------------------------------------------------------------
+
+
+def _module_problems(read: Dataset) -> Iterator[str]:
+    """Types 1 and 2 of every mandatory module of the IOD, in sequences too (PS3.3 Annex A; PS3.5 7.4)."""
+    iod = get_sop_class_iod_map().get(str(read.SOPClassUID))
+    if iod is None:
+        yield f"SOPClassUID: {read.SOPClassUID} is no SOP class whose IOD is known"
+        return
+    attributes = get_module_attribute_map()
+    for module in get_iod_module_map()[iod]:
+        if module["usage"] != "M" or module["key"].endswith(_MACROS_OF_MANY_KINDS):
+            continue
+        for attribute in attributes[module["key"]]:
+            if attribute["type"] in {"1", "2"}:
+                for problem in _attribute_problems(read, attribute["path"], attribute["keyword"], attribute["type"]):
+                    yield f"{problem} (Type {attribute['type']}, {module['key']})"
+
+
+def _attribute_problems(item: Dataset, path: list[str], keyword: str, kind: str) -> Iterator[str]:
+    if path:
+        for child in item.get(path[0]) or () if path[0] in item else ():
+            yield from _attribute_problems(child, path[1:], keyword, kind)
+    elif keyword not in item:
+        yield f"{keyword}: missing"
+    elif kind == "1" and item[keyword].is_empty:
+        yield f"{keyword}: empty"
+
+
+def _value_problems(item: Dataset, path: str) -> Iterator[str]:
+    """Each value against its Value Representation: length, repertoire, form (PS3.5 6.2)."""
+    for element in item:
+        where = f"{path}{element.keyword or element.tag}"
+        if element.VR == "SQ":
+            for number, child in enumerate(element.value, start=1):
+                yield from _value_problems(child, f"{where}[{number}].")
+            continue
+        for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
+            try:
+                validate_value(element.VR, _written(element, value), config.RAISE)
+            except (ValueError, TypeError) as error:
+                yield f"{where}: {_without_value(str(error))}"
+
+
+def _written(element: DataElement, value: object) -> object:
+    return str(value) if element.VR in {"DS", "IS", "DA", "TM", "DT", "PN"} and value is not None else value
+
+
+def _without_value(message: str) -> str:
+    """pydicom's message holds the value, which may be a patient's; the rest says what is wrong with it."""
+    return message.split(":")[0].split(". Please")[0] if "'" in message else message.split(". Please")[0]
+
+
+# --- identity, text, UIDs ---------------------------------------------------------------------------
+
+
+def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
+    """Patient and study are the source's, no attribute more and none less (faults.md 35)."""
+    for keyword in (*PATIENT, *STUDY):
+        ours, theirs = read.get(keyword), context.identity.get(keyword)
+        if keyword in read and keyword not in context.identity:
+            yield f"{keyword}: is not in the source image"
+        elif _plain(ours) != _plain(theirs):
+            yield f"{keyword}: is not the source image's"
+
+
+def _plain(value: object) -> object:
+    """A value as it compares: sequences as their items' values, absent like empty."""
+    if value is None:
+        return ""
+    if isinstance(value, Dataset):
+        return {element.tag: _plain(element.value) for element in value}
+    if isinstance(value, list | MultiValue) or type(value).__name__ == "Sequence":
+        return [_plain(part) for part in value]  # type: ignore[attr-defined] # pydicom's Sequence is iterable
+    return str(value)
+
+
+def _text_problems(read: Dataset, built: Dataset, path: str) -> Iterator[str]:
+    """Every text comes back from the bytes as it was meant: the character set says what the bytes are."""
+    for element in read:
+        where = f"{path}{element.keyword or element.tag}"
+        if element.tag not in built:
+            yield f"{where}: was not meant to be there"
+        elif element.VR == "SQ":
+            for number, (ours, theirs) in enumerate(zip(element.value, built[element.tag].value, strict=False), 1):
+                yield from _text_problems(ours, theirs, f"{where}[{number}].")
+        elif element.VR in _TEXT_VRS and _stripped(element.value) != _stripped(built[element.tag].value):
+            yield f"{where}: is not the text that was meant once it is written in its character set"
+
+
+def _stripped(value: object) -> object:
+    text = _plain(value)
+    return text.rstrip(" ") if isinstance(text, str) else text
+
+
+def _uid_problems(read: Dataset, context: Context) -> Iterator[str]:
+    for element in read.iterall():
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        if element.VR == "UI" and not all(UID(str(value)).is_valid for value in values if value):
+            yield f"{element.keyword}: malformed UID"
+    if read.SOPInstanceUID in context.sources.by_uid:
+        yield "SOPInstanceUID: is a source image's"
+    if read.SeriesInstanceUID in {image.reference.series_instance_uid for image in context.sources.images}:
+        yield "SeriesInstanceUID: is a source series'"
+    meta = read.file_meta
+    if (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) != (read.SOPClassUID, read.SOPInstanceUID):
+        yield "file meta information: names another SOP instance"
+
+
+# --- references, marking, pixels ----------------------------------------------------------------------
+
+
+def _known(context: Context, objects: Iterable[Candidate]) -> dict[str, str]:
+    """SOP Instance UID → SOP Class UID of all that our objects may refer to."""
+    request = context.request
+    references: list[SourceReference] = [image.reference for image in context.sources.images]
+    references += [*request.evidence, *request.supersedes]
+    known = {reference.sop_instance_uid: reference.sop_class_uid for reference in references}
+    return known | {str(one.dataset.SOPInstanceUID): str(one.dataset.SOPClassUID) for one in objects}
+
+
+def _reference_problems(read: Dataset, known: dict[str, str]) -> Iterator[str]:
+    """No dangling reference: each names an instance that is known, with its own SOP class."""
+    for item in _items(read):
+        if "ReferencedSOPInstanceUID" not in item:
+            continue
+        uid, class_uid = (str(item.get(keyword) or "") for keyword in _REFERENCES)
+        if uid not in known:
+            yield f"ReferencedSOPInstanceUID: {uid} is no instance that is known here"
+        elif known[uid] != class_uid:
+            yield f"ReferencedSOPClassUID: {class_uid} is not the class of {uid}"
+    if "CurrentRequestedProcedureEvidenceSequence" in read:
+        listed = {
+            str(item.ReferencedSOPInstanceUID)
+            for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+            for study in read.get(keyword) or ()
+            for item in _items(study)
+            if "ReferencedSOPInstanceUID" in item
+        }
+        used = {
+            str(item.ReferencedSOPInstanceUID)
+            for child in read.get("ContentSequence") or ()
+            for item in _items(child)
+            if "ReferencedSOPInstanceUID" in item
+        }
+        for uid in sorted(used - listed):
+            yield f"ContentSequence: refers to {uid}, which the evidence does not list"
+
+
+def _items(item: Dataset) -> Iterator[Dataset]:
+    yield item
+    for element in item:
+        if element.VR == "SQ":
+            for child in element.value:
+                yield from _items(child)
+
+
+def _marking_problems(read: Dataset, context: Context) -> Iterator[str]:
+    if not str(read.get("SeriesDescription", "")).startswith(context.marking):
+        yield f"SeriesDescription: does not begin with the marking {context.marking!r}"
+    qualification = "PRODUCT" if context.request.mode == "clinical" else "RESEARCH"
+    if read.get("ContentQualification") != qualification:
+        yield f"ContentQualification: is not {qualification}"
+    if read.get("VerificationFlag", "UNVERIFIED") != "UNVERIFIED":
+        yield "VerificationFlag: nobody has verified this"
+
+
+def _pixel_problems(read: Dataset) -> Iterator[str]:
+    """As many pixels as rows, columns, frames and samples say (PS3.5 8.1.1); all our pixels are uncompressed."""
+    for keyword in ("PixelData", "FloatPixelData"):
+        if keyword not in read:
+            continue
+        pixels = int(read.Rows) * int(read.Columns) * int(read.get("NumberOfFrames") or 1) * int(read.SamplesPerPixel)
+        expected = (pixels * int(read.BitsAllocated) + 7) // 8
+        if len(read[keyword].value) != expected + expected % 2:
+            yield f"{keyword}: {len(read[keyword].value)} bytes, expected {expected + expected % 2}"

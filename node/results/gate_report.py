@@ -1,0 +1,128 @@
+"""What the gate asks of a report's content tree: what its template says, and what readers rely on (PS3.16 TID 1500)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from node.results import codes as our_codes
+from node.results.context import Context
+from plugins.contract import ResultStatus
+
+_VALUES = {
+    "CODE": "ConceptCodeSequence", "TEXT": "TextValue", "UIDREF": "UID", "IMAGE": "ReferencedSOPSequence",
+    "COMPOSITE": "ReferencedSOPSequence", "SCOORD": "GraphicData", "SCOORD3D": "GraphicData", "DATETIME": "DateTime",
+    "DATE": "Date", "TIME": "Time", "PNAME": "PersonName", "CONTAINER": "ContinuityOfContent",
+}  # fmt: skip
+"""Value Type → the attribute that holds the value (C.17.3)."""
+_GROUP = codes.DCM.MeasurementGroup.value
+_ONCE = {
+    codes.DCM.ProcedureReported.value: "Procedure reported",
+    codes.DCM.ImageLibrary.value: "Image Library",
+    codes.DCM.Summary.value: "Summary",
+}
+"""What the root must hold, under its code."""
+
+
+def _name(item: Dataset) -> str:
+    names = item.get("ConceptNameCodeSequence")
+    return str(names[0].CodeValue) if names else ""
+
+
+def _children(item: Dataset, value_type: str = "", name: str = "") -> list[Dataset]:
+    return [
+        child
+        for child in item.get("ContentSequence") or ()
+        if value_type in {"", child.get("ValueType")} and name in {"", _name(child)}
+    ]
+
+
+def _all(item: Dataset) -> Iterator[Dataset]:
+    yield item
+    for child in item.get("ContentSequence") or ():
+        yield from _all(child)
+
+
+def report_problems(read: Dataset, context: Context) -> Iterator[str]:
+    """What is wrong with the tree of a report that claims TID 1500."""
+    yield from _root_problems(read)
+    for item in _all(read):
+        yield from _item_problems(item)
+    groups = [item for item in _all(read) if item.get("ValueType") == "CONTAINER" and _name(item) == _GROUP]
+    uids = [str(child.get("UID")) for group in groups for child in _children(group, "UIDREF", "112040")]
+    if len(set(uids)) < len(uids):
+        yield "TID 1500: two groups share a tracking UID"
+    for group in groups:
+        yield from _group_problems(group)
+    expected = sum(max(1, len(finding.regions)) for finding in context.request.result.findings)
+    if len(groups) != expected:
+        yield f"TID 1500: {len(groups)} measurement groups for {expected} findings and regions"
+    yield from _answer_problems(read, context)
+
+
+def _root_problems(read: Dataset) -> Iterator[str]:
+    template = (read.get("ContentTemplateSequence") or [Dataset()])[0]
+    if (template.get("MappingResource"), template.get("TemplateIdentifier")) != ("DCMR", "1500"):
+        yield "ContentTemplateSequence: is not DCMR 1500"
+    if _name(read) != codes.DCM.ImagingMeasurementReport.value:
+        yield "ConceptNameCodeSequence: the root is no Imaging Measurement Report"
+    for code, name in _ONCE.items():
+        if len(_children(read, name=code)) != 1:
+            yield f"TID 1500: {len(_children(read, name=code))} items {name!r}, expected one"
+    if not _children(read, "TEXT", our_codes.MARKING.value):
+        yield "TID 1500: no item says what this report is (marking)"
+    if not _children(read, "UIDREF", codes.DCM.DeviceObserverUID.value):
+        yield "TID 1004: no Device Observer UID"
+
+
+def _item_problems(item: Dataset) -> Iterator[str]:
+    kind = str(item.get("ValueType", ""))
+    label = f"{kind} {_name(item)}".strip()
+    if kind == "NUM":
+        measured = item.get("MeasuredValueSequence")
+        if not measured and not item.get("NumericValueQualifierCodeSequence"):
+            yield f"{label}: neither a value nor the reason why there is none"
+        if measured and not measured[0].get("MeasurementUnitsCodeSequence"):
+            yield f"{label}: a value without a unit"
+    elif kind not in _VALUES:
+        yield f"{label}: Value Type is none that these reports hold"
+    elif _VALUES[kind] not in item or item[_VALUES[kind]].is_empty:
+        yield f"{label}: no {_VALUES[kind]}"
+    if kind == "CONTAINER" and item.get("ContinuityOfContent") != "SEPARATE":
+        yield f"{label}: continuous, which costs the names of what is in it in some viewers"
+    if kind == "SCOORD" and len(_children(item, "IMAGE")) != 1:
+        yield f"{label}: is not selected from one image"
+    if kind in {"CONTAINER", "NUM", "CODE", "TEXT", "UIDREF"} and not _name(item):
+        yield f"{label}: no concept name"
+
+
+def _group_problems(group: Dataset) -> Iterator[str]:
+    for value_type, code, name in (
+        ("TEXT", "112039", "Tracking Identifier"),
+        ("UIDREF", "112040", "Tracking Unique Identifier"),
+        ("CODE", codes.DCM.Finding.value, "Finding"),
+    ):
+        if len(_children(group, value_type, code)) != 1:
+            yield f"measurement group: {len(_children(group, value_type, code))} items {name!r}, expected one"
+    if len([item for item in _all(group) if str(item.get("ValueType")).startswith("SCOORD")]) > 1:
+        yield "measurement group: more than one region"
+
+
+def _answer_problems(read: Dataset, context: Context) -> Iterator[str]:
+    """How it ended stands there once; what was not analysed is never called absent."""
+    status = context.request.result.status
+    stated = [
+        str(item.ConceptCodeSequence[0].CodeValue)
+        for item in _all(read)
+        if _name(item) == codes.DCM.CADProcessingAndFindingsSummary.value and item.get("ConceptCodeSequence")
+    ]
+    if stated != [our_codes.SUMMARY[status].value]:
+        yield f"TID 1500: the summary code is {stated}, not that of {status.value!r}"
+    if status in {ResultStatus.FAILED, ResultStatus.NOT_APPLICABLE}:
+        absent = codes.SCT.Absent.value
+        if any((item.get("ConceptCodeSequence") or [Dataset()])[0].get("CodeValue") == absent for item in _all(read)):
+            yield "TID 1500: something is called absent, though nothing was analysed"
+    if (read.get("CompletionFlag") == "COMPLETE") is not (status is not ResultStatus.FAILED):
+        yield f"CompletionFlag: {read.get('CompletionFlag')} for a result that is {status.value!r}"

@@ -1,0 +1,104 @@
+"""Each preset's objects, sent by our own SCU, are stored whole by archives of other makers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from node.config.models import PRESETS, Destination
+from node.dimse.scu import Peer, echo
+from node.dimse.storage_scu import StorageSCU
+from node.errors import NodeError
+from node.results.encode import encode
+from node.results.stage import profile_of
+from tests.support import reports
+from tests.support.orthanc import Orthanc
+from tests.support.peers import dcmtk
+from tests.support.ports import free_ports
+from tests.support.result_site import PACS
+from tests.support.wait import until
+
+CONFIGURATION = """
+NetworkTCPPort = {port}
+MaxPDUSize = 16384
+MaxAssociations = 4
+HostTable BEGIN
+node = (PACSNODE, 127.0.0.1, 11112)
+HostTable END
+AETable BEGIN
+PACS {folder} RW (50, 1024mb) ANY
+AETable END
+"""
+
+
+def _files(folder: Path, preset: str) -> list[Path]:
+    profile = profile_of(Destination.model_validate(PACS | {"preset": preset}))
+    paths = reports.write_series("ct", folder / "in")
+    results = (reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")))
+    return [
+        made.path
+        for number, result in enumerate(results)
+        for made in encode(reports.request(paths, result, profile=profile, job_id=f"j{number}"), folder / str(number))
+    ]
+
+
+def _send(peer: Peer, files: list[Path]) -> list[int | None]:
+    with StorageSCU(peer, files) as scu:
+        return [scu.store(path).status for path in files]
+
+
+@pytest.fixture
+def dcmqrscp(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
+    """dcmtk's archive and the folder it stores into."""
+    (port,) = free_ports(1)
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    configuration = tmp_path / "dcmqrscp.cfg"
+    configuration.write_text(CONFIGURATION.format(port=port, folder=stored))
+    process = subprocess.Popen([dcmtk("dcmqrscp"), "-c", str(configuration)])
+    peer = Peer("127.0.0.1", port, "PACS", "PACSNODE")
+
+    def answers() -> bool:
+        try:
+            echo(peer)
+        except NodeError:
+            return False
+        return True
+
+    try:
+        until(answers, 20, "dcmqrscp to answer")
+        yield peer, stored
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_dcmqrscp_stores_every_preset(dcmqrscp: tuple[Peer, Path], tmp_path: Path, preset: str) -> None:
+    """Every object is answered with success and is there, under its own UID."""
+    peer, stored = dcmqrscp
+    files = _files(tmp_path, preset)
+    assert _send(peer, files) == [0x0000] * len(files)
+    kept = {str(dcmread(path).SOPInstanceUID) for path in stored.iterdir() if path.name != "index.dat"}
+    assert kept == {str(dcmread(path).SOPInstanceUID) for path in files}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_orthanc_stores_every_preset(tmp_path: Path, preset: str) -> None:
+    """Every object is answered with success and served again."""
+    files = _files(tmp_path, preset)
+    with Orthanc(tmp_path / "pacs") as pacs:
+        statuses = _send(Peer("127.0.0.1", pacs.dicom_port, pacs.ae_title, "PACSNODE"), files)
+        assert statuses == [0x0000] * len(files)
+        served = {_uid(content) for content in pacs.files(PatientID="12345678")}
+    assert served == {str(dcmread(path).SOPInstanceUID) for path in files}
+
+
+def _uid(content: bytes) -> str:
+
+    return str(dcmread(BytesIO(content)).SOPInstanceUID)

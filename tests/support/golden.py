@@ -1,0 +1,46 @@
+"""Pages that a person has looked at: `python -m tests.support.golden` writes them anew; look before committing."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from node.results.context import prepare
+from node.results.request import EncodingProfile, Language
+from node.results.sc import pages
+from tests.support import reports
+
+FOLDER = Path(__file__).parents[1] / "unit" / "results" / "golden"
+PAGES: dict[str, tuple[str, Language, int]] = {
+    "finding-en": ("nodule", "en", 0),
+    "measured-ko": ("measured", "ko", 0),
+    "failed-ko": ("failed", "ko", 0),
+    "heat-map-en": ("mapped", "en", 2),
+}
+"""File name → result, language, index of the page."""
+
+
+def drawn(name: str) -> NDArray[np.uint8]:
+    """One of the pages as it is drawn now."""
+    result, language, index = PAGES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = reports.write_series("ct", Path(folder))
+        profile = EncodingProfile(language=language)
+        request = reports.request(paths, reports.RESULTS[result](reports.reference("ct")), profile=profile)
+        page = pages(prepare(request))[index]
+        return np.frombuffer(page.PixelData, np.uint8).reshape(page.Rows, page.Columns, 3)
+
+
+def kept(name: str) -> NDArray[np.uint8]:
+    """The same page as it was when a person looked at it."""
+    return np.asarray(Image.open(FOLDER / f"{name}.png"))
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for each in PAGES:
+        Image.fromarray(drawn(each)).save(FOLDER / f"{each}.png", optimize=True)

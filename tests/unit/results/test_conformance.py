@@ -1,0 +1,22 @@
+"""docs/conformance.md says what the code does."""
+
+from __future__ import annotations
+
+from pydicom.uid import UID
+
+from node.cli.network import RESULT_CLASSES
+from node.results.sr import SOP_CLASSES
+from tests.support.conformance import DOCUMENT, current
+
+
+def test_the_conformance_statement_is_current() -> None:
+    """Run `python -m tests.support.conformance` where this fails."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == current(text)
+
+
+def test_every_class_that_is_written_is_stated() -> None:
+    """`echo --probe` and the statement know all SR classes, pages, segmentations, maps, key images and states."""
+    assert set(SOP_CLASSES.values()) <= set(RESULT_CLASSES.values())
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert all(uid in text and UID(uid).name in text for uid in RESULT_CLASSES.values())

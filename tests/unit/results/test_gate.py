@@ -1,0 +1,215 @@
+"""The gate before sending: what is right passes, each thing that is wrong is named."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.sr.codedict import codes
+
+from node.results import encode as encoding
+from node.results.context import Context, prepare
+from node.results.encode import encode
+from node.results.errors import NotEncodableError
+from node.results.gate import Candidate, RefusedError, problems_of
+from node.results.identity import patient_and_study
+from node.results.request import EncodingProfile, Kind
+from tests.support import reports
+
+ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, dict[str, Candidate]]:
+    """One right set, by the name of each object (`sr 1`)."""
+    folder = tmp_path_factory.mktemp("set")
+    paths = reports.write_series("ct", folder / "in")
+    result = reports.mapped(reports.reference("ct"))
+    request = reports.request(paths, result, profile=EncodingProfile(kinds=ALL))
+    return prepare(request), {
+        f"{one.kind} {one.instance_number}": Candidate(one.kind, dcmread(one.path), one.path.read_bytes())
+        for one in encode(request, folder / "out")
+    }
+
+
+def _group(report: Dataset) -> Dataset:
+    container = next(i for i in report.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "126010")
+    return container.ContentSequence[0]  # type: ignore[no-any-return]
+
+
+def _named(item: Dataset, value_type: str) -> Dataset:
+    return next(i for i in item.ContentSequence if i.ValueType == value_type)  # type: ignore[no-any-return]
+
+
+def _drop(keyword: str) -> Callable[[Dataset], None]:
+    return lambda dataset: delattr(dataset, keyword)
+
+
+def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
+    return lambda dataset: setattr(dataset, keyword, value)
+
+
+def _dangling(report: Dataset) -> None:
+    library = next(i for i in report.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "111028")
+    library.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3.4"
+
+
+def _wrong_class(report: Dataset) -> None:
+    study = report.CurrentRequestedProcedureEvidenceSequence[0]
+    study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def _continuous(report: Dataset) -> None:
+    _group(report).ContinuityOfContent = "CONTINUOUS"
+
+
+def _valueless(report: Dataset) -> None:
+    _named(_group(report), "NUM").MeasuredValueSequence = []
+
+
+def _untracked(report: Dataset) -> None:
+    group = _group(report)
+    group.ContentSequence = [item for item in group.ContentSequence if item.ValueType != "UIDREF"]
+
+
+def _other_answer(report: Dataset) -> None:
+    for item in report.iterall():
+        if item.keyword == "ContentSequence":
+            for child in item.value:
+                if child.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "111017":
+                    child.ConceptCodeSequence[0].CodeValue = codes.DCM.AllAlgorithmsSucceededWithoutFindings.value
+
+
+def _other_template(report: Dataset) -> None:
+    report.ContentTemplateSequence[0].TemplateIdentifier = "2000"
+
+
+FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
+    "another patient": ("sr", _set("PatientID", "87654321"), "PatientID: is not the source image's"),
+    "no patient": ("pm", _drop("PatientID"), "PatientID: missing (Type 2, patient)"),
+    "another order": ("sc", _set("AccessionNumber", "B1"), "AccessionNumber: is not the source image's"),
+    "something added": ("pr", _set("PatientComments", "x"), "PatientComments: is not in the source"),
+    "Type 1 missing": ("sr", _drop("CompletionFlag"), "CompletionFlag: missing (Type 1, sr-document-general)"),
+    "Type 1 empty": ("pm", _set("ContentLabel", ""), "ContentLabel: empty (Type 1, parametric-map-image)"),
+    "Type 2 missing": ("pr", _drop("PresentationCreationDate"), "PresentationCreationDate: missing"),
+    "too long": (
+        "sr",
+        _set("SeriesDescription", "AI-INV lung_density " + "x" * 60),
+        "The value length (80) exceeds",
+    ),
+    "no UID": ("ko", _set("SeriesInstanceUID", "1.2.x"), "SeriesInstanceUID: malformed UID"),
+    "a source's series": ("sc", _set("SeriesInstanceUID", f"{reports.STUDY_UID}.2"), "SeriesInstanceUID: is a source"),
+    "dangling": ("sr", _dangling, "1.2.3.4 is no instance that is known here"),
+    "not in the evidence": ("sr", _dangling, "ContentSequence: refers to 1.2.3.4, which the evidence does not list"),
+    "another class": ("sr", _wrong_class, "is not the class of"),
+    "unmarked": ("sc", _set("SeriesDescription", "Result"), "does not begin with the marking 'AI-INV lung_density'"),
+    "called a product": ("pm", _set("ContentQualification", "PRODUCT"), "ContentQualification: is not RESEARCH"),
+    "verified": ("sr", _set("VerificationFlag", "VERIFIED"), "nobody has verified this"),
+    "half a picture": ("sc", lambda d: setattr(d, "PixelData", d.PixelData[:100]), "PixelData: 100 bytes, expected"),
+    "another template": ("sr", _other_template, "ContentTemplateSequence: is not DCMR 1500"),
+    "continuous": ("sr", _continuous, "continuous"),
+    "no value and no reason": ("sr", _valueless, "neither a value nor the reason"),
+    "untracked": ("sr", _untracked, "0 items 'Tracking Unique Identifier', expected one"),
+    "another answer": ("sr", _other_answer, "the summary code is ['111241']"),
+    "not complete": (
+        "sr",
+        _set("CompletionFlag", "PARTIAL"),
+        "PARTIAL for a result that is 'findings'",
+    ),
+}
+
+
+def _spoilt(candidate: Candidate, spoil: Callable[[Dataset], None]) -> Candidate:
+    dataset = dcmread(BytesIO(candidate.content))
+    spoil(dataset)
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset)
+    return Candidate(candidate.kind, dataset, buffer.getvalue())
+
+
+def test_a_right_set_passes(made: tuple[Context, dict[str, Candidate]]) -> None:
+    """No false alarm: what the encoder writes has no problem."""
+    context, candidates = made
+    assert problems_of(candidates.values(), context) == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*value length.*:UserWarning", "ignore:Invalid value for VR UI:UserWarning")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found_and_named(made: tuple[Context, dict[str, Candidate]], fault: str) -> None:
+    """One thing wrong in one object of the set: the object and the attribute are named."""
+    context, candidates = made
+    kind, spoil, words = FAULTS[fault]
+    name = f"{kind} 1"
+    spoilt = {**candidates, name: _spoilt(candidates[name], spoil)}
+    problems = problems_of(spoilt.values(), context)
+    assert any(problem.startswith(f"{name}: ") and words in problem for problem in problems), problems
+
+
+def test_a_name_that_its_character_set_cannot_hold_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:
+    """Fault 38: what comes back from the bytes is compared with what was meant."""
+    context, candidates = made
+    meant = dcmread(BytesIO(candidates["sr 1"].content))
+    meant.SeriesDescription = "AI-INV lung_density - 보고"
+    written = _spoilt(candidates["sr 1"], _set("SeriesDescription", "AI-INV lung_density - ??"))
+    problems = problems_of([*candidates.values(), Candidate("sr", meant, written.content)], context)
+    assert any("SeriesDescription: is not the text that was meant" in problem for problem in problems)
+
+
+def test_one_uid_for_two_objects_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:
+    """No UID ever has two contents."""
+    context, candidates = made
+    problems = problems_of([*candidates.values(), candidates["ko 1"]], context)
+    assert any("occurs twice in the set" in problem for problem in problems)
+
+
+def test_refused_objects_stay_with_the_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole set is kept beside the reasons, nothing of it where the outbox takes from."""
+    monkeypatch.setattr(encoding, "problems_of", lambda made, context: ("sr 1: PatientID: missing",))
+    paths = reports.write_series("ct", tmp_path / "in")
+    with pytest.raises(RefusedError, match="sr 1: PatientID: missing"):
+        encode(reports.request(paths, reports.measured()), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["refused"]
+    kept = {path.name for path in (tmp_path / "out" / "refused").iterdir()}
+    assert kept == {"reasons.txt", "sc-001.dcm", "sr-001.dcm"}
+    assert (tmp_path / "out" / "refused" / "reasons.txt").read_text() == "sr 1: PatientID: missing\n"
+
+
+def test_the_refusal_survives_the_way_out_of_the_encoders_process() -> None:
+    """It is raised in a child process and read in the node; a hundred problems are counted, not listed."""
+    error = pickle.loads(pickle.dumps(RefusedError(tuple(f"problem {n}" for n in range(100)))))
+    assert (str(error).count("problem"), str(error).endswith("(and 88 more)")) == (12, True)
+
+
+# --- values that the source should not have had ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("AccessionNumber", "A" * 17), ("PatientID", "1" * 65), ("PatientName", "Hong^" + "g" * 70)],
+)
+@pytest.mark.filterwarnings("ignore:.*length.*:UserWarning")
+def test_an_identifier_that_fits_no_object_is_refused_by_name(keyword: str, value: str) -> None:
+    """A cut Accession Number is another order's; the message names the attribute, never the value."""
+    image = reports.ct()
+    setattr(image, keyword, value)
+    buffer = BytesIO()
+    reports.write_to(image, buffer)
+    with pytest.raises(NotEncodableError, match=f"{keyword}: {len(value)} characters") as caught:
+        patient_and_study(dcmread(BytesIO(buffer.getvalue())))
+    assert value not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*length.*:UserWarning")
+def test_a_description_that_is_too_long_is_cut() -> None:
+    """It describes and does not identify: 64 characters of it are better than no result."""
+    image = reports.ct()
+    image.StudyDescription, image.StudyID = "CT " * 40, "S" * 17
+    buffer = BytesIO()
+    reports.write_to(image, buffer)
+    identity = patient_and_study(dcmread(BytesIO(buffer.getvalue())))
+    assert identity.StudyDescription == ("CT " * 40)[:64].rstrip()
+    assert identity.StudyID == "S" * 16

@@ -1,0 +1,85 @@
+"""How a destination wants its results: each part of its profile changes the objects as it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from pydicom import Dataset, dcmread
+
+from node.config.models import PRESETS, Destination
+from node.results.encode import encode
+from node.results.request import EncodingProfile
+from node.results.stage import profile_of
+from plugins.contract import Result
+from tests.support import reports
+from tests.support.result_site import PACS
+
+
+def _encode(folder: Path, result: Result | None = None, **destination: Any) -> list[tuple[str, Dataset]]:
+    profile = profile_of(Destination.model_validate(PACS | destination))
+    paths = reports.write_series("ct", folder / "in")
+    result = result or reports.mapped(reports.reference("ct"))
+    made = encode(reports.request(paths, result, profile=profile), folder / "out")
+    return [(one.kind, dcmread(one.path)) for one in made]
+
+
+def test_a_destination_of_which_nothing_is_said_has_the_encoders_defaults() -> None:
+    """Two places say the defaults; they are the same."""
+    assert profile_of(Destination.model_validate(PACS)) == EncodingProfile()
+
+
+@pytest.mark.parametrize(
+    ("result", "kinds"),
+    [(reports.no_findings(), ["sr"]), (reports.failed(), ["sc", "sr"]), (reports.not_applicable(), [])],
+)
+def test_send_when_says_what_each_end_of_a_job_is_sent_as(tmp_path: Path, result: Result, kinds: list[str]) -> None:
+    """By status; a status that is not named is sent as all kinds."""
+    made = _encode(tmp_path, result, send_when={"no_findings": ["sr"], "not_applicable": []})
+    assert [kind for kind, _ in made] == kinds
+
+
+@pytest.mark.parametrize("status", ["findings", "no_findings", "failed"])
+def test_silence_is_refused_where_it_would_look_like_a_negative(status: str) -> None:
+    """An end that must be told has a report or a page."""
+    with pytest.raises(ValidationError, match=f"{status} must be sent as sr or sc"):
+        Destination.model_validate(PACS | {"send_when": {status: ["seg"]}})
+
+
+def test_pages_as_frames_of_one_object_are_the_same_pages(tmp_path: Path) -> None:
+    """Multi-frame True Color SC: as many frames as there were pages, pixel by pixel the same, in one object."""
+    single = [page for kind, page in _encode(tmp_path / "single") if kind == "sc"]
+    ((_, one),) = [made for made in _encode(tmp_path / "multi", sc_form="multi-frame") if made[0] == "sc"]
+    assert one.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7.4"
+    assert list(one.PageNumberVector) == [1, 2, 3]
+    assert np.array_equal(one.pixel_array, np.stack([page.pixel_array for page in single]))
+
+
+def test_series_numbers_and_descriptions(tmp_path: Path) -> None:
+    """The site's base and text; the marking still comes first."""
+    for kind, made in _encode(tmp_path, series_number_base=700, series_text="chest"):
+        assert 700 < made.SeriesNumber < 1700, kind
+        assert made.SeriesDescription.startswith("AI-INV lung_density - chest ")
+        assert len(made.SeriesDescription) <= 64
+
+
+def test_transfer_syntax(tmp_path: Path) -> None:
+    """An archive that takes nothing but Implicit VR Little Endian gets that."""
+    syntaxes = {str(made.file_meta.TransferSyntaxUID) for _, made in _encode(tmp_path, transfer_syntax="implicit")}
+    assert syntaxes == {"1.2.840.10008.1.2"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_makes_objects_that_pass_the_gate(tmp_path: Path, preset: str) -> None:
+    """What a preset sets is possible; a key that is given itself counts more."""
+    made = dict(_encode(tmp_path, preset=preset, language="ko"))
+    assert {"pictures-only": {"sr", "sc"}, "research": {"sr", "sc", "pm", "ko", "pr"}}.get(
+        preset, {"sr", "sc", "pm", "ko"}
+    ) == set(made)
+    air = preset in {"ai-results", "research"}
+    assert made["sr"].SOPClassUID == f"1.2.840.10008.5.1.4.1.1.88.{34 if air else 33}"
+    given = Destination.model_validate(PACS | {"preset": preset, "sr_class": "enhanced"})
+    assert (given.sr_class, given.preset) == ("enhanced", preset)

@@ -1,0 +1,155 @@
+"""The stage: what becomes of a job's result in the ledger and in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from node.ledger import events
+from node.ledger.deliveries import DeliveryStatus
+from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.results.texts import ENGLISH
+from plugins.contract import Code, Finding, ImageReference, Measurement, Result, Unit
+from tests.support import reports
+from tests.support.result_site import ResultSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[ResultSite]:
+    site = ResultSite(tmp_path)
+    yield site
+    site.results.close()
+
+
+def _reported(site: ResultSite, result: Result, *, instead_of: Job | None = None) -> Job:
+    job = site.ended(result, instead_of=instead_of)
+    site.results.run_once()
+    return site.get(job)
+
+
+def _report(site: ResultSite, job: Job) -> Dataset:
+    return next(dataset for kind, dataset in site.objects(job) if kind == "sr")
+
+
+def _predecessors(report: Dataset) -> set[str]:
+    return {
+        str(item.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence") or ()
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+
+
+def _texts(report: Dataset) -> set[str]:
+    return {str(element.value) for element in report.iterall() if element.keyword == "TextValue"}
+
+
+# --- what the gate refuses ----------------------------------------------------------------------------
+
+
+def _unspeakable() -> Result:
+    """A result that no report can hold: its unit is called by more than the 64 characters of a Code Meaning."""
+    unit = Unit("mm", "millimetres of the longest diameter of the lesion in the plane of the image")
+    length = Measurement(Code("410668003", "SCT", "Length"), 12.0, unit)
+    return Result("findings", "A length.", (Finding(reports.NODULE, present=True, measurements=(length,)),))
+
+
+def test_what_cannot_be_reported_stays_and_the_reader_is_told(site: ResultSite) -> None:
+    """Nothing of a refused result is sent; in its place go a report and a page that say so, and an alert is raised."""
+    job = _reported(site, _unspeakable())
+    assert (job.status, job.outcome) == (JobStatus.REPORTED, JobOutcome.FAILED)
+    assert job.error is not None
+    sent = site.objects(job)
+    assert sorted(kind for kind, _ in sent) == ["sc", "sr"]
+    report = _report(site, job)
+    assert (report.CompletionFlag, report.PatientID) == ("PARTIAL", "12345678")
+    assert any(ENGLISH.not_reportable in text for text in _texts(report))
+    (alert,) = [e for e in events.of_study(site.ledger.database, reports.STUDY_UID) if e.kind == "job.refused"]
+    assert alert.severity == events.Severity.ALERT
+    assert all(delivery.status is DeliveryStatus.WAITING for delivery in site.deliveries(job))
+
+
+def test_where_identity_itself_cannot_be_written_nothing_is_sent(tmp_path: Path) -> None:
+    """An Accession Number of 17 characters fits no object: an alert names it, and no shortened one goes out."""
+    image = Dataset()
+    image.add_new("AccessionNumber", "SH", "A2345678901234567")
+    site = ResultSite(tmp_path, image=image)
+    job = _reported(site, reports.measured())
+    site.results.close()
+    assert job.status is JobStatus.UNREPORTABLE
+    assert "AccessionNumber: 17 characters" in str(job.error)
+    assert "A2345678901234567" not in str(job.error)
+    assert site.objects(job) == []
+    assert site.deliveries(job) == []
+
+
+def test_a_destination_that_cannot_be_told_is_an_alert(tmp_path: Path) -> None:
+    """One that takes neither reports nor pages gets nothing in place of what was refused; a person is told."""
+    site = ResultSite(tmp_path, archive={"kinds": ["seg"]})
+    nowhere = [ImageReference(frame.sop_instance_uid, 2) for frame in reports.frames("ct")]
+    job = _reported(site, reports.segmented(nowhere))
+    site.results.close()
+    assert job.status is JobStatus.UNREPORTABLE
+    assert "frame_number: 2" in str(job.error)
+    assert site.objects(job) == []
+
+
+# --- revisions ----------------------------------------------------------------------------------------
+
+
+def test_a_rerun_names_what_it_supersedes(site: ResultSite) -> None:
+    """Predecessor Documents, the text of the report and the page say that an earlier result is replaced."""
+    first = _reported(site, reports.measured())
+    site.delivered(first)
+    second = _reported(site, reports.no_findings(), instead_of=first)
+    report = _report(site, second)
+    assert _predecessors(report) == {str(_report(site, first).SOPInstanceUID)}
+    assert ENGLISH.supersedes in _texts(report)
+    assert _predecessors(_report(site, first)) == set()
+
+
+def test_what_was_never_sent_is_not_named_and_never_goes(site: ResultSite) -> None:
+    """A result overtaken in the outbox: nobody has seen it, so nothing refers to it, and it stays here."""
+    first = _reported(site, reports.measured())
+    second = _reported(site, reports.no_findings(), instead_of=first)
+    assert _predecessors(_report(site, second)) == set()
+    assert {delivery.status for delivery in site.deliveries(first)} == {DeliveryStatus.SUPERSEDED}
+
+
+@pytest.mark.parametrize("how", ["failed", "refused"])
+def test_a_failure_after_a_success_erases_nothing(site: ResultSite, how: str) -> None:
+    """The failure is reported beside the earlier result, names no predecessor, and stops no delivery of it."""
+    first = _reported(site, reports.measured())
+    second = _reported(site, reports.failed() if how == "failed" else _unspeakable(), instead_of=first)
+    assert second.outcome is JobOutcome.FAILED
+    assert _predecessors(_report(site, second)) == set()
+    assert ENGLISH.supersedes not in _texts(_report(site, second))
+    assert {delivery.status for delivery in site.deliveries(first)} == {DeliveryStatus.WAITING}
+
+
+def test_a_success_after_a_failure_supersedes_both(site: ResultSite) -> None:
+    """The failure did not replace the first result, so the third names both of what readers still have."""
+    first = _reported(site, reports.measured())
+    site.delivered(first)
+    second = _reported(site, reports.failed(), instead_of=first)
+    site.delivered(second)
+    third = _reported(site, reports.measured(), instead_of=second)
+    assert _predecessors(_report(site, third)) == {
+        str(_report(site, first).SOPInstanceUID),
+        str(_report(site, second).SOPInstanceUID),
+    }
+
+
+def test_equal_profiles_share_objects_and_others_have_their_own(tmp_path: Path) -> None:
+    """Two PACS alike get the same files, a third in Korean gets others; no UID is shared between those."""
+    site = ResultSite(tmp_path, one={}, two={}, three={"language": "ko"})
+    job = _reported(site, reports.measured())
+    site.results.close()
+    sent = {
+        name: {d.sop_instance_uid for d in site.deliveries(job) if d.destination == name} for name in site.destinations
+    }
+    assert sent["one"] == sent["two"]
+    assert not sent["one"] & sent["three"]
