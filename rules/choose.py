@@ -140,13 +140,13 @@ def _first(patterns: Sequence[Callable[[str], bool]], texts: Sequence[str]) -> f
 
 def series_number(view: SeriesView) -> Rank:
     """SeriesNumber of the images in view, the lowest; last where there is none."""
-    column = view.facts.column(_NUMBER.text, names.reader(_NUMBER))
+    column = view.facts.column("SeriesNumber", _NUMBER)
     numbers = [values.number(found[0]) for found, mask in column.groups if mask & view.scope]
     known = [number for number in numbers if number is not None]
     return (0, min(known)) if known else _LAST
 
 
-_NUMBER = Name("SeriesNumber", ("SeriesNumber",), None, Kind.NUMBER)
+_NUMBER = names.reader(Name("SeriesNumber", ("SeriesNumber",), None, Kind.NUMBER))
 
 
 def choose(wish: Wish, study: StudyView, used: Collection[str]) -> Choice:

@@ -120,6 +120,16 @@ class StudyView:
         self.series = tuple(SeriesView(series, series.all_images, self) for series in filled)
         self.moment = Moment(facts.now.date(), _study_date(self.series))
         self.memo: dict[str, Verdict] = {}
+        self._held: dict[str, tuple[tuple[Datum, ...], ...]] = {}
+
+    def held(self, clause: Clause) -> tuple[tuple[Datum, ...], ...]:
+        """The distinct values that the images of the study have of what the clause asks."""
+        known = self._held.get(clause.name.text)
+        if known is None:
+            columns = (column(clause, each) for each in self.series)
+            known = tuple(dict.fromkeys(found for each in columns for found, _ in each.groups))
+            self._held[clause.name.text] = known
+        return known
 
 
 def _study_date(series: Iterable[SeriesView]) -> date | None:
@@ -295,10 +305,10 @@ def _clause_study(clause: Clause, view: StudyView) -> Verdict:
     fact = clause.name.fact
     if fact and fact.of != "image":
         return judge_values(clause, fact_values(clause.name, view.series), view.moment)
-    columns = [column(clause, each) for each in view.series]
+    held = view.held(clause)
     if clause.presence:
-        return any(each.groups for each in columns)
-    verdicts = {satisfied(clause, found, view.moment) for each in columns for found, _ in each.groups}
+        return bool(held)
+    verdicts = {satisfied(clause, found, view.moment) for found in held}
     return True if True in verdicts else False if False in verdicts else clause.missing
 
 

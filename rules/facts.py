@@ -8,14 +8,15 @@ be taken again from kept facts when the images are long gone. Whoever fills it i
   creator and the last two digits of the element, `(0029,SIEMENS CSA HEADER,10)` (PS3.5 7.8.1): the
   creator as decoded, without padding, its letters as they are;
 - texts are decoded from the Specific Character Set; a person name is its text (`Hong^Gildong`);
-- functional groups of enhanced objects are lifted: an attribute that differs from frame to frame
-  stands at the instance with each of its distinct values;
+- functional groups of enhanced objects are lifted: an attribute of a shared or per-frame group that
+  the instance itself lacks stands at the instance, with each of the frames' distinct values one
+  after the other; the Per-frame Functional Groups Sequence is one item that holds the same;
 - pixel data and other bulk data are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -64,11 +65,34 @@ class Age(NamedTuple):
 
 Datum: TypeAlias = str | int | float | Code | Age
 """One value as conditions read it; hashable."""
-Reader: TypeAlias = "Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]"
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceFacts:
+class FromAttributes:
+    """A reader of values that rest on these attributes alone: read once for all instances that have them alike."""
+
+    keywords: tuple[str, ...]
+    read: Callable[[Item], tuple[Datum, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FromInstance:
+    """A reader of values that are no attributes: each instance is asked."""
+
+    read: Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FromSeries:
+    """A reader of values that are the same for every instance of a series."""
+
+    read: Callable[[SeriesFacts], tuple[Datum, ...]]
+
+
+Reader: TypeAlias = FromAttributes | FromInstance | FromSeries
+
+
+class InstanceFacts(NamedTuple):
     """One SOP instance."""
 
     sop_instance_uid: str
@@ -79,6 +103,17 @@ class InstanceFacts:
     transfer_syntax_uid: str
     marks: frozenset[str] = frozenset()
     """What the indexer noticed: `lossy`, `truncated-pixel-data`, …; see the constants of this module."""
+
+
+class Spread(NamedTuple):
+    """One attribute as the node keeps it: its distinct elements, and which instance has which."""
+
+    elements: tuple[Element, ...]
+    at: Sequence[int] | None
+    """For each instance an index into `elements`, or -1; None where every instance has the first."""
+
+
+ABSENT = Spread((), ())
 
 
 class Column(NamedTuple):
@@ -100,6 +135,8 @@ class SeriesFacts:
     series_instance_uid: str
     modality: str
     instances: tuple[InstanceFacts, ...]
+    spread: Callable[[str], Spread] | None = field(default=None, repr=False, compare=False)
+    """The attributes of all instances by keyword, where the node keeps them so; ABSENT where none has it."""
     _columns: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -110,7 +147,7 @@ class SeriesFacts:
     @cached_property
     def unfit(self) -> int:
         """The mask of the instances that no plugin may be given."""
-        return sum(1 << bit for bit, each in enumerate(self.instances) if not UNFIT_MARKS.isdisjoint(each.marks))
+        return sum(1 << bit for bit, each in enumerate(self.instances) if each.marks and each.marks & UNFIT_MARKS)
 
     @cached_property
     def _all_frames(self) -> int:
@@ -132,15 +169,42 @@ class SeriesFacts:
 
 
 def _column(series: SeriesFacts, read: Reader) -> Column:
+    """Each distinct reading with the mask of its instances."""
     groups: dict[tuple[Datum, ...], int] = {}
     missing = 0
-    for bit, instance in enumerate(series.instances):
-        values = read(instance, series)
+    for values, mask in _readings(series, read):
         if values:
-            groups[values] = groups.get(values, 0) | 1 << bit
+            groups[values] = groups.get(values, 0) | mask
         else:
-            missing |= 1 << bit
+            missing |= mask
     return Column(tuple(groups.items()), missing)
+
+
+def _readings(series: SeriesFacts, read: Reader) -> Iterator[tuple[tuple[Datum, ...], int]]:
+    """What is read of which instances; of instances with the same attributes at once where that is known."""
+    if isinstance(read, FromSeries):
+        yield read.read(series), series.all_images
+    elif isinstance(read, FromInstance):
+        yield from ((read.read(each, series), 1 << bit) for bit, each in enumerate(series.instances))
+    elif series.spread is None:
+        yield from ((read.read(each.attributes), 1 << bit) for bit, each in enumerate(series.instances))
+    else:
+        spreads = [(keyword, *series.spread(keyword)) for keyword in read.keywords]
+        for indices, mask in _alike([at for _, _, at in spreads], series):
+            pairs = zip(spreads, indices, strict=True)
+            yield read.read({keyword: elements[at] for (keyword, elements, _), at in pairs if at >= 0}), mask
+
+
+def _alike(spreads: Sequence[Sequence[int] | None], series: SeriesFacts) -> Iterable[tuple[tuple[int, ...], int]]:
+    """Instances that have the same elements of every spread, as masks."""
+    if all(not at for at in spreads):
+        return ((tuple(0 if at is None else -1 for at in spreads), series.all_images),)
+    masks: dict[tuple[int, ...], int] = {}
+    absent = (-1,) * len(series.instances)
+    uniform = (0,) * len(series.instances)
+    for bit, indices in enumerate(zip(*(uniform if at is None else at or absent for at in spreads), strict=True)):
+        masks[indices] = masks.get(indices, 0) | 1 << bit
+    return masks.items()
 
 
 @dataclass(frozen=True)

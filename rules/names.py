@@ -13,8 +13,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Literal, Protocol
 
-from rules import values
-from rules.facts import UNFIT_MARKS, Age, Code, Datum, InstanceFacts, Item, SeriesFacts, StudyFacts
+from rules import derived, values
+from rules.derived import code_of
+from rules.facts import UNFIT_MARKS, Datum, FromAttributes, FromInstance, FromSeries, Item, Reader, StudyFacts
 
 _TAG = re.compile(r"\(([0-9a-f]{4}),([0-9a-f]{4})\)", re.IGNORECASE)
 _PRIVATE = re.compile(r"\(([0-9a-f]{4}),(.{1,64}),([0-9a-f]{2})\)", re.IGNORECASE)
@@ -76,10 +77,16 @@ class Fact:
     """`view`: depends on the images in view, so it is counted where it is asked."""
     read: Callable[[StudyFacts], tuple[Datum, ...]] | None = None
     terms: tuple[str, ...] | None = None
+    derived: Reader | None = None
+    """How it is read of an image; of facts of images only."""
 
 
 def _fact(name: str, kind: Kind, meaning: str, read: Callable[[StudyFacts], tuple[Datum, ...]], *terms: str) -> Fact:
     return Fact(name, kind, meaning, "study", read, terms or None)
+
+
+def _of_image(name: str, meaning: str, read: Reader, *terms: str, kind: Kind = Kind.TEXT) -> Fact:
+    return Fact(name, kind, meaning, "image", None, terms or None, read)
 
 
 FACTS: Mapping[str, Fact] = {
@@ -101,8 +108,15 @@ FACTS: Mapping[str, Fact] = {
         ),
         _fact("series_count", Kind.NUMBER, "series of the study", lambda s: (len(s.series),)),
         Fact("image_count", Kind.NUMBER, "images of the series or study; frames count", "view"),
-        Fact("patient_age", Kind.AGE, "PatientAge, or PatientBirthDate and StudyDate", "image"),
-        Fact("marks", Kind.TEXT, "what the node noticed: lossy, …", "image", None, ("lossy", *sorted(UNFIT_MARKS))),
+        _of_image("patient_age", "PatientBirthDate and StudyDate, or PatientAge", derived.PATIENT_AGE, kind=Kind.AGE),
+        _of_image("laterality", "side of the image or its frames", derived.LATERALITY, *derived.SIDES.values()),
+        _of_image("view", "view of a mammogram, or ViewPosition", derived.VIEW),
+        _of_image("view_modifiers", "modifiers of a mammogram's view", derived.VIEW_MODIFIERS),
+        _of_image("breast_image", "kind of a breast image", derived.BREAST_IMAGE, *derived.BREAST_IMAGES),
+        _of_image(
+            "slice_plane", "plane of the slices, by ImageOrientationPatient", derived.SLICE_PLANE, *derived.PLANES
+        ),
+        _of_image("marks", "what the node noticed: lossy, …", derived.MARKS, "lossy", *sorted(UNFIT_MARKS)),
     )
 }
 
@@ -182,59 +196,32 @@ def _kind(vr: str | None) -> Kind | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def reader(name: Name) -> Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]:
-    """How `name` is read from one instance; empty values are left out."""
-    if name.text == "patient_age":
-        return _patient_age
-    if name.text == "marks":
-        return lambda instance, _: tuple(sorted(instance.marks))
-    own = _OWN.get(name.text)
-    return own or partial(_attribute, name.path)
+def reader(name: Name) -> Reader:
+    """How `name` is read; empty values are left out."""
+    if name.fact and name.fact.derived:
+        return name.fact.derived
+    return _OWN.get(name.text) or FromAttributes(name.path[:1], partial(_attribute, name.path))
 
 
-_OWN: Mapping[str, Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]] = {
-    "SOPInstanceUID": lambda instance, _: (instance.sop_instance_uid,),
-    "SOPClassUID": lambda instance, _: (instance.sop_class_uid,),
-    "TransferSyntaxUID": lambda instance, _: (instance.transfer_syntax_uid,),
-    "SeriesInstanceUID": lambda _, series: (series.series_instance_uid,),
-    "Modality": lambda _, series: (series.modality,) if not values.blank(series.modality) else (),
+_OWN: Mapping[str, Reader] = {
+    "SOPInstanceUID": FromInstance(lambda instance, _: (instance.sop_instance_uid,)),
+    "SOPClassUID": FromInstance(lambda instance, _: (instance.sop_class_uid,)),
+    "TransferSyntaxUID": FromInstance(lambda instance, _: (instance.transfer_syntax_uid,)),
+    "SeriesInstanceUID": FromSeries(lambda series: (series.series_instance_uid,)),
+    "Modality": FromSeries(lambda series: (series.modality,) if not values.blank(series.modality) else ()),
 }
 
 
-def _attribute(path: tuple[str, ...], instance: InstanceFacts, _: SeriesFacts) -> tuple[Datum, ...]:
-    items: list[Item] = [instance.attributes]
+def _attribute(path: tuple[str, ...], attributes: Item) -> tuple[Datum, ...]:
+    items: list[Item] = [attributes]
     for step in path[:-1]:
         found = (item.get(step) for item in items)
         items = [value for element in found if element for value in element.values if isinstance(value, Mapping)]
     elements = (item.get(path[-1]) for item in items)
     return tuple(
-        _code(value) if isinstance(value, Mapping) else value
+        code_of(value) if isinstance(value, Mapping) else value
         for element in elements
         if element
         for value in element.values
         if not values.blank(value)
     )
-
-
-def _code(item: Item) -> Code:
-    """The code of an item: Code Value, Long Code Value or URN Code Value (PS3.3 table 8.8-1)."""
-    value = _text(item, "CodeValue") or _text(item, "LongCodeValue") or _text(item, "URNCodeValue")
-    return Code(value, _text(item, "CodingSchemeDesignator"), _text(item, "CodeMeaning"))
-
-
-def _text(item: Item, keyword: str) -> str:
-    element = item.get(keyword)
-    first = element.values[0] if element and element.values else ""
-    return "" if isinstance(first, Mapping) else values.text(first) or ""
-
-
-def _patient_age(instance: InstanceFacts, _: SeriesFacts) -> tuple[Datum, ...]:
-    """PatientAge (age at the study, PS3.3 C.7.2.2) or the dates; nothing where the two are over a year apart."""
-    stated = values.stated_age(_text(instance.attributes, "PatientAge"))
-    birth = values.day(_text(instance.attributes, "PatientBirthDate"))
-    study = values.day(_text(instance.attributes, "StudyDate"))
-    counted = values.age_between(birth, study) if birth and study else None
-    if stated and counted and abs(stated.years - counted.years) > 1:
-        return ()
-    ages: tuple[Age | None, ...] = (counted or stated,)
-    return tuple(age for age in ages if age)

@@ -189,9 +189,26 @@ def _compile(pattern: str, *, case_sensitive: bool) -> Any:
 
 def wildcard(pattern: str, fold: Callable[[str], str] = values.fold) -> Callable[[str], bool]:
     """Whether a whole text matches a pattern in which `*` stands for any run of characters, none included."""
-    expression = ".*".join(re2.escape(part) for part in fold(pattern).split("*"))
-    compiled = _compile(expression, case_sensitive=True)
-    return lambda text: compiled.fullmatch(fold(text)) is not None
+    if len(pattern) > PATTERN_LIMIT:
+        raise OperandError(f"the pattern has {len(pattern)} characters, {PATTERN_LIMIT} are the most")
+    first, *rest = fold(pattern).split("*")
+    if not rest:
+        return lambda text: fold(text) == first
+    *between, last = rest
+
+    def fits(text: str) -> bool:
+        folded = fold(text)
+        at = len(first)
+        if not folded.startswith(first):
+            return False
+        for part in between:  # as early as possible: what is left is then as long as possible
+            at = folded.find(part, at)
+            if at < 0:
+                return False
+            at += len(part)
+        return len(folded) - at >= len(last) and folded.endswith(last)
+
+    return fits
 
 
 def _matches(_operator: str, operand: object, options: Options) -> Judge:

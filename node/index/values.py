@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR
 
 from node.charset import UndecodableTextError, decode_text
-from node.index.elements import Elements, Raw
+from node.index.elements import Elements, Items, Raw
 
 Header: TypeAlias = "dict[str, list[Any]]"
 
@@ -25,7 +25,7 @@ LONGEST_TEXT = 1024
 MOST_VALUES = 256
 """Values of one attribute that are kept; an attribute with more is left out."""
 MOST_ITEMS = 2048
-"""Items of one sequence that are kept: every frame of nearly all enhanced objects."""
+"""Items of one sequence that are kept, and distinct values that the frames of one object may have of an attribute."""
 MOST_KEPT = 100_000
 """Attributes of one header, those within items counted."""
 
@@ -33,6 +33,7 @@ _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _TEXTS = frozenset({"LO", "PN", "SH", "UC"})
 _ONE_TEXT = frozenset({"LT", "ST", "UT"})
 _NUMBERS = {"FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q"}
+_SHARED_GROUPS, _FRAMES_GROUPS = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 
@@ -54,7 +55,9 @@ class Converter:
         representation = elements.get(_PIXEL_REPRESENTATION)
         if representation is not None and not isinstance(representation.value, list):
             self.signed = any(bytes(representation.value[:2]))
-        return self._item(elements, [""])
+        header = self._item(elements, [""])
+        _lift(header)
+        return header
 
     def _item(self, elements: Elements, labels: list[str]) -> Header:
         own = elements.get(_CHARACTER_SET)
@@ -73,6 +76,8 @@ class Converter:
 
     def _values(self, name: str, tag: int, vr: str, raw: Raw, labels: list[str]) -> list[Any] | None:
         if isinstance(raw.value, list):
+            if name == _FRAMES_GROUPS:
+                return ["SQ", [self._frames(raw.value, labels)]]
             self.left_out = self.left_out or len(raw.value) > MOST_ITEMS
             return ["SQ", [self._item(item, labels) for item in raw.value[:MOST_ITEMS]]]
         if len(raw.value) > LONGEST_TEXT and vr not in _NUMBERS:
@@ -93,6 +98,34 @@ class Converter:
             return _with(vr, _ascii(data))
         return None
 
+    def _frames(self, frames: Items, labels: list[str]) -> Header:
+        """All frames' functional groups as those of one: an attribute has its distinct values (PS3.3 C.7.6.16)."""
+        groups: dict[str, Items] = {}
+        for frame in frames:
+            for name, _, _, raw in _named(frame, labels):
+                if isinstance(raw.value, list):
+                    groups.setdefault(name, []).extend(raw.value)
+        return {name: ["SQ", [self._merged(items, labels)]] for name, items in groups.items()}
+
+    def _merged(self, items: Items, labels: list[str]) -> Header:
+        """Each attribute with the distinct values of all items, one after the other; all of them or none."""
+        distinct: dict[str, dict[object, tuple[int, str, Raw]]] = {}
+        for item in items:
+            for name, tag, vr, raw in _named(item, labels):
+                seen = distinct.setdefault(name, {})
+                if len(seen) <= MOST_ITEMS:
+                    seen.setdefault(_content(raw), (tag, vr, raw))
+        merged: Header = {}
+        for name, seen in distinct.items():
+            read = [self._values(name, *each, labels) for each in seen.values()]
+            found = [value for each in read if each for value in each[1]]
+            if len(seen) > MOST_ITEMS or self._kept + len(found) > MOST_KEPT:
+                self.left_out = True
+            elif all(read):
+                self._kept += len(found)
+                merged[name] = [read[0][0] if read[0] else "UN", found]
+        return merged
+
     def _text(self, name: str, vr: str, data: bytes, labels: list[str]) -> list[str]:
         data = data.rstrip(b" \0")
         if not data:
@@ -106,6 +139,27 @@ class Converter:
         if vr in _ONE_TEXT:
             return [text.rstrip(" \0")]
         return [part.strip(" \0") for part in text.split("\\")]
+
+
+def _lift(header: Header) -> None:
+    """Let attributes of functional groups stand at the instance, unless it has them itself."""
+    lifted: Header = {}
+    for sequence in (_SHARED_GROUPS, _FRAMES_GROUPS):
+        own: Header = {}
+        for macro in [element for groups in items(header, sequence) for element in groups.values()]:
+            for item in macro[1] if macro[0] == "SQ" else ():
+                own |= {name: element for name, element in item.items() if element[1] and not name.startswith("(")}
+        lifted |= {name: element for name, element in own.items() if name not in lifted}
+    for name, element in lifted.items():
+        if not header.get(name, ["", []])[1]:
+            header[name] = element
+
+
+def _content(raw: Raw) -> object:
+    """What two elements have to have in common to be equal."""
+    if not isinstance(raw.value, list):
+        return bytes(raw.value[: LONGEST_TEXT + 1])
+    return tuple((tag, _content(each)) for item in raw.value for tag, each in item.items())
 
 
 def _named(elements: Elements, labels: list[str]) -> Iterator[tuple[str, int, str, Raw]]:

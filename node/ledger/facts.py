@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,34 @@ class SeriesRecord:
     instances: tuple[InstanceRecord, ...]
 
 
+class SeriesColumns:
+    """A series record attribute by attribute, as it is kept: an attribute that nobody asks for is never unpacked."""
+
+    def __init__(self, text: str) -> None:
+        head, *columns = text.split("\n")
+        content = json.loads(head)
+        self.series_instance_uid: str = content["series"]
+        self._packed: dict[str, str] = dict(zip(content["keywords"], columns, strict=True))
+        self.fields = {name: _spelled_out(content["instances"][name], content["size"]) for name in _FIELDS}
+        """What an `InstanceRecord` states beside its header: of each, one value an instance."""
+
+    @property
+    def keywords(self) -> Collection[str]:
+        """Attributes that any instance has."""
+        return self._packed.keys()
+
+    def column(self, keyword: str) -> tuple[Sequence[Any], Sequence[int] | None] | None:
+        """Distinct elements of an attribute, and for each instance an index into them or -1; None: all have the first.
+
+        None where no instance has the attribute.
+        """
+        packed = self._packed.get(keyword)
+        if packed is None:
+            return None
+        column = json.loads(packed)
+        return column["values"], column["at"]
+
+
 def add_header(database: Database, receipt: str, study: str, header: Header) -> None:
     """Keep the header of an instance until its study is complete."""
     database.execute("INSERT INTO headers VALUES (?,?,?)", [receipt, study, _pack(header)])
@@ -66,7 +94,7 @@ def header_of(database: Database, study: str, receipt: str) -> Header | None:
         header: Header = _unpack(row["header"])
         return header
     rows = query(database, "SELECT facts FROM series_facts WHERE study_instance_uid=? ORDER BY revision DESC", [study])
-    records = (_from_columns(_unpack(row["facts"])) for row in rows)
+    records = (_from_columns(_columns(row["facts"])) for row in rows)
     return next((i.header for record in records for i in record.instances if i.receipt == receipt), None)
 
 
@@ -74,7 +102,7 @@ def save(database: Database, study: str, revision: int, record: SeriesRecord) ->
     """Keep a series as it was at this revision, and drop the headers that it now holds."""
     database.execute(
         "INSERT INTO series_facts VALUES (?,?,?,?)",
-        [study, record.series_instance_uid, revision, _pack(_to_columns(record))],
+        [study, record.series_instance_uid, revision, zlib.compress(_to_text(record).encode(), 6)],
     )
     for instance in record.instances:
         drop_header(database, instance.receipt)
@@ -82,44 +110,85 @@ def save(database: Database, study: str, revision: int, record: SeriesRecord) ->
 
 def of_study(database: Database, study: str, revision: int) -> list[SeriesRecord]:
     """The study's series as they were at `revision`: of each series the newest record up to it."""
+    return [_from_columns(series) for series in columns_of_study(database, study, revision)]
+
+
+def columns_of_study(database: Database, study: str, revision: int) -> list[SeriesColumns]:
+    """The same as `of_study`, attribute by attribute, as it is kept: what many decisions are made from."""
     rows = query(
         database,
         "SELECT facts, max(revision) FROM series_facts WHERE study_instance_uid=? AND revision<=?"
         " GROUP BY series_instance_uid ORDER BY series_instance_uid",
         [study, revision],
     )
-    records = [_from_columns(_unpack(row["facts"])) for row in rows]
-    return [record for record in records if record.instances]
+    every = [_columns(row["facts"]) for row in rows]
+    return [series for series in every if series.fields["receipt"]]
 
 
-def _to_columns(record: SeriesRecord) -> dict[str, Any]:
-    columns: dict[str, dict[str, Any]] = {}
+def columns_of(record: SeriesRecord) -> SeriesColumns:
+    """The columns of a record that is not in the ledger."""
+    return SeriesColumns(_to_text(record))
+
+
+_FIELDS = tuple(name for name in InstanceRecord.__slots__ if name != "header")
+
+
+def _to_text(record: SeriesRecord) -> str:
+    """A line of JSON with who the instances are, then one for each attribute."""
+    size = len(record.instances)
+    columns: dict[str, _Column] = {}
+    fields = {name: _Column(size) for name in _FIELDS}
     for index, instance in enumerate(record.instances):
+        for name, field in fields.items():
+            field.put(index, getattr(instance, name))
         for keyword, element in instance.header.items():
-            column = columns.setdefault(keyword, {"seen": {}, "at": [-1] * len(record.instances)})
-            text = to_json(element)
-            column["at"][index] = column["seen"].setdefault(text, len(column["seen"]))
-    return {
+            if keyword not in columns:
+                columns[keyword] = _Column(size)
+            columns[keyword].put(index, element)
+    head = {
         "series": record.series_instance_uid,
-        "instances": [_without_header(instance) for instance in record.instances],
-        "columns": {
-            keyword: {"values": [json.loads(text) for text in column["seen"]], "at": column["at"]}
-            for keyword, column in columns.items()
-        },
+        "size": size,
+        "instances": {name: field.content() for name, field in fields.items()},
+        "keywords": list(columns),
     }
+    return "\n".join(map(to_json, [head, *(column.content() for column in columns.values())]))
 
 
-def _without_header(instance: InstanceRecord) -> dict[str, Any]:
-    return {name: getattr(instance, name) for name in InstanceRecord.__slots__ if name != "header"}
+class _Column:
+    """Distinct values in order of appearance, and which instance has which."""
+
+    def __init__(self, size: int) -> None:
+        self._seen: dict[str, int] = {}
+        self._at = [-1] * size
+
+    def put(self, index: int, value: Any) -> None:
+        self._at[index] = self._seen.setdefault(to_json(value), len(self._seen))
+
+    def content(self) -> dict[str, Any]:
+        """Where every instance has the first value, which is the most frequent case, that is not spelled out."""
+        return {"values": [json.loads(text) for text in self._seen], "at": self._at if any(self._at) else None}
 
 
-def _from_columns(content: Mapping[str, Any]) -> SeriesRecord:
-    columns = content["columns"].items()
-    instances = []
-    for index, fields in enumerate(content["instances"]):
-        header = {key: column["values"][column["at"][index]] for key, column in columns if column["at"][index] >= 0}
-        instances.append(InstanceRecord(**{**fields, "marks": tuple(fields["marks"]), "header": header}))
-    return SeriesRecord(content["series"], tuple(instances))
+def _columns(blob: bytes) -> SeriesColumns:
+    return SeriesColumns(zlib.decompress(blob).decode())
+
+
+def _spelled_out(column: Mapping[str, Any], size: int) -> list[Any]:
+    values, at = column["values"], column["at"]
+    return values * size if at is None else [values[index] for index in at]
+
+
+def _from_columns(series: SeriesColumns) -> SeriesRecord:
+    fields = series.fields | {"marks": [tuple(marks) for marks in series.fields["marks"]]}
+    headers: list[dict[str, Any]] = [{} for _ in fields["receipt"]]
+    for keyword in series.keywords:
+        values, at = series.column(keyword) or ((), ())
+        for index, header in enumerate(headers):
+            place = 0 if at is None else at[index]
+            if place >= 0:
+                header[keyword] = values[place]
+    rows = zip(*(fields[name] for name in _FIELDS), headers, strict=True)
+    return SeriesRecord(series.series_instance_uid, tuple(InstanceRecord(*row) for row in rows))
 
 
 def _pack(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -61,6 +61,16 @@ class Instance:
     association: str
     origin: str
     received_at: datetime
+
+
+class Arrived(NamedTuple):
+    """How an instance came here."""
+
+    receipt: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    origin: str
 
 
 def insert(database: Database, instance: Instance) -> None:
@@ -142,6 +152,15 @@ def of_study(
         f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY receipt"  # noqa: S608 - only question marks
     )
     return [_instance(row) for row in query(database, sql, [study, *statuses])]
+
+
+def arrivals(database: Database, study: str) -> list[Arrived]:
+    """How each current instance of a study came here, in order of arrival; the quick way to no more than that."""
+    sql = (
+        "SELECT receipt, calling_ae_title, called_ae_title, peer_address, origin FROM instances"
+        " WHERE study_instance_uid=? AND status=? ORDER BY receipt"
+    )
+    return [Arrived(*row) for row in database.execute(sql, [study, InstanceStatus.CURRENT])]
 
 
 def totals(database: Database) -> dict[InstanceStatus, int]:

@@ -23,7 +23,7 @@ from node.ledger import decisions, events, facts, instances, jobs, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
-from node.ledger.instances import Instance
+from node.ledger.instances import Arrived, Instance
 from node.ledger.jobs import JobInput, NewJob
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
@@ -97,8 +97,8 @@ class Route:
     def _decide(self, study: Study) -> None:
         rule_set, plugins = self._in_force
         uid = study.study_instance_uid
-        current = instances.of_study(self._ledger.database, uid)
-        records = facts.of_study(self._ledger.database, uid, study.revision)
+        current = instances.arrivals(self._ledger.database, uid)
+        records = facts.columns_of_study(self._ledger.database, uid, study.revision)
         seen = study_facts(study, records, current, self._clock.now(), self._zone)
         verdicts = engine.decide(rule_set.rules, seen)
         unfit = {
@@ -108,11 +108,11 @@ class Route:
             if each.marks & UNFIT_MARKS
         }
         traces = [_trace(verdict, unfit) for verdict in verdicts]
-        by_uid = {instance.sop_instance_uid: instance for instance in current}
         queued = 0
         with self._ledger.transaction() as database:
             if not _unchanged(database, study, current):
                 return
+            by_uid = {instance.sop_instance_uid: instance for instance in instances.of_study(database, uid)}
             at = self._clock.now()
             decisions.keep_rule_set(database, at, rule_set.digest, rule_set.content)
             for verdict, trace in zip(verdicts, traces, strict=True):
@@ -202,13 +202,12 @@ def _record(
     )  # fmt: skip
 
 
-def _unchanged(database: Database, study: Study, current: Sequence[Instance]) -> bool:
+def _unchanged(database: Database, study: Study, current: Sequence[Arrived]) -> bool:
     """Whether the study is still as the rules saw it; where not, its next completion or the next run decides."""
     now = studies.get(database, study.study_instance_uid)
     if now is None or now.status is not StudyStatus.COMPLETE or now.revision != study.revision:
         return False
-    counting = {instance.receipt for instance in instances.of_study(database, study.study_instance_uid)}
-    return counting == {instance.receipt for instance in current}
+    return instances.arrivals(database, study.study_instance_uid) == current
 
 
 def _trace(verdict: Decision, unfit: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:

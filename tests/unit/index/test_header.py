@@ -20,7 +20,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.index import header
 from node.index.elements import DEEPEST, parse
-from node.index.header import Reading, inflate, read
+from node.index.header import CUT_HEADER, Reading, inflate, read
 from node.spool import Spool
 from rules.facts import BAD_PIXEL_DESCRIPTION, LOSSY, TRUNCATED_PIXEL_DATA, UNREADABLE_HEADER
 from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
@@ -284,17 +284,69 @@ def test_lossy_is_a_fact(spool: Spool) -> None:
     assert LOSSY in _read(spool, ct(LossyImageCompression="01")).marks
 
 
-def test_functional_groups_of_every_frame_are_kept(spool: Spool) -> None:
-    """300 frames: 300 items, which rules see lifted."""
+BARE: dict[str, Any] = {"SliceThickness": "", "PixelSpacing": None, "ImagePositionPatient": None}
+"""An enhanced object says these in its functional groups."""
+
+
+def frames(count: int, **varying: Any) -> list[Dataset]:
+    """Per-frame functional groups: a position each, and what `varying` makes of the frame's number."""
     items = []
-    for number in range(300):
-        position, item = Dataset(), Dataset()
+    for number in range(count):
+        position, anatomy, item = Dataset(), Dataset(), Dataset()
         position.ImagePositionPatient = [0, 0, number]
-        item.PlanePositionSequence = [position]
+        anatomy.FrameLaterality = "L" if number % 2 else "R"
+        item.PlanePositionSequence, item.FrameAnatomySequence = [position], [anatomy]
+        for keyword, make in varying.items():
+            setattr(item, keyword, [make(number)])
         items.append(item)
-    found = _read(spool, ct(PerFrameFunctionalGroupsSequence=items)).header["PerFrameFunctionalGroupsSequence"]
-    assert len(found[1]) == 300
-    assert found[1][299]["PlanePositionSequence"][1][0]["ImagePositionPatient"] == ["DS", [0.0, 0.0, 299.0]]
+    return items
+
+
+def region(number: int) -> Dataset:
+    code, anatomy = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = f"R{number % 2}", "SCT", "region"
+    anatomy.AnatomicRegionSequence = [code]
+    return anatomy
+
+
+def test_functional_groups_of_every_frame_are_lifted(spool: Spool) -> None:
+    """300 frames: distinct values stand at the instance, and once within the sequence; codes stay whole."""
+    shared, measures = Dataset(), Dataset()
+    measures.SliceThickness, measures.PixelSpacing = 0.5, [0.7, 0.7]
+    shared.PixelMeasuresSequence = [measures]
+    found = _read(
+        spool,
+        ct(
+            **BARE,
+            SharedFunctionalGroupsSequence=[shared],
+            PerFrameFunctionalGroupsSequence=frames(300, FrameAnatomySequence=region),
+        ),
+    )
+    header = found.header
+    assert header["SliceThickness"] == ["DS", [0.5]]
+    assert header["PixelSpacing"] == ["DS", [0.7, 0.7]]
+    assert header["ImagePositionPatient"][1][-3:] == [0.0, 0.0, 299.0]
+    assert len(header["ImagePositionPatient"][1]) == 900
+    codes = [item["CodeValue"][1] for item in header["AnatomicRegionSequence"][1]]
+    assert codes == [["R0"], ["R1"]]
+    (merged,) = header["PerFrameFunctionalGroupsSequence"][1]
+    assert merged["FrameAnatomySequence"][1][0]["AnatomicRegionSequence"] == header["AnatomicRegionSequence"]
+    assert CUT_HEADER not in found.marks
+
+
+def test_what_the_instance_states_itself_is_not_overwritten(spool: Spool) -> None:
+    """An attribute at the instance stays, whatever the groups say; the frames' own word for it is another keyword."""
+    found = _read(spool, ct(ImageLaterality="B", PerFrameFunctionalGroupsSequence=frames(4))).header
+    assert found["ImageLaterality"] == ["CS", ["B"]]
+    assert found["FrameLaterality"] == ["CS", ["R", "L"]]
+
+
+def test_more_distinct_values_than_can_be_kept_are_left_out_and_said(spool: Spool) -> None:
+    """3,000 positions: none of them rather than some; the rest of the groups is there, and the instance marked."""
+    found = _read(spool, ct(**BARE, PerFrameFunctionalGroupsSequence=frames(3000)))
+    assert "ImagePositionPatient" not in found.header
+    assert found.header["FrameLaterality"] == ["CS", ["R", "L"]]
+    assert CUT_HEADER in found.marks
 
 
 def test_fault_48_a_huge_multi_frame_object_is_read_in_bounded_memory(spool: Spool) -> None:

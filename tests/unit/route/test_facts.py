@@ -25,8 +25,8 @@ def _facts(site: Site) -> StudyFacts:
     database = site.ledger.database
     study = studies.get(database, STUDY)
     assert study is not None
-    records = facts.of_study(database, STUDY, study.revision)
-    return study_facts(study, records, instances.of_study(database, STUDY), site.clock.now(), SEOUL)
+    records = facts.columns_of_study(database, STUDY, study.revision)
+    return study_facts(study, records, instances.arrivals(database, STUDY), site.clock.now(), SEOUL)
 
 
 def test_series_instances_and_headers_become_facts(site: Site) -> None:

@@ -118,8 +118,8 @@ def test_the_mammography_example_needs_all_four_views(by_code: bool, one_series:
     (short,) = decide(named("mammography").rules, study(images[:3]))
     assert not short.matched
     assert short.near_miss is not None
-    assert "MLO" in short.near_miss
-    assert "ImageLaterality: R" in short.near_miss
+    assert "mlo" in short.near_miss
+    assert "laterality: right" in short.near_miss
 
 
 def test_the_brain_example_hands_over_roles_and_never_one_series_twice() -> None:
