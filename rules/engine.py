@@ -5,16 +5,21 @@ Deciding is pure and total: the same rules and facts give the same decisions, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, Literal, TypeAlias
 
 from rules import conditions, trace
+from rules.actions import Forward, Notify, Prior, Wait
 from rules.choose import Candidate, Choice, choose
 from rules.conditions import AllOf, Condition, StudyView, Verdict
-from rules.facts import StudyFacts
+from rules.facts import History, StudyFacts
+from rules.limits import Gate, gates
 from rules.model import Rule, Step
+from rules.results import ResultClause, ResultCondition, ResultFacts, judge
+from rules.timing import opening, write_duration
 from rules.trace import Node
 
 TRACE_FORMAT = 1
@@ -41,11 +46,36 @@ class Run:
     parameters: Mapping[str, Any]
     inputs: tuple[Input, ...]
     subject: str
-    """What it is about: the Study Instance UID, as every rule runs once per study so far."""
+    """What it is about: the Study Instance UID; where a rule runs once on each series, the Series Instance UID."""
     destinations: tuple[str, ...]
     mode: Literal["shadow", "pilot", "clinical"]
     priority: Literal["routine", "high", "urgent"]
     on_correction: Literal["hold", "take_newest"]
+    not_before: datetime | None = None
+    """When it may start; at once where it is None."""
+    send_when: tuple[str, ...] = ()
+    """Statuses of results that are sent; all where it is empty."""
+    expires_at: datetime | None = None
+    """When its result comes too late; `Rule.expires` says what is done then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A step that waits for the result of another one."""
+
+    step: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What a rule says about a step now that the result it waited for is known."""
+
+    step: str
+    after: str
+    run: Run | None
+    why: str
+    clauses: tuple[ResultClause, ...]
 
 
 @dataclass(frozen=True)
@@ -53,17 +83,29 @@ class Decision:
     """What one rule says about one study."""
 
     rule: Rule
-    runs: tuple[Run, ...]
     why: str
     """In one sentence."""
     _view: StudyView = field(repr=False, compare=False)
     _when: Verdict = field(repr=False)
-    _choices: tuple[Choice, ...] = field(repr=False, compare=False)
+    _choices: tuple[Choice, ...] = field(default=(), repr=False, compare=False)
+    gates: tuple[Gate, ...] = ()
+    """Bounds on how often the rule runs, asked once it would match."""
+    runs: tuple[Run, ...] = ()
+    later: tuple[Later, ...] = ()
+    """Steps that will be decided by `follow_up`."""
+    forward: Forward | None = None
+    """To whom the study's images are sent on."""
+    notify: tuple[Notify, ...] = ()
+    """Who is told."""
+    fetch: Prior | None = None
+    """The earlier study that is fetched before the runs begin."""
+    waits_until: datetime | None = None
+    """The rule is to be asked again when the study grows, and then at the latest."""
 
     @property
     def matched(self) -> bool:
-        """Whether anything is to be run."""
-        return bool(self.runs)
+        """Whether anything is to be done."""
+        return bool(self.runs or self.forward or self.notify)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -94,9 +136,12 @@ class Decision:
             "problems": sorted(set(_errors([when, *chosen]))) if undecided else [],
             "when": when,
             "choose": chosen,
+            "gates": [{"clause": text, "passed": passed, "why": why} for text, passed, why in self.gates],
         }
 
     def _near_miss(self) -> str | None:
+        if self._when is True and (closed := [gate.text for gate in self.gates if not gate.passed]):
+            return closed[0] if len(closed) == 1 else None
         if self._when is not True:
             verdicts = [(part, conditions.study(part, self._view)) for part in _parts(self.rule.condition)]
             return _only_failure(verdicts) if len(verdicts) > 1 else None
@@ -129,36 +174,141 @@ def _errors(nodes: Sequence[Node]) -> Iterator[str]:
 def decide(rules: Sequence[Rule], study: StudyFacts) -> tuple[Decision, ...]:
     """One decision for each enabled rule, in the order of the rules."""
     view = StudyView(study)
-    return tuple(_decide(rule, view) for rule in rules if rule.enabled)
+    done = tuple(each for each in study.series if each.complete)
+    by_series = view if len(done) == len(study.series) else StudyView(replace(study, series=done))
+    return tuple(
+        _decide(rule, by_series if rule.decide == "series complete" else view) for rule in rules if rule.enabled
+    )
 
 
 def _decide(rule: Rule, view: StudyView) -> Decision:
     when = conditions.study(rule.condition, view)
+    said = partial(Decision, rule, _view=view, _when=when)
     if closed := _closed(rule, view):
-        return Decision(rule, (), closed, view, when, ())
+        return said(why=closed)
     if when is not True:
-        return Decision(rule, (), f"when {trace.words(when)}", view, when, ())
+        return said(why=f"when {trace.words(when)}")
+    if rule.wait and conditions.study(rule.wait.until.read, view) is not True:
+        return _incomplete(rule, rule.wait, view, said)
+    choices = _choose(rule, view)
+    if empty := next((choice for choice in choices if not choice.taken), None):
+        return said(why=f"when holds, but {_nothing(empty)}", _choices=choices)
+    starts = opening(rule.hours, view.facts.now) if rule.hours else None
+    bounds = (*gates(rule.name, rule.sample, rule.limits, rule.once, view.facts), *_hours(rule, view, starts))
+    if any(not gate.passed for gate in bounds):
+        stopped = next(gate for gate in bounds if not gate.passed)
+        return said(why=f"when holds, but {stopped.text}: {stopped.why}", _choices=choices, gates=bounds)
+    runs = tuple(
+        _run(rule, step, given, view, starts) for given in _subjects(rule, choices, view.facts) for step in rule.run
+    )
+    chosen = f", and {sum(len(choice.taken) for choice in choices)} series chosen" if rule.run else ""
+    return said(
+        why=f"when holds{chosen}" if runs or not rule.run else "when holds, but it has run on each series already",
+        _choices=choices,
+        gates=bounds,
+        runs=tuple(run for run in runs if _step(rule, run.step).after is None),
+        later=tuple(Later(step.name, step.after) for step in rule.run if step.after and runs),
+        forward=rule.forward,
+        notify=(rule.notify,) if rule.notify else (),
+        fetch=rule.prior if runs else None,
+    )
+
+
+def _incomplete(rule: Rule, wait: Wait, view: StudyView, said: Callable[..., Decision]) -> Decision:
+    """More of the study is awaited: wait, or do what the rule says for when it did not come."""
+    since = view.facts.history.get(rule.name, History()).waiting_since or view.facts.completed_at
+    until = since + wait.at_most
+    if view.facts.now < until:
+        return said(why=f"when holds, and more is awaited until {until:%H:%M}", waits_until=until)
+    late = f"when holds, but what it waited for did not come within {write_duration(wait.at_most)}"
+    if wait.notify:
+        return said(why=f"{late}: {', '.join(wait.notify.whom)} notified", notify=(wait.notify,))
+    if wait.otherwise == "run":
+        return _decide(rule.model_copy(update={"wait": None}), view)
+    return said(why=late)
+
+
+def _choose(rule: Rule, view: StudyView) -> tuple[Choice, ...]:
     choices: list[Choice] = []
     used: set[str] = set()
     for wish in rule.wishes:
         choices.append(choose(wish, view, used))
         used.update(each.view.facts.series_instance_uid for each in choices[-1].taken)
-    empty = next((choice for choice in choices if not choice.taken), None)
-    if empty:
-        return Decision(rule, (), f"when holds, but {_nothing(empty)}", view, when, tuple(choices))
+    return tuple(choices)
+
+
+def _hours(rule: Rule, view: StudyView, starts: datetime | None) -> Iterator[Gate]:
+    if rule.hours and rule.hours.otherwise == "skip":
+        yield Gate("hours", starts == view.facts.now, f"it is {view.facts.now:%A %H:%M}")
+
+
+Given: TypeAlias = tuple[str, tuple[Input, ...]]
+"""What a run is about, and its inputs."""
+
+
+def _subjects(rule: Rule, choices: Sequence[Choice], study: StudyFacts) -> list[Given]:
+    """All of it for the study; or each series by itself, unless the rule has run on it."""
     inputs = tuple(_input(choice.wish.role, taken) for choice in choices for taken in choice.taken)
-    runs = tuple(_run(rule, step, inputs, view.facts) for step in rule.run)
-    return Decision(rule, runs, f"when holds, and {len(inputs)} series chosen", view, when, tuple(choices))
+    if rule.once != "series":
+        return [(study.study_instance_uid, inputs)]
+    ran = study.history.get(rule.name, History()).subjects
+    return [(each.series_instance_uid, (each,)) for each in inputs if each.series_instance_uid not in ran]
+
+
+def _step(rule: Rule, name: str) -> Step:
+    return next(step for step in rule.run if step.name == name)
+
+
+def follow_up(
+    rule: Rule, study: StudyFacts, results: Mapping[str, ResultFacts], subject: str = ""
+) -> tuple[FollowUp, ...]:
+    """What is to be run now that these steps have a result, of all steps that come after one of them.
+
+    `study` are the facts of the decision: the inputs are chosen again, and come out the same. Bounds on
+    how often the rule runs are not asked again: the study has passed them. `subject` is that of the
+    run whose result is known; the study's where it is empty.
+    """
+    view = StudyView(study)
+    choices = _choose(rule, view)
+    all_of_it = replace(study, history={}) if study.history else study
+    about = dict(_subjects(rule, choices, all_of_it))
+    inputs = about.get(subject or study.study_instance_uid, ())
+    starts = opening(rule.hours, study.now) if rule.hours else None
+    found = []
+    for step in rule.run:
+        if step.after and step.after in results:
+            clauses = tuple(judge(step.when_result or ResultCondition(), results[step.after]))
+            failed = next((clause for clause in clauses if not clause.passed), None)
+            why = f"{failed.text}: {failed.why}" if failed else f"the result of {step.after} asks for it"
+            given = (subject or study.study_instance_uid, inputs)
+            wanted = failed is None and inputs and all(choice.taken for choice in choices)
+            run = _run(rule, step, given, view, starts) if wanted else None
+            if failed is None and run is None:
+                why = "its images cannot be chosen any more"
+            found.append(FollowUp(step.name, step.after, run, why, clauses))
+    return tuple(found)
 
 
 def _closed(rule: Rule, view: StudyView) -> str | None:
     """Why no rule, or not this one, may see the study at all."""
     if not view.series:
         return "the study has no instances"
-    if not view.facts.complete:
-        return "the study is not complete"
+    if not view.facts.complete and (early := _early(rule, view.facts)):
+        return early
     if view.facts.origin == "retrieved" and not conditions.mentions(rule.condition, "origin"):
         return "this node fetched the study itself: only a rule whose `when` names origin looks at it"
+    return None
+
+
+def _early(rule: Rule, study: StudyFacts) -> str | None:
+    """Why the rule is not asked yet about a study that still grows."""
+    if rule.decide == "series complete":
+        return None
+    if rule.growing is None:
+        return "the study is not complete"
+    last = study.history.get(rule.name, History()).decided_at
+    if last and study.now - last < rule.growing:
+        return f"the study is not complete, and the rule was asked {rule.decide.replace('every', 'within')} already"
     return None
 
 
@@ -168,10 +318,13 @@ def _nothing(choice: Choice) -> str:
     return f"the choice{role} is in doubt" if undecided else f"no series is left to choose{role}"
 
 
-def _run(rule: Rule, step: Step, inputs: tuple[Input, ...], study: StudyFacts) -> Run:
+def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime | None) -> Run:
+    subject, inputs = given
+    waits = starts is not None and starts > view.facts.now
+    expires = view.facts.completed_at + rule.expires.after if rule.expires else None
     return Run(
-        step.name, step.plugin, step.parameters, inputs, study.study_instance_uid,
-        rule.send, rule.mode, rule.priority, rule.on_correction,
+        step.name, step.plugin, step.parameters, inputs, subject,
+        rule.send, rule.mode, rule.priority, rule.on_correction, starts if waits else None, rule.send_when, expires,
     )  # fmt: skip
 
 

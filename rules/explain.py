@@ -17,6 +17,8 @@ def lines(trace: Mapping[str, Any]) -> list[str]:
     said += ["  when", *_node(trace["when"], 2)]
     for choice in trace["choose"]:
         said += _node(choice, 1)
+    for gate in trace.get("gates", ()):
+        said += _node(gate, 1)
     return said
 
 

@@ -137,6 +137,8 @@ class SeriesFacts:
     instances: tuple[InstanceFacts, ...]
     spread: Callable[[str], Spread] | None = field(default=None, repr=False, compare=False)
     """The attributes of all instances by keyword, where the node keeps them so; ABSENT where none has it."""
+    complete: bool = True
+    """Nothing more of it is expected."""
     _columns: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -207,6 +209,23 @@ def _alike(spreads: Sequence[Sequence[int] | None], series: SeriesFacts) -> Iter
     return masks.items()
 
 
+class History(NamedTuple):
+    """What a rule has done so far."""
+
+    enrolled: int = 0
+    """Other studies that it has run on."""
+    today: int = 0
+    """Those of them since midnight in the site's time zone."""
+    patient_last: datetime | None = None
+    """When it last ran on another study of the patient; aware."""
+    subjects: frozenset[str] = frozenset()
+    """What of this study it has run on: the Study Instance UID, or Series Instance UIDs."""
+    decided_at: datetime | None = None
+    """When it was last asked about this study."""
+    waiting_since: datetime | None = None
+    """Since when it has been waiting for more of this study."""
+
+
 @dataclass(frozen=True)
 class StudyFacts:
     """One study at one revision, and the moment of the decision."""
@@ -225,3 +244,5 @@ class StudyFacts:
     now: datetime
     """The time of the decision: rules have no clock of their own."""
     complete: bool = True
+    history: Mapping[str, History] = field(default_factory=dict)
+    """By the name of the rule."""

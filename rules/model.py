@@ -2,7 +2,7 @@
 
 Load with the DICOM dictionary in the validation context, `Rule.model_validate(plain, context={DICTIONARY:
 dictionary})`: without it, keywords and value representations are not checked. Each error's `loc` is the
-path to the offending key or value as it stands in the YAML; `problems()` reads errors for people.
+path to the offending key or value as it stands in the YAML; `rules.section.problems()` reads errors for people.
 """
 
 from __future__ import annotations
@@ -10,209 +10,57 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
-    ModelWrapValidatorHandler,
-    PlainSerializer,
     PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rules import reading, schema
-from rules.choose import Wish, preference
+from rules import schema
+from rules.actions import Expires, Forward, Names, Notify, Prior, Wait
+from rules.choose import Wish
 from rules.conditions import Condition
-from rules.names import Dictionary
-from rules.reading import Level, Problem
+from rules.limits import Limits, Once, Sample
+from rules.reading import Problem
+from rules.results import ResultCondition, Status
+from rules.section import Name, Section, one_or_many, raise_problems
+from rules.timing import Hours, read_duration, write_duration
+from rules.written import DICTIONARY as DICTIONARY
+from rules.written import ImageCondition, Preferences, SeriesCondition, StudyCondition
 
-DICTIONARY = "dictionary"
-"""Key of the `rules.names.Dictionary` in pydantic's validation context."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-M = TypeVar("M", bound="_Section")
-
-
-def _raise(problems: Iterable[Problem], given: object) -> None:
-    details = [
-        InitErrorDetails(
-            type=PydanticCustomError(
-                "rule", "{message}", {"message": str(problem), "suggestion": problem.suggestion or ""}
-            ),
-            loc=problem.place,
-            input=given,
-        )
-        for problem in problems
-    ]
-    if details:
-        raise ValidationError.from_exception_data("rule", details)
+_GROWING = "every "
 
 
-def _dictionary(info: ValidationInfo) -> Dictionary | None:
-    return (info.context or {}).get(DICTIONARY)
-
-
-class Written:
-    """A part of a rule with a language of its own: as it was written, and as it was read."""
-
-    __slots__ = ("plain", "read")
-
-    def __init__(self, plain: object, read: Any) -> None:
-        self.plain = _jsonable(plain)
-        self.read = read
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Written) and self.plain == other.plain
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self.plain, sort_keys=True))
-
-    def __repr__(self) -> str:
-        return reading.shown(self.plain)
-
-
-def _jsonable(plain: object) -> JsonValue:
-    if isinstance(plain, Mapping):
-        return {str(key): _jsonable(value) for key, value in plain.items()}
-    if isinstance(plain, list | tuple):
-        return [_jsonable(value) for value in plain]
-    if isinstance(plain, str | int | float | bool) or plain is None:
-        return plain
-    return plain.isoformat() if isinstance(plain, date) else str(plain)
-
-
-def _condition(level: Level) -> Callable[[Any, ValidationInfo], Written]:
-    def read(plain: Any, info: ValidationInfo) -> Written:
-        if isinstance(plain, Written):
-            return plain
-        condition, problems = reading.condition(plain, level, _dictionary(info))
-        _raise(problems, plain)
-        return Written(plain, condition)
-
-    return read
-
-
-def _preferences(plain: Any, info: ValidationInfo) -> Written:
-    if isinstance(plain, Written):
-        return plain
-    if not isinstance(plain, list | tuple):
-        _raise([Problem((), "prefer is a list, most important first, one to a line after a dash")], plain)
-    read = [preference(each, _dictionary(info)) for each in plain]
-    _raise(
-        (
-            Problem((index, *problem.place), problem.message, problem.suggestion)
-            for index, (_, problems) in enumerate(read)
-            for problem in problems
-        ),
-        plain,
-    )
-    return Written(plain, tuple(each for each, _ in read))
-
-
-def _as_written(value: Written) -> JsonValue:
-    return value.plain
-
-
-def _language(read: Callable[[Any, ValidationInfo], Written], definition: str) -> Any:
-    return (
-        PlainValidator(read, json_schema_input_type=Annotated[Any, schema.marker(definition)]),
-        PlainSerializer(_as_written),
-    )
-
-
-StudyCondition = Annotated[Written, *_language(_condition("study"), "StudyCondition")]
-SeriesCondition = Annotated[Written, *_language(_condition("series"), "SeriesCondition")]
-ImageCondition = Annotated[Written, *_language(_condition("image"), "ImageCondition")]
-Preferences = Annotated[Written, *_language(_preferences, "Preferences")]
-
-
-def _one_or_many(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Let one stand without a list, and let its errors point where it stands."""
-    if isinstance(value, list | tuple):
-        return handler(value)
-    try:
-        return handler([value])
-    except ValidationError as error:
-        _raise((replace(problem, place=problem.place[1:]) for problem in problems(error)), value)
-
-
-class _Section(BaseModel):
-    """Frozen; an unknown key is refused, with the key that was probably meant."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _known_keys(cls: type[M], data: Any, handler: ModelWrapValidatorHandler[M]) -> M:
-        try:
-            return handler(data)
-        except ValidationError as error:
-            _raise([_explained(each, cls.model_fields) for each in error.errors(include_url=False)], data)
-            raise
-
-
-def _explained(error: Any, fields: Iterable[str]) -> Problem:
-    place, kind = error["loc"], error["type"]
-    if len(place) == 1 and kind == "extra_forbidden":
-        return Problem(
-            place,
-            f"there is no {place[0]!r} here: it takes {', '.join(fields)}",
-            reading.closest(str(place[0]), fields),
-        )
-    if len(place) == 1 and kind == "missing":
-        return Problem(place, _MISSING.get(place[0], f"{place[0]} is missing"))
-    context = error.get("ctx", {})
-    if kind == "rule":
-        return Problem(
-            place,
-            context["message"].removesuffix(f"; did you mean {context['suggestion']}?"),
-            context["suggestion"] or None,
-        )
-    if kind == "literal_error":
-        meant = reading.closest(str(error["input"]), re.findall("'([^']+)'", context["expected"]))
-        return Problem(place, f"{error['input']!r} is none of {context['expected']}", meant)
-    if kind == "string_pattern_mismatch":
-        return Problem(
-            place, f"{error['input']!r} is no name: up to 63 letters, digits, '-', '_' and '.', a letter or digit first"
-        )
-    if kind in ("model_type", "model_attributes_type"):
-        return Problem(place, f"keys and values are expected here: {', '.join(fields)}")
-    return Problem(place, error["msg"].removeprefix("Value error, "))
-
-
-_MISSING = {
-    "mode": "mode is missing: shadow (results are kept here), pilot (sent, marked as a pilot) or clinical",
-    "when": "when is missing: the condition on the study, as in `when: {Modality: CT}`",
-    "run": "run is missing: the plugin to run",
-    "choose": "choose is missing: which series the plugin is given, as in `choose: {where: {Modality: CT}}`",
-}
-
-
-class Step(_Section):
+class Step(Section):
     """One plugin to run on the chosen series."""
 
     plugin: Name
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
     step: Name | None = None
     """Its name within the rule; the plugin's where it is not given."""
+    after: Name | None = None
+    """The step that it comes after, on the same images; at once where it names none."""
+    when_result: ResultCondition | None = None
+    """What that step's result must be like."""
 
     @model_validator(mode="before")
     @classmethod
     def _plugin_alone(cls, data: Any) -> Any:
         return {"plugin": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _after(self) -> Step:
+        if self.when_result and not self.after:
+            raise ValueError("when_result asks for the result of a step: name it, as in `after: bleed`")
+        return self
 
     @field_validator("parameters")
     @classmethod
@@ -235,7 +83,7 @@ def _all_finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-class Choose(_Section):
+class Choose(Section):
     """Which series the plugin is given; with a `role`, under a name that it knows them by."""
 
     role: Name | None = None
@@ -252,17 +100,47 @@ class Choose(_Section):
         return Wish(self.role or "", only, where, self.prefer.read if self.prefer else (), self.take)
 
 
-class Rule(_Section):
+def _read_decide(plain: Any) -> str:
+    if plain in ("complete", "series complete"):
+        return str(plain)
+    try:
+        if not str(plain).startswith(_GROWING):
+            raise ValueError
+        return _GROWING + write_duration(read_duration(str(plain).removeprefix(_GROWING)))
+    except ValueError as problem:
+        raise ValueError(f"{plain!r}: write complete, series complete, or as in `every 5 minutes`") from problem
+
+
+Decide = Annotated[str, PlainValidator(_read_decide, json_schema_input_type=str)]
+
+
+class Rule(Section):
     """One rule: when a study is like this, choose these series, run that, send the results there."""
 
     name: Name
     description: str = ""
     enabled: bool = True
     when: StudyCondition
-    choose: Annotated[tuple[Choose, ...], WrapValidator(_one_or_many, json_schema_input_type=Choose | list[Choose])]
-    run: Annotated[tuple[Step, ...], WrapValidator(_one_or_many, json_schema_input_type=str | Step | list[str | Step])]
-    send: Annotated[tuple[Name, ...], WrapValidator(_one_or_many, json_schema_input_type=str | list[str])] = ()
+    wait: Wait | None = None
+    decide: Decide = "complete"
+    """When the rule is asked: `complete`, `series complete`, or `every 5 minutes` while the study grows."""
+    once: Once = "revision"
+    """Runs once on the same images of a study, whatever comes later; `study`: once; `series`: once on each series."""
+    sample: Sample | None = None
+    limits: Limits | None = None
+    hours: Hours | None = None
+    choose: Annotated[tuple[Choose, ...], WrapValidator(one_or_many, json_schema_input_type=Choose | list[Choose])] = ()
+    prior: Prior | None = None
+    run: Annotated[
+        tuple[Step, ...], WrapValidator(one_or_many, json_schema_input_type=str | Step | list[str | Step])
+    ] = ()
+    forward: Forward | None = None
+    notify: Notify | None = None
+    send: Names = ()
     """Names of destinations."""
+    send_when: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = ()
+    """Results with these statuses are sent; all where none is named."""
+    expires: Expires | None = None
     mode: Literal["shadow", "pilot", "clinical"]
     priority: Literal["routine", "high", "urgent"] = "routine"
     on_correction: Literal["hold", "take_newest"] = "hold"
@@ -271,8 +149,6 @@ class Rule(_Section):
     @classmethod
     def _roles(cls, chosen: tuple[Choose, ...]) -> tuple[Choose, ...]:
         roles = [each.role for each in chosen]
-        if not chosen:
-            raise ValueError("an empty list chooses nothing")
         if len(chosen) > 1 and None in roles:
             raise ValueError("where several are chosen, each needs its role")
         if len(set(roles)) < len(roles):
@@ -283,8 +159,9 @@ class Rule(_Section):
     @classmethod
     def _steps(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         names = [step.name for step in steps]
-        if not steps:
-            raise ValueError("an empty list runs nothing")
+        for place, step in enumerate(steps):
+            if step.after and step.after not in names[:place]:
+                raise ValueError(f"{step.name} comes after {step.after}, which is no step above it")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two steps are called {twice[0]}: name them, as in {{plugin: {twice[0]}, step: first}}")
         return steps
@@ -297,17 +174,36 @@ class Rule(_Section):
         return send
 
     @model_validator(mode="after")
-    def _seen(self) -> Rule:
-        if self.mode != "shadow" and not self.send:
-            raise ValueError(
-                f"send is missing: results of mode {self.mode} are for somebody; those of mode shadow stay here"
-            )
+    def _whole(self) -> Rule:
+        raise_problems(self._gaps(), self.name)
         return self
+
+    def _gaps(self) -> Iterator[Problem]:
+        if not (self.run or self.forward or self.notify):
+            yield Problem(("run",), "run is missing: the plugin to run; or forward, or notify")
+        elif self.run and not self.choose:
+            example = "as in `choose: {where: {Modality: CT}}`"
+            yield Problem(("choose",), f"choose is missing: which series the plugin is given, {example}")
+        elif not self.run and (self.choose or self.send):
+            yield Problem(("choose" if self.choose else "send",), "there is no plugin to run: this says nothing")
+        if self.run and self.mode != "shadow" and not self.send:
+            yield Problem(
+                ("send",),
+                f"send is missing: results of mode {self.mode} are for somebody; those of mode shadow stay here",
+            )
+        if self.once == "series" and (len(self.choose) != 1 or self.prior):
+            yield Problem(("once",), "once: series runs on each series by itself, so there is one choice and no prior")
 
     @property
     def condition(self) -> Condition:
         """What `when` asks."""
         return self.when.read  # type: ignore[no-any-return]  # Written holds what its reader made
+
+    @property
+    def growing(self) -> timedelta | None:
+        """How often the rule is asked while the study grows; None where it waits until it is complete."""
+        every = self.decide.startswith(_GROWING)
+        return read_duration(self.decide.removeprefix(_GROWING)) if every else None
 
     @cached_property
     def wishes(self) -> tuple[Wish, ...]:
@@ -315,7 +211,7 @@ class Rule(_Section):
         return tuple(each.wish for each in self.choose)
 
 
-class RuleSet(_Section):
+class RuleSet(Section):
     """A file of rules."""
 
     rules: tuple[Rule, ...]
@@ -327,11 +223,6 @@ class RuleSet(_Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are called {twice[0]}")
         return rules
-
-
-def problems(error: ValidationError) -> list[Problem]:
-    """What a validation found wrong, with the place of each as a path of keys and indices."""
-    return [_explained(each, ()) for each in error.errors(include_url=False)]
 
 
 def rule_set_digest(rules: Sequence[Rule]) -> str:

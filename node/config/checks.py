@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.config import dictionary, plugins
+from node.config import abilities, dictionary, plugins
 from node.config.models import Destination, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath, is_mapping, section
@@ -150,6 +150,8 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             first = document.place(("rules", seen[name], "name"))
             message = f'a rule is called "{name}" already, in {first.file} on line {first.line}'
             yield document.problem((*path, "name"), message)
+        for key, message in abilities.lacking(rule):
+            yield document.problem((*path, key), message, key=True)
         for step_path, step in _steps(rule.get("run"), (*path, "run")):
             yield from _step(document, manifests, step_path, step)
         for send_path, destination in _each(rule.get("send"), (*path, "send")):

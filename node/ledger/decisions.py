@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from node.clock import from_text, to_text
 from node.ledger import events
-from node.ledger.rows import query, to_json
+from node.ledger.rows import one, query, to_json
 
 
 class DecisionOutcome(StrEnum):
@@ -46,6 +46,20 @@ class Decision:
 def keep_rule_set(database: Database, at: datetime, digest: str, content: str) -> None:
     """Remember the text of a rule set under its digest, once."""
     database.execute("INSERT OR IGNORE INTO rule_sets VALUES (?,?,?)", [digest, content, to_text(at)])
+
+
+def rule_set(database: Database, digest: str) -> str:
+    """The text of a rule set that decided something."""
+    row = one(database, "SELECT content FROM rule_sets WHERE digest=?", [digest])
+    assert row is not None, digest
+    return str(row["content"])
+
+
+def get(database: Database, decision: int) -> Decision:
+    """The decision of this id."""
+    row = one(database, "SELECT * FROM decisions WHERE id=?", [decision])
+    assert row is not None, decision
+    return _decision(row)
 
 
 def record(

@@ -128,6 +128,10 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     encoded_at: datetime | None
+    found: Mapping[str, Any] | None
+    """What the result says, as far as a later step of the rule may ask (`node.route.follow_ups`)."""
+    followed_up: bool
+    """Later steps of the rule have been decided on."""
 
 
 def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str, str]]) -> str:
@@ -136,8 +140,13 @@ def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tu
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def enqueue(database: Database, at: datetime, decision: int, new: NewJob) -> Job | None:
-    """Make the job, or return None where one with the same inputs exists already: nothing is run twice."""
+def enqueue(
+    database: Database, at: datetime, decision: int, new: NewJob, not_before: datetime | None = None
+) -> Job | None:
+    """Make the job, or return None where one with the same inputs exists already: nothing is run twice.
+
+    It starts at `not_before` at the earliest.
+    """
     identity = [new.study_instance_uid, new.rule, new.step, new.subject]
     same = one(
         database,
@@ -152,7 +161,7 @@ def enqueue(database: Database, at: datetime, decision: int, new: NewJob) -> Job
         " ORDER BY created_at DESC, round DESC",
         identity,
     )
-    return _insert(database, at, decision, new, 1, earlier["id"] if earlier else None)
+    return _insert(database, at, decision, new, 1, earlier["id"] if earlier else None, not_before)
 
 
 def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
@@ -177,7 +186,10 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
     return _insert(database, at, old.decision, new, old.round + 1, job_id)
 
 
-def _insert(database: Database, at: datetime, decision: int, new: NewJob, round_: int, supersedes: str | None) -> Job:
+def _insert(
+    database: Database, at: datetime, decision: int, new: NewJob, round_: int, supersedes: str | None,
+    not_before: datetime | None = None,
+) -> Job:  # fmt: skip
     name = to_json([new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
     job = Job(
         id=str(uuid.uuid5(_NAMESPACE, name)),
@@ -187,7 +199,7 @@ def _insert(database: Database, at: datetime, decision: int, new: NewJob, round_
         status=JobStatus.QUEUED,
         outcome=None,
         attempts=0,
-        not_before=at,
+        not_before=not_before or at,
         error=None,
         result=None,
         algorithm=None,
@@ -195,6 +207,8 @@ def _insert(database: Database, at: datetime, decision: int, new: NewJob, round_
         started_at=None,
         finished_at=None,
         encoded_at=None,
+        found=None,
+        followed_up=False,
         **{field: getattr(new, field) for field in NewJob.__slots__},
     )
     row = {field: getattr(job, field) for field in Job.__slots__}
@@ -247,13 +261,14 @@ def started(database: Database, at: datetime, job_id: str, algorithm: Mapping[st
 
 
 def ended(
-    database: Database, at: datetime, job_id: str, outcome: JobOutcome, result: str, error: str | None = None
-) -> Job:
+    database: Database, at: datetime, job_id: str, outcome: JobOutcome, result: str, error: str | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> Job:  # fmt: skip
     """The outcome is known for good; `result` is the folder that holds it, durable already."""
     job = _transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
     database.execute(
-        "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=? WHERE id=?",
-        [outcome, result, error, to_text(at), job_id],
+        "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=?, found=?, followed_up=0 WHERE id=?",
+        [outcome, result, error, to_text(at), to_json(dict(found)) if found else None, job_id],
     )
     severity = Severity.WARNING if outcome is JobOutcome.FAILED else Severity.INFO
     events.record(
@@ -408,6 +423,8 @@ def _job(row: dict[str, Any]) -> Job:
     values["parameters"] = json.loads(row["parameters"])
     values["inputs"] = tuple(JobInput(role, series, tuple(rs)) for role, series, rs in json.loads(row["inputs"]))
     values["destinations"] = tuple(json.loads(row["destinations"]))
+    values["found"] = json.loads(row["found"]) if row["found"] else None
+    values["followed_up"] = bool(row["followed_up"])
     values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
     values["status"] = JobStatus(row["status"])
     values["outcome"] = JobOutcome(row["outcome"]) if row["outcome"] else None

@@ -16,6 +16,19 @@ def _first(database: Database) -> None:
     database.execute(_EVENTS_ARE_KEPT)
 
 
+@migrations(name="0002_steps_after_steps")
+def _steps_after_steps(database: Database) -> None:
+    for statement in _STEPS_AFTER_STEPS:
+        database.execute(statement)
+
+
+_STEPS_AFTER_STEPS = (
+    "ALTER TABLE jobs ADD COLUMN found TEXT",
+    "ALTER TABLE jobs ADD COLUMN followed_up INTEGER NOT NULL DEFAULT 0",
+    "UPDATE jobs SET followed_up=1 WHERE outcome IS NOT NULL",
+    "CREATE INDEX jobs_by_rule ON jobs (rule, study_instance_uid)",
+)
+
 _FIRST = """
 CREATE TABLE studies (
     study_instance_uid TEXT PRIMARY KEY,

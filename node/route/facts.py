@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from node.ledger.facts import SeriesColumns
 from node.ledger.instances import Arrived
 from node.ledger.studies import Study
-from rules.facts import ABSENT, Element, InstanceFacts, SeriesFacts, Spread, StudyFacts
+from rules.facts import ABSENT, Element, History, InstanceFacts, SeriesFacts, Spread, StudyFacts
 
 RETRIEVED = "retrieved"
 
 
 def study_facts(
-    study: Study, records: Sequence[SeriesColumns], current: Sequence[Arrived], now: datetime, zone: ZoneInfo
-) -> StudyFacts:
+    study: Study, records: Sequence[SeriesColumns], current: Sequence[Arrived], now: datetime, zone: ZoneInfo,
+    history: Mapping[str, History] = MappingProxyType({}),
+) -> StudyFacts:  # fmt: skip
     """The facts of one revision; `records` are those of `ledger.facts.columns_of_study`.
 
     `current` are the instances that count now: one that was rejected or replaced since the records were
@@ -40,6 +42,7 @@ def study_facts(
         received_at=study.first_received_at.astimezone(zone),
         completed_at=study.completed_at.astimezone(zone),
         now=now.astimezone(zone),
+        history=history,
     )
 
 

@@ -12,42 +12,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from node.clock import Clock
-from node.errors import NotFoundError, TransientError
-from node.ledger import decisions, events, facts, instances, jobs, studies
+from node.errors import TransientError
+from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
-from node.ledger.instances import Arrived, Instance
-from node.ledger.jobs import JobInput, NewJob
+from node.ledger.instances import Arrived
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
+from node.route import follow_ups
 from node.route.facts import study_facts
+from node.route.history import history
+from node.route.new_jobs import Plugins, new_job
 from node.signal import Room, Signal
-from plugins.manifest import ParameterError
 from rules import engine
-from rules.engine import Decision, Run
+from rules.engine import Decision
 from rules.facts import UNFIT_MARKS
 from rules.model import Rule, rule_set_digest
 
-PRIORITIES = {"routine": 0, "high": 10, "urgent": 20}
 IDLE_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
 _MOST_NAMED = 30
 _log = structlog.get_logger(__name__)
-
-
-class Plugins(Protocol):
-    """What routing must know of the plugins (`node.run.catalogue.Catalogue`)."""
-
-    def parameters_for(self, name: str, asked: Mapping[str, object]) -> Mapping[str, object]:
-        """All parameters of a job, defaults included; NotFoundError, ParameterError."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,14 +84,41 @@ class Route:
                 delay = AGAIN_SECONDS
             except Exception as error:  # noqa: BLE001 - one study must not keep the others from their decisions
                 self._give_up(study, error)
-        return delay
+        return min(delay, self._follow_up())
+
+    def _follow_up(self) -> float:
+        """Decide on the steps that come after jobs which have ended since."""
+        queued = 0
+        for job in rule_history.not_followed_up(self._ledger.database):
+            try:
+                queued += follow_ups.decide(self._ledger, job, self._in_force[1], self._clock.now(), self._zone)
+            except TransientError as error:
+                _log.warning("route.postponed", job=job, error=str(error))
+                return AGAIN_SECONDS
+            except Exception as error:  # noqa: BLE001 - one job must not keep the others' later steps from being decided
+                self._give_up_following(job, error)
+        if queued:
+            self._signal.wake(Room.RUN)
+        return IDLE_SECONDS
+
+    def _give_up_following(self, job_id: str, error: Exception) -> None:
+        place, frames = _defect(error)
+        _log.error("route.failed", job=job_id, place=place, frames=frames)
+        with self._ledger.transaction() as database:
+            job = jobs.get(database, job_id)
+            events.record(
+                database, self._clock.now(), "job.follow-up-failed", study=job.study_instance_uid, job=job_id,
+                severity=Severity.ALERT, error=place,
+            )  # fmt: skip
+            rule_history.followed_up(database, job_id)
 
     def _decide(self, study: Study) -> None:
         rule_set, plugins = self._in_force
         uid = study.study_instance_uid
         current = instances.arrivals(self._ledger.database, uid)
         records = facts.columns_of_study(self._ledger.database, uid, study.revision)
-        seen = study_facts(study, records, current, self._clock.now(), self._zone)
+        done = history(self._ledger.database, rule_set.rules, uid, self._clock.now(), self._zone)
+        seen = study_facts(study, records, current, self._clock.now(), self._zone, done)
         verdicts = engine.decide(rule_set.rules, seen)
         unfit = {
             each.sop_instance_uid: sorted(each.marks & UNFIT_MARKS)
@@ -117,66 +136,20 @@ class Route:
             decisions.keep_rule_set(database, at, rule_set.digest, rule_set.content)
             for verdict, trace in zip(verdicts, traces, strict=True):
                 decision = _record(database, at, study, rule_set, verdict, trace)
-                new = [self._new_job(database, study, verdict.rule, run, by_uid, plugins) for run in verdict.runs]
-                made = sum(jobs.enqueue(database, at, decision, each) is not None for each in new)
-                if new and not made:
+                made = 0
+                for run in verdict.runs:
+                    new = new_job(database, at, study, verdict.rule, run, by_uid, plugins)
+                    made += jobs.enqueue(database, at, decision, new, run.not_before) is not None
+                if verdict.runs and not made:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 queued += made
             studies.decided(database, at, uid, study.revision)
         if queued:
             self._signal.wake(Room.RUN)
 
-    def _new_job(
-        self, database: Database, study: Study, rule: Rule, run: Run, by_uid: Mapping[str, Instance], plugins: Plugins
-    ) -> NewJob:
-        assert study.completed_at is not None, study.study_instance_uid
-        parameters = self._parameters(database, study, rule.name, run, plugins)
-        chosen = [(each, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs]
-        return NewJob(
-            study_instance_uid=study.study_instance_uid,
-            revision=study.revision,
-            rule=rule.name,
-            step=run.step,
-            subject="study" if run.subject == study.study_instance_uid else run.subject,
-            plugin=run.plugin,
-            parameters=parameters,
-            inputs=tuple(
-                JobInput(each.role, each.series_instance_uid, tuple(sorted(one.receipt for one in found)))
-                for each, found in chosen
-            ),
-            inputs_digest=jobs.digest_of(
-                run.plugin,
-                parameters,
-                [(each.role, one.sop_instance_uid, one.digest) for each, found in chosen for one in found],
-            ),
-            destinations=run.destinations,
-            mode=run.mode,
-            priority=PRIORITIES[run.priority],
-            on_correction=run.on_correction,
-            images_complete_at=study.completed_at,
-            asked=rule.description,
-        )
-
-    def _parameters(self, database: Database, study: Study, rule: str, run: Run, plugins: Plugins) -> dict[str, Any]:
-        """All parameters of the run.
-
-        Where the plugin or a parameter cannot be used (a manifest that changed after the configuration was
-        checked) the job is made all the same: it will end as failed, which the radiologist sees.
-        """
-        try:
-            return dict(plugins.parameters_for(run.plugin, run.parameters))
-        except (NotFoundError, ParameterError) as error:
-            events.record(
-                database, self._clock.now(), "decision.plugin-unusable", study=study.study_instance_uid,
-                severity=Severity.ALERT, rule=rule, plugin=run.plugin, error=str(error),
-            )  # fmt: skip
-            return dict(run.parameters)
-
     def _give_up(self, study: Study, error: Exception) -> None:
         """A defect of ours: a person is told, and the study is not tried again until it changes."""
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-        frames = traceback.format_tb(error.__traceback__)  # without the message: it may hold a patient's data
+        place, frames = _defect(error)
         _log.error("route.failed", study=study.study_instance_uid, place=place, frames=frames)
         with self._ledger.transaction() as database:
             at = self._clock.now()
@@ -185,6 +158,13 @@ class Route:
                 revision=study.revision, error=place,
             )  # fmt: skip
             studies.decided(database, at, study.study_instance_uid, study.revision)
+
+
+def _defect(error: Exception) -> tuple[str, list[str]]:
+    """Where it happened, and the frames; without the message, which may hold a patient's data."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+    return place, traceback.format_tb(error.__traceback__)
 
 
 def _record(

@@ -16,7 +16,7 @@ from node.clock import Clock
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.jobs import Job, JobOutcome, JobStatus
-from node.run import answer, inputs, retry, words
+from node.run import answer, found, inputs, retry, words
 from node.run.catalogue import SitePlugin
 from node.run.retry import Again, Failure
 from node.signal import Room, Signal
@@ -89,9 +89,11 @@ class Settler:
             wanted = jobs.get(database, job.id).status is JobStatus.RUNNING
             if wanted:
                 folder = kept.relative_to(self.data).as_posix()
-                jobs.ended(database, self.clock.now(), job.id, JobOutcome(result.status), folder, error)
+                outcome = JobOutcome(result.status)
+                jobs.ended(database, self.clock.now(), job.id, outcome, folder, error, found.of(result))
         if not wanted:
             answer.remove(kept)
             return
         _log.info("run.ended", job=job.id, plugin=job.plugin, outcome=result.status)
         self.signal.wake(Room.RESULTS)
+        self.signal.wake(Room.ROUTE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rules import names, operators, reading
 from rules.engine import decide
 from rules.explain import lines
 from rules.model import DICTIONARY, RuleSet
-from tests.unit.rules.building import Dictionary, make_series, make_study
+from tests.unit.rules.building import NOW, Dictionary, make_series, make_study
 
 DOCS = Path(__file__).parents[3] / "docs" / "rules.md"
 TEXT = DOCS.read_text(encoding="utf-8")
@@ -138,3 +139,66 @@ def test_the_brain_example_hands_over_roles_and_never_one_series_twice() -> None
     assert [run.plugin for run in decision.runs] == ["brain-lesions", "brain-volumes"]
     (alone,) = decide(named("brain-lesions").rules, make_study(flair))
     assert (alone.matched, alone.why) == (False, "when holds, but no series is left to choose as t1")
+
+
+EMERGENCY = {"StudyDescription": "CT HEAD", "StationName": "ed-ct1", "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}
+
+
+def test_the_head_ct_example_runs_two_at_once_and_names_the_third() -> None:
+    """From the emergency department by room or by service; elsewhere not."""
+    (decision,) = decide(named("head-ct-emergency").rules, make_study(make_series("1.1", "CT", [{}], **EMERGENCY)))
+    assert [(run.step, run.priority) for run in decision.runs] == [
+        ("haemorrhage", "urgent"),
+        ("midline-shift", "urgent"),
+    ]
+    assert [(each.step, each.after) for each in decision.later] == [("haematoma-volume", "haemorrhage")]
+    ward = {**EMERGENCY, "StationName": "CT9"}
+    assert not decide(named("head-ct-emergency").rules, make_study(make_series("1.1", "CT", [{}], **ward)))[0].matched
+
+
+def test_the_example_of_originals_leaves_out_what_another_ai_made() -> None:
+    """Derived images, secondary captures and those that another maker contributed to; the original is given."""
+    original = {"ImageType": ("ORIGINAL", "PRIMARY", "AXIAL"), "Manufacturer": "SIEMENS"}
+    touched = {**original, "ContributingEquipmentSequence": [{"Manufacturer": "Acme AI Inc."}]}
+    derived = {**original, "ImageType": ("DERIVED", "SECONDARY")}
+    for images, left in (([original, touched, derived], ["1.1.0"]), ([touched, derived], [])):
+        (decision,) = decide(named("originals-only").rules, make_study(make_series("1.1", "CT", images)))
+        given = [uid for run in decision.runs for each in run.inputs for uid in each.sop_instance_uids]
+        assert given == left
+
+
+@pytest.mark.parametrize(("views", "outcome"), [(4, "run"), (3, "waits")])
+def test_the_screening_example_waits_for_all_four_views(views: int, outcome: str) -> None:
+    """Four views: one run on the set; three: wait for the fourth, and then tell the desk."""
+    images = [mammogram(side, position, code) for side, position, code in VIEWS[:views]]
+    rules = [rule for rule in named("screening").rules if rule.name == "screening"]
+    (decision,) = decide(rules, make_study(make_series("1.1", "MG", images)))
+    assert (len(decision.runs), decision.waits_until is not None) == ((1, False) if outcome == "run" else (0, True))
+    if outcome == "waits":
+        late = make_study(make_series("1.1", "MG", images), completed_at=NOW - timedelta(minutes=20))
+        assert [each.whom for each in decide(rules, late)[0].notify] == [("mammography-desk",)]
+
+
+def test_the_forwarding_examples_decide_to_whom_and_with_what_changed() -> None:
+    """Everything from one modality untouched; from one station with two attributes overwritten."""
+    rules = named("forward-ultrasound").rules
+    ultrasound = decide(rules, make_study(make_series("1.1", "US", [{}])))
+    assert [(each.rule.name, each.forward and each.forward.to) for each in ultrasound if each.matched] == [
+        ("forward-ultrasound", ("cardiology-archive",))
+    ]
+    coerced = [
+        each for each in decide(rules, make_study(make_series("1.1", "CT", [{}], StationName="CT-4"))) if each.forward
+    ]
+    assert coerced[0].forward is not None
+    assert coerced[0].forward.coerce == {"InstitutionName": "Site A", "ReferringPhysicianName": None}
+
+
+def test_the_follow_up_example_asks_for_a_prior() -> None:
+    """A chest CT within two years from the PACS, under the role `prior`; a late result is told to a person."""
+    rules = [rule for rule in named("nodule-follow-up").rules if rule.name == "nodule-follow-up"]
+    (decision,) = decide(rules, make_study(make_series("1.1", "CT", [{}], StudyDescription="CT Chest")))
+    assert decision.fetch is not None
+    assert (decision.fetch.role, decision.fetch.source, decision.fetch.within) == ("prior", "pacs", "2 years")
+    assert decision.runs[0].expires_at == NOW + timedelta(hours=2)
+    assert rules[0].expires is not None
+    assert rules[0].expires.notify is not None

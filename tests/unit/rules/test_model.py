@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.model import DICTIONARY, Rule, RuleSet, json_schema, problems, rule_set_digest
+from rules.model import DICTIONARY, Rule, RuleSet, json_schema, rule_set_digest
+from rules.section import problems
 from tests.unit.rules.building import Dictionary
 
 GOOD: dict[str, Any] = {
@@ -98,11 +99,11 @@ def test_a_mistake_in_a_condition(plain: object, place: tuple[str | int, ...], t
     ("changed", "place", "text"),
     [
         ({"wehn": {}}, ("wehn",), "did you mean when?"),
-        ({"expires": {"after": "2h"}}, ("expires",), "there is no 'expires'"),
+        ({"expiry": {"after": "2h"}}, ("expiry",), "did you mean expires?"),
         ({"name": "a b"}, ("name",), "letters, digits"),
         ({"mode": "pilt"}, ("mode",), "did you mean pilot?"),
         ({"mode": "live"}, ("mode",), "'shadow', 'pilot' or 'clinical'"),
-        ({"send": []}, (), "send is missing"),
+        ({"send": []}, ("send",), "send is missing"),
         ({"send": "pa cs"}, ("send",), "letters, digits"),
         ({"send": ["a", "a"]}, ("send",), "twice"),
         ({"run": {"plugin": "x", "paramters": {}}}, ("run", "paramters"), "did you mean parameters?"),

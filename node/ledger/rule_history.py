@@ -1,0 +1,85 @@
+"""What the rules have done so far, read from their jobs: how often each ran, which results wait for a next step.
+
+Jobs are `node.ledger.jobs`'; a cancelled one counts as none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from node.clock import to_text
+from node.ledger.jobs import JobStatus
+from node.ledger.rows import moment, one, query
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHistory:
+    """What one rule has done, seen from one study."""
+
+    enrolled: int
+    """Other studies that it has run on."""
+    today: int
+    """Those of them that it first ran on since midnight."""
+    patient_last: datetime | None
+    """When it last had a job made for another study of the patient."""
+    subjects: frozenset[str]
+    """What of this study it has run on: `study`, or Series Instance UIDs."""
+
+
+def of_rule(database: Database, rule: str, study: str, midnight: datetime) -> RuleHistory:
+    """The history of a rule; `midnight` is when the day of the site began."""
+    named = {"rule": rule, "study": study, "cancelled": JobStatus.CANCELLED, "midnight": to_text(midnight)}
+    counts = one(
+        database,
+        "SELECT count(*) AS enrolled, coalesce(sum(first >= :midnight), 0) AS today FROM"
+        " (SELECT min(created_at) AS first FROM jobs WHERE rule=:rule AND study_instance_uid<>:study"
+        "  AND status<>:cancelled GROUP BY study_instance_uid)",
+        named,
+    )
+    last = one(
+        database,
+        "SELECT max(created_at) AS t FROM jobs JOIN studies AS other USING (study_instance_uid)"
+        " JOIN studies AS this ON this.study_instance_uid=:study"
+        " WHERE rule=:rule AND other.study_instance_uid<>:study AND jobs.status<>:cancelled"
+        " AND other.patient_id=this.patient_id AND other.issuer_of_patient_id=this.issuer_of_patient_id"
+        " AND this.patient_id<>''",
+        named,
+    )
+    subjects = query(
+        database,
+        "SELECT DISTINCT subject FROM jobs WHERE rule=:rule AND study_instance_uid=:study AND status<>:cancelled",
+        named,
+    )
+    assert counts is not None, rule
+    return RuleHistory(
+        int(counts["enrolled"]),
+        int(counts["today"]),
+        moment(last["t"]) if last else None,
+        frozenset(row["subject"] for row in subjects),
+    )
+
+
+def not_followed_up(database: Database) -> list[str]:
+    """Jobs with an outcome on which later steps of their rule have not been decided; none of a study that grows."""
+    rows = query(
+        database,
+        "SELECT id FROM jobs JOIN studies USING (study_instance_uid)"
+        " WHERE followed_up=0 AND outcome IS NOT NULL AND jobs.status IN (?,?,?)"
+        " AND studies.status='complete' AND studies.decided_revision=studies.revision AND studies.hold IS NULL"
+        " ORDER BY finished_at",
+        [JobStatus.ENDED, JobStatus.REPORTED, JobStatus.UNREPORTABLE],
+    )
+    return [row["id"] for row in rows]
+
+
+def is_newest(database: Database, job: str) -> bool:
+    """Whether no later job of the same rule, step and subject has been made."""
+    return one(database, "SELECT id FROM jobs WHERE supersedes=?", [job]) is None
+
+
+def followed_up(database: Database, job: str) -> None:
+    """Later steps of its rule have been decided on."""
+    database.execute("UPDATE jobs SET followed_up=1 WHERE id=?", [job])

@@ -1,0 +1,90 @@
+"""Steps that come after others: once a step has its result, the rule that decided says what is run next.
+
+Decided by the version of the rules that decided on the study, whatever is in force by then. Later
+steps of a job that has been superseded are left to the newer job's result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from node.config.dictionary import DataDictionary
+from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
+from node.ledger.database import Database, Ledger
+from node.ledger.jobs import Job
+from node.ledger.studies import Study
+from node.route.facts import study_facts
+from node.route.new_jobs import WHOLE_STUDY, Plugins, new_job
+from rules import engine
+from rules.engine import FollowUp
+from rules.facts import Code
+from rules.model import DICTIONARY, Rule
+from rules.results import FindingFacts, MeasurementFacts, ResultFacts
+
+
+def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: ZoneInfo) -> int:
+    """Decide on the steps that come after a job that has ended; returns how many jobs that made."""
+    job = jobs.get(ledger.database, job_id)
+    study = studies.get(ledger.database, job.study_instance_uid)
+    rule = _rule(ledger.database, job)
+    assert study is not None, job.study_instance_uid
+    found: tuple[FollowUp, ...] = ()
+    if rule and rule_history.is_newest(ledger.database, job_id):
+        kept = facts.columns_of_study(ledger.database, study.study_instance_uid, study.revision)
+        arrived = instances.arrivals(ledger.database, study.study_instance_uid)
+        seen = study_facts(study, kept, arrived, now, zone)
+        subject = "" if job.subject == WHOLE_STUDY else job.subject
+        found = engine.follow_up(rule, seen, {job.step: _result(job)}, subject)
+    with ledger.transaction() as database:
+        if studies.get(database, study.study_instance_uid) != study:
+            return 0  # it grows, or was corrected: the next run sees it as it is then
+        made = sum(_enqueue(database, now, study, job, rule, each, plugins) for each in found if rule)
+        rule_history.followed_up(database, job_id)
+    return made
+
+
+def _enqueue(
+    database: Database, now: datetime, study: Study, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins
+) -> bool:
+    made = None
+    if follow_up.run:
+        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins)
+        made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
+    events.record(
+        database, now, "decision.follow-up", study=study.study_instance_uid, job=job.id, rule=rule.name,
+        step=follow_up.step, after=follow_up.after, runs=follow_up.run is not None, why=follow_up.why,
+        clauses=[f"{'+' if each.passed else '-'} {each.text}: {each.why}" for each in follow_up.clauses],
+    )  # fmt: skip
+    return made is not None
+
+
+def _rule(database: Database, job: Job) -> Rule | None:
+    """The rule of the job, in the version that decided on it; None where no step comes after it."""
+    digest = decisions.get(database, job.decision).rule_set
+    plain = next(
+        (each for each in _plain_rules(decisions.rule_set(database, digest)) if each["name"] == job.rule), None
+    )
+    return Rule.model_validate(plain, context={DICTIONARY: DataDictionary()}) if plain else None
+
+
+@lru_cache(maxsize=8)
+def _plain_rules(content: str) -> list[dict[str, Any]]:
+    plain: list[dict[str, Any]] = json.loads(content)
+    return plain
+
+
+def _result(job: Job) -> ResultFacts:
+    assert job.outcome is not None, job.id
+    findings = (job.found or {}).get("findings", ())
+    return ResultFacts(job.outcome.value, tuple(map(_finding, findings)))
+
+
+def _finding(kept: Mapping[str, Any]) -> FindingFacts:
+    measured = (MeasurementFacts(Code(*each["concept"]), each["value"]) for each in kept["measurements"])
+    return FindingFacts(Code(*kept["code"]), kept["present"], kept["urgent"], tuple(measured))

@@ -1,0 +1,26 @@
+"""What the rules have done so far, as the facts that rules see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from node.ledger import rule_history
+from node.ledger.database import Database
+from node.route.new_jobs import WHOLE_STUDY
+from rules.facts import History
+from rules.model import Rule
+
+
+def history(database: Database, rules: Iterable[Rule], study: str, now: datetime, zone: ZoneInfo) -> dict[str, History]:
+    """The history of each rule that asks for it, by name."""
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {rule.name: _of(database, rule, study, midnight) for rule in rules if rule.limits or rule.once != "revision"}
+
+
+def _of(database: Database, rule: Rule, study: str, midnight: datetime) -> History:
+    done = rule_history.of_rule(database, rule.name, study, midnight)
+    last = done.patient_last.astimezone(midnight.tzinfo) if done.patient_last else None
+    subjects = frozenset(study if subject == WHOLE_STUDY else subject for subject in done.subjects)
+    return History(done.enrolled, done.today, last, subjects)

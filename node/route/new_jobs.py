@@ -1,0 +1,82 @@
+"""From a run that a rule asks for to the job that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from node.errors import NotFoundError
+from node.ledger import events, jobs
+from node.ledger.database import Database
+from node.ledger.events import Severity
+from node.ledger.instances import Instance
+from node.ledger.jobs import JobInput, NewJob
+from node.ledger.studies import Study
+from plugins.manifest import ParameterError
+from rules.engine import Run
+from rules.model import Rule
+
+PRIORITIES = {"routine": 0, "high": 10, "urgent": 20}
+WHOLE_STUDY = "study"
+"""Subject of a job that is about no single series."""
+
+
+class Plugins(Protocol):
+    """What routing must know of the plugins (`node.run.catalogue.Catalogue`)."""
+
+    def parameters_for(self, name: str, asked: Mapping[str, object]) -> Mapping[str, object]:
+        """All parameters of a job, defaults included; NotFoundError, ParameterError."""
+        ...
+
+
+def new_job(
+    database: Database, at: datetime, study: Study, rule: Rule, run: Run, by_uid: Mapping[str, Instance],
+    plugins: Plugins,
+) -> NewJob:  # fmt: skip
+    """The job for a run; `by_uid` are the study's current instances."""
+    assert study.completed_at is not None, study.study_instance_uid
+    parameters = _parameters(database, at, study, rule.name, run, plugins)
+    chosen = [(each, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs]
+    return NewJob(
+        study_instance_uid=study.study_instance_uid,
+        revision=study.revision,
+        rule=rule.name,
+        step=run.step,
+        subject=WHOLE_STUDY if run.subject == study.study_instance_uid else run.subject,
+        plugin=run.plugin,
+        parameters=parameters,
+        inputs=tuple(
+            JobInput(each.role, each.series_instance_uid, tuple(sorted(one.receipt for one in found)))
+            for each, found in chosen
+        ),
+        inputs_digest=jobs.digest_of(
+            run.plugin,
+            parameters,
+            [(each.role, one.sop_instance_uid, one.digest) for each, found in chosen for one in found],
+        ),
+        destinations=run.destinations,
+        mode=run.mode,
+        priority=PRIORITIES[run.priority],
+        on_correction=run.on_correction,
+        images_complete_at=study.completed_at,
+        asked=rule.description,
+    )
+
+
+def _parameters(
+    database: Database, at: datetime, study: Study, rule: str, run: Run, plugins: Plugins
+) -> dict[str, Any]:
+    """All parameters of the run.
+
+    Where the plugin or a parameter cannot be used (a manifest that changed after the configuration was
+    checked) the job is made all the same: it will end as failed, which the radiologist sees.
+    """
+    try:
+        return dict(plugins.parameters_for(run.plugin, run.parameters))
+    except (NotFoundError, ParameterError) as error:
+        events.record(
+            database, at, "decision.plugin-unusable", study=study.study_instance_uid,
+            severity=Severity.ALERT, rule=rule, plugin=run.plugin, error=str(error),
+        )  # fmt: skip
+        return dict(run.parameters)

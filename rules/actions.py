@@ -1,0 +1,93 @@
+"""What a rule can ask for beside running plugins: forward, notify, fetch a prior, wait, and let results expire.
+
+The engine decides on all of it; which of it the node can carry out is the node's to say, and it
+refuses rules that ask for more (`node.config.abilities`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, JsonValue, WrapValidator, field_validator, model_validator
+
+from rules import values
+from rules.section import Name, Section, one_or_many
+from rules.timing import Duration
+from rules.written import StudyCondition
+
+Names = Annotated[tuple[Name, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])]
+
+
+class Forward(Section):
+    """Send the study's images on; no byte of a dataset is changed but what `coerce` names."""
+
+    to: Names
+    """Destinations."""
+    coerce: dict[str, JsonValue] = Field(default_factory=dict)
+    """Attributes to overwrite, by keyword; null empties. The original goes into Original Attributes Sequence."""
+
+    @field_validator("to")
+    @classmethod
+    def _some(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        if not to:
+            raise ValueError("an empty list forwards to nobody")
+        return to
+
+
+class Notify(Section):
+    """Tell a person."""
+
+    whom: Names
+    text: str = ""
+
+
+def _span(written: str) -> str:
+    if values.duration(written) is None:
+        raise ValueError(f"{written!r} is no span of time: write it as in `2 years`, `6 months`, `30 days`")
+    return written
+
+
+class Prior(Section):
+    """An earlier study to be fetched from an archive and handed to the plugin under a role."""
+
+    role: Name = "prior"
+    source: Name
+    """The destination that is asked for it."""
+    same: tuple[Literal["Modality", "BodyPartExamined", "StudyDescription"], ...] = ("Modality",)
+    """What it must have in common with the study."""
+    description: Annotated[tuple[str, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = ()
+    """Study descriptions that will do, with wildcards; any where none is named."""
+    within: Annotated[str, AfterValidator(_span)]
+    """How much older than the study it may be: `2 years`, `6 months`."""
+    missing: Literal["run", "skip"] = "run"
+    """Whether to run without it where there is none."""
+
+
+class Wait(Section):
+    """Hold a match back until more of the study is there, and what to do if that does not come in time."""
+
+    until: StudyCondition
+    at_most: Duration
+    """Counted from when `when` first held for the study."""
+    otherwise: Literal["run", "notify", "nothing"] = "nothing"
+    notify: Notify | None = None
+
+    @model_validator(mode="after")
+    def _whom(self) -> Wait:
+        if (self.otherwise == "notify") is not bool(self.notify):
+            raise ValueError("otherwise: notify and notify: {whom: …} go together")
+        return self
+
+
+class Expires(Section):
+    """A result that comes later than this after the images were complete."""
+
+    after: Duration
+    then: Literal["send", "notify", "withhold"]
+    notify: Notify | None = None
+
+    @model_validator(mode="after")
+    def _whom(self) -> Expires:
+        if (self.then == "notify") is not bool(self.notify):
+            raise ValueError("then: notify and notify: {whom: …} go together")
+        return self

@@ -1,0 +1,137 @@
+"""What a later step may ask of the result of an earlier one: `after: bleed`, `when_result: {has: SCT:1386000}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, PlainValidator, WrapValidator, model_validator
+
+from rules import operators
+from rules.dates import Moment
+from rules.facts import Code
+from rules.names import Kind
+from rules.operators import OperandError, Options
+from rules.section import Section, one_or_many
+
+Status = Literal["findings", "no_findings", "not_applicable", "failed"]
+WORKED: tuple[Status, ...] = ("findings", "no_findings")
+"""What a step comes after where it does not say which result it wants."""
+
+
+class MeasurementFacts(NamedTuple):
+    """One number of a result."""
+
+    concept: Code
+    value: float | None
+    """None where the plugin could not measure it."""
+
+
+class FindingFacts(NamedTuple):
+    """One thing that a plugin looked for."""
+
+    code: Code
+    present: bool | None
+    urgent: bool
+    measurements: tuple[MeasurementFacts, ...] = ()
+
+
+class ResultFacts(NamedTuple):
+    """The result of a step, as far as rules see it."""
+
+    status: Status
+    findings: tuple[FindingFacts, ...] = ()
+
+    def measured(self) -> list[MeasurementFacts]:
+        """The numbers of all findings."""
+        return [each for finding in self.findings for each in finding.measurements]
+
+
+def _read_code(plain: Any) -> str:
+    try:
+        operators.read_code(plain)
+    except OperandError as problem:
+        raise ValueError(str(problem)) from problem
+    return str(plain)
+
+
+CodeText = Annotated[str, PlainValidator(_read_code, json_schema_input_type=str)]
+Codes = Annotated[tuple[CodeText, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])]
+
+
+def _is(code: Code, asked: Sequence[str]) -> bool:
+    return bool(operators.build("code", list(asked), Kind.SEQUENCE, Options()).holds((code,), _NO_MOMENT))
+
+
+class Measured(Section):
+    """A number of the result: there, with a value, and within these bounds."""
+
+    code: CodeText
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def holds(self, found: MeasurementFacts) -> bool:
+        """Whether this number is meant, and within."""
+        if found.value is None or not _is(found.concept, (self.code,)):
+            return False
+        asked = {key: bound for key in _BOUNDS if (bound := getattr(self, key)) is not None}
+        tests = [operators.build(key, bound, Kind.NUMBER, Options()) for key, bound in asked.items()]
+        return all(test.holds((found.value,), _NO_MOMENT) for test in tests)
+
+
+_BOUNDS = ("at_least", "at_most", "above", "below")
+
+
+class ResultCondition(Section):
+    """What the result must be like; all of it must hold."""
+
+    status: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = WORKED
+    has: Codes = ()
+    """One of these findings is present."""
+    has_not: Codes = ()
+    """None of these is present."""
+    urgent: bool | None = None
+    """Whether a finding that is present is urgent."""
+    measurement: Annotated[Measured, Field()] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> ResultCondition:
+        if not self.status:
+            raise ValueError("an empty list can never hold")
+        return self
+
+
+class ResultClause(NamedTuple):
+    """One line of a `when_result`, and whether it holds."""
+
+    text: str
+    passed: bool
+    why: str
+
+
+def judge(asked: ResultCondition, result: ResultFacts) -> list[ResultClause]:
+    """Every line that is asked, held against the result."""
+    present = [finding for finding in result.findings if finding.present]
+    said = ", ".join(f"{each.code.scheme}:{each.code.value}" for each in present[:6]) or "none"
+    found = [
+        ResultClause(f"status: {', '.join(asked.status)}", result.status in asked.status, f"it is {result.status}")
+    ]
+    for key, codes in (("has", asked.has), ("has_not", asked.has_not)):
+        if codes:
+            there = any(_is(finding.code, codes) for finding in present)
+            found.append(ResultClause(f"{key}: {', '.join(codes)}", there is (key == "has"), f"present: {said}"))
+    if asked.urgent is not None:
+        urgent = any(finding.urgent for finding in present)
+        found.append(ResultClause(f"urgent: {asked.urgent}".lower(), urgent is asked.urgent, f"present: {said}"))
+    if asked.measurement:
+        passed = any(asked.measurement.holds(each) for each in result.measured())
+        numbers = [each.value for each in result.measured() if _is(each.concept, (asked.measurement.code,))]
+        why = f"measured: {', '.join(map(str, numbers)) or 'none'}"
+        found.append(ResultClause(f"measurement: {asked.measurement.code}", passed, why))
+    return found
+
+
+_NO_MOMENT = Moment(date.min, None)  # codes and numbers do not look at it

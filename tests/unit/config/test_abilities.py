@@ -1,0 +1,51 @@
+"""What the rule language can say and this node cannot do yet is refused, with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.config.loading import load
+from tests.support.configurations import SITE, Write, rule, told
+
+LACKING = {
+    "forward": "{to: [pacs]}",
+    "notify": "{whom: duty}",
+    "prior": "{source: pacs, within: 2 years}",
+    "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
+    "expires": "{after: 2 hours, then: withhold}",
+    "send_when": "[findings]",
+    "decide": "every 5 minutes",
+}
+
+
+@pytest.mark.parametrize(("key", "value"), LACKING.items())
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_rule_that_asks_for_what_is_not_built_does_not_load(write: Write, key: str, value: str, enabled: str) -> None:
+    """Each of them alone, at its line; a rule that is switched off too, as it may be switched on."""
+    [(line, path, message)] = told(write(f"{SITE}rules:{rule()}    enabled: {enabled}\n    {key}: {value}\n"))
+    assert path == f"rules[0].{key}"
+    assert line == f"{SITE}rules:{rule()}".count("\n") + 2
+    assert "is not built yet" in message
+
+
+def test_what_is_built_loads(write: Write) -> None:
+    """Samples, limits, hours, once, steps after steps."""
+    text = """\
+    once: study
+    sample: 20 %
+    limits: {enrolled: 400, per_day: 200, cool_down: 6 hours}
+    hours:
+      open: [{days: [monday, friday], between: ["08:00", "18:00"]}]
+      closed: [{dates: [2026-12-25]}]
+    decide: complete
+"""
+    (found,) = load(write(f"{SITE}rules:{rule()}{text}")).rules
+    assert found.limits is not None
+    assert (found.limits.enrolled, found.once) == (400, "study")
+
+
+def test_a_mistake_inside_of_what_is_new_is_told_with_its_place(write: Write) -> None:
+    """Line and path of the value."""
+    [(_, path, message)] = told(write(f"{SITE}rules:{rule()}    limits: {{per_dya: 3}}\n"))
+    assert path == "rules[0].limits.per_dya"
+    assert "per_day" in message
