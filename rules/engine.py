@@ -202,8 +202,11 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
         _run(rule, step, given, view, starts) for given in _subjects(rule, choices, view.facts) for step in rule.run
     )
     chosen = f", and {sum(len(choice.taken) for choice in choices)} series chosen" if rule.run else ""
+    later = f", to start {starts:%A %H:%M}" if starts and starts > view.facts.now else ""
     return said(
-        why=f"when holds{chosen}" if runs or not rule.run else "when holds, but it has run on each series already",
+        why=f"when holds{chosen}{later}"
+        if runs or not rule.run
+        else "when holds, but it has run on each series already",
         _choices=choices,
         gates=bounds,
         runs=tuple(run for run in runs if _step(rule, run.step).after is None),

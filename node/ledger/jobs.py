@@ -220,15 +220,9 @@ def _insert(
     sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
     events.record(
-        database,
-        at,
-        "job.queued",
-        study=job.study_instance_uid,
-        job=job.id,
-        rule=job.rule,
-        plugin=job.plugin,
+        database, at, "job.queued", study=job.study_instance_uid, job=job.id, rule=job.rule, plugin=job.plugin,
         round=round_,
-    )
+    )  # fmt: skip
     return job
 
 
@@ -272,15 +266,9 @@ def ended(
     )
     severity = Severity.WARNING if outcome is JobOutcome.FAILED else Severity.INFO
     events.record(
-        database,
-        at,
-        "job.ended",
-        study=job.study_instance_uid,
-        job=job_id,
-        severity=severity,
-        outcome=outcome,
+        database, at, "job.ended", study=job.study_instance_uid, job=job_id, severity=severity, outcome=outcome,
         error=error,
-    )
+    )  # fmt: skip
     return get(database, job_id)
 
 

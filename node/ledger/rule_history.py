@@ -5,6 +5,7 @@ Jobs are `node.ledger.jobs`'; a cancelled one counts as none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,9 +30,22 @@ class RuleHistory:
     """What of this study it has run on: `study`, or Series Instance UIDs."""
 
 
-def of_rule(database: Database, rule: str, study: str, midnight: datetime) -> RuleHistory:
-    """The history of a rule; `midnight` is when the day of the site began."""
+def of_rule(database: Database, rule: str, study: str, midnight: datetime, *, counted: bool) -> RuleHistory:
+    """The history of a rule; `midnight` is when the day of the site began.
+
+    `counted`: other studies matter, too; else only what the rule did to this one is looked up.
+    """
     named = {"rule": rule, "study": study, "cancelled": JobStatus.CANCELLED, "midnight": to_text(midnight)}
+    subjects = query(
+        database,
+        "SELECT DISTINCT subject FROM jobs WHERE rule=:rule AND study_instance_uid=:study AND status<>:cancelled",
+        named,
+    )
+    done = frozenset(row["subject"] for row in subjects)
+    return RuleHistory(*_others(database, named), done) if counted else RuleHistory(0, 0, None, done)
+
+
+def _others(database: Database, named: Mapping[str, str]) -> tuple[int, int, datetime | None]:
     counts = one(
         database,
         "SELECT count(*) AS enrolled, coalesce(sum(first >= :midnight), 0) AS today FROM"
@@ -48,18 +62,8 @@ def of_rule(database: Database, rule: str, study: str, midnight: datetime) -> Ru
         " AND this.patient_id<>''",
         named,
     )
-    subjects = query(
-        database,
-        "SELECT DISTINCT subject FROM jobs WHERE rule=:rule AND study_instance_uid=:study AND status<>:cancelled",
-        named,
-    )
-    assert counts is not None, rule
-    return RuleHistory(
-        int(counts["enrolled"]),
-        int(counts["today"]),
-        moment(last["t"]) if last else None,
-        frozenset(row["subject"] for row in subjects),
-    )
+    assert counts is not None, named
+    return int(counts["enrolled"]), int(counts["today"]), moment(last["t"]) if last else None
 
 
 def not_followed_up(database: Database) -> list[str]:

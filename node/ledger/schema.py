@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from typing import Any
+
 from sqlite_utils import Database, Migrations
+
+from node.ledger.rows import to_json
 
 migrations = Migrations("pacsnode")
 
@@ -27,7 +33,29 @@ _STEPS_AFTER_STEPS = (
     "ALTER TABLE jobs ADD COLUMN followed_up INTEGER NOT NULL DEFAULT 0",
     "UPDATE jobs SET followed_up=1 WHERE outcome IS NOT NULL",
     "CREATE INDEX jobs_by_rule ON jobs (rule, study_instance_uid)",
+    "CREATE INDEX jobs_to_follow_up ON jobs (finished_at) WHERE followed_up=0 AND outcome IS NOT NULL",
 )
+
+
+@migrations(name="0003_facts_line_by_line")
+def _facts_line_by_line(database: Database) -> None:
+    """Series facts from one JSON document to a line for each attribute (`node.ledger.facts`)."""
+    for rowid, blob in database.execute("SELECT rowid, facts FROM series_facts").fetchall():
+        lines = _lines(json.loads(zlib.decompress(blob)))
+        database.execute("UPDATE series_facts SET facts=? WHERE rowid=?", [zlib.compress(lines.encode(), 6), rowid])
+
+
+def _lines(old: dict[str, Any]) -> str:
+    rows, columns = old["instances"], old["columns"]
+    names = ("receipt", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "frames", "marks")
+    head = {
+        "series": old["series"],
+        "size": len(rows),
+        "instances": {name: {"values": [row[name] for row in rows], "at": list(range(len(rows)))} for name in names},
+        "keywords": list(columns),
+    }
+    return "\n".join(to_json(part) for part in (head, *columns.values()))
+
 
 _FIRST = """
 CREATE TABLE studies (

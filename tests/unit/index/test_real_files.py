@@ -96,3 +96,18 @@ def test_chest_ct_is_complete_without_marks(room: Room) -> None:
     assert len(found) == 275
     assert {(one.frames, len(one.marks)) for one in found} == {(1, 0)}
     assert len(room.events("study.complete")) == 1
+
+
+def test_enhanced_mr_and_tomosynthesis_are_lifted(room: Room) -> None:
+    """A Philips enhanced MR of 64 frames and a Hologic tomosynthesis: what rules ask for stands at the instance."""
+    files = ("neurolabusc_dcm_qa_enh/In/Philips/IM_0027_fMAP.dcm", "medcognetics_dicom-utils/tests/jpeg2k_3d.dcm")
+    headers = []
+    for name in files:
+        receipt, _ = _arrive(room.spool, shared_data(name), room.clock.now())
+        headers.append(read(room.spool.arrived(receipt)).header)
+    brain, breast = headers
+    assert brain["SliceThickness"] == ["DS", [4.0]]
+    assert brain["EffectiveEchoTime"] == ["FD", [1.52, 0.0]]
+    assert len(brain["ImagePositionPatient"][1]) % 3 == 0
+    assert len(brain["PerFrameFunctionalGroupsSequence"][1]) == 1
+    assert (breast["FrameLaterality"], breast["ViewPosition"]) == (["CS", ["L"]], ["CS", ["CC"]])

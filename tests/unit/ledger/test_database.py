@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import threading
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from node.errors import LedgerError, NotFoundError, TransientError
 from node.ledger import database as module
-from node.ledger import events
+from node.ledger import events, facts
 from node.ledger.database import Database, Ledger
 from node.ledger.rows import one
 from node.ledger.schema import VERSIONS
@@ -162,3 +164,31 @@ def test_mistakes_in_statements_are_not_transient(ledger: Ledger) -> None:
     """A typo is no reason to try again for ever."""
     with pytest.raises(sqlite3.OperationalError, match="no such table"), ledger.transaction() as database:
         database.execute("SELECT * FROM nonsense")
+
+
+def test_facts_that_an_earlier_version_kept_are_still_read(ledger: Ledger) -> None:
+    """One JSON document a series becomes a line for each attribute: the same record comes out."""
+    header = {"SliceThickness": ["DS", [1.0]]}
+    rows = [
+        {
+            "receipt": f"r{number}", "sop_instance_uid": f"1.2.{number}", "sop_class_uid": "1.2.840",
+            "transfer_syntax_uid": "1.2.840.10008.1.2.1", "frames": 1, "marks": ["lossy"],
+        }
+        for number in (1, 2)
+    ]  # fmt: skip
+    old = {
+        "series": "1.2.1",
+        "instances": rows,
+        "columns": {"SliceThickness": {"values": [["DS", [1.0]]], "at": [0, -1]}},
+    }
+    blob = zlib.compress(json.dumps(old).encode())
+    connection = ledger.database.conn
+    connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute("INSERT INTO series_facts VALUES ('1.2', '1.2.1', 1, ?)", [blob])
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name='0003_facts_line_by_line'")
+    connection.commit()
+    ledger.close()
+    (record,) = facts.of_study(Ledger(ledger.path).database, "1.2", 1)
+    assert [one.receipt for one in record.instances] == ["r1", "r2"]
+    assert [dict(one.header) for one in record.instances] == [header, {}]
+    assert record.instances[0].marks == ("lossy",)

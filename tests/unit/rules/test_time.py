@@ -129,7 +129,9 @@ def test_when_jobs_may_start(hours: Any, now: str, expected: str | None) -> None
 
 def test_a_match_outside_the_hours_waits_or_is_skipped() -> None:
     """`wait`: the run says when it may start; `skip`: no match."""
-    run = decided(study(), hours=OFF_PEAK).runs[0]
+    waiting = decided(study(), hours=OFF_PEAK)
+    assert waiting.why == "when holds, and 1 series chosen, to start Friday 18:00"
+    run = waiting.runs[0]
     assert run.not_before == NOW.replace(hour=18, minute=0)
     assert decided(study(), hours=OFFICE).runs[0].not_before is None
     skipped = decided(study(), hours={**OFF_PEAK, "otherwise": "skip"})
