@@ -50,7 +50,7 @@ def explain(
     when it was complete; what was decided then, and why, is shown where it differs. Files are read as they would be
     on arrival. Exit code 1 where there is no such study or no DICOM file.
     """
-    configuration = site.load(config)
+    configuration = site.known(config)
     rules = _chosen(configuration, rule)
     paths = [Path(each) for each in what]
     if any(path.exists() for path in paths):

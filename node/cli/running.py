@@ -10,10 +10,11 @@ import typer
 
 from node.cli import output, site
 from node.cli.output import Exit, cell
+from node.clock import SystemClock
+from node.config.in_force import InForce
 from node.config.models import Configuration, Destination
-from node.config.problems import ConfigurationError, Place, Problem
+from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
-from node.errors import NodeError
 from node.run import catalogue
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.sandbox import isolation
@@ -24,17 +25,19 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Start the node and keep it running until SIGTERM or Ctrl-C."""
     from node import supervisor
 
-    configuration = site.load(config)
-    plugins = _plugins(configuration)
-    lines = [f"{name:<12} {text}" for name, text in _about(configuration, plugins)]
-    raise typer.Exit(supervisor.serve(config, configuration, lines))
+    loaded = site.read(config)
+    lines = [
+        f"{name:<12} {text}" for name, text in _about(loaded.configuration, catalogue.usable(loaded.configuration))
+    ]
+    in_force = InForce.of(loaded, SystemClock().now(), site.person())
+    raise typer.Exit(supervisor.serve(in_force, lines))
 
 
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
     try:
         configuration = site.load(config)
-        plugins = _plugins(configuration)
+        plugins = catalogue.usable(configuration)
     except ConfigurationError as error:
         if not as_json:
             raise
@@ -64,21 +67,6 @@ def demo(
     from node import demo as showing
 
     raise typer.Exit(showing.run(paths or []))
-
-
-def _plugins(configuration: Configuration) -> Catalogue:
-    """All plugins; ConfigurationError where one that is used cannot be."""
-    plugins = catalogue.load(configuration.plugins, configuration.node.data)
-    used = {step.plugin for rule in configuration.rules for step in rule.run} | set(configuration.plugins)
-    broken = []
-    for name in sorted(used):
-        try:
-            plugins.find(name)
-        except NodeError as error:
-            broken.append(str(error))
-    if broken:
-        raise ConfigurationError([Problem(Place("plugins", 0, 0), "", text) for text in broken])
-    return plugins
 
 
 def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[str, str]]:

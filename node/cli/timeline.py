@@ -43,7 +43,7 @@ def study(
     as_json: site.AsJson = False,
 ) -> None:
     """Show one study: its series, every decision, job and delivery, and all that happened, in order."""
-    configuration = site.load(config)
+    configuration = site.known(config)
     ledger = site.open_ledger(configuration)
     with ledger.reading() as database:
         found = site.find_study(database, name)

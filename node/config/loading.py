@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,27 @@ from pydantic import ValidationError
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
 from node.config.models import Configuration, Node
+from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping
+from plugins.manifest import MANIFEST
 from rules.model import DICTIONARY
 
 _MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A right configuration, and where it came from."""
+
+    path: Path
+    configuration: Configuration
+    value: Mapping[str, Any]
+    """As written, with the rules of other files put in: plain values."""
+    files: tuple[Path, ...]
+    """What was read: the configuration itself, the files of rules, the plugins' manifests."""
+    patterns: tuple[str, ...]
+    """Of the files of rules: a further file that one of them matches belongs to it too."""
 
 
 def load(path: Path) -> Configuration:
@@ -23,20 +41,36 @@ def load(path: Path) -> Configuration:
     Relative paths in it are relative to its own folder; in the result they are absolute. Raises
     ConfigurationError with every problem, in the order of the files.
     """
+    return read(path).configuration
+
+
+def read(path: Path) -> Loaded:
+    """As `load`, with what a reload has to know."""
     document = source.read(path)
     if not is_mapping(document.value):
         raise ConfigurationError([document.problem((), "expected sections: node, modalities, destinations, …")])
     _fill_in_empty_sections(document)
-    problems = rulefiles.expand(document, path.parent)
+    entries = document.value.get("rules")
+    patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
+    files, problems = rulefiles.expand(document, path.parent)
     configuration = None
     try:
-        configuration = Configuration.model_validate(document.value, context={DICTIONARY: DataDictionary()})
+        configuration = validated(document.value, path.parent.resolve())
     except ValidationError as error:
         problems += validation.problems_of(error, document, Configuration)
     problems += checks.problems(document, path.parent)
     if configuration is None or problems:
         raise ConfigurationError(_in_order(problems, str(path)))
-    return _absolute(configuration, path.parent.resolve())
+    manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
+    manifests += [use.folder for use in configuration.plugins.values()]
+    read_too = {folder / MANIFEST for folder in manifests if folder is not None}
+    return Loaded(path, configuration, document.value, (path, *files, *sorted(read_too)), patterns)
+
+
+def validated(value: object, folder: Path) -> Configuration:
+    """The configuration that plain values stand for, relative paths beginning at `folder`; ValidationError."""
+    configuration = Configuration.model_validate(value, context={DICTIONARY: DataDictionary()})
+    return _absolute(configuration, folder)
 
 
 def _fill_in_empty_sections(document: Document) -> None:

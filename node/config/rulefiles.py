@@ -15,31 +15,31 @@ from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping
 
 
-def expand(document: Document, folder: Path) -> list[Problem]:
-    """Replace every pattern in the document's `rules` by the rules of its files; returns what is wrong with them.
+def expand(document: Document, folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Replace every pattern in the document's `rules` by the rules of its files: those files, what is wrong with them.
 
     Patterns are relative to `folder`.
     """
     entries = document.value.get("rules")
     if not isinstance(entries, list):
-        return []
+        return [], []
     before = _take_rules_out(document)
     rules: list[object] = []
     problems: list[Problem] = []
-    seen: set[Path] = set()
+    seen: dict[Path, Path] = {}
     for index, entry in enumerate(entries):
         if isinstance(entry, str):
             files, problem = _matches(before, index, entry, folder)
             problems += problem
             for file in files:
                 if file.resolve() not in seen:
-                    seen.add(file.resolve())
+                    seen[file.resolve()] = file
                     problems += _append(document, rules, file)
         else:
             document.adopt(before, ("rules", index), ("rules", len(rules)))
             rules.append(entry)
     document.value["rules"] = rules
-    return problems
+    return list(seen.values()), problems
 
 
 def _take_rules_out(document: Document) -> Document:

@@ -62,6 +62,12 @@ def get(database: Database, decision: int) -> Decision:
     return _decision(row)
 
 
+def kept_rules(database: Database, digest: str) -> list[dict[str, Any]] | None:
+    """The rules of a rule set, as they were written; None where it was never kept."""
+    row = one(database, "SELECT content FROM rule_sets WHERE digest=?", [digest])
+    return None if row is None else list(json.loads(row["content"]))
+
+
 def record(
     database: Database,
     at: datetime,
