@@ -23,11 +23,12 @@ from node.ledger.decisions import Decision as Recorded
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.studies import Study
 from node.route.recorded import recorded_facts
-from rules import engine
+from rules import engine, examples, given
 from rules import explain as explaining
 from rules.engine import Decision
 from rules.facts import StudyFacts
 from rules.model import Rule, rule_set_digest
+from rules.reading import shown
 
 _STYLES = {"+": "green", "-": "red", "?": "yellow", ">": "bold green"}
 
@@ -42,6 +43,9 @@ def explain(
     ],
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     rule: Annotated[str | None, typer.Option("--rule", help="Only this rule.")] = None,
+    as_test: Annotated[
+        bool, typer.Option("--as-test", help="Write a test for the rules instead: this study, what they do now.")
+    ] = False,
     as_json: site.AsJson = False,
 ) -> None:
     """Show for each rule whether it matches, and for each clause the value found, where, and why it passed or failed.
@@ -59,6 +63,9 @@ def explain(
         studies, skipped = [_in_ledger(what, configuration, rules)], []
     if as_json:
         output.as_json(_plain(studies, skipped, configuration))
+    elif as_test:
+        for each in studies:
+            typer.echo(_test(each, rules), nl=False)
     else:
         for path, reason in skipped:
             output.error(f"skipped {path}: {reason}")
@@ -141,6 +148,22 @@ def _plain(
         ],
         "skipped": [{"file": str(path), "reason": reason} for path, reason in skipped],
     }
+
+
+# --- as a test -----------------------------------------------------------------------------------
+
+
+def _test(explained: _Explained, rules: Sequence[Rule]) -> str:
+    """YAML for `tests:`; of the study only what the rules look at."""
+    study = given.write(explained.facts, examples.asked_for(rules))
+    accession = explained.row.accession_number if explained.row else ""
+    lines = ["tests:", f"  - name: {shown(f'study {accession or output.tail(explained.facts.study_instance_uid)}')}"]
+    lines.append("    given:")
+    lines += [f"      {key}: {shown(value)}" for key, value in study.items() if key != "series"]
+    lines += ["      series:", *(f"        - {shown(each)}" for each in study["series"]), "    expect:"]
+    for decision in explained.decisions:
+        lines.append(f"      {decision.rule.name}: {'match' if decision.matched else 'no match'}")
+    return "\n".join(lines) + "\n"
 
 
 # --- for people ----------------------------------------------------------------------------------

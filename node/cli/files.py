@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from node.index import header
 from node.index.header import Reading
-from node.ledger.facts import InstanceRecord, SeriesRecord
-from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.facts import InstanceRecord, SeriesRecord, columns_of
+from node.ledger.instances import Arrived
 from node.ledger.studies import Study, StudyStatus
 from node.route.facts import study_facts
 from rules.facts import StudyFacts
@@ -70,8 +70,8 @@ def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo)
     series: dict[str, list[InstanceRecord]] = {}
     for reading in readings:
         series.setdefault(reading.series_instance_uid, []).append(_record(reading))
-    records = [SeriesRecord(name, tuple(each)) for name, each in sorted(series.items())]
-    return study_facts(study, records, [_instance(reading) for reading in readings], now, zone)
+    records = [columns_of(SeriesRecord(name, tuple(each))) for name, each in sorted(series.items())]
+    return study_facts(study, records, [_arrived(reading) for reading in readings], now, zone)
 
 
 def _record(reading: Reading) -> InstanceRecord:
@@ -82,13 +82,6 @@ def _record(reading: Reading) -> InstanceRecord:
     )  # fmt: skip
 
 
-def _instance(reading: Reading) -> Instance:
-    return Instance(
-        receipt=reading.sop_instance_uid, sop_instance_uid=reading.sop_instance_uid,
-        sop_class_uid=reading.sop_class_uid, study_instance_uid=reading.study_instance_uid,
-        series_instance_uid=reading.series_instance_uid, transfer_syntax_uid=reading.arrival.transfer_syntax_uid,
-        status=InstanceStatus.CURRENT, digest=reading.digest, comparison=reading.comparison, marks=reading.marks,
-        frames=reading.frames, bytes=reading.bytes, calling_ae_title=reading.arrival.calling_ae_title,
-        called_ae_title=reading.arrival.called_ae_title, peer_address=reading.arrival.peer_address, association="",
-        origin=reading.arrival.origin, received_at=reading.arrival.received_at,
-    )  # fmt: skip
+def _arrived(reading: Reading) -> Arrived:
+    how = reading.arrival
+    return Arrived(reading.sop_instance_uid, how.calling_ae_title, how.called_ae_title, how.peer_address, how.origin)

@@ -77,6 +77,8 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
         yield "plugin", _plugin(plugin, configuration)
     for rule in configuration.rules:
         yield "rule", _rule(rule)
+    if configuration.tests:
+        yield "tests", f"{len(configuration.tests)} of the rules, all passed"
     if not configuration.rules:
         yield "rule", "none: studies are received and kept, and nothing is run"
     for name, destination in configuration.destinations.items():
@@ -167,6 +169,7 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
             }
             for rule in configuration.rules
         },
+        "tests": len(configuration.tests),
         "destinations": {
             name: {
                 "ae_title": each.ae_title,

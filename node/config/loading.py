@@ -16,9 +16,10 @@ from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping
 from plugins.manifest import MANIFEST
+from rules import examples
 from rules.model import DICTIONARY
 
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules")
+_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,25 @@ def read(path: Path) -> Loaded:
     entries = document.value.get("rules")
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
     files, problems = rulefiles.expand(document, path.parent)
+    studies, more = rulefiles.put_studies_in(document)
+    problems += more
     configuration = None
     try:
         configuration = validated(document.value, path.parent.resolve())
     except ValidationError as error:
         problems += validation.problems_of(error, document, Configuration)
     problems += checks.problems(document, path.parent)
+    if configuration is not None:
+        problems += [
+            document.problem(("tests", *found.place), found.message, found.suggestion, key=True)
+            for found in examples.failures(configuration.tests, configuration.rules)
+        ]
     if configuration is None or problems:
         raise ConfigurationError(_in_order(problems, str(path)))
     manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
     manifests += [use.folder for use in configuration.plugins.values()]
     read_too = {folder / MANIFEST for folder in manifests if folder is not None}
-    return Loaded(path, configuration, document.value, (path, *files, *sorted(read_too)), patterns)
+    return Loaded(path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns)
 
 
 def validated(value: object, folder: Path) -> Configuration:
@@ -77,7 +85,7 @@ def _fill_in_empty_sections(document: Document) -> None:
     """A section whose entries are all commented out is empty, and `lung-density:` alone asks for the defaults."""
     for name in _MAY_BE_EMPTY:
         if name in document.value and document.value[name] is None:
-            document.value[name] = [] if name == "rules" else {}
+            document.value[name] = [] if name in ("rules", "tests") else {}
     plugins = document.value.get("plugins")
     if is_mapping(plugins):
         document.value["plugins"] = {name: {} if use is None else use for name, use in plugins.items()}

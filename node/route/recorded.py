@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from node.ledger import facts, instances
 from node.ledger.database import Database
-from node.ledger.facts import InstanceRecord, SeriesRecord
-from node.ledger.instances import Instance
+from node.ledger.facts import InstanceRecord, SeriesColumns, SeriesRecord
 from node.ledger.studies import Study
 from node.route.facts import study_facts
 from rules.facts import StudyFacts
@@ -21,20 +19,20 @@ def recorded_facts(database: Database, study: Study, zone: ZoneInfo) -> StudyFac
     A study that was never complete is what has arrived of it, and says that it is not complete.
     """
     uid = study.study_instance_uid
-    current = instances.of_study(database, uid)
+    current = instances.arrivals(database, uid)
     if study.completed_at is not None:
-        records = facts.of_study(database, uid, study.revision)
+        records = facts.columns_of_study(database, uid, study.revision)
         return study_facts(study, records, current, study.completed_at, zone)
     at = study.last_received_at
-    arrived = study_facts(replace(study, completed_at=at), _arrived(database, uid, current), current, at, zone)
+    arrived = study_facts(replace(study, completed_at=at), _so_far(database, uid), current, at, zone)
     return replace(arrived, complete=False)
 
 
-def _arrived(database: Database, study: str, current: Sequence[Instance]) -> list[SeriesRecord]:
+def _so_far(database: Database, study: str) -> list[SeriesColumns]:
     """What has arrived so far, as records that completion has not made yet."""
     headers = facts.headers_of(database, study)
     series: dict[str, list[InstanceRecord]] = {}
-    for each in current:
+    for each in instances.of_study(database, study):
         header = headers.get(each.receipt)
         if header is not None and each.series_instance_uid:
             record = InstanceRecord(
@@ -43,4 +41,4 @@ def _arrived(database: Database, study: str, current: Sequence[Instance]) -> lis
                 header=header,
             )  # fmt: skip
             series.setdefault(each.series_instance_uid, []).append(record)
-    return [SeriesRecord(uid, tuple(records)) for uid, records in sorted(series.items())]
+    return [facts.columns_of(SeriesRecord(uid, tuple(records))) for uid, records in sorted(series.items())]

@@ -155,6 +155,20 @@ def test_a_bad_file_leaves_the_old_rules_in_force_and_is_told_once(node: Node) -
     assert len(node.events(REFUSED)) == 2
 
 
+def test_rules_whose_tests_fail_do_not_go_live(node: Node) -> None:
+    """A right file with a wrong rule: refused, at the line of what was expected."""
+    tests = "tests:\n  - name: a CT\n    given: {Modality: CT}\n    expect: {chest: match}\n"
+    rules = "rules:\n" + (RULE % ("chest", "CT")).replace("\n", "\n  ").replace("- name", "  - name").rstrip() + "\n"
+    node.write("chest", rules + tests)
+    node.look()
+    assert node.events(REFUSED) == []
+    node.write("chest", rules.replace("Modality: CT", "Modality: MR") + tests)
+    node.look()
+    assert node.used == []
+    assert "chest.yaml:11:14" in node.events(REFUSED)[0].detail["problems"][0]
+    assert "does not match" in node.events(REFUSED)[0].detail["problems"][0]
+
+
 def test_the_same_bad_file_is_not_told_again_by_a_node_that_is_started_again(node: Node) -> None:
     """And that node goes by what was in force, not by the file."""
     node.write("chest", "- name: [")
