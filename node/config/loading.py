@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from node.config.dictionary import DataDictionary
 from node.config.models import Configuration, Node
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
-from node.config.source import Document, is_mapping
+from node.config.source import Document, is_mapping, section
 from plugins.manifest import MANIFEST
 from rules import examples
-from rules.model import DICTIONARY
+from rules.model import DICTIONARY, Rule
 
 _MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
 
@@ -45,12 +46,33 @@ def load(path: Path) -> Configuration:
     return read(path).configuration
 
 
+def read_draft(path: Path, draft: Path) -> tuple[Rule, ...]:
+    """The rules of `draft`, a file of rules or a whole configuration, checked beside the rest of a configuration.
+
+    Raises ConfigurationError.
+    """
+    if "node" in section(source.read(draft).value):
+        return read(draft).configuration.rules
+    document = _sections(path)
+    document.value["rules"] = [glob.escape(str(draft.resolve()))]
+    document.value.pop("tests", None)  # of the rules that the draft is to replace
+    return _read(path, document).configuration.rules
+
+
 def read(path: Path) -> Loaded:
     """As `load`, with what a reload has to know."""
+    return _read(path, _sections(path))
+
+
+def _sections(path: Path) -> Document:
     document = source.read(path)
     if not is_mapping(document.value):
         raise ConfigurationError([document.problem((), "expected sections: node, modalities, destinations, …")])
     _fill_in_empty_sections(document)
+    return document
+
+
+def _read(path: Path, document: Document) -> Loaded:
     entries = document.value.get("rules")
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
     files, problems = rulefiles.expand(document, path.parent)

@@ -421,3 +421,14 @@ def _job(row: dict[str, Any]) -> Job:
     for field in ("started_at", "finished_at", "encoded_at"):
         values[field] = moment(row[field])
     return Job(**values)
+
+
+def mean_seconds(database: Database) -> dict[str, float]:
+    """Plugin → how long its jobs took on average, last attempts only; nothing for one that never ran to an end."""
+    rows = query(
+        database,
+        "SELECT plugin, avg(julianday(finished_at)-julianday(started_at))*86400 AS seconds FROM jobs"
+        " WHERE started_at IS NOT NULL AND finished_at IS NOT NULL GROUP BY plugin",
+        [],
+    )
+    return {row["plugin"]: float(row["seconds"]) for row in rows}
