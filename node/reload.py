@@ -134,6 +134,8 @@ class Reload:
             _log.exception("rules.reader-failed")
             self._refuse([f"{path}: reading it failed: {type(error).__name__}; the log says where"], "", asked)
         else:
+            for problem in loaded.warnings:
+                _log.warning("rules.warning", problem=problem.headline)
             self._swap(loaded, plugins)
             self._tell_restart(loaded)
 

@@ -12,6 +12,7 @@ from node.cli import output, site
 from node.cli.output import Exit, cell
 from node.clock import SystemClock
 from node.config.in_force import InForce
+from node.config.loading import Loaded
 from node.config.models import Configuration, Destination
 from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
@@ -26,6 +27,7 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     from node import supervisor
 
     loaded = site.read(config)
+    _warn(loaded)
     lines = [
         f"{name:<12} {text}" for name, text in _about(loaded.configuration, catalogue.usable(loaded.configuration))
     ]
@@ -36,7 +38,8 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
     try:
-        configuration = site.load(config)
+        loaded = site.read(config)
+        configuration = loaded.configuration
         plugins = catalogue.usable(configuration)
     except ConfigurationError as error:
         if not as_json:
@@ -45,11 +48,18 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
         raise typer.Exit(Exit.USAGE) from error
     lines = [("listening", _listening(configuration)), *_about(configuration, plugins)]
     if as_json:
-        output.as_json(_meaning(configuration, plugins))
+        warnings = [_plain(problem) for problem in loaded.warnings]
+        output.as_json({**_meaning(configuration, plugins), "warnings": warnings})
         return
+    _warn(loaded)
     console = output.console()
     for name, text in lines:
         console.print(cell(f"{name:<12} {text}"), soft_wrap=True)
+
+
+def _warn(loaded: Loaded) -> None:
+    for problem in loaded.warnings:
+        output.error(f"warning: {problem}")
 
 
 def demo(

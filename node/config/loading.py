@@ -17,7 +17,7 @@ from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping, section
 from plugins.manifest import MANIFEST
-from rules import examples
+from rules import examples, lint
 from rules.model import DICTIONARY, Rule
 
 _MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
@@ -35,6 +35,8 @@ class Loaded:
     """What was read: the configuration itself, the files of rules, the plugins' manifests."""
     patterns: tuple[str, ...]
     """Of the files of rules: a further file that one of them matches belongs to it too."""
+    warnings: tuple[Problem, ...]
+    """What is right, and hardly what was meant."""
 
 
 def load(path: Path) -> Configuration:
@@ -84,7 +86,15 @@ def _read(path: Path, document: Document) -> Loaded:
     except ValidationError as error:
         problems += validation.problems_of(error, document, Configuration)
     problems += checks.problems(document, path.parent)
+    warnings: list[Problem] = []
     if configuration is not None:
+        findings = list(lint.lint(configuration.rules, DataDictionary()))
+        told = [
+            (found, document.problem(("rules", *found.place), found.message, found.suggestion, key=True))
+            for found in findings
+        ]
+        problems += [problem for found, problem in told if found.certain]
+        warnings = [problem for found, problem in told if not found.certain]
         problems += [
             document.problem(("tests", *found.place), found.message, found.suggestion, key=True)
             for found in examples.failures(configuration.tests, configuration.rules)
@@ -94,7 +104,9 @@ def _read(path: Path, document: Document) -> Loaded:
     manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
     manifests += [use.folder for use in configuration.plugins.values()]
     read_too = {folder / MANIFEST for folder in manifests if folder is not None}
-    return Loaded(path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns)
+    return Loaded(
+        path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns, tuple(warnings)
+    )
 
 
 def validated(value: object, folder: Path) -> Configuration:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config.loading import load
+from node.config.loading import load, read
 from tests.support.configurations import SITE, Write, problems, rule, told
 
 
@@ -131,3 +131,14 @@ def test_a_mistake_in_a_test_is_told_at_its_place(write: Write) -> None:
     text = SITE + "rules:" + rule("r1") + TESTS.format(given="{Modalty: CT}", rule="r1", expected="perhaps")
     found = told(write(text))
     assert ["Modality" in found[0][2], "match" in found[1][2]] == [True, True], found
+
+
+def test_what_can_never_match_is_a_problem_and_the_unlikely_a_warning(write: Write) -> None:
+    """Each at its line."""
+    text = SITE + "rules:" + rule("r1")
+    contradiction = text.replace("choose: {where: {Modality: CT}}", "choose: {where: {KVP: {above: 5, below: 3}}}")
+    [problem] = problems(write(contradiction))
+    assert (problem.yaml_path, "can never hold" in problem.message) == ("rules[0].choose.where.KVP", True)
+    unlikely = text.replace("when: {Modality: CT}", "when: {BurnedInAnnotation: maybe}")
+    [warning] = read(write(unlikely)).warnings
+    assert (warning.place.line, warning.yaml_path) == (10, "rules[0].when.BurnedInAnnotation")
