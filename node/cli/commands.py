@@ -25,6 +25,7 @@ app = typer.Typer(
 for command in (
     running.serve,
     running.check,
+    running.schema,
     network.echo,
     network.send,
     status.status,

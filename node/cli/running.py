@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,6 +56,15 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
     console = output.console()
     for name, text in lines:
         console.print(cell(f"{name:<12} {text}"), soft_wrap=True)
+
+
+def schema(
+    rules: Annotated[bool, typer.Option("--rules", help="Of a file of rules instead of the configuration.")] = False,
+) -> None:
+    """Write the JSON Schema of the configuration, for editors: completion, descriptions, mistakes while typing."""
+    from node.config import schema as schemas  # the whole dictionary of DICOM, which no other command needs
+
+    typer.echo(json.dumps(schemas.rules() if rules else schemas.configuration(), indent=1, ensure_ascii=False))
 
 
 def _warn(loaded: Loaded) -> None:

@@ -95,3 +95,9 @@ def test_the_version(run: Run) -> None:
     """`pacsnode --version`."""
     answer = run("--version")
     assert (answer.code, answer.out.split()[0]) == (0, "pacsnode")
+
+
+def test_the_schema_is_written_without_any_configuration(run: Run) -> None:
+    """Of the configuration, or of a file of rules."""
+    assert run("schema").json["title"] == "Configuration of pacsnode"
+    assert run("schema", "--rules").json["title"] == "Rules of pacsnode"
