@@ -11,19 +11,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, field_validator
 
-from rules import given
+from rules import given, names
 from rules.conditions import AllOf, AnyOf, Clause, Condition, Counted, Not, Quantified
 from rules.engine import Decision, decide
-from rules.facts import StudyFacts
-from rules.model import DICTIONARY, Name, Rule, RuleSet, Written, _raise, _Section
+from rules.facts import FromAttributes, Reader, StudyFacts
+from rules.model import Rule, RuleSet
 from rules.reading import Problem, closest
+from rules.section import Name, Section, raise_problems
+from rules.written import DICTIONARY, Written
 
 
 def _read(plain: Any, info: ValidationInfo) -> Written:
     if isinstance(plain, Written):
         return plain
     facts, problems = given.read(plain, (info.context or {}).get(DICTIONARY))
-    _raise(problems, plain)
+    raise_problems(problems, plain)
     return Written(plain, facts)
 
 
@@ -34,7 +36,7 @@ Given = Annotated[
 ]
 
 
-class Expectation(_Section):
+class Expectation(Section):
     """What a rule is expected to do where it matches."""
 
     series: int | list[int] | dict[Name, int | list[int]] | None = None
@@ -43,7 +45,7 @@ class Expectation(_Section):
     """The steps that are run."""
 
 
-class Example(_Section):
+class Example(Section):
     """One test: a study, and what is expected of rules."""
 
     name: str
@@ -93,7 +95,7 @@ def _held_against(decision: Decision, expected: str | Expectation, facts: StudyF
         chosen = _chosen(decision, facts)
         if expected.series is not None and chosen != _by_role(expected.series):
             yield f"chooses {_said(chosen)}, and not {_said(_by_role(expected.series))}"
-        steps = sorted(run.step for run in decision.runs)
+        steps = sorted({run.step for run in decision.runs})
         if expected.run is not None and steps != sorted(expected.run):
             yield f"runs {', '.join(steps)}, and not {', '.join(sorted(expected.run))}"
 
@@ -102,7 +104,7 @@ def _chosen(decision: Decision, facts: StudyFacts) -> dict[str, list[int]]:
     """Role → SeriesNumbers."""
     numbers = {each.series_instance_uid: given.series_number(each) for each in facts.series}
     chosen: dict[str, list[int]] = {}
-    for each in decision.runs[0].inputs:
+    for each in dict.fromkeys(each for run in decision.runs for each in run.inputs):
         chosen.setdefault(each.role, []).append(numbers[each.series_instance_uid])
     return {role: sorted(found) for role, found in chosen.items()}
 
@@ -122,18 +124,22 @@ def asked_for(rules: Sequence[Rule]) -> frozenset[str]:
     found = {"Modality", "SeriesNumber", "StudyDate"}
     for rule in rules:
         wishes = [part for wish in rule.wishes for part in (wish.only_images, wish.where) if part is not None]
-        for condition in (rule.condition, *wishes):
+        for condition in (rule.condition, *wishes, *([rule.wait.until.read] if rule.wait else [])):
             found.update(_names(condition))
-        found.update(each.name.path[0] for wish in rule.wishes for each in wish.prefer)
-    if "patient_age" in found:
-        found |= {"PatientAge", "PatientBirthDate"}
+        for wish in rule.wishes:
+            for each in wish.prefer:
+                found.update(_keywords(names.reader(each.name)))
     return frozenset(found)
+
+
+def _keywords(read: Reader) -> tuple[str, ...]:
+    return read.keywords if isinstance(read, FromAttributes) else ()
 
 
 def _names(condition: Condition) -> Iterator[str]:
     match condition:
         case Clause():
-            yield condition.name.path[0]
+            yield from _keywords(condition.read)
         case AllOf(parts=parts) | AnyOf(parts=parts):
             for part in parts:
                 yield from _names(part)

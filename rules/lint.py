@@ -348,7 +348,7 @@ def _twice(rules: Sequence[Rule], index: int) -> Iterator[Finding]:
     mine = rules[index]
     for other in rules[:index]:
         shared = [step.plugin for step in mine.run if any(_same_step(step, each) for each in other.run)]
-        if not (shared and mine.enabled and other.enabled and mine.choose == other.choose):
+        if not (shared and mine.enabled and other.enabled and _rest(mine) == _rest(other)):
             continue
         ours, theirs = _lines(mine), _lines(other)
         what = f"{shared[0]} on the same series, so it runs twice"
@@ -361,6 +361,11 @@ def _twice(rules: Sequence[Rule], index: int) -> Iterator[Finding]:
         else:
             continue
         yield Finding((index, "when"), f"{found}, and runs {what}", False)
+
+
+def _rest(rule: Rule) -> dict[str, Any]:
+    """All that bears on when a rule runs and on what, but its `when`."""
+    return rule.model_dump(exclude={"name", "description", "when", "run", "send", "mode", "priority", "on_correction"})
 
 
 def _same_step(one: Any, other: Any) -> bool:

@@ -1,8 +1,8 @@
 """Draft rules held against the studies of the last days, beside the rules in force: what would be other.
 
-Facts are kept, so the images may be gone. Each study is looked at as of the moment when it was complete. Rules that are
-alike in both sets are decided once, and conditions that rules share are judged once. The studies are spread over
-processes; only what differs comes back.
+Facts are kept, so the images may be gone. Each study is looked at as of the moment when it was complete; what a rule
+had done before that (`limits`, `once`) is left out. Rules that are alike in both sets are decided once, and conditions
+that rules share are judged once. The studies are spread over processes; only what differs comes back.
 """
 
 from __future__ import annotations
@@ -128,18 +128,21 @@ def _count(decision: Decision | None, name: str, matched: Counter[str], runs: Co
 
 
 def _change(now: Decision | None, draft: Decision | None) -> Change | None:
-    before, after = _what(now), _what(draft)
-    if before == after:
-        return None
-    return Change.DIFFERENT if before and after else Change.NEW if after else Change.GONE
+    before, after = (each is not None and each.matched for each in (now, draft))
+    if before and after:
+        return Change.DIFFERENT if _what(now) != _what(draft) else None
+    return Change.NEW if after else Change.GONE if before else None
 
 
-def _what(decision: Decision | None) -> list[Any]:
+def _what(decision: Decision | None) -> Any:
     """All that would be other for plugin or reader."""
-    return [
+    if decision is None:
+        return None
+    runs = [
         (run.step, run.plugin, to_json(dict(run.parameters)), run.inputs, run.destinations, run.mode, run.priority)
-        for run in (decision.runs if decision is not None else ())
+        for run in decision.runs
     ]
+    return runs, decision.later, decision.forward, decision.notify, decision.fetch
 
 
 def _words(decision: Decision | None, facts: StudyFacts) -> str:
@@ -147,13 +150,15 @@ def _words(decision: Decision | None, facts: StudyFacts) -> str:
         return "there is no such rule"
     if not decision.matched:
         return decision.why + (f"; all but: {decision.near_miss}" if decision.near_miss else "")
+    if not decision.runs:
+        return decision.why
     numbers = {each.series_instance_uid: _number(each) for each in facts.series}
     inputs = [
         f"{f'{each.role}: ' if each.role else ''}series {numbers[each.series_instance_uid]} "
         f"({len(each.sop_instance_uids)})"
-        for each in decision.runs[0].inputs
+        for each in dict.fromkeys(each for run in decision.runs for each in run.inputs)
     ]
-    steps = ", ".join(run.step for run in decision.runs)
+    steps = ", ".join(dict.fromkeys(run.step for run in decision.runs))
     sent = ", ".join(decision.runs[0].destinations) or "nowhere"
     return f"{steps} on {', '.join(inputs)} → {sent}, {decision.runs[0].mode}"
 
