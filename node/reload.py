@@ -150,10 +150,11 @@ class Reload:
         """Whether the new rules can work beside what is not swapped: outboxes are made at the start."""
         there = self._running.configuration.destinations
         for rule in wanted.rules:
-            for name in rule.send:
-                if name not in there or there[name].audience != wanted.destinations[name].audience:
+            for name in _destinations(rule):
+                new = wanted.destinations.get(name)
+                if new is not None and (name not in there or there[name].audience != new.audience):
                     raise _NotInForceError(
-                        f'{self._running.path}: the rule "{rule.name}" sends to "{name}", and the destinations have '
+                        f'{self._running.path}: the rule "{rule.name}" names "{name}", and the destinations have '
                         f"changed since the node started: restart it; until then the old rules stay in force"
                     )
 
@@ -218,6 +219,12 @@ class Reload:
 def _digest(parts: Sequence[str]) -> str:
     """To know again what was told."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _destinations(rule: Rule) -> tuple[str, ...]:
+    """Whom a rule sends to or fetches from."""
+    forwarded = rule.forward.to if rule.forward else ()
+    return (*rule.send, *forwarded, *((rule.prior.source,) if rule.prior else ()))
 
 
 def _used(plugins: Catalogue) -> dict[str, Any]:
