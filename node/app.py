@@ -1,6 +1,6 @@
 """The node process: makes the stages, gives each a thread, and stops them.
 
-Started by the supervisor as `python -m node.app --config PATH --wake FD --alive FD`. This is the one
+Started by the supervisor as `python -m node.app --in-force PATH --wake FD --alive FD`. This is the one
 place that knows all stages: they know the ledger and the signal, and never each other.
 """
 
@@ -18,7 +18,8 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from node.clock import SystemClock
-from node.config.loading import load
+from node.config import in_force
+from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
@@ -29,9 +30,11 @@ from node.ledger import database
 from node.ledger.database import Ledger
 from node.lifeline import end_with
 from node.observe import logs
+from node.reload import Reload
 from node.results.stage import Results
 from node.route.stage import Route
 from node.run import catalogue
+from node.run.catalogue import Catalogue
 from node.run.stage import Run
 from node.signal import Room, Signal
 from node.spool import Spool
@@ -70,20 +73,22 @@ class Worker:
 class App:
     """The stages of one node on one data folder."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, running: InForce) -> None:
         """Build everything; raises LedgerError where the ledger cannot be used."""
+        configuration = running.configuration
         data = configuration.node.data
         clock, self.signal = SystemClock(), Signal()
         self.spool = Spool(data)
         self.ledger = Ledger(data / database.FILE)
         plugins = catalogue.load(configuration.plugins, data)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
-        route = Route(self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone)
+        self._route = Route(self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone)
         self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
+        self.reload = Reload(self.ledger, clock, running, plugins, self._use)
         stages = [
             (Room.INDEX, "index", self._index.run_once),
-            (Room.ROUTE, "route", route.run_once),
+            (Room.ROUTE, "route", self._route.run_once),
             (Room.RUN, "run", self._run.run_once),
             (Room.RESULTS, "results", self._results.run_once),
         ]
@@ -93,6 +98,7 @@ class App:
             stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
         self._stopping = threading.Event()
         self._workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
+        self._workers.append(Worker("reload", self.reload.run_once, self.reload.bell))
         self._threads = [
             threading.Thread(target=worker.loop, args=(self._stopping,), name=worker.name, daemon=True)
             for worker in self._workers
@@ -102,6 +108,12 @@ class App:
         self._scheduler.add_job(
             self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
         )
+
+    def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
+        """Plugins first: what the new rules decide has to find them."""
+        self._run.catalogue = plugins
+        self._index.reconfigure(configuration)
+        self._route.use(configuration.rules, plugins)
 
     def start(self) -> None:
         """Start a thread for each stage and destination."""
@@ -137,22 +149,25 @@ def _listen_to_receivers(wake: int, signal_: Signal) -> None:
 def main() -> int:
     """Run until SIGTERM, or until the supervisor is gone."""
     parser = argparse.ArgumentParser(prog="python -m node.app")
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--in-force", type=Path, required=True, help="the configuration to go by")
     parser.add_argument("--wake", type=int, help="read end of the pipe on which receivers say that something came")
     parser.add_argument("--alive", type=int, help="read end of a pipe that ends with the supervisor")
     arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    configuration = load(arguments.config)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it begins with the file as it is
+    running = in_force.read(arguments.in_force)
+    configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
     if arguments.alive is not None:
         end_with(arguments.alive)
     try:
-        app = App(configuration)
+        app = App(running)
     except NodeError as error:
         log.error("node.cannot-start", error=str(error))
         return 1
+    signal.signal(signal.SIGHUP, lambda *_: app.reload.ask())
     if arguments.wake is not None:
         _listen_to_receivers(arguments.wake, app.signal)
     app.start()

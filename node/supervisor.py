@@ -6,8 +6,9 @@
 Each child inherits the read end of the alive pipe, whose write end only the supervisor has: end of file
 means that the supervisor is gone, even by SIGKILL, and the child ends, so nothing orphaned keeps a port.
 Each also inherits the lock, so a second node is refused until the last process of the first has ended
-(faults.md 59). What dies is started again with back-off. SIGTERM drains the receivers first, then stops
-the node (faults.md 58); a second SIGTERM ends all at once.
+(faults.md 59). What dies is started again with back-off, on the configuration that was in force and not on
+what stands in the file by then. SIGHUP goes on to the node, which takes up changed rules. SIGTERM drains the
+receivers first, then stops the node (faults.md 58); a second SIGTERM ends all at once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from pathlib import Path
 import structlog
 
 import node
+from node.config import in_force
+from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.dimse.association import Limits
 from node.errors import DataFolderInUseError, PermanentError
@@ -93,12 +96,13 @@ class Child:
             self.process.send_signal(number)
 
 
-def serve(config_path: Path, configuration: Configuration, lines: Sequence[str]) -> int:
-    """Run the node until SIGTERM or SIGINT; the exit code of the command.
+def serve(running: InForce, lines: Sequence[str]) -> int:
+    """Run the node by this configuration until SIGTERM or SIGINT; the exit code of the command.
 
     `lines` are printed after the ones that say what it listens on. Raises DataFolderInUseError, LedgerError or
     ListenError before anything is started.
     """
+    configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="supervisor")
     data = configuration.node.data
     lock = take_lock(data)
@@ -106,13 +110,14 @@ def serve(config_path: Path, configuration: Configuration, lines: Sequence[str])
     Ledger(data / database.FILE).close()
     sockets = _bind(configuration)
     spool = Spool(data)
+    in_force.write(running)
     _sweep(spool)
     for line in (*_listening_lines(configuration, sockets), *lines):
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     _write_listening(data, sockets)
     try:
-        return Supervisor(_children(config_path, configuration, sockets, lock), spool).run()
+        return Supervisor(_children(configuration, sockets, lock), spool).run()
     finally:
         (data / LISTENING).unlink(missing_ok=True)
 
@@ -199,13 +204,11 @@ def _write_listening(data: Path, sockets: Sequence[socket.socket]) -> None:
     part.rename(data / LISTENING)
 
 
-def _children(
-    config_path: Path, configuration: Configuration, sockets: Sequence[socket.socket], lock: int
-) -> list[Child]:
+def _children(configuration: Configuration, sockets: Sequence[socket.socket], lock: int) -> list[Child]:
     """The processes, receivers first: they are the ones to be stopped first."""
     alive, _ = os.pipe()  # our end is closed by our own end, and only by that
     wake, wake_end = os.pipe()
-    config = ["--config", str(config_path.resolve())]
+    config = ["--in-force", str((configuration.node.data / in_force.FILE).resolve())]
     sides = [listening.fileno() for listening in sockets]
     listening = [f for name, fd in zip(("--listen", "--tls"), sides, strict=False) for f in (name, str(fd))]
     ends = ["--wake", str(wake_end), "--alive", str(alive)]
@@ -228,19 +231,27 @@ class Supervisor:
         self._children = children
         self._spool = spool
         self._signals = 0
+        self._reload = False
         self._bell, bell_end = os.pipe()
         os.set_blocking(bell_end, False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told_to_stop)
+        signal.signal(signal.SIGHUP, self._told_to_reload)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it rings the bell
         signal.set_wakeup_fd(bell_end, warn_on_full_buffer=False)
 
     def _told_to_stop(self, *_: object) -> None:
         self._signals += 1
 
+    def _told_to_reload(self, *_: object) -> None:
+        self._reload = True
+
     def run(self) -> int:
         """Until stopped; 0."""
         while not self._signals:
+            if self._reload:
+                self._reload = False
+                self._children[-1].send(signal.SIGHUP)  # one that is dead just now begins with the file anyway
             for child in self._children:
                 if child.noticed_dead():
                     _sweep(self._spool)

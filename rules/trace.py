@@ -111,10 +111,13 @@ def _groups(clause: Clause, views: Iterable[SeriesView]) -> tuple[list[Node], in
             if count := (mask & view.scope).bit_count():
                 passed = True if clause.presence else conditions.satisfied(clause, found, view.study.moment)
                 key = (_listed(found), passed)
-                group = merged.setdefault(key, {"value": key[0], "instances": 0, "series": [], "passed": passed})
+                group = merged.setdefault(
+                    key, {"value": key[0], "instances": 0, "series": [], "numbers": [], "passed": passed}
+                )
                 group["instances"] += count
                 if len(group["series"]) < MOST_VALUES:
                     group["series"].append(view.facts.series_instance_uid)
+                    group["numbers"].append(_number(view))
     return list(merged.values()), missing
 
 
@@ -124,7 +127,10 @@ def _listed(found: Sequence[Datum]) -> str:
 
 
 def _why(clause: Clause, groups: Sequence[Node], missing: int, total: int, *, of_study: bool) -> str:
-    said = [f"{group['value']} in {_of(group['instances'], total)}{_fate(group)}" for group in groups[:3]]
+    said = [
+        f"{group['value']} in {_of(group['instances'], total)}{_where(group, total, of_study)}{_fate(group)}"
+        for group in groups[:3]
+    ]
     if len(groups) > 3:
         said.append(f"{len(groups) - 3} further values")
     if missing:
@@ -133,6 +139,19 @@ def _why(clause: Clause, groups: Sequence[Node], missing: int, total: int, *, of
             counts = ""
         said.append(f"missing in {_of(missing, total)}" + (f", which {counts}" if counts else ""))
     return "; ".join(said) or "there are no instances"
+
+
+def _where(group: Node, total: int, of_study: bool) -> str:
+    """In which series, where a value is not everywhere in the study."""
+    if not of_study or group["instances"] == total:
+        return ""
+    numbers, more = group["numbers"], ", …" if len(group["numbers"]) == MOST_VALUES else ""
+    return f" (series {', '.join(numbers)}{more})"
+
+
+def _number(view: SeriesView) -> str:
+    missing, number = series_number(view)
+    return "?" if missing else f"{number:g}"
 
 
 def _fate(group: Node) -> str:
@@ -180,8 +199,7 @@ def _of_series(part: Condition, view: SeriesView, verdict: Verdict, true: int) -
 def title(view: SeriesView) -> str:
     """A series in one line."""
     known = label(view)
-    number = "?" if known["series_number"] is None else f"{known['series_number']:g}"
-    return f'series {number} "{known["description"]}" ({known["modality"]})'
+    return f'series {_number(view)} "{known["description"]}" ({known["modality"]})'
 
 
 def preferred(preference: Preference, view: SeriesView) -> Node:

@@ -52,7 +52,7 @@ def retry(
     A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
     instances count, and it is decided and run anew. A running node notices by itself.
     """
-    ledger = site.open_ledger(site.load(config))
+    ledger = site.open_ledger(site.known(config))
     with ledger.transaction() as database:
         told, plain = _retry(database, what, SystemClock().now(), site.person(), take_newest)
     _tell(told, plain, as_json)
@@ -60,7 +60,7 @@ def retry(
 
 def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Stop a job that has not been reported, or a delivery that has not been sent. The record says who asked for it."""
-    ledger = site.open_ledger(site.load(config))
+    ledger = site.open_ledger(site.known(config))
     plain: dict[str, Any]
     now, reason = SystemClock().now(), f"cancelled by {site.person()}"
     with ledger.transaction() as database:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import actions, network, output, reports, running, site, status, timeline
+from node.cli import actions, explain, network, output, replay, reports, running, site, status, timeline
 from node.cli.output import Exit
 from node.config.problems import ConfigurationError
 from node.errors import NodeError
@@ -25,10 +25,13 @@ app = typer.Typer(
 for command in (
     running.serve,
     running.check,
+    running.schema,
     network.echo,
     network.send,
     status.status,
     timeline.study,
+    explain.explain,
+    replay.replay,
     actions.retry,
     actions.cancel,
     reports.read,

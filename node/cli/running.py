@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +11,12 @@ import typer
 
 from node.cli import output, site
 from node.cli.output import Exit, cell
+from node.clock import SystemClock
+from node.config.in_force import InForce
+from node.config.loading import Loaded
 from node.config.models import Configuration, Destination
-from node.config.problems import ConfigurationError, Place, Problem
+from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
-from node.errors import NodeError
 from node.run import catalogue
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.sandbox import isolation
@@ -24,17 +27,21 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Start the node and keep it running until SIGTERM or Ctrl-C."""
     from node import supervisor
 
-    configuration = site.load(config)
-    plugins = _plugins(configuration)
-    lines = [f"{name:<12} {text}" for name, text in _about(configuration, plugins)]
-    raise typer.Exit(supervisor.serve(config, configuration, lines))
+    loaded = site.read(config)
+    _warn(loaded)
+    lines = [
+        f"{name:<12} {text}" for name, text in _about(loaded.configuration, catalogue.usable(loaded.configuration))
+    ]
+    in_force = InForce.of(loaded, SystemClock().now(), site.person())
+    raise typer.Exit(supervisor.serve(in_force, lines))
 
 
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
     try:
-        configuration = site.load(config)
-        plugins = _plugins(configuration)
+        loaded = site.read(config)
+        configuration = loaded.configuration
+        plugins = catalogue.usable(configuration)
     except ConfigurationError as error:
         if not as_json:
             raise
@@ -42,11 +49,27 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
         raise typer.Exit(Exit.USAGE) from error
     lines = [("listening", _listening(configuration)), *_about(configuration, plugins)]
     if as_json:
-        output.as_json(_meaning(configuration, plugins))
+        warnings = [_plain(problem) for problem in loaded.warnings]
+        output.as_json({**_meaning(configuration, plugins), "warnings": warnings})
         return
+    _warn(loaded)
     console = output.console()
     for name, text in lines:
         console.print(cell(f"{name:<12} {text}"), soft_wrap=True)
+
+
+def schema(
+    rules: Annotated[bool, typer.Option("--rules", help="Of a file of rules instead of the configuration.")] = False,
+) -> None:
+    """Write the JSON Schema of the configuration, for editors: completion, descriptions, mistakes while typing."""
+    from node.config import schema as schemas  # the whole dictionary of DICOM, which no other command needs
+
+    typer.echo(json.dumps(schemas.rules() if rules else schemas.configuration(), indent=1, ensure_ascii=False))
+
+
+def _warn(loaded: Loaded) -> None:
+    for problem in loaded.warnings:
+        output.error(f"warning: {problem}")
 
 
 def demo(
@@ -66,21 +89,6 @@ def demo(
     raise typer.Exit(showing.run(paths or []))
 
 
-def _plugins(configuration: Configuration) -> Catalogue:
-    """All plugins; ConfigurationError where one that is used cannot be."""
-    plugins = catalogue.load(configuration.plugins, configuration.node.data)
-    used = {step.plugin for rule in configuration.rules for step in rule.run} | set(configuration.plugins)
-    broken = []
-    for name in sorted(used):
-        try:
-            plugins.find(name)
-        except NodeError as error:
-            broken.append(str(error))
-    if broken:
-        raise ConfigurationError([Problem(Place("plugins", 0, 0), "", text) for text in broken])
-    return plugins
-
-
 def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[str, str]]:
     """What the configuration means, one line each, without where it listens."""
     yield "data", str(configuration.node.data)
@@ -89,6 +97,8 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
         yield "plugin", _plugin(plugin, configuration)
     for rule in configuration.rules:
         yield "rule", _rule(rule)
+    if configuration.tests:
+        yield "tests", f"{len(configuration.tests)} of the rules, all passed"
     if not configuration.rules:
         yield "rule", "none: studies are received and kept, and nothing is run"
     for name, destination in configuration.destinations.items():
@@ -179,6 +189,7 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
             }
             for rule in configuration.rules
         },
+        "tests": len(configuration.tests),
         "destinations": {
             name: {
                 "ae_title": each.ae_title,

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import psutil
 import typer
 
-from node.config import loading
+from node.cli import output
+from node.config import in_force, loading
+from node.config.in_force import InForce
+from node.config.loading import Loaded
 from node.config.models import Configuration
+from node.config.problems import ConfigurationError
 from node.errors import NotFoundError, PermanentError
 from node.ledger import studies
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.studies import Study
+from node.supervisor import LISTENING
+from rules.model import rule_set_digest
 
 ConfigPath = Annotated[
     Path,
@@ -28,11 +38,64 @@ class UsageError(PermanentError):
     """What was asked for makes no sense here: the command ends with exit code 2."""
 
 
-def load(config: Path) -> Configuration:
-    """The configuration; ConfigurationError."""
+def read(config: Path) -> Loaded:
+    """The configuration, and what it was read from; ConfigurationError."""
     if config == DEFAULT_CONFIG and not config.exists():
         raise UsageError("there is no config.yaml in this folder; name the configuration with --config PATH")
-    return loading.load(config)
+    return loading.read(config)
+
+
+def load(config: Path) -> Configuration:
+    """The configuration; ConfigurationError."""
+    return read(config).configuration
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a configuration file says, and what the node goes by."""
+
+    configuration: Configuration
+    """The one in force; the file's own where nothing is known of any other."""
+    running: InForce | None
+    headlines: Sequence[str] = ()
+    """What is wrong with the file."""
+    needs_restart: Sequence[str] = ()
+    """Sections in which the file differs, and that are not taken up while the node runs."""
+    pending: bool = False
+    """The file's rules are right, and not those in force."""
+
+
+def standing(config: Path) -> Standing:
+    """How file and node stand to each other; ConfigurationError where the file is wrong and nothing is in force."""
+    last = in_force.find(config)
+    try:
+        wanted = load(config)
+    except ConfigurationError as problem:
+        if last is None:
+            raise
+        return Standing(last.configuration, last, [each.headline for each in problem.problems])
+    if last is None or running(last.configuration.node.data) is None:
+        return Standing(wanted, None)
+    now = last.configuration
+    pending = rule_set_digest(now.rules) != rule_set_digest(wanted.rules)
+    return Standing(now, last, (), in_force.needing_restart(now, wanted), pending)
+
+
+def known(config: Path) -> Configuration:
+    """The configuration, or the one in force where the file has problems: for commands that read the ledger.
+
+    A slip in the file must not hide what the node is doing. ConfigurationError where nothing is in force.
+    """
+    try:
+        return load(config)
+    except ConfigurationError as problem:
+        running = in_force.find(config)
+        if running is None:
+            raise
+        output.error(
+            f"{problem.problems[0].headline}\nthe file has problems (pacsnode check); going by what is in force"
+        )
+        return running.configuration
 
 
 def open_ledger(configuration: Configuration) -> Ledger:
@@ -58,3 +121,12 @@ def find_study(database: Database, text: str) -> Study:
         names = "\n".join(f"  {study.study_instance_uid}  accession {study.accession_number}" for study in found)
         raise UsageError(f'"{text}" names {len(found)} studies:\n{names}')
     return found[0]
+
+
+def running(data: Path) -> Mapping[str, Any] | None:
+    """What the node that runs on this data folder says of itself; None where none does."""
+    try:
+        said: Mapping[str, Any] = json.loads((data / LISTENING).read_text())
+        return said if psutil.pid_exists(int(said["pid"])) else None
+    except (OSError, ValueError, KeyError, TypeError):  # no file, or not one that a node wrote
+        return None

@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -28,7 +26,7 @@ from node.ledger.events import Event, Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.jobs import Job, JobStatus
 from node.ledger.studies import Series, Study
-from node.supervisor import LISTENING
+from rules.model import rule_set_digest
 
 _UID = re.compile(r"[0-9.]{20,64}")
 SHOWN = 10
@@ -49,10 +47,11 @@ def status(
 
     Patients' names are never shown. Studies are found by accession number, or by the end of their UID.
     """
-    configuration = site.load(config)
+    standing = site.standing(config)
+    configuration = standing.configuration
     ledger = site.open_ledger(configuration)
     with ledger.reading() as database:
-        found = _look(database, configuration)
+        found = _look(database, configuration, standing)
     if as_json:
         output.as_json(_plain(found, configuration, identify))
     else:
@@ -83,9 +82,10 @@ class _Found:
     troubled: Sequence[Job]
     alerts: Sequence[Event]
     latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
+    standing: site.Standing
 
 
-def _look(database: Database, configuration: Configuration) -> _Found:
+def _look(database: Database, configuration: Configuration, standing: site.Standing) -> _Found:
     from node.run.sandbox import isolation
 
     data = configuration.node.data
@@ -95,7 +95,7 @@ def _look(database: Database, configuration: Configuration) -> _Found:
     by_status = studies.counts(database)
     return _Found(
         now=SystemClock().now(),
-        running=running(data),
+        running=site.running(data),
         load=load_of(data),
         unwritable=cannot_write(data),
         trouble=trouble(data),
@@ -116,21 +116,13 @@ def _look(database: Database, configuration: Configuration) -> _Found:
         troubled=jobs.troubled(database, IN_JSON),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
+        standing=standing,
     )
 
 
 def _with_work(database: Database, study: Study) -> tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]:
     uid = study.study_instance_uid
     return study, studies.series_of(database, uid), jobs.of_study(database, uid), deliveries.of_study(database, uid)
-
-
-def running(data: Path) -> Mapping[str, Any] | None:
-    """What the node that runs on this data folder says of itself; None where none does."""
-    try:
-        said: Mapping[str, Any] = json.loads((data / LISTENING).read_text())
-        return said if psutil.pid_exists(int(said["pid"])) else None
-    except (OSError, ValueError, KeyError, TypeError):  # no file, or not one that a node wrote
-        return None
 
 
 # --- for scripts ---------------------------------------------------------------------------------
@@ -150,6 +142,7 @@ def _plain(found: _Found, configuration: Configuration, identify: bool) -> dict[
             "isolation": found.isolation,
             "warnings": [text for _, text in _warnings(found, configuration)],
         },
+        "rules": _plain_rules(found.standing),
         "queues": _plain_queues(found),
         "held_studies": [plain.study(study, identify=identify) for study in found.held_studies[:IN_JSON]],
         "held_deliveries": [plain.delivery(each) for each in found.held],
@@ -166,6 +159,20 @@ def _plain(found: _Found, configuration: Configuration, identify: bool) -> dict[
             }
             for study, series, work, sent in found.latest
         ],
+    }
+
+
+def _plain_rules(standing: site.Standing) -> dict[str, Any]:
+    """What is in force, and what stands between it and the file."""
+    running = standing.running
+    return {
+        "version": rule_set_digest(standing.configuration.rules),
+        "names": [rule.name for rule in standing.configuration.rules],
+        "since": running.since if running else None,
+        "by": running.by if running else None,
+        "refused": standing.headlines,
+        "needs_restart": standing.needs_restart,
+        "to_be_taken_up": standing.pending,
     }
 
 
@@ -204,13 +211,36 @@ def _headline(found: _Found, configuration: Configuration) -> Text:
     if found.running is None:
         return cell(f"{title} is not running; this is what its ledger holds", "bold yellow")
     port, tls = found.running.get("port"), found.running.get("tls_port")
-    return cell(
-        f"{title} runs (process {found.running['pid']}), port {port}{f', TLS {tls}' if tls else ''}", "bold green"
-    )
+    runs = f"{title} runs (process {found.running['pid']}), port {port}{f', TLS {tls}' if tls else ''}"
+    return Text.assemble((runs, "bold green"), f"; {_rules(found, configuration)}")
+
+
+def _rules(found: _Found, configuration: Configuration) -> str:
+    """`3 rules, version 1f2e3d4c since 13:30:02`."""
+    running, count = found.standing.running, len(configuration.rules)
+    since = f" since {clock_text(running.since, configuration.node.zone, found.now)}" if running else ""
+    number = {0: "no rules", 1: "1 rule"}.get(count, f"{count} rules")
+    return f"{number}, version {rule_set_digest(configuration.rules)[:8]}{since}"
+
+
+def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
+    """What stands in the file and is not what the node goes by."""
+    if standing.headlines:
+        more = f" (and {len(standing.headlines) - 1} more)" if len(standing.headlines) > 1 else ""
+        yield (
+            "alert",
+            f"the changed configuration is refused, the rules as they were stay in force (pacsnode check): "
+            f"{standing.headlines[0]}{more}",
+        )
+    if standing.needs_restart:
+        yield "warning", f"changed in the file, taken up only by a restart: {', '.join(standing.needs_restart)}"
+    if standing.pending:
+        yield "warning", "the rules in the file are not those in force: just saved, or refused (Alerts say why)"
 
 
 def _warnings(found: _Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
     yield from _storage_warnings(found, configuration)
+    yield from _not_in_force(found.standing) if found.running is not None else ()
     if not found.isolated:
         yield "warning", found.isolation
     for name, destination in configuration.destinations.items():
@@ -342,9 +372,14 @@ def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) 
     return Group(Text(), shown, *more)
 
 
+_FOR_MACHINES = ("content", "in_force", "shown", "file", "count")
+"""Details of `rules.refused` that say in another way what its `problems` say."""
+
+
 def words(event: Event) -> str:
     """An event in one line: its kind, and its details as key=value."""
-    detail = " ".join(f"{key}={_shown(value)}" for key, value in event.detail.items() if value not in (None, ""))
+    told = {key: value for key, value in event.detail.items() if value not in (None, "") and key not in _FOR_MACHINES}
+    detail = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
     return f"{event.kind} {detail}".strip()
 
 

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from node.cli import output, plain, site
+from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, clock_text, short, table, tail
 from node.cli.status import words
 from node.clock import SystemClock
@@ -42,7 +43,7 @@ def study(
     as_json: site.AsJson = False,
 ) -> None:
     """Show one study: its series, every decision, job and delivery, and all that happened, in order."""
-    configuration = site.load(config)
+    configuration = site.known(config)
     ledger = site.open_ledger(configuration)
     with ledger.reading() as database:
         found = site.find_study(database, name)
@@ -126,8 +127,7 @@ def _decisions(taken: Sequence[Decision]) -> tuple[str, Sequence[str], Sequence[
 def _traces(taken: Sequence[Decision]) -> Iterator[RenderableType]:
     for decision in taken:
         yield Text()
-        for line in explaining.lines(decision.trace):
-            yield cell(line)
+        yield from traced(explaining.lines(decision.trace))
 
 
 def _jobs(work: Sequence[Job]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:

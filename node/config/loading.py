@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,30 @@ from pydantic import ValidationError
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
 from node.config.models import Configuration, Destination, Node
+from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
-from node.config.source import Document, is_mapping
-from rules.model import DICTIONARY
+from node.config.source import Document, is_mapping, section
+from plugins.manifest import MANIFEST
+from rules import examples, lint
+from rules.model import DICTIONARY, Rule
 
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules")
+_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A right configuration, and where it came from."""
+
+    path: Path
+    configuration: Configuration
+    value: Mapping[str, Any]
+    """As written, with the rules of other files put in: plain values."""
+    files: tuple[Path, ...]
+    """What was read: the configuration itself, the files of rules, the plugins' manifests."""
+    patterns: tuple[str, ...]
+    """Of the files of rules: a further file that one of them matches belongs to it too."""
+    warnings: tuple[Problem, ...]
+    """What is right, and hardly what was meant."""
 
 
 def load(path: Path) -> Configuration:
@@ -23,27 +45,81 @@ def load(path: Path) -> Configuration:
     Relative paths in it are relative to its own folder; in the result they are absolute. Raises
     ConfigurationError with every problem, in the order of the files.
     """
+    return read(path).configuration
+
+
+def read_draft(path: Path, draft: Path) -> tuple[Rule, ...]:
+    """The rules of `draft`, a file of rules or a whole configuration, checked beside the rest of a configuration.
+
+    Raises ConfigurationError.
+    """
+    if "node" in section(source.read(draft).value):
+        return read(draft).configuration.rules
+    document = _sections(path)
+    document.value["rules"] = [glob.escape(str(draft.resolve()))]
+    document.value.pop("tests", None)  # of the rules that the draft is to replace
+    return _read(path, document).configuration.rules
+
+
+def read(path: Path) -> Loaded:
+    """As `load`, with what a reload has to know."""
+    return _read(path, _sections(path))
+
+
+def _sections(path: Path) -> Document:
     document = source.read(path)
     if not is_mapping(document.value):
         raise ConfigurationError([document.problem((), "expected sections: node, modalities, destinations, …")])
     _fill_in_empty_sections(document)
-    problems = rulefiles.expand(document, path.parent)
+    return document
+
+
+def _read(path: Path, document: Document) -> Loaded:
+    entries = document.value.get("rules")
+    patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
+    files, problems = rulefiles.expand(document, path.parent)
+    studies, more = rulefiles.put_studies_in(document)
+    problems += more
     configuration = None
     try:
-        configuration = Configuration.model_validate(document.value, context={DICTIONARY: DataDictionary()})
+        configuration = validated(document.value, path.parent.resolve())
     except ValidationError as error:
         problems += validation.problems_of(error, document, Configuration)
     problems += checks.problems(document, path.parent)
+    warnings: list[Problem] = []
+    if configuration is not None:
+        findings = list(lint.lint(configuration.rules, DataDictionary()))
+        told = [
+            (found, document.problem(("rules", *found.place), found.message, found.suggestion, key=True))
+            for found in findings
+        ]
+        problems += [problem for found, problem in told if found.certain]
+        warnings = [problem for found, problem in told if not found.certain]
+        problems += [
+            document.problem(("tests", *found.place), found.message, found.suggestion, key=True)
+            for found in examples.failures(configuration.tests, configuration.rules)
+        ]
     if configuration is None or problems:
         raise ConfigurationError(_in_order(problems, str(path)))
-    return _absolute(configuration, path.parent.resolve())
+    manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
+    manifests += [use.folder for use in configuration.plugins.values()]
+    read_too = {folder / MANIFEST for folder in manifests if folder is not None}
+    return Loaded(
+        path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns, tuple(warnings)
+    )
+
+
+def validated(value: object, folder: Path) -> Configuration:
+    """The configuration that plain values stand for, relative paths beginning at `folder`; ValidationError."""
+    configuration = Configuration.model_validate(value, context={DICTIONARY: DataDictionary()})
+    return _absolute(configuration, folder)
 
 
 def _fill_in_empty_sections(document: Document) -> None:
     """A section whose entries are all commented out is empty, and `lung-density:` alone asks for the defaults."""
     for name in _MAY_BE_EMPTY:
         if name in document.value and document.value[name] is None:
-            document.value[name] = [] if name == "rules" else {}
+            document.value[name] = [] if name in ("rules", "tests") else {}
     plugins = document.value.get("plugins")
     if is_mapping(plugins):
         document.value["plugins"] = {name: {} if use is None else use for name, use in plugins.items()}

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 
 from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
+from rules.examples import Example
 from rules.model import Rule
 
 AETitle = Annotated[str, AfterValidator(check_ae_title)]
@@ -249,3 +250,5 @@ class Configuration(Section):
     destinations: dict[Name, Destination] = Field(default_factory=dict)
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    tests: tuple[Example, ...] = ()
+    """What is expected of the rules; they do not go live where a test fails."""

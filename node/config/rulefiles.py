@@ -1,7 +1,8 @@
 """Rules that live in files of their own: `rules: [rules.d/*.yaml]`.
 
-Such a file holds a list of rules, or `rules:` with one. Its rules take the place of the pattern that
-named it, files in the order of their names; a file that two patterns match is taken once.
+Such a file holds a list of rules, or `rules:` with one and `tests:` of them. Its rules take the place of the pattern
+that named it, files in the order of their names; a file that two patterns match is taken once. A test may name a file
+that holds its study.
 """
 
 from __future__ import annotations
@@ -15,31 +16,31 @@ from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping
 
 
-def expand(document: Document, folder: Path) -> list[Problem]:
-    """Replace every pattern in the document's `rules` by the rules of its files; returns what is wrong with them.
+def expand(document: Document, folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Replace every pattern in the document's `rules` by the rules of its files: those files, what is wrong with them.
 
     Patterns are relative to `folder`.
     """
     entries = document.value.get("rules")
     if not isinstance(entries, list):
-        return []
+        return [], []
     before = _take_rules_out(document)
     rules: list[object] = []
     problems: list[Problem] = []
-    seen: set[Path] = set()
+    seen: dict[Path, Path] = {}
     for index, entry in enumerate(entries):
         if isinstance(entry, str):
             files, problem = _matches(before, index, entry, folder)
             problems += problem
             for file in files:
                 if file.resolve() not in seen:
-                    seen.add(file.resolve())
+                    seen[file.resolve()] = file
                     problems += _append(document, rules, file)
         else:
             document.adopt(before, ("rules", index), ("rules", len(rules)))
             rules.append(entry)
     document.value["rules"] = rules
-    return problems
+    return list(seen.values()), problems
 
 
 def _take_rules_out(document: Document) -> Document:
@@ -68,10 +69,11 @@ def _append(document: Document, rules: list[object], file: Path) -> list[Problem
     start: tuple[str, ...] = ("rules",) if is_mapping(other.value) else ()
     problems = []
     if start:
-        extra = [key for key in other.value if key != "rules"]
+        extra = [key for key in other.value if key not in ("rules", "tests")]
         problems = [
             other.problem((key,), f'beside "rules:" a file of rules holds no "{key}"', key=True) for key in extra
         ]
+        problems += _append_tests(document, other)
     entries = other.value.get("rules") if start else other.value
     if not isinstance(entries, list):
         return [*problems, other.problem(start, "expected a list of rules", key=True)]
@@ -82,3 +84,40 @@ def _append(document: Document, rules: list[object], file: Path) -> list[Problem
         document.adopt(other, (*start, index), ("rules", len(rules)))
         rules.append(entry)
     return problems
+
+
+def _append_tests(document: Document, other: Document) -> list[Problem]:
+    """Add the tests of one file to the document's own."""
+    tests, own = other.value.get("tests"), document.value.setdefault("tests", [])
+    if tests is None or not isinstance(own, list):
+        return []  # none, or a mistake of the configuration's own, which its model tells
+    if not isinstance(tests, list):
+        return [other.problem(("tests",), "expected a list of tests", key=True)]
+    for index, test in enumerate(tests):
+        document.adopt(other, ("tests", index), ("tests", len(own)))
+        own.append(test)
+    return []
+
+
+def put_studies_in(document: Document) -> tuple[list[Path], list[Problem]]:
+    """Replace the name of a file after `given:` by what the file holds: those files, what is wrong with them."""
+    files: list[Path] = []
+    problems: list[Problem] = []
+    tests = document.value.get("tests")
+    for index, test in enumerate(tests if isinstance(tests, list) else ()):
+        if not is_mapping(test) or not isinstance(test.get("given"), str):
+            continue
+        path = ("tests", index, "given")
+        file = Path(document.place(path).file).parent / test["given"]
+        if not file.is_file():
+            problems.append(document.problem(path, f"there is no file {file.resolve()} with the study of the test"))
+            continue
+        files.append(file)
+        try:
+            study = source.read(file)
+        except ConfigurationError as error:
+            problems += error.problems
+            continue
+        document.adopt(study, (), path)
+        tests[index] = {**test, "given": study.value}
+    return files, problems

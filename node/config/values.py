@@ -77,4 +77,4 @@ Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | i
 class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -10,9 +10,11 @@ import mmap
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydicom import filereader
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -90,6 +92,44 @@ def read(path: Path) -> Reading:
     Raises OSError where the file cannot be read, ValueError where this node did not write it.
     """
     arrival, offset = read_arrival(path)
+    return _read(path, arrival, offset)
+
+
+def read_file(path: Path, at: datetime) -> Reading:
+    """Read a DICOM file (PS3.10) that did not come over the network, as if it had come at `at`.
+
+    Never raises for what its dataset holds. Raises OSError where the file cannot be read, ValueError where it
+    is no DICOM file.
+    """
+    arrival, offset = _as_if_arrived(path, at)
+    return _read(path, arrival, offset)
+
+
+def _as_if_arrived(path: Path, at: datetime) -> tuple[Arrival, int]:
+    """What the meta information of any DICOM file says of how it came, and where the dataset begins."""
+    try:
+        with path.open("rb") as file:
+            filereader.read_preamble(file, force=False)
+            meta = filereader.read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+            offset = file.tell()
+        arrival = Arrival(
+            sop_class_uid=str(meta.MediaStorageSOPClassUID),
+            sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+            transfer_syntax_uid=str(meta.TransferSyntaxUID),
+            calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
+            called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
+            peer_address="",
+            association="",
+            received_at=at,
+        )
+    except OSError:
+        raise
+    except Exception as error:  # pydicom fails in many ways on what is no DICOM file
+        raise ValueError(f"{path}: no DICOM file with SOP class and transfer syntax in its header") from error
+    return arrival, offset
+
+
+def _read(path: Path, arrival: Arrival, offset: int) -> Reading:
     with path.open("rb") as file:
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     dataset = whole[offset:]

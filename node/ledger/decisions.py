@@ -48,11 +48,10 @@ def keep_rule_set(database: Database, at: datetime, digest: str, content: str) -
     database.execute("INSERT OR IGNORE INTO rule_sets VALUES (?,?,?)", [digest, content, to_text(at)])
 
 
-def rule_set(database: Database, digest: str) -> str:
-    """The text of a rule set that decided something."""
+def rule_set(database: Database, digest: str) -> str | None:
+    """The text of a rule set that was in force; None where it was never kept."""
     row = one(database, "SELECT content FROM rule_sets WHERE digest=?", [digest])
-    assert row is not None, digest
-    return str(row["content"])
+    return None if row is None else str(row["content"])
 
 
 def get(database: Database, decision: int) -> Decision:

@@ -79,6 +79,13 @@ def latest(database: Database, limit: int, severities: tuple[Severity, ...] = tu
     return [_event(row) for row in query(database, sql, [*severities, limit])]
 
 
+def latest_of(database: Database, kinds: tuple[str, ...]) -> Event | None:
+    """The newest event of these kinds that is about no study."""
+    marks = ",".join("?" for _ in kinds)
+    sql = f"SELECT * FROM events WHERE study_instance_uid IS NULL AND kind IN ({marks}) ORDER BY id DESC LIMIT 1"  # noqa: S608 - only question marks
+    return next((_event(row) for row in query(database, sql, list(kinds))), None)
+
+
 def _event(row: dict[str, Any]) -> Event:
     return Event(
         id=row["id"],

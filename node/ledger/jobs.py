@@ -374,6 +374,17 @@ def of_study(database: Database, study: str) -> list[Job]:
     ]
 
 
+def mean_seconds(database: Database) -> dict[str, float]:
+    """Plugin → how long its jobs took on average, last attempts only; nothing for one that never ran to an end."""
+    rows = query(
+        database,
+        "SELECT plugin, avg(julianday(finished_at)-julianday(started_at))*86400 AS seconds FROM jobs"
+        " WHERE started_at IS NOT NULL AND finished_at IS NOT NULL GROUP BY plugin",
+        [],
+    )
+    return {row["plugin"]: float(row["seconds"]) for row in rows}
+
+
 def counts(database: Database) -> dict[JobStatus, int]:
     """How many jobs stand where."""
     rows = query(database, "SELECT status, count(*) AS n FROM jobs GROUP BY status")

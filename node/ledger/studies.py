@@ -186,6 +186,12 @@ def latest(database: Database, limit: int) -> list[Study]:
     ]
 
 
+def completed_since(database: Database, since: datetime) -> list[str]:
+    """The studies that were (last) complete since then, oldest first."""
+    sql = "SELECT study_instance_uid FROM studies WHERE completed_at>=? ORDER BY completed_at"
+    return [row["study_instance_uid"] for row in query(database, sql, [to_text(since)])]
+
+
 def matching(database: Database, text: str, limit: int = 20) -> list[Study]:
     """Studies whose UID begins or ends with `text`, or whose accession number is `text`; the whole UID alone wins."""
     whole = get(database, text)

@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 from pynetdicom.ae import ApplicationEntity
 
+from node.config import in_force
 from node.config.loading import load
 from node.config.models import Configuration
 from node.dimse.association import Limits
@@ -119,14 +120,16 @@ def _raise_descriptor_limit() -> None:
 
 
 def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -> None:
-    """`python -m node.receive --config PATH --name NAME --listen FD [--tls FD] [--wake FD] [--alive FD]`."""
+    """`python -m node.receive --in-force PATH --name NAME --listen FD [--tls FD] [--wake FD] [--alive FD]`."""
     parser = argparse.ArgumentParser(prog="python -m node.receive", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--config", type=Path)
+    given.add_argument("--in-force", type=Path, help="what the supervisor keeps of it")
     parser.add_argument("--name", default="receiver")
     for descriptor in ("listen", "tls", "wake", "alive"):
         parser.add_argument(f"--{descriptor}", type=int, required=descriptor == "listen")
     options = parser.parse_args(arguments)
-    configuration = load(options.config)
+    configuration = in_force.read(options.in_force).configuration if options.in_force else load(options.config)
     say = configuration.node.logs
     logs.configure(say.format, say.level, process=options.name)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it has to say is said by the engine, in one line

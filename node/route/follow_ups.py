@@ -68,7 +68,7 @@ def _rule(database: Database, job: Job) -> Rule | None:
     """The rule of the job, in the version that decided on it; None where no step comes after it."""
     digest = decisions.get(database, job.decision).rule_set
     plain = next(
-        (each for each in _plain_rules(decisions.rule_set(database, digest)) if each["name"] == job.rule), None
+        (each for each in _plain_rules(decisions.rule_set(database, digest) or "[]") if each["name"] == job.rule), None
     )
     return Rule.model_validate(plain, context={DICTIONARY: DataDictionary()}) if plain else None
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.config import plugins as configured
-from node.config.models import PluginUse
+from node.config.models import Configuration, PluginUse
+from node.config.problems import ConfigurationError, Place, Problem
 from node.errors import NotFoundError, PermanentError
 from node.run.executor import Executor, Limits
 from node.run.kinds import command
@@ -70,6 +71,21 @@ def load(uses: Mapping[str, PluginUse], data: Path, confinement: Isolation | Non
         except (ManifestError, ParameterError, PermanentError) as error:
             problems[name] = str(error)
     return Catalogue(plugins, problems)
+
+
+def usable(configuration: Configuration) -> Catalogue:
+    """All plugins; ConfigurationError where one that the configuration uses cannot be used."""
+    plugins = load(configuration.plugins, configuration.node.data)
+    used = {step.plugin for rule in configuration.rules for step in rule.run} | set(configuration.plugins)
+    broken = []
+    for name in sorted(used):
+        try:
+            plugins.find(name)
+        except NotFoundError as error:
+            broken.append(Problem(Place("plugins", 0, 0), "", str(error)))
+    if broken:
+        raise ConfigurationError(broken)
+    return plugins
 
 
 def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Isolation) -> SitePlugin:

@@ -13,7 +13,7 @@ import psutil
 from node.clock import Clock
 from node.config.models import PluginUse
 from node.ledger import decisions, events, facts, instances, jobs, studies
-from node.ledger.database import Ledger
+from node.ledger.database import FILE, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.facts import InstanceRecord, SeriesRecord
 from node.ledger.instances import Instance, InstanceStatus
@@ -72,7 +72,7 @@ class Site:
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.folder = folder
         self.spool = Spool(folder / "data")
-        self.ledger = Ledger(self.spool.data / "ledger.sqlite")
+        self.ledger = Ledger(self.spool.data / FILE)
         self.clock = clock or HandClock()
         self.signal = Signal()
         self.uses: dict[str, PluginUse] = {}

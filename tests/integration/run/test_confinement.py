@@ -36,13 +36,13 @@ def isolated() -> Isolation:
 
 
 TRIES = {
-    "writes into the ledger": "open({data!r} + '/ledger.sqlite', 'r+b')",
+    "writes into the ledger": "open({data!r} + '/ledger.db', 'r+b')",
     "writes beside its own folder": "(OUT.parent / 'evil').write_text('x')",
     "writes into its inputs": "(OUT.parent / 'in' / 'evil').write_text('x')",
     "writes into its own code": "(Path(__file__).parent / 'evil').write_text('x')",
     "writes into the system": "open('/usr/evil', 'w')",
     "writes into the root": "open('/evil', 'w')",
-    "reads the ledger": "open({data!r} + '/ledger.sqlite', 'rb')",
+    "reads the ledger": "open({data!r} + '/ledger.db', 'rb')",
     "reads the store": "next(Path({data!r}, 'store').rglob('*.dcm')).read_bytes()",
     "reads the configuration": "open({config!r}).read()",
     "reads another plugin": "open({other!r}).read()",

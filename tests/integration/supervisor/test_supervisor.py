@@ -23,10 +23,11 @@ from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
 _SERVE = (
-    "import sys; from pathlib import Path; from node.config.loading import load; from node.errors import NodeError\n"
-    "from node.supervisor import serve\n"
+    "import sys; from pathlib import Path; from node.config.loading import read; from node.errors import NodeError\n"
+    "from node.supervisor import serve; from node.config.in_force import InForce\n"
+    "from node.clock import SystemClock\n"
     "path = Path(sys.argv[1])\n"
-    "try: sys.exit(serve(path, load(path), ['rules: none', 'plugins: none']))\n"
+    "try: sys.exit(serve(InForce.of(read(path), SystemClock().now(), 'a test'), ['rules: none', 'plugins: none']))\n"
     "except NodeError as error: sys.exit(f'{type(error).__name__}: {error}')"
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node import supervisor
-from node.config.models import Configuration
+from node.config.in_force import InForce
 from tests.support.calls import Run
 
 
@@ -80,9 +80,9 @@ def test_serve_hands_the_configuration_to_the_supervisor(
     """With one line each about what it has; the supervisor's exit code is the command's."""
     seen: list[str] = []
 
-    def serve(path: Path, configuration: Configuration, lines: list[str]) -> int:
-        assert path == Path(config.name)
-        assert configuration.node.data == config.parent / "data"
+    def serve(running: InForce, lines: list[str]) -> int:
+        assert running.path == config
+        assert running.configuration.node.data == config.parent / "data"
         seen.extend(lines)
         return 0
 
@@ -95,3 +95,9 @@ def test_the_version(run: Run) -> None:
     """`pacsnode --version`."""
     answer = run("--version")
     assert (answer.code, answer.out.split()[0]) == (0, "pacsnode")
+
+
+def test_the_schema_is_written_without_any_configuration(run: Run) -> None:
+    """Of the configuration, or of a file of rules."""
+    assert run("schema").json["title"] == "Configuration of pacsnode"
+    assert run("schema", "--rules").json["title"] == "Rules of pacsnode"

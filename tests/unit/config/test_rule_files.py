@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config.loading import load
+from node.config.loading import load, read
 from tests.support.configurations import SITE, Write, problems, rule, told
 
 
@@ -90,3 +90,55 @@ def test_the_same_name_in_two_files_is_refused(write: Write, folder: Path) -> No
     (folder / "b.yaml").write_text(listed(rule("same")))
     [(_, _, message)] = told(write(f"{SITE}rules: [rules.d/*.yaml]\n"))
     assert "a.yaml on line 2" in message
+
+
+TESTS = """
+tests:
+  - name: a CT
+    given: {given}
+    expect: {{{rule}: {expected}}}
+"""
+
+
+def test_the_tests_of_the_configuration_and_of_files_of_rules_are_run(write: Write, tmp_path: Path) -> None:
+    """One that fails is a mistake of the file that it stands in, at the line of what was expected."""
+    good = TESTS.format(given="{Modality: CT}", rule="r1", expected="match")
+    (tmp_path / "more.yaml").write_text("rules:" + rule("r1") + good)
+    path = write(SITE + "rules:\n  - more.yaml\n")
+    assert told(path) == []
+    assert len(load(path).tests) == 1
+    (tmp_path / "more.yaml").write_text("rules:" + rule("r1") + good.replace("r1: match", "r1: no match"))
+    [problem] = problems(path)
+    assert Path(problem.place.file).name == "more.yaml"
+    assert (problem.place.source.strip(), problem.yaml_path) == ("expect: {r1: no match}", "tests[0].expect.r1")
+    assert "fails: r1 matches" in problem.message
+
+
+def test_a_test_may_name_a_file_with_its_study(write: Write, tmp_path: Path) -> None:
+    """Beside the file of the test; a mistake in it is told in it."""
+    (tmp_path / "chest.yaml").write_text("Modality: CT\nimages: 3\n")
+    path = write(SITE + "rules:" + rule("r1") + TESTS.format(given="chest.yaml", rule="r1", expected="match"))
+    assert told(path) == []
+    (tmp_path / "chest.yaml").write_text("Modality: CT\nimges: 3\n")
+    [problem] = problems(path)
+    assert (Path(problem.place.file).name, problem.place.line, problem.suggestion) == ("chest.yaml", 2, "images")
+    (tmp_path / "chest.yaml").unlink()
+    assert "there is no file" in told(path)[0][2]
+
+
+def test_a_mistake_in_a_test_is_told_at_its_place(write: Write) -> None:
+    """A keyword that is none, an expectation that is none."""
+    text = SITE + "rules:" + rule("r1") + TESTS.format(given="{Modalty: CT}", rule="r1", expected="perhaps")
+    found = told(write(text))
+    assert ["Modality" in found[0][2], "match" in found[1][2]] == [True, True], found
+
+
+def test_what_can_never_match_is_a_problem_and_the_unlikely_a_warning(write: Write) -> None:
+    """Each at its line."""
+    text = SITE + "rules:" + rule("r1")
+    contradiction = text.replace("choose: {where: {Modality: CT}}", "choose: {where: {KVP: {above: 5, below: 3}}}")
+    [problem] = problems(write(contradiction))
+    assert (problem.yaml_path, "can never hold" in problem.message) == ("rules[0].choose.where.KVP", True)
+    unlikely = text.replace("when: {Modality: CT}", "when: {BurnedInAnnotation: maybe}")
+    [warning] = read(write(unlikely)).warnings
+    assert (warning.place.line, warning.yaml_path) == (10, "rules[0].when.BurnedInAnnotation")

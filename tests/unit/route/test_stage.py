@@ -257,3 +257,23 @@ def test_rules_can_be_swapped_between_runs(site: Site) -> None:
     first, second = decided(site)
     assert (first.rule, second.rule) == ("chest", "new")
     assert first.rule_set != second.rule_set
+
+
+def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules that come into force while one is decided are for the next study."""
+    site.receive(1)
+    site.complete()
+    site_route = route(site)
+    real = stage.engine.decide
+
+    def meanwhile(*arguments: Any) -> Any:
+        site_route.use([rule(name="new")], Plugins())
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.engine, "decide", meanwhile)
+        site_route.run_once()
+    (decision,) = decided(site)
+    assert decision.rule == "chest"
+    assert decision.rule_set == stage.RuleSet.of([rule()]).digest
+    assert queued(site)[0].rule == "chest"

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from rules import names, operators, reading
 from rules.engine import decide
+from rules.examples import RuleFile, failures
 from rules.explain import lines
 from rules.model import DICTIONARY, RuleSet
 from tests.unit.rules.building import NOW, Dictionary, make_series, make_study
@@ -35,7 +36,9 @@ def test_every_example_loads_and_checks_without_a_problem(level: str, text: str)
     """An example of the documentation is a valid rule set or a valid condition."""
     plain = load(text)
     if "rules" in plain:
-        assert RuleSet.model_validate(plain, context={DICTIONARY: Dictionary()}).rules
+        file = RuleFile.model_validate(plain, context={DICTIONARY: Dictionary()})
+        assert file.rules
+        assert list(failures(file.tests, file.rules)) == []
     else:
         assert level in ("", "series")
         assert reading.condition(plain, "series" if level else "study", Dictionary())[1] == []

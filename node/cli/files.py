@@ -1,0 +1,87 @@
+"""What rules would see of DICOM files that lie on this machine: read as the indexer reads what it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from node.index import header
+from node.index.header import Reading
+from node.ledger.facts import InstanceRecord, SeriesRecord, columns_of
+from node.ledger.instances import Arrived
+from node.ledger.studies import Study, StudyStatus
+from node.route.facts import study_facts
+from rules.facts import StudyFacts
+
+
+@dataclass
+class Found:
+    """The studies in some files, and the files that rules see nothing of."""
+
+    studies: list[StudyFacts] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Each with the reason."""
+
+
+def studies_in(paths: Sequence[Path], now: datetime, zone: ZoneInfo) -> Found:
+    """The studies in files and folders, complete, as if all of them had arrived at `now`."""
+    found = Found()
+    readings: dict[str, dict[str, Reading]] = {}
+    for path in _files(paths):
+        try:
+            reading = header.read_file(path, now)
+        except ValueError:
+            found.skipped.append((path, "no DICOM file"))
+            continue
+        except OSError as error:
+            found.skipped.append((path, f"cannot be read: {error.strerror}"))
+            continue
+        of_study = readings.setdefault(reading.study_instance_uid, {})
+        if reading.unreadable:
+            found.skipped.append((path, reading.unreadable))
+        elif reading.is_ours:
+            found.skipped.append((path, "this node made it: rules do not see it"))
+        elif reading.sop_instance_uid in of_study:
+            found.skipped.append((path, "another file holds the same SOP instance"))
+        else:
+            of_study[reading.sop_instance_uid] = reading
+    found.studies = [_facts(uid, list(each.values()), now, zone) for uid, each in readings.items() if each]
+    return found
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    named = {
+        file.resolve(): file
+        for path in paths
+        for file in (sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path])
+    }
+    return list(named.values())
+
+
+def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo) -> StudyFacts:
+    study = Study(
+        study_instance_uid=uid, patient_id="", issuer_of_patient_id="", accession_number="",
+        status=StudyStatus.COMPLETE, revision=1, decided_revision=0, hold=None, first_received_at=now,
+        last_received_at=now, last_association="", due_at=now, completed_at=now,
+    )  # fmt: skip
+    series: dict[str, list[InstanceRecord]] = {}
+    for reading in readings:
+        series.setdefault(reading.series_instance_uid, []).append(_record(reading))
+    records = [columns_of(SeriesRecord(name, tuple(each))) for name, each in sorted(series.items())]
+    return study_facts(study, records, [_arrived(reading) for reading in readings], now, zone)
+
+
+def _record(reading: Reading) -> InstanceRecord:
+    return InstanceRecord(
+        receipt=reading.sop_instance_uid, sop_instance_uid=reading.sop_instance_uid,
+        sop_class_uid=reading.sop_class_uid, transfer_syntax_uid=reading.arrival.transfer_syntax_uid,
+        frames=reading.frames, marks=tuple(sorted(reading.marks)), header=reading.header,
+    )  # fmt: skip
+
+
+def _arrived(reading: Reading) -> Arrived:
+    how = reading.arrival
+    return Arrived(reading.sop_instance_uid, how.calling_ae_title, how.called_ae_title, how.peer_address, how.origin)

@@ -1,0 +1,181 @@
+"""`pacsnode replay`: what draft rules would have done with the studies of the last days."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from node.cli import output, site
+from node.cli.output import cell, clock_text, table, tail
+from node.cli.status import SHOWN
+from node.clock import SystemClock
+from node.config import loading
+from node.config.values import parse_duration
+from node.ledger import jobs, studies
+from node.ledger.database import FILE
+from node.route import replay as replaying
+from node.route.replay import Change, Comparison, Replayed
+from rules.model import rule_set_digest
+
+_STYLES = {Change.NEW: "green", Change.GONE: "red", Change.DIFFERENT: "yellow"}
+
+
+def replay(
+    rules: Annotated[
+        Path, typer.Option("--rules", metavar="PATH", help="The draft: a file of rules, or a configuration.")
+    ],
+    since: Annotated[
+        str, typer.Option("--since", metavar="PERIOD", help="How far back: 12h, 7d.", show_default=True)
+    ] = "7d",
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    as_json: site.AsJson = False,
+) -> None:
+    """Hold draft rules against the studies of the last days: which would match, no longer match, match differently.
+
+    Nothing is run and nothing is changed. The images need not be there any more: what rules see of a study is kept.
+    Plugin hours are counted by how long each plugin's jobs have taken so far.
+    """
+    configuration = site.known(config)
+    if not rules.is_file():
+        raise site.UsageError(f"{rules}: there is no such file")
+    try:
+        period = parse_duration(since)
+    except ValueError as error:
+        raise site.UsageError(f"--since: {error}") from error
+    draft = loading.read_draft(config, rules)
+    ledger = site.open_ledger(configuration)
+    now = SystemClock().now()
+    with ledger.reading() as database:
+        uids = studies.completed_since(database, now - period)
+        seconds = jobs.mean_seconds(database)
+    comparison = Comparison(configuration.rules, draft)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=as_json or not sys.stderr.isatty(), transient=True,
+    )  # fmt: skip
+    with progress:
+        task = progress.add_task("studies", total=len(uids))
+        done = replaying.replay(
+            configuration.node.data / FILE, uids, comparison, configuration.node.zone,
+            lambda count: progress.advance(task, count),
+        )  # fmt: skip
+    digests = (rule_set_digest(configuration.rules), rule_set_digest(draft))
+    result = _Result(done, comparison.names, now - period, period, digests, _loads(done, seconds, period))
+    if as_json:
+        output.as_json(_plain(result))
+    else:
+        about = clock_text(result.since, configuration.node.zone, now)
+        output.console().print(Group(*_parts(result, about, rules)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """How much a plugin is used."""
+
+    plugin: str
+    runs_now: int
+    runs_draft: int
+    mean_seconds: float | None
+    """Of its past jobs; None where there are none."""
+    hours_a_day_now: float | None
+    hours_a_day_draft: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """All that is shown."""
+
+    done: Replayed
+    names: Sequence[str]
+    since: datetime
+    period: timedelta
+    digests: tuple[str, str]
+    loads: Sequence[_Load]
+
+
+def _loads(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> list[_Load]:
+    days = period / timedelta(days=1)
+    made = []
+    for plugin in sorted({*done.runs_now, *done.runs_draft}):
+        mean = next((each for name, each in seconds.items() if name.replace("_", "-") == plugin), None)
+        hours = [
+            None if mean is None else runs[plugin] * mean / 3600 / days for runs in (done.runs_now, done.runs_draft)
+        ]
+        made.append(_Load(plugin, done.runs_now[plugin], done.runs_draft[plugin], mean, *hours))
+    return made
+
+
+def _plain(result: _Result) -> dict[str, Any]:
+    done = result.done
+    return {
+        "since": result.since,
+        "days": result.period / timedelta(days=1),
+        "studies": done.studies,
+        "rule_set": result.digests[0],
+        "draft_rule_set": result.digests[1],
+        "rules": [
+            {
+                "rule": name,
+                "now": done.now[name],
+                "draft": done.draft[name],
+                **{change.value: done.changes(name)[change] for change in Change},
+            }
+            for name in result.names
+        ],
+        "plugins": [asdict(each) for each in result.loads],
+        "differences": [asdict(each) for each in done.differences],
+    }
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]:
+    done = result.done
+    yield cell(f"{done.studies} studies that were complete since {since}")
+    yield cell(f"now: version {result.digests[0][:8]}; draft: {draft}, version {result.digests[1][:8]}")
+    yield Text()
+    rows = []
+    for name in result.names:
+        changes = done.changes(name)
+        counted = [cell(changes[change] or "", _STYLES[change] if changes[change] else "") for change in Change]
+        rows.append((cell(name), cell(done.now[name]), cell(done.draft[name]), *counted))
+    yield table("Studies that a rule matches", ["Rule", ">Now", ">Draft", ">New", ">Gone", ">Different"], rows)
+    if result.loads:
+        columns = ["Plugin", ">Runs now", ">Draft", ">Seconds each", ">Hours a day now", ">Draft"]
+        yield Text()
+        yield table("Plugin hours", columns, [_load(each) for each in result.loads])
+    yield Text()
+    if not done.differences:
+        yield cell("The draft changes nothing for these studies.")
+        return
+    shown = [row for each in done.differences[:SHOWN] for row in _difference(each)]
+    yield table("What would be other", ["=Study", "Rule", "=Change", "What"], shown)
+    if len(done.differences) > SHOWN:
+        yield cell(f"… and {len(done.differences) - SHOWN} more (--json)")
+
+
+def _load(each: _Load) -> Sequence[Text]:
+    def hours(value: float | None) -> Text:
+        return cell("?" if value is None else f"{value:.2f}")
+
+    mean = "never ran" if each.mean_seconds is None else f"{each.mean_seconds:.1f}"
+    counted = (cell(each.runs_now), cell(each.runs_draft), cell(mean))
+    return (cell(each.plugin), *counted, hours(each.hours_a_day_now), hours(each.hours_a_day_draft))
+
+
+def _difference(each: replaying.Difference) -> Iterator[Sequence[Text]]:
+    name = each.accession_number or tail(each.study_instance_uid)
+    first = each.draft if each.change is Change.NEW else f"now: {each.now}"
+    yield cell(name), cell(each.rule), cell(each.change, _STYLES[each.change]), cell(first)
+    if each.change is not Change.NEW:
+        yield cell(""), cell(""), cell(""), cell(f"draft: {each.draft}")

@@ -1,0 +1,154 @@
+"""JSON Schema (draft 7) of the configuration and of files of rules: what editors complete from and check against.
+
+Draft 7, because that is what yaml-language-server reads; there nothing may stand beside a `$ref`, so references are
+wrapped in `allOf`. DICOM keywords are properties of their own, each with its name and value representation, so that an
+editor offers them; tags, private attributes and paths into sequences fit a pattern. An editor sees shapes and names;
+`pacsnode check` sees the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydicom.datadict import dictionary_description, dictionary_is_retired, keyword_dict
+
+from node.config.dictionary import DataDictionary
+from node.config.models import Configuration
+from node.config.values import duration_text
+from rules import names, schema
+from rules.examples import RuleFile
+
+Schema = dict[str, Any]
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+_BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "AT", "UN", "OB or OW"}
+_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
+_SAID = {
+    ("Rule", "name"): "How it is called in decisions, logs and results: letters, digits, - _ and .",
+    ("Rule", "description"): "For people; radiologists read it as what was asked of the plugin.",
+    ("Rule", "enabled"): "false keeps the rule and decides nothing by it.",
+    ("Rule", "when"): "A condition on the study: a clause holds where any image has such a value.",
+    ("Rule", "choose"): "Which series the plugin is given: one choice, or a list of choices, each with its role.",
+    ("Rule", "run"): "The plugin to run, or a list of them.",
+    ("Rule", "send"): "Destinations of the results, by their names.",
+    (
+        "Rule",
+        "mode",
+    ): "shadow: for evaluation only. pilot: for readers, marked as such. clinical: marked as AI only.",
+    ("Rule", "priority"): "Which job comes first where several wait.",
+    ("Rule", "on_correction"): "What happens to results when a technologist corrects the study.",
+    ("Choose", "role"): "The name under which the plugin knows the series.",
+    ("Choose", "only_images"): "A condition on one image; others are left out before anything else is asked.",
+    ("Choose", "where"): "A condition on the series: it has to hold for every image.",
+    ("Choose", "prefer"): "Which of several series is best, most important first.",
+    ("Choose", "take"): "one: the best series. all: every series that is left.",
+    ("Step", "plugin"): "Name of the plugin.",
+    ("Step", "parameters"): "Overrides of the plugin's parameters, as its plugin.toml lists them.",
+    ("Step", "step"): "Name of the step, where one plugin runs twice.",
+    ("Example", "name"): "What the test shows.",
+    ("PluginUse", "deadline"): "The longest that one attempt may take, as in 10m.",
+    ("PluginUse", "memory"): "The most memory it may use, as in 4GiB.",
+    ("PluginUse", "at_once"): "Jobs of this plugin at the same time, at most.",
+    ("PluginUse", "attempts"): "A failed attempt is repeated until there were so many.",
+    ("PluginUse", "parameters"): "Overrides of the plugin's own defaults, as its plugin.toml lists them.",
+}
+"""Descriptions of keys that have none in their models."""
+
+
+def configuration() -> Schema:
+    """The schema of config.yaml."""
+    made = _draft_7(Configuration.model_json_schema(mode="validation"))
+    properties = made["properties"]
+    properties["rules"]["items"] = {
+        "anyOf": [properties["rules"]["items"], {"type": "string", "description": "Files of rules: rules.d/*.yaml"}]
+    }
+    for name in _MAY_BE_EMPTY:
+        properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    (pattern, use), *_ = properties["plugins"]["anyOf"][0]["patternProperties"].items()
+    properties["plugins"]["anyOf"][0]["patternProperties"] = {pattern: {"anyOf": [use, {"type": "null"}]}}
+    return {"$schema": DRAFT, "title": "Configuration of pacsnode", **made}
+
+
+def rules() -> Schema:
+    """The schema of a file of rules: a list of rules, or `rules:` and `tests:`."""
+    made = _draft_7(RuleFile.model_json_schema(mode="validation"))
+    definitions = made.pop("definitions")
+    file = {key: value for key, value in made.items() if key not in ("title", "description")}
+    return {
+        "$schema": DRAFT,
+        "title": "Rules of pacsnode",
+        "anyOf": [file, {"type": "array", "items": {"$ref": "#/definitions/Rule"}}],
+        "definitions": definitions,
+    }
+
+
+def _draft_7(generated: Schema) -> Schema:
+    completed = schema.complete(generated)
+    definitions = completed.pop("$defs")
+    for (model, key), said in _SAID.items():
+        part = definitions.get(model, {}).get("properties", {}).get(key)
+        if part is not None:
+            part.setdefault("description", said)
+    for name in ("StudyCondition", "SeriesCondition", "ImageCondition"):
+        definitions[name] = _with_attributes(definitions[name])
+    made: Schema = _plain({**completed, "definitions": {**definitions, "Attributes": _attributes()}})
+    return made
+
+
+def _with_attributes(condition: Schema) -> Schema:
+    """A condition whose keys are its own, or attributes: these are said once for all conditions."""
+    (pattern, *_) = condition["patternProperties"]
+    own = {"enum": sorted(condition["properties"])}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": condition["properties"],
+        "propertyNames": {"anyOf": [own, {"pattern": pattern}]},
+        "allOf": [{"$ref": "#/definitions/Attributes"}],
+    }
+
+
+@cache
+def _attributes() -> Schema:
+    """Every keyword that can be asked for, and the patterns of what has none."""
+    dictionary = DataDictionary()
+    properties: Schema = {}
+    for tag, keyword in sorted((tag, keyword) for keyword, tag in keyword_dict.items() if keyword):
+        vr = dictionary.vr(keyword) or ""
+        if vr not in _BULK and not dictionary_is_retired(tag):
+            said = f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X}), {vr}"
+            properties[keyword] = _asked(said, dictionary.terms(keyword))
+    for fact in names.FACTS.values():
+        properties[fact.name] = _asked(fact.meaning, fact.terms)
+    return {
+        "properties": properties,
+        "patternProperties": {r"^\(|^[A-Z][A-Za-z0-9]*\.": {"$ref": "#/definitions/Asked"}},
+    }
+
+
+def _asked(said: str, terms: Any) -> Schema:
+    """What may be asked of an attribute; its terms are offered, and do not bind."""
+    made: Schema = {"$ref": "#/definitions/Asked", "description": said}
+    return {"anyOf": [{"enum": sorted(terms)}, {"$ref": "#/definitions/Asked"}], "description": said} if terms else made
+
+
+def _plain(part: Any) -> Any:
+    """Draft 7: `definitions`, nothing beside `$ref`; no titles that repeat the key, durations as they are written."""
+    if isinstance(part, list):
+        return [_plain(each) for each in part]
+    if not isinstance(part, dict):
+        return part.replace("#/$defs/", "#/definitions/") if isinstance(part, str) else part
+    made = {key: _plain(value) for key, value in part.items() if not _noise(key, value)}
+    if "$ref" in made and len(made) > 1:
+        made = {"allOf": [{"$ref": made.pop("$ref")}], **made}
+    if isinstance(default := made.get("default"), str) and re.match(r"P(T|\d)", default):
+        made["default"] = duration_text(TypeAdapter(timedelta).validate_python(default))
+    return made
+
+
+def _noise(key: str, value: Any) -> bool:
+    return (key in ("title", "format") and isinstance(value, str)) or (key == "default" and value is None)

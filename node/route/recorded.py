@@ -1,0 +1,44 @@
+"""Facts from the ledger alone, for looking at a study again when its images may be long gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+from node.ledger import facts, instances
+from node.ledger.database import Database
+from node.ledger.facts import InstanceRecord, SeriesColumns, SeriesRecord
+from node.ledger.studies import Study
+from node.route.facts import study_facts
+from rules.facts import StudyFacts
+
+
+def recorded_facts(database: Database, study: Study, zone: ZoneInfo) -> StudyFacts:
+    """What rules would have seen of the study when it was last complete: that moment is their `now`.
+
+    A study that was never complete is what has arrived of it, and says that it is not complete.
+    """
+    uid = study.study_instance_uid
+    current = instances.arrivals(database, uid)
+    if study.completed_at is not None:
+        records = facts.columns_of_study(database, uid, study.revision)
+        return study_facts(study, records, current, study.completed_at, zone)
+    at = study.last_received_at
+    arrived = study_facts(replace(study, completed_at=at), _so_far(database, uid), current, at, zone)
+    return replace(arrived, complete=False)
+
+
+def _so_far(database: Database, study: str) -> list[SeriesColumns]:
+    """What has arrived so far, as records that completion has not made yet."""
+    headers = facts.headers_of(database, study)
+    series: dict[str, list[InstanceRecord]] = {}
+    for each in instances.of_study(database, study):
+        header = headers.get(each.receipt)
+        if header is not None and each.series_instance_uid:
+            record = InstanceRecord(
+                receipt=each.receipt, sop_instance_uid=each.sop_instance_uid, sop_class_uid=each.sop_class_uid,
+                transfer_syntax_uid=each.transfer_syntax_uid, frames=each.frames, marks=tuple(sorted(each.marks)),
+                header=header,
+            )  # fmt: skip
+            series.setdefault(each.series_instance_uid, []).append(record)
+    return [facts.columns_of(SeriesRecord(uid, tuple(records))) for uid, records in sorted(series.items())]

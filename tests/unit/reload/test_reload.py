@@ -1,0 +1,255 @@
+"""A saved file: checked, then swapped as a whole, or refused as a whole and said so once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from node.config import in_force, loading
+from node.config.in_force import InForce
+from node.config.models import Configuration
+from node.ledger import decisions, events
+from node.ledger.database import FILE, Ledger
+from node.ledger.events import Event, Severity
+from node.reload import IN_FORCE, REFUSED, RESTART, Reload
+from node.run import catalogue
+from node.run.catalogue import Catalogue
+from rules.model import rule_set_digest
+from tests.support.clocks import HandClock
+
+CONFIG = """\
+node: {time_zone: Asia/Seoul, data: data}
+modalities:
+  ct1: {ae_title: CT1}
+destinations:
+  pacs: {ae_title: PACS, host: 10.0.0.9, port: 104}
+rules:
+  - rules.d/*.yaml
+"""
+RULE = """\
+- name: %s
+  when: {Modality: %s}
+  choose: {take: one}
+  run: lung-density
+  send: pacs
+  mode: pilot
+"""
+
+
+class Node:
+    """What a reload works on: the files, the ledger, and whoever goes by the rules."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "config.yaml"
+        self.config.write_text(CONFIG)
+        self.folder = folder / "rules.d"
+        self.folder.mkdir()
+        self.write("chest", RULE % ("chest", "CT"))
+        (folder / "data").mkdir()
+        self.ledger = Ledger(folder / "data" / FILE)
+        self.clock = HandClock()
+        self.used: list[Configuration] = []
+        self.start()
+
+    def start(self) -> None:
+        """As after a start of the node by its files."""
+        self._begin(InForce.of(loading.read(self.config), self.clock.now(), "hong"))
+
+    def start_again(self) -> None:
+        """As after a death of the node: by what was in force."""
+        self._begin(in_force.read(self.config.parent / "data" / in_force.FILE))
+
+    def _begin(self, running: InForce) -> None:
+        in_force.write(running)
+        plugins = catalogue.usable(running.configuration)
+        self.reload = Reload(self.ledger, self.clock, running, plugins, self._use)
+        self.look()
+
+    def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
+        assert plugins.find("lung-density")
+        self.used.append(configuration)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / f"{name}.yaml").write_text(text)
+
+    def look(self, times: int = 2) -> None:
+        """A change is seen by one look and, once it has come to rest, taken up by the next."""
+        for _ in range(times):
+            assert self.reload.run_once() == 1.0
+
+    def names(self) -> list[str]:
+        return [rule.name for rule in self.used[-1].rules] if self.used else []
+
+    def events(self, kind: str) -> list[Event]:
+        return [each for each in events.latest(self.ledger.database, 100) if each.kind == kind]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_the_rules_of_the_start_are_a_version(node: Node) -> None:
+    """With who started it, their text kept; the first look changes nothing."""
+    [event] = node.events(IN_FORCE)
+    assert (event.detail["by"], event.detail["added"], event.detail["previous"]) == ("hong", ["chest"], None)
+    kept = decisions.kept_rules(node.ledger.database, event.detail["digest"])
+    assert kept is not None
+    assert kept[0]["name"] == "chest"
+    assert node.used == []
+
+
+def test_a_saved_file_is_taken_up_once_it_has_come_to_rest(node: Node) -> None:
+    """Not by the look that sees the change: an editor may still be writing."""
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look(1)
+    assert node.used == []
+    node.look(1)
+    assert node.used[0].rules[0].when.plain == {"Modality": "MR"}
+    node.look(3)
+    assert len(node.used) == 1
+
+
+def test_each_version_is_kept_with_what_changed_and_whose_file_it_is(node: Node) -> None:
+    """Names of what came, went and changed, a diff, the version before."""
+    first = node.events(IN_FORCE)[0].detail["digest"]
+    node.write("chest", RULE % ("chest", "MR"))
+    node.write("head", RULE % ("head", "CT"))
+    node.look()
+    detail = node.events(IN_FORCE)[0].detail
+    assert (detail["added"], detail["removed"], detail["changed"]) == (["head"], [], ["chest"])
+    assert detail["previous"] == first
+    assert "-  Modality: CT\n+  Modality: MR" in detail["diff"]
+    assert "owner of " in detail["by"]
+    assert detail["digest"] == rule_set_digest(node.used[-1].rules)
+    assert decisions.kept_rules(node.ledger.database, detail["digest"]) is not None
+
+
+def test_a_new_file_that_the_pattern_matches_belongs_to_it_and_a_removed_one_no_more(node: Node) -> None:
+    """Nobody has to touch the configuration itself."""
+    node.write("head", RULE % ("head", "CT"))
+    node.look()
+    assert node.names() == ["chest", "head"]
+    (node.folder / "head.yaml").unlink()
+    node.look()
+    assert node.names() == ["chest"]
+
+
+def test_a_bad_file_leaves_the_old_rules_in_force_and_is_told_once(node: Node) -> None:
+    """With file, line, column, caret and what was meant; again only for another content."""
+    node.write("chest", (RULE % ("chest", "CT")).replace("lung-density", "lung-densty"))
+    with structlog.testing.capture_logs() as logs:
+        node.look(5)
+    assert node.used == []
+    [event] = node.events(REFUSED)
+    assert event.severity is Severity.ALERT
+    assert "chest.yaml:4:8: [0].run: there is no plugin" in event.detail["problems"][0]
+    assert 'did you mean "lung-density"?' in event.detail["problems"][0]
+    assert "^~~~" in event.detail["shown"]
+    assert [each["event"] for each in logs] == ["rules.refused"]
+    node.write("chest", "- name: [")
+    node.look(4)
+    assert len(node.events(REFUSED)) == 2
+
+
+def test_rules_whose_tests_fail_do_not_go_live(node: Node) -> None:
+    """A right file with a wrong rule: refused, at the line of what was expected."""
+    tests = "tests:\n  - name: a CT\n    given: {Modality: CT}\n    expect: {chest: match}\n"
+    rules = "rules:\n" + (RULE % ("chest", "CT")).replace("\n", "\n  ").replace("- name", "  - name").rstrip() + "\n"
+    node.write("chest", rules + tests)
+    node.look()
+    assert node.events(REFUSED) == []
+    node.write("chest", rules.replace("Modality: CT", "Modality: MR") + tests)
+    node.look()
+    assert node.used == []
+    assert "chest.yaml:11:14" in node.events(REFUSED)[0].detail["problems"][0]
+    assert "does not match" in node.events(REFUSED)[0].detail["problems"][0]
+
+
+def test_the_same_bad_file_is_not_told_again_by_a_node_that_is_started_again(node: Node) -> None:
+    """And that node goes by what was in force, not by the file."""
+    node.write("chest", "- name: [")
+    node.look()
+    node.start_again()
+    node.look()
+    assert len(node.events(REFUSED)) == 1
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look()
+    assert node.names() == ["chest"]
+
+
+def test_what_was_refused_and_put_back_is_in_force_again(node: Node) -> None:
+    """The last word on the rules is then no refusal."""
+    node.write("chest", "")
+    node.look()
+    node.write("chest", RULE % ("chest", "CT"))
+    node.look()
+    newest = events.latest_of(node.ledger.database, (IN_FORCE, REFUSED))
+    assert newest is not None
+    assert newest.kind == IN_FORCE
+
+
+def test_a_file_of_rules_that_is_new_and_bad_is_watched_too(node: Node) -> None:
+    """Its mistake is put right in itself, not in any file that was known before."""
+    node.config.write_text(CONFIG + "  - more/*.yaml\n")
+    more = node.config.parent / "more"
+    more.mkdir()
+    (more / "x.yaml").write_text("- name: [")
+    node.look()
+    assert len(node.events(REFUSED)) == 1
+    (more / "x.yaml").write_text(RULE % ("more", "CT"))
+    node.look()
+    assert node.names() == ["chest", "more"]
+
+
+def test_other_sections_need_a_restart_and_the_rules_do_not(node: Node) -> None:
+    """Said once, by name; the rules of the same file are taken up."""
+    node.config.write_text(CONFIG.replace("CT1}", "CT9}").replace("data: data", "data: data, receivers: 2"))
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look(4)
+    [event] = node.events(RESTART)
+    assert event.detail["changed"] == ["node.receivers", "modalities"]
+    assert node.names() == ["chest"]
+    assert node.used[0].modalities["ct1"].ae_title == "CT1"
+
+
+def test_rules_that_send_where_nothing_sends_yet_are_refused(node: Node) -> None:
+    """A destination has its outbox from the start on: without one a result would wait for ever."""
+    new = "  other: {ae_title: OTHER, host: 10.0.0.9, port: 105}\nrules:"
+    node.config.write_text(CONFIG.replace("rules:", new))
+    node.write("chest", (RULE % ("chest", "CT")).replace("pacs", "other"))
+    node.look()
+    assert node.used == []
+    assert "restart" in node.events(REFUSED)[0].detail["problems"][0]
+
+
+def test_asked_for_a_reload_it_does_not_wait_for_the_second_look(node: Node) -> None:
+    """SIGHUP."""
+    node.write("chest", RULE % ("chest", "MR"))
+    node.reload.ask()
+    assert node.reload.bell.is_set()
+    node.look(1)
+    assert node.names() == ["chest"]
+
+
+def test_parameters_of_a_plugin_are_taken_up(node: Node) -> None:
+    """The rules are the same; what they run is not."""
+    node.config.write_text(CONFIG.replace("rules:", "plugins: {lung-density: {attempts: 7}}\nrules:"))
+    node.look()
+    assert node.used[0].plugins["lung-density"].attempts == 7
+
+
+def test_a_reader_that_fails_changes_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with it: the old rules stay, the log has the reason."""
+
+    def broken(_: Any) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(loading, "read", broken)
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look()
+    assert node.used == []
+    assert "KeyError" in node.events(REFUSED)[0].detail["problems"][0]
