@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test check env lock runtime
+.PHONY: help demo test check bench env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -16,6 +16,10 @@ test: env ## every test; installs the Debian packages of the test peers where it
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check
+
+bench: env ## measure against dcmtk, Orthanc and pynetdicom, and write docs/performance.md; SHORT=1 takes minutes and only prints
+	@.ci/peers
+	@.venv/bin/python -m tests.benchmarks $(if $(SHORT),--short)
 
 env: ## .venv with everything that development needs
 	@.ci/env dev
