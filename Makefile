@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak fuzz matrix check env lock runtime
+.PHONY: help demo test soak fuzz matrix bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -28,6 +28,10 @@ matrix: env ## every result × image × character set under both validators; abo
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check
+
+bench: env ## measure against dcmtk, Orthanc and pynetdicom, and write docs/performance.md; SHORT=1 takes minutes and only prints
+	@.ci/peers
+	@.venv/bin/python -m tests.benchmarks $(if $(SHORT),--short)
 
 env: ## .venv with everything that development needs
 	@.ci/env dev

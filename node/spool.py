@@ -1,7 +1,7 @@
 """The data folder: where each file lies, and what a received file says about itself.
 
 The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
-answers 0x0000; the indexer moves it to `store/<aa>/<receipt>.dcm` once its row is committed. A
+answers 0x0000; the indexer moves it to `store/<aaaaaa>/<receipt>.dcm` once its row is committed. A
 receipt's name is the node's own (time of arrival and chance), never text from the wire; sorted names
 are in order of arrival. How it arrived stands in the file's own meta information, so that a restart
 needs nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title,
@@ -28,9 +28,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info, read_partial
-from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from node import __version__
@@ -72,17 +70,6 @@ def file_header(arrival: Arrival) -> bytes:
 
     The preamble is zeroed: 128 bytes that a sender could fill with a program header (faults.md 45).
     """
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(arrival.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(arrival.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(arrival.transfer_syntax_uid)
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    meta.SourceApplicationEntityTitle = arrival.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = arrival.called_ae_title
-    meta.SourcePresentationAddress = arrival.peer_address
-    meta.PrivateInformationCreatorUID = _PRIVATE_INFORMATION_CREATOR
     rest = {
         "association": arrival.association,
         "received_at": to_text(arrival.received_at),
@@ -90,13 +77,32 @@ def file_header(arrival: Arrival) -> bytes:
         "tls_subject": arrival.tls_subject,
         "lossy_accepted": arrival.lossy_accepted,
     }
-    content = json.dumps(rest, separators=(",", ":"), sort_keys=True).encode()
-    meta.PrivateInformation = content + b" " * (len(content) % 2)
-    meta.FileMetaInformationGroupLength = 0  # put right while writing; without it pydicom leaves the element out
-    buffer = DicomBytesIO()
-    buffer.write(_PREAMBLE)
-    write_file_meta_info(buffer, meta, enforce_standard=False)
-    return buffer.getvalue()
+    meta = b"".join(
+        (
+            _element(0x0001, b"OB", b"\x00\x01"),
+            _element(0x0002, b"UI", arrival.sop_class_uid.encode()),
+            _element(0x0003, b"UI", arrival.sop_instance_uid.encode()),
+            _element(0x0010, b"UI", arrival.transfer_syntax_uid.encode()),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _element(0x0016, b"AE", arrival.calling_ae_title.encode("latin-1", "replace")),
+            _element(0x0018, b"AE", arrival.called_ae_title.encode("latin-1", "replace")),
+            _element(0x0026, b"UR", arrival.peer_address.encode()),
+            _element(0x0100, b"UI", _PRIVATE_INFORMATION_CREATOR.encode()),
+            _element(0x0102, b"OB", json.dumps(rest, separators=(",", ":"), sort_keys=True).encode(), b" "),
+        )
+    )
+    return _PREAMBLE + _element(0x0000, b"UL", len(meta).to_bytes(4, "little")) + meta
+
+
+def _element(number: int, vr: bytes, value: bytes, padding: bytes = b"") -> bytes:
+    """One element (0002,`number`) in Explicit VR Little Endian (PS3.5 7.1.2).
+
+    By hand, because the receiver does it for each object and pydicom needs a hundred times as long.
+    """
+    value += (padding or (b"\0" if vr == b"UI" else b" ")) * (len(value) % 2)
+    length = b"\0\0" + len(value).to_bytes(4, "little") if vr in (b"OB", b"UR") else len(value).to_bytes(2, "little")
+    return b"\x02\x00" + number.to_bytes(2, "little") + vr + length + value
 
 
 def _header_length(file: BinaryIO) -> int:
@@ -172,13 +178,20 @@ class Spool:
         """Where a receipt is written before it is whole."""
         return self.incoming / f"{receipt}.part"
 
+    def blank(self, association: str) -> Path:
+        """An empty file that an open association keeps ready for its next object."""
+        return self.incoming / f"{association}.blank"
+
     def arrived(self, receipt: str) -> Path:
         """Where a whole receipt waits for the indexer."""
         return self.incoming / f"{receipt}.dcm"
 
     def stored(self, receipt: str) -> Path:
-        """Where an indexed receipt stays; its last two digits are the folder."""
-        return self.store / receipt[-2:] / f"{receipt}.dcm"
+        """Where an indexed receipt stays: in a folder for each 18 minutes (2^40 ns), its first six digits.
+
+        By time, so that a batch of receipts goes to one folder and costs one sync.
+        """
+        return self.store / receipt[:6] / f"{receipt}.dcm"
 
     def find(self, receipt: str) -> Path:
         """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
@@ -252,6 +265,7 @@ class Spool:
         association that was opened meanwhile is taken for a dead one's.
         """
         found = [(path, _peek(path)) for path in self.incoming.glob("*.part")]
+        blanks = list(self.incoming.glob("*.blank"))
         alive = self.open_associations()
         removed = 0
         for path, part in found:
@@ -259,6 +273,9 @@ class Spool:
             if (part.association not in alive) if part else not alive:
                 path.unlink(missing_ok=True)
                 removed += 1
+        for path in blanks:
+            if path.stem not in alive:
+                path.unlink(missing_ok=True)
         return removed
 
 

@@ -85,6 +85,10 @@ class AssociationUser(Protocol):
         """A C-STORE request has begun."""
         ...
 
+    def answered(self) -> None:
+        """A C-STORE response has gone out: while the peer makes its next request, that can be prepared for."""
+        ...
+
     def ended(self, how: str) -> None:
         """The association is over: `released`, `aborted` …"""
         ...

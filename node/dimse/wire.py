@@ -147,6 +147,43 @@ def uid_text(value: bytes) -> str:
     return value.decode("latin-1").rstrip("\0 ")
 
 
+def store_response(request: CommandSet, status: int, comment: str) -> bytes:
+    """Encode a C-STORE-RSP (PS3.7 9.3.1.2, E.1); the UIDs are echoed where they are some.
+
+    `comment` is the Error Comment (0000,0902), at most 64 characters of ASCII; left out where empty.
+    """
+    elements = [
+        (0x0100, struct.pack("<H", Command.C_STORE_RSP)),
+        (0x0120, struct.pack("<H", request.message_id or 0)),
+        (0x0800, struct.pack("<H", _NO_DATA_SET)),
+        (0x0900, struct.pack("<H", status)),
+    ]
+    if is_acceptable_uid(request.sop_class_uid):
+        elements.insert(0, (0x0002, _even(request.sop_class_uid, b"\0")))
+    if comment:
+        elements.append((0x0902, _even(comment, b" ")))
+    if is_acceptable_uid(request.sop_instance_uid):
+        elements.append((0x1000, _even(request.sop_instance_uid, b"\0")))
+    encoded = b"".join(struct.pack("<HHL", 0, tag, len(value)) + value for tag, value in elements)
+    return struct.pack("<HHLL", 0, 0, 4, len(encoded)) + encoded
+
+
+def _even(text: str, padding: bytes) -> bytes:
+    value = text.encode("ascii")
+    return value + padding * (len(value) % 2)
+
+
+def command_pdus(context_id: int, command: bytes, maximum_length: int) -> bytes:
+    """A command set as P-DATA-TF PDUs (PS3.8 9.3.5), none longer than the peer takes (0: any length)."""
+    step = max(1, maximum_length - 6) if maximum_length else len(command)
+    pdus = bytearray()
+    for start in range(0, len(command), step):
+        part = command[start : start + step]
+        control = 1 | 2 * (start + step >= len(command))
+        pdus += struct.pack(">BxLLBB", PDUType.P_DATA, len(part) + 6, len(part) + 2, context_id, control) + part
+    return bytes(pdus)
+
+
 _UID_CHARACTERS = frozenset("0123456789.")
 
 

@@ -93,12 +93,17 @@ class HeadScanner:
                 if self._need == 0:
                     self._step(memoryview(b""))
                 continue
+            if not self._pending and self._need <= len(content) - position:  # nearly always: no copy
+                chunk = content[position : position + self._need]
+                position += self._need
+                self._step(chunk)
+                continue
             taken = min(self._need - len(self._pending), len(content) - position)
             self._pending += content[position : position + taken]
             position += taken
             if len(self._pending) == self._need:
-                chunk, self._pending = self._pending, bytearray()
-                self._step(memoryview(chunk))
+                collected, self._pending = self._pending, bytearray()
+                self._step(memoryview(collected))
 
     def _step(self, chunk: memoryview) -> None:
         try:

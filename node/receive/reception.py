@@ -10,7 +10,6 @@ the wire (faults.md 28, 29).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import structlog
 
 from node.dimse.status import StoreStatus, answer_for
 from node.receive.head import HeadScanner, check_command_uids, check_uids
+from node.receive.part import Part
 from node.spool import Arrival, Spool, file_header, sync_folder
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Tally:
 
 
 class Reception:
-    """A data set being received into `incoming/<receipt>.part`."""
+    """A data set being received into a `.part` file in `incoming/`."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Reception:
         durable: bool,
         stored: Callable[[], None],
         cannot_write: Callable[[str], None] = lambda _: None,
+        blank: Part | None = None,
     ) -> None:
         self.comment = ""
         """Why it was refused, in one short line for the response (Error Comment (0000,0902))."""
@@ -55,42 +56,42 @@ class Reception:
         self._cannot_write = cannot_write
         self._receipt = spool.new_receipt()
         self._scanner = HeadScanner(arrival.transfer_syntax_uid)
-        self._descriptor = -1
+        self._part = blank
         self._failure: Exception | None = None
         self._octets = 0
         try:
             check_command_uids(arrival.sop_class_uid, arrival.sop_instance_uid)
-            self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            self._write(memoryview(file_header(arrival)))
+            self._part = self._begin(spool.part(self._receipt), blank)
+            self._part.write(file_header(arrival))
         except Exception as failure:  # noqa: BLE001 - every failure becomes a status; `_fail` logs what is our own
             self._fail(failure)
 
-    @property
-    def _part(self) -> Path:
-        return self._spool.part(self._receipt)
+    @staticmethod
+    def _begin(path: Path, blank: Part | None) -> Part:
+        """The file to be written: the blank one, under the object's name, or a new one."""
+        if blank is None:
+            return Part(path)
+        blank.rename(path)
+        return blank
 
     def write(self, fragment: memoryview) -> None:
         """The next bytes of the data set, as received."""
-        if self._failure is not None:
+        if self._failure is not None or self._part is None:
             return
         try:
             self._scanner.feed(fragment)
-            self._write(fragment)
+            self._part.write(fragment)
         except Exception as failure:  # noqa: BLE001 - as above: a defect here must cost one object, not a thread
             self._fail(failure)
         else:
             self._octets += len(fragment)
 
-    def _write(self, content: memoryview) -> None:
-        while content:
-            content = content[os.write(self._descriptor, content) :]
-
     def finish(self) -> StoreStatus:
         """The data set is whole: make it durable under its final name, and say what to answer."""
-        if self._failure is None:
+        if self._failure is None and self._part is not None:
             try:
                 check_uids(self._scanner.uids, self._arrival.sop_class_uid, self._arrival.sop_instance_uid)
-                self._commit()
+                self._commit(self._part)
             except Exception as failure:  # noqa: BLE001 - as above
                 self._fail(failure)
         if self._failure is None:
@@ -101,12 +102,12 @@ class Reception:
             self._tally.refused += 1
         return answer_for(self._failure)
 
-    def _commit(self) -> None:
+    def _commit(self, part: Part) -> None:
         if self._durable:
-            os.fsync(self._descriptor)
-        self._close()
+            part.sync()
+        part.close()
         arrived = self._spool.arrived(self._receipt)
-        self._part.rename(arrived)
+        part.rename(arrived)
         if not self._durable:
             return
         try:
@@ -138,18 +139,8 @@ class Reception:
             self._cannot_write(self.comment)
 
     def _discard(self) -> None:
-        try:
-            try:
-                self._close()
-            finally:
-                self._part.unlink(missing_ok=True)
-        except OSError as error:  # a read-only file system: the sweep at the next start finds it
-            _log.error("part_left_behind", receipt=self._receipt, reason=str(error))
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        if self._part is not None:
+            self._part.discard()
 
 
 def _comment(failure: Exception, status: StoreStatus) -> str:

@@ -15,6 +15,7 @@ from node.dimse.association import AssociationRequest, AssociationUser, Rejectio
 from node.dimse.status import StoreStatus
 from node.dimse.wire import printable
 from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
+from node.receive.part import Part
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.reception import Reception, Tally
 from node.spool import Arrival, Spool
@@ -115,6 +116,7 @@ class Session:
         self._service = service
         self._tally = Tally()
         self._began = time.monotonic()
+        self._blank: Part | None = None
         self._shown = contextlib.ExitStack()
         self._shown.enter_context(service.spool.association(self.name))
         self._arrival = Arrival(
@@ -143,13 +145,27 @@ class Session:
             lossy_accepted=request.lossy_accepted,
             received_at=self._service.clock.now(),
         )
+        blank, self._blank = self._blank, None
         service = self._service
         return Reception(
-            service.spool, arrival, self._tally, service.durable, service.stored, cannot_write=service.cannot_write
+            service.spool,
+            arrival,
+            self._tally,
+            service.durable,
+            service.stored,
+            cannot_write=service.cannot_write,
+            blank=blank,
         )
+
+    def answered(self) -> None:
+        """Have a file ready for the next object: making one takes the disk longer than writing it, at times."""
+        with contextlib.suppress(OSError):  # where there is none, the next object says why
+            self._blank = Part(self._service.spool.blank(self.name))
 
     def ended(self, how: str) -> None:
         """The association is over; its study may be complete."""
+        if self._blank is not None:
+            self._blank.discard()
         self._shown.close()
         self._service.wake_node()
         _log.info(

@@ -65,6 +65,15 @@ def _lacks_bubblewrap() -> str:
     return "" if done.returncode == 0 else f"it does not run here: {done.stderr.strip()}"
 
 
+def _lacks_strace() -> str:
+    if find_program("strace") is None:
+        return "no strace"
+    done = subprocess.run(
+        [str(find_program("strace")), "-qq", "-o", os.devnull, "true"], capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else f"it may not trace here: {done.stderr.strip()}"
+
+
 # peer → Debian packages, and a probe that says what is lacking
 PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dcmtk": ("dcmtk", _lacks_dcmtk),
@@ -74,6 +83,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dicom3tools": ("dicom3tools", _lacks_programs("dciodvfy", "dcentvfy", "dcsrdump")),
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
+    "strace": ("strace", _lacks_strace),
 }
 
 

@@ -20,10 +20,13 @@ BoundedDUL._read_pdu_data
     lengths are held against their bounds at the header, P-DATA is taken apart in place and its lengths
     are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen. What cannot be
     made a primitive is refused here: pynetdicom raises later, in the thread that reads.
+    As long as P-DATA comes and nothing waits to be sent, the next PDU is read at once: pynetdicom's loop
+    sleeps before each, which takes longer than the PDU itself.
 StreamingDIMSE
     the data set of a C-STORE goes to its sink fragment by fragment, and is answered by the thread that
-    reads: pynetdicom collects it in memory, queues pipelined requests without bound, and its chunked
-    alternative leaks temporary files and answers nothing where a write fails. Other messages are
+    reads, past the queue and the objects that pynetdicom makes of a response: pynetdicom collects it in
+    memory, queues pipelined requests without bound, and its chunked alternative leaks temporary files
+    and answers nothing where a write fails. Other messages are
     collected within bounds and handed to pynetdicom whole.
 BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
     wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +41,12 @@ class DeadlineSocket(AssociationSocket):
         super().__init__(association, client_socket=client)
         self._pdu_deadline = pdu_deadline
         self._ends = 0.0
+        self._in_kernel = not isinstance(client, ssl.SSLSocket)
+        if self._in_kernel:  # Python's own timeouts cost two system calls more for each that reads or writes
+            client.settimeout(None)
+            limit = struct.pack("@ll", int(pdu_deadline), int(pdu_deadline % 1 * 1e6))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._bell_lock = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
@@ -56,11 +64,20 @@ class DeadlineSocket(AssociationSocket):
             remaining = self._ends - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError("the PDU was not whole at its deadline")
-            connection.settimeout(remaining)
-            count = connection.recv_into(buffer)
+            count = self._recv_some(connection, buffer, remaining)
             if count == 0:
                 raise ConnectionError("the peer closed the connection within a PDU")
             buffer = buffer[count:]
+
+    def _recv_some(self, connection: socket.socket, buffer: memoryview, remaining: float) -> int:
+        """All of the buffer where the kernel can wait for it, within the deadline that the socket was given."""
+        if not self._in_kernel:
+            connection.settimeout(remaining)
+            return connection.recv_into(buffer)
+        try:
+            return connection.recv_into(buffer, 0, socket.MSG_WAITALL)
+        except BlockingIOError:
+            raise TimeoutError("nothing of the PDU came until its deadline") from None
 
     def recv(self, nr_bytes: int) -> bytearray:
         """As `recv_into`, into fresh bytes."""
@@ -72,6 +89,8 @@ class DeadlineSocket(AssociationSocket):
         """Drop what has arrived; false where the connection has ended."""
         try:
             connection = self._open()
+            if self._in_kernel:
+                return bool(connection.recv(65536, socket.MSG_DONTWAIT))
             connection.settimeout(0)
             return bool(connection.recv(65536))
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -81,9 +100,14 @@ class DeadlineSocket(AssociationSocket):
 
     def send(self, bytestream: bytes) -> None:
         """Send all, or end the connection where the peer does not read (pynetdicom turns errors into Evt17)."""
-        if self.socket is not None:
+        if self.socket is not None and not self._in_kernel:
             self.socket.settimeout(self._pdu_deadline)
         super().send(bytestream)
+        if self.socket is not None:
+            with contextlib.suppress(OSError):  # a peer that is gone is noticed when it is read from
+                # Having answered, Linux holds back its acknowledgements, and a sender with Nagle's algorithm waits
+                # 40 ms for one: many modalities are built so.
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _open(self) -> socket.socket:
         if self.socket is None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from pynetdicom import _config
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -68,9 +67,9 @@ class BoundedDUL(DULServiceProvider):
             if not connection.drain():
                 connection.close()
             return
-        connection.begin_pdu()
         try:
-            self._read_pdu(connection)
+            while self._read_pdu(connection) and self._may_read_on(connection):
+                self._idle_timer.restart()
         except wire.ProtocolError as error:
             self._refuse(str(error))
         except OSError as error:
@@ -80,7 +79,16 @@ class BoundedDUL(DULServiceProvider):
             _log.exception("association_failed", peer=self.association.peer_address)
             self._refuse("defect of the node")
 
-    def _read_pdu(self, connection: DeadlineSocket) -> None:
+    def _may_read_on(self, connection: DeadlineSocket) -> bool:
+        """After a P-DATA PDU: whether there is nothing to be done before the next one, which has begun to arrive.
+
+        The way back through pynetdicom's loop sleeps: many times as long as a PDU takes.
+        """
+        return not self._kill_thread and self.to_provider_queue.empty() and connection.ready
+
+    def _read_pdu(self, connection: DeadlineSocket) -> bool:
+        """Read one PDU; whether it was P-DATA, all of which is dealt with here."""
+        connection.begin_pdu()
         header = connection.recv(wire.HEADER_LENGTH)
         kind, length = wire.pdu_header(header, MAXIMUM_LENGTH)
         if kind is wire.PDUType.P_DATA:
@@ -92,7 +100,7 @@ class BoundedDUL(DULServiceProvider):
             connection.recv_into(body)
             for fragment in wire.fragments(body):
                 cast(StreamingDIMSE, self.assoc.dimse).receive_fragment(fragment)
-            return
+            return True
         content = header + connection.recv(length)
         try:
             pdu, event = self._decode_pdu(content)
@@ -102,6 +110,7 @@ class BoundedDUL(DULServiceProvider):
             raise wire.ProtocolError(f"{kind.name} PDU that cannot be decoded: {error}") from error
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
+        return False
 
     def _refuse(self, reason: str) -> None:
         """One log line; the state machine answers Evt19 with an A-ABORT."""
@@ -201,18 +210,14 @@ class StreamingDIMSE(DIMSEServiceProvider):
             raise wire.ProtocolError(f"message that cannot be decoded: {type(error).__name__}") from error
 
     def _answer_store(self, command: wire.CommandSet, context_id: int, sink: Sink) -> None:
-        """C-STORE-RSP (PS3.7 9.3.1.2); the UIDs are echoed where they are some."""
+        """Send the C-STORE-RSP at once: this thread is the one that sends, in Sta6, what pynetdicom queues."""
         status = sink.finish()
-        response = C_STORE()
-        response.MessageIDBeingRespondedTo = command.message_id
-        if wire.is_acceptable_uid(command.sop_class_uid):
-            response.AffectedSOPClassUID = command.sop_class_uid
-        if wire.is_acceptable_uid(command.sop_instance_uid):
-            response.AffectedSOPInstanceUID = command.sop_instance_uid
-        response.Status = int(status)
-        if status is not StoreStatus.SUCCESS:
-            response.ErrorComment = wire.printable(sink.comment)  # type: ignore[assignment] # declared None at first
-        self.send_msg(response, context_id)
+        comment = "" if status is StoreStatus.SUCCESS else wire.printable(sink.comment)
+        response = wire.store_response(command, status, comment)
+        longest = self._association.requestor.maximum_length or 0
+        self._association.connection.send(wire.command_pdus(context_id, response, longest))
+        if self._association.user is not None:
+            self._association.user.answered()
 
     def _forget(self) -> None:
         self._context_id = None

@@ -193,6 +193,7 @@ def test_a_request_without_a_data_set_is_a_mismatch(receiver: Receiver, peer: Ra
 
 def test_fault_29_no_name_comes_from_the_wire(receiver: Receiver) -> None:
     """Every file is named by the node: 32 hexadecimal digits."""
+    until(receiver.idle)
     names = [path.name for path in receiver.spool.incoming.iterdir()]
     assert names
     assert all(len(name) == 36 and set(name[:32]) <= set("0123456789abcdef") for name in names)

@@ -56,6 +56,7 @@ def _attributes(function: Callable[..., object]) -> set[str]:
         (dul.DULServiceProvider.idle_timer_expired, "_idle_timer expired"),
         (dul.DULServiceProvider._is_transport_event, "socket ready _read_pdu_data current_state close"),
         (dul.DULServiceProvider._process_recv_primitive, "to_provider_queue"),
+        (dul.DULServiceProvider.run_reactor, "_idle_timer restart _process_recv_primitive sleep"),
         (dul.DULServiceProvider.receive_pdu, "to_user_queue get"),
         (dimse.DIMSEServiceProvider.receive_primitive, "decode_msg msg_queue put"),
         (Association.__init__, "dul dimse acse_timeout network_timeout run_reactor"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pynetdicom import dsutils
+from pynetdicom.dimse_messages import C_STORE_RSP
 
 from node.dimse import wire
 from tests.support.raw_dimse import command, data_set, pdu, pdv, store_rq
@@ -99,3 +102,43 @@ def test_fault_29_what_counts_as_a_uid(value: bytes, uid: str, acceptable: bool)
 def test_fault_27_control_characters_are_escaped_for_the_log() -> None:
     """A line break or an escape sequence from the wire cannot make a log line."""
     assert wire.printable("A\nB\x1b[31m\r") == "A\\nB\\x1b[31m\\r"
+
+
+def _command_of(pdus: bytes, longest: int) -> bytes:
+    """What the PDUs carry, each within its length; only the last is marked so."""
+    content, controls = b"", []
+    while pdus:
+        kind, length = wire.pdu_header(pdus[:6], 1 << 20)
+        assert kind is wire.PDUType.P_DATA
+        assert length <= longest
+        (fragment,) = wire.fragments(memoryview(pdus)[6 : 6 + length])
+        assert fragment.is_command
+        controls.append(fragment.is_last)
+        content += fragment.content
+        pdus = pdus[6 + length :]
+    assert controls == [False] * (len(controls) - 1) + [True]
+    return content
+
+
+@pytest.mark.parametrize("longest", [0, 40, 16384])
+def test_pynetdicom_reads_our_store_response(longest: int) -> None:
+    """Message ID, UIDs, status and comment, whatever length of PDU the peer takes (PS3.7 9.3.1.2)."""
+    request = wire.command_set(store_rq(message_id=7))
+    encoded = wire.store_response(request, 0xA900, "odd")
+    carried = _command_of(wire.command_pdus(3, encoded, longest), longest or 1 << 20)
+    assert carried == encoded
+    message = C_STORE_RSP()
+    message.command_set = dsutils.decode(BytesIO(carried), True, True)
+    response = message.message_to_primitive()
+    assert (response.MessageIDBeingRespondedTo, response.Status) == (7, 0xA900)
+    assert response.AffectedSOPClassUID == request.sop_class_uid
+    assert response.AffectedSOPInstanceUID == request.sop_instance_uid
+    assert message.command_set.ErrorComment == "odd"
+    assert message.command_set.CommandGroupLength == len(carried) - 12
+
+
+def test_a_store_response_echoes_no_uid_that_is_none() -> None:
+    """What was refused as no UID is not sent back as one."""
+    request = wire.CommandSet(wire.Command.C_STORE_RQ, 1, True, "1.2/..", "")
+    response = wire.command_set(wire.store_response(request, 0xC000, ""))
+    assert (response.sop_class_uid, response.sop_instance_uid) == ("", "")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # a small house that keeps every contract …
 CLEAN = {
     "node/__init__.py": "",
-    "node/app.py": "import apscheduler.schedulers.background\nimport node.receive.scp\nimport node.run\n",
+    "node/app/process.py": "import apscheduler.schedulers.background\nimport node.receive.scp\nimport node.run\n",
     "node/config/__init__.py": "",
     "node/config/reader.py": "import ruamel.yaml\n",
     "node/dimse.py": "import pynetdicom\n",

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from node.dimse.status import StoreStatus
-from node.receive import reception
+from node.receive import part, reception
 from node.receive.reception import Reception, Tally
 from node.spool import Arrival, Spool, read_arrival
 from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
@@ -110,7 +110,7 @@ def test_fault_52_53_a_write_that_fails_mid_object_leaves_nothing(
     """A700, the part is gone at once, and what still arrives is dropped."""
     object_ = begin(spool)
     object_.write(memoryview(CONTENT)[:50000])
-    monkeypatch.setattr(reception.os, "write", _failing(number, lambda: True))
+    monkeypatch.setattr(part.os, "write", _failing(number, lambda: True))
     object_.write(memoryview(CONTENT)[50000:60000])
     assert files(spool) == []
     monkeypatch.undo()
@@ -128,9 +128,9 @@ def test_fault_53_any_step_that_fails_is_a700(spool: Spool, monkeypatch: pytest.
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     if step == "open":
-        monkeypatch.setattr(reception.os, "open", fail)
+        monkeypatch.setattr(part.os, "open", fail)
     elif step == "fsync":
-        monkeypatch.setattr(reception.os, "fsync", fail)
+        monkeypatch.setattr(part.os, "fsync", fail)
     elif step == "rename":
         monkeypatch.setattr(Path, "rename", fail)
     else:

@@ -206,3 +206,15 @@ def test_waking_a_room_rings_all_its_bells_and_no_other() -> None:
     assert [bell.is_set() for bell in bells] == [True, True, False]
     made.wake_all()
     assert all(bell.is_set() for bell in bells)
+
+
+def test_a_blank_file_goes_with_its_association(tmp_path: Path) -> None:
+    """The empty file that an association keeps ready is swept once its receiver is dead, not before; never counted."""
+    spool = Spool(tmp_path / "data")
+    spool.blank("dead").touch()
+    with spool.association("open"):
+        spool.blank("open").touch()
+        assert spool.sweep_parts() == 0
+        assert [path.name for path in spool.incoming.iterdir()] == ["open.blank"]
+        assert spool.waiting() == []
+        assert spool.in_flight() == []

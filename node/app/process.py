@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,10 @@ _DRAIN_SECONDS = 20.0
 _LONGEST_WAIT = 60.0
 _AFTER_FAILURE = 5.0
 _SWEEP_SECONDS = 30
+_BETWEEN_WAKES = 0.2
+"""Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
+_NICE = 5
+"""How much the node process and its children stand back from the receivers: a modality never waits for the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +142,15 @@ class App:
 
 
 def _listen_to_receivers(wake: int, signal_: Signal) -> None:
-    """Each byte on the pipe says that something has arrived; read many at once, wake once."""
+    """Each byte on the pipe says that something has arrived; read many at once, wake once.
+
+    Then not again for a moment: an indexer that runs for each image takes the time that the next needs to arrive.
+    """
 
     def listen() -> None:
         while os.read(wake, 65536):
             signal_.wake(Room.INDEX)
+            time.sleep(_BETWEEN_WAKES)
 
     threading.Thread(target=listen, name="wake", daemon=True).start()
 
@@ -162,6 +171,7 @@ def main() -> int:
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
     if arguments.alive is not None:
         end_with(arguments.alive)
+    os.nice(_NICE)
     try:
         app = App(running)
     except NodeError as error:
@@ -174,7 +184,3 @@ def main() -> int:
     stop.wait()
     app.stop()
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

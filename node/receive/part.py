@@ -1,0 +1,52 @@
+"""A file in `incoming/` that is being written, or that waits empty for the object that comes next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Part:
+    """A new file, open to be written; in the end it is renamed or discarded.
+
+    Every method but `discard` raises OSError where the disk refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, content: bytes | memoryview) -> None:
+        """All of it, at the end of the file."""
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def rename(self, path: Path) -> None:
+        """From now on under this name."""
+        self.path.rename(path)
+        self.path = path
+
+    def sync(self) -> None:
+        """Make what was written durable; the name is the folder's matter."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Once; further calls do nothing."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def discard(self) -> None:
+        """Leave nothing behind; where the disk refuses, the sweep at the next start finds it."""
+        try:
+            try:
+                self.close()
+            finally:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("part_left_behind", part=self.path.name, reason=str(error))

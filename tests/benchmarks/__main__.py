@@ -1,0 +1,66 @@
+"""`make bench`: measures, and writes docs/performance.md. `make bench SHORT=1`: a few minutes, writes nothing there.
+
+No number is asserted: machines differ, and only ratios of one run say something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks import encoding, page, receive, receivers, samples, turnaround
+from tests.benchmarks.receive import Figures, Scenario
+
+_OURS = (receivers.FSYNC, receivers.OS)
+
+
+def scenarios(short: bool) -> list[tuple[Scenario, int]]:
+    """What is received, and in how many counted rounds."""
+    everyone = (*_OURS, receivers.DCMTK, receivers.ORTHANC, receivers.PYNETDICOM)
+    native = (*_OURS, receivers.DCMTK)
+    nagle = (*_OURS, receivers.ORTHANC_AS_PACKAGED)
+    if short:
+        return [
+            (Scenario("CT, one association", samples.CT, 40, 1, everyone), 1),
+            (Scenario("CT, sender with Nagle", samples.CT, 20, 1, nagle, nodelay=False), 1),
+        ]
+    grown = [receivers.grown(10**3), receivers.grown(10**5), receivers.grown(10**6)]
+    return [
+        (Scenario("CT, one association", samples.CT, 300, 1, everyone), 5),
+        (Scenario("CT, four associations", samples.CT, 100, 4, (*everyone, receivers.TWO)), 5),
+        (Scenario("CT, sender with Nagle", samples.CT, 100, 1, nagle, nodelay=False), 3),
+        (Scenario("CT, PDUs of 16 K", samples.CT, 200, 1, native, pdu=16384), 3),
+        (Scenario("MR, one association", samples.MR, 500, 1, everyone), 3),
+        (Scenario("DX, one association", samples.DX, 10, 1, everyone), 3),
+        (Scenario("Growth: CT, one association", samples.CT, 200, 1, grown), 3),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure everything, print it, and unless it is the short form write the page."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--page", type=Path, help="write the page here, also from a short run")
+    parser.add_argument("--remark", default="", help="what was special about this run, for the page")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="pacsnode-bench-") as scratch:
+        folder = Path(scratch)
+        measured: list[tuple[Scenario, dict[str, Figures]]] = []
+        for number, (scenario, rounds) in enumerate(scenarios(options.short)):
+            found = receive.measure(scenario, rounds, folder / f"receive-{number}")
+            measured.append((scenario, found))
+            print(receive.show(scenario, found), flush=True)
+        studies, slices = (2, 30) if options.short else (20, 300)
+        turns = turnaround.measure(studies, slices, folder / "turnaround")
+        print(turnaround.show(turns), flush=True)
+        encoded = encoding.measure(folder / "encoding", 30 if options.short else encoding.SLICES)
+        print(encoded, flush=True)
+    written = options.page or (None if options.short else page.PATH)
+    if written:
+        written.write_text(page.text(measured, turns, slices, encoded, options.remark))
+
+
+if __name__ == "__main__":  # `encoding` spawns children, which import the main module again
+    main()

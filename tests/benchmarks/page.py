@@ -1,0 +1,91 @@
+"""docs/performance.md, from what was measured; what does not come from a run stands in performance_notes.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from tests.benchmarks import receive, receivers, turnaround
+from tests.benchmarks.figures import quantile, spread, table
+from tests.benchmarks.receive import Figures, Scenario
+from tests.benchmarks.turnaround import Turn
+from tests.support.peers import find_program
+
+_ROOT = Path(__file__).resolve().parents[2]
+PATH = _ROOT / "docs" / "performance.md"
+_NOTES = Path(__file__).with_name("performance_notes.md")
+Measured = Sequence[tuple[Scenario, dict[str, Figures]]]
+
+_GOALS = [
+    ("CT, one association", receivers.FSYNC, receivers.ORTHANC, 2.0),
+    ("CT, one association", receivers.FSYNC, receivers.PYNETDICOM, 8.0),
+    ("CT, one association", receivers.OS, receivers.DCMTK, 0.9),
+    ("CT, sender with Nagle", receivers.FSYNC, receivers.ORTHANC_AS_PACKAGED, 10.0),
+]
+_TURNAROUND_GOAL = 1.5
+
+
+def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: str, remark: str = "") -> str:
+    """The page; `remark` says what was special about this run."""
+    parts = [
+        "# Performance",
+        "Written by `make bench`; do not edit. Ratios compare receivers that took turns in one run, round by round;"
+        " absolute figures belong to one machine and one day. Figures are `median (min–max)` of the rounds.",
+        _machine(),
+        "## Goals",
+        _goals(measured, turns),
+        _NOTES.read_text().strip(),
+        *([remark] if remark else []),
+        "## Receiving",
+        *(receive.show(scenario, found).strip() for scenario, found in measured),
+        f"## Turnaround, CT of {slices} slices",
+        turnaround.show(list(turns)),
+        "## Encoding results",
+        encoded,
+        "## Rules",
+        "Measured by tests of their own; not in this page yet.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _goals(measured: Measured, turns: Sequence[Turn]) -> str:
+    by_name = {scenario.name: found for scenario, found in measured}
+    rows = []
+    for scenario, ours, theirs, goal in _GOALS:
+        found = by_name[scenario]
+        ratios = receive.ratios(found[ours.name], found[theirs.name])
+        rows.append(
+            [scenario, f"{ours.name} ÷ {theirs.name}", f"≥ {goal:g}", spread(ratios, 2), _verdict(ratios, goal)]
+        )
+    overhead = quantile([turn.overhead for turn in turns], 0.95)
+    verdict = "met" if overhead <= _TURNAROUND_GOAL else f"missed by {overhead - _TURNAROUND_GOAL:.1f} s"
+    rows.append(["turnaround", "p95 of the node's overhead, s", f"≤ {_TURNAROUND_GOAL:g}", f"{overhead:.2f}", verdict])
+    return table(["scenario", "what", "goal", "measured", ""], rows)
+
+
+def _verdict(ratios: Sequence[float], goal: float) -> str:
+    return "met" if median(ratios) >= goal else f"missed by {1 - median(ratios) / goal:.0%}"
+
+
+def _machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"Machine: {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, loopback; load"
+        f" average at the end {os.getloadavg()[2]:.1f} over 15 minutes (other work runs on it, so the spread is wide)."
+        f" Python {platform.python_version()}, pynetdicom {version('pynetdicom')}, pydicom {version('pydicom')},"
+        f" {_says('storescp', '--version')}, {_says('Orthanc', '--version')}."
+    )
+
+
+def _says(program: str, option: str) -> str:
+    path = find_program(program)
+    done = subprocess.run([str(path), option], capture_output=True, text=True, check=False)
+    words = done.stdout.replace("$dcmtk: storescp", "dcmtk").split()
+    return " ".join(words[:2])

@@ -1,0 +1,163 @@
+"""Receiving: images a second, CPU, memory, and how long the index needs to drain; receivers in turn, A B A B.
+
+One scenario starts its receivers side by side. In each round every receiver gets the same files, fresh in this
+round (a duplicate would be cheaper for some), from the same sender; what one left to be written back is flushed
+before the next has its turn.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks import samples
+from tests.benchmarks.figures import spread, table
+from tests.benchmarks.receivers import Contender, Running
+from tests.benchmarks.samples import Kind
+from tests.support.peers import dcmtk
+from tests.support.wait import until
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Who gets what, and how it is sent."""
+
+    name: str
+    kind: Kind
+    images: int
+    """In each association."""
+    associations: int
+    contenders: Sequence[Contender]
+    nodelay: bool = True
+    pdu: int = 131072
+    """Bytes of the sender's P-DATA-TF PDUs, at most."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one receiver did, one value a round."""
+
+    images_a_second: list[float] = field(default_factory=list)
+    cpu_seconds_a_gigabyte: list[float] = field(default_factory=list)
+    drain_seconds: list[float] = field(default_factory=list)
+    megabytes: dict[str, float] = field(default_factory=dict)
+    """Proportional set size by process, at the end."""
+
+
+def measure(scenario: Scenario, rounds: int, folder: Path) -> dict[str, Figures]:
+    """Run a scenario; figures by contender."""
+    found = {each.name: Figures() for each in scenario.contenders}
+    with ExitStack() as stack:
+        running = {
+            each.name: stack.enter_context(each.start(folder / f"receiver-{number}"))
+            for number, each in enumerate(scenario.contenders)
+        }
+        for number in range(-1, rounds):  # the first is not counted: programs load, files are opened for the first time
+            files = folder / "files"
+            _write(files, scenario, number + 2)
+            for name, receiver in running.items():
+                figures = Figures() if number < 0 else found[name]
+                _one(scenario, receiver, files, figures)
+            shutil.rmtree(files)
+    shutil.rmtree(folder)
+    return found
+
+
+def _write(folder: Path, scenario: Scenario, number: int) -> None:
+    for association in range(1, scenario.associations + 1):
+        samples.write_study(
+            folder / str(association), scenario.kind, scenario.images, f"1.2.826.0.1.{number}.{association}"
+        )
+
+
+def _one(scenario: Scenario, receiver: Running, files: Path, figures: Figures) -> None:
+    """Send once to one receiver, and wait until it has indexed all of it."""
+    os.sync()
+    total = scenario.images * scenario.associations
+    before, cpu = receiver.indexed(), _cpu_seconds(receiver.processes())
+    seconds = _send(scenario, receiver, files)
+    ended = time.perf_counter()
+    if before is not None:
+        until(lambda: receiver.indexed() == before + total, 600, "the index to drain")
+    figures.drain_seconds.append(time.perf_counter() - ended)
+    octets = sum(path.stat().st_size for path in files.rglob("*.dcm"))
+    processes = receiver.processes()
+    figures.images_a_second.append(total / seconds)
+    figures.cpu_seconds_a_gigabyte.append((_cpu_seconds(processes) - cpu) / octets * 1e9)
+    figures.megabytes = _memory(processes)
+
+
+def _send(scenario: Scenario, receiver: Running, files: Path) -> float:
+    """Seconds that dcmtk's storescu needs, one process an association."""
+    command = [
+        dcmtk("storescu"), "-R", "--max-send-pdu", str(scenario.pdu), "-aet", "CT1", "-aec", receiver.ae_title,
+        "+sd", "+r", "127.0.0.1", str(receiver.port),
+    ]  # fmt: skip
+    environment = {**os.environ, "TCP_NODELAY": str(int(scenario.nodelay))}
+    began = time.perf_counter()
+    senders = [
+        subprocess.Popen([*command, str(each)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for each in sorted(files.iterdir())
+    ]
+    said = [sender.communicate(timeout=900)[0] for sender in senders]
+    seconds = time.perf_counter() - began
+    assert all(sender.returncode == 0 for sender in senders), said
+    return seconds
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    """User and system time of processes and of those of their children that have ended."""
+    seconds = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
+
+
+def _memory(processes: Sequence[psutil.Process]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            name = _role(process.cmdline())
+            found[name] = found.get(name, 0) + process.memory_full_info().pss / 1e6
+    return found
+
+
+def _role(command: Sequence[str]) -> str:
+    """What a process is, in one word."""
+    words = " ".join(command)
+    roles = {
+        "node.receive": "receiver", "node.app": "node", "spawn_main": "readers, encoder", "node.cli": "supervisor",
+        "resource_tracker": "tracker",
+    }  # fmt: skip
+    return next((role for part, role in roles.items() if part in words), "all")
+
+
+def show(scenario: Scenario, found: dict[str, Figures]) -> str:
+    """A scenario's table; each ratio is pacsnode's images a second by the other's, round by round."""
+    ours = [each.name for each in scenario.contenders if each.name.startswith("pacsnode")]
+    head = ["receiver", "images/s", "CPU s/GB", "index drains, s", "memory, MB", *(f"{name} ÷ it" for name in ours)]
+    rows = []
+    for name, one in found.items():
+        drain = spread(one.drain_seconds, 2) if name in ours or "Orthanc" in name else "no index"
+        memory = ", ".join(f"{role} {size:.0f}" for role, size in sorted(one.megabytes.items()))
+        ratios = [_ratio(found[own], one) if own != name else "" for own in ours]
+        rows.append([name, spread(one.images_a_second), spread(one.cpu_seconds_a_gigabyte, 1), drain, memory, *ratios])
+    return f"### {scenario.name}\n\n{table(head, rows)}\n"
+
+
+def ratios(ours: Figures, theirs: Figures) -> list[float]:
+    """Ours by theirs, in images a second, of each round."""
+    return [a / b for a, b in zip(ours.images_a_second, theirs.images_a_second, strict=True)]
+
+
+def _ratio(ours: Figures, theirs: Figures) -> str:
+    return spread(ratios(ours, theirs), 2)
