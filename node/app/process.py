@@ -46,7 +46,7 @@ _DRAIN_SECONDS = 20.0
 """For plugins that run when the node is told to stop; the supervisor waits a little longer."""
 _LONGEST_WAIT = 60.0
 _AFTER_FAILURE = 5.0
-_SWEEP_SECONDS = 30
+_SWEEP_SECONDS = 5
 _BETWEEN_WAKES = 0.2
 """Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
 _NICE = 5

@@ -76,6 +76,7 @@ class _Found:
     jobs: Mapping[JobStatus, int]
     deliveries: Mapping[str, Mapping[DeliveryStatus, int]]
     next_due: Mapping[str, datetime | None]
+    why_waiting: Mapping[str, str | None]
     held_studies: Sequence[Study]
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
@@ -110,6 +111,7 @@ def _look(database: Database, configuration: Configuration, standing: site.Stand
         jobs=jobs.counts(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
         next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},
+        why_waiting={name: deliveries.why_waiting(database, name) for name in configuration.destinations},
         held_studies=held,
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
@@ -185,6 +187,7 @@ def _plain_queues(found: _Found) -> dict[str, Any]:
         "deliveries": {
             name: {
                 "next_due_at": found.next_due.get(name),
+                "why_waiting": found.why_waiting.get(name),
                 **{status.value: counts.get(status, 0) for status in DeliveryStatus},
             }
             for name, counts in found.deliveries.items()
@@ -314,7 +317,8 @@ def _outbox(found: _Found) -> list[RenderableType]:
     if not rows:
         return [Text(), cell("The configuration has no destinations.")]
     names = [">waiting", ">sending", ">delivered", ">held", ">dead", "=next"]
-    return [Text(), table("Deliveries", ["Destination", *names], rows)]
+    why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
+    return [Text(), table("Deliveries", ["Destination", *names], rows), *why]
 
 
 def _attention(found: _Found, zone: tzinfo) -> Iterator[RenderableType | None]:

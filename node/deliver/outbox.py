@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ from node.clock import Clock
 from node.config.models import Destination
 from node.deliver import identity
 from node.deliver.archive import Archive, Sender
+from node.deliver.identity import Verdict
 from node.deliver.policy import Answer, GiveUp, after, back_off
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
@@ -95,7 +96,7 @@ class Outbox:
             return True
         header = dcmread(self._data / due[0].file, stop_before_pixels=True, specific_tags=list(identity.KEYWORDS))
         ours = {keyword: str(header.get(keyword) or "") for keyword in identity.KEYWORDS}
-        verdict = identity.compare(ours, self._archive.find_study(study, identity.KEYWORDS))
+        verdict, text = self._ask(study, ours)
         now = self._clock.now()
         with self._ledger.transaction() as database:
             known = identities.answered(database, now, study, self.name, verdict.status, verdict.detail)
@@ -105,13 +106,22 @@ class Outbox:
                 for delivery in due:
                     deliveries.hold(database, now, delivery.id, reason)
             elif verdict.status is IdentityStatus.ABSENT:
-                text = f"{self.name} does not have the study yet"
                 again = now + back_off(now - known.waiting_since, self._destination.retry)
                 for delivery in due:
                     deliveries.wait(database, now, delivery.id, again, text, severity=Severity.INFO)
                 if now - known.waiting_since >= self._destination.wait_for_study and not known.alerted:
                     identities.alerted(database, now, study, self.name, text)
         return verdict.status is IdentityStatus.AGREES
+
+    def _ask(self, study: str, ours: Mapping[str, str]) -> tuple[Verdict, str]:
+        """What the destination says of the study, and in words why nothing is sent where that is not enough."""
+        try:
+            answers = self._archive.find_study(study, identity.KEYWORDS)
+        except (UnreachableError, BusyError):
+            raise
+        except TransientError as error:  # it answers, but not this: a person is told where that goes on
+            return Verdict(IdentityStatus.ABSENT), str(error)
+        return identity.compare(ours, answers), f"{self.name} does not have the study yet"
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -115,6 +115,16 @@ def next_due_at(database: Database, destination: str) -> datetime | None:
     return moment(row["t"]) if row else None
 
 
+def why_waiting(database: Database, destination: str) -> str | None:
+    """Why the delivery there that was last put off waits; None where none was put off."""
+    row = one(
+        database,
+        "SELECT error FROM deliveries WHERE destination=? AND status=? AND error IS NOT NULL ORDER BY not_before DESC",
+        [destination, DeliveryStatus.WAITING],
+    )
+    return row["error"] if row else None
+
+
 def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
     """A C-STORE begins; the attempt is counted now."""
     delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)

@@ -53,7 +53,9 @@ def answered(
     before = get(database, study, destination)
     database.execute(
         "INSERT INTO identities VALUES (?,?,?,?,?,?,0)"
-        " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at",
+        " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at,"
+        " alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
+        " waiting_since=CASE WHEN status=excluded.status THEN waiting_since ELSE excluded.waiting_since END",
         [study, destination, status, detail, to_text(at), to_text(at)],
     )
     if before is None or before.status is not status:

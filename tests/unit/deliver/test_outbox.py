@@ -15,7 +15,7 @@ from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
 from node.dimse.scu import RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import PermanentError
+from node.errors import PermanentError, TransientError
 from node.ledger import deliveries, events, identities, objects
 from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -38,10 +38,13 @@ class PlayedArchive:
         self.unreachable: Exception | None = None
         self.received: list[str] = []
         self.refused_studies: set[str] = set()
+        self.silent = False
 
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         if self.unreachable:
             raise self.unreachable
+        if self.silent:
+            raise TransientError("broke off without an answer")
         if study_instance_uid in self.refused_studies:
             raise PermanentError("refuses the C-FIND: A900")
         return [study for study in self.studies if study["StudyInstanceUID"] == study_instance_uid]
@@ -75,8 +78,9 @@ class Site:
         self.outbox = self.restart()
 
     def restart(self, **settings: object) -> Outbox:
-        destination = Destination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104, **settings})
-        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.data, self.clock)
+        base = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+        self.destination = Destination.model_validate(base | settings)
+        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, self.data, self.clock)
         return self.outbox
 
     def enqueue(self, uid: str, study: str = STUDY) -> int:
@@ -307,3 +311,33 @@ def test_a_study_that_is_refused_does_not_hold_up_the_others(site: Site) -> None
     site.outbox.run_once()
     assert site.archive.received == ["2.2"]
     assert site.statuses() == [DeliveryStatus.WAITING]
+
+
+def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None:
+    """What waits for a PACS that is down holds up nothing that goes elsewhere."""
+    site.enqueue("2.1")
+    site.archive.unreachable = UnreachableError("connection refused")
+    other = PlayedArchive()
+    outbox = Outbox("research", site.destination, other, site.ledger, site.data, site.clock)
+    with site.ledger.transaction() as database:
+        deliveries.enqueue(
+            database, site.clock.now(), sop_instance_uid="2.1", sop_class_uid=EnhancedSRStorage, study=STUDY,
+            job=None, file="2.1.dcm", destination="research",
+        )  # fmt: skip
+    site.outbox.run_once()
+    outbox.run_once()
+    assert other.received == ["2.1"]
+    assert site.statuses() == [DeliveryStatus.WAITING, DeliveryStatus.DELIVERED]
+
+
+def test_a_destination_that_never_says_whose_study_it_is_alerts(site: Site) -> None:
+    """It takes associations and breaks off every C-FIND: nothing is sent, and a person is told once."""
+    site.restart(wait_for_study="30m")
+    site.enqueue("2.1")
+    site.archive.silent = True
+    for _ in range(60):
+        site.outbox.run_once()
+        site.clock.pass_(minutes=1)
+    assert site.archive.received == []
+    assert site.alerts() == ["identity.overdue"]
+    assert "broke off" in (site.all()[0].error or "")
