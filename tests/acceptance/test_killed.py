@@ -112,7 +112,7 @@ def assert_as_if_nothing_had_happened(site: Site, pacs: DemoPACS, ct: CT, again:
 RECEIVER = {
     # mid-object: two of the third object's three parts are written
     "mid_object": "node.receive.reception:Reception.write:after:8",
-    "file_whole_before_rename": "node.receive.reception:Reception._close:before:3",
+    "file_whole_before_rename": "node.receive.part:Part.close:before:3",
     "renamed_before_folder_is_durable": "node.receive.reception:sync_folder:before:3",
     "durable_before_answer": "node.receive.reception:Reception.finish:after:3",
 }
