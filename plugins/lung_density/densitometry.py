@@ -3,7 +3,7 @@
 LAA%-950 and LAA%-910: share of voxels below −950 and −910 HU (Müller et al., Chest 1988;94:782,
 doi:10.1378/chest.94.4.782; Gevenois et al., Am J Respir Crit Care Med 1996;154:187,
 doi:10.1164/ajrccm.154.1.8680679). Perc15: the value below which 15 % of the voxels lie (Parr et al., Respir Res
-2006;7:21, doi:10.1186/1465-9921-7-21), in HU as measured, not volume-adjusted. Vessels inside the lung count.
+2008;9:21, doi:10.1186/1465-9921-9-21), in HU as measured, not volume-adjusted. Vessels inside the lung count.
 """
 
 from __future__ import annotations
