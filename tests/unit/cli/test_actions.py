@@ -91,8 +91,8 @@ def test_what_is_not_there_is_exit_code_1(run: Run, what: str) -> None:
 
 
 def test_a_short_prefix_names_no_job(run: Run, ledger: Ledger) -> None:
-    """Two characters are a slip, not a choice."""
-    answer = run("cancel", only_job(ledger, FAILED)[:2])
+    """Five characters are a slip, not a choice (fewer could be a delivery's number)."""
+    answer = run("cancel", only_job(ledger, FAILED)[:5])
     assert answer.code == 1
     assert "at least 6 characters" in answer.err
 

@@ -134,16 +134,16 @@ def test_lists_and_counts(ledger: Ledger) -> None:
 
 
 def test_identity_answers_are_recorded_when_they_change(ledger: Ledger) -> None:
-    """Asked thrice, answered absent, absent, differs: two events, the second an alert; since when is kept."""
+    """Asked thrice, answered absent, absent, differs: two events, the second an alert; since when, by answer."""
     with ledger.transaction() as database:
-        for at, status in (
-            (NOW, IdentityStatus.ABSENT),
-            (LATER, IdentityStatus.ABSENT),
-            (LATER, IdentityStatus.DIFFERS),
+        for at, status, since in (
+            (NOW, IdentityStatus.ABSENT, NOW),
+            (LATER, IdentityStatus.ABSENT, NOW),
+            (LATER, IdentityStatus.DIFFERS, LATER),
         ):
             answer = identities.answered(database, at, "1.2", "pacs", status, "PatientID")
+            assert (answer.waiting_since, answer.checked_at) == (since, at)
         identities.alerted(database, LATER, "1.2", "pacs", "overdue")
-    assert (answer.waiting_since, answer.checked_at) == (NOW, LATER)
     found = [event for event in events.of_study(ledger.database, "1.2") if event.kind.startswith("identity.")]
     assert [(event.kind, event.severity) for event in found] == [
         ("identity.absent", Severity.INFO),
