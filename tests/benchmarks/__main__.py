@@ -23,8 +23,8 @@ def scenarios(short: bool) -> list[tuple[Scenario, int]]:
     nagle = (*_OURS, receivers.ORTHANC_AS_PACKAGED)
     if short:
         return [
-            (Scenario("CT, one association", samples.CT, 40, 1, everyone), 1),
-            (Scenario("CT, sender with Nagle", samples.CT, 20, 1, nagle, nodelay=False), 1),
+            (Scenario("CT, one association", samples.CT, 100, 1, everyone), 3),
+            (Scenario("CT, sender with Nagle", samples.CT, 40, 1, nagle, nodelay=False), 3),
         ]
     grown = [receivers.grown(10**3), receivers.grown(10**5), receivers.grown(10**6)]
     return [
