@@ -35,7 +35,7 @@ from node.ledger import database, decisions, deliveries, events, instances, jobs
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
-from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
 from node.results import reader
 from node.supervisor import LISTENING
 from plugins import exchange, phantom, phantom_series
@@ -215,7 +215,7 @@ def _stage(study: str, uids: set[str], ledger: Ledger) -> str:
     for job in work:
         if job.status is JobStatus.UNREPORTABLE:
             raise DemoError(f"job {job.id} could not be reported: {job.error}")
-    if open_jobs := [job for job in work if job.status in jobs.OPEN]:
+    if open_jobs := [job for job in work if job.status in OPEN]:
         return f"{open_jobs[0].plugin} is {open_jobs[0].status}"
     letters = deliveries.of_study(rows, study)
     for letter in letters:

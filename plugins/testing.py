@@ -29,6 +29,7 @@ from plugins.adapters import python
 from plugins.contract import Finding, Measurement, Result, ResultStatus
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
 from plugins.manifest import Manifest, ManifestError, ParameterError, RuntimeKind
+from plugins.untrusted import ExchangeError
 
 
 class HarnessError(Exception):
@@ -117,7 +118,7 @@ def run(plugin_folder: Path, files: Sequence[Path], given: Mapping[str, object] 
             print(log.read_text(encoding="utf-8"), file=sys.stderr)  # noqa: T201 - this is a command for authors
         try:
             result = exchange.read_result(folder, request)
-        except exchange.ExchangeError as error:
+        except ExchangeError as error:
             raise HarnessError(f"its result is refused: {error}") from error
         undeclared = plugin.undeclared(result)
         if undeclared:

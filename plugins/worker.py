@@ -19,7 +19,8 @@ from pathlib import Path
 from plugins import exchange
 from plugins.adapters import python
 from plugins.contract import ContractError, NotApplicableError, Result, ResultStatus
-from plugins.exchange import ExchangeError, Request
+from plugins.exchange import Request
+from plugins.untrusted import ExchangeError
 
 EXIT_DONE = 0
 EXIT_REQUEST = 2

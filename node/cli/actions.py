@@ -17,7 +17,7 @@ from node.index import corrections
 from node.ledger import deliveries, identities, jobs, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
-from node.ledger.jobs import Job, JobStatus
+from node.ledger.job import Job, JobStatus
 from node.ledger.studies import Study
 
 _SHORTEST_PREFIX = 6

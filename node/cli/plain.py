@@ -8,7 +8,7 @@ from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
 from node.ledger.identities import Identity
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.ledger.studies import Series, Study
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from node.cli import output, site
 from node.cli.output import cell, clock_text, table, tail
-from node.cli.status import SHOWN
+from node.cli.overview import SHOWN
 from node.clock import SystemClock
 from node.config import loading
 from node.config.values import parse_duration

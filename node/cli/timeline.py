@@ -13,7 +13,7 @@ from rich.text import Text
 from node.cli import output, plain, site
 from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, clock_text, short, table, tail
-from node.cli.status import words
+from node.cli.status_page import words
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.ledger import decisions, deliveries, events, identities, jobs, objects, studies
@@ -21,7 +21,7 @@ from node.ledger.database import Database
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.ledger.studies import Series, Study
 from rules import explain as explaining
 

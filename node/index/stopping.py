@@ -9,7 +9,7 @@ from node.ledger import deliveries, events, jobs
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
-from node.ledger.jobs import OPEN, Job
+from node.ledger.job import OPEN, Job
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)

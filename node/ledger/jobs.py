@@ -7,138 +7,22 @@ id comes out equal, and a ledger that was lost and made anew never repeats the U
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlite_utils import Database
 
-from node.clock import from_text, to_text
+from node.clock import to_text
 from node.errors import NotFoundError, PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
+from node.ledger.job import OPEN, Job, JobOutcome, JobStatus, NewJob, from_row
 from node.ledger.rows import moment, one, query, to_json
 
 _NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
-
-
-class JobStatus(StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    """Waits for its turn, or for `not_before` after a failed attempt."""
-    RUNNING = "running"
-    """An attempt is under way; found at start, it means that the node died."""
-    ENDED = "ended"
-    """Its outcome is recorded, its objects are still to be made."""
-    REPORTED = "reported"
-    """Its objects are in the outbox, or there is nothing to send."""
-    UNREPORTABLE = "unreportable"
-    """Its outcome could not be made into DICOM objects of the right patient; a person has to look."""
-    CANCELLED = "cancelled"
-    """Stopped by a person, a correction or a rejection note."""
-
-
-OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.ENDED)
-
-
-class JobOutcome(StrEnum):
-    """How the analysis ended (the words of plugins.contract.ResultStatus)."""
-
-    FINDINGS = "findings"
-    NO_FINDINGS = "no_findings"
-    NOT_APPLICABLE = "not_applicable"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class JobInput:
-    """One chosen series: its role, and the receipts of the chosen instances, in order of arrival."""
-
-    role: str
-    series_instance_uid: str
-    receipts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """What a decision asks for."""
-
-    study_instance_uid: str
-    revision: int
-    rule: str
-    step: str
-    subject: str
-    """`study`, or the series the step runs on."""
-    plugin: str
-    parameters: Mapping[str, Any]
-    inputs: tuple[JobInput, ...]
-    inputs_digest: str
-    """See `digest_of`; equal inputs are not run twice."""
-    destinations: tuple[str, ...]
-    mode: str
-    priority: int
-    on_correction: str
-    images_complete_at: datetime
-    asked: str = ""
-    """What is asked, for the radiologist: the rule's description."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One row of `jobs`."""
-
-    id: str
-    decision: int
-    study_instance_uid: str
-    revision: int
-    rule: str
-    step: str
-    subject: str
-    inputs_digest: str
-    round: int
-    """1, and one more for each time a person had it done again."""
-    supersedes: str | None
-    """The job whose reported result this one's replaces."""
-    plugin: str
-    parameters: Mapping[str, Any]
-    inputs: tuple[JobInput, ...]
-    destinations: tuple[str, ...]
-    mode: str
-    priority: int
-    on_correction: str
-    status: JobStatus
-    outcome: JobOutcome | None
-    attempts: int
-    not_before: datetime
-    error: str | None
-    """Why the last attempt failed, or the job was cancelled or could not be reported."""
-    result: str | None
-    """Folder of the result, relative to the data folder."""
-    algorithm: Mapping[str, Any] | None
-    """Identity of the algorithm that ran, as its manifest stated it then."""
-    images_complete_at: datetime
-    asked: str
-    """What was asked, for the radiologist: the rule's description then."""
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    encoded_at: datetime | None
-    found: Mapping[str, Any] | None
-    """What the result says, as far as a later step of the rule may ask (`node.route.follow_ups`)."""
-    followed_up: bool
-    """Later steps of the rule have been decided on."""
-
-
-def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str, str]]) -> str:
-    """Digest of what a job works on: `instances` are (role, SOP Instance UID, digest of the dataset)."""
-    content = to_json({"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)})
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def enqueue(
@@ -237,7 +121,7 @@ def ready(database: Database, at: datetime) -> list[Job]:
         " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY priority DESC, created_at, id",
         [JobStatus.QUEUED, to_text(at)],
     )
-    return [_job(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def next_ready_at(database: Database) -> datetime | None:
@@ -363,13 +247,13 @@ def unreported(database: Database) -> list[Job]:
         " WHERE jobs.status=? AND studies.hold IS NULL ORDER BY priority DESC, finished_at",
         [JobStatus.ENDED],
     )
-    return [_job(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def of_study(database: Database, study: str) -> list[Job]:
     """Jobs of a study, oldest first."""
     return [
-        _job(row)
+        from_row(row)
         for row in query(database, "SELECT * FROM jobs WHERE study_instance_uid=? ORDER BY created_at", [study])
     ]
 
@@ -394,7 +278,7 @@ def counts(database: Database) -> dict[JobStatus, int]:
 def matching(database: Database, prefix: str) -> list[Job]:
     """Jobs whose id begins with `prefix`."""
     rows = query(database, "SELECT * FROM jobs WHERE substr(id, 1, ?)=? ORDER BY created_at", [len(prefix), prefix])
-    return [_job(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def troubled(database: Database, limit: int) -> list[Job]:
@@ -406,7 +290,7 @@ def troubled(database: Database, limit: int) -> list[Job]:
         " ORDER BY finished_at DESC LIMIT ?",
         [JobStatus.UNREPORTABLE, JobOutcome.FAILED, JobStatus.CANCELLED, limit],
     )
-    return [_job(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def get(database: Database, job_id: str) -> Job:
@@ -414,11 +298,11 @@ def get(database: Database, job_id: str) -> Job:
     row = one(database, "SELECT * FROM jobs WHERE id=?", [job_id])
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
-    return _job(row)
+    return from_row(row)
 
 
 def _by_status(database: Database, status: JobStatus) -> list[Job]:
-    return [_job(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY created_at", [status])]
+    return [from_row(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY created_at", [status])]
 
 
 def _transition(database: Database, job_id: str, allowed: Sequence[JobStatus], to: JobStatus) -> Job:
@@ -427,20 +311,3 @@ def _transition(database: Database, job_id: str, allowed: Sequence[JobStatus], t
         raise PermanentError(f"job {job_id} is {job.status}: it cannot become {to}")
     database.execute("UPDATE jobs SET status=? WHERE id=?", [to, job_id])
     return job
-
-
-def _job(row: dict[str, Any]) -> Job:
-    values = dict(row)
-    values["parameters"] = json.loads(row["parameters"])
-    values["inputs"] = tuple(JobInput(role, series, tuple(rs)) for role, series, rs in json.loads(row["inputs"]))
-    values["destinations"] = tuple(json.loads(row["destinations"]))
-    values["found"] = json.loads(row["found"]) if row["found"] else None
-    values["followed_up"] = bool(row["followed_up"])
-    values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
-    values["status"] = JobStatus(row["status"])
-    values["outcome"] = JobOutcome(row["outcome"]) if row["outcome"] else None
-    for field in ("not_before", "images_complete_at", "created_at"):
-        values[field] = from_text(row[field])
-    for field in ("started_at", "finished_at", "encoded_at"):
-        values[field] = moment(row[field])
-    return Job(**values)

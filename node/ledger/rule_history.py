@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from node.clock import to_text
-from node.ledger.jobs import JobStatus
+from node.ledger.job import JobStatus
 from node.ledger.rows import moment, one, query
 
 

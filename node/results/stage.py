@@ -20,7 +20,7 @@ from node.errors import NodeError, PermanentError
 from node.ledger import deliveries, instances, jobs, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
-from node.ledger.jobs import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.lifeline import end_with
 from node.results.encode import EncodedObject, encode
@@ -117,7 +117,7 @@ class Results:
             self._unreportable(job, refusal or str(error))
             return
         with self._ledger.transaction() as database:
-            if jobs.get(database, job.id).status is not jobs.JobStatus.ENDED:
+            if jobs.get(database, job.id).status is not JobStatus.ENDED:
                 return  # cancelled while it was encoded: nothing of it leaves
             if refusal:
                 jobs.refused(database, self._clock.now(), job.id, refusal)
@@ -129,7 +129,7 @@ class Results:
     def _unreportable(self, job: Job, reason: str) -> None:
         log.error("job.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
         with self._ledger.transaction() as database:
-            if jobs.get(database, job.id).status is jobs.JobStatus.ENDED:
+            if jobs.get(database, job.id).status is JobStatus.ENDED:
                 jobs.unreportable(database, self._clock.now(), job.id, reason)
 
     # --- encoding ---------------------------------------------------------------------------------

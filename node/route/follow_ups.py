@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from node.config.dictionary import DataDictionary
 from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
 from node.ledger.database import Database, Ledger
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.ledger.studies import Study
 from node.route.facts import study_facts
 from node.route.new_jobs import WHOLE_STUDY, Plugins, new_job

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from node.errors import NotFoundError
-from node.ledger import events, jobs
+from node.ledger import events
 from node.ledger.database import Database
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
-from node.ledger.jobs import JobInput, NewJob
+from node.ledger.job import JobInput, NewJob, digest_of
 from node.ledger.studies import Study
 from plugins.manifest import ParameterError
 from rules.engine import Run
@@ -50,7 +50,7 @@ def new_job(
             JobInput(each.role, each.series_instance_uid, tuple(sorted(one.receipt for one in found)))
             for each, found in chosen
         ),
-        inputs_digest=jobs.digest_of(
+        inputs_digest=digest_of(
             run.plugin,
             parameters,
             [(each.role, one.sop_instance_uid, one.digest) for each, found in chosen for one in found],

@@ -22,8 +22,9 @@ from node.run.inputs import Inputs
 from node.spool import sync_folder, write_durably
 from plugins import exchange
 from plugins.contract import ImageReference, Result
-from plugins.exchange import ExchangeError, Request
+from plugins.exchange import Request
 from plugins.manifest import Manifest
+from plugins.untrusted import ExchangeError
 
 KEPT = "plugin"
 """In `results/<job>/`: request.json and out/, as `plugins.exchange` lays them out, without the images."""

@@ -13,7 +13,7 @@ import structlog
 
 from node.clock import to_text
 from node.errors import TransientError
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.run import answer, inputs
 from node.run.catalogue import SitePlugin
 from node.run.executor import Ending, Exit
@@ -21,8 +21,8 @@ from node.run.inputs import InputChangedError, InputGoneError
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler
 from node.spool import Spool
-from plugins.exchange import ExchangeError
 from plugins.manifest import ParameterError
+from plugins.untrusted import ExchangeError
 
 _LEAST_FREE = 64 * 2**20
 """Bytes free below which a failure is blamed on the disk, not on the plugin."""

@@ -17,7 +17,7 @@ from node.ledger import facts, instances
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import InstanceStatus
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.run.catalogue import SitePlugin
 from node.spool import Spool
 from plugins import exchange

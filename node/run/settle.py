@@ -15,7 +15,7 @@ import structlog
 from node.clock import Clock
 from node.ledger import jobs
 from node.ledger.database import Ledger
-from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer, found, inputs, retry, words
 from node.run.catalogue import SitePlugin
 from node.run.retry import Again, Failure

@@ -21,7 +21,7 @@ from node.clock import Clock
 from node.errors import NotFoundError, PermanentError, TransientError
 from node.ledger import jobs
 from node.ledger.database import Ledger
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.run import answer
 from node.run.attempt import Attempt
 from node.run.catalogue import Catalogue, SitePlugin

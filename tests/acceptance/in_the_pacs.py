@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from node.ledger import objects
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.results import reader
 from node.results.reader import ReadReport
 from plugins import exchange, phantom_series

@@ -19,7 +19,7 @@ from pydicom import dcmread
 from node.dimse.demo_pacs import DemoPACS
 from node.ledger import instances, jobs, objects
 from node.ledger.instances import InstanceStatus
-from node.ledger.jobs import JobOutcome, JobStatus
+from node.ledger.job import JobOutcome, JobStatus
 from node.results import reader
 from plugins import phantom_series
 from plugins.phantom import Chest

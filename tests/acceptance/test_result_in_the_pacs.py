@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger.jobs import JobOutcome
+from node.ledger.job import JobOutcome
 from node.results.reader import ReadReport
 from plugins import phantom_series
 from plugins.phantom import Chest

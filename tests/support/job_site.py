@@ -17,7 +17,7 @@ from node.ledger.database import FILE, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.facts import InstanceRecord, SeriesRecord
 from node.ledger.instances import Instance, InstanceStatus
-from node.ledger.jobs import Job, JobInput, NewJob
+from node.ledger.job import Job, JobInput, NewJob
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation

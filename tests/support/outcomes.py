@@ -9,7 +9,7 @@ from node.ledger import decisions, deliveries, jobs
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
-from node.ledger.jobs import Job, JobInput, NewJob
+from node.ledger.job import Job, JobInput, NewJob
 
 
 def queue_job(ledger: Ledger, at: datetime, study: str, receipts: list[str], **changes: Any) -> Job:

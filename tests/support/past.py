@@ -11,7 +11,7 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.instances import Instance, InstanceStatus
-from node.ledger.jobs import Job, JobInput, JobOutcome, NewJob
+from node.ledger.job import Job, JobInput, JobOutcome, NewJob
 
 NOW = datetime(2026, 3, 2, 4, 30, tzinfo=UTC)
 ROOT = "1.2.840.113619.2.55.3.604688119.971.1772424000"

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from node.config.models import Configuration
 from node.ledger import deliveries, jobs, objects
 from node.ledger.deliveries import Delivery
-from node.ledger.jobs import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome
 from node.results.stage import Results
 from node.run import answer
 from plugins import exchange

@@ -21,7 +21,7 @@ from node.errors import NodeError
 from node.ledger import database, deliveries, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
-from node.ledger.jobs import Job, JobStatus
+from node.ledger.job import OPEN, Job, JobStatus
 from node.ledger.studies import StudyStatus
 from node.run.kinds.command import BUNDLE
 from node.supervisor import LISTENING
@@ -292,7 +292,7 @@ class Site:
         work = jobs.of_study(rows, study)
         lost = [job for job in work if job.status is JobStatus.UNREPORTABLE]
         assert not lost, [job.error for job in lost]
-        open_jobs = any(job.status in jobs.OPEN for job in work)
+        open_jobs = any(job.status in OPEN for job in work)
         return found.decided_revision == found.revision >= revision and not open_jobs
 
     def left_over(self) -> list[str]:

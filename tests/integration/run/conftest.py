@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger import events
-from node.ledger.jobs import Job, JobStatus
+from node.ledger.job import Job, JobStatus
 from node.run.sandbox import Isolation, isolation
 from node.run.stage import Run
 from tests.support.job_site import NOT_ISOLATED, Site

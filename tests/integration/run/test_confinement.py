@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.config.models import PluginUse
-from node.ledger.jobs import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome
 from node.run import sandbox
 from node.run.sandbox import Isolation
 from node.run.stage import Run

@@ -13,7 +13,7 @@ import pytest
 from node.clock import SystemClock
 from node.errors import TransientError
 from node.ledger import jobs, studies
-from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run.sandbox import Isolation
 from node.run.stage import BLOCKED_SECONDS, IDLE_SECONDS, Run
 from tests.support.job_site import STUDY, Site, processes_of

@@ -9,7 +9,7 @@ import pytest
 
 from node.ledger import instances, jobs
 from node.ledger.instances import InstanceStatus
-from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run.executor import Ending
 from node.run.sandbox import Isolation
 from node.run.stage import Run

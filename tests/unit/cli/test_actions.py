@@ -8,7 +8,7 @@ from node.ledger import deliveries, events, identities, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
-from node.ledger.jobs import JobStatus
+from node.ledger.job import JobStatus
 from tests.support.calls import Run
 from tests.support.past import FAILED, GOOD, HELD, NOW
 

@@ -10,7 +10,7 @@ import pytest
 
 from node.clock import SystemClock
 from node.ledger import jobs
-from node.ledger.jobs import JobOutcome
+from node.ledger.job import JobOutcome
 from tests.support.calls import Run
 from tests.support.clocks import HandClock
 from tests.support.job_site import Site

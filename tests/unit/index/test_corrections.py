@@ -13,7 +13,7 @@ from node.ledger import deliveries, facts, instances, jobs, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
-from node.ledger.jobs import JobStatus
+from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
 from node.signal import Room as Rooms
 from tests.support.index_room import Room

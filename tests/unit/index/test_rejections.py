@@ -7,7 +7,7 @@ import pytest
 from node.ledger import deliveries, facts, jobs, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
-from node.ledger.jobs import JobStatus
+from node.ledger.job import JobStatus
 from tests.support.index_room import Room
 from tests.support.outcomes import deliver, queue_job
 from tests.support.receipts import STUDY, arrive, ct, rejection_note

@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from node.errors import NotFoundError, PermanentError
 from node.ledger import decisions, events, jobs, studies
 from node.ledger.database import Ledger
-from node.ledger.jobs import JobOutcome, JobStatus, digest_of
+from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
 from tests.support.outcomes import queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ TRANSITIONS: dict[str, tuple[Transition, set[JobStatus], JobStatus]] = {
     "interrupted": (lambda d, j: jobs.interrupted(d, NOW, j, "why"), {JobStatus.RUNNING}, JobStatus.QUEUED),
     "reported": (lambda d, j: jobs.reported(d, NOW, j, 2), {JobStatus.ENDED}, JobStatus.REPORTED),
     "unreportable": (lambda d, j: jobs.unreportable(d, NOW, j, "why"), {JobStatus.ENDED}, JobStatus.UNREPORTABLE),
-    "cancel": (lambda d, j: jobs.cancel(d, NOW, j, "why"), set(jobs.OPEN), JobStatus.CANCELLED),
+    "cancel": (lambda d, j: jobs.cancel(d, NOW, j, "why"), set(OPEN), JobStatus.CANCELLED),
 }
 
 
@@ -59,7 +59,7 @@ def test_equal_inputs_are_not_run_twice(ledger: Ledger) -> None:
     """The same rule, step, subject and digest: no second job; other inputs: one that supersedes the first."""
     first = queue_job(ledger, NOW, "1.2", ["r1"])
     with ledger.transaction() as database:
-        new = jobs.NewJob(**{name: getattr(first, name) for name in jobs.NewJob.__slots__})
+        new = NewJob(**{name: getattr(first, name) for name in NewJob.__slots__})
         assert jobs.enqueue(database, NOW, first.decision, new) is None
     second = queue_job(ledger, LATER, "1.2", ["r1", "r2"], revision=2)
     assert second.supersedes == first.id

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from plugins import exchange
+from plugins import exchange, untrusted
 from plugins.contract import (
     Box,
     Code,
@@ -34,7 +34,8 @@ from plugins.contract import (
     Site,
     Unit,
 )
-from plugins.exchange import ExchangeError, read_request, read_result, write_request, write_result
+from plugins.exchange import read_request, read_result, write_request, write_result
+from plugins.untrusted import ExchangeError
 
 MM = Unit("mm", "millimeter")
 LUNG = Code("39607008", "SCT", "Lung")
@@ -238,7 +239,7 @@ BAD_JSON = {
     "key twice": b'{"schema": 1, "status": "failed", "status": "findings", "summary": "x"}',
     "deep": b'{"schema":' + b"[" * 100_000,
     "long number": b'{"schema": ' + b"9" * 10_000 + b"}",
-    "large": b" " * (exchange.JSON_BYTES + 1),
+    "large": b" " * (untrusted.JSON_BYTES + 1),
 }
 
 
@@ -324,7 +325,7 @@ def test_arrays_share_one_budget(job, monkeypatch):
     """Many arrays that are each small enough do not add up to more than a result may have."""
     folder, request = job
     write_result(folder, full_result())
-    monkeypatch.setattr(exchange, "ARRAY_BYTES", 24 + 96 + 59)  # labels and heat map fit, the picture does not
+    monkeypatch.setattr(untrusted, "ARRAY_BYTES", 24 + 96 + 59)  # labels and heat map fit, the picture does not
     with pytest.raises(ExchangeError, match=r"pictures\[0\].pixels.array: the arrays of the result have more than"):
         read_result(folder, request)
 

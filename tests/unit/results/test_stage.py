@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from node.ledger import events
 from node.ledger.deliveries import DeliveryStatus
-from node.ledger.jobs import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results.texts import ENGLISH
 from plugins.contract import Code, Finding, ImageReference, Measurement, Result, Unit
 from tests.support import reports

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.ledger import decisions, events, jobs, rule_history, studies
-from node.ledger.jobs import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome
 from node.route import follow_ups
 from node.route.stage import Route
 from node.run import found

@@ -14,7 +14,7 @@ from node.ledger import decisions, events, instances, jobs, studies
 from node.ledger.decisions import Decision, DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
-from node.ledger.jobs import Job
+from node.ledger.job import Job
 from node.route import stage
 from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
 from node.signal import Room

@@ -1,0 +1,145 @@
+"""What `pacsnode status` shows, read at one moment, and what in it needs a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from node.cli import site
+from node.cli.output import clock_text
+from node.clock import SystemClock
+from node.config.models import Configuration
+from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
+from node.ledger import deliveries, events, instances, jobs, studies
+from node.ledger.database import Database
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Event, Severity
+from node.ledger.instances import InstanceStatus
+from node.ledger.job import Job, JobStatus
+from node.ledger.studies import Series, Study
+
+SHOWN = 10
+"""Lines of each list; `--json` has more."""
+IN_JSON = 100
+LOW_SPACE = 5 * 2**30
+"""Bytes of free space under the data folder below which `status` warns."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `status` shows, read at one moment."""
+
+    now: datetime
+    running: Mapping[str, Any] | None
+    """{"pid", "port", "tls_port"} of the node that runs."""
+    load: Load
+    unwritable: str | None
+    """Why the data folder cannot be written now."""
+    trouble: Trouble | None
+    isolation: str
+    isolated: bool
+    studies: Mapping[str, int]
+    instances: Mapping[InstanceStatus, int]
+    jobs: Mapping[JobStatus, int]
+    deliveries: Mapping[str, Mapping[DeliveryStatus, int]]
+    next_due: Mapping[str, datetime | None]
+    why_waiting: Mapping[str, str | None]
+    held_studies: Sequence[Study]
+    held: Sequence[Delivery]
+    dead: Sequence[Delivery]
+    troubled: Sequence[Job]
+    alerts: Sequence[Event]
+    latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
+    standing: site.Standing
+
+
+def look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
+    """Read it, in one snapshot of the ledger."""
+    from node.run.sandbox import isolation
+
+    data = configuration.node.data
+    confinement = isolation()
+    by_destination = deliveries.counts(database)
+    held = studies.held(database)
+    by_status = studies.counts(database)
+    return Found(
+        now=SystemClock().now(),
+        running=site.running(data),
+        load=load_of(data),
+        unwritable=cannot_write(data),
+        trouble=trouble(data),
+        isolation=str(confinement),
+        isolated=confinement.sandbox is not None,
+        studies={
+            **{status: by_status.get(status, 0) for status in studies.StudyStatus},
+            "undecided": len(studies.undecided(database)),
+            "held": len(held),
+        },
+        instances=instances.totals(database),
+        jobs=jobs.counts(database),
+        deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
+        next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},
+        why_waiting={name: deliveries.why_waiting(database, name) for name in configuration.destinations},
+        held_studies=held,
+        held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
+        dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
+        troubled=jobs.troubled(database, IN_JSON),
+        alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
+        latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
+        standing=standing,
+    )
+
+
+def _with_work(database: Database, study: Study) -> tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]:
+    uid = study.study_instance_uid
+    return study, studies.series_of(database, uid), jobs.of_study(database, uid), deliveries.of_study(database, uid)
+
+
+def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
+    """What stands in the file and is not what the node goes by."""
+    if standing.headlines:
+        more = f" (and {len(standing.headlines) - 1} more)" if len(standing.headlines) > 1 else ""
+        yield (
+            "alert",
+            f"the changed configuration is refused, the rules as they were stay in force (pacsnode check): "
+            f"{standing.headlines[0]}{more}",
+        )
+    if standing.needs_restart:
+        yield "warning", f"changed in the file, taken up only by a restart: {', '.join(standing.needs_restart)}"
+    if standing.pending:
+        yield "warning", "the rules in the file are not those in force: just saved, or refused (Alerts say why)"
+
+
+def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """(severity, what) of everything that a person should know before the tables."""
+    yield from _storage_warnings(found, configuration)
+    yield from _not_in_force(found.standing) if found.running is not None else ()
+    if not found.isolated:
+        yield "warning", found.isolation
+    for name, destination in configuration.destinations.items():
+        if destination.identity_check == "none":
+            yield "warning", f"{name}: results are sent without asking whose study it is (identity_check: none)"
+    for name in sorted(found.deliveries.keys() - configuration.destinations.keys()):
+        waiting = found.deliveries[name].get(DeliveryStatus.WAITING, 0)
+        if waiting:
+            yield "warning", f"{name}: {waiting} deliveries wait for a destination that the configuration no longer has"
+    if configuration.node.accept == "any":
+        yield "warning", "any calling AE title may send (accept: any)"
+
+
+def _storage_warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """What keeps the node from receiving, or soon will."""
+    node = configuration.node
+    refusing = refusing_associations(found.load, node.limits)
+    free = found.load.free_bytes
+    if refusing:
+        yield "alert", f"associations are refused: {refusing} (node.limits)"
+    elif free < max(LOW_SPACE, 2 * node.limits.free_space):
+        yield "alert", f"only {free / 2**30:.1f} GiB are free under {node.data}"
+    if found.unwritable:
+        yield "alert", f"nothing can be received: {node.data} cannot be written ({found.unwritable})"
+    elif found.trouble:
+        when = clock_text(found.trouble.at, node.zone, found.now)
+        yield "alert", f"what was received {when} could not be written ({found.trouble.reason})"

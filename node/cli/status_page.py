@@ -1,0 +1,218 @@
+"""The overview as a page for people: `pacsnode status` without `--json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from node.cli import output
+from node.cli.output import cell, clock_text, short, table, tail
+from node.cli.overview import SHOWN, Found, warnings
+from node.config.models import Configuration
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Event
+from node.ledger.instances import InstanceStatus
+from node.ledger.job import JobStatus
+from node.ledger.studies import Series, Study
+from rules.model import rule_set_digest
+
+_UID = re.compile(r"[0-9.]{20,64}")
+
+
+def page(found: Found, configuration: Configuration, identify: bool) -> RenderableType:
+    """All of it, the most urgent first."""
+    zone = configuration.node.zone
+    parts: list[RenderableType] = [_headline(found, configuration)]
+    parts += [cell(f"! {text}", output.SEVERITY_STYLES[severity]) for severity, text in warnings(found, configuration)]
+    parts += [Text(), _queues(found), *_outbox(found)]
+    parts += [part for part in _attention(found, zone) if part is not None]
+    parts += _latest(found, zone, identify)
+    return Group(*parts)
+
+
+def _headline(found: Found, configuration: Configuration) -> Text:
+    title = configuration.node.ae_title
+    if found.running is None:
+        return cell(f"{title} is not running; this is what its ledger holds", "bold yellow")
+    port, tls = found.running.get("port"), found.running.get("tls_port")
+    runs = f"{title} runs (process {found.running['pid']}), port {port}{f', TLS {tls}' if tls else ''}"
+    return Text.assemble((runs, "bold green"), f"; {_rules(found, configuration)}")
+
+
+def _rules(found: Found, configuration: Configuration) -> str:
+    """`3 rules, version 1f2e3d4c since 13:30:02`."""
+    running, count = found.standing.running, len(configuration.rules)
+    since = f" since {clock_text(running.since, configuration.node.zone, found.now)}" if running else ""
+    number = {0: "no rules", 1: "1 rule"}.get(count, f"{count} rules")
+    return f"{number}, version {rule_set_digest(configuration.rules)[:8]}{since}"
+
+
+def _queues(found: Found) -> RenderableType:
+    quarantined = found.instances.get(InstanceStatus.CONFLICT, 0) + found.instances.get(InstanceStatus.CORRECTION, 0)
+    unreadable = found.instances.get(InstanceStatus.UNREADABLE, 0)
+    rows = [
+        (
+            "objects",
+            f"{found.load.waiting} to be indexed",
+            _if(quarantined, "set aside"),
+            _if(unreadable, "unreadable"),
+        ),
+        (
+            "studies",
+            f"{found.studies['receiving']} arriving",
+            _if(found.studies["undecided"], "to be decided"),
+            _if(found.studies["held"], "held"),
+        ),
+        (
+            "jobs",
+            f"{found.jobs.get(JobStatus.QUEUED, 0)} queued",
+            f"{found.jobs.get(JobStatus.RUNNING, 0)} running",
+            _if(found.jobs.get(JobStatus.ENDED, 0), "to be reported"),
+            _if(found.jobs.get(JobStatus.UNREPORTABLE, 0), "not reportable"),
+        ),
+    ]
+    lines = [Text.assemble((f"{name:<9}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
+    return Group(*lines)
+
+
+def _if(count: int, what: str) -> str:
+    return f"{count} {what}" if count else ""
+
+
+def _outbox(found: Found) -> list[RenderableType]:
+    columns = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.HELD)
+    rows = []
+    for name, counts in found.deliveries.items():
+        due = found.next_due.get(name)
+        wait = "" if due is None else "now" if due <= found.now else f"in {output.ago(due - found.now)}"
+        dead = counts.get(DeliveryStatus.DEAD, 0)
+        counted = [cell(counts.get(status, 0)) for status in columns]
+        rows.append([cell(name), *counted, cell(dead, "bold red" if dead else ""), cell(wait)])
+    if not rows:
+        return [Text(), cell("The configuration has no destinations.")]
+    names = [">waiting", ">sending", ">delivered", ">held", ">dead", "=next"]
+    why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
+    return [Text(), table("Deliveries", ["Destination", *names], rows), *why]
+
+
+def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
+    """What a person has to do something about; nothing where there is nothing."""
+    yield _listed(
+        "Held studies (release: pacsnode retry STUDY)",
+        ["=Study", "=Accession", "Why"],
+        [(cell(tail(s.study_instance_uid)), cell(s.accession_number), cell(s.hold)) for s in found.held_studies],
+    )
+    yield _listed(
+        "Held and dead deliveries (pacsnode retry NUMBER, or cancel NUMBER)",
+        [">Number", "=Destination", "=Status", "=Study", "Why"],
+        [
+            (cell(d.id), cell(d.destination), cell(d.status), cell(tail(d.study_instance_uid)), cell(d.hold or d.error))
+            for d in (*found.held, *found.dead)
+        ],
+    )
+    yield _listed(
+        "Failed jobs (again: pacsnode retry JOB)",
+        ["=Job", "=Study", "Plugin", "=Status", "Why"],
+        [
+            (
+                cell(short(job.id)),
+                cell(tail(job.study_instance_uid)),
+                cell(job.plugin),
+                cell("unreportable" if job.status is JobStatus.UNREPORTABLE else "failed", "red"),
+                cell(job.error),
+            )
+            for job in found.troubled
+        ],
+    )
+    yield _alerts(found, zone)
+
+
+def _alerts(found: Found, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "Alerts",
+        ["=When", "=Study", "What"],
+        [
+            (
+                cell(clock_text(event.at, zone, found.now)),
+                cell(tail(event.study_instance_uid or "")),
+                cell(words(event)),
+            )
+            for event in found.alerts
+        ],
+    )
+
+
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType | None:
+    if not rows:
+        return None
+    shown = table(title, columns, rows[:SHOWN])
+    more = [cell(f"… and {len(rows) - SHOWN} more (--json)")] if len(rows) > SHOWN else []
+    return Group(Text(), shown, *more)
+
+
+_FOR_MACHINES = ("content", "in_force", "shown", "file", "count")
+"""Details of `rules.refused` that say in another way what its `problems` say."""
+
+
+def words(event: Event) -> str:
+    """An event in one line: its kind, and its details as key=value."""
+    told = {key: value for key, value in event.detail.items() if value not in (None, "") and key not in _FOR_MACHINES}
+    detail = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
+    return f"{event.kind} {detail}".strip()
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if _UID.fullmatch(text):
+        return tail(text)
+    return json.dumps(text, ensure_ascii=False) if " " in text else text
+
+
+def _latest(found: Found, zone: tzinfo, identify: bool) -> list[RenderableType]:
+    if not found.latest:
+        return [Text(), cell("No study has arrived yet.")]
+    columns = ["=Received", "=Accession", "=Study", "=Images", "=Status", "Jobs", "Sent"]
+    rows = []
+    for study, series, work, sent in found.latest:
+        row = [
+            cell(clock_text(study.last_received_at, zone, found.now)),
+            cell(study.accession_number),
+            cell(tail(study.study_instance_uid, 10)),
+            cell(_images(series)),
+            cell(_study_status(study), "bold red" if study.hold else ""),
+            cell(_counted(job.outcome or job.status for job in work)),
+            cell(_sent(sent)),
+        ]
+        rows.append([*row[:2], cell(study.patient_id), *row[2:]] if identify else row)
+    if identify:
+        columns.insert(2, "=Patient ID")
+    return [Text(), table("Last studies", columns, rows)]
+
+
+def _study_status(study: Study) -> str:
+    if study.hold:
+        return "held"
+    return f"{study.status}" if study.revision <= 1 else f"{study.status} {study.revision}"
+
+
+def _images(series: Sequence[Series]) -> str:
+    """`CT 275`, `MR+SR 300`."""
+    return f"{'+'.join(sorted({each.modality for each in series}))} {sum(each.instances for each in series)}"
+
+
+def _counted(words: Iterator[str]) -> str:
+    counts = Counter(word.replace("_", " ") for word in words)
+    return ", ".join(word if count == 1 else f"{count} {word}" for word, count in counts.items())
+
+
+def _sent(sent: Sequence[Delivery]) -> str:
+    counts = Counter(delivery.status for delivery in sent)
+    done = counts.pop(DeliveryStatus.DELIVERED, 0)
+    rest = [f"{count} {status}" for status, count in counts.items()]
+    return ", ".join([f"{done} of {len(sent)}", *rest]) if sent else ""
