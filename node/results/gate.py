@@ -7,30 +7,24 @@ validators of other makers say in the tests that the gate and they agree.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 # Private, but the only tables of IODs and modules at hand; the version is pinned, and a test says what they hold.
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
-from pydicom import Dataset, config, dcmread
-from pydicom.dataelem import DataElement
-from pydicom.multival import MultiValue
-from pydicom.uid import UID
-from pydicom.valuerep import validate_value
+from pydicom import Dataset
 
 from node.results.context import Context
 from node.results.errors import NotEncodableError
+from node.results.gate_reading import Reading, UnreadableError, plain, read_back
 from node.results.gate_report import report_problems
 from node.results.identity import PATIENT, STUDY
 from node.results.request import Kind, SourceReference
 
 _MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
 """Modules whose table lists what only some items hold: the content tree has a check of its own."""
-_REFERENCES = ("ReferencedSOPInstanceUID", "ReferencedSOPClassUID")
-_TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+_EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12
 """Problems that an error names; more would only hide the first."""
 
@@ -73,20 +67,16 @@ def problems_of(candidates: Iterable[Candidate], context: Context) -> tuple[str,
 
 def _problems(candidate: Candidate, context: Context, known: dict[str, str]) -> Iterator[str]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that `_value_problems` names
-            read = dcmread(BytesIO(candidate.content))
-            read.decode()
-    except Exception as error:  # noqa: BLE001 - whatever reading raises, the object is unreadable, and it is said how
-        # Without the message: it may hold a value, and a value may be a name.
-        yield f"cannot be read back without {type(error).__name__}"
+        reading = read_back(candidate.content, candidate.dataset)
+    except UnreadableError as error:
+        yield str(error)
         return
+    read = reading.read
     yield from _module_problems(read)
-    yield from _value_problems(read, "")
+    yield from reading.problems
     yield from _identity_problems(read, context)
-    yield from _text_problems(read, candidate.dataset, "")
     yield from _uid_problems(read, context)
-    yield from _reference_problems(read, known)
+    yield from _reference_problems(reading, known)
     yield from _marking_problems(read, context)
     yield from _pixel_problems(read)
     if candidate.kind == "sr":
@@ -122,31 +112,7 @@ def _attribute_problems(item: Dataset, path: list[str], keyword: str, kind: str)
         yield f"{keyword}: empty"
 
 
-def _value_problems(item: Dataset, path: str) -> Iterator[str]:
-    """Each value against its Value Representation: length, repertoire, form (PS3.5 6.2)."""
-    for element in item:
-        where = f"{path}{element.keyword or element.tag}"
-        if element.VR == "SQ":
-            for number, child in enumerate(element.value, start=1):
-                yield from _value_problems(child, f"{where}[{number}].")
-            continue
-        for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
-            try:
-                validate_value(element.VR, _written(element, value), config.RAISE)
-            except (ValueError, TypeError) as error:
-                yield f"{where}: {_without_value(str(error))}"
-
-
-def _written(element: DataElement, value: object) -> object:
-    return str(value) if element.VR in {"DS", "IS", "DA", "TM", "DT", "PN"} and value is not None else value
-
-
-def _without_value(message: str) -> str:
-    """pydicom's message holds the value, which may be a patient's; the rest says what is wrong with it."""
-    return message.split(":")[0].split(". Please")[0] if "'" in message else message.split(". Please")[0]
-
-
-# --- identity, text, UIDs ---------------------------------------------------------------------------
+# --- identity, UIDs ---------------------------------------------------------------------------------
 
 
 def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
@@ -155,44 +121,11 @@ def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
         ours, theirs = read.get(keyword), context.identity.get(keyword)
         if keyword in read and keyword not in context.identity:
             yield f"{keyword}: is not in the source image"
-        elif _plain(ours) != _plain(theirs):
+        elif plain(ours) != plain(theirs):
             yield f"{keyword}: is not the source image's"
 
 
-def _plain(value: object) -> object:
-    """A value as it compares: sequences as their items' values, absent like empty."""
-    if value is None:
-        return ""
-    if isinstance(value, Dataset):
-        return {element.tag: _plain(element.value) for element in value}
-    if isinstance(value, list | MultiValue) or type(value).__name__ == "Sequence":
-        return [_plain(part) for part in value]  # type: ignore[attr-defined] # pydicom's Sequence is iterable
-    return str(value)
-
-
-def _text_problems(read: Dataset, built: Dataset, path: str) -> Iterator[str]:
-    """Every text comes back from the bytes as it was meant: the character set says what the bytes are."""
-    for element in read:
-        where = f"{path}{element.keyword or element.tag}"
-        if element.tag not in built:
-            yield f"{where}: was not meant to be there"
-        elif element.VR == "SQ":
-            for number, (ours, theirs) in enumerate(zip(element.value, built[element.tag].value, strict=False), 1):
-                yield from _text_problems(ours, theirs, f"{where}[{number}].")
-        elif element.VR in _TEXT_VRS and _stripped(element.value) != _stripped(built[element.tag].value):
-            yield f"{where}: is not the text that was meant once it is written in its character set"
-
-
-def _stripped(value: object) -> object:
-    text = _plain(value)
-    return text.rstrip(" ") if isinstance(text, str) else text
-
-
 def _uid_problems(read: Dataset, context: Context) -> Iterator[str]:
-    for element in read.iterall():
-        values = element.value if isinstance(element.value, MultiValue) else [element.value]
-        if element.VR == "UI" and not all(UID(str(value)).is_valid for value in values if value):
-            yield f"{element.keyword}: malformed UID"
     if read.SOPInstanceUID in context.sources.by_uid:
         yield "SOPInstanceUID: is a source image's"
     if read.SeriesInstanceUID in {image.reference.series_instance_uid for image in context.sources.images}:
@@ -214,40 +147,17 @@ def _known(context: Context, objects: Iterable[Candidate]) -> dict[str, str]:
     return known | {str(one.dataset.SOPInstanceUID): str(one.dataset.SOPClassUID) for one in objects}
 
 
-def _reference_problems(read: Dataset, known: dict[str, str]) -> Iterator[str]:
+def _reference_problems(reading: Reading, known: dict[str, str]) -> Iterator[str]:
     """No dangling reference: each names an instance that is known, with its own SOP class."""
-    for item in _items(read):
-        if "ReferencedSOPInstanceUID" not in item:
-            continue
-        uid, class_uid = (str(item.get(keyword) or "") for keyword in _REFERENCES)
-        if uid not in known:
-            yield f"ReferencedSOPInstanceUID: {uid} is no instance that is known here"
-        elif known[uid] != class_uid:
-            yield f"ReferencedSOPClassUID: {class_uid} is not the class of {uid}"
-    if "CurrentRequestedProcedureEvidenceSequence" in read:
-        listed = {
-            str(item.ReferencedSOPInstanceUID)
-            for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
-            for study in read.get(keyword) or ()
-            for item in _items(study)
-            if "ReferencedSOPInstanceUID" in item
-        }
-        used = {
-            str(item.ReferencedSOPInstanceUID)
-            for child in read.get("ContentSequence") or ()
-            for item in _items(child)
-            if "ReferencedSOPInstanceUID" in item
-        }
-        for uid in sorted(used - listed):
-            yield f"ContentSequence: refers to {uid}, which the evidence does not list"
-
-
-def _items(item: Dataset) -> Iterator[Dataset]:
-    yield item
-    for element in item:
-        if element.VR == "SQ":
-            for child in element.value:
-                yield from _items(child)
+    for reference in reading.references:
+        if reference.sop_instance_uid not in known:
+            yield f"ReferencedSOPInstanceUID: {reference.sop_instance_uid} is no instance that is known here"
+        elif known[reference.sop_instance_uid] != reference.sop_class_uid:
+            yield f"ReferencedSOPClassUID: {reference.sop_class_uid} is not the class of {reference.sop_instance_uid}"
+    listed = {reference.sop_instance_uid for reference in reading.references if reference.within in _EVIDENCE}
+    used = {reference.sop_instance_uid for reference in reading.references if reference.within == "ContentSequence"}
+    for uid in sorted(used - listed):
+        yield f"ContentSequence: refers to {uid}, which the evidence does not list"
 
 
 def _marking_problems(read: Dataset, context: Context) -> Iterator[str]:

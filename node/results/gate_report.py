@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import Comprehensive3DSRStorage
 
 from node.results import codes as our_codes
 from node.results.context import Context
@@ -48,9 +49,12 @@ def _all(item: Dataset) -> Iterator[Dataset]:
 def report_problems(read: Dataset, context: Context) -> Iterator[str]:
     """What is wrong with the tree of a report that claims TID 1500."""
     yield from _root_problems(read)
-    for item in _all(read):
+    items = list(_all(read))
+    for item in items:
         yield from _item_problems(item)
-    groups = [item for item in _all(read) if item.get("ValueType") == "CONTAINER" and _name(item) == _GROUP]
+    if read.SOPClassUID != Comprehensive3DSRStorage and any(item.get("ValueType") == "SCOORD3D" for item in items):
+        yield "SCOORD3D: this SOP class has no coordinates in the patient (PS3.3 A.35.3)"
+    groups = [item for item in items if item.get("ValueType") == "CONTAINER" and _name(item) == _GROUP]
     uids = [str(child.get("UID")) for group in groups for child in _children(group, "UIDREF", "112040")]
     if len(set(uids)) < len(uids):
         yield "TID 1500: two groups share a tracking UID"
@@ -59,7 +63,7 @@ def report_problems(read: Dataset, context: Context) -> Iterator[str]:
     expected = sum(max(1, len(finding.regions)) for finding in context.request.result.findings)
     if len(groups) != expected:
         yield f"TID 1500: {len(groups)} measurement groups for {expected} findings and regions"
-    yield from _answer_problems(read, context)
+    yield from _answer_problems(read, items, context)
 
 
 def _root_problems(read: Dataset) -> Iterator[str]:
@@ -110,19 +114,19 @@ def _group_problems(group: Dataset) -> Iterator[str]:
         yield "measurement group: more than one region"
 
 
-def _answer_problems(read: Dataset, context: Context) -> Iterator[str]:
+def _answer_problems(read: Dataset, items: list[Dataset], context: Context) -> Iterator[str]:
     """How it ended stands there once; what was not analysed is never called absent."""
     status = context.request.result.status
     stated = [
         str(item.ConceptCodeSequence[0].CodeValue)
-        for item in _all(read)
+        for item in items
         if _name(item) == codes.DCM.CADProcessingAndFindingsSummary.value and item.get("ConceptCodeSequence")
     ]
     if stated != [our_codes.SUMMARY[status].value]:
         yield f"TID 1500: the summary code is {stated}, not that of {status.value!r}"
     if status in {ResultStatus.FAILED, ResultStatus.NOT_APPLICABLE}:
         absent = codes.SCT.Absent.value
-        if any((item.get("ConceptCodeSequence") or [Dataset()])[0].get("CodeValue") == absent for item in _all(read)):
+        if any((item.get("ConceptCodeSequence") or [Dataset()])[0].get("CodeValue") == absent for item in items):
             yield "TID 1500: something is called absent, though nothing was analysed"
     if (read.get("CompletionFlag") == "COMPLETE") is not (status is not ResultStatus.FAILED):
         yield f"CompletionFlag: {read.get('CompletionFlag')} for a result that is {status.value!r}"

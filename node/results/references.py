@@ -67,20 +67,40 @@ def source_images(images: Iterable[SourceImage]) -> list[Dataset]:
     return result
 
 
-def stub(reference: SourceReference) -> Dataset:
-    """The little that highdicom reads of an instance to refer to it."""
-    dataset = Dataset()
-    dataset.SOPClassUID = reference.sop_class_uid
-    dataset.SOPInstanceUID = reference.sop_instance_uid
-    dataset.SeriesInstanceUID = reference.series_instance_uid
-    dataset.StudyInstanceUID = reference.study_instance_uid
-    return dataset
+def hierarchical(references: Iterable[SourceReference]) -> list[Dataset]:
+    """Items of the Hierarchical SOP Instance Reference Macro (10.9): by study, then series, in the order of UIDs."""
+    studies: dict[str, dict[str, list[Dataset]]] = {}
+    for reference in sorted(references):
+        item = Dataset()
+        item.ReferencedSOPClassUID = reference.sop_class_uid
+        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+        series = studies.setdefault(reference.study_instance_uid, {})
+        series.setdefault(reference.series_instance_uid, []).append(item)
+    result = []
+    for study_instance_uid, by_series in studies.items():
+        study = Dataset()
+        study.StudyInstanceUID = study_instance_uid
+        study.ReferencedSeriesSequence = [_series(uid, items) for uid, items in by_series.items()]
+        result.append(study)
+    return result
+
+
+def _series(series_instance_uid: str, items: list[Dataset]) -> Dataset:
+    series = Dataset()
+    series.SeriesInstanceUID = series_instance_uid
+    series.ReferencedSOPSequence = items
+    return series
 
 
 def anchor_stub(reference: SourceReference) -> Dataset:
-    """`stub` with empty patient and study: highdicom insists on them, `context.complete` fills them."""
-    dataset = stub(reference)
+    """The little that highdicom reads of an instance to refer to it, with an empty patient and study: it insists
+    on them, `context.complete` fills them.
+    """
+    dataset = Dataset()
     dataset.SOPClassUID = stand_in(reference.sop_class_uid)
+    dataset.SOPInstanceUID = reference.sop_instance_uid
+    dataset.SeriesInstanceUID = reference.series_instance_uid
+    dataset.StudyInstanceUID = reference.study_instance_uid
     dataset.PatientID = dataset.PatientName = dataset.PatientSex = dataset.AccessionNumber = dataset.StudyID = ""
     dataset.PatientBirthDate = dataset.StudyDate = dataset.StudyTime = None
     return dataset

@@ -7,16 +7,14 @@ from collections.abc import Iterator, Sequence
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
-    Comprehensive3DSR,
-    ComprehensiveSR,
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    EnhancedSR,
     ImageContentItem,
     TextContentItem,
 )
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ParametricMapStorage
 
@@ -25,7 +23,7 @@ from node.results.context import Context, complete
 from node.results.equipment import device_observer
 from node.results.heat import range_text
 from node.results.pm import has_place
-from node.results.references import anchor_stub, referenced_requests, state_sop_classes, stub
+from node.results.references import hierarchical, referenced_requests, state_sop_classes
 from node.results.request import Kind, SourceReference, SRClass
 from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
 from plugins.contract import KeyImage, ResultStatus
@@ -34,11 +32,6 @@ SOP_CLASSES: dict[SRClass, str] = {
     "comprehensive": ComprehensiveSRStorage,
     "comprehensive-3d": Comprehensive3DSRStorage,
     "enhanced": EnhancedSRStorage,
-}
-_DOCUMENTS: dict[SRClass, type[ComprehensiveSR | Comprehensive3DSR | EnhancedSR]] = {
-    "comprehensive": ComprehensiveSR,
-    "comprehensive-3d": Comprehensive3DSR,
-    "enhanced": EnhancedSR,
 }
 
 
@@ -51,29 +44,46 @@ Companions = Sequence[tuple[Kind, SourceReference]]
 
 
 def structured_report(context: Context, companions: Companions) -> Dataset:
-    """The SR of a result, complete but for its file meta information; `companions`: our other objects of the set."""
+    """The SR of a result, complete but for its file meta information; `companions`: our other objects of the set.
+
+    highdicom makes the content items; the document around them is written here, because its classes go through
+    the whole tree four times, which costs most of a report on a few hundred images.
+    """
     request = context.request
     class_uid = sop_class_uid(context)
-    evidence = [image.reference for image in context.sources.images]
-    evidence += sorted({*request.evidence, *(reference for _, reference in companions)} - set(evidence))
-    document: Dataset = _DOCUMENTS[request.profile.sr_class](
-        evidence=[anchor_stub(evidence[0]), *(stub(reference) for reference in evidence[1:])],
-        content=_root(context, companions),
-        series_instance_uid=context.uids.series(class_uid),
-        series_number=1,
-        sop_instance_uid=context.uids.instance(class_uid, "report"),
-        instance_number=1,
-        manufacturer=request.node.manufacturer,
-        is_complete=request.result.status is not ResultStatus.FAILED,
-        is_final=False,
-        is_verified=False,
-        requested_procedures=referenced_requests(context) or None,
-        previous_versions=[stub(reference) for reference in sorted(request.supersedes)] or None,
-    )
+    document = Dataset()
+    document.SOPClassUID = class_uid
+    document.SOPInstanceUID = context.uids.instance(class_uid, "report")
+    document.Modality = "SR"
+    document.CompletionFlag = "PARTIAL" if request.result.status is ResultStatus.FAILED else "COMPLETE"
+    document.VerificationFlag, document.PreliminaryFlag = "UNVERIFIED", "PRELIMINARY"
+    document.PerformedProcedureCodeSequence = []
+    document.ReferencedPerformedProcedureStepSequence = []
+    _set_references(document, context, companions)
+    root = _root(context, companions)
+    for element in root:
+        document.add(element)
     state_sop_classes(document, context.sources.images)
     empty_values_that_are_none(document)
     complete(document, context, "sr", 1)
     return document
+
+
+def _set_references(document: Dataset, context: Context, companions: Companions) -> None:
+    """The request, the evidence (all known instances; priors apart) and the earlier reports (C.17.2)."""
+    request = context.request
+    known = {image.reference for image in context.sources.images} | set(request.evidence)
+    known |= {reference for _, reference in companions}
+    study = context.identity.StudyInstanceUID
+    document.CurrentRequestedProcedureEvidenceSequence = hierarchical(
+        reference for reference in known if reference.study_instance_uid == study
+    )
+    if others := hierarchical(reference for reference in known if reference.study_instance_uid != study):
+        document.PertinentOtherEvidenceSequence = others
+    if requests := referenced_requests(context):
+        document.ReferencedRequestSequence = requests
+    if request.supersedes:
+        document.PredecessorDocumentsSequence = hierarchical(request.supersedes)
 
 
 def _text(name: CodedConcept, text: str) -> TextContentItem:
@@ -139,17 +149,22 @@ def _summary(context: Context) -> str:
 
 
 def _image_library(context: Context) -> ContainerContentItem:
-    """TID 1600: what was used, without descriptors, which would push the result off the reader's screen."""
-    images = [
-        ImageContentItem(
-            codes.SCT.Source,
-            image.reference.sop_class_uid,
-            image.reference.sop_instance_uid,
-            relationship_type="CONTAINS",
-        )
-        for image in context.sources.images
-    ]
-    return _container(codes.DCM.ImageLibrary, [_container(codes.DCM.ImageLibraryGroup, images)])
+    """TID 1600: what was used, without names and descriptors, which would push the result off the reader's screen."""
+    library = _container(codes.DCM.ImageLibrary, [_container(codes.DCM.ImageLibraryGroup, [])])
+    entries = [_library_entry(image.reference) for image in context.sources.images]
+    # Past highdicom, which gives every entry a concept name, and looks through all before it takes them.
+    library.ContentSequence[0].add_new(tag_for_keyword("ContentSequence"), "SQ", entries)
+    return library
+
+
+def _library_entry(reference: SourceReference) -> Dataset:
+    """TID 1601 row 1."""
+    item, image = Dataset(), Dataset()
+    image.ReferencedSOPClassUID = reference.sop_class_uid
+    image.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    item.RelationshipType, item.ValueType = "CONTAINS", "IMAGE"
+    item.ReferencedSOPSequence = [image]
+    return item
 
 
 def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:

@@ -67,6 +67,11 @@ def _continuous(report: Dataset) -> None:
     _group(report).ContinuityOfContent = "CONTINUOUS"
 
 
+def _in_the_patient(report: Dataset) -> None:
+    item = _named(_group(report), "SCOORD")
+    item.ValueType, item.GraphicType = "SCOORD3D", "POLYLINE"
+
+
 def _valueless(report: Dataset) -> None:
     _named(_group(report), "NUM").MeasuredValueSequence = []
 
@@ -112,6 +117,7 @@ FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
     "half a picture": ("sc", lambda d: setattr(d, "PixelData", d.PixelData[:100]), "PixelData: 100 bytes, expected"),
     "another template": ("sr", _other_template, "ContentTemplateSequence: is not DCMR 1500"),
     "continuous": ("sr", _continuous, "continuous"),
+    "coordinates that the class has not": ("sr", _in_the_patient, "SCOORD3D: this SOP class has no coordinates"),
     "no value and no reason": ("sr", _valueless, "neither a value nor the reason"),
     "untracked": ("sr", _untracked, "0 items 'Tracking Unique Identifier', expected one"),
     "another answer": ("sr", _other_answer, "the summary code is ['111241']"),

@@ -151,7 +151,7 @@ def test_the_tree_is_what_viewers_read(tmp_path: Path) -> None:
     assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
     names = [item.ConceptNameCodeSequence[0].CodeValue for item in containers]
     assert {"111028", "126010", "C0034375"} <= set(names)
-    tracking = [i.UID for i in items if i.ConceptNameCodeSequence[0].CodeValue == "112040"]
+    tracking = [i.UID for i in items if i.ValueType == "UIDREF" and i.ConceptNameCodeSequence[0].CodeValue == "112040"]
     assert len(tracking) == len(set(tracking)) == 2
     assert all("ContentSequence" in item for item in items if item.ValueType == "NUM")
     groups = [c for c in containers if c.ConceptNameCodeSequence[0].CodeValue == "125007"]
