@@ -65,6 +65,14 @@ class SourceReference:
     sop_class_uid: str
 
 
+def encoding_digest(profile: EncodingProfile, supersedes: tuple[SourceReference, ...]) -> str:
+    """Of all in which the objects of one result differ between destinations: the profile, and the reports they got."""
+    if not supersedes:
+        return profile.digest()
+    uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes))
+    return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
     """Who writes the objects (PS3.3 C.7.5.1 General Equipment): the node, not the algorithm."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import traceback
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import datetime
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +12,33 @@ import structlog
 
 from node.clock import Clock
 from node.config.models import Configuration, Destination
-from node.errors import NodeError, PermanentError
+from node.errors import PermanentError
 from node.ledger import deliveries, instances, jobs, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
-from node.lifeline import end_with
-from node.results.encode import EncodedObject, encode
+from node.results.encode import EncodedObject
+from node.results.encoder import Encoder, Order
 from node.results.errors import NotEncodableError
-from node.results.request import EncodingProfile, EncodingRequest, Kind, SourceReference
+from node.results.request import EncodingProfile, Kind, SourceReference, encoding_digest
 from node.results.texts import texts_of
 from node.signal import Room, Signal
 from node.spool import Spool
-from plugins import exchange
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
 
 log = structlog.get_logger(__name__)
 
-_DEADLINE_SECONDS = 600.0
-"""For the encoding of one set: far above any real one, so that a stuck encoder does not stop all results."""
-_ATTEMPTS = 2
-"""An encoder that dies may have been ended from outside; twice on the same result is the result's doing."""
 _POLL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """All that the encoder's process needs; the result's arrays are read there, not sent to it."""
+class _Set:
+    """What one destination is to get; destinations of which both are equal share their objects."""
 
-    result_folder: Path
-    target: Path
-    fields: dict[str, Any]
-    instead: Result | None = None
-    """What is reported instead of the result in the folder."""
-
-
-def _end_with_the_node() -> None:
-    """In the encoder's process: it holds both ends of its own queue, so it would outlive a node that was killed."""
-    parent = parent_process()
-    assert parent is not None, "the encoder is started by the node"
-    end_with(parent.sentinel)
-
-
-def _carry_out(order: _Order) -> tuple[EncodedObject, ...]:
-    """In the encoder's process; whatever goes wrong leaves it as an error that can be pickled.
-
-    What a result or an image makes the encoder stumble over is one job's trouble, and a person's to look
-    at: it must neither end the stage nor be tried for ever.
-    """
-    try:
-        result = order.instead or exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
-        return encode(EncodingRequest(result=result, **order.fields), order.target)
-    except NodeError:
-        raise
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        raise PermanentError(f"the result could not be encoded: {what}") from error
+    profile: EncodingProfile
+    supersedes: tuple[SourceReference, ...]
+    """The reports that this destination may have, and this result replaces."""
 
 
 class Results:
@@ -87,7 +52,7 @@ class Results:
         self._clock = clock
         self._signal = signal
         self._configuration = configuration
-        self._pool: ProcessPoolExecutor | None = None
+        self._encoder = Encoder()
 
     def run_once(self) -> float:
         """Encode every ended job; seconds until it should look again even if nobody wakes it."""
@@ -97,21 +62,23 @@ class Results:
 
     def close(self) -> None:
         """End the encoder's process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._encoder.close()
 
     def _report(self, job: Job) -> None:
         bound = log.bind(job=job.id, study=job.study_instance_uid)
         refusal = ""
         try:
-            profiles = self._profiles(job)
+            sets = self._sets(job)
             try:
-                made = {name: self._encode(job, profile) for name, profile in profiles.items()}
+                encoded = {each: self._encode(job, each) for each in set(sets.values())}
             except PermanentError as error:
                 refusal = str(error)
                 bound.error("job.refused", error=refusal)
-                made = {name: self._encode_refusal(job, profile) for name, profile in profiles.items()}
+                said = {
+                    profile: self._encode_refusal(job, profile) for profile in {each.profile for each in sets.values()}
+                }
+                encoded = {each: said[each.profile] for each in sets.values()}
+            made = {name: encoded[each] for name, each in sets.items()}
         except PermanentError as error:
             # Not even the end of the job can be written: the first reason is the one to mend.
             self._unreportable(job, refusal or str(error))
@@ -119,6 +86,9 @@ class Results:
         with self._ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.ENDED:
                 return  # cancelled while it was encoded: nothing of it leaves
+            if self._sets(job) != sets:
+                self._signal.wake(Room.RESULTS)  # an earlier report arrived meanwhile, and is to be named
+                return
             if refusal:
                 jobs.refused(database, self._clock.now(), job.id, refusal)
                 job = jobs.get(database, job.id)
@@ -134,17 +104,18 @@ class Results:
 
     # --- encoding ---------------------------------------------------------------------------------
 
-    def _profiles(self, job: Job) -> dict[str, EncodingProfile]:
-        """The profile of each of the job's destinations that is still configured."""
+    def _sets(self, job: Job) -> dict[str, _Set]:
+        """What each of the job's destinations that is still configured is to get."""
         known = self._configuration.destinations
         missing = sorted(set(job.destinations) - set(known))
         if missing:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
-        return {name: profile_of(known[name]) for name in job.destinations}
+        return {name: _Set(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
 
-    def _encode(self, job: Job, profile: EncodingProfile) -> tuple[EncodedObject, ...]:
-        """The set of objects for one profile; destinations with equal profiles get the same files."""
-        return self._carry_out(job, profile.digest(), self._fields(job, profile))
+    def _encode(self, job: Job, wanted: _Set) -> tuple[EncodedObject, ...]:
+        """One set of objects."""
+        fields = self._fields(job, wanted.profile) | {"supersedes": wanted.supersedes}
+        return self._carry_out(job, encoding_digest(wanted.profile, wanted.supersedes), fields)
 
     def _encode_refusal(self, job: Job, profile: EncodingProfile) -> tuple[EncodedObject, ...]:
         """What is sent in place of a result that was refused: a report and a page that say so, under UIDs of their
@@ -167,14 +138,7 @@ class Results:
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        order = _Order(self._spool.data / job.result, target, fields, instead)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._executor().submit(_carry_out, order).result(timeout=_DEADLINE_SECONDS)
-            except (BrokenProcessPool, TimeoutError) as error:
-                self._end_pool()
-                log.warning("results.encoder-died", job=job.id, attempt=attempt, error=repr(error))
-        raise PermanentError(f"the encoder died {_ATTEMPTS} times on this result")
+        return self._encoder.encode(Order(job.id, self._spool.data / job.result, target, fields, instead))
 
     def _fields(self, job: Job, profile: EncodingProfile) -> dict[str, Any]:
         database = self._ledger.database
@@ -197,7 +161,6 @@ class Results:
                 if i.series_instance_uid
             ),
             "parameters": tuple((name, str(value)) for name, value in sorted(job.parameters.items())),
-            "supersedes": tuple(self._predecessors(job)),
             "profile": profile,
         }
 
@@ -207,18 +170,20 @@ class Results:
         except FileNotFoundError as error:
             raise NotEncodableError("SOPInstanceUID", f"a source image is gone: {error}") from error
 
-    def _predecessors(self, job: Job) -> list[SourceReference]:
-        """The SRs of this question that a reader may still have: of the last success, and of failures since.
+    def _predecessors(self, job: Job, destination: str) -> tuple[SourceReference, ...]:
+        """The SRs of this question that a reader there may still have: of the last success, and of failures since.
 
         A failure replaces nothing: what was found before still stands (PS3.3 C.17.2, Predecessor Documents).
         """
         if job.outcome is JobOutcome.FAILED:
-            return []
+            return ()
         database = self._ledger.database
         replaced: list[SourceReference] = []
         for earlier in self._earlier(database, job):
             sent = {
-                d.sop_instance_uid for d in deliveries.of_job(database, earlier.id) if d.status in _MAY_HAVE_ARRIVED
+                delivery.sop_instance_uid
+                for delivery in deliveries.of_job(database, earlier.id)
+                if delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
             }
             found = [made for made in objects.of_job(database, earlier.id) if made.sop_instance_uid in sent]
             replaced += [
@@ -228,7 +193,7 @@ class Results:
             ]
             if found and earlier.outcome is not JobOutcome.FAILED:
                 break  # it named those before it
-        return replaced
+        return tuple(sorted(replaced))
 
     def _earlier(self, database: Database, job: Job) -> list[Job]:
         """The chain of jobs that this one supersedes, newest first."""
@@ -237,22 +202,6 @@ class Results:
             job = jobs.get(database, job.supersedes)
             chain.append(job)
         return chain
-
-    def _executor(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                max_workers=1, mp_context=get_context("spawn"), initializer=_end_with_the_node
-            )
-        return self._pool
-
-    def _end_pool(self) -> None:
-        """The encoder's process is dead or stuck: end it, the next encoding starts a new one."""
-        if self._pool is None:
-            return
-        for process in list((self._pool._processes or {}).values()):  # 3.14 has terminate_workers() for this
-            process.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
 
     # --- the outbox -------------------------------------------------------------------------------
 

@@ -25,26 +25,26 @@ def device_uid(algorithm: AlgorithmIdentity) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResultUIDs:
-    """The UIDs of one job's objects for one encoding profile.
+    """The UIDs of one job's objects for one destination (`request.encoding_digest`).
 
     The node's version takes part: what a newer encoder writes may differ, and no UID may ever have
     two contents.
     """
 
     job_id: str
-    profile_digest: str
+    encoding_digest: str
 
     def instance(self, sop_class_uid: str, item: str) -> str:
         """SOP Instance UID of one item of the set."""
-        return derive("instance", self.job_id, item, sop_class_uid, self.profile_digest, __version__)
+        return derive("instance", self.job_id, item, sop_class_uid, self.encoding_digest, __version__)
 
     def series(self, sop_class_uid: str) -> str:
         """Series Instance UID: one series for each SOP class."""
-        return derive("series", self.job_id, sop_class_uid, self.profile_digest, __version__)
+        return derive("series", self.job_id, sop_class_uid, self.encoding_digest, __version__)
 
     def part(self, name: str) -> str:
         """UID of something inside an object, such as a dimension organization."""
-        return derive("part", self.job_id, name, self.profile_digest, __version__)
+        return derive("part", self.job_id, name, self.encoding_digest, __version__)
 
     def tracking(self, identifier: str) -> str:
         """Tracking UID of one lesion: the same for every destination and in SR and SEG."""

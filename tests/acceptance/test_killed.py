@@ -156,7 +156,7 @@ def test_fault_55_node_killed_after_the_answer_of_the_pacs(ct: CT, pacs: DemoPAC
 
 def test_fault_55_encoder_killed(ct: CT, pacs: DemoPACS, tmp_path: Path) -> None:
     """The process that encodes dies when its files are written: they are made anew, with the same UIDs."""
-    with make_site(tmp_path, pacs, "node.results.stage:_carry_out:after") as site:
+    with make_site(tmp_path, pacs, "node.results.encoder:carry_out:after") as site:
         assert send(site, ct) == 1
         assert_as_if_nothing_had_happened(site, pacs, ct)
         assert (tmp_path / "killed").exists()

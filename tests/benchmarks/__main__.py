@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         studies, slices = (2, 30) if options.short else (20, 300)
         turns = turnaround.measure(studies, slices, folder / "turnaround")
         print(turnaround.show(turns), flush=True)
-        encoded = encoding.measure(folder / "encoding", 30 if options.short else encoding.SLICES)
-        print(encoded, flush=True)
+        encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 7)
+        print(encoding.show(encoded), flush=True)
     written = options.page or (None if options.short else page.PATH)
     if written:
         written.write_text(page.text(measured, turns, slices, encoded, options.remark))

@@ -73,11 +73,12 @@ class ResultSite(Site):
         exchange.write_request(given, request)
         return answer.keep(result, request, self.spool.results, job, (given / exchange.REQUEST).read_bytes())
 
-    def delivered(self, job: Job) -> list[Dataset]:
-        """Every object of a job reaches its destinations; returns them, read."""
+    def delivered(self, job: Job, *only: str) -> list[Dataset]:
+        """Every object of a job reaches its destinations (or `only` those); returns them, read."""
         with self.ledger.transaction() as database:
             for delivery in deliveries.of_job(database, job.id):
-                if delivery.status is deliveries.DeliveryStatus.WAITING:
+                wanted = not only or delivery.destination in only
+                if wanted and delivery.status is deliveries.DeliveryStatus.WAITING:
                     deliveries.sending(database, self.clock.now(), delivery.id)
                     deliveries.delivered(database, self.clock.now(), delivery.id, 0)
         return [dataset for _, dataset in self.objects(job)]
@@ -86,6 +87,11 @@ class ResultSite(Site):
         """Kind and dataset of each object of a job that is in the outbox."""
         made = objects.of_job(self.ledger.database, job.id)
         return [(one.kind, dcmread(self.spool.data / one.file)) for one in made]
+
+    def sent(self, job: Job, destination: str) -> Dataset:
+        """The report of a job that goes to a destination."""
+        uids = {delivery.sop_instance_uid for delivery in self.deliveries(job) if delivery.destination == destination}
+        return next(dataset for kind, dataset in self.objects(job) if kind == "sr" and dataset.SOPInstanceUID in uids)
 
     def deliveries(self, job: Job) -> list[Delivery]:
         """The deliveries of a job."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -153,3 +154,35 @@ def test_equal_profiles_share_objects_and_others_have_their_own(tmp_path: Path) 
     }
     assert sent["one"] == sent["two"]
     assert not sent["one"] & sent["three"]
+
+
+def test_predecessors_are_those_that_the_destination_got(tmp_path: Path) -> None:
+    """Two PACS alike, one of which never got the first report: only the other's second one names it."""
+    site = ResultSite(tmp_path, one={}, two={})
+    first = _reported(site, reports.measured())
+    site.delivered(first, "one")
+    second = _reported(site, reports.no_findings(), instead_of=first)
+    site.results.close()
+    assert _predecessors(site.sent(second, "one")) == {str(_report(site, first).SOPInstanceUID)}
+    assert ENGLISH.supersedes in _texts(site.sent(second, "one"))
+    assert _predecessors(site.sent(second, "two")) == set()
+    assert ENGLISH.supersedes not in _texts(site.sent(second, "two"))
+    assert site.sent(second, "one").SOPInstanceUID != site.sent(second, "two").SOPInstanceUID
+
+
+def test_an_earlier_report_that_arrives_meanwhile_is_named(site: ResultSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is delivered while the next one is encoded: that one is encoded anew, and supersedes it."""
+    first = _reported(site, reports.measured())
+    encode, encoded = site.results._encode, []
+
+    def delivered_meanwhile(*order: Any) -> Any:
+        if not encoded:
+            site.delivered(first)
+        encoded.append(encode(*order))
+        return encoded[-1]
+
+    monkeypatch.setattr(site.results, "_encode", delivered_meanwhile)
+    second = _reported(site, reports.no_findings(), instead_of=first)
+    assert second.status is JobStatus.ENDED
+    site.results.run_once()
+    assert _predecessors(_report(site, site.get(second))) == {str(_report(site, first).SOPInstanceUID)}
