@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import structlog
 from pydicom import Dataset, config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
@@ -19,6 +20,8 @@ from pydicom.valuerep import validate_value
 
 from node.charset import UndecodableTextError, decode_text
 from node.results.errors import NotEncodableError
+
+log = structlog.get_logger(__name__)
 
 PATIENT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "TypeOfPatientID", "IssuerOfPatientIDQualifiersSequence",
@@ -40,7 +43,7 @@ TYPE_2 = (
 
 _TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
 _MULTI_VALUE_TEXT_VRS = {"PN", "LO", "SH", "UC"}
-_ASCII_VRS = {"CS", "DA", "TM", "DT", "AS", "DS", "IS", "UI"}
+_ASCII_VRS = {"CS", "DA", "TM", "DT", "AS", "DS", "IS", "UI", "UR"}
 _FORMS = {
     "DA": re.compile(r"\d{8}"),
     "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
@@ -48,8 +51,11 @@ _FORMS = {
     "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
 }
 _IDENTIFYING = {"PatientID", "IssuerOfPatientID", "PatientName", "AccessionNumber", "StudyInstanceUID"}
-_LIMITS = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240}
-"""Characters that a text may be cut to."""
+_LIMITS = {"LO": 64, "ST": 1024, "LT": 10240}
+"""Characters that a text may be cut to. Not SH: what has that VR here (Study ID, Requested Procedure ID, Code Value)
+names something, and the first 16 characters of a name may be another's.
+"""
+_CODES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 _TIME_ZONE = re.compile(r"[+-]\d{4}")
 _SEXES = {"M", "F", "O"}
 
@@ -106,7 +112,7 @@ def _copy(dataset: Dataset, tag: BaseTag, labels: Sequence[str], assumed: str, r
     keyword, vr = keyword_for_tag(tag), dictionary_VR(tag)
     if vr == "SQ":
         items = [_copy_item(item, labels, assumed) for item in dataset[tag].value or ()]
-        kept = [item for item in items if len(item)]
+        kept = [item for item in items if len(item) and ("CodeMeaning" not in item or any(c in item for c in _CODES))]
         if kept:
             setattr(result, keyword, kept)
         return
@@ -119,7 +125,7 @@ def _copy(dataset: Dataset, tag: BaseTag, labels: Sequence[str], assumed: str, r
 
 
 def _fitting(keyword: str, vr: str, value: object) -> object:
-    """A value that its VR can hold (PS3.5 6.2): as it is, else cut if it only describes, else empty.
+    """A value that its VR can hold (PS3.5 6.2): as it is, else cut if it only describes, else empty, and logged.
 
     Raises `NotEncodableError` for one that identifies: a cut Accession Number is another order's.
     """
@@ -133,6 +139,7 @@ def _fitting(keyword: str, vr: str, value: object) -> object:
         )
     cut = [str(part)[: _LIMITS.get(vr, 0)].rstrip() for part in parts]
     kept = [part if _holds(vr, part) else "" for part in cut]
+    log.warning("attribute of the images not copied as it is", attribute=keyword, vr=vr, cut=any(kept))
     return kept if isinstance(value, list) else kept[0]
 
 

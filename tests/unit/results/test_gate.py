@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sr.codedict import codes
+from structlog.testing import capture_logs
 
 from node.results import encode as encoding
 from node.results.context import Context, prepare
@@ -202,10 +203,8 @@ def test_an_identifier_that_fits_no_object_is_refused_by_name(keyword: str, valu
     """A cut Accession Number is another order's; the message names the attribute, never the value."""
     image = reports.ct()
     setattr(image, keyword, value)
-    buffer = BytesIO()
-    reports.write_to(image, buffer)
     with pytest.raises(NotEncodableError, match=f"{keyword}: {len(value)} characters") as caught:
-        patient_and_study(dcmread(BytesIO(buffer.getvalue())))
+        _identity(image)
     assert value not in str(caught.value)
 
 
@@ -213,9 +212,26 @@ def test_an_identifier_that_fits_no_object_is_refused_by_name(keyword: str, valu
 def test_a_description_that_is_too_long_is_cut() -> None:
     """It describes and does not identify: 64 characters of it are better than no result."""
     image = reports.ct()
-    image.StudyDescription, image.StudyID = "CT " * 40, "S" * 17
+    image.StudyDescription = "CT " * 40
+    assert _identity(image).StudyDescription == ("CT " * 40)[:64].rstrip()
+
+
+@pytest.mark.filterwarnings("ignore:.*length.*:UserWarning")
+def test_what_names_something_and_is_too_long_is_left_out_never_cut() -> None:
+    """The first 16 characters of a Study ID or a code are another's: Study ID stays empty (Type 2), the code goes."""
+    image, long, right = reports.ct(), Dataset(), Dataset()
+    image.StudyID = "S" * 17
+    long.CodeValue, long.CodingSchemeDesignator, long.CodeMeaning = "C" * 17, "99SITE", "CT chest"
+    right.CodeValue, right.CodingSchemeDesignator, right.CodeMeaning = "CT1", "99SITE", "CT chest"
+    image.ProcedureCodeSequence = [long, right]
+    with capture_logs() as said:
+        identity = _identity(image)
+    assert identity.StudyID == ""
+    assert [item.CodeValue for item in identity.ProcedureCodeSequence] == ["CT1"]
+    assert [line["attribute"] for line in said] == ["StudyID", "CodeValue"]
+
+
+def _identity(image: Dataset) -> Dataset:
     buffer = BytesIO()
     reports.write_to(image, buffer)
-    identity = patient_and_study(dcmread(BytesIO(buffer.getvalue())))
-    assert identity.StudyDescription == ("CT " * 40)[:64].rstrip()
-    assert identity.StudyID == "S" * 16
+    return patient_and_study(dcmread(BytesIO(buffer.getvalue())))
