@@ -333,7 +333,7 @@ def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime
 
 def _input(role: str, taken: Candidate) -> Input:
     series, scope = taken.view.facts, taken.view.scope
-    chosen = (each.sop_instance_uid for bit, each in enumerate(series.instances) if scope >> bit & 1)
+    chosen = (uid for uid, mask in series.groups("sop_instance_uid") if mask & scope)
     return Input(role, series.series_instance_uid, tuple(sorted(chosen)))
 
 
