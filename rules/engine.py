@@ -194,7 +194,7 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
     if empty := next((choice for choice in choices if not choice.taken), None):
         return said(why=f"when holds, but {_nothing(empty)}", _choices=choices)
     starts = opening(rule.hours, view.facts.now) if rule.hours else None
-    bounds = (*gates(rule.name, rule.sample, rule.limits, rule.once, view.facts), *_hours(rule, view, starts))
+    bounds = (*_gates(rule, view.facts), *_hours(rule, view, starts))
     if any(not gate.passed for gate in bounds):
         stopped = next(gate for gate in bounds if not gate.passed)
         return said(why=f"when holds, but {stopped.text}: {stopped.why}", _choices=choices, gates=bounds)
@@ -238,6 +238,11 @@ def _choose(rule: Rule, view: StudyView) -> tuple[Choice, ...]:
         choices.append(choose(wish, view, used))
         used.update(each.view.facts.series_instance_uid for each in choices[-1].taken)
     return tuple(choices)
+
+
+def _gates(rule: Rule, study: StudyFacts) -> list[Gate]:
+    done = study.history.get(rule.name, History())
+    return gates(rule.name, rule.sample, rule.limits, rule.once, study.study_instance_uid, done, study.now)
 
 
 def _hours(rule: Rule, view: StudyView, starts: datetime | None) -> Iterator[Gate]:
