@@ -112,11 +112,10 @@ class Decision:
         """Missing values that the rule calls an error and that kept it from being decided: for a person to see."""
         return tuple(self.trace["problems"])
 
-    @property
+    @cached_property
     def near_miss(self) -> str | None:
         """The one clause without which the rule would have matched, if it was only one."""
-        missed: str | None = self.trace["near_miss"]
-        return missed
+        return None if self.matched else self._near_miss()
 
     @cached_property
     def trace(self) -> dict[str, Any]:
@@ -132,7 +131,7 @@ class Decision:
             "rule": self.rule.name,
             "matched": self.matched,
             "why": self.why,
-            "near_miss": None if self.matched else self._near_miss(),
+            "near_miss": self.near_miss,
             "problems": sorted(set(_errors([when, *chosen]))) if undecided else [],
             "when": when,
             "choose": chosen,

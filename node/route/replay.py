@@ -164,11 +164,11 @@ class Comparison:
         decided = decide(self._rules, facts)
         decisions = [_at_last(each, facts) if each.waits_until else (each, facts.now) for each in decided]
         for index, pair in enumerate(self._pairs):
+            if not any(at is not None and decisions[at][0].matched for at in (pair.now, pair.draft)):
+                continue
             same = pair.now == pair.draft
             now = _say(decisions, pair.now, facts, known, alone=same)
             draft = now if same else _say(decisions, pair.draft, facts, known, alone=False)
-            if not ((now and now.matched) or (draft and draft.matched)):
-                continue
             if pair.counted or not same:
                 into.cases.append(Case((number, index), study, pair.name, now, draft))
             else:
@@ -243,7 +243,7 @@ def _say(
         return None
     decision, moment = decisions[at]
     if not decision.matched:
-        return Said(False, "" if alone else _unmatched(decision), moment)
+        return Said(False, _unmatched(decision), moment)
     later, still_open = _later(decision, known()) if decision.later else ((), ())
     runs = [SaidRun(run.subject, run.plugin, "" if alone else _digest(run)) for run in decision.runs]
     subjects = dict.fromkeys(run.subject for run in decision.runs)

@@ -12,7 +12,7 @@ from statistics import median
 
 import psutil
 
-from tests.benchmarks import receive, receivers, turnaround
+from tests.benchmarks import receive, receivers, rules, turnaround
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.receive import Figures, Scenario
 from tests.benchmarks.turnaround import Turn
@@ -32,7 +32,9 @@ _GOALS = [
 _TURNAROUND_GOAL = 1.5
 
 
-def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: str, remark: str = "") -> str:
+def text(
+    measured: Measured, turns: Sequence[Turn], slices: int, encoded: str, decided: rules.Figures, remark: str = ""
+) -> str:
     """The page; `remark` says what was special about this run."""
     parts = [
         "# Performance",
@@ -40,7 +42,7 @@ def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: str, r
         " absolute figures belong to one machine and one day. Figures are `median (min–max)` of the rounds.",
         _machine(),
         "## Goals",
-        _goals(measured, turns),
+        _goals(measured, turns, decided),
         _NOTES.read_text().strip(),
         *([remark] if remark else []),
         "## Receiving",
@@ -50,12 +52,12 @@ def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: str, r
         "## Encoding results",
         encoded,
         "## Rules",
-        "Measured by tests of their own; not in this page yet.",
+        rules.show(decided),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _goals(measured: Measured, turns: Sequence[Turn]) -> str:
+def _goals(measured: Measured, turns: Sequence[Turn], decided: rules.Figures) -> str:
     by_name = {scenario.name: found for scenario, found in measured}
     rows = []
     for scenario, ours, theirs, goal in _GOALS:
@@ -67,6 +69,7 @@ def _goals(measured: Measured, turns: Sequence[Turn]) -> str:
     overhead = quantile([turn.overhead for turn in turns], 0.95)
     verdict = "met" if overhead <= _TURNAROUND_GOAL else f"missed by {overhead - _TURNAROUND_GOAL:.1f} s"
     rows.append(["turnaround", "p95 of the node's overhead, s", f"≤ {_TURNAROUND_GOAL:g}", f"{overhead:.2f}", verdict])
+    rows += decided.goals
     return table(["scenario", "what", "goal", "measured", ""], rows)
 
 
