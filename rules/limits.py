@@ -40,6 +40,7 @@ class Sample(Section):
     """A random but reproducible part of the studies."""
 
     share: Share
+    """As in `20 %`."""
     salt: str = ""
     """Rules with the same salt draw the same studies; the rule's name where it is not given."""
 
