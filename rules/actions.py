@@ -38,7 +38,9 @@ class Notify(Section):
     """Tell a person."""
 
     whom: Names
+    """Names of people or places that are told."""
     text: str = ""
+    """What they are told."""
 
 
 def _span(written: str) -> str:
@@ -51,6 +53,7 @@ class Prior(Section):
     """An earlier study to be fetched from an archive and handed to the plugin under a role."""
 
     role: Name = "prior"
+    """The name under which the plugin knows it."""
     source: Name
     """The destination that is asked for it."""
     same: tuple[Literal["Modality", "BodyPartExamined", "StudyDescription"], ...] = ("Modality",)
@@ -67,10 +70,13 @@ class Wait(Section):
     """Hold a match back until more of the study is there, and what to do if that does not come in time."""
 
     until: StudyCondition
+    """A condition on the study, as in `when`."""
     at_most: Duration
     """Counted from when `when` first held for the study."""
     otherwise: Literal["run", "notify", "nothing"] = "nothing"
+    """What is done if it does not hold in time."""
     notify: Notify | None = None
+    """Who is told, with `otherwise: notify`."""
 
     @model_validator(mode="after")
     def _whom(self) -> Wait:
@@ -83,8 +89,11 @@ class Expires(Section):
     """A result that comes later than this after the images were complete."""
 
     after: Duration
+    """How long after the images were complete."""
     then: Literal["send", "notify", "withhold"]
+    """send it all the same, notify somebody, or withhold it."""
     notify: Notify | None = None
+    """Who is told, with `then: notify`."""
 
     @model_validator(mode="after")
     def _whom(self) -> Expires:

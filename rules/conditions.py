@@ -243,7 +243,7 @@ def judge_values(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verd
 
 def satisfied(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verdict:
     """Whether values satisfy every operator of the clause; None where they cannot be read."""
-    return conjunction(test.holds(found, moment) for test in clause.tests) if found else None
+    return conjunction([test.holds(found, moment) for test in clause.tests]) if found else None
 
 
 def fact_values(name: Name, views: Sequence[SeriesView]) -> tuple[Datum, ...]:
@@ -308,8 +308,13 @@ def _clause_study(clause: Clause, view: StudyView) -> Verdict:
     held = view.held(clause)
     if clause.presence:
         return bool(held)
-    verdicts = {satisfied(clause, found, view.moment) for found in held}
-    return True if True in verdicts else False if False in verdicts else clause.missing
+    verdict: Verdict = clause.missing
+    for found in held:
+        each = satisfied(clause, found, view.moment)
+        if each is True:
+            return True
+        verdict = False if each is False else verdict
+    return verdict
 
 
 def _some_image(part: Condition, view: SeriesView) -> Verdict:

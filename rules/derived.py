@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rules import values
-from rules.facts import Age, Code, Datum, FromAttributes, FromInstance, InstanceFacts, Item, SeriesFacts
+from rules.facts import Age, Code, Datum, FromAttributes, FromInstance, FromTrait, InstanceFacts, Item, SeriesFacts
 
 SIDES = {"L": "left", "R": "right", "B": "both", "U": "unpaired"}
 _SIDE_ATTRIBUTES = ("ImageLaterality", "FrameLaterality", "Laterality")
@@ -160,4 +160,4 @@ VIEW = FromAttributes(("ViewCodeSequence", "ViewPosition"), _view)
 VIEW_MODIFIERS = FromAttributes(("ViewCodeSequence",), _view_modifiers)
 SLICE_PLANE = FromAttributes(("ImageOrientationPatient",), _slice_plane)
 BREAST_IMAGE = FromInstance(_breast_image)
-MARKS = FromInstance(lambda image, _: tuple(sorted(image.marks)))
+MARKS = FromTrait("marks", lambda marks: tuple(sorted(marks)))

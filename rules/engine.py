@@ -112,11 +112,10 @@ class Decision:
         """Missing values that the rule calls an error and that kept it from being decided: for a person to see."""
         return tuple(self.trace["problems"])
 
-    @property
+    @cached_property
     def near_miss(self) -> str | None:
         """The one clause without which the rule would have matched, if it was only one."""
-        missed: str | None = self.trace["near_miss"]
-        return missed
+        return None if self.matched else self._near_miss()
 
     @cached_property
     def trace(self) -> dict[str, Any]:
@@ -132,7 +131,7 @@ class Decision:
             "rule": self.rule.name,
             "matched": self.matched,
             "why": self.why,
-            "near_miss": None if self.matched else self._near_miss(),
+            "near_miss": self.near_miss,
             "problems": sorted(set(_errors([when, *chosen]))) if undecided else [],
             "when": when,
             "choose": chosen,
@@ -194,7 +193,7 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
     if empty := next((choice for choice in choices if not choice.taken), None):
         return said(why=f"when holds, but {_nothing(empty)}", _choices=choices)
     starts = opening(rule.hours, view.facts.now) if rule.hours else None
-    bounds = (*gates(rule.name, rule.sample, rule.limits, rule.once, view.facts), *_hours(rule, view, starts))
+    bounds = (*_gates(rule, view.facts), *_hours(rule, view, starts))
     if any(not gate.passed for gate in bounds):
         stopped = next(gate for gate in bounds if not gate.passed)
         return said(why=f"when holds, but {stopped.text}: {stopped.why}", _choices=choices, gates=bounds)
@@ -238,6 +237,11 @@ def _choose(rule: Rule, view: StudyView) -> tuple[Choice, ...]:
         choices.append(choose(wish, view, used))
         used.update(each.view.facts.series_instance_uid for each in choices[-1].taken)
     return tuple(choices)
+
+
+def _gates(rule: Rule, study: StudyFacts) -> list[Gate]:
+    done = study.history.get(rule.name, History())
+    return gates(rule.name, rule.sample, rule.limits, rule.once, study.study_instance_uid, done, study.now)
 
 
 def _hours(rule: Rule, view: StudyView, starts: datetime | None) -> Iterator[Gate]:
@@ -333,7 +337,7 @@ def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime
 
 def _input(role: str, taken: Candidate) -> Input:
     series, scope = taken.view.facts, taken.view.scope
-    chosen = (each.sop_instance_uid for bit, each in enumerate(series.instances) if scope >> bit & 1)
+    chosen = (uid for uid, mask in series.groups("sop_instance_uid") if mask & scope)
     return Input(role, series.series_instance_uid, tuple(sorted(chosen)))
 
 

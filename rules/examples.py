@@ -49,6 +49,7 @@ class Example(Section):
     """One test: a study, and what is expected of rules."""
 
     name: str
+    """What the test shows."""
     given: Given
     """The study: attributes of all images, then its `series`; or the name of a file that holds this."""
     expect: dict[Name, Literal["match", "no match"] | Expectation]

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Item: TypeAlias = "Mapping[str, Element]"
 """One item of a sequence."""
@@ -75,6 +75,18 @@ class FromAttributes:
     read: Callable[[Item], tuple[Datum, ...]]
 
 
+Trait: TypeAlias = Literal["sop_instance_uid", "sop_class_uid", "number_of_frames", "transfer_syntax_uid", "marks"]
+"""What an instance states beside its attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromTrait:
+    """A reader of values that rest on one trait: read once for all instances that have it alike."""
+
+    trait: Trait
+    read: Callable[[Any], tuple[Datum, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class FromInstance:
     """A reader of values that are no attributes: each instance is asked."""
@@ -89,7 +101,7 @@ class FromSeries:
     read: Callable[[SeriesFacts], tuple[Datum, ...]]
 
 
-Reader: TypeAlias = FromAttributes | FromInstance | FromSeries
+Reader: TypeAlias = FromAttributes | FromTrait | FromInstance | FromSeries
 
 
 class InstanceFacts(NamedTuple):
@@ -116,11 +128,12 @@ class Spread(NamedTuple):
 ABSENT = Spread((), ())
 
 
-class Column(NamedTuple):
-    """One attribute over all instances of a series.
+Groups: TypeAlias = tuple[tuple[Any, int], ...]
+"""Distinct values, each with a mask of the instances that have it: an integer whose bit i stands for instance i."""
 
-    A mask is an integer whose bit i stands for instance i of the series.
-    """
+
+class Column(NamedTuple):
+    """One attribute over all instances of a series."""
 
     groups: tuple[tuple[tuple[Datum, ...], int], ...]
     """Distinct values, each with the mask of the instances that have it, in order of appearance."""
@@ -134,12 +147,15 @@ class SeriesFacts:
 
     series_instance_uid: str
     modality: str
-    instances: tuple[InstanceFacts, ...]
+    instances: Sequence[InstanceFacts]
     spread: Callable[[str], Spread] | None = field(default=None, repr=False, compare=False)
     """The attributes of all instances by keyword, where the node keeps them so; ABSENT where none has it."""
     complete: bool = True
     """Nothing more of it is expected."""
+    shared: Callable[[Trait], Groups] | None = field(default=None, repr=False, compare=False)
+    """The traits of all instances, where the node keeps them so."""
     _columns: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _traits: dict[Trait, Groups] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def all_images(self) -> int:
@@ -149,11 +165,14 @@ class SeriesFacts:
     @cached_property
     def unfit(self) -> int:
         """The mask of the instances that no plugin may be given."""
-        return sum(1 << bit for bit, each in enumerate(self.instances) if each.marks and each.marks & UNFIT_MARKS)
+        return sum(mask for marks, mask in self.groups("marks") if marks & UNFIT_MARKS)
 
-    @cached_property
-    def _all_frames(self) -> int:
-        return sum(max(0, instance.number_of_frames) for instance in self.instances)
+    def groups(self, trait: Trait) -> Groups:
+        """Distinct values of a trait, each with the mask of its instances; computed once."""
+        known = self._traits.get(trait)
+        if known is None:
+            known = self._traits[trait] = self.shared(trait) if self.shared else _grouped(self.instances, trait)
+        return known
 
     def column(self, name: str, read: Reader) -> Column:
         """Distinct values of `name`, as `read` takes them from an instance; computed once."""
@@ -164,10 +183,15 @@ class SeriesFacts:
 
     def frames(self, mask: int) -> int:
         """Frames of the instances in `mask`: what a person calls the number of images."""
-        if mask == self.all_images:
-            return self._all_frames
-        chosen = (instance for bit, instance in enumerate(self.instances) if mask >> bit & 1)
-        return sum(max(0, instance.number_of_frames) for instance in chosen)
+        return sum(max(0, each) * (mask & having).bit_count() for each, having in self.groups("number_of_frames"))
+
+
+def _grouped(instances: Iterable[InstanceFacts], trait: Trait) -> Groups:
+    masks: dict[Any, int] = {}
+    for bit, each in enumerate(instances):
+        value = getattr(each, trait)
+        masks[value] = masks.get(value, 0) | 1 << bit
+    return tuple(masks.items())
 
 
 def _column(series: SeriesFacts, read: Reader) -> Column:
@@ -186,6 +210,8 @@ def _readings(series: SeriesFacts, read: Reader) -> Iterator[tuple[tuple[Datum, 
     """What is read of which instances; of instances with the same attributes at once where that is known."""
     if isinstance(read, FromSeries):
         yield read.read(series), series.all_images
+    elif isinstance(read, FromTrait):
+        yield from ((read.read(value), mask) for value, mask in series.groups(read.trait))
     elif isinstance(read, FromInstance):
         yield from ((read.read(each, series), 1 << bit) for bit, each in enumerate(series.instances))
     elif series.spread is None:

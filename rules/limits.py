@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from rules.facts import History, StudyFacts
+from rules.facts import History
 from rules.section import Section
 from rules.timing import Duration, write_duration
 
@@ -39,6 +40,7 @@ class Sample(Section):
     """A random but reproducible part of the studies."""
 
     share: Share
+    """As in `20 %`."""
     salt: str = ""
     """Rules with the same salt draw the same studies; the rule's name where it is not given."""
 
@@ -73,23 +75,24 @@ class Gate(NamedTuple):
     why: str
 
 
-def gates(name: str, sample: Sample | None, limits: Limits | None, once: Once, study: StudyFacts) -> list[Gate]:
-    """Every bound that the rule of this name sets, held against the study."""
-    history = study.history.get(name, History())
+def gates(
+    name: str, sample: Sample | None, limits: Limits | None, once: Once, study: str, history: History, now: datetime
+) -> list[Gate]:
+    """Every bound that the rule of this name sets, held against the study of this UID and what the rule has done."""
     found = []
     if sample:
-        mine = lot(study.study_instance_uid, sample.salt or name)
+        mine = lot(study, sample.salt or name)
         text = f"sample: {sample.share * 100:g} %"
         found.append(Gate(text, mine < sample.share, f"the study drew {mine * 100:.2f} of 100"))
     if once == "study":
         ran = bool(history.subjects)
         found.append(Gate("once: study", not ran, "it has run on this study" if ran else "it has not run on it yet"))
     if limits and not history.subjects:
-        found += _bounds(limits, history, study)
+        found += _bounds(limits, history, now)
     return found
 
 
-def _bounds(limits: Limits, history: History, study: StudyFacts) -> list[Gate]:
+def _bounds(limits: Limits, history: History, now: datetime) -> list[Gate]:
     found = []
     if limits.enrolled is not None:
         passed = history.enrolled < limits.enrolled
@@ -99,7 +102,7 @@ def _bounds(limits: Limits, history: History, study: StudyFacts) -> list[Gate]:
         found.append(Gate(f"per_day: {limits.per_day}", passed, f"{history.today} studies today"))
     if limits.cool_down is not None:
         last = history.patient_last
-        passed = last is None or study.now - last >= limits.cool_down
+        passed = last is None or now - last >= limits.cool_down
         why = "no other study of the patient" if last is None else f"the patient's last study ran {last:%Y-%m-%d %H:%M}"
         found.append(Gate(f"cool_down: {write_duration(limits.cool_down)}", passed, why))
     return found

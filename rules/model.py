@@ -43,7 +43,9 @@ class Step(Section):
     """One plugin to run on the chosen series."""
 
     plugin: Name
+    """Name of the plugin."""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    """Overrides of the plugin's parameters, as its plugin.toml lists them."""
     step: Name | None = None
     """Its name within the rule; the plugin's where it is not given."""
     after: Name | None = None
@@ -87,11 +89,15 @@ class Choose(Section):
     """Which series the plugin is given; with a `role`, under a name that it knows them by."""
 
     role: Name | None = None
+    """The name under which the plugin knows the series."""
     only_images: ImageCondition | None = None
     """Drops the images of each series that do not satisfy it, before `where` is asked."""
     where: SeriesCondition | None = None
+    """A condition on the series: it has to hold for every image."""
     prefer: Preferences | None = None
+    """Which of several series is best, most important first."""
     take: Literal["one", "all"] = "one"
+    """one: the best series. all: every series that is left."""
 
     @property
     def wish(self) -> Wish:
@@ -118,32 +124,49 @@ class Rule(Section):
     """One rule: when a study is like this, choose these series, run that, send the results there."""
 
     name: Name
+    """How it is called in decisions, logs and results: letters, digits, - _ and ."""
     description: str = ""
+    """For people; radiologists read it as what was asked of the plugin."""
     enabled: bool = True
+    """false keeps the rule and decides nothing by it."""
     when: StudyCondition
+    """A condition on the study: a clause holds where any image has such a value."""
     wait: Wait | None = None
+    """Holds a match back until more of the study is there."""
     decide: Decide = "complete"
     """When the rule is asked: `complete`, `series complete`, or `every 5 minutes` while the study grows."""
     once: Once = "revision"
     """Runs once on the same images of a study, whatever comes later; `study`: once; `series`: once on each series."""
     sample: Sample | None = None
+    """Only a share of the studies, drawn by their UIDs: `20 %`."""
     limits: Limits | None = None
+    """How many studies it may run on."""
     hours: Hours | None = None
+    """When its jobs may start."""
     choose: Annotated[tuple[Choose, ...], WrapValidator(one_or_many, json_schema_input_type=Choose | list[Choose])] = ()
+    """Which series the plugin is given: one choice, or a list of choices, each with its role."""
     prior: Prior | None = None
+    """An earlier study that is fetched and handed to the plugin."""
     run: Annotated[
         tuple[Step, ...], WrapValidator(one_or_many, json_schema_input_type=str | Step | list[str | Step])
     ] = ()
+    """The plugin to run, or a list of them."""
     forward: Forward | None = None
+    """Sends the study's images on."""
     notify: Notify | None = None
+    """Tells a person."""
     send: Names = ()
     """Names of destinations."""
     send_when: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = ()
     """Results with these statuses are sent; all where none is named."""
     expires: Expires | None = None
+    """What becomes of results that come too late."""
     mode: Literal["shadow", "pilot", "clinical"]
+    """shadow: for evaluation only. pilot: for readers, marked as such. clinical: marked as AI only."""
     priority: Literal["routine", "high", "urgent"] = "routine"
+    """Which job comes first where several wait."""
     on_correction: Literal["hold", "take_newest"] = "hold"
+    """What happens to results when a technologist corrects the study."""
 
     @field_validator("choose")
     @classmethod
@@ -215,6 +238,7 @@ class RuleSet(Section):
     """A file of rules."""
 
     rules: tuple[Rule, ...]
+    """The rules."""
 
     @field_validator("rules")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from rules import derived, values
 from rules.derived import code_of
-from rules.facts import UNFIT_MARKS, Datum, FromAttributes, FromInstance, FromSeries, Item, Reader, StudyFacts
+from rules.facts import UNFIT_MARKS, Datum, FromAttributes, FromSeries, FromTrait, Item, Reader, StudyFacts
 
 _TAG = re.compile(r"\(([0-9a-f]{4}),([0-9a-f]{4})\)", re.IGNORECASE)
 _PRIVATE = re.compile(r"\(([0-9a-f]{4}),(.{1,64}),([0-9a-f]{2})\)", re.IGNORECASE)
@@ -204,9 +204,9 @@ def reader(name: Name) -> Reader:
 
 
 _OWN: Mapping[str, Reader] = {
-    "SOPInstanceUID": FromInstance(lambda instance, _: (instance.sop_instance_uid,)),
-    "SOPClassUID": FromInstance(lambda instance, _: (instance.sop_class_uid,)),
-    "TransferSyntaxUID": FromInstance(lambda instance, _: (instance.transfer_syntax_uid,)),
+    "SOPInstanceUID": FromTrait("sop_instance_uid", lambda uid: (uid,)),
+    "SOPClassUID": FromTrait("sop_class_uid", lambda uid: (uid,)),
+    "TransferSyntaxUID": FromTrait("transfer_syntax_uid", lambda uid: (uid,)),
     "SeriesInstanceUID": FromSeries(lambda series: (series.series_instance_uid,)),
     "Modality": FromSeries(lambda series: (series.modality,) if not values.blank(series.modality) else ()),
 }

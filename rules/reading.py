@@ -33,7 +33,7 @@ BLOCKS: Mapping[Level, tuple[str, ...]] = {
     "series": (*_COMBINING, *_IMAGE_BLOCKS),
     "image": _COMBINING,
 }
-_COUNTING = ("is", "at_least", "at_most", "above", "below", "between")
+COUNTING = ("is", "at_least", "at_most", "above", "below", "between")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class _Reading:
             raise _Wrong(place, "write what to count and how many, as in {where: {Modality: CT}, at_least: 2}")
         part = self.condition(value["where"], (*place, "where"), about)
         tests = [
-            self.tried(self.test, key, each, (*place, key), Kind.NUMBER, Options(), _COUNTING)
+            self.tried(self.test, key, each, (*place, key), Kind.NUMBER, Options(), COUNTING)
             for key, each in asked.items()
         ]
         return Counted(text, about, part, tuple(test for test in tests if test))

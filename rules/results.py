@@ -68,10 +68,15 @@ class Measured(Section):
     """A number of the result: there, with a value, and within these bounds."""
 
     code: CodeText
+    """What was measured: scheme, colon, value."""
     at_least: float | None = None
+    """The number is not below."""
     at_most: float | None = None
+    """The number is not above."""
     above: float | None = None
+    """The number is above."""
     below: float | None = None
+    """The number is below."""
 
     def holds(self, found: MeasurementFacts) -> bool:
         """Whether this number is meant, and within."""
@@ -89,6 +94,7 @@ class ResultCondition(Section):
     """What the result must be like; all of it must hold."""
 
     status: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = WORKED
+    """The result has one of these statuses."""
     has: Codes = ()
     """One of these findings is present."""
     has_not: Codes = ()
@@ -96,6 +102,7 @@ class ResultCondition(Section):
     urgent: bool | None = None
     """Whether a finding that is present is urgent."""
     measurement: Annotated[Measured, Field()] | None = None
+    """A number that the result has, and its bounds."""
 
     @model_validator(mode="after")
     def _some(self) -> ResultCondition:

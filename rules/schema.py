@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import WithJsonSchema
 
 from rules import names, operators
-from rules.reading import BLOCKS, Level
+from rules.reading import BLOCKS, COUNTING, Level
 
 _MARKER = "x-pacsnode"
 
@@ -37,16 +37,48 @@ def _reference(definition: str) -> dict[str, str]:
     return {"$ref": f"#/$defs/{definition}"}
 
 
+_OPERATORS = {
+    "is": "The value.",
+    "in": "One of these.",
+    "contains": "All of these are among several values.",
+    "matches": "The whole text, where * stands for anything; of a list, any.",
+    "regex": "A regular expression (RE2) found anywhere in the text.",
+    "at_least": "Not below this.",
+    "at_most": "Not above this.",
+    "above": "Above this.",
+    "below": "Below this.",
+    "between": "From, to; both count as inside.",
+    "before": 'A day, or a time of day in quotes: today - 2 years, "08:30".',
+    "after": "A day, or a time of day in quotes: StudyDate, today - 2 years.",
+    "code": "Coding scheme and value, as in SCT:51185008; of a list, any.",
+    "present": "true: there is a value. false: there is none.",
+}
+_MODIFIERS: dict[str, dict[str, Any]] = {
+    "missing": {"enum": [True, False, "error"], "description": "What an absent or unreadable value counts as."},
+    "tolerance": {"type": "number", "minimum": 0, "description": "Numbers this close are equal."},
+    "case_sensitive": {"type": "boolean", "description": "true: a and A differ."},
+}
+_BLOCKS = {
+    "all": "Each of these conditions holds.",
+    "any": "One of these conditions holds.",
+    "not": "This condition does not hold.",
+    "any_series": "Some series satisfies this.",
+    "every_series": "Every series satisfies this.",
+    "no_series": "No series satisfies this.",
+    "count_series": "So many series satisfy `where`.",
+    "any_image": "Some image satisfies this.",
+    "every_image": "Every image satisfies this.",
+    "no_image": "No image satisfies this.",
+    "count_images": "So many images satisfy `where`; frames count.",
+}
+
+
 def _definitions() -> dict[str, Any]:
     conditions = {f"{level.title()}Condition": _condition(level) for level in BLOCKS}
-    operands: dict[str, Any] = {operator: {} for operator in operators.OPERATORS if operator != "present"}
+    operands: dict[str, Any] = {operator: {"description": _OPERATORS[operator]} for operator in operators.OPERATORS}
+    operands["present"]["type"] = "boolean"
     scalar = {"type": ["string", "number"]}
-    options = {
-        "present": {"type": "boolean"},
-        "missing": {"enum": [True, False, "error"]},
-        "tolerance": {"type": "number", "minimum": 0},
-        "case_sensitive": {"type": "boolean"},
-    }
+    options = {modifier: _MODIFIERS[modifier] for modifier in operators.MODIFIERS}
     asked = {"type": "object", "properties": {**operands, **options}, "additionalProperties": False, "minProperties": 1}
     order = {"enum": ["smallest", "largest", "newest", "oldest"]}
     texts = {"type": "array", "items": {"type": "string"}, "minItems": 1}
@@ -60,17 +92,31 @@ def _definitions() -> dict[str, Any]:
 
 def _condition(level: Level) -> dict[str, Any]:
     own = _reference(f"{level.title()}Condition")
-    several = {"type": "array", "items": own, "minItems": 1}
-    blocks: dict[str, Any] = {"all": several, "any": several, "not": own}
-    for block in BLOCKS[level][3:]:
-        inner = _reference("SeriesCondition" if block.endswith("series") else "ImageCondition")
-        counted = {"type": "object", "properties": {"where": inner}, "required": ["where"], "minProperties": 2}
-        blocks[block] = counted if block.startswith("count") else inner
+    blocks: dict[str, Any] = {block: {**_block(block, own), "description": _BLOCKS[block]} for block in BLOCKS[level]}
     facts = {fact.name: {**_reference("Asked"), "description": fact.meaning} for fact in names.FACTS.values()}
     return {
         "type": "object",
         "minProperties": 1,
         "properties": {**blocks, **facts},
         "patternProperties": {r"^([A-Z][A-Za-z0-9]*|\()": _reference("Asked")},
+        "additionalProperties": False,
+    }
+
+
+def _block(block: str, own: dict[str, str]) -> dict[str, Any]:
+    if block == "not":
+        return own
+    if block in ("all", "any"):
+        return {"type": "array", "items": own, "minItems": 1}
+    inner = _reference("SeriesCondition" if block.endswith("series") else "ImageCondition")
+    if not block.startswith("count"):
+        return inner
+    counts = {operator: {"description": _OPERATORS[operator]} for operator in COUNTING}
+    where = {**inner, "description": "What is counted."}
+    return {
+        "type": "object",
+        "properties": {"where": where, **counts},
+        "required": ["where"],
+        "minProperties": 2,
         "additionalProperties": False,
     }

@@ -54,7 +54,7 @@ def one_or_many(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 class Section(BaseModel):
     """Frozen; an unknown key is refused, with the key that was probably meant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod

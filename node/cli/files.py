@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from node.index import header
 from node.index.header import Reading
 from node.ledger.facts import InstanceRecord, SeriesRecord, columns_of
-from node.ledger.instances import Arrived
+from node.ledger.instances import Arrivals, Source
 from node.ledger.studies import Study, StudyStatus
 from node.route.facts import study_facts
 from rules.facts import StudyFacts
@@ -71,7 +71,7 @@ def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo)
     for reading in readings:
         series.setdefault(reading.series_instance_uid, []).append(_record(reading))
     records = [columns_of(SeriesRecord(name, tuple(each))) for name, each in sorted(series.items())]
-    return study_facts(study, records, [_arrived(reading) for reading in readings], now, zone)
+    return study_facts(study, records, _arrivals(readings), now, zone)
 
 
 def _record(reading: Reading) -> InstanceRecord:
@@ -82,6 +82,9 @@ def _record(reading: Reading) -> InstanceRecord:
     )  # fmt: skip
 
 
-def _arrived(reading: Reading) -> Arrived:
-    how = reading.arrival
-    return Arrived(reading.sop_instance_uid, how.calling_ae_title, how.called_ae_title, how.peer_address, how.origin)
+def _arrivals(readings: Sequence[Reading]) -> Arrivals:
+    ways = [each.arrival for each in readings]
+    return Arrivals(
+        frozenset(each.sop_instance_uid for each in readings),
+        frozenset(Source(way.calling_ae_title, way.called_ae_title, way.peer_address, way.origin) for way in ways),
+    )

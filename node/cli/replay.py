@@ -65,7 +65,7 @@ def replay(
     with progress:
         task = progress.add_task("studies", total=len(uids))
         done = replaying.replay(
-            configuration.node.data / FILE, uids, comparison, configuration.node.zone,
+            configuration.node.data / FILE, uids, now - period, comparison, configuration.node.zone,
             lambda count: progress.advance(task, count),
         )  # fmt: skip
     digests = (rule_set_digest(configuration.rules), rule_set_digest(draft))
@@ -84,6 +84,9 @@ class _Load:
     plugin: str
     runs_now: int
     runs_draft: int
+    open_now: int
+    """Runs that hang on a result which nobody knows."""
+    open_draft: int
     mean_seconds: float | None
     """Of its past jobs; None where there are none."""
     hours_a_day_now: float | None
@@ -104,13 +107,18 @@ class _Result:
 
 def _loads(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> list[_Load]:
     days = period / timedelta(days=1)
+    now, draft = done.now, done.draft
     made = []
-    for plugin in sorted({*done.runs_now, *done.runs_draft}):
+    for plugin in sorted({name for side in (now, draft) for name in (*side.runs, *side.open)}):
         mean = next((each for name, each in seconds.items() if name.replace("_", "-") == plugin), None)
-        hours = [
-            None if mean is None else runs[plugin] * mean / 3600 / days for runs in (done.runs_now, done.runs_draft)
-        ]
-        made.append(_Load(plugin, done.runs_now[plugin], done.runs_draft[plugin], mean, *hours))
+        a_day = None if mean is None else mean / 3600 / days
+        made.append(
+            _Load(
+                plugin, now.runs[plugin], draft.runs[plugin], now.open[plugin], draft.open[plugin], mean,
+                None if a_day is None else now.runs[plugin] * a_day,
+                None if a_day is None else draft.runs[plugin] * a_day,
+            )
+        )  # fmt: skip
     return made
 
 
@@ -125,9 +133,11 @@ def _plain(result: _Result) -> dict[str, Any]:
         "rules": [
             {
                 "rule": name,
-                "now": done.now[name],
-                "draft": done.draft[name],
+                "now": done.now.matched[name],
+                "draft": done.draft.matched[name],
                 **{change.value: done.changes(name)[change] for change in Change},
+                "stopped_now": done.now.stopped[name],
+                "stopped_draft": done.draft.stopped[name],
             }
             for name in result.names
         ],
@@ -148,12 +158,14 @@ def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]
     for name in result.names:
         changes = done.changes(name)
         counted = [cell(changes[change] or "", _STYLES[change] if changes[change] else "") for change in Change]
-        rows.append((cell(name), cell(done.now[name]), cell(done.draft[name]), *counted))
+        rows.append((cell(name), cell(done.now.matched[name]), cell(done.draft.matched[name]), *counted))
     yield table("Studies that a rule matches", ["Rule", ">Now", ">Draft", ">New", ">Gone", ">Different"], rows)
+    yield from _stopped(result)
     if result.loads:
         columns = ["Plugin", ">Runs now", ">Draft", ">Seconds each", ">Hours a day now", ">Draft"]
         yield Text()
         yield table("Plugin hours", columns, [_load(each) for each in result.loads])
+        yield from _hanging(result.loads)
     yield Text()
     if not done.differences:
         yield cell("The draft changes nothing for these studies.")
@@ -162,6 +174,23 @@ def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]
     yield table("What would be other", ["=Study", "Rule", "=Change", "What"], shown)
     if len(done.differences) > SHOWN:
         yield cell(f"… and {len(done.differences) - SHOWN} more (--json)")
+
+
+def _stopped(result: _Result) -> Iterator[RenderableType]:
+    """What `limits` and `once` keep a rule from."""
+    sides = (result.done.now.stopped, result.done.draft.stopped)
+    rows = [(cell(name), *(cell(side[name]) for side in sides)) for name in result.names if any(s[name] for s in sides)]
+    if rows:
+        yield Text()
+        yield table("Matches that limits or once stop", ["Rule", ">Now", ">Draft"], rows)
+
+
+def _hanging(loads: Sequence[_Load]) -> Iterator[RenderableType]:
+    """Runs that nobody can count."""
+    for each in loads:
+        if each.open_now or each.open_draft:
+            counts = f"now up to {each.open_now} more, draft up to {each.open_draft} more"
+            yield cell(f"{each.plugin}: {counts}, by results that nobody knows yet")
 
 
 def _load(each: _Load) -> Sequence[Text]:

@@ -34,9 +34,13 @@ class TLS(Section):
     """TLS on a port of its own, after BCP 195 (PS3.15 B.12)."""
 
     port: Port
+    """A port for TLS alone, beside the plain one."""
     certificate: Path
+    """PEM file of the node's certificate, with those that it was signed by."""
     key: Path
+    """PEM file of its private key."""
     client_certificates: Literal["required", "optional", "none"] = "required"
+    """Whether a sender has to show a certificate, may show one, or is not asked."""
     authorities: Path | None = None
     """PEM file of the authorities that sign client certificates."""
 
@@ -51,18 +55,22 @@ class Listen(Section):
     """Where modalities reach us."""
 
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM node is there to be reached; `accept: known` guards it
+    """The address to listen on; 0.0.0.0 is every one."""
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
     """0 lets the system choose; the start line says which."""
     tls: TLS | None = None
+    """TLS on a port of its own."""
 
 
 class Completion(Section):
     """When a study counts as complete (docs/architecture.md, "Complete")."""
 
     quiet: Duration = timedelta(seconds=60)
+    """A study is complete after so long without a new object."""
     quiet_by_modality: dict[str, Duration] = Field(
         default_factory=lambda: {"MR": timedelta(seconds=300), "US": timedelta(seconds=300)}
     )
+    """The same for studies with series of these modalities, which pause for longer."""
     max_wait: Duration = timedelta(minutes=30)
     """After this long without a new object, an association that is still open no longer holds a study back."""
 
@@ -83,27 +91,40 @@ class Logs(Section):
     """Where log lines go and how they look."""
 
     format: Literal["json", "console"] = "console"
+    """json: an object a line, for log collectors. console: for people."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
 
 
 class Node(Section):
     """The node itself."""
 
     ae_title: AETitle = "PACSNODE"
+    """What modalities call us."""
     also_called: tuple[AETitle, ...] = ()
     """Further called AE titles that are answered to; rules see which one was called."""
     time_zone: Annotated[str, AfterValidator(_check_time_zone)]
+    """IANA name: of times that the node writes where the images have no offset, and of `hours` in rules."""
     data: Path = Path("data")
+    """Folder of received images, the ledger and results."""
     listen: Listen = Listen()
+    """Address and ports."""
     receivers: Annotated[int, Field(ge=1, le=16)] = 1
+    """Processes that receive."""
     durability: Literal["fsync", "os"] = "fsync"
+    """fsync: what was answered with success survives a power loss. os: a crash of the node only."""
     accept: Literal["known", "any"] = "known"
     """Calling AE titles: only those under `modalities` and `destinations`, or any."""
     maximum_associations: Annotated[int, Field(ge=1, le=500)] = 50
+    """So many at once; further ones are refused for now."""
     limits: Limits = Limits()
+    """High-water marks, beyond which associations are refused for now."""
     completion: Completion = Completion()
+    """When a study counts as complete."""
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    """Plugins that run at the same time, at most."""
     logs: Logs = Logs()
+    """How the node logs."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -130,6 +151,7 @@ class Modality(Section):
     """A sender: a scanner, or the PACS that forwards."""
 
     ae_title: AETitle
+    """What it calls itself."""
     addresses: tuple[Network, ...] = ()
     """Where it may call from; empty means anywhere."""
     certificate: ClientCertificate | None = None
@@ -142,8 +164,11 @@ class Retry(Section):
     """Exponential back-off of a destination; persisted, so a restart does not start over."""
 
     first: Duration = timedelta(seconds=10)
+    """The pause after the first attempt that failed."""
     factor: Annotated[float, Field(ge=1.0, le=10.0)] = 2.0
+    """Each further pause is so many times as long."""
     longest: Duration = timedelta(minutes=15)
+    """No pause is longer."""
     give_up_after: Duration = timedelta(days=7)
     """After this the delivery is a dead letter: kept, shown in `status`, sent again only by `retry`."""
 
@@ -156,6 +181,7 @@ class ClientTLS(Section):
     certificate: Path | None = None
     """Ours, where the destination asks for one."""
     key: Path | None = None
+    """Its private key."""
     server_name: str | None = None
     """The name in the destination's certificate, where that is not `host`."""
 
@@ -187,32 +213,47 @@ class Destination(Section):
     """Where results go."""
 
     ae_title: AETitle
+    """What it is called."""
     host: str
+    """Its name or address."""
     port: Port
+    """Its port."""
     tls: ClientTLS | None = None
+    """TLS to it; its name and certificate are verified."""
     calling_ae_title: AETitle | None = None
     """The AE title we call ourselves there; `node.ae_title` where it is not given."""
     audience: Literal["readers", "evaluation"] = "readers"
+    """Who reads there: radiologists, or a research archive, to which alone rules in mode shadow may send."""
     timeout: Duration = timedelta(seconds=60)
     """Longest silence of the peer, and longest wait for one of its answers."""
     retry: Retry = Retry()
+    """Back-off where it does not answer."""
     identity_check: Literal["study", "none"] = "study"
+    """study: before anything is sent it is asked (C-FIND) whose study it is. none: results are sent blindly."""
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     sr_class: Literal["comprehensive", "comprehensive-3d", "enhanced"] = "comprehensive"
+    """Which SOP class structured reports have."""
     character_set: Literal["utf-8", "source"] = "utf-8"
+    """utf-8, or that of the source images."""
     sc_modality: Literal["OT", "source"] = "OT"
+    """Modality of pages: OT, or the study's own for viewers that hide others."""
     language: Literal["en", "ko"] = "en"
+    """Of the texts on pages."""
     preset: Literal["any-pacs", "pictures-only", "ai-results", "research"] = "any-pacs"
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
     kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
+    """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states."""
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
     """With which kinds a result of this status is sent, where not with all of `kinds`."""
     sc_form: Literal["single", "multi-frame"] = "single"
+    """Pages one by one, or as one multi-frame object."""
     series_number_base: Annotated[int, Field(ge=1, le=2**31 - 2000)] = 9000
+    """Series Numbers of results begin above this."""
     series_text: Annotated[str, Field(max_length=24, pattern=r"^[ -\[\]-~]*$")] = ""
     """Behind the marking in Series Description; ASCII, because lists of series are."""
     transfer_syntax: Literal["explicit", "implicit"] = "explicit"
+    """Explicit or Implicit VR Little Endian."""
 
     @model_validator(mode="before")
     @classmethod
@@ -236,19 +277,29 @@ class PluginUse(Section):
     folder: Path | None = None
     """The folder with its plugin.toml; absent means the built-in plugin of this name."""
     deadline: Duration | None = None
+    """The longest that one attempt may take, as in 10m."""
     memory: Size | None = None
+    """The most memory it may use, as in 4GiB."""
     at_once: Annotated[int, Field(ge=1, le=64)] = 1
+    """Jobs of this plugin at the same time, at most."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """A failed attempt is repeated until there were so many."""
     parameters: dict[str, Any] = Field(default_factory=dict)
+    """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
 
 
 class Configuration(Section):
     """config.yaml as a whole."""
 
     node: Node
+    """What the node is called, where it listens, what it keeps and how much it does at once."""
     modalities: dict[Name, Modality] = Field(default_factory=dict)
+    """Who may send, by a name of your choice."""
     destinations: dict[Name, Destination] = Field(default_factory=dict)
+    """Where results go, by a name of your choice."""
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
+    """Plugins as this site uses them, by the name that rules call them."""
     rules: tuple[Rule, ...] = ()
+    """Rules, and the files that hold some: rules.d/*.yaml"""
     tests: tuple[Example, ...] = ()
     """What is expected of the rules; they do not go live where a test fails."""

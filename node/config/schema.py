@@ -27,36 +27,6 @@ Schema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "AT", "UN", "OB or OW"}
 _MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
-_SAID = {
-    ("Rule", "name"): "How it is called in decisions, logs and results: letters, digits, - _ and .",
-    ("Rule", "description"): "For people; radiologists read it as what was asked of the plugin.",
-    ("Rule", "enabled"): "false keeps the rule and decides nothing by it.",
-    ("Rule", "when"): "A condition on the study: a clause holds where any image has such a value.",
-    ("Rule", "choose"): "Which series the plugin is given: one choice, or a list of choices, each with its role.",
-    ("Rule", "run"): "The plugin to run, or a list of them.",
-    ("Rule", "send"): "Destinations of the results, by their names.",
-    (
-        "Rule",
-        "mode",
-    ): "shadow: for evaluation only. pilot: for readers, marked as such. clinical: marked as AI only.",
-    ("Rule", "priority"): "Which job comes first where several wait.",
-    ("Rule", "on_correction"): "What happens to results when a technologist corrects the study.",
-    ("Choose", "role"): "The name under which the plugin knows the series.",
-    ("Choose", "only_images"): "A condition on one image; others are left out before anything else is asked.",
-    ("Choose", "where"): "A condition on the series: it has to hold for every image.",
-    ("Choose", "prefer"): "Which of several series is best, most important first.",
-    ("Choose", "take"): "one: the best series. all: every series that is left.",
-    ("Step", "plugin"): "Name of the plugin.",
-    ("Step", "parameters"): "Overrides of the plugin's parameters, as its plugin.toml lists them.",
-    ("Step", "step"): "Name of the step, where one plugin runs twice.",
-    ("Example", "name"): "What the test shows.",
-    ("PluginUse", "deadline"): "The longest that one attempt may take, as in 10m.",
-    ("PluginUse", "memory"): "The most memory it may use, as in 4GiB.",
-    ("PluginUse", "at_once"): "Jobs of this plugin at the same time, at most.",
-    ("PluginUse", "attempts"): "A failed attempt is repeated until there were so many.",
-    ("PluginUse", "parameters"): "Overrides of the plugin's own defaults, as its plugin.toml lists them.",
-}
-"""Descriptions of keys that have none in their models."""
 
 
 def configuration() -> Schema:
@@ -67,7 +37,8 @@ def configuration() -> Schema:
         "anyOf": [properties["rules"]["items"], {"type": "string", "description": "Files of rules: rules.d/*.yaml"}]
     }
     for name in _MAY_BE_EMPTY:
-        properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+        said = properties[name].pop("description")
+        properties[name] = {"anyOf": [properties[name], {"type": "null"}], "description": said}
     (pattern, use), *_ = properties["plugins"]["anyOf"][0]["patternProperties"].items()
     properties["plugins"]["anyOf"][0]["patternProperties"] = {pattern: {"anyOf": [use, {"type": "null"}]}}
     return {"$schema": DRAFT, "title": "Configuration of pacsnode", **made}
@@ -89,10 +60,6 @@ def rules() -> Schema:
 def _draft_7(generated: Schema) -> Schema:
     completed = schema.complete(generated)
     definitions = completed.pop("$defs")
-    for (model, key), said in _SAID.items():
-        part = definitions.get(model, {}).get("properties", {}).get(key)
-        if part is not None:
-            part.setdefault("description", said)
     for name in ("StudyCondition", "SeriesCondition", "ImageCondition"):
         definitions[name] = _with_attributes(definitions[name])
     made: Schema = _plain({**completed, "definitions": {**definitions, "Attributes": _attributes()}})

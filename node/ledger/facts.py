@@ -44,31 +44,40 @@ class SeriesRecord:
 
 
 class SeriesColumns:
-    """A series record attribute by attribute, as it is kept: an attribute that nobody asks for is never unpacked."""
+    """A series record attribute by attribute, as it is kept: what nobody asks for is never unpacked."""
 
     def __init__(self, text: str) -> None:
         head, *columns = text.split("\n")
         content = json.loads(head)
         self.series_instance_uid: str = content["series"]
+        self.size: int = content["size"]
+        self._fields: Mapping[str, Mapping[str, Any]] = content["instances"]
         self._packed: dict[str, str] = dict(zip(content["keywords"], columns, strict=True))
-        self.fields = {name: _spelled_out(content["instances"][name], content["size"]) for name in _FIELDS}
-        """What an `InstanceRecord` states beside its header: of each, one value an instance."""
 
     @property
     def keywords(self) -> Collection[str]:
         """Attributes that any instance has."""
         return self._packed.keys()
 
-    def column(self, keyword: str) -> tuple[Sequence[Any], Sequence[int] | None] | None:
-        """Distinct elements of an attribute, and for each instance an index into them or -1; None: all have the first.
-
-        None where no instance has the attribute.
-        """
-        packed = self._packed.get(keyword)
-        if packed is None:
-            return None
-        column = json.loads(packed)
+    def field(self, name: str) -> tuple[Sequence[Any], Sequence[int] | None]:
+        """Distinct values of what instances state beside their headers, and which has which, as in `unpacked`."""
+        column = self._fields[name]
         return column["values"], column["at"]
+
+    def spelled_out(self, name: str) -> list[Any]:
+        """The same with one value an instance."""
+        values, at = self.field(name)
+        return list(values) * self.size if at is None else [values[index] for index in at]
+
+    def packed(self, keyword: str) -> str | None:
+        """What `unpacked` reads: equal texts stand for equal columns. None where no instance has the attribute."""
+        return self._packed.get(keyword)
+
+
+def unpacked(packed: str) -> tuple[Sequence[Any], Sequence[int] | None]:
+    """Distinct elements of an attribute, and for each instance an index into them or -1; None: all have the first."""
+    column = json.loads(packed)
+    return column["values"], column["at"]
 
 
 def add_header(database: Database, receipt: str, study: str, header: Header) -> None:
@@ -122,7 +131,7 @@ def columns_of_study(database: Database, study: str, revision: int) -> list[Seri
         [study, revision],
     )
     every = [_columns(row["facts"]) for row in rows]
-    return [series for series in every if series.fields["receipt"]]
+    return [series for series in every if series.size]
 
 
 def columns_of(record: SeriesRecord) -> SeriesColumns:
@@ -173,16 +182,12 @@ def _columns(blob: bytes) -> SeriesColumns:
     return SeriesColumns(zlib.decompress(blob).decode())
 
 
-def _spelled_out(column: Mapping[str, Any], size: int) -> list[Any]:
-    values, at = column["values"], column["at"]
-    return values * size if at is None else [values[index] for index in at]
-
-
 def _from_columns(series: SeriesColumns) -> SeriesRecord:
-    fields = series.fields | {"marks": [tuple(marks) for marks in series.fields["marks"]]}
-    headers: list[dict[str, Any]] = [{} for _ in fields["receipt"]]
+    fields = {name: series.spelled_out(name) for name in _FIELDS}
+    fields["marks"] = [tuple(marks) for marks in fields["marks"]]
+    headers: list[dict[str, Any]] = [{} for _ in range(series.size)]
     for keyword in series.keywords:
-        values, at = series.column(keyword) or ((), ())
+        values, at = unpacked(series.packed(keyword) or "")
         for index, header in enumerate(headers):
             place = 0 if at is None else at[index]
             if place >= 0:

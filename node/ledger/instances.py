@@ -63,14 +63,21 @@ class Instance:
     received_at: datetime
 
 
-class Arrived(NamedTuple):
-    """How an instance came here."""
+class Source(NamedTuple):
+    """How instances came here."""
 
-    receipt: str
     calling_ae_title: str
     called_ae_title: str
     peer_address: str
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The instances of a study that count, and how they came here."""
+
+    receipts: frozenset[str]
+    sources: frozenset[Source]
 
 
 def insert(database: Database, instance: Instance) -> None:
@@ -154,13 +161,18 @@ def of_study(
     return [_instance(row) for row in query(database, sql, [study, *statuses])]
 
 
-def arrivals(database: Database, study: str) -> list[Arrived]:
-    """How each current instance of a study came here, in order of arrival; the quick way to no more than that."""
-    sql = (
-        "SELECT receipt, calling_ae_title, called_ae_title, peer_address, origin FROM instances"
-        " WHERE study_instance_uid=? AND status=? ORDER BY receipt"
+def arrivals(database: Database, study: str) -> Arrivals:
+    """The current instances of a study and how they came here; the quick way to no more than that."""
+    named = [study, InstanceStatus.CURRENT]
+    [[receipts]] = database.execute(
+        "SELECT group_concat(receipt, char(10)) FROM instances WHERE study_instance_uid=? AND status=?", named
     )
-    return [Arrived(*row) for row in database.execute(sql, [study, InstanceStatus.CURRENT])]
+    sources = database.execute(
+        "SELECT DISTINCT calling_ae_title, called_ae_title, peer_address, origin FROM instances"
+        " WHERE study_instance_uid=? AND status=?",
+        named,
+    )
+    return Arrivals(frozenset(receipts.split("\n") if receipts else ()), frozenset(Source(*row) for row in sources))
 
 
 def totals(database: Database) -> dict[InstanceStatus, int]:

@@ -5,13 +5,15 @@ Jobs are `node.ledger.jobs`'; a cancelled one counts as none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from node.clock import to_text
+from node.clock import from_text, to_text
 from node.ledger.job import JobStatus
 from node.ledger.rows import moment, one, query
 
@@ -64,6 +66,45 @@ def _others(database: Database, named: Mapping[str, str]) -> tuple[int, int, dat
     )
     assert counts is not None, named
     return int(counts["enrolled"]), int(counts["today"]), moment(last["t"]) if last else None
+
+
+class Ran(NamedTuple):
+    """That a rule has run on a study, or on a series of it."""
+
+    rule: str
+    study_instance_uid: str
+    subject: str
+    """`study`, or the Series Instance UID."""
+    patient_id: str
+    issuer_of_patient_id: str
+    first: datetime
+    last: datetime
+
+
+def before(database: Database, rules: Collection[str], moment: datetime) -> list[Ran]:
+    """All that these rules had run on by then."""
+    found: list[Ran] = []
+    for rule in sorted(rules):
+        rows = query(
+            database,
+            "SELECT rule, study_instance_uid, subject, patient_id, issuer_of_patient_id,"
+            " min(created_at) AS first, max(created_at) AS last FROM jobs JOIN studies USING (study_instance_uid)"
+            " WHERE rule=? AND jobs.status<>? AND created_at<? GROUP BY study_instance_uid, subject ORDER BY first",
+            [rule, JobStatus.CANCELLED, to_text(moment)],
+        )
+        found += [Ran(**{**row, "first": from_text(row["first"]), "last": from_text(row["last"])}) for row in rows]
+    return found
+
+
+def results(database: Database, study: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Plugin → outcome and findings of its newest job on the study that has ended."""
+    rows = query(
+        database,
+        "SELECT plugin, outcome, found FROM jobs WHERE study_instance_uid=? AND outcome IS NOT NULL"
+        " AND status<>? ORDER BY finished_at",
+        [study, JobStatus.CANCELLED],
+    )
+    return {row["plugin"]: (row["outcome"], json.loads(row["found"] or "{}")) for row in rows}
 
 
 def not_followed_up(database: Database) -> list[str]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, overload
 from zoneinfo import ZoneInfo
 
-from node.ledger.facts import SeriesColumns
-from node.ledger.instances import Arrived
+from node.ledger.facts import SeriesColumns, unpacked
+from node.ledger.instances import Arrivals
 from node.ledger.studies import Study
-from rules.facts import ABSENT, Element, History, InstanceFacts, SeriesFacts, Spread, StudyFacts
+from rules.facts import ABSENT, Element, Groups, History, InstanceFacts, SeriesFacts, Spread, StudyFacts, Trait
 
 RETRIEVED = "retrieved"
 
 
 def study_facts(
-    study: Study, records: Sequence[SeriesColumns], current: Sequence[Arrived], now: datetime, zone: ZoneInfo,
+    study: Study, records: Sequence[SeriesColumns], current: Arrivals, now: datetime, zone: ZoneInfo,
     history: Mapping[str, History] = MappingProxyType({}),
 ) -> StudyFacts:  # fmt: skip
     """The facts of one revision; `records` are those of `ledger.facts.columns_of_study`.
@@ -26,19 +27,17 @@ def study_facts(
     kept is left out. A study is `retrieved` where this node fetched every instance of it.
     """
     assert study.completed_at is not None, study.study_instance_uid
-    counting = {instance.receipt for instance in current}
-    every = [_series_facts(record, counting) for record in records]
-    origin: Literal["received", "retrieved"] = (
-        "retrieved" if current and all(instance.origin == RETRIEVED for instance in current) else "received"
-    )
+    every = [_series_facts(record, current.receipts) for record in records]
+    origins = {source.origin for source in current.sources}
+    origin: Literal["received", "retrieved"] = "retrieved" if origins == {RETRIEVED} else "received"
     return StudyFacts(
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
-        series=tuple(series for series in every if series.instances),
+        series=tuple(series for series in every if len(series.instances)),
         origin=origin,
-        calling_ae_titles=frozenset(instance.calling_ae_title for instance in current),
-        called_ae_titles=frozenset(instance.called_ae_title for instance in current),
-        peer_addresses=frozenset(instance.peer_address for instance in current),
+        calling_ae_titles=frozenset(source.calling_ae_title for source in current.sources),
+        called_ae_titles=frozenset(source.called_ae_title for source in current.sources),
+        peer_addresses=frozenset(source.peer_address for source in current.sources),
         received_at=study.first_received_at.astimezone(zone),
         completed_at=study.completed_at.astimezone(zone),
         now=now.astimezone(zone),
@@ -46,33 +45,28 @@ def study_facts(
     )
 
 
-def _series_facts(kept: SeriesColumns, counting: Collection[str]) -> SeriesFacts:
-    receipts = kept.fields["receipt"]
-    places = [place for place, receipt in enumerate(receipts) if receipt in counting]
-    columns = _Columns(kept, None if len(places) == len(receipts) else places)
-    uids, classes, frames, syntaxes, marks = (kept.fields[name] for name in _FIELDS)
-    facts = tuple(
-        InstanceFacts(uids[at], classes[at], _Row(columns, bit), frames[at], syntaxes[at], frozenset(marks[at]))
-        for bit, at in enumerate(places)
-    )
-    modality = facts[0].attributes.get("Modality") if facts else None
+def _series_facts(kept: SeriesColumns, counting: frozenset[str]) -> SeriesFacts:
+    receipts = kept.spelled_out("receipt")
+    whole = counting.issuperset(receipts)
+    places = None if whole else [place for place, receipt in enumerate(receipts) if receipt in counting]
+    columns = _Columns(kept, places)
+    modality = _Row(columns, 0).get("Modality") if columns.size else None
     return SeriesFacts(
         series_instance_uid=kept.series_instance_uid,
         modality=str(modality.values[0]) if modality and modality.values else "",
-        instances=facts,
+        instances=_Instances(columns),
         spread=columns.spread,
+        shared=columns.shared,
     )
 
 
-_FIELDS = ("sop_instance_uid", "sop_class_uid", "frames", "transfer_syntax_uid", "marks")
-
-
 class _Columns:
-    """The attributes of a series' instances; what no rule asks for is never unpacked."""
+    """What is known of a series' instances, column by column; what no rule asks for is never unpacked."""
 
     def __init__(self, kept: SeriesColumns, places: Sequence[int] | None) -> None:
         self._kept = kept
         self._places = places
+        self.size = kept.size if places is None else len(places)
         self._known: dict[str, Spread] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -82,17 +76,86 @@ class _Columns:
         """The distinct elements of an attribute, and which instance has which."""
         known = self._known.get(keyword)
         if known is None:
-            known = self._known[keyword] = self._read(keyword)
+            packed = self._kept.packed(keyword)
+            known = self._known[keyword] = ABSENT if packed is None else self._counting(_spread(packed))
         return known
 
-    def _read(self, keyword: str) -> Spread:
-        column = self._kept.column(keyword)
-        if column is None:
-            return ABSENT
-        elements, at = column
-        if at is not None and self._places is not None:
-            at = [at[place] for place in self._places]
-        return Spread(tuple(_element(*each) for each in elements), at)
+    def _counting(self, spread: Spread) -> Spread:
+        """Of the instances that count."""
+        if spread.at is None or self._places is None:
+            return spread
+        return Spread(spread.elements, [spread.at[place] for place in self._places])
+
+    def field(self, name: str) -> Sequence[Any]:
+        """What every instance states of one kind beside its attributes."""
+        every = self._kept.spelled_out(name)
+        return every if self._places is None else [every[place] for place in self._places]
+
+    def shared(self, trait: Trait) -> Groups:
+        """The distinct values of a trait with the masks of their instances."""
+        name, convert = _TRAITS[trait]
+        found, at = self._kept.field(name)
+        if at is None:
+            return tuple((convert(value), (1 << self.size) - 1) for value in found)
+        masks: dict[Any, int] = {}
+        for bit, value in enumerate(map(convert, self.field(name))):
+            masks[value] = masks.get(value, 0) | 1 << bit
+        return tuple(masks.items())
+
+
+_TRAITS: Mapping[Trait, tuple[str, Callable[[Any], Any]]] = {
+    "sop_instance_uid": ("sop_instance_uid", str),
+    "sop_class_uid": ("sop_class_uid", str),
+    "number_of_frames": ("frames", int),
+    "transfer_syntax_uid": ("transfer_syntax_uid", str),
+    "marks": ("marks", frozenset),
+}
+"""Under which name the node keeps a trait, and as what rules see it."""
+
+
+def _spread(packed: str) -> Spread:
+    """A column as it is kept; the short ones, which are alike in many series, are read once."""
+    return _short_spread(packed) if len(packed) < _SHORT else _read_spread(packed)
+
+
+def _read_spread(packed: str) -> Spread:
+    elements, at = unpacked(packed)
+    return Spread(tuple(_element(*each) for each in elements), at)
+
+
+_SHORT = 300
+_short_spread = lru_cache(maxsize=8192)(_read_spread)
+
+
+class _Instances(Sequence[InstanceFacts]):
+    """The instances of a series, made when one is looked at: most decisions need none of them."""
+
+    def __init__(self, columns: _Columns) -> None:
+        self._columns = columns
+
+    @cached_property
+    def _made(self) -> tuple[InstanceFacts, ...]:
+        fields = zip(*(self._columns.field(name) for name in _FIELDS), strict=True)
+        return tuple(
+            InstanceFacts(uid, sop_class, _Row(self._columns, bit), frames, syntax, frozenset(marks))
+            for bit, (uid, sop_class, frames, syntax, marks) in enumerate(fields)
+        )
+
+    def __len__(self) -> int:
+        return self._columns.size
+
+    @overload
+    def __getitem__(self, index: int) -> InstanceFacts: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[InstanceFacts, ...]: ...
+    def __getitem__(self, index: int | slice) -> InstanceFacts | tuple[InstanceFacts, ...]:
+        return self._made[index]
+
+    def __iter__(self) -> Iterator[InstanceFacts]:
+        return iter(self._made)
+
+
+_FIELDS = ("sop_instance_uid", "sop_class_uid", "frames", "transfer_syntax_uid", "marks")
 
 
 class _Row(Mapping[str, Element]):

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from node.config.dictionary import DataDictionary
 from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
 from node.ledger.database import Database, Ledger
-from node.ledger.job import Job
+from node.ledger.job import Job, JobOutcome
 from node.ledger.studies import Study
 from node.route.facts import study_facts
 from node.route.new_jobs import WHOLE_STUDY, Plugins, new_job
@@ -81,8 +81,12 @@ def _plain_rules(content: str) -> list[dict[str, Any]]:
 
 def _result(job: Job) -> ResultFacts:
     assert job.outcome is not None, job.id
-    findings = (job.found or {}).get("findings", ())
-    return ResultFacts(job.outcome.value, tuple(map(_finding, findings)))
+    return result_facts(job.outcome, job.found or {})
+
+
+def result_facts(outcome: JobOutcome, found: Mapping[str, Any]) -> ResultFacts:
+    """What rules see of a result; `found` as the ledger keeps it (`node.run.found`)."""
+    return ResultFacts(outcome.value, tuple(map(_finding, found.get("findings", ()))))
 
 
 def _finding(kept: Mapping[str, Any]) -> FindingFacts:

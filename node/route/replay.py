@@ -1,29 +1,39 @@
 """Draft rules held against the studies of the last days, beside the rules in force: what would be other.
 
-Facts are kept, so the images may be gone. Each study is looked at as of the moment when it was complete; what a rule
-had done before that (`limits`, `once`) is left out. Rules that are alike in both sets are decided once, and conditions
-that rules share are judged once. The studies are spread over processes; only what differs comes back.
+Facts are kept, so the images may be gone. Each study is looked at as of the moment when it was last complete; a rule
+that would have waited for more of it, as of when it would have given up. Rules that are alike in both sets are decided
+once, and conditions that rules share are judged once. The studies are spread over processes, and only what is to be
+counted comes back; what `limits` and `once` would have stopped is then worked out in the order of time
+(`node.route.simulated`), beginning with what each rule had done before the first study.
 """
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from node.ledger import studies
-from node.ledger.database import Ledger
+from node.ledger import rule_history, studies
+from node.ledger.database import Database, Ledger
+from node.ledger.job import JobOutcome
 from node.ledger.rows import to_json
+from node.route.follow_ups import result_facts
 from node.route.recorded import recorded_facts
-from rules.engine import Decision, decide
-from rules.facts import StudyFacts
+from node.route.simulated import Course, Said, SaidRun, Studied, counts
+from rules.engine import Decision, Run, decide
+from rules.facts import History, StudyFacts
 from rules.model import Rule
+from rules.results import ResultCondition, ResultFacts, judge
 
 _CHUNK = 25
 """Studies that a process takes at a time: few enough for a lively progress bar."""
@@ -37,7 +47,7 @@ class Change(StrEnum):
     GONE = "gone"
     """It matches now, and would not."""
     DIFFERENT = "different"
-    """It matches both times, with other series, steps, parameters or destinations."""
+    """It matches both times, with other series, steps, parameters, destinations or times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,64 +64,148 @@ class Difference:
 
 
 @dataclass
+class Counts:
+    """What one rule set would have done."""
+
+    matched: Counter[str] = field(default_factory=Counter)
+    """Rule → studies that it matches."""
+    stopped: Counter[str] = field(default_factory=Counter)
+    """Rule → studies that it would match, were it not for `limits` or `once`."""
+    runs: Counter[str] = field(default_factory=Counter)
+    """Plugin → runs."""
+    open: Counter[str] = field(default_factory=Counter)
+    """Plugin → runs that hang on a result which nobody knows."""
+
+    def take(self, rule: str, said: Said | None) -> None:
+        """Count what a rule says of one more study."""
+        if said is not None and said.matched:
+            self.matched[rule] += 1
+            self.runs.update(run.plugin.replace("_", "-") for run in said.runs)
+            self.open.update(plugin.replace("_", "-") for plugin in said.open)
+
+    def add(self, other: Counts) -> None:
+        """Take in what was counted elsewhere."""
+        for name in ("matched", "stopped", "runs", "open"):
+            getattr(self, name).update(getattr(other, name))
+
+
+class Case(NamedTuple):
+    """What both versions of one rule say of one study."""
+
+    place: tuple[int, int]
+    """Which study of the replay, and which of the rules."""
+    study: Studied
+    rule: str
+    now: Said | None
+    """None where there is no such rule."""
+    draft: Said | None
+
+
+@dataclass
 class Replayed:
     """What came of some studies."""
 
     studies: int = 0
-    now: Counter[str] = field(default_factory=Counter)
-    """Rule → studies that it matches."""
-    draft: Counter[str] = field(default_factory=Counter)
-    runs_now: Counter[str] = field(default_factory=Counter)
-    """Plugin → runs."""
-    runs_draft: Counter[str] = field(default_factory=Counter)
+    now: Counts = field(default_factory=Counts)
+    draft: Counts = field(default_factory=Counts)
+    cases: list[Case] = field(default_factory=list)
+    """Both sides differ, or what the rule has done before is still to be asked."""
     differences: list[Difference] = field(default_factory=list)
 
     def add(self, other: Replayed) -> None:
         """Take in what came of further studies."""
         self.studies += other.studies
-        for mine, theirs in (
-            (self.now, other.now), (self.draft, other.draft),
-            (self.runs_now, other.runs_now), (self.runs_draft, other.runs_draft),
-        ):  # fmt: skip
-            mine.update(theirs)
-        self.differences += other.differences
+        self.now.add(other.now)
+        self.draft.add(other.draft)
+        self.cases += other.cases
 
     def changes(self, rule: str) -> Counter[Change]:
         """How many studies a rule would treat in another way."""
         return Counter(each.change for each in self.differences if each.rule == rule)
 
 
+class _Pair(NamedTuple):
+    """One rule in both sets: where it stands among all that are decided, None where a set has it not."""
+
+    name: str
+    now: int | None
+    draft: int | None
+    counted: bool
+    """What it has done before bears on what it does."""
+
+
 class Comparison:
     """Two rule sets, ready to be held against studies."""
 
     def __init__(self, now: Sequence[Rule], draft: Sequence[Rule]) -> None:
-        ours = {rule.name: rule for rule in now if rule.enabled}
-        theirs = {rule.name: rule for rule in draft if rule.enabled}
-        self.names = list(dict.fromkeys([*theirs, *ours]))
+        self.now = {rule.name: rule for rule in now if rule.enabled}
+        self.draft = {rule.name: rule for rule in draft if rule.enabled}
+        self.names = list(dict.fromkeys([*self.draft, *self.now]))
         rules: list[Rule] = []
-        self._places: list[tuple[str, int | None, int | None]] = []
+        self._pairs: list[_Pair] = []
         for name in self.names:
-            mine, other = ours.get(name), theirs.get(name)
+            mine, other = self.now.get(name), self.draft.get(name)
             at = _append(rules, mine)
-            self._places.append((name, at, at if mine == other else _append(rules, other)))
+            drafted = at if mine == other else _append(rules, other)
+            self._pairs.append(_Pair(name, at, drafted, counts(mine) or counts(other)))
         self._rules = tuple(rules)
 
-    def hold_against(self, facts: StudyFacts, accession_number: str, into: Replayed) -> None:
-        """Count and compare what both sets say of one study."""
+    @property
+    def counted(self) -> frozenset[str]:
+        """Rules of which it matters what they have done before."""
+        return frozenset(pair.name for pair in self._pairs if pair.counted)
+
+    def hold_against(
+        self, number: int, study: Studied, facts: StudyFacts, known: Callable[[], Mapping[str, ResultFacts]],
+        into: Replayed,
+    ) -> None:  # fmt: skip
+        """Count and compare what both sets say of the study of this number; `known` are its plugins' results."""
         into.studies += 1
-        decisions = decide(self._rules, facts)
-        for name, at, other in self._places:
-            now = decisions[at] if at is not None else None
-            draft = decisions[other] if other is not None else None
-            _count(now, name, into.now, into.runs_now)
-            _count(draft, name, into.draft, into.runs_draft)
-            if at != other and (change := _change(now, draft)):
-                into.differences.append(
-                    Difference(
-                        facts.study_instance_uid, accession_number, name, change,
-                        _words(now, facts), _words(draft, facts),
-                    )
-                )  # fmt: skip
+        decided = decide(self._rules, facts)
+        decisions = [_at_last(each, facts) if each.waits_until else (each, facts.now) for each in decided]
+        for index, pair in enumerate(self._pairs):
+            if not any(at is not None and decisions[at][0].matched for at in (pair.now, pair.draft)):
+                continue
+            same = pair.now == pair.draft
+            now = _say(decisions, pair.now, facts, known, alone=same)
+            draft = now if same else _say(decisions, pair.draft, facts, known, alone=False)
+            if pair.counted or not same:
+                into.cases.append(Case((number, index), study, pair.name, now, draft))
+            else:
+                into.now.take(pair.name, now)
+                into.draft.take(pair.name, draft)
+
+    def settle(self, done: Replayed, before: Iterable[rule_history.Ran], zone: ZoneInfo) -> None:
+        """Ask in the order of time what `limits` and `once` stop; then count and compare what was left open."""
+        ran = list(before)
+        sides: list[dict[tuple[int, int], Said | None]] = []
+        for rules, side, into in ((self.now, 0, done.now), (self.draft, 1, done.draft)):
+            course = Course(rules, ran, zone)
+            sides.append(_in_order(course, done.cases, side, rules, into))
+        for case in sorted(done.cases, key=lambda each: each.place):
+            now, draft = (side[case.place] for side in sides)
+            done.now.take(case.rule, now)
+            done.draft.take(case.rule, draft)
+            if change := _change(now, draft):
+                words = (each.words if each else "there is no such rule" for each in (now, draft))
+                uid, accession_number, _ = case.study
+                done.differences.append(Difference(uid, accession_number, case.rule, change, *words))
+        done.cases.clear()
+
+
+def _in_order(
+    course: Course, cases: Sequence[Case], side: int, rules: Mapping[str, Rule], into: Counts
+) -> dict[tuple[int, int], Said | None]:
+    """What comes of one side of every case, once the history of its rule is known."""
+    settled = {case.place: (case.now, case.draft)[side] for case in cases}
+    matched = [(said.at, case) for case in cases if (said := settled[case.place]) and said.matched]
+    for _, case in sorted(matched, key=lambda each: (each[0], each[1].place)):
+        if counts(rules[case.rule]):
+            before = settled[case.place]
+            assert before is not None, case.rule
+            after = settled[case.place] = course.admit(case.rule, case.study, before)
+            into.stopped[case.rule] += not after.matched
+    return settled
 
 
 def _append(rules: list[Rule], rule: Rule | None) -> int | None:
@@ -121,35 +215,75 @@ def _append(rules: list[Rule], rule: Rule | None) -> int | None:
     return len(rules) - 1
 
 
-def _count(decision: Decision | None, name: str, matched: Counter[str], runs: Counter[str]) -> None:
-    if decision is not None and decision.matched:
-        matched[name] += 1
-        runs.update(run.plugin.replace("_", "-") for run in decision.runs)
-
-
-def _change(now: Decision | None, draft: Decision | None) -> Change | None:
-    before, after = (each is not None and each.matched for each in (now, draft))
-    if before and after:
-        return Change.DIFFERENT if _what(now) != _what(draft) else None
+def _change(now: Said | None, draft: Said | None) -> Change | None:
+    before, after = now is not None and now.matched, draft is not None and draft.matched
+    if now and draft and before and after:
+        return None if now is draft or now.what == draft.what else Change.DIFFERENT
     return Change.NEW if after else Change.GONE if before else None
 
 
-def _what(decision: Decision | None) -> Any:
-    """All that would be other for plugin or reader."""
-    if decision is None:
+# -- what one rule says of one study
+
+
+def _at_last(decision: Decision, facts: StudyFacts) -> tuple[Decision, datetime]:
+    """What a rule that waits for more of the study does when it gives up; more of it did not come."""
+    until = decision.waits_until
+    assert until is not None, decision.rule.name
+    history = {decision.rule.name: History(waiting_since=facts.completed_at)}
+    [late] = decide([decision.rule], replace(facts, now=until, history=history))
+    return late, until
+
+
+def _say(
+    decisions: Sequence[tuple[Decision, datetime]], at: int | None, facts: StudyFacts,
+    known: Callable[[], Mapping[str, ResultFacts]], *, alone: bool,
+) -> Said | None:  # fmt: skip
+    """What the decision of this number comes to; `alone`: nothing else is to be held against it."""
+    if at is None:
         return None
-    runs = [
-        (run.step, run.plugin, to_json(dict(run.parameters)), run.inputs, run.destinations, run.mode, run.priority)
-        for run in decision.runs
-    ]
-    return runs, decision.later, decision.forward, decision.notify, decision.fetch
-
-
-def _words(decision: Decision | None, facts: StudyFacts) -> str:
-    if decision is None:
-        return "there is no such rule"
+    decision, moment = decisions[at]
     if not decision.matched:
-        return decision.why + (f"; all but: {decision.near_miss}" if decision.near_miss else "")
+        return Said(False, _unmatched(decision), moment)
+    later, still_open = _later(decision, known()) if decision.later else ((), ())
+    runs = [SaidRun(run.subject, run.plugin, "" if alone else _digest(run)) for run in decision.runs]
+    subjects = dict.fromkeys(run.subject for run in decision.runs)
+    runs += [SaidRun(subject, plugin, plugin) for subject in subjects for plugin in later]
+    beside = "" if alone else repr((decision.later, decision.forward, decision.notify, decision.fetch))
+    words = "" if alone and not counts(decision.rule) else _words(decision, facts)
+    return Said(True, words, moment, tuple(runs), still_open, beside)
+
+
+def _later(decision: Decision, known: Mapping[str, ResultFacts]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Plugins of later steps that would run by the results which are known, and those of which that cannot be said."""
+    results = {run.step: known.get(run.plugin) for run in decision.runs}
+    runs: list[str] = []
+    still_open: list[str] = []
+    for step in decision.rule.run:
+        if step.after not in results:
+            continue  # the first steps, and those after one that does not run
+        result = results[step.after]
+        if result is None:
+            still_open.append(step.plugin)
+            results[step.name] = None
+        elif all(clause.passed for clause in judge(step.when_result or ResultCondition(), result)):
+            runs.append(step.plugin)
+            results[step.name] = known.get(step.plugin)
+    return tuple(runs), tuple(still_open)
+
+
+def _digest(run: Run) -> str:
+    """All that would be other for plugin or reader."""
+    inputs = [(each.role, each.series_instance_uid, each.sop_instance_uids) for each in run.inputs]
+    others = (run.send_when, str(run.not_before), str(run.expires_at), run.on_correction)
+    what = (run.step, run.plugin, dict(run.parameters), inputs, run.destinations, run.mode, run.priority, others)
+    return hashlib.sha256(to_json(what).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unmatched(decision: Decision) -> str:
+    return decision.why + (f"; all but: {decision.near_miss}" if decision.near_miss else "")
+
+
+def _words(decision: Decision, facts: StudyFacts) -> str:
     if not decision.runs:
         return decision.why
     numbers = {each.series_instance_uid: _number(each) for each in facts.series}
@@ -158,9 +292,11 @@ def _words(decision: Decision | None, facts: StudyFacts) -> str:
         f"({len(each.sop_instance_uids)})"
         for each in dict.fromkeys(each for run in decision.runs for each in run.inputs)
     ]
+    first = decision.runs[0]
     steps = ", ".join(dict.fromkeys(run.step for run in decision.runs))
-    sent = ", ".join(decision.runs[0].destinations) or "nowhere"
-    return f"{steps} on {', '.join(inputs)} → {sent}, {decision.runs[0].mode}"
+    sent = ", ".join(first.destinations) or "nowhere"
+    starts = f", not before {first.not_before:%A %H:%M}" if first.not_before else ""
+    return f"{steps} on {', '.join(inputs)} → {sent}, {first.mode}{starts}"
 
 
 def _number(series: Any) -> str:
@@ -172,24 +308,31 @@ def _number(series: Any) -> str:
 
 
 def replay(
-    ledger: Path, uids: Sequence[str], comparison: Comparison, zone: ZoneInfo, advance: Callable[[int], None]
-) -> Replayed:
-    """Hold both rule sets against these studies of a ledger; `advance` is told of every few that are done."""
+    ledger: Path, uids: Sequence[str], since: datetime, comparison: Comparison, zone: ZoneInfo,
+    advance: Callable[[int], None],
+) -> Replayed:  # fmt: skip
+    """Hold both rule sets against these studies of a ledger, all of them complete since then.
+
+    `advance` is told of every few that are done.
+    """
     done = Replayed()
-    chunks = [uids[start : start + _CHUNK] for start in range(0, len(uids), _CHUNK)]
+    chunks = [(start, uids[start : start + _CHUNK]) for start in range(0, len(uids), _CHUNK)]
     for part in _spread(ledger, chunks, comparison, zone):
         done.add(part)
         advance(part.studies)
+    with _reading(ledger) as database:
+        before = rule_history.before(database, comparison.counted, since)
+    comparison.settle(done, before, zone)
     return done
 
 
+_Chunk = tuple[int, Sequence[str]]
+"""The number of the first study, and the studies."""
 _work: tuple[Path, Comparison, ZoneInfo] | None = None
 """What a worker works with: inherited by fork, as conditions are functions and cannot be sent."""
 
 
-def _spread(
-    ledger: Path, chunks: Sequence[Sequence[str]], comparison: Comparison, zone: ZoneInfo
-) -> Iterator[Replayed]:
+def _spread(ledger: Path, chunks: Sequence[_Chunk], comparison: Comparison, zone: ZoneInfo) -> Iterator[Replayed]:
     global _work  # noqa: PLW0603 - a forked worker finds it where it stood
     _work = ledger, comparison, zone
     workers = min(len(os.sched_getaffinity(0)), len(chunks))
@@ -200,17 +343,32 @@ def _spread(
         yield from pool.imap(_chunk, chunks)
 
 
-def _chunk(uids: Sequence[str]) -> Replayed:
-    assert _work is not None, "the caller has set it"
-    path, comparison, zone = _work
+@contextmanager
+def _reading(path: Path) -> Iterator[Database]:
     ledger = Ledger.existing(path)
-    done = Replayed()
     try:
         with ledger.reading() as database:
-            for uid in uids:
-                row = studies.get(database, uid)
-                if row is not None:
-                    comparison.hold_against(recorded_facts(database, row, zone), row.accession_number, done)
+            yield database
     finally:
         ledger.close()
+
+
+def _chunk(chunk: _Chunk) -> Replayed:
+    assert _work is not None, "the caller has set it"
+    path, comparison, zone = _work
+    start, uids = chunk
+    done = Replayed()
+    with _reading(path) as database:
+        for number, uid in enumerate(uids, start):
+            row = studies.get(database, uid)
+            if row is not None:
+                study = Studied(uid, row.accession_number, (row.patient_id, row.issuer_of_patient_id))
+                seen = recorded_facts(database, row, zone)
+                comparison.hold_against(number, study, seen, partial(_results, database, uid), done)
     return done
+
+
+def _results(database: Database, study: str) -> dict[str, ResultFacts]:
+    """What each plugin has said of the study."""
+    found = rule_history.results(database, study)
+    return {plugin: result_facts(JobOutcome(outcome), said) for plugin, (outcome, said) in found.items()}

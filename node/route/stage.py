@@ -23,7 +23,7 @@ from node.ledger import decisions, events, facts, instances, jobs, rule_history,
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
-from node.ledger.instances import Arrived
+from node.ledger.instances import Arrivals
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
 from node.route import follow_ups
@@ -123,6 +123,7 @@ class Route:
         unfit = {
             each.sop_instance_uid: sorted(each.marks & UNFIT_MARKS)
             for series in seen.series
+            if series.unfit
             for each in series.instances
             if each.marks & UNFIT_MARKS
         }
@@ -182,7 +183,7 @@ def _record(
     )  # fmt: skip
 
 
-def _unchanged(database: Database, study: Study, current: Sequence[Arrived]) -> bool:
+def _unchanged(database: Database, study: Study, current: Arrivals) -> bool:
     """Whether the study is still as the rules saw it; where not, its next completion or the next run decides."""
     now = studies.get(database, study.study_instance_uid)
     if now is None or now.status is not StudyStatus.COMPLETE or now.revision != study.revision:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import encoding, page, receive, receivers, samples, turnaround
+from tests.benchmarks import encoding, page, receive, receivers, rules, samples, turnaround
 from tests.benchmarks.receive import Figures, Scenario
 
 _OURS = (receivers.FSYNC, receivers.OS)
@@ -57,9 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(turnaround.show(turns), flush=True)
         encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 7)
         print(encoding.show(encoded), flush=True)
+        decided = rules.measure(folder / "rules", 300 if options.short else rules.REPLAYED)
+        print(rules.show(decided), flush=True)
     written = options.page or (None if options.short else page.PATH)
     if written:
-        written.write_text(page.text(measured, turns, slices, encoded, options.remark))
+        written.write_text(page.text(page.Measured(measured, turns, slices, encoded, decided), options.remark))
 
 
 if __name__ == "__main__":  # `encoding` spawns children, which import the main module again

@@ -6,13 +6,14 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import psutil
 
-from tests.benchmarks import encoding, receive, receivers, turnaround
+from tests.benchmarks import encoding, receive, receivers, rules, turnaround
 from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.receive import Figures, Scenario
@@ -22,7 +23,6 @@ from tests.support.peers import find_program
 _ROOT = Path(__file__).resolve().parents[2]
 PATH = _ROOT / "docs" / "performance.md"
 _NOTES = Path(__file__).with_name("performance_notes.md")
-Measured = Sequence[tuple[Scenario, dict[str, Figures]]]
 
 _GOALS = [
     ("CT, one association", receivers.FSYNC, receivers.ORTHANC, 2.0),
@@ -33,7 +33,19 @@ _GOALS = [
 _TURNAROUND_GOAL = 1.5
 
 
-def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: Sequence[Encoded], remark: str = "") -> str:
+@dataclass(frozen=True)
+class Measured:
+    """All that one run of the bench found."""
+
+    received: Sequence[tuple[Scenario, dict[str, Figures]]]
+    turns: Sequence[Turn]
+    slices: int
+    """Images of each study of `turns`."""
+    encoded: Sequence[Encoded]
+    decided: rules.Figures
+
+
+def text(found: Measured, remark: str = "") -> str:
     """The page; `remark` says what was special about this run."""
     parts = [
         "# Performance",
@@ -41,35 +53,36 @@ def text(measured: Measured, turns: Sequence[Turn], slices: int, encoded: Sequen
         " absolute figures belong to one machine and one day. Figures are `median (min–max)` of the rounds.",
         _machine(),
         "## Goals",
-        _goals(measured, turns, encoded),
+        _goals(found),
         _NOTES.read_text().strip(),
         *([remark] if remark else []),
         "## Receiving",
-        *(receive.show(scenario, found).strip() for scenario, found in measured),
-        f"## Turnaround, CT of {slices} slices",
-        turnaround.show(list(turns)),
+        *(receive.show(scenario, figures).strip() for scenario, figures in found.received),
+        f"## Turnaround, CT of {found.slices} slices",
+        turnaround.show(list(found.turns)),
         "## Encoding results",
         "Checks before sending included, in a warm encoder process; memory is all that the process took.",
-        encoding.show(encoded),
+        encoding.show(found.encoded),
         "## Rules",
-        "Measured by tests of their own; not in this page yet.",
+        rules.show(found.decided),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _goals(measured: Measured, turns: Sequence[Turn], encoded: Sequence[Encoded]) -> str:
-    by_name = {scenario.name: found for scenario, found in measured}
+def _goals(found: Measured) -> str:
+    by_name = {scenario.name: figures for scenario, figures in found.received}
     rows = []
     for scenario, ours, theirs, goal in _GOALS:
-        found = by_name[scenario]
-        ratios = receive.ratios(found[ours.name], found[theirs.name])
+        figures = by_name[scenario]
+        ratios = receive.ratios(figures[ours.name], figures[theirs.name])
         rows.append(
             [scenario, f"{ours.name} ÷ {theirs.name}", f"≥ {goal:g}", spread(ratios, 2), _verdict(ratios, goal)]
         )
-    overhead = quantile([turn.overhead for turn in turns], 0.95)
+    overhead = quantile([turn.overhead for turn in found.turns], 0.95)
     verdict = "met" if overhead <= _TURNAROUND_GOAL else f"missed by {overhead - _TURNAROUND_GOAL:.1f} s"
     rows.append(["turnaround", "p95 of the node's overhead, s", f"≤ {_TURNAROUND_GOAL:g}", f"{overhead:.2f}", verdict])
-    rows += [_encoding_goal(one) for one in encoded]
+    rows += [_encoding_goal(one) for one in found.encoded]
+    rows += found.decided.goals
     return table(["scenario", "what", "goal", "measured", ""], rows)
 
 

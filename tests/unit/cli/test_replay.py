@@ -59,9 +59,9 @@ def test_what_would_be_other_by_rule_and_study(run: Run, draft: Path) -> None:
     found = run("replay", "--rules", draft, "--json").json
     assert found["studies"] == 3
     assert {each["rule"]: list(each.values())[1:] for each in found["rules"]} == {
-        "thorax": [2, 2, 0, 0, 1],
-        "same": [2, 2, 0, 0, 0],
-        "abdomen": [0, 1, 1, 0, 0],
+        "thorax": [2, 2, 0, 0, 1, 0, 0],
+        "same": [2, 2, 0, 0, 0, 0, 0],
+        "abdomen": [0, 1, 1, 0, 0, 0, 0],
     }
     different, new = sorted(found["differences"], key=lambda each: str(each["change"]))
     assert (different["study_instance_uid"], different["rule"]) == ("1.1", "thorax")

@@ -113,6 +113,22 @@ def test_keywords_facts_and_values_are_offered_with_descriptions() -> None:
     assert quiet["default"] == "1m"
 
 
+@pytest.mark.parametrize("made", [CONFIGURATION, RULES], ids=["configuration", "rules"])
+def test_every_key_says_what_it_is(made: dict[str, Any]) -> None:
+    """Wherever a key may stand, an editor that asks gets a description."""
+    silent = []
+    stack: list[tuple[str, Any]] = [("", made)]
+    while stack:
+        place, each = stack.pop()
+        if isinstance(each, dict):
+            keys = each.get("properties", {})
+            silent += [f"{place}/{key}" for key, of in keys.items() if not of.get("description")]
+            stack += [(f"{place}/{key}", value) for key, value in each.items()]
+        elif isinstance(each, list):
+            stack += [(place, value) for value in each]
+    assert silent == []
+
+
 @pytest.mark.parametrize("key", ["(0018,9999)", "(0029,SIEMENS CSA HEADER,08)", "AnatomicRegionSequence.CodeValue"])
 def test_what_has_no_keyword_fits(key: str) -> None:
     """Tags, private attributes, paths."""
