@@ -86,7 +86,10 @@ def _if(count: int, what: str) -> str:
 
 
 def _outbox(found: Found) -> list[RenderableType]:
-    columns = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.HELD)
+    columns = (
+        DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD,
+        DeliveryStatus.HELD,
+    )  # fmt: skip
     rows = []
     for name, counts in found.deliveries.items():
         due = found.next_due.get(name)
@@ -96,7 +99,7 @@ def _outbox(found: Found) -> list[RenderableType]:
         rows.append([cell(name), *counted, cell(dead, "bold red" if dead else ""), cell(wait)])
     if not rows:
         return [Text(), cell("The configuration has no destinations.")]
-    names = [">waiting", ">sending", ">delivered", ">held", ">dead", "=next"]
+    names = [">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead", "=next"]
     why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
     return [Text(), table("Deliveries", ["Destination", *names], rows), *why]
 

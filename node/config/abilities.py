@@ -15,7 +15,6 @@ NOT_BUILT: Mapping[str, str] = {
     "prior": "fetching an earlier study",
     "wait": "waiting for more of a study",
     "expires": "letting results expire",
-    "send_when": "sending by status",
 }
 """Keys of a rule that it must not have, and what they ask for."""
 

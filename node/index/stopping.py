@@ -56,7 +56,7 @@ def _stop(
         if job.status in OPEN:
             jobs.cancel(database, at, job.id, reason)
     for delivery in affected:
-        if for_good and delivery.status in _NEVER_TO_SEND:
+        if delivery.status is DeliveryStatus.WITHHELD or (for_good and delivery.status in _NEVER_TO_SEND):
             deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
         elif delivery.status in _TO_HOLD and delivery.hold is None:
             deliveries.hold(database, at, delivery.id, reason)

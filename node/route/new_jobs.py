@@ -13,6 +13,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import Instance
 from node.ledger.job import JobInput, NewJob, digest_of
 from node.ledger.studies import Study
+from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
 from rules.engine import Run
 from rules.model import Rule
@@ -61,6 +62,7 @@ def new_job(
         on_correction=run.on_correction,
         images_complete_at=study.completed_at,
         asked=rule.description,
+        terms=Terms(send_when=run.send_when),
     )
 
 

@@ -13,7 +13,6 @@ LACKING = {
     "prior": "{source: pacs, within: 2 years}",
     "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
     "expires": "{after: 2 hours, then: withhold}",
-    "send_when": "[findings]",
     "decide": "every 5 minutes",
 }
 
@@ -38,6 +37,7 @@ def test_what_is_built_loads(write: Write) -> None:
       open: [{days: [monday, friday], between: ["08:00", "18:00"]}]
       closed: [{dates: [2026-12-25]}]
     decide: complete
+    send_when: [findings, no_findings, failed]
 """
     (found,) = load(write(f"{SITE}rules:{rule()}{text}")).rules
     assert found.limits is not None
