@@ -11,7 +11,6 @@ from typing import Any
 
 NOT_BUILT: Mapping[str, str] = {
     "forward": "forwarding images",
-    "notify": "notifying a person",
     "prior": "fetching an earlier study",
     "wait": "waiting for more of a study",
     "expires": "letting results expire",

@@ -27,6 +27,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _destinations(document, folder)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
+    yield from reporting.people(document, folder)
     yield from _rules(document, manifests)
 
 

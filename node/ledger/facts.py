@@ -22,6 +22,8 @@ from node.ledger.rows import one, query, to_json
 Header = Mapping[str, Any]
 _LOOKS = 1_000_000
 """More looks than any revision ever has: orders records by revision, then by look."""
+NEWEST = _LOOKS - 1
+"""As a look: the newest there is."""
 
 
 @dataclass(frozen=True, slots=True)

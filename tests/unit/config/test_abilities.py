@@ -9,7 +9,6 @@ from tests.support.configurations import SITE, Write, rule, told
 
 LACKING = {
     "forward": "{to: [pacs]}",
-    "notify": "{whom: duty}",
     "prior": "{source: pacs, within: 2 years}",
     "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
     "expires": "{after: 2 hours, then: withhold}",
