@@ -13,7 +13,6 @@ NOT_BUILT: Mapping[str, str] = {
     "forward": "forwarding images",
     "prior": "fetching an earlier study",
     "wait": "waiting for more of a study",
-    "expires": "letting results expire",
 }
 """Keys of a rule that it must not have, and what they ask for."""
 

@@ -221,6 +221,16 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     )  # fmt: skip
 
 
+def withhold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
+    """It has become too late while it waited: kept here, sent only by `retry`."""
+    delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
+    database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
+    events.record(
+        database, at, "delivery.withheld", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        destination=delivery.destination, reason=reason,
+    )  # fmt: skip
+
+
 def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
     """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
     allowed = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD)

@@ -34,6 +34,16 @@ class Terms:
             return None
         return f"the rule sends only {', '.join(self.send_when)} (send_when); this is {outcome}"
 
+    def is_late(self, at: datetime) -> bool:
+        """Whether a result that comes at this moment comes too late."""
+        return self.expires_at is not None and at >= self.expires_at
+
+    def withholds_now(self, at: datetime) -> str | None:
+        """Why a result is not sent any more at this moment; None where it is."""
+        if self.expires_at is None or self.when_late != "withhold" or not self.is_late(at):
+            return None
+        return f"it comes too late: the rule lets results expire (expires), and this one did {to_text(self.expires_at)}"
+
     def to_text(self) -> str:
         """As it is kept in the job's row: only what is not the default."""
         plain: dict[str, object] = {}

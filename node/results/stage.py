@@ -17,7 +17,7 @@ import structlog
 from node.clock import Clock
 from node.config.models import Configuration, Destination
 from node.errors import NodeError, PermanentError
-from node.ledger import deliveries, events, instances, jobs, objects
+from node.ledger import deliveries, events, instances, jobs, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -259,7 +259,7 @@ class Results:
     def _enqueue(self, database: Database, job: Job, made: dict[str, tuple[EncodedObject, ...]]) -> int:
         now = self._clock.now()
         unique = {one.sop_instance_uid: one for encoded in made.values() for one in encoded}
-        withheld = self._why_withheld(job)
+        withheld = self._why_withheld(job, now)
         for destination, encoded in made.items():
             if not encoded:
                 self._tell_nothing_goes(database, job, destination, now)
@@ -280,16 +280,18 @@ class Results:
                 )
         if job.outcome is not JobOutcome.FAILED:
             self._overtake(database, job, now)
+        if job.terms.is_late(now) and not withheld and late.tell(database, now, job):
+            self._signal.wake(Room.NOTIFY)
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
 
-    def _why_withheld(self, job: Job) -> str | None:
+    def _why_withheld(self, job: Job, now: datetime) -> str | None:
         """Why the result stays here; None where it is sent.
 
         What replaces a result that a reader may have is sent whatever it says: the old one would stand for true.
         """
         assert job.outcome is not None, job.id
-        reason = job.terms.withholds(job.outcome)
+        reason = job.terms.withholds(job.outcome) or job.terms.withholds_now(now)
         return None if reason and self._predecessors(job) else reason
 
     def _tell_nothing_goes(self, database: Database, job: Job, destination: str, now: datetime) -> None:

@@ -62,8 +62,16 @@ def new_job(
         on_correction=run.on_correction,
         images_complete_at=study.completed_at,
         asked=rule.description,
-        terms=Terms(send_when=run.send_when),
+        terms=_terms(rule, run),
     )
+
+
+def _terms(rule: Rule, run: Run) -> Terms:
+    if rule.expires is None:
+        return Terms(run.send_when)
+    told = rule.expires.notify
+    whom, text = (told.whom, told.text) if told else ((), "")
+    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text)
 
 
 def _parameters(

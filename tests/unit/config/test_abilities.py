@@ -11,7 +11,6 @@ LACKING = {
     "forward": "{to: [pacs]}",
     "prior": "{source: pacs, within: 2 years}",
     "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
-    "expires": "{after: 2 hours, then: withhold}",
     "decide": "every 5 minutes",
 }
 
@@ -37,6 +36,7 @@ def test_what_is_built_loads(write: Write) -> None:
       closed: [{dates: [2026-12-25]}]
     decide: complete
     send_when: [findings, no_findings, failed]
+    expires: {after: 2 hours, then: withhold}
 """
     (found,) = load(write(f"{SITE}rules:{rule()}{text}")).rules
     assert found.limits is not None
