@@ -162,6 +162,7 @@ class Reload:
         old, new = self._running.configuration, loaded.configuration
         before = rule_set_digest(old.rules)
         same = before == rule_set_digest(new.rules) and _used(self._plugins) == _used(plugins)
+        same = same and (old.people, old.notify) == (new.people, new.notify)
         last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
         if same and last is not None and last.kind == IN_FORCE:
             _log.info("rules.unchanged", version=before[:8])

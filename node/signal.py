@@ -18,6 +18,7 @@ class Room(StrEnum):
     RUN = "run"
     RESULTS = "results"
     DELIVER = "deliver"
+    NOTIFY = "notify"
 
 
 class Signal:

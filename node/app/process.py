@@ -30,6 +30,7 @@ from node.index.stage import Index
 from node.ledger import database
 from node.ledger.database import Ledger
 from node.lifeline import end_with
+from node.notify.stage import Notify
 from node.observe import logs
 from node.reload import Reload
 from node.results.stage import Results
@@ -90,12 +91,14 @@ class App:
         self._route = Route(self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone)
         self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
+        self._notify = Notify(self.ledger, clock, configuration)
         self.reload = Reload(self.ledger, clock, running, plugins, self._use)
         stages = [
             (Room.INDEX, "index", self._index.run_once),
             (Room.ROUTE, "route", self._route.run_once),
             (Room.RUN, "run", self._run.run_once),
             (Room.RESULTS, "results", self._results.run_once),
+            (Room.NOTIFY, "notify", self._notify.run_once),
         ]
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
@@ -115,7 +118,8 @@ class App:
         )
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
-        """Plugins first: what the new rules decide has to find them."""
+        """Plugins and people first: what the new rules decide has to find them."""
+        self._notify.configuration = configuration
         self._run.catalogue = plugins
         self._index.reconfigure(configuration)
         self._route.use(configuration.rules, plugins)

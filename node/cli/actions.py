@@ -14,18 +14,24 @@ from node.cli.output import cell, short
 from node.clock import SystemClock
 from node.errors import NotFoundError, PermanentError
 from node.index import corrections
-from node.ledger import deliveries, identities, jobs, studies
+from node.ledger import deliveries, identities, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
+from node.ledger.notifications import Notification
 from node.ledger.studies import Study
 
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
 _DELIVERY = "delivery:"
 """May stand before the number of a delivery, for the rare case that a job's id begins with the same digits."""
-_HELP = "A job (its id or a unique beginning of it) or a delivery (its number), as `status` and `study` show them"
+_HELP = (
+    "A job (its id or a unique beginning of it), a delivery (its number) or a notification (notification:NUMBER), as "
+    "`status` and `study` show them"
+)
 
+_NOTIFICATION = "notification:"
+"""Stands before the number of a notification."""
 JobOrDelivery = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}.")]
 JobDeliveryOrStudy = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a held study.")]
 
@@ -68,6 +74,9 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
         if isinstance(found, Job):
             jobs.cancel(database, now, found.id, reason)
             told, plain = f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"}
+        elif isinstance(found, Notification):
+            notifications.cancel(database, now, found.id, reason)
+            told, plain = f"notification {found.id} is cancelled", {"notification": found.id, "status": "cancelled"}
         else:
             deliveries.stop(database, now, found.id, DeliveryStatus.CANCELLED, reason)
             told = f"delivery {found.id} is cancelled"
@@ -85,6 +94,9 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         new = jobs.again(database, now, found.id, by)
         text = f"job {short(found.id)} is done again as job {short(new.id)} (round {new.round})"
         return text, {"job": new.id, "supersedes": found.id, "round": new.round, "status": new.status}
+    if isinstance(found, Notification):
+        notifications.again(database, now, found.id, by)
+        return f"notification {found.id} to {found.person} is sent now", {"notification": found.id, "status": "waiting"}
     identities.forget(database, found.study_instance_uid, found.destination)
     again = deliveries.again(database, now, found.id, by)
     return f"delivery {again.id} to {again.destination} waits to be sent now", {
@@ -111,8 +123,10 @@ def _release(database: Database, study: Study, now: datetime, by: str, newest: b
     return text, {"study_instance_uid": study.study_instance_uid, "status": "released", "cancelled_jobs": stopped}
 
 
-def _find(database: Database, what: str) -> Job | Delivery:
-    """The job or delivery that `what` names; NotFoundError, UsageError where it could be several."""
+def _find(database: Database, what: str) -> Job | Delivery | Notification:
+    """The job, delivery or notification that `what` names; NotFoundError, UsageError where it could be several."""
+    if what.startswith(_NOTIFICATION) and what.removeprefix(_NOTIFICATION).isdecimal():
+        return notifications.get(database, int(what.removeprefix(_NOTIFICATION)))
     found: list[Job | Delivery] = []
     number = what.removeprefix(_DELIVERY)
     if number.isdecimal() and len(number) <= 18:

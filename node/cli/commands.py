@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import actions, explain, network, output, replay, reports, running, site, status, timeline
+from node.cli import actions, explain, network, notifying, output, replay, reports, running, site, status, timeline
 from node.cli.output import Exit
 from node.config.problems import ConfigurationError
 from node.errors import NodeError
@@ -28,6 +28,7 @@ for command in (
     running.schema,
     network.echo,
     network.send,
+    notifying.notify,
     status.status,
     timeline.study,
     explain.explain,

@@ -12,12 +12,13 @@ from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
-from node.ledger import deliveries, events, instances, jobs, studies
+from node.ledger import deliveries, events, instances, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
+from node.ledger.notifications import Notification, NotificationStatus
 from node.ledger.studies import Series, Study
 
 SHOWN = 10
@@ -50,6 +51,9 @@ class Found:
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
     troubled: Sequence[Job]
+    notifications: Mapping[NotificationStatus, int]
+    untold: Sequence[Notification]
+    """What people have not been told, and why: it waits after a failure, or was given up."""
     alerts: Sequence[Event]
     latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
     standing: site.Standing
@@ -86,6 +90,12 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         troubled=jobs.troubled(database, IN_JSON),
+        notifications=notifications.counts(database),
+        untold=[
+            each
+            for each in notifications.with_status(database, notifications.UNSENT, IN_JSON)
+            if each.error or each.status is NotificationStatus.DEAD
+        ],
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,

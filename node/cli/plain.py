@@ -9,6 +9,7 @@ from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
 from node.ledger.identities import Identity
 from node.ledger.job import Job
+from node.ledger.notifications import Notification
 from node.ledger.studies import Series, Study
 
 
@@ -95,6 +96,25 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "attempts": row.attempts,
         "not_before": row.not_before,
         "dimse_status": None if row.dimse_status is None else f"{row.dimse_status:04X}",
+        "error": row.error,
+        "enqueued_at": row.enqueued_at,
+        "sent_at": row.sent_at,
+    }
+
+
+def notification(row: Notification) -> dict[str, Any]:
+    """What a person is told."""
+    return {
+        "id": row.id,
+        "study_instance_uid": row.study_instance_uid,
+        "job": row.job,
+        "rule": row.rule,
+        "occasion": row.occasion,
+        "person": row.person,
+        "status": row.status,
+        "sent_by": list(row.sent_by),
+        "attempts": row.attempts,
+        "not_before": row.not_before,
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,

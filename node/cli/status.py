@@ -14,6 +14,7 @@ from node.health import refusing_associations
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
+from node.ledger.notifications import NotificationStatus
 from rules.model import rule_set_digest
 
 
@@ -58,6 +59,7 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "held_studies": [plain.study(study, identify=identify) for study in found.held_studies[:IN_JSON]],
         "held_deliveries": [plain.delivery(each) for each in found.held],
         "dead_letters": [plain.delivery(each) for each in found.dead],
+        "not_told": [plain.notification(each) for each in found.untold],
         "failures": [plain.job(job) for job in found.troubled],
         "alerts": [plain.event(event) for event in found.alerts],
         "studies": [
@@ -93,6 +95,7 @@ def _plain_queues(found: Found) -> dict[str, Any]:
         "studies": found.studies,
         "instances": {status.value: found.instances.get(status, 0) for status in InstanceStatus},
         "jobs": {status.value: found.jobs.get(status, 0) for status in JobStatus},
+        "notifications": {status.value: found.notifications.get(status, 0) for status in NotificationStatus},
         "deliveries": {
             name: {
                 "next_due_at": found.next_due.get(name),

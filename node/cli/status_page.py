@@ -19,6 +19,7 @@ from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
+from node.ledger.notifications import UNSENT
 from node.ledger.studies import Series, Study
 from rules.model import rule_set_digest
 
@@ -77,6 +78,8 @@ def _queues(found: Found) -> RenderableType:
             _if(found.jobs.get(JobStatus.UNREPORTABLE, 0), "not reportable"),
         ),
     ]
+    if waiting := sum(found.notifications.get(each, 0) for each in UNSENT):
+        rows.append(("people", f"{waiting} notifications not sent", "", ""))
     lines = [Text.assemble((f"{name:<9}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
     return Group(*lines)
 
@@ -86,7 +89,10 @@ def _if(count: int, what: str) -> str:
 
 
 def _outbox(found: Found) -> list[RenderableType]:
-    columns = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.HELD)
+    columns = (
+        DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD,
+        DeliveryStatus.HELD,
+    )  # fmt: skip
     rows = []
     for name, counts in found.deliveries.items():
         due = found.next_due.get(name)
@@ -96,7 +102,7 @@ def _outbox(found: Found) -> list[RenderableType]:
         rows.append([cell(name), *counted, cell(dead, "bold red" if dead else ""), cell(wait)])
     if not rows:
         return [Text(), cell("The configuration has no destinations.")]
-    names = [">waiting", ">sending", ">delivered", ">held", ">dead", "=next"]
+    names = [">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead", "=next"]
     why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
     return [Text(), table("Deliveries", ["Destination", *names], rows), *why]
 
@@ -114,6 +120,14 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
         [
             (cell(d.id), cell(d.destination), cell(d.status), cell(tail(d.study_instance_uid)), cell(d.hold or d.error))
             for d in (*found.held, *found.dead)
+        ],
+    )
+    yield _listed(
+        "People who have not been told (pacsnode retry notification:NUMBER, or cancel)",
+        [">Number", "=Person", "=Status", "=Study", "Why"],
+        [
+            (cell(n.id), cell(n.person), cell(n.status), cell(tail(n.study_instance_uid)), cell(n.error))
+            for n in found.untold
         ],
     )
     yield _listed(

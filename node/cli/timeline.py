@@ -16,12 +16,13 @@ from node.cli.output import SEVERITY_STYLES, cell, clock_text, short, table, tai
 from node.cli.status_page import words
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.ledger import decisions, deliveries, events, identities, jobs, objects, studies
+from node.ledger import decisions, deliveries, events, identities, jobs, notifications, objects, studies
 from node.ledger.database import Database
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
 from node.ledger.job import Job
+from node.ledger.notifications import Notification
 from node.ledger.studies import Series, Study
 from rules import explain as explaining
 
@@ -61,6 +62,7 @@ def _plain(database: Database, found: Study, explain: bool, identify: bool) -> d
         "decisions": [plain.decision(each, explain=explain) for each in decisions.of_study(database, uid)],
         "jobs": [plain.job(each) for each in jobs.of_study(database, uid)],
         "deliveries": [plain.delivery(each) for each in deliveries.of_study(database, uid)],
+        "notifications": [plain.notification(each) for each in notifications.of_study(database, uid)],
         "identities": [plain.identity(each) for each in identities.of_study(database, uid)],
         "events": [plain.event(each) for each in events.of_study(database, uid)],
     }
@@ -86,6 +88,7 @@ def _parts(
         yield from _traces(taken)
     yield from _section(_jobs(jobs.of_study(database, uid)))
     yield from _section(_deliveries(deliveries.of_study(database, uid), _kinds(database, uid)))
+    yield from _section(_notifications(notifications.of_study(database, uid)))
     rows = [
         (
             cell(each.destination),
@@ -178,6 +181,22 @@ def _deliveries(
         )
     columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", ">Tries", "=Answer", "About"]
     return "Deliveries", columns, rows
+
+
+def _notifications(told: Sequence[Notification]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+    rows = [
+        (
+            cell(each.id),
+            cell(short(each.job or "")),
+            cell(each.person),
+            cell(each.occasion.replace("-", " ")),
+            cell(each.status, "red" if each.status == "dead" else ""),
+            cell(", ".join(each.sent_by)),
+            cell(each.error),
+        )
+        for each in told
+    ]
+    return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "About"], rows
 
 
 def _timeline(history: Sequence[Event], zone: tzinfo) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:

@@ -11,11 +11,8 @@ from typing import Any
 
 NOT_BUILT: Mapping[str, str] = {
     "forward": "forwarding images",
-    "notify": "notifying a person",
     "prior": "fetching an earlier study",
     "wait": "waiting for more of a study",
-    "expires": "letting results expire",
-    "send_when": "sending by status",
 }
 """Keys of a rule that it must not have, and what they ask for."""
 

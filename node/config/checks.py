@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.config import abilities, dictionary, plugins
+from node.config import abilities, dictionary, plugins, reporting
 from node.config.models import Destination, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath, is_mapping, section
@@ -27,6 +27,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _destinations(document, folder)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
+    yield from reporting.people(document, folder)
     yield from _rules(document, manifests)
 
 
@@ -165,6 +166,7 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             yield from _step(document, manifests, step_path, step)
         for send_path, destination in _each(rule.get("send"), (*path, "send")):
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
+        yield from reporting.problems(document, rule, path, destinations)
 
 
 def _each(value: Any, path: YamlPath) -> Iterator[tuple[YamlPath, Any]]:

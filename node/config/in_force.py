@@ -22,7 +22,7 @@ from node.spool import write_durably
 
 FILE = "in-force.json"
 """Its name in the data folder."""
-SWAPPED = ("rules", "plugins", "tests")
+SWAPPED = ("rules", "plugins", "people", "notify", "tests")
 """Sections that a running node takes up; every other needs a restart."""
 _DATA = re.compile(r"(?:^|[\s{,])[\"']?data[\"']?\s*:\s*[\"']?([^\"'#,}\s]+)", re.MULTILINE)
 """`node.data` of a file whose YAML is broken; `find` believes only a folder that names this very file."""
@@ -52,7 +52,7 @@ class InForce:
         """The same with the rules and plugins of another configuration."""
         taken = {name: loaded.value[name] for name in SWAPPED if name in loaded.value}
         kept = {name: part for name, part in self.value.items() if name not in SWAPPED}
-        new = {name: getattr(loaded.configuration, name) for name in ("rules", "plugins")}
+        new = {name: getattr(loaded.configuration, name) for name in ("rules", "plugins", "people", "notify")}
         return InForce(self.path, self.folder, since, by, {**kept, **taken}, self.configuration.model_copy(update=new))
 
 

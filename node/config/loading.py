@@ -6,21 +6,24 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
 from node.config.models import Configuration, Destination, Node
+from node.config.people import Notifying, Person
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
 from node.config.source import Document, is_mapping, section
+from node.config.values import Section
 from plugins.manifest import MANIFEST
 from rules import examples, lint
 from rules.model import DICTIONARY, Rule
 
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
+S = TypeVar("S", bound=Section)
+_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "people", "notify", "rules", "tests")
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,10 @@ def _absolute(configuration: Configuration, folder: Path) -> Configuration:
         for name, use in configuration.plugins.items()
     }
     destinations = {name: _absolute_destination(each, folder) for name, each in configuration.destinations.items()}
+    people, notify = _absolute_people(configuration, folder)
     node = _absolute_node(configuration.node, folder)
-    return configuration.model_copy(update={"node": node, "plugins": plugins, "destinations": destinations})
+    changes = {"node": node, "plugins": plugins, "destinations": destinations, "people": people, "notify": notify}
+    return configuration.model_copy(update=changes)
 
 
 def _absolute_destination(destination: Destination, folder: Path) -> Destination:
@@ -156,6 +161,20 @@ def _absolute_destination(destination: Destination, folder: Path) -> Destination
     files = {name: getattr(destination.tls, name) for name in ("authorities", "certificate", "key")}
     changes = {name: folder / path for name, path in files.items() if path is not None}
     return destination.model_copy(update={"tls": destination.tls.model_copy(update=changes)})
+
+
+def _absolute_people(configuration: Configuration, folder: Path) -> tuple[dict[str, Person], Notifying]:
+    people = {name: _absolute_files(person, "webhook", folder) for name, person in configuration.people.items()}
+    return people, _absolute_files(configuration.notify, "mail", folder)
+
+
+def _absolute_files(section: S, name: str, folder: Path) -> S:
+    """The section with the files that its part of this name mentions beginning at `folder`."""
+    part: Section | None = getattr(section, name)
+    if part is None:
+        return section
+    files = {key: folder / value for key, value in part if isinstance(value, Path)}
+    return section.model_copy(update={name: part.model_copy(update=files)})
 
 
 def _absolute_node(node: Node, folder: Path) -> Node:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
+from node.config.people import Notifying, Person
+from node.config.retrying import Retry as Retry
 from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
 from rules.examples import Example
 from rules.model import Rule
@@ -160,19 +162,6 @@ class Modality(Section):
     """Overrides `node.completion.quiet` and `quiet_by_modality` for what this one sends."""
 
 
-class Retry(Section):
-    """Exponential back-off of a destination; persisted, so a restart does not start over."""
-
-    first: Duration = timedelta(seconds=10)
-    """The pause after the first attempt that failed."""
-    factor: Annotated[float, Field(ge=1.0, le=10.0)] = 2.0
-    """Each further pause is so many times as long."""
-    longest: Duration = timedelta(minutes=15)
-    """No pause is longer."""
-    give_up_after: Duration = timedelta(days=7)
-    """After this the delivery is a dead letter: kept, shown in `status`, sent again only by `retry`."""
-
-
 class ClientTLS(Section):
     """TLS to a destination: who must have signed its certificate, and the one that we show."""
 
@@ -299,6 +288,10 @@ class Configuration(Section):
     """Where results go, by a name of your choice."""
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     """Plugins as this site uses them, by the name that rules call them."""
+    people: dict[Name, Person] = Field(default_factory=dict)
+    """Who can be told by rules."""
+    notify: Notifying = Notifying()
+    """How they are told."""
     rules: tuple[Rule, ...] = ()
     """Rules, and the files that hold some: rules.d/*.yaml"""
     tests: tuple[Example, ...] = ()

@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "AT", "UN", "OB or OW"}
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "rules", "tests")
+_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "people", "notify", "rules", "tests")
 
 
 def configuration() -> Schema:

@@ -19,7 +19,7 @@ from node.deliver.policy import Answer, GiveUp, after, back_off
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
-from node.ledger import deliveries, identities, objects
+from node.ledger import deliveries, identities, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
@@ -48,6 +48,7 @@ class Outbox:
         """Send what is due; seconds until something may be due again."""
         with self._ledger.transaction() as database:
             deliveries.interrupted(database, self._clock.now(), self.name)
+            late.settle(database, self._clock.now(), self.name)
         due = deliveries.due(self._ledger.database, self.name, self._clock.now())
         for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
             if not self._deliver_study(study, list(of_study)):

@@ -61,4 +61,4 @@ def after(delivery: Delivery, answer: Answer, retry: Retry, now: datetime) -> Tr
 
 def back_off(age: timedelta, retry: Retry) -> timedelta:
     """How long to wait before the next try of something that has been waiting for `age`."""
-    return min(retry.longest, max(retry.first, age * (retry.factor - 1.0)))
+    return retry.delay(age)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from node.ledger import deliveries, events, jobs
+from node.ledger import deliveries, events, jobs, notifications
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import OPEN, Job
+from node.ledger.notifications import Notification, NotificationStatus
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
@@ -18,6 +19,8 @@ _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DE
 def stop_study(database: Database, at: datetime, study: str, reason: str, *, for_good: bool = False) -> None:
     """Everything about a study stops; `for_good`: what was not sent is cancelled, not held for a person."""
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
+    if for_good:  # of a study that is held nobody is told before it is released
+        _tell_nobody(database, at, notifications.of_study(database, study), reason)
 
 
 def stop_users_of(
@@ -37,6 +40,15 @@ def stop_users_of(
         if delivery.job in ids or delivery.sop_instance_uid in sop_instance_uids
     ]
     _stop(database, at, study, users, affected, reason, for_good=False)
+    told = [each for each in notifications.of_study(database, study) if each.job in ids]
+    _tell_nobody(database, at, told, reason)
+
+
+def _tell_nobody(database: Database, at: datetime, told: list[Notification], reason: str) -> None:
+    """What is being sent cannot be called back."""
+    for each in told:
+        if each.status in (NotificationStatus.WAITING, NotificationStatus.DEAD):
+            notifications.cancel(database, at, each.id, reason)
 
 
 def _uses(job: Job, receipts: Collection[str]) -> bool:
@@ -56,7 +68,7 @@ def _stop(
         if job.status in OPEN:
             jobs.cancel(database, at, job.id, reason)
     for delivery in affected:
-        if for_good and delivery.status in _NEVER_TO_SEND:
+        if delivery.status is DeliveryStatus.WITHHELD or (for_good and delivery.status in _NEVER_TO_SEND):
             deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
         elif delivery.status in _TO_HOLD and delivery.hold is None:
             deliveries.hold(database, at, delivery.id, reason)

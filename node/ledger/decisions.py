@@ -34,6 +34,8 @@ class Decision:
     id: int
     study_instance_uid: str
     revision: int
+    look: int
+    """0: when this revision was complete; above: while the study grew after it, or when a wait was over."""
     rule: str
     rule_set: str
     """Digest of the rule set in force."""
@@ -71,12 +73,13 @@ def record(
     rule_set: str,
     outcome: DecisionOutcome,
     trace: Mapping[str, Any],
+    look: int = 0,
 ) -> int:
     """One decision; returns its id, which its jobs name."""
     cursor = database.execute(
-        "INSERT INTO decisions (study_instance_uid, revision, rule, rule_set, outcome, trace, decided_at)"
-        " VALUES (?,?,?,?,?,?,?)",
-        [study, revision, rule, rule_set, outcome, to_json(trace), to_text(at)],
+        "INSERT INTO decisions (study_instance_uid, revision, look, rule, rule_set, outcome, trace, decided_at)"
+        " VALUES (?,?,?,?,?,?,?,?)",
+        [study, revision, look, rule, rule_set, outcome, to_json(trace), to_text(at)],
     )
     events.record(database, at, f"decision.{outcome.replace('_', '-')}", study=study, rule=rule, revision=revision)
     assert cursor.lastrowid is not None, "SQLite gives every inserted row an id"

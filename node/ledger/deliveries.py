@@ -32,6 +32,8 @@ class DeliveryStatus(StrEnum):
     """Refused for good, or tried for too long: kept, and sent again only by `retry`."""
     SUPERSEDED = "superseded"
     """A newer result of the same rule on the same study overtook it before it was sent."""
+    WITHHELD = "withheld"
+    """The rule does not want such a result sent, or not so late: kept, and sent only by `retry`."""
     CANCELLED = "cancelled"
     """A person, a correction or a rejection note stopped it."""
 
@@ -53,7 +55,7 @@ class Delivery:
     destination: str
     status: DeliveryStatus
     hold: str | None
-    """Why it is held."""
+    """Why it is held or withheld."""
     attempts: int
     """C-STOREs begun; only those that may have reached the destination."""
     refusals: int
@@ -68,12 +70,15 @@ class Delivery:
 
 def enqueue(
     database: Database, at: datetime, *, sop_instance_uid: str, sop_class_uid: str, study: str, job: str | None,
-    file: str, destination: str,
+    file: str, destination: str, withheld: str | None = None,
 ) -> None:  # fmt: skip
-    """Into the outbox, once: an instance goes to a destination once, however often it is asked for."""
+    """Into the outbox, once: an instance goes to a destination once, however often it is asked for.
+
+    `withheld`: why it is not sent, where it is not.
+    """
     cursor = database.execute(
         "INSERT OR IGNORE INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination,"
-        " status, attempts, refusals, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,0,0,?,?)",
+        " status, hold, attempts, refusals, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,?,0,0,?,?)",
         [
             sop_instance_uid,
             sop_class_uid,
@@ -81,15 +86,16 @@ def enqueue(
             job,
             file,
             destination,
-            DeliveryStatus.WAITING,
+            DeliveryStatus.WITHHELD if withheld else DeliveryStatus.WAITING,
+            withheld,
             to_text(at),
             to_text(at),
         ],
     )
     if cursor.rowcount:
         events.record(
-            database, at, "delivery.enqueued", study=study, job=job, delivery=cursor.lastrowid,
-            destination=destination, sop_instance_uid=sop_instance_uid,
+            database, at, "delivery.withheld" if withheld else "delivery.enqueued", study=study, job=job,
+            delivery=cursor.lastrowid, destination=destination, sop_instance_uid=sop_instance_uid, reason=withheld,
         )  # fmt: skip
 
 
@@ -215,9 +221,19 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     )  # fmt: skip
 
 
+def withhold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
+    """It has become too late while it waited: kept here, sent only by `retry`."""
+    delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
+    database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
+    events.record(
+        database, at, "delivery.withheld", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        destination=delivery.destination, reason=reason,
+    )  # fmt: skip
+
+
 def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
     """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
-    allowed = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+    allowed = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD)
     delivery = _transition(database, delivery_id, allowed, status)
     database.execute("UPDATE deliveries SET error=? WHERE id=?", [reason, delivery_id])
     events.record(
@@ -228,7 +244,10 @@ def stop(database: Database, at: datetime, delivery_id: int, status: DeliverySta
 
 def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delivery:
     """A person says: send it (again), now; the attempts start over."""
-    allowed = (DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.CANCELLED, DeliveryStatus.WAITING)
+    allowed = (
+        DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.CANCELLED, DeliveryStatus.WAITING,
+        DeliveryStatus.WITHHELD,
+    )  # fmt: skip
     delivery = _transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
     database.execute(
         "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=? WHERE id=?",

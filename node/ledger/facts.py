@@ -20,6 +20,10 @@ from sqlite_utils import Database
 from node.ledger.rows import one, query, to_json
 
 Header = Mapping[str, Any]
+_LOOKS = 1_000_000
+"""More looks than any revision ever has: orders records by revision, then by look."""
+NEWEST = _LOOKS - 1
+"""As a look: the newest there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +106,35 @@ def header_of(database: Database, study: str, receipt: str) -> Header | None:
     if row is not None:
         header: Header = _unpack(row["header"])
         return header
-    rows = query(database, "SELECT facts FROM series_facts WHERE study_instance_uid=? ORDER BY revision DESC", [study])
+    rows = query(
+        database, "SELECT facts FROM series_facts WHERE study_instance_uid=? ORDER BY revision DESC, look DESC", [study]
+    )
     records = (_from_columns(_columns(row["facts"])) for row in rows)
     return next((i.header for record in records for i in record.instances if i.receipt == receipt), None)
 
 
-def save(database: Database, study: str, revision: int, record: SeriesRecord) -> None:
-    """Keep a series as it was at this revision, and drop the headers that it now holds."""
+def save(database: Database, study: str, revision: int, record: SeriesRecord, look: int = 0) -> None:
+    """Keep a series as it was at this revision, or at a look at the study after it; drop the headers it now holds."""
     database.execute(
-        "INSERT INTO series_facts VALUES (?,?,?,?)",
-        [study, record.series_instance_uid, revision, zlib.compress(_to_text(record).encode(), 6)],
+        "INSERT INTO series_facts (study_instance_uid, series_instance_uid, revision, look, facts) VALUES (?,?,?,?,?)",
+        [study, record.series_instance_uid, revision, look, zlib.compress(_to_text(record).encode(), 6)],
     )
     for instance in record.instances:
         drop_header(database, instance.receipt)
 
 
-def of_study(database: Database, study: str, revision: int) -> list[SeriesRecord]:
-    """The study's series as they were at `revision`: of each series the newest record up to it."""
-    return [_from_columns(series) for series in columns_of_study(database, study, revision)]
+def of_study(database: Database, study: str, revision: int, look: int = 0) -> list[SeriesRecord]:
+    """The study's series as they were at this look at `revision`: of each series the newest record up to it."""
+    return [_from_columns(series) for series in columns_of_study(database, study, revision, look)]
 
 
-def columns_of_study(database: Database, study: str, revision: int) -> list[SeriesColumns]:
+def columns_of_study(database: Database, study: str, revision: int, look: int = 0) -> list[SeriesColumns]:
     """The same as `of_study`, attribute by attribute, as it is kept: what many decisions are made from."""
     rows = query(
         database,
-        "SELECT facts, max(revision) FROM series_facts WHERE study_instance_uid=? AND revision<=?"
-        " GROUP BY series_instance_uid ORDER BY series_instance_uid",
-        [study, revision],
+        f"SELECT facts, max(revision*{_LOOKS}+look) FROM series_facts WHERE study_instance_uid=?"  # noqa: S608 - a number of ours
+        f" AND revision*{_LOOKS}+look<=? GROUP BY series_instance_uid ORDER BY series_instance_uid",
+        [study, revision * _LOOKS + look],
     )
     every = [_columns(row["facts"]) for row in rows]
     return [series for series in every if series.size]

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from node.clock import from_text
+from node.ledger import terms as kept_terms
 from node.ledger.rows import moment, to_json
+from node.ledger.terms import NO_TERMS, Terms
 
 
 class JobStatus(StrEnum):
@@ -74,6 +76,10 @@ class NewJob:
     images_complete_at: datetime
     asked: str = ""
     """What is asked, for the radiologist: the rule's description."""
+    look: int = 0
+    """Which look at this revision the decision was taken at (`node.ledger.looks`)."""
+    terms: Terms = NO_TERMS
+    """On what terms the result is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,10 @@ class Job:
     """What the result says, as far as a later step of the rule may ask (`node.route.follow_ups`)."""
     followed_up: bool
     """Later steps of the rule have been decided on."""
+    look: int
+    """Which look at its revision it was decided at; 0: when the study was complete."""
+    terms: Terms
+    """On what terms its result is sent."""
 
 
 def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str, str]]) -> str:
@@ -137,6 +147,7 @@ def from_row(row: Mapping[str, Any]) -> Job:
     values["found"] = json.loads(row["found"]) if row["found"] else None
     values["followed_up"] = bool(row["followed_up"])
     values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
+    values["terms"] = kept_terms.from_kept(row["terms"])
     values["status"] = JobStatus(row["status"])
     values["outcome"] = JobOutcome(row["outcome"]) if row["outcome"] else None
     for field in ("not_before", "images_complete_at", "created_at"):

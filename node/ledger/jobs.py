@@ -67,6 +67,7 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
     if newest["id"] != job_id:
         raise PermanentError(f"job {job_id} has been done again already, as job {newest['id']}")
     new = NewJob(**{name: getattr(old, name) for name in NewJob.__slots__})
+    new = replace(new, terms=replace(old.terms, expires_at=None))  # whoever asks for it now wants it, however late
     events.record(database, at, "job.again", study=old.study_instance_uid, job=job_id, by=by)
     return _insert(database, at, old.decision, new, old.round + 1, job_id)
 
@@ -102,6 +103,7 @@ def _insert(
     row["parameters"] = to_json(dict(job.parameters))
     row["inputs"] = to_json([[i.role, i.series_instance_uid, list(i.receipts)] for i in job.inputs])
     row["destinations"] = to_json(list(job.destinations))
+    row["terms"] = job.terms.to_text()
     for field in ("not_before", "created_at", "images_complete_at"):
         row[field] = to_text(row[field])
     sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns

@@ -32,34 +32,40 @@ class RuleHistory:
     """What of this study it has run on: `study`, or Series Instance UIDs."""
 
 
-def of_rule(database: Database, rule: str, study: str, midnight: datetime, *, counted: bool) -> RuleHistory:
+_JOBS = "(SELECT study_instance_uid, subject, created_at FROM jobs WHERE rule=:rule AND status<>'cancelled')"
+"""What a rule did that runs plugins."""
+_DECISIONS = (
+    "(SELECT study_instance_uid, 'study' AS subject, decided_at AS created_at FROM decisions"
+    " WHERE rule=:rule AND outcome='matched')"
+)
+"""What a rule did that runs none: each match is a deed."""
+
+
+def of_rule(
+    database: Database, rule: str, study: str, midnight: datetime, *, counted: bool, runs: bool = True
+) -> RuleHistory:
     """The history of a rule; `midnight` is when the day of the site began.
 
-    `counted`: other studies matter, too; else only what the rule did to this one is looked up.
+    `counted`: other studies matter, too; else only what the rule did to this one is looked up. `runs`: it is told by
+    the rule's jobs; else, as it runs no plugin, by its matches.
     """
-    named = {"rule": rule, "study": study, "cancelled": JobStatus.CANCELLED, "midnight": to_text(midnight)}
-    subjects = query(
-        database,
-        "SELECT DISTINCT subject FROM jobs WHERE rule=:rule AND study_instance_uid=:study AND status<>:cancelled",
-        named,
-    )
-    done = frozenset(row["subject"] for row in subjects)
-    return RuleHistory(*_others(database, named), done) if counted else RuleHistory(0, 0, None, done)
+    named = {"rule": rule, "study": study, "midnight": to_text(midnight)}
+    deeds = _JOBS if runs else _DECISIONS
+    sql = f"SELECT DISTINCT subject FROM {deeds} WHERE study_instance_uid=:study"  # noqa: S608 - one of two texts of ours
+    done = frozenset(row["subject"] for row in query(database, sql, named))
+    return RuleHistory(*_others(database, named, deeds), done) if counted else RuleHistory(0, 0, None, done)
 
 
-def _others(database: Database, named: Mapping[str, str]) -> tuple[int, int, datetime | None]:
-    counts = one(
-        database,
-        "SELECT count(*) AS enrolled, coalesce(sum(first >= :midnight), 0) AS today FROM"
-        " (SELECT min(created_at) AS first FROM jobs WHERE rule=:rule AND study_instance_uid<>:study"
-        "  AND status<>:cancelled GROUP BY study_instance_uid)",
-        named,
-    )
+def _others(database: Database, named: Mapping[str, str], deeds: str) -> tuple[int, int, datetime | None]:
+    others = f"SELECT min(created_at) AS first FROM {deeds} WHERE study_instance_uid<>:study"  # noqa: S608 - as above
+    firsts = f"{others} GROUP BY study_instance_uid"
+    sql = f"SELECT count(*) AS enrolled, coalesce(sum(first >= :midnight), 0) AS today FROM ({firsts})"  # noqa: S608 - as above
+    counts = one(database, sql, named)
     last = one(
         database,
-        "SELECT max(created_at) AS t FROM jobs JOIN studies AS other USING (study_instance_uid)"
+        f"SELECT max(created_at) AS t FROM {deeds} JOIN studies AS other USING (study_instance_uid)"  # noqa: S608 - as above
         " JOIN studies AS this ON this.study_instance_uid=:study"
-        " WHERE rule=:rule AND other.study_instance_uid<>:study AND jobs.status<>:cancelled"
+        " WHERE other.study_instance_uid<>:study"
         " AND other.patient_id=this.patient_id AND other.issuer_of_patient_id=this.issuer_of_patient_id"
         " AND this.patient_id<>''",
         named,

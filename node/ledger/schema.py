@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
+from node.ledger import schema_looks, schema_notifications
 from node.ledger.rows import to_json
 
 migrations = Migrations("pacsnode")
@@ -60,6 +61,9 @@ def _lines(old: dict[str, Any]) -> str:
     }
     return "\n".join(to_json(part) for part in (head, *columns.values()))
 
+
+migrations(name="0005_looks", transactional=False)(schema_looks.migrate)
+migrations(name="0008_notifications")(schema_notifications.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

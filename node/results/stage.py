@@ -13,7 +13,7 @@ import structlog
 from node.clock import Clock
 from node.config.models import Configuration, Destination
 from node.errors import PermanentError
-from node.ledger import deliveries, instances, jobs, objects
+from node.ledger import deliveries, events, instances, jobs, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -208,7 +208,10 @@ class Results:
     def _enqueue(self, database: Database, job: Job, made: dict[str, tuple[EncodedObject, ...]]) -> int:
         now = self._clock.now()
         unique = {one.sop_instance_uid: one for encoded in made.values() for one in encoded}
+        withheld = {destination: self._why_withheld(job, destination, now) for destination in made}
         for destination, encoded in made.items():
+            if not encoded:
+                self._tell_nothing_goes(database, job, destination, now)
             profile = profile_of(self._configuration.destinations[destination]).digest()
             for one in encoded:
                 row = self._row(job, one, profile, now)
@@ -222,11 +225,30 @@ class Results:
                     job=job.id,
                     file=row.file,
                     destination=destination,
+                    withheld=withheld[destination],
                 )
         if job.outcome is not JobOutcome.FAILED:
             self._overtake(database, job, now)
+        if job.terms.is_late(now) and None in withheld.values() and late.tell(database, now, job):
+            self._signal.wake(Room.NOTIFY)
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
+
+    def _why_withheld(self, job: Job, destination: str, now: datetime) -> str | None:
+        """Why a destination does not get the result; None where it does.
+
+        What replaces a result that a reader there may have is sent whatever it says: the old one would stand for true.
+        """
+        assert job.outcome is not None, job.id
+        reason = job.terms.withholds(job.outcome) or job.terms.withholds_now(now)
+        return None if reason and self._predecessors(job, destination) else reason
+
+    def _tell_nothing_goes(self, database: Database, job: Job, destination: str, now: datetime) -> None:
+        reason = f"{destination} takes no kind of object of a result that is {job.outcome} (destinations: send_when)"
+        events.record(
+            database, now, "job.withheld", study=job.study_instance_uid, job=job.id, destination=destination,
+            reason=reason,
+        )  # fmt: skip
 
     def _row(self, job: Job, one: EncodedObject, profile: str, now: datetime) -> ResultObject:
         return ResultObject(
@@ -246,13 +268,14 @@ class Results:
         """Results of this question that were not sent yet never will be: this one is newer."""
         for earlier in self._earlier(database, job):
             for delivery in deliveries.of_job(database, earlier.id):
-                if delivery.status in (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD):
+                if delivery.status in _NOT_SENT:
                     reason = f"overtaken by job {job.id}"
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, reason)
 
 
 _SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
 """The kinds of object that can say that there is no result."""
+_NOT_SENT = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD)
 _MAY_HAVE_ARRIVED = (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING)
 
 

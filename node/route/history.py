@@ -20,7 +20,9 @@ def history(database: Database, rules: Iterable[Rule], study: str, now: datetime
 
 
 def _of(database: Database, rule: Rule, study: str, midnight: datetime) -> History:
-    done = rule_history.of_rule(database, rule.name, study, midnight, counted=rule.limits is not None)
+    done = rule_history.of_rule(
+        database, rule.name, study, midnight, counted=rule.limits is not None, runs=bool(rule.run)
+    )
     last = done.patient_last.astimezone(midnight.tzinfo) if done.patient_last else None
     subjects = frozenset(study if subject == WHOLE_STUDY else subject for subject in done.subjects)
     return History(done.enrolled, done.today, last, subjects)

@@ -13,6 +13,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import Instance
 from node.ledger.job import JobInput, NewJob, digest_of
 from node.ledger.studies import Study
+from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
 from rules.engine import Run
 from rules.model import Rule
@@ -61,7 +62,16 @@ def new_job(
         on_correction=run.on_correction,
         images_complete_at=study.completed_at,
         asked=rule.description,
+        terms=_terms(rule, run),
     )
+
+
+def _terms(rule: Rule, run: Run) -> Terms:
+    if rule.expires is None:
+        return Terms(run.send_when)
+    told = rule.expires.notify
+    whom, text = (told.whom, told.text) if told else ((), "")
+    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text)
 
 
 def _parameters(

@@ -19,11 +19,12 @@ import structlog
 
 from node.clock import Clock
 from node.errors import TransientError
-from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
+from node.ledger import decisions, events, facts, instances, jobs, notifications, rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.instances import Arrivals
+from node.ledger.notifications import Occasion
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
 from node.route import follow_ups
@@ -128,7 +129,7 @@ class Route:
             if each.marks & UNFIT_MARKS
         }
         traces = [_trace(verdict, unfit) for verdict in verdicts]
-        queued = 0
+        queued = told = 0
         with self._ledger.transaction() as database:
             if not _unchanged(database, study, current):
                 return
@@ -144,9 +145,12 @@ class Route:
                 if verdict.runs and not made:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 queued += made
+                told += _notify(database, at, uid, verdict)
             studies.decided(database, at, uid, study.revision)
         if queued:
             self._signal.wake(Room.RUN)
+        if told:
+            self._signal.wake(Room.NOTIFY)
 
     def _give_up(self, study: Study, error: Exception) -> None:
         """A defect of ours: a person is told, and the study is not tried again until it changes."""
@@ -180,6 +184,18 @@ def _record(
     return decisions.record(
         database, at, study=study.study_instance_uid, revision=study.revision, rule=verdict.rule.name,
         rule_set=rule_set.digest, outcome=outcome, trace=trace,
+    )  # fmt: skip
+
+
+def _notify(database: Database, at: datetime, study: str, verdict: Decision) -> int:
+    """Tell whom the rule tells; how many were not told of it before."""
+    waited = verdict.rule.wait.notify if verdict.rule.wait else None
+    return sum(
+        notifications.enqueue(
+            database, at, study=study, rule=verdict.rule.name, whom=each.whom, text=each.text,
+            occasion=Occasion.WAIT_OVER if each is waited else Occasion.MATCH,
+        )
+        for each in verdict.notify
     )  # fmt: skip
 
 

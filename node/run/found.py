@@ -27,7 +27,7 @@ def of(result: Result) -> dict[str, Any]:
 
 
 def _measurements(found: Iterable[Measurement]) -> list[dict[str, Any]]:
-    return [{"concept": _code(each.concept), "value": each.value} for each in found]
+    return [{"concept": _code(each.concept), "value": each.value, "unit": each.unit.code} for each in found]
 
 
 def _code(code: Code) -> list[str]:

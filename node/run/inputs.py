@@ -52,7 +52,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
     """
     records = {
         instance.receipt: instance
-        for series in facts.of_study(database, job.study_instance_uid, job.revision)
+        for series in facts.of_study(database, job.study_instance_uid, job.revision, job.look)
         for instance in series.instances
     }
     files: dict[str, str] = {}

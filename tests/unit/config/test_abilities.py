@@ -9,11 +9,8 @@ from tests.support.configurations import SITE, Write, rule, told
 
 LACKING = {
     "forward": "{to: [pacs]}",
-    "notify": "{whom: duty}",
     "prior": "{source: pacs, within: 2 years}",
     "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
-    "expires": "{after: 2 hours, then: withhold}",
-    "send_when": "[findings]",
     "decide": "every 5 minutes",
 }
 
@@ -38,6 +35,8 @@ def test_what_is_built_loads(write: Write) -> None:
       open: [{days: [monday, friday], between: ["08:00", "18:00"]}]
       closed: [{dates: [2026-12-25]}]
     decide: complete
+    send_when: [findings, no_findings, failed]
+    expires: {after: 2 hours, then: withhold}
 """
     (found,) = load(write(f"{SITE}rules:{rule()}{text}")).rules
     assert found.limits is not None

@@ -14,10 +14,11 @@ import pytest
 
 from node.errors import LedgerError, NotFoundError, TransientError
 from node.ledger import database as module
-from node.ledger import events, facts
+from node.ledger import decisions, events, facts, jobs
 from node.ledger.database import Database, Ledger
 from node.ledger.rows import one
-from node.ledger.schema import VERSIONS
+from node.ledger.schema import VERSIONS, migrations
+from node.ledger.terms import Terms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -184,7 +185,7 @@ def test_facts_that_an_earlier_version_kept_are_still_read(ledger: Ledger) -> No
     blob = zlib.compress(json.dumps(old).encode())
     connection = ledger.database.conn
     connection.execute("PRAGMA foreign_keys=OFF")
-    connection.execute("INSERT INTO series_facts VALUES ('1.2', '1.2.1', 1, ?)", [blob])
+    connection.execute("INSERT INTO series_facts VALUES ('1.2', '1.2.1', 1, 0, ?)", [blob])
     connection.execute("DELETE FROM _sqlite_migrations WHERE name='0003_facts_line_by_line'")
     connection.commit()
     ledger.close()
@@ -192,3 +193,32 @@ def test_facts_that_an_earlier_version_kept_are_still_read(ledger: Ledger) -> No
     assert [one.receipt for one in record.instances] == ["r1", "r2"]
     assert [dict(one.header) for one in record.instances] == [header, {}]
     assert record.instances[0].marks == ("lossy",)
+
+
+def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_keeps_its_rows(tmp_path: Path) -> None:
+    """Tables that are made anew hold what they held, references to them hold, and a second opening changes nothing."""
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(Database(connection), stop_before="0005_looks")
+    for statement in (
+        "INSERT INTO studies VALUES ('1.2','P','','A','complete',1,1,NULL,'t','t','a','t','2026-03-01')",
+        "INSERT INTO series VALUES ('1.2.1','1.2','CT','','t')",
+        "INSERT INTO rule_sets VALUES ('d','[]','t')",
+        "INSERT INTO decisions VALUES (7,'1.2',1,'r','d','matched','{}','2026-03-01T00:00:00.000000Z')",
+        "INSERT INTO jobs (id, decision, study_instance_uid, revision, rule, step, subject, inputs_digest, round,"
+        " plugin, parameters, inputs, destinations, mode, priority, on_correction, status, attempts, not_before,"
+        " images_complete_at, asked, created_at) VALUES ('j',7,'1.2',1,'r','s','study','x',1,'p','{}','[]','[]',"
+        "'pilot',0,'hold','queued',0,'2026-03-01T00:00:00.000000Z','2026-03-01T00:00:00.000000Z','',"
+        "'2026-03-01T00:00:00.000000Z')",
+    ):
+        connection.execute(statement)
+    connection.close()
+    for _ in range(2):
+        ledger = Ledger(path)
+        (decision,) = decisions.of_study(ledger.database, "1.2")
+        assert (decision.id, decision.look) == (7, 0)
+        job = jobs.get(ledger.database, "j")
+        assert (job.decision, job.look, job.terms) == (7, 0, Terms())
+        assert ledger.database.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []
+        ledger.close()

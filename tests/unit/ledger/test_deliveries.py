@@ -38,11 +38,11 @@ TRANSITIONS: dict[str, tuple[Callable[[Database, int], Any], dict[Status, Status
     ),
     "stop": (
         lambda d, i: deliveries.stop(d, NOW, i, Status.CANCELLED, "why"),
-        dict.fromkeys((Status.WAITING, Status.HELD, Status.DEAD), Status.CANCELLED),
+        dict.fromkeys((Status.WAITING, Status.HELD, Status.DEAD, Status.WITHHELD), Status.CANCELLED),
     ),
     "again": (
         lambda d, i: deliveries.again(d, NOW, i, "admin"),
-        dict.fromkeys((Status.HELD, Status.DEAD, Status.CANCELLED, Status.WAITING), Status.WAITING),
+        dict.fromkeys((Status.HELD, Status.DEAD, Status.CANCELLED, Status.WAITING, Status.WITHHELD), Status.WAITING),
     ),
 }
 

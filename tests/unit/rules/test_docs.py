@@ -197,11 +197,17 @@ def test_the_forwarding_examples_decide_to_whom_and_with_what_changed() -> None:
 
 
 def test_the_follow_up_example_asks_for_a_prior() -> None:
-    """A chest CT within two years from the PACS, under the role `prior`; a late result is told to a person."""
+    """A chest CT within two years from the PACS, under the role `prior`."""
     rules = [rule for rule in named("nodule-follow-up").rules if rule.name == "nodule-follow-up"]
     (decision,) = decide(rules, make_study(make_series("1.1", "CT", [{}], StudyDescription="CT Chest")))
     assert decision.fetch is not None
     assert (decision.fetch.role, decision.fetch.source, decision.fetch.within) == ("prior", "pacs", "2 years")
+
+
+def test_the_example_of_late_results_says_when_they_are_late() -> None:
+    """Two hours after the images were complete, and whom to tell then."""
+    (rule,) = named("head-ct-late").rules
+    (decision,) = decide([rule], make_study(make_series("1.1", "CT", [{}], StationName="ED-CT1")))
     assert decision.runs[0].expires_at == NOW + timedelta(hours=2)
-    assert rules[0].expires is not None
-    assert rules[0].expires.notify is not None
+    assert rule.expires is not None
+    assert rule.expires.notify is not None

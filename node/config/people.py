@@ -1,0 +1,90 @@
+"""Who can be told by a rule, and how: the sections `people` and `notify`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from node.config.retrying import Retry
+from node.config.values import Duration, Section
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+
+def _check_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError(f"{value!r} is no e-mail address: write it as in duty@hospital.example")
+    return value
+
+
+def _check_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError(f"{value!r} is no address of a web service: it begins with https:// or http://")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+URL = Annotated[str, AfterValidator(_check_url)]
+
+
+class Webhook(Section):
+    """A web service that takes an HTTP POST with JSON: a pager, a chat, the hospital's message broker."""
+
+    url: URL
+    token_file: Path | None = None
+    """File with the token that it wants to see (`Authorization: Bearer …`)."""
+    authorities: Path | None = None
+    """PEM file of the authorities that sign its certificate, where the system's do not."""
+    timeout: Duration = timedelta(seconds=10)
+
+
+class Person(Section):
+    """Somebody who can be told: by all that is given."""
+
+    email: Address | None = None
+    webhook: Webhook | None = None
+
+    @model_validator(mode="after")
+    def _somehow(self) -> Person:
+        if self.email is None and self.webhook is None:
+            raise ValueError("a person needs email or webhook, or nothing could be told")
+        return self
+
+
+class Mail(Section):
+    """The mail server that takes our messages (SMTP)."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """starttls: or nothing is sent. tls: from the first byte (port 465). none: only within a network you trust."""
+    authorities: Path | None = None
+    """PEM file of the authorities that sign its certificate, where the system's do not."""
+    sender: Address
+    """Whom the messages are from."""
+    username: str | None = None
+    password_file: Path | None = None
+    """File with the password, so that it stands in no configuration."""
+    timeout: Duration = timedelta(seconds=30)
+
+    @model_validator(mode="after")
+    def _pair(self) -> Mail:
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together")
+        return self
+
+
+class Notifying(Section):
+    """How people are told."""
+
+    mail: Mail | None = None
+    accession_number: bool = False
+    """Whether messages name the accession number; patients are never named."""
+    retry: Retry = Retry(longest=timedelta(minutes=5), give_up_after=timedelta(days=1))
+    """While a channel does not take it. What is given up is an alert, and sent only by `pacsnode retry`."""

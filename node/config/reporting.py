@@ -1,0 +1,73 @@
+"""What a rule says about telling people, by results and by messages: who there is, and what silence means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from node.config.models import Destination
+from node.config.problems import Problem, closest
+from node.config.source import Document, YamlPath, is_mapping, section
+
+_ALWAYS = ("findings", "failed")
+_EITHER = ("no_findings", "not_applicable")
+
+
+def problems(
+    document: Document, rule: Mapping[str, Any], path: YamlPath, destinations: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Contradictions of one rule, each at its place."""
+    yield from _whom(document, rule, path)
+    sent = _many(rule.get("send_when"))
+    if not sent or not any(_is_for_readers(destinations.get(name, {})) for name in _many(rule.get("send"))):
+        return
+    place = (*path, "send_when")
+    if missing := [status for status in _ALWAYS if status not in sent]:
+        message = f"readers would not be told of {' and '.join(missing)}: add {', '.join(missing)}"
+        yield document.problem(place, message)
+    elif not set(_EITHER) & set(sent):
+        message = "readers who see nothing could not tell no_findings from not_applicable: add one of them"
+        yield document.problem(place, message)
+
+
+def _whom(document: Document, rule: Mapping[str, Any], path: YamlPath) -> Iterator[Problem]:
+    """People that a rule names and the configuration does not know."""
+    known = section(document.value, "people")
+    for keys in (("notify",), ("wait", "notify"), ("expires", "notify")):
+        told = section(rule, *keys)
+        names = told.get("whom")
+        for index, name in enumerate(_many(names)):
+            place = (*path, *keys, "whom", index) if isinstance(names, list) else (*path, *keys, "whom")
+            if name not in known:
+                meant = closest(name, known)
+                there = f"; there is {', '.join(known)}" if known and meant is None else ""
+                yield document.problem(place, f'there is nobody called "{name}" under people{there}', meant)
+        if told and rule.get("mode") == "shadow":
+            yield document.problem((*path, *keys), "a rule of mode shadow tells nobody: take it out", key=True)
+
+
+def people(document: Document, folder: Path) -> Iterator[Problem]:
+    """What is missing for people to be told."""
+    mail = section(document.value, "notify", "mail")
+    for name, person in section(document.value, "people").items():
+        path: YamlPath = ("people", name)
+        if is_mapping(person) and person.get("email") is not None and not mail:
+            message = "nothing could be sent there: no mail server is given (notify.mail)"
+            yield document.problem((*path, "email"), message)
+        yield from _files(document, (*path, "webhook"), section(person, "webhook"), folder)
+    yield from _files(document, ("notify", "mail"), mail, folder)
+
+
+def _files(document: Document, path: YamlPath, part: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    for key in ("token_file", "password_file", "authorities"):
+        if isinstance(part.get(key), str) and not (folder / part[key]).is_file():
+            yield document.problem((*path, key), f"there is no file {(folder / part[key]).resolve()}")
+
+
+def _is_for_readers(destination: Mapping[str, Any]) -> bool:
+    return bool(destination.get("audience", Destination.model_fields["audience"].default) == "readers")
+
+
+def _many(value: Any) -> list[str]:
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]

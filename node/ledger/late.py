@@ -1,0 +1,74 @@
+"""Results that come too late by their rule's `expires`: withheld, or sent and told to a person.
+
+A result is late when it is made, or when it has not reached its destination by then: both count from when the
+images were complete. Findings are told, and nothing else: nobody is called for a result that found nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from node.clock import to_text
+from node.ledger import deliveries, jobs, notifications
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.job import Job, JobOutcome
+from node.ledger.notifications import Occasion
+from node.ledger.rows import query
+
+
+def tell(database: Database, at: datetime, job: Job) -> int:
+    """Tell of findings that came too late whom the rule names; how many were not told of them before."""
+    if job.terms.when_late != "notify" or job.outcome is not JobOutcome.FINDINGS:
+        return 0
+    return notifications.enqueue(
+        database, at, study=job.study_instance_uid, rule=job.rule, occasion=Occasion.LATE, whom=job.terms.whom,
+        text=job.terms.text, job=job.id,
+    )  # fmt: skip
+
+
+def settle(database: Database, at: datetime, destination: str) -> int:
+    """What has become too late while it waited for a destination; how many people are to be told.
+
+    What a person had sent again since then is left alone, and so is the rest of a set that is partly there.
+    """
+    told = 0
+    for delivery, job_id in _expired(database, at, destination):
+        job = jobs.get(database, job_id)
+        reason = job.terms.withholds_now(at)
+        if reason is None:
+            told += tell(database, at, job)
+        elif not _is_begun(database, job, destination):
+            deliveries.withhold(database, at, delivery, reason)
+    return told
+
+
+def _expired(database: Database, at: datetime, destination: str) -> list[tuple[int, str]]:
+    rows = query(
+        database,
+        "SELECT deliveries.id AS delivery, jobs.id AS job FROM deliveries JOIN jobs ON jobs.id=deliveries.job"
+        " JOIN studies ON studies.study_instance_uid=deliveries.study_instance_uid"
+        " WHERE destination=? AND deliveries.status=? AND studies.hold IS NULL"
+        " AND json_extract(terms, '$.expires_at')<=? AND deliveries.enqueued_at<json_extract(terms, '$.expires_at')"
+        " ORDER BY deliveries.id",
+        [destination, DeliveryStatus.WAITING, to_text(at)],
+    )
+    return [(row["delivery"], row["job"]) for row in rows]
+
+
+def _may_be_there(delivery: Delivery) -> bool:
+    """It was sent, or a C-STORE of it ended without an answer."""
+    unanswered = delivery.attempts > 0 and delivery.dimse_status is None
+    return delivery.status in (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING) or unanswered
+
+
+def _is_begun(database: Database, job: Job, destination: str) -> bool:
+    """Whether a part of it is there, or it replaces what is: a reader must not be left with half, or with the old."""
+    replaced: Job | None = job
+    while replaced is not None:
+        sent = [each for each in deliveries.of_job(database, replaced.id) if each.destination == destination]
+        if any(_may_be_there(each) for each in sent):
+            return True
+        replaced = jobs.get(database, replaced.supersedes) if replaced.supersedes else None
+    return False

@@ -1,0 +1,156 @@
+"""The ways to a person: SMTP, and an HTTP POST with JSON.
+
+Each raises TransientError where it may work later (or when a person at the site has put something right), and
+PermanentError where this message will never be taken. What the other side says is told by its number, and never
+quoted: a server may answer with the message itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import smtplib
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from node import maker
+from node.config.models import Configuration
+from node.config.people import Mail, Person, Webhook
+from node.errors import NodeError, PermanentError, TransientError
+from node.notify.message import Message
+
+Channel = Callable[[Message], None]
+"""Brings a message to one person; TransientError, PermanentError."""
+_NEVER = frozenset({400, 404, 410, 413, 415, 422})
+"""Status codes of HTTP that speak of this message or its address, not of the moment."""
+
+
+def of(person: Person, configuration: Configuration) -> dict[str, Channel]:
+    """The person's channels by name: `email`, `webhook`."""
+    found: dict[str, Channel] = {}
+    mail, address, webhook = configuration.notify.mail, person.email, person.webhook
+    if mail is not None and address is not None:
+        found["email"] = lambda message: send_mail(mail, address, message)
+    if webhook is not None:
+        found["webhook"] = lambda message: post(webhook, message)
+    return found
+
+
+def send_mail(mail: Mail, address: str, message: Message) -> None:
+    """By the site's mail server; TransientError, PermanentError."""
+    with _named(f"mail server {mail.host}:{mail.port}"), _session(mail) as session:
+        session.send_message(_email(mail, address, message), mail.sender, [address])
+
+
+def _email(mail: Mail, address: str, message: Message) -> EmailMessage:
+    email = EmailMessage()
+    email["From"] = mail.sender
+    email["To"] = address
+    email["Subject"] = f"[{maker.MODEL_NAME}] {message.subject}"
+    email["Message-ID"] = f"<{message.key}@{mail.sender.partition('@')[2]}>"
+    email["Auto-Submitted"] = "auto-generated"
+    if message.plain["urgent"]:
+        email["Importance"] = "high"
+    email.set_content(message.body)
+    return email
+
+
+@contextmanager
+def _session(mail: Mail) -> Iterator[smtplib.SMTP]:
+    seconds, name = mail.timeout.total_seconds(), socket.gethostname()
+    session: smtplib.SMTP
+    if mail.tls == "tls":
+        session = smtplib.SMTP_SSL(mail.host, mail.port, name, timeout=seconds, context=_tls(mail.authorities))
+    else:
+        session = smtplib.SMTP(mail.host, mail.port, name, timeout=seconds)
+    with session:
+        if mail.tls == "starttls":
+            session.starttls(context=_tls(mail.authorities))
+        if mail.username is not None and mail.password_file is not None:
+            session.login(mail.username, mail.password_file.read_text(encoding="utf-8").strip())
+        yield session
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A POST that is redirected would become a GET, and nobody be told."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Never; the answer then counts as an error."""
+
+
+def post(webhook: Webhook, message: Message) -> None:
+    """To a web service; TransientError, PermanentError."""
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": maker.MODEL_NAME,
+        "Idempotency-Key": message.key,
+    }
+    with _named(f"webhook {webhook.url}"):
+        if webhook.token_file is not None:
+            headers["Authorization"] = f"Bearer {webhook.token_file.read_text(encoding='utf-8').strip()}"
+        request = urllib.request.Request(  # noqa: S310 - the configuration takes http and https only
+            webhook.url, json.dumps(message.plain, ensure_ascii=False).encode(), headers, method="POST"
+        )
+        https = urllib.request.HTTPSHandler(context=_tls(webhook.authorities))
+        opener = urllib.request.build_opener(_NoRedirect, https)
+        with opener.open(request, timeout=webhook.timeout.total_seconds()):
+            pass
+
+
+def _tls(authorities: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authorities) if authorities else None)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """What went wrong, in words of ours, with its place."""
+    try:
+        yield
+    except NodeError:
+        raise
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = {code for code, _ in error.recipients.values()}
+        raise _smtp(where, "refuses the recipient", min(codes, default=0)) from error
+    except smtplib.SMTPAuthenticationError as error:
+        raise TransientError(f"{where} does not accept username and password [{error.smtp_code}]") from error
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+        raise _smtp(where, "refuses the message", error.smtp_code) from error
+    except smtplib.SMTPResponseException as error:
+        raise TransientError(f"{where} refuses [{error.smtp_code}]") from error
+    except smtplib.SMTPException as error:
+        raise TransientError(f"{where}: {_SMTP.get(type(error), type(error).__name__)}") from error
+    except urllib.error.HTTPError as error:
+        kind = PermanentError if error.code in _NEVER else TransientError
+        raise kind(f"{where} answers {error.code}, not that it has it") from error
+    except ssl.SSLCertVerificationError as error:
+        raise TransientError(f"{where}: its certificate is not accepted ({error.verify_message})") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise TransientError(f"{where} cannot be reached: {_reason(error)}") from error
+
+
+_SMTP: dict[type[Exception], str] = {
+    smtplib.SMTPNotSupportedError: "it does not offer what the configuration asks for (STARTTLS or login)",
+    smtplib.SMTPServerDisconnected: "it ended the connection",
+}
+
+
+def _smtp(where: str, what: str, code: int) -> NodeError:
+    kind = PermanentError if 500 <= code < 600 else TransientError
+    return kind(f"{where} {what} [{code}]")
+
+
+def _reason(error: Exception) -> str:
+    """Without what the other side may have said."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({reason.verify_message})"
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    return (reason.strerror if isinstance(reason, OSError) else None) or type(reason).__name__

@@ -1,0 +1,91 @@
+"""What a rule says about sending its results is held against who reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.config.loading import load
+from tests.support.configurations import SITE, Write, rule, told
+
+
+@pytest.mark.parametrize(
+    ("sent", "send", "message"),
+    [
+        ("[findings]", "pacs", "would not be told of failed: add failed"),
+        ("no_findings", "pacs", "would not be told of findings and failed"),
+        ("[findings, failed]", "pacs", "could not tell no_findings from not_applicable"),
+        ("[findings, failed, not_applicable]", "pacs", None),
+        ("[findings, no_findings, failed]", "pacs", None),
+        ("findings", "research", None),
+        ("findings", "[research, pacs]", "would not be told of failed"),
+    ],
+)
+def test_silence_may_mean_one_thing_only(write: Write, sent: str, send: str, message: str | None) -> None:
+    """Readers are told of findings and failures, and what nothing means is never in doubt; an evaluation takes any."""
+    found = told(write(f"{SITE}rules:{rule(send=send)}    send_when: {sent}\n"))
+    if message is None:
+        assert found == []
+    else:
+        [(_, path, text)] = found
+        assert path == "rules[0].send_when"
+        assert message in text
+
+
+PEOPLE = """\
+people:
+  duty: {webhook: {url: "https://pager.example/x"}}
+"""
+
+
+def test_a_rule_that_tells_somebody_unknown_is_refused(write: Write) -> None:
+    """At the name, with who was probably meant; where there is nobody at all, that is said."""
+    [(line, path, text)] = told(write(f"{SITE}{PEOPLE}rules:{rule()}    notify: {{whom: [duty, dutty]}}\n"))
+    assert (path, line) == ("rules[0].notify.whom[1]", f"{SITE}{PEOPLE}rules:{rule()}".count("\n") + 1)
+    assert text == 'there is nobody called "dutty" under people → duty'
+    [(_, path, text)] = told(write(f"{SITE}rules:{rule()}    notify: {{whom: duty}}\n"))
+    assert (path, text) == ("rules[0].notify.whom", 'there is nobody called "duty" under people')
+
+
+def test_a_rule_in_shadow_tells_nobody(write: Write) -> None:
+    """Its results are for evaluation."""
+    quiet = rule(send="research", mode="shadow")
+    [(_, path, text)] = told(write(f"{SITE}{PEOPLE}rules:{quiet}    notify: {{whom: duty}}\n"))
+    assert path == "rules[0].notify"
+    assert "tells nobody" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        ("people: {duty: {}}", "people.duty", "needs email or webhook"),
+        ("people: {duty: {email: duty@x.example}}", "people.duty.email", "no mail server is given"),
+        ("people: {duty: {email: duty}}", "people.duty.email", "no e-mail address"),
+        ("people: {duty: {email: 'a@b\\nBcc: c@d'}}", "people.duty.email", "no e-mail address"),
+        ("people: {duty: {webhook: {url: 'file:///etc/passwd'}}}", "people.duty.webhook.url", "begins with https://"),
+        (
+            "people: {duty: {webhook: {url: 'https://x', token_file: none.txt}}}",
+            "people.duty.webhook.token_file",
+            "there is no file",
+        ),
+        ("notify: {mail: {host: x, sender: a@b, username: u}}", "notify.mail", "go together"),
+    ],
+)
+def test_what_is_missing_for_somebody_to_be_told(write: Write, text: str, path: str, message: str) -> None:
+    """Each at its place."""
+    found = [each[1] for each in told(write(f"{SITE}{text}\n")) if message in each[2]]
+    assert found == [path]
+
+
+def test_people_and_their_files_load(write: Write) -> None:
+    """Files begin at the folder of the configuration."""
+    path = write(
+        f"{SITE}people: {{duty: {{email: d@x.example, webhook: {{url: 'https://x', token_file: t}}}}}}\n"
+        "notify: {mail: {host: x, sender: a@b.example, username: u, password_file: p}}\n"
+    )
+    for name in ("t", "p"):
+        (path.parent / name).touch()
+    configuration = load(path)
+    webhook, mail = configuration.people["duty"].webhook, configuration.notify.mail
+    assert webhook is not None
+    assert mail is not None
+    assert (webhook.token_file, mail.password_file) == (path.parent / "t", path.parent / "p")
