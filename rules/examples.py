@@ -67,6 +67,7 @@ class RuleFile(RuleSet):
     """A file of rules, with their tests."""
 
     tests: tuple[Example, ...] = ()
+    """What is expected of the rules; they do not go live where a test fails."""
 
 
 def failures(examples: Sequence[Example], rules: Sequence[Rule]) -> Iterator[Problem]:

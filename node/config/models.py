@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 
 from node.config.people import Notifying, Person
-from node.config.retrying import Retry as Retry
+from node.config.retrying import Retry
 from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
 from rules.examples import Example
 from rules.model import Rule

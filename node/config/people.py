@@ -37,18 +37,22 @@ class Webhook(Section):
     """A web service that takes an HTTP POST with JSON: a pager, a chat, the hospital's message broker."""
 
     url: URL
+    """Where it listens."""
     token_file: Path | None = None
     """File with the token that it wants to see (`Authorization: Bearer …`)."""
     authorities: Path | None = None
     """PEM file of the authorities that sign its certificate, where the system's do not."""
     timeout: Duration = timedelta(seconds=10)
+    """How long it may take to answer."""
 
 
 class Person(Section):
     """Somebody who can be told: by all that is given."""
 
     email: Address | None = None
+    """The e-mail address."""
     webhook: Webhook | None = None
+    """The web service that reaches the person."""
 
     @model_validator(mode="after")
     def _somehow(self) -> Person:
@@ -61,7 +65,9 @@ class Mail(Section):
     """The mail server that takes our messages (SMTP)."""
 
     host: str
+    """Its name or address."""
     port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """Where it listens: 587 for starttls, 465 for tls."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
     """starttls: or nothing is sent. tls: from the first byte (port 465). none: only within a network you trust."""
     authorities: Path | None = None
@@ -69,9 +75,11 @@ class Mail(Section):
     sender: Address
     """Whom the messages are from."""
     username: str | None = None
+    """Where it wants to know who we are."""
     password_file: Path | None = None
     """File with the password, so that it stands in no configuration."""
     timeout: Duration = timedelta(seconds=30)
+    """How long it may take to answer."""
 
     @model_validator(mode="after")
     def _pair(self) -> Mail:
@@ -84,6 +92,7 @@ class Notifying(Section):
     """How people are told."""
 
     mail: Mail | None = None
+    """The mail server; without one, nobody has e-mail."""
     accession_number: bool = False
     """Whether messages name the accession number; patients are never named."""
     retry: Retry = Retry(longest=timedelta(minutes=5), give_up_after=timedelta(days=1))

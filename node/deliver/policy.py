@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from node.config.models import Retry
+from node.config.retrying import Retry
 from node.dimse.status import Reading
 from node.ledger.deliveries import Delivery
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.config.models import Retry
+from node.config.retrying import Retry
 from node.deliver.policy import Answer, GiveUp, TryAgain, after, back_off
 from node.dimse.status import Reading
 from node.ledger.deliveries import Delivery, DeliveryStatus
