@@ -53,7 +53,7 @@ def label(view: SeriesView) -> dict[str, Any]:
     """Which series, in words that a person knows it by."""
     missing, number = series_number(view)
     return {
-        "series_instance_uid": view.facts.series_instance_uid,
+        "series_instance_uid": values.clean(view.facts.series_instance_uid),
         "series_number": None if missing else number,
         "modality": values.shown(view.facts.modality),
         "description": _description(view),
@@ -116,7 +116,7 @@ def _groups(clause: Clause, views: Iterable[SeriesView]) -> tuple[list[Node], in
                 )
                 group["instances"] += count
                 if len(group["series"]) < MOST_VALUES:
-                    group["series"].append(view.facts.series_instance_uid)
+                    group["series"].append(values.clean(view.facts.series_instance_uid))
                     group["numbers"].append(_number(view))
     return list(merged.values()), missing
 

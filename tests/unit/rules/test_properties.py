@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rules import conditions
@@ -138,8 +138,17 @@ PREFER = st.lists(
 )
 
 
+_AT_ALL = {"ViewCodeSequence": {"present": True}}
+_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_UNDECODABLE = StudyFacts(
+    "", 0, (SeriesFacts("\ud800", "CT", (InstanceFacts("", "", {}, 0, "", frozenset()),)),), "received", frozenset(),
+    frozenset(), frozenset(), _MOMENT, _MOMENT, _MOMENT,
+)  # fmt: skip
+
+
 @settings(max_examples=300, deadline=None)
 @given(ON_STUDY, ON_SERIES, IMAGE, PREFER, STUDIES)
+@example(_AT_ALL, _AT_ALL, _AT_ALL, [], _UNDECODABLE)
 def test_deciding_never_raises_and_its_trace_can_be_stored_and_read(
     when: Any, where: Any, only: Any, prefer: Any, study: StudyFacts
 ) -> None:
