@@ -3,10 +3,12 @@
 The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
 answers 0x0000; the indexer moves it to `store/<aaaaaa>/<receipt>.dcm` once its row is committed. A
 receipt's name is the node's own (time of arrival and chance), never text from the wire; sorted names
-are in order of arrival. How it arrived stands in the file's own meta information, so that a restart
-needs nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title,
-Receiving AE Title (0002,0018) the called one, Source Presentation Address (0002,0026) the peer, and
-Private Information (0002,0102) the rest, as JSON).
+are in order of arrival. Or it overwrites a file that lies ready (`.slot`), seals it (`node.seal`) and answers, and
+renames it then; `adopt_sealed` and `sweep_parts` do that for a receiver that died in between. How it
+arrived stands in the file's own meta information, so that a restart needs nothing but the files
+(PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title, Receiving AE Title (0002,0018)
+the called one, Source Presentation Address (0002,0026) the peer, and Private Information (0002,0102)
+the rest, as JSON).
 
 This module stands below the stages: the receiver writes with it, the others read.
 """
@@ -31,7 +33,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.uid import UID
 
-from node import __version__
+from node import __version__, seal
 from node.clock import from_text, to_text
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.149895115907351745800322143167512561953")
@@ -68,7 +70,8 @@ class Arrival:
 def file_header(arrival: Arrival) -> bytes:
     """Preamble, prefix and file meta information for a dataset that follows as received.
 
-    The preamble is zeroed: 128 bytes that a sender could fill with a program header (faults.md 45).
+    The preamble is zeroed, until it is sealed (`node.seal`): 128 bytes that a sender could fill with a program header
+    (faults.md 45).
     """
     rest = {
         "association": arrival.association,
@@ -182,6 +185,10 @@ class Spool:
         """An empty file that an open association keeps ready for its next object."""
         return self.incoming / f"{association}.blank"
 
+    def slot(self) -> Path:
+        """Where a file may lie ready to be overwritten; by its name it is this process's."""
+        return self.incoming / f"{os.getpid()}-{self.new_receipt()}.slot"
+
     def arrived(self, receipt: str) -> Path:
         """Where a whole receipt waits for the indexer."""
         return self.incoming / f"{receipt}.dcm"
@@ -212,7 +219,9 @@ class Spool:
         folders = set()
         for receipt in receipts:
             target = self.stored(receipt)
-            target.parent.mkdir(exist_ok=True, mode=0o700)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                folders.add(self.store)  # a folder's own name is in the one above
             self.arrived(receipt).rename(target)
             folders.add(target.parent)
         for folder in sorted(folders):
@@ -258,8 +267,22 @@ class Spool:
         alive = self.open_associations()  # after the files, as in `sweep_parts`
         return [part for part in found if part is not None and part.association in alive]
 
+    def adopt_sealed(self) -> int:
+        """Give whole objects their final name that a dead receiver sealed, and may have answered for; how many."""
+        sealed = [(path, found) for path in self.incoming.glob("*.part") if (found := seal.read(path)) is not None]
+        alive = self.open_associations() if sealed else frozenset()  # after the files, as in `sweep_parts`
+        dead = [(path, found) for path, found in sealed if not _belongs_to(path, alive)]
+        return sum(self._keep(path, found) for path, found in dead)
+
+    def _keep(self, path: Path, found: seal.Seal | None) -> bool:
+        """An object is whole where its seal holds, whatever its name is: from now on it has its final one."""
+        if found is None or not seal.holds(path, found):
+            return False
+        path.rename(self.arrived(found.receipt))
+        return True
+
     def sweep_parts(self) -> int:
-        """Remove what dead associations left half-written (nothing of it was ever promised); how many.
+        """Keep what is sealed, remove what else dead associations left (nothing of it was promised); how much of that.
 
         May be called while receivers run: the files are looked at before the associations, so that none of an
         association that was opened meanwhile is taken for a dead one's.
@@ -270,13 +293,43 @@ class Spool:
         removed = 0
         for path, part in found:
             # One that does not say whose it is may have been begun just now, where anything is open.
-            if (part.association not in alive) if part else not alive:
+            if ((part.association not in alive) if part else not alive) and not self._keep(path, seal.read(path)):
                 path.unlink(missing_ok=True)
                 removed += 1
         for path in blanks:
             if path.stem not in alive:
                 path.unlink(missing_ok=True)
+        self.sweep_slots()
         return removed
+
+    def sweep_slots(self) -> None:
+        """Remove the slots of dead receivers. One that is sealed was renamed, and the power went before that lasted."""
+        for path in self.incoming.glob("*.slot"):
+            if not self._keep(path, seal.read(path)) and not _is_another(path.name.partition("-")[0]):
+                path.unlink(missing_ok=True)
+
+
+def cut_to_length(path: Path) -> None:
+    """Cut off what a sealed file did not need of its slot; any other stays as it is. Raises OSError."""
+    found = seal.read(path)
+    if found is not None and found.length < path.stat().st_size:
+        os.truncate(path, found.length)
+
+
+def _is_another(process: str) -> bool:
+    """Whether another process of this number runs; one of our own number had it before us."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return int(process) != os.getpid()
+
+
+def _belongs_to(path: Path, associations: frozenset[str]) -> bool:
+    part = _peek(path)
+    return part is not None and part.association in associations
 
 
 def _peek(path: Path) -> InFlight | None:

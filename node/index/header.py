@@ -30,7 +30,7 @@ from node.index import pixels
 from node.index.elements import Contents, Elements, Items, parse, text_of
 from node.index.fingerprint import fingerprint
 from node.index.values import Converter, Header, first_text, items
-from node.spool import Arrival, read_arrival
+from node.spool import Arrival, cut_to_length, read_arrival
 from rules.facts import LOSSY, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20
@@ -87,10 +87,11 @@ class Reading:
 
 
 def read(path: Path) -> Reading:
-    """Read one file. Never raises for what its dataset holds.
+    """Read one receipt, which is as long as its object from here on. Never raises for what its dataset holds.
 
     Raises OSError where the file cannot be read, ValueError where this node did not write it.
     """
+    cut_to_length(path)
     arrival, offset = read_arrival(path)
     return _read(path, arrival, offset)
 

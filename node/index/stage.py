@@ -64,6 +64,9 @@ class Index:
     def run_once(self) -> float:
         """Index what has arrived, complete what is complete; seconds until it wants to be called again."""
         doorstep = self._completion.doorstep()
+        adopted = self._spool.adopt_sealed()
+        if adopted:
+            log.warning("index.objects-adopted", count=adopted, reason="their receiver ended before it could name them")
         waiting = [receipt for receipt in self._spool.waiting() if receipt not in self._foreign]
         retry = self._index_all(waiting)
         return self._completion.run_once(doorstep, unindexed=retry)

@@ -287,10 +287,11 @@ def troubled(database: Database, limit: int) -> list[Job]:
     """Jobs that failed or could not be reported, newest first; those done again since are left out."""
     rows = query(
         database,
-        "SELECT * FROM jobs WHERE (status=? OR (outcome=? AND status<>?))"
+        # the first condition as the partial index is written
+        "SELECT * FROM jobs WHERE (status='unreportable' OR outcome='failed') AND status<>?"
         " AND id NOT IN (SELECT supersedes FROM jobs WHERE supersedes IS NOT NULL)"
         " ORDER BY finished_at DESC LIMIT ?",
-        [JobStatus.UNREPORTABLE, JobOutcome.FAILED, JobStatus.CANCELLED, limit],
+        [JobStatus.CANCELLED, limit],
     )
     return [from_row(row) for row in rows]
 

@@ -16,6 +16,9 @@ class Part:
     Every method but `discard` raises OSError where the disk refuses.
     """
 
+    is_named = False
+    """Whether a durable name leads to it before it is renamed: then `sync` is all that it needs."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -1,6 +1,6 @@
 """One SOP instance on its way to the disk: written as it streams in, durable before it is promised.
 
-    begin ─► write … write ─► finish ─► status of the response
+    begin ─► write … write ─► finish ─► status of the response ─► settle
                  └──────► abandon (the association died): nothing is left
 
 A reception never raises: a failure is remembered, its file removed at once (faults.md 18, 52), the rest
@@ -59,6 +59,7 @@ class Reception:
         self._part = blank
         self._failure: Exception | None = None
         self._octets = 0
+        self._is_sealed = False
         try:
             check_command_uids(arrival.sop_class_uid, arrival.sop_instance_uid)
             self._part = self._begin(spool.part(self._receipt), blank)
@@ -97,14 +98,38 @@ class Reception:
         if self._failure is None:
             self._tally.stored += 1
             self._tally.octets += self._octets
-            self._stored()
+            if not self._is_sealed:
+                self._stored()
         else:
             self._tally.refused += 1
         return answer_for(self._failure)
 
+    def settle(self) -> None:
+        """The response is out: an object that was durable without its final name gets that. Once; never raises."""
+        if self._is_sealed and self._part is not None:
+            self._is_sealed = False
+            try:
+                self._part.close()
+                self._part.rename(self._spool.arrived(self._receipt))
+            except FileNotFoundError:  # the association ended before this, and the indexer was quicker
+                self._stored()
+            except OSError as error:  # it is whole and sealed: the indexer finds it when the association has ended
+                _log.error("object_not_renamed", receipt=self._receipt, reason=str(error))
+                self._cannot_write(error.strerror or str(error))
+            else:
+                self._stored()
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the data set of an object that was kept; None for any other."""
+        return self._octets if self._failure is None else None
+
     def _commit(self, part: Part) -> None:
         if self._durable:
             part.sync()
+            if part.is_named:
+                self._is_sealed = True
+                return
         part.close()
         arrived = self._spool.arrived(self._receipt)
         part.rename(arrived)

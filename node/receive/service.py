@@ -17,6 +17,7 @@ from node.dimse.wire import printable
 from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
 from node.receive.part import Part
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
+from node.receive.pool import Pool
 from node.receive.reception import Reception, Tally
 from node.spool import Arrival, Spool
 
@@ -36,6 +37,7 @@ class Service:
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
         self._gauge = Gauge(spool.data)
+        self.pool = Pool(spool, self._limits.free_space) if self.durable else None
 
     def accept(self, request: AssociationRequest) -> AssociationUser | Rejection:
         """Decide on a request for an association; an accepted one shows in `associations/` from here on."""
@@ -117,6 +119,7 @@ class Session:
         self._tally = Tally()
         self._began = time.monotonic()
         self._blank: Part | None = None
+        self._last: Reception | None = None
         self._shown = contextlib.ExitStack()
         self._shown.enter_context(service.spool.association(self.name))
         self._arrival = Arrival(
@@ -145,25 +148,45 @@ class Session:
             lossy_accepted=request.lossy_accepted,
             received_at=self._service.clock.now(),
         )
-        blank, self._blank = self._blank, None
         service = self._service
-        return Reception(
+        self._last = Reception(
             service.spool,
             arrival,
             self._tally,
             service.durable,
             service.stored,
             cannot_write=service.cannot_write,
-            blank=blank,
+            blank=self._file_for_it(),
         )
+        return self._last
+
+    def _file_for_it(self) -> Part | None:
+        """A file that lies ready, the best there is."""
+        pool = self._service.pool
+        slot = pool.take(self._last.length if self._last is not None else None) if pool is not None else None
+        if slot is not None:
+            return slot
+        blank, self._blank = self._blank, None
+        return blank
 
     def answered(self) -> None:
         """Have a file ready for the next object: making one takes the disk longer than writing it, at times."""
+        self._settle()
+        pool, length = self._service.pool, self._last.length if self._last is not None else None
+        if pool is not None and length is not None:
+            pool.brought(length)
+        if self._blank is not None or (pool is not None and pool.has_one(length)):
+            return
         with contextlib.suppress(OSError):  # where there is none, the next object says why
             self._blank = Part(self._service.spool.blank(self.name))
 
+    def _settle(self) -> None:
+        if self._last is not None:
+            self._last.settle()
+
     def ended(self, how: str) -> None:
         """The association is over; its study may be complete."""
+        self._settle()
         if self._blank is not None:
             self._blank.discard()
         self._shown.close()

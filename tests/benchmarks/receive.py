@@ -88,11 +88,28 @@ def _one(scenario: Scenario, receiver: Running, files: Path, figures: Figures) -
     if before is not None:
         until(lambda: receiver.indexed() == before + total, 600, "the index to drain")
     figures.drain_seconds.append(time.perf_counter() - ended)
+    _wait_for_rest(receiver)  # what it does afterwards is its own CPU, and not the next one's disturbance
     octets = sum(path.stat().st_size for path in files.rglob("*.dcm"))
     processes = receiver.processes()
     figures.images_a_second.append(total / seconds)
     figures.cpu_seconds_a_gigabyte.append((_cpu_seconds(processes) - cpu) / octets * 1e9)
     figures.megabytes = _memory(processes)
+
+
+def _wait_for_rest(receiver: Running) -> None:
+    """Until a receiver has written nothing for a second, a minute at most (others may write on their own time)."""
+    end, written = time.monotonic() + 60, -1
+    while (now := _written(receiver.processes())) != written and time.monotonic() < end:
+        written = now
+        time.sleep(1.0)
+
+
+def _written(processes: Sequence[psutil.Process]) -> int:
+    octets = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            octets += process.io_counters().write_bytes
+    return octets
 
 
 def _send(scenario: Scenario, receiver: Running, files: Path) -> float:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from node.spool import Spool, read_arrival
+from node import seal
+from node.spool import Spool, cut_to_length, read_arrival
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
@@ -119,7 +120,8 @@ class Receiver:
         return [line for line in self.log() if line["event"] == name] if self.log_file.exists() else []
 
     def received(self) -> list[Path]:
-        """Whole receipts, in order of arrival."""
+        """Whole receipts, in order of arrival; one that was just answered for gets its name in a moment."""
+        until(lambda: not any(map(seal.read, self.parts())), what="the sealed objects to be named")
         return [self.spool.arrived(receipt) for receipt in self.spool.waiting()]
 
     def parts(self) -> list[Path]:
@@ -154,7 +156,8 @@ def _listen() -> socket.socket:
 
 
 def data_set_of(path: Path) -> bytes:
-    """The data set of a file this node received, byte for byte."""
+    """The data set of a file this node received, byte for byte; cut to its length as the indexer does first."""
+    cut_to_length(path)
     _, offset = read_arrival(path)
     return path.read_bytes()[offset:]
 

@@ -298,4 +298,4 @@ class Site:
     def left_over(self) -> list[str]:
         """What lies in `incoming/` and `work/` beyond what belongs there."""
         found = [*(self.data / "incoming").iterdir(), *(self.data / "work").iterdir()]
-        return [path.name for path in found if path.name != BUNDLE]
+        return [path.name for path in found if path.name != BUNDLE and path.suffix != ".slot"]

@@ -17,6 +17,11 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+LONGEST = 131072
+"""Bytes that can be taken at once."""
+_READ_AHEAD = 2 * LONGEST
+_SMALL = 32768
+"""Bytes: where no more are missing, what comes behind them is read too; of more, just those are, into their place."""
 IDLE_LOOK = 0.25
 """Seconds after which a waiting thread looks at its timers (ARTIM, idle) again."""
 
@@ -41,6 +46,8 @@ class DeadlineSocket(AssociationSocket):
         super().__init__(association, client_socket=client)
         self._pdu_deadline = pdu_deadline
         self._ends = 0.0
+        self._ahead = memoryview(bytearray(_READ_AHEAD))  # the system gives the memory when it is written to
+        self._begin = self._end = 0
         self._in_kernel = not isinstance(client, ssl.SSLSocket)
         if self._in_kernel:  # Python's own timeouts cost two system calls more for each that reads or writes
             client.settimeout(None)
@@ -57,36 +64,56 @@ class DeadlineSocket(AssociationSocket):
         """The deadline of the PDU that now arrives starts to run."""
         self._ends = time.monotonic() + self._pdu_deadline
 
-    def recv_into(self, buffer: memoryview) -> None:
-        """Fill the buffer. Raises TimeoutError at the PDU's deadline, ConnectionError where the peer is gone."""
-        while buffer:
-            connection = self._open()
-            remaining = self._ends - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the PDU was not whole at its deadline")
-            count = self._recv_some(connection, buffer, remaining)
-            if count == 0:
-                raise ConnectionError("the peer closed the connection within a PDU")
-            buffer = buffer[count:]
+    def take(self, count: int) -> memoryview:
+        """The next `count` bytes, at most `LONGEST`; the view is valid until the next call.
 
-    def _recv_some(self, connection: socket.socket, buffer: memoryview, remaining: float) -> int:
-        """All of the buffer where the kernel can wait for it, within the deadline that the socket was given."""
+        What has arrived beyond them is read with them: a sender of small PDUs is then not waited for at each.
+        Raises TimeoutError at the PDU's deadline, ConnectionError where the peer is gone.
+        """
+        if self._end - self._begin < count and self._begin + count > len(self._ahead):
+            left = bytes(self._ahead[self._begin : self._end])
+            self._ahead[: len(left)] = left
+            self._begin, self._end = 0, len(left)
+        while (missing := count - (self._end - self._begin)) > 0:
+            exactly = missing > _SMALL
+            room = self._ahead[self._end : self._end + missing] if exactly else self._ahead[self._end :]
+            self._end += self._receive(room, exactly)
+        taken = self._ahead[self._begin : self._begin + count]
+        self._begin += count
+        if self._begin == self._end:
+            self._begin = self._end = 0
+        return taken
+
+    def _receive(self, buffer: memoryview, whole: bool) -> int:
+        """What comes next, at least a byte; all of the buffer if `whole` and the kernel can wait for it."""
+        connection = self._open()
+        remaining = self._ends - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the PDU was not whole at its deadline")
+        count = self._receive_some(connection, buffer, remaining, socket.MSG_WAITALL if whole else 0)
+        if count == 0:
+            raise ConnectionError("the peer closed the connection within a PDU")
+        return count
+
+    def _receive_some(self, connection: socket.socket, buffer: memoryview, remaining: float, flags: int) -> int:
         if not self._in_kernel:
             connection.settimeout(remaining)
             return connection.recv_into(buffer)
         try:
-            return connection.recv_into(buffer, 0, socket.MSG_WAITALL)
+            return connection.recv_into(buffer, 0, flags)
         except BlockingIOError:
             raise TimeoutError("nothing of the PDU came until its deadline") from None
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """As `recv_into`, into fresh bytes."""
-        content = bytearray(nr_bytes)
-        self.recv_into(memoryview(content))
+        """The next bytes, however many, for good."""
+        content = bytearray()
+        while len(content) < nr_bytes:
+            content += self.take(min(nr_bytes - len(content), LONGEST))
         return content
 
     def drain(self) -> bool:
         """Drop what has arrived; false where the connection has ended."""
+        self._begin = self._end = 0
         try:
             connection = self._open()
             if self._in_kernel:
@@ -122,7 +149,7 @@ class DeadlineSocket(AssociationSocket):
             return False
         if not self.event_queue.empty():
             return False  # else pynetdicom reads the next PDU in the state before the last one's event
-        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+        if self._begin < self._end or (isinstance(connection, ssl.SSLSocket) and connection.pending()):
             return True
         try:
             events = dict(self._poll.poll(IDLE_LOOK * 1000))

@@ -13,7 +13,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from node.dimse import wire
 from node.dimse.association import Sink, StoreRequest
 from node.dimse.contexts import is_lossy, is_storage
-from node.dimse.engine.connection import IDLE_LOOK, DeadlineSocket, Ringing
+from node.dimse.engine.connection import IDLE_LOOK, LONGEST, DeadlineSocket, Ringing
 from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
 from node.dimse.status import StoreStatus
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
-MAXIMUM_LENGTH = 131072
+MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
 _MAXIMUM_OTHER_DATA_SET = 1 << 20
 """Bytes of the data set of a message that is no C-STORE."""
@@ -41,7 +41,6 @@ class BoundedDUL(DULServiceProvider):
         self.state_machine = LenientStateMachine(self)
         self._idle_timer = SteadyTimer(self._idle_timer.timeout)
         self.artim_timer = SteadyTimer(self.artim_timer.timeout)
-        self._body = bytearray()
 
     def run_reactor(self) -> None:
         """The thread; its end wakes the association, which in pynetdicom waits on for a request that cannot come."""
@@ -89,16 +88,12 @@ class BoundedDUL(DULServiceProvider):
     def _read_pdu(self, connection: DeadlineSocket) -> bool:
         """Read one PDU; whether it was P-DATA, all of which is dealt with here."""
         connection.begin_pdu()
-        header = connection.recv(wire.HEADER_LENGTH)
+        header = bytearray(connection.take(wire.HEADER_LENGTH))
         kind, length = wire.pdu_header(header, MAXIMUM_LENGTH)
         if kind is wire.PDUType.P_DATA:
             if self.state_machine.current_state != "Sta6":
                 raise wire.ProtocolError("P-DATA where there is no association, or none any more")
-            if len(self._body) < length:
-                self._body = bytearray(MAXIMUM_LENGTH)
-            body = memoryview(self._body)[:length]
-            connection.recv_into(body)
-            for fragment in wire.fragments(body):
+            for fragment in wire.fragments(connection.take(length)):
                 cast(StreamingDIMSE, self.assoc.dimse).receive_fragment(fragment)
             return True
         content = header + connection.recv(length)

@@ -6,11 +6,12 @@ machine that stays up shows what was written whether it is on the disk or not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from node.spool import Spool, read_arrival
-from tests.support.power_loss import Disk, Promise, recorded
+from node.spool import Spool, cut_to_length, read_arrival
+from tests.support.power_loss import Disk, Promise, Remains, recorded
 from tests.support.raw_dimse import CT, RawPeer, data_set, store_rq
 from tests.support.receiver import Receiver
 from tests.support.wait import until
@@ -31,50 +32,91 @@ def _pixels(association: int, number: int) -> bytes:
     return b"\xe0\x7f\x10\x00OW\x00\x00" + (60_000).to_bytes(4, "little") + bytes([association, number]) * 30_000
 
 
-def promised(receiver: Receiver, trace: Path) -> list[Promise]:
-    """Send on several associations at once; every response, with what a power loss would have left at that moment."""
+def burst(receiver: Receiver, first: int) -> None:
+    """Objects on several associations at once, each numbered from `first` on."""
 
     def send(association: int) -> None:
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
-            for number in range(OBJECTS):
+            for number in range(first, first + OBJECTS):
                 request = store_rq(CT, uid(association, number))
                 assert peer.store(sent(association, number), request) == 0
             peer.release()
 
-    with recorded(receiver.process.pid, trace), ThreadPoolExecutor(ASSOCIATIONS) as senders:
+    with ThreadPoolExecutor(ASSOCIATIONS) as senders:
         list(senders.map(send, range(ASSOCIATIONS)))
-        until(receiver.idle, what="the associations to end")
+    until(receiver.idle, what="the associations to end")
+
+
+def slots(receiver: Receiver) -> int:
+    return len(list(receiver.spool.incoming.glob("*.slot")))
+
+
+def promised(receiver: Receiver, trace: Path, *, slots_expected: bool = True) -> list[Promise]:
+    """Two bursts: one that finds no slot, and one for which slots lie ready, where the receiver makes any.
+
+    Every response, with what a power loss or the receiver's end would have left at that moment.
+    """
+    with recorded(receiver.process.pid, trace):
+        burst(receiver, 0)
+        if slots_expected:
+            until(lambda: slots(receiver) == ASSOCIATIONS * OBJECTS, what="the slots to be made")
+        burst(receiver, OBJECTS)
     found = Disk(receiver.spool.data).replay(trace)
-    assert len(found) == ASSOCIATIONS * OBJECTS, "the record does not show every response"
+    assert len(found) == 2 * ASSOCIATIONS * OBJECTS, "the record does not show every response"
     return found
 
 
-def after_power_loss(at: int, promises: list[Promise], folder: Path) -> Spool:
-    """The whole receipts as they would be found, had the power gone when promise number `at` went out."""
+def started_again(left: Mapping[str, Remains], folder: Path, *, torn: bool = False) -> Spool:
+    """The data folder as the next start of the node makes it of what is left."""
     spool = Spool(folder)
-    for path, length in promises[at].left.items():
-        if path.endswith(".dcm"):  # all else was promised to nobody, and is swept at the start
-            (spool.incoming / Path(path).name).write_bytes(Path(path).read_bytes()[:length])
+    for path, remains in left.items():
+        (spool.incoming / Path(path).name).write_bytes(remains.content(torn=torn))
+    spool.sweep_parts()
+    assert {path.suffix for path in spool.incoming.iterdir()} <= {".dcm"}
     return spool
 
 
+def assert_holds(spool: Spool, promises: Sequence[Promise]) -> None:
+    """All that was promised is there, and whatever is there is whole."""
+    assert {promise.receipt for promise in promises} <= set(spool.waiting())
+    for path in map(spool.arrived, spool.waiting()):
+        cut_to_length(path)  # as the indexer does first
+        arrival, offset = read_arrival(path)
+        association, number = map(int, arrival.sop_instance_uid.split(".")[-2:])
+        assert path.read_bytes()[offset:] == sent(association, number)
+
+
 def test_what_was_promised_survives_a_power_loss_at_any_answer(tmp_path: Path) -> None:
-    """After each response: all objects answered until then are there as sent, and no other is there in part."""
+    """After each response: all objects answered until then are there as sent, and no other is there in part.
+
+    Also where of what was not yet synchronised a part is there, seal and all.
+    """
     with Receiver(tmp_path / "node") as receiver:
         promises = promised(receiver, tmp_path / "trace")
-        for at in range(len(promises)):
-            spool = after_power_loss(at, promises, tmp_path / f"left-{at}")
-            assert {Path(promise.path).stem for promise in promises[: at + 1]} <= set(spool.waiting())
-            for path in map(spool.arrived, spool.waiting()):
-                arrival, offset = read_arrival(path)
-                association, number = map(int, arrival.sop_instance_uid.split(".")[-2:])
-                assert path.read_bytes()[offset:] == sent(association, number)
+    assert any(remains.ready for remains in promises[-1].left.values()), "no slot was used"
+    for at, promise in enumerate(promises):
+        for torn in (False, True):
+            spool = started_again(promise.left, tmp_path / f"left-{at}-{torn}", torn=torn)
+            assert_holds(spool, promises[: at + 1])
+
+
+def test_what_was_promised_survives_the_receivers_end_at_any_answer(tmp_path: Path) -> None:
+    """Killed right after a response, before a sealed object has its final name: the indexer finds it all the same."""
+    with Receiver(tmp_path / "node") as receiver:
+        promises = promised(receiver, tmp_path / "trace")
+    for at, promise in enumerate(promises):
+        spool = Spool(tmp_path / f"seen-{at}")
+        for path, remains in promise.seen.items():
+            if path.endswith((".part", ".dcm")):
+                (spool.incoming / Path(path).name).write_bytes(remains.content())
+        spool.adopt_sealed()
+        assert_holds(spool, promises[: at + 1])
 
 
 def test_durability_os_promises_what_a_power_loss_takes(tmp_path: Path) -> None:
-    """What `durability: os` gives up, and that the test above can fail: at no response is anything on the disk."""
+    """What `durability: os` gives up, and that the tests above can fail: at no response is anything on the disk."""
     with Receiver(tmp_path / "node", node={"durability": "os"}) as receiver:
-        promises = promised(receiver, tmp_path / "trace")
+        promises = promised(receiver, tmp_path / "trace", slots_expected=False)
         assert len(receiver.received()) == len(promises)
-        assert all(not any(promise.left.values()) for promise in promises)
+        assert not any(promise.left for promise in promises)

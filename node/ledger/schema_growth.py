@@ -1,0 +1,21 @@
+"""Indexes for what the stages and `status` ask again and again, so that its cost does not grow with the past."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+_INDEXES = (
+    "CREATE INDEX studies_undecided ON studies (completed_at) WHERE status='complete' AND decided_revision < revision",
+    "CREATE INDEX studies_held ON studies (last_received_at) WHERE hold IS NOT NULL",
+    "CREATE INDEX studies_by_completion ON studies (completed_at)",
+    "CREATE INDEX instances_by_status ON instances (status)",
+    "CREATE INDEX jobs_superseding ON jobs (supersedes) WHERE supersedes IS NOT NULL",
+    "CREATE INDEX jobs_in_trouble ON jobs (finished_at) WHERE status='unreportable' OR outcome='failed'",
+    "CREATE INDEX deliveries_by_state ON deliveries (status)",
+)
+
+
+def migrate(database: Database) -> None:
+    """Make them; a ledger of a million instances needs some seconds."""
+    for statement in _INDEXES:
+        database.execute(statement)

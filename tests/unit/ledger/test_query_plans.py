@@ -1,0 +1,123 @@
+"""What is asked again and again does not grow with the past: SQLite's own plan of each query says what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from node.ledger import deliveries, events, facts, instances, jobs, objects, rejections, rule_history, studies
+from node.ledger.database import FILE, Database, Ledger
+from node.ledger.deliveries import DeliveryStatus
+from node.ledger.events import Severity
+from node.ledger.instances import InstanceStatus
+from tests.support.past import tell
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ONE = "1.2.3"
+Ask = Callable[[Database], object]
+
+FOR_EACH_INSTANCE: dict[str, Ask] = {
+    "known": lambda rows: instances.known(rows, ["a", "b"]),
+    "of_sop_instance": lambda rows: instances.of_sop_instance(rows, ONE),
+    "is_ours": lambda rows: objects.is_ours(rows, ONE),
+    "witness": lambda rows: instances.witness(rows, ONE),
+    "corrections": lambda rows: instances.of_study(rows, ONE, [InstanceStatus.CORRECTION]),
+    "rejections": lambda rows: rejections.of_instance(rows, ONE, ONE),
+    "study": lambda rows: studies.get(rows, ONE),
+    "sources": lambda rows: instances.sources(rows, ONE),
+    "told": lambda rows: events.last_of(rows, ONE, "instance.duplicate"),
+}
+FOR_EACH_STUDY: dict[str, Ask] = {
+    "receiving": studies.receiving,
+    "headers": lambda rows: list(facts.headers_of(rows, ONE)),
+    "facts": lambda rows: facts.of_study(rows, ONE, 1),
+    "instances": lambda rows: instances.of_study(rows, ONE),
+    "arrivals": lambda rows: instances.arrivals(rows, ONE),
+    "undecided": studies.undecided,
+    "history": lambda rows: rule_history.of_rule(rows, "rule", ONE, NOW, counted=False),
+    "not_followed_up": rule_history.not_followed_up,
+    "is_newest": lambda rows: rule_history.is_newest(rows, ONE),
+    "ready": lambda rows: jobs.ready(rows, NOW),
+    "next_ready_at": jobs.next_ready_at,
+    "unreported": jobs.unreported,
+    "due": lambda rows: deliveries.due(rows, "pacs", NOW),
+    "next_due_at": lambda rows: deliveries.next_due_at(rows, "pacs"),
+}
+FOR_STATUS: dict[str, Ask] = {
+    "held": studies.held,
+    "latest": lambda rows: studies.latest(rows, 10),
+    "completed_since": lambda rows: studies.completed_since(rows, NOW),
+    "why_waiting": lambda rows: deliveries.why_waiting(rows, "pacs"),
+    "deliveries": lambda rows: deliveries.with_status(rows, (DeliveryStatus.HELD,), 100),
+    "troubled": lambda rows: jobs.troubled(rows, 100),
+    "alerts": lambda rows: events.latest(rows, 100, (Severity.ALERT,)),
+    "series": lambda rows: studies.series_of(rows, ONE),
+    "work": lambda rows: [jobs.of_study(rows, ONE), deliveries.of_study(rows, ONE)],
+}
+COUNTS: dict[str, Ask] = {
+    "studies": studies.counts,
+    "instances": instances.totals,
+    "jobs": jobs.counts,
+    "deliveries": deliveries.counts,
+}
+_FEW = ("studies_undecided", "studies_held", "jobs_in_trouble", "jobs_to_follow_up")
+"""Partial indexes: they have what waits for somebody, not what has been."""
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    ledger = Ledger(Path(tmp_path_factory.mktemp("ledger")) / FILE)
+    with ledger.transaction() as database:
+        tell(database)
+    yield ledger.database
+    ledger.close()
+
+
+def plan(rows: Database, ask: Ask) -> list[str]:
+    """Every step of every statement that is asked."""
+    asked: list[str] = []
+    rows.conn.set_trace_callback(asked.append)
+    try:
+        ask(rows)
+    finally:
+        rows.conn.set_trace_callback(None)
+    assert asked
+    return [step for sql in asked for *_, step in rows.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
+
+
+def grows(step: str) -> bool:
+    """Whether a step reads more, the more there has been."""
+    if any(name in step for name in _FEW):
+        return False
+    return step.startswith("SCAN") or "AUTOMATIC" in step
+
+
+@pytest.mark.parametrize("name", [*FOR_EACH_INSTANCE, *FOR_EACH_STUDY])
+def test_no_stage_reads_a_table_from_end_to_end(rows: Database, name: str) -> None:
+    """Each step is a search by an index, or the scan of one that has only what waits."""
+    steps = plan(rows, (FOR_EACH_INSTANCE | FOR_EACH_STUDY)[name])
+    assert [step for step in steps if grows(step)] == []
+
+
+def test_what_waits_for_its_decision_is_not_looked_for_among_all_that_is_complete(rows: Database) -> None:
+    """Nearly every study of a ledger is complete: an index by status would be read from end to end."""
+    assert plan(rows, studies.undecided) == ["SCAN studies USING INDEX studies_undecided"]
+
+
+@pytest.mark.parametrize("name", FOR_STATUS)
+def test_status_reads_no_table_from_end_to_end(rows: Database, name: str) -> None:
+    """As above; the latest ones are read off the end of an index."""
+    limited = "SCAN studies USING INDEX studies_by_arrival"
+    allowed = {limited} if name == "latest" else set()
+    assert {step for step in plan(rows, FOR_STATUS[name]) if grows(step)} <= allowed
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_read_an_index_and_no_rows(rows: Database, name: str) -> None:
+    """A count goes over an index that has the status alone, or little more; never over the rows."""
+    (step,) = plan(rows, COUNTS[name])
+    assert "COVERING INDEX" in step
+    assert "_by_status" in step
