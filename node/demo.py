@@ -36,8 +36,8 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
+from node.listening import LISTENING
 from node.results import reader
-from node.supervisor import LISTENING
 from plugins import exchange, phantom, phantom_series
 from rules import explain
 

@@ -1,9 +1,10 @@
-"""Taking up changed rules while the node runs: a saved file is checked as a whole, then swapped, or refused as a whole.
+"""Taking up a changed configuration while the node runs: a saved file is checked as a whole, then swapped, or refused.
 
-The files are looked at every second. One that has come to rest and says something new is read, checked and
-tested like at the start; only then are the rules, and the plugins they run, replaced, between two studies. A
-bad file changes nothing but is told: in the log, as an alert (once for each content), in `status`. What else
-has changed waits for a restart, and that is told too.
+The files are looked at every second, those of TLS among them. One that has come to rest and says something new is
+read, checked and tested like at the start; only then are the rules, and the plugins they run, replaced, between two
+studies. Where it changes what receivers go by, the supervisor is asked for others first (`node.receivers`): if they
+cannot be had, nothing is taken up. A bad file changes nothing but is told: in the log, as an alert (once for each
+content), in `status`. The little that waits for a restart is told too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import json
 import pwd
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,10 +40,11 @@ from node.run.catalogue import Catalogue
 from rules.model import Rule, rule_set_digest
 
 LOOK_SECONDS = 1.0
-IN_FORCE, REFUSED, RESTART = "rules.in-force", "rules.refused", "configuration.needs-restart"
+IN_FORCE, REFUSED = "rules.in-force", "rules.refused"
+CHANGED, RESTART = "configuration.in-force", "configuration.needs-restart"
 _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
-_RESTARTED = ("node", "modalities", "destinations")
+_RESTARTED = ("node", "destinations")
 _MOST_TOLD = 10
 _MOST_DIFF = 200
 _log = structlog.get_logger(__name__)
@@ -57,20 +60,38 @@ class Use(Protocol):
         ...
 
 
-class _NotInForceError(PermanentError):
+class NotInForceError(PermanentError):
     """Right in itself, but not beside what runs."""
+
+
+PutInForce = Callable[[InForce], None]
+"""Makes a configuration the one in force, with receivers that go by it; raises NotInForceError."""
+
+
+def without_receivers(wanted: InForce) -> None:
+    """Put in force where receivers need not be others, or nobody keeps any."""
+    in_force.write(wanted)
 
 
 class Reload:
     """Watches the files of one configuration, and swaps rules and plugins."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, running: InForce, plugins: Catalogue, use: Use) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        running: InForce,
+        plugins: Catalogue,
+        use: Use,
+        with_receivers: PutInForce = without_receivers,
+    ) -> None:
         self.bell = threading.Event()
         self._ledger = ledger
         self._clock = clock
         self._running = running
         self._plugins = plugins
         self._use = use
+        self._with_receivers = with_receivers
         self._files: set[Path] = {running.path}
         self._patterns: tuple[str, ...] = ()
         self._last: Signature = ()
@@ -116,6 +137,9 @@ class Reload:
         if before is None or before.detail["since"] != to_text(running.since):
             digest = before.detail["digest"] if before else None
             self._record(running.configuration.rules, digest, running.since, running.by)
+        told = events.latest_of(self._ledger.database, (CHANGED,))
+        if running.change is not None and (told is None or told.detail["since"] != running.change["since"]):
+            self._record_change(running)  # the node died when it had come into force
 
     def _reload(self, asked: bool) -> None:
         path = self._running.path
@@ -128,7 +152,7 @@ class Reload:
         except ConfigurationError as error:
             self._watch([*self._files, *(Path(each.place.file) for each in error.problems)], self._patterns)
             self._refuse([each.headline for each in error.problems], str(error.problems[0]), asked)
-        except _NotInForceError as error:
+        except NotInForceError as error:
             self._refuse([str(error)], str(error), asked)
         except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the old rules stay in force
             _log.exception("rules.reader-failed")
@@ -136,11 +160,12 @@ class Reload:
         else:
             for problem in loaded.warnings:
                 _log.warning("rules.warning", problem=problem.headline)
-            self._swap(loaded, plugins)
+            self._swap(loaded, plugins, asked)
             self._tell_restart(loaded)
 
     def _watch(self, files: Iterable[Path], patterns: Sequence[str]) -> None:
-        self._files = {self._running.path, *(path.resolve() for path in files if str(path) and path.exists())}
+        # Not resolved: a link that is set to another file is a change.
+        self._files = {self._running.path, *(path.absolute() for path in files if str(path) and path.exists())}
         self._patterns = tuple(patterns)
         self._last = seen = self._signature()
         untouched = all(modified < self._began for _, modified, _, _ in seen)
@@ -153,26 +178,45 @@ class Reload:
             for name in _destinations(rule):
                 new = wanted.destinations.get(name)
                 if new is not None and (name not in there or there[name].audience != new.audience):
-                    raise _NotInForceError(
+                    raise NotInForceError(
                         f'{self._running.path}: the rule "{rule.name}" names "{name}", and the destinations have '
                         f"changed since the node started: restart it; until then the old rules stay in force"
                     )
 
-    def _swap(self, loaded: Loaded, plugins: Catalogue) -> None:
-        old, new = self._running.configuration, loaded.configuration
-        before = rule_set_digest(old.rules)
-        same = before == rule_set_digest(new.rules) and _used(self._plugins) == _used(plugins)
-        same = same and (old.people, old.notify) == (new.people, new.notify)
+    def _swap(self, loaded: Loaded, plugins: Catalogue, asked: bool) -> None:
+        before, now, by = self._running, self._clock.now(), _owner(loaded.files)
+        wanted = before.taking_up(loaded)
+        changes = in_force.changed(before, wanted)
+        old, new = (rule_set_digest(each.configuration.rules) for each in (before, wanted))
+        same = old == new and _used(self._plugins) == _used(plugins)
         last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
-        if same and last is not None and last.kind == IN_FORCE:
-            _log.info("rules.unchanged", version=before[:8])
+        told = same and last is not None and last.kind == IN_FORCE
+        if told and not changes:
+            _log.info("rules.unchanged", version=old[:8])
             return
-        now, by = self._clock.now(), _owner(loaded.files)
-        self._running = self._running.with_rules_of(loaded, now, by)
-        self._plugins = plugins
-        in_force.write(self._running)
-        self._record(new.rules, before, now, by)
-        self._use(self._running.configuration, plugins)
+        if not told:
+            wanted = replace(wanted, since=now, by=by)
+        if changes:
+            wanted = replace(wanted, change={"since": to_text(now), "by": by, "changed": changes})
+        put_in_force = self._with_receivers if in_force.concerns_receivers(before, wanted) else without_receivers
+        try:
+            put_in_force(wanted)
+        except NotInForceError as error:
+            self._refuse([str(error)], str(error), asked)
+            return
+        self._running, self._plugins = wanted, plugins
+        if changes:
+            self._record_change(wanted)
+        if not told:
+            self._record(wanted.configuration.rules, old, now, by)
+        self._use(wanted.configuration, plugins)
+
+    def _record_change(self, running: InForce) -> None:
+        """What but rules and plugins is in force from now on."""
+        change = dict(running.change or {})
+        with self._ledger.transaction() as database:
+            events.record(database, self._clock.now(), CHANGED, **change)
+        _log.info("configuration.in-force", changed=change["changed"], by=change["by"])
 
     def _record(self, rules: Sequence[Rule], before: str | None, since: datetime, by: str) -> None:
         kept = RuleSet.of(rules)

@@ -1,6 +1,6 @@
 """The node process: makes the stages, gives each a thread, and stops them.
 
-Started by the supervisor as `python -m node.app --in-force PATH --wake FD --alive FD`. This is the one
+Started by the supervisor as `python -m node.app --in-force PATH --wake FD --alive FD --ask FD`. This is the one
 place that knows all stages: they know the ledger and the signal, and never each other.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -29,10 +30,10 @@ from node.index.children import HeaderReader
 from node.index.stage import Index
 from node.ledger import database
 from node.ledger.database import Ledger
-from node.lifeline import end_with
+from node.lifeline import Orders, end_with
 from node.notify.stage import Notify
 from node.observe import logs
-from node.reload import Reload
+from node.reload import NotInForceError, PutInForce, Reload, without_receivers
 from node.results.stage import Results
 from node.route.stage import Route
 from node.run import catalogue
@@ -50,6 +51,7 @@ _AFTER_FAILURE = 5.0
 _SWEEP_SECONDS = 5
 _BETWEEN_WAKES = 0.2
 """Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
+_LONGEST_ANSWER = 4096
 _NICE = 5
 """How much the node process and its children stand back from the receivers: a modality never waits for the index."""
 
@@ -79,7 +81,7 @@ class Worker:
 class App:
     """The stages of one node on one data folder."""
 
-    def __init__(self, running: InForce) -> None:
+    def __init__(self, running: InForce, with_receivers: PutInForce = without_receivers) -> None:
         """Build everything; raises LedgerError where the ledger cannot be used."""
         configuration = running.configuration
         data = configuration.node.data
@@ -92,7 +94,7 @@ class App:
         self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
         self._notify = Notify(self.ledger, clock, configuration)
-        self.reload = Reload(self.ledger, clock, running, plugins, self._use)
+        self.reload = Reload(self.ledger, clock, running, plugins, self._use, with_receivers)
         stages = [
             (Room.INDEX, "index", self._index.run_once),
             (Room.ROUTE, "route", self._route.run_once),
@@ -119,6 +121,7 @@ class App:
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         """Plugins and people first: what the new rules decide has to find them."""
+        logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
         self._notify.configuration = configuration
         self._run.catalogue = plugins
         self._index.reconfigure(configuration)
@@ -159,17 +162,32 @@ def _listen_to_receivers(wake: int, signal_: Signal) -> None:
     threading.Thread(target=listen, name="wake", daemon=True).start()
 
 
+def _asking(descriptor: int) -> PutInForce:
+    """Ask the supervisor, who keeps the receivers; it puts the configuration in force itself, or says why not."""
+    supervisor = socket.socket(fileno=descriptor)
+
+    def put_in_force(wanted: InForce) -> None:
+        in_force.write(wanted, in_force.WANTED)
+        supervisor.send(str(os.getpid()).encode())
+        asker = 0
+        while asker != os.getpid():  # an answer to the process that was here before
+            first, _, reason = supervisor.recv(_LONGEST_ANSWER).decode(errors="replace").partition(" ")
+            asker = int(first)
+        if reason:
+            raise NotInForceError(f"{wanted.path}: {reason}")
+
+    return put_in_force
+
+
 def main() -> int:
     """Run until SIGTERM, or until the supervisor is gone."""
     parser = argparse.ArgumentParser(prog="python -m node.app")
     parser.add_argument("--in-force", type=Path, required=True, help="the configuration to go by")
     parser.add_argument("--wake", type=int, help="read end of the pipe on which receivers say that something came")
     parser.add_argument("--alive", type=int, help="read end of a pipe that ends with the supervisor")
+    parser.add_argument("--ask", type=int, help="socket on which the supervisor is asked for other receivers")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it begins with the file as it is
+    orders = Orders(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     running = in_force.read(arguments.in_force)
     configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
@@ -177,14 +195,14 @@ def main() -> int:
         end_with(arguments.alive)
     os.nice(_NICE)
     try:
-        app = App(running)
+        app = App(running, without_receivers if arguments.ask is None else _asking(arguments.ask))
     except NodeError as error:
         log.error("node.cannot-start", error=str(error))
         return 1
-    signal.signal(signal.SIGHUP, lambda *_: app.reload.ask())
     if arguments.wake is not None:
         _listen_to_receivers(arguments.wake, app.signal)
     app.start()
-    stop.wait()
+    while orders.next() == signal.SIGHUP:
+        app.reload.ask()
     app.stop()
     return 0

@@ -119,7 +119,7 @@ def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
     if standing.needs_restart:
         yield "warning", f"changed in the file, taken up only by a restart: {', '.join(standing.needs_restart)}"
     if standing.pending:
-        yield "warning", "the rules in the file are not those in force: just saved, or refused (Alerts say why)"
+        yield "warning", "what stands in the file is not in force: just saved, or refused (Alerts say why)"
 
 
 def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:

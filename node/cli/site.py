@@ -23,7 +23,7 @@ from node.errors import NotFoundError, PermanentError
 from node.ledger import studies
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.studies import Study
-from node.supervisor import LISTENING
+from node.listening import LISTENING
 from rules.model import rule_set_digest
 
 ConfigPath = Annotated[
@@ -62,22 +62,23 @@ class Standing:
     needs_restart: Sequence[str] = ()
     """Sections in which the file differs, and that are not taken up while the node runs."""
     pending: bool = False
-    """The file's rules are right, and not those in force."""
+    """The file is right, and not what is in force."""
 
 
 def standing(config: Path) -> Standing:
     """How file and node stand to each other; ConfigurationError where the file is wrong and nothing is in force."""
     last = in_force.find(config)
     try:
-        wanted = load(config)
+        loaded = read(config)
     except ConfigurationError as problem:
         if last is None:
             raise
         return Standing(last.configuration, last, [each.headline for each in problem.problems])
     if last is None or running(last.configuration.node.data) is None:
-        return Standing(wanted, None)
-    now = last.configuration
-    pending = rule_set_digest(now.rules) != rule_set_digest(wanted.rules)
+        return Standing(loaded.configuration, None)
+    now, wanted = last.configuration, loaded.configuration
+    changed = set(in_force.changed(last, last.taking_up(loaded))) - {"certificates"}  # who asks may not read the key
+    pending = bool(changed) or rule_set_digest(now.rules) != rule_set_digest(wanted.rules)
     return Standing(now, last, (), in_force.needing_restart(now, wanted), pending)
 
 

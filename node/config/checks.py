@@ -7,7 +7,8 @@ section has other problems. What has the wrong shape is left to the models' own 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from node.config import abilities, dictionary, plugins, reporting
 from node.config.models import Destination, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath, is_mapping, section
+from node.dimse.tls import server_context
 from plugins.manifest import MANIFEST, Manifest, ManifestError, ParameterError
 
 _OURSELVES = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names to recognise, nothing is bound
@@ -46,13 +48,41 @@ def _node(document: Document, folder: Path) -> Iterator[Problem]:
     tls = section(listen, "tls")
     if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):
         yield document.problem(("node", "listen", "tls", "port"), "TLS needs a port of its own")
-    yield from _tls_files(document, ("node", "listen", "tls"), tls, folder)
+    missing = list(_tls_files(document, ("node", "listen", "tls"), tls, folder))
+    yield from missing or _tls_usable(document, ("node", "listen", "tls"), tls, folder)
 
 
 def _tls_files(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     for key in ("certificate", "key", "authorities"):
         if isinstance(tls.get(key), str) and not (folder / tls[key]).is_file():
             yield document.problem((*path, key), f"there is no file {(folder / tls[key]).resolve()}")
+
+
+def _tls_usable(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Whether certificate, key and authorities are what they are called and belong together."""
+    certificate, key, authorities = (tls.get(name) for name in ("certificate", "key", "authorities"))
+    if isinstance(certificate, str) and isinstance(key, str):
+        why = _fails(lambda: server_context(folder / certificate, folder / key, "none", None))
+        if why:
+            message = f"certificate and key cannot be used together: {why}"
+            yield document.problem((*path, "certificate"), message)
+    if isinstance(authorities, str):
+        why = _fails(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(folder / authorities))
+        if why:
+            yield document.problem((*path, "authorities"), f"no certificates of authorities: {why}")
+
+
+def _fails(use: Callable[[], object]) -> str:
+    """Why files of TLS cannot be used: `key values mismatch`; empty where they can."""
+    try:
+        use()
+    except PermissionError:  # who asks is not always who serves
+        return ""
+    except ssl.SSLError as error:
+        return error.reason.replace("_", " ").lower() if error.reason else "not PEM, or not what it is called"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _modalities(document: Document) -> Iterator[Problem]:

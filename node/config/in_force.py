@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from node.clock import from_text, to_text
 from node.config.loading import Loaded, validated
-from node.config.models import Configuration
-from node.spool import write_durably
+from node.config.models import Configuration, Modality
+from node.config.source import section
+from node.spool import sha256_of, sync_folder, write_durably
 
-FILE = "in-force.json"
-"""Its name in the data folder."""
-SWAPPED = ("rules", "plugins", "people", "notify", "tests")
-"""Sections that a running node takes up; every other needs a restart."""
+FILE, WANTED = "in-force.json", "in-force.next.json"
+"""Names in the data folder: what is in force, and what receivers are asked to go by next."""
+_AT_START = ("destinations",)
+_AT_START_OF_NODE = ("data", "time_zone", "jobs_at_once")
+"""Sections, and keys of `node`, that are read when the node starts: to change them takes a restart."""
+_RULES = ("rules", "plugins", "tests")
+"""Told as a version of the rules."""
+_NOT_RECEIVING = {"completion", "people", "notify"}
+"""What can be taken up without other receivers."""
 _DATA = re.compile(r"(?:^|[\s{,])[\"']?data[\"']?\s*:\s*[\"']?([^\"'#,}\s]+)", re.MULTILINE)
 """`node.data` of a file whose YAML is broken; `find` believes only a folder that names this very file."""
 
@@ -42,21 +48,52 @@ class InForce:
     value: Mapping[str, Any]
     """As written, with the files of rules put in."""
     configuration: Configuration
+    certificates: Mapping[str, str]
+    """See `certificates`."""
+    change: Mapping[str, Any] | None = None
+    """The last change of anything but rules and plugins since the start: {"since", "by", "changed"}."""
 
     @classmethod
     def of(cls, loaded: Loaded, since: datetime, by: str) -> InForce:
         """A configuration that is now taken up as a whole."""
-        return cls(loaded.path.resolve(), loaded.path.parent.resolve(), since, by, loaded.value, loaded.configuration)
+        folder, configuration = loaded.path.parent.resolve(), loaded.configuration
+        known = certificates(configuration)
+        return cls(loaded.path.resolve(), folder, since, by, loaded.value, configuration, known)
 
-    def with_rules_of(self, loaded: Loaded, since: datetime, by: str) -> InForce:
-        """The same with the rules and plugins of another configuration."""
-        taken = {name: loaded.value[name] for name in SWAPPED if name in loaded.value}
-        kept = {name: part for name, part in self.value.items() if name not in SWAPPED}
-        new = {name: getattr(loaded.configuration, name) for name in ("rules", "plugins", "people", "notify")}
-        return InForce(self.path, self.folder, since, by, {**kept, **taken}, self.configuration.model_copy(update=new))
+    def taking_up(self, loaded: Loaded) -> InForce:
+        """The same with all of another configuration that can be taken up without a restart."""
+        wanted = loaded.configuration
+        node = wanted.node.model_copy(
+            update={name: getattr(self.configuration.node, name) for name in _AT_START_OF_NODE}
+        )
+        kept = {name: getattr(self.configuration, name) for name in _AT_START}
+        value = {name: part for name, part in loaded.value.items() if name not in _AT_START}
+        value |= {name: self.value[name] for name in _AT_START if name in self.value}
+        value["node"] = _but(section(loaded.value, "node"), _AT_START_OF_NODE, section(self.value, "node"))
+        configuration = wanted.model_copy(update={"node": node, **kept})
+        return replace(self, value=value, configuration=configuration, certificates=certificates(configuration))
 
 
-def write(in_force: InForce) -> None:
+def _but(part: Mapping[str, Any], names: Sequence[str], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with these keys as another has them."""
+    mine = {name: value for name, value in part.items() if name not in names}
+    return mine | {name: other[name] for name in names if name in other}
+
+
+def certificates(configuration: Configuration) -> dict[str, str]:
+    """SHA-256 of each file that the TLS port rests on: a new certificate in the same place is a change, too."""
+    tls = configuration.node.listen.tls
+    return {str(path): _digest(path) for path in tls.files.values()} if tls else {}
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:  # whoever opens it for use says why
+        return ""
+
+
+def write(in_force: InForce, name: str = FILE) -> None:
     """Keep it in its data folder, whole or not at all."""
     content = {
         "path": str(in_force.path),
@@ -64,8 +101,16 @@ def write(in_force: InForce) -> None:
         "since": to_text(in_force.since),
         "by": in_force.by,
         "value": in_force.value,
+        "certificates": in_force.certificates,
+        "change": in_force.change,
     }
-    write_durably(in_force.configuration.node.data / FILE, json.dumps(content, ensure_ascii=False).encode())
+    write_durably(in_force.configuration.node.data / name, json.dumps(content, ensure_ascii=False).encode())
+
+
+def put_in_force(data: Path) -> None:
+    """What was written as `WANTED` is in force from now on. Raises OSError."""
+    (data / WANTED).rename(data / FILE)
+    sync_folder(data)
 
 
 def read(path: Path) -> InForce:
@@ -79,6 +124,8 @@ def read(path: Path) -> InForce:
         by=content["by"],
         value=content["value"],
         configuration=validated(content["value"], folder),
+        certificates=content.get("certificates", {}),
+        change=content.get("change"),
     )
 
 
@@ -99,9 +146,32 @@ def find(config: Path) -> InForce | None:
 
 
 def needing_restart(running: Configuration, wanted: Configuration) -> list[str]:
-    """What differs between two configurations and is not taken up while the node runs: `node.listen`, `modalities`."""
-    node = [f"node.{name}" for name in type(running.node).model_fields if _differ(running.node, wanted.node, name)]
-    return [*node, *(name for name in ("modalities", "destinations") if _differ(running, wanted, name))]
+    """What differs between two configurations and takes a restart: `node.data`, `destinations`."""
+    node = [f"node.{name}" for name in _AT_START_OF_NODE if _differ(running.node, wanted.node, name)]
+    return [*node, *(name for name in _AT_START if _differ(running, wanted, name))]
+
+
+def changed(running: InForce, wanted: InForce) -> list[str]:
+    """What differs and can be taken up, but for rules and plugins: `node.listen`, `modalities`, `certificates`."""
+    old, new = running.configuration, wanted.configuration
+    node = [f"node.{name}" for name in type(old.node).model_fields if _differ(old.node, new.node, name)]
+    sections = [name for name in type(old).model_fields if name not in ("node", *_RULES, *_AT_START)]
+    others = [name for name in sections if _differ(old, new, name)]
+    return [*node, *others, *(["certificates"] if running.certificates != wanted.certificates else [])]
+
+
+def concerns_receivers(running: InForce, wanted: InForce) -> bool:
+    """Whether receivers have to be others for it."""
+    changes = {name.removeprefix("node.") for name in changed(running, wanted)} - _NOT_RECEIVING
+    if changes != {"modalities"}:
+        return bool(changes)
+    old, new = (sorted(map(_who, each.configuration.modalities.values())) for each in (running, wanted))
+    return old != new
+
+
+def _who(modality: Modality) -> str:
+    """What receivers know of a sender; its quiet period is the indexer's."""
+    return modality.model_dump_json(include={"ae_title", "addresses", "certificate"})
 
 
 def _differ(one: object, other: object, name: str) -> bool:

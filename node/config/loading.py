@@ -35,7 +35,7 @@ class Loaded:
     value: Mapping[str, Any]
     """As written, with the rules of other files put in: plain values."""
     files: tuple[Path, ...]
-    """What was read: the configuration itself, the files of rules, the plugins' manifests."""
+    """What was read: the configuration itself, the files of rules, the plugins' manifests, the certificate."""
     patterns: tuple[str, ...]
     """Of the files of rules: a further file that one of them matches belongs to it too."""
     warnings: tuple[Problem, ...]
@@ -107,6 +107,8 @@ def _read(path: Path, document: Document) -> Loaded:
     manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
     manifests += [use.folder for use in configuration.plugins.values()]
     read_too = {folder / MANIFEST for folder in manifests if folder is not None}
+    tls = configuration.node.listen.tls
+    read_too |= set(tls.files.values()) if tls else set()
     return Loaded(
         path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns, tuple(warnings)
     )

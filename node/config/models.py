@@ -52,6 +52,14 @@ class TLS(Section):
             raise ValueError("authorities: needed to check client certificates; or set client_certificates: none")
         return self
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """What the port rests on, by its keys."""
+        files = {"certificate": self.certificate, "key": self.key}
+        if self.client_certificates != "none" and self.authorities is not None:
+            files["authorities"] = self.authorities
+        return files
+
 
 class Listen(Section):
     """Where modalities reach us."""

@@ -25,6 +25,8 @@ class Limits:
     """Silence on an association until it is released."""
     drain: float = 20.0
     """After SIGTERM, until associations that are still open are aborted."""
+    retire: float = 3600.0
+    """After a reload, until associations that earlier receivers still serve are treated so."""
     waiting_connections: int = 64
 
 

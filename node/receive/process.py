@@ -1,8 +1,10 @@
 """A receiver process: accepts associations on sockets it inherits, until it is told to end.
 
 SIGTERM: no new associations, those that are open may finish, the rest is aborted after a while (faults.md
-58). End of file on the pipe from the supervisor: the supervisor is gone, so end at once and free the port;
-an object that was half received is swept at the next start, and its sender was promised nothing.
+58). SIGUSR2: the same without haste, because others have taken over (a reload); who has connected and not yet
+asked for an association is served, too. SIGUSR1: where it was started to wait (`--held`), it may begin now.
+End of file on the pipe from the supervisor: the supervisor is gone, so end at once and free the port; an object
+that was half received is swept at the next start, and its sender was promised nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -29,12 +31,15 @@ from node.config.models import Configuration
 from node.dimse.association import Limits
 from node.dimse.engine.server import SharedServer
 from node.dimse.tls import server_context
-from node.lifeline import end_with
+from node.lifeline import BEGIN, RETIRE, Orders, end_with
+from node.listening import copy_of
 from node.observe import logs
 from node.receive.service import Service
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
 
 _log = structlog.get_logger(__name__)
+_END = (signal.SIGTERM, signal.SIGINT)
+_TLS_FILES = ("certificate", "key", "authorities")
 _NO_LIMIT = 1 << 20
 """For pynetdicom's own limit of associations: the policy counts them, across all receivers."""
 
@@ -49,13 +54,20 @@ class Inherited:
     """Write end of the pipe that wakes the node process."""
     alive: int | None = None
     """Read end of a pipe whose write end only the supervisor has."""
+    tell: int | None = None
+    """Write end of the pipe on which the supervisor hears `ready` and `closed`."""
+    tls_files: Mapping[str, int] = field(default_factory=dict)
+    """Copies of `certificate`, `key`, `authorities`, where the supervisor made some; else the files are read."""
+
+    def say(self, word: str) -> None:
+        """Tell the supervisor."""
+        if self.tell is not None:
+            os.write(self.tell, f"{word} {os.getpid()}\n".encode())
 
 
-def run(configuration: Configuration, inherited: Inherited, limits: Limits) -> None:
-    """Receive until SIGTERM, then drain."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, held: bool = False) -> None:
+    """Receive until told to end, then drain; where it is `held`, begin when told so."""
+    orders = Orders(*_END, BEGIN, RETIRE)
     if inherited.alive is not None:
         end_with(inherited.alive)
     if inherited.wake is not None:
@@ -63,10 +75,19 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits) -> N
     _raise_descriptor_limit()
     service = Service(configuration, Spool(configuration.node.data), inherited.wake)
     servers = _servers(configuration, inherited, service, limits)
+    inherited.say("ready")
+    if held and orders.next() != BEGIN:
+        return
     for server in servers:
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     _log.info("receiver_started", ports=[server.server_address[1] for server in servers])
-    stop.wait()
+    order = orders.next()
+    for server in servers:
+        server.stop_accepting()
+    inherited.say("closed")
+    if order == RETIRE:
+        _log.info("receiver_retiring", connections=_count(servers))
+        _wait(lambda: _count(servers) == 0 or orders.next(0) in _END, limits.retire)
     _drain(servers, limits.drain)
     _log.info("receiver_ended")
 
@@ -81,7 +102,8 @@ def _servers(
     servers = [SharedServer(entity, socket.socket(fileno=inherited.listen), service.accept, limits)]
     tls = configuration.node.listen.tls
     if inherited.tls is not None and tls is not None:
-        context = server_context(tls.certificate, tls.key, tls.client_certificates, tls.authorities)
+        files = tls.files | {name: copy_of(descriptor) for name, descriptor in inherited.tls_files.items()}
+        context = server_context(files["certificate"], files["key"], tls.client_certificates, files.get("authorities"))
         servers.append(SharedServer(entity, socket.socket(fileno=inherited.tls), service.accept, limits, context))
     return servers
 
@@ -89,7 +111,7 @@ def _servers(
 def _drain(servers: Sequence[SharedServer], seconds: float) -> None:
     """Let what is open finish, `seconds` at most; then abort the rest."""
     for server in servers:
-        server.shutdown()
+        server.drop_waiting()
     _log.info("receiver_draining", associations=_count(servers))
     if not _wait(lambda: _count(servers) == 0, seconds):
         _log.warning("associations_aborted", associations=_count(servers), reason="still open when the drain ended")
@@ -100,7 +122,7 @@ def _drain(servers: Sequence[SharedServer], seconds: float) -> None:
 
 
 def _count(servers: Sequence[SharedServer]) -> int:
-    return sum(len(server.active_associations) for server in servers)
+    return sum(server.open_connections() for server in servers)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
@@ -120,18 +142,21 @@ def _raise_descriptor_limit() -> None:
 
 
 def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -> None:
-    """`python -m node.receive --in-force PATH --name NAME --listen FD [--tls FD] [--wake FD] [--alive FD]`."""
+    """`python -m node.receive --in-force PATH --name NAME --listen FD [--tls FD] …`, as `node.receivers` starts it."""
     parser = argparse.ArgumentParser(prog="python -m node.receive", description=__doc__)
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--config", type=Path)
     given.add_argument("--in-force", type=Path, help="what the supervisor keeps of it")
     parser.add_argument("--name", default="receiver")
-    for descriptor in ("listen", "tls", "wake", "alive"):
+    for descriptor in ("listen", "tls", "wake", "alive", "tell", *_TLS_FILES):
         parser.add_argument(f"--{descriptor}", type=int, required=descriptor == "listen")
+    parser.add_argument("--held", action="store_true", help="accept nothing before SIGUSR1")
     options = parser.parse_args(arguments)
     configuration = in_force.read(options.in_force).configuration if options.in_force else load(options.config)
     say = configuration.node.logs
     logs.configure(say.format, say.level, process=options.name)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it has to say is said by the engine, in one line
     threading.excepthook = lambda died: _log.error("thread_died", thread=str(died.thread), exc_info=died.exc_value)
-    run(configuration, Inherited(options.listen, options.tls, options.wake, options.alive), limits or Limits())
+    copies = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
+    ends = (options.listen, options.tls, options.wake, options.alive, options.tell)
+    run(configuration, Inherited(*ends, copies), limits or Limits(), held=options.held)

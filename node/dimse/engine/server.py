@@ -136,10 +136,19 @@ class SharedServer(ThreadedAssociationServer):
         else:
             _log.error("connection_failed", peer=client_address[0], exc_info=error)
 
-    def shutdown(self) -> None:
-        """Stop accepting, and drop who has not asked for an association; those that are open go on."""
+    def stop_accepting(self) -> None:
+        """What calls from now on waits for another receiver of the socket; what is connected goes on."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
+
+    def open_connections(self) -> int:
+        """How many connections wait to ask for an association, and associations that are open."""
+        with self._lock:
+            waiting = len(self._waiting)
+        return waiting + len(self.active_associations)
+
+    def drop_waiting(self) -> None:
+        """End who has not asked for an association; those that are open go on."""
         with self._lock:
             waiting = list(self._waiting.values())
         for connection in waiting:

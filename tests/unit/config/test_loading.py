@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from node.config.loading import load
+from node.config.problems import ConfigurationError
+from tests.support.certificates import signed_by_itself
 from tests.support.configurations import SITE, Write, problems, rule, told
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,14 +42,30 @@ def test_relative_paths_begin_at_the_folder_of_the_file(write: Write, monkeypatc
     """Wherever the command is called: data, plugin folders and TLS files are beside config.yaml."""
     tls = "{port: 2762, certificate: a.pem, key: a.key, client_certificates: none}"
     path = write(SITE.replace("Asia/Seoul", f"Asia/Seoul\n  listen: {{tls: {tls}}}"))
-    (path.parent / "a.pem").touch()
-    (path.parent / "a.key").touch()
+    signed_by_itself(path.parent, "a")
     monkeypatch.chdir("/")
     configuration = load(path)
     assert configuration.node.data == path.parent / "data"
     assert configuration.plugins["mine"].folder == path.parent / "mine"
     assert configuration.node.listen.tls is not None
     assert configuration.node.listen.tls.certificate == path.parent / "a.pem"
+
+
+def test_a_certificate_that_is_none_and_one_with_another_key_are_told(write: Write) -> None:
+    """Before any receiver stumbles over them."""
+    tls = "{port: 2762, certificate: a.pem, key: b.key, authorities: ca.pem}"
+    path = write(f"node: {{time_zone: UTC, listen: {{tls: {tls}}}}}\n")
+    for name in ("a", "b"):
+        signed_by_itself(path.parent, name)
+    (path.parent / "ca.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    first, second = caught.value.problems
+    assert (first.yaml_path, second.yaml_path) == ("node.listen.tls.certificate", "node.listen.tls.authorities")
+    assert "cannot be used together: key values mismatch" in first.message
+    (path.parent / "a.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError, match="cannot be used together: not PEM"):
+        load(path)
 
 
 def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:

@@ -23,7 +23,7 @@ from node.dimse.engine.timer import SteadyTimer
 @pytest.mark.parametrize(
     ("ours", "names"),
     [
-        (SharedServer, "server_bind server_activate server_close get_request verify_request handle_error shutdown"),
+        (SharedServer, "server_bind server_activate server_close get_request verify_request handle_error"),
         (AcceptedConnection, "handle"),
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),

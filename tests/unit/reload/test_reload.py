@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from node.config.models import Configuration
 from node.ledger import decisions, events
 from node.ledger.database import FILE, Ledger
 from node.ledger.events import Event, Severity
-from node.reload import IN_FORCE, REFUSED, RESTART, Reload
+from node.reload import CHANGED, IN_FORCE, REFUSED, RESTART, NotInForceError, Reload
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from rules.model import rule_set_digest
@@ -53,6 +54,9 @@ class Node:
         self.ledger = Ledger(folder / "data" / FILE)
         self.clock = HandClock()
         self.used: list[Configuration] = []
+        self.asked: list[InForce] = []
+        self.cannot = ""
+        self.dies = False
         self.start()
 
     def start(self) -> None:
@@ -66,12 +70,21 @@ class Node:
     def _begin(self, running: InForce) -> None:
         in_force.write(running)
         plugins = catalogue.usable(running.configuration)
-        self.reload = Reload(self.ledger, self.clock, running, plugins, self._use)
+        self.reload = Reload(self.ledger, self.clock, running, plugins, self._use, self._with_receivers)
         self.look()
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         assert plugins.find("lung-density")
         self.used.append(configuration)
+
+    def _with_receivers(self, wanted: InForce) -> None:
+        """As the supervisor does."""
+        if self.cannot:
+            raise NotInForceError(self.cannot)
+        self.asked.append(wanted)
+        in_force.write(wanted)
+        if self.dies:
+            raise KeyboardInterrupt
 
     def write(self, name: str, text: str) -> None:
         (self.folder / f"{name}.yaml").write_text(text)
@@ -206,15 +219,71 @@ def test_a_file_of_rules_that_is_new_and_bad_is_watched_too(node: Node) -> None:
     assert node.names() == ["chest", "more"]
 
 
-def test_other_sections_need_a_restart_and_the_rules_do_not(node: Node) -> None:
-    """Said once, by name; the rules of the same file are taken up."""
-    node.config.write_text(CONFIG.replace("CT1}", "CT9}").replace("data: data", "data: data, receivers: 2"))
+def test_what_takes_a_restart_is_told_and_the_rules_of_the_same_file_are_taken_up(node: Node) -> None:
+    """Said once, by name."""
+    node.config.write_text(CONFIG.replace("data: data", "data: other").replace("port: 104", "port: 105"))
     node.write("chest", RULE % ("chest", "MR"))
     node.look(4)
     [event] = node.events(RESTART)
-    assert event.detail["changed"] == ["node.receivers", "modalities"]
+    assert event.detail["changed"] == ["node.data", "destinations"]
     assert node.names() == ["chest"]
-    assert node.used[0].modalities["ct1"].ae_title == "CT1"
+    assert node.used[0].destinations["pacs"].port == 104
+    assert node.used[0].node.data == node.config.parent / "data"
+    assert node.events(CHANGED) == []
+    assert node.asked == []
+
+
+def test_receivers_are_asked_for_before_anything_is_taken_up(node: Node) -> None:
+    """What they go by is in force once they are there, together with the rules of the same file, and is told."""
+    node.config.write_text(CONFIG.replace("CT1}", "CT9}").replace("data: data", "data: data, receivers: 2"))
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look(4)
+    [wanted] = node.asked
+    assert wanted.configuration.modalities["ct1"].ae_title == "CT9"
+    [used] = node.used
+    assert (used.node.receivers, used.rules[0].when.plain) == (2, {"Modality": "MR"})
+    assert node.events(CHANGED)[0].detail["changed"] == ["node.receivers", "modalities"]
+    node.start_again()
+    node.look()
+    assert len(node.asked) == len(node.events(CHANGED)) == 1
+    assert (node.events(RESTART), node.events(REFUSED)) == ([], [])
+
+
+def test_where_receivers_cannot_be_had_nothing_is_taken_up(node: Node) -> None:
+    """Not even the rules of the same file: it counts as a whole. Put right, it does."""
+    node.cannot = "cannot listen on 0.0.0.0 port 104: it is in use"
+    node.config.write_text(CONFIG.replace("data: data", "data: data, listen: {port: 104}"))
+    node.write("chest", RULE % ("chest", "MR"))
+    node.look(4)
+    assert node.used == []
+    [event] = node.events(REFUSED)
+    assert "cannot listen on 0.0.0.0 port 104" in event.detail["problems"][0]
+    assert in_force.read(node.config.parent / "data" / in_force.FILE).configuration.node.listen.port == 11112
+    node.cannot = ""
+    node.reload.ask()
+    node.look()
+    assert node.used[-1].node.listen.port == 104
+
+
+def test_a_quiet_period_needs_no_other_receivers(node: Node) -> None:
+    """It is the indexer's."""
+    node.config.write_text(CONFIG.replace("CT1}", "CT1, quiet: 5s}"))
+    node.look()
+    assert node.asked == []
+    assert node.used[0].modalities["ct1"].quiet == timedelta(seconds=5)
+
+
+def test_a_change_that_a_dying_node_could_not_tell_is_told_by_the_next(node: Node) -> None:
+    """The supervisor puts it in force; then the node dies before it has written its event."""
+    node.dies = True
+    node.config.write_text(CONFIG.replace("CT1}", "CT9}"))
+    with pytest.raises(KeyboardInterrupt):
+        node.look()
+    assert node.events(CHANGED) == []
+    node.start_again()
+    assert node.events(CHANGED)[0].detail["changed"] == ["modalities"]
+    node.start_again()
+    assert len(node.events(CHANGED)) == 1
 
 
 def test_rules_that_send_where_nothing_sends_yet_are_refused(node: Node) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from node import supervisor
+from node import children, listening
+from node.children import Child
 from node.errors import DataFolderInUseError
-from node.supervisor import Child, take_lock
+from node.supervisor import take_lock
 
 
 def test_fault_59_the_lock_is_held_as_long_as_any_process_has_it(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_fault_59_the_lock_is_held_as_long_as_any_process_has_it(tmp_path: Path)
 def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.5 s, doubling up to 30 s; a process that ran well for a while begins again at 0.5 s."""
     now = [1000.0]
-    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(children.time, "monotonic", lambda: now[0])
     child = Child("broken", [], ())
     pauses = []
 
@@ -59,5 +60,5 @@ def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.Monkey
 )
 def test_an_address_that_cannot_be_listened_on_is_explained(host: str, port: int, words: str) -> None:
     """The address and what to change."""
-    with pytest.raises(supervisor.ListenError, match=words):
-        supervisor._listen_on(host, port)
+    with pytest.raises(listening.ListenError, match=words):
+        listening._listen_on(host, port, {})

@@ -1,0 +1,148 @@
+"""What receivers inherit: listening sockets, and the files of TLS as they were when they came into force.
+
+The files are copied into memory (memfd_create(2)), so that a receiver that dies and is started again goes by the
+certificate that is in force, whatever lies on the disk by then: perhaps half of a new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.config.models import TLS, Configuration
+from node.errors import PermanentError
+
+LISTENING = "listening.json"
+"""In the data folder while the node runs: {"pid", "port", "tls_port"}; says which port the system chose for 0."""
+_BACKLOG = 128
+
+Place = tuple[str, int]
+"""Host and port as configured."""
+
+
+class ListenError(PermanentError):
+    """The configured address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Open sockets and files for receivers; `open` makes them."""
+
+    sockets: Mapping[Place, socket.socket]
+    """DICOM first, then DICOM over TLS where it is configured."""
+    tls_files: Mapping[str, int]
+    """`certificate`, `key`, `authorities`: descriptors of what they held."""
+
+    @classmethod
+    def open(cls, configuration: Configuration, before: Ports | None = None) -> Ports:
+        """Listen as configured, on the sockets of `before` where it has them.
+
+        Raises ListenError; nothing that `before` has not is open then.
+        """
+        kept = before.sockets if before else {}
+        listen = configuration.node.listen
+        places = [(listen.host, listen.port)] + ([(listen.host, listen.tls.port)] if listen.tls else [])
+        sockets: dict[Place, socket.socket] = {}
+        ports = cls(sockets, {})
+        try:
+            for place in places:
+                sockets[place] = kept[place] if place in kept else _listen_on(*place, kept)
+            return cls(sockets, _copies(listen.tls) if listen.tls else {})
+        except BaseException:
+            ports.close(but=before)
+            raise
+
+    def close(self, but: Ports | None = None) -> None:
+        """Close our ends of what `but` does not have."""
+        kept = set(but.sockets.values()) if but else set()
+        for each in self.sockets.values():
+            if each not in kept:
+                each.close()
+        for descriptor in self.tls_files.values():
+            os.close(descriptor)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them, for a process that is to inherit them."""
+        return (*(each.fileno() for each in self.sockets.values()), *self.tls_files.values())
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same, as `node.receive` is told."""
+        sides = zip(("--listen", "--tls"), self.sockets.values(), strict=False)
+        said = [f for name, each in sides for f in (name, str(each.fileno()))]
+        return said + [f for name, descriptor in self.tls_files.items() for f in (f"--{name}", str(descriptor))]
+
+    def numbers(self) -> Iterator[tuple[str, int]]:
+        """Address and port of each, as the system has them."""
+        return (each.getsockname()[:2] for each in self.sockets.values())
+
+    def write(self, data: Path) -> None:
+        """Leave word of the ports in the data folder."""
+        port, tls_port = (*(number for _, number in self.numbers()), None)[:2]
+        part = data / f"{LISTENING}.part"
+        part.write_text(json.dumps({"pid": os.getpid(), "port": port, "tls_port": tls_port}))
+        part.rename(data / LISTENING)
+
+    def lines(self, configuration: Configuration) -> list[str]:
+        """What they are, for people."""
+        titles = ", ".join((configuration.node.ae_title, *configuration.node.also_called))
+        kinds = ("DICOM", "DICOM over TLS")
+        return [
+            f"listens on {host} port {port} ({kind}), AE title {titles}"
+            for (host, port), kind in zip(self.numbers(), kinds, strict=False)
+        ]
+
+
+def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> socket.socket:
+    listening: socket.socket | None = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise ListenError(f"cannot listen on {host} port {port}: {_why(error, port, ours)}") from error
+    return listening
+
+
+def _why(error: OSError, port: int, ours: Mapping[Place, socket.socket]) -> str:
+    match error:
+        case OSError(errno=errno.EADDRINUSE) if any(each.getsockname()[1] == port for each in ours.values()):
+            return "this node has the port itself, under another address: to change the address alone takes a restart"
+        case OSError(errno=errno.EADDRINUSE):
+            return f"port {port} is in use by another program; stop that, or change node.listen.port"
+        case PermissionError():
+            return f"port {port} is reserved for the system; use one above 1023, or grant CAP_NET_BIND_SERVICE"
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            return "this machine has no such address; change node.listen.host"
+        case _:
+            return str(error.strerror or error)
+
+
+def _copies(tls: TLS) -> dict[str, int]:
+    """What the files hold now. Raises ListenError where one cannot be read."""
+    made: dict[str, int] = {}
+    for name, path in tls.files.items():
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            for descriptor in made.values():
+                os.close(descriptor)
+            raise ListenError(f"node.listen.tls.{name}: {path} cannot be read: {error.strerror}") from error
+        made[name] = os.memfd_create(name)
+        os.write(made[name], content)
+    return made
+
+
+def copy_of(descriptor: int) -> Path:
+    """A path under which this process can read an inherited copy."""
+    return Path(f"/proc/self/fd/{descriptor}")
