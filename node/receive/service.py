@@ -11,10 +11,20 @@ import structlog
 
 from node.clock import Clock, SystemClock
 from node.config.models import Configuration
-from node.dimse.association import AssociationRequest, AssociationUser, Rejection, Sink, StoreRequest
-from node.dimse.status import StoreStatus
+from node.dimse.association import (
+    AssociationRequest,
+    AssociationUser,
+    DueReport,
+    Rejection,
+    Sink,
+    StoreRequest,
+)
+from node.dimse.commitment import CommitmentRequest, CommitmentResult
+from node.dimse.status import ActionStatus, StoreStatus
 from node.dimse.wire import printable
 from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
+from node.journal import Journal
+from node.receive.commitment import Commitments, Permissions
 from node.receive.part import Part
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.reception import Reception, Tally
@@ -32,6 +42,8 @@ class Service:
         self.spool = spool
         self.durable = configuration.node.durability == "fsync"
         self.clock = clock or SystemClock()
+        self.journal = Journal(spool.data)
+        self.permissions = Permissions.of(configuration)
         self._policy = Policy.of(configuration)
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
@@ -117,6 +129,8 @@ class Session:
         self._tally = Tally()
         self._began = time.monotonic()
         self._blank: Part | None = None
+        self._commitments = Commitments(service, self.name, request)
+        self.commitment = self._commitments.roles
         self._shown = contextlib.ExitStack()
         self._shown.enter_context(service.spool.association(self.name))
         self._arrival = Arrival(
@@ -161,6 +175,18 @@ class Session:
         """Have a file ready for the next object: making one takes the disk longer than writing it, at times."""
         with contextlib.suppress(OSError):  # where there is none, the next object says why
             self._blank = Part(self._service.spool.blank(self.name))
+
+    def commit(self, request: CommitmentRequest) -> ActionStatus:
+        """An N-ACTION asks for storage commitment."""
+        return self._commitments.commit(request)
+
+    def committed(self, result: CommitmentResult) -> ActionStatus:
+        """An N-EVENT-REPORT tells what came of a request of ours."""
+        return self._commitments.committed(result)
+
+    def due_report(self) -> DueReport | None:
+        """What is to be reported on this association now."""
+        return self._commitments.due_report()
 
     def ended(self, how: str) -> None:
         """The association is over; its study may be complete."""
