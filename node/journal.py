@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -137,10 +138,13 @@ class Journal:
         """The ledger has it."""
         (self.folder / f"{name}.json").unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """Remove what a receiver that was killed had begun to write."""
-        for path in self.folder.glob("*.part"):
-            if time.time() - path.stat().st_mtime > _FORGOTTEN:
+    def sweep(self, offered: Collection[tuple[str, int]]) -> None:
+        """At the start: remove what a receiver that was killed had begun to write, and offers other than `offered`."""
+        kept = {f"{association}.{number}" for association, number in offered}
+        for path in self.folder.iterdir():
+            begun = path.suffix == ".part" and time.time() - path.stat().st_mtime > _FORGOTTEN
+            over = path.suffix not in (".part", ".json", ".unreadable") and path.stem not in kept
+            if begun or over:
                 path.unlink(missing_ok=True)
 
     # --- reports: node → receiver → node ----------------------------------------------------------

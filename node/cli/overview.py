@@ -12,7 +12,8 @@ from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
-from node.ledger import deliveries, events, instances, jobs, studies
+from node.ledger import commitments, deliveries, events, instances, jobs, studies
+from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
@@ -50,6 +51,9 @@ class Found:
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
     troubled: Sequence[Job]
+    commitments: Mapping[CommitmentStatus, int]
+    unsettled: Sequence[Commitment]
+    """Requests for storage commitment that wait for somebody, or could not be reported."""
     alerts: Sequence[Event]
     latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
     standing: site.Standing
@@ -86,10 +90,17 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         troubled=jobs.troubled(database, IN_JSON),
+        commitments=commitments.counts(database),
+        unsettled=_unsettled(database),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
     )
+
+
+def _unsettled(database: Database) -> list[Commitment]:
+    statuses = (CommitmentStatus.AT_ARCHIVE, CommitmentStatus.DECIDED, CommitmentStatus.DEAD)
+    return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
 
 
 def _with_work(database: Database, study: Study) -> tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]:

@@ -11,7 +11,7 @@ from datetime import tzinfo
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from node.cli import output
+from node.cli import commitments, output
 from node.cli.output import cell, clock_text, short, table, tail
 from node.cli.overview import SHOWN, Found, warnings
 from node.config.models import Configuration
@@ -56,7 +56,7 @@ def _rules(found: Found, configuration: Configuration) -> str:
 def _queues(found: Found) -> RenderableType:
     quarantined = found.instances.get(InstanceStatus.CONFLICT, 0) + found.instances.get(InstanceStatus.CORRECTION, 0)
     unreadable = found.instances.get(InstanceStatus.UNREADABLE, 0)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "objects",
             f"{found.load.waiting} to be indexed",
@@ -77,7 +77,9 @@ def _queues(found: Found) -> RenderableType:
             _if(found.jobs.get(JobStatus.UNREPORTABLE, 0), "not reportable"),
         ),
     ]
-    lines = [Text.assemble((f"{name:<9}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
+    asked = commitments.queue(found.commitments)
+    rows += [("commitments", *asked)] if asked else []
+    lines = [Text.assemble((f"{name:<12}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
     return Group(*lines)
 
 
@@ -130,6 +132,7 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for job in found.troubled
         ],
     )
+    yield _listed(*commitments.attention(found.unsettled))
     yield _alerts(found, zone)
 
 

@@ -92,7 +92,12 @@ class Asking:
             transaction, items = archive_requests.begin(database, self._clock.now(), commitment.id, again)
         references = tuple(Reference(item.sop_class_uid, item.sop_instance_uid) for item in items)
         try:
-            status = ask(self._peer, CommitmentRequest(transaction, references), self._keep)
+            status = ask(
+                self._peer,
+                CommitmentRequest(transaction, references),
+                self._keep,
+                lambda: archive_requests.is_answered(self._ledger.database, transaction),
+            )
         except NodeError as error:
             severity = Severity.ALERT if isinstance(error, PermanentError) else Severity.WARNING
             for each in self._open():

@@ -64,7 +64,7 @@ class Commit:
         self._signal = signal
         self._configuration = configuration
         self._backlogs: dict[int, Backlog] = {}
-        journal.sweep()
+        journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
 
     def run_once(self) -> float:
         """Do what can be done; seconds until there may be more."""
@@ -100,7 +100,7 @@ class Commit:
         log.error("commitment.message-unreadable", message=name, reason=str(error))
         with self._ledger.transaction() as database:
             now = self._clock.now()
-            events.record(database, now, "commitment.unreadable", severity=Severity.ALERT, file=f"journal/{name}")
+            events.record(database, now, "commitment.unreadable", severity=Severity.ALERT, message=f"journal/{name}")
         self._journal.set_aside(name)
 
     def _take(self, database: Database, name: str, message: Message) -> int | None:

@@ -30,11 +30,17 @@ def report(peer: Peer, result: CommitmentResult) -> int | None:
         return report_commitment(association, result, peer.timeout)
 
 
-def ask(peer: Peer, request: CommitmentRequest, committed: Callable[[CommitmentResult], ActionStatus]) -> int | None:
+def ask(
+    peer: Peer,
+    request: CommitmentRequest,
+    committed: Callable[[CommitmentResult], ActionStatus],
+    reported_elsewhere: Callable[[], bool] = lambda: False,
+) -> int | None:
     """Send an N-ACTION, and wait a moment for the report; the status of the answer, None without one.
 
-    `committed` is called with what comes within that moment, also before the answer; what comes later comes to the
-    receiver. Raises as `node.dimse.scu.associated` does.
+    `committed` is called with what comes within that moment, also before the answer; what comes later, or on an
+    association of the archive's own, comes to the receiver: the wait is over where `reported_elsewhere` says so.
+    Raises as `node.dimse.scu.associated` does.
     """
     reported = False
 
@@ -48,5 +54,5 @@ def ask(peer: Peer, request: CommitmentRequest, committed: Callable[[CommitmentR
     with associated(peer, [context], handlers=handlers) as association:
         status = request_commitment(association, request, peer.timeout)
         if status == ActionStatus.SUCCESS:
-            serve(association, _REPORT_MAY_FOLLOW, lambda: reported)
+            serve(association, _REPORT_MAY_FOLLOW, lambda: reported or reported_elsewhere())
         return status

@@ -77,6 +77,12 @@ def answered(
     return [item.sop_instance_uid for item in refused]
 
 
+def is_answered(database: Database, transaction_uid: str) -> bool:
+    """Whether the archive has reported on this request of ours."""
+    sql = "SELECT 1 FROM archive_requests WHERE transaction_uid=? AND answered_at IS NOT NULL"
+    return one(database, sql, [transaction_uid]) is not None
+
+
 def give_up(database: Database, at: datetime, number: int, otherwise: int, after: str) -> None:
     """The archive had its time: what it has not committed itself to fails, by what it said last or `otherwise`."""
     commitment = commitments.get(database, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pynetdicom.association import Association
@@ -71,6 +71,13 @@ class AcceptedAssociation(Association):
             self.server.no_longer_waiting(self._peer)
             if self.user is not None:
                 self.user.ended(self._how())
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """Serve it in this association's own thread: N-EVENT-REPORTs come in one that pynetdicom makes for each."""
+        if threading.current_thread() is self:
+            super()._serve_request(msg, context_id)
+        else:
+            self.dimse.msg_queue.put((context_id, msg))
 
     def report_what_is_due(self) -> None:
         """Send an N-EVENT-REPORT that the user has ready; by this association's own thread, between two messages."""

@@ -1,7 +1,8 @@
 """Requests that either side may make: N-ACTION and N-EVENT-REPORT, where the peer may speak first.
 
 pynetdicom's `send_n_…` take whatever comes next for the answer, and abort where it is a request. A peer may well ask
-for the commitment of its next study, or report, before it answers us; so its requests are served meanwhile.
+for the commitment of its next study, or report, before it answers us; so its requests are served meanwhile. And it
+serves each N-EVENT-REPORT in a new thread, beside the one that reads answers; here they wait for that one's turn.
 """
 
 from __future__ import annotations
@@ -107,6 +108,6 @@ def _goes_on(association: Association) -> bool:
 def _serve(association: Association, message: Any, context_id: int) -> None:
     paused = association._is_paused
     try:
-        association._serve_request(message, context_id)
+        Association._serve_request(association, message, context_id)  # not ours, which queues it
     finally:
         association._is_paused = paused  # pynetdicom leaves it False, and waits for it to be True when it releases

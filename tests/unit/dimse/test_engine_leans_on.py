@@ -28,7 +28,7 @@ from node.dimse.engine.timer import SteadyTimer
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),
         (StreamingDIMSE, "get_msg"),
-        (AcceptedAssociation, "run_reactor kill"),
+        (AcceptedAssociation, "run_reactor kill _serve_request"),
         (SteadyTimer, "remaining start stop"),
         (LenientStateMachine, "do_action"),
     ],
@@ -58,7 +58,7 @@ def _attributes(function: Callable[..., object]) -> set[str]:
         (dul.DULServiceProvider._process_recv_primitive, "to_provider_queue"),
         (dul.DULServiceProvider.run_reactor, "_idle_timer restart _process_recv_primitive sleep"),
         (dul.DULServiceProvider.receive_pdu, "to_user_queue get"),
-        (dimse.DIMSEServiceProvider.receive_primitive, "decode_msg msg_queue put"),
+        (dimse.DIMSEServiceProvider.receive_primitive, "decode_msg msg_queue put _serve_request Thread"),
         (Association.__init__, "dul dimse acse_timeout network_timeout run_reactor"),
         (Association.run_reactor, "receive_pdu acse_timeout EVT_REQUESTED is_rejected negotiate_association"),
         (
