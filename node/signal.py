@@ -19,10 +19,11 @@ class Room(StrEnum):
     RESULTS = "results"
     DELIVER = "deliver"
     NOTIFY = "notify"
+    COMMIT = "commit"
 
 
 class Signal:
-    """One bell for each thread that waits in a room (deliver has one a destination)."""
+    """One bell for each thread that waits in a room (deliver and commit have several)."""
 
     def __init__(self) -> None:
         self._bells: dict[Room, list[threading.Event]] = {room: [] for room in Room}

@@ -19,7 +19,10 @@ from pathlib import Path
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from node.clock import SystemClock
+from node.clock import Clock, SystemClock
+from node.commit.asking import Asking
+from node.commit.reporting import Reporting
+from node.commit.stage import Commit
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
@@ -28,6 +31,7 @@ from node.deliver.outbox import Outbox
 from node.errors import NodeError
 from node.index.children import HeaderReader
 from node.index.stage import Index
+from node.journal import Journal
 from node.ledger import database
 from node.ledger.database import Ledger
 from node.lifeline import Orders, end_with
@@ -106,6 +110,7 @@ class App:
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
             outbox = Outbox(name, destination, archive, self.ledger, data, clock)
             stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
+        stages += self._commitment(configuration, clock)
         self._stopping = threading.Event()
         self._workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
         self._workers.append(Worker("reload", self.reload.run_once, self.reload.bell))
@@ -118,6 +123,26 @@ class App:
         self._scheduler.add_job(
             self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
         )
+
+    def _commitment(self, configuration: Configuration, clock: Clock) -> list[tuple[Room, str, Callable[[], float]]]:
+        """Storage commitment: who decides, who tells each AE that may ask, who asks each archive it goes through."""
+        journal = Journal(self.spool.data)
+        commit = Commit(self.ledger, self.spool, journal, clock, self.signal, configuration)
+        asking = {
+            each.ae_title: each.storage_commitment
+            for each in configuration.modalities.values()
+            if each.storage_commitment is not None
+        }
+        stages = [("commit", commit.run_once)]
+        for requester, settings in asking.items():
+            stages.append((f"report-{requester}", Reporting(requester, settings, self.ledger, clock).run_once))
+        for name, destination in configuration.destinations.items():
+            through = {requester: each for requester, each in asking.items() if each.commit_through == name}
+            if through:
+                peer = peer_of(destination, configuration.node.ae_title)
+                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.signal)
+                stages.append((f"commitment-of-{name}", archive.run_once))
+        return [(Room.COMMIT, name, run_once) for name, run_once in stages]
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         """Plugins and people first: what the new rules decide has to find them."""
@@ -157,6 +182,7 @@ def _listen_to_receivers(wake: int, signal_: Signal) -> None:
     def listen() -> None:
         while os.read(wake, 65536):
             signal_.wake(Room.INDEX)
+            signal_.wake(Room.COMMIT)
             time.sleep(_BETWEEN_WAKES)
 
     threading.Thread(target=listen, name="wake", daemon=True).start()

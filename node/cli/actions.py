@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import output, site
+from node.cli import commitments, output, site
 from node.cli.output import cell, short
 from node.clock import SystemClock
+from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError
 from node.index import corrections
+from node.ledger import commitments as requests
 from node.ledger import deliveries, identities, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -33,7 +35,12 @@ _HELP = (
 _NOTIFICATION = "notification:"
 """Stands before the number of a notification."""
 JobOrDelivery = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}.")]
-JobDeliveryOrStudy = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a held study.")]
+JobDeliveryOrStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help=f"{_HELP}; the UID of a held study; or commitment: and the number of a storage commitment."
+    ),
+]
 
 
 TakeNewest = Annotated[
@@ -56,7 +63,8 @@ def retry(
     An ended job is done again as a new job that names the old one; what it finds is a new result.
     A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
     A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
-    instances count, and it is decided and run anew. A running node notices by itself.
+    instances count, and it is decided and run anew. A storage commitment is decided anew, by what is stored now, and
+    reported. A running node notices by itself.
     """
     ledger = site.open_ledger(site.known(config))
     with ledger.transaction() as database:
@@ -89,6 +97,8 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         return _release(database, site.find_study(database, what), now, by, newest)
     if newest:
         raise site.UsageError("--take-newest is for a held study: name its UID")
+    if what.startswith(commitments.NAME):
+        return _commit_again(database, what.removeprefix(commitments.NAME), now, by)
     found = _find(database, what)
     if isinstance(found, Job):
         new = jobs.again(database, now, found.id, by)
@@ -104,6 +114,14 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         "destination": again.destination,
         "status": again.status,
     }
+
+
+def _commit_again(database: Database, number: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+    if not number.isdecimal() or len(number) > 18:
+        raise site.UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
+    again = requests.again(database, now, int(number), by, keep=FailureReason.DUPLICATE_TRANSACTION)
+    text = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
+    return text, {"commitment": again.id, "requester": again.requester, "status": again.status}
 
 
 def _release(database: Database, study: Study, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:

@@ -12,7 +12,8 @@ from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
-from node.ledger import deliveries, events, instances, jobs, notifications, studies
+from node.ledger import commitments, deliveries, events, instances, jobs, notifications, studies
+from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
@@ -54,6 +55,9 @@ class Found:
     notifications: Mapping[NotificationStatus, int]
     untold: Sequence[Notification]
     """What people have not been told, and why: it waits after a failure, or was given up."""
+    commitments: Mapping[CommitmentStatus, int]
+    unsettled: Sequence[Commitment]
+    """Requests for storage commitment that wait for somebody, or could not be reported."""
     alerts: Sequence[Event]
     latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
     standing: site.Standing
@@ -96,10 +100,17 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
             for each in notifications.with_status(database, notifications.UNSENT, IN_JSON)
             if each.error or each.status is NotificationStatus.DEAD
         ],
+        commitments=commitments.counts(database),
+        unsettled=_unsettled(database),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
     )
+
+
+def _unsettled(database: Database) -> list[Commitment]:
+    statuses = (CommitmentStatus.AT_ARCHIVE, CommitmentStatus.DECIDED, CommitmentStatus.DEAD)
+    return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
 
 
 def _with_work(database: Database, study: Study) -> tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]:

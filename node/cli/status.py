@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import output, plain, site
+from node.cli import commitments, output, plain, site
 from node.cli.overview import IN_JSON, Found, look, warnings
 from node.cli.status_page import page
 from node.config.models import Configuration
 from node.health import refusing_associations
+from node.ledger.commitments import CommitmentStatus
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
@@ -61,6 +62,7 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "dead_letters": [plain.delivery(each) for each in found.dead],
         "not_told": [plain.notification(each) for each in found.untold],
         "failures": [plain.job(job) for job in found.troubled],
+        "commitments": [commitments.plain(each) for each in found.unsettled],
         "alerts": [plain.event(event) for event in found.alerts],
         "studies": [
             {
@@ -96,6 +98,7 @@ def _plain_queues(found: Found) -> dict[str, Any]:
         "instances": {status.value: found.instances.get(status, 0) for status in InstanceStatus},
         "jobs": {status.value: found.jobs.get(status, 0) for status in JobStatus},
         "notifications": {status.value: found.notifications.get(status, 0) for status in NotificationStatus},
+        "commitments": {status.value: found.commitments.get(status, 0) for status in CommitmentStatus},
         "deliveries": {
             name: {
                 "next_due_at": found.next_due.get(name),

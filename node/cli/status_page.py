@@ -11,7 +11,7 @@ from datetime import tzinfo
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from node.cli import output
+from node.cli import commitments, output
 from node.cli.output import cell, clock_text, short, table, tail
 from node.cli.overview import SHOWN, Found, warnings
 from node.config.models import Configuration
@@ -57,7 +57,7 @@ def _rules(found: Found, configuration: Configuration) -> str:
 def _queues(found: Found) -> RenderableType:
     quarantined = found.instances.get(InstanceStatus.CONFLICT, 0) + found.instances.get(InstanceStatus.CORRECTION, 0)
     unreadable = found.instances.get(InstanceStatus.UNREADABLE, 0)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "objects",
             f"{found.load.waiting} to be indexed",
@@ -80,7 +80,9 @@ def _queues(found: Found) -> RenderableType:
     ]
     if waiting := sum(found.notifications.get(each, 0) for each in UNSENT):
         rows.append(("people", f"{waiting} notifications not sent", "", ""))
-    lines = [Text.assemble((f"{name:<9}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
+    asked = commitments.queue(found.commitments)
+    rows += [("commitments", *asked)] if asked else []
+    lines = [Text.assemble((f"{name:<12}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
     return Group(*lines)
 
 
@@ -144,6 +146,7 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for job in found.troubled
         ],
     )
+    yield _listed(*commitments.attention(found.unsettled))
     yield _alerts(found, zone)
 
 

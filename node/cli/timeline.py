@@ -10,12 +10,13 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from node.cli import output, plain, site
+from node.cli import commitments, output, plain, site
 from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, clock_text, short, table, tail
 from node.cli.status_page import words
 from node.clock import SystemClock
 from node.config.models import Configuration
+from node.ledger import commitments as requests
 from node.ledger import decisions, deliveries, events, identities, jobs, notifications, objects, studies
 from node.ledger.database import Database
 from node.ledger.decisions import Decision
@@ -63,6 +64,7 @@ def _plain(database: Database, found: Study, explain: bool, identify: bool) -> d
         "jobs": [plain.job(each) for each in jobs.of_study(database, uid)],
         "deliveries": [plain.delivery(each) for each in deliveries.of_study(database, uid)],
         "notifications": [plain.notification(each) for each in notifications.of_study(database, uid)],
+        "commitments": [commitments.plain(*each) for each in requests.of_study(database, uid)],
         "identities": [plain.identity(each) for each in identities.of_study(database, uid)],
         "events": [plain.event(each) for each in events.of_study(database, uid)],
     }
@@ -101,6 +103,7 @@ def _parts(
     yield from _section(
         ("Whose study it is, as the destinations say", ["Destination", "=Answer", "Differs in", "=Asked"], rows)
     )
+    yield from _section(commitments.of_study(requests.of_study(database, uid)))
     yield from _section(_timeline(events.of_study(database, uid), zone))
 
 

@@ -25,7 +25,7 @@ _OURSELVES = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names 
 def problems(document: Document, folder: Path) -> Iterator[Problem]:
     """Every contradiction between sections; `folder` is where relative paths begin."""
     yield from _node(document, folder)
-    yield from _modalities(document)
+    yield from _modalities(document, folder)
     yield from _destinations(document, folder)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
@@ -85,10 +85,10 @@ def _fails(use: Callable[[], object]) -> str:
     return ""
 
 
-def _modalities(document: Document) -> Iterator[Problem]:
+def _modalities(document: Document, folder: Path) -> Iterator[Problem]:
     seen: dict[str, str] = {}
-    tls = section(document.value, "node", "listen", "tls")
-    asked = bool(tls) and tls.get("client_certificates") != "none"
+    listening = section(document.value, "node", "listen", "tls")
+    asked = bool(listening) and listening.get("client_certificates") != "none"
     for name, modality in _sections(document, "modalities").items():
         title = modality.get("ae_title")
         if isinstance(title, str) and seen.setdefault(title.strip(), name) != name:
@@ -97,6 +97,23 @@ def _modalities(document: Document) -> Iterator[Problem]:
         if modality.get("certificate") is not None and not asked:
             message = "it could never associate: no TLS port asks for certificates (node.listen.tls)"
             yield document.problem(("modalities", name, "certificate"), message, key=True)
+        yield from _commitment(document, name, modality)
+        tls = section(modality, "storage_commitment", "tls")
+        yield from _tls_files(document, ("modalities", name, "storage_commitment", "tls"), tls, folder)
+
+
+def _commitment(document: Document, name: str, modality: Mapping[str, Any]) -> Iterator[Problem]:
+    """An archive that is asked for its commitment is one that is known, and is not who asks."""
+    through = section(modality, "storage_commitment").get("commit_through")
+    if not isinstance(through, str):
+        return
+    path: YamlPath = ("modalities", name, "storage_commitment", "commit_through")
+    destinations = _sections(document, "destinations")
+    if through not in destinations:
+        yield _no_destination(document, path, through, destinations)
+    elif destinations[through].get("ae_title") == modality.get("ae_title"):
+        message = f'"{through}" is the one who asks: each would delete because the other keeps'
+        yield document.problem(path, message)
 
 
 def _destinations(document: Document, folder: Path) -> Iterator[Problem]:
@@ -237,13 +254,19 @@ def _send(
     if not isinstance(name, str):
         return
     if name not in destinations:
-        message = f'there is no destination "{name}"'
-        meant = closest(name, destinations)
-        if meant is None:
-            message += f"; there is {', '.join(destinations)}" if destinations else ": the configuration has none"
-        yield document.problem(path, message, meant)
+        yield _no_destination(document, path, name, destinations)
         return
     audience = destinations[name].get("audience", Destination.model_fields["audience"].default)
     if mode == "shadow" and audience != "evaluation":
         message = f'mode shadow is not for readers: "{name}" needs audience: evaluation, or the rule mode: pilot'
         yield document.problem(path, message)
+
+
+def _no_destination(
+    document: Document, path: YamlPath, name: str, destinations: Mapping[str, Mapping[str, Any]]
+) -> Problem:
+    message = f'there is no destination "{name}"'
+    meant = closest(name, destinations)
+    if meant is None:
+        message += f"; there is {', '.join(destinations)}" if destinations else ": the configuration has none"
+    return document.problem(path, message, meant)

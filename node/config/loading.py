@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
-from node.config.models import Configuration, Destination, Node
+from node.config.models import Configuration, Destination, Modality, Node, StorageCommitment
 from node.config.people import Notifying, Person
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
@@ -150,19 +150,34 @@ def _absolute(configuration: Configuration, folder: Path) -> Configuration:
         name: use.model_copy(update={"folder": folder / use.folder}) if use.folder else use
         for name, use in configuration.plugins.items()
     }
-    destinations = {name: _absolute_destination(each, folder) for name, each in configuration.destinations.items()}
     people, notify = _absolute_people(configuration, folder)
-    node = _absolute_node(configuration.node, folder)
-    changes = {"node": node, "plugins": plugins, "destinations": destinations, "people": people, "notify": notify}
+    changes = {
+        "node": _absolute_node(configuration.node, folder),
+        "modalities": {name: _absolute_modality(each, folder) for name, each in configuration.modalities.items()},
+        "destinations": {name: _absolute_peer(each, folder) for name, each in configuration.destinations.items()},
+        "plugins": plugins,
+        "people": people,
+        "notify": notify,
+    }
     return configuration.model_copy(update=changes)
 
 
-def _absolute_destination(destination: Destination, folder: Path) -> Destination:
-    if destination.tls is None:
-        return destination
-    files = {name: getattr(destination.tls, name) for name in ("authorities", "certificate", "key")}
+def _absolute_modality(modality: Modality, folder: Path) -> Modality:
+    asking = modality.storage_commitment
+    if asking is None or asking.tls is None:
+        return modality
+    return modality.model_copy(update={"storage_commitment": _absolute_peer(asking, folder)})
+
+
+_Peer = TypeVar("_Peer", Destination, StorageCommitment)
+
+
+def _absolute_peer(peer: _Peer, folder: Path) -> _Peer:
+    if peer.tls is None:
+        return peer
+    files = {name: getattr(peer.tls, name) for name in ("authorities", "certificate", "key")}
     changes = {name: folder / path for name, path in files.items() if path is not None}
-    return destination.model_copy(update={"tls": destination.tls.model_copy(update=changes)})
+    return peer.model_copy(update={"tls": peer.tls.model_copy(update=changes)})
 
 
 def _absolute_people(configuration: Configuration, folder: Path) -> tuple[dict[str, Person], Notifying]:

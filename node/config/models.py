@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 from node.config.people import Notifying, Person
 from node.config.retrying import Retry
 from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
+from node.dimse.tls import Credentials
 from rules.examples import Example
 from rules.model import Rule
 
@@ -157,19 +158,6 @@ class ClientCertificate(Section):
         return self
 
 
-class Modality(Section):
-    """A sender: a scanner, or the PACS that forwards."""
-
-    ae_title: AETitle
-    """What it calls itself."""
-    addresses: tuple[Network, ...] = ()
-    """Where it may call from; empty means anywhere."""
-    certificate: ClientCertificate | None = None
-    """It may associate only over TLS, with this certificate."""
-    quiet: Duration | None = None
-    """Overrides `node.completion.quiet` and `quiet_by_modality` for what this one sends."""
-
-
 class ClientTLS(Section):
     """TLS to a destination: who must have signed its certificate, and the one that we show."""
 
@@ -187,6 +175,41 @@ class ClientTLS(Section):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together")
         return self
+
+    def credentials(self, host: str) -> Credentials:
+        """What a connection to `host` rests on."""
+        return Credentials(self.authorities, self.certificate, self.key, self.server_name or host)
+
+
+class StorageCommitment(Section):
+    """A sender may ask for storage commitment (PS3.4 J), and is told here where its association has ended by then."""
+
+    host: str
+    port: Port
+    tls: ClientTLS | None = None
+    timeout: Duration = timedelta(seconds=60)
+    """Longest silence of the sender, and longest wait for its answer."""
+    retry: Retry = Retry()
+    """While it cannot be told; after `give_up_after` the report is a dead letter."""
+    commit_through: Name | None = None
+    """A destination: success is reported only of what that archive has committed itself to."""
+    wait_for_archive: Duration = timedelta(hours=24)
+    """What the archive has not committed itself to after this long is reported as failed."""
+
+
+class Modality(Section):
+    """A sender: a scanner, or the PACS that forwards."""
+
+    ae_title: AETitle
+    """What it calls itself."""
+    addresses: tuple[Network, ...] = ()
+    """Where it may call from; empty means anywhere."""
+    certificate: ClientCertificate | None = None
+    """It may associate only over TLS, with this certificate."""
+    quiet: Duration | None = None
+    """Overrides `node.completion.quiet` and `quiet_by_modality` for what this one sends."""
+    storage_commitment: StorageCommitment | None = None
+    """It may ask for storage commitment; absent means that it may not."""
 
 
 Kinds = frozenset[Literal["sr", "sc", "seg", "pm", "ko", "pr"]]

@@ -22,6 +22,6 @@ class Retry(Section):
     give_up_after: Duration = timedelta(days=7)
     """After this it is a dead letter: kept, shown in `status`, sent again only by `retry`."""
 
-    def delay(self, age: timedelta) -> timedelta:
+    def pause(self, age: timedelta) -> timedelta:
         """How long to wait before the next try of something that has been waiting for `age`."""
         return min(self.longest, max(self.first, age * (self.factor - 1.0)))

@@ -13,7 +13,6 @@ from node.dimse import scu
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU
-from node.dimse.tls import Credentials
 from node.errors import PermanentError
 
 
@@ -25,15 +24,8 @@ def peer_of(destination: Destination, node_ae_title: str) -> Peer:
         ae_title=destination.ae_title,
         calling_ae_title=destination.calling_ae_title or node_ae_title,
         timeout=destination.timeout.total_seconds(),
-        tls=_credentials(destination),
+        tls=destination.tls.credentials(destination.host) if destination.tls else None,
     )
-
-
-def _credentials(destination: Destination) -> Credentials | None:
-    tls = destination.tls
-    if tls is None:
-        return None
-    return Credentials(tls.authorities, tls.certificate, tls.key, tls.server_name or destination.host)
 
 
 class DicomArchive:

@@ -15,7 +15,7 @@ from node.config.models import Destination
 from node.deliver import identity
 from node.deliver.archive import Archive, Sender
 from node.deliver.identity import Verdict
-from node.deliver.policy import Answer, GiveUp, after, back_off
+from node.deliver.policy import Answer, GiveUp, after
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
@@ -107,7 +107,7 @@ class Outbox:
                 for delivery in due:
                     deliveries.hold(database, now, delivery.id, reason)
             elif verdict.status is IdentityStatus.ABSENT:
-                again = now + back_off(now - known.waiting_since, self._destination.retry)
+                again = now + self._destination.retry.pause(now - known.waiting_since)
                 for delivery in due:
                     deliveries.wait(database, now, delivery.id, again, text, severity=Severity.INFO)
                 if now - known.waiting_since >= self._destination.wait_for_study and not known.alerted:

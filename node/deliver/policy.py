@@ -55,10 +55,5 @@ def after(delivery: Delivery, answer: Answer, retry: Retry, now: datetime) -> Tr
     age = now - delivery.enqueued_at
     if age >= retry.give_up_after:
         return GiveUp(f"{answer.text}; tried for {age.days} days")
-    delay = back_off(age, retry)
+    delay = retry.pause(age)
     return TryAgain(now + (max(delay, SLOW) if answer.reading is Reading.RETRY_SLOWLY else delay))
-
-
-def back_off(age: timedelta, retry: Retry) -> timedelta:
-    """How long to wait before the next try of something that has been waiting for `age`."""
-    return retry.delay(age)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from node.dimse.status import StoreStatus
+from node.dimse.commitment import CommitmentRequest, CommitmentResult
+from node.dimse.status import ActionStatus, StoreStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,30 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CommitmentRoles:
+    """What of storage commitment a peer may do on an association: the roles negotiated for it (PS3.7 D.3.3.4)."""
+
+    requests: bool = False
+    """Be its SCU: ask for commitment."""
+    reports: bool = False
+    """Be its SCP: report on what we asked it for."""
+
+
+class DueReport(Protocol):
+    """An N-EVENT-REPORT to be sent on an association. No method may raise."""
+
+    result: CommitmentResult
+
+    def answered(self, status: int | None) -> None:
+        """The peer's answer; None where none came in time."""
+        ...
+
+
 class AssociationUser(Protocol):
-    """One accepted association, as its user sees it."""
+    """One accepted association, as its user sees it. No method may raise."""
+
+    commitment: CommitmentRoles
 
     def store(self, request: StoreRequest) -> Sink:
         """A C-STORE request has begun."""
@@ -89,6 +112,18 @@ class AssociationUser(Protocol):
 
     def answered(self) -> None:
         """A C-STORE response has gone out: while the peer makes its next request, that can be prepared for."""
+        ...
+
+    def commit(self, request: CommitmentRequest) -> ActionStatus:
+        """An N-ACTION asks for storage commitment; the status to answer."""
+        ...
+
+    def committed(self, result: CommitmentResult) -> ActionStatus:
+        """An N-EVENT-REPORT tells what came of a request of ours; the status to answer."""
+        ...
+
+    def due_report(self) -> DueReport | None:
+        """Between two messages, a few times a second: what is to be reported on this association now."""
         ...
 
     def ended(self, how: str) -> None:

@@ -24,6 +24,9 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined] # made at run time
 
+from node.dimse.association import CommitmentRoles
+from node.dimse.commitment import PUSH_MODEL
+
 _JPEG = "1.2.840.10008.1.2.4."
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Explicit VR Little Endian, Implicit VR Little Endian."""
@@ -102,6 +105,18 @@ def _supported(abstract_syntax: str) -> PresentationContext | None:
     if is_storage(abstract_syntax):
         return build_context(abstract_syntax, list(ACCEPTED))
     return None
+
+
+def storage_commitment(roles: CommitmentRoles) -> PresentationContext | None:
+    """The context for storage commitment in which the peer may have these roles; None where it has none.
+
+    A peer that proposes no roles is the SCU (PS3.7 D.3.3.4), which is what most that ask for commitment do.
+    """
+    if not (roles.requests or roles.reports):
+        return None
+    context = build_context(PUSH_MODEL, list(UNCOMPRESSED))
+    context.scu_role, context.scp_role = roles.requests, roles.reports
+    return context
 
 
 def supported_for(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:

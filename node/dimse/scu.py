@@ -12,7 +12,7 @@ from pydicom.multival import MultiValue
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run time
     StudyRootQueryRetrieveInformationModelFind,
@@ -74,7 +74,12 @@ _REASONS = {
 
 
 @contextmanager
-def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+def associated(
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[evt.EventHandlerType] = (),
+) -> Iterator[Association]:
     """An association with a peer, released at the end.
 
     Raises UnreachableError, BusyError, RejectedError, or ContextRefusedError where no context was accepted.
@@ -98,7 +103,8 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
             peer.port,
             contexts=list(contexts),
             ae_title=peer.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
+            ext_neg=list(roles),
             tls_args=tls,
         )
     except OSError as error:  # the name does not resolve

@@ -1,6 +1,7 @@
 """The one table of DIMSE statuses: what this node answers, and how it reads an answer.
 
-Sources: PS3.7 Annex C (general statuses), PS3.4 B.2.3 (C-STORE), PS3.4 C.4.1.1.4 (C-FIND).
+Sources: PS3.7 Annex C (general statuses), PS3.4 B.2.3 (C-STORE), PS3.4 C.4.1.1.4 (C-FIND), PS3.4 J.3 and PS3.3
+C.14.1.1 (storage commitment).
 """
 
 from __future__ import annotations
@@ -127,3 +128,42 @@ def read_find_status(status: int | None) -> FindReading:
 def status_text(status: int | None) -> str:
     """A status as people write it: four hexadecimal digits; `no answer` where there was none."""
     return "no answer" if status is None else f"{status:04X}"
+
+
+class ActionStatus(IntEnum):
+    """What this node answers to an N-ACTION or N-EVENT-REPORT of storage commitment (PS3.7 10.1.1.1.8, 10.1.4.1.10)."""
+
+    SUCCESS = 0x0000
+    """Written down: it is not lost by a crash."""
+    PROCESSING_FAILURE = 0x0110
+    """A defect of this node, or it cannot write now; the log says which."""
+    NO_SUCH_INSTANCE = 0x0112
+    """Another SOP instance than the well-known one was named."""
+    NO_SUCH_EVENT = 0x0113
+    """Event Type ID other than 1 and 2."""
+    INVALID_ARGUMENT = 0x0115
+    """Transaction UID or references are missing, or no UIDs."""
+    NO_SUCH_ACTION = 0x0123
+    """Action Type ID other than 1."""
+    NOT_AUTHORISED = 0x0124
+    """This AE title may not, by the configuration."""
+    RESOURCE_LIMITATION = 0x0213
+    """Too many references, or too little space."""
+
+
+class FailureReason(IntEnum):
+    """Why storage commitment fails for one SOP instance: (0008,1197) (PS3.3 C.14.1.1)."""
+
+    PROCESSING_FAILURE = 0x0110
+    """It is here and cannot be answered for: quarantined, unreadable, damaged, or the archive never answered."""
+    NO_SUCH_OBJECT = 0x0112
+    """It never came."""
+    CLASS_INSTANCE_CONFLICT = 0x0119
+    """It came under another SOP class."""
+    DUPLICATE_TRANSACTION = 0x0131
+    """The Transaction UID was used for other references."""
+
+
+def is_taken(status: int | None) -> bool:
+    """Whether this answer to an N-ACTION or N-EVENT-REPORT means that the peer took it: success or a warning."""
+    return status is not None and (status in (0x0000, 0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF)

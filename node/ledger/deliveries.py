@@ -259,6 +259,30 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
     return get(database, delivery_id)
 
 
+def not_kept(database: Database, at: datetime, destination: str, sop_instance_uids: Sequence[str]) -> int:
+    """The destination does not have what it has taken: what was delivered there is sent again; how many that is."""
+    number = 0
+    for uid in sop_instance_uids:
+        row = one(
+            database,
+            "SELECT id FROM deliveries WHERE sop_instance_uid=? AND destination=? AND status=?",
+            [uid, destination, DeliveryStatus.DELIVERED],
+        )
+        if row is None:
+            continue
+        delivery = _transition(database, row["id"], (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
+        database.execute(
+            "UPDATE deliveries SET refusals=0, enqueued_at=?, not_before=? WHERE id=?",
+            [to_text(at), to_text(at), row["id"]],
+        )
+        events.record(
+            database, at, "delivery.not-kept", study=delivery.study_instance_uid, job=delivery.job, delivery=row["id"],
+            severity=Severity.WARNING, destination=destination,
+        )  # fmt: skip
+        number += 1
+    return number
+
+
 def interrupted(database: Database, at: datetime, destination: str) -> int:
     """Found "sending" while nobody sends: the outcome is unknown, so it is sent again, same UID; how many."""
     rows = query(

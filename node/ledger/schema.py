@@ -50,6 +50,58 @@ def _facts_line_by_line(database: Database) -> None:
         database.execute("UPDATE series_facts SET facts=? WHERE rowid=?", [zlib.compress(lines.encode(), 6), rowid])
 
 
+@migrations(name="0004_commitments")
+def _commitments(database: Database) -> None:
+    for statement in _COMMITMENTS.split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
+_COMMITMENTS = """
+CREATE TABLE commitments (
+    id INTEGER PRIMARY KEY,
+    entry TEXT NOT NULL UNIQUE,
+    transaction_uid TEXT NOT NULL,
+    requester TEXT NOT NULL,
+    called_ae_title TEXT NOT NULL,
+    association TEXT NOT NULL,
+    contents TEXT NOT NULL,
+    status TEXT NOT NULL,
+    through TEXT,
+    attempts INTEGER NOT NULL,
+    refusals INTEGER NOT NULL,
+    not_before TEXT NOT NULL,
+    error TEXT,
+    requested_at TEXT NOT NULL,
+    taken_at TEXT NOT NULL,
+    decided_at TEXT,
+    reported_at TEXT
+) STRICT;
+CREATE INDEX commitments_by_status ON commitments (status, not_before);
+CREATE INDEX commitments_by_transaction ON commitments (requester, transaction_uid);
+
+CREATE TABLE commitment_items (
+    commitment INTEGER NOT NULL REFERENCES commitments,
+    position INTEGER NOT NULL,
+    sop_class_uid TEXT NOT NULL,
+    sop_instance_uid TEXT NOT NULL,
+    study_instance_uid TEXT,
+    failure INTEGER,
+    archive_said INTEGER,
+    PRIMARY KEY (commitment, position)
+) STRICT;
+CREATE INDEX commitment_items_by_sop ON commitment_items (sop_instance_uid);
+CREATE INDEX commitment_items_by_study ON commitment_items (study_instance_uid);
+
+CREATE TABLE archive_requests (
+    transaction_uid TEXT PRIMARY KEY,
+    commitment INTEGER NOT NULL REFERENCES commitments,
+    asked_at TEXT NOT NULL,
+    answered_at TEXT
+) STRICT;
+"""
+
+
 def _lines(old: dict[str, Any]) -> str:
     rows, columns = old["instances"], old["columns"]
     names = ("receipt", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "frames", "marks")

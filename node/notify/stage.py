@@ -110,4 +110,4 @@ class Notify:
             elif age >= retry.give_up_after or all(isinstance(each, PermanentError) for each in problems):
                 notifications.dead(database, now, notification.id, why)
             else:
-                notifications.wait(database, now, notification.id, now + retry.delay(age), why)
+                notifications.wait(database, now, notification.id, now + retry.pause(age), why)

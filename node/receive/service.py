@@ -11,10 +11,20 @@ import structlog
 
 from node.clock import Clock, SystemClock
 from node.config.models import Configuration
-from node.dimse.association import AssociationRequest, AssociationUser, Rejection, Sink, StoreRequest
-from node.dimse.status import StoreStatus
+from node.dimse.association import (
+    AssociationRequest,
+    AssociationUser,
+    DueReport,
+    Rejection,
+    Sink,
+    StoreRequest,
+)
+from node.dimse.commitment import CommitmentRequest, CommitmentResult
+from node.dimse.status import ActionStatus, StoreStatus
 from node.dimse.wire import printable
 from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
+from node.journal import Journal
+from node.receive.commitment import Commitments, Permissions
 from node.receive.part import Part
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.pool import Pool
@@ -33,6 +43,8 @@ class Service:
         self.spool = spool
         self.durable = configuration.node.durability == "fsync"
         self.clock = clock or SystemClock()
+        self.journal = Journal(spool.data)
+        self.permissions = Permissions.of(configuration)
         self._policy = Policy.of(configuration)
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
@@ -120,6 +132,8 @@ class Session:
         self._began = time.monotonic()
         self._blank: Part | None = None
         self._last: Reception | None = None
+        self._commitments = Commitments(service, self.name, request)
+        self.commitment = self._commitments.roles
         self._shown = contextlib.ExitStack()
         self._shown.enter_context(service.spool.association(self.name))
         self._arrival = Arrival(
@@ -183,6 +197,18 @@ class Session:
     def _settle(self) -> None:
         if self._last is not None:
             self._last.settle()
+
+    def commit(self, request: CommitmentRequest) -> ActionStatus:
+        """An N-ACTION asks for storage commitment."""
+        return self._commitments.commit(request)
+
+    def committed(self, result: CommitmentResult) -> ActionStatus:
+        """An N-EVENT-REPORT tells what came of a request of ours."""
+        return self._commitments.committed(result)
+
+    def due_report(self) -> DueReport | None:
+        """What is to be reported on this association now."""
+        return self._commitments.due_report()
 
     def ended(self, how: str) -> None:
         """The association is over; its study may be complete."""

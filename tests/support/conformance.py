@@ -6,8 +6,11 @@ encoded here and read.
 
 from __future__ import annotations
 
+import inspect
+import re
 import tempfile
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -16,6 +19,7 @@ from pydicom.uid import UID
 
 from node.cli.network import RESULT_CLASSES
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
+from node.dimse.status import ActionStatus, FailureReason
 from node.results import codes as our_codes
 from node.results.encode import encode
 from node.results.identity import PATIENT, STUDY
@@ -91,6 +95,12 @@ def _limits() -> str:
     )
 
 
+def _statuses(kind: type[IntEnum], title: str) -> str:
+    """Members of an enumeration, with what stands below each."""
+    said = dict(re.findall(r'^    (\w+) = .+\n    """(.+)"""', inspect.getsource(kind), flags=re.MULTILINE))
+    return _table((title, "Meaning"), ((f"{each:04X}H", said[each.name]) for each in kind))
+
+
 def _sample(folder: Path) -> dict[str, Dataset]:
     paths = reports.write_series("ct", folder / "in")
     profile = EncodingProfile(kinds=frozenset(_KINDS))
@@ -127,6 +137,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "result classes": _result_classes,
     "transfer syntaxes": _transfer_syntaxes,
     "limits": _limits,
+    "action statuses": lambda: _statuses(ActionStatus, "Status of the response"),
+    "failure reasons": lambda: _statuses(FailureReason, "Failure Reason"),
     "attributes": _attributes,
     "private codes": _private_codes,
 }

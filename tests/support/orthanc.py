@@ -96,6 +96,10 @@ class Orthanc:
         """POST JSON to a path and return the JSON of the answer."""
         return self._ask("POST", path, json=body).json()
 
+    def put(self, path: str, body: object) -> None:
+        """PUT JSON to a path such as `/modalities/NAME`."""
+        self._ask("PUT", path, json=body)
+
     def delete(self, path: str) -> None:
         """DELETE a path such as `/studies/ID`."""
         self._ask("DELETE", path)

@@ -74,6 +74,7 @@ class Site:
         plugins: Mapping[str, Mapping[str, object]] | None = None,
         node: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
+        modalities: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -86,7 +87,7 @@ class Site:
         self._ledger: Ledger | None = None
         folder.mkdir(parents=True)
         shutil.copytree(SUPPORT / "mean_hu", self.plugin, ignore=shutil.ignore_patterns("__pycache__"))
-        self._configure(destinations, [rule()] if rules is None else rules, plugins or {}, node or {})
+        self._configure(destinations, [rule()] if rules is None else rules, plugins or {}, node or {}, modalities or {})
 
     def _configure(
         self,
@@ -94,6 +95,7 @@ class Site:
         rules: Sequence[Mapping[str, object]],
         plugins: Mapping[str, Mapping[str, object]],
         node: Mapping[str, object],
+        modalities: Mapping[str, Mapping[str, object]],
     ) -> None:
         mean_hu = {"folder": str(self.plugin), "at_once": 2, **plugins.get("mean-hu", {})}
         configuration = {
@@ -104,7 +106,7 @@ class Site:
                 "completion": {"quiet": "200ms", "quiet_by_modality": {}},
                 **node,
             },
-            "modalities": {"ct1": {"ae_title": "CT1"}, "ct2": {"ae_title": "CT2"}},
+            "modalities": {"ct1": {"ae_title": "CT1"}, "ct2": {"ae_title": "CT2"}, **modalities},
             "destinations": destinations,
             "plugins": {**plugins, "mean-hu": mean_hu},
             "rules": rules,

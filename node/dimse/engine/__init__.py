@@ -28,6 +28,10 @@ StreamingDIMSE
     memory, queues pipelined requests without bound, and its chunked alternative leaks temporary files
     and answers nothing where a write fails. Other messages are
     collected within bounds and handed to pynetdicom whole.
+StreamingDIMSE.get_msg (again), AcceptedAssociation._serve_request, conversation, commitments
+    where nothing has come, an N-EVENT-REPORT that is due is sent by the association's own thread; and while its answer
+    is waited for, as for that of an N-ACTION of ours, the peer's requests are served: pynetdicom takes them for the
+    answer and aborts. N-EVENT-REPORTs are served by that thread too: pynetdicom makes a new one for each.
 BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
     wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole
     ACSE timeout for a request on a connection that is already closed.

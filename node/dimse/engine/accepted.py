@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pynetdicom.association import Association
@@ -12,8 +12,10 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from node.dimse import wire
 from node.dimse.association import Accept, AssociationRequest, AssociationUser, Rejection
-from node.dimse.contexts import supported_for
+from node.dimse.contexts import storage_commitment, supported_for
+from node.dimse.engine import commitments
 from node.dimse.engine.connection import DeadlineSocket
+from node.dimse.engine.conversation import report_commitment
 from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
 from node.dimse.tls import PeerCertificate
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from node.dimse.engine.server import SharedServer
 
 _log = structlog.get_logger(__name__)
+_REPORT_SECONDS = 60.0
+"""Longest wait for the answer to an N-EVENT-REPORT on an association that the peer opened."""
 
 
 class AcceptedAssociation(Association):
@@ -68,6 +72,19 @@ class AcceptedAssociation(Association):
             if self.user is not None:
                 self.user.ended(self._how())
 
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """Serve it in this association's own thread: N-EVENT-REPORTs come in one that pynetdicom makes for each."""
+        if threading.current_thread() is self:
+            super()._serve_request(msg, context_id)
+        else:
+            self.dimse.msg_queue.put((context_id, msg))
+
+    def report_what_is_due(self) -> None:
+        """Send an N-EVENT-REPORT that the user has ready; by this association's own thread, between two messages."""
+        due = self.user.due_report() if self.user is not None and self.is_established else None
+        if due is not None:
+            due.answered(report_commitment(self, due.result, _REPORT_SECONDS))
+
     def _how(self) -> str:
         if self.is_released:
             return "released"
@@ -95,6 +112,15 @@ class AcceptedAssociation(Association):
             self.kill()
         else:
             self.user = answer
+            self._offer_commitment(answer)
+
+    def _offer_commitment(self, user: AssociationUser) -> None:
+        """Storage commitment is negotiated only with whom it is meant for."""
+        context = storage_commitment(user.commitment)
+        if context is not None:
+            self.acceptor.supported_contexts = [*self.acceptor.supported_contexts, context]
+            commitments.on_request(self, user.commit)
+            commitments.on_report(self, user.committed)
 
     def _request(self, primitive: A_ASSOCIATE) -> AssociationRequest:
         return AssociationRequest(

@@ -25,8 +25,8 @@ _log = structlog.get_logger(__name__)
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
 MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
-_MAXIMUM_OTHER_DATA_SET = 1 << 20
-"""Bytes of the data set of a message that is no C-STORE."""
+_MAXIMUM_OTHER_DATA_SET = 2 << 20
+"""Bytes of the data set of a message that is no C-STORE: 10,000 references of storage commitment need 1.5 MB."""
 
 
 class BoundedDUL(DULServiceProvider):
@@ -131,6 +131,8 @@ class StreamingDIMSE(DIMSEServiceProvider):
         """The next message; pynetdicom's reactor asks without blocking each millisecond, so it waits here."""
         if not block:
             self._association.wait_for_knock(IDLE_LOOK)
+            if self.msg_queue.empty():
+                self._association.report_what_is_due()
         return super().get_msg(block)
 
     def receive_fragment(self, fragment: wire.Fragment) -> None:

@@ -78,6 +78,8 @@ def hold_reactor(association: Association) -> None:
     """Stop the association's own thread until `close`: only we read the answers to our requests."""
     held = _Held()
     association._reactor_checkpoint = held
+    # Called for an N-EVENT-REPORT by a thread that pynetdicom makes for it: see `conversation`.
+    association._serve_request = lambda msg, context_id: association.dimse.msg_queue.put((context_id, msg))  # type: ignore[method-assign] # on this one association
     held.reached.wait(_LONGEST_END)
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.config.retrying import Retry
-from node.deliver.policy import Answer, GiveUp, TryAgain, after, back_off
+from node.config.models import Retry
+from node.deliver.policy import Answer, GiveUp, TryAgain, after
 from node.dimse.status import Reading
 from node.ledger.deliveries import Delivery, DeliveryStatus
 
@@ -27,7 +27,7 @@ def test_back_off_doubles_between_first_and_longest() -> None:
     """Tries of a destination that is down come at 10, 20, 40, 80 … seconds and then every quarter of an hour."""
     now, tries = START, []
     for _ in range(10):
-        now += back_off(now - START, RETRY)
+        now += RETRY.pause(now - START)
         tries.append((now - START).total_seconds())
     assert tries == [10, 20, 40, 80, 160, 320, 640, 1280, 2180, 3080]
 

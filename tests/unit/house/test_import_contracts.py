@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CLEAN = {
     "node/__init__.py": "",
     "node/app/process.py": "import apscheduler.schedulers.background\nimport node.receive.scp\nimport node.run\n",
+    "node/commit/__init__.py": "",
     "node/config/__init__.py": "",
     "node/config/reader.py": "import ruamel.yaml\n",
     "node/dimse.py": "import pynetdicom\n",

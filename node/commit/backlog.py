@@ -1,0 +1,61 @@
+"""What was received before a request and may not be indexed yet: until then nobody can say what is stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from node.spool import NotOurFileError, Spool, read_arrival
+
+_FEW = 200
+"""So many that they are worth being looked into; a longer backlog is waited for as a whole."""
+
+
+class Backlog:
+    """The receipts that one request waits for.
+
+    Taken when the request is taken: whatever was answered before the N-ACTION lay in `incoming/` by then, or was
+    indexed. Not by time: a clock may be set. Objects that were still arriving count, too. Made anew after a restart, it
+    can only hold more.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._receipts = _incoming(spool)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is too long to be looked into: the indexer has much to do."""
+        return len(self._receipts) > _FEW
+
+    def left(self, sop_instance_uids: Collection[str]) -> dict[str, str]:
+        """Receipts that are not indexed yet and may concern these; each with its SOP instance UID, or "" if unknown."""
+        self._receipts &= _incoming(self._spool)
+        if self.is_long:
+            return dict.fromkeys(self._receipts, "")
+        found = {receipt: self._uid(receipt) for receipt in self._receipts}
+        concern = {
+            receipt: uid for receipt, uid in found.items() if uid is not None and uid in ("", *sop_instance_uids)
+        }
+        self._receipts &= concern.keys()
+        return concern
+
+    def _uid(self, receipt: str) -> str | None:
+        """Its SOP instance UID; "" where that cannot be told yet, None where the file is nobody's that we answered."""
+        try:
+            return read_arrival(self._spool.arrived(receipt))[0].sop_instance_uid
+        except FileNotFoundError:
+            pass
+        except NotOurFileError:
+            return None
+        except OSError:
+            return ""
+        try:
+            return read_arrival(self._spool.part(receipt))[0].sop_instance_uid
+        except (OSError, NotOurFileError):
+            return ""
+
+
+def _incoming(spool: Spool) -> set[str]:
+    names = (entry.name.partition(".") for entry in os.scandir(spool.incoming))
+    return {stem for stem, _, kind in names if kind in ("dcm", "part")}

@@ -1,0 +1,99 @@
+"""What may be said of one SOP instance that storage commitment is asked for.
+
+Success means: the bytes that the requester holds are the ones that count here, and they were read back just now. The
+requester deletes its own after that. So what it sent last under this SOP Instance UID decides, not what is current: of
+an object that was quarantined, that waits beside what it corrects, or that was replaced, it keeps its copy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from node.dimse.status import FailureReason
+from node.ledger import instances
+from node.ledger.database import Database
+from node.ledger.instances import Instance, InstanceStatus
+from node.spool import NotOurFileError, Spool, read_arrival, sha256_of, sync_folder
+
+log = structlog.get_logger(__name__)
+
+_KEPT = (InstanceStatus.CURRENT, InstanceStatus.REJECTED, InstanceStatus.OWN)
+"""A rejected image is kept as well as any: it only leaves the inputs of plugins."""
+_COMMITTED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of one reference."""
+
+    failure: int
+    """A failure reason (PS3.3 C.14.1.1), 0 for success."""
+    study_instance_uid: str | None = None
+    damaged: str = ""
+    """Why the stored file is not what was received, where that is so."""
+
+
+def judge(
+    database: Database, spool: Spool, requester: str, sop_class_uid: str, sop_instance_uid: str, *, sync: bool
+) -> Verdict:
+    """See the module. `sync`: make the file durable first, where receiving does not (`durability: os`)."""
+    known = instances.of_sop_instance(database, sop_instance_uid)
+    if not known:
+        return Verdict(FailureReason.NO_SUCH_OBJECT)
+    meant = what_is_meant(known, requester)
+    study = next((each.study_instance_uid for each in known if each.study_instance_uid), None)
+    if meant is not None and meant.sop_class_uid != sop_class_uid:
+        return Verdict(FailureReason.CLASS_INSTANCE_CONFLICT, study)
+    if meant is None or meant.status not in _KEPT:
+        return Verdict(FailureReason.PROCESSING_FAILURE, study)
+    damaged = _damaged(spool, meant, sync=sync)
+    return Verdict(FailureReason.PROCESSING_FAILURE if damaged else _COMMITTED, study, damaged)
+
+
+def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:
+    """The receipt that stands for what the requester holds; None where that cannot be told.
+
+    What it sent last, or, where that was a duplicate, what it duplicates. Of one that sent nothing under its AE title
+    (a gateway sends for it) only what nobody ever contradicted.
+    """
+    own = [each for each in known if each.calling_ae_title.strip() == requester]
+    distinct = [each for each in known if each.status is not InstanceStatus.DUPLICATE]
+    if own and own[-1].status is not InstanceStatus.DUPLICATE:
+        return own[-1]
+    if own:
+        last = own[-1]
+        same = (last.digest, last.transfer_syntax_uid)
+        identical = [each for each in distinct if (each.digest, each.transfer_syntax_uid) == same]
+        if identical:
+            return identical[-1]
+    return distinct[0] if len(distinct) == 1 else None
+
+
+def _damaged(spool: Spool, instance: Instance, *, sync: bool) -> str:
+    """Why the file is not what was received; empty where it is, which is found by reading it."""
+    try:
+        path = spool.find(instance.receipt)
+        _, offset = read_arrival(path)
+        if sha256_of(path, offset) != instance.digest:
+            return "its SHA-256 is not the one of what was received"
+        if sync:
+            _make_durable(path)
+    except (OSError, NotOurFileError) as error:
+        log.error("commitment.file-unreadable", receipt=instance.receipt, reason=str(error))
+        return str(error)
+    return ""
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    for folder in (path.parent, path.parent.parent):
+        sync_folder(folder)

@@ -1,0 +1,102 @@
+"""Reports on associations of our own: one thread a requester, so that one that is down delays nobody else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from node.clock import Clock
+from node.commit.stage import report_of
+from node.config.models import StorageCommitment
+from node.dimse.commitment_scu import report
+from node.dimse.scu import Peer
+from node.dimse.status import is_taken, status_text
+from node.errors import NodeError, PermanentError
+from node.ledger import commitments
+from node.ledger.commitments import Commitment, CommitmentStatus
+from node.ledger.database import Database, Ledger
+from node.ledger.events import Severity
+
+log = structlog.get_logger(__name__)
+
+_IDLE = timedelta(minutes=1)
+_REFUSALS = 5
+"""Answers that refuse the report, until it is a dead letter."""
+
+
+class Reporting:
+    """Tells one AE what became of its requests."""
+
+    def __init__(self, requester: str, settings: StorageCommitment, ledger: Ledger, clock: Clock) -> None:
+        self._requester = requester
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+
+    def run_once(self) -> float:
+        """Report what is due; seconds until something may be due again."""
+        for commitment in self._due():
+            if not self._report(commitment):
+                break
+        next_at = commitments.next_due_at(self._ledger.database, CommitmentStatus.DECIDED, requester=self._requester)
+        wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
+        return max(0.5, wait.total_seconds())  # what still belongs to its association is not ours yet
+
+    def _due(self) -> list[Commitment]:
+        found = commitments.due(
+            self._ledger.database, CommitmentStatus.DECIDED, self._clock.now(), requester=self._requester
+        )
+        return [each for each in found if not each.association]
+
+    def _peer(self, commitment: Commitment) -> Peer:
+        settings = self._settings
+        return Peer(
+            host=settings.host,
+            port=settings.port,
+            ae_title=self._requester,
+            calling_ae_title=commitment.called_ae_title,
+            timeout=settings.timeout.total_seconds(),
+            tls=settings.tls.credentials(settings.host) if settings.tls else None,
+        )
+
+    def _report(self, commitment: Commitment) -> bool:
+        """Report one; false where the requester could not be reached at all."""
+        with self._ledger.transaction() as database:
+            commitments.trying(database, commitment.id)
+        peer = self._peer(commitment)
+        try:
+            status = report(peer, report_of(self._ledger.database, commitment))
+        except NodeError as error:
+            log.warning("commitment.not-reported", requester=self._requester, reason=str(error))
+            severity = Severity.ALERT if isinstance(error, PermanentError) else Severity.WARNING
+            with self._ledger.transaction() as database:
+                for each in self._due():
+                    self._wait(database, each, str(error), severity)
+            return False
+        with self._ledger.transaction() as database:
+            if commitments.get(database, commitment.id).status is not CommitmentStatus.DECIDED:
+                return True  # a person has had it decided anew meanwhile
+            if is_taken(status):
+                commitments.reported(
+                    database, self._clock.now(), commitment.id, status or 0, "on an association of ours"
+                )
+            elif status is None:
+                self._wait(database, commitment, f"{peer} did not answer the report")
+            elif commitment.refusals + 1 >= _REFUSALS:
+                commitments.dead(database, self._clock.now(), commitment.id, f"{peer}: {status_text(status)}")
+            else:
+                self._wait(database, commitment, f"{peer}: {status_text(status)}", refused=True)
+        return True
+
+    def _wait(
+        self, database: Database, commitment: Commitment, error: str, severity: Severity = Severity.WARNING,
+        *, refused: bool = False,
+    ) -> None:  # fmt: skip
+        now, retry = self._clock.now(), self._settings.retry
+        age = now - (commitment.decided_at or commitment.taken_at)
+        if age >= retry.give_up_after:
+            commitments.dead(database, now, commitment.id, f"{error}; tried for {age.days} days")
+        else:
+            again = now + retry.pause(age)
+            commitments.wait(database, now, commitment.id, again, error, refused=refused, severity=severity)

@@ -1,0 +1,231 @@
+"""Requests for storage commitment: from the journal into the ledger, decided, and handed to who reports.
+
+Nothing here talks to anybody: what is decided is offered to the receiver while the association of the request lives
+(`node.journal`), and left to `node.commit.reporting` afterwards. Each step is a transaction of its own; a file of the
+journal is removed only when its row is there. So kill -9 between any two costs a repetition, never a request.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from node.clock import Clock
+from node.commit.backlog import Backlog
+from node.commit.judging import Verdict, judge
+from node.config.models import Configuration, StorageCommitment
+from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference, result_of
+from node.dimse.status import FailureReason, is_taken
+from node.journal import Journal, Message
+from node.ledger import archive_requests, commitments, deliveries, events
+from node.ledger.commitments import Commitment, CommitmentStatus
+from node.ledger.database import Database, Ledger
+from node.ledger.events import Severity
+from node.signal import Room, Signal
+from node.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+_IDLE = 60.0
+_POLL = 0.3
+"""Seconds between two looks at what gives no signal: the index, associations that end."""
+_LONGEST_BACKLOG = timedelta(minutes=10)
+"""After this an object that can still not be indexed is no longer waited for: it fails."""
+
+
+def settings_of(configuration: Configuration, requester: str) -> StorageCommitment | None:
+    """What the configuration says of this AE's storage commitment; None where it may not ask for it (any more)."""
+    for modality in configuration.modalities.values():
+        if modality.ae_title == requester and modality.storage_commitment is not None:
+            return modality.storage_commitment
+    return None
+
+
+def report_of(database: Database, commitment: Commitment) -> CommitmentResult:
+    """What is to be reported on a decided request."""
+    outcomes = (
+        (Reference(item.sop_class_uid, item.sop_instance_uid), int(item.failure or 0))
+        for item in commitments.items(database, commitment.id)
+    )
+    return result_of(commitment.transaction_uid, outcomes)
+
+
+class Commit:
+    """The stage; `run_once` is its only way in, called by one thread."""
+
+    def __init__(
+        self, ledger: Ledger, spool: Spool, journal: Journal, clock: Clock, signal: Signal, configuration: Configuration
+    ) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._journal = journal
+        self._clock = clock
+        self._signal = signal
+        self._configuration = configuration
+        self._backlogs: dict[int, Backlog] = {}
+        journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
+
+    def run_once(self) -> float:
+        """Do what can be done; seconds until there may be more."""
+        self._take_messages()
+        self._settle_offers()
+        waiting = self._of(CommitmentStatus.WAITING)
+        for commitment in waiting:
+            self._decide(commitment)
+        self._leave_to_nobody()
+        offered = self._hand_over()
+        return _POLL if offered or waiting else _IDLE
+
+    def _of(self, status: CommitmentStatus) -> list[Commitment]:
+        return commitments.with_status(self._ledger.database, [status])
+
+    # --- the journal ------------------------------------------------------------------------------
+
+    def _take_messages(self) -> None:
+        for name in self._journal.waiting():
+            try:
+                message = self._journal.read(name)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                self._set_aside(name, error)
+                continue
+            with self._ledger.transaction() as database:
+                number = self._take(database, name, message)
+            if number is not None:
+                self._backlogs[number] = Backlog(self._spool)
+            self._journal.taken(name)
+
+    def _set_aside(self, name: str, error: Exception) -> None:
+        """Whoever sent it was promised an answer that nobody can give: a person has to know."""
+        log.error("commitment.message-unreadable", message=name, reason=str(error))
+        with self._ledger.transaction() as database:
+            now = self._clock.now()
+            events.record(database, now, "commitment.unreadable", severity=Severity.ALERT, message=f"journal/{name}")
+        self._journal.set_aside(name)
+
+    def _take(self, database: Database, name: str, message: Message) -> int | None:
+        if not isinstance(message.content, CommitmentRequest):
+            self._take_result(database, message, message.content)
+            return None
+        settings = settings_of(self._configuration, message.calling_ae_title)
+        return commitments.take(
+            database,
+            self._clock.now(),
+            entry=name,
+            transaction_uid=message.content.transaction_uid,
+            requester=message.calling_ae_title,
+            called_ae_title=message.called_ae_title,
+            association=message.association,
+            requested_at=message.received_at,
+            references=[(each.sop_class_uid, each.sop_instance_uid) for each in message.content.references],
+            through=settings.commit_through if settings else None,
+            duplicate=FailureReason.DUPLICATE_TRANSACTION,
+        )
+
+    def _take_result(self, database: Database, message: Message, result: CommitmentResult) -> None:
+        """What an archive says of a request of ours; what it lacks is sent again, where we had sent it."""
+        now, destinations = self._clock.now(), self._configuration.destinations
+        names = frozenset(name for name, each in destinations.items() if each.ae_title == message.calling_ae_title)
+        retries = [destinations[name].retry for name in names]
+        missing = archive_requests.answered(
+            database,
+            now,
+            transaction_uid=result.transaction_uid,
+            archives=names,
+            committed=frozenset(each.sop_instance_uid for each in result.committed),
+            failed={each.sop_instance_uid: reason for each, reason in result.failed},
+            pause=lambda age: min((retry.pause(age) for retry in retries), default=age),
+        )
+        if missing and sum(deliveries.not_kept(database, now, name, missing) for name in names):
+            self._signal.wake(Room.DELIVER)
+
+    # --- deciding ---------------------------------------------------------------------------------
+
+    def _decide(self, commitment: Commitment) -> None:
+        """Say of each SOP instance what is so, once everything that came before is indexed."""
+        database = self._ledger.database
+        items = commitments.items(database, commitment.id)
+        if commitment.id not in self._backlogs:
+            self._backlogs[commitment.id] = Backlog(self._spool)
+        backlog = self._backlogs[commitment.id]
+        left = backlog.left({item.sop_instance_uid for item in items})
+        if left and (backlog.is_long or self._clock.now() - commitment.taken_at < _LONGEST_BACKLOG):
+            return
+        unindexed = frozenset(left.values())
+        sync = self._configuration.node.durability != "fsync"
+        verdicts: dict[int, Verdict] = {}
+        for item in items:
+            if item.failure is not None:
+                verdicts[item.position] = Verdict(item.failure, item.study_instance_uid)
+            elif item.sop_instance_uid in unindexed or "" in unindexed:
+                verdicts[item.position] = Verdict(FailureReason.PROCESSING_FAILURE)
+            else:
+                verdicts[item.position] = judge(
+                    database, self._spool, commitment.requester, item.sop_class_uid, item.sop_instance_uid, sync=sync
+                )
+        self._record(commitment, verdicts)
+        self._backlogs.pop(commitment.id, None)
+
+    def _record(self, commitment: Commitment, verdicts: dict[int, Verdict]) -> None:
+        now, through = self._clock.now(), commitment.through
+        said = {
+            position: (None if through and not verdict.failure else verdict.failure, verdict.study_instance_uid)
+            for position, verdict in verdicts.items()
+        }
+        with self._ledger.transaction() as database:
+            commitments.judged(database, now, commitment.id, said)
+            for verdict in (each for each in verdicts.values() if each.damaged):
+                events.record(
+                    database, now, "instance.damaged", study=verdict.study_instance_uid, severity=Severity.ALERT,
+                    reason=verdict.damaged,
+                )  # fmt: skip
+        self._signal.wake(Room.COMMIT)
+
+    def _leave_to_nobody(self) -> None:
+        """An archive or a requester that the configuration no longer has cannot be waited for."""
+        now = self._clock.now()
+        for commitment in self._of(CommitmentStatus.AT_ARCHIVE):
+            settings = settings_of(self._configuration, commitment.requester)
+            if settings is None or settings.commit_through != commitment.through:
+                why = "the configuration no longer says that it is asked"
+                with self._ledger.transaction() as database:
+                    archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, why)
+        for commitment in self._of(CommitmentStatus.DECIDED):
+            if settings_of(self._configuration, commitment.requester) is None:
+                why = f"the configuration no longer says where {commitment.requester} is told"
+                with self._ledger.transaction() as database:
+                    commitments.dead(database, now, commitment.id, why)
+
+    # --- the association of the request -----------------------------------------------------------
+
+    def _hand_over(self) -> bool:
+        """Offer reports to associations that are still open; whether any is on offer."""
+        decided = [each for each in self._of(CommitmentStatus.DECIDED) if each.association]
+        alive = self._spool.open_associations() if decided else frozenset()
+        for commitment in decided:
+            with self._ledger.transaction() as database:
+                if commitment.association in alive:
+                    commitments.offered(database, commitment.id)
+                else:
+                    commitments.association_over(database, commitment.id)
+            if commitment.association in alive:
+                result = report_of(self._ledger.database, commitment)
+                self._journal.offer(commitment.association, commitment.id, result)
+            else:
+                self._signal.wake(Room.COMMIT)
+        return bool(self._of(CommitmentStatus.OFFERED))
+
+    def _settle_offers(self) -> None:
+        for commitment in self._of(CommitmentStatus.OFFERED):
+            alive = commitment.association in self._spool.open_associations()  # before its files: see `outcome`
+            outcome = self._journal.outcome(commitment.association, commitment.id, alive)
+            if not outcome.answered:
+                continue
+            now = self._clock.now()
+            with self._ledger.transaction() as database:
+                if outcome.status is not None and is_taken(outcome.status):
+                    commitments.reported(database, now, commitment.id, outcome.status, "on its association")
+                else:
+                    commitments.not_taken(database, now, commitment.id)
+            self._journal.forget(commitment.association, commitment.id)
+            self._signal.wake(Room.COMMIT)

@@ -1,0 +1,117 @@
+"""Storage commitment on one association: who may, what is written down, and which report is to be sent now.
+
+The node process decides; here an N-ACTION is made durable before it is answered, and what the node offers to
+report is sent while the association lives (`node.journal`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from node.config.models import Configuration
+from node.dimse.association import AssociationRequest, CommitmentRoles
+from node.dimse.commitment import CommitmentRequest, CommitmentResult
+from node.dimse.status import ActionStatus
+from node.journal import Journal, Message
+
+if TYPE_CHECKING:
+    from node.receive.service import Service
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Who may ask for storage commitment, and who may report to us."""
+
+    requesters: frozenset[str]
+    archives: frozenset[str]
+
+    @staticmethod
+    def of(configuration: Configuration) -> Permissions:
+        """By the configuration: senders with `storage_commitment`, and the destinations that these go through."""
+        asking = [each for each in configuration.modalities.values() if each.storage_commitment is not None]
+        through = {each.storage_commitment.commit_through for each in asking if each.storage_commitment is not None}
+        archives = {one.ae_title for name, one in configuration.destinations.items() if name in through}
+        return Permissions(frozenset(each.ae_title for each in asking), frozenset(archives))
+
+    def roles(self, calling_ae_title: str) -> CommitmentRoles:
+        """What a caller may do."""
+        return CommitmentRoles(calling_ae_title in self.requesters, calling_ae_title in self.archives)
+
+
+class DueReport:
+    """A report that the node has offered to this association."""
+
+    def __init__(self, journal: Journal, claimed: Path, result: CommitmentResult, service: Service) -> None:
+        self.result = result
+        self._journal = journal
+        self._claimed = claimed
+        self._service = service
+
+    def answered(self, status: int | None) -> None:
+        """Let the node know."""
+        try:
+            self._journal.settle(self._claimed, status)
+        except OSError as error:  # it counts as unanswered once the association has ended, and is reported again
+            _log.error("commitment_answer_lost", reason=str(error))
+        self._service.wake_node()
+
+
+class Commitments:
+    """Storage commitment of one association."""
+
+    def __init__(self, service: Service, association: str, request: AssociationRequest) -> None:
+        self.roles = service.permissions.roles(request.calling_ae_title)
+        self._service = service
+        self._association = association
+        self._request = request
+        self._asked = False
+
+    def commit(self, request: CommitmentRequest) -> ActionStatus:
+        """An N-ACTION: on disk before it is answered with success."""
+        if not self.roles.requests:
+            return ActionStatus.NOT_AUTHORISED
+        if self._service.refuses_objects():
+            return ActionStatus.RESOURCE_LIMITATION
+        status = self._keep(request)
+        self._asked = self._asked or status is ActionStatus.SUCCESS
+        return status
+
+    def committed(self, result: CommitmentResult) -> ActionStatus:
+        """An N-EVENT-REPORT of an archive that we asked."""
+        return self._keep(result) if self.roles.reports else ActionStatus.NOT_AUTHORISED
+
+    def _keep(self, content: CommitmentRequest | CommitmentResult) -> ActionStatus:
+        message = Message(
+            content=content,
+            calling_ae_title=self._request.calling_ae_title,
+            called_ae_title=self._request.called_ae_title,
+            association=self._association,
+            received_at=self._service.clock.now(),
+        )
+        try:
+            self._service.journal.keep(self._service.spool.new_receipt(), message)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            _log.error("commitment_not_written", association=self._association, reason=reason)
+            self._service.cannot_write(reason)
+            return ActionStatus.PROCESSING_FAILURE
+        _log.info("commitment_written", association=self._association, transaction=content.transaction_uid)
+        self._service.wake_node()
+        return ActionStatus.SUCCESS
+
+    def due_report(self) -> DueReport | None:
+        """What the node offers to report on this association; asked for only where there was a request on it."""
+        if not self._asked:
+            return None
+        try:
+            found = self._service.journal.claim(self._association)
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            _log.error("commitment_report_unreadable", association=self._association, reason=str(error))
+            return None
+        return DueReport(self._service.journal, *found, self._service) if found else None

@@ -1,0 +1,46 @@
+"""kill -9 while a commitment is asked for and reported (faults.md 55): no request is lost.
+
+Here the receiver and the node die for real; tests/unit/commit/test_stage.py has every step between.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom.uid import generate_uid
+
+from plugins import phantom_series
+from plugins.phantom import Chest
+from tests.support.commitment import Requester, information
+from tests.support.site import Site
+from tests.support.wait import until
+
+POINTS = {
+    "written_before_it_is_answered": ("node.journal:Journal.keep:after", 1),
+    "answered_before_it_is_noted": ("node.commit.reporting:report:after", 2),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) -> None:
+    """A modality whose N-ACTION was not answered asks again; one that was answered gets the report, unasked."""
+    files = phantom_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path / "ct")
+    kill, reports = POINTS[point]
+    environment = {"PACSNODE_TEST_KILL": kill, "PACSNODE_TEST_KILL_ONCE": str(tmp_path / "killed")}
+    transaction = generate_uid()
+    with Requester() as requester:
+        asking = {"ct1": requester.settings()}
+        with Site(tmp_path / "node", {}, [], environment=environment, modalities=asking) as site:
+            with requester.association(site.port) as association:
+                references = requester.send(association, files)
+                status = requester.asked(association, information(references, transaction))
+            if status is None:
+                with requester.association(site.port) as association:
+                    assert requester.asked(association, information(references, transaction)) == 0x0000
+            until(lambda: len(requester.of(transaction)) >= reports, 60, "the report")
+            assert (tmp_path / "killed").exists()
+            until(lambda: site.status()["queues"]["commitments"]["reported"] == 1, 30, "it to be noted")
+    said = requester.of(transaction)
+    assert len(said) == reports
+    assert {each.committed for each in said} == {frozenset(uid for _, uid in references)}

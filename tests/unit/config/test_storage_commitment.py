@@ -1,0 +1,62 @@
+"""`modalities.*.storage_commitment`: off unless it is whole, and never in a circle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from node.config.loading import load
+from tests.support.configurations import SITE, Write, told
+
+CIRCLE = '"pacs" is the one who asks: each would delete because the other keeps'
+WHOLE = "host: 10.0.0.4, port: 104"
+
+
+def with_commitment(asks: str, ae_title: str = "CT1") -> str:
+    return SITE + f"modalities:\n  ct1:\n    ae_title: {ae_title}\n    storage_commitment: {{{asks}}}\n"
+
+
+def test_off_unless_it_is_given(write: Write) -> None:
+    """A sender without the section may not ask."""
+    assert load(write(SITE + "modalities:\n  ct1: {ae_title: CT1}\n")).modalities["ct1"].storage_commitment is None
+
+
+def test_what_is_not_said_has_a_default(write: Write) -> None:
+    """A day for the archive, a week for the report."""
+    asking = load(write(with_commitment(WHOLE + ", commit_through: pacs"))).modalities["ct1"].storage_commitment
+    assert asking is not None
+    assert (asking.commit_through, asking.wait_for_archive) == ("pacs", timedelta(hours=24))
+    assert asking.retry.give_up_after == timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("asks", "ae_title", "message"),
+    [
+        ("port: 104", "CT1", 'the key "host" is missing'),
+        ("host: 10.0.0.4", "CT1", 'the key "port" is missing'),
+        (WHOLE + ", commit_through: pcas", "CT1", 'there is no destination "pcas" → pacs'),
+        (
+            WHOLE + ", commit_through: pacs",
+            "PACS",
+            '"pacs" is the one who asks: each would delete because the other keeps',
+        ),
+    ],
+)
+def test_what_could_not_work_is_refused_with_its_place(write: Write, asks: str, ae_title: str, message: str) -> None:
+    """No address to report to, an archive that is unknown, an archive that asks for its own commitment."""
+    ((line, path, said),) = told(write(with_commitment(asks, ae_title)))
+    assert said == message
+    assert path.startswith("modalities.ct1.storage_commitment")
+    assert line > 1
+
+
+def test_the_files_of_tls_are_looked_for_beside_the_configuration(write: Write) -> None:
+    """As those of a destination."""
+    path = write(with_commitment(WHOLE + ", tls: {authorities: a.pem}"))
+    assert told(path)[0][1] == "modalities.ct1.storage_commitment.tls.authorities"
+    (path.parent / "a.pem").touch()
+    asking = load(path).modalities["ct1"].storage_commitment
+    assert asking is not None
+    assert asking.tls is not None
+    assert asking.tls.credentials("ct1.example").authorities == path.parent / "a.pem"
