@@ -12,7 +12,6 @@ from typing import Any
 NOT_BUILT: Mapping[str, str] = {
     "forward": "forwarding images",
     "prior": "fetching an earlier study",
-    "wait": "waiting for more of a study",
 }
 """Keys of a rule that it must not have, and what they ask for."""
 
