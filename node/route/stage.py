@@ -26,7 +26,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
-from node.ledger.job import Job, JobStatus
+from node.ledger.job import Job, JobStatus, NewJob
 from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
 from node.ledger.studies import StudyStatus
@@ -245,7 +245,7 @@ def _enqueue(
     made = 0
     for run in verdict.runs:
         new = new_job(database, at, asked.as_seen, verdict.rule, run, by_uid, plugins)
-        new = replace(new, revision=asked.study.revision, look=asked.number)
+        new = replace(new, revision=asked.study.revision, look=asked.number, asked=_as_asked(asked, new))
         job = jobs.enqueue(database, at, decision, new, run.not_before)
         made += job is not None
         if job is not None and job.supersedes is not None:
@@ -253,6 +253,14 @@ def _enqueue(
     if verdict.runs and not made:
         decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
     return made
+
+
+def _as_asked(asked: Asked, new: NewJob) -> str:
+    """What readers are told was asked: they have to know where it was about a part of the images."""
+    growing = asked.look.growing if asked.look else None
+    if growing and any(each.series_instance_uid in growing for each in new.inputs):
+        return f"{new.asked or new.rule} (on the images that had come so far)"
+    return new.asked
 
 
 def _overtake(database: Database, at: datetime, job: Job) -> None:
