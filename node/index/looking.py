@@ -61,7 +61,7 @@ class Looks:
         self._clock = clock
         self._due: dict[tuple[str, str], float] = {}
         """Series → when it is quiet, in monotonic seconds."""
-        self._seen: dict[str, tuple[int, str]] = {}
+        self._seen: dict[str, frozenset[str]] = {}
         """Study → what had come of it at the last look."""
 
     def arrived(self, study: str, series: str, quiet: timedelta) -> None:
@@ -120,9 +120,8 @@ class Looks:
         with self._ledger.transaction() as database:
             timers.start(database, study, rule, TimerKind.GROWING, now, now + every)
 
-    def _come(self, study: str) -> tuple[int, str]:
-        arrived = instances.arrivals(self._ledger.database, study)
-        return len(arrived), arrived[-1].receipt if arrived else ""
+    def _come(self, study: str) -> frozenset[str]:
+        return instances.arrivals(self._ledger.database, study).receipts
 
     # --- the look ---------------------------------------------------------------------------------
 
