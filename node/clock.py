@@ -7,7 +7,7 @@ clock, which does not (faults.md 57).
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -33,6 +33,19 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since an arbitrary start."""
         return time.monotonic()
+
+
+class Timer:
+    """Wall time that never runs backwards while the process runs (faults.md 57): what due moments are held against."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = (clock.now(), clock.monotonic())
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC; where the clock was set back, as if it had not been."""
+        wall, monotonic = self._started
+        return max(self._clock.now(), wall + timedelta(seconds=self._clock.monotonic() - monotonic))
 
 
 def to_text(moment: datetime) -> str:

@@ -34,7 +34,7 @@ from node.errors import PermanentError
 from node.ledger import decisions, events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
-from node.route.stage import RuleSet
+from node.route.asking import RuleSet
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from rules.model import Rule, rule_set_digest

@@ -154,10 +154,11 @@ def _arrival(meta: FileMetaDataset) -> Arrival:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """An object on its way in: its association, and its study where enough has arrived to tell."""
+    """An object on its way in: its association, and its study and series where enough has arrived to tell."""
 
     association: str
     study_instance_uid: str | None
+    series_instance_uid: str | None = None
 
 
 class Spool:
@@ -338,15 +339,16 @@ def _peek(path: Path) -> InFlight | None:
         arrival, offset = read_arrival(path)
     except (OSError, NotOurFileError):
         return None  # the first bytes are not on disk yet, or the file was renamed meanwhile
-    study: str | None = None
+    study = series = None
     try:
         with path.open("rb") as file:
             head = BytesIO(file.read(offset + 65536))
-        head_set = read_partial(head, stop_when=lambda tag, _vr, _length: tag > 0x0020000D)
+        head_set = read_partial(head, stop_when=lambda tag, _vr, _length: tag > 0x0020000E)
         study = str(head_set.get("StudyInstanceUID", "")) or None
+        series = str(head_set.get("SeriesInstanceUID", "")) or None
     except Exception:  # noqa: BLE001 - a cut dataset can fail anywhere in the parser; not knowing is an answer
-        study = None
-    return InFlight(arrival.association, study)
+        study = series = None
+    return InFlight(arrival.association, study, series)
 
 
 def sync_folder(folder: Path) -> None:

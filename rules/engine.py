@@ -135,8 +135,16 @@ class Decision:
             "problems": sorted(set(_errors([when, *chosen]))) if undecided else [],
             "when": when,
             "choose": chosen,
+            "wait": self._awaited,
             "gates": [{"clause": text, "passed": passed, "why": why} for text, passed, why in self.gates],
         }
+
+    @property
+    def _awaited(self) -> Node | None:
+        """What the rule waits for, or has waited for, clause by clause; None where it does not come to that."""
+        if self.rule.wait is None or self._when is not True:
+            return None
+        return trace.in_study(self.rule.wait.until.read, self._view)
 
     def _near_miss(self) -> str | None:
         if self._when is True and (closed := [gate.text for gate in self.gates if not gate.passed]):
@@ -173,11 +181,16 @@ def _errors(nodes: Sequence[Node]) -> Iterator[str]:
 def decide(rules: Sequence[Rule], study: StudyFacts) -> tuple[Decision, ...]:
     """One decision for each enabled rule, in the order of the rules."""
     view = StudyView(study)
-    done = tuple(each for each in study.series if each.complete)
-    by_series = view if len(done) == len(study.series) else StudyView(replace(study, series=done))
+    by_series = _complete_series(view)
     return tuple(
         _decide(rule, by_series if rule.decide == "series complete" else view) for rule in rules if rule.enabled
     )
+
+
+def _complete_series(view: StudyView) -> StudyView:
+    """The study as far as its series are complete."""
+    done = tuple(each for each in view.facts.series if each.complete)
+    return view if len(done) == len(view.facts.series) else StudyView(replace(view.facts, series=done))
 
 
 def _decide(rule: Rule, view: StudyView) -> Decision:
@@ -220,13 +233,15 @@ def _incomplete(rule: Rule, wait: Wait, view: StudyView, said: Callable[..., Dec
     """More of the study is awaited: wait, or do what the rule says for when it did not come."""
     since = view.facts.history.get(rule.name, History()).waiting_since or view.facts.completed_at
     until = since + wait.at_most
+    missing = [part.text for part in _parts(wait.until.read) if conditions.study(part, view) is not True]
     if view.facts.now < until:
-        return said(why=f"when holds, and more is awaited until {until:%H:%M}", waits_until=until)
+        return said(why=f"when holds, and more is awaited until {until:%H:%M}: {'; '.join(missing)}", waits_until=until)
     late = f"when holds, but what it waited for did not come within {write_duration(wait.at_most)}"
     if wait.notify:
         return said(why=f"{late}: {', '.join(wait.notify.whom)} notified", notify=(wait.notify,))
     if wait.otherwise == "run":
-        return _decide(rule.model_copy(update={"wait": None}), view)
+        found = _decide(rule.model_copy(update={"wait": None}), view)
+        return replace(found, rule=rule, why=f"{late}: {found.why}")
     return said(why=late)
 
 
@@ -276,6 +291,7 @@ def follow_up(
     run whose result is known; the study's where it is empty.
     """
     view = StudyView(study)
+    view = _complete_series(view) if rule.decide == "series complete" else view
     choices = _choose(rule, view)
     all_of_it = replace(study, history={}) if study.history else study
     about = dict(_subjects(rule, choices, all_of_it))

@@ -122,7 +122,7 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
     except NotFoundError as error:
         raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
     newest = max((each.revision for each in taken), default=0)
-    recorded = tuple(each for each in taken if each.revision == newest)
+    recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
     return _Explained(facts, engine.decide(rules, facts), row, recorded)
 
 

@@ -12,7 +12,7 @@ from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
-from node.ledger import commitments, deliveries, events, instances, jobs, notifications, studies
+from node.ledger import commitments, decisions, deliveries, events, instances, jobs, notifications, studies, timers
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -21,6 +21,7 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification, NotificationStatus
 from node.ledger.studies import Series, Study
+from node.ledger.timers import Timer
 
 SHOWN = 10
 """Lines of each list; `--json` has more."""
@@ -52,6 +53,8 @@ class Found:
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
     troubled: Sequence[Job]
+    waiting: Sequence[tuple[Timer, str | None]]
+    """Rules that wait for more of a study, and what for."""
     notifications: Mapping[NotificationStatus, int]
     untold: Sequence[Notification]
     """What people have not been told, and why: it waits after a failure, or was given up."""
@@ -94,6 +97,10 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         troubled=jobs.troubled(database, IN_JSON),
+        waiting=[
+            (each, decisions.get(database, each.decision).trace.get("why") if each.decision else None)
+            for each in timers.waiting(database)[:IN_JSON]
+        ],
         notifications=notifications.counts(database),
         untold=[
             each

@@ -11,6 +11,7 @@ from node.ledger.identities import Identity
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.studies import Series, Study
+from node.ledger.timers import Timer
 
 
 def study(row: Study, *, identify: bool) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def decision(row: Decision, *, explain: bool) -> dict[str, Any]:
     plain = {
         "id": row.id,
         "revision": row.revision,
+        "look": row.look,
         "rule": row.rule,
         "rule_set": row.rule_set,
         "outcome": row.outcome,
@@ -99,6 +101,17 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
+    }
+
+
+def waiting(row: Timer, why: str | None) -> dict[str, Any]:
+    """A rule that waits for more of a study."""
+    return {
+        "study_instance_uid": row.study_instance_uid,
+        "rule": row.rule,
+        "since": row.since,
+        "until": row.due_at,
+        "why": why,
     }
 
 

@@ -60,6 +60,7 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "held_studies": [plain.study(study, identify=identify) for study in found.held_studies[:IN_JSON]],
         "held_deliveries": [plain.delivery(each) for each in found.held],
         "dead_letters": [plain.delivery(each) for each in found.dead],
+        "waiting": [plain.waiting(*each) for each in found.waiting],
         "not_told": [plain.notification(each) for each in found.untold],
         "failures": [plain.job(job) for job in found.troubled],
         "commitments": [commitments.plain(each) for each in found.unsettled],

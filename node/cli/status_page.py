@@ -125,6 +125,14 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
         ],
     )
     yield _listed(
+        "Rules that wait for more of a study",
+        ["=Until", "=Study", "=Rule", "Why"],
+        [
+            (cell(clock_text(w.due_at, zone, found.now)), cell(tail(w.study_instance_uid)), cell(w.rule), cell(why))
+            for w, why in found.waiting
+        ],
+    )
+    yield _listed(
         "People who have not been told (pacsnode retry notification:NUMBER, or cancel)",
         [">Number", "=Person", "=Status", "=Study", "Why"],
         [

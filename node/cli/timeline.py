@@ -124,10 +124,15 @@ def _series(found: Sequence[Series]) -> tuple[str, Sequence[str], Sequence[Seque
 
 def _decisions(taken: Sequence[Decision]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
     rows = [
-        (cell(each.revision), cell(each.rule), cell(each.outcome.replace("_", " ")), cell(each.trace.get("why", "")))
+        (cell(_at_look(each)), cell(each.rule), cell(each.outcome.replace("_", " ")), cell(each.trace.get("why", "")))
         for each in taken
     ]
     return "Decisions", [">Rev.", "Rule", "=Outcome", "Why"], rows
+
+
+def _at_look(decision: Decision) -> str:
+    """`1`, and `1.2` for the second look at the study after it was complete for the first time."""
+    return f"{decision.revision}.{decision.look}" if decision.look else str(decision.revision)
 
 
 def _traces(taken: Sequence[Decision]) -> Iterator[RenderableType]:

@@ -12,7 +12,6 @@ from typing import Any
 NOT_BUILT: Mapping[str, str] = {
     "forward": "forwarding images",
     "prior": "fetching an earlier study",
-    "wait": "waiting for more of a study",
 }
 """Keys of a rule that it must not have, and what they ask for."""
 
@@ -22,6 +21,3 @@ def lacking(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, what in NOT_BUILT.items():
         if rule.get(key):
             yield key, f"{what} is not built yet: this node would not do it. Take {key} out of the rule"
-    decide = rule.get("decide", "complete")
-    if decide != "complete":
-        yield "decide", "asking a rule before the study is complete is not built yet: write decide: complete"

@@ -19,13 +19,14 @@ from node.clock import Clock
 from node.config.models import Configuration
 from node.errors import NodeError
 from node.index import corrections
+from node.index.keeping import keep_facts
+from node.index.looking import Looks
 from node.index.recording import study_quiet
-from node.ledger import events, facts, instances, studies
-from node.ledger.database import Database, Ledger
+from node.ledger import events, studies, timers
+from node.ledger.database import Ledger
 from node.ledger.events import Severity
-from node.ledger.facts import InstanceRecord, SeriesRecord
-from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.studies import Study
+from node.ledger.timers import TimerKind
 from node.signal import Room, Signal
 from node.spool import InFlight, Spool
 
@@ -65,6 +66,13 @@ class CompletionWatch:
         self._signal = signal
         self.configuration = configuration
         self._watches: dict[str, _Watch] = {}
+        self._looks = Looks(ledger, clock, configuration)
+        self._not_looked_at: set[str] = set()
+        """Studies that could not be looked at early, for a reason nobody foresaw."""
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """From now on, by this configuration."""
+        self.configuration = self._looks.configuration = configuration
 
     def doorstep(self) -> Doorstep:
         """To be taken before the waiting receipts are listed: what is whole by then is among them."""
@@ -76,6 +84,10 @@ class CompletionWatch:
         now = self._clock.monotonic()
         self._watches[study] = _Watch(now + quiet.total_seconds(), now)
 
+    def series_arrived(self, study: str, series: str, quiet: timedelta) -> None:
+        """An object of the series was indexed just now."""
+        self._looks.arrived(study, series, quiet)
+
     def run_once(self, doorstep: Doorstep, unindexed: bool) -> float:
         """Complete what is complete; seconds until there may be more to do.
 
@@ -83,7 +95,7 @@ class CompletionWatch:
         """
         receiving = studies.receiving(self._ledger.database)
         self._forget_others({study.study_instance_uid for study in receiving})
-        completed = False
+        to_decide = False
         wait = POLL
         for study in receiving:
             watch = self._watch(study)
@@ -91,8 +103,10 @@ class CompletionWatch:
             if left > 0:
                 wait = min(wait, left)
             elif not self._is_held_back(study, watch, doorstep, unindexed):
-                completed = self._try_to_complete(study.study_instance_uid, watch) or completed
-        if completed:
+                to_decide = self._try_to_complete(study.study_instance_uid, watch) or to_decide
+                continue
+            to_decide = self._try_to_look(study, doorstep, unindexed) or to_decide
+        if to_decide:
             self._signal.wake(Room.ROUTE)
         return wait
 
@@ -134,38 +148,33 @@ class CompletionWatch:
             return False
         return True
 
+    def _try_to_look(self, study: Study, doorstep: Doorstep, unindexed: bool) -> bool:
+        """Look at what has come so far; one that cannot be looked at is decided when it is complete."""
+        uid = study.study_instance_uid
+        if uid in self._not_looked_at:
+            return False
+        try:
+            return self._looks.look(study, doorstep, unindexed=unindexed)
+        except NodeError:
+            raise
+        except Exception as error:
+            log.exception("study.not-looked-at", study=uid)
+            self._not_looked_at.add(uid)
+            with self._ledger.transaction() as database:
+                events.record(
+                    database, self._clock.now(), "study.not-looked-at", study=uid, severity=Severity.ALERT,
+                    reason=f"{type(error).__name__}; the log says where",
+                )  # fmt: skip
+            return False
+
     def _complete(self, study: str) -> None:
         now = self._clock.now()
         with self._ledger.transaction() as database:
             corrections.settle(database, now, study, self.configuration)
             revision = studies.complete(database, now, study)
             keep_facts(database, study, revision)
+            timers.stop_others(database, study, TimerKind.GROWING)
         del self._watches[study]
+        self._looks.forget(study)
+        self._not_looked_at.discard(study)
         log.info("study.complete", study=study, revision=revision)
-
-
-def keep_facts(database: Database, study: str, revision: int) -> None:
-    """One record for each series that is not what it was at the revision before."""
-    earlier = {record.series_instance_uid: record for record in facts.of_study(database, study, revision - 1)}
-    headers = dict(facts.headers_of(database, study))
-    for record in earlier.values():
-        headers |= {one.receipt: one.header for one in record.instances if one.receipt not in headers}
-    series: dict[str, list[Instance]] = {uid: [] for uid in earlier}
-    for instance in instances.of_study(database, study, [InstanceStatus.CURRENT]):
-        series.setdefault(instance.series_instance_uid or "", []).append(instance)
-    for uid, current in series.items():
-        record = SeriesRecord(uid, tuple(_record(one, headers[one.receipt]) for one in current))
-        if record != earlier.get(uid):
-            facts.save(database, study, revision, record)
-
-
-def _record(instance: Instance, header: facts.Header) -> InstanceRecord:
-    return InstanceRecord(
-        receipt=instance.receipt,
-        sop_instance_uid=instance.sop_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        transfer_syntax_uid=instance.transfer_syntax_uid,
-        frames=instance.frames,
-        marks=tuple(sorted(instance.marks)),
-        header=header,
-    )

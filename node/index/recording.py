@@ -39,6 +39,8 @@ class Recorded:
 
     arrivals: dict[str, timedelta] = field(default_factory=dict)
     """Studies of which something arrived, or that changed, and are being received now: their quiet period."""
+    series: dict[tuple[str, str], timedelta] = field(default_factory=dict)
+    """Series of which something that counts arrived: their quiet period."""
     stopped: bool = False
     """Jobs were cancelled or results held."""
 
@@ -74,7 +76,7 @@ def record(database: Database, at: datetime, judged: Sequence[Judgement], config
         if study:
             _study(database, at, study, those, configuration, done)
     for judgement in final:
-        _instance(database, judgement)
+        _instance(database, at, judgement, configuration, done)
     _events(database, at, by_study)
     for study, those in by_study.items():
         _consequences(database, at, study, those, configuration, done)
@@ -128,7 +130,9 @@ def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]
         )  # fmt: skip
 
 
-def _instance(database: Database, judgement: Judgement) -> None:
+def _instance(
+    database: Database, at: datetime, judgement: Judgement, configuration: Configuration, done: Recorded
+) -> None:
     reading, arrival = judgement.reading, judgement.reading.arrival
     row = Instance(
         receipt=reading.receipt,
@@ -154,10 +158,12 @@ def _instance(database: Database, judgement: Judgement) -> None:
     if judgement.status in (InstanceStatus.CURRENT, InstanceStatus.CORRECTION):
         facts.add_header(database, reading.receipt, reading.study_instance_uid, reading.header)
     if judgement.status in (*_COUNTS, InstanceStatus.CORRECTION):
+        quiet = quiet_period(configuration, arrival.calling_ae_title, reading.text("Modality"))
+        done.series[reading.study_instance_uid, reading.series_instance_uid] = quiet
         studies.series_received(
             database, study=reading.study_instance_uid, series=reading.series_instance_uid,
             modality=reading.text("Modality"), description=reading.text("SeriesDescription"),
-            received_at=arrival.received_at,
+            received_at=arrival.received_at, due_at=at + quiet,
         )  # fmt: skip
 
 

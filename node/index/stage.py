@@ -59,7 +59,8 @@ class Index:
 
     def reconfigure(self, configuration: Configuration) -> None:
         """From now on, by this configuration (quiet periods, `on_correction`)."""
-        self._configuration = self._completion.configuration = configuration
+        self._configuration = configuration
+        self._completion.reconfigure(configuration)
 
     def run_once(self) -> float:
         """Index what has arrived, complete what is complete; seconds until it wants to be called again."""
@@ -125,6 +126,8 @@ class Index:
         self._spool.move_all_to_store([reading.receipt for reading in readings])
         for study, quiet in done.arrivals.items():
             self._completion.arrived(study, quiet)
+        for (study, series), quiet in done.series.items():
+            self._completion.series_arrived(study, series, quiet)
         if done.stopped:
             self._signal.wake(Room.RUN)
             self._signal.wake(Room.DELIVER)

@@ -23,6 +23,8 @@ class DecisionOutcome(StrEnum):
     """A clause failed, or no series was left to choose."""
     MATCHED = "matched"
     """Jobs were made."""
+    WAITING = "waiting"
+    """Its `when` holds, and it waits for more of the study, until a timer is over (`node.ledger.timers`)."""
     UNCHANGED = "unchanged"
     """It matched, on the very inputs it has already had jobs for: nothing new is run."""
 

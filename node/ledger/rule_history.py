@@ -114,12 +114,15 @@ def results(database: Database, study: str) -> dict[str, tuple[str, Mapping[str,
 
 
 def not_followed_up(database: Database) -> list[str]:
-    """Jobs with an outcome on which later steps of their rule have not been decided; none of a study that grows."""
+    """Jobs with an outcome on which later steps of their rule have not been decided.
+
+    None of a study that grows, unless the job itself was decided on while it grew.
+    """
     rows = query(
         database,
         "SELECT id FROM jobs JOIN studies USING (study_instance_uid)"
-        " WHERE followed_up=0 AND outcome IS NOT NULL AND jobs.status IN (?,?,?)"
-        " AND studies.status='complete' AND studies.decided_revision=studies.revision AND studies.hold IS NULL"
+        " WHERE followed_up=0 AND outcome IS NOT NULL AND jobs.status IN (?,?,?) AND studies.hold IS NULL"
+        " AND (look>0 OR (studies.status='complete' AND studies.decided_revision=studies.revision))"
         " ORDER BY finished_at",
         [JobStatus.ENDED, JobStatus.REPORTED, JobStatus.UNREPORTABLE],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,6 +59,15 @@ class Series:
     instances: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSeries:
+    """A series of which more is expected."""
+
+    series_instance_uid: str
+    due_at: datetime | None
+    """When it is quiet if nothing more arrives; None where an earlier program did not say."""
+
+
 def get(database: Database, study: str) -> Study | None:
     """The study of this UID."""
     row = one(database, "SELECT * FROM studies WHERE study_instance_uid=?", [study])
@@ -100,15 +110,31 @@ def received(
 
 
 def series_received(
-    database: Database, *, study: str, series: str, modality: str, description: str, received_at: datetime
-) -> None:
-    """An instance of this series has arrived."""
+    database: Database, *, study: str, series: str, modality: str, description: str, received_at: datetime,
+    due_at: datetime | None = None,
+) -> None:  # fmt: skip
+    """An instance of this series has arrived: it is (again) being received, and quiet at `due_at`."""
     database.execute(
-        "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at)"
-        " VALUES (?,?,?,?,?)"
-        " ON CONFLICT DO UPDATE SET last_received_at=max(last_received_at, excluded.last_received_at)",
-        [series, study, modality, description, to_text(received_at)],
+        "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at, due_at)"
+        " VALUES (?,?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET last_received_at=max(last_received_at, excluded.last_received_at),"
+        " due_at=excluded.due_at, completed_at=NULL",
+        [series, study, modality, description, to_text(received_at), to_text(due_at) if due_at else None],
     )
+
+
+def open_series(database: Database, study: str) -> list[OpenSeries]:
+    """Series of the study of which more is expected."""
+    sql = "SELECT series_instance_uid, due_at FROM series WHERE study_instance_uid=? AND completed_at IS NULL"
+    return [OpenSeries(row["series_instance_uid"], moment(row["due_at"])) for row in query(database, sql, [study])]
+
+
+def series_completed(database: Database, at: datetime, study: str, series: Sequence[str]) -> None:
+    """Nothing more of these series is expected."""
+    for uid in series:
+        sql = "UPDATE series SET completed_at=? WHERE study_instance_uid=? AND series_instance_uid=?"
+        database.execute(sql, [to_text(at), study, uid])
+        events.record(database, at, "series.complete", study=study, series=uid)
 
 
 def complete(database: Database, at: datetime, study: str) -> int:
@@ -117,6 +143,8 @@ def complete(database: Database, at: datetime, study: str) -> int:
         "UPDATE studies SET status=?, revision=revision+1, completed_at=? WHERE study_instance_uid=?",
         [StudyStatus.COMPLETE, to_text(at), study],
     )
+    sql = "UPDATE series SET completed_at=? WHERE study_instance_uid=? AND completed_at IS NULL"
+    database.execute(sql, [to_text(at), study])
     row = one(database, "SELECT revision FROM studies WHERE study_instance_uid=?", [study])
     assert row is not None, study
     revision = int(row["revision"])

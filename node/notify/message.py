@@ -89,7 +89,7 @@ def trial(key: str, node: str) -> Message:
 
 
 def _findings(job: Job | None) -> list[dict[str, Any]]:
-    """Present findings of the job's result, by code."""
+    """What the job's result found or measured, by code; not what it looked for and did not find."""
     kept = (job.found or {}).get("findings", ()) if job else ()
     return [
         {
@@ -103,7 +103,7 @@ def _findings(job: Job | None) -> list[dict[str, Any]]:
             ],
         }
         for each in kept
-        if each["present"]
+        if each["present"] is not False
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -19,15 +19,16 @@ RETRIEVED = "retrieved"
 
 def study_facts(
     study: Study, records: Sequence[SeriesColumns], current: Arrivals, now: datetime, zone: ZoneInfo,
-    history: Mapping[str, History] = MappingProxyType({}),
+    history: Mapping[str, History] = MappingProxyType({}), growing: Collection[str] | None = None,
 ) -> StudyFacts:  # fmt: skip
     """The facts of one revision; `records` are those of `ledger.facts.columns_of_study`.
 
     `current` are the instances that count now: one that was rejected or replaced since the records were
-    kept is left out. A study is `retrieved` where this node fetched every instance of it.
+    kept is left out. `growing`: series of which more is expected, where the study is not complete. A study is
+    `retrieved` where this node fetched every instance of it.
     """
     assert study.completed_at is not None, study.study_instance_uid
-    every = [_series_facts(record, current.receipts) for record in records]
+    every = [_series_facts(record, current.receipts, growing or ()) for record in records]
     origins = {source.origin for source in current.sources}
     origin: Literal["received", "retrieved"] = "retrieved" if origins == {RETRIEVED} else "received"
     return StudyFacts(
@@ -41,11 +42,12 @@ def study_facts(
         received_at=study.first_received_at.astimezone(zone),
         completed_at=study.completed_at.astimezone(zone),
         now=now.astimezone(zone),
+        complete=growing is None,
         history=history,
     )
 
 
-def _series_facts(kept: SeriesColumns, counting: frozenset[str]) -> SeriesFacts:
+def _series_facts(kept: SeriesColumns, counting: frozenset[str], growing: Collection[str]) -> SeriesFacts:
     receipts = kept.spelled_out("receipt")
     whole = counting.issuperset(receipts)
     places = None if whole else [place for place, receipt in enumerate(receipts) if receipt in counting]
@@ -57,6 +59,7 @@ def _series_facts(kept: SeriesColumns, counting: frozenset[str]) -> SeriesFacts:
         instances=_Instances(columns),
         spread=columns.spread,
         shared=columns.shared,
+        complete=kept.series_instance_uid not in growing,
     )
 
 

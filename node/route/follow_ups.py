@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from node.config.dictionary import DataDictionary
-from node.ledger import decisions, events, facts, instances, jobs, rule_history, studies
+from node.ledger import decisions, events, instances, jobs, looks, rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.job import Job, JobOutcome
-from node.ledger.studies import Study
-from node.route.facts import study_facts
+from node.route.asking import Asked, RuleSet
 from node.route.new_jobs import WHOLE_STUDY, Plugins, new_job
 from rules import engine
 from rules.engine import FollowUp
@@ -34,27 +34,31 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
     rule = _rule(ledger.database, job)
     assert study is not None, job.study_instance_uid
     found: tuple[FollowUp, ...] = ()
+    arrived = instances.arrivals(ledger.database, study.study_instance_uid)
+    look = looks.get(ledger.database, study.study_instance_uid, job.revision, job.look)
+    asked = Asked(study, RuleSet((), "", ""), (rule,) if rule else (), look)
     if rule and rule_history.is_newest(ledger.database, job_id):
-        kept = facts.columns_of_study(ledger.database, study.study_instance_uid, study.revision)
-        arrived = instances.arrivals(ledger.database, study.study_instance_uid)
-        seen = study_facts(study, kept, arrived, now, zone)
+        seen = asked.facts(ledger.database, arrived, now, zone)
         subject = "" if job.subject == WHOLE_STUDY else job.subject
         found = engine.follow_up(rule, seen, {job.step: _result(job)}, subject)
     with ledger.transaction() as database:
-        if studies.get(database, study.study_instance_uid) != study:
+        if look is None and studies.get(database, study.study_instance_uid) != study:
             return 0  # it grows, or was corrected: the next run sees it as it is then
-        made = sum(_enqueue(database, now, study, job, rule, each, plugins) for each in found if rule)
+        if not arrived.receipts <= instances.arrivals(database, study.study_instance_uid).receipts:
+            return 0
+        made = sum(_enqueue(database, now, asked, job, rule, each, plugins) for each in found if rule)
         rule_history.followed_up(database, job_id)
     return made
 
 
 def _enqueue(
-    database: Database, now: datetime, study: Study, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins
+    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins
 ) -> bool:
-    made = None
+    made, study = None, asked.as_seen
     if follow_up.run:
         by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
         new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins)
+        new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
     events.record(
         database, now, "decision.follow-up", study=study.study_instance_uid, job=job.id, rule=rule.name,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from node.ledger import rule_history
+from node.ledger import rule_history, timers
 from node.ledger.database import Database
+from node.ledger.timers import TimerKind
 from node.route.new_jobs import WHOLE_STUDY
 from rules.facts import History
 from rules.model import Rule
@@ -16,7 +17,8 @@ from rules.model import Rule
 def history(database: Database, rules: Iterable[Rule], study: str, now: datetime, zone: ZoneInfo) -> dict[str, History]:
     """The history of each rule that asks for it, by name."""
     midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return {rule.name: _of(database, rule, study, midnight) for rule in rules if rule.limits or rule.once != "revision"}
+    asking = [rule for rule in rules if rule.limits or rule.once != "revision" or rule.wait]
+    return {rule.name: _of(database, rule, study, midnight) for rule in asking}
 
 
 def _of(database: Database, rule: Rule, study: str, midnight: datetime) -> History:
@@ -25,4 +27,11 @@ def _of(database: Database, rule: Rule, study: str, midnight: datetime) -> Histo
     )
     last = done.patient_last.astimezone(midnight.tzinfo) if done.patient_last else None
     subjects = frozenset(study if subject == WHOLE_STUDY else subject for subject in done.subjects)
-    return History(done.enrolled, done.today, last, subjects)
+    return History(
+        done.enrolled, done.today, last, subjects, waiting_since=_waiting_since(database, rule, study, midnight)
+    )
+
+
+def _waiting_since(database: Database, rule: Rule, study: str, midnight: datetime) -> datetime | None:
+    timer = timers.get(database, study, TimerKind.WAIT, rule.name) if rule.wait else None
+    return timer.since.astimezone(midnight.tzinfo) if timer else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from node.ledger import facts, instances
+from node.ledger import facts, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord, SeriesColumns, SeriesRecord
 from node.ledger.studies import Study
@@ -24,21 +24,24 @@ def recorded_facts(database: Database, study: Study, zone: ZoneInfo) -> StudyFac
         records = facts.columns_of_study(database, uid, study.revision)
         return study_facts(study, records, current, study.completed_at, zone)
     at = study.last_received_at
-    arrived = study_facts(replace(study, completed_at=at), _so_far(database, uid), current, at, zone)
-    return replace(arrived, complete=False)
+    growing = [each.series_instance_uid for each in studies.open_series(database, uid)]
+    return study_facts(replace(study, completed_at=at), _so_far(database, study), current, at, zone, growing=growing)
 
 
-def _so_far(database: Database, study: str) -> list[SeriesColumns]:
-    """What has arrived so far, as records that completion has not made yet."""
-    headers = facts.headers_of(database, study)
+def _so_far(database: Database, study: Study) -> list[SeriesColumns]:
+    """What has arrived so far, as records that completion has not made yet; what was looked at early is in records."""
+    uid = study.study_instance_uid
+    kept = facts.of_study(database, uid, study.revision, facts.NEWEST)
+    known = {one.receipt: one for record in kept for one in record.instances}
+    headers = facts.headers_of(database, uid)
     series: dict[str, list[InstanceRecord]] = {}
-    for each in instances.of_study(database, study):
-        header = headers.get(each.receipt)
-        if header is not None and each.series_instance_uid:
-            record = InstanceRecord(
+    for each in instances.of_study(database, uid):
+        if each.receipt in headers:
+            known[each.receipt] = InstanceRecord(
                 receipt=each.receipt, sop_instance_uid=each.sop_instance_uid, sop_class_uid=each.sop_class_uid,
                 transfer_syntax_uid=each.transfer_syntax_uid, frames=each.frames, marks=tuple(sorted(each.marks)),
-                header=header,
+                header=headers[each.receipt],
             )  # fmt: skip
-            series.setdefault(each.series_instance_uid, []).append(record)
+        if each.receipt in known and each.series_instance_uid:
+            series.setdefault(each.series_instance_uid, []).append(known[each.receipt])
     return [facts.columns_of(SeriesRecord(uid, tuple(records))) for uid, records in sorted(series.items())]

@@ -1,5 +1,7 @@
 """The route stage: every complete revision is held against the rules, and what matches becomes jobs.
 
+So is what has come of a study that grows, for rules that ask for it, and a study on which a rule waited too long.
+
 Facts are read and rules are asked outside any transaction; then one transaction writes all that comes
 of it: a decision for each rule with its trace, the jobs, and that the revision is decided. If an
 instance came to count, or ceased to, in between, nothing is written and the study is looked at again.
@@ -8,8 +10,8 @@ instance came to count, or ceased to, in between, nothing is written and the stu
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,45 +19,31 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from node.clock import Clock
+from node.clock import Clock, Timer
 from node.errors import TransientError
-from node.ledger import decisions, events, facts, instances, jobs, notifications, rule_history, studies
+from node.ledger import decisions, events, instances, jobs, looks, notifications, rule_history, studies, timers
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
-from node.ledger.instances import Arrivals
+from node.ledger.instances import Instance
+from node.ledger.job import Job, JobStatus, NewJob
+from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
-from node.ledger.rows import to_json
-from node.ledger.studies import Study, StudyStatus
+from node.ledger.studies import StudyStatus
+from node.ledger.timers import TimerKind
 from node.route import follow_ups
-from node.route.facts import study_facts
-from node.route.history import history
+from node.route.asking import Asked, RuleSet
 from node.route.new_jobs import Plugins, new_job
 from node.signal import Room, Signal
 from rules import engine
 from rules.engine import Decision
-from rules.facts import UNFIT_MARKS
-from rules.model import Rule, rule_set_digest
+from rules.facts import UNFIT_MARKS, StudyFacts
+from rules.model import Rule
 
 IDLE_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
 _MOST_NAMED = 30
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class RuleSet:
-    """The rules in force, with the digest under which decisions name them."""
-
-    rules: tuple[Rule, ...]
-    digest: str
-    content: str
-
-    @classmethod
-    def of(cls, rules: Sequence[Rule]) -> RuleSet:
-        """The rule set of these rules."""
-        content = to_json([rule.model_dump(mode="json") for rule in rules])
-        return cls(tuple(rules), rule_set_digest(rules), content)
 
 
 class Route:
@@ -68,6 +56,7 @@ class Route:
         self._clock = clock
         self._signal = signal
         self._zone = zone
+        self._timer = Timer(clock)
         self.use(rules, plugins)
 
     def use(self, rules: Sequence[Rule], plugins: Plugins) -> None:
@@ -75,17 +64,70 @@ class Route:
         self._in_force = (RuleSet.of(rules), plugins)
 
     def run_once(self) -> float:
-        """Decide on every complete revision; returns the seconds until it wants to be called again."""
+        """Decide on all that is to be decided; returns the seconds until it wants to be called again."""
         delay = IDLE_SECONDS
-        for study in studies.undecided(self._ledger.database):
+        for asked in self._asked():
             try:
-                self._decide(study)
+                self._decide(asked)
             except TransientError as error:
-                _log.warning("route.postponed", study=study.study_instance_uid, error=str(error))
+                _log.warning("route.postponed", study=asked.study.study_instance_uid, error=str(error))
                 delay = AGAIN_SECONDS
             except Exception as error:  # noqa: BLE001 - one study must not keep the others from their decisions
-                self._give_up(study, error)
-        return min(delay, self._follow_up())
+                self._give_up(asked, error)
+        return min(delay, self._follow_up(), self._until_next_wait_is_over())
+
+    def _asked(self) -> Iterator[Asked]:
+        """Complete revisions, then looks at studies that grow, then waits that are over."""
+        database = self._ledger.database
+        for study in studies.undecided(database):
+            rule_set = self._in_force[0]
+            yield Asked(study, rule_set, rule_set.rules)
+        for look in looks.undecided(database):
+            found = self._at_look(look)
+            if found is not None:
+                yield found
+        for timer in timers.waits_over(database, self._timer.now()):
+            try:
+                yield self._at_end_of_wait(timer)
+            except ValueError as error:  # a later program may not understand the rule as it was then
+                self._end_wait(timer, error)
+
+    def _at_look(self, look: Look) -> Asked | None:
+        """None where it is past: the study is complete by now, and was decided as a whole."""
+        study = studies.get(self._ledger.database, look.study_instance_uid)
+        assert study is not None, look.study_instance_uid
+        if look.growing is not None and (study.status is StudyStatus.COMPLETE or study.revision != look.revision):
+            with self._ledger.transaction() as database:
+                looks.decided(database, self._clock.now(), look)
+            return None
+        rule_set = self._in_force[0]
+        return Asked(study, rule_set, tuple(rule for rule in rule_set.rules if rule.name in look.rules), look)
+
+    def _at_end_of_wait(self, timer: timers.Timer) -> Asked:
+        """The rule is asked once more, in the version that began to wait."""
+        database = self._ledger.database
+        study = studies.get(database, timer.study_instance_uid)
+        assert study is not None, timer.study_instance_uid
+        assert timer.decision is not None, "a wait begins with a decision"
+        rule_set = RuleSet.kept(database, decisions.get(database, timer.decision).rule_set)
+        rules = tuple(rule for rule in rule_set.rules if rule.name == timer.rule)
+        look = looks.planned(database, self._clock.now(), study.study_instance_uid, study.revision, [timer.rule])
+        return Asked(study, rule_set, rules, look)
+
+    def _end_wait(self, timer: timers.Timer, error: ValueError) -> None:
+        """Nothing is decided: a person has to know."""
+        _log.error("route.failed", study=timer.study_instance_uid, rule=timer.rule, error=type(error).__name__)
+        with self._ledger.transaction() as database:
+            events.record(
+                database, self._clock.now(), "study.decision-failed", study=timer.study_instance_uid,
+                severity=Severity.ALERT, rule=timer.rule,
+                error="the rule, as it was when it began to wait, cannot be read any more",
+            )  # fmt: skip
+            timers.stop(database, timer.study_instance_uid, TimerKind.WAIT, timer.rule)
+
+    def _until_next_wait_is_over(self) -> float:
+        over = timers.next_wait_over(self._ledger.database)
+        return IDLE_SECONDS if over is None else max(0.0, (over - self._timer.now()).total_seconds())
 
     def _follow_up(self) -> float:
         """Decide on the steps that come after jobs which have ended since."""
@@ -113,14 +155,11 @@ class Route:
             )  # fmt: skip
             rule_history.followed_up(database, job_id)
 
-    def _decide(self, study: Study) -> None:
-        rule_set, plugins = self._in_force
-        uid = study.study_instance_uid
-        current = instances.arrivals(self._ledger.database, uid)
-        records = facts.columns_of_study(self._ledger.database, uid, study.revision)
-        done = history(self._ledger.database, rule_set.rules, uid, self._clock.now(), self._zone)
-        seen = study_facts(study, records, current, self._clock.now(), self._zone, done)
-        verdicts = engine.decide(rule_set.rules, seen)
+    def _decide(self, asked: Asked) -> None:
+        plugins, study = self._in_force[1], asked.as_seen
+        current = instances.arrivals(self._ledger.database, study.study_instance_uid)
+        seen = asked.facts(self._ledger.database, current, self._timer.now(), self._zone)
+        verdicts = engine.decide(asked.rules, seen)
         unfit = {
             each.sop_instance_uid: sorted(each.marks & UNFIT_MARKS)
             for series in seen.series
@@ -128,41 +167,51 @@ class Route:
             for each in series.instances
             if each.marks & UNFIT_MARKS
         }
-        traces = [_trace(verdict, unfit) for verdict in verdicts]
-        queued = told = 0
+        traces = [_trace(verdict, unfit, seen if asked.look else None) for verdict in verdicts]
         with self._ledger.transaction() as database:
-            if not _unchanged(database, study, current):
+            if not asked.still_holds(database, current):
                 return
-            by_uid = {instance.sop_instance_uid: instance for instance in instances.of_study(database, uid)}
             at = self._clock.now()
-            decisions.keep_rule_set(database, at, rule_set.digest, rule_set.content)
+            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, study.study_instance_uid)}
+            decisions.keep_rule_set(database, at, asked.rule_set.digest, asked.rule_set.content)
+            queued = told = 0
             for verdict, trace in zip(verdicts, traces, strict=True):
-                decision = _record(database, at, study, rule_set, verdict, trace)
-                made = 0
-                for run in verdict.runs:
-                    new = new_job(database, at, study, verdict.rule, run, by_uid, plugins)
-                    made += jobs.enqueue(database, at, decision, new, run.not_before) is not None
-                if verdict.runs and not made:
-                    decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
-                queued += made
-                told += _notify(database, at, uid, verdict)
-            studies.decided(database, at, uid, study.revision)
+                decision = _record(database, at, asked, verdict, trace)
+                queued += _enqueue(database, at, asked, verdict, decision, by_uid, plugins)
+                told += _notify(database, at, study.study_instance_uid, verdict)
+                _set_timer(database, seen, verdict, decision)
+            self._end(database, at, asked)
         if queued:
             self._signal.wake(Room.RUN)
         if told:
             self._signal.wake(Room.NOTIFY)
 
-    def _give_up(self, study: Study, error: Exception) -> None:
+    def _end(self, database: Database, at: datetime, asked: Asked) -> None:
+        """It is decided: not to be asked again about this."""
+        uid = asked.study.study_instance_uid
+        if asked.look is not None:
+            if not asked.growing:  # planned when its wait was over, and kept only now
+                looks.keep(database, asked.look)
+            looks.decided(database, at, asked.look)
+        else:
+            timers.stop_others(database, uid, TimerKind.WAIT, [rule.name for rule in asked.rules if rule.enabled])
+            studies.decided(database, at, uid, asked.study.revision)
+
+    def _give_up(self, asked: Asked, error: Exception) -> None:
         """A defect of ours: a person is told, and the study is not tried again until it changes."""
         place, frames = _defect(error)
+        study = asked.study
         _log.error("route.failed", study=study.study_instance_uid, place=place, frames=frames)
         with self._ledger.transaction() as database:
             at = self._clock.now()
             events.record(
                 database, at, "study.decision-failed", study=study.study_instance_uid, severity=Severity.ALERT,
-                revision=study.revision, error=place,
+                revision=study.revision, look=asked.number, error=place,
             )  # fmt: skip
-            studies.decided(database, at, study.study_instance_uid, study.revision)
+            if asked.look is not None:
+                for rule in asked.rules:
+                    timers.stop(database, study.study_instance_uid, TimerKind.WAIT, rule.name)
+            self._end(database, at, asked)
 
 
 def _defect(error: Exception) -> tuple[str, list[str]]:
@@ -172,19 +221,65 @@ def _defect(error: Exception) -> tuple[str, list[str]]:
     return place, traceback.format_tb(error.__traceback__)
 
 
-def _record(
-    database: Database, at: datetime, study: Study, rule_set: RuleSet, verdict: Decision, trace: Mapping[str, Any]
-) -> int:
+def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, trace: Mapping[str, Any]) -> int:
     outcome = DecisionOutcome.MATCHED if verdict.matched else DecisionOutcome.NOT_MATCHED
+    if verdict.waits_until is not None:
+        outcome = DecisionOutcome.WAITING
+    study = asked.study
     if verdict.problems:
         events.record(
             database, at, "decision.in-doubt", study=study.study_instance_uid, severity=Severity.ALERT,
             rule=verdict.rule.name, missing=len(verdict.problems),
         )  # fmt: skip
     return decisions.record(
-        database, at, study=study.study_instance_uid, revision=study.revision, rule=verdict.rule.name,
-        rule_set=rule_set.digest, outcome=outcome, trace=trace,
+        database, at, study=study.study_instance_uid, revision=study.revision, look=asked.number,
+        rule=verdict.rule.name, rule_set=asked.rule_set.digest, outcome=outcome, trace=trace,
     )  # fmt: skip
+
+
+def _enqueue(
+    database: Database, at: datetime, asked: Asked, verdict: Decision, decision: int, by_uid: Mapping[str, Instance],
+    plugins: Plugins,
+) -> int:  # fmt: skip
+    """The jobs of a decision; how many there were none of before."""
+    made = 0
+    for run in verdict.runs:
+        new = new_job(database, at, asked.as_seen, verdict.rule, run, by_uid, plugins)
+        new = replace(new, revision=asked.study.revision, look=asked.number, asked=_as_asked(asked, new))
+        job = jobs.enqueue(database, at, decision, new, run.not_before)
+        made += job is not None
+        if job is not None and job.supersedes is not None:
+            _overtake(database, at, job)
+    if verdict.runs and not made:
+        decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
+    return made
+
+
+def _as_asked(asked: Asked, new: NewJob) -> str:
+    """What readers are told was asked: they have to know where it was about a part of the images."""
+    growing = asked.look.growing if asked.look else None
+    if growing and any(each.series_instance_uid in growing for each in new.inputs):
+        return f"{new.asked or new.rule} (on the images that had come so far)"
+    return new.asked
+
+
+def _overtake(database: Database, at: datetime, job: Job) -> None:
+    """What was decided while the study grew, and has not begun, is of no use once more has come."""
+    assert job.supersedes is not None, job.id
+    earlier = jobs.get(database, job.supersedes)
+    if earlier.look > 0 and earlier.status is JobStatus.QUEUED and earlier.attempts == 0:
+        jobs.cancel(database, at, earlier.id, f"more of the study has come: job {job.id}")
+
+
+def _set_timer(database: Database, seen: StudyFacts, verdict: Decision, decision: int) -> None:
+    """The rule waits from when its `when` first held; whatever else it said, it does not wait any more."""
+    study, rule = seen.study_instance_uid, verdict.rule.name
+    if verdict.waits_until is None:
+        if verdict.rule.wait is not None:
+            timers.stop(database, study, TimerKind.WAIT, rule)
+        return
+    since = seen.history[rule].waiting_since or seen.completed_at
+    timers.start(database, study, rule, TimerKind.WAIT, since, verdict.waits_until, decision)
 
 
 def _notify(database: Database, at: datetime, study: str, verdict: Decision) -> int:
@@ -199,17 +294,16 @@ def _notify(database: Database, at: datetime, study: str, verdict: Decision) -> 
     )  # fmt: skip
 
 
-def _unchanged(database: Database, study: Study, current: Arrivals) -> bool:
-    """Whether the study is still as the rules saw it; where not, its next completion or the next run decides."""
-    now = studies.get(database, study.study_instance_uid)
-    if now is None or now.status is not StudyStatus.COMPLETE or now.revision != study.revision:
-        return False
-    return instances.arrivals(database, study.study_instance_uid) == current
-
-
-def _trace(verdict: Decision, unfit: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
-    """The engine's trace, with the instances that no plugin is given and why."""
-    if not unfit:
-        return verdict.trace
-    named = [{"sop_instance_uid": uid, "marks": list(marks)} for uid, marks in list(unfit.items())[:_MOST_NAMED]]
-    return {**verdict.trace, "unfit_instances": named, "unfit_count": len(unfit)}
+def _trace(verdict: Decision, unfit: Mapping[str, Sequence[str]], seen: StudyFacts | None) -> Mapping[str, Any]:
+    """The engine's trace, with the instances that no plugin is given and why, and what was seen at a look."""
+    trace = dict(verdict.trace)
+    if unfit:
+        named = [{"sop_instance_uid": uid, "marks": list(marks)} for uid, marks in list(unfit.items())[:_MOST_NAMED]]
+        trace |= {"unfit_instances": named, "unfit_count": len(unfit)}
+    if seen is not None:
+        trace["seen"] = {
+            "complete": seen.complete,
+            "series": {each.series_instance_uid: len(each.instances) for each in seen.series},
+            "growing": [each.series_instance_uid for each in seen.series if not each.complete],
+        }
+    return trace

@@ -10,8 +10,6 @@ from tests.support.configurations import SITE, Write, rule, told
 LACKING = {
     "forward": "{to: [pacs]}",
     "prior": "{source: pacs, within: 2 years}",
-    "wait": "{until: {Modality: SR}, at_most: 20 minutes}",
-    "decide": "every 5 minutes",
 }
 
 
@@ -34,8 +32,9 @@ def test_what_is_built_loads(write: Write) -> None:
     hours:
       open: [{days: [monday, friday], between: ["08:00", "18:00"]}]
       closed: [{dates: [2026-12-25]}]
-    decide: complete
+    decide: series complete
     send_when: [findings, no_findings, failed]
+    wait: {until: {Modality: SR}, at_most: 20 minutes}
     expires: {after: 2 hours, then: withhold}
 """
     (found,) = load(write(f"{SITE}rules:{rule()}{text}")).rules

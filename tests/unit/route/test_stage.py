@@ -15,7 +15,7 @@ from node.ledger.decisions import Decision, DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job
-from node.route import stage
+from node.route import asking, stage
 from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
 from node.signal import Room
 from plugins.manifest import ParameterError
@@ -186,14 +186,14 @@ def test_a_defect_in_one_study_does_not_stop_the_others(site: Site, monkeypatch:
     site.complete("9.9")
     site.receive(1)
     site.complete()
-    real = stage.study_facts
+    real = asking.study_facts
 
     def broken(study: Any, *rest: Any) -> Any:
         if study.study_instance_uid == "9.9":
             raise KeyError("Hong^Gildong")
         return real(study, *rest)
 
-    monkeypatch.setattr(stage, "study_facts", broken)
+    monkeypatch.setattr(asking, "study_facts", broken)
     route(site).run_once()
     assert alerts(site) == ["study.decision-failed"]
     (alert,) = events.latest(site.ledger.database, 1, (Severity.ALERT,))
@@ -275,5 +275,5 @@ def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: py
         site_route.run_once()
     (decision,) = decided(site)
     assert decision.rule == "chest"
-    assert decision.rule_set == stage.RuleSet.of([rule()]).digest
+    assert decision.rule_set == asking.RuleSet.of([rule()]).digest
     assert queued(site)[0].rule == "chest"

@@ -181,12 +181,17 @@ def test_waiting_for_more_of_a_study() -> None:
     early = study(1, 2, completed_at=NOW - timedelta(minutes=5))
     waiting = awaited(early)
     assert (waiting.matched, waiting.waits_until) == (False, NOW + timedelta(minutes=15))
-    assert waiting.why == "when holds, and more is awaited until 09:45"
+    assert waiting.why.startswith("when holds, and more is awaited until 09:45: count_series: ")
+    assert any(line.startswith("  wait until") for line in lines(waiting.trace))
     grown = study(1, 2, 3, history={"r": History(waiting_since=NOW - timedelta(minutes=20))})
     notified = awaited(grown, otherwise="notify", notify={"whom": "mammography-desk"})
     assert [each.whom for each in notified.notify] == [("mammography-desk",)]
     assert notified.runs == ()
-    assert len(awaited(grown, otherwise="run").runs) == 1
+    (run,) = [awaited(grown, otherwise="run")]
+    assert len(run.runs) == 1
+    assert run.why == (
+        "when holds, but what it waited for did not come within 20 minutes: when holds, and 3 series chosen"
+    )
     assert not awaited(grown).matched
     assert len(awaited(study(1, 2, 3, 4)).runs) == 1
 

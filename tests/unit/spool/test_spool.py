@@ -18,7 +18,7 @@ from node import spool as module
 from node.clock import SystemClock, from_text, to_text
 from node.signal import Room, Signal
 from node.spool import Arrival, InFlight, NotOurFileError, Spool, file_header, read_arrival, sha256_of, write_durably
-from tests.support.receipts import STUDY, arrive, ct, encoded
+from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
@@ -165,7 +165,7 @@ def test_in_flight_tells_the_study_as_soon_as_it_is_there(spool: Spool) -> None:
         spool.part("1" * 32).write_bytes(header[:100])
         spool.part("2" * 32).write_bytes(header + content[:30])
         spool.part("3" * 32).write_bytes(header + content[:700])
-        assert spool.in_flight() == [InFlight("association-1", None), InFlight("association-1", STUDY)]
+        assert spool.in_flight() == [InFlight("association-1", None), InFlight("association-1", STUDY, SERIES)]
         assert spool.sweep_parts() == 0, "what does not say whose it is may have been begun just now"
     assert spool.in_flight() == []
     assert spool.sweep_parts() == 3
