@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NOT_BUILT: Mapping[str, str] = {
-    "forward": "forwarding images",
     "prior": "fetching an earlier study",
     "wait": "waiting for more of a study",
 }
@@ -22,6 +21,13 @@ def lacking(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, what in NOT_BUILT.items():
         if rule.get(key):
             yield key, f"{what} is not built yet: this node would not do it. Take {key} out of the rule"
+    if rule.get("forward") and not rule.get("run"):
+        for key in ("once", "limits"):
+            if rule.get(key) and rule[key] != "revision":
+                yield (
+                    key,
+                    f"{key} counts what was run, and this rule runs nothing; an image is sent on once in any case",
+                )
     decide = rule.get("decide", "complete")
     if decide != "complete":
         yield "decide", "asking a rule before the study is complete is not built yet: write decide: complete"

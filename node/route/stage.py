@@ -1,4 +1,4 @@
-"""The route stage: every complete revision is held against the rules, and what matches becomes jobs.
+"""The route stage: every complete revision is held against the rules, and what matches becomes jobs and deliveries.
 
 Facts are read and rules are asked outside any transaction; then one transaction writes all that comes
 of it: a decision for each rule with its trace, the jobs, and that the revision is decided. If an
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,8 +28,9 @@ from node.ledger.instances import Arrivals
 from node.ledger.notifications import Occasion
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
-from node.route import follow_ups
+from node.route import follow_ups, forwarding
 from node.route.facts import study_facts
+from node.route.forwarding import Destinations
 from node.route.history import history
 from node.route.new_jobs import Plugins, new_job
 from node.signal import Room, Signal
@@ -62,12 +64,14 @@ class Route:
     """Decides on what is complete; `rules` and `plugins` may be swapped between two runs (a reload)."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo
-    ) -> None:
+        self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo,
+        destinations: Destinations = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._clock = clock
         self._signal = signal
         self._zone = zone
+        self._destinations = destinations
         self.use(rules, plugins)
 
     def use(self, rules: Sequence[Rule], plugins: Plugins) -> None:
@@ -129,7 +133,7 @@ class Route:
             if each.marks & UNFIT_MARKS
         }
         traces = [_trace(verdict, unfit) for verdict in verdicts]
-        queued = told = 0
+        queued = told = forwarded = 0
         with self._ledger.transaction() as database:
             if not _unchanged(database, study, current):
                 return
@@ -142,15 +146,16 @@ class Route:
                 for run in verdict.runs:
                     new = new_job(database, at, study, verdict.rule, run, by_uid, plugins)
                     made += jobs.enqueue(database, at, decision, new, run.not_before) is not None
-                if verdict.runs and not made:
+                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
+                if (verdict.runs or verdict.forward) and not made + sent:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 queued += made
                 told += _notify(database, at, uid, verdict)
+                forwarded += sent
             studies.decided(database, at, uid, study.revision)
-        if queued:
-            self._signal.wake(Room.RUN)
-        if told:
-            self._signal.wake(Room.NOTIFY)
+        for room, count in ((Room.RUN, queued), (Room.NOTIFY, told), (Room.DELIVER, forwarded)):
+            if count:
+                self._signal.wake(room)
 
     def _give_up(self, study: Study, error: Exception) -> None:
         """A defect of ours: a person is told, and the study is not tried again until it changes."""
