@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from node.config.models import Retry
+from node.config.retrying import Retry
 from node.deliver.archive import Archive
 from node.deliver.policy import Answer, GiveUp, after
 from node.dimse.status import Reading
