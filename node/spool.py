@@ -170,6 +170,7 @@ class Spool:
         self.store = data / "store"
         self.work = data / "work"
         self.results = data / "results"
+        self.outgoing = data / "outgoing"
         self.associations = data / "associations"
         for folder in (data, self.incoming, self.store, self.work, self.results, self.associations):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

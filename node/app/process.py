@@ -94,7 +94,10 @@ class App:
         self.ledger = Ledger(data / database.FILE)
         plugins = catalogue.load(configuration.plugins, data)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
-        self._route = Route(self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone)
+        self._route = Route(
+            self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone,
+            configuration.destinations,
+        )  # fmt: skip
         self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
         self._notify = Notify(self.ledger, clock, configuration)
@@ -106,9 +109,11 @@ class App:
             (Room.RESULTS, "results", self._results.run_once),
             (Room.NOTIFY, "notify", self._notify.run_once),
         ]
+        self._outboxes: list[Outbox] = []
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
-            outbox = Outbox(name, destination, archive, self.ledger, data, clock)
+            outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
+            self._outboxes.append(outbox)
             stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
         stages += self._commitment(configuration, clock)
         self._stopping = threading.Event()
@@ -169,6 +174,8 @@ class App:
         self._results.close()
         for thread in self._threads:
             thread.join(timeout=5.0)
+        for outbox in self._outboxes:
+            outbox.close()
         self.ledger.close()
         log.info("node.stopped")
 

@@ -16,7 +16,7 @@ from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError
 from node.index import corrections
 from node.ledger import commitments as requests
-from node.ledger import deliveries, identities, jobs, notifications, studies
+from node.ledger import deliveries, forwards, identities, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
@@ -34,11 +34,15 @@ _HELP = (
 
 _NOTIFICATION = "notification:"
 """Stands before the number of a notification."""
-JobOrDelivery = Annotated[str, typer.Argument(metavar="ID", help=f"{_HELP}.")]
+JobOrDelivery = Annotated[
+    str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a study: its images are not sent on.")
+]
 JobDeliveryOrStudy = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help=f"{_HELP}; the UID of a held study; or commitment: and the number of a storage commitment."
+        metavar="ID",
+        help=f"{_HELP}; commitment: and the number of a storage commitment; or the UID of a study: one that is held, "
+        "or has held or dead images.",
     ),
 ]
 
@@ -78,8 +82,15 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
     plain: dict[str, Any]
     now, reason = SystemClock().now(), f"cancelled by {site.person()}"
     with ledger.transaction() as database:
-        found = _find(database, what)
-        if isinstance(found, Job):
+        found = site.find_study(database, what) if _is_study(what) else _find(database, what)
+        if isinstance(found, Study):
+            uid = found.study_instance_uid
+            count = forwards.cancel(database, now, uid, reason)
+            if not count:
+                raise NotFoundError(f"no image of study {uid} waits to be sent on")
+            told = f"{count} images of study {uid} are not sent on"
+            plain = {"study_instance_uid": uid, "status": "cancelled", "images": count}
+        elif isinstance(found, Job):
             jobs.cancel(database, now, found.id, reason)
             told, plain = f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"}
         elif isinstance(found, Notification):
@@ -93,7 +104,7 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
 
 
 def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:
-    if "." in what or what.startswith("…"):
+    if _is_study(what):
         return _release(database, site.find_study(database, what), now, by, newest)
     if newest:
         raise site.UsageError("--take-newest is for a held study: name its UID")
@@ -125,6 +136,8 @@ def _commit_again(database: Database, number: str, now: datetime, by: str) -> tu
 
 
 def _release(database: Database, study: Study, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:
+    if study.hold is None and not newest:
+        return _send_on(database, study, now, by)
     if study.hold is None:
         raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
     if newest:
@@ -134,11 +147,33 @@ def _release(database: Database, study: Study, now: datetime, by: str, newest: b
             )
         studies.reopened(database, now, study.study_instance_uid, now, f"{by} took the corrected instances")
     studies.unhold(database, now, study.study_instance_uid, by)
+    images = 0 if newest else forwards.again(database, now, study.study_instance_uid, by)  # the newest are decided on
     stopped = [job.id for job in jobs.of_study(database, study.study_instance_uid) if job.status is JobStatus.CANCELLED]
     text = f"study {study.study_instance_uid} is released; it was held because: {study.hold}"
     if stopped:
         text += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
-    return text, {"study_instance_uid": study.study_instance_uid, "status": "released", "cancelled_jobs": stopped}
+    if images:
+        text += f"\n{images} images that were held wait to be sent on now"
+    return text, {
+        "study_instance_uid": study.study_instance_uid,
+        "status": "released",
+        "cancelled_jobs": stopped,
+        "images": images,
+    }
+
+
+def _send_on(database: Database, study: Study, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+    """Its held and dead images; NotFoundError where there is none."""
+    uid = study.study_instance_uid
+    images = forwards.again(database, now, uid, by)
+    if not images:
+        raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
+    return f"{images} images of study {uid} wait to be sent on now", {"study_instance_uid": uid, "images": images}
+
+
+def _is_study(what: str) -> bool:
+    """Jobs and deliveries have no dot in their name; every UID has."""
+    return "." in what or what.startswith("…")
 
 
 def _find(database: Database, what: str) -> Job | Delivery | Notification:

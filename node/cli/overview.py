@@ -12,11 +12,23 @@ from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
-from node.ledger import commitments, decisions, deliveries, events, instances, jobs, notifications, studies, timers
+from node.ledger import (
+    commitments,
+    decisions,
+    deliveries,
+    events,
+    forwards,
+    instances,
+    jobs,
+    notifications,
+    studies,
+    timers,
+)
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
+from node.ledger.forwards import Standing
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification, NotificationStatus
@@ -28,6 +40,17 @@ SHOWN = 10
 IN_JSON = 100
 LOW_SPACE = 5 * 2**30
 """Bytes of free space under the data folder below which `status` warns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A study and what was done with it."""
+
+    study: Study
+    series: Sequence[Series]
+    jobs: Sequence[Job]
+    results: Sequence[Delivery]
+    images: Sequence[Standing]
 
 
 @dataclass(frozen=True)
@@ -47,11 +70,15 @@ class Found:
     instances: Mapping[InstanceStatus, int]
     jobs: Mapping[JobStatus, int]
     deliveries: Mapping[str, Mapping[DeliveryStatus, int]]
+    images: Mapping[str, Mapping[DeliveryStatus, int]]
+    """Received images that rules send on, by destination."""
     next_due: Mapping[str, datetime | None]
     why_waiting: Mapping[str, str | None]
     held_studies: Sequence[Study]
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
+    stuck: Sequence[Standing]
+    """Held and dead images, by study and reason."""
     troubled: Sequence[Job]
     waiting: Sequence[tuple[Timer, str | None]]
     """Rules that wait for more of a study, and what for."""
@@ -62,7 +89,7 @@ class Found:
     unsettled: Sequence[Commitment]
     """Requests for storage commitment that wait for somebody, or could not be reported."""
     alerts: Sequence[Event]
-    latest: Sequence[tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]]
+    latest: Sequence[Work]
     standing: site.Standing
 
 
@@ -91,11 +118,13 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
+        images=forwards.counts(database),
         next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},
         why_waiting={name: deliveries.why_waiting(database, name) for name in configuration.destinations},
         held_studies=held,
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
+        stuck=forwards.stuck(database),
         troubled=jobs.troubled(database, IN_JSON),
         waiting=[
             (each, decisions.get(database, each.decision).trace.get("why") if each.decision else None)
@@ -120,9 +149,15 @@ def _unsettled(database: Database) -> list[Commitment]:
     return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
 
 
-def _with_work(database: Database, study: Study) -> tuple[Study, Sequence[Series], Sequence[Job], Sequence[Delivery]]:
+def _with_work(database: Database, study: Study) -> Work:
     uid = study.study_instance_uid
-    return study, studies.series_of(database, uid), jobs.of_study(database, uid), deliveries.of_study(database, uid)
+    return Work(
+        study,
+        studies.series_of(database, uid),
+        jobs.of_study(database, uid),
+        deliveries.results_of_study(database, uid),
+        forwards.of_study(database, uid),
+    )
 
 
 def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
@@ -149,8 +184,9 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
     for name, destination in configuration.destinations.items():
         if destination.identity_check == "none":
             yield "warning", f"{name}: results are sent without asking whose study it is (identity_check: none)"
-    for name in sorted(found.deliveries.keys() - configuration.destinations.keys()):
-        waiting = found.deliveries[name].get(DeliveryStatus.WAITING, 0)
+    for name in sorted((found.deliveries.keys() | found.images.keys()) - configuration.destinations.keys()):
+        both = (found.deliveries.get(name, {}), found.images.get(name, {}))
+        waiting = sum(counts.get(DeliveryStatus.WAITING, 0) for counts in both)
         if waiting:
             yield "warning", f"{name}: {waiting} deliveries wait for a destination that the configuration no longer has"
     if configuration.node.accept == "any":

@@ -7,6 +7,7 @@ from typing import Any
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
+from node.ledger.forwards import Standing
 from node.ledger.identities import Identity
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
@@ -131,6 +132,17 @@ def notification(row: Notification) -> dict[str, Any]:
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
+    }
+
+
+def images(row: Standing) -> dict[str, Any]:
+    """Received images of a study that a rule sends on, and that stand alike."""
+    return {
+        "study_instance_uid": row.study_instance_uid,
+        "destination": row.destination,
+        "status": row.status,
+        "why": row.why,
+        "instances": row.instances,
     }
 
 

@@ -139,9 +139,15 @@ def _runs(rule: Rule, plugin: SitePlugin) -> bool:
 
 
 def _rule(rule: Rule) -> str:
-    steps = ", ".join(step.plugin for step in rule.run)
-    send = ", ".join(rule.send) or "nowhere (results stay here)"
-    return f"{rule.name}: {steps} → {send}, {rule.mode}, {rule.priority}{'' if rule.enabled else ' (disabled)'}"
+    told = []
+    if rule.run:
+        steps = ", ".join(step.plugin for step in rule.run)
+        told.append(f"{steps} → {', '.join(rule.send) or 'nowhere (results stay here)'}")
+    if rule.forward:
+        changed = f", changing {', '.join(rule.forward.coerce)}" if rule.forward.coerce else ""
+        told.append(f"images → {', '.join(rule.forward.to)}{changed}")
+    enabled = "" if rule.enabled else " (disabled)"
+    return f"{rule.name}: {'; '.join(told)}, {rule.mode}, {rule.priority}{enabled}"
 
 
 def _destination(name: str, destination: Destination) -> str:

@@ -62,18 +62,20 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "dead_letters": [plain.delivery(each) for each in found.dead],
         "waiting": [plain.waiting(*each) for each in found.waiting],
         "not_told": [plain.notification(each) for each in found.untold],
+        "stuck_images": [plain.images(each) for each in found.stuck[:IN_JSON]],
         "failures": [plain.job(job) for job in found.troubled],
         "commitments": [commitments.plain(each) for each in found.unsettled],
         "alerts": [plain.event(event) for event in found.alerts],
         "studies": [
             {
-                **plain.study(study, identify=identify),
-                "modalities": sorted({each.modality for each in series}),
-                "instances": sum(each.instances for each in series),
-                "jobs": [plain.job(job) for job in work],
-                "deliveries": [plain.delivery(delivery) for delivery in sent],
+                **plain.study(work.study, identify=identify),
+                "modalities": sorted({each.modality for each in work.series}),
+                "instances": sum(each.instances for each in work.series),
+                "jobs": [plain.job(job) for job in work.jobs],
+                "deliveries": [plain.delivery(delivery) for delivery in work.results],
+                "images": [plain.images(each) for each in work.images],
             }
-            for study, series, work, sent in found.latest
+            for work in found.latest
         ],
     }
 
@@ -107,5 +109,9 @@ def _plain_queues(found: Found) -> dict[str, Any]:
                 **{status.value: counts.get(status, 0) for status in DeliveryStatus},
             }
             for name, counts in found.deliveries.items()
+        },
+        "images": {
+            name: {status.value: counts.get(status, 0) for status in DeliveryStatus}
+            for name, counts in found.images.items()
         },
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
 from rich.console import Group, RenderableType
@@ -13,9 +13,9 @@ from rich.text import Text
 
 from node.cli import commitments, output
 from node.cli.output import cell, clock_text, short, table, tail
-from node.cli.overview import SHOWN, Found, warnings
+from node.cli.overview import SHOWN, Found, Work, warnings
 from node.config.models import Configuration
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
@@ -95,18 +95,24 @@ def _outbox(found: Found) -> list[RenderableType]:
         DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD,
         DeliveryStatus.HELD,
     )  # fmt: skip
-    rows = []
-    for name, counts in found.deliveries.items():
-        due = found.next_due.get(name)
-        wait = "" if due is None else "now" if due <= found.now else f"in {output.ago(due - found.now)}"
+
+    def row(name: str, counts: Mapping[DeliveryStatus, int]) -> list[Text]:
         dead = counts.get(DeliveryStatus.DEAD, 0)
         counted = [cell(counts.get(status, 0)) for status in columns]
-        rows.append([cell(name), *counted, cell(dead, "bold red" if dead else ""), cell(wait)])
+        return [cell(name), *counted, cell(dead, "bold red" if dead else "")]
+
+    def next_due(name: str) -> Text:
+        due = found.next_due.get(name)
+        return cell("" if due is None else "now" if due <= found.now else f"in {output.ago(due - found.now)}")
+
+    rows = [[*row(name, counts), next_due(name)] for name, counts in found.deliveries.items()]
     if not rows:
         return [Text(), cell("The configuration has no destinations.")]
-    names = [">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead", "=next"]
+    names = ["Destination", ">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead"]
     why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
-    return [Text(), table("Deliveries", ["Destination", *names], rows), *why]
+    images = [row(name, counts) for name, counts in found.images.items()]
+    sent_on = [Text(), table("Images sent on", names, images)] if images else []
+    return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why]
 
 
 def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
@@ -138,6 +144,14 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
         [
             (cell(n.id), cell(n.person), cell(n.status), cell(tail(n.study_instance_uid)), cell(n.error))
             for n in found.untold
+        ],
+    )
+    yield _listed(
+        "Held and dead images (pacsnode retry STUDY, or cancel STUDY)",
+        ["=Destination", "=Status", ">Images", "=Study", "Why"],
+        [
+            (cell(s.destination), cell(s.status), cell(s.instances), cell(tail(s.study_instance_uid)), cell(s.why))
+            for s in found.stuck
         ],
     )
     yield _listed(
@@ -204,15 +218,16 @@ def _latest(found: Found, zone: tzinfo, identify: bool) -> list[RenderableType]:
         return [Text(), cell("No study has arrived yet.")]
     columns = ["=Received", "=Accession", "=Study", "=Images", "=Status", "Jobs", "Sent"]
     rows = []
-    for study, series, work, sent in found.latest:
+    for work in found.latest:
+        study = work.study
         row = [
             cell(clock_text(study.last_received_at, zone, found.now)),
             cell(study.accession_number),
             cell(tail(study.study_instance_uid, 10)),
-            cell(_images(series)),
+            cell(_images(work.series)),
             cell(_study_status(study), "bold red" if study.hold else ""),
-            cell(_counted(job.outcome or job.status for job in work)),
-            cell(_sent(sent)),
+            cell(_counted(job.outcome or job.status for job in work.jobs)),
+            cell(_sent(work)),
         ]
         rows.append([*row[:2], cell(study.patient_id), *row[2:]] if identify else row)
     if identify:
@@ -236,8 +251,16 @@ def _counted(words: Iterator[str]) -> str:
     return ", ".join(word if count == 1 else f"{count} {word}" for word, count in counts.items())
 
 
-def _sent(sent: Sequence[Delivery]) -> str:
-    counts = Counter(delivery.status for delivery in sent)
-    done = counts.pop(DeliveryStatus.DELIVERED, 0)
+def _sent(work: Work) -> str:
+    """`3 of 3; 270 of 275 images, 5 waiting`: over all destinations."""
+    images: Counter[DeliveryStatus] = Counter()
+    for each in work.images:
+        images[each.status] += each.instances
+    told = [_part(Counter(delivery.status for delivery in work.results), ""), _part(images, " images")]
+    return "; ".join(part for part in told if part)
+
+
+def _part(counts: Counter[DeliveryStatus], what: str) -> str:
+    total, done = counts.total(), counts.pop(DeliveryStatus.DELIVERED, 0)
     rest = [f"{count} {status}" for status, count in counts.items()]
-    return ", ".join([f"{done} of {len(sent)}", *rest]) if sent else ""
+    return ", ".join([f"{done} of {total}{what}", *rest]) if total else ""

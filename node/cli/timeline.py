@@ -17,7 +17,7 @@ from node.cli.status_page import words
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.ledger import commitments as requests
-from node.ledger import decisions, deliveries, events, identities, jobs, notifications, objects, studies
+from node.ledger import decisions, deliveries, events, forwards, identities, jobs, notifications, objects, studies
 from node.ledger.database import Database
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
@@ -62,7 +62,8 @@ def _plain(database: Database, found: Study, explain: bool, identify: bool) -> d
         "series": [plain.series(each) for each in studies.series_of(database, uid)],
         "decisions": [plain.decision(each, explain=explain) for each in decisions.of_study(database, uid)],
         "jobs": [plain.job(each) for each in jobs.of_study(database, uid)],
-        "deliveries": [plain.delivery(each) for each in deliveries.of_study(database, uid)],
+        "deliveries": [plain.delivery(each) for each in deliveries.results_of_study(database, uid)],
+        "images": [plain.images(each) for each in forwards.of_study(database, uid)],
         "notifications": [plain.notification(each) for each in notifications.of_study(database, uid)],
         "commitments": [commitments.plain(*each) for each in requests.of_study(database, uid)],
         "identities": [plain.identity(each) for each in identities.of_study(database, uid)],
@@ -89,7 +90,13 @@ def _parts(
     if explain:
         yield from _traces(taken)
     yield from _section(_jobs(jobs.of_study(database, uid)))
-    yield from _section(_deliveries(deliveries.of_study(database, uid), _kinds(database, uid)))
+    yield from _section(_deliveries(deliveries.results_of_study(database, uid), _kinds(database, uid)))
+    standing = [
+        (cell(each.destination), cell(each.status, "red" if each.status in ("held", "dead") else ""),
+         cell(each.instances), cell(each.why or ""))
+        for each in forwards.of_study(database, uid)
+    ]  # fmt: skip
+    yield from _section(("Images sent on", ["Destination", "=Status", ">Images", "About"], standing))
     yield from _section(_notifications(notifications.of_study(database, uid)))
     rows = [
         (

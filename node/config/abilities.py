@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NOT_BUILT: Mapping[str, str] = {
-    "forward": "forwarding images",
     "prior": "fetching an earlier study",
 }
 """Keys of a rule that it must not have, and what they ask for."""
@@ -21,3 +20,10 @@ def lacking(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, what in NOT_BUILT.items():
         if rule.get(key):
             yield key, f"{what} is not built yet: this node would not do it. Take {key} out of the rule"
+    if rule.get("forward") and not rule.get("run"):
+        for key in ("once", "limits"):
+            if rule.get(key) and rule[key] != "revision":
+                yield (
+                    key,
+                    f"{key} counts what was run, and this rule runs nothing; an image is sent on once in any case",
+                )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.config import abilities, dictionary, plugins, reporting
+from node.config import abilities, coercions, dictionary, plugins, reporting
 from node.config.models import Destination, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath, is_mapping, section
@@ -214,6 +214,19 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
         for send_path, destination in _each(rule.get("send"), (*path, "send")):
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
         yield from reporting.problems(document, rule, path, destinations)
+        yield from _forward(document, destinations, path, rule)
+
+
+def _forward(
+    document: Document, destinations: Mapping[str, Mapping[str, Any]], path: YamlPath, rule: Mapping[str, Any]
+) -> Iterator[Problem]:
+    forward = section(rule, "forward")
+    path = (*path, "forward")
+    for to_path, destination in _each(forward.get("to"), (*path, "to")):
+        yield from _send(document, destinations, to_path, destination, rule.get("mode"))
+    for keyword, value in section(forward, "coerce").items():
+        if found := coercions.problem(str(keyword), value):
+            yield document.problem((*path, "coerce", keyword), found[0], found[1], key=True)
 
 
 def _each(value: Any, path: YamlPath) -> Iterator[tuple[YamlPath, Any]]:

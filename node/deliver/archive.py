@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from node.deliver.policy import Answer
 
+Kind = tuple[str, str]
+"""SOP class and transfer syntax of an object."""
+
 
 class Sender(Protocol):
     """An open way to a destination."""
+
+    @property
+    def is_open(self) -> bool:
+        """False once it has broken off: what is left needs another one."""
+        ...
+
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        """Whether the destination takes this kind, which was named when the way was opened."""
+        ...
 
     def store(self, file: Path) -> Answer:
         """Send one object and wait for the answer; never raises for what the destination does."""
@@ -33,6 +45,6 @@ class Archive(Protocol):
         """Whether it holds this instance; raises as `find_study` does."""
         ...
 
-    def connect(self, files: Sequence[Path]) -> AbstractContextManager[Sender]:
-        """Open a way for these files; raises as `find_study` does."""
+    def connect(self, kinds: Iterable[Kind]) -> AbstractContextManager[Sender]:
+        """Open a way for objects of these kinds, 128 at most; raises as `find_study` does."""
         ...

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from node.config.models import Destination
-from node.deliver.archive import Sender
+from node.deliver.archive import Kind, Sender
 from node.deliver.policy import Answer
 from node.dimse import scu
 from node.dimse.scu import Peer
@@ -43,15 +43,22 @@ class DicomArchive:
         return scu.has_instance(self._peer, study_instance_uid, series_instance_uid, sop_instance_uid)
 
     @contextmanager
-    def connect(self, files: Sequence[Path]) -> Iterator[Sender]:
-        """One association with a presentation context for each kind of object among the files."""
-        with StorageSCU(self._peer, files) as association:
+    def connect(self, kinds: Iterable[Kind]) -> Iterator[Sender]:
+        """One association with a presentation context for each kind of object."""
+        with StorageSCU(self._peer, kinds) as association:
             yield _DicomSender(association)
 
 
 class _DicomSender:
     def __init__(self, association: StorageSCU) -> None:
         self._association = association
+
+    @property
+    def is_open(self) -> bool:
+        return self._association.is_open
+
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        return self._association.accepts(sop_class, transfer_syntax)
 
     def store(self, file: Path) -> Answer:
         try:

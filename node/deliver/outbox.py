@@ -1,11 +1,13 @@
-"""One destination's outbox: what is due, whose it is, send it, write down what came of it."""
+"""One destination's outbox: what is due, whose it is, send it, write down what came of it.
+
+Results first; then received images that a rule sends on, one association's worth, and from the beginning.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
-from pathlib import Path
 
 import structlog
 from pydicom import dcmread
@@ -14,17 +16,20 @@ from node.clock import Clock
 from node.config.models import Destination
 from node.deliver import identity
 from node.deliver.archive import Archive, Sender
+from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
-from node.deliver.policy import Answer, GiveUp, after
+from node.deliver.policy import Answer
+from node.deliver.settling import is_it_there, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
+from node.dimse.storage_scu import kind_of
 from node.errors import NodeError, PermanentError, TransientError
 from node.ledger import deliveries, identities, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.spool import sha256_of
+from node.spool import Spool, sha256_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +40,22 @@ class Outbox:
     """Delivers to one destination; not for use by two threads at once."""
 
     def __init__(
-        self, name: str, destination: Destination, archive: Archive, ledger: Ledger, data: Path, clock: Clock
+        self,
+        name: str,
+        destination: Destination,
+        archive: Archive,
+        ledger: Ledger,
+        spool: Spool,
+        clock: Clock,
+        ae_title: str = "PACSNODE",
     ) -> None:
         self.name = name
         self._destination = destination
         self._archive = archive
         self._ledger = ledger
-        self._data = data
+        self._data = spool.data
         self._clock = clock
+        self._forwarding = Forwarding(name, destination, archive, ledger, spool, clock, ae_title)
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""
@@ -53,9 +66,15 @@ class Outbox:
         for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
             if not self._deliver_study(study, list(of_study)):
                 break
+        if self._forwarding.run_once():
+            return 0.0
         next_at = deliveries.next_due_at(self._ledger.database, self.name)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
         return max(0.0, wait.total_seconds())
+
+    def close(self) -> None:
+        """End the process that prepares images."""
+        self._forwarding.close()
 
     def _deliver_study(self, study: str, due: list[Delivery]) -> bool:
         """Deliver one study's objects; false where the destination could not be reached at all."""
@@ -65,7 +84,7 @@ class Outbox:
         try:
             if not self._identity_agrees(study, sound):
                 return True
-            with self._archive.connect([self._data / delivery.file for delivery in sound]) as sender:
+            with self._archive.connect({kind_of(self._data / delivery.file) for delivery in sound}) as sender:
                 for delivery in sound:
                     self._send(sender, delivery)
         except (UnreachableError, BusyError, RejectedError) as error:
@@ -134,40 +153,11 @@ class Outbox:
             delivery = deliveries.sending(database, self._clock.now(), delivery.id)
         answer = sender.store(self._data / delivery.file)
         if answer.reading is Reading.ASK:
-            answer = self._is_it_there(delivery, answer)
-        now = self._clock.now()
+            made = objects.get(self._ledger.database, delivery.sop_instance_uid)
+            answer = is_it_there(self._archive, delivery, made.series_instance_uid if made else "", answer)
         log.info("delivery.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
         with self._ledger.transaction() as database:
-            if answer.reading in (Reading.STORED, Reading.STORED_WITH_WARNING):
-                warning = answer.text if answer.reading is Reading.STORED_WITH_WARNING else None
-                deliveries.delivered(database, now, delivery.id, answer.dimse_status or 0, warning)
-                return
-            step = after(delivery, answer, self._destination.retry, now)
-            if isinstance(step, GiveUp):
-                deliveries.dead(database, now, delivery.id, step.reason, answer.dimse_status)
-                return
-            deliveries.wait(
-                database,
-                now,
-                delivery.id,
-                step.at,
-                answer.text,
-                dimse_status=answer.dimse_status,
-                refused=answer.reading is Reading.RETRY_FEW,
-                severity=_severity(answer),
-            )
-
-    def _is_it_there(self, delivery: Delivery, answer: Answer) -> Answer:
-        """0111, duplicate SOP instance: accepted where the destination does hold it (faults.md 66)."""
-        made = objects.get(self._ledger.database, delivery.sop_instance_uid)
-        series = made.series_instance_uid if made else ""
-        try:
-            there = self._archive.has_instance(delivery.study_instance_uid, series, delivery.sop_instance_uid)
-        except (TransientError, PermanentError) as error:
-            return Answer(Reading.UNKNOWN, f"{answer.text}; it could not be asked for: {error}", answer.dimse_status)
-        if there:
-            return Answer(Reading.STORED_WITH_WARNING, answer.text, answer.dimse_status)
-        return Answer(Reading.RETRY_FEW, f"{answer.text}; but it does not hold it", answer.dimse_status)
+            settle(database, self._clock.now(), delivery, answer, self._destination.retry)
 
     def _wait_together(self, those: list[Delivery], error: NodeError) -> None:
         """None of these could be tried; each waits, or is given up, by its own age."""
@@ -175,20 +165,9 @@ class Outbox:
         now = self._clock.now()
         with self._ledger.transaction() as database:
             for delivery in _still_waiting(database, those):
-                self._wait_or_give_up(database, delivery, answer, now)
-
-    def _wait_or_give_up(self, database: Database, delivery: Delivery, answer: Answer, now: datetime) -> None:
-        step = after(delivery, answer, self._destination.retry, now)
-        if isinstance(step, GiveUp):
-            deliveries.dead(database, now, delivery.id, step.reason)
-        else:
-            deliveries.wait(database, now, delivery.id, step.at, answer.text, severity=_severity(answer))
+                settle(database, now, delivery, answer, self._destination.retry)
 
 
 def _still_waiting(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
     """Those that nobody held, superseded or cancelled since they were read."""
     return [d for d in due if deliveries.get(database, d.id).status is DeliveryStatus.WAITING]
-
-
-def _severity(answer: Answer) -> Severity:
-    return Severity.ALERT if answer.reading is Reading.RETRY_SLOWLY else Severity.WARNING

@@ -1,4 +1,4 @@
-"""What follows from an answer: a pure function of the delivery, the answer and the time.
+"""What follows from an answer: a pure function of the delivery's age and refusals, the answer and the time.
 
 Back-off needs no counter: the next try comes after as long again as the delivery is old (times
 `factor - 1`), between `first` and `longest`. That is exponential, starts over for nobody at a restart,
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from node.config.retrying import Retry
 from node.dimse.status import Reading
-from node.ledger.deliveries import Delivery
 
 REFUSAL_DELAYS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=5), timedelta(hours=18))
 """Between the five tries, over 24 hours, after "cannot understand" or "processing failure"."""
@@ -44,15 +43,18 @@ class GiveUp:
     reason: str
 
 
-def after(delivery: Delivery, answer: Answer, retry: Retry, now: datetime) -> TryAgain | GiveUp:
-    """What to do with a delivery that was not stored (faults.md 61, 63, 65-68)."""
+def after(refusals: int, since: datetime, answer: Answer, retry: Retry, now: datetime) -> TryAgain | GiveUp:
+    """What to do with a delivery that was not stored (faults.md 61, 63, 65-68).
+
+    `refusals`: how often the destination has said that it could not process it; `since`: when it was enqueued.
+    """
     if answer.reading in (Reading.DEAD_LETTER, Reading.CONTEXT_REFUSED):
         return GiveUp(answer.text)
     if answer.reading is Reading.RETRY_FEW:
-        if delivery.refusals >= len(REFUSAL_DELAYS):
-            return GiveUp(f"{answer.text}; {delivery.refusals + 1} tries")
-        return TryAgain(now + REFUSAL_DELAYS[delivery.refusals])
-    age = now - delivery.enqueued_at
+        if refusals >= len(REFUSAL_DELAYS):
+            return GiveUp(f"{answer.text}; {refusals + 1} tries")
+        return TryAgain(now + REFUSAL_DELAYS[refusals])
+    age = now - since
     if age >= retry.give_up_after:
         return GiveUp(f"{answer.text}; tried for {age.days} days")
     delay = retry.pause(age)

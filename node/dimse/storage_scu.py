@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +54,15 @@ def kind_of(path: Path) -> tuple[str, str]:
 
 
 class StorageSCU:
-    """An association for sending these files; a context manager.
+    """An association for sending files of these kinds (`kind_of`); a context manager.
 
     Entering raises as `scu.associated` does, but not where the peer refuses every context: then each
     `store` says so, because the refusal concerns the objects and not the peer.
     """
 
-    def __init__(self, peer: Peer, files: Sequence[Path]) -> None:
+    def __init__(self, peer: Peer, kinds: Iterable[tuple[str, str]]) -> None:
         self.peer = peer
-        pairs = {kind_of(path) for path in files}
+        pairs = set(kinds)
         if len(pairs) > MAXIMUM_CONTEXTS:
             raise ValueError(f"{len(pairs)} kinds of object: an association holds {MAXIMUM_CONTEXTS}; see `batches`")
         self._contexts = one_context_each(pairs)
@@ -87,10 +87,17 @@ class StorageSCU:
         """False once the association has broken off: what is left needs another one."""
         return self._association is None or self._association.is_established
 
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        """Whether the peer takes this kind."""
+        return self._association is not None and any(
+            each.abstract_syntax == sop_class and each.transfer_syntax[0] == transfer_syntax
+            for each in self._association.accepted_contexts
+        )
+
     def store(self, path: Path) -> StoreOutcome:
         """Send one file and wait for the answer; never raises for what the peer does."""
         sop_class, transfer_syntax = kind_of(path)
-        if self._association is None or not self._accepts(self._association, sop_class, transfer_syntax):
+        if self._association is None or not self.accepts(sop_class, transfer_syntax):
             text = f"{self.peer} accepts no {sop_class} in transfer syntax {transfer_syntax}"
             return StoreOutcome(Reading.CONTEXT_REFUSED, None, text)
         if not self._association.is_established:
@@ -107,13 +114,6 @@ class StorageSCU:
         comment = str(answer.get("ErrorComment", "") or "")
         text = f"{self.peer}: {status_text(status)}, {_WORDS[reading]}" + (f": {comment}" if comment else "")
         return StoreOutcome(reading, status, text)
-
-    @staticmethod
-    def _accepts(association: Association, sop_class: str, transfer_syntax: str) -> bool:
-        return any(
-            each.abstract_syntax == sop_class and each.transfer_syntax[0] == transfer_syntax
-            for each in association.accepted_contexts
-        )
 
 
 def dicom_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -151,7 +151,7 @@ def send(peer: Peer, files: Iterable[Path]) -> Iterator[tuple[Path, StoreOutcome
     for batch in batches(files):
         left = batch
         while left:
-            with StorageSCU(peer, left) as scu:
+            with StorageSCU(peer, map(kind_of, left)) as scu:
                 while left and scu.is_open:
                     path, left = left[0], left[1:]
                     yield path, scu.store(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 
@@ -17,7 +18,10 @@ _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DE
 
 
 def stop_study(database: Database, at: datetime, study: str, reason: str, *, for_good: bool = False) -> None:
-    """Everything about a study stops; `for_good`: what was not sent is cancelled, not held for a person."""
+    """Everything about a study stops; `for_good`: results that were not sent are cancelled, not held for a person.
+
+    Images are held in any case: those that count in the end are sent when the study is decided anew.
+    """
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
     if for_good:  # of a study that is held nobody is told before it is released
         _tell_nobody(database, at, notifications.of_study(database, study), reason)
@@ -68,12 +72,19 @@ def _stop(
         if job.status in OPEN:
             jobs.cancel(database, at, job.id, reason)
     for delivery in affected:
-        if delivery.status is DeliveryStatus.WITHHELD or (for_good and delivery.status in _NEVER_TO_SEND):
+        never = for_good and delivery.receipt is None and delivery.status in _NEVER_TO_SEND
+        if delivery.status is DeliveryStatus.WITHHELD or never:
             deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
         elif delivery.status in _TO_HOLD and delivery.hold is None:
             deliveries.hold(database, at, delivery.id, reason)
     gone = [delivery for delivery in affected if delivery.status is DeliveryStatus.DELIVERED]
-    objects = [{"sop_instance_uid": one.sop_instance_uid, "destination": one.destination} for one in gone]
+    objects: list[dict[str, object]] = [
+        {"sop_instance_uid": one.sop_instance_uid, "destination": one.destination}
+        for one in gone
+        if one.receipt is None
+    ]
+    images = Counter(one.destination for one in gone if one.receipt is not None)
+    objects += [{"images": count, "destination": destination} for destination, count in sorted(images.items())]
     told = events.last_of(database, study, "study.to-withdraw")
     # Corrected images come one by one: a person is told once, and again only where there is more to withdraw.
     if objects and (told is None or (told.detail["objects"], told.detail["reason"]) != (objects, reason)):

@@ -1,8 +1,14 @@
-"""The outbox: one row per SOP instance and destination, from enqueued to accepted."""
+"""The outbox: one row per SOP instance and destination, from enqueued to accepted.
+
+Results and received images stand in it side by side and go through the same states. A study has thousands
+of images: what is done with many of them at once is `node.ledger.forwards`, and of each one alone no event
+is written but of what a person should know, once for each reason.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -51,7 +57,7 @@ class Delivery:
     study_instance_uid: str
     job: str | None
     file: str
-    """Relative to the data folder."""
+    """Relative to the data folder; the receipt of an image that is sent on."""
     destination: str
     status: DeliveryStatus
     hold: str | None
@@ -66,6 +72,12 @@ class Delivery:
     error: str | None
     enqueued_at: datetime
     sent_at: datetime | None
+    receipt: str | None = None
+    """Of the received image that a rule sends on; None of a result."""
+    decision: int | None = None
+    """Of the rule that sends it on."""
+    coerce: Mapping[str, Any] | None = None
+    """Attributes of the image that are overwritten on its way: keyword to value, None empties."""
 
 
 def enqueue(
@@ -99,25 +111,30 @@ def enqueue(
         )  # fmt: skip
 
 
+_READY = (
+    " FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
+    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (receipt IS NOT NULL"
+    " OR NOT EXISTS (SELECT 1 FROM deliveries AS image WHERE image.destination=deliveries.destination"
+    "  AND image.study_instance_uid=deliveries.study_instance_uid AND image.receipt IS NOT NULL AND image.refusals=0"
+    "  AND image.status IN ('waiting', 'sending')))"
+)
+"""Nothing of a study that is held; results only once the images that we send there ourselves have left, unless the
+destination has trouble with those."""
+
+
 def due(database: Database, destination: str, at: datetime) -> list[Delivery]:
-    """What may be sent there now, oldest first; nothing of a study that is held."""
+    """Results that may be sent there now, oldest first; for images see `forwards.next_images`."""
     rows = query(
         database,
-        "SELECT deliveries.* FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
-        " WHERE destination=? AND deliveries.status=? AND not_before<=? AND studies.hold IS NULL"
-        " ORDER BY deliveries.id",
-        [destination, DeliveryStatus.WAITING, to_text(at)],
+        f"SELECT deliveries.*{_READY} AND receipt IS NULL AND not_before<=? ORDER BY deliveries.id",
+        [destination, to_text(at)],
     )
-    return [_delivery(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 def next_due_at(database: Database, destination: str) -> datetime | None:
-    """When the next waiting delivery's time comes."""
-    row = one(
-        database,
-        "SELECT min(not_before) AS t FROM deliveries WHERE destination=? AND status=?",
-        [destination, DeliveryStatus.WAITING],
-    )
+    """When the next waiting delivery's time comes, results and images."""
+    row = one(database, f"SELECT min(not_before) AS t{_READY}", [destination])
     return moment(row["t"]) if row else None
 
 
@@ -135,6 +152,8 @@ def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
     """A C-STORE begins; the attempt is counted now."""
     delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)
     database.execute("UPDATE deliveries SET attempts=attempts+1 WHERE id=?", [delivery_id])
+    if delivery.receipt is not None:
+        return get(database, delivery_id)
     events.record(
         database, at, "delivery.sending", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         attempt=delivery.attempts + 1, destination=delivery.destination,
@@ -156,6 +175,8 @@ def delivered(
         "UPDATE deliveries SET dimse_status=?, error=?, sent_at=? WHERE id=?",
         [dimse_status, warning, to_text(at), delivery_id],
     )
+    if delivery.receipt is not None and (not warning or _told(database, delivery, "delivery.delivered", warning)):
+        return
     events.record(
         database, at, "delivery.delivered", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         severity=Severity.WARNING if warning else Severity.INFO,
@@ -185,6 +206,8 @@ def wait(
         "UPDATE deliveries SET not_before=?, error=?, dimse_status=?, refusals=refusals+? WHERE id=?",
         [to_text(not_before), error, dimse_status, int(refused), delivery_id],
     )
+    if _told(database, delivery, "delivery.waits", error):
+        return
     events.record(
         database,
         at,
@@ -203,6 +226,8 @@ def dead(database: Database, at: datetime, delivery_id: int, error: str, dimse_s
     """Refused for good, or tried for too long: a dead letter, and an alert."""
     delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), DeliveryStatus.DEAD)
     database.execute("UPDATE deliveries SET error=?, dimse_status=? WHERE id=?", [error, dimse_status, delivery_id])
+    if _told(database, delivery, "delivery.dead", error):
+        return
     events.record(
         database, at, "delivery.dead", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         severity=Severity.ALERT, destination=delivery.destination, error=error,
@@ -215,6 +240,8 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     to = DeliveryStatus.SENDING if status is DeliveryStatus.SENDING else DeliveryStatus.HELD
     delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
+    if _told(database, delivery, "delivery.held", reason):
+        return
     events.record(
         database, at, "delivery.held", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         severity=Severity.ALERT, destination=delivery.destination, reason=reason,
@@ -229,6 +256,12 @@ def withhold(database: Database, at: datetime, delivery_id: int, reason: str) ->
         database, at, "delivery.withheld", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         destination=delivery.destination, reason=reason,
     )  # fmt: skip
+
+
+def _told(database: Database, delivery: Delivery, kind: str, why: str) -> bool:
+    """Whether the same was said of another image of the study that goes there: a person reads it once."""
+    last = events.last_of(database, delivery.study_instance_uid, kind) if delivery.receipt is not None else None
+    return last is not None and last.detail["destination"] == delivery.destination and why in last.detail.values()
 
 
 def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
@@ -294,31 +327,38 @@ def interrupted(database: Database, at: datetime, destination: str) -> int:
 
 
 def of_study(database: Database, study: str) -> list[Delivery]:
-    """Deliveries of a study, in the order in which they were enqueued."""
+    """Deliveries of a study, results and images, in the order in which they were enqueued."""
     rows = query(database, "SELECT * FROM deliveries WHERE study_instance_uid=? ORDER BY id", [study])
-    return [_delivery(row) for row in rows]
+    return [of_row(row) for row in rows]
+
+
+def results_of_study(database: Database, study: str) -> list[Delivery]:
+    """Deliveries of results of a study, in the order in which they were enqueued."""
+    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND receipt IS NULL ORDER BY id"
+    return [of_row(row) for row in query(database, sql, [study])]
 
 
 def of_job(database: Database, job: str) -> list[Delivery]:
     """Deliveries of a job, in the order in which they were enqueued."""
-    return [_delivery(row) for row in query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job])]
+    return [of_row(row) for row in query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job])]
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
-    """How many deliveries stand where, by destination."""
+    """How many deliveries of results stand where, by destination."""
     found: dict[str, dict[DeliveryStatus, int]] = {}
     for row in query(
-        database, "SELECT destination, status, count(*) AS n FROM deliveries GROUP BY destination, status"
+        database,
+        "SELECT destination, status, count(*) AS n FROM deliveries WHERE receipt IS NULL GROUP BY destination, status",
     ):
         found.setdefault(row["destination"], {})[DeliveryStatus(row["status"])] = int(row["n"])
     return found
 
 
 def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
-    """Deliveries that stand there, newest first."""
+    """Deliveries of results that stand there, newest first."""
     marks = ",".join("?" for _ in statuses)
-    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
-    return [_delivery(row) for row in query(database, sql, [*statuses, limit])]
+    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) AND receipt IS NULL ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
+    return [of_row(row) for row in query(database, sql, [*statuses, limit])]
 
 
 def get(database: Database, delivery_id: int) -> Delivery:
@@ -326,7 +366,7 @@ def get(database: Database, delivery_id: int) -> Delivery:
     row = one(database, "SELECT * FROM deliveries WHERE id=?", [delivery_id])
     if row is None:
         raise NotFoundError(f"there is no delivery {delivery_id}")
-    return _delivery(row)
+    return of_row(row)
 
 
 def _transition(
@@ -339,7 +379,8 @@ def _transition(
     return delivery
 
 
-def _delivery(row: dict[str, Any]) -> Delivery:
+def of_row(row: Mapping[str, Any]) -> Delivery:
+    """The delivery that a row of `deliveries` holds."""
     return Delivery(
         **{
             **row,
@@ -347,5 +388,6 @@ def _delivery(row: dict[str, Any]) -> Delivery:
             "not_before": from_text(row["not_before"]),
             "enqueued_at": from_text(row["enqueued_at"]),
             "sent_at": moment(row["sent_at"]),
+            "coerce": json.loads(row["coerce"]) if row["coerce"] else None,
         }
     )

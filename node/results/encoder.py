@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import gc
 import traceback
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from node.child import Child, ChildDiedError
 from node.errors import NodeError, PermanentError
-from node.lifeline import end_with
 from node.results.encode import EncodedObject, encode
 from node.results.request import EncodingRequest
 from plugins import exchange
@@ -45,12 +42,9 @@ class Order:
 def begin() -> None:
     """In the encoder's process, once, after its imports.
 
-    It holds both ends of its own queue, so it would outlive a node that was killed. A content tree is made of so many
-    small objects that Python's default looks for garbage a hundred times while one is written, in libraries too.
+    A content tree is made of so many small objects that Python's default looks for garbage a hundred times while
+    one is written, in libraries too.
     """
-    parent = parent_process()
-    assert parent is not None, "the encoder is started by another process"
-    end_with(parent.sentinel)
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
@@ -76,33 +70,17 @@ class Encoder:
     """One process, started with the first order."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+        self._child = Child(begin)
 
     def encode(self, order: Order) -> tuple[EncodedObject, ...]:
         """What `order` asks for, once more where the process dies. Raises `NodeError`."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._running().submit(carry_out, order).result(timeout=_DEADLINE_SECONDS)
-            except (BrokenProcessPool, TimeoutError) as error:
-                self._end()
-                log.warning("results.encoder-died", job=order.job, attempt=attempt, error=repr(error))
+                return self._child.call(carry_out, order, _DEADLINE_SECONDS)
+            except ChildDiedError as error:
+                log.warning("results.encoder-died", job=order.job, attempt=attempt, error=str(error))
         raise PermanentError(f"the encoder died {_ATTEMPTS} times on this result")
 
     def close(self) -> None:
         """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
-
-    def _running(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=begin)
-        return self._pool
-
-    def _end(self) -> None:
-        """The process is dead or stuck: end it, the next order starts a new one."""
-        if self._pool is None:
-            return
-        for process in list((self._pool._processes or {}).values()):  # 3.14 has terminate_workers() for this
-            process.kill()
-        self.close()
+        self._child.close()

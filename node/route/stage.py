@@ -1,4 +1,4 @@
-"""The route stage: every complete revision is held against the rules, and what matches becomes jobs.
+"""The route stage: every complete revision is held against the rules, and what matches becomes jobs and deliveries.
 
 So is what has come of a study that grows, for rules that ask for it, and a study on which a rule waited too long.
 
@@ -10,10 +10,12 @@ instance came to count, or ceased to, in between, nothing is written and the stu
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,14 +27,15 @@ from node.ledger import decisions, events, instances, jobs, looks, notifications
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
-from node.ledger.instances import Instance
+from node.ledger.instances import Arrivals, Instance
 from node.ledger.job import Job, JobStatus, NewJob
 from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
 from node.ledger.studies import StudyStatus
 from node.ledger.timers import TimerKind
-from node.route import follow_ups
+from node.route import follow_ups, forwarding
 from node.route.asking import Asked, RuleSet
+from node.route.forwarding import Destinations
 from node.route.new_jobs import Plugins, new_job
 from node.signal import Room, Signal
 from rules import engine
@@ -50,13 +53,15 @@ class Route:
     """Decides on what is complete; `rules` and `plugins` may be swapped between two runs (a reload)."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo
-    ) -> None:
+        self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo,
+        destinations: Destinations = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._clock = clock
         self._signal = signal
         self._zone = zone
         self._timer = Timer(clock)
+        self._destinations = destinations
         self.use(rules, plugins)
 
     def use(self, rules: Sequence[Rule], plugins: Plugins) -> None:
@@ -168,23 +173,34 @@ class Route:
             if each.marks & UNFIT_MARKS
         }
         traces = [_trace(verdict, unfit, seen if asked.look else None) for verdict in verdicts]
+        for room, count in self._write(asked, current, seen, list(zip(verdicts, traces, strict=True)), plugins).items():
+            if count:
+                self._signal.wake(room)
+
+    def _write(
+        self, asked: Asked, current: Arrivals, seen: StudyFacts, verdicts: Sequence[tuple[Decision, Mapping[str, Any]]],
+        plugins: Plugins,
+    ) -> Counter[Room]:  # fmt: skip
+        """All that comes of decisions, in one transaction; how much that is for whom."""
+        work: Counter[Room] = Counter()
+        uid = asked.study.study_instance_uid
         with self._ledger.transaction() as database:
             if not asked.still_holds(database, current):
-                return
+                return work
             at = self._clock.now()
-            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, study.study_instance_uid)}
+            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, uid)}
             decisions.keep_rule_set(database, at, asked.rule_set.digest, asked.rule_set.content)
-            queued = told = 0
-            for verdict, trace in zip(verdicts, traces, strict=True):
+            for verdict, trace in verdicts:
                 decision = _record(database, at, asked, verdict, trace)
-                queued += _enqueue(database, at, asked, verdict, decision, by_uid, plugins)
-                told += _notify(database, at, study.study_instance_uid, verdict)
+                made = _enqueue(database, at, asked, verdict, decision, by_uid, plugins)
+                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
+                if (verdict.runs or verdict.forward) and not made + sent:
+                    decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
+                told = _notify(database, at, uid, verdict)
+                work.update({Room.RUN: made, Room.DELIVER: sent, Room.NOTIFY: told})
                 _set_timer(database, seen, verdict, decision)
             self._end(database, at, asked)
-        if queued:
-            self._signal.wake(Room.RUN)
-        if told:
-            self._signal.wake(Room.NOTIFY)
+        return work
 
     def _end(self, database: Database, at: datetime, asked: Asked) -> None:
         """It is decided: not to be asked again about this."""
@@ -250,8 +266,6 @@ def _enqueue(
         made += job is not None
         if job is not None and job.supersedes is not None:
             _overtake(database, at, job)
-    if verdict.runs and not made:
-        decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
     return made
 
 

@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from node.config.models import PRESETS, Destination
 from node.dimse.scu import Peer, echo
-from node.dimse.storage_scu import StorageSCU
+from node.dimse.storage_scu import StorageSCU, kind_of
 from node.errors import NodeError
 from node.results.encode import encode
 from node.results.stage import profile_of
@@ -48,7 +48,7 @@ def _files(folder: Path, preset: str) -> list[Path]:
 
 
 def _send(peer: Peer, files: list[Path]) -> list[int | None]:
-    with StorageSCU(peer, files) as scu:
+    with StorageSCU(peer, map(kind_of, files)) as scu:
         return [scu.store(path).status for path in files]
 
 

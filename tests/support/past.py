@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from node.ledger import decisions, deliveries, events, identities, instances, jobs, studies
+from node.ledger import decisions, deliveries, events, forwards, identities, instances, jobs, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import DeliveryStatus
@@ -134,6 +134,17 @@ def _delivery(database: Database, job: Job, number: int, destination: str) -> No
         database, _at(70), sop_instance_uid=f"2.25.31415926535{number}", sop_class_uid=COMPREHENSIVE_SR,
         study=job.study_instance_uid, job=job.id, file=f"results/{job.id}/{number}.dcm", destination=destination,
     )  # fmt: skip
+
+
+def images(ledger: Ledger) -> None:
+    """Two images of the failed study that a rule sends on: one is dead, one waits."""
+    with ledger.transaction() as database:
+        found = instances.of_study(database, FAILED)[:2]
+        forwards.enqueue(
+            database, _at(80), study=FAILED, destination="research", decision=1, rule="on", images=found, coerce={}
+        )
+        first = deliveries.of_study(database, FAILED)[-len(found)]
+        deliveries.dead(database, _at(81), first.id, "RESEARCH accepts none of them")
 
 
 def statuses(ledger: Ledger, study: str) -> list[DeliveryStatus]:

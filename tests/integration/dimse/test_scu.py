@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from node.dimse.demo_pacs import DemoPACS
 from node.dimse.scu import Peer, UnreachableError, echo, find_study, has_instance, probe
 from node.dimse.status import Reading
-from node.dimse.storage_scu import StorageSCU, batches, dicom_files, send
+from node.dimse.storage_scu import StorageSCU, batches, dicom_files, kind_of, send
 from node.errors import PermanentError
 from tests.support.raw_dimse import CT, EXPLICIT, pdu
 
@@ -125,7 +125,7 @@ def test_more_kinds_than_contexts_are_cut_into_batches(tmp_path: Path) -> None:
     assert [len(batch) for batch in cut] == [128, 2]
     assert [path for batch in cut for path in batch] == files
     with pytest.raises(ValueError, match="130 kinds"):
-        StorageSCU(Peer("127.0.0.1", 1, "A", "B"), files)
+        StorageSCU(Peer("127.0.0.1", 1, "A", "B"), map(kind_of, files))
 
 
 @contextlib.contextmanager

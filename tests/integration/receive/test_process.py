@@ -14,7 +14,7 @@ import pytest
 
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
-from node.dimse.storage_scu import StorageSCU
+from node.dimse.storage_scu import StorageSCU, kind_of
 from node.health import cannot_write
 from node.spool import Spool, read_arrival
 from tests.support.raw_dimse import (
@@ -193,7 +193,7 @@ def test_fault_62_a_peer_that_stops_reading_meets_the_senders_deadline(tmp_path:
             peer.associate()
             assert peer.store(data_set(tail=pixels(20 << 20)), fragment=100_000) == 0
         shutil.copy(receiver.received()[0], content)
-        with StorageSCU(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 2.0), [content]) as scu:
+        with StorageSCU(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 2.0), [kind_of(content)]) as scu:
             os.kill(receiver.process.pid, signal.SIGSTOP)
             try:
                 outcome = scu.store(content)

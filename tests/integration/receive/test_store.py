@@ -20,7 +20,7 @@ from pydicom.uid import UID
 
 from node.dimse.scu import Peer, echo, probe
 from node.dimse.status import Reading
-from node.dimse.storage_scu import StorageSCU, send
+from node.dimse.storage_scu import StorageSCU, kind_of, send
 from node.dimse.wire import is_acceptable_uid
 from node.spool import read_arrival
 from tests.support.peers import dcmtk, storescu
@@ -224,7 +224,7 @@ def test_an_object_of_a_private_sop_class_is_stored(receiver: Receiver, tmp_path
     content = dcmread(get_testdata_file("CT_small.dcm"))
     content.SOPClassUID = content.file_meta.MediaStorageSOPClassUID = PRIVATE
     content.save_as(tmp_path / "private.dcm")
-    with StorageSCU(us(receiver), [tmp_path / "private.dcm"]) as scu:
+    with StorageSCU(us(receiver), [kind_of(tmp_path / "private.dcm")]) as scu:
         assert scu.store(tmp_path / "private.dcm").reading is Reading.STORED
     assert data_set_of(receiver.received()[-1]) == _source(tmp_path / "private.dcm")
 

@@ -9,6 +9,7 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
+from tests.support import past
 from tests.support.calls import Run
 from tests.support.past import FAILED, GOOD, HELD, NOW
 
@@ -109,3 +110,14 @@ def test_a_number_that_also_begins_a_job_asks_for_more(run: Run, ledger: Ledger)
     assert "delivery:123456, job 12345678-0000-5000-8000-000000000000" in answer.err
     assert run("cancel", "delivery:123456").code == 0
     assert last(ledger, "delivery.cancelled").at > NOW
+
+
+def test_images_of_a_study_are_sent_on_again_or_not_at_all(run: Run, ledger: Ledger) -> None:
+    """By the study: those that are held or dead go again; those that have not been sent are cancelled; else exit 1."""
+    past.images(ledger)
+    assert run("retry", FAILED, "--json").json == {"study_instance_uid": FAILED, "images": 1}
+    assert run("retry", FAILED).code == 1
+    assert last(ledger, "forward.again").detail["by"] == "alice"
+    assert run("cancel", FAILED, "--json").json == {"study_instance_uid": FAILED, "status": "cancelled", "images": 2}
+    assert past.statuses(ledger, FAILED) == [DeliveryStatus.CANCELLED] * 2
+    assert run("cancel", FAILED).code == 1

@@ -12,6 +12,7 @@ import pytest
 from node.health import Trouble, note_trouble
 from node.ledger import database, studies
 from node.ledger.database import Ledger
+from tests.support import past
 from tests.support.calls import Run
 from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW
 
@@ -193,3 +194,19 @@ def test_fault_53_status_is_red_while_nothing_can_be_written(
 
 def _no_space(_: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_images_that_are_sent_on_are_counted_and_not_listed(run: Run, ledger: Ledger) -> None:
+    """By destination and state in `status`, by reason in `study`; a dead one stands among what needs a person."""
+    past.images(ledger)
+    found = run("status", "--json").json
+    assert {name: count for name, count in found["queues"]["images"]["research"].items() if count} == {
+        "waiting": 1, "dead": 1,
+    }  # fmt: skip
+    assert "research" in found["queues"]["deliveries"]
+    (stuck,) = found["stuck_images"]
+    assert (stuck["instances"], stuck["why"]) == (1, "RESEARCH accepts none of them")
+    assert "0 of 2 images" in " ".join(run("status").out.split())
+    images = run("study", FAILED, "--json").json["images"]
+    assert [(each["status"], each["instances"]) for each in images] == [("dead", 1), ("waiting", 1)]
+    assert "RESEARCH accepts none" in run("study", FAILED).out

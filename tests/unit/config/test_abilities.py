@@ -8,7 +8,6 @@ from node.config.loading import load
 from tests.support.configurations import SITE, Write, rule, told
 
 LACKING = {
-    "forward": "{to: [pacs]}",
     "prior": "{source: pacs, within: 2 years}",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
 from node.config.models import Destination
+from node.deliver.archive import Kind
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
 from node.dimse.scu import RejectedError, UnreachableError
@@ -21,7 +22,7 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.spool import sha256_of
+from node.spool import Spool, sha256_of
 from tests.support.clocks import HandClock
 
 STUDY = "1.2.3"
@@ -53,10 +54,15 @@ class PlayedArchive:
         return sop_instance_uid in self.received
 
     @contextmanager
-    def connect(self, files: Sequence[Path]) -> Iterator[PlayedArchive]:
+    def connect(self, kinds: Iterable[Kind]) -> Iterator[PlayedArchive]:
         if self.unreachable:
             raise self.unreachable
         yield self
+
+    is_open = True
+
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        return True
 
     def store(self, file: Path) -> Answer:
         answer = self.answers.pop(0) if self.answers else STORED
@@ -80,7 +86,7 @@ class Site:
     def restart(self, **settings: object) -> Outbox:
         base = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
         self.destination = Destination.model_validate(base | settings)
-        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, self.data, self.clock)
+        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, Spool(self.data), self.clock)
         return self.outbox
 
     def enqueue(self, uid: str, study: str = STUDY) -> int:
@@ -318,7 +324,7 @@ def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None
     site.enqueue("2.1")
     site.archive.unreachable = UnreachableError("connection refused")
     other = PlayedArchive()
-    outbox = Outbox("research", site.destination, other, site.ledger, site.data, site.clock)
+    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock)
     with site.ledger.transaction() as database:
         deliveries.enqueue(
             database, site.clock.now(), sop_instance_uid="2.1", sop_class_uid=EnhancedSRStorage, study=STUDY,

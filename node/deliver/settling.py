@@ -1,0 +1,55 @@
+"""What an answer means for a delivery, written down: arrived, again later, or a dead letter. For results and images."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from node.config.retrying import Retry
+from node.deliver.archive import Archive
+from node.deliver.policy import Answer, GiveUp, after
+from node.dimse.status import Reading
+from node.errors import PermanentError, TransientError
+from node.ledger import deliveries
+from node.ledger.database import Database
+from node.ledger.deliveries import Delivery
+from node.ledger.events import Severity
+
+_STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)
+
+
+def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer, retry: Retry) -> None:
+    """One C-STORE was answered, or could not be asked for."""
+    if answer.reading in _STORED:
+        warning = answer.text if answer.reading is Reading.STORED_WITH_WARNING else None
+        deliveries.delivered(database, now, delivery.id, answer.dimse_status or 0, warning)
+        return
+    step = after(delivery.refusals, delivery.enqueued_at, answer, retry, now)
+    if isinstance(step, GiveUp):
+        deliveries.dead(database, now, delivery.id, step.reason, answer.dimse_status)
+        return
+    deliveries.wait(
+        database,
+        now,
+        delivery.id,
+        step.at,
+        answer.text,
+        dimse_status=answer.dimse_status,
+        refused=answer.reading is Reading.RETRY_FEW,
+        severity=severity(answer),
+    )
+
+
+def severity(answer: Answer) -> Severity:
+    """How loudly a delivery waits: a person has to act where the destination does not authorise us."""
+    return Severity.ALERT if answer.reading is Reading.RETRY_SLOWLY else Severity.WARNING
+
+
+def is_it_there(archive: Archive, delivery: Delivery, series_instance_uid: str, answer: Answer) -> Answer:
+    """0111, duplicate SOP instance: accepted where the destination does hold it (faults.md 66)."""
+    try:
+        there = archive.has_instance(delivery.study_instance_uid, series_instance_uid, delivery.sop_instance_uid)
+    except (TransientError, PermanentError) as error:
+        return Answer(Reading.UNKNOWN, f"{answer.text}; it could not be asked for: {error}", answer.dimse_status)
+    if there:
+        return Answer(Reading.STORED_WITH_WARNING, answer.text, answer.dimse_status)
+    return Answer(Reading.RETRY_FEW, f"{answer.text}; but it does not hold it", answer.dimse_status)

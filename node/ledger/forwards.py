@@ -1,0 +1,265 @@
+"""Received images in the outbox, many at a time: what a rule sends on, how far it is, and putting it off together.
+
+The rows are deliveries with a `receipt`, and each one's own transitions are in `node.ledger.deliveries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from node.clock import from_text, to_text
+from node.errors import TransientError
+from node.ledger import deliveries, events
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Severity
+from node.ledger.instances import Instance
+from node.ledger.rows import one, placeholders, query, to_json
+
+_READY = (
+    " FROM deliveries JOIN instances USING (receipt) LEFT JOIN studies"
+    " ON studies.study_instance_uid=deliveries.study_instance_uid"
+    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
+)
+_STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A delivery of an image that is due, and what of the image has to be known to send it."""
+
+    delivery: Delivery
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    """SHA-256 of its data set as received."""
+    calling_ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Images of a study that stand alike."""
+
+    study_instance_uid: str
+    destination: str
+    status: DeliveryStatus
+    why: str | None
+    instances: int
+
+
+def enqueue(
+    database: Database, at: datetime, *, study: str, destination: str, decision: int, rule: str,
+    images: Sequence[Instance], coerce: Mapping[str, Any], not_before: datetime | None = None,
+) -> int:  # fmt: skip
+    """Send these images there, each once; returns how many that puts into the outbox.
+
+    Not one that went there or waits to, but the corrected one that took its place, and one that was held
+    and counts again. Raises TransientError where the image that was corrected is being sent just now.
+    """
+    known = {each.sop_instance_uid: each for each in _going(database, study, destination)}
+    start = not_before or at
+    fresh = again = 0
+    for image in images:
+        earlier = known.get(image.sop_instance_uid)
+        if earlier is None:
+            fresh += _insert(database, image, destination, decision, coerce, start)
+        elif earlier.receipt != image.receipt or earlier.status is DeliveryStatus.HELD:
+            if earlier.status is DeliveryStatus.SENDING:
+                raise TransientError(f"{image.sop_instance_uid} is just being sent to {destination}")
+            again += 1
+            database.execute(
+                "UPDATE deliveries SET receipt=?, file=?, decision=?, coerce=?, status=?, hold=NULL, error=NULL,"
+                " attempts=0, refusals=0, enqueued_at=?, not_before=?, sent_at=NULL WHERE id=?",
+                [
+                    image.receipt, image.receipt, decision, _coerced(coerce), DeliveryStatus.WAITING,
+                    to_text(start), to_text(start), earlier.id,
+                ],
+            )  # fmt: skip
+    if fresh or again:
+        events.record(
+            database, at, "forward.enqueued", study=study, rule=rule, destination=destination, instances=fresh,
+            corrected=again or None, coerced=sorted(coerce) or None, not_before=to_text(start) if not_before else None,
+        )  # fmt: skip
+    return fresh + again
+
+
+def _going(database: Database, study: str, destination: str) -> list[Delivery]:
+    """All images of the study that have a delivery there."""
+    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND destination=? AND receipt IS NOT NULL"
+    return [deliveries.of_row(row) for row in query(database, sql, [study, destination])]
+
+
+def _insert(
+    database: Database, image: Instance, destination: str, decision: int, coerce: Mapping[str, Any], start: datetime
+) -> int:  # fmt: skip
+    row = {
+        "sop_instance_uid": image.sop_instance_uid,
+        "sop_class_uid": image.sop_class_uid,
+        "study_instance_uid": image.study_instance_uid,
+        "receipt": image.receipt,
+        "file": image.receipt,
+        "decision": decision,
+        "coerce": _coerced(coerce),
+        "destination": destination,
+        "status": DeliveryStatus.WAITING,
+        "attempts": 0,
+        "refusals": 0,
+        "not_before": to_text(start),
+        "enqueued_at": to_text(start),
+    }
+    sql = f"INSERT OR IGNORE INTO deliveries ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    return int(database.execute(sql, list(row.values())).rowcount)
+
+
+def _coerced(coerce: Mapping[str, Any]) -> str | None:
+    return to_json(dict(coerce)) if coerce else None
+
+
+def next_images(database: Database, destination: str, at: datetime, limit: int) -> list[Image]:
+    """Images that may be sent there now, of the one study that has waited longest; in the order of their arrival."""
+    oldest = one(
+        database,
+        f"SELECT deliveries.study_instance_uid AS study{_READY} ORDER BY deliveries.id LIMIT 1",
+        [destination, to_text(at)],
+    )
+    if oldest is None:
+        return []
+    rows = query(
+        database,
+        "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
+        f" calling_ae_title AS i_caller{_READY} AND deliveries.study_instance_uid=? ORDER BY deliveries.id LIMIT ?",
+        [destination, to_text(at), oldest["study"], limit],
+    )
+    return [_image(row) for row in rows]
+
+
+def _image(row: dict[str, Any]) -> Image:
+    of_image = [row.pop(name) for name in ("i_series", "i_syntax", "i_digest", "i_caller")]
+    return Image(deliveries.of_row(row), *of_image)
+
+
+def due_since(database: Database, destination: str, at: datetime) -> dict[str, datetime]:
+    """Studies with images that may be sent there now, and since when the oldest of these waits."""
+    rows = query(
+        database,
+        f"SELECT deliveries.study_instance_uid AS study, min(enqueued_at) AS since{_READY}"
+        " GROUP BY deliveries.study_instance_uid",
+        [destination, to_text(at)],
+    )
+    return {row["study"]: from_text(row["since"]) for row in rows}
+
+
+def put_off(
+    database: Database, at: datetime, study: str, destination: str, not_before: datetime, why: str, severity: Severity
+) -> None:  # fmt: skip
+    """None of its images that were due there could be tried: again at `not_before`; one event, loud the first time."""
+    count = database.execute(
+        "UPDATE deliveries SET not_before=?, error=? WHERE destination=? AND study_instance_uid=?"
+        " AND receipt IS NOT NULL AND status=? AND not_before<=?",
+        [to_text(not_before), why, destination, study, DeliveryStatus.WAITING, to_text(at)],
+    ).rowcount
+    last = events.last_of(database, study, "forward.waits")
+    told = last is not None and (last.detail["destination"], last.detail["error"]) == (destination, why)
+    events.record(
+        database, at, "forward.waits", study=study, severity=Severity.INFO if told else severity,
+        destination=destination, instances=count, error=why, not_before=to_text(not_before),
+    )  # fmt: skip
+
+
+def give_up(database: Database, at: datetime, study: str, destination: str, why: str) -> None:
+    """Its images that were due there are dead letters, and a person is told."""
+    count = database.execute(
+        "UPDATE deliveries SET status=?, error=? WHERE destination=? AND study_instance_uid=?"
+        " AND receipt IS NOT NULL AND status=? AND not_before<=?",
+        [DeliveryStatus.DEAD, why, destination, study, DeliveryStatus.WAITING, to_text(at)],
+    ).rowcount
+    events.record(
+        database, at, "forward.dead", study=study, severity=Severity.ALERT, destination=destination, instances=count,
+        error=why,
+    )  # fmt: skip
+
+
+def record_if_done(database: Database, at: datetime, study: str, destination: str) -> None:
+    """An image has arrived; where no other is on its way, that all are there is one line of history."""
+    rows = query(
+        database,
+        "SELECT status, count(*) AS n FROM deliveries WHERE destination=? AND study_instance_uid=?"
+        " AND receipt IS NOT NULL GROUP BY status",
+        [destination, study],
+    )
+    found = {DeliveryStatus(row["status"]): int(row["n"]) for row in rows}
+    if DeliveryStatus.WAITING in found or DeliveryStatus.SENDING in found:
+        return
+    stuck = sum(found.get(status, 0) for status in _STUCK)
+    events.record(
+        database, at, "forward.done", study=study, severity=Severity.WARNING if stuck else Severity.INFO,
+        destination=destination, instances=found.get(DeliveryStatus.DELIVERED, 0), not_sent=stuck or None,
+    )  # fmt: skip
+
+
+def again(database: Database, at: datetime, study: str, by: str) -> int:
+    """A person says: send its held and dead images now, as far as they count; how many."""
+    count = _all_of(
+        database, study, _STUCK,
+        "status=?, hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=?",
+        [DeliveryStatus.WAITING, to_text(at), to_text(at)],
+        "receipt IN (SELECT receipt FROM instances WHERE status='current')",  # not one that was rejected
+    )  # fmt: skip
+    if count:
+        events.record(database, at, "forward.again", study=study, instances=count, by=by)
+    return count
+
+
+def cancel(database: Database, at: datetime, study: str, why: str) -> int:
+    """A person says: do not send those of its images that have not been sent; how many."""
+    count = _all_of(
+        database, study, (DeliveryStatus.WAITING, *_STUCK), "status=?, error=?", [DeliveryStatus.CANCELLED, why]
+    )
+    if count:
+        events.record(database, at, "forward.cancelled", study=study, instances=count, reason=why)
+    return count
+
+
+def _all_of(
+    database: Database, study: str, statuses: Sequence[DeliveryStatus], change: str, values: Sequence[object],
+    which: str = "receipt IS NOT NULL",
+) -> int:  # fmt: skip
+    among = f"{which} AND status IN ({placeholders(statuses)})"
+    sql = f"UPDATE deliveries SET {change} WHERE study_instance_uid=? AND {among}"  # noqa: S608 - our own text
+    return int(database.execute(sql, [*values, study, *statuses]).rowcount)
+
+
+def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
+    """How many images stand where, by destination."""
+    found: dict[str, dict[DeliveryStatus, int]] = {}
+    sql = (
+        "SELECT destination, status, count(*) AS n FROM deliveries WHERE receipt IS NOT NULL"
+        " GROUP BY destination, status"
+    )
+    for row in query(database, sql):
+        found.setdefault(row["destination"], {})[DeliveryStatus(row["status"])] = int(row["n"])
+    return found
+
+
+def of_study(database: Database, study: str) -> list[Standing]:
+    """How the study's images stand, by destination, state and reason."""
+    return _standing(database, "study_instance_uid=?", [study])
+
+
+def stuck(database: Database) -> list[Standing]:
+    """Images that a person has to decide about."""
+    return _standing(database, f"status IN ({placeholders(_STUCK)})", _STUCK)
+
+
+def _standing(database: Database, where: str, values: Sequence[object]) -> list[Standing]:
+    columns = "study_instance_uid, destination, status, coalesce(hold, error) AS why"
+    sql = (
+        f"SELECT {columns}, count(*) AS instances FROM deliveries WHERE receipt IS NOT NULL AND {where}"  # noqa: S608 - our own text
+        " GROUP BY study_instance_uid, destination, status, why ORDER BY min(id)"
+    )
+    rows = query(database, sql, values)
+    return [Standing(**{**row, "status": DeliveryStatus(row["status"])}) for row in rows]

@@ -1,0 +1,59 @@
+"""From a decision to send images on to rows in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from node.config.models import Destination
+from node.ledger import forwards
+from node.ledger.database import Database
+from node.ledger.instances import Instance
+from node.route.facts import RETRIEVED
+from rules.engine import Decision
+from rules.facts import StudyFacts
+from rules.timing import opening
+
+Destinations = Mapping[str, Destination]
+
+
+def enqueue(
+    database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int, current: Iterable[Instance],
+    destinations: Destinations,
+) -> int:  # fmt: skip
+    """Put what the rule sends on into the outbox; how many images that are. `current` are those that count.
+
+    Left out: what this node fetched, for each destination what came from there, and, where a rule goes by
+    complete series, what belongs to a series that is not.
+    """
+    forward = verdict.forward
+    if forward is None:
+        return 0
+    rule = verdict.rule
+    images = [each for each in current if each.origin != RETRIEVED]
+    if rule.decide == "series complete":
+        whole = {each.series_instance_uid for each in seen.series if each.complete}
+        images = [each for each in images if each.series_instance_uid in whole]
+    starts = opening(rule.hours, seen.now) if rule.hours else None
+    later = starts if starts and starts > seen.now else None
+    made = 0
+    for name in forward.to:
+        titles = ae_titles_of(name, destinations)
+        going = [each for each in images if each.calling_ae_title.strip() not in titles]
+        made += forwards.enqueue(
+            database, at, study=seen.study_instance_uid, destination=name, decision=decision, rule=rule.name,
+            images=going, coerce=forward.coerce, not_before=later,
+        )  # fmt: skip
+    return made
+
+
+def ae_titles_of(name: str, destinations: Destinations) -> frozenset[str]:
+    """AE titles of whatever listens where this destination does: what they sent is not sent back there.
+
+    By AE title and not by address: two systems may share a host, and an image that is not sent is lost.
+    """
+    own = destinations.get(name)
+    if own is None:
+        return frozenset()
+    there = (own.host, own.port)
+    return frozenset(each.ae_title.strip() for each in destinations.values() if (each.host, each.port) == there)

@@ -1,0 +1,343 @@
+"""Received images on their way to a destination that a test plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
+
+from node.config.models import Destination
+from node.deliver import forwarding
+from node.deliver.archive import Kind
+from node.deliver.outbox import Outbox
+from node.deliver.policy import Answer
+from node.dimse.scu import UnreachableError
+from node.dimse.status import Reading
+from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.ledger.database import Ledger
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Event, Severity
+from node.ledger.instances import Instance, InstanceStatus
+from node.spool import Spool, read_arrival, sha256_of
+from tests.support.clocks import HandClock
+from tests.support.receipts import STUDY, arrive, compressed, ct
+
+STORED = Answer(Reading.STORED, "0000", 0)
+
+
+class PlayedArchive:
+    """Answers as it is told; keeps what reached it."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.answers: list[Answer | BaseException] = []
+        self.refused: set[str] = set()
+        """Transfer syntaxes."""
+        self.unreachable = False
+        self.received: list[bytes] = []
+        self.associations: list[set[Kind]] = []
+
+    def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        identity = {"StudyInstanceUID": STUDY, "PatientID": "P1", "AccessionNumber": "A1"}
+        return [identity] if self.received else []
+
+    def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
+        return True
+
+    @contextmanager
+    def connect(self, kinds: Iterable[Kind]) -> Iterator[PlayedArchive]:
+        if self.unreachable:
+            raise UnreachableError("nobody there")
+        self.is_open = True
+        self.associations.append(set(kinds))
+        yield self
+
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        return transfer_syntax not in self.refused and (sop_class, transfer_syntax) in self.associations[-1]
+
+    def store(self, file: Path) -> Answer:
+        answer = self.answers.pop(0) if self.answers else STORED
+        if isinstance(answer, BaseException):
+            raise answer
+        if answer.reading is Reading.UNKNOWN:
+            self.is_open = False
+        if answer.reading in (Reading.STORED, Reading.STORED_WITH_WARNING):
+            self.received.append(file.read_bytes())
+        return answer
+
+    def uids(self) -> list[str]:
+        return [str(dcmread(BytesIO(each)).SOPInstanceUID) for each in self.received]
+
+
+class Room:
+    """One outbox with received images to send."""
+
+    def __init__(self, data: Path) -> None:
+        self.spool = Spool(data)
+        self.clock = HandClock()
+        self.ledger = Ledger(data / "ledger.db")
+        self.archive = PlayedArchive()
+        self.outbox = self.restart()
+        now = self.clock.now()
+        with self.ledger.transaction() as database:
+            studies.received(
+                database, now, study=STUDY, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
+                association="a", received_at=now, due_at=now,
+            )  # fmt: skip
+            studies.complete(database, now, STUDY)
+            decisions.keep_rule_set(database, now, "rules", "[]")
+            self.decision = decisions.record(
+                database, now, study=STUDY, revision=1, rule="on", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                trace={},
+            )  # fmt: skip
+
+    def restart(self) -> Outbox:
+        destination = Destination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104})
+        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.spool, self.clock)
+        return self.outbox
+
+    def forward(
+        self, *datasets: Dataset, syntax: str = ExplicitVRLittleEndian, coerce: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Receive these and put them into the outbox; their receipts."""
+        rows = []
+        with self.ledger.transaction() as database:
+            for dataset in datasets:
+                receipt = arrive(self.spool, dataset, syntax=syntax)
+                path = self.spool.arrived(receipt)
+                row = Instance(
+                    receipt, dataset.SOPInstanceUID, dataset.SOPClassUID, STUDY, dataset.SeriesInstanceUID, syntax,
+                    InstanceStatus.CURRENT, sha256_of(path, read_arrival(path)[1]), {}, {}, 1, 10, "CT1", "PACSNODE",
+                    "127.0.0.1", "a", "received", self.clock.now(),
+                )  # fmt: skip
+                instances.insert(database, row)
+                rows.append(row)
+            forwards.enqueue(
+                database, self.clock.now(), study=STUDY, destination="pacs", decision=self.decision, rule="on",
+                images=rows, coerce=coerce or {},
+            )  # fmt: skip
+        return [row.receipt for row in rows]
+
+    def result(self, uid: str) -> None:
+        """Put a result of this node into the outbox."""
+        dataset = ct(7, SOPInstanceUID=uid)
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.save_as(self.spool.data / f"{uid}.dcm", enforce_file_format=True)
+        with self.ledger.transaction() as database:
+            deliveries.enqueue(
+                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=CTImageStorage, study=STUDY, job=None,
+                file=f"{uid}.dcm", destination="pacs",
+            )  # fmt: skip
+
+    def file(self, receipt: str) -> bytes:
+        return self.spool.find(receipt).read_bytes()
+
+    def all(self) -> list[Delivery]:
+        return deliveries.of_study(self.ledger.database, STUDY)
+
+    def statuses(self) -> list[DeliveryStatus]:
+        return [each.status for each in self.all()]
+
+    def events(self, *kinds: str) -> list[Event]:
+        return [each for each in events.of_study(self.ledger.database, STUDY) if each.kind in kinds]
+
+    def run(self) -> None:
+        """As the outbox's thread does, until nothing is due."""
+        for _ in range(20):
+            if self.outbox.run_once() > 0:
+                return
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def test_the_files_leave_as_they_were_received_in_one_association(room: Room) -> None:
+    """In their order, once; one line of history for all of them, none for each."""
+    receipts = room.forward(*(ct(number) for number in range(1, 6)))
+    room.run()
+    room.run()
+    assert room.archive.received == [room.file(each) for each in receipts]
+    assert len(room.archive.associations) == 1
+    assert room.statuses() == [DeliveryStatus.DELIVERED] * 5
+    (done,) = room.events("forward.done")
+    assert (done.detail["instances"], done.severity) == (5, Severity.INFO)
+    assert not room.events("delivery.sending", "delivery.delivered")
+
+
+def test_whose_study_it_is_is_not_asked_of_images_and_results_wait_for_them(room: Room) -> None:
+    """The study is not there before the images are: these go, and then the result that waited finds it."""
+    room.forward(ct(1), ct(2))
+    room.result("9.9")
+    room.archive.unreachable = True
+    room.run()
+    assert deliveries.due(room.ledger.database, "pacs", room.clock.now() + timedelta(days=1)) == []
+    room.archive.unreachable = False
+    room.clock.pass_(minutes=1)
+    room.run()
+    assert room.archive.uids() == [ct(1).SOPInstanceUID, ct(2).SOPInstanceUID, "9.9"]
+
+
+def test_results_do_not_wait_for_an_image_that_the_destination_cannot_process(room: Room) -> None:
+    """C000 is tried for a day: that long no radiologist waits."""
+    room.archive.answers = [Answer(Reading.RETRY_FEW, "C000", 0xC000)]
+    room.forward(ct(1))
+    room.result("9.9")
+    assert deliveries.due(room.ledger.database, "pacs", room.clock.now()) == []
+    room.run()
+    room.archive.received.append(room.file(room.all()[0].receipt or ""))  # another image has brought the study there
+    room.clock.pass_(minutes=1)
+    room.run()
+    assert [each.status for each in room.all()] == [DeliveryStatus.WAITING, DeliveryStatus.DELIVERED]
+    assert room.all()[0].refusals == 1
+
+
+def test_a_destination_that_is_down_gets_all_of_it_later(room: Room) -> None:
+    """Put off together, one line of history a try and a warning the first time only; nothing is attempted."""
+    room.forward(ct(1), ct(2), ct(3))
+    room.archive.unreachable = True
+    for _ in range(3):
+        room.run()
+        room.clock.pass_(hours=1)
+    waits = room.events("forward.waits")
+    assert [(each.detail["instances"], each.severity) for each in waits] == [
+        (3, Severity.WARNING), (3, Severity.INFO), (3, Severity.INFO),
+    ]  # fmt: skip
+    assert {(each.status, each.attempts) for each in room.all()} == {(DeliveryStatus.WAITING, 0)}
+    room.archive.unreachable = False
+    room.run()
+    assert len(room.archive.received) == 3
+    room.forward(ct(4))
+    room.archive.unreachable = True
+    room.clock.pass_(days=8)
+    room.run()
+    assert room.statuses()[3] is DeliveryStatus.DEAD
+    assert [each.severity for each in room.events("forward.dead")] == [Severity.ALERT]
+
+
+@pytest.mark.parametrize("reading", [Reading.UNKNOWN, Reading.RETRY])
+def test_an_association_that_breaks_off_or_a_full_archive_stops_the_rest(room: Room, reading: Reading) -> None:
+    """What was not answered waits under its own name; what was not tried waits with it, and both come later."""
+    room.forward(ct(1), ct(2), ct(3))
+    room.archive.answers = [STORED, Answer(reading, "no")]
+    room.run()
+    assert room.statuses() == [DeliveryStatus.DELIVERED, DeliveryStatus.WAITING, DeliveryStatus.WAITING]
+    assert [each.attempts for each in room.all()] == [1, 1, 0]
+    room.clock.pass_(minutes=1)
+    room.run()
+    assert room.archive.uids() == [ct(number).SOPInstanceUID for number in (1, 2, 3)]
+
+
+def test_killed_in_the_midst_nothing_is_lost_and_one_image_at_most_is_sent_again(room: Room) -> None:
+    """The outcome of the one under way is unknown: it is sent again, under the same UID."""
+    room.forward(*(ct(number) for number in range(1, 5)))
+    room.archive.answers = [STORED, KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        room.outbox.run_once()
+    waiting, sending = DeliveryStatus.WAITING, DeliveryStatus.SENDING
+    assert room.statuses() == [DeliveryStatus.DELIVERED, sending, waiting, waiting]
+    room.restart()
+    room.run()
+    assert room.archive.uids() == [ct(number).SOPInstanceUID for number in range(1, 5)]
+    assert [each.attempts for each in room.all()] == [1, 2, 1, 1]
+
+
+def test_many_refusals_are_one_alert(room: Room) -> None:
+    """Each image is a dead letter with its reason, and a person reads it once."""
+    room.archive.answers = [Answer(Reading.DEAD_LETTER, "A900", 0xA900)] * 3
+    room.forward(ct(1), ct(2), ct(3))
+    room.run()
+    assert room.statuses() == [DeliveryStatus.DEAD] * 3
+    (dead,) = room.events("delivery.dead")
+    assert dead.severity is Severity.ALERT
+    (done,) = room.events("forward.done")
+    assert (done.detail["instances"], done.detail["not_sent"]) == (0, 3)
+    (stuck,) = forwards.stuck(room.ledger.database)
+    assert (stuck.instances, stuck.why) == (3, "A900")
+
+
+def test_a_file_that_is_not_what_was_received_is_not_sent(room: Room) -> None:
+    """A damaged disk is no reason for a wrong image: the others go."""
+    damaged, gone, _ = room.forward(ct(1), ct(2), ct(3))
+    path = room.spool.find(damaged)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    room.spool.find(gone).unlink()
+    room.run()
+    assert room.archive.uids() == [ct(3).SOPInstanceUID]
+    assert [("SHA-256" in (each.error or ""), "cannot be read" in (each.error or "")) for each in room.all()] == [
+        (True, False), (False, True), (False, False),
+    ]  # fmt: skip
+
+
+def test_held_or_replaced_meanwhile_is_not_sent(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A correction that comes while the association is open stops what has not left."""
+    room.forward(ct(1), ct(2), ct(3))
+    store = room.archive.store
+
+    def correct(file: Path) -> Answer:
+        with room.ledger.transaction() as database:
+            deliveries.hold(database, room.clock.now(), room.all()[1].id, "corrected")
+        monkeypatch.setattr(room.archive, "store", store)
+        return store(file)
+
+    monkeypatch.setattr(room.archive, "store", correct)
+    room.run()
+    assert room.archive.uids() == [ct(1).SOPInstanceUID, ct(3).SOPInstanceUID]
+    with room.ledger.transaction() as database:
+        studies.hold(database, room.clock.now(), STUDY, "why")
+    room.forward(ct(4))
+    room.run()
+    assert len(room.archive.received) == 2
+
+
+def test_a_refused_syntax_is_brought_into_one_that_is_taken_and_coerced_first(room: Room) -> None:
+    """In the child process: JPEG-LS to a destination of implicit VR alone; the copy is gone afterwards."""
+    room.archive.refused = {JPEGLSLossless, ExplicitVRLittleEndian}
+    room.forward(compressed(ct(1), JPEGLSLossless), syntax=JPEGLSLossless, coerce={"InstitutionName": "Site A"})
+    try:
+        room.run()
+    finally:
+        room.outbox.close()
+    (path,) = [room.spool.data / "got.dcm"]
+    path.write_bytes(room.archive.received[0])
+    found = dcmread(path)
+    assert found.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert found["PixelData"].value == ct(1).PixelData
+    (item,) = found.OriginalAttributesSequence
+    assert (item.SourceOfPreviousValues, item.ModifyingSystem) == ("CT1", "PACSNODE")
+    assert not list((room.spool.outgoing / "pacs").iterdir())
+
+
+def test_many_kinds_take_more_than_one_association(room: Room) -> None:
+    """No more presentation contexts than an association holds; every image goes."""
+    images = [ct(number, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{number}") for number in range(1, 131)]
+    kinds = {(each.SOPClassUID, ExplicitVRLittleEndian) for each in images}
+    room.forward(*images)
+    room.run()
+    assert len(room.archive.received) == 130
+    assert all(len(each) <= 128 for each in room.archive.associations)
+    assert kinds <= set().union(*room.archive.associations)
+
+
+def test_one_study_after_another(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An association is one study's, and has a bound: results that are due come in between."""
+    monkeypatch.setattr(forwarding, "BATCH", 2)
+    room.forward(ct(1), ct(2), ct(3))
+    assert room.outbox.run_once() == 0.0
+    assert len(room.archive.received) == 2
+    room.run()
+    assert len(room.archive.received) == 3
+    assert len(room.archive.associations) == 2

@@ -1,0 +1,204 @@
+"""From a rule that sends images on to rows in the outbox: which images, to whom, and once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from node.config.models import Destination
+from node.errors import TransientError
+from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.instances import InstanceStatus
+from node.route.forwarding import ae_titles_of
+from node.route.stage import Route
+from node.signal import Room
+from rules.model import Rule
+from tests.support.job_site import STUDY, Site
+
+
+def destination(ae_title: str, port: int, host: str = "10.0.0.1") -> Destination:
+    return Destination.model_validate({"ae_title": ae_title, "host": host, "port": port})
+
+
+DESTINATIONS = {
+    "archive": destination("ARCHIVE", 104),
+    "same-place": destination("SCANNER", 11112, "10.0.0.2"),
+    "other-name": destination("OTHER", 11112, "10.0.0.2"),
+}
+
+
+def rule(*to: str, **fields: Any) -> Rule:
+    plain = {"name": "on", "when": {"Modality": "CT"}, "forward": {"to": list(to)}, "mode": "clinical"} | fields
+    return Rule.model_validate(plain)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def run(site: Site, *rules: Rule) -> None:
+    Route(
+        site.ledger, site.clock, site.signal, rules, site.catalogue(), ZoneInfo("Asia/Seoul"), DESTINATIONS
+    ).run_once()
+
+
+def outbox(site: Site) -> list[Delivery]:
+    return deliveries.of_study(site.ledger.database, STUDY)
+
+
+def test_every_image_is_put_into_the_outbox_once(site: Site) -> None:
+    """With the decision, its rule and the receipt; one line of history a destination; the outbox is woken."""
+    bell = site.signal.subscribe(Room.DELIVER)
+    receipts = site.receive(3)
+    site.complete()
+    run(site, rule("archive", forward={"to": ["archive"], "coerce": {"InstitutionName": "Site A"}}))
+    found = outbox(site)
+    assert [(each.receipt, each.destination, each.status) for each in found] == [
+        (receipt, "archive", DeliveryStatus.WAITING) for receipt in receipts
+    ]
+    (decision,) = decisions.of_study(site.ledger.database, STUDY)
+    assert {(each.decision, each.job, each.coerce["InstitutionName"]) for each in found if each.coerce} == {
+        (decision.id, None, "Site A")
+    }
+    assert decision.outcome is DecisionOutcome.MATCHED
+    (event,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind.startswith("forward.")]
+    assert event.detail == {
+        "rule": "on", "destination": "archive", "instances": 3, "corrected": None, "coerced": ["InstitutionName"],
+        "not_before": None,
+    }  # fmt: skip
+    assert bell.is_set()
+
+
+def test_a_late_image_goes_too_and_alone(site: Site) -> None:
+    """A revision with more: only what is new; one without: unchanged."""
+    site.receive(2)
+    site.complete()
+    run(site, rule("archive"))
+    (late,) = site.receive(1)
+    site.complete()
+    run(site, rule("archive"))
+    assert [each.receipt for each in outbox(site)][2:] == [late]
+    site.complete()
+    run(site, rule("archive"))
+    assert len(outbox(site)) == 3
+    outcomes = [each.outcome for each in decisions.of_study(site.ledger.database, STUDY)]
+    assert outcomes == [DecisionOutcome.MATCHED] * 2 + [DecisionOutcome.UNCHANGED]
+
+
+def test_never_back_to_where_it_came_from(site: Site) -> None:
+    """By calling AE title; also under another name of what listens at the same host and port."""
+    site.receive(2)
+    site.complete()
+    run(site, rule("archive", "same-place", "other-name"))
+    assert {each.destination for each in outbox(site)} == {"archive"}
+    assert ae_titles_of("other-name", DESTINATIONS) == {"SCANNER", "OTHER"}
+
+
+def test_what_this_node_made_fetched_or_set_aside_is_not_sent_on(site: Site) -> None:
+    """Own results, priors fetched from the archive, quarantined and rejected images; the rest goes."""
+    (kept,) = site.receive(1)
+    site.receive(1, origin="retrieved")
+    for status in (InstanceStatus.OWN, InstanceStatus.CONFLICT, InstanceStatus.REJECTED, InstanceStatus.DUPLICATE):
+        (receipt,) = site.receive(1)
+        with site.ledger.transaction() as database:
+            instances.set_status(database, receipt, status)
+    site.complete()
+    run(site, rule("archive"))
+    assert [each.receipt for each in outbox(site)] == [kept]
+
+
+def test_two_rules_for_one_destination_send_once(site: Site) -> None:
+    """The first one says how."""
+    site.receive(1)
+    site.complete()
+    coerced = rule("archive", name="coerced", forward={"to": "archive", "coerce": {"StudyID": "1"}})
+    run(site, coerced, rule("archive"))
+    (found,) = outbox(site)
+    assert found.coerce == {"StudyID": "1"}
+
+
+def test_off_peak(site: Site) -> None:
+    """Hours of the rule hold for what it sends on: not before they begin."""
+    site.receive(1)
+    site.complete()
+    at = site.clock.now().astimezone(ZoneInfo("Asia/Seoul"))
+    later = (at + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    end = later + timedelta(hours=1)
+    run(site, rule("archive", hours={"open": [{"between": [f"{later:%H:%M}", f"{end:%H:%M}"]}]}))
+    (found,) = outbox(site)
+    assert found.not_before == found.enqueued_at == later
+    assert forwards.next_images(site.ledger.database, "archive", at, 9) == []
+    assert len(forwards.next_images(site.ledger.database, "archive", later, 9)) == 1
+
+
+def replace(site: Site, old: str) -> str:
+    """A correction has taken the place of this receipt."""
+    earlier = instances.by_receipt(site.ledger.database, old)
+    assert earlier is not None
+    with site.ledger.transaction() as database:
+        instances.set_status(database, old, InstanceStatus.CORRECTED)
+    (new,) = site.receive(1)
+    site.ledger.database.execute(
+        "UPDATE instances SET sop_instance_uid=? WHERE receipt=?", [earlier.sop_instance_uid, new]
+    )
+    return new
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DELIVERED])
+def test_a_corrected_image_takes_the_place_of_what_was_sent_or_not(site: Site, status: DeliveryStatus) -> None:
+    """Under the same SOP Instance UID, whether the first one has left or not; the row is one."""
+    first, other = site.receive(2)
+    site.complete()
+    run(site, rule("archive"))
+    site.ledger.database.execute("UPDATE deliveries SET status=?, hold='why' WHERE receipt=?", [status, first])
+    corrected = replace(site, first)
+    site.complete()
+    run(site, rule("archive"))
+    assert [(each.receipt, each.status, each.hold) for each in outbox(site)] == [
+        (corrected, DeliveryStatus.WAITING, None), (other, DeliveryStatus.WAITING, None),
+    ]  # fmt: skip
+
+
+def test_while_the_first_one_is_being_sent_the_corrected_one_waits_for_the_decision(site: Site) -> None:
+    """The decision is put off: nothing is written."""
+    (first,) = site.receive(1)
+    site.complete()
+    run(site, rule("archive"))
+    site.ledger.database.execute("UPDATE deliveries SET status='sending'")
+    replace(site, first)
+    site.complete()
+    run(site, rule("archive"))
+    study = studies.get(site.ledger.database, STUDY)
+    assert study is not None
+    assert (study.decided_revision, study.revision) == (1, 2)
+    assert [each.receipt for each in outbox(site)] == [first]
+    with pytest.raises(TransientError), site.ledger.transaction() as database:
+        forwards.enqueue(
+            database, site.clock.now(), study=STUDY, destination="archive", decision=1, rule="on",
+            images=instances.of_study(database, STUDY), coerce={},
+        )  # fmt: skip
+
+
+def test_a_person_sends_again_or_cancels(site: Site) -> None:
+    """Held and dead ones go again as if they were new; what was cancelled stays so, also in the next revision."""
+    site.receive(3)
+    site.complete()
+    run(site, rule("archive"))
+    ids = [each.id for each in outbox(site)]
+    for delivery, status in zip(ids, ("held", "dead", "delivered"), strict=True):
+        site.ledger.database.execute("UPDATE deliveries SET status=?, refusals=3 WHERE id=?", [status, delivery])
+    with site.ledger.transaction() as database:
+        assert forwards.again(database, site.clock.now(), STUDY, "admin") == 2
+    assert [(each.status, each.refusals) for each in outbox(site)][:2] == [(DeliveryStatus.WAITING, 0)] * 2
+    with site.ledger.transaction() as database:
+        assert forwards.cancel(database, site.clock.now(), STUDY, "cancelled by admin") == 2
+    site.complete()
+    run(site, rule("archive"))
+    assert [each.status for each in outbox(site)] == [DeliveryStatus.CANCELLED] * 2 + [DeliveryStatus.DELIVERED]
