@@ -15,7 +15,8 @@ from node.config.models import Configuration
 from node.ledger import decisions, events
 from node.ledger.database import FILE, Ledger
 from node.ledger.events import Event, Severity
-from node.reload import IN_FORCE, REFUSED, RESTART, Reload
+from node.ledger.rule_versions import IN_FORCE
+from node.reload import REFUSED, RESTART, Reload
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from rules.model import rule_set_digest
