@@ -12,6 +12,7 @@ demo: runtime ## send a chest CT through the node and show what the PACS receive
 
 test: env ## every test; installs the Debian packages of the test peers where it may
 	@.ci/peers
+	@.ci/editor
 	@.venv/bin/pytest
 
 soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times

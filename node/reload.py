@@ -34,13 +34,14 @@ from node.errors import PermanentError
 from node.ledger import decisions, events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
+from node.ledger.rule_versions import IN_FORCE
 from node.route.asking import RuleSet
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from rules.model import Rule, rule_set_digest
 
 LOOK_SECONDS = 1.0
-IN_FORCE, REFUSED = "rules.in-force", "rules.refused"
+REFUSED = "rules.refused"
 CHANGED, RESTART = "configuration.in-force", "configuration.needs-restart"
 _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""

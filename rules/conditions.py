@@ -160,7 +160,12 @@ def negation(verdict: Verdict) -> Verdict:
 
 def disjunction(verdicts: Iterable[Verdict]) -> Verdict:
     """Any of them, in Kleene's logic; stops at the first that holds."""
-    return negation(conjunction(negation(verdict) for verdict in verdicts))
+    doubt = False
+    for verdict in verdicts:
+        if verdict is True:
+            return True
+        doubt = doubt or verdict is None
+    return None if doubt else False
 
 
 def mentions(condition: Condition, name: str) -> bool:
@@ -280,10 +285,10 @@ def agreed(true: int, false: int, view: SeriesView) -> Verdict:
 def study(condition: Condition, view: StudyView) -> Verdict:
     """Whether the study satisfies the condition."""
     match condition:
-        case Clause():
-            if condition.text not in view.memo:
-                view.memo[condition.text] = _clause_study(condition, view)
-            return view.memo[condition.text]
+        case Clause(text=text):
+            if text not in view.memo:
+                view.memo[text] = _clause_study(condition, view)
+            return view.memo[text]
         case AllOf(parts=parts):
             return conjunction(study(part, view) for part in parts)
         case AnyOf(parts=parts):

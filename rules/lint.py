@@ -7,6 +7,7 @@ Conditions are read as they were written, so that each finding has its place. Wh
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -61,6 +62,7 @@ def lint(rules: Sequence[Rule], dictionary: Dictionary | None) -> Iterator[Findi
                 yield reason
             yield from _unusual(plain, (index, *place))
         yield from _left_out(rule, checker, index)
+        yield from _in_vain(rule, checker, index)
         yield from _twice(rules, index)
 
 
@@ -89,6 +91,23 @@ def _left_out(rule: Rule, checker: _Checker, index: int) -> Iterator[Finding]:
             alone = checker.contradiction(only, "image") or checker.contradiction(where, "series")
             if not alone and (found := checker.contradiction([*only, *where], "series")):
                 yield Finding(at, f"{found.message}, one of them in only_images: no series is ever chosen", True)
+
+
+def _in_vain(rule: Rule, checker: _Checker, index: int) -> Iterator[Finding]:
+    """A `wait` for what can never come; the rule never matches then, unless it does something `otherwise`."""
+    if rule.wait is None:
+        return
+    place = (index, "wait", "until")
+    until = _mapping(rule.wait.until.plain)
+    certain = rule.wait.otherwise == "nothing"
+    yield from _unusual(until, place)
+    if found := checker.never(until, "study", place):
+        yield Finding(found.place, found.message, certain)
+        return
+    when = checker.parts(_mapping(rule.when.plain), (index, "when"))
+    alone = checker.contradiction(when, "study")
+    if not alone and (found := checker.contradiction([*when, *checker.parts(until, place)], "study")):
+        yield Finding(place, f"{found.message}, one of them in when: it waits in vain", certain)
 
 
 def _mapping(plain: object) -> Mapping[str, Any]:
@@ -322,6 +341,7 @@ def _unusual(plain: object, place: Place) -> Iterator[Finding]:
         for index, each in enumerate(plain):
             yield from _unusual(each, (*place, index))
     for key, asked in _mapping(plain).items():
+        yield from _misspelt(key, asked, (*place, key))
         known = terms.USUAL.get(key.rpartition(".")[2])
         if known is None:
             yield from _unusual(asked, (*place, key)) if isinstance(asked, Mapping | list | tuple) else ()
@@ -334,6 +354,21 @@ def _unusual(plain: object, place: Place) -> Iterator[Finding]:
                     message = f"{key} is usually one of {', '.join(known)}, and hardly ever {text!r}"
                     yield Finding((*place, key), message, False, closest(text, known))
         yield from _no_term(key, asked, known, (*place, key))
+
+
+def _misspelt(key: str, asked: object, place: Place) -> Iterator[Finding]:
+    """A value that looks like a well-known one and is none."""
+    known = {values.fold(term): term for term in terms.WELL_KNOWN.get(key, ())}
+    for operator in ("is", "in", "contains") if known else ():
+        operand = _operands(asked).get(operator, ())
+        for text in operand if isinstance(operand, list | tuple) else (operand,):
+            word = values.fold(text.strip()) if isinstance(text, str) else ""
+            near = difflib.get_close_matches(word, known, n=1, cutoff=_LOOKS_ALIKE) if word.isalpha() else []
+            if near and word not in known:
+                yield Finding(place, f"{key}: images hardly ever say {text!r}", False, known[near[0]])
+
+
+_LOOKS_ALIKE = 0.85
 
 
 def _no_term(key: str, asked: object, known: Sequence[str], place: Place) -> Iterator[Finding]:

@@ -48,13 +48,18 @@ class Test:
     operator: str
     kind: Kind
     judge: Judge = field(compare=False)
+    read: Callable[[Datum], Any] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "read", _READ[self.kind])
 
     def holds(self, found: Sequence[Datum], moment: Moment) -> bool | None:
         """Whether the values satisfy it; None where they cannot be read as its kind."""
-        readings = [_READ[self.kind](value) for value in found]
-        if self.kind is not Kind.TEXT and None in readings:
-            return None
-        readings = [reading for reading in readings if reading is not None]
+        readings = [self.read(value) for value in found]
+        if None in readings:
+            if self.kind is not Kind.TEXT:
+                return None
+            readings = [reading for reading in readings if reading is not None]
         return self.judge(readings, moment) if readings else None
 
 
@@ -189,15 +194,22 @@ def _compile(pattern: str, *, case_sensitive: bool) -> Any:
 
 def wildcard(pattern: str, fold: Callable[[str], str] = values.fold) -> Callable[[str], bool]:
     """Whether a whole text matches a pattern in which `*` stands for any run of characters, none included."""
+    fits = _pattern(pattern, fold)
+    return lambda text: fits(fold(text))
+
+
+def _pattern(pattern: str, fold: Callable[[str], str]) -> Callable[[str], bool]:
+    """The same for texts that are folded already."""
     if len(pattern) > PATTERN_LIMIT:
         raise OperandError(f"the pattern has {len(pattern)} characters, {PATTERN_LIMIT} are the most")
     first, *rest = fold(pattern).split("*")
     if not rest:
-        return lambda text: fold(text) == first
+        return first.__eq__
     *between, last = rest
+    if not first and not last and len(between) == 1:  # `*chest*`, the most frequent one
+        return lambda folded: between[0] in folded
 
-    def fits(text: str) -> bool:
-        folded = fold(text)
+    def fits(folded: str) -> bool:
         at = len(first)
         if not folded.startswith(first):
             return False
@@ -212,8 +224,14 @@ def wildcard(pattern: str, fold: Callable[[str], str] = values.fold) -> Callable
 
 
 def _matches(_operator: str, operand: object, options: Options) -> Judge:
-    patterns = [wildcard(_read_text(each), _folding(options)) for each in _listed(operand)]
-    return lambda found, _: any(pattern(each) for pattern in patterns for each in found)
+    fold = _folding(options)
+    patterns = [_pattern(_read_text(each), fold) for each in _listed(operand)]
+
+    def judge(found: Sequence[str], _: Moment) -> bool:
+        folded = [fold(each) for each in found]
+        return any(fits(each) for fits in patterns for each in folded)
+
+    return judge
 
 
 def _regex(_operator: str, operand: object, options: Options) -> Judge:

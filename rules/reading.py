@@ -33,6 +33,8 @@ BLOCKS: Mapping[Level, tuple[str, ...]] = {
     "series": (*_COMBINING, *_IMAGE_BLOCKS),
     "image": _COMBINING,
 }
+MOST_TERMS = 8
+"""So many are listed where a value is none of them."""
 COUNTING = ("is", "at_least", "at_most", "above", "below", "between")
 
 
@@ -248,11 +250,13 @@ class _Reading:
     def terms(self, name: Name, operator: object, operand: object, place: Place) -> None:
         if operator not in ("is", "in", "contains"):
             return
-        terms = name.fact.terms if name.fact else self.dictionary.terms(name.path[-1]) if self.dictionary else None
-        known = {term.casefold() for term in terms or ()}
+        found = name.fact.terms if name.fact else self.dictionary.terms(name.path[-1]) if self.dictionary else None
+        terms = tuple(found or ())
+        known = {term.casefold() for term in terms}
         for each in operand if isinstance(operand, list | tuple) else (operand,):
             if known and isinstance(each, str) and each.strip().casefold() not in known:
-                self.wrong(place, f"{name.text} is never {each!r}", closest(each, terms or ()))
+                few = f": it is {', '.join(terms)}" if len(terms) <= MOST_TERMS else ""
+                self.wrong(place, f"{name.text} is never {each!r}{few}", closest(each, terms))
 
 
 def _too_large(plain: object) -> bool:

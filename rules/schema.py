@@ -85,7 +85,11 @@ def _definitions() -> dict[str, Any]:
     line = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"anyOf": [order, texts]}}
     return {
         **conditions,
-        "Asked": {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}, asked]},
+        "Asked": {
+            "if": {"type": "object"},  # so that an editor tells what is wrong inside of it
+            "then": asked,
+            "else": {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]},
+        },
         "Preferences": {"type": "array", "items": line},
     }
 

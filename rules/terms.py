@@ -19,3 +19,23 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "PresentationIntentType": ("FOR PRESENTATION", "FOR PROCESSING"),  # PS3.3 C.8.11.1
     "VolumetricProperties": ("VOLUME", "SAMPLED", "DISTORTED", "MIXED"),  # PS3.3 C.8.16.2.1.2
 }  # fmt: skip
+
+WELL_KNOWN: Mapping[str, tuple[str, ...]] = {
+    "ImageType": (
+        "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "REFORMATTED", "PROJECTION", "MOSAIC",
+        "PHASE", "MAGNITUDE", "TOMOSYNTHESIS", "VOLUME", "SUBTRACTION",
+    ),  # PS3.3 C.7.6.1.1.2, C.8.2.1.1.1, C.8.16.1
+    "BodyPartExamined": (
+        "ABDOMEN", "ABDOMENPELVIS", "ADRENAL", "ANKLE", "AORTA", "ARM", "AXILLA", "BACK", "BLADDER", "BRAIN", "BREAST",
+        "BRONCHUS", "BUTTOCK", "CALCANEUS", "CALF", "CAROTID", "CEREBELLUM", "CERVIX", "CHEEK", "CHEST", "CHESTABDOMEN",
+        "CHESTABDPELVIS", "CLAVICLE", "COCCYX", "COLON", "CORONARYARTERY", "CSPINE", "CTSPINE", "DUODENUM", "EAR",
+        "ELBOW", "ESOPHAGUS", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "GALLBLADDER", "HAND", "HEAD",
+        "HEADNECK", "HEART", "HIP", "HUMERUS", "IAC", "ILEUM", "ILIUM", "JAW", "JEJUNUM", "KIDNEY", "KNEE", "LARYNX",
+        "LEG", "LIVER", "LSPINE", "LSSPINE", "LUNG", "MAXILLA", "MEDIASTINUM", "MOUTH", "NECK", "NECKCHEST", "NOSE",
+        "ORBIT", "OVARY", "PANCREAS", "PAROTID", "PATELLA", "PELVIS", "PHARYNX", "PROSTATE", "RECTUM", "RIB", "SCALP",
+        "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "TESTIS", "THIGH", "THORAX",
+        "THUMB", "THYMUS", "THYROID", "TLSPINE", "TMJ", "TOE", "TONGUE", "TRACHEA", "TSPINE", "URETER", "URETHRA",
+        "UTERUS", "WHOLEBODY", "WRIST", "ZYGOMA",
+    ),  # PS3.16 table L-1, and THORAX
+}  # fmt: skip
+"""Values that many images have; others are as good, unless they look like one of these misspelt."""

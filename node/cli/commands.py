@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import actions, explain, network, notifying, output, replay, reports, running, site, status, timeline
+from node.cli import (
+    actions,
+    explain,
+    network,
+    notifying,
+    output,
+    replay,
+    reports,
+    rules,
+    running,
+    site,
+    status,
+    timeline,
+)
 from node.cli.output import Exit
 from node.config.problems import ConfigurationError
 from node.errors import NodeError
@@ -33,6 +46,7 @@ for command in (
     timeline.study,
     explain.explain,
     replay.replay,
+    rules.rules,
     actions.retry,
     actions.cancel,
     reports.read,

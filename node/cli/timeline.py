@@ -131,10 +131,16 @@ def _series(found: Sequence[Series]) -> tuple[str, Sequence[str], Sequence[Seque
 
 def _decisions(taken: Sequence[Decision]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
     rows = [
-        (cell(_at_look(each)), cell(each.rule), cell(each.outcome.replace("_", " ")), cell(each.trace.get("why", "")))
+        (
+            cell(_at_look(each)),
+            cell(each.rule),
+            cell(each.outcome.replace("_", " ")),
+            cell(each.rule_set[:8]),
+            cell(each.trace.get("why", "")),
+        )
         for each in taken
     ]
-    return "Decisions", [">Rev.", "Rule", "=Outcome", "Why"], rows
+    return "Decisions", [">Rev.", "Rule", "=Outcome", "=Version", "Why"], rows
 
 
 def _at_look(decision: Decision) -> str:

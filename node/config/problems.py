@@ -87,6 +87,10 @@ def _cut(place: Place) -> tuple[str, int, int]:
     if place.column + place.width > _SHOWN_COLUMNS:
         start = max(0, place.column - 1 - _SHOWN_COLUMNS // 3)
     shown = source[start : start + _SHOWN_COLUMNS].rstrip()
+    if start + _SHOWN_COLUMNS < len(source.rstrip()):
+        shown = f"{shown[:-1]}…"
+    if start:
+        shown = f"…{shown[1:]}"
     column = place.column - start
     return shown, column, max(1, min(place.width, len(shown) - column + 1))
 

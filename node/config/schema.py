@@ -69,14 +69,7 @@ def _draft_7(generated: Schema) -> Schema:
 def _with_attributes(condition: Schema) -> Schema:
     """A condition whose keys are its own, or attributes: these are said once for all conditions."""
     (pattern, *_) = condition["patternProperties"]
-    own = {"enum": sorted(condition["properties"])}
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "properties": condition["properties"],
-        "propertyNames": {"anyOf": [own, {"pattern": pattern}]},
-        "allOf": [{"$ref": "#/definitions/Attributes"}],
-    }
+    return {**condition, "patternProperties": {pattern: {}}, "allOf": [{"$ref": "#/definitions/Attributes"}]}
 
 
 @cache

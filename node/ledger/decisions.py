@@ -58,6 +58,12 @@ def rule_set(database: Database, digest: str) -> str | None:
     return None if row is None else str(row["content"])
 
 
+def rule_sets(database: Database, beginning: str) -> list[str]:
+    """Digests of the rule sets that were in force and begin so."""
+    sql = "SELECT digest FROM rule_sets WHERE substr(digest, 1, ?)=? ORDER BY first_used_at LIMIT 20"
+    return [row["digest"] for row in query(database, sql, [len(beginning), beginning])]
+
+
 def get(database: Database, decision: int) -> Decision:
     """The decision of this id."""
     row = one(database, "SELECT * FROM decisions WHERE id=?", [decision])

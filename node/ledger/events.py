@@ -79,6 +79,12 @@ def latest(database: Database, limit: int, severities: tuple[Severity, ...] = tu
     return [_event(row) for row in query(database, sql, [*severities, limit])]
 
 
+def of_kind(database: Database, kind: str) -> list[Event]:
+    """All events of a kind that is about no study, newest first."""
+    sql = "SELECT * FROM events WHERE study_instance_uid IS NULL AND kind=? ORDER BY id DESC"
+    return [_event(row) for row in query(database, sql, [kind])]
+
+
 def latest_of(database: Database, kinds: tuple[str, ...]) -> Event | None:
     """The newest event of these kinds that is about no study."""
     marks = ",".join("?" for _ in kinds)

@@ -18,6 +18,7 @@ import pytest
 
 PIXELMED_JAR = Path("/usr/share/java/pixelmed.jar")
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
+LANGUAGE_SERVER = Path(__file__).parents[1] / "peers/editor/node_modules/yaml-language-server/bin/yaml-language-server"
 
 
 def find_program(name: str) -> str | None:
@@ -74,6 +75,11 @@ def _lacks_strace() -> str:
     return "" if done.returncode == 0 else f"it may not trace here: {done.stderr.strip()}"
 
 
+def _lacks_language_server() -> str:
+    lack = _lacks_programs("node")()
+    return lack or ("" if LANGUAGE_SERVER.exists() else "not installed below tests/peers/editor; `.ci/editor` does it")
+
+
 # peer → Debian packages, and a probe that says what is lacking
 PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dcmtk": ("dcmtk", _lacks_dcmtk),
@@ -84,6 +90,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),
+    "yaml-language-server": ("nodejs npm", _lacks_language_server),
 }
 
 

@@ -13,7 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.ledger import decisions, events, studies
 from node.ledger.decisions import Decision
 from node.ledger.events import Event
-from node.reload import IN_FORCE, REFUSED
+from node.ledger.rule_versions import IN_FORCE
+from node.reload import REFUSED
 from tests.support.peers import storescu
 from tests.support.receipts import ct
 from tests.support.site import Site

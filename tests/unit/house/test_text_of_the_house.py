@@ -11,6 +11,9 @@ ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("node", "rules", "plugins", "tests", "docs", ".ci")
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".cfg", ".txt", ".lock", ".java", ".j2", ".html", ""}
 
+MADE_HERE = {"__pycache__", "node_modules"}
+"""Folders that are not published."""
+
 # put together here, so that this file does not name them either
 REGISTRY_HOSTS = re.compile(
     "|".join(re.escape(a + b) for a, b in [("py", "pi.org"), ("python", "hosted.org"), ("npm", "js.org")])
@@ -23,7 +26,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Every text file of the project as it would be published."""
     files = [path for path in ROOT.iterdir() if path.is_file()]
     for room in ROOMS:
-        files += [path for path in (ROOT / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files += [path for path in (ROOT / room).rglob("*") if path.is_file() and not MADE_HERE & set(path.parts)]
     for path in sorted(files):
         if path.suffix in TEXT:
             yield path.relative_to(ROOT), path.read_text(encoding="utf-8")

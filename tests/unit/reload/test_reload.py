@@ -16,7 +16,8 @@ from node.config.models import Configuration
 from node.ledger import decisions, events
 from node.ledger.database import FILE, Ledger
 from node.ledger.events import Event, Severity
-from node.reload import CHANGED, IN_FORCE, REFUSED, RESTART, NotInForceError, Reload
+from node.ledger.rule_versions import IN_FORCE
+from node.reload import CHANGED, REFUSED, RESTART, NotInForceError, Reload
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from rules.model import rule_set_digest

@@ -143,3 +143,33 @@ def test_what_is_said_never_to_match_never_matches(when: Any, where: Any, study:
         assert conditions.study(rule.condition, view) is not True, found
     if found:
         assert not decide([rule], study)[0].matched, found
+
+
+@pytest.mark.parametrize(
+    ("until", "place"),
+    [
+        ({"any_series": {"Modality": "CT", "all": [{"Modality": "MR"}]}}, ("any_series", "all", 0, "Modality")),
+        ({"not": {"Modality": "CT"}}, ()),
+        ({"series_count": {"below": 1, "above": 3}}, ("series_count",)),
+    ],
+)
+@pytest.mark.parametrize(("otherwise", "certain"), [("nothing", True), ("run", False)])
+def test_what_is_waited_for_in_vain_is_told(until: Any, place: Any, otherwise: str, certain: bool) -> None:
+    """Also where `when` asks the opposite; refused where the rule does nothing otherwise, else a warning."""
+    wait = {"until": until, "at_most": "20 minutes", "otherwise": otherwise}
+    found = findings({"Modality": "CT"}, wait=wait)
+    assert [(each.place, each.certain) for each in found] == [((0, "wait", "until", *place), certain)]
+
+
+def test_what_is_waited_for_is_looked_at_like_when() -> None:
+    """Unlikely values; what may come is not told."""
+    wait = {"until": {"any_series": {"BodyPartExamined": "CHES"}}, "at_most": "20 minutes"}
+    [found] = findings({"Modality": "CT"}, wait=wait)
+    assert (found.suggestion, found.certain) == ("CHEST", False)
+    assert not findings({"Modality": "CT"}, wait=wait | {"until": {"series_count": {"at_least": 4}}})
+
+
+def test_a_value_of_its_own_is_not_taken_for_misspelt() -> None:
+    """What is far from every well-known value, or says several things, may be a vendor's."""
+    for own in ("CHEST_ABD", "HEAD NECK", "M_SE", "THORACIC"):
+        assert not findings({"BodyPartExamined": own})
