@@ -53,7 +53,7 @@ def test_a_page_becomes_a_png(tmp_path: Path) -> None:
     made = encode(reports.request(paths, reports.measured()), tmp_path / "out")
     picture = sc_png(made[0].path, tmp_path / "page.png")
     with Image.open(picture) as image:
-        assert image.size == (1024, 1280)
+        assert image.width == 1024
 
 
 @pytest.mark.parametrize("name", [each[0] for each in OTHERS])
