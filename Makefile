@@ -23,9 +23,9 @@ FUZZ_SECONDS ?= 600
 fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FUZZ_SECONDS (600)
 	@.venv/bin/pytest tests/integration/receive/test_fuzz.py --fuzz-seconds=$(FUZZ_SECONDS)
 
-matrix: env ## every result × image × character set under both validators; about an hour
+matrix: env ## every result × image × character set under both validators; about half an hour
 	@.ci/peers
-	@.venv/bin/pytest tests/peers/full_matrix.py
+	@.venv/bin/pytest tests/peers/full_matrix.py -o faulthandler_timeout=7200
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

@@ -37,7 +37,7 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
 from node.listening import LISTENING
-from node.results import reader
+from node.results import read_report, reader
 from plugins import exchange, phantom, phantom_series
 from rules import explain
 
@@ -268,7 +268,7 @@ def _show_job(job: Job, ledger: Ledger, pacs: DemoPACS, folder: Path, console: C
     console.print(files)
 
 
-def _compare(job: Job, report: reader.ReadReport, folder: Path) -> None:
+def _compare(job: Job, report: read_report.ReadReport, folder: Path) -> None:
     """The numbers in the PACS have to be those that the plugin computed."""
     assert job.result is not None, job.id
     kept = folder / "data" / job.result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ def read(
     as_json: site.AsJson = False,
 ) -> None:
     """Print a structured report: findings, numbers with their units, where they were found, and by which software."""
-    from node.results import reader  # highdicom takes a second to import
+    from node.results import as_result, reader  # highdicom takes a second to import
 
     try:
         report = reader.read_sr(path)
@@ -28,7 +27,7 @@ def read(
     except (FileNotFoundError, IsADirectoryError) as error:
         raise site.UsageError(f"{path}: {error.strerror}") from error
     if as_json:
-        output.as_json(asdict(report))
+        output.as_json(as_result.as_result(report))
         return
     console = output.console()
     for line in report.lines():

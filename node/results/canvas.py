@@ -82,14 +82,20 @@ class Canvas:
         """A filled rectangle; `right` and `bottom` are outside it."""
         self._draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius, fill=colour)
 
-    def paste(self, left: int, top: int, picture: Image.Image) -> None:
+    def paste(self, left: int, top: int, picture: Image.Image | NDArray[np.uint8]) -> None:
         """Put a picture with its top-left corner there."""
-        self.image.paste(picture, (left, top))
+        self.image.paste(picture if isinstance(picture, Image.Image) else Image.fromarray(picture), (left, top))
 
 
-def scaled(pixels: NDArray[np.uint8], width: int, height: int) -> Image.Image:
-    """An RGB array as large as fits into width × height, its proportions kept."""
+def fitting(size: tuple[float, float], box: tuple[int, int]) -> tuple[int, int]:
+    """Width and height as large as fits into `box`, in the proportions of `size`."""
+    factor = min(box[0] / size[0], box[1] / size[1])
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def scaled(pixels: NDArray[np.uint8], box: tuple[int, int]) -> NDArray[np.uint8]:
+    """An RGB array as large as fits into `box` (width, height), its proportions kept."""
     picture = Image.fromarray(np.ascontiguousarray(pixels), "RGB")
-    factor = min(width / picture.width, height / picture.height)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    return picture.resize(size, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC)
+    size = fitting(picture.size, box)
+    smaller = size[0] < picture.width
+    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC))

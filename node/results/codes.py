@@ -27,6 +27,7 @@ RESULT_MADE = _private("RESULTMADE", "Result made at")
 SUPERSEDES = _private("SUPERSEDES", "Supersedes")
 POSITION = _private("POSITION", "Position in patient coordinates")
 
+KEY_IMAGE = _private("KEYIMAGE", "Key image")
 HEAT_MAP = _private("HEATMAP", "Heat map")
 NOT_SENT = _private("NOTSENT", "Part of the result that is not sent")
 

@@ -8,27 +8,24 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from node.results.canvas import TEXT, Colour
+from node.results.canvas import Colour, fitting
 from node.results.context import Context
-from node.results.fonts import Face, font, width
-from node.results.geometry import functional_group, opposite, patient_orientation, plane_of
+from node.results.geometry import functional_group, plane_of
 from node.results.heat import blend, peak
-from node.results.regions import LocatedRegion, locate
+from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
+from node.results.regions import locate
+from node.results.seg import segmentation_of
 from node.results.sources import SourceImage
-from plugins.contract import Ellipse, Heatmap, ImageReference, Point, Segment
+from node.results.tables import finding_name
+from node.results.tracking import region_numbers
+from plugins.contract import Heatmap, ImageReference
 
 log = structlog.get_logger(__name__)
-
-_SHADOW: Colour = (0, 0, 0)
-_REGION: Colour = (255, 214, 10)
-_SEGMENTS: tuple[Colour, ...] = ((255, 150, 90), (90, 160, 255), (120, 220, 150), (230, 130, 230))
-_LETTER = 30
-_SCALE_BARS = (100, 50, 20, 10, 5)
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class KeySlice:
     frame_number: int
     reason: str
     window: tuple[float, float] | None
-    regions: tuple[tuple[str, LocatedRegion], ...]
-    """Label and region, in the order of the findings."""
+    regions: tuple[Drawn, ...]
+    """In the order of the findings."""
     heatmap: Heatmap | None = None
     """Laid over the frame in colour."""
 
@@ -48,15 +45,7 @@ class KeySlice:
 def key_slices(context: Context) -> list[KeySlice]:
     """The frames that the plugin named, then those on which a finding has a region, then each heat map's hottest."""
     result = context.request.result
-    regions: dict[tuple[str, int], list[tuple[str, LocatedRegion]]] = {}
-    number = 0
-    for finding in result.findings:
-        for region in finding.regions:
-            number += 1
-            located = locate(region, context.sources)
-            if located is not None:
-                key = (located.image.reference.sop_instance_uid, located.frame_number)
-                regions.setdefault(key, []).append((f"{number} {finding.code.meaning}", located))
+    regions = _regions_by_frame(context)
     slices = []
     for key_image in result.key_images:
         reference = key_image.image
@@ -64,7 +53,7 @@ def key_slices(context: Context) -> list[KeySlice]:
         drawn = regions.pop((reference.sop_instance_uid, reference.frame_number), [])
         slices.append(KeySlice(image, reference.frame_number, key_image.reason, key_image.window, tuple(drawn)))
     for (uid, frame_number), drawn in regions.items():
-        reason = ", ".join(dict.fromkeys(label.split(" ", 1)[1] for label, _ in drawn))
+        reason = ", ".join(dict.fromkeys(one.finding for one in drawn))
         image = context.sources.find(uid, "regions")
         slices.append(KeySlice(image, frame_number, reason, None, tuple(drawn)))
     for heatmap in result.heatmaps:
@@ -72,6 +61,20 @@ def key_slices(context: Context) -> list[KeySlice]:
         image = context.sources.find(frame.sop_instance_uid, "Heatmap.frames", frame.frame_number)
         slices.append(KeySlice(image, frame.frame_number, heatmap.label, None, (), heatmap))
     return slices
+
+
+def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
+    """The regions that lie on a source frame, by SOP Instance UID and frame number."""
+    result = context.request.result
+    regions: dict[tuple[str, int], list[Drawn]] = {}
+    for finding, numbers in zip(result.findings, region_numbers(result), strict=True):
+        for number, region in zip(numbers, finding.regions, strict=True):
+            located = locate(region, context.sources)
+            if located is not None:
+                frame = (located.image.reference.sop_instance_uid, located.frame_number)
+                drawn = Drawn(number, finding.code.meaning, finding_name(finding, context.texts), located)
+                regions.setdefault(frame, []).append(drawn)
+    return regions
 
 
 # --- pixels ---------------------------------------------------------------------------------------
@@ -138,110 +141,7 @@ def _aspect(image: SourceImage, frame_number: int) -> float:
     return 1.0
 
 
-# --- drawing --------------------------------------------------------------------------------------
-
-_Stroke = list[tuple[float, float]]
-
-
-def _ellipse(points: NDArray[np.float64]) -> _Stroke:
-    """The curve through the ends of major and minor axis."""
-    centre = points[:2].mean(axis=0)
-    major, minor = (points[0] - points[1]) / 2, (points[2] - points[3]) / 2
-    angles = np.linspace(0, 2 * np.pi, 73)
-    curve = centre + np.outer(np.cos(angles), major) + np.outer(np.sin(angles), minor)
-    return [(float(x), float(y)) for x, y in curve]
-
-
-def _strokes(located: LocatedRegion, scale: tuple[float, float]) -> list[_Stroke]:
-    points = located.outline * np.asarray(scale)
-    if isinstance(located.region, Ellipse):
-        return [_ellipse(points)]
-    if isinstance(located.region, Point):
-        x, y = (float(value) for value in points[0])
-        # A cross that leaves the point itself free.
-        return [[(x + dx * a, y + dy * a), (x + dx * b, y + dy * b)]
-                for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)) for a, b in ((5, 16),)]  # fmt: skip
-    return [[(float(x), float(y)) for x, y in points]]
-
-
-def _outlined(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, colour: Colour) -> None:
-    draw.text(at, text, font=font(Face.SEMIBOLD, size), fill=colour, stroke_width=2, stroke_fill=_SHADOW)
-
-
-def _draw_regions(picture: Image.Image, key: KeySlice, scale: tuple[float, float]) -> None:
-    draw = ImageDraw.Draw(picture)
-    for label, located in key.regions:
-        strokes = _strokes(located, scale)
-        for wide, colour in ((6, _SHADOW), (2, _REGION)):
-            for stroke in strokes:
-                draw.line(stroke, fill=colour, width=wide, joint="curve")
-        number = label.split(" ", 1)[0]
-        xs, ys = [x for stroke in strokes for x, _ in stroke], [y for stroke in strokes for _, y in stroke]
-        # At the top-right corner of the region, but within the picture.
-        left = min(max(xs) + 5, picture.width - width(number, Face.SEMIBOLD, 24) - 4)
-        _outlined(draw, (left, max(min(ys) - 28, 2)), number, 24, _REGION)
-
-
-def _colour(segment: Segment) -> Colour:
-    return segment.colour or _SEGMENTS[segment.number % len(_SEGMENTS)]
-
-
-def _labels(context: Context, key: KeySlice) -> NDArray[np.unsignedinteger[Any]] | None:
-    """The slice of the label map that lies on this frame."""
-    segmentation = context.request.result.segmentation
-    reference = ImageReference(key.image.reference.sop_instance_uid, key.frame_number)
-    if segmentation is None or reference not in segmentation.frames:
-        return None
-    plane: NDArray[np.unsignedinteger[Any]] = segmentation.labels[segmentation.frames.index(reference)]
-    return plane
-
-
-def _draw_segments(picture: Image.Image, context: Context, key: KeySlice) -> None:
-    """The outline of each segment on this slice, in its colour."""
-    segmentation, labels = context.request.result.segmentation, _labels(context, key)
-    if segmentation is None or labels is None:
-        return
-    pixels = np.asarray(picture).copy()
-    for segment in segmentation.segments:
-        mask = Image.fromarray((labels == segment.number).astype(np.uint8) * 255).resize(
-            picture.size, Image.Resampling.NEAREST
-        )
-        inside = np.asarray(mask) > 0
-        edge = inside.copy()
-        edge[2:-2, 2:-2] &= ~(inside[:-4, 2:-2] & inside[4:, 2:-2] & inside[2:-2, :-4] & inside[2:-2, 4:])
-        pixels[edge] = _colour(segment)
-    picture.paste(Image.fromarray(pixels))
-
-
-def _draw_orientation(picture: Image.Image, key: KeySlice) -> None:
-    """The patient's directions at all four edges; nothing where nobody knows."""
-    orientation = patient_orientation(key.image, key.frame_number)
-    if orientation is None:
-        return
-    draw = ImageDraw.Draw(picture)
-    right, bottom = orientation
-    for letters, x, y in (
-        (right, 1.0, 0.5), (opposite(right), 0.0, 0.5), (bottom, 0.5, 1.0), (opposite(bottom), 0.5, 0.0)
-    ):  # fmt: skip
-        size = width(letters, Face.SEMIBOLD, _LETTER)
-        at = (8 + x * (picture.width - size - 16), 4 + y * (picture.height - _LETTER - 16))
-        _outlined(draw, at, letters, _LETTER, TEXT)
-
-
-def _draw_scale(picture: Image.Image, key: KeySlice, factor: float) -> None:
-    """A scale bar for images that know their size in the patient; projections do not."""
-    plane = plane_of(key.image, key.frame_number)
-    if plane is None:
-        return
-    per_mm = factor / plane.spacing[1]
-    length = next((mm for mm in _SCALE_BARS if mm * per_mm <= picture.width / 3), None)
-    if length is None:
-        return
-    draw = ImageDraw.Draw(picture)
-    left, y = 16, picture.height - 18
-    draw.rectangle((left - 1, y - 1, left + round(length * per_mm) + 1, y + 5), fill=_SHADOW)
-    draw.rectangle((left, y, left + round(length * per_mm), y + 4), fill=TEXT)
-    _outlined(draw, (left, y - 30), f"{length} mm", 20, TEXT)
+# --- the picture ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -255,12 +155,31 @@ class DecodedSlice:
     decoded: bool = True
 
     @property
+    def size(self) -> tuple[float, float]:
+        """Width and height, in columns."""
+        return self.rgb.shape[1], self.rgb.shape[0] * _aspect(self.key.image, self.key.frame_number)
+
+    @property
     def lines(self) -> list[str]:
         """What belongs under it: where the slice lies and how it is shown, then the numbered regions."""
         texts, heatmap = self.context.texts, self.key.heatmap
         missing = [] if self.decoded else [texts.no_pixels]
         hottest = [texts.hottest.format(slices=len(heatmap.frames))] if heatmap and len(heatmap.frames) > 1 else []
-        return [_where(self.context, self.key, self.window), *hottest, *missing, *_legend(self.key)]
+        position, shown = _position(self.key), ""
+        if self.window is not None:
+            centre, wide = (f"{value:g}".replace("-", "−") for value in self.window)
+            shown = texts.window.format(centre=centre, width=wide)
+        where = _joined(
+            _number(self.context, self.key), texts.slice_position.format(value=position) if position else "", shown
+        )
+        return [where, *hottest, *missing, *_legend(self.key)]
+
+    @property
+    def caption(self) -> str:
+        """Under it in small: why it is shown, which slice it is, and whether its pixels are missing."""
+        where = _joined(_number(self.context, self.key), _position(self.key))
+        missing = "" if self.decoded else f" {self.context.texts.no_pixels}"
+        return (f"{self.key.reason} – {where}" if where else self.key.reason) + missing
 
     @property
     def segments(self) -> list[tuple[str, Colour]]:
@@ -270,23 +189,32 @@ class DecodedSlice:
         if labels is None or segmentation is None:
             return []
         here = set(np.unique(labels).tolist())
-        return [(segment.label, _colour(segment)) for segment in segmentation.segments if segment.number in here]
+        return [(segment.label, segment_colour(segment)) for segment in segmentation.segments if segment.number in here]
 
     def draw(self, box: tuple[int, int]) -> NDArray[np.uint8]:
         """RGB, as large as fits into `box` (width, height) with square millimetres."""
         rows, columns = self.rgb.shape[0], self.rgb.shape[1]
-        aspect = _aspect(self.key.image, self.key.frame_number)
-        factor = min(box[0] / columns, box[1] / (rows * aspect))
-        size = (max(1, round(columns * factor)), max(1, round(rows * aspect * factor)))
+        size = fitting(self.size, box)
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
+        labels = _labels(self.context, self.key)
         if self.key.heatmap is not None:
             blend(picture, self.key.heatmap, peak(self.key.heatmap))
-        else:  # outlines over the colours of a map would hide what it shows
-            _draw_segments(picture, self.context, self.key)
-        _draw_regions(picture, self.key, (size[0] / columns, size[1] / rows))
-        _draw_orientation(picture, self.key)
-        _draw_scale(picture, self.key, size[0] / columns)
+        elif labels is not None:  # outlines over the colours of a map would hide what it shows
+            draw_segments(picture, labels, segmentation_of(self.context).segments)
+        draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows))
+        draw_orientation(picture, self.key.image, self.key.frame_number)
+        draw_scale(picture, plane_of(self.key.image, self.key.frame_number), size[0] / columns)
         return np.asarray(picture)
+
+
+def _labels(context: Context, key: KeySlice) -> NDArray[np.unsignedinteger[Any]] | None:
+    """The slice of the label map that lies on this frame."""
+    segmentation = context.request.result.segmentation
+    reference = ImageReference(key.image.reference.sop_instance_uid, key.frame_number)
+    if segmentation is None or reference not in segmentation.frames:
+        return None
+    plane: NDArray[np.unsignedinteger[Any]] = segmentation.labels[segmentation.frames.index(reference)]
+    return plane
 
 
 def decode(context: Context, key: KeySlice) -> DecodedSlice:
@@ -307,27 +235,30 @@ def decode(context: Context, key: KeySlice) -> DecodedSlice:
     return DecodedSlice(context, key, rgb, window)
 
 
-def _where(context: Context, key: KeySlice, window: tuple[float, float] | None) -> str:
-    """Which slice this is, so that it is found again in the series."""
-    texts, parts = context.texts, []
+def _joined(*parts: str) -> str:
+    return "  ·  ".join(part for part in parts if part)
+
+
+def _number(context: Context, key: KeySlice) -> str:
+    """Which image of its series it is; empty where it has no number."""
     number = str(key.image.header.get("InstanceNumber") or "")
     if key.image.is_multi_frame:
         number = f"{number}/{key.frame_number}" if number else str(key.frame_number)
-    if number:
-        parts.append(texts.slice_number.format(number=number))
+    return context.texts.slice_number.format(number=number) if number else ""
+
+
+def _position(key: KeySlice) -> str:
+    """ "z = −660.8 mm", so that it is found again in the series; empty where nobody knows."""
     plane = plane_of(key.image, key.frame_number)
-    if plane is not None:
-        axis = int(np.argmax(np.abs(plane.normal)))
-        parts.append(texts.slice_position.format(value=f"{'xyz'[axis]} = {plane.position[axis]:.1f}".replace("-", "−")))
-    if window is not None:
-        parts.append(texts.window.format(centre=f"{window[0]:g}".replace("-", "−"), width=f"{window[1]:g}"))
-    return "  ·  ".join(parts)
+    if plane is None:
+        return ""
+    axis = int(np.argmax(np.abs(plane.normal)))
+    return f"{'xyz'[axis]} = {plane.position[axis]:.1f} mm".replace("-", "−")
 
 
 def _legend(key: KeySlice) -> list[str]:
-    """ "1, 2 Nodule of lung": the numbers at the regions, and of what."""
+    """ "1, 2  Nodule A: Solitary nodule of lung": the numbers at the regions, and of what."""
     numbers: dict[str, list[str]] = {}
-    for label, _ in key.regions:
-        number, name = label.split(" ", 1)
-        numbers.setdefault(name, []).append(number)
+    for drawn in key.regions:
+        numbers.setdefault(drawn.legend, []).append(str(drawn.number))
     return [f"{', '.join(of)}  {name}" for name, of in numbers.items()]

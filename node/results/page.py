@@ -9,8 +9,11 @@ from node.results.canvas import BACKGROUND, MARKING, ON_MARKING, PANEL, RULE, SE
 from node.results.context import Context
 from node.results.fonts import MISSING, Face, drawable, line_height, width, wrap
 
-WIDTH, HEIGHT = 1024, 1280
-"""4:5, as a portrait reading monitor: room for the answer, the numbers and the pictures on one page."""
+WIDTH = 1024
+HEIGHTS = (576, 640, 704, 768, 832, 896, 960, 1024, 1088, 1152, 1216, 1280)
+"""The pages of a set have the least height on which they look full, so that viewers, which fit them to the window, show
+little text large. The greatest is 4:5, as a portrait reading monitor.
+"""
 MARGIN = 36
 CONTENT = WIDTH - 2 * MARGIN
 _SMALL = 18
@@ -74,6 +77,7 @@ class Frame:
     """What stands on every page: the marking above, who made it and when below."""
 
     context: Context
+    height: int = HEIGHTS[-1]
     footer: tuple[str, ...] = field(init=False)
     badge_size: int = field(init=False)
     spelled_out: tuple[str, ...] = field(init=False)
@@ -123,13 +127,18 @@ class Frame:
     @property
     def bottom(self) -> int:
         """Where the content ends; one line more than the footer's own is for the page number."""
-        return HEIGHT - 14 - (len(self.footer) + 1) * line_height(_SMALL) - 10
+        return self.height - 14 - (len(self.footer) + 1) * line_height(_SMALL) - 10
+
+    @property
+    def room(self) -> int:
+        """Height that blocks may take."""
+        return self.bottom - self.top
 
     def draw(self, canvas: Canvas, page: int, pages: int, cannot_draw: bool) -> None:
         """Draw head and foot."""
         self._draw_head(canvas)
         top = self.bottom + 10
-        canvas.rectangle(0, self.bottom + 2, WIDTH, HEIGHT, PANEL)
+        canvas.rectangle(0, self.bottom + 2, WIDTH, self.height, PANEL)
         texts = self.context.texts
         number = texts.page.format(page=page, pages=pages)
         canvas.text(MARGIN, top, number, _SMALL, TEXT, Face.SEMIBOLD, PANEL)
@@ -170,7 +179,7 @@ class Frame:
 def break_into_pages(frame: Frame, blocks: Sequence[Block]) -> list[list[Block]]:
     """Blocks on as many pages as they need, at least one."""
     pages: list[list[Block]] = [[]]
-    left = room = frame.bottom - frame.top
+    left = room = frame.room
     index = 0
     while index < len(blocks):
         group = [blocks[index]]
@@ -191,7 +200,7 @@ def break_into_pages(frame: Frame, blocks: Sequence[Block]) -> list[list[Block]]
 
 def draw_page(frame: Frame, blocks: Sequence[Block], page: int, pages: int) -> Canvas:
     """One page with its frame."""
-    canvas = Canvas(WIDTH, HEIGHT)
+    canvas = Canvas(WIDTH, frame.height)
     top = frame.top
     for block in blocks:
         block.draw(canvas, top)

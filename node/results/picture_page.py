@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
-from node.results.canvas import SECONDARY, TEXT, Canvas, Colour, scaled
+from node.results.canvas import SECONDARY, TEXT, Canvas, Colour, fitting, scaled
 from node.results.context import Context
 from node.results.fonts import Face, line_height, wrap
 from node.results.heat import scale_block
 from node.results.key_slice import DecodedSlice, decode, key_slices
-from node.results.page import CONTENT, MARGIN, Block, Frame, break_into_pages, text_blocks
+from node.results.page import CONTENT, HEIGHTS, MARGIN, Block, Frame, break_into_pages, text_blocks
 from node.results.sources import SourceImage
-from node.results.summary_page import Thumbnail
+from node.results.thumbnails import Thumbnail
 from plugins.contract import Picture
 
 _CAPTION, _LINE = 24, 20
-_THUMBNAIL = 640
+_BELOW = 8
 _LEAST = 420
 """Pixels of height that a picture has however long its legend is; the legend then runs on over the page."""
 
@@ -38,23 +36,22 @@ def illustrations(context: Context) -> list[Illustration]:
     made = []
     for key in key_slices(context):
         decoded = decode(context, key)
-        where = decoded.lines[0] if decoded.decoded else " ".join(decoded.lines[:2])
-        caption = f"{key.reason} – {where}" if where else key.reason
-        made.append(Illustration(decoded, (key.image,), Thumbnail(decoded.draw((_THUMBNAIL, _THUMBNAIL)), caption)))
+        made.append(Illustration(decoded, (key.image,), Thumbnail(decoded.size, decoded.draw, decoded.caption)))
     for picture in context.request.result.pictures:
         uids = dict.fromkeys(reference.sop_instance_uid for reference in picture.sources)
         images = tuple(context.sources.find(uid, "Picture.sources") for uid in uids) or context.sources.images
-        made.append(Illustration(picture, images, Thumbnail(picture.pixels, picture.caption)))
+        size = (picture.pixels.shape[1], picture.pixels.shape[0])
+        made.append(Illustration(picture, images, Thumbnail(size, partial(scaled, picture.pixels), picture.caption)))
     return made
 
 
-def _picture_block(pixels: NDArray[np.uint8], room: int) -> Block:
-    picture = scaled(pixels, CONTENT, room)
+def _picture_block(thumbnail: Thumbnail, room: int) -> Block:
+    wide, tall = fitting(thumbnail.size, (CONTENT, room))
 
     def draw(canvas: Canvas, top: int) -> None:
-        canvas.paste(MARGIN + (CONTENT - picture.width) // 2, top, picture)
+        canvas.paste(MARGIN + (CONTENT - wide) // 2, top, thumbnail.draw((wide, tall)))
 
-    return Block(picture.height + 8, draw)
+    return Block(tall + _BELOW, draw)
 
 
 def _captions(caption: str, lines: Sequence[str]) -> list[Block]:
@@ -82,16 +79,22 @@ def _segment_legend(segments: Sequence[tuple[str, Colour]]) -> list[Block]:
     ]
 
 
-def illustration_pages(context: Context, illustration: Illustration) -> list[list[Block]]:
-    """The picture as large as its caption leaves room for; a very long legend goes on over the page."""
-    frame = Frame(context)
+def _legend(illustration: Illustration) -> list[Block]:
     content = illustration.content
     if isinstance(content, Picture):
-        captions = _captions(content.caption, [])
-    else:
-        captions = [*_captions(content.key.reason, content.lines), *_segment_legend(content.segments)]
-        if content.key.heatmap is not None:
-            captions = [scale_block(content.key.heatmap), *captions]
-    room = max(frame.bottom - frame.top - 8 - sum(block.height for block in captions), _LEAST)
-    pixels = content.pixels if isinstance(content, Picture) else content.draw((CONTENT, room))
-    return break_into_pages(frame, [_picture_block(pixels, room), *captions])
+        return _captions(content.caption, [])
+    captions = [*_captions(content.key.reason, content.lines), *_segment_legend(content.segments)]
+    return [scale_block(content.key.heatmap), *captions] if content.key.heatmap is not None else captions
+
+
+def needed_height(illustration: Illustration) -> int:
+    """Of the picture as wide as a page, and its legend."""
+    _, tall = fitting(illustration.thumbnail.size, (CONTENT, HEIGHTS[-1]))
+    return tall + _BELOW + sum(block.height for block in _legend(illustration))
+
+
+def illustration_pages(frame: Frame, illustration: Illustration) -> list[list[Block]]:
+    """The picture as large as its caption leaves room for; a very long legend goes on over the page."""
+    legend = _legend(illustration)
+    room = max(frame.room - _BELOW - sum(block.height for block in legend), _LEAST)
+    return break_into_pages(frame, [_picture_block(illustration.thumbnail, room), *legend])

@@ -20,7 +20,7 @@ from node.results.geometry import functional_group, plane_of
 from node.results.marking import ascii_name
 from node.results.regions import LocatedRegion, locate
 from node.results.sources import SourceImage
-from node.results.tracking import finding_identifiers, part_identifier
+from node.results.tracking import finding_identifiers, part_identifier, region_numbers
 
 _LAYER = "AI"
 _YELLOW = (255, 214, 10)
@@ -39,10 +39,10 @@ class _Drawn:
 def _regions(context: Context) -> list[_Drawn]:
     """Every region on a greyscale image, numbered as on the pages."""
     result = context.request.result
-    drawn, number = [], 0
-    for finding, identifier in zip(result.findings, finding_identifiers(result), strict=True):
-        for part, region in enumerate(finding.regions):
-            number += 1
+    drawn = []
+    everything = zip(result.findings, finding_identifiers(result), region_numbers(result), strict=True)
+    for finding, identifier, numbers in everything:
+        for part, (number, region) in enumerate(zip(numbers, finding.regions, strict=True)):
             located = locate(region, context.sources)
             if located is not None and _is_grey(located.image):
                 drawn.append(_Drawn(number, finding.code.meaning, part_identifier(identifier, part), located))

@@ -6,9 +6,7 @@ report that is hard to read still has to be read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from highdicom.sr import CodedConcept
@@ -19,9 +17,18 @@ from pydicom.sr.coding import Code as StandardCode
 
 from node.errors import PermanentError
 from node.results import codes as our_codes
-from node.results.tables import unit_text
+from node.results.read_report import (
+    ReadCode,
+    ReadFinding,
+    ReadKeyImage,
+    ReadMeasurement,
+    ReadRegion,
+    ReadReport,
+    ReadSite,
+)
 
-_ALGORITHM = {
+_NO_ANSWERS = {
+    codes.DCM.GeometricPurposeOfRegion.value,
     codes.DCM.AlgorithmName.value,
     codes.DCM.AlgorithmVersion.value,
     codes.DCM.AlgorithmManufacturer.value,
@@ -32,107 +39,6 @@ _ALGORITHM = {
 
 class NotAReportError(PermanentError):
     """The file is no SR, or its content is no measurement report."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadCode:
-    """A code as it stands in the report."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadMeasurement:
-    """A NUM: `value` is None where the report says in `qualifier` why there is none."""
-
-    concept: ReadCode
-    value: float | None
-    unit: ReadCode | None
-    qualifier: str
-    site: str
-    laterality: str
-    method: str
-    derivation: str
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRegion:
-    """A SCOORD or SCOORD3D: (column, row) on an image, or (x, y, z) in mm."""
-
-    graphic_type: str
-    points: tuple[tuple[float, ...], ...]
-    sop_instance_uid: str
-    frame_number: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFinding:
-    """One measurement group."""
-
-    finding: ReadCode | None
-    present: bool | None
-    site: str
-    laterality: str
-    tracking_identifier: str
-    tracking_uid: str
-    algorithm: str
-    measurements: tuple[ReadMeasurement, ...]
-    evaluations: tuple[tuple[str, str], ...]
-    """Questions and answers in words, such as ("Pneumothorax", "Absent")."""
-    comments: tuple[str, ...]
-    regions: tuple[ReadRegion, ...]
-    segments: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadReport:
-    """A measurement report."""
-
-    title: str
-    sop_instance_uid: str
-    study_instance_uid: str
-    observer: str
-    marking: str
-    summary: str
-    status: ReadCode | None
-    """(111017, DCM, "CAD Processing and Findings Summary")."""
-    findings: tuple[ReadFinding, ...]
-    notes: tuple[tuple[str, str], ...]
-    """All other texts and codes of the report as a whole, by their names."""
-
-    def lines(self) -> list[str]:
-        """The report as a radiologist would read it."""
-        lines = [self.title, *(text for text in (self.marking, self.summary) if text)]
-        for finding in self.findings:
-            lines += ["", *_finding_lines(finding)]
-        if self.status is not None:
-            lines += ["", f"Processing: {self.status.meaning}"]
-        return [*lines, *(f"{name}: {text}" for name, text in self.notes)]
-
-    def to_json(self) -> str:
-        """The same for programs; keys as the fields here."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
-
-
-def _finding_lines(finding: ReadFinding) -> list[str]:
-    name = finding.finding.meaning if finding.finding else "Finding"
-    place = ", ".join(text for text in (finding.site, finding.laterality) if text)
-    answer = {True: ": PRESENT", False: ": ABSENT", None: ""}[finding.present]
-    lines = [f"{name}{f' ({place})' if place else ''}{answer}"]
-    for number in finding.measurements:
-        side = f" ({number.laterality})" if number.laterality and number.laterality != finding.laterality else ""
-        unit = unit_text(number.unit.value) if number.unit else ""
-        value = number.qualifier if number.value is None else f"{number.value:.10g}"
-        how = f" ({number.derivation})" if number.derivation else ""
-        shown = f"  {number.concept.meaning}{how}{side}: {value} {unit}".rstrip()
-        lines.append(f"{shown}  [{number.reference}]" if number.reference else shown)
-    for region in finding.regions:
-        where = f"image {region.sop_instance_uid}" if region.sop_instance_uid else "the patient's coordinates"
-        lines.append(f"  marked by {region.graphic_type} in {where}")
-    return [*lines, *(f"  {comment}" for comment in finding.comments)]
 
 
 # --- the tree -------------------------------------------------------------------------------------
@@ -176,35 +82,36 @@ def _text(item: Dataset, name: StandardCode) -> str:
     return ""
 
 
-def _site(item: Dataset) -> tuple[str, str]:
+def _coded(item: Dataset, name: StandardCode) -> ReadCode | None:
+    """The value of the first CODE child of this name."""
+    return next((_code(_first(child, "ConceptCodeSequence")) for child in _children(item, "CODE", name)), None)
+
+
+def _site(item: Dataset) -> ReadSite | None:
     for child in _children(item, "CODE", codes.SCT.FindingSite):
-        code = _code(_first(child, "ConceptCodeSequence"))
-        return (code.meaning if code else ""), _text(child, codes.SCT.Laterality)
-    return "", ""
+        region = _code(_first(child, "ConceptCodeSequence"))
+        return ReadSite(region, _coded(child, codes.SCT.Laterality)) if region else None
+    return None
 
 
 def _measurement(item: Dataset) -> ReadMeasurement:
     measured = _first(item, "MeasuredValueSequence")
-    qualifier = _code(_first(item, "NumericValueQualifierCodeSequence"))
     value: float | None = None
     if measured is not None:
         # The floating point value is exact, the decimal string has 16 characters.
         exact = measured.get("FloatingPointValue")
         stated = exact if exact is not None else measured.get("NumericValue")
         value = None if stated is None or stated == "" else float(stated)
-    site, laterality = _site(item)
-    reference = _text(item, codes.DCM.NormalRangeDescription)
-    authority = _text(item, codes.DCM.NormalRangeAuthority)
     return ReadMeasurement(
         concept=_name(item),
         value=value,
         unit=_code(_first(measured, "MeasurementUnitsCodeSequence")) if measured is not None else None,
-        qualifier=qualifier.meaning if qualifier else "",
-        site=site,
-        laterality=laterality,
-        method=_text(item, codes.SCT.MeasurementMethod),
-        derivation=_text(item, codes.DCM.Derivation),
-        reference=", ".join(text for text in (reference, authority) if text),
+        qualifier=_code(_first(item, "NumericValueQualifierCodeSequence")),
+        site=_site(item),
+        method=_coded(item, codes.SCT.MeasurementMethod),
+        derivation=_coded(item, codes.DCM.Derivation),
+        range_text=_text(item, codes.DCM.NormalRangeDescription),
+        range_source=_text(item, codes.DCM.NormalRangeAuthority),
     )
 
 
@@ -214,13 +121,19 @@ def _region(item: Dataset) -> ReadRegion:
     points = tuple(tuple(data[start : start + size]) for start in range(0, len(data), size))
     image = next(_children(item, "IMAGE"), None)
     reference = _first(image, "ReferencedSOPSequence") if image is not None else None
-    frame = reference.get("ReferencedFrameNumber") if reference is not None else None
     return ReadRegion(
         graphic_type=str(item.get("GraphicType", "")),
         points=points,
         sop_instance_uid=str(reference.get("ReferencedSOPInstanceUID", "")) if reference is not None else "",
-        frame_number=None if frame is None else int(frame if isinstance(frame, int | str) else frame[0]),
+        frame_number=_frame(reference),
+        frame_of_reference_uid=str(item.get("ReferencedFrameOfReferenceUID", "")),
     )
+
+
+def _frame(reference: Dataset | None) -> int | None:
+    """The first frame number that a reference names."""
+    frame = reference.get("ReferencedFrameNumber") if reference is not None else None
+    return None if frame is None else int(frame if isinstance(frame, int | str) else frame[0])
 
 
 def _segments(group: Dataset) -> tuple[int, ...]:
@@ -242,21 +155,22 @@ def _finding(group: Dataset) -> ReadFinding:
             continue
         if _is(name, codes.DCM.Finding):
             finding = value
-        elif name.value not in _ALGORITHM:
+        elif name.value not in _NO_ANSWERS:
             evaluations.append((name.meaning, value.meaning))
             answers = ((codes.SCT.Present, True), (codes.SCT.Absent, False))
             present = next((truth for code, truth in answers if _is(value, code)), present)
-    site, laterality = _site(group)
     numbers = list(_children(group, "NUM"))
     return ReadFinding(
         finding=finding,
         present=present,
-        site=site,
-        laterality=laterality,
+        site=_site(group),
         tracking_identifier=_text(group, codes.DCM.TrackingIdentifier),
         tracking_uid=_text(group, codes.DCM.TrackingUniqueIdentifier),
         algorithm=" ".join(
             text for text in (_text(group, codes.DCM.AlgorithmName), _text(group, codes.DCM.AlgorithmVersion)) if text
+        ),
+        algorithm_parameters=tuple(
+            str(item.get("TextValue", "")) for item in _children(group, "TEXT", codes.DCM.AlgorithmParameters)
         ),
         measurements=tuple(_measurement(item) for item in numbers),
         evaluations=tuple(evaluations),
@@ -287,11 +201,39 @@ def _notes(document: Dataset) -> Iterator[tuple[ReadCode, ReadCode]]:
                 yield _name(item), _code(_first(item, "ConceptCodeSequence")) or ReadCode("", "", "")
 
 
+def _key_images(document: Dataset) -> Iterator[ReadKeyImage]:
+    """Images in Qualitative Evaluations, each with the reason that stands before it."""
+    for holder in _children(document, "CONTAINER", our_codes.QUALITATIVE_EVALUATIONS):
+        reason = ""
+        for item in _children(holder):
+            if _is(_name(item), our_codes.KEY_IMAGE):
+                reason = str(item.get("TextValue", ""))
+            elif item.get("ValueType") == "IMAGE" and _is(_name(item), codes.DCM.BestIllustrationOfFinding):
+                reference = _first(item, "ReferencedSOPSequence")
+                uid = str(reference.get("ReferencedSOPInstanceUID", "")) if reference is not None else ""
+                yield ReadKeyImage(uid, _frame(reference), reason)
+                reason = ""
+
+
+def _is_measurement_report(document: Dataset) -> bool:
+    template = _first(document, "ContentTemplateSequence")
+    return (
+        _is(_name(document), codes.DCM.ImagingMeasurementReport)
+        or (template is not None and template.get("TemplateIdentifier") == "1500")
+        or any(_children(document, "CONTAINER", codes.DCM.ImagingMeasurements))
+    )
+
+
 def read_sr(source: Dataset | Path | str) -> ReadReport:
     """Read a report from a file or a dataset. Raises `NotAReportError` where it is none."""
     document = source if isinstance(source, Dataset) else dcmread(source)
     if "ContentSequence" not in document or document.get("ValueType") != "CONTAINER":
         raise NotAReportError(f"{document.get('SOPInstanceUID', source)}: no structured report, it has no content tree")
+    if not _is_measurement_report(document):
+        raise NotAReportError(
+            f"{document.get('SOPInstanceUID', source)}: a structured report {_name(document).meaning!r}, but no"
+            " measurement report (TID 1500): what it says is not understood here"
+        )
     notes = list(_notes(document))
     named = {name.value: text for name, text in reversed(notes)}
     apart = {our_codes.MARKING.value, codes.DCM.Summary.value, codes.DCM.CADProcessingAndFindingsSummary.value}
@@ -310,6 +252,7 @@ def read_sr(source: Dataset | Path | str) -> ReadReport:
         summary=summary.meaning if summary else "",
         status=named.get(codes.DCM.CADProcessingAndFindingsSummary.value),
         findings=tuple(_finding(group) for group in groups),
+        key_images=tuple(_key_images(document)),
         notes=tuple((name.meaning, text.meaning) for name, text in notes if name.value not in apart),
     )
 

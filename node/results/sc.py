@@ -19,11 +19,10 @@ from pydicom.valuerep import DA, TM
 from node.results.context import Context, complete
 from node.results.geometry import patient_orientation
 from node.results.key_slice import DecodedSlice
-from node.results.page import Block, Frame, draw_page
-from node.results.picture_page import Illustration, illustration_pages, illustrations
+from node.results.picture_page import Illustration
 from node.results.references import request_attributes, source_images
+from node.results.sheets import draw, sheets
 from node.results.sources import SourceImage
-from node.results.summary_page import summary_pages
 
 
 def sop_instance_uid(context: Context, number: int) -> str:
@@ -33,19 +32,13 @@ def sop_instance_uid(context: Context, number: int) -> str:
 
 def pages(context: Context) -> list[Dataset]:
     """All pages of a result: the summary, then each picture; complete but for their file meta information."""
-    frame = Frame(context)
-    pictures = illustrations(context)
-    sheets: list[tuple[list[Block], Illustration | None]] = [
-        (blocks, None) for blocks in summary_pages(context, [picture.thumbnail for picture in pictures])
-    ]
-    for picture in pictures:
-        sheets += [(blocks, picture) for blocks in illustration_pages(context, picture)]
-    drawn = [draw_page(frame, blocks, number, len(sheets)).pixels for number, (blocks, _) in enumerate(sheets, start=1)]
+    frame, made = sheets(context)
+    drawn = [canvas.pixels for canvas in draw(frame, made)]
     if context.request.profile.sc_form == "multi-frame":
         return [_all_in_one(context, drawn)]
     return [
-        _page(context, pixels, number, picture)
-        for number, (pixels, (_, picture)) in enumerate(zip(drawn, sheets, strict=True), start=1)
+        _page(context, pixels, number, sheet.illustration)
+        for number, (pixels, sheet) in enumerate(zip(drawn, made, strict=True), start=1)
     ]
 
 
@@ -98,7 +91,10 @@ def _set_orientation(made: Dataset, illustration: Illustration | None) -> None:
         key = illustration.content.key
         if (orientation := patient_orientation(key.image, key.frame_number)) is not None:
             made.PatientOrientation = list(orientation)
-    laterality = {str(image.header.get("Laterality") or "") for image in (illustration.sources if illustration else ())}
+    laterality = {
+        str(image.header.get("ImageLaterality") or image.header.get("Laterality") or "")
+        for image in (illustration.sources if illustration else ())
+    }
     made.Laterality = laterality.pop() if laterality in ({"L"}, {"R"}) else ""
 
 

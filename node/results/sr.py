@@ -189,6 +189,7 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
     if request.supersedes:
         yield _text(our_codes.SUPERSEDES, context.texts.supersedes)
     for key_image in result.key_images:
+        yield _text(our_codes.KEY_IMAGE, key_image.reason)
         yield _key_image(context, key_image)
     yield from _heat_maps(context, companions)
     for what in _not_sent(context, {kind for kind, _ in companions}):

@@ -169,7 +169,7 @@ class GroupBuilder:
         request = self.context.request
         parameters = [f"{name} = {value}" for name, value in (*request.algorithm.parameters, *request.parameters)]
         if score is not None and score.threshold is not None:
-            parameters.append(f"threshold of {score.meaning} = {score.threshold:g}")
+            parameters.append(f"threshold of {our_codes.score_concept(score).meaning} = {exact(score.threshold)}")
         return algorithm_for_sr(request.algorithm, tuple(parameters))
 
     def _numbers(self, finding: Finding) -> list[SRMeasurement]:
@@ -242,10 +242,15 @@ def range_text(reference: ReferenceRange, unit: str = "") -> str:
     """ "≤ 6 %", "≥ -910", "4 – 6 L": a range for people."""
     suffix = f" {unit}" if unit else ""
     if reference.low is None:
-        return f"≤ {reference.high:g}{suffix}"
+        return f"≤ {exact(reference.high or 0.0)}{suffix}"
     if reference.high is None:
-        return f"≥ {reference.low:g}{suffix}"
-    return f"{reference.low:g} – {reference.high:g}{suffix}"
+        return f"≥ {exact(reference.low)}{suffix}"
+    return f"{exact(reference.low)} – {exact(reference.high)}{suffix}"
+
+
+def exact(value: float) -> str:
+    """The shortest decimal that is this very number: "50", "0.1", "6.8"."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def _evaluations(finding: Finding) -> list[QualitativeEvaluation] | None:

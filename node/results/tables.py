@@ -79,13 +79,20 @@ def _reference_cell(measurement: Measurement) -> Cell:
     return Cell(range_text(reference).replace("-", "−") if reference else "")
 
 
-def site_text(site: Site | None, texts: Texts) -> str:
-    """ "Lung, Right"."""
+def site_text(site: Site | None, texts: Texts, said: str = "") -> str:
+    """ "Lung, Right"; without the region where `said` holds its name."""
     if site is None:
         return ""
-    return (
-        f"{site.region.meaning}, {laterality_text(site.laterality, texts)}" if site.laterality else site.region.meaning
-    )
+    region = "" if site.region.meaning.lower() in said.lower().split() else site.region.meaning
+    side = laterality_text(site.laterality, texts) if site.laterality else ""
+    return ", ".join(part for part in (region, side) if part)
+
+
+def finding_name(finding: Finding, texts: Texts) -> str:
+    """ "Nodule A: Solitary nodule of lung, Right"."""
+    name = f"{finding.tracking_id}: {finding.code.meaning}" if finding.tracking_id else finding.code.meaning
+    site = site_text(finding.site, texts, said=finding.code.meaning)
+    return f"{name}, {site}" if site else name
 
 
 def _name(measurement: Measurement) -> str:
@@ -150,13 +157,51 @@ def _one_below_the_other(title: str, entries: Sequence[_Entry], texts: Texts) ->
     )
 
 
-def _notes(entries: Sequence[_Entry], texts: Texts) -> tuple[str, ...]:
-    sources = dict.fromkeys(
-        f"{_name(e.measurement)}: {e.measurement.reference_range.source}"
-        for e in entries
-        if e.measurement.reference_range
+_MOST_COLUMNS = 4
+
+
+def _lesions(entries: Sequence[_Entry]) -> list[tuple[str, str]]:
+    """Name and unit of the measurements, where several findings with names have the same few each; else none."""
+    of: dict[int, list[tuple[str, str]]] = {}
+    for entry in entries:
+        of.setdefault(id(entry.finding), []).append((_name(entry.measurement), entry.measurement.unit.code))
+    first = next(iter(of.values()))
+    alike = all(sorted(measured) == sorted(first) for measured in of.values()) and len(set(first)) == len(first)
+    plain = all(
+        e.finding.tracking_id and not e.measurement.reference_range and e.side == _side_of(e.finding) for e in entries
     )
-    return tuple(f"{texts.reference} – {source}" for source in sources)
+    return first if len(of) > 1 and alike and plain and len(first) <= _MOST_COLUMNS else []
+
+
+def _side_of(finding: Finding) -> Code | None:
+    return finding.site.laterality if finding.site else None
+
+
+def _a_row_each(title: str, entries: Sequence[_Entry], columns: Sequence[tuple[str, str]], texts: Texts) -> Table:
+    """A row for each lesion, a column for each of its measurements."""
+    by_lesion: dict[int, tuple[Finding, dict[tuple[str, str], Measurement]]] = {}
+    for entry in entries:
+        _, values = by_lesion.setdefault(id(entry.finding), (entry.finding, {}))
+        values[_name(entry.measurement), entry.measurement.unit.code] = entry.measurement
+    with_site = any(finding.site for finding, _ in by_lesion.values())
+    rows = []
+    for finding, values in by_lesion.values():
+        row = [Cell(finding.tracking_id or ""), *([Cell(site_text(finding.site, texts))] if with_site else [])]
+        rows.append((*row, *(_value_cell(values[column], texts) for column in columns)))
+    units = [f"{name}, {unit_text(unit)}" if unit_text(unit) else name for name, unit in columns]
+    head = (texts.finding, *([texts.site] if with_site else []), *units)
+    return Table(title, head, tuple(rows), (), frozenset(range(len(head) - len(units), len(head))))
+
+
+def _notes(entries: Sequence[_Entry], texts: Texts) -> tuple[str, ...]:
+    """Where the reference ranges come from; for which measurements, where they come from several places."""
+    sources: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.measurement.reference_range:
+            sources.setdefault(entry.measurement.reference_range.source, {})[_name(entry.measurement)] = None
+    if len(sources) == 1:
+        return (f"{texts.reference} – {next(iter(sources))}",)
+    return tuple(f"{texts.reference} – {', '.join(names)}: {source}" for source, names in sources.items())
 
 
 def tables(findings: Sequence[Finding], texts: Texts) -> list[Table]:
@@ -168,7 +213,11 @@ def tables(findings: Sequence[Finding], texts: Texts) -> list[Table]:
             by_code.setdefault(finding.code, []).append(entry)
     made = []
     for code, entries in by_code.items():
-        sides = _sides(entries)
         title = code.meaning
-        made.append(_by_side(title, entries, sides, texts) if sides else _one_below_the_other(title, entries, texts))
+        if sides := _sides(entries):
+            made.append(_by_side(title, entries, sides, texts))
+        elif columns := _lesions(entries):
+            made.append(_a_row_each(title, entries, columns, texts))
+        else:
+            made.append(_one_below_the_other(title, entries, texts))
     return made

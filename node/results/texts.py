@@ -23,6 +23,7 @@ class Texts:
     measured: str
     urgent: str
     score: str
+    finding: str
     threshold: str
     measurement: str
     value: str
@@ -84,6 +85,7 @@ ENGLISH = Texts(
     measured="MEASURED",
     urgent="URGENT",
     score="Score",
+    finding="Finding",
     threshold="threshold",
     measurement="Measurement",
     value="Value",
@@ -106,7 +108,7 @@ ENGLISH = Texts(
     result_made="Result made",
     study_of="Study of",
     supersedes="This result supersedes an earlier one of the same study.",
-    slice_position="Slice position {value} mm",
+    slice_position="Slice position {value}",
     slice_number="Image {number}",
     window="Window C {centre} W {width}",
     hottest="Slice of the greatest value; the heat map has {slices} slices",
@@ -146,6 +148,7 @@ KOREAN = Texts(
     measured="측정",
     urgent="긴급",
     score="점수",
+    finding="소견",
     threshold="기준값",
     measurement="측정 항목",
     value="값",
@@ -168,7 +171,7 @@ KOREAN = Texts(
     result_made="결과 생성",
     study_of="검사일",
     supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
-    slice_position="단면 위치 {value} mm",
+    slice_position="단면 위치 {value}",
     slice_number="영상 {number}",
     window="윈도우 C {centre} W {width}",
     hottest="최댓값이 있는 단면 (히트맵 {slices}장)",

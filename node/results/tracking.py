@@ -42,3 +42,12 @@ def segment_identifiers(result: Result) -> dict[int, str]:
         taken = own in of_findings or own in by_segment.values()
         by_segment.setdefault(segment.number, f"{own[: _LIMIT - 12]} segment {segment.number}" if taken else own)
     return by_segment
+
+
+def region_numbers(result: Result) -> tuple[tuple[int, ...], ...]:
+    """For each finding the numbers of its regions on pages and in presentation states: from 1, through all findings."""
+    numbers, following = [], 1
+    for finding in result.findings:
+        numbers.append(tuple(range(following, following + len(finding.regions))))
+        following += len(finding.regions)
+    return tuple(numbers)

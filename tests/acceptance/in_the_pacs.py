@@ -20,7 +20,7 @@ from pydicom.uid import (
 from node.ledger import objects
 from node.ledger.job import Job
 from node.results import reader
-from node.results.reader import ReadReport
+from node.results.read_report import ReadReport
 from plugins import exchange, phantom_series
 from plugins.contract import Result
 from plugins.phantom import Chest

@@ -15,22 +15,26 @@ from node.results.sc import pages
 from tests.support import reports
 
 FOLDER = Path(__file__).parents[1] / "unit" / "results" / "golden"
-PAGES: dict[str, tuple[str, Language, int]] = {
-    "finding-en": ("nodule", "en", 0),
-    "measured-ko": ("measured", "ko", 0),
-    "failed-ko": ("failed", "ko", 0),
-    "heat-map-en": ("mapped", "en", 2),
+PAGES: dict[str, tuple[str, str, Language, int]] = {
+    "finding-en": ("nodule", "ct", "en", 0),
+    "several-en": ("regions", "ct", "en", 0),
+    "mammogram-ko": ("nodule", "mg", "ko", 1),
+    "measured-ko": ("measured", "ct", "ko", 0),
+    "picture-en": ("illustrated", "ct", "en", 1),
+    "failed-ko": ("failed", "ct", "ko", 0),
+    "not-applicable-en": ("not-applicable", "ct", "en", 0),
+    "heat-map-en": ("mapped", "ct", "en", 2),
 }
-"""File name → result, language, index of the page."""
+"""File name → result, kind of image, language, index of the page."""
 
 
 def drawn(name: str) -> NDArray[np.uint8]:
     """One of the pages as it is drawn now."""
-    result, language, index = PAGES[name]
+    result, kind, language, index = PAGES[name]
     with tempfile.TemporaryDirectory() as folder:
-        paths = reports.write_series("ct", Path(folder))
+        paths = reports.write_series(kind, Path(folder))
         profile = EncodingProfile(language=language)
-        request = reports.request(paths, reports.RESULTS[result](reports.reference("ct")), profile=profile)
+        request = reports.request(paths, reports.RESULTS[result](reports.reference(kind)), profile=profile)
         page = pages(prepare(request))[index]
         return np.frombuffer(page.PixelData, np.uint8).reshape(page.Rows, page.Columns, 3)
 

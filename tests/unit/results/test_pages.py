@@ -10,19 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 
 from node.results.canvas import BACKGROUND, Canvas, Colour, Placed
 from node.results.context import Context, prepare
+from node.results.encode import encode
 from node.results.fonts import MISSING, Face, drawable, width, wrap
 from node.results.geometry import opposite, patient_orientation
 from node.results.key_slice import decode, frame_pixels, key_slices
-from node.results.page import HEIGHT, WIDTH, Frame, draw_page
-from node.results.picture_page import illustration_pages, illustrations
+from node.results.overlay import breast_view
+from node.results.page import HEIGHTS, WIDTH
 from node.results.request import EncodingProfile
+from node.results.sheets import draw, sheets
 from node.results.sources import read_sources
-from node.results.summary_page import summary_pages
 from plugins.contract import (
     AlgorithmIdentity,
+    Box,
     Finding,
     ImageReference,
     KeyImage,
@@ -45,11 +48,7 @@ def _context(series: list[Path], result: Result, **changes: object) -> Context:
 
 
 def _canvases(context: Context) -> list[Canvas]:
-    frame, pictures = Frame(context), illustrations(context)
-    sheets = summary_pages(context, [picture.thumbnail for picture in pictures])
-    for picture in pictures:
-        sheets += illustration_pages(context, picture)
-    return [draw_page(frame, sheet, number, len(sheets)) for number, sheet in enumerate(sheets, start=1)]
+    return draw(*sheets(context))
 
 
 def _words(canvases: list[Canvas], ground: Colour | None = None) -> str:
@@ -76,7 +75,7 @@ def _assert_well_laid_out(canvases: list[Canvas]) -> None:
             assert left >= 0, placed
             assert top >= 0, placed
             assert right <= WIDTH, placed
-            assert bottom <= HEIGHT, placed
+            assert bottom <= canvas.height, placed
             assert _contrast(placed) >= 4.5, placed
         for one, other in combinations(boxes, 2):
             apart = (
@@ -266,3 +265,78 @@ def test_pages_of_pictures_keep_their_captions(series: list[Path]) -> None:
         texts = {placed.text for placed in canvas.placed}
         assert {caption, "AI-INV lung_density"} <= texts
     assert any("z = 15.0 mm" in placed.text for placed in canvases[-2].placed)
+
+
+# --- what stands where --------------------------------------------------------------------------------
+
+
+def _lesion(number: int, image: ImageReference) -> Finding:
+    box = Box(np.array([[5.0 + number, 5.0], [15.0 + number, 20.0]]), image)
+    length = Measurement(reports.Code("103339001", "SCT", "Long axis"), 4.0 + number, reports.MM, decimals=1)
+    return Finding(
+        reports.NODULE,
+        present=True,
+        score=Score(0.5 + number / 10, 0.5),
+        regions=(box,),
+        site=Site(reports.LUNG, reports.LEFT),
+        measurements=(length,),
+        tracking_id=f"Nodule {number}",
+    )
+
+
+def test_a_finding_has_the_number_of_its_region_and_one_row_of_numbers(series: list[Path]) -> None:
+    """What is drawn as 2 is called 2 beside its finding and under its image; lesions stand in a table of their own."""
+    image = reports.reference("ct")
+    result = Result("findings", "Two nodules.", tuple(_lesion(number, image) for number in (1, 2)))
+    summary, page = _canvases(_context(series, result))
+    row = {placed.text: placed.box for placed in summary.placed}
+    assert abs(row["2"][3] - row["Nodule 2: Solitary nodule of lung, Left"][3]) < 10  # on one line
+    assert "2 Nodule 2: Solitary nodule of lung, Left" in {placed.text for placed in page.placed}
+    assert {"Finding", "Site", "Long axis, mm", "Nodule 1", "Nodule 2", "5.0", "6.0"} <= set(row)
+
+
+def test_scores_say_what_they_mean(series: list[Path]) -> None:
+    """What all mean, with its threshold, stands above them; where they differ, each says it itself."""
+    alike = Result("findings", "Two nodules.", tuple(_lesion(number, reports.reference("ct")) for number in (1, 2)))
+    (summary, _) = _canvases(_context(series, alike))
+    assert {"Likelihood of finding (threshold 0.50)", "0.60", "0.70"} <= {placed.text for placed in summary.placed}
+    other = Finding(reports.PNEUMOTHORAX, present=False, score=Score(3.0, meaning="Pneumothorax volume class"))
+    differing = Result("findings", "Mixed.", (*alike.findings, other))
+    texts = {placed.text for placed in _canvases(_context(series, differing))[0].placed}
+    assert {"Likelihood of finding", "0.70 (threshold 0.50)", "Pneumothorax volume class", "3.00"} <= texts
+
+
+def test_little_text_makes_a_low_page_that_viewers_show_large(series: list[Path]) -> None:
+    """A failure is a page of the least height; the pages of one set are all equally tall."""
+    (failure,) = _canvases(_context(series, reports.failed()))
+    assert failure.height == HEIGHTS[0]
+    assert len({canvas.height for canvas in _canvases(_context(series, reports.mapped(reports.reference("ct"))))}) == 1
+
+
+@pytest.mark.parametrize("name", ["nodule", "regions", "mapped", "illustrated"])
+def test_pages_with_pictures_are_full(series: list[Path], name: str) -> None:
+    """Pictures take the room that there is: less than a fifth of a page is empty above its foot."""
+    for canvas in _canvases(_context(series, reports.RESULTS[name](reports.reference("ct")))):
+        foot = min(placed.box[1] for placed in canvas.placed if placed.text.startswith("Page "))
+        drawn = np.nonzero((canvas.pixels[: foot - 20] != BACKGROUND).any(axis=(1, 2)))[0].max()
+        assert foot - drawn < canvas.height / 5, name
+
+
+def test_a_mammogram_is_marked_as_its_film_would_be(tmp_path: Path) -> None:
+    """Side and view in letters; another image has the patient's directions."""
+    breast = read_sources((reports.write(reports.mg(), tmp_path / "mg.dcm"),)).anchor
+    chest = read_sources((reports.write(reports.dx(), tmp_path / "dx.dcm"),)).anchor
+    assert (breast_view(breast), breast_view(chest)) == ("R CC", "")
+
+
+def test_the_page_in_the_archive_is_this_patients_and_says_that_it_failed(series: list[Path], tmp_path: Path) -> None:
+    """Read back: patient and study of the images, and the pixels of the page whose words say so."""
+    request = reports.request(series, reports.failed("The images are damaged."))
+    page = dcmread(next(made.path for made in encode(request, tmp_path) if made.kind == "sc"))
+    image = dcmread(series[0])
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber"):
+        assert page[keyword].value == image[keyword].value
+    (canvas,) = _canvases(prepare(request))
+    assert np.array_equal(page.pixel_array, canvas.pixels)
+    for words in ("NOTANALYSED", "Thisisnotanegativeresult.", "Theimagesaredamaged.", "AI-INVlung_density"):
+        assert words in _words([canvas])

@@ -1,0 +1,63 @@
+"""All pages of a set: the summary with its pictures in small, then each picture on a page; and how tall they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.results.canvas import Canvas
+from node.results.context import Context
+from node.results.page import HEIGHTS, Block, Frame, break_into_pages, draw_page
+from node.results.picture_page import Illustration, illustration_pages, illustrations, needed_height
+from node.results.summary_page import text_of_summary
+from node.results.thumbnails import Thumbnail, arranged
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One page before it is drawn; `illustration`: what it shows, None on the summary."""
+
+    blocks: Sequence[Block]
+    illustration: Illustration | None = None
+
+
+def _summary(frame: Frame, text: Sequence[Block], thumbnails: Sequence[Thumbnail]) -> list[list[Block]]:
+    """The text, then the thumbnails below it, or on pages of their own where there is no room for them."""
+    pages = break_into_pages(frame, text)
+    left = frame.room - sum(block.height for block in pages[-1])
+    if below := arranged(thumbnails, left):
+        return [*pages[:-1], [*pages[-1], *below]]
+    remaining = list(thumbnails)
+    while remaining:
+        count = next((n for n in range(len(remaining), 0, -1) if arranged(remaining[:n], frame.room)), 0)
+        if count == 0:
+            break  # its caption takes the room: it is on a page of its own anyway
+        pages.append(arranged(remaining[:count], frame.room))
+        remaining = remaining[count:]
+    return pages
+
+
+def _height(context: Context, text: Sequence[Block], pictures: Sequence[Illustration]) -> int:
+    """The least height on which each picture is as wide as the page and the summary is one page, if there is one."""
+    thumbnails = [picture.thumbnail for picture in pictures]
+    needed = max((needed_height(picture) for picture in pictures), default=0)
+    for height in HEIGHTS[:-1]:
+        frame = Frame(context, height)
+        if needed <= frame.room and len(_summary(frame, text, thumbnails)) == 1:
+            return height
+    return HEIGHTS[-1]
+
+
+def sheets(context: Context) -> tuple[Frame, list[Sheet]]:
+    """The frame of all pages, and what stands on each."""
+    pictures, text = illustrations(context), text_of_summary(context)
+    frame = Frame(context, _height(context, text, pictures))
+    made = [Sheet(blocks) for blocks in _summary(frame, text, [picture.thumbnail for picture in pictures])]
+    for picture in pictures:
+        made += [Sheet(blocks, picture) for blocks in illustration_pages(frame, picture)]
+    return frame, made
+
+
+def draw(frame: Frame, made: Sequence[Sheet]) -> list[Canvas]:
+    """The pages, counted."""
+    return [draw_page(frame, sheet.blocks, number, len(made)) for number, sheet in enumerate(made, start=1)]
