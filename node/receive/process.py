@@ -99,12 +99,15 @@ def _servers(
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.maximum_associations = _NO_LIMIT
-    servers = [SharedServer(entity, socket.socket(fileno=inherited.listen), service.accept, limits)]
+    siblings = configuration.node.receivers > 1
+    listening = socket.socket(fileno=inherited.listen)
+    servers = [SharedServer(entity, listening, service.accept, limits, has_siblings=siblings)]
     tls = configuration.node.listen.tls
     if inherited.tls is not None and tls is not None:
         files = tls.files | {name: copy_of(descriptor) for name, descriptor in inherited.tls_files.items()}
         context = server_context(files["certificate"], files["key"], tls.client_certificates, files.get("authorities"))
-        servers.append(SharedServer(entity, socket.socket(fileno=inherited.tls), service.accept, limits, context))
+        listening = socket.socket(fileno=inherited.tls)
+        servers.append(SharedServer(entity, listening, service.accept, limits, context, siblings))
     return servers
 
 

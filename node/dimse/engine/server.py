@@ -8,6 +8,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from copy import deepcopy
 from typing import Any, cast
 
@@ -25,6 +26,8 @@ from node.dimse.engine.providers import MAXIMUM_LENGTH
 from node.dimse.tls import PeerCertificate, certificate_of
 
 _log = structlog.get_logger(__name__)
+_STEP, _MOST_STEPS = 0.002, 8
+"""Seconds that a receiver waits, for each connection it has, before it accepts one that a sibling may accept."""
 
 
 class AcceptedConnection(RequestHandler):
@@ -70,8 +73,11 @@ class SharedServer(ThreadedAssociationServer):
         accept: Accept,
         limits: Limits,
         ssl_context: ssl.SSLContext | None = None,
+        has_siblings: bool = False,
     ) -> None:
+        """`has_siblings`: other processes accept on the same socket; see `get_request`."""
         self._listening = listening
+        self._has_siblings = has_siblings
         self.accept = accept
         self.limits = limits
         self._waiting: dict[tuple[str, int], socket.socket] = {}
@@ -96,7 +102,13 @@ class SharedServer(ThreadedAssociationServer):
         self._listening.close()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept, and nothing that can take time."""
+        """Accept, and nothing that can take time but to let a receiver go first that has less to do.
+
+        All that share the socket wake up for a connection; without a word, one of them takes nearly every association.
+        Where a sibling was faster there is nothing left to accept, which socketserver passes over.
+        """
+        if self._has_siblings:
+            time.sleep(min(len(self._waiting) + len(self.active_associations), _MOST_STEPS) * _STEP)
         client, address = self._listening.accept()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.settimeout(self.limits.association_request)

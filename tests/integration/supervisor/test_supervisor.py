@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,27 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         node.end()
     said = (tmp_path / "serve.log").read_text().splitlines()[-1]
     assert said.startswith(f"ListenError: cannot listen on 127.0.0.1 port {port}: port {port} is in use")
+
+
+def test_associations_spread_over_the_receivers(tmp_path: Path) -> None:
+    """Of eight that are open together each of two receivers has some: who has less to do accepts first."""
+    node = Served(tmp_path, receivers=2)
+    try:
+        node.wait_until_it_serves()
+        said = node.folder / "serve.log"
+        until(lambda: said.read_text().count("receiver_started") == 2, 60, what="two receivers")
+        with ExitStack() as opened:
+            for _ in range(8):
+                opened.enter_context(node.connect()).associate()
+            busy = [connections_of(each) for each in node.receivers()]
+            assert sum(busy) == 8
+            assert min(busy) >= 2, busy
+    finally:
+        node.end()
+
+
+def connections_of(receiver: psutil.Process) -> int:
+    return sum(each.status == psutil.CONN_ESTABLISHED for each in receiver.net_connections())
 
 
 def test_several_receivers_share_the_port(tmp_path: Path) -> None:
