@@ -12,17 +12,15 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from node.clock import Clock, SystemClock
-from node.commit.asking import Asking
-from node.commit.reporting import Reporting
-from node.commit.stage import Commit
+from node.clock import SystemClock
+from node.commit.room import Commitments
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
@@ -31,7 +29,6 @@ from node.deliver.outbox import Outbox
 from node.errors import NodeError
 from node.index.children import HeaderReader
 from node.index.stage import Index
-from node.journal import Journal
 from node.ledger import database
 from node.ledger.database import Ledger
 from node.lifeline import Orders, end_with
@@ -115,39 +112,36 @@ class App:
             outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
             self._outboxes.append(outbox)
             stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
-        stages += self._commitment(configuration, clock)
+        self._commitments = Commitments(self.ledger, self.spool, clock, self.signal, configuration)
+        stages += [(Room.COMMIT, *self._commitments.decides), *self._callers(configuration)]
         self._stopping = threading.Event()
-        self._workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
-        self._workers.append(Worker("reload", self.reload.run_once, self.reload.bell))
-        self._threads = [
-            threading.Thread(target=worker.loop, args=(self._stopping,), name=worker.name, daemon=True)
-            for worker in self._workers
-        ]
+        self._threads: list[threading.Thread] = []
+        self._add(stages)
+        self._threads_for([Worker("reload", self.reload.run_once, self.reload.bell)])
         # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._scheduler.add_job(
             self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
         )
 
-    def _commitment(self, configuration: Configuration, clock: Clock) -> list[tuple[Room, str, Callable[[], float]]]:
-        """Storage commitment: who decides, who tells each AE that may ask, who asks each archive it goes through."""
-        journal = Journal(self.spool.data)
-        commit = Commit(self.ledger, self.spool, journal, clock, self.signal, configuration)
-        asking = {
-            each.ae_title: each.storage_commitment
-            for each in configuration.modalities.values()
-            if each.storage_commitment is not None
-        }
-        stages = [("commit", commit.run_once)]
-        for requester, settings in asking.items():
-            stages.append((f"report-{requester}", Reporting(requester, settings, self.ledger, clock).run_once))
-        for name, destination in configuration.destinations.items():
-            through = {requester: each for requester, each in asking.items() if each.commit_through == name}
-            if through:
-                peer = peer_of(destination, configuration.node.ae_title)
-                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.signal)
-                stages.append((f"commitment-of-{name}", archive.run_once))
-        return [(Room.COMMIT, name, run_once) for name, run_once in stages]
+    def _callers(self, configuration: Configuration) -> list[tuple[Room, str, Callable[[], float]]]:
+        """Who tells AEs, and asks archives, of storage commitment: those that this configuration adds."""
+        title = configuration.node.ae_title
+        archives = {name: peer_of(each, title) for name, each in configuration.destinations.items()}
+        return [(Room.COMMIT, *part) for part in self._commitments.use(configuration, archives)]
+
+    def _add(self, stages: Sequence[tuple[Room, str, Callable[[], float]]]) -> list[threading.Thread]:
+        """A worker and a thread for each; the threads, to be started."""
+        workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
+        return self._threads_for(workers)
+
+    def _threads_for(self, workers: Sequence[Worker]) -> list[threading.Thread]:
+        threads = [
+            threading.Thread(target=worker.loop, args=(self._stopping,), name=worker.name, daemon=True)
+            for worker in workers
+        ]
+        self._threads += threads
+        return threads
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         """Plugins and people first: what the new rules decide has to find them."""
@@ -155,6 +149,8 @@ class App:
         self._notify.configuration = configuration
         self._run.catalogue = plugins
         self._index.reconfigure(configuration)
+        for thread in self._add(self._callers(configuration)):
+            thread.start()
         self._route.use(configuration.rules, plugins)
 
     def start(self) -> None:
@@ -162,7 +158,7 @@ class App:
         for thread in self._threads:
             thread.start()
         self._scheduler.start()
-        log.info("node.started", stages=[worker.name for worker in self._workers])
+        log.info("node.started", stages=[thread.name for thread in self._threads])
 
     def stop(self) -> None:
         """Let what is under way end, within limits; everything else is in the ledger for the next start."""

@@ -14,7 +14,7 @@ from node.cli.output import Exit, cell
 from node.clock import SystemClock
 from node.config.in_force import InForce
 from node.config.loading import Loaded
-from node.config.models import Configuration, Destination
+from node.config.models import Configuration, Destination, StorageCommitment
 from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
 from node.run import catalogue
@@ -93,6 +93,9 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     """What the configuration means, one line each, without where it listens."""
     yield "data", str(configuration.node.data)
     yield "accepts", _accepted(configuration)
+    for modality in configuration.modalities.values():
+        if modality.storage_commitment is not None:
+            yield "commits to", _committed(modality.ae_title, modality.storage_commitment)
     for plugin in plugins.plugins.values():
         yield "plugin", _plugin(plugin, configuration)
     for rule in configuration.rules:
@@ -115,6 +118,13 @@ def _listening(configuration: Configuration) -> str:
         f", TLS on port {listen.tls.port} (client certificates {listen.tls.client_certificates})" if listen.tls else ""
     )
     return f"{node.ae_title}{also} on {listen.host} port {port}{tls}"
+
+
+def _committed(ae_title: str, asking: StorageCommitment) -> str:
+    """`CT1, told at 10.1.2.3:104, once pacs has committed itself (24h at most)`."""
+    wait = duration_text(asking.wait_for_archive)
+    through = f", once {asking.commit_through} has committed itself ({wait} at most)" if asking.commit_through else ""
+    return f"{ae_title}, told at {asking.host}:{asking.port}{through}"
 
 
 def _accepted(configuration: Configuration) -> str:

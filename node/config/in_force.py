@@ -171,7 +171,7 @@ def concerns_receivers(running: InForce, wanted: InForce) -> bool:
 
 def _who(modality: Modality) -> str:
     """What receivers know of a sender; its quiet period is the indexer's."""
-    return modality.model_dump_json(include={"ae_title", "addresses", "certificate"})
+    return modality.model_dump_json(include={"ae_title", "addresses", "certificate", "storage_commitment"})
 
 
 def _differ(one: object, other: object, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,3 +161,25 @@ def test_orthanc_asks(site: Site, orthanc: Orthanc, files: list[Path]) -> None:
 def _answered(orthanc: Orthanc, transaction: str) -> dict[str, object] | None:
     said: dict[str, object] = orthanc.rest(f"/storage-commitment/{transaction}")
     return said if said["Status"] != "Pending" else None
+
+
+def test_allowed_while_the_node_runs(site: Site, files: list[Path]) -> None:
+    """CT2 is given `storage_commitment` in the file: soon it may ask, and is told, without a restart."""
+    with Requester("CT2") as late:
+        configuration = json.loads(site.config.read_text())
+        configuration["modalities"]["ct2"] = late.settings()
+        site.config.write_text(json.dumps(configuration))
+        until(lambda: _accepts_commitment(site, "CT2"), 60, "CT2 to be allowed to ask")
+        with late.association(site.port) as association:
+            transaction = late.ask(association, late.send(association, files[:1]))
+        (report,) = until(lambda: late.of(transaction), 30, "the report")
+    assert (report.how, report.event_type) == ("new", 1)
+
+
+def _accepts_commitment(site: Site, calling: str) -> bool:
+    entity = AE(calling)
+    entity.add_requested_context(StorageCommitmentPushModel)
+    association = entity.associate("127.0.0.1", site.port, ae_title="PACSNODE")
+    accepted = association.is_established
+    association.release()
+    return accepted

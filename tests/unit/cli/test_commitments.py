@@ -75,3 +75,15 @@ def test_retry_of_what_is_not_there(made: Ledger, run: Run, name: str, code: int
     answer = run("retry", name)
     assert answer.code == code
     assert "storage commitment" in answer.err
+
+
+def test_check_says_who_may_ask_and_through_whom(tmp_path: Path, run: Run) -> None:
+    """Where it is told, and how long it may have to wait."""
+    (tmp_path / "config.yaml").write_text(
+        "node: {time_zone: Asia/Seoul}\n"
+        "destinations: {pacs: {ae_title: PACS, host: 10.0.0.9, port: 104}}\n"
+        "modalities:\n"
+        "  ct1: {ae_title: CT1, storage_commitment: {host: 10.0.0.4, port: 105, commit_through: pacs}}\n"
+    )
+    shown = " ".join(run("check").out.split())
+    assert "commits to CT1, told at 10.0.0.4:105, once pacs has committed itself (1d at most)" in shown
