@@ -83,7 +83,8 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, h
     for server in servers:
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     _log.info("receiver_started", ports=[server.server_address[1] for server in servers])
-    order = orders.next()
+    while (order := orders.next()) == BEGIN:  # it has begun by itself, after a death in the midst of a reload
+        pass
     for server in servers:
         server.stop_accepting()
     inherited.say("closed")
