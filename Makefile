@@ -15,8 +15,8 @@ test: env ## every test; installs the Debian packages of the test peers where it
 	@.ci/editor
 	@.venv/bin/pytest
 
-soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times
-	@.venv/bin/pytest tests/integration/receive --full-length -k fault
+soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file
+	@.venv/bin/pytest tests/integration/receive tests/integration/reload --full-length -k "fault or real_file"
 
 FUZZ_SECONDS ?= 600
 

@@ -45,7 +45,6 @@ REFUSED = "rules.refused"
 CHANGED, RESTART = "configuration.in-force", "configuration.needs-restart"
 _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
-_RESTARTED = ("node", "destinations")
 _MOST_TOLD = 10
 _MOST_DIFF = 200
 _log = structlog.get_logger(__name__)
@@ -149,12 +148,9 @@ class Reload:
             loaded = loading.read(path)
             self._watch(loaded.files, loaded.patterns)
             plugins = catalogue.usable(loaded.configuration)
-            self._fits(loaded.configuration)
         except ConfigurationError as error:
             self._watch([*self._files, *(Path(each.place.file) for each in error.problems)], self._patterns)
             self._refuse([each.headline for each in error.problems], str(error.problems[0]), asked)
-        except NotInForceError as error:
-            self._refuse([str(error)], str(error), asked)
         except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the old rules stay in force
             _log.exception("rules.reader-failed")
             self._refuse([f"{path}: reading it failed: {type(error).__name__}; the log says where"], "", asked)
@@ -171,18 +167,6 @@ class Reload:
         self._last = seen = self._signature()
         untouched = all(modified < self._began for _, modified, _, _ in seen)
         self._tried = seen if untouched else None  # saved again while it was being read: look once more
-
-    def _fits(self, wanted: Configuration) -> None:
-        """Whether the new rules can work beside what is not swapped: outboxes are made at the start."""
-        there = self._running.configuration.destinations
-        for rule in wanted.rules:
-            for name in _destinations(rule):
-                new = wanted.destinations.get(name)
-                if new is not None and (name not in there or there[name].audience != new.audience):
-                    raise NotInForceError(
-                        f'{self._running.path}: the rule "{rule.name}" names "{name}", and the destinations have '
-                        f"changed since the node started: restart it; until then the old rules stay in force"
-                    )
 
     def _swap(self, loaded: Loaded, plugins: Catalogue, asked: bool) -> None:
         before, now, by = self._running, self._clock.now(), _owner(loaded.files)
@@ -252,7 +236,7 @@ class Reload:
         sections = in_force.needing_restart(self._running.configuration, loaded.configuration)
         if not sections:
             return
-        content = _digest([*sections, *(json.dumps(loaded.value.get(name)) for name in _RESTARTED)])
+        content = _digest([*sections, json.dumps(loaded.value.get("node"))])
         last = events.latest_of(self._ledger.database, (RESTART,))
         if last is None or last.detail["content"] != content:
             _log.warning("configuration.needs-restart", changed=sections)
@@ -265,12 +249,6 @@ class Reload:
 def _digest(parts: Sequence[str]) -> str:
     """To know again what was told."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def _destinations(rule: Rule) -> tuple[str, ...]:
-    """Whom a rule sends to or fetches from."""
-    forwarded = rule.forward.to if rule.forward else ()
-    return (*rule.send, *forwarded, *((rule.prior.source,) if rule.prior else ()))
 
 
 def _used(plugins: Catalogue) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Signal:
         self._bells[room].append(bell)
         return bell
 
+    def unsubscribe(self, room: Room, bell: threading.Event) -> None:
+        """Nobody waits for this bell any more."""
+        self._bells[room] = [each for each in self._bells[room] if each is not bell]
+
     def wake(self, room: Room) -> None:
         """There may be something to do in `room`."""
         for bell in self._bells[room]:

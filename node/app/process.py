@@ -12,15 +12,16 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from node.clock import SystemClock
-from node.commit.room import Commitments
+from node.app.workers import Stage, Workers
+from node.clock import Clock, SystemClock
+from node.commit.asking import Asking
+from node.commit.reporting import Reporting
+from node.commit.stage import Commit
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
@@ -29,6 +30,7 @@ from node.deliver.outbox import Outbox
 from node.errors import NodeError
 from node.index.children import HeaderReader
 from node.index.stage import Index
+from node.journal import Journal
 from node.ledger import database
 from node.ledger.database import Ledger
 from node.lifeline import Orders, end_with
@@ -47,36 +49,12 @@ log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 20.0
 """For plugins that run when the node is told to stop; the supervisor waits a little longer."""
-_LONGEST_WAIT = 60.0
-_AFTER_FAILURE = 5.0
 _SWEEP_SECONDS = 5
 _BETWEEN_WAKES = 0.2
 """Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
 _LONGEST_ANSWER = 4096
 _NICE = 5
 """How much the node process and its children stand back from the receivers: a modality never waits for the index."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One stage (or one destination's outbox), and the bell that wakes it."""
-
-    name: str
-    run_once: Callable[[], float]
-    bell: threading.Event
-
-    def loop(self, stopping: threading.Event) -> None:
-        """Work, then wait for the bell or the time that the stage asked for, until told to stop."""
-        while not stopping.is_set():
-            try:
-                seconds = self.run_once()
-            except Exception:
-                # A stage that raises must not end the node or the other stages: what it was doing is in the
-                # ledger, the log has the reason, and it tries again.
-                log.exception("stage.failed", stage=self.name)
-                seconds = _AFTER_FAILURE
-            self.bell.wait(min(seconds, _LONGEST_WAIT))
-            self.bell.clear()
 
 
 class App:
@@ -99,81 +77,93 @@ class App:
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
         self._notify = Notify(self.ledger, clock, configuration)
         self.reload = Reload(self.ledger, clock, running, plugins, self._use, with_receivers)
-        stages = [
-            (Room.INDEX, "index", self._index.run_once),
-            (Room.ROUTE, "route", self._route.run_once),
-            (Room.RUN, "run", self._run.run_once),
-            (Room.RESULTS, "results", self._results.run_once),
-            (Room.NOTIFY, "notify", self._notify.run_once),
-        ]
-        self._outboxes: list[Outbox] = []
-        for name, destination in configuration.destinations.items():
-            archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
-            outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
-            self._outboxes.append(outbox)
-            stages.append((Room.DELIVER, f"deliver-{name}", outbox.run_once))
-        self._commitments = Commitments(self.ledger, self.spool, clock, self.signal, configuration)
-        stages += [(Room.COMMIT, *self._commitments.decides), *self._callers(configuration)]
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._add(stages)
-        self._threads_for([Worker("reload", self.reload.run_once, self.reload.bell)])
+        self._workers = Workers(
+            [
+                Stage(Room.INDEX, "index", self._index.run_once),
+                Stage(Room.ROUTE, "route", self._route.run_once),
+                Stage(Room.RUN, "run", self._run.run_once),
+                Stage(Room.RESULTS, "results", self._results.run_once),
+                Stage(Room.NOTIFY, "notify", self._notify.run_once),
+                Stage(self.reload.bell, "reload", self.reload.run_once),
+            ],
+            self.signal,
+        )
+        self._others = _others(configuration)
+        self._outside = Workers(self._for_others(configuration, clock), self.signal)
         # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._scheduler.add_job(
             self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
         )
 
-    def _callers(self, configuration: Configuration) -> list[tuple[Room, str, Callable[[], float]]]:
-        """Who tells AEs, and asks archives, of storage commitment: those that this configuration adds."""
-        title = configuration.node.ae_title
-        archives = {name: peer_of(each, title) for name, each in configuration.destinations.items()}
-        return [(Room.COMMIT, *part) for part in self._commitments.use(configuration, archives)]
+    def _for_others(self, configuration: Configuration, clock: Clock) -> list[Stage]:
+        """What has to do with others by their names and addresses: made anew when the configuration is."""
+        stages: list[Stage] = []
+        for name, destination in configuration.destinations.items():
+            archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
+            outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
+            stages.append(Stage(Room.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
+        return [*stages, *self._commitment(configuration, clock)]
 
-    def _add(self, stages: Sequence[tuple[Room, str, Callable[[], float]]]) -> list[threading.Thread]:
-        """A worker and a thread for each; the threads, to be started."""
-        workers = [Worker(name, run_once, self.signal.subscribe(room)) for room, name, run_once in stages]
-        return self._threads_for(workers)
-
-    def _threads_for(self, workers: Sequence[Worker]) -> list[threading.Thread]:
-        threads = [
-            threading.Thread(target=worker.loop, args=(self._stopping,), name=worker.name, daemon=True)
-            for worker in workers
-        ]
-        self._threads += threads
-        return threads
+    def _commitment(self, configuration: Configuration, clock: Clock) -> list[Stage]:
+        """Storage commitment: who decides, who tells each AE that may ask, who asks each archive it goes through."""
+        journal = Journal(self.spool.data)
+        commit = Commit(self.ledger, self.spool, journal, clock, self.signal, configuration)
+        asking = {
+            each.ae_title: each.storage_commitment
+            for each in configuration.modalities.values()
+            if each.storage_commitment is not None
+        }
+        stages = [("commit", commit.run_once)]
+        for requester, settings in asking.items():
+            stages.append((f"report-{requester}", Reporting(requester, settings, self.ledger, clock).run_once))
+        for name, destination in configuration.destinations.items():
+            through = {requester: each for requester, each in asking.items() if each.commit_through == name}
+            if through:
+                peer = peer_of(destination, configuration.node.ae_title)
+                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.signal)
+                stages.append((f"commitment-of-{name}", archive.run_once))
+        return [Stage(Room.COMMIT, name, run_once) for name, run_once in stages]
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         """Plugins and people first: what the new rules decide has to find them."""
         logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
         self._notify.configuration = configuration
+        self._results.configuration = configuration
         self._run.catalogue = plugins
         self._index.reconfigure(configuration)
-        for thread in self._add(self._callers(configuration)):
-            thread.start()
+        if _others(configuration) != self._others:
+            before, self._others = self._outside, _others(configuration)
+            self._outside = Workers(self._for_others(configuration, SystemClock()), self.signal, after=before)
+            before.end()
+            self._outside.start()
         self._route.use(configuration.rules, plugins)
 
     def start(self) -> None:
         """Start a thread for each stage and destination."""
-        for thread in self._threads:
-            thread.start()
+        self._workers.start()
+        self._outside.start()
         self._scheduler.start()
-        log.info("node.started", stages=[thread.name for thread in self._threads])
+        log.info("node.started", stages=[*self._workers.names, *self._outside.names])
 
     def stop(self) -> None:
         """Let what is under way end, within limits; everything else is in the ledger for the next start."""
-        self._stopping.set()
+        self._workers.end()
+        self._outside.end()
         self._scheduler.shutdown(wait=False)
-        self.signal.wake_all()
         self._run.stop(_DRAIN_SECONDS)
         self._index.close()
         self._results.close()
-        for thread in self._threads:
-            thread.join(timeout=5.0)
-        for outbox in self._outboxes:
-            outbox.close()
+        self._workers.join(5.0)
+        self._outside.join(5.0)
         self.ledger.close()
         log.info("node.stopped")
+
+
+def _others(configuration: Configuration) -> tuple[object, ...]:
+    """What `App._for_others` goes by."""
+    node = configuration.node
+    return configuration.destinations, configuration.modalities, node.ae_title, node.durability
 
 
 def _listen_to_receivers(wake: int, signal_: Signal) -> None:

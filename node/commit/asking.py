@@ -36,30 +36,26 @@ class Asking:
         name: str,
         destination: Destination,
         peer: Peer,
+        requesters: Mapping[str, StorageCommitment],
         ledger: Ledger,
         spool: Spool,
         journal: Journal,
         clock: Clock,
         signal: Signal,
     ) -> None:
+        """`requesters`: the AE titles that commit through this archive, and how long each waits for it."""
         self._name = name
         self._destination = destination
         self._peer = peer
-        self._wanted: Mapping[str, StorageCommitment] = {}
-        self._requesters: Mapping[str, StorageCommitment] = {}
+        self._requesters = requesters
         self._ledger = ledger
         self._spool = spool
         self._journal = journal
         self._clock = clock
         self._signal = signal
 
-    def use(self, requesters: Mapping[str, StorageCommitment]) -> None:
-        """The AE titles that commit through this archive from now on, and how long each waits for it."""
-        self._wanted = requesters
-
     def run_once(self) -> float:
         """Ask for what is due, give up what is late; seconds until there may be more."""
-        self._requesters = self._wanted
         for commitment in self._open():
             if self._deadline(commitment) <= self._clock.now():
                 self._give_up(commitment)

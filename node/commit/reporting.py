@@ -9,7 +9,6 @@ import structlog
 from node.clock import Clock
 from node.commit.stage import report_of
 from node.config.models import StorageCommitment
-from node.config.retrying import Retry
 from node.dimse.commitment_scu import report
 from node.dimse.scu import Peer
 from node.dimse.status import is_taken, status_text
@@ -29,23 +28,16 @@ _REFUSALS = 5
 class Reporting:
     """Tells one AE what became of its requests."""
 
-    def __init__(self, requester: str, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, requester: str, settings: StorageCommitment, ledger: Ledger, clock: Clock) -> None:
         self._requester = requester
-        self._settings: StorageCommitment | None = None
+        self._settings = settings
         self._ledger = ledger
         self._clock = clock
 
-    def use(self, settings: StorageCommitment | None) -> None:
-        """How it is called from now on; None where it is no longer told anything (`Commit` sees to what is left)."""
-        self._settings = settings
-
     def run_once(self) -> float:
         """Report what is due; seconds until something may be due again."""
-        settings = self._settings
-        if settings is None:
-            return _IDLE.total_seconds()
         for commitment in self._due():
-            if not self._report(commitment, settings):
+            if not self._report(commitment):
                 break
         next_at = commitments.next_due_at(self._ledger.database, CommitmentStatus.DECIDED, requester=self._requester)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
@@ -57,7 +49,8 @@ class Reporting:
         )
         return [each for each in found if not each.association]
 
-    def _peer(self, commitment: Commitment, settings: StorageCommitment) -> Peer:
+    def _peer(self, commitment: Commitment) -> Peer:
+        settings = self._settings
         return Peer(
             host=settings.host,
             port=settings.port,
@@ -67,11 +60,11 @@ class Reporting:
             tls=settings.tls.credentials(settings.host) if settings.tls else None,
         )
 
-    def _report(self, commitment: Commitment, settings: StorageCommitment) -> bool:
+    def _report(self, commitment: Commitment) -> bool:
         """Report one; false where the requester could not be reached at all."""
         with self._ledger.transaction() as database:
             commitments.trying(database, commitment.id)
-        peer = self._peer(commitment, settings)
+        peer = self._peer(commitment)
         try:
             status = report(peer, report_of(self._ledger.database, commitment))
         except NodeError as error:
@@ -79,7 +72,7 @@ class Reporting:
             severity = Severity.ALERT if isinstance(error, PermanentError) else Severity.WARNING
             with self._ledger.transaction() as database:
                 for each in self._due():
-                    self._wait(database, each, settings.retry, str(error), severity)
+                    self._wait(database, each, str(error), severity)
             return False
         with self._ledger.transaction() as database:
             if commitments.get(database, commitment.id).status is not CommitmentStatus.DECIDED:
@@ -89,18 +82,18 @@ class Reporting:
                     database, self._clock.now(), commitment.id, status or 0, "on an association of ours"
                 )
             elif status is None:
-                self._wait(database, commitment, settings.retry, f"{peer} did not answer the report")
+                self._wait(database, commitment, f"{peer} did not answer the report")
             elif commitment.refusals + 1 >= _REFUSALS:
                 commitments.dead(database, self._clock.now(), commitment.id, f"{peer}: {status_text(status)}")
             else:
-                self._wait(database, commitment, settings.retry, f"{peer}: {status_text(status)}", refused=True)
+                self._wait(database, commitment, f"{peer}: {status_text(status)}", refused=True)
         return True
 
     def _wait(
-        self, database: Database, commitment: Commitment, retry: Retry, error: str,
-        severity: Severity = Severity.WARNING, *, refused: bool = False,
+        self, database: Database, commitment: Commitment, error: str, severity: Severity = Severity.WARNING,
+        *, refused: bool = False,
     ) -> None:  # fmt: skip
-        now = self._clock.now()
+        now, retry = self._clock.now(), self._settings.retry
         age = now - (commitment.decided_at or commitment.taken_at)
         if age >= retry.give_up_after:
             commitments.dead(database, now, commitment.id, f"{error}; tried for {age.days} days")

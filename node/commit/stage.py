@@ -62,7 +62,7 @@ class Commit:
         self._journal = journal
         self._clock = clock
         self._signal = signal
-        self.configuration = configuration
+        self._configuration = configuration
         self._backlogs: dict[int, Backlog] = {}
         journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
 
@@ -107,7 +107,7 @@ class Commit:
         if not isinstance(message.content, CommitmentRequest):
             self._take_result(database, message, message.content)
             return None
-        settings = settings_of(self.configuration, message.calling_ae_title)
+        settings = settings_of(self._configuration, message.calling_ae_title)
         return commitments.take(
             database,
             self._clock.now(),
@@ -124,7 +124,7 @@ class Commit:
 
     def _take_result(self, database: Database, message: Message, result: CommitmentResult) -> None:
         """What an archive says of a request of ours; what it lacks is sent again, where we had sent it."""
-        now, destinations = self._clock.now(), self.configuration.destinations
+        now, destinations = self._clock.now(), self._configuration.destinations
         names = frozenset(name for name, each in destinations.items() if each.ae_title == message.calling_ae_title)
         retries = [destinations[name].retry for name in names]
         missing = archive_requests.answered(
@@ -152,7 +152,7 @@ class Commit:
         if left and (backlog.is_long or self._clock.now() - commitment.taken_at < _LONGEST_BACKLOG):
             return
         unindexed = frozenset(left.values())
-        sync = self.configuration.node.durability != "fsync"
+        sync = self._configuration.node.durability != "fsync"
         verdicts: dict[int, Verdict] = {}
         for item in items:
             if item.failure is not None:
@@ -185,13 +185,13 @@ class Commit:
         """An archive or a requester that the configuration no longer has cannot be waited for."""
         now = self._clock.now()
         for commitment in self._of(CommitmentStatus.AT_ARCHIVE):
-            settings = settings_of(self.configuration, commitment.requester)
+            settings = settings_of(self._configuration, commitment.requester)
             if settings is None or settings.commit_through != commitment.through:
                 why = "the configuration no longer says that it is asked"
                 with self._ledger.transaction() as database:
                     archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, why)
         for commitment in self._of(CommitmentStatus.DECIDED):
-            if settings_of(self.configuration, commitment.requester) is None:
+            if settings_of(self._configuration, commitment.requester) is None:
                 why = f"the configuration no longer says where {commitment.requester} is told"
                 with self._ledger.transaction() as database:
                     commitments.dead(database, now, commitment.id, why)

@@ -17,19 +17,18 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.config.loading import Loaded, validated
-from node.config.models import Configuration, Modality
+from node.config.models import Configuration
 from node.config.source import section
 from node.spool import sha256_of, sync_folder, write_durably
 
 FILE, WANTED = "in-force.json", "in-force.next.json"
 """Names in the data folder: what is in force, and what receivers are asked to go by next."""
-_AT_START = ("destinations",)
-_AT_START_OF_NODE = ("data", "time_zone", "jobs_at_once")
-"""Sections, and keys of `node`, that are read when the node starts: to change them takes a restart."""
+_AT_START = ("data", "time_zone", "jobs_at_once")
+"""Keys of `node` that are read when the node starts: to change them takes a restart."""
 _RULES = ("rules", "plugins", "tests")
 """Told as a version of the rules."""
-_NOT_RECEIVING = {"completion", "people", "notify"}
-"""What can be taken up without other receivers."""
+_NOT_RECEIVING = {"completion", "people", "notify", "modalities", "destinations"}
+"""What can be taken up without other receivers, but for `_senders`."""
 _DATA = re.compile(r"(?:^|[\s{,])[\"']?data[\"']?\s*:\s*[\"']?([^\"'#,}\s]+)", re.MULTILINE)
 """`node.data` of a file whose YAML is broken; `find` believes only a folder that names this very file."""
 
@@ -63,14 +62,10 @@ class InForce:
     def taking_up(self, loaded: Loaded) -> InForce:
         """The same with all of another configuration that can be taken up without a restart."""
         wanted = loaded.configuration
-        node = wanted.node.model_copy(
-            update={name: getattr(self.configuration.node, name) for name in _AT_START_OF_NODE}
-        )
-        kept = {name: getattr(self.configuration, name) for name in _AT_START}
-        value = {name: part for name, part in loaded.value.items() if name not in _AT_START}
-        value |= {name: self.value[name] for name in _AT_START if name in self.value}
-        value["node"] = _but(section(loaded.value, "node"), _AT_START_OF_NODE, section(self.value, "node"))
-        configuration = wanted.model_copy(update={"node": node, **kept})
+        kept = {name: getattr(self.configuration.node, name) for name in _AT_START}
+        configuration = wanted.model_copy(update={"node": wanted.node.model_copy(update=kept)})
+        node = _but(section(loaded.value, "node"), _AT_START, section(self.value, "node"))
+        value = {**loaded.value, "node": node}
         return replace(self, value=value, configuration=configuration, certificates=certificates(configuration))
 
 
@@ -146,32 +141,30 @@ def find(config: Path) -> InForce | None:
 
 
 def needing_restart(running: Configuration, wanted: Configuration) -> list[str]:
-    """What differs between two configurations and takes a restart: `node.data`, `destinations`."""
-    node = [f"node.{name}" for name in _AT_START_OF_NODE if _differ(running.node, wanted.node, name)]
-    return [*node, *(name for name in _AT_START if _differ(running, wanted, name))]
+    """What differs between two configurations and takes a restart: `node.data`."""
+    return [f"node.{name}" for name in _AT_START if _differ(running.node, wanted.node, name)]
 
 
 def changed(running: InForce, wanted: InForce) -> list[str]:
     """What differs and can be taken up, but for rules and plugins: `node.listen`, `modalities`, `certificates`."""
     old, new = running.configuration, wanted.configuration
     node = [f"node.{name}" for name in type(old.node).model_fields if _differ(old.node, new.node, name)]
-    sections = [name for name in type(old).model_fields if name not in ("node", *_RULES, *_AT_START)]
+    sections = [name for name in type(old).model_fields if name not in ("node", *_RULES)]
     others = [name for name in sections if _differ(old, new, name)]
     return [*node, *others, *(["certificates"] if running.certificates != wanted.certificates else [])]
 
 
 def concerns_receivers(running: InForce, wanted: InForce) -> bool:
     """Whether receivers have to be others for it."""
+    old, new = running.configuration, wanted.configuration
     changes = {name.removeprefix("node.") for name in changed(running, wanted)} - _NOT_RECEIVING
-    if changes != {"modalities"}:
-        return bool(changes)
-    old, new = (sorted(map(_who, each.configuration.modalities.values())) for each in (running, wanted))
-    return old != new
+    return bool(changes) or _senders(old) != _senders(new)
 
 
-def _who(modality: Modality) -> str:
-    """What receivers know of a sender; its quiet period is the indexer's."""
-    return modality.model_dump_json(include={"ae_title", "addresses", "certificate", "storage_commitment"})
+def _senders(configuration: Configuration) -> list[str]:
+    """What receivers know of those who may call: not their quiet periods, nor how they are called back."""
+    modalities = (each.model_dump_json(exclude={"quiet"}) for each in configuration.modalities.values())
+    return sorted([*modalities, *(f"{name} {each.ae_title}" for name, each in configuration.destinations.items())])
 
 
 def _differ(one: object, other: object, name: str) -> bool:

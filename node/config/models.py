@@ -185,8 +185,11 @@ class StorageCommitment(Section):
     """A sender may ask for storage commitment (PS3.4 J), and is told here where its association has ended by then."""
 
     host: str
+    """Where the sender listens for reports: name or address."""
     port: Port
+    """Its port."""
     tls: ClientTLS | None = None
+    """Reports go over TLS, to this certificate."""
     timeout: Duration = timedelta(seconds=60)
     """Longest silence of the sender, and longest wait for its answer."""
     retry: Retry = Retry()

@@ -42,7 +42,7 @@ class _Set:
 
 
 class Results:
-    """The stage `results`; one thread calls `run_once`."""
+    """The stage `results`; one thread calls `run_once`, `configuration` may be swapped between two runs (a reload)."""
 
     def __init__(
         self, ledger: Ledger, spool: Spool, clock: Clock, signal: Signal, configuration: Configuration
@@ -51,7 +51,7 @@ class Results:
         self._spool = spool
         self._clock = clock
         self._signal = signal
-        self._configuration = configuration
+        self.configuration = configuration
         self._encoder = Encoder()
 
     def run_once(self) -> float:
@@ -106,7 +106,7 @@ class Results:
 
     def _sets(self, job: Job) -> dict[str, _Set]:
         """What each of the job's destinations that is still configured is to get."""
-        known = self._configuration.destinations
+        known = self.configuration.destinations
         missing = sorted(set(job.destinations) - set(known))
         if missing:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
@@ -154,7 +154,7 @@ class Results:
             "asked": job.asked or job.rule,
             "images_complete_at": job.images_complete_at,
             "result_made_at": job.finished_at,
-            "time_zone": self._configuration.node.time_zone,
+            "time_zone": self.configuration.node.time_zone,
             "evidence": tuple(
                 SourceReference(job.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid)
                 for i in instances.of_study(database, job.study_instance_uid)
@@ -212,7 +212,7 @@ class Results:
         for destination, encoded in made.items():
             if not encoded:
                 self._tell_nothing_goes(database, job, destination, now)
-            profile = profile_of(self._configuration.destinations[destination]).digest()
+            profile = profile_of(self.configuration.destinations[destination]).digest()
             for one in encoded:
                 row = self._row(job, one, profile, now)
                 objects.insert(database, row)

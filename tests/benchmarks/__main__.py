@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import encoding, page, receive, receivers, rules, samples, turnaround
+from tests.benchmarks import attacks, encoding, page, receive, receivers, rules, samples, turnaround
 from tests.benchmarks.receive import Figures, Scenario
 
 _OURS = (receivers.FSYNC, receivers.OS)
@@ -59,9 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(encoding.show(encoded), flush=True)
         decided = rules.measure(folder / "rules", 300 if options.short else rules.REPLAYED)
         print(rules.show(decided), flush=True)
+        attacked = attacks.measure(folder / "attacks", short=options.short)
+        print(attacks.show(attacked), flush=True)
     written = options.page or (None if options.short else page.PATH)
     if written:
-        written.write_text(page.text(page.Measured(measured, turns, slices, encoded, decided), options.remark))
+        written.write_text(
+            page.text(page.Measured(measured, turns, slices, encoded, decided, attacked), options.remark)
+        )
 
 
 if __name__ == "__main__":  # `encoding` spawns children, which import the main module again

@@ -13,7 +13,7 @@ from statistics import median
 
 import psutil
 
-from tests.benchmarks import encoding, receive, receivers, rules, turnaround
+from tests.benchmarks import attacks, encoding, receive, receivers, rules, turnaround
 from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.receive import Figures, Scenario
@@ -43,6 +43,7 @@ class Measured:
     """Images of each study of `turns`."""
     encoded: Sequence[Encoded]
     decided: rules.Figures
+    attacked: attacks.Outcomes
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -65,6 +66,9 @@ def text(found: Measured, remark: str = "") -> str:
         encoding.show(found.encoded),
         "## Rules",
         rules.show(found.decided),
+        "## Attacks",
+        attacks.__doc__ or "",
+        attacks.show(found.attacked),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -83,6 +87,7 @@ def _goals(found: Measured) -> str:
     rows.append(["turnaround", "p95 of the node's overhead, s", f"≤ {_TURNAROUND_GOAL:g}", f"{overhead:.2f}", verdict])
     rows += [_encoding_goal(one) for one in found.encoded]
     rows += found.decided.goals
+    rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)
 
 

@@ -118,9 +118,7 @@ class Told:
     def reporting(self, room: CommitRoom, requester: str = "CT1") -> Reporting:
         settings = next(each for each in room.settings.modalities.values() if each.ae_title == requester)
         assert settings.storage_commitment is not None
-        made = Reporting(requester, room.ledger, room.clock)
-        made.use(settings.storage_commitment)
-        return made
+        return Reporting(requester, settings.storage_commitment, room.ledger, room.clock)
 
 
 class Archive:
@@ -142,9 +140,7 @@ class Archive:
         settings = room.settings.modalities["ct2"].storage_commitment
         assert settings is not None
         peer = Peer("127.0.0.1", 11198, "PACS", "PACSNODE")
-        made = Asking(
-            "pacs", room.settings.destinations["pacs"], peer, room.ledger, room.spool, room.journal, room.clock,
-            room.index.signal,
+        return Asking(
+            "pacs", room.settings.destinations["pacs"], peer, {"CT2": settings}, room.ledger, room.spool, room.journal,
+            room.clock, room.index.signal,
         )  # fmt: skip
-        made.use({"CT2": settings})
-        return made

@@ -10,14 +10,17 @@ import psutil
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.ledger import decisions, events, studies
+from node.dimse.demo_pacs import DemoPACS
+from node.ledger import decisions, deliveries, events, studies
 from node.ledger.decisions import Decision
 from node.ledger.events import Event
 from node.ledger.rule_versions import IN_FORCE
-from node.reload import REFUSED
+from node.reload import CHANGED, REFUSED
+from tests.acceptance.in_the_pacs import small_ct
 from tests.support.peers import storescu
+from tests.support.ports import free_port
 from tests.support.receipts import ct
-from tests.support.site import Site
+from tests.support.site import Site, destination
 from tests.support.wait import until
 
 
@@ -106,3 +109,19 @@ def test_rules_are_swapped_refused_and_kept_over_a_death(tmp_path: Path) -> None
         node.wait_told(IN_FORCE, 3)
         assert [each.rule for each in node.decided()] == ["third"]
         assert site.status()["rules"]["refused"] == []
+
+
+def test_results_that_wait_go_where_the_changed_file_says(tmp_path: Path) -> None:
+    """The PACS has moved to another port: saved, and what waited for it is delivered, once, without a restart."""
+    ct = small_ct(tmp_path / "ct")
+    gone = destination("PACS", free_port(), identity_check="none")
+    with DemoPACS(tmp_path / "pacs", "PACS") as pacs, Site(tmp_path / "node", {"pacs": gone}) as site:
+        node = Reloading(site, tmp_path)
+        assert storescu(site.port, ct.files, "PACSNODE", "CT1").returncode == 0
+        until(lambda: [each.error for each in deliveries.of_study(site.ledger.database, ct.study)], 90, "results")
+        content = json.loads(site.config.read_text())
+        content["destinations"]["pacs"]["port"] = pacs.port
+        node.write(json.dumps(content))
+        assert node.wait_told(CHANGED, 1).detail["changed"] == ["destinations"]
+        site.wait_delivered(ct.study, 3)
+        assert (len(pacs.files()), pacs.received_again) == (3, 0)

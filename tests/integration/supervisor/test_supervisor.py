@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,11 @@ class Served:
         return RawPeer(socket.create_connection(("127.0.0.1", self.port), timeout=20))
 
     def receivers(self) -> list[psutil.Process]:
-        return [each for each in psutil.Process(self.process.pid).children() if "node.receive" in each.cmdline()]
+        found = []
+        for each in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # or a zombie
+                found += [each] if "node.receive" in each.cmdline() else []
+        return found
 
     def end(self) -> None:
         """Kill what is left of this node, by process id."""
@@ -242,16 +246,44 @@ def connections_of(receiver: psutil.Process) -> int:
 
 
 def test_several_receivers_share_the_port(tmp_path: Path) -> None:
-    """Each is a process of its own; killing one leaves the others serving."""
+    """Each takes associations; killing one hurts its own only, and it comes back."""
     node = Served(tmp_path, receivers=3)
     try:
         node.wait_until_it_serves()
-        until(lambda: len(node.receivers()) == 3, what="three receivers")
-        node.receivers()[0].send_signal(signal.SIGKILL)
-        for _ in range(10):
-            with node.connect() as peer:
-                peer.associate()
-                assert peer.store(data_set()) == 0
-                peer.release()
+        receivers = until(lambda: len(found := node.receivers()) == 3 and found, what="three receivers")
+        until(lambda: (tmp_path / "serve.log").read_text().count("receiver_started") == 3, 60, "all to accept")
+        with ExitStack() as stack:
+            peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]
+            receivers[0].kill()
+            assert peers[0].closed()
+            assert [peer.store(data_set()) for peer in peers[1:]] == [0, 0]
+            with node.connect() as another:
+                another.associate()
+                assert another.store(data_set()) == 0
+        until(lambda: len(node.receivers()) == 3, 60, "the third to be back")
     finally:
         node.end()
+
+
+def _served_by(node: Served, receiver: psutil.Process, receivers: list[psutil.Process]) -> RawPeer:
+    """An association that this receiver took, because the others stood still."""
+    others = [each for each in receivers if each != receiver]
+    for each in others:
+        each.suspend()
+    until(lambda: all(_stands_still(each) for each in others), what="the others to stand still")
+    try:
+        peer = node.connect()
+        peer.associate()
+        assert peer.store(data_set()) == 0
+    finally:
+        for each in others:
+            each.resume()
+    return peer
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    """Whether every thread of it is stopped."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{process.pid}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}

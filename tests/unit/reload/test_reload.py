@@ -222,13 +222,12 @@ def test_a_file_of_rules_that_is_new_and_bad_is_watched_too(node: Node) -> None:
 
 def test_what_takes_a_restart_is_told_and_the_rules_of_the_same_file_are_taken_up(node: Node) -> None:
     """Said once, by name."""
-    node.config.write_text(CONFIG.replace("data: data", "data: other").replace("port: 104", "port: 105"))
+    node.config.write_text(CONFIG.replace("data: data", "data: other, jobs_at_once: 7"))
     node.write("chest", RULE % ("chest", "MR"))
     node.look(4)
     [event] = node.events(RESTART)
-    assert event.detail["changed"] == ["node.data", "destinations"]
+    assert event.detail["changed"] == ["node.data", "node.jobs_at_once"]
     assert node.names() == ["chest"]
-    assert node.used[0].destinations["pacs"].port == 104
     assert node.used[0].node.data == node.config.parent / "data"
     assert node.events(CHANGED) == []
     assert node.asked == []
@@ -287,14 +286,19 @@ def test_a_change_that_a_dying_node_could_not_tell_is_told_by_the_next(node: Nod
     assert len(node.events(CHANGED)) == 1
 
 
-def test_rules_that_send_where_nothing_sends_yet_are_refused(node: Node) -> None:
-    """A destination has its outbox from the start on: without one a result would wait for ever."""
+def test_a_new_destination_is_taken_up_with_the_rules_that_send_there(node: Node) -> None:
+    """It may call as well, so receivers have to know it; a new port of a known one is the outbox's alone."""
     new = "  other: {ae_title: OTHER, host: 10.0.0.9, port: 105}\nrules:"
     node.config.write_text(CONFIG.replace("rules:", new))
     node.write("chest", (RULE % ("chest", "CT")).replace("pacs", "other"))
     node.look()
-    assert node.used == []
-    assert "restart" in node.events(REFUSED)[0].detail["problems"][0]
+    assert node.used[0].destinations["other"].port == 105
+    assert node.events(CHANGED)[0].detail["changed"] == ["destinations"]
+    assert len(node.asked) == 1
+    node.config.write_text(CONFIG.replace("rules:", new).replace("port: 105", "port: 106"))
+    node.look()
+    assert node.used[1].destinations["other"].port == 106
+    assert len(node.asked) == 1
 
 
 def test_asked_for_a_reload_it_does_not_wait_for_the_second_look(node: Node) -> None:
