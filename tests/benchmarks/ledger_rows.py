@@ -24,7 +24,8 @@ def fill(path: Path, example: Reading, count: int) -> None:
             ["2024-01-02T00:00:00.000000Z"] * 4 + [1 + count // SLICES_A_STUDY],
         )
         database.execute(
-            f"INSERT INTO series SELECT '1.2.9.' || value || '.1', '1.2.9.' || value, 'CT', 'Noise', ? FROM {_SERIES}",
+            "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at)"
+            f" SELECT '1.2.9.' || value || '.1', '1.2.9.' || value, 'CT', 'Noise', ? FROM {_SERIES}",
             ["2024-01-02T00:00:00.000000Z", 1 + count // SLICES_A_STUDY],
         )
         _example(database, example)
