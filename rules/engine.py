@@ -377,7 +377,9 @@ def _candidate_node(choice: Choice, candidate: Candidate, eligible: Sequence[Can
         "passed": candidate.verdict,
         "taken": candidate in choice.taken,
         "why": candidate.reason or _standing(choice, candidate, eligible),
-        "parts": [trace.in_series(choice.wish.where, candidate.view)] if choice.wish.where else [],
+        "parts": [trace.in_series(choice.wish.where, candidate.view)]
+        if choice.wish.where and candidate.view.scope
+        else [],
     }
     if candidate.ranks:
         node["preferences"] = [trace.preferred(each, candidate.view) for each in choice.wish.prefer]
