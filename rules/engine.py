@@ -155,11 +155,12 @@ class Decision:
         empty = next((choice for choice in self._choices if not choice.taken), None)
         if empty is None or empty.wish.where is None:
             return None
+        missed = []
         for candidate in empty.candidates:
             verdicts = [(part, conditions.series(part, candidate.view)) for part in _parts(empty.wish.where)]
             if candidate.view.scope and (failure := _only_failure(verdicts)):
-                return f"choose: {failure}"
-        return None
+                missed.append((candidate.view.scope.bit_count(), f"choose, {trace.title(candidate.view)}: {failure}"))
+        return max(missed, key=lambda each: each[0])[1] if missed else None  # a scout is near to every rule
 
 
 def _parts(condition: Condition) -> tuple[Condition, ...]:

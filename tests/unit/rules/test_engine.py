@@ -151,7 +151,7 @@ def test_an_error_in_one_series_keeps_the_choice_from_being_made() -> None:
         ({"Modality": "CT", "KVP": 120}, {}, "KVP: 120"),
         ({"Modality": "MR", "KVP": 120}, {}, None),
         ({"KVP": 120}, {}, None),
-        (CT, {"Modality": "CT", "KVP": 120}, "choose: KVP: 120"),
+        (CT, {"Modality": "CT", "KVP": 120}, "choose, series 1 (CT): KVP: 120"),
         (CT, {"Modality": "MR", "KVP": 120}, None),
     ],
 )
