@@ -139,9 +139,9 @@ def _first(patterns: Sequence[Callable[[str], bool]], texts: Sequence[str]) -> f
 
 
 def series_number(view: SeriesView) -> Rank:
-    """SeriesNumber of the images in view, the lowest; last where there is none."""
+    """SeriesNumber of the images in view, the lowest; last where there is none. Of no images: of the series."""
     column = view.facts.column("SeriesNumber", _NUMBER)
-    numbers = [values.number(found[0]) for found, mask in column.groups if mask & view.scope]
+    numbers = [values.number(found[0]) for found, mask in column.groups if mask & view.scope or not view.scope]
     known = [number for number in numbers if number is not None]
     return (0, min(known)) if known else _LAST
 

@@ -61,7 +61,15 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def code_of(item: Item) -> Code:
-    """The code of an item: Code Value, Long Code Value or URN Code Value (PS3.3 table 8.8-1)."""
+    """The code of an item, with its modifiers (View Modifier Code Sequence and its like)."""
+    nested = (keyword for keyword in item if "Modifier" in keyword)
+    return _plain_code(item)._replace(
+        modifiers=tuple(_plain_code(each) for keyword in nested for each in _items(item, keyword))
+    )
+
+
+def _plain_code(item: Item) -> Code:
+    """Code Value, Long Code Value or URN Code Value (PS3.3 table 8.8-1)."""
     value = text_of(item, "CodeValue") or text_of(item, "LongCodeValue") or text_of(item, "URNCodeValue")
     return Code(value, text_of(item, "CodingSchemeDesignator"), text_of(item, "CodeMeaning"))
 

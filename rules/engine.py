@@ -156,11 +156,12 @@ class Decision:
         empty = next((choice for choice in self._choices if not choice.taken), None)
         if empty is None or empty.wish.where is None:
             return None
+        missed = []
         for candidate in empty.candidates:
             verdicts = [(part, conditions.series(part, candidate.view)) for part in _parts(empty.wish.where)]
             if candidate.view.scope and (failure := _only_failure(verdicts)):
-                return f"choose: {failure}"
-        return None
+                missed.append((candidate.view.scope.bit_count(), f"choose, {trace.title(candidate.view)}: {failure}"))
+        return max(missed, key=lambda each: each[0])[1] if missed else None  # a scout is near to every rule
 
 
 def _does(decision: Decision) -> Iterator[str]:
@@ -398,7 +399,9 @@ def _candidate_node(choice: Choice, candidate: Candidate, eligible: Sequence[Can
         "passed": candidate.verdict,
         "taken": candidate in choice.taken,
         "why": candidate.reason or _standing(choice, candidate, eligible),
-        "parts": [trace.in_series(choice.wish.where, candidate.view)] if choice.wish.where else [],
+        "parts": [trace.in_series(choice.wish.where, candidate.view)]
+        if choice.wish.where and candidate.view.scope
+        else [],
     }
     if candidate.ranks:
         node["preferences"] = [trace.preferred(each, candidate.view) for each in choice.wish.prefer]

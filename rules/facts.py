@@ -52,6 +52,8 @@ class Code(NamedTuple):
     value: str
     scheme: str
     meaning: str
+    modifiers: tuple[Code, ...] = ()
+    """Codes in the same item that change it: a view's, an anatomic region's."""
 
 
 class Age(NamedTuple):

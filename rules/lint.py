@@ -19,7 +19,7 @@ from rules.model import Rule
 from rules.names import Dictionary, Kind, Name
 from rules.reading import Level, Place, closest, shown
 
-_QUIET = ("missing", "tolerance", "case_sensitive")
+_QUIET = operators.MODIFIERS
 _SINGLE_OF_STUDY = frozenset(
     {"origin", "revision", "received_date", "received_time", "received_weekday", "series_count", "image_count"}
 )

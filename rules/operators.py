@@ -39,6 +39,8 @@ class Options:
 
     tolerance: float | None = None
     case_sensitive: bool = False
+    modifiers: frozenset[tuple[str, str]] = frozenset()
+    """(scheme, value) of which one has to stand in the item of the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +253,23 @@ def read_code(operand: object) -> tuple[str, str]:
     return _SAME_SCHEME.get(scheme, scheme), value
 
 
-def _code(_operator: str, operand: object, _: Options) -> Judge:
-    asked = {read_code(each) for each in _listed(operand)}
-    return lambda found, _: any((_SAME_SCHEME.get(each.scheme, each.scheme), each.value) in asked for each in found)
+def read_codes(operand: object) -> frozenset[tuple[str, str]]:
+    """One code, or a list of them."""
+    return frozenset(read_code(each) for each in _listed(operand))
+
+
+def _is_one_of(code: Code, asked: frozenset[tuple[str, str]]) -> bool:
+    return (_SAME_SCHEME.get(code.scheme, code.scheme), code.value) in asked
+
+
+def _code(_operator: str, operand: object, options: Options) -> Judge:
+    asked, modifiers = read_codes(operand), options.modifiers
+
+    def fits(each: Code) -> bool:
+        modified = not modifiers or any(_is_one_of(modifier, modifiers) for modifier in each.modifiers)
+        return modified and _is_one_of(each, asked)
+
+    return lambda found, _: any(map(fits, found))
 
 
 def _listed(operand: object) -> Sequence[object]:
@@ -280,7 +296,7 @@ _BETWEEN = {Kind.NUMBER: ("at_least", "at_most"), Kind.AGE: ("at_least", "at_mos
 _BETWEEN[Kind.TIME] = ("from", "until")
 _COMPARING = ("at_least", "at_most", "above", "below", "between", "before", "after")
 OPERATORS = ("is", "in", "contains", "matches", "regex", *_COMPARING, "code", "present")
-MODIFIERS = ("missing", "tolerance", "case_sensitive")
+MODIFIERS = ("missing", "tolerance", "case_sensitive", "modifier")
 
 
 def suits(operator: str, kind: Kind) -> bool:

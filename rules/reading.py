@@ -245,7 +245,18 @@ class _Reading:
             self.wrong((*place, "case_sensitive"), f"case_sensitive is true or false, not {shown(case)}")
         elif "case_sensitive" in operands and kind not in (Kind.TEXT, None):
             self.wrong((*place, "case_sensitive"), f"case_sensitive is for texts, this is a {kind}")
-        return Options(tolerance, bool(case))
+        return Options(tolerance, bool(case), self.modifiers(operands, place))
+
+    def modifiers(self, operands: Mapping[Any, Any], place: Place) -> frozenset[tuple[str, str]]:
+        at = (*place, "modifier")
+        if "modifier" in operands and "code" not in operands:
+            self.wrong(at, "modifier stands beside code: it asks for another code in the same item")
+        elif "modifier" in operands:
+            try:
+                return operators.read_codes(operands["modifier"])
+            except OperandError as problem:
+                self.wrong(at, f"modifier: {problem}")
+        return frozenset()
 
     def terms(self, name: Name, operator: object, operand: object, place: Place) -> None:
         if operator not in ("is", "in", "contains"):

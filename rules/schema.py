@@ -57,6 +57,7 @@ _MODIFIERS: dict[str, dict[str, Any]] = {
     "missing": {"enum": [True, False, "error"], "description": "What an absent or unreadable value counts as."},
     "tolerance": {"type": "number", "minimum": 0, "description": "Numbers this close are equal."},
     "case_sensitive": {"type": "boolean", "description": "true: a and A differ."},
+    "modifier": {"description": "Beside code: a code that modifies it, in the same item; of a list, any."},
 }
 _BLOCKS = {
     "all": "Each of these conditions holds.",

@@ -29,6 +29,8 @@ def in_study(condition: Condition, view: StudyView) -> Node:
             return _clause(condition, verdict, view.series, of_study=True)
         case AllOf(parts=parts) | AnyOf(parts=parts):
             return _combined(condition, verdict, [in_study(part, view) for part in parts])
+        case Not(part=Clause() as clause):
+            return _clause(clause, verdict, view.series, of_study=True, negated=condition.text)
         case Not(part=part):
             return _combined(condition, verdict, [in_study(part, view)])
         case Quantified() | Counted():
@@ -43,6 +45,8 @@ def in_series(condition: Condition, view: SeriesView) -> Node:
             return _clause(condition, verdict, (view,), of_study=False)
         case AllOf(parts=parts) | AnyOf(parts=parts):
             return _combined(condition, verdict, [in_series(part, view) for part in parts])
+        case Not(part=Clause() as clause):
+            return _clause(clause, verdict, (view,), of_study=False, negated=condition.text)
         case Not(part=part):
             return _combined(condition, verdict, [in_series(part, view)])
         case Quantified() | Counted():
@@ -82,8 +86,11 @@ def _combined(condition: AllOf | AnyOf | Not, verdict: Verdict, parts: Sequence[
 # -- one clause
 
 
-def _clause(clause: Clause, verdict: Verdict, views: Sequence[SeriesView], *, of_study: bool) -> Node:
-    node: Node = {"clause": clause.text, "passed": verdict}
+def _clause(
+    clause: Clause, verdict: Verdict, views: Sequence[SeriesView], *, of_study: bool, negated: str = ""
+) -> Node:
+    """`negated`: how the rule says that the clause must not hold; what fits is then what fails."""
+    node: Node = {"clause": negated or clause.text, "passed": verdict}
     fact = clause.name.fact
     if fact and fact.of != "image":
         found = conditions.fact_values(clause.name, views)
@@ -91,14 +98,24 @@ def _clause(clause: Clause, verdict: Verdict, views: Sequence[SeriesView], *, of
         node["why"] = f"{clause.name.text} is {_listed(found)}" if found else f"{clause.name.text} is missing"
         return node
     groups, missing = _groups(clause, views)
+    if negated:
+        for group in groups:
+            group["passed"] = conditions.negation(group["passed"])
     total = sum(view.scope.bit_count() for view in views)
-    groups.sort(key=lambda group: (group["passed"] is not of_study, -group["instances"]))
+    telling = of_study and not negated  # under `when` one value that fits is enough; else one that does not is too many
+    groups.sort(key=lambda group: (group["passed"] is not telling, -group["instances"]))
     node["found"] = groups[:MOST_VALUES]
-    node["why"] = _why(clause, groups, missing, total, of_study=of_study)
+    counts = conditions.negation(clause.missing) if negated else clause.missing
+    silent = clause.presence or (of_study and bool(groups))
+    node["why"] = _why(groups, missing, total, None if silent else _COUNTS[counts], of_study=of_study)
     unread = missing + sum(group["instances"] for group in groups if group["passed"] is None)
     if clause.missing is None and not clause.presence and (unread == total if of_study else unread):
         node["error"] = True
     return node
+
+
+_COUNTS = {True: "counts as true", False: "counts as false", None: "is an error"}
+"""What a missing value does."""
 
 
 def _groups(clause: Clause, views: Iterable[SeriesView]) -> tuple[list[Node], int]:
@@ -116,7 +133,7 @@ def _groups(clause: Clause, views: Iterable[SeriesView]) -> tuple[list[Node], in
                 )
                 group["instances"] += count
                 if len(group["series"]) < MOST_VALUES:
-                    group["series"].append(values.clean(view.facts.series_instance_uid))
+                    group["series"].append(view.facts.series_instance_uid)
                     group["numbers"].append(_number(view))
     return list(merged.values()), missing
 
@@ -126,7 +143,7 @@ def _listed(found: Sequence[Datum]) -> str:
     return "\\".join(shown) + ("\\…" if len(found) > MOST_VALUES else "")
 
 
-def _why(clause: Clause, groups: Sequence[Node], missing: int, total: int, *, of_study: bool) -> str:
+def _why(groups: Sequence[Node], missing: int, total: int, counts: str | None, *, of_study: bool) -> str:
     said = [
         f"{group['value']} in {_of(group['instances'], total)}{_where(group, total, of_study)}{_fate(group)}"
         for group in groups[:3]
@@ -134,9 +151,6 @@ def _why(clause: Clause, groups: Sequence[Node], missing: int, total: int, *, of
     if len(groups) > 3:
         said.append(f"{len(groups) - 3} further values")
     if missing:
-        counts = {True: "counts as true", False: "counts as false", None: "is an error"}[clause.missing]
-        if clause.presence or (of_study and groups):
-            counts = ""
         said.append(f"missing in {_of(missing, total)}" + (f", which {counts}" if counts else ""))
     return "; ".join(said) or "there are no instances"
 
@@ -199,7 +213,8 @@ def _of_series(part: Condition, view: SeriesView, verdict: Verdict, true: int) -
 def title(view: SeriesView) -> str:
     """A series in one line."""
     known = label(view)
-    return f'series {_number(view)} "{known["description"]}" ({known["modality"]})'
+    described = f' "{known["description"]}"' if known["description"] else ""
+    return f"series {_number(view)}{described} ({known['modality']})"
 
 
 def preferred(preference: Preference, view: SeriesView) -> Node:

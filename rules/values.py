@@ -143,6 +143,7 @@ def shown(value: Datum) -> str:
     """A value as a trace shows it: short, printable, whatever the header held."""
     if isinstance(value, Code):
         written = f"{value.scheme}:{value.value}" + (f" ({value.meaning})" if value.meaning else "")
+        written += "".join(f" + {shown(modifier)}" for modifier in value.modifiers)
     elif isinstance(value, Age):
         written = value.text
     elif isinstance(value, float):

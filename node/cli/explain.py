@@ -217,7 +217,8 @@ def _as_decided(explained: _Explained, configuration: Configuration) -> Iterator
     first = explained.recorded[0]
     when = clock_text(first.decided_at, configuration.node.zone, SystemClock().now())
     differing = [each for each in explained.recorded if _differs(each, now.get(each.rule))]
-    by = "these rules" if first.rule_set == digest else f"other rules (version {first.rule_set[:8]})"
+    version = first.rule_set[:8]
+    by = "these rules" if first.rule_set == digest else f"other rules (version {version}: pacsnode rules {version})"
     same = "" if differing else ", with the same outcome"
     yield Text()
     yield cell(f"Decided {when} on revision {first.revision} by {by}{same}.")

@@ -6,7 +6,7 @@ Jobs are `node.ledger.jobs`'; a cancelled one counts as none.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -87,16 +87,17 @@ class Ran(NamedTuple):
     last: datetime
 
 
-def before(database: Database, rules: Collection[str], moment: datetime) -> list[Ran]:
-    """All that these rules had run on by then."""
+def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> list[Ran]:
+    """All that these rules had done by then; of each whether it is told by its jobs, as in `of_rule`."""
     found: list[Ran] = []
-    for rule in sorted(rules):
+    for rule, runs in sorted(rules.items()):
         rows = query(
             database,
-            "SELECT rule, study_instance_uid, subject, patient_id, issuer_of_patient_id,"
-            " min(created_at) AS first, max(created_at) AS last FROM jobs JOIN studies USING (study_instance_uid)"
-            " WHERE rule=? AND jobs.status<>? AND created_at<? GROUP BY study_instance_uid, subject ORDER BY first",
-            [rule, JobStatus.CANCELLED, to_text(moment)],
+            "SELECT :rule AS rule, study_instance_uid, subject, patient_id, issuer_of_patient_id,"  # noqa: S608 - as above
+            f" min(created_at) AS first, max(created_at) AS last FROM {_JOBS if runs else _DECISIONS}"
+            " JOIN studies USING (study_instance_uid) WHERE created_at<:moment"
+            " GROUP BY study_instance_uid, subject ORDER BY first",
+            {"rule": rule, "moment": to_text(moment)},
         )
         found += [Ran(**{**row, "first": from_text(row["first"]), "last": from_text(row["last"])}) for row in rows]
     return found

@@ -152,9 +152,10 @@ class Comparison:
         self._rules = tuple(rules)
 
     @property
-    def counted(self) -> frozenset[str]:
-        """Rules of which it matters what they have done before."""
-        return frozenset(pair.name for pair in self._pairs if pair.counted)
+    def counted(self) -> dict[str, bool]:
+        """Rules of which it matters what they have done before, and whether their jobs tell that."""
+        known = {**self.draft, **self.now}
+        return {pair.name: bool(known[pair.name].run) for pair in self._pairs if pair.counted}
 
     def hold_against(
         self, number: int, study: Studied, facts: StudyFacts, known: Callable[[], Mapping[str, ResultFacts]],

@@ -101,7 +101,9 @@ class LanguageServer:
             size = int(header.partition(b":")[2])
             while stream.readline().strip():
                 pass
-            self._take(json.loads(stream.read(size)))
+            body = stream.read(size)
+            if len(body) == size:  # else the server has been ended
+                self._take(json.loads(body))
 
     def _take(self, message: dict[str, Any]) -> None:
         method = message.get("method")

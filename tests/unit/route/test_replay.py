@@ -177,3 +177,21 @@ def test_once_for_each_series_leaves_out_those_it_has_run_on(site: Site) -> None
     arrive(site, "1.1", "P", hours=1, series="2")
     done = replay(site, [by_series], [by_series], since)
     assert (done.studies, done.now.runs["bleed"]) == (1, 1)
+
+
+def test_what_a_rule_without_plugins_did_is_told_by_its_decisions(site: Site) -> None:
+    """A person was told of one study this hour, so that of two a day one is left."""
+    arrive(site, "1.1", "P", hours=1)
+    with site.ledger.transaction() as database:
+        decisions.keep_rule_set(database, site.clock.now(), "x", "[]")
+        decisions.record(
+            database, site.clock.now(), study="1.1", revision=1, rule="tell", rule_set="x",
+            outcome=DecisionOutcome.MATCHED, trace={},
+        )  # fmt: skip
+    since = site.clock.now() + timedelta(minutes=1)
+    arrive(site, "1.2", "P", hours=0.1)
+    arrive(site, "1.3", "P", hours=0.1)
+    plain = {"name": "tell", "when": {"Modality": "CT"}, "notify": {"whom": "desk"}, "mode": "clinical"}
+    tell = Rule.model_validate({**plain, "limits": {"per_day": 2}})
+    done = replay(site, [tell], [tell], since)
+    assert (done.now.matched["tell"], done.now.stopped["tell"]) == (1, 1)

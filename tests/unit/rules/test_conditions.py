@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from rules import reading
 from rules.engine import decide
 from rules.facts import Element, StudyFacts
-from tests.unit.rules.building import make_rule, make_series, make_study
+from tests.unit.rules.building import Dictionary, make_rule, make_series, make_study
 
 
 def holds(when: object, study: StudyFacts) -> bool | None:
@@ -175,3 +176,41 @@ def test_a_study_level_code_in_the_three_names_of_srt() -> None:
     study = make_study(make_series("1.1", "CT", [{"AnatomicRegionSequence": [{"CodeValue": "x"}]}]))
     study.series[0].instances[0].attributes["AnatomicRegionSequence"] = Element("SQ", (item,))  # type: ignore[index]
     assert holds({"AnatomicRegionSequence": {"code": "SRT:T-D3000"}}, study) is True
+
+
+CC, MLO = ({"CodeValue": value, "CodingSchemeDesignator": "SCT"} for value in ("399162004", "399368009"))
+SPOT, MAGNIFIED = ({"CodeValue": value, "CodingSchemeDesignator": "SCT"} for value in ("399055006", "399163009"))
+
+
+def modified(view: dict[str, Any], *modifiers: dict[str, Any]) -> dict[str, Any]:
+    return {**view, "ViewModifierCodeSequence": list(modifiers)}
+
+
+@pytest.mark.parametrize(
+    ("views", "asked", "expected"),
+    [
+        ([modified(CC, SPOT)], "SCT:399055006", True),
+        ([modified(CC, MAGNIFIED, SPOT)], "SCT:399055006", True),
+        ([modified(CC, MAGNIFIED)], ["SCT:399055006", "SCT:399163009"], True),
+        ([modified(CC)], "SCT:399055006", False),
+        ([CC, modified(MLO, SPOT)], "SCT:399055006", False),
+        ([SPOT], "SCT:399055006", False),
+    ],
+)
+def test_a_modifier_counts_only_in_the_item_of_its_code(views: Any, asked: Any, expected: bool) -> None:
+    """A cranio-caudal view with spot compression: not one beside another view that has it."""
+    image = {"ViewCodeSequence": views}
+    study = make_study(make_series("1.1", "MG", [image]))
+    assert holds({"ViewCodeSequence": {"code": "SCT:399162004", "modifier": asked}}, study) is expected
+    if expected:
+        [decision] = decide([make_rule({"ViewCodeSequence": {"code": "SCT:399162004", "modifier": asked}})], study)
+        assert "SCT:399162004 + SCT:399" in decision.trace["when"]["why"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"modifier": "SCT:1"}, {"code": "SCT:1", "modifier": "spot"}, {"code": "SCT:1", "modifier": []}]
+)
+def test_a_modifier_that_says_nothing_is_refused(asked: Any) -> None:
+    """Without a code beside it, or no code itself."""
+    _, problems = reading.condition({"ViewCodeSequence": asked}, "study", Dictionary())
+    assert [each.place[-1] for each in problems if "modifier" in each.message]

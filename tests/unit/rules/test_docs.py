@@ -14,7 +14,7 @@ from rules import names, operators, reading
 from rules.engine import decide
 from rules.examples import RuleFile, failures
 from rules.explain import lines
-from rules.model import DICTIONARY, RuleSet
+from rules.model import DICTIONARY
 from tests.unit.rules.building import NOW, Dictionary, make_series, make_study
 
 DOCS = Path(__file__).parents[3] / "docs" / "rules.md"
@@ -26,9 +26,9 @@ def load(text: str) -> Any:
     return YAML(typ="safe").load(text)
 
 
-def named(text: str) -> RuleSet:
+def named(text: str) -> RuleFile:
     (found,) = (body for _, body in EXAMPLES if f"- name: {text}\n" in body)
-    return RuleSet.model_validate(load(found), context={DICTIONARY: Dictionary()})
+    return RuleFile.model_validate(load(found), context={DICTIONARY: Dictionary()})
 
 
 @pytest.mark.parametrize(("level", "text"), EXAMPLES)
@@ -48,14 +48,30 @@ def test_every_operator_fact_and_block_has_an_example_or_an_entry() -> None:
     """Nothing that the language knows is left out of its documentation."""
     examples = "\n".join(body for _, body in EXAMPLES)
     for operator in (*operators.OPERATORS, *operators.MODIFIERS):
-        assert operator in ("in", "is") or f"{operator}: " in examples, operator
-    for name in (*names.FACTS, *reading.BLOCKS["study"]):
+        assert re.search(rf"[{{ ,]{operator}: ", examples), operator
+    for block in reading.BLOCKS["study"]:
+        assert re.search(rf"(^|[{{ ,]){block}:", examples, re.MULTILINE), block
+        assert f"`{block}`" in TEXT, block
+    for name in names.FACTS:
         assert f"`{name}`" in TEXT, name
+
+
+SITUATIONS = (
+    "chest-ct-density", "mammography", "chest-x-ray", "head-ct-emergency", "brain-lesions", "off-peak",
+    "originals-only",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_an_example_of_a_whole_rule_carries_a_test_of_what_it_decides(name: str) -> None:
+    """On a study as it comes; `test_every_example_loads_and_checks_without_a_problem` has run them."""
+    assert any(name in test.expect for test in named(name).tests)
 
 
 def test_the_chest_ct_example_takes_the_thin_soft_series_and_leaves_the_localizer_out() -> None:
     """Non-contrast chest CT: thinnest, then softest; localizers, thick and contrast series are not chosen."""
     shared = {"StudyDescription": "CT Thorax", "PatientAge": "045Y", "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}
+    shared["ImageOrientationPatient"] = (1, 0, 0, 0, 1, 0)
     scout = {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}
 
     def series(number: int, count: int, **own: Any) -> Any:
@@ -74,7 +90,7 @@ def test_the_chest_ct_example_takes_the_thin_soft_series_and_leaves_the_localize
     assert len(decision.runs[0].inputs[0].sop_instance_uids) == 120
     assert "1.4.0" not in decision.runs[0].inputs[0].sop_instance_uids
     said = "\n".join(lines(decision.trace))
-    assert 'series 3 "" (CT) — another series is preferred: by ConvolutionKernel' in said
+    assert "series 3 (CT) — another series is preferred: by ConvolutionKernel" in said
     assert "ContrastBolusAgent" in said
 
 

@@ -151,7 +151,7 @@ def test_an_error_in_one_series_keeps_the_choice_from_being_made() -> None:
         ({"Modality": "CT", "KVP": 120}, {}, "KVP: 120"),
         ({"Modality": "MR", "KVP": 120}, {}, None),
         ({"KVP": 120}, {}, None),
-        (CT, {"Modality": "CT", "KVP": 120}, "choose: KVP: 120"),
+        (CT, {"Modality": "CT", "KVP": 120}, "choose, series 1 (CT): KVP: 120"),
         (CT, {"Modality": "MR", "KVP": 120}, None),
     ],
 )
@@ -171,8 +171,7 @@ def test_the_explanation_reads_from_what_was_stored() -> None:
         "  when",
         "    + all — 2 of 2 hold",
         "      + Modality: CT — CT in all 2 instances",
-        "      + not — it does not hold",
-        "        - KVP: {above: 100} — 80 in all 2 instances, fails",
+        "      + not: {KVP: {above: 100}} — 80 in all 2 instances",
         "  + choose — 1 taken of 1 eligible and 1 looked at",
         '    > series 1 "Lung" (CT) — taken: the only eligible series',
         "      + any — 1 of 2 hold",
@@ -187,6 +186,34 @@ def test_blocks_are_explained_series_by_series() -> None:
     (decision,) = decide([make_rule(when)], make_study(ct(1, KVP=80), make_series("1.2", "SR", [{}])))
     said = "\n".join(lines(decision.trace))
     assert "- any_series — 0 of 2 series" in said
-    assert '- series 1 "" (CT) — holds for 0 of 2 instances' in said
+    assert "- series 1 (CT) — holds for 0 of 2 instances" in said
     assert "- KVP: 120 — 80 in all 2 instances, fails" in said
     assert "missing in the only instance, which counts as false" in said
+
+
+def test_what_must_not_be_is_explained_by_what_is_there() -> None:
+    """Under `not` a value that fits is what fails, and is told first; a missing one counts the other way round."""
+    study = make_study(
+        make_series("1.1", "CT", [{"SeriesDescription": "thorax venous"}, {}], SeriesNumber=1, StationName="CT1")
+    )
+    when = {"all": [{"not": {"StationName": "CT1"}}, {"not": {"KVP": 80}}, {"KVP": {"present": False}}]}
+    (decision,) = decide([make_rule(when)], study)
+    assert lines(decision.trace)[4:7] == [
+        "      - not: {StationName: CT1} — CT1 in all 2 instances, fails",
+        "      + not: {KVP: 80} — missing in all 2 instances, which counts as true",
+        "      + KVP: {present: false} — missing in all 2 instances",
+    ]
+    chosen = make_rule(CT, choose={"where": {"not": {"SeriesDescription": {"matches": "*venous*"}}}})
+    (decision,) = decide([chosen], study)
+    assert lines(decision.trace)[-1] == (
+        '      ? not: {SeriesDescription: {matches: "*venous*"}} — thorax venous in 1 of 2 instances, fails; '
+        "missing in 1 of 2 instances, which counts as true"
+    )
+
+
+def test_a_series_without_a_fitting_image_is_named_and_not_asked_further() -> None:
+    """`only_images` leaves nothing: its number is told, and no clause on no images."""
+    study = make_study(make_series("1.1", "CT", [{"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}], SeriesNumber=1))
+    rule = make_rule(CT, choose={"only_images": {"not": {"ImageType": {"contains": "LOCALIZER"}}}, "where": CT})
+    (decision,) = decide([rule], study)
+    assert lines(decision.trace)[-1] == "    - series 1 (CT) — only_images leaves none of its images"
