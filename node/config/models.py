@@ -173,9 +173,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "pictures-only": {"kinds": ["sr", "sc"], "sc_modality": "source", "sc_form": "single"},
     "ai-results": {"sr_class": "comprehensive-3d"},
     "research": {"sr_class": "comprehensive-3d", "kinds": ["sr", "sc", "seg", "pm", "ko", "pr"]},
+    "ohif": {"editable": True, "kinds": ["sr", "sc", "seg"], "sc_modality": "source"},
 }
 """What `preset` sets. any-pacs: what most archives take. pictures-only: a viewer that shows nothing but images, and
-hides what is not of the study's modality. ai-results: one that reads IHE AIR (Comprehensive 3D SR). research: all."""
+hides what is not of the study's modality. ai-results: one that reads IHE AIR (Comprehensive 3D SR). research: all.
+ohif: what OHIF shows, with regions that can be edited in it (docs/viewers.md)."""
 
 
 def _fewer_kinds() -> dict[Status, Kinds]:
@@ -203,7 +205,7 @@ class Destination(Section):
     character_set: Literal["utf-8", "source"] = "utf-8"
     sc_modality: Literal["OT", "source"] = "OT"
     language: Literal["en", "ko"] = "en"
-    preset: Literal["any-pacs", "pictures-only", "ai-results", "research"] = "any-pacs"
+    preset: Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"] = "any-pacs"
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
     kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
@@ -213,6 +215,8 @@ class Destination(Section):
     series_text: Annotated[str, Field(max_length=24, pattern=r"^[ -\[\]-~]*$")] = ""
     """Behind the marking in Series Description; ASCII, because lists of series are."""
     transfer_syntax: Literal["explicit", "implicit"] = "explicit"
+    editable: bool = False
+    """Tracking identifiers name the tools by which OHIF and other viewers built on Cornerstone edit regions."""
 
     @model_validator(mode="before")
     @classmethod

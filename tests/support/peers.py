@@ -18,6 +18,8 @@ import pytest
 
 PIXELMED_JAR = Path("/usr/share/java/pixelmed.jar")
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
+VIEWERS = Path(__file__).resolve().parents[1] / "viewer"
+"""Where .ci/viewer puts OHIF and what comes from npm."""
 
 
 def find_program(name: str) -> str | None:
@@ -74,6 +76,14 @@ def _lacks_strace() -> str:
     return "" if done.returncode == 0 else f"it may not trace here: {done.stderr.strip()}"
 
 
+def _lacks_viewers(*parts: str) -> Callable[[], str]:
+    def probe() -> str:
+        absent = [part for part in parts if not (VIEWERS / part).exists()]
+        return _lacks_programs("node")() or (f"no {', '.join(absent)} in tests/viewer" if absent else "")
+
+    return probe
+
+
 # peer → Debian packages, and a probe that says what is lacking
 PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dcmtk": ("dcmtk", _lacks_dcmtk),
@@ -84,6 +94,12 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),
+    # these two by .ci/viewer, which `make viewer` runs
+    "ohif": (
+        "chromium nodejs npm",
+        lambda: _lacks_programs("chromium")() or _lacks_viewers("ohif/dist", "node_modules/playwright-core")(),
+    ),
+    "cornerstone": ("nodejs npm", _lacks_viewers("node_modules/@cornerstonejs/adapters")),
 }
 
 

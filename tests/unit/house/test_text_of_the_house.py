@@ -16,6 +16,7 @@ REGISTRY_HOSTS = re.compile(
     "|".join(re.escape(a + b) for a, b in [("py", "pi.org"), ("python", "hosted.org"), ("npm", "js.org")])
 )
 PLACES_OF_ONE_MACHINE = re.compile(r"(?<![\w.}>*-])/" + r"(?:root|work/(?:main|shared)|home/[a-z]\w*|Users/\w+)\b")
+NOT_PUBLISHED = {"__pycache__", "node_modules", "ohif"}  # made by running; the last two by `make viewer`
 IGNORES = re.compile(r"#\s*(?:noqa|type:\s*ignore|nosec|pragma:)(?P<what>[^#\n]*)(?P<why>#.*)?")
 
 
@@ -23,7 +24,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Every text file of the project as it would be published."""
     files = [path for path in ROOT.iterdir() if path.is_file()]
     for room in ROOMS:
-        files += [path for path in (ROOT / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files += [p for p in (ROOT / room).rglob("*") if p.is_file() and NOT_PUBLISHED.isdisjoint(p.parts)]
     for path in sorted(files):
         if path.suffix in TEXT:
             yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
