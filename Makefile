@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak fuzz matrix bench check env lock runtime
+.PHONY: help demo test soak fuzz matrix viewer bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -26,6 +26,10 @@ fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FU
 matrix: env ## every result × image × character set under both validators; about half an hour
 	@.ci/peers
 	@.venv/bin/pytest tests/peers/full_matrix.py -o faulthandler_timeout=7200
+
+viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests
+	@.ci/viewer
+	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

@@ -222,9 +222,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "pictures-only": {"kinds": ["sr", "sc"], "sc_modality": "source", "sc_form": "single"},
     "ai-results": {"sr_class": "comprehensive-3d"},
     "research": {"sr_class": "comprehensive-3d", "kinds": ["sr", "sc", "seg", "pm", "ko", "pr"]},
+    "ohif": {"editable": True, "kinds": ["sr", "sc", "seg"], "sc_modality": "source"},
 }
 """What `preset` sets. any-pacs: what most archives take. pictures-only: a viewer that shows nothing but images, and
-hides what is not of the study's modality. ai-results: one that reads IHE AIR (Comprehensive 3D SR). research: all."""
+hides what is not of the study's modality. ai-results: one that reads IHE AIR (Comprehensive 3D SR). research: all.
+ohif: what OHIF shows, with regions that can be edited in it (docs/viewers.md)."""
 
 
 def _fewer_kinds() -> dict[Status, Kinds]:
@@ -263,7 +265,7 @@ class Destination(Section):
     """Modality of pages: OT, or the study's own for viewers that hide others."""
     language: Literal["en", "ko"] = "en"
     """Of the texts on pages."""
-    preset: Literal["any-pacs", "pictures-only", "ai-results", "research"] = "any-pacs"
+    preset: Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"] = "any-pacs"
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
     kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
     """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states."""
@@ -277,6 +279,8 @@ class Destination(Section):
     """Behind the marking in Series Description; ASCII, because lists of series are."""
     transfer_syntax: Literal["explicit", "implicit"] = "explicit"
     """Explicit or Implicit VR Little Endian."""
+    editable: bool = False
+    """Tracking identifiers name the tools by which OHIF and other viewers built on Cornerstone edit regions."""
 
     @model_validator(mode="before")
     @classmethod

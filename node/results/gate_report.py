@@ -110,7 +110,9 @@ def _group_problems(group: Dataset) -> Iterator[str]:
     ):
         if len(_children(group, value_type, code)) != 1:
             yield f"measurement group: {len(_children(group, value_type, code))} items {name!r}, expected one"
-    if len([item for item in _all(group) if str(item.get("ValueType")).startswith("SCOORD")]) > 1:
+    # a number may repeat the region that it is of
+    regions = [item for item in _all(group) if str(item.get("ValueType")).startswith("SCOORD")]
+    if len({(str(item.get("GraphicType")), tuple(item.get("GraphicData") or ())) for item in regions}) > 1:
         yield "measurement group: more than one region"
 
 

@@ -180,9 +180,11 @@ def _finding(group: Dataset) -> ReadFinding:
             if item.get("RelationshipType") == "CONTAINS"
         ),
         regions=tuple(
-            _region(item)
-            for holder in (group, *numbers)
-            for item in (*_children(holder, "SCOORD"), *_children(holder, "SCOORD3D"))
+            dict.fromkeys(  # a number may repeat the region of its group
+                _region(item)
+                for holder in (group, *numbers)
+                for item in (*_children(holder, "SCOORD"), *_children(holder, "SCOORD3D"))
+            )
         ),
         segments=_segments(group),
     )

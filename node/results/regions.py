@@ -33,7 +33,15 @@ class LocatedRegion:
             return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
         if isinstance(self.region, Polygon):
             return np.concatenate([self.pixels, self.pixels[:1]])
+        if isinstance(self.region, Ellipse) and self._is_circle:
+            # either axis is the major one: that along the columns first, from which viewers read a circle right
+            return self.pixels if _runs_along_columns(self.pixels) else self.pixels[[2, 3, 0, 1]]
         return self.pixels
+
+    @property
+    def _is_circle(self) -> bool:
+        axes = np.linalg.norm(self.pixels[[0, 2]] - self.pixels[[1, 3]], axis=1)
+        return bool(np.isclose(axes[0], axes[1], rtol=1e-3))
 
     @property
     def graphic_type(self) -> str:
@@ -41,6 +49,11 @@ class LocatedRegion:
         if isinstance(self.region, Point):
             return "POINT"
         return "ELLIPSE" if isinstance(self.region, Ellipse) else "POLYLINE"
+
+
+def _runs_along_columns(axes: NDArray[np.float64]) -> bool:
+    columns, rows = np.abs(axes[1] - axes[0])
+    return bool(rows >= columns)
 
 
 def _nearest_frame(region: Region, sources: Sources) -> LocatedRegion | None:

@@ -39,6 +39,8 @@ class EncodingProfile:
     """Stands in Series Description behind the marking, before what the series holds."""
     transfer_syntax: Literal["explicit", "implicit"] = "explicit"
     """Explicit or Implicit VR Little Endian."""
+    editable: bool = False
+    """Tracking identifiers name the tools by which viewers built on Cornerstone (OHIF) edit regions."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.series_number_base <= 2**31 - 2000:

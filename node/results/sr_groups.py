@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from pydicom.uid import SegmentationStorage
 from node.results import codes as our_codes
 from node.results.context import Context
 from node.results.equipment import algorithm_for_sr
+from node.results.hand_over import HandOver, Marked, hand_over, tracking_identifier
 from node.results.references import stand_in
 from node.results.regions import LocatedRegion, locate
 from node.results.seg import segment_numbers, segmentation_of, source_series_of
@@ -56,6 +58,16 @@ class _Part:
     region: Region | None
     place: LocatedRegion | Region | tuple[int, ...] | None
     """A region as this SR class can hold it, or segment numbers in our SEG; None: neither."""
+    named: bool = False
+    """Whether the tracking identifier names the tool that takes the region over."""
+
+    @property
+    def marked(self) -> Marked | None:
+        """The region as this SR has it; None where it has none."""
+        if self.region is None or self.place is None:
+            return None
+        outline = self.place.outline if isinstance(self.place, LocatedRegion) else None
+        return Marked(self.region, self.finding, self.number, outline)
 
     @property
     def kind(self) -> str:
@@ -78,13 +90,19 @@ class GroupBuilder:
 
         TID 1410 and 1411 where every part has its region or its segment; else all are TID 1501, which
         also takes a region or a segment as illustration: PixelMed's validator, the one that IHE
-        uses, judges all groups of a report by one template.
+        uses, judges all groups of a report by one template. Illustrations are also what no viewer offers
+        to take over, so they are the way out where that would be unsafe (`node.results.hand_over`).
         """
         parts = [part for index, finding in enumerate(self.context.request.result.findings)
                  for part in self._parts(index, finding)]  # fmt: skip
         kinds = {part.kind for part in parts}
-        for part in parts:
-            group = self._own_template(part) if len(kinds) == 1 else self._common_template(part)
+        marked = [part.marked for part in parts if part.marked is not None]
+        way = hand_over(marked, editable=self.context.request.profile.editable)
+        own = len(kinds) == 1 and way is not HandOver.UNSAFE
+        for part in (replace(part, named=way is HandOver.BY_NAME) for part in parts):
+            group = self._own_template(part) if own else self._common_template(part)
+            if part.named or (own and way is HandOver.BY_SHAPE):
+                _infer_first_number_from_region(group)
             for text in self._texts(part):
                 group.ContentSequence.append(text)
             yield group
@@ -147,11 +165,11 @@ class GroupBuilder:
     def _arguments(self, part: _Part) -> dict[str, Any]:
         finding, first = part.finding, part.number == 0
         return {
-            "tracking_identifier": self._tracking(part.index, part.number),
+            "tracking_identifier": self._tracking(part),
             "finding_type": our_codes.concept(finding.code),
             "algorithm_id": self._algorithm(finding.score),
             "finding_sites": [_site(finding.site)] if finding.site else None,
-            "measurements": (self._numbers(finding) if first else []) or None,
+            "measurements": (self._numbers(part) if first else []) or None,
             "qualitative_evaluations": _evaluations(finding) if first else None,
         }
 
@@ -161,9 +179,13 @@ class GroupBuilder:
             texts.append(_position_in_words(part.region))
         return texts
 
-    def _tracking(self, index: int, part: int) -> TrackingIdentifier:
-        identifier = part_identifier(finding_identifiers(self.context.request.result)[index], part)
-        return TrackingIdentifier(identifier=identifier, uid=self.context.tracking_uid(identifier))
+    def _tracking(self, part: _Part) -> TrackingIdentifier:
+        identifier = part_identifier(finding_identifiers(self.context.request.result)[part.index], part.number)
+        uid = self.context.tracking_uid(identifier)
+        if part.named and part.marked is not None:
+            assert part.marked.tool is not None  # else none would be named
+            identifier = tracking_identifier(identifier, part.marked.tool)
+        return TrackingIdentifier(identifier=identifier, uid=uid)
 
     def _algorithm(self, score: Score | None) -> AlgorithmIdentification:
         request = self.context.request
@@ -172,7 +194,8 @@ class GroupBuilder:
             parameters.append(f"threshold of {our_codes.score_concept(score).meaning} = {exact(score.threshold)}")
         return algorithm_for_sr(request.algorithm, tuple(parameters))
 
-    def _numbers(self, finding: Finding) -> list[SRMeasurement]:
+    def _numbers(self, part: _Part) -> list[SRMeasurement]:
+        finding = part.finding
         numbers = [self._measurement(measurement, finding) for measurement in finding.measurements]
         if finding.score is not None:
             numbers.insert(
@@ -184,6 +207,8 @@ class GroupBuilder:
                     algorithm_id=self._algorithm(finding.score),
                 ),
             )
+        if part.marked is not None and (leading := part.marked.leading) is not None:
+            numbers.insert(0, numbers.pop(finding.measurements.index(leading) + (finding.score is not None)))
         return numbers
 
     def _measurement(self, measurement: Measurement, finding: Finding) -> SRMeasurement:
@@ -280,6 +305,21 @@ def _graphic(place: LocatedRegion | Region) -> ImageRegion | ImageRegion3D:
     frames = [place.frame_number] if place.image.is_multi_frame else None
     source = SourceImageForRegion(stand_in(reference.sop_class_uid), reference.sop_instance_uid, frames)
     return ImageRegion(place.graphic_type, place.outline, source)
+
+
+def _infer_first_number_from_region(group: ContentItem) -> None:
+    """The number says which region it is of (TID 320): there, and only there, viewers look when they take it over."""
+    items = group.ContentSequence
+    number = next((item for item in items if item.ValueType == "NUM"), None)
+    region = next((item for item in items if item.ValueType in {"SCOORD", "SCOORD3D"}), None)
+    if number is None or region is None:
+        return
+    source = deepcopy(region)
+    source.RelationshipType = "INFERRED FROM"
+    source.ConceptNameCodeSequence = [CodedConcept("260753009", "SCT", "Source")]
+    if "ContentSequence" not in number:
+        number.ContentSequence = ContentSequence()
+    number.ContentSequence.append(source)
 
 
 def _graphic_3d(region: Region) -> ImageRegion3D:

@@ -292,6 +292,7 @@ def profile_of(destination: Destination) -> EncodingProfile:
         series_number_base=destination.series_number_base,
         series_text=destination.series_text,
         transfer_syntax=destination.transfer_syntax,
+        editable=destination.editable,
     )
 
 

@@ -19,6 +19,8 @@ import pytest
 PIXELMED_JAR = Path("/usr/share/java/pixelmed.jar")
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
 LANGUAGE_SERVER = Path(__file__).parents[1] / "peers/editor/node_modules/yaml-language-server/bin/yaml-language-server"
+VIEWERS = Path(__file__).resolve().parents[1] / "viewer"
+"""Where .ci/viewer puts OHIF and what comes from npm."""
 
 
 def find_program(name: str) -> str | None:
@@ -80,6 +82,14 @@ def _lacks_language_server() -> str:
     return lack or ("" if LANGUAGE_SERVER.exists() else "not installed below tests/peers/editor; `.ci/editor` does it")
 
 
+def _lacks_viewers(*parts: str) -> Callable[[], str]:
+    def probe() -> str:
+        absent = [part for part in parts if not (VIEWERS / part).exists()]
+        return _lacks_programs("node")() or (f"no {', '.join(absent)} in tests/viewer" if absent else "")
+
+    return probe
+
+
 # peer → Debian packages, and a probe that says what is lacking
 PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "dcmtk": ("dcmtk", _lacks_dcmtk),
@@ -91,6 +101,12 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),
     "yaml-language-server": ("nodejs npm", _lacks_language_server),
+    # these two by .ci/viewer, which `make viewer` runs
+    "ohif": (
+        "chromium nodejs npm",
+        lambda: _lacks_programs("chromium")() or _lacks_viewers("ohif/dist", "node_modules/playwright-core")(),
+    ),
+    "cornerstone": ("nodejs npm", _lacks_viewers("node_modules/@cornerstonejs/adapters")),
 }
 
 

@@ -1,0 +1,115 @@
+"""Chromium without a window, driven by playwright-core through browser.mjs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from PIL import Image
+
+from tests.support.peers import program
+from tests.support.wait import until
+
+HERE = Path(__file__).resolve().parent
+
+
+class BrowserError(AssertionError):
+    """The page did not do what it should; with what its console said last."""
+
+
+class Browser:
+    """One window of 1,600 × 900 pixels with a fresh profile."""
+
+    def __init__(self, profile: Path) -> None:
+        self._profile = profile
+        self._process: subprocess.Popen[str] | None = None
+
+    def go(self, url: str) -> None:
+        """Open an address."""
+        self._do("go", url=url)
+
+    def evaluate(self, script: str) -> Any:
+        """What a JavaScript expression is in the page."""
+        return self._do("evaluate", script=script)
+
+    def wait(self, script: str, what: str, seconds: float = 90) -> None:
+        """Until a JavaScript expression is true in the page."""
+        try:
+            self._do("wait", script=script, timeout=seconds * 1000)
+        except BrowserError as error:
+            raise BrowserError(f"waited {seconds:g} s for {what}\n{error}") from None
+
+    def click(self, selector: str, *, double: bool = False) -> None:
+        """Click on what a (playwright) selector finds first, as soon as it is there."""
+        self._do("click", selector=selector, double=double)
+
+    def key(self, name: str) -> None:
+        """Press a key, named as playwright does."""
+        self._do("key", name=name)
+
+    def screenshot(self, path: Path) -> Path:
+        """What the window shows, as PNG."""
+        self._do("screenshot", path=str(path))
+        return path
+
+    def at_rest(self, folder: Path, seconds: float = 60) -> Image.Image:
+        """What the window shows as soon as two looks at it are the same."""
+        looks: list[bytes] = []
+
+        def same() -> bool:
+            looks.append(Image.open(self.screenshot(folder / "look.png")).convert("RGB").tobytes())
+            return len(looks) > 1 and looks[-1] == looks[-2]
+
+        until(same, seconds, "the window to come to rest")
+        return Image.open(folder / "look.png").convert("RGB")
+
+    def _do(self, command: str, **options: object) -> Any:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"command": command, **options}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise BrowserError(f"the browser ended with {self._process.wait()}: {self._errors()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            said = "\n".join(self._do("said")[-10:]) if command != "said" else ""
+            raise BrowserError(f"{command} {options}: {answer['error'][:1500]}\nconsole:\n{said}")
+        return answer["value"]
+
+    def _errors(self) -> str:
+        return (self._profile / "errors.txt").read_text()[-2000:]
+
+    def __enter__(self) -> Self:
+        self._profile.mkdir()
+        with (self._profile / "errors.txt").open("w") as errors:
+            self._process = subprocess.Popen(
+                [
+                    program("ohif", "node"),
+                    str(HERE / "browser.mjs"),
+                    program("ohif", "chromium"),
+                    str(self._profile / "profile"),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=HERE,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # it closes Chromium and ends
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

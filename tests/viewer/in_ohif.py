@@ -1,0 +1,163 @@
+"""`make viewer`: what a radiologist sees of our results in OHIF, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from tests.support.site import Site, destination, rule
+from tests.viewer import studies
+from tests.viewer.radiologist import PIXEL, Radiologist, distance
+from tests.viewer.studies import AREA, FORMS, LENGTH, Study
+
+Keep = Callable[[str], None]
+TOOLS = {
+    "point": "Probe", "line": "Length", "box": "RectangleROI",
+    "polygon": "PlanarFreehandROI", "ellipse": "EllipticalROI", "circle": "EllipticalROI",
+}  # fmt: skip
+
+
+@pytest.fixture
+def keep(radiologist: Radiologist, full_length: bool) -> Keep:
+    """`keep("name")`: at full length, the window as it is becomes docs/viewers/NAME.png."""
+
+    def save(name: str) -> None:
+        folder = Path(__file__).resolve().parents[2] / "docs" / "viewers"
+        if full_length:
+            folder.mkdir(exist_ok=True)
+            small = radiologist.window().resize((1200, 675), Image.Resampling.LANCZOS)
+            small.quantize(128, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+
+    return save
+
+
+def on_chest(folder: Path, patient: str, **destination: object) -> Study:
+    """All forms of region on a slice of the phantom, in a report for this destination."""
+    images = studies.chest(folder / patient, patient)
+    image = dcmread(images[len(images) // 2], stop_before_pixels=True)
+    return studies.study(images, studies.regions(image), folder / f"{patient}-results", **destination)
+
+
+def test_regions_are_drawn_in_their_place_and_can_be_taken_over(
+    radiologist: Radiologist, tmp_path: Path, keep: Keep
+) -> None:
+    """Preset `ohif`: each form in its place with its numbers; after "Yes" each is a measurement that can be edited."""
+    study = on_chest(tmp_path, "EDITABLE", preset="ohif")
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(study)
+    assert radiologist.is_asked_to_take_over()
+    keep("regions")
+
+    taken = {str(each["label"]).removeprefix("AI "): each for each in radiologist.takes_over()}
+    assert {name: each["tool"] for name, each in taken.items()} == TOOLS
+    for finding in study.result.findings:
+        name = str(finding.tracking_id)
+        off = distance(FORMS[name].reshape(-1, 2), study.pixels(taken[name]["points"]))
+        assert off <= PIXEL / 10, f"{name} is {off:.1f} pixels from its place"
+        for measurement in finding.measurements:  # lengths and areas, which OHIF has now measured itself
+            (number,) = re.findall(r"^([0-9.]+) mm²?$", "\n".join(taken[name]["lines"]), re.MULTILINE)
+            assert float(number) == pytest.approx(measurement.value, rel=0.01), name
+            assert measurement.concept in (LENGTH, AREA)
+    keep("taken-over")
+
+
+def test_a_region_that_lies_20_pixels_off_is_noticed(radiologist: Radiologist, tmp_path: Path) -> None:
+    """The same check fails on a report in which one box was moved: it looks at the screen, not at what we say."""
+    study = on_chest(tmp_path, "MOVED", preset="ohif")
+    studies.moved(study.kind("sr")[0], "box", 20)
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    with pytest.raises(AssertionError, match=r"box is drawn (19|20|21)\.\d pixels from its place"):
+        radiologist.assert_sees_regions(study)
+
+
+def test_regions_that_it_would_lose_are_drawn_but_not_offered(radiologist: Radiologist, tmp_path: Path) -> None:
+    """Default settings: nothing names a tool, so OHIF would keep the point and the box and drop all others."""
+    study = on_chest(tmp_path, "PLAIN")
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(study)
+    assert not radiologist.is_asked_to_take_over()
+
+
+def test_regions_in_the_patient_are_drawn_on_their_slice(radiologist: Radiologist, tmp_path: Path) -> None:
+    """Regions that a plugin gave in mm: OHIF draws no SCOORD3D, so preset `ohif` writes them on the image."""
+    images = studies.chest(tmp_path / "ct", "PATIENT")
+    image = dcmread(images[len(images) // 2], stop_before_pixels=True)
+    result = studies.in_the_patient(studies.regions(image), image)
+    study = studies.study(images, result, tmp_path / "results", preset="ohif")
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(study)
+
+
+def test_a_box_on_a_radiograph_stands_around_what_it_marks(radiologist: Radiologist, tmp_path: Path) -> None:
+    """An image without a place in the patient: box and bright block have the same edges on the screen."""
+    (left, top), (right, bottom) = FORMS["box"].astype(int)
+    images = studies.radiograph(tmp_path / "cr", "CR", (left, top, right, bottom))
+    image = dcmread(images[0], stop_before_pixels=True)
+    study = studies.study(images, studies.regions(image, "box", numbers=False), tmp_path / "results", preset="ohif")
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(study)
+    ((_, box),) = next(iter(radiologist.regions().values())).shapes
+    bright = np.asarray(radiologist.window()).min(axis=2) > 200
+    x, y, width, height = (round(value) for value in radiologist.browser.evaluate("seen.canvas()"))
+    rows, columns = np.nonzero(bright[y : y + height, x : x + width])
+    for seen, edge in (
+        (np.percentile(columns, 1) + x, box[:, 0].min()), (np.percentile(columns, 99) + x, box[:, 0].max()),
+        (np.percentile(rows, 1) + y, box[:, 1].min()), (np.percentile(rows, 99) + y, box[:, 1].max()),
+    ):  # fmt: skip
+        assert abs(seen - edge) <= 3, f"an edge of the block is seen at {seen}, of the box at {edge}"
+
+
+def test_lung_density_through_the_node(radiologist: Radiologist, tmp_path: Path, keep: Keep, full_length: bool) -> None:
+    """A CT goes through the node into the PACS: pages are seen whole, and the lungs are listed as segments."""
+    settings = {"extent": (-140.0, 135.0), "slice_mm": 2.5, "emphysema": (0.18, 0.06)}
+    images = studies.chest(tmp_path / "ct", "THROUGH", **settings)
+    study = str(dcmread(images[0], stop_before_pixels=True).StudyInstanceUID)
+    pacs = radiologist.pacs
+    to = destination(pacs.ae_title, pacs.dicom_port, preset="ohif")
+    with Site(tmp_path / "node", {"pacs": to}, [rule("lung-density")]) as site:
+        for port, called in ((pacs.dicom_port, pacs.ae_title), (site.port, "PACSNODE")):
+            radiologist.sends(images, port, called)
+        site.wait_delivered(study, objects=6, deadline_seconds=240)
+    held = in_the_archive(radiologist, study)
+    radiologist.opens(study)
+    name = "AI-INV Lung density - "
+    assert set(radiologist.series()) == {
+        ("CT", "Chest 2.5 mm"), ("CT", f"{name}pages"), ("SEG", f"{name}segmentation"), ("SR", f"{name}report"),
+    }  # fmt: skip
+    keep("series")
+    for number, page in enumerate(held["pages"] if full_length else held["pages"][:2]):
+        if number == 0:
+            radiologist.opens_series("CT", "pages")
+        else:
+            radiologist.browser.key("ArrowDown")
+        radiologist.browser.wait(f'seen.drawn() && seen.image() === "{page.SOPInstanceUID}"', f"page {number + 1}")
+        radiologist.assert_sees_whole_page(Image.fromarray(page.pixel_array))
+        assert radiologist.differs_from(Image.fromarray(np.roll(page.pixel_array, 64, axis=0))) > 0.05
+        if number < 1:
+            keep("page")
+    radiologist.opens_segmentation()
+    assert [label for label in ("Right lung", "Left lung") if label in radiologist.panel()] == [
+        "Right lung",
+        "Left lung",
+    ]
+    keep("segments")
+
+
+def in_the_archive(radiologist: Radiologist, study: str) -> dict[str, list[Dataset]]:
+    """What the archive holds of a study, pages in order."""
+    files = [dcmread(BytesIO(content)) for content in radiologist.pacs.files(StudyInstanceUID=study)]
+    pages = [one for one in files if one.SOPClassUID == SecondaryCaptureImageStorage]
+    return {"pages": sorted(pages, key=lambda one: int(one.InstanceNumber))}
