@@ -271,6 +271,8 @@ class Destination(Section):
     """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states."""
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
     """With which kinds a result of this status is sent, where not with all of `kinds`."""
+    seg_form: Literal["binary", "label-map"] = "binary"
+    """Segmentation Storage, or Label Map Segmentation Storage for archives and viewers that know it."""
     sc_form: Literal["single", "multi-frame"] = "single"
     """Pages one by one, or as one multi-frame object."""
     series_number_base: Annotated[int, Field(ge=1, le=2**31 - 2000)] = 9000

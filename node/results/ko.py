@@ -54,7 +54,7 @@ def key_object_selection(context: Context) -> Dataset:
             uid = str(reference.ReferencedSOPInstanceUID)
             if images[uid].is_multi_frame:
                 reference.ReferencedFrameNumber = sorted(set(frames[uid]))
-    state_sop_classes(document, list(images.values()))
+    state_sop_classes(document, [image.reference for image in images.values()])
     complete(document, context, "ko", 1)
     return document
 

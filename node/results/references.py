@@ -14,6 +14,9 @@ from node.results.identity import character_set, decoded
 from node.results.request import SourceReference
 from node.results.sources import SourceImage
 
+LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+"""Label Map Segmentation Storage, which neither pydicom 3.0 nor highdicom's SR templates know."""
+
 _REQUEST = (
     "RequestedProcedureID", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyInstanceUID",
     "RequestedProcedureDescription", "RequestedProcedureCodeSequence", "ScheduledProcedureStepID",
@@ -111,15 +114,15 @@ def stand_in(sop_class_uid: str) -> str:
     return CTImageStorage if UID(sop_class_uid).is_private else sop_class_uid
 
 
-def state_sop_classes(dataset: Dataset, images: Iterable[SourceImage]) -> None:
-    """Write the true SOP class into every reference to a source image for which a stand-in was used."""
-    private = {
-        image.reference.sop_instance_uid: image.reference.sop_class_uid
-        for image in images
-        if UID(image.reference.sop_class_uid).is_private
+def state_sop_classes(dataset: Dataset, references: Iterable[SourceReference]) -> None:
+    """Write the true SOP class into every reference to an instance for which highdicom was told another."""
+    classes = {
+        reference.sop_instance_uid: reference.sop_class_uid
+        for reference in references
+        if UID(reference.sop_class_uid).is_private or reference.sop_class_uid == LABEL_MAP_STORAGE
     }
-    if private:
-        _replace_classes(dataset, private)
+    if classes:
+        _replace_classes(dataset, classes)
 
 
 def _replace_classes(dataset: Dataset, classes: dict[str, str]) -> None:

@@ -33,6 +33,8 @@ class EncodingProfile:
     kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg", "pm", "ko"})
     send_when: tuple[tuple[ResultStatus, frozenset[Kind]], ...] = ((ResultStatus.NOT_APPLICABLE, frozenset({"sr"})),)
     """For ends of a job that are reported with fewer kinds: with which, each status once."""
+    seg_form: Literal["binary", "label-map"] = "binary"
+    """Segmentation Storage, or Label Map Segmentation Storage (PS3.3 A.51)."""
     sc_form: Literal["single", "multi-frame"] = "single"
     """Pages as one object each, or as frames of one."""
     series_text: str = ""

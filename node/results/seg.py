@@ -1,4 +1,4 @@
-"""A plugin's label map as Segmentation Storage, BINARY (PS3.3 A.51)."""
+"""A plugin's label map as Segmentation Storage, BINARY, or as Label Map Segmentation Storage (PS3.3 A.51)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from node.results.context import Context, complete
 from node.results.equipment import algorithm_for_segmentation
 from node.results.errors import NotEncodableError
 from node.results.marking import ascii_name
-from node.results.references import request_attributes, stand_in, state_sop_classes
+from node.results.references import LABEL_MAP_STORAGE, request_attributes, stand_in, state_sop_classes
 from node.results.sources import SourceImage
 from node.results.tracking import segment_identifiers
 from plugins.contract import Segment, Segmentation
@@ -26,6 +26,11 @@ _STUBBED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName", "SpecificCharacterSet",
 )  # fmt: skip
+
+
+def sop_class_uid(context: Context) -> str:
+    """SOP Class of the SEG, as the destination states it."""
+    return LABEL_MAP_STORAGE if context.request.profile.seg_form == "label-map" else SegmentationStorage
 
 
 def segmentation_of(context: Context) -> Segmentation:
@@ -63,7 +68,7 @@ def source_series_of(context: Context) -> str:
 
 def sop_instance_uid(context: Context) -> str:
     """The UID that the set's SEG has, known before it is written."""
-    return context.uids.instance(SegmentationStorage, "segmentation")
+    return context.uids.instance(sop_class_uid(context), "segmentation")
 
 
 def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
@@ -150,11 +155,11 @@ def segmentation_object(context: Context) -> Dataset:
     made = SegmentationObject(
         source_images=[_normalised(image, images[0]) for image in images],
         pixel_array=_relabelled(_frames_in_source_order(context, images), numbers),
-        segmentation_type="BINARY",
+        segmentation_type="LABELMAP" if sop_class_uid(context) == LABEL_MAP_STORAGE else "BINARY",
         segment_descriptions=[
             _description(context, segment, numbers[segment.number], identifiers[segment.number]) for segment in ordered
         ],
-        series_instance_uid=context.uids.series(SegmentationStorage),
+        series_instance_uid=context.uids.series(sop_class_uid(context)),
         series_number=1,
         sop_instance_uid=sop_instance_uid(context),
         instance_number=1,
@@ -169,7 +174,7 @@ def segmentation_object(context: Context) -> Dataset:
     )
     made.ContentCreatorName = ""
     _derive_dimension_uid(made, context)
-    state_sop_classes(made, images)
+    state_sop_classes(made, [image.reference for image in images])
     if requests := request_attributes(context):
         made.RequestAttributesSequence = requests
     complete(made, context, "seg", 1)

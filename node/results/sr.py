@@ -63,7 +63,8 @@ def structured_report(context: Context, companions: Companions) -> Dataset:
     root = _root(context, companions)
     for element in root:
         document.add(element)
-    state_sop_classes(document, context.sources.images)
+    sources = [image.reference for image in context.sources.images]
+    state_sop_classes(document, [*sources, *(reference for _, reference in companions)])
     empty_values_that_are_none(document)
     complete(document, context, "sr", 1)
     return document

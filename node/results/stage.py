@@ -288,6 +288,7 @@ def profile_of(destination: Destination) -> EncodingProfile:
         language=destination.language,
         kinds=destination.kinds,
         send_when=tuple(sorted((ResultStatus(status), kinds) for status, kinds in destination.send_when.items())),
+        seg_form=destination.seg_form,
         sc_form=destination.sc_form,
         series_number_base=destination.series_number_base,
         series_text=destination.series_text,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -52,6 +54,22 @@ def _send(peer: Peer, files: list[Path]) -> list[int | None]:
         return [scu.store(path).status for path in files]
 
 
+def _accepted_classes(peer: Peer) -> set[str]:
+    """What `pacsnode echo --probe` reports as accepted."""
+    command = [
+        sys.executable,
+        "-m",
+        "node.cli",
+        "echo",
+        f"{peer.ae_title}@{peer.host}:{peer.port}",
+        "--probe",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {uid for uid, syntaxes in json.loads(done.stdout)["accepts"].items() if syntaxes}
+
+
 @pytest.fixture
 def dcmqrscp(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
     """dcmtk's archive and the folder it stores into."""
@@ -83,6 +101,7 @@ def test_dcmqrscp_stores_every_preset(dcmqrscp: tuple[Peer, Path], tmp_path: Pat
     """Every object is answered with success and is there, under its own UID."""
     peer, stored = dcmqrscp
     files = _files(tmp_path, preset)
+    assert _accepted_classes(peer) >= {str(dcmread(path).SOPClassUID) for path in files}
     assert _send(peer, files) == [0x0000] * len(files)
     kept = {str(dcmread(path).SOPInstanceUID) for path in stored.iterdir() if path.name != "index.dat"}
     assert kept == {str(dcmread(path).SOPInstanceUID) for path in files}
@@ -92,8 +111,10 @@ def test_dcmqrscp_stores_every_preset(dcmqrscp: tuple[Peer, Path], tmp_path: Pat
 def test_orthanc_stores_every_preset(tmp_path: Path, preset: str) -> None:
     """Every object is answered with success and served again."""
     files = _files(tmp_path, preset)
-    with Orthanc(tmp_path / "pacs") as pacs:
-        statuses = _send(Peer("127.0.0.1", pacs.dicom_port, pacs.ae_title, "PACSNODE"), files)
+    with Orthanc(tmp_path / "pacs", modalities={"PACSNODE": 11112}) as pacs:
+        peer = Peer("127.0.0.1", pacs.dicom_port, pacs.ae_title, "PACSNODE")
+        assert _accepted_classes(peer) >= {str(dcmread(path).SOPClassUID) for path in files}
+        statuses = _send(peer, files)
         assert statuses == [0x0000] * len(files)
         served = {_uid(content) for content in pacs.files(PatientID="12345678")}
     assert served == {str(dcmread(path).SOPInstanceUID) for path in files}

@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from node.results.encode import EncodedObject, encode
+from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
 from tests.support import reports
 from tests.support.matrix import (
@@ -91,6 +92,18 @@ def test_dcentvfy_finds_one_patient_and_one_study(tmp_path: Path) -> None:
             [program("dicom3tools", "dcentvfy"), *map(str, files)], capture_output=True, text=True, errors="replace"
         )
         assert not [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")], done.stderr
+
+
+UNKNOWN_TO_DCIODVFY = ("Information Object Not found", "with SegmentNumber of 0")
+"""What Debian's dicom3tools says of Label Map Segmentation, which is younger: no such IOD, no background segment 0."""
+
+
+def test_label_map_segmentation_is_what_dciodvfy_can_judge_of_it(tmp_path: Path) -> None:
+    """All that is not the class itself or its background has no error."""
+    paths = reports.write_series("ct", tmp_path / "in")
+    profile = EncodingProfile(seg_form="label-map", kinds=frozenset({"seg"}))
+    (made,) = encode(reports.request(paths, reports.segmented(reports.frames("ct")), profile=profile), tmp_path / "out")
+    assert [error for error in dciodvfy(made.path) if not error.endswith(UNKNOWN_TO_DCIODVFY)] == []
 
 
 REAL = (

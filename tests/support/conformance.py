@@ -25,7 +25,7 @@ from node.results.encode import encode
 from node.results.identity import PATIENT, STUDY
 from node.results.request import EncodingProfile, Kind
 from node.spool import IMPLEMENTATION_CLASS_UID
-from tests.support import reports
+from tests.support import air, reports
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 _KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr")
@@ -133,6 +133,11 @@ def _private_codes() -> str:
     return _table(("Code value", "Code meaning"), sorted(found.items()))
 
 
+def _ai_results() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return _table(("AIR asks for", "", "Found in what the node wrote"), air.rows(air.encoded(Path(folder))))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "result classes": _result_classes,
     "transfer syntaxes": _transfer_syntaxes,
@@ -141,6 +146,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "failure reasons": lambda: _statuses(FailureReason, "Failure Reason"),
     "attributes": _attributes,
     "private codes": _private_codes,
+    "ai results": _ai_results,
 }
 
 

@@ -6,6 +6,7 @@ from pydicom.uid import UID
 
 from node.cli.network import RESULT_CLASSES
 from node.results.sr import SOP_CLASSES
+from tests.support.air import CLAUSES
 from tests.support.conformance import DOCUMENT, current
 
 
@@ -20,3 +21,15 @@ def test_every_class_that_is_written_is_stated() -> None:
     assert set(SOP_CLASSES.values()) <= set(RESULT_CLASSES.values())
     text = DOCUMENT.read_text(encoding="utf-8")
     assert all(uid in text and UID(uid).name in text for uid in RESULT_CLASSES.values())
+
+
+def test_what_air_asks_for_is_found_in_what_is_written() -> None:
+    """Every clause of the table was looked for in encoded objects, and none came back empty."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    found = [line for line in _part(text, "ai results") if line.startswith("| ")]
+    assert len(found) == 2 + len(CLAUSES)
+    assert not [line for line in found if "| no |" in line]
+
+
+def _part(text: str, name: str) -> list[str]:
+    return text.split(f"<!-- generated: {name} -->")[1].split("<!-- end -->")[0].splitlines()

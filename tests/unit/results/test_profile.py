@@ -58,6 +58,23 @@ def test_pages_as_frames_of_one_object_are_the_same_pages(tmp_path: Path) -> Non
     assert np.array_equal(one.pixel_array, np.stack([page.pixel_array for page in single]))
 
 
+def test_segmentation_as_label_map(tmp_path: Path) -> None:
+    """Label Map Segmentation Storage: the plugin's own labels, and the report refers to that object, by its class."""
+    result = reports.segmented(reports.frames("ct"))
+    assert result.segmentation is not None
+    made = dict(_encode(tmp_path, result, seg_form="label-map"))
+    seg, report = made["seg"], made["sr"]
+    assert (seg.SOPClassUID, seg.SegmentationType) == ("1.2.840.10008.5.1.4.1.1.66.7", "LABELMAP")
+    assert np.array_equal(seg.pixel_array, result.segmentation.labels)
+    assert [item.SegmentNumber for item in seg.SegmentSequence if item.SegmentNumber] == [1, 2]
+    references = [item for item in report.iterall() if item.keyword == "ReferencedSOPSequence"]
+    found = {
+        (ref.ReferencedSOPClassUID, "ReferencedSegmentNumber" in ref)
+        for element in references for ref in element.value if ref.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+    }  # fmt: skip
+    assert found == {(seg.SOPClassUID, True), (seg.SOPClassUID, False)}  # in the groups, and as evidence
+
+
 def test_series_numbers_and_descriptions(tmp_path: Path) -> None:
     """The site's base and text; the marking still comes first."""
     for kind, made in _encode(tmp_path, series_number_base=700, series_text="chest"):
