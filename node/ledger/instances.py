@@ -177,8 +177,11 @@ def arrivals(database: Database, study: str) -> Arrivals:
 
 def totals(database: Database) -> dict[InstanceStatus, int]:
     """How many receipts count as what, over all studies."""
-    rows = query(database, "SELECT status, count(*) AS n FROM instances GROUP BY status")
-    return {InstanceStatus(row["status"]): int(row["n"]) for row in rows}
+    sql = "SELECT status, count(*) AS n FROM instances WHERE status<>'current' GROUP BY status"
+    others = {InstanceStatus(row["status"]): int(row["n"]) for row in query(database, sql)}
+    ((every,),) = database.execute("SELECT count(*) FROM instances").fetchall()
+    current = int(every) - sum(others.values())
+    return ({InstanceStatus.CURRENT: current} if current else {}) | others
 
 
 def counts(database: Database, study: str) -> dict[InstanceStatus, int]:
