@@ -67,7 +67,9 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
     if newest["id"] != job_id:
         raise PermanentError(f"job {job_id} has been done again already, as job {newest['id']}")
     new = NewJob(**{name: getattr(old, name) for name in NewJob.__slots__})
-    new = replace(new, terms=replace(old.terms, expires_at=None))  # whoever asks for it now wants it, however late
+    new = replace(
+        new, terms=replace(old.terms, expires_at=None, hours=None)
+    )  # whoever asks for it wants it now, however late
     events.record(database, at, "job.again", study=old.study_instance_uid, job=job_id, by=by)
     return _insert(database, at, old.decision, new, old.round + 1, job_id)
 
@@ -181,6 +183,15 @@ def postponed(database: Database, at: datetime, job_id: str, error: str, not_bef
         database, at, "job.postponed", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT,
         error=error, not_before=to_text(not_before),
     )  # fmt: skip
+
+
+def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
+    """Its turn has come at a time at which its rule lets no job start."""
+    job = _transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)
+    database.execute("UPDATE jobs SET not_before=? WHERE id=?", [to_text(not_before), job_id])
+    events.record(
+        database, at, "job.outside-hours", study=job.study_instance_uid, job=job_id, not_before=to_text(not_before)
+    )
 
 
 def postponements(database: Database, job_id: str) -> int:

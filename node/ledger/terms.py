@@ -1,11 +1,12 @@
-"""On what terms a job's result is sent: which results, until when, and whom to tell where it comes too late."""
+"""On what terms a job is done: when it may start, which results are sent, until when, and who is told of late ones."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from node.clock import from_text, to_text
 from node.ledger.rows import to_json
@@ -27,6 +28,8 @@ class Terms:
     """People of the configuration who are told of findings that come too late."""
     text: str = ""
     """What the rule has to say to them."""
+    hours: Mapping[str, Any] | None = None
+    """`{"hours": …, "zone": …}`: when the job may start, as the rule says it; at any time where it is None."""
 
     def withholds(self, outcome: str) -> str | None:
         """Why a result of this outcome is not sent; None where it is."""
@@ -52,6 +55,8 @@ class Terms:
                 plain[name] = list(value) if isinstance(value, tuple) else value
         if self.expires_at is not None:
             plain |= {"expires_at": to_text(self.expires_at), "when_late": self.when_late}
+        if self.hours is not None:
+            plain["hours"] = dict(self.hours)
         return to_json(plain)
 
 
@@ -69,4 +74,5 @@ def from_kept(kept: str) -> Terms:
         when_late=plain.get("when_late", "send"),
         whom=tuple(plain.get("whom", ())),
         text=plain.get("text", ""),
+        hours=plain.get("hours"),
     )

@@ -46,18 +46,19 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
             return 0  # it grows, or was corrected: the next run sees it as it is then
         if not arrived.receipts <= instances.arrivals(database, study.study_instance_uid).receipts:
             return 0
-        made = sum(_enqueue(database, now, asked, job, rule, each, plugins) for each in found if rule)
+        made = sum(_enqueue(database, now, asked, job, rule, each, plugins, zone) for each in found if rule)
         rule_history.followed_up(database, job_id)
     return made
 
 
 def _enqueue(
-    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins
-) -> bool:
+    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins,
+    zone: ZoneInfo,
+) -> bool:  # fmt: skip
     made, study = None, asked.as_seen
     if follow_up.run:
         by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
-        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins)
+        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone)
         new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
     events.record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from node.errors import NotFoundError
 from node.ledger import events
@@ -33,9 +34,9 @@ class Plugins(Protocol):
 
 def new_job(
     database: Database, at: datetime, study: Study, rule: Rule, run: Run, by_uid: Mapping[str, Instance],
-    plugins: Plugins,
+    plugins: Plugins, zone: ZoneInfo,
 ) -> NewJob:  # fmt: skip
-    """The job for a run; `by_uid` are the study's current instances."""
+    """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours."""
     assert study.completed_at is not None, study.study_instance_uid
     parameters = _parameters(database, at, study, rule.name, run, plugins)
     chosen = [(each, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs]
@@ -62,16 +63,17 @@ def new_job(
         on_correction=run.on_correction,
         images_complete_at=study.completed_at,
         asked=rule.description,
-        terms=_terms(rule, run),
+        terms=_terms(rule, run, zone),
     )
 
 
-def _terms(rule: Rule, run: Run) -> Terms:
+def _terms(rule: Rule, run: Run, zone: ZoneInfo) -> Terms:
+    hours = {"hours": rule.hours.model_dump(mode="json"), "zone": zone.key} if rule.hours else None
     if rule.expires is None:
-        return Terms(run.send_when)
+        return Terms(run.send_when, hours=hours)
     told = rule.expires.notify
     whom, text = (told.whom, told.text) if told else ((), "")
-    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text)
+    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text, hours)
 
 
 def _parameters(

@@ -192,7 +192,7 @@ class Route:
             decisions.keep_rule_set(database, at, asked.rule_set.digest, asked.rule_set.content)
             for verdict, trace in verdicts:
                 decision = _record(database, at, asked, verdict, trace)
-                made = _enqueue(database, at, asked, verdict, decision, by_uid, plugins)
+                made = _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
                 sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
                 if (verdict.runs or verdict.forward) and not made + sent:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
@@ -255,12 +255,12 @@ def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, t
 
 def _enqueue(
     database: Database, at: datetime, asked: Asked, verdict: Decision, decision: int, by_uid: Mapping[str, Instance],
-    plugins: Plugins,
+    plugins: Plugins, zone: ZoneInfo,
 ) -> int:  # fmt: skip
     """The jobs of a decision; how many there were none of before."""
     made = 0
     for run in verdict.runs:
-        new = new_job(database, at, asked.as_seen, verdict.rule, run, by_uid, plugins)
+        new = new_job(database, at, asked.as_seen, verdict.rule, run, by_uid, plugins, zone)
         new = replace(new, revision=asked.study.revision, look=asked.number, asked=_as_asked(asked, new))
         job = jobs.enqueue(database, at, decision, new, run.not_before)
         made += job is not None

@@ -22,7 +22,7 @@ from node.errors import NotFoundError, PermanentError, TransientError
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job
-from node.run import answer
+from node.run import answer, hours
 from node.run.attempt import Attempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.kinds.command import BUNDLE
@@ -135,12 +135,19 @@ class Run:
             plugin = self._find(job)
             if plugin is None:
                 self._unknown(job)
+            elif (opens := hours.waits_until(job, self._timer())) is not None:
+                self._outside_hours(job, opens)
             elif len(self._active) >= self._slots or busy[plugin.name] >= plugin.at_once:
                 left = True
             else:
                 busy[plugin.name] += 1
                 self._start(job, plugin)
         return left
+
+    def _outside_hours(self, job: Job, opens: datetime) -> None:
+        """It queued until its hours were over: the next opening is its turn, unless it was cancelled meanwhile."""
+        with contextlib.suppress(PermanentError), self._ledger.transaction() as database:
+            jobs.outside_hours(database, self._clock.now(), job.id, opens)
 
     def _find(self, job: Job) -> SitePlugin | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from node.clock import SystemClock
 from node.errors import TransientError
 from node.ledger import jobs, studies
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.terms import Terms
 from node.run.sandbox import Isolation
 from node.run.stage import BLOCKED_SECONDS, IDLE_SECONDS, Run
+from tests.support.clocks import HandClock
 from tests.support.job_site import STUDY, Site, processes_of
 from tests.support.wait import until
 
@@ -260,3 +263,20 @@ def test_fault_55_a_result_that_was_kept_but_not_recorded_is_replaced(site: Site
     (left / "result.json").write_text("left over")
     ended = settle(start(), job, attempts=2)
     assert site.kept(ended)["status"] == "no_findings"
+
+
+def test_a_job_whose_hours_are_over_is_not_started(site: Site, start: Start) -> None:
+    """Its turn comes at 18:00 in Seoul, its rule lets it start from 20:00: then it does."""
+    site.python_plugin("night")
+    receipts = site.receive()
+    site.complete()
+    night = {"hours": {"open": [{"between": ["20:00", "06:00"]}]}, "zone": "Asia/Seoul"}
+    job, run = site.job("night", receipts, terms=Terms(hours=night)), start()
+    run.run_once()
+    assert (site.get(job).status, site.get(job).attempts) == (JobStatus.QUEUED, 0)
+    assert site.get(job).not_before == site.clock.now() + timedelta(hours=2)
+    assert site.kinds()[-1] == "job.outside-hours"
+    assert isinstance(site.clock, HandClock)
+    site.clock.pass_(hours=2)
+    run.run_once()
+    assert site.get(job).attempts == 1

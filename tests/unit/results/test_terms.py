@@ -39,7 +39,7 @@ def statuses(site: ResultSite, job: Job) -> set[DeliveryStatus]:
 
 def test_terms_are_kept_with_the_job(site: ResultSite) -> None:
     """What is written is what is read; the default is nothing."""
-    terms = Terms(("failed",), site.clock.now(), "notify", ("duty",), "look at it")
+    terms = Terms(("failed",), site.clock.now(), "notify", ("duty",), "look at it", {"zone": "UTC", "hours": {}})
     assert from_kept(terms.to_text()) == terms
     assert Terms().to_text() == "{}"
     assert site.get(site.ended(reports.measured(), terms=terms)).terms == terms
