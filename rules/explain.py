@@ -21,6 +21,7 @@ def lines(trace: Mapping[str, Any]) -> list[str]:
         said += _node(choice, 1)
     for gate in trace.get("gates", ()):
         said += _node(gate, 1)
+    said += [f"  then {line}" for line in trace.get("does", ())]
     return said
 
 

@@ -141,7 +141,7 @@ def _copy(database: Database, uid: str, number: int, completed_at: datetime) -> 
         for old, new in values.items():
             text = text.replace(old, new)
         packed = zlib.compress(text.encode(), 6)
-        database.execute("INSERT INTO series_facts VALUES (?,?,1,?)", [uid, series.replace(_FIRST, uid), packed])
+        database.execute("INSERT INTO series_facts VALUES (?,?,1,0,?)", [uid, series.replace(_FIRST, uid), packed])
 
 
 def rules_of(count: int) -> list[Rule]:

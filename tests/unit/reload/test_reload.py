@@ -128,6 +128,22 @@ def test_a_saved_file_is_taken_up_once_it_has_come_to_rest(node: Node) -> None:
     assert len(node.used) == 1
 
 
+def test_people_are_taken_up_with_the_rules_that_tell_them_and_alone(node: Node) -> None:
+    """Somebody new with the rule that names them; then only their address: both without a restart."""
+    for number in (1, 2):
+        address = f"{{webhook: {{url: 'https://pager.example/{number}'}}}}"
+        node.config.write_text(f"{CONFIG}people: {{duty: {address}}}\n")
+        node.write("chest", RULE % ("chest", "CT") + "  notify: {whom: duty}\n")
+        node.look()
+        webhook = node.used[-1].people["duty"].webhook
+        assert webhook is not None
+        assert webhook.url == f"https://pager.example/{number}"
+    assert len(node.used) == 2
+    assert node.events(RESTART) == []
+    node.start_again()
+    assert in_force.read(node.config.parent / "data" / in_force.FILE).configuration.people["duty"].webhook == webhook
+
+
 def test_each_version_is_kept_with_what_changed_and_whose_file_it_is(node: Node) -> None:
     """Names of what came, went and changed, a diff, the version before."""
     first = node.events(IN_FORCE)[0].detail["digest"]

@@ -140,3 +140,15 @@ def test_a_recorded_study_written_down_decides_the_same_and_says_no_more() -> No
     assert again is not None
     for ours, theirs in zip(decide(rules, again), decide(rules, study), strict=True):
         assert (ours.matched, ours.why) == (theirs.matched, theirs.why)
+
+
+def test_rules_that_wait_ask_early_or_let_results_expire_are_tested_like_others() -> None:
+    """As of when the study is complete: what waits for more does not match yet."""
+    rule = make_rule(
+        {"Modality": "CT"}, name="thin", wait={"until": {"series_count": {"at_least": 2}}, "at_most": "20 minutes"},
+        decide="every 5 minutes", expires={"after": "2 hours", "then": "withhold"}, send_when=["findings", "failed"],
+    )  # fmt: skip
+    assert told(STUDY, "match", rule) == []
+    assert told({**STUDY, "series": [{"images": 3}]}, "no match", rule) == []
+    (message,) = told({**STUDY, "series": [{"images": 3}]}, "match", rule)
+    assert "more is awaited until" in message

@@ -291,3 +291,22 @@ def test_what_is_decided_beside_runs() -> None:
     assert (decision.notify[0].whom, decision.fetch and decision.fetch.role) == (("duty",), "prior")
     (run,) = decision.runs
     assert (run.expires_at, run.send_when) == (NOW + timedelta(hours=2), ("findings", "failed"))
+
+
+def test_an_explanation_says_what_becomes_of_a_match() -> None:
+    """Who is told, which results are sent, and until when; nothing of it where the rule does not match."""
+    rule = {
+        "notify": {"whom": ["duty", "desk"]},
+        "expires": {"after": "2 hours", "then": "notify", "notify": {"whom": "duty"}},
+        "send_when": ["findings", "failed"],
+    }
+    said = lines(decided(study(), **rule).trace)
+    assert said[-3:] == [
+        "  then tells duty, desk",
+        "  then sends results that are findings, failed; withholds the others",
+        "  then results that come later than 2 hours after the images were complete are sent, and findings "
+        "told to duty",
+    ]
+    assert not any(
+        line.startswith("  then") for line in lines(decided(make_study(make_series("1.1", "MR", [{}])), **rule).trace)
+    )
