@@ -77,9 +77,12 @@ class Notification:
 
 def enqueue(
     database: Database, at: datetime, *, study: str, rule: str, occasion: Occasion, whom: Sequence[str], text: str,
-    job: str | None = None,
+    job: str | None = None, not_before: datetime | None = None,
 ) -> int:  # fmt: skip
-    """Each of these people is to be told, once for this occasion; how many were not told of it before."""
+    """Each of these people is to be told, once for this occasion; how many were not told of it before.
+
+    Not before `not_before`, where that is to come.
+    """
     ledger = one(database, "SELECT id FROM ledger")
     assert ledger is not None, "the first migration makes it"
     made = 0
@@ -88,7 +91,18 @@ def enqueue(
         cursor = database.execute(
             "INSERT OR IGNORE INTO notifications (key, study_instance_uid, job, rule, occasion, person, text, status,"
             " sent_by, attempts, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,?,'[]',0,?,?)",
-            [key, study, job, rule, occasion, person, text, NotificationStatus.WAITING, to_text(at), to_text(at)],
+            [
+                key,
+                study,
+                job,
+                rule,
+                occasion,
+                person,
+                text,
+                NotificationStatus.WAITING,
+                to_text(max(at, not_before or at)),
+                to_text(max(at, not_before or at)),
+            ],
         )
         if cursor.rowcount:
             made += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ from rules import engine
 from rules.engine import Decision
 from rules.facts import UNFIT_MARKS, StudyFacts
 from rules.model import Rule
+from rules.timing import opening
 
 IDLE_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
@@ -196,21 +197,23 @@ class Route:
                 sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
                 if (verdict.runs or verdict.forward) and not made + sent:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
-                told = _notify(database, at, uid, verdict)
+                told = _notify(database, at, seen, verdict)
                 work.update({Room.RUN: made, Room.DELIVER: sent, Room.NOTIFY: told})
-                _set_timer(database, seen, verdict, decision)
-            self._end(database, at, asked)
+                _start_timer(database, seen, verdict, decision)
+            self._end(database, at, asked, {each.rule.name for each, _ in verdicts if each.waits_until})
         return work
 
-    def _end(self, database: Database, at: datetime, asked: Asked) -> None:
-        """It is decided: not to be asked again about this."""
+    def _end(self, database: Database, at: datetime, asked: Asked, waiting: Collection[str] = ()) -> None:
+        """It is decided: not to be asked again about this, but for the rules that wait."""
         uid = asked.study.study_instance_uid
         if asked.look is not None:
+            for name in set(asked.look.rules).difference(waiting):
+                timers.stop(database, uid, TimerKind.WAIT, name)
             if not asked.growing:  # planned when its wait was over, and kept only now
                 looks.keep(database, asked.look)
             looks.decided(database, at, asked.look)
         else:
-            timers.stop_others(database, uid, TimerKind.WAIT, [rule.name for rule in asked.rules if rule.enabled])
+            timers.stop_others(database, uid, TimerKind.WAIT, waiting)
             studies.decided(database, at, uid, asked.study.revision)
 
     def _give_up(self, asked: Asked, error: Exception) -> None:
@@ -224,9 +227,6 @@ class Route:
                 database, at, "study.decision-failed", study=study.study_instance_uid, severity=Severity.ALERT,
                 revision=study.revision, look=asked.number, error=place,
             )  # fmt: skip
-            if asked.look is not None:
-                for rule in asked.rules:
-                    timers.stop(database, study.study_instance_uid, TimerKind.WAIT, rule.name)
             self._end(database, at, asked)
 
 
@@ -285,24 +285,24 @@ def _overtake(database: Database, at: datetime, job: Job) -> None:
         jobs.cancel(database, at, earlier.id, f"more of the study has come: job {job.id}")
 
 
-def _set_timer(database: Database, seen: StudyFacts, verdict: Decision, decision: int) -> None:
-    """The rule waits from when its `when` first held; whatever else it said, it does not wait any more."""
-    study, rule = seen.study_instance_uid, verdict.rule.name
-    if verdict.waits_until is None:
-        if verdict.rule.wait is not None:
-            timers.stop(database, study, TimerKind.WAIT, rule)
-        return
-    since = seen.history[rule].waiting_since or seen.completed_at
-    timers.start(database, study, rule, TimerKind.WAIT, since, verdict.waits_until, decision)
+def _start_timer(database: Database, seen: StudyFacts, verdict: Decision, decision: int) -> None:
+    """A rule that waits does so from when its `when` first held."""
+    if verdict.waits_until is not None:
+        study, rule = seen.study_instance_uid, verdict.rule.name
+        since = seen.history[rule].waiting_since or seen.completed_at
+        timers.start(database, study, rule, TimerKind.WAIT, since, verdict.waits_until, decision)
 
 
-def _notify(database: Database, at: datetime, study: str, verdict: Decision) -> int:
-    """Tell whom the rule tells; how many were not told of it before."""
-    waited = verdict.rule.wait.notify if verdict.rule.wait else None
+def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decision) -> int:
+    """Tell whom the rule tells, of a match in its hours; how many were not told of it before."""
+    rule = verdict.rule
+    waited = rule.wait.notify if rule.wait else None
+    opens = opening(rule.hours, seen.now) if rule.hours else None
     return sum(
         notifications.enqueue(
-            database, at, study=study, rule=verdict.rule.name, whom=each.whom, text=each.text,
+            database, at, study=seen.study_instance_uid, rule=rule.name, whom=each.whom, text=each.text,
             occasion=Occasion.WAIT_OVER if each is waited else Occasion.MATCH,
+            not_before=None if each is waited else opens,
         )
         for each in verdict.notify
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -57,6 +58,15 @@ def test_a_rule_may_run_and_tell(site: Site) -> None:
     both = rule(run="good", choose={}, send="pacs")
     assert len(decide(site, STUDY, both)) == 2
     assert len(jobs.of_study(site.ledger.database, STUDY)) == 1
+
+
+def test_outside_the_hours_of_a_rule_a_match_is_told_when_they_begin(site: Site) -> None:
+    """It is 18:00 in Seoul: `wait` tells at 20:00, `skip` never."""
+    night = {"open": [{"between": ["20:00", "06:00"]}]}
+    never = rule(name="never", hours={**night, "otherwise": "skip"})
+    assert len(decide(site, STUDY, rule(hours=night), never)) == 2
+    assert notifications.due(site.ledger.database, site.clock.now()) == []
+    assert len(notifications.due(site.ledger.database, site.clock.now() + timedelta(hours=2))) == 2
 
 
 def test_bounds_count_the_matches_of_a_rule_that_runs_nothing(site: Site) -> None:

@@ -191,6 +191,17 @@ def test_a_wait_is_ended_by_the_rules_that_began_it_and_growth_is_decided_by_tho
     ]  # fmt: skip
 
 
+def test_a_rule_that_does_not_wait_any_more_ends_its_wait(node: Waiting) -> None:
+    """The rule of this name has been changed, and the study has grown: what it once promised is past."""
+    node.use(rule("notify"))
+    node.comes()
+    node.use(rule(wait=None))
+    node.comes()
+    assert (node.images(), node.until()) == ([4], [])
+    node.pass_(minutes=25)
+    assert node.told() == []
+
+
 def test_a_clock_that_is_set_back_prolongs_no_wait(node: Waiting) -> None:
     """Fault 57: an hour back after ten minutes; ten minutes later it is over."""
     node.comes()
