@@ -21,6 +21,7 @@ from node.run import catalogue
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.sandbox import isolation
 from rules.model import Rule
+from rules.timing import write_duration
 
 
 def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
@@ -106,6 +107,9 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
         yield "rule", "none: studies are received and kept, and nothing is run"
     for name, destination in configuration.destinations.items():
         yield "destination", _destination(name, destination)
+    for name, person in configuration.people.items():
+        ways = [f"e-mail ({person.email})"] if person.email else []
+        yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"
     yield "isolation", str(isolation())
 
 
@@ -156,8 +160,12 @@ def _rule(rule: Rule) -> str:
     if rule.forward:
         changed = f", changing {', '.join(rule.forward.coerce)}" if rule.forward.coerce else ""
         told.append(f"images → {', '.join(rule.forward.to)}{changed}")
+    if rule.notify:
+        told.append(f"tells {', '.join(rule.notify.whom)}")
+    asked = "" if rule.decide == "complete" else f", asked {'when ' if rule.growing is None else ''}{rule.decide}"
+    waits = f", waits up to {write_duration(rule.wait.at_most)}" if rule.wait else ""
     enabled = "" if rule.enabled else " (disabled)"
-    return f"{rule.name}: {'; '.join(told)}, {rule.mode}, {rule.priority}{enabled}"
+    return f"{rule.name}: {'; '.join(told)}, {rule.mode}, {rule.priority}{asked}{waits}{enabled}"
 
 
 def _destination(name: str, destination: Destination) -> str:
@@ -215,6 +223,10 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
                 "identity_check": each.identity_check,
             }
             for name, each in configuration.destinations.items()
+        },
+        "people": {
+            name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
+            for name, each in configuration.people.items()
         },
         "isolated": confinement.sandbox is not None,
         "isolation": str(confinement),

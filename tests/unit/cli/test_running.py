@@ -22,6 +22,19 @@ def test_check_says_what_the_configuration_means(run: Run, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"], "checking starts and makes nothing"
 
 
+def test_check_says_who_is_told_and_when_rules_are_asked(run: Run, config: Path) -> None:
+    """People with their channels, and what a rule does beside running plugins."""
+    config.write_text(
+        config.read_text() + "people: {duty: {webhook: {url: 'https://pager.example/x'}}}\n"
+        "rules:\n- {name: tell, when: {Modality: CT}, decide: series complete, notify: {whom: duty}, mode: pilot,"
+        " wait: {until: {Modality: SR}, at_most: 20 minutes}}\n"
+    )
+    lines = [" ".join(line.split()) for line in run("check").out.splitlines()]
+    assert "person duty: webhook" in lines
+    assert "rule tell: tells duty, pilot, routine, asked when series complete, waits up to 20 minutes" in lines
+    assert run("check", "--json").json["people"]["duty"]["webhook"] == "https://pager.example/x"
+
+
 @pytest.mark.usefixtures("config")
 def test_check_for_scripts(run: Run) -> None:
     """The same as one JSON object."""
