@@ -11,7 +11,6 @@ from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import OPEN, Job
-from node.ledger.notifications import Notification, NotificationStatus
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
@@ -24,7 +23,7 @@ def stop_study(database: Database, at: datetime, study: str, reason: str, *, for
     """
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
     if for_good:  # of a study that is held nobody is told before it is released
-        _tell_nobody(database, at, notifications.of_study(database, study), reason)
+        notifications.cancel_about(database, at, study, reason)
 
 
 def stop_users_of(
@@ -44,15 +43,7 @@ def stop_users_of(
         if delivery.job in ids or delivery.sop_instance_uid in sop_instance_uids
     ]
     _stop(database, at, study, users, affected, reason, for_good=False)
-    told = [each for each in notifications.of_study(database, study) if each.job in ids]
-    _tell_nobody(database, at, told, reason)
-
-
-def _tell_nobody(database: Database, at: datetime, told: list[Notification], reason: str) -> None:
-    """What is being sent cannot be called back."""
-    for each in told:
-        if each.status in (NotificationStatus.WAITING, NotificationStatus.DEAD):
-            notifications.cancel(database, at, each.id, reason)
+    notifications.cancel_about(database, at, study, reason, ids)
 
 
 def _uses(job: Job, receipts: Collection[str]) -> bool:

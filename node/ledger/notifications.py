@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -174,6 +174,16 @@ def cancel(database: Database, at: datetime, number: int, reason: str) -> None:
     found = _transition(database, number, UNSENT, NotificationStatus.CANCELLED)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [reason, number])
     _tell(database, at, "notification.cancelled", found, reason=reason)
+
+
+def cancel_about(
+    database: Database, at: datetime, study: str, reason: str, jobs: Collection[str] | None = None
+) -> None:
+    """Nobody is told any more about a study, or about these jobs; what is being sent cannot be called back."""
+    for each in of_study(database, study):
+        concerned = jobs is None or each.job in jobs
+        if concerned and each.status in (NotificationStatus.WAITING, NotificationStatus.DEAD):
+            cancel(database, at, each.id, reason)
 
 
 def again(database: Database, at: datetime, number: int, by: str) -> Notification:

@@ -13,7 +13,7 @@ import structlog
 from node.clock import Clock
 from node.config.models import Configuration, Destination
 from node.errors import PermanentError
-from node.ledger import deliveries, events, instances, jobs, late, objects
+from node.ledger import deliveries, events, instances, jobs, late, notifications, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -265,12 +265,16 @@ class Results:
         )
 
     def _overtake(self, database: Database, job: Job, now: datetime) -> None:
-        """Results of this question that were not sent yet never will be: this one is newer."""
-        for earlier in self._earlier(database, job):
+        """Results of this question that were not sent yet never will be, nor is anybody told of them: this is newer."""
+        earlier_jobs = self._earlier(database, job)
+        overtaken = f"overtaken by job {job.id}"
+        notifications.cancel_about(
+            database, now, job.study_instance_uid, overtaken, [earlier.id for earlier in earlier_jobs]
+        )
+        for earlier in earlier_jobs:
             for delivery in deliveries.of_job(database, earlier.id):
                 if delivery.status in _NOT_SENT:
-                    reason = f"overtaken by job {job.id}"
-                    deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, reason)
+                    deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, overtaken)
 
 
 _SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
