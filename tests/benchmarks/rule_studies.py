@@ -118,8 +118,10 @@ def _row(series: str, one: InstanceRecord, now: datetime) -> Instance:
 def _copy(database: Database, uid: str, number: int, completed_at: datetime) -> None:
     at, patient = to_text(completed_at), f"P{number // 3}"
     database.execute(
-        "INSERT INTO studies SELECT ?, ?, '', ?, status, revision, revision, NULL, ?, ?, last_association, ?, ?"
-        " FROM studies WHERE study_instance_uid=?",
+        "INSERT INTO studies (study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status, revision,"
+        " decided_revision, first_received_at, last_received_at, last_association, due_at, completed_at)"
+        " SELECT ?, ?, '', ?, status, revision, revision, ?, ?, last_association, ?, ? FROM studies"
+        " WHERE study_instance_uid=?",
         [uid, patient, f"A{number}", at, at, at, at, _FIRST],
     )
     own = ("receipt", "sop_instance_uid", "study_instance_uid", "series_instance_uid")
@@ -135,13 +137,19 @@ def _copy(database: Database, uid: str, number: int, completed_at: datetime) -> 
         _FIRST: uid, "its description": f"CT {part} {kind}", "its protocol": f"{number % 31} {part.lower()} {kind}",
         "its station": _STATIONS[number * 7 % 6], "its age": f"{1 + number * 37 % 95:03}Y",
     }  # fmt: skip
-    rows = database.execute("SELECT series_instance_uid, facts FROM series_facts WHERE study_instance_uid=?", [_FIRST])
-    for series, blob in rows.fetchall():
+    rows = database.execute(
+        "SELECT series_instance_uid, look, facts FROM series_facts WHERE study_instance_uid=?", [_FIRST]
+    )
+    for series, look, blob in rows.fetchall():
         text = zlib.decompress(blob).decode()
         for old, new in values.items():
             text = text.replace(old, new)
         packed = zlib.compress(text.encode(), 6)
-        database.execute("INSERT INTO series_facts VALUES (?,?,1,0,?)", [uid, series.replace(_FIRST, uid), packed])
+        database.execute(
+            "INSERT INTO series_facts (study_instance_uid, series_instance_uid, revision, look, facts)"
+            " VALUES (?,?,1,?,?)",
+            [uid, series.replace(_FIRST, uid), look, packed],
+        )
 
 
 def rules_of(count: int) -> list[Rule]:
