@@ -184,26 +184,6 @@ def _does(decision: Decision) -> Iterator[str]:
         yield f"results that come {when} {late[rule.expires.then]}"
 
 
-def _does(decision: Decision) -> Iterator[str]:
-    """What comes of the match beside its runs, and what becomes of their results, line by line."""
-    rule = decision.rule
-    for each in decision.notify:
-        yield f"tells {', '.join(each.whom)}"
-    if not decision.runs:
-        return
-    if rule.send_when:
-        yield f"sends results that are {', '.join(rule.send_when)}; withholds the others"
-    if rule.expires:
-        whom = rule.expires.notify.whom if rule.expires.notify else ()
-        late = {
-            "send": "are sent all the same",
-            "withhold": "are withheld",
-            "notify": f"are sent, and findings told to {', '.join(whom)}",
-        }
-        when = f"later than {write_duration(rule.expires.after)} after the images were complete"
-        yield f"results that come {when} {late[rule.expires.then]}"
-
-
 def _parts(condition: Condition) -> tuple[Condition, ...]:
     return condition.parts if isinstance(condition, AllOf) else (condition,)
 
