@@ -28,7 +28,9 @@ from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
+from node.dimse.retrieve_scu import QueryRetrieve
 from node.errors import NodeError
+from node.fetch.stage import Fetching
 from node.index.children import HeaderReader
 from node.index.stage import Index
 from node.journal import Journal
@@ -109,6 +111,10 @@ class App:
             (Room.RESULTS, "results", self._results.run_once),
             (Room.NOTIFY, "notify", self._notify.run_once),
         ]
+        title = configuration.node.ae_title
+        archives = {n: QueryRetrieve(peer_of(each, title)) for n, each in configuration.destinations.items()}
+        fetching = Fetching(self.ledger, clock, self.signal, archives, title)
+        stages.append((Room.FETCH, "fetch", fetching.run_once))
         self._outboxes: list[Outbox] = []
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
