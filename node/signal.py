@@ -18,6 +18,7 @@ class Room(StrEnum):
     RUN = "run"
     RESULTS = "results"
     DELIVER = "deliver"
+    FETCH = "fetch"
     NOTIFY = "notify"
     COMMIT = "commit"
 

@@ -334,6 +334,24 @@ def follow_up(
     return tuple(found)
 
 
+def first_runs(rule: Rule, study: StudyFacts) -> tuple[Run, ...]:
+    """The runs of a rule that has decided to run, once what it waited for is here; bounds are not asked again."""
+    view = StudyView(study)
+    choices = _choose(rule, view)
+    if not all(choice.taken for choice in choices):
+        return ()
+    starts = opening(rule.hours, study.now) if rule.hours else None
+    subjects = _subjects(rule, choices, replace(study, history={}) if study.history else study)
+    return tuple(_run(rule, step, given, view, starts) for given in subjects for step in rule.run if not step.after)
+
+
+def prior_series(rule: Rule, prior: StudyFacts) -> tuple[Input, ...]:
+    """The series of an earlier study that the rule would choose there: by its first choice, one, under the role."""
+    assert rule.prior is not None, rule.name
+    wish = replace(rule.wishes[0], role=rule.prior.role, take="one")
+    return tuple(_input(wish.role, taken) for taken in choose(wish, StudyView(prior), set()).taken)
+
+
 def _closed(rule: Rule, view: StudyView) -> str | None:
     """Why no rule, or not this one, may see the study at all."""
     if not view.series:

@@ -214,6 +214,10 @@ class Rule(Section):
                 ("send",),
                 f"send is missing: results of mode {self.mode} are for somebody; those of mode shadow stay here",
             )
+        if self.prior and not self.run:
+            yield Problem(("prior",), "there is no plugin to run: nobody is handed the earlier study")
+        elif self.prior and self.prior.role in {each.role for each in self.choose}:
+            yield Problem(("prior", "role"), f"the role {self.prior.role} is that of a choice: give another one")
         if self.once == "series" and (len(self.choose) != 1 or self.prior):
             yield Problem(("once",), "once: series runs on each series by itself, so there is one choice and no prior")
 

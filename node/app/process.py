@@ -27,7 +27,9 @@ from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
+from node.dimse.retrieve_scu import QueryRetrieve
 from node.errors import NodeError
+from node.fetch.stage import Fetching
 from node.index.children import HeaderReader
 from node.index.stage import Index
 from node.journal import Journal
@@ -103,6 +105,10 @@ class App:
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
             outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
             stages.append(Stage(Room.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
+        title = configuration.node.ae_title
+        archives = {name: QueryRetrieve(peer_of(each, title)) for name, each in configuration.destinations.items()}
+        fetching = Fetching(self.ledger, clock, self.signal, archives, title)
+        stages.append(Stage(Room.FETCH, "fetch", fetching.run_once))
         return [*stages, *self._commitment(configuration, clock)]
 
     def _commitment(self, configuration: Configuration, clock: Clock) -> list[Stage]:

@@ -17,6 +17,7 @@ from node.ledger import (
     decisions,
     deliveries,
     events,
+    fetches,
     forwards,
     instances,
     jobs,
@@ -69,6 +70,8 @@ class Found:
     studies: Mapping[str, int]
     instances: Mapping[InstanceStatus, int]
     jobs: Mapping[JobStatus, int]
+    fetches: int
+    """Earlier studies that are being fetched; the jobs that are to get them wait."""
     deliveries: Mapping[str, Mapping[DeliveryStatus, int]]
     images: Mapping[str, Mapping[DeliveryStatus, int]]
     """Received images that rules send on, by destination."""
@@ -117,6 +120,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         },
         instances=instances.totals(database),
         jobs=jobs.counts(database),
+        fetches=fetches.waiting(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
         images=forwards.counts(database),
         next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},

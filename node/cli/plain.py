@@ -7,6 +7,7 @@ from typing import Any
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
+from node.ledger.fetches import Fetch
 from node.ledger.forwards import Standing
 from node.ledger.identities import Identity
 from node.ledger.job import Job
@@ -143,6 +144,21 @@ def images(row: Standing) -> dict[str, Any]:
         "status": row.status,
         "why": row.why,
         "instances": row.instances,
+    }
+
+
+def fetch(row: Fetch) -> dict[str, Any]:
+    """An earlier study that a rule wants."""
+    return {
+        "rule": row.rule,
+        "source": row.source,
+        "status": row.status,
+        "prior_study": row.prior_study,
+        "attempts": row.attempts,
+        "deadline": row.deadline,
+        "error": row.error,
+        "asked_at": row.asked_at,
+        "ended_at": row.ended_at,
     }
 
 

@@ -99,6 +99,7 @@ def _plain_queues(found: Found) -> dict[str, Any]:
         "incoming": found.load.waiting,
         "studies": found.studies,
         "instances": {status.value: found.instances.get(status, 0) for status in InstanceStatus},
+        "waiting_for_earlier_studies": found.fetches,
         "jobs": {status.value: found.jobs.get(status, 0) for status in JobStatus},
         "notifications": {status.value: found.notifications.get(status, 0) for status in NotificationStatus},
         "commitments": {status.value: found.commitments.get(status, 0) for status in CommitmentStatus},

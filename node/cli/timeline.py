@@ -17,7 +17,18 @@ from node.cli.status_page import words
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.ledger import commitments as requests
-from node.ledger import decisions, deliveries, events, forwards, identities, jobs, notifications, objects, studies
+from node.ledger import (
+    decisions,
+    deliveries,
+    events,
+    fetches,
+    forwards,
+    identities,
+    jobs,
+    notifications,
+    objects,
+    studies,
+)
 from node.ledger.database import Database
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
@@ -61,6 +72,7 @@ def _plain(database: Database, found: Study, explain: bool, identify: bool) -> d
         "study": plain.study(found, identify=identify),
         "series": [plain.series(each) for each in studies.series_of(database, uid)],
         "decisions": [plain.decision(each, explain=explain) for each in decisions.of_study(database, uid)],
+        "fetches": [plain.fetch(each) for each in fetches.of_study(database, uid)],
         "jobs": [plain.job(each) for each in jobs.of_study(database, uid)],
         "deliveries": [plain.delivery(each) for each in deliveries.results_of_study(database, uid)],
         "images": [plain.images(each) for each in forwards.of_study(database, uid)],
@@ -89,6 +101,12 @@ def _parts(
     yield from _section(_decisions(taken))
     if explain:
         yield from _traces(taken)
+    wanted = [
+        (cell(each.rule), cell(each.source), cell(each.status), cell(tail(each.prior_study or "")),
+         cell(each.error or (f"waits until {clock_text(each.deadline, zone, now)}" if each.ended_at is None else "")))
+        for each in fetches.of_study(database, uid)
+    ]  # fmt: skip
+    yield from _section(("Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], wanted))
     yield from _section(_jobs(jobs.of_study(database, uid)))
     yield from _section(_deliveries(deliveries.results_of_study(database, uid), _kinds(database, uid)))
     standing = [

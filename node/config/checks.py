@@ -215,6 +215,8 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
         yield from reporting.problems(document, rule, path, destinations)
         yield from _forward(document, destinations, path, rule)
+        source = section(rule, "prior").get("source")
+        yield from _send(document, destinations, (*path, "prior", "source"), source, mode=None)
 
 
 def _forward(

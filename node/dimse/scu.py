@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -185,7 +185,7 @@ def find_study(peer: Peer, study_instance_uid: str, keywords: Sequence[str]) -> 
     values are joined by backslashes; what was not answered is empty. Raises as `associated` does; also
     TransientError or PermanentError by the status of the answer.
     """
-    return _find(peer, "STUDY", {"StudyInstanceUID": study_instance_uid}, keywords)
+    return find(peer, "STUDY", {"StudyInstanceUID": study_instance_uid}, keywords)
 
 
 def has_instance(peer: Peer, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
@@ -195,16 +195,17 @@ def has_instance(peer: Peer, study_instance_uid: str, series_instance_uid: str, 
         "SeriesInstanceUID": series_instance_uid,
         "SOPInstanceUID": sop_instance_uid,
     }
-    return any(match["SOPInstanceUID"] == sop_instance_uid for match in _find(peer, "IMAGE", keys, ()))
+    return any(match["SOPInstanceUID"] == sop_instance_uid for match in find(peer, "IMAGE", keys, ()))
 
 
-def _find(peer: Peer, level: str, keys: dict[str, str], keywords: Sequence[str]) -> list[dict[str, str]]:
+def find(peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str]) -> list[dict[str, str]]:
+    """C-FIND, Study Root, at a level, by these keys; raises as `find_study` does."""
     query = Dataset()
     query.QueryRetrieveLevel = level
     for keyword in keywords:
         setattr(query, keyword, None)
     for keyword, value in keys.items():
-        setattr(query, keyword, value)
+        setattr(query, keyword, value or None)
     model = StudyRootQueryRetrieveInformationModelFind
     matches = []
     with associated(peer, [build_context(model, list(UNCOMPRESSED))]) as association:

@@ -9,6 +9,7 @@ file without a row; it is indexed as if it had just come. So a restart looks at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -20,8 +21,8 @@ from node.index.children import Failure, FailureKind, HeaderReader
 from node.index.completion import CompletionWatch
 from node.index.header import Reading
 from node.index.judging import Judge
-from node.index.recording import record
-from node.ledger import events, instances
+from node.index.recording import RETRIEVED, record
+from node.ledger import events, fetches, instances
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
 from node.signal import Room, Signal
@@ -117,8 +118,24 @@ class Index:
             plain = header.unreadable(reading.receipt, reading.arrival, reading.bytes, reading.digest, why)
             self._record_together([plain])
 
+    def _with_origin(self, readings: Sequence[Reading]) -> list[Reading]:
+        """What an archive sends because this node has asked it to is known by that request: it triggers nothing."""
+        database, now = self._ledger.database, self._clock.now()
+        if not fetches.any_requested(database, now):
+            return [*readings]
+        titles = {name: each.ae_title.strip() for name, each in self._configuration.destinations.items()}
+
+        def asked_for(reading: Reading) -> bool:
+            caller = reading.arrival.calling_ae_title.strip()
+            return fetches.was_requested(database, reading.study_instance_uid, caller, titles, now)
+
+        return [
+            replace(one, arrival=replace(one.arrival, origin=RETRIEVED)) if asked_for(one) else one for one in readings
+        ]
+
     def _record_together(self, readings: Sequence[Reading]) -> None:
         with self._ledger.reading():
+            readings = self._with_origin(readings)
             judge = Judge(self._ledger, self._spool, self._reader)
             judged = [judge.judge(reading) for reading in readings]
         with self._ledger.transaction() as database:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from node.ledger import schema_forwards, schema_growth, schema_looks, schema_notifications
+from node.ledger import schema_fetches, schema_forwards, schema_growth, schema_looks, schema_notifications
 from node.ledger.rows import to_json
 
 migrations = Migrations("pacsnode")
@@ -116,6 +116,7 @@ def _lines(old: dict[str, Any]) -> str:
 
 migrations(name="0005_looks", transactional=False)(schema_looks.migrate)
 migrations(name="0006_forwarded_images")(schema_forwards.migrate)
+migrations(name="0007_fetches")(schema_fetches.migrate)
 migrations(name="0008_notifications")(schema_notifications.migrate)
 migrations(name="0009_what_grows")(schema_growth.migrate)
 

@@ -16,7 +16,7 @@ from node.errors import PermanentError
 from node.ledger import deliveries, events, instances, jobs, late, notifications, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
-from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobInput, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.results.encode import EncodedObject
 from node.results.encoder import Encoder, Order
@@ -142,7 +142,7 @@ class Results:
 
     def _fields(self, job: Job, profile: EncodingProfile) -> dict[str, Any]:
         database = self._ledger.database
-        receipts = [receipt for chosen in job.inputs for receipt in chosen.receipts]
+        receipts = [receipt for chosen in job.inputs if self._is_own(job, chosen) for receipt in chosen.receipts]
         if job.finished_at is None or not receipts:
             raise PermanentError(f"job {job.id} has no images or no end: nothing can be written for it")
         return {
@@ -163,6 +163,11 @@ class Results:
             "parameters": tuple((name, str(value)) for name, value in sorted(job.parameters.items())),
             "profile": profile,
         }
+
+    def _is_own(self, job: Job, chosen: JobInput) -> bool:
+        """Whether a series is of the job's study: an earlier one that it was given is nothing that it reports on."""
+        first = instances.by_receipt(self._ledger.database, chosen.receipts[0])
+        return first is None or first.study_instance_uid == job.study_instance_uid
 
     def _find(self, receipt: str) -> Path:
         try:

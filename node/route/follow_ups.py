@@ -19,7 +19,7 @@ from node.ledger import decisions, events, instances, jobs, looks, rule_history,
 from node.ledger.database import Database, Ledger
 from node.ledger.job import Job, JobOutcome
 from node.route.asking import Asked, RuleSet
-from node.route.new_jobs import WHOLE_STUDY, Plugins, new_job
+from node.route.new_jobs import WHOLE_STUDY, Given, Plugins, new_job
 from rules import engine
 from rules.engine import FollowUp
 from rules.facts import Code
@@ -58,7 +58,7 @@ def _enqueue(
     made, study = None, asked.as_seen
     if follow_up.run:
         by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
-        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone)
+        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone, _prior(database, rule, job))
         new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
     events.record(
@@ -69,11 +69,23 @@ def _enqueue(
     return made is not None
 
 
+def _prior(database: Database, rule: Rule, job: Job) -> list[Given]:
+    """What the step before was given of an earlier study."""
+    handed = [each for each in job.inputs if rule.prior and each.role == rule.prior.role]
+    found = [(each, [instances.by_receipt(database, receipt) for receipt in each.receipts]) for each in handed]
+    return [(each.role, each.series_instance_uid, [one for one in rows if one]) for each, rows in found]
+
+
 def _rule(database: Database, job: Job) -> Rule | None:
     """The rule of the job, in the version that decided on it; None where no step comes after it."""
-    digest = decisions.get(database, job.decision).rule_set
+    return rule_of(database, job.decision, job.rule)
+
+
+def rule_of(database: Database, decision: int, name: str) -> Rule | None:
+    """The rule of this name in the version that took the decision."""
+    digest = decisions.get(database, decision).rule_set
     plain = next(
-        (each for each in _plain_rules(decisions.rule_set(database, digest) or "[]") if each["name"] == job.rule), None
+        (each for each in _plain_rules(decisions.rule_set(database, digest) or "[]") if each["name"] == name), None
     )
     return Rule.model_validate(plain, context={DICTIONARY: DataDictionary()}) if plain else None
 

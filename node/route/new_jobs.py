@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from node.errors import NotFoundError
@@ -19,6 +19,8 @@ from plugins.manifest import ParameterError
 from rules.engine import Run
 from rules.model import Rule
 
+Given: TypeAlias = tuple[str, str, list[Instance]]
+"""Role, Series Instance UID and the chosen instances of one series."""
 PRIORITIES = {"routine": 0, "high": 10, "urgent": 20}
 WHOLE_STUDY = "study"
 """Subject of a job that is about no single series."""
@@ -34,12 +36,18 @@ class Plugins(Protocol):
 
 def new_job(
     database: Database, at: datetime, study: Study, rule: Rule, run: Run, by_uid: Mapping[str, Instance],
-    plugins: Plugins, zone: ZoneInfo,
+    plugins: Plugins, zone: ZoneInfo, more: Sequence[Given] = (),
 ) -> NewJob:  # fmt: skip
-    """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours."""
+    """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours.
+
+    `more` is what it is given of another study.
+    """
     assert study.completed_at is not None, study.study_instance_uid
     parameters = _parameters(database, at, study, rule.name, run, plugins)
-    chosen = [(each, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs]
+    own = (
+        (each.role, each.series_instance_uid, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs
+    )
+    chosen: list[Given] = [*own, *more]
     return NewJob(
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
@@ -49,13 +57,12 @@ def new_job(
         plugin=run.plugin,
         parameters=parameters,
         inputs=tuple(
-            JobInput(each.role, each.series_instance_uid, tuple(sorted(one.receipt for one in found)))
-            for each, found in chosen
+            JobInput(role, series, tuple(sorted(one.receipt for one in found))) for role, series, found in chosen
         ),
         inputs_digest=digest_of(
             run.plugin,
             parameters,
-            [(each.role, one.sop_instance_uid, one.digest) for each, found in chosen for one in found],
+            [(role, one.sop_instance_uid, one.digest) for role, _, found in chosen for one in found],
         ),
         destinations=run.destinations,
         mode=run.mode,

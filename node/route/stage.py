@@ -23,7 +23,7 @@ import structlog
 
 from node.clock import Clock, Timer
 from node.errors import TransientError
-from node.ledger import decisions, events, instances, jobs, looks, notifications, rule_history, studies, timers
+from node.ledger import decisions, events, fetches, instances, jobs, looks, notifications, rule_history, studies, timers
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
@@ -33,7 +33,7 @@ from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
 from node.ledger.studies import StudyStatus
 from node.ledger.timers import TimerKind
-from node.route import follow_ups, forwarding
+from node.route import follow_ups, forwarding, priors
 from node.route.asking import Asked, RuleSet
 from node.route.forwarding import Destinations
 from node.route.new_jobs import Plugins, new_job
@@ -146,6 +146,12 @@ class Route:
                 return AGAIN_SECONDS
             except Exception as error:  # noqa: BLE001 - one job must not keep the others' later steps from being decided
                 self._give_up_following(job, error)
+        for fetch in fetches.to_follow_up(self._ledger.database):
+            try:
+                queued += priors.decide(self._ledger, fetch, self._in_force[1], self._clock.now(), self._zone)
+            except TransientError as error:
+                _log.warning("route.postponed", study=fetch.study_instance_uid, error=str(error))
+                return AGAIN_SECONDS
         if queued:
             self._signal.wake(Room.RUN)
         return IDLE_SECONDS
@@ -193,12 +199,13 @@ class Route:
             decisions.keep_rule_set(database, at, asked.rule_set.digest, asked.rule_set.content)
             for verdict, trace in verdicts:
                 decision = _record(database, at, asked, verdict, trace)
-                made = _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
+                waits = priors.ask(database, at, seen, verdict, decision)
+                made = 0 if waits else _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
                 sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
-                if (verdict.runs or verdict.forward) and not made + sent:
+                if (verdict.runs or verdict.forward) and not made + sent + waits:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 told = _notify(database, at, seen, verdict)
-                work.update({Room.RUN: made, Room.DELIVER: sent, Room.NOTIFY: told})
+                work.update({Room.RUN: made, Room.DELIVER: sent, Room.NOTIFY: told, Room.FETCH: int(waits)})
                 _start_timer(database, seen, verdict, decision)
             self._end(database, at, asked, {each.rule.name for each, _ in verdicts if each.waits_until})
         return work

@@ -6,14 +6,14 @@ Copies, never links: a plugin that writes into its inputs spoils its own run and
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from node.errors import PermanentError
-from node.ledger import facts, instances
+from node.ledger import facts, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import InstanceStatus
@@ -55,6 +55,8 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         for series in facts.of_study(database, job.study_instance_uid, job.revision, job.look)
         for instance in series.instances
     }
+    for other in _other_studies(database, job, records):
+        records |= other
     files: dict[str, str] = {}
     series = []
     for number, chosen in enumerate(job.inputs, start=1):
@@ -79,6 +81,19 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         parameters=parameters,
     )
     return Inputs(request, files, {instance.sop_instance_uid: _size(instance.header) for instance in used})
+
+
+def _other_studies(
+    database: Database, job: Job, own: Mapping[str, InstanceRecord]
+) -> Iterator[dict[str, InstanceRecord]]:
+    """Records of the earlier studies that the job is given series of."""
+    firsts = [chosen.receipts[0] for chosen in job.inputs if chosen.receipts[0] not in own]
+    rows = (instances.by_receipt(database, receipt) for receipt in firsts)
+    uids = {row.study_instance_uid for row in rows if row} - {None, job.study_instance_uid}
+    for study in (studies.get(database, uid) for uid in uids if uid):
+        if study is not None:
+            kept = facts.of_study(database, study.study_instance_uid, study.revision)
+            yield {instance.receipt: instance for series in kept for instance in series.instances}
 
 
 def reference(plugin: SitePlugin) -> PluginReference:

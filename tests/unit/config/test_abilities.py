@@ -1,25 +1,18 @@
-"""What the rule language can say and this node cannot do yet is refused, with its place."""
+"""What rules can say and this node cannot do is refused, with its place; what it can loads."""
 
 from __future__ import annotations
-
-import pytest
 
 from node.config.loading import load
 from tests.support.configurations import SITE, Write, rule, told
 
-LACKING = {
-    "prior": "{source: pacs, within: 2 years}",
-}
 
-
-@pytest.mark.parametrize(("key", "value"), LACKING.items())
-@pytest.mark.parametrize("enabled", ["true", "false"])
-def test_a_rule_that_asks_for_what_is_not_built_does_not_load(write: Write, key: str, value: str, enabled: str) -> None:
-    """Each of them alone, at its line; a rule that is switched off too, as it may be switched on."""
-    [(line, path, message)] = told(write(f"{SITE}rules:{rule()}    enabled: {enabled}\n    {key}: {value}\n"))
-    assert path == f"rules[0].{key}"
-    assert line == f"{SITE}rules:{rule()}".count("\n") + 2
-    assert "is not built yet" in message
+def test_an_earlier_study_is_not_fetched_for_a_study_that_grows(write: Write) -> None:
+    """Refused at its line, also where the rule is switched off, as it may be switched on."""
+    text = "    enabled: false\n    decide: every 5 minutes\n    prior: {source: pacs, within: 2 years}\n"
+    [(line, path, message)] = told(write(f"{SITE}rules:{rule()}{text}"))
+    assert path == "rules[0].prior"
+    assert line == f"{SITE}rules:{rule()}".count("\n") + 3
+    assert "decide: complete" in message
 
 
 def test_what_is_built_loads(write: Write) -> None:

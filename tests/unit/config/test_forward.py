@@ -60,3 +60,13 @@ def test_whom_it_names_has_to_be_there_and_to_be_for_it(write: Write) -> None:
     shadow = f"{SITE}rules:{RULE}    forward: {{to: pacs}}\n".replace("mode: clinical", "mode: shadow")
     [(_, _, message)] = told(write(shadow))
     assert "shadow is not for readers" in message
+
+
+def test_where_an_earlier_study_comes_from_has_to_be_there(write: Write) -> None:
+    """The archive is a destination; the role is not that of a choice."""
+    from tests.support.configurations import rule as a_rule
+
+    text = f"{SITE}rules:{a_rule()}    prior: {{source: pcas, within: 2 years}}\n"
+    [(_, path, message)] = told(write(text))
+    assert path == "rules[0].prior.source"
+    assert '"pcas"' in message

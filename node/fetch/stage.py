@@ -1,0 +1,174 @@
+"""The fetch stage: seeks, has it sent, and says when it is here.
+
+    seeking ──C-FIND, C-MOVE──► arriving ──complete──► fetched
+       └── none, or not in time: the rule says whether the plugin runs without it
+
+Each step is in the ledger before it is taken; a node that died while the archive was sending asks again,
+and what came twice is a duplicate. What arrives is known as fetched by the request (`ledger.fetches`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from node.clock import Clock
+from node.errors import NodeError, PermanentError, TransientError
+from node.fetch import seeking
+from node.ledger import fetches, instances, studies
+from node.ledger.database import Ledger
+from node.ledger.fetches import Fetch, FetchStatus
+from node.ledger.instances import Instance
+from node.ledger.studies import Study, StudyStatus
+from node.signal import Room, Signal
+
+log = structlog.get_logger(__name__)
+
+_IDLE = 60.0
+_AGAIN = timedelta(seconds=2)
+"""Between two looks at whether all that was sent is complete here."""
+_FIRST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
+"""Between two tries at an archive that fails: as long again as it has been tried for."""
+_UNSENT = timedelta(minutes=5)
+"""After this long without a first image, the archive is asked once more."""
+
+
+class Archive(Protocol):
+    """What is asked of an archive (`node.dimse.retrieve_scu.QueryRetrieve`)."""
+
+    def find_studies(self, keys: Mapping[str, str], keywords: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """Studies that match these keys."""
+        ...
+
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """The series of a study."""
+        ...
+
+    def move(self, study_instance_uid: str, series_instance_uid: str, to: str) -> int:
+        """Have it send a series; how many images it has sent."""
+        ...
+
+
+class Fetching:
+    """The stage; one thread calls `run_once`."""
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, signal: Signal, archives: Mapping[str, Archive], ae_title: str
+    ) -> None:
+        """`archives` by name of the destination; `ae_title` is ours, where they are asked to send to."""
+        self._ledger = ledger
+        self._clock = clock
+        self._signal = signal
+        self._archives = archives
+        self._ae_title = ae_title
+
+    def run_once(self) -> float:
+        """Do what is due; seconds until something may be due again."""
+        now = self._clock.now()
+        for fetch in fetches.due(self._ledger.database, now):
+            try:
+                self._go_on(fetch)
+            except PermanentError as error:  # somebody has to change a configuration: waiting would not help this job
+                self._end(fetch, FetchStatus.FAILED, str(error))
+            except NodeError as error:
+                log.warning("fetch.failed", study=fetch.study_instance_uid, source=fetch.source, error=str(error))
+                self._put_off(fetch, error)
+        next_at = fetches.next_due_at(self._ledger.database)
+        return _IDLE if next_at is None else min(_IDLE, max(0.0, (next_at - self._clock.now()).total_seconds()))
+
+    def _go_on(self, fetch: Fetch) -> None:
+        if self._clock.now() >= fetch.deadline:
+            why = fetch.error or "the archive did not send it in time"
+            self._end(fetch, FetchStatus.FAILED, why)
+        elif fetch.status is FetchStatus.SEEKING:
+            self._seek(fetch)
+        else:
+            self._look_whether_it_is_here(fetch)
+
+    def _put_off(self, fetch: Fetch, error: NodeError) -> None:
+        now = self._clock.now()
+        delay = min(_LONGEST, max(_FIRST, now - fetch.asked_at))
+        with self._ledger.transaction() as database:
+            fetches.wait(database, now, fetch, min(now + delay, fetch.deadline), str(error), again=True)
+
+    def _end(self, fetch: Fetch, status: FetchStatus, why: str | None = None) -> None:
+        with self._ledger.transaction() as database:
+            fetches.ended(database, self._clock.now(), fetch, status, why)
+        self._signal.wake(Room.ROUTE)
+
+    # --- seeking ----------------------------------------------------------------------------------
+
+    def _seek(self, fetch: Fetch) -> None:
+        study = studies.get(self._ledger.database, fetch.study_instance_uid)
+        assert study is not None, fetch.study_instance_uid
+        if not study.patient_id.strip():
+            self._end(fetch, FetchStatus.NONE, "the study has no Patient ID: nobody's images are asked for")
+            return
+        archive = self._archives.get(fetch.source)
+        if archive is None:
+            raise PermanentError(f"destination {fetch.source!r} is no longer in the configuration")
+        found = self._find(archive, fetch, study)
+        if found is None:
+            self._end(fetch, FetchStatus.NONE, f"{fetch.source} has no earlier study that will do")
+            return
+        prior, series = found
+        with self._ledger.transaction() as database:
+            fetches.requested(database, self._clock.now(), fetch, prior)
+        sent = sum(archive.move(prior, each, self._ae_title) for each in series)
+        if not sent:
+            raise TransientError(f"{fetch.source} says that it has sent nothing of the earlier study")
+        with self._ledger.transaction() as database:
+            fetches.sent(database, self._clock.now(), fetch, sent)
+
+    def _find(self, archive: Archive, fetch: Fetch, study: Study) -> tuple[str, list[str]] | None:
+        """The newest study with a series that will do, and those series."""
+        wanted = seeking.wanted_of(fetch.wanted)
+        answers = archive.find_studies(wanted.keys(study.patient_id), seeking.STUDY_KEYWORDS)
+        for answer in seeking.candidates(
+            answers, wanted, study=study.study_instance_uid, patient_id=study.patient_id,
+            issuer=study.issuer_of_patient_id,
+        ):  # fmt: skip
+            uid = answer["StudyInstanceUID"]
+            series = seeking.series_of(archive.find_series(uid, seeking.SERIES_KEYWORDS), wanted)
+            if series:
+                return uid, series
+        return None
+
+    # --- arriving ---------------------------------------------------------------------------------
+
+    def _look_whether_it_is_here(self, fetch: Fetch) -> None:
+        now = self._clock.now()
+        assert fetch.prior_study is not None, fetch.id
+        assert fetch.requested_at is not None, fetch.id
+        prior = studies.get(self._ledger.database, fetch.prior_study)
+        here = len(instances.of_study(self._ledger.database, fetch.prior_study))
+        if prior is None or prior.status is not StudyStatus.COMPLETE or here < (fetch.expected or 1):
+            died = fetch.expected is None  # this node, while the archive was sending
+            unsent = here == 0 and now - fetch.requested_at >= _UNSENT
+            with self._ledger.transaction() as database:
+                fetches.wait(database, now, fetch, min(now + _AGAIN, fetch.deadline), fetch.error, again=died or unsent)
+            return
+        conflict = _other_patient(self._witness(fetch.study_instance_uid), self._witness(fetch.prior_study))
+        if prior.hold is not None:
+            self._end(fetch, FetchStatus.FAILED, f"the earlier study is held: {prior.hold}")
+        elif conflict:
+            self._end(
+                fetch, FetchStatus.FAILED, f"the earlier study differs in {', '.join(conflict)}: another patient?"
+            )
+        else:
+            self._end(fetch, FetchStatus.FETCHED)
+
+    def _witness(self, study: str) -> Instance | None:
+        return instances.witness(self._ledger.database, study)
+
+
+def _other_patient(one: Instance | None, other: Instance | None) -> list[str]:
+    """Attributes of the patient that both state, and state differently."""
+    if one is None or other is None:
+        return ["everything: there are no images"]
+    first, second = one.comparison.get("patient", {}), other.comparison.get("patient", {})
+    stated = (first.keys() & second.keys()) | {"PatientID"}
+    return sorted(keyword for keyword in stated if first.get(keyword) != second.get(keyword))

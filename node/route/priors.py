@@ -1,0 +1,125 @@
+"""Rules that want an earlier study: ask for it with the decision, make the jobs when it is here, or will not be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from node.ledger import decisions, events, fetches, instances, jobs, looks, studies
+from node.ledger.database import Database, Ledger
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.events import Severity
+from node.ledger.fetches import Fetch, FetchStatus
+from node.ledger.instances import Instance
+from node.route.asking import Asked, RuleSet
+from node.route.follow_ups import rule_of
+from node.route.new_jobs import Given, Plugins, new_job
+from rules import engine, values
+from rules.engine import Decision, Input
+from rules.facts import SeriesFacts, StudyFacts
+from rules.model import Rule
+
+PATIENCE = timedelta(minutes=30)
+"""So long a job waits for the earlier study."""
+
+
+def ask(database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int) -> bool:
+    """Put down that the rule's jobs wait for an earlier study; false where it wants none."""
+    prior = verdict.fetch
+    if prior is None:
+        return False
+    chosen = {each.series_instance_uid for run in verdict.runs for each in run.inputs}
+    series = [each for each in seen.series if each.series_instance_uid in chosen]
+    latest = values.day(_text(series, "StudyDate")) or seen.received_at.date()
+    count, unit = values.duration(prior.within) or (0, "days")
+    earliest = values.move(latest, -count, unit) or latest
+    wanted = {
+        "earliest": f"{earliest:%Y%m%d}",
+        "latest": f"{latest:%Y%m%d}",
+        "modalities": sorted({each.modality for each in series}) if "Modality" in prior.same else [],
+        "body_parts": _texts(series, "BodyPartExamined") if "BodyPartExamined" in prior.same else [],
+        "descriptions": [*prior.description],
+    }
+    if "StudyDescription" in prior.same and (described := _text(series, "StudyDescription")):
+        wanted["descriptions"] = [described]
+    fetches.overtaken(database, at, seen.study_instance_uid, verdict.rule.name)
+    fetches.ask(
+        database, at, decision=decision, study=seen.study_instance_uid, rule=verdict.rule.name, source=prior.source,
+        wanted=wanted, deadline=at + PATIENCE,
+    )  # fmt: skip
+    return True
+
+
+def _text(series: list[SeriesFacts], keyword: str) -> str:
+    return next(iter(_texts(series, keyword)), "")
+
+
+def _texts(series: list[SeriesFacts], keyword: str) -> list[str]:
+    found = (each.instances[0].attributes.get(keyword) for each in series)
+    return sorted({str(element.values[0]).strip(values.PADDING) for element in found if element and element.values})
+
+
+def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: ZoneInfo) -> int:
+    """Make the jobs that waited for a fetch that has ended; how many."""
+    rule = rule_of(ledger.database, fetch.decision, fetch.rule)
+    study = studies.get(ledger.database, fetch.study_instance_uid)
+    decision = decisions.get(ledger.database, fetch.decision)
+    assert study is not None, fetch.study_instance_uid
+    if rule is None or rule.prior is None or study.revision != decision.revision:
+        with ledger.transaction() as database:
+            fetches.followed_up(database, fetch.id)  # the newer revision has asked for its own
+        return 0
+    look = looks.get(ledger.database, study.study_instance_uid, decision.revision, decision.look)
+    asked = Asked(study, RuleSet((), "", ""), (rule,), look)
+    arrived = instances.arrivals(ledger.database, study.study_instance_uid)
+    seen = asked.facts(ledger.database, arrived, now, zone)
+    found = _chosen(ledger.database, fetch, rule, now, zone)
+    runs = engine.first_runs(rule, seen) if found or rule.prior.missing == "run" else ()
+    with ledger.transaction() as database:
+        if not asked.still_holds(database, arrived):
+            return 0  # it grows: the next revision asks for its own
+        made = 0
+        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        for run in runs:
+            job = new_job(database, now, study, rule, run, by_uid, plugins, zone, found)
+            new = replace(job, look=asked.number)
+            made += jobs.enqueue(database, now, fetch.decision, new, run.not_before) is not None
+        if not made:
+            outcome = DecisionOutcome.UNCHANGED if runs else DecisionOutcome.NOT_MATCHED
+            decisions.set_outcome(database, fetch.decision, outcome)
+        events.record(
+            database, now, "decision.prior", study=study.study_instance_uid, rule=rule.name, prior=fetch.prior_study,
+            handed_over=bool(found), runs=made, severity=_severity(fetch, found), reason=_why(fetch, found),
+        )  # fmt: skip
+        fetches.followed_up(database, fetch.id)
+    return made
+
+
+def _facts(database: Database, study: str, now: datetime, zone: ZoneInfo) -> StudyFacts:
+    row = studies.get(database, study)
+    assert row is not None, study
+    return Asked(row, RuleSet((), "", ""), ()).facts(database, instances.arrivals(database, study), now, zone)
+
+
+def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: ZoneInfo) -> list[Given]:
+    """The series of the earlier study that the rule would choose there, under its role."""
+    if fetch.status is not FetchStatus.FETCHED or fetch.prior_study is None:
+        return []
+    chosen = engine.prior_series(rule, _facts(database, fetch.prior_study, now, zone))
+    by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, fetch.prior_study)}
+    return [_given(each, by_uid) for each in chosen]
+
+
+def _given(chosen: Input, by_uid: dict[str, Instance]) -> Given:
+    return chosen.role, chosen.series_instance_uid, [by_uid[uid] for uid in chosen.sop_instance_uids]
+
+
+def _severity(fetch: Fetch, found: list[Given]) -> Severity:
+    return Severity.WARNING if fetch.status is FetchStatus.FETCHED and not found else Severity.INFO
+
+
+def _why(fetch: Fetch, found: list[Given]) -> str | None:
+    if fetch.status is FetchStatus.FETCHED:
+        return None if found else "the earlier study has no series that the rule would choose"
+    return fetch.error

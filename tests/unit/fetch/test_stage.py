@@ -1,0 +1,166 @@
+"""Fetching from an archive that a test plays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.errors import PermanentError, TransientError
+from node.fetch.stage import Fetching
+from node.ledger import decisions, events, fetches, studies
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.events import Severity
+from node.ledger.fetches import Fetch, FetchStatus
+from node.signal import Room
+from tests.support.job_site import STUDY, Site
+
+PRIOR = "1.2.4"
+WANTED = {"earliest": "20240101", "latest": "20260301", "modalities": ["CT"], "body_parts": [], "descriptions": []}
+
+
+class PlayedArchive:
+    """Has one earlier study; sends it into the site when it is asked to."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.has_one = True
+        self.error: Exception | None = None
+        self.sends = 2
+        self.moves: list[tuple[str, str, str]] = []
+
+    def find_studies(self, keys: Mapping[str, str], keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        assert keys == {"PatientID": "P1", "StudyDate": "20240101-20260301"}
+        if self.error:
+            raise self.error
+        plain = dict.fromkeys(keywords, "")
+        found = {**plain, "PatientID": "P1", "StudyInstanceUID": PRIOR, "StudyDate": "20250101"}
+        return [found] if self.has_one else []
+
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        return [{**dict.fromkeys(keywords, ""), "SeriesInstanceUID": f"{PRIOR}.1", "Modality": "CT"}]
+
+    def move(self, study_instance_uid: str, series_instance_uid: str, to: str) -> int:
+        self.moves.append((study_instance_uid, series_instance_uid, to))
+        (fetch,) = fetches.of_study(self._site.ledger.database, STUDY)
+        assert (fetch.status, fetch.prior_study) == (FetchStatus.ARRIVING, PRIOR)  # known before the first image comes
+        return self.sends
+
+
+class Play:
+    """A study whose rule waits for an earlier one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = Site(folder)
+        self.archive = PlayedArchive(self.site)
+        self.stage = Fetching(self.site.ledger, self.site.clock, self.site.signal, {"pacs": self.archive}, "PACSNODE")
+        self.site.receive(1)
+        self.site.complete()
+        now = self.site.clock.now()
+        with self.site.ledger.transaction() as database:
+            decisions.keep_rule_set(database, now, "rules", "[]")
+            decision = decisions.record(
+                database, now, study=STUDY, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                trace={},
+            )  # fmt: skip
+            fetches.ask(
+                database, now, decision=decision, study=STUDY, rule="r", source="pacs", wanted=WANTED,
+                deadline=now + timedelta(minutes=30),
+            )  # fmt: skip
+
+    @property
+    def fetch(self) -> Fetch:
+        (found,) = fetches.of_study(self.site.ledger.database, STUDY)
+        return found
+
+    def run(self, **later: float) -> Fetch:
+        self.site.clock.pass_(**later)
+        self.stage.run_once()
+        return self.fetch
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    return Play(tmp_path)
+
+
+def test_it_is_here_when_all_that_was_sent_is_complete(play: Play) -> None:
+    """Asked once; while some is missing or not complete it waits; routing is woken."""
+    bell = play.site.signal.subscribe(Room.ROUTE)
+    assert play.run().status is FetchStatus.ARRIVING
+    assert play.archive.moves == [(PRIOR, f"{PRIOR}.1", "PACSNODE")]
+    play.site.receive(1, study=PRIOR)
+    play.site.complete(PRIOR)
+    assert play.run(seconds=5).status is FetchStatus.ARRIVING
+    play.site.receive(1, study=PRIOR)
+    assert play.run(seconds=5).status is FetchStatus.ARRIVING
+    assert not bell.is_set()
+    play.site.complete(PRIOR)
+    found = play.run(seconds=5)
+    assert (found.status, found.prior_study, len(play.archive.moves)) == (FetchStatus.FETCHED, PRIOR, 1)
+    assert bell.is_set()
+    assert [each.id for each in fetches.to_follow_up(play.site.ledger.database)] == [found.id]
+
+
+def test_none(play: Play) -> None:
+    """An answer, not a failure: nobody is alerted."""
+    play.archive.has_one = False
+    found = play.run()
+    assert found.status is FetchStatus.NONE
+    assert not events.latest(play.site.ledger.database, 9, (Severity.ALERT,))
+
+
+def test_an_archive_that_is_down_is_asked_again_until_the_deadline(play: Play) -> None:
+    """With back-off, warned of once; then it has failed, and a person is told. It comes back before: it is had."""
+    play.archive.error = TransientError("nobody there")
+    for _ in range(5):
+        found = play.run(minutes=2)
+        assert (found.status, found.error) == (FetchStatus.SEEKING, "nobody there")
+    assert play.site.kinds().count("fetch.waits") == 1
+    play.archive.error = None
+    assert play.run(minutes=6).status is FetchStatus.ARRIVING
+    found = play.run(minutes=31)
+    assert (found.status, found.error) == (FetchStatus.FAILED, "the archive did not send it in time")
+    (alert,) = events.latest(play.site.ledger.database, 9, (Severity.ALERT,))
+    assert alert.kind == "fetch.failed"
+
+
+def test_what_a_person_has_to_change_fails_at_once(play: Play) -> None:
+    """An archive that does not know where to send to: the job does not wait half an hour for it."""
+    play.archive.error = PermanentError("does not know where PACSNODE is")
+    assert play.run().status is FetchStatus.FAILED
+
+
+def test_the_node_died_while_the_archive_was_sending(play: Play) -> None:
+    """Whether all was sent is not known: it is asked once more; what comes twice is a duplicate."""
+    play.run()
+    play.site.ledger.database.execute("UPDATE fetches SET expected=NULL")
+    assert play.run(seconds=5).status is FetchStatus.SEEKING
+    assert play.run(seconds=5).status is FetchStatus.ARRIVING
+    assert len(play.archive.moves) == 2
+
+
+def test_nobodys_images_are_asked_for_without_a_patient_id(play: Play) -> None:
+    """And a study that is held waits."""
+    with play.site.ledger.transaction() as database:
+        studies.hold(database, play.site.clock.now(), STUDY, "why")
+    assert play.run().status is FetchStatus.SEEKING
+    with play.site.ledger.transaction() as database:
+        studies.unhold(database, play.site.clock.now(), STUDY, "admin")
+        studies.set_patient(database, STUDY, patient_id=" ", issuer_of_patient_id="", accession_number="")
+    found = play.run()
+    assert found.status is FetchStatus.NONE
+    assert "no Patient ID" in str(found.error)
+
+
+def test_what_comes_from_the_archive_is_known_by_the_request(play: Play) -> None:
+    """By study and AE title of the archive, for a day; what a modality sends of the same study is not."""
+    play.run()
+    database, now = play.site.ledger.database, play.site.clock.now()
+    titles = {"pacs": "PACS", "other": "OTHER"}
+    assert fetches.was_requested(database, PRIOR, "PACS", titles, now)
+    assert not fetches.was_requested(database, PRIOR, "CT1", titles, now)
+    assert not fetches.was_requested(database, STUDY, "PACS", titles, now)
+    assert not fetches.was_requested(database, PRIOR, "PACS", titles, now + timedelta(days=2))
