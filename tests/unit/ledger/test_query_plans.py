@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import deliveries, events, facts, instances, jobs, objects, rejections, rule_history, studies
+from node.ledger import (
+    commitments,
+    deliveries,
+    events,
+    facts,
+    instances,
+    jobs,
+    objects,
+    rejections,
+    rule_history,
+    studies,
+)
+from node.ledger.commitments import CommitmentStatus
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
@@ -45,6 +57,10 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "unreported": jobs.unreported,
     "due": lambda rows: deliveries.due(rows, "pacs", NOW),
     "next_due_at": lambda rows: deliveries.next_due_at(rows, "pacs"),
+    "commitments": lambda rows: commitments.with_status(rows, [CommitmentStatus.WAITING]),
+    "commitments_due": lambda rows: commitments.due(rows, CommitmentStatus.DECIDED, NOW, requester="CT1"),
+    "commitment_items": lambda rows: commitments.items(rows, 1),
+    "commitments_of_study": lambda rows: commitments.of_study(rows, ONE),
 }
 FOR_STATUS: dict[str, Ask] = {
     "held": studies.held,
