@@ -186,7 +186,7 @@ class Reload:
         put_in_force = self._with_receivers if in_force.concerns_receivers(before, wanted) else without_receivers
         try:
             put_in_force(wanted)
-        except NotInForceError as error:
+        except (NotInForceError, OSError) as error:
             self._refuse([str(error)], str(error), asked)
             return
         self._running, self._plugins = wanted, plugins

@@ -1,0 +1,66 @@
+"""Threads of the node process, and how some follow others."""
+
+from __future__ import annotations
+
+import threading
+
+from node.app.workers import Stage, Workers
+from node.signal import Room, Signal
+from tests.support.wait import until
+
+
+def test_who_follows_begins_when_the_one_of_the_same_name_has_ended() -> None:
+    """An outbox that is about to send finishes that first; a destination that is new does not wait for it."""
+    said: list[str] = []
+    sending, sent, over = threading.Event(), threading.Event(), threading.Event()
+
+    def old() -> float:
+        sending.set()
+        assert sent.wait(20)
+        said.append("old sent")
+        return 60.0
+
+    def new() -> float:
+        said.append("new")
+        return 60.0
+
+    def other() -> float:
+        over.set()
+        return 60.0
+
+    signal = Signal()
+    before = Workers([Stage(Room.DELIVER, "pacs", old, lambda: said.append("old closed"))], signal)
+    before.start()
+    assert sending.wait(20)
+    after = Workers([Stage(Room.DELIVER, "pacs", new), Stage(Room.DELIVER, "other", other)], signal, after=before)
+    before.end()
+    after.start()
+    assert over.wait(20)
+    assert said == []
+    sent.set()
+    until(lambda: len(said) == 3, what="the new one to begin")
+    assert said == ["old sent", "old closed", "new"]
+    after.end()
+    after.join(20)
+
+
+def test_a_stage_is_woken_by_its_room_and_survives_what_it_raises() -> None:
+    """It works once, is called again by the bell, and no more after its end."""
+    calls: list[int] = []
+
+    def fails() -> float:
+        calls.append(1)
+        if len(calls) > 1:
+            return 60.0
+        raise ValueError("for once")
+
+    signal = Signal()
+    workers = Workers([Stage(Room.INDEX, "index", fails)], signal)
+    workers.start()
+    until(lambda: calls, what="the first call")
+    until(lambda: signal.wake(Room.INDEX) or len(calls) > 1, what="another call")
+    workers.end()
+    workers.join(20)
+    before = len(calls)
+    signal.wake(Room.INDEX)
+    assert len(calls) == before
