@@ -11,8 +11,8 @@ from node.results.fonts import MISSING, Face, drawable, line_height, width, wrap
 
 WIDTH = 1024
 HEIGHTS = (576, 640, 704, 768, 832, 896, 960, 1024, 1088, 1152, 1216, 1280)
-"""The pages of a set have the least height on which they look full, so that viewers, which fit them to the window, show
-little text large. The greatest is 4:5, as a portrait reading monitor.
+"""A page has the least height on which it looks full, so that viewers, which fit it to the window, show little text
+large. The greatest is 4:5, as a portrait reading monitor.
 """
 MARGIN = 36
 CONTENT = WIDTH - 2 * MARGIN

@@ -32,8 +32,8 @@ def sop_instance_uid(context: Context, number: int) -> str:
 
 def pages(context: Context) -> list[Dataset]:
     """All pages of a result: the summary, then each picture; complete but for their file meta information."""
-    frame, made = sheets(context)
-    drawn = [canvas.pixels for canvas in draw(frame, made)]
+    made = sheets(context)
+    drawn = [canvas.pixels for canvas in draw(context, made)]
     if context.request.profile.sc_form == "multi-frame":
         return [_all_in_one(context, drawn)]
     return [

@@ -1,4 +1,4 @@
-"""All pages of a set: the summary with its pictures in small, then each picture on a page; and how tall they are."""
+"""All pages of a set: the summary with its pictures in small, then each picture on a page; and how tall each is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Sheet:
     """One page before it is drawn; `illustration`: what it shows, None on the summary."""
 
     blocks: Sequence[Block]
+    height: int
     illustration: Illustration | None = None
 
 
@@ -48,16 +49,30 @@ def _height(context: Context, text: Sequence[Block], pictures: Sequence[Illustra
     return HEIGHTS[-1]
 
 
-def sheets(context: Context) -> tuple[Frame, list[Sheet]]:
-    """The frame of all pages, and what stands on each."""
+def _trimmed(context: Context, blocks: Sequence[Block]) -> int:
+    """The least height of a page that holds these blocks."""
+    needed = sum(block.height for block in blocks)
+    return next((height for height in HEIGHTS if Frame(context, height).room >= needed), HEIGHTS[-1])
+
+
+def sheets(context: Context) -> list[Sheet]:
+    """What stands on each page; pages that are frames of one object are all equally tall."""
     pictures, text = illustrations(context), text_of_summary(context)
     frame = Frame(context, _height(context, text, pictures))
-    made = [Sheet(blocks) for blocks in _summary(frame, text, [picture.thumbnail for picture in pictures])]
+    pages: list[tuple[list[Block], Illustration | None]] = [
+        (blocks, None) for blocks in _summary(frame, text, [picture.thumbnail for picture in pictures])
+    ]
     for picture in pictures:
-        made += [Sheet(blocks, picture) for blocks in illustration_pages(frame, picture)]
-    return frame, made
+        pages += [(blocks, picture) for blocks in illustration_pages(frame, picture)]
+    heights = [_trimmed(context, blocks) for blocks, _ in pages]
+    if context.request.profile.sc_form == "multi-frame":
+        heights = [max(heights)] * len(heights)
+    return [Sheet(blocks, height, picture) for (blocks, picture), height in zip(pages, heights, strict=True)]
 
 
-def draw(frame: Frame, made: Sequence[Sheet]) -> list[Canvas]:
+def draw(context: Context, made: Sequence[Sheet]) -> list[Canvas]:
     """The pages, counted."""
-    return [draw_page(frame, sheet.blocks, number, len(made)) for number, sheet in enumerate(made, start=1)]
+    return [
+        draw_page(Frame(context, sheet.height), sheet.blocks, number, len(made))
+        for number, sheet in enumerate(made, start=1)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def _context(series: list[Path], result: Result, **changes: object) -> Context:
 
 
 def _canvases(context: Context) -> list[Canvas]:
-    return draw(*sheets(context))
+    return draw(context, sheets(context))
 
 
 def _words(canvases: list[Canvas], ground: Colour | None = None) -> str:
@@ -307,10 +308,14 @@ def test_scores_say_what_they_mean(series: list[Path]) -> None:
 
 
 def test_little_text_makes_a_low_page_that_viewers_show_large(series: list[Path]) -> None:
-    """A failure is a page of the least height; the pages of one set are all equally tall."""
+    """A failure is a page of the least height; pages that are frames of one object are all equally tall."""
     (failure,) = _canvases(_context(series, reports.failed()))
     assert failure.height == HEIGHTS[0]
-    assert len({canvas.height for canvas in _canvases(_context(series, reports.mapped(reports.reference("ct"))))}) == 1
+    image = reports.reference("ct")
+    picture = replace(reports.illustrated(image), key_images=(KeyImage(image, "Square"),))
+    assert len({canvas.height for canvas in _canvases(_context(series, picture))}) > 1
+    frames = _canvases(_context(series, picture, profile=EncodingProfile(sc_form="multi-frame")))
+    assert len({canvas.height for canvas in frames}) == 1
 
 
 @pytest.mark.parametrize("name", ["nodule", "regions", "mapped", "illustrated"])
