@@ -28,6 +28,7 @@ CLEAN = {
     "node/results/__init__.py": "",
     "node/results/sr.py": "from highdicom.sr import MeasurementReport\n",
     "node/deliver.py": "import node.dimse\n",
+    "node/fetch.py": "import node.dimse\n",
     "node/notify.py": "import smtplib\n",
     "node/ledger/__init__.py": "",
     "node/ledger/studies.py": "import sqlite3\nimport sqlite_utils\n",
