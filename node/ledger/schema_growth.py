@@ -12,7 +12,8 @@ _INDEXES = (
     "CREATE INDEX instances_not_current ON instances (status) WHERE status<>'current'",
     "CREATE INDEX jobs_superseding ON jobs (supersedes) WHERE supersedes IS NOT NULL",
     "CREATE INDEX jobs_in_trouble ON jobs (finished_at) WHERE status='unreportable' OR outcome='failed'",
-    "CREATE INDEX deliveries_by_state ON deliveries (status)",
+    "CREATE INDEX results_by_status ON deliveries (status) WHERE receipt IS NULL",
+    "CREATE INDEX results_by_destination ON deliveries (destination, status, receipt) WHERE receipt IS NULL",
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import attacks, encoding, page, receive, receivers, rules, samples, turnaround
 from tests.benchmarks.receive import Figures, Scenario
+from tests.benchmarks.turnaround import Turn
 
 _OURS = (receivers.FSYNC, receivers.OS)
 
@@ -30,12 +31,22 @@ def scenarios(short: bool) -> list[tuple[Scenario, int]]:
     return [
         (Scenario("CT, one association", samples.CT, 300, 1, everyone), 5),
         (Scenario("CT, four associations", samples.CT, 100, 4, (*everyone, receivers.TWO)), 5),
+        (Scenario("CT, a burst longer than the slots last", samples.CT, 1000, 1, native), 2),
         (Scenario("CT, sender with Nagle", samples.CT, 100, 1, nagle, nodelay=False), 3),
         (Scenario("CT, PDUs of 16 K", samples.CT, 200, 1, native, pdu=16384), 3),
         (Scenario("MR, one association", samples.MR, 500, 1, everyone), 3),
         (Scenario("DX, one association", samples.DX, 10, 1, everyone), 3),
         (Scenario("Growth: CT, one association", samples.CT, 200, 1, grown), 3),
     ]
+
+
+def _grown_turnaround(folder: Path) -> dict[int, list[Turn]]:
+    """Turnaround by the number of instances in the ledger."""
+    found = {}
+    for instances in (10**3, 10**6):
+        found[instances] = turnaround.measure(10, 30, folder / str(instances), instances)
+        print(f"{instances:,} instances\n\n{turnaround.show(found[instances])}", flush=True)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         studies, slices = (2, 30) if options.short else (20, 300)
         turns = turnaround.measure(studies, slices, folder / "turnaround")
         print(turnaround.show(turns), flush=True)
+        grown = {} if options.short else _grown_turnaround(folder / "grown")
         encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 7)
         print(encoding.show(encoded), flush=True)
         decided = rules.measure(folder / "rules", 300 if options.short else rules.REPLAYED)
@@ -63,9 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(attacks.show(attacked), flush=True)
     written = options.page or (None if options.short else page.PATH)
     if written:
-        written.write_text(
-            page.text(page.Measured(measured, turns, slices, encoded, decided, attacked), options.remark)
-        )
+        all_of_it = page.Measured(measured, turns, slices, grown, encoded, decided, attacked)
+        written.write_text(page.text(all_of_it, options.remark))
 
 
 if __name__ == "__main__":  # `encoding` spawns children, which import the main module again

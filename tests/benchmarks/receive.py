@@ -8,6 +8,7 @@ before the next has its turn.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import psutil
 
@@ -47,6 +49,8 @@ class Figures:
 
     images_a_second: list[float] = field(default_factory=list)
     cpu_seconds_a_gigabyte: list[float] = field(default_factory=list)
+    by_process: dict[str, list[float]] = field(default_factory=dict)
+    """The same of each kind of process, and of the senders."""
     drain_seconds: list[float] = field(default_factory=list)
     megabytes: dict[str, float] = field(default_factory=dict)
     """Proportional set size by process, at the end."""
@@ -83,8 +87,9 @@ def _one(scenario: Scenario, receiver: Running, files: Path, figures: Figures) -
     os.sync()
     total = scenario.images * scenario.associations
     before, cpu = receiver.indexed(), _cpu_seconds(receiver.processes())
+    senders = _cpu_of_senders()
     seconds = _send(scenario, receiver, files)
-    ended = time.perf_counter()
+    ended, senders = time.perf_counter(), _cpu_of_senders() - senders
     if before is not None:
         until(lambda: receiver.indexed() == before + total, 600, "the index to drain")
     figures.drain_seconds.append(time.perf_counter() - ended)
@@ -92,7 +97,10 @@ def _one(scenario: Scenario, receiver: Running, files: Path, figures: Figures) -
     octets = sum(path.stat().st_size for path in files.rglob("*.dcm"))
     processes = receiver.processes()
     figures.images_a_second.append(total / seconds)
-    figures.cpu_seconds_a_gigabyte.append((_cpu_seconds(processes) - cpu) / octets * 1e9)
+    spent = {role: seconds - cpu.get(role, 0.0) for role, seconds in _cpu_seconds(processes).items()}
+    figures.cpu_seconds_a_gigabyte.append(sum(spent.values()) / octets * 1e9)
+    for role, taken in (spent | {"senders": senders}).items():
+        figures.by_process.setdefault(role, []).append(taken / octets * 1e9)
     figures.megabytes = _memory(processes)
 
 
@@ -130,13 +138,20 @@ def _send(scenario: Scenario, receiver: Running, files: Path) -> float:
     return seconds
 
 
-def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    """User and system time of processes and of those of their children that have ended."""
-    seconds = 0.0
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> dict[str, float]:
+    """User and system time of each kind of process, with those of their children that have ended."""
+    seconds: dict[str, float] = {}
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            seconds += sum(process.cpu_times()[:4])
+            role = _role(process.cmdline())
+            seconds[role] = seconds.get(role, 0.0) + sum(process.cpu_times()[:4])
     return seconds
+
+
+def _cpu_of_senders() -> float:
+    """Of all children of the bench that have ended: while a scenario runs, those are senders."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory(processes: Sequence[psutil.Process]) -> dict[str, float]:
@@ -161,14 +176,31 @@ def _role(command: Sequence[str]) -> str:
 def show(scenario: Scenario, found: dict[str, Figures]) -> str:
     """A scenario's table; each ratio is pacsnode's images a second by the other's, round by round."""
     ours = [each.name for each in scenario.contenders if each.name.startswith("pacsnode")]
-    head = ["receiver", "images/s", "CPU s/GB", "index drains, s", "memory, MB", *(f"{name} ÷ it" for name in ours)]
+    head = [
+        "receiver",
+        "images/s",
+        "CPU s/GB",
+        "of which",
+        "index drains, s",
+        "memory, MB",
+        *(f"{name} ÷ it" for name in ours),
+    ]
     rows = []
     for name, one in found.items():
         drain = spread(one.drain_seconds, 2) if name in ours or "Orthanc" in name else "no index"
         memory = ", ".join(f"{role} {size:.0f}" for role, size in sorted(one.megabytes.items()))
         ratios = [_ratio(found[own], one) if own != name else "" for own in ours]
-        rows.append([name, spread(one.images_a_second), spread(one.cpu_seconds_a_gigabyte, 1), drain, memory, *ratios])
+        cpu = [spread(one.cpu_seconds_a_gigabyte, 1), shares(one)]
+        rows.append([name, spread(one.images_a_second), *cpu, drain, memory, *ratios])
     return f"### {scenario.name}\n\n{table(head, rows)}\n"
+
+
+def shares(figures: Figures) -> str:
+    """CPU seconds a gigabyte by process, where it is any; the senders' come on top."""
+    middle = {role: median(values) for role, values in figures.by_process.items()}
+    named = {role: value for role, value in sorted(middle.items()) if value >= 0.05 and role not in ("all", "senders")}
+    ours = [f"{role} {value:.1f}" for role, value in named.items()]
+    return ", ".join([*ours, f"(senders {middle['senders']:.1f})"])
 
 
 def ratios(ours: Figures, theirs: Figures) -> list[float]:

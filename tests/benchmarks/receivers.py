@@ -61,8 +61,7 @@ class Node(AbstractContextManager["Node"]):
         self.site = Site(folder / "node", {}, rules=[], node=settings)
         self.port = 0
         if instances:
-            Spool(self.site.data)
-            ledger_rows.fill(self.site.data / database.FILE, _example(folder / "example"), instances)
+            grow(self.site.data, instances, folder / "example")
 
     def __enter__(self) -> Node:
         self.site.__enter__()
@@ -79,6 +78,12 @@ class Node(AbstractContextManager["Node"]):
     def indexed(self) -> int | None:
         ((rows,),) = self.site.ledger.database.execute("SELECT coalesce(max(rowid), 0) FROM instances").fetchall()
         return int(rows)  # none is ever deleted; counting a million would disturb what is measured
+
+
+def grow(data: Path, instances: int, scratch: Path) -> None:
+    """Have a new data folder's ledger hold this many instances."""
+    Spool(data)
+    ledger_rows.fill(data / database.FILE, _example(scratch), instances)
 
 
 def _example(folder: Path) -> Reading:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from node.dimse.demo_pacs import DemoPACS
 from node.ledger import deliveries
-from tests.benchmarks import samples
+from tests.benchmarks import receivers, samples
 from tests.benchmarks.figures import quantile, table
 from tests.support.peers import storescu
 from tests.support.site import Site, destination
@@ -34,11 +35,21 @@ class Turn:
         return self.total - self.plugin
 
 
-def measure(studies: int, slices: int, folder: Path) -> list[Turn]:
-    """Send CT studies one after the other to a node with one rule; its PACS is the demonstration's."""
+def measure(studies: int, slices: int, folder: Path, instances: int = 0) -> list[Turn]:
+    """Send CT studies one after the other to a node with one rule; its PACS is the demonstration's.
+
+    `instances`: what its ledger holds already.
+    """
     turns = []
-    with DemoPACS(folder / "pacs", "PACS") as pacs, Site(folder / "node", {"pacs": destination("PACS", pacs.port)},
-            node={"completion": {"quiet": f"{QUIET_SECONDS:g}s", "quiet_by_modality": {}}}) as site:  # fmt: skip
+    with DemoPACS(folder / "pacs", "PACS") as pacs, ExitStack() as stack:
+        site = Site(
+            folder / "node",
+            {"pacs": destination("PACS", pacs.port)},
+            node={"completion": {"quiet": f"{QUIET_SECONDS:g}s", "quiet_by_modality": {}}},
+        )
+        if instances:
+            receivers.grow(site.data, instances, folder / "example")
+        stack.enter_context(site)
         for number in range(studies + 1):
             uid = f"1.2.826.0.1.7.{number}"
             files = samples.write_study(folder / "files", samples.CT, slices, uid)
