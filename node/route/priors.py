@@ -82,8 +82,8 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
         made = 0
         by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
         for run in runs:
-            job = new_job(database, now, study, rule, run, by_uid, plugins, zone, found)
-            new = replace(job, look=asked.number)
+            job = new_job(database, now, asked.as_seen, rule, run, by_uid, plugins, zone, found)
+            new = replace(job, revision=study.revision, look=asked.number)
             made += jobs.enqueue(database, now, fetch.decision, new, run.not_before) is not None
         if not made:
             outcome = DecisionOutcome.UNCHANGED if runs else DecisionOutcome.NOT_MATCHED

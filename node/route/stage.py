@@ -152,6 +152,8 @@ class Route:
             except TransientError as error:
                 _log.warning("route.postponed", study=fetch.study_instance_uid, error=str(error))
                 return AGAIN_SECONDS
+            except Exception as error:  # noqa: BLE001 - nor one fetch the jobs that wait for others
+                self._give_up_fetch(fetch, error)
         if queued:
             self._signal.wake(Room.RUN)
         return IDLE_SECONDS
@@ -166,6 +168,16 @@ class Route:
                 severity=Severity.ALERT, error=place,
             )  # fmt: skip
             rule_history.followed_up(database, job_id)
+
+    def _give_up_fetch(self, fetch: fetches.Fetch, error: Exception) -> None:
+        place, frames = _defect(error)
+        _log.error("route.failed", study=fetch.study_instance_uid, rule=fetch.rule, place=place, frames=frames)
+        with self._ledger.transaction() as database:
+            events.record(
+                database, self._clock.now(), "study.decision-failed", study=fetch.study_instance_uid,
+                severity=Severity.ALERT, rule=fetch.rule, error=place,
+            )  # fmt: skip
+            fetches.followed_up(database, fetch.id)
 
     def _decide(self, asked: Asked) -> None:
         plugins, study = self._in_force[1], asked.as_seen

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.errors import NotFoundError, TransientError
-from node.ledger import decisions, events, instances, jobs, studies
+from node.ledger import decisions, events, fetches, instances, jobs, studies
 from node.ledger.decisions import Decision, DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
@@ -277,3 +277,21 @@ def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: py
     assert decision.rule == "chest"
     assert decision.rule_set == asking.RuleSet.of([rule()]).digest
     assert queued(site)[0].rule == "chest"
+
+
+def test_a_defect_about_one_earlier_study_does_not_stop_what_comes_after(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alerted once, without what the error says; later steps and other studies go on."""
+    site.receive(1)
+    site.complete()
+    site_route = route(site, rule(prior={"source": "pacs", "within": "2 years"}))
+    site_route.run_once()
+    (fetch,) = fetches.of_study(site.ledger.database, STUDY)
+    with site.ledger.transaction() as database:
+        fetches.ended(database, site.clock.now(), fetch, fetches.FetchStatus.NONE)
+    monkeypatch.setattr(stage.priors, "decide", lambda *_: {}["Hong^Gildong"])
+    for _ in range(2):
+        assert site_route.run_once() == IDLE_SECONDS
+    (alert,) = events.latest(site.ledger.database, 5, (Severity.ALERT,))
+    assert (alert.kind, "Hong" in str(alert.detail)) == ("study.decision-failed", False)
