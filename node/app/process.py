@@ -143,6 +143,7 @@ class App:
             self._outside = Workers(self._for_others(configuration, SystemClock()), self.signal, after=before)
             before.end()
             self._outside.start()
+        self._route.destinations = configuration.destinations
         self._route.use(configuration.rules, plugins)
 
     def start(self) -> None:

@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Route:
-    """Decides on what is complete; `rules` and `plugins` may be swapped between two runs (a reload)."""
+    """Decides on what is complete; `use` and `destinations` swap what it goes by between two runs (a reload)."""
 
     def __init__(
         self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo,
@@ -62,7 +62,7 @@ class Route:
         self._signal = signal
         self._zone = zone
         self._timer = Timer(clock)
-        self._destinations = destinations
+        self.destinations = destinations
         self.use(rules, plugins)
 
     def use(self, rules: Sequence[Rule], plugins: Plugins) -> None:
@@ -213,7 +213,7 @@ class Route:
                 decision = _record(database, at, asked, verdict, trace)
                 waits = priors.ask(database, at, seen, verdict, decision)
                 made = 0 if waits else _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
-                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
+                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self.destinations)
                 if (verdict.runs or verdict.forward) and not made + sent + waits:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 told = _notify(database, at, seen, verdict)

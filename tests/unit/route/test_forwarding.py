@@ -101,6 +101,17 @@ def test_never_back_to_where_it_came_from(site: Site) -> None:
     assert ae_titles_of("other-name", DESTINATIONS) == {"SCANNER", "OTHER"}
 
 
+def test_never_back_to_a_destination_that_came_with_a_reload(site: Site) -> None:
+    """Destinations are swapped with the rules: by those of the start, the sender would be no destination at all."""
+    site.receive(2)
+    site.complete()
+    route = Route(site.ledger, site.clock, site.signal, (), site.catalogue(), ZoneInfo("Asia/Seoul"))
+    route.destinations = DESTINATIONS
+    route.use([rule("same-place")], site.catalogue())
+    route.run_once()
+    assert outbox(site) == []
+
+
 def test_what_this_node_made_fetched_or_set_aside_is_not_sent_on(site: Site) -> None:
     """Own results, priors fetched from the archive, quarantined and rejected images; the rest goes."""
     (kept,) = site.receive(1)
