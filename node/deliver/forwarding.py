@@ -60,10 +60,13 @@ class Forwarding:
         self._ae_title = ae_title
         self._child = Child()
         self._copies = spool.outgoing / name
-        shutil.rmtree(self._copies, ignore_errors=True)  # of a node that died: they are made again
+        self._swept = False
 
     def run_once(self) -> bool:
         """Send the images of one study that are due; whether it is worth asking again at once."""
+        if not self._swept:  # not before the outbox that this one follows has ended: it may be sending one
+            shutil.rmtree(self._copies, ignore_errors=True)  # copies of a node that died: they are made again
+            self._swept = True
         due = forwards.next_images(self._ledger.database, self.name, self._clock.now(), BATCH)
         if not due:
             return False

@@ -341,3 +341,14 @@ def test_one_study_after_another(room: Room, monkeypatch: pytest.MonkeyPatch) ->
     room.run()
     assert len(room.archive.received) == 3
     assert len(room.archive.associations) == 2
+
+
+def test_an_outbox_that_follows_another_leaves_its_copy_alone_until_it_runs(room: Room) -> None:
+    """At a reload the new one is made while the old one may be sending; what a dead node left is swept then."""
+    copy = room.spool.outgoing / "pacs" / "1.dcm"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    room.restart()
+    assert copy.exists()
+    room.run()
+    assert not copy.exists()
