@@ -104,7 +104,10 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     # these two by .ci/viewer, which `make viewer` runs
     "ohif": (
         "chromium nodejs npm",
-        lambda: _lacks_programs("chromium")() or _lacks_viewers("ohif/dist", "node_modules/playwright-core")(),
+        lambda: (
+            _lacks_programs("chromium")()
+            or _lacks_viewers("node_modules/.ohif/version", "node_modules/playwright-core")()
+        ),
     ),
     "cornerstone": ("nodejs npm", _lacks_viewers("node_modules/@cornerstonejs/adapters")),
 }

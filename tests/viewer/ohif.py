@@ -12,7 +12,7 @@ from typing import Self
 import requests
 
 HERE = Path(__file__).resolve().parent
-DIST = HERE / "ohif" / "dist"
+DIST = HERE / "node_modules" / ".ohif" / "dist"
 _TYPES = {".wasm": "application/wasm", ".js": "text/javascript", ".mjs": "text/javascript"}
 
 

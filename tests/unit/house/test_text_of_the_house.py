@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("node", "rules", "plugins", "tests", "docs", ".ci")
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".cfg", ".txt", ".lock", ".java", ".j2", ".html", ""}
 
-MADE_HERE = {"__pycache__", "node_modules", "ohif"}
+MADE_HERE = {"__pycache__", "node_modules"}
 """Folders that are not published."""
 
 # put together here, so that this file does not name them either
