@@ -50,12 +50,22 @@ def test_silence_is_refused_where_it_would_look_like_a_negative(status: str) -> 
 
 
 def test_pages_as_frames_of_one_object_are_the_same_pages(tmp_path: Path) -> None:
-    """Multi-frame True Color SC: as many frames as there were pages, pixel by pixel the same, in one object."""
+    """Multi-frame True Color SC: as many frames as there were pages in one object, pixel by pixel the same.
+
+    Frames are all as tall as the tallest page, so the foot of a lower one stands lower.
+    """
     single = [page for kind, page in _encode(tmp_path / "single") if kind == "sc"]
     ((_, one),) = [made for made in _encode(tmp_path / "multi", sc_form="multi-frame") if made[0] == "sc"]
     assert one.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7.4"
     assert list(one.PageNumberVector) == [1, 2, 3]
-    assert np.array_equal(one.pixel_array, np.stack([page.pixel_array for page in single]))
+    pages = [page.pixel_array for page in single]
+    assert len(one.pixel_array) == len(pages)
+    assert max(len(page) for page in pages) == one.Rows
+    for frame, page in zip(one.pixel_array, pages, strict=True):
+        unlike = np.flatnonzero((frame[: len(page)] != page).any(axis=(1, 2)))
+        foot = unlike[0] if unlike.size else len(page)
+        assert np.array_equal(frame[len(frame) - len(page) + foot :], page[foot:])
+        assert foot > len(page) / 2, "what differs is the foot"
 
 
 def test_segmentation_as_label_map(tmp_path: Path) -> None:
