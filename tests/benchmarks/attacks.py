@@ -42,6 +42,7 @@ from tests.support.raw_dimse import (
     store_rq,
 )
 from tests.support.receipts import ct, encoded
+from tests.support.wait import until
 
 SERVED_WITHIN, MAY_GROW = 5.0, 60 * 2**20
 _LEAD = 1.0
@@ -233,12 +234,20 @@ def _all_on(contender: Contender, folder: Path) -> Iterator[Outcome]:
         for number, attack in enumerate(ATTACKS):
             if running is None:
                 running = stack.enter_context(contender.start(folder / str(number)))
-                _served(running, 30.0)  # what is loaded with the first object is no growth
+                _load(running)
             outcome = _under(attack, running)
             yield outcome
             if not outcome.holds or _served(running, 20.0) is None:
                 stack.close()
                 running = None
+
+
+def _load(running: Running) -> None:
+    """Store an object, and where there is an index have it indexed: what is loaded with the first one is no growth."""
+    before = running.indexed()
+    _served(running, 30.0)
+    if before is not None:
+        until(lambda: (running.indexed() or 0) > before, 60, "the first object to be indexed")
 
 
 def _under(attack: Attack, running: Running) -> Outcome:
