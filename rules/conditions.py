@@ -282,6 +282,11 @@ def agreed(true: int, false: int, view: SeriesView) -> Verdict:
 # -- study -------------------------------------------------------------------------------------
 
 
+def parts_of(condition: Condition) -> tuple[Condition, ...]:
+    """What has to hold, part by part."""
+    return condition.parts if isinstance(condition, AllOf) else (condition,)
+
+
 def study(condition: Condition, view: StudyView) -> Verdict:
     """Whether the study satisfies the condition."""
     match condition:

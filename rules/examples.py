@@ -13,7 +13,8 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, field_vali
 
 from rules import given, names
 from rules.conditions import AllOf, AnyOf, Clause, Condition, Counted, Not, Quantified
-from rules.engine import Decision, decide
+from rules.decision import Decision
+from rules.engine import decide
 from rules.facts import FromAttributes, Reader, StudyFacts
 from rules.model import Rule, RuleSet
 from rules.reading import Problem, closest

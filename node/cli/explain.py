@@ -25,7 +25,7 @@ from node.ledger.studies import Study
 from node.route.recorded import recorded_facts
 from rules import engine, examples, given
 from rules import explain as explaining
-from rules.engine import Decision
+from rules.decision import Decision
 from rules.facts import StudyFacts
 from rules.model import Rule, rule_set_digest
 from rules.reading import shown

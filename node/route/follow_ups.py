@@ -21,7 +21,7 @@ from node.ledger.job import Job, JobOutcome
 from node.route.asking import Asked, RuleSet
 from node.route.new_jobs import WHOLE_STUDY, Given, Plugins, new_job
 from rules import engine
-from rules.engine import FollowUp
+from rules.decision import FollowUp
 from rules.facts import Code
 from rules.model import DICTIONARY, Rule
 from rules.results import FindingFacts, MeasurementFacts, ResultFacts

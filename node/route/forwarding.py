@@ -10,7 +10,7 @@ from node.ledger import forwards
 from node.ledger.database import Database
 from node.ledger.instances import Instance
 from node.route.facts import RETRIEVED
-from rules.engine import Decision
+from rules.decision import Decision
 from rules.facts import StudyFacts
 from rules.timing import opening
 

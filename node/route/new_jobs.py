@@ -16,7 +16,7 @@ from node.ledger.job import JobInput, NewJob, digest_of
 from node.ledger.studies import Study
 from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
-from rules.engine import Run
+from rules.decision import Run
 from rules.model import Rule
 
 Given: TypeAlias = tuple[str, str, list[Instance]]

@@ -16,7 +16,7 @@ from node.route.asking import Asked, RuleSet
 from node.route.follow_ups import rule_of
 from node.route.new_jobs import Given, Plugins, new_job
 from rules import engine, values
-from rules.engine import Decision, Input
+from rules.decision import Decision, Input
 from rules.facts import SeriesFacts, StudyFacts
 from rules.model import Rule
 

@@ -31,7 +31,8 @@ from node.ledger.rows import to_json
 from node.route.follow_ups import result_facts
 from node.route.recorded import recorded_facts
 from node.route.simulated import Course, Said, SaidRun, Studied, counts
-from rules.engine import Decision, Run, decide
+from rules.decision import Decision, Run
+from rules.engine import decide
 from rules.facts import History, StudyFacts
 from rules.model import Rule
 from rules.results import ResultCondition, ResultFacts, judge

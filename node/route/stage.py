@@ -39,7 +39,7 @@ from node.route.forwarding import Destinations
 from node.route.new_jobs import Plugins, new_job
 from node.signal import Room, Signal
 from rules import engine
-from rules.engine import Decision
+from rules.decision import Decision
 from rules.facts import UNFIT_MARKS, StudyFacts
 from rules.model import Rule
 from rules.timing import opening

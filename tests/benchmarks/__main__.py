@@ -29,13 +29,13 @@ def scenarios(short: bool) -> list[tuple[Scenario, int]]:
         ]
     grown = [receivers.grown(10**3), receivers.grown(10**5), receivers.grown(10**6)]
     return [
-        (Scenario("CT, one association", samples.CT, 300, 1, everyone), 5),
-        (Scenario("CT, four associations", samples.CT, 100, 4, (*everyone, receivers.TWO)), 5),
+        (Scenario("CT, one association", samples.CT, 300, 1, everyone), 4),
+        (Scenario("CT, four associations", samples.CT, 100, 4, (*everyone, receivers.TWO)), 3),
         (Scenario("CT, a burst longer than the slots last", samples.CT, 1000, 1, native), 2),
-        (Scenario("CT, sender with Nagle", samples.CT, 100, 1, nagle, nodelay=False), 3),
-        (Scenario("CT, PDUs of 16 K", samples.CT, 200, 1, native, pdu=16384), 3),
-        (Scenario("MR, one association", samples.MR, 500, 1, everyone), 3),
-        (Scenario("DX, one association", samples.DX, 10, 1, everyone), 3),
+        (Scenario("CT, sender with Nagle", samples.CT, 100, 1, nagle, nodelay=False), 2),
+        (Scenario("CT, PDUs of 16 K", samples.CT, 200, 1, native, pdu=16384), 2),
+        (Scenario("MR, one association", samples.MR, 500, 1, everyone), 2),
+        (Scenario("DX, one association", samples.DX, 10, 1, everyone), 2),
         (Scenario("Growth: CT, one association", samples.CT, 200, 1, grown), 3),
     ]
 
@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = receive.measure(scenario, rounds, folder / f"receive-{number}")
             measured.append((scenario, found))
             print(receive.show(scenario, found), flush=True)
-        studies, slices = (2, 30) if options.short else (20, 300)
+        studies, slices = (2, 30) if options.short else (10, 300)
         turns = turnaround.measure(studies, slices, folder / "turnaround")
         print(turnaround.show(turns), flush=True)
         grown = {} if options.short else _grown_turnaround(folder / "grown")
-        encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 7)
+        encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 5)
         print(encoding.show(encoded), flush=True)
         decided = rules.measure(folder / "rules", 300 if options.short else rules.REPLAYED)
         print(rules.show(decided), flush=True)

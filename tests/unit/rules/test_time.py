@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from rules.engine import Decision, decide, follow_up
+from rules.decision import Decision
+from rules.engine import decide, follow_up
 from rules.explain import lines
 from rules.facts import Code, History, StudyFacts
 from rules.limits import lot
