@@ -133,7 +133,7 @@ def _groups(clause: Clause, views: Iterable[SeriesView]) -> tuple[list[Node], in
                 )
                 group["instances"] += count
                 if len(group["series"]) < MOST_VALUES:
-                    group["series"].append(view.facts.series_instance_uid)
+                    group["series"].append(values.clean(view.facts.series_instance_uid))
                     group["numbers"].append(_number(view))
     return list(merged.values()), missing
 

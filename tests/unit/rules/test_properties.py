@@ -140,9 +140,13 @@ PREFER = st.lists(
 
 _AT_ALL = {"ViewCodeSequence": {"present": True}}
 _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_UNDECODED = (
+    InstanceFacts("", "", {}, 0, "", frozenset()),
+    InstanceFacts("", "", {"ViewCodeSequence": Element("UN", ("\ud800",))}, 0, "", frozenset()),
+)
 _UNDECODABLE = StudyFacts(
-    "", 0, (SeriesFacts("\ud800", "CT", (InstanceFacts("", "", {}, 0, "", frozenset()),)),), "received", frozenset(),
-    frozenset(), frozenset(), _MOMENT, _MOMENT, _MOMENT,
+    "", 0, (SeriesFacts("\ud800", "\ud800", _UNDECODED),), "received", frozenset(), frozenset(), frozenset(),
+    _MOMENT, _MOMENT, _MOMENT,
 )  # fmt: skip
 
 
