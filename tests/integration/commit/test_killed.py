@@ -16,9 +16,11 @@ from tests.support.commitment import Requester, information
 from tests.support.site import Site
 from tests.support.wait import until
 
+# Where it dies, and how often the modality may be told. Where it had to ask again, that is once where the node had not
+# yet reported the first request, which it kept, and else twice: each request is answered, and with the same.
 POINTS = {
-    "written_before_it_is_answered": ("node.journal:Journal.keep:after", 1),
-    "answered_before_it_is_noted": ("node.commit.reporting:report:after", 2),
+    "written_before_it_is_answered": ("node.journal:Journal.keep:after", {1, 2}),
+    "answered_before_it_is_noted": ("node.commit.reporting:report:after", {2}),
 }
 
 
@@ -38,9 +40,14 @@ def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) 
             if status is None:
                 with requester.association(site.port) as association:
                     assert requester.asked(association, information(references, transaction)) == 0x0000
-            until(lambda: len(requester.of(transaction)) >= reports, 60, "the report")
+            until(lambda: len(requester.of(transaction)) >= min(reports), 60, "the report")
             assert (tmp_path / "killed").exists()
-            until(lambda: site.status()["queues"]["commitments"]["reported"] == 1, 30, "it to be noted")
+            until(lambda: _all_reported(site), 30, "it to be noted")
     said = requester.of(transaction)
-    assert len(said) == reports
+    assert len(said) in reports
     assert {each.committed for each in said} == {frozenset(uid for _, uid in references)}
+
+
+def _all_reported(site: Site) -> bool:
+    counted: dict[str, int] = site.status()["queues"]["commitments"]
+    return {status for status, number in counted.items() if number} == {"reported"}
