@@ -188,7 +188,7 @@ class Spool:
         return self.incoming / f"{association}.blank"
 
     def slot(self) -> Path:
-        """Where a file may lie ready to be overwritten; by its name it is this process's."""
+        """Where a file may lie ready, empty or to be overwritten; by its name it is this process's."""
         return self.incoming / f"{os.getpid()}-{self.new_receipt()}.slot"
 
     def arrived(self, receipt: str) -> Path:

@@ -1,4 +1,4 @@
-"""A file in `incoming/` that is being written, or that waits empty for the object that comes next."""
+"""A file in `incoming/` that is being written, or that lies ready for the object that comes next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Part:
-    """A new file, open to be written; in the end it is renamed or discarded.
+    """A file open to be written, new or one that lies ready; in the end it is renamed or discarded.
 
     Every method but `discard` raises OSError where the disk refuses.
     """
@@ -19,9 +19,10 @@ class Part:
     is_named = False
     """Whether a durable name leads to it before it is renamed: then `sync` is all that it needs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lies_ready: bool = False) -> None:
         self.path = path
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        new = 0 if lies_ready else os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | new, 0o600)
 
     def write(self, content: bytes | memoryview) -> None:
         """All of it, at the end of the file."""

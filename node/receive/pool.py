@@ -1,12 +1,15 @@
-"""Files that are ready to be overwritten: names and blocks on the disk, so that one fdatasync makes an object durable.
+"""Files that lie ready: made while nothing arrives, so that a modality does not wait for it.
 
-A new file costs two commits of the file system's journal, its own and its folder's. A slot costs none: it was made,
-filled with zeros and synchronised with its folder while nothing arrived. What tells a whole object from a torn one
-is its seal (`node.seal`), written in the same synchronisation; the object gets its final name after the answer, and
-where the power goes before that, the seal gives it its name at the next start (`Spool.sweep_parts`).
+With `durability: fsync` they are slots, to be overwritten: names and blocks on the disk, so that one fdatasync makes an
+object durable. A new file costs two commits of the file system's journal, its own and its folder's. A slot costs none:
+it was made, filled with zeros and synchronised with its folder before. What tells a whole object from a torn one is its
+seal (`node.seal`), written in the same synchronisation; the object gets its final name after the answer, and where the
+power goes before that, the seal gives it its name at the next start (`Spool.sweep_parts`).
 
-There are as many slots as the last burst needed, at most `MOST` of each size. A longer burst, or objects larger than
-the largest slot, take the plain way (`node.receive.part`), which is as durable.
+With `durability: os` they are empty: looking for a free inode is what takes longest of making a file.
+
+There are as many as the last burst needed, at most `MOST` of each size. A longer burst, or objects larger than the
+largest slot, take the plain way (`node.receive.part`), which is as durable.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import threading
 import time
 import zlib
@@ -29,14 +33,16 @@ from node.spool import Spool, sync_folder
 _log = structlog.get_logger(__name__)
 SIZES = (32 << 10, 192 << 10, 640 << 10)
 """Bytes of a slot: small images, MR, CT. An object that does not fit its slot makes it longer, and pays for that."""
+_ANY = sys.maxsize
+"""Of an empty file: it holds whatever comes."""
 MOST = 512
-"""Slots of one size: more than a CT study of usual length."""
+"""Files of one size: more than a CT study of usual length."""
 QUIET = 0.5
-"""Seconds without an object until slots are made: never at the expense of what arrives."""
+"""Seconds without an object until files are made: never at the expense of what arrives."""
 _NONE = 0
 _AT_ONCE = 8
 _AMPLE = 4 << 30
-"""Bytes that must be free beyond the high-water mark; slots are a convenience."""
+"""Bytes that must be free beyond the high-water mark; what lies ready is a convenience."""
 
 
 class Slot(Part):
@@ -48,8 +54,7 @@ class Slot(Part):
     is_named = True
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        super().__init__(path, lies_ready=True)
         self._length = 0
         self._checksum = 0
 
@@ -67,14 +72,15 @@ class Slot(Part):
 
 
 class Pool:
-    """The slots of one receiver process; its associations share it."""
+    """What lies ready in one receiver process; its associations share it."""
 
-    def __init__(self, spool: Spool, reserve: int) -> None:
-        """`reserve`: bytes that the node keeps free (`node.limits.free_space`)."""
+    def __init__(self, spool: Spool, reserve: int, *, durable: bool) -> None:
+        """`reserve`: bytes that the node keeps free (`node.limits.free_space`); `durable`: slots, else empty files."""
         self._spool = spool
         self._reserve = reserve
+        self._durable = durable
         self._lock = threading.Lock()
-        self._slots: dict[int, list[Path]] = {size: [] for size in SIZES}
+        self._ready: dict[int, list[Path]] = {size: [] for size in (SIZES if durable else (_ANY,))}
         self._burst: Counter[int] = Counter()
         self._wanted: Counter[int] = Counter()
         self._last_object = float("-inf")
@@ -86,24 +92,29 @@ class Pool:
 
     def has_one(self, length: int | None) -> bool:
         """Whether `take` has one to give."""
-        return bool(self._slots.get(self._size(length)))
+        return bool(self._ready.get(self._size(length)))
 
     def _size(self, length: int | None) -> int:
-        return self._recent if length is None else _fitting(length)
+        """The smallest into which `length` bytes go (None: as many as the last had); `_NONE` if there is none so large."""
+        if length is None:
+            return self._recent
+        return next((size for size in self._ready if length <= size), _NONE)
 
-    def take(self, length: int | None) -> Slot | None:
+    def take(self, length: int | None) -> Part | None:
         """One for an object of about `length` bytes (None: as the last was); None where there is none."""
         with self._lock:
-            slots = self._slots.get(self._size(length))
-            path = slots.pop() if slots else None
+            ready = self._ready.get(self._size(length))
+            path = ready.pop() if ready else None
+        if path is None:
+            return None
         try:
-            return Slot(path) if path is not None else None
+            return Slot(path) if self._durable else Part(path, lies_ready=True)
         except OSError:
             return None  # somebody removed it; the plain way says what is wrong, if something is
 
     def brought(self, length: int) -> None:
         """An object of `length` bytes was received: others like it may come."""
-        size, now = _fitting(length), time.monotonic()
+        size, now = self._size(length), time.monotonic()
         with self._lock:
             if now - self._last_object >= QUIET:
                 self._burst.clear()
@@ -131,13 +142,13 @@ class Pool:
                 _log.warning("slots_not_made", reason=error.strerror or str(error))
 
     def _missing(self) -> tuple[int, int] | None:
-        """Of which size slots are missing, and how many of them to make at once."""
+        """Of which size files are missing, and how many of them to make at once."""
         if shutil.disk_usage(self._spool.incoming).free < self._reserve + _AMPLE:
             return None
         with self._lock:
-            for size, slots in self._slots.items():
-                if len(slots) < self._wanted[size]:
-                    return size, min(_AT_ONCE, self._wanted[size] - len(slots))
+            for size, ready in self._ready.items():
+                if len(ready) < self._wanted[size]:
+                    return size, min(_AT_ONCE, self._wanted[size] - len(ready))
         return None
 
     def _wait_for_quiet(self) -> bool:
@@ -151,25 +162,22 @@ class Pool:
     def _make(self, size: int, count: int) -> None:
         made = [self._spool.slot() for _ in range(count)]
         for path in made:
-            slot = Part(path)
+            part = Part(path)
             try:
-                slot.write(bytes(size))  # zeros: blocks that were merely reserved would need the journal again
-                slot.sync()
+                if self._durable:
+                    part.write(bytes(size))  # zeros: blocks that were merely reserved would need the journal again
+                    part.sync()
             finally:
-                slot.close()
-        sync_folder(self._spool.incoming)
+                part.close()
+        if self._durable:
+            sync_folder(self._spool.incoming)
         with self._lock:
-            self._slots[size] += made
+            self._ready[size] += made
 
     def _discard(self) -> None:
         """At the end of the process; what is left behind all the same, the next one sweeps."""
         with self._lock:
-            left = [path for slots in self._slots.values() for path in slots]
-            self._slots = {size: [] for size in SIZES}
+            left = [path for ready in self._ready.values() for path in ready]
+            self._ready = {size: [] for size in self._ready}
         for path in left:
             path.unlink(missing_ok=True)
-
-
-def _fitting(length: int) -> int:
-    """The smallest size into which `length` bytes go; `_NONE` where there is none so large."""
-    return next((size for size in SIZES if length <= size), _NONE)

@@ -49,7 +49,7 @@ class Service:
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
         self._gauge = Gauge(spool.data)
-        self.pool = Pool(spool, self._limits.free_space) if self.durable else None
+        self.pool = Pool(spool, self._limits.free_space, durable=self.durable)
 
     def accept(self, request: AssociationRequest) -> AssociationUser | Rejection:
         """Decide on a request for an association; an accepted one shows in `associations/` from here on."""
@@ -176,10 +176,9 @@ class Session:
 
     def _file_for_it(self) -> Part | None:
         """A file that lies ready, the best there is."""
-        pool = self._service.pool
-        slot = pool.take(self._last.length if self._last is not None else None) if pool is not None else None
-        if slot is not None:
-            return slot
+        ready = self._service.pool.take(self._last.length if self._last is not None else None)
+        if ready is not None:
+            return ready
         blank, self._blank = self._blank, None
         return blank
 
@@ -187,9 +186,9 @@ class Session:
         """Have a file ready for the next object: making one takes the disk longer than writing it, at times."""
         self._settle()
         pool, length = self._service.pool, self._last.length if self._last is not None else None
-        if pool is not None and length is not None:
+        if length is not None:
             pool.brought(length)
-        if self._blank is not None or (pool is not None and pool.has_one(length)):
+        if self._blank is not None or pool.has_one(length):
             return
         with contextlib.suppress(OSError):  # where there is none, the next object says why
             self._blank = Part(self._service.spool.blank(self.name))
