@@ -24,12 +24,12 @@ def scenarios(short: bool) -> list[tuple[Scenario, int]]:
     nagle = (*_OURS, receivers.ORTHANC_AS_PACKAGED)
     if short:
         return [
-            (Scenario("CT, one association", samples.CT, 100, 1, everyone), 3),
+            (Scenario("CT, one association", samples.CT, 100, 1, (*everyone, receivers.DISK)), 3),
             (Scenario("CT, sender with Nagle", samples.CT, 40, 1, nagle, nodelay=False), 3),
         ]
     grown = [receivers.grown(10**3), receivers.grown(10**5), receivers.grown(10**6)]
     return [
-        (Scenario("CT, one association", samples.CT, 300, 1, everyone), 4),
+        (Scenario("CT, one association", samples.CT, 300, 1, (*everyone, receivers.DISK)), 8),
         (Scenario("CT, four associations", samples.CT, 100, 4, (*everyone, receivers.TWO)), 3),
         (Scenario("CT, a burst longer than the slots last", samples.CT, 1000, 1, native), 2),
         (Scenario("CT, sender with Nagle", samples.CT, 100, 1, nagle, nodelay=False), 2),

@@ -12,7 +12,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ import psutil
 
 from tests.benchmarks import samples
 from tests.benchmarks.figures import spread, table
-from tests.benchmarks.receivers import Contender, Running
+from tests.benchmarks.receivers import Contender, Disk, Running
 from tests.benchmarks.samples import Kind
 from tests.support.peers import dcmtk
 from tests.support.wait import until
@@ -67,12 +67,19 @@ def measure(scenario: Scenario, rounds: int, folder: Path) -> dict[str, Figures]
         for number in range(-1, rounds):  # the first is not counted: programs load, files are opened for the first time
             files = folder / "files"
             _write(files, scenario, number + 2)
-            for name, receiver in running.items():
+            for name, receiver in _rotated(running, number):
                 figures = Figures() if number < 0 else found[name]
                 _one(scenario, receiver, files, figures)
             shutil.rmtree(files)
     shutil.rmtree(folder)
     return found
+
+
+def _rotated(running: Mapping[str, Running], number: int) -> list[tuple[str, Running]]:
+    """Another one first in each round: who comes after the files were written finds the disk busier than the rest."""
+    order = list(running.items())
+    first = number % len(order)
+    return order[first:] + order[:first]
 
 
 def _write(folder: Path, scenario: Scenario, number: int) -> None:
@@ -88,7 +95,10 @@ def _one(scenario: Scenario, receiver: Running, files: Path, figures: Figures) -
     total = scenario.images * scenario.associations
     before, cpu = receiver.indexed(), _cpu_seconds(receiver.processes())
     senders = _cpu_of_senders()
-    seconds = _send(scenario, receiver, files)
+    if isinstance(receiver, Disk):
+        seconds = receiver.take(sorted(files.rglob("*.dcm")))
+    else:
+        seconds = _send(scenario, receiver, files)
     ended, senders = time.perf_counter(), _cpu_of_senders() - senders
     if before is not None:
         until(lambda: receiver.indexed() == before + total, 600, "the index to drain")

@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -163,6 +164,45 @@ class OrthancReceiver(AbstractContextManager["OrthancReceiver"]):
         return int(self._pacs.rest("/statistics")["CountInstances"])
 
 
+class Disk(AbstractContextManager["Disk"]):
+    """No receiver: what the disk alone needs, one object after the other, for what a durable receiver cannot leave out.
+
+    Files whose names and blocks are on the disk already are overwritten, with one fdatasync each, as slots are.
+    """
+
+    ae_title = ""
+    port = 0
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+
+    def __exit__(self, *how: object) -> None:
+        pass
+
+    def take(self, files: Sequence[Path]) -> float:
+        """Seconds for all of them."""
+        contents = [path.read_bytes() for path in files]
+        ready = [self._folder / str(number) for number in range(len(contents))]
+        for path, content in zip(ready, contents, strict=True):
+            if not path.exists():
+                path.write_bytes(bytes(len(content)))
+        os.sync()
+        began = time.perf_counter()
+        for path, content in zip(ready, contents, strict=True):
+            descriptor = os.open(path, os.O_WRONLY)
+            os.write(descriptor, content)
+            os.fdatasync(descriptor)
+            os.close(descriptor)
+        return time.perf_counter() - began
+
+    def processes(self) -> list[psutil.Process]:
+        return []
+
+    def indexed(self) -> int | None:
+        return None
+
+
 def _restore(name: str, value: str | None) -> None:
     os.environ.pop(name, None)
     if value is not None:
@@ -196,6 +236,9 @@ ORTHANC_AS_PACKAGED = Contender(
     lambda folder: OrthancReceiver(folder, {"TCP_NODELAY": "0"}, MaximumPduLength=16384),
 )
 PYNETDICOM = Contender("pynetdicom storescp app", lambda folder: Program(folder, _pynetdicom, {}))
+
+
+DISK = Contender("the disk alone, one fdatasync an object", Disk)
 
 
 def grown(instances: int) -> Contender:
