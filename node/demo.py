@@ -217,7 +217,7 @@ def _stage(study: str, uids: set[str], ledger: Ledger) -> str:
             raise DemoError(f"job {job.id} could not be reported: {job.error}")
     if open_jobs := [job for job in work if job.status in OPEN]:
         return f"{open_jobs[0].plugin} is {open_jobs[0].status}"
-    letters = deliveries.of_study(rows, study)
+    letters = [each for each in deliveries.of_study(rows, study) if each.status is not DeliveryStatus.REPLACED]
     for letter in letters:
         if letter.status in (DeliveryStatus.DEAD, DeliveryStatus.HELD):
             raise DemoError(f"delivery {letter.id} is {letter.status}: {letter.hold or letter.error}")

@@ -103,7 +103,9 @@ class App:
         stages: list[Stage] = []
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
-            outbox = Outbox(name, destination, archive, self.ledger, self.spool, clock, configuration.node.ae_title)
+            outbox = Outbox(
+                name, destination, archive, self.ledger, self.spool, clock, self.signal, configuration.node.ae_title
+            )
             stages.append(Stage(Room.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
         title = configuration.node.ae_title
         archives = {name: QueryRetrieve(peer_of(each, title)) for name, each in configuration.destinations.items()}

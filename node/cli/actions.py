@@ -16,7 +16,7 @@ from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError
 from node.index import corrections
 from node.ledger import commitments as requests
-from node.ledger import deliveries, forwards, identities, jobs, notifications, studies
+from node.ledger import deliveries, fallbacks, forwards, identities, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
@@ -97,9 +97,10 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
             notifications.cancel(database, now, found.id, reason)
             told, plain = f"notification {found.id} is cancelled", {"notification": found.id, "status": "cancelled"}
         else:
-            deliveries.stop(database, now, found.id, DeliveryStatus.CANCELLED, reason)
-            told = f"delivery {found.id} is cancelled"
-            plain = {"delivery": found.id, "status": "cancelled"}
+            last = fallbacks.newest(database, found)
+            deliveries.stop(database, now, last.id, DeliveryStatus.CANCELLED, reason)
+            told = f"{_in_place_of(found, last)}delivery {last.id} is cancelled"
+            plain = {"delivery": last.id, "status": "cancelled"}
     _tell(told, plain, as_json)
 
 
@@ -119,12 +120,23 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         notifications.again(database, now, found.id, by)
         return f"notification {found.id} to {found.person} is sent now", {"notification": found.id, "status": "waiting"}
     identities.forget(database, found.study_instance_uid, found.destination)
-    again = deliveries.again(database, now, found.id, by)
-    return f"delivery {again.id} to {again.destination} waits to be sent now", {
+    last = fallbacks.newest(database, found)
+    if last != found and last.status is DeliveryStatus.DELIVERED:
+        raise PermanentError(
+            f"{_in_place_of(found, last)}which was delivered: the same report twice would be one too many; "
+            f"pacsnode retry {short(found.job or '')} makes the result anew, in the class that is configured now"
+        )
+    again = deliveries.again(database, now, last.id, by)
+    return f"{_in_place_of(found, last)}delivery {again.id} to {again.destination} waits to be sent now", {
         "delivery": again.id,
         "destination": again.destination,
         "status": again.status,
     }
+
+
+def _in_place_of(asked: Delivery, last: Delivery) -> str:
+    """Says so where another delivery is meant than the one that was named."""
+    return "" if last == asked else f"delivery {asked.id} was replaced by delivery {last.id}: "
 
 
 def _commit_again(database: Database, number: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:

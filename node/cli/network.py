@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from node import report_classes
 from node.cli import output, site
 from node.cli.output import Exit, cell, table
 from node.config.models import Configuration, Destination
@@ -34,9 +35,7 @@ _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK)
 
 RESULT_CLASSES = {
-    "Comprehensive SR": "1.2.840.10008.5.1.4.1.1.88.33",
-    "Comprehensive 3D SR": "1.2.840.10008.5.1.4.1.1.88.34",
-    "Enhanced SR": "1.2.840.10008.5.1.4.1.1.88.22",
+    **{report_classes.NAMES[each]: report_classes.SOP_CLASSES[each] for each in report_classes.NAMES},
     "Secondary Capture": "1.2.840.10008.5.1.4.1.1.7",
     "Multi-frame True Color Secondary Capture": "1.2.840.10008.5.1.4.1.1.7.4",
     "Segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
@@ -46,11 +45,6 @@ RESULT_CLASSES = {
     "Key Object Selection": "1.2.840.10008.5.1.4.1.1.88.59",
 }
 """SOP classes that results can have (PS3.4 B.5)."""
-_SR_CLASSES = {
-    "comprehensive": "Comprehensive SR",
-    "comprehensive-3d": "Comprehensive 3D SR",
-    "enhanced": "Enhanced SR",
-}
 _SYNTAX_NAMES = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -108,12 +102,9 @@ def _print_probe(console: Console, accepted: dict[str, tuple[str, ...]], known: 
     console.print(
         table("What it accepts (to accept is to store, not always to show)", ["Result", "Transfer syntaxes"], rows)
     )
-    if known is not None and not accepted[RESULT_CLASSES[_SR_CLASSES[known.sr_class]]]:
-        console.print(
-            cell(
-                f"! sr_class: {known.sr_class} is configured, and it refuses {_SR_CLASSES[known.sr_class]}", "bold red"
-            )
-        )
+    if known is not None and not accepted[report_classes.SOP_CLASSES[known.sr_class]]:
+        refused = report_classes.NAMES[known.sr_class]
+        console.print(cell(f"! sr_class: {known.sr_class} is configured, and it refuses {refused}", "bold red"))
 
 
 def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:

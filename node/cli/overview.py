@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from node import report_classes
 from node.cli import site
 from node.cli.output import clock_text
 from node.clock import SystemClock
-from node.config.models import Configuration
+from node.config.models import Configuration, Destination
 from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
 from node.ledger import (
     commitments,
     decisions,
     deliveries,
     events,
+    fallbacks,
     fetches,
     forwards,
     instances,
@@ -29,6 +31,7 @@ from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
+from node.ledger.fallbacks import Fallbacks
 from node.ledger.forwards import Standing
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
@@ -77,6 +80,8 @@ class Found:
     """Received images that rules send on, by destination."""
     next_due: Mapping[str, datetime | None]
     why_waiting: Mapping[str, str | None]
+    fallbacks: Mapping[str, Fallbacks]
+    """Destinations that refuse the SOP class that is stated for their reports."""
     held_studies: Sequence[Study]
     held: Sequence[Delivery]
     dead: Sequence[Delivery]
@@ -125,6 +130,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         images=forwards.counts(database),
         next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},
         why_waiting={name: deliveries.why_waiting(database, name) for name in configuration.destinations},
+        fallbacks=_fallbacks(database, configuration),
         held_studies=held,
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
@@ -146,6 +152,14 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
     )
+
+
+def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fallbacks]:
+    found = {
+        name: fallbacks.of_destination(database, name, report_classes.SOP_CLASSES[destination.sr_class])
+        for name, destination in configuration.destinations.items()
+    }
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _unsettled(database: Database) -> list[Commitment]:
@@ -188,6 +202,8 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
     for name, destination in configuration.destinations.items():
         if destination.identity_check == "none":
             yield "warning", f"{name}: results are sent without asking whose study it is (identity_check: none)"
+        if refusal := found.fallbacks.get(name):
+            yield "warning", _refused_class(name, destination, refusal)
     for name in sorted((found.deliveries.keys() | found.images.keys()) - configuration.destinations.keys()):
         both = (found.deliveries.get(name, {}), found.images.get(name, {}))
         waiting = sum(counts.get(DeliveryStatus.WAITING, 0) for counts in both)
@@ -195,6 +211,13 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
             yield "warning", f"{name}: {waiting} deliveries wait for a destination that the configuration no longer has"
     if configuration.node.accept == "any":
         yield "warning", "any calling AE title may send (accept: any)"
+
+
+def _refused_class(name: str, destination: Destination, found: Fallbacks) -> str:
+    stated, used = report_classes.NAMES[destination.sr_class], report_classes.name_of(found.sop_class_uid)
+    reports = "a report was" if found.reports == 1 else f"{found.reports} reports were"
+    remedy = fallbacks.remedy(name, found.sop_class_uid, stated)
+    return f"{name} refuses {stated} (sr_class: {destination.sr_class}): {reports} made anew as {used}; {remedy}"
 
 
 def _storage_warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:

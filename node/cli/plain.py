@@ -103,6 +103,7 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
+        "replaced_by": row.successor,
     }
 
 

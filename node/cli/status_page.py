@@ -92,14 +92,12 @@ def _if(count: int, what: str) -> str:
 
 
 def _outbox(found: Found) -> list[RenderableType]:
-    columns = (
-        DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD,
-        DeliveryStatus.HELD,
-    )  # fmt: skip
+    columns = (DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD, DeliveryStatus.HELD)
 
     def row(name: str, counts: Mapping[DeliveryStatus, int]) -> list[Text]:
         dead = counts.get(DeliveryStatus.DEAD, 0)
-        counted = [cell(counts.get(status, 0)) for status in columns]
+        waiting = sum(counts.get(each, 0) for each in (DeliveryStatus.WAITING, DeliveryStatus.REFUSED))
+        counted = [cell(waiting), *(cell(counts.get(status, 0)) for status in columns)]
         return [cell(name), *counted, cell(dead, "bold red" if dead else "")]
 
     def next_due(name: str) -> Text:
@@ -262,6 +260,7 @@ def _sent(work: Work) -> str:
 
 
 def _part(counts: Counter[DeliveryStatus], what: str) -> str:
+    counts.pop(DeliveryStatus.REPLACED, None)  # what took its place is counted
     total, done = counts.total(), counts.pop(DeliveryStatus.DELIVERED, 0)
     rest = [f"{count} {status}" for status, count in counts.items()]
     return ", ".join([f"{done} of {total}{what}", *rest]) if total else ""

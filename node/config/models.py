@@ -258,7 +258,7 @@ class Destination(Section):
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     sr_class: Literal["comprehensive", "comprehensive-3d", "enhanced"] = "comprehensive"
-    """Which SOP class structured reports have."""
+    """Which SOP class structured reports have; where it is refused, the next that says less and is taken."""
     character_set: Literal["utf-8", "source"] = "utf-8"
     """utf-8, or that of the source images."""
     sc_modality: Literal["OT", "source"] = "OT"

@@ -19,16 +19,17 @@ from node.deliver.archive import Archive, Sender
 from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
 from node.deliver.policy import Answer
+from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
 from node.deliver.settling import is_it_there, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.dimse.storage_scu import kind_of
 from node.errors import NodeError, PermanentError, TransientError
 from node.ledger import deliveries, identities, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
+from node.signal import Room, Signal
 from node.spool import Spool, sha256_of
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Outbox:
         ledger: Ledger,
         spool: Spool,
         clock: Clock,
+        signal: Signal,
         ae_title: str = "PACSNODE",
     ) -> None:
         self.name = name
@@ -55,6 +57,7 @@ class Outbox:
         self._ledger = ledger
         self._data = spool.data
         self._clock = clock
+        self._signal = signal
         self._forwarding = Forwarding(name, destination, archive, ledger, spool, clock, ae_title)
 
     def run_once(self) -> float:
@@ -84,7 +87,7 @@ class Outbox:
         try:
             if not self._identity_agrees(study, sound):
                 return True
-            with self._archive.connect({kind_of(self._data / delivery.file) for delivery in sound}) as sender:
+            with self._archive.connect(kinds_with_fallbacks(self._data / each.file for each in sound)) as sender:
                 for delivery in sound:
                     self._send(sender, delivery)
         except (UnreachableError, BusyError, RejectedError) as error:
@@ -157,7 +160,12 @@ class Outbox:
             answer = is_it_there(self._archive, delivery, made.series_instance_uid if made else "", answer)
         log.info("delivery.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
         with self._ledger.transaction() as database:
-            settle(database, self._clock.now(), delivery, answer, self._destination.retry)
+            if answer.reading in REFUSALS:
+                settle_refusal(database, self._clock.now(), delivery, answer, sender, self._data / delivery.file)
+            else:
+                settle(database, self._clock.now(), delivery, answer, self._destination.retry)
+        if answer.reading in REFUSALS:
+            self._signal.wake(Room.RESULTS)  # a report is made anew in another class
 
     def _wait_together(self, those: list[Delivery], error: NodeError) -> None:
         """None of these could be tried; each waits, or is given up, by its own age."""

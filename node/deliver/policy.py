@@ -48,7 +48,7 @@ def after(refusals: int, since: datetime, answer: Answer, retry: Retry, now: dat
 
     `refusals`: how often the destination has said that it could not process it; `since`: when it was enqueued.
     """
-    if answer.reading in (Reading.DEAD_LETTER, Reading.CONTEXT_REFUSED):
+    if answer.reading in (Reading.DEAD_LETTER, Reading.CONTEXT_REFUSED, Reading.CLASS_REFUSED):
         return GiveUp(answer.text)
     if answer.reading is Reading.RETRY_FEW:
         if refusals >= len(REFUSAL_DELAYS):

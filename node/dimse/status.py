@@ -70,6 +70,8 @@ class Reading(StrEnum):
     """No answer came: it may or may not be there; send again under the same UID."""
     CONTEXT_REFUSED = "context_refused"
     """The peer accepted no presentation context for this SOP class and transfer syntax."""
+    CLASS_REFUSED = "class_refused"
+    """The peer accepted the context, and says of the object that it does not support its SOP class."""
 
 
 _READINGS = {
@@ -80,7 +82,7 @@ _READINGS = {
     0x0110: Reading.RETRY_FEW,  # processing failure
     0x0111: Reading.ASK,  # duplicate SOP instance
     0x0117: Reading.DEAD_LETTER,  # invalid object instance: the UID violates its construction rules
-    0x0122: Reading.DEAD_LETTER,  # SOP class not supported
+    0x0122: Reading.CLASS_REFUSED,  # SOP class not supported
     0x0124: Reading.RETRY_SLOWLY,  # refused: not authorised
     0x0213: Reading.RETRY_FEW,  # resource limitation
 }

@@ -38,6 +38,7 @@ _WORDS = {
     Reading.RETRY_SLOWLY: "the peer does not authorise us",
     Reading.ASK: "the peer says that it has it already",
     Reading.DEAD_LETTER: "the peer refuses this object",
+    Reading.CLASS_REFUSED: "the peer does not support this SOP class",
     Reading.UNKNOWN: "the peer did not answer: it may have it or not",
 }
 

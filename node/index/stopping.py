@@ -12,8 +12,8 @@ from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import OPEN, Job
 
-_TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
-_NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+_TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.REFUSED)
+_NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.REFUSED)
 
 
 def stop_study(database: Database, at: datetime, study: str, reason: str, *, for_good: bool = False) -> None:

@@ -42,9 +42,10 @@ class DeliveryStatus(StrEnum):
     """The rule does not want such a result sent, or not so late: kept, and sent only by `retry`."""
     CANCELLED = "cancelled"
     """A person, a correction or a rejection note stopped it."""
-
-
-UNSENT = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+    REFUSED = "refused"
+    """A report whose SOP class the destination does not take: it is being made anew (`node.ledger.fallbacks`)."""
+    REPLACED = "replaced"
+    """It never arrived; `successor` is the same report in another SOP class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,19 @@ class Delivery:
     """Of the rule that sends it on."""
     coerce: Mapping[str, Any] | None = None
     """Attributes of the image that are overwritten on its way: keyword to value, None empties."""
+    fallback: str | None = None
+    """SOP class in which a refused report is made anew."""
+    successor: int | None = None
+    """The delivery that took its place."""
 
 
 def enqueue(
     database: Database, at: datetime, *, sop_instance_uid: str, sop_class_uid: str, study: str, job: str | None,
     file: str, destination: str, withheld: str | None = None,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Into the outbox, once: an instance goes to a destination once, however often it is asked for.
 
-    `withheld`: why it is not sent, where it is not.
+    `withheld`: why it is not sent, where it is not. Returns the delivery's id.
     """
     cursor = database.execute(
         "INSERT OR IGNORE INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination,"
@@ -109,6 +114,13 @@ def enqueue(
             database, at, "delivery.withheld" if withheld else "delivery.enqueued", study=study, job=job,
             delivery=cursor.lastrowid, destination=destination, sop_instance_uid=sop_instance_uid, reason=withheld,
         )  # fmt: skip
+    row = one(
+        database,
+        "SELECT id FROM deliveries WHERE sop_instance_uid=? AND destination=?",
+        [sop_instance_uid, destination],
+    )
+    assert row is not None, sop_instance_uid
+    return int(row["id"])
 
 
 _READY = (
@@ -150,7 +162,7 @@ def why_waiting(database: Database, destination: str) -> str | None:
 
 def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
     """A C-STORE begins; the attempt is counted now."""
-    delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)
+    delivery = transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)
     database.execute("UPDATE deliveries SET attempts=attempts+1 WHERE id=?", [delivery_id])
     if delivery.receipt is not None:
         return get(database, delivery_id)
@@ -165,7 +177,7 @@ def delivered(
     database: Database, at: datetime, delivery_id: int, dimse_status: int, warning: str | None = None
 ) -> None:
     """The destination has it; a warning that means "stored" is kept."""
-    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
+    delivery = transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
     if delivery.hold:
         events.record(
             database, at, "delivery.delivered-though-held", study=delivery.study_instance_uid, job=delivery.job,
@@ -201,7 +213,7 @@ def wait(
     """
     allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING)
     held = get(database, delivery_id).hold is not None
-    delivery = _transition(database, delivery_id, allowed, DeliveryStatus.HELD if held else DeliveryStatus.WAITING)
+    delivery = transition(database, delivery_id, allowed, DeliveryStatus.HELD if held else DeliveryStatus.WAITING)
     database.execute(
         "UPDATE deliveries SET not_before=?, error=?, dimse_status=?, refusals=refusals+? WHERE id=?",
         [to_text(not_before), error, dimse_status, int(refused), delivery_id],
@@ -224,7 +236,8 @@ def wait(
 
 def dead(database: Database, at: datetime, delivery_id: int, error: str, dimse_status: int | None = None) -> None:
     """Refused for good, or tried for too long: a dead letter, and an alert."""
-    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), DeliveryStatus.DEAD)
+    allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING, DeliveryStatus.REFUSED)
+    delivery = transition(database, delivery_id, allowed, DeliveryStatus.DEAD)
     database.execute("UPDATE deliveries SET error=?, dimse_status=? WHERE id=?", [error, dimse_status, delivery_id])
     if _told(database, delivery, "delivery.dead", error):
         return
@@ -238,7 +251,8 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     """A person has to decide. What is being sent cannot be called back: it is held if that attempt fails."""
     status = get(database, delivery_id).status
     to = DeliveryStatus.SENDING if status is DeliveryStatus.SENDING else DeliveryStatus.HELD
-    delivery = _transition(database, delivery_id, (DeliveryStatus.SENDING, DeliveryStatus.WAITING), to)
+    allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING, DeliveryStatus.REFUSED)
+    delivery = transition(database, delivery_id, allowed, to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
     if _told(database, delivery, "delivery.held", reason):
         return
@@ -250,7 +264,7 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
 
 def withhold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
     """It has become too late while it waited: kept here, sent only by `retry`."""
-    delivery = _transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
+    delivery = transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
     events.record(
         database, at, "delivery.withheld", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
@@ -266,8 +280,11 @@ def _told(database: Database, delivery: Delivery, kind: str, why: str) -> bool:
 
 def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
     """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
-    allowed = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD)
-    delivery = _transition(database, delivery_id, allowed, status)
+    allowed = (
+        DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD,
+        DeliveryStatus.REFUSED,
+    )  # fmt: skip
+    delivery = transition(database, delivery_id, allowed, status)
     database.execute("UPDATE deliveries SET error=? WHERE id=?", [reason, delivery_id])
     events.record(
         database, at, f"delivery.{status}", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
@@ -279,9 +296,9 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
     """A person says: send it (again), now; the attempts start over."""
     allowed = (
         DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.CANCELLED, DeliveryStatus.WAITING,
-        DeliveryStatus.WITHHELD,
+        DeliveryStatus.WITHHELD, DeliveryStatus.REFUSED,
     )  # fmt: skip
-    delivery = _transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
+    delivery = transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
     database.execute(
         "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=? WHERE id=?",
         [to_text(at), to_text(at), delivery_id],
@@ -303,7 +320,7 @@ def not_kept(database: Database, at: datetime, destination: str, sop_instance_ui
         )
         if row is None:
             continue
-        delivery = _transition(database, row["id"], (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
+        delivery = transition(database, row["id"], (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
         database.execute(
             "UPDATE deliveries SET refusals=0, enqueued_at=?, not_before=? WHERE id=?",
             [to_text(at), to_text(at), row["id"]],
@@ -369,9 +386,8 @@ def get(database: Database, delivery_id: int) -> Delivery:
     return of_row(row)
 
 
-def _transition(
-    database: Database, delivery_id: int, allowed: Sequence[DeliveryStatus], to: DeliveryStatus
-) -> Delivery:
+def transition(database: Database, delivery_id: int, allowed: Sequence[DeliveryStatus], to: DeliveryStatus) -> Delivery:
+    """Bring it there; the row as it was. PermanentError where it stands at none of the `allowed`."""
     delivery = get(database, delivery_id)
     if delivery.status not in allowed:
         raise PermanentError(f"delivery {delivery_id} is {delivery.status}: it cannot become {to}")

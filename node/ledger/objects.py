@@ -29,6 +29,8 @@ class ResultObject:
     digest: str
     """SHA-256 of the file."""
     made_at: datetime
+    encoding: str = ""
+    """Name of the encoding that it is from (`node.ledger.encodings`); empty of objects of before schema 0010."""
 
 
 def insert(database: Database, made: ResultObject) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from node.ledger import schema_fetches, schema_forwards, schema_growth, schema_looks, schema_notifications
+from node.ledger import (
+    schema_fallbacks,
+    schema_fetches,
+    schema_forwards,
+    schema_growth,
+    schema_looks,
+    schema_notifications,
+)
 from node.ledger.rows import to_json
 
 migrations = Migrations("pacsnode")
@@ -119,6 +126,7 @@ migrations(name="0006_forwarded_images")(schema_forwards.migrate)
 migrations(name="0007_fetches")(schema_fetches.migrate)
 migrations(name="0008_notifications")(schema_notifications.migrate)
 migrations(name="0009_what_grows")(schema_growth.migrate)
+migrations(name="0010_fallbacks")(schema_fallbacks.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

@@ -14,7 +14,7 @@ from node.results import codes as our_codes
 from node.results.equipment import contributing_equipment, set_general_equipment
 from node.results.identity import character_set, patient_and_study
 from node.results.marking import content_qualification, marking, series_description
-from node.results.request import EncodingRequest, Kind, encoding_digest
+from node.results.request import EncodingRequest, Kind
 from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
@@ -67,7 +67,7 @@ def prepare(request: EncodingRequest) -> Context:
         request=request,
         sources=sources,
         identity=patient_and_study(sources.anchor.header, request.assumed_character_set),
-        uids=ResultUIDs(request.job_id, encoding_digest(request.profile, request.supersedes)),
+        uids=ResultUIDs(request.job_id, request.digest),
         texts=texts_of(request.profile.language),
     )
 

@@ -59,6 +59,8 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
+    if (made := context.request.belongs_to) is not None:
+        return [("sr", sr.structured_report(context, made.companions))]
     kinds = context.request.profile.kinds_for(context.request.result.status)
     objects = [(kind, dataset) for kind, make in _COMPANIONS.items() if kind in kinds for dataset in make(context)]
     if "sr" in kinds:

@@ -11,12 +11,12 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from node import __version__, maker
+from node.report_classes import SRClass
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 
 Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
 """Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
 Mode = Literal["shadow", "pilot", "clinical"]
-SRClass = Literal["comprehensive", "comprehensive-3d", "enhanced"]
 Language = Literal["en", "ko"]
 
 
@@ -52,11 +52,23 @@ class EncodingProfile:
         """The kinds of object that a result of this status is sent as."""
         return self.kinds & dict(self.send_when).get(status, self.kinds)
 
-    def digest(self) -> str:
-        """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""
+    def to_json(self) -> str:
+        """All that makes the objects different, as text; equal profiles give equal texts."""
         fewer = sorted((status.value, sorted(kinds)) for status, kinds in self.send_when)
         values = asdict(self) | {"kinds": sorted(self.kinds), "send_when": fewer}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+        return json.dumps(values, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> EncodingProfile:
+        """The profile that `to_json` wrote."""
+        values = json.loads(text)
+        values["kinds"] = frozenset(values["kinds"])
+        values["send_when"] = tuple((ResultStatus(status), frozenset(kinds)) for status, kinds in values["send_when"])
+        return cls(**values)
+
+    def digest(self) -> str:
+        """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +87,16 @@ def encoding_digest(profile: EncodingProfile, supersedes: tuple[SourceReference,
         return profile.digest()
     uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes))
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMade:
+    """A set of objects that exists, for whose report another is made in another SOP class."""
+
+    digest: str
+    """What its UIDs derive from (`encoding_digest`)."""
+    companions: tuple[tuple[Kind, SourceReference], ...]
+    """Its objects but for the report, in the order in which they were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +134,8 @@ class EncodingRequest:
     """Earlier SRs of the same question that this one replaces."""
     node: NodeIdentity = NodeIdentity()
     profile: EncodingProfile = EncodingProfile()
+    belongs_to: SetMade | None = None
+    """The report alone is made, in the class that `profile` says, and refers to these objects."""
     assumed_character_set: str = ""
     """Specific Character Set of texts whose own label is missing or wrong; empty: such a study is refused."""
 
@@ -122,3 +146,8 @@ class EncodingRequest:
             if getattr(self, name).tzinfo is None:
                 raise ValueError(f"EncodingRequest.{name}: must be aware of its time zone")
         ZoneInfo(self.time_zone)
+
+    @property
+    def digest(self) -> str:
+        """What the UIDs of the objects derive from, beside the job and the SOP class."""
+        return self.belongs_to.digest if self.belongs_to else encoding_digest(self.profile, self.supersedes)

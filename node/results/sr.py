@@ -16,23 +16,18 @@ from highdicom.sr import (
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.sr.codedict import codes
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ParametricMapStorage
+from pydicom.uid import ParametricMapStorage
 
+from node.report_classes import SOP_CLASSES
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.equipment import device_observer
 from node.results.heat import range_text
 from node.results.pm import has_place
 from node.results.references import hierarchical, referenced_requests, state_sop_classes
-from node.results.request import Kind, SourceReference, SRClass
+from node.results.request import Kind, SourceReference
 from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
 from plugins.contract import KeyImage, ResultStatus
-
-SOP_CLASSES: dict[SRClass, str] = {
-    "comprehensive": ComprehensiveSRStorage,
-    "comprehensive-3d": Comprehensive3DSRStorage,
-    "enhanced": EnhancedSRStorage,
-}
 
 
 def sop_class_uid(context: Context) -> str:

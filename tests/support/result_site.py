@@ -51,11 +51,13 @@ class ResultSite(Site):
         else:
             with self.ledger.transaction() as database:
                 job = jobs.again(database, self.clock.now(), instead_of.id, "a test")
+        frame_of_reference = reports.FRAME_OF_REFERENCE
+        files = tuple(InputFile(f"{uid}.dcm", uid, frame_of_reference_uid=frame_of_reference) for uid in self._uids)
         request = Request(
             job.id,
             PluginReference("lung_density", "1.0.0", "/plugins"),
             StudyFacts(reports.STUDY_UID),
-            (InputSeries(f"{reports.STUDY_UID}.2", "CT", tuple(InputFile(f"{u}.dcm", u) for u in self._uids)),),
+            (InputSeries(f"{reports.STUDY_UID}.2", "CT", files),),
         )
         kept = self.keep(result, request, job.id)
         algorithm = asdict(reports.ALGORITHM)

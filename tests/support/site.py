@@ -275,12 +275,15 @@ class Site:
             lambda: self._at_rest(study, revision) and len(self._delivered(study)) >= objects,
             deadline_seconds, f"{objects} objects of {study} to be delivered",
         )  # fmt: skip
-        sent = deliveries.results_of_study(self.ledger.database, study)
+        sent = [each for each in self._results(study) if each.status is not DeliveryStatus.REPLACED]
         assert len(sent) == len(self._delivered(study)) == objects, [(each.status, each.error) for each in sent]
         return jobs.of_study(self.ledger.database, study)
 
+    def _results(self, study: str) -> list[Delivery]:
+        return deliveries.results_of_study(self.ledger.database, study)
+
     def _delivered(self, study: str) -> list[Delivery]:
-        found = deliveries.results_of_study(self.ledger.database, study)
+        found = self._results(study)
         stuck = [each for each in found if each.status in (DeliveryStatus.HELD, DeliveryStatus.DEAD)]
         assert not stuck, [(each.status, each.hold or each.error) for each in stuck]
         return [each for each in found if each.status is DeliveryStatus.DELIVERED]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from node.ledger import deliveries, events, identities, jobs, studies
+from node.ledger import deliveries, events, fallbacks, identities, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
+from node.report_classes import SOP_CLASSES
 from tests.support import past
 from tests.support.calls import Run
+from tests.support.outcomes import deliver
 from tests.support.past import FAILED, GOOD, HELD, NOW
 
 
@@ -71,6 +73,56 @@ def test_a_delivery_is_cancelled(run: Run, ledger: Ledger) -> None:
     """By its number."""
     assert run("cancel", "3", "--json").json == {"delivery": 3, "status": "cancelled"}
     assert deliveries.get(ledger.database, 3).status is DeliveryStatus.CANCELLED
+
+
+def replaced(ledger: Ledger) -> tuple[int, int]:
+    """A report that was refused, and the one in another SOP class that took its place and waits."""
+    job = only_job(ledger, GOOD)
+    old = deliver(ledger, NOW, GOOD, job, "2.25.81", DeliveryStatus.SENDING)
+    with ledger.transaction() as database:
+        fallbacks.refused(database, NOW, old.id, SOP_CLASSES["enhanced"], "why")
+        new = deliveries.enqueue(
+            database, NOW, sop_instance_uid="2.25.82", sop_class_uid=SOP_CLASSES["enhanced"], study=GOOD, job=job,
+            file="results/2.25.82.dcm", destination="pacs",
+        )  # fmt: skip
+        fallbacks.replaced(database, NOW, old.id, new)
+    return old.id, new
+
+
+def test_who_names_a_replaced_report_means_what_took_its_place(run: Run, ledger: Ledger) -> None:
+    """`retry` and `cancel` say so; once that one has arrived there is nothing to send, and what to do is said."""
+    old, new = replaced(ledger)
+    answer = run("cancel", old)
+    assert f"delivery {old} was replaced by delivery {new}: delivery {new} is cancelled" in answer.out
+    answer = run("retry", old, "--json")
+    assert (answer.json["delivery"], answer.json["status"]) == (new, "waiting")
+    assert deliveries.get(ledger.database, old).status is DeliveryStatus.REPLACED
+    with ledger.transaction() as database:
+        deliveries.sending(database, NOW, new)
+        deliveries.delivered(database, NOW, new, 0)
+    answer = run("retry", old)
+    assert answer.code == 1
+    assert f"pacsnode retry {only_job(ledger, GOOD)[:8]} makes the result anew" in answer.err
+
+
+def test_status_and_study_tell_of_a_refused_class_and_not_of_trouble(run: Run, ledger: Ledger) -> None:
+    """A warning says what was refused, what was sent and what to set; the refused delivery is in no list of trouble."""
+    before = run("status", "--json").json
+    old, new = replaced(ledger)
+    said = run("status", "--json").json
+    (warning,) = set(said["health"]["warnings"]) - set(before["health"]["warnings"])
+    assert warning == (
+        "pacs refuses Comprehensive SR (sr_class: comprehensive): a report was made anew as Enhanced SR; "
+        "set sr_class: enhanced for pacs, or have it accept Comprehensive SR"
+    )
+    assert warning in run("status").out.replace("\n", " ")
+    for trouble in ("dead_letters", "held_deliveries", "failures", "alerts"):
+        assert said[trouble] == before[trouble]
+    assert said["queues"]["deliveries"]["pacs"]["replaced"] == 1
+    shown = run("study", GOOD).out
+    assert "delivery.replaced" in shown
+    (row,) = [each for each in run("study", GOOD, "--json").json["deliveries"] if each["id"] == old]
+    assert (row["status"], row["replaced_by"]) == ("replaced", new)
 
 
 def test_a_held_study_is_released_by_a_person(run: Run, ledger: Ledger) -> None:

@@ -26,6 +26,7 @@ from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
 from node.ledger.instances import Instance, InstanceStatus
+from node.signal import Signal
 from node.spool import Spool, read_arrival, sha256_of
 from tests.support.clocks import HandClock
 from tests.support.receipts import STUDY, arrive, compressed, ct
@@ -102,7 +103,7 @@ class Room:
 
     def restart(self) -> Outbox:
         destination = Destination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104})
-        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.spool, self.clock)
+        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.spool, self.clock, Signal())
         return self.outbox
 
     def forward(

@@ -22,6 +22,7 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
+from node.signal import Signal
 from node.spool import Spool, sha256_of
 from tests.support.clocks import HandClock
 
@@ -86,7 +87,8 @@ class Site:
     def restart(self, **settings: object) -> Outbox:
         base = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
         self.destination = Destination.model_validate(base | settings)
-        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, Spool(self.data), self.clock)
+        spool, signal = Spool(self.data), Signal()
+        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, spool, self.clock, signal)
         return self.outbox
 
     def enqueue(self, uid: str, study: str = STUDY) -> int:
@@ -324,7 +326,7 @@ def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None
     site.enqueue("2.1")
     site.archive.unreachable = UnreachableError("connection refused")
     other = PlayedArchive()
-    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock)
+    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock, Signal())
     with site.ledger.transaction() as database:
         deliveries.enqueue(
             database, site.clock.now(), sop_instance_uid="2.1", sop_class_uid=EnhancedSRStorage, study=STUDY,

@@ -49,7 +49,7 @@ def test_a_failure_has_one_status(failure: BaseException | None, status: int) ->
         (0xA702, Reading.RETRY),
         (0xA900, Reading.DEAD_LETTER),
         (0x0117, Reading.DEAD_LETTER),
-        (0x0122, Reading.DEAD_LETTER),
+        (0x0122, Reading.CLASS_REFUSED),
         (0xC000, Reading.RETRY_FEW),
         (0xCFFF, Reading.RETRY_FEW),
         (0x0110, Reading.RETRY_FEW),

@@ -10,16 +10,18 @@ import pytest
 from sqlite_utils import Database
 
 from node.errors import NotFoundError, PermanentError
-from node.ledger import deliveries, events, identities, objects, studies
+from node.ledger import deliveries, events, fallbacks, identities, objects, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus as Status
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.objects import ResultObject
+from node.report_classes import SOP_CLASSES
 from tests.support.outcomes import deliver, queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
+COMPREHENSIVE, ENHANCED = (SOP_CLASSES[each] for each in ("comprehensive", "enhanced"))
 
 TRANSITIONS: dict[str, tuple[Callable[[Database, int], Any], dict[Status, Status]]] = {
     "sending": (lambda d, i: deliveries.sending(d, NOW, i), {Status.WAITING: Status.SENDING}),
@@ -30,19 +32,30 @@ TRANSITIONS: dict[str, tuple[Callable[[Database, int], Any], dict[Status, Status
     ),
     "dead": (
         lambda d, i: deliveries.dead(d, NOW, i, "why"),
-        {Status.SENDING: Status.DEAD, Status.WAITING: Status.DEAD},
+        dict.fromkeys((Status.SENDING, Status.WAITING, Status.REFUSED), Status.DEAD),
     ),
     "hold": (
         lambda d, i: deliveries.hold(d, NOW, i, "why"),
-        {Status.SENDING: Status.SENDING, Status.WAITING: Status.HELD},
+        {Status.SENDING: Status.SENDING, Status.WAITING: Status.HELD, Status.REFUSED: Status.HELD},
     ),
     "stop": (
         lambda d, i: deliveries.stop(d, NOW, i, Status.CANCELLED, "why"),
-        dict.fromkeys((Status.WAITING, Status.HELD, Status.DEAD, Status.WITHHELD), Status.CANCELLED),
+        dict.fromkeys((Status.WAITING, Status.HELD, Status.DEAD, Status.WITHHELD, Status.REFUSED), Status.CANCELLED),
     ),
     "again": (
         lambda d, i: deliveries.again(d, NOW, i, "admin"),
-        dict.fromkeys((Status.HELD, Status.DEAD, Status.CANCELLED, Status.WAITING, Status.WITHHELD), Status.WAITING),
+        dict.fromkeys(
+            (Status.HELD, Status.DEAD, Status.CANCELLED, Status.WAITING, Status.WITHHELD, Status.REFUSED),
+            Status.WAITING,
+        ),
+    ),
+    "refused": (
+        lambda d, i: fallbacks.refused(d, NOW, i, ENHANCED, "why"),
+        {Status.SENDING: Status.REFUSED},
+    ),
+    "replaced": (
+        lambda d, i: fallbacks.replaced(d, NOW, i, i),
+        {Status.REFUSED: Status.REPLACED},
     ),
 }
 
@@ -120,6 +133,57 @@ def test_found_sending_at_start_is_sent_again(ledger: Ledger) -> None:
         assert deliveries.interrupted(database, NOW, "pacs") == 1
     after = deliveries.get(ledger.database, made.id)
     assert (after.status, after.attempts, after.sop_instance_uid) == (Status.WAITING, 1, "9.1")
+
+
+def test_held_while_its_class_is_refused_waits_for_a_person(ledger: Ledger) -> None:
+    """A correction came while it was tried: it is held, not made anew, and `again` tries it once more."""
+    made = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
+    with ledger.transaction() as database:
+        deliveries.hold(database, NOW, made.id, "the patient was corrected")
+        fallbacks.refused(database, NOW, made.id, ENHANCED, "why")
+        assert fallbacks.waiting(database) == []
+        assert deliveries.get(database, made.id).status is Status.HELD
+        assert deliveries.again(database, NOW, made.id, "admin").status is Status.WAITING
+
+
+def test_a_refused_report_and_what_took_its_place(ledger: Ledger) -> None:
+    """It waits to be made anew and not to be sent, counts as no attempt, and ends with a link and a warning."""
+    old = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
+    with ledger.transaction() as database:
+        fallbacks.refused(database, NOW, old.id, ENHANCED, "why")
+    assert [each.id for each in fallbacks.waiting(ledger.database)] == [old.id]
+    assert deliveries.due(ledger.database, "pacs", LATER) == []
+    new = deliver(ledger, NOW, "1.2", None, "9.2")
+    with ledger.transaction() as database:
+        database.execute("UPDATE deliveries SET sop_class_uid=? WHERE id=?", [ENHANCED, new.id])
+        fallbacks.replaced(database, NOW, old.id, new.id)
+    after = deliveries.get(ledger.database, old.id)
+    assert (after.status, after.successor, after.attempts) == (Status.REPLACED, new.id, 0)
+    assert fallbacks.newest(ledger.database, after).id == new.id
+    assert fallbacks.tried_before(ledger.database, new.id) == [COMPREHENSIVE]
+    (told,) = events.latest(ledger.database, 10, (Severity.WARNING,))
+    assert (told.kind, told.detail["refused"], told.detail["used"]) == (
+        "delivery.replaced", "Comprehensive SR", "Enhanced SR",
+    )  # fmt: skip
+
+
+def test_a_destination_refuses_a_class_until_it_takes_one(ledger: Ledger) -> None:
+    """What `status` warns of: reports made anew since the last one of the class that arrived there."""
+
+    def refuses() -> fallbacks.Fallbacks | None:
+        return fallbacks.of_destination(ledger.database, "pacs", COMPREHENSIVE)
+
+    assert refuses() is None
+    for number in (1, 2):
+        old = deliver(ledger, NOW, "1.2", None, f"9.{number}", Status.SENDING)
+        with ledger.transaction() as database:
+            fallbacks.refused(database, NOW, old.id, ENHANCED, "why")
+            fallbacks.replaced(database, NOW, old.id, old.id)
+        assert refuses() == fallbacks.Fallbacks(number, ENHANCED)
+    assert fallbacks.of_destination(ledger.database, "pacs", ENHANCED) is None
+    assert fallbacks.of_destination(ledger.database, "elsewhere", COMPREHENSIVE) is None
+    deliver(ledger, NOW, "1.2", None, "9.3", Status.DELIVERED)
+    assert refuses() is None
 
 
 def test_lists_and_counts(ledger: Ledger) -> None:

@@ -11,8 +11,10 @@ import pytest
 from node.ledger import (
     commitments,
     deliveries,
+    encodings,
     events,
     facts,
+    fallbacks,
     instances,
     jobs,
     objects,
@@ -56,6 +58,7 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "next_ready_at": jobs.next_ready_at,
     "unreported": jobs.unreported,
     "due": lambda rows: deliveries.due(rows, "pacs", NOW),
+    "refused": fallbacks.waiting,
     "next_due_at": lambda rows: deliveries.next_due_at(rows, "pacs"),
     "commitments": lambda rows: commitments.with_status(rows, [CommitmentStatus.WAITING]),
     "commitments_due": lambda rows: commitments.due(rows, CommitmentStatus.DECIDED, NOW, requester="CT1"),
@@ -68,6 +71,9 @@ FOR_STATUS: dict[str, Ask] = {
     "completed_since": lambda rows: studies.completed_since(rows, NOW),
     "why_waiting": lambda rows: deliveries.why_waiting(rows, "pacs"),
     "deliveries": lambda rows: deliveries.with_status(rows, (DeliveryStatus.HELD,), 100),
+    "fallbacks": lambda rows: fallbacks.of_destination(rows, "pacs", "1.2.840.10008.5.1.4.1.1.88.34"),
+    "tried_before": lambda rows: fallbacks.tried_before(rows, 1),
+    "encoding": lambda rows: encodings.get(rows, "a", "b"),
     "troubled": lambda rows: jobs.troubled(rows, 100),
     "alerts": lambda rows: events.latest(rows, 100, (Severity.ALERT,)),
     "series": lambda rows: studies.series_of(rows, ONE),
@@ -79,7 +85,7 @@ COUNTS: dict[str, Ask] = {
     "jobs": jobs.counts,
     "deliveries": deliveries.counts,
 }
-_FEW = ("studies_undecided", "studies_held", "jobs_in_trouble", "jobs_to_follow_up")
+_FEW = ("studies_undecided", "studies_held", "jobs_in_trouble", "jobs_to_follow_up", "deliveries_refused")
 """Partial indexes: they have what waits for somebody, not what has been."""
 
 

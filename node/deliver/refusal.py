@@ -1,0 +1,68 @@
+"""A destination does not take an object's SOP class: a report is made anew in another one, all else is a dead letter.
+
+The classes in which a report could be made anew are proposed beside its own, so that the association in which it is
+refused says which of them the destination takes; nothing is made that would be refused as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from node import report_classes
+from node.deliver.archive import Kind, Sender
+from node.deliver.policy import Answer
+from node.dimse.status import Reading
+from node.dimse.storage_scu import kind_of
+from node.ledger import deliveries, fallbacks, objects
+from node.ledger.database import Database
+from node.ledger.deliveries import Delivery
+
+REFUSALS = (Reading.CONTEXT_REFUSED, Reading.CLASS_REFUSED)
+"""Answers that are about the SOP class, not about the object."""
+
+
+def kinds_with_fallbacks(files: Iterable[Path]) -> set[Kind]:
+    """What these files are, and what their reports could be made anew as."""
+    found = set()
+    for file in files:
+        sop_class, syntax = kind_of(file)
+        found |= {(each, syntax) for each in (sop_class, *report_classes.lesser(sop_class))}
+    return found
+
+
+def settle_refusal(
+    database: Database, at: datetime, delivery: Delivery, answer: Answer, sender: Sender, file: Path
+) -> None:
+    """Refused: to be made anew in the best class that the destination takes, or a dead letter that names all tried."""
+    made = objects.get(database, delivery.sop_instance_uid)
+    if made is None or made.kind != "sr":
+        deliveries.dead(database, at, delivery.id, answer.text, answer.dimse_status)
+        return
+    _, syntax = kind_of(file)
+    lesser = report_classes.lesser(delivery.sop_class_uid)
+    instead = next((each for each in lesser if sender.accepts(each, syntax)), None)
+    if instead is None or not made.encoding:
+        tried = [*fallbacks.tried_before(database, delivery.id), delivery.sop_class_uid, *lesser]
+        deliveries.dead(database, at, delivery.id, _nothing_left(tried, instead, answer), answer.dimse_status)
+        return
+    told = f"{delivery.destination} takes no {_name(delivery.sop_class_uid)}: to be made anew as {_name(instead)}"
+    fallbacks.refused(database, at, delivery.id, instead, told)
+
+
+def _nothing_left(tried: Iterable[str], instead: str | None, answer: Answer) -> str:
+    if instead is not None:
+        return (
+            f"{answer.text}; it takes {_name(instead)}, but what was made before an update of this node is not made "
+            "anew in another class: pacsnode retry JOB"
+        )
+    names = ", ".join(map(_name, tried))
+    return (
+        f"{answer.text}; it takes no class that is left to try ({names}): have it accept one of them, then retry this "
+        "or the job"
+    )
+
+
+def _name(sop_class_uid: str) -> str:
+    return report_classes.name_of(sop_class_uid)

@@ -1,0 +1,45 @@
+"""How the objects of a job were encoded, once for each way: what is made anew later is made alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+from node.ledger.rows import one, to_json
+
+Reference = tuple[str, str, str, str]
+"""UIDs of study, series, SOP instance and SOP class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One row of `encodings`."""
+
+    job: str
+    name: str
+    """Of its folder under the job's results; `encoding` of its objects."""
+    profile: str
+    """The encoding profile of then, in the words of the stage `results`."""
+    supersedes: tuple[Reference, ...]
+    """The earlier reports that its report names."""
+    says_why: bool
+    """It does not hold the result, but why that could not be reported."""
+
+
+def insert(database: Database, encoding: Encoding) -> None:
+    """Record it; encoding again is the same row."""
+    database.execute(
+        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why) VALUES (?,?,?,?,?)",
+        [encoding.job, encoding.name, encoding.profile, to_json(encoding.supersedes), int(encoding.says_why)],
+    )
+
+
+def get(database: Database, job: str, name: str) -> Encoding | None:
+    """The encoding of this name; None where there is none (objects of before schema 0010)."""
+    row = one(database, "SELECT * FROM encodings WHERE job=? AND name=?", [job, name])
+    if row is None:
+        return None
+    supersedes = tuple((study, series, uid, kind) for study, series, uid, kind in json.loads(row["supersedes"]))
+    return Encoding(**{**row, "supersedes": supersedes, "says_why": bool(row["says_why"])})

@@ -1,0 +1,89 @@
+"""Reports whose SOP class a destination refuses are made anew in one that it takes: another object, another UID.
+
+The rest of the set was sent or will be, and stays what it is: the new report refers to the very objects that the
+ledger has of it. What it cannot say in its class, it says as every report of that class does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from node import report_classes
+from node.clock import Clock
+from node.errors import PermanentError
+from node.ledger import deliveries, encodings, fallbacks, jobs, objects
+from node.ledger.database import Ledger
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.objects import ResultObject
+from node.results.making import Making, Wanted
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What the stage `results` does about refused reports; each in one transaction, once its file is durable."""
+
+    ledger: Ledger
+    clock: Clock
+    making: Making
+
+    def run_once(self, time_zone: str) -> int:
+        """Make each that waits; how many are in the outbox now."""
+        return sum(self._replace(refused, time_zone) for refused in fallbacks.waiting(self.ledger.database))
+
+    def _replace(self, refused: Delivery, time_zone: str) -> bool:
+        try:
+            report = self._report(refused, time_zone)
+        except PermanentError as error:
+            self._give_up(refused, error)
+            return False
+        with self.ledger.transaction() as database:
+            if deliveries.get(database, refused.id).status is not DeliveryStatus.REFUSED:
+                return False  # held, cancelled or superseded meanwhile: nothing takes its place
+            now = self.clock.now()
+            objects.insert(database, report)
+            successor = deliveries.enqueue(
+                database,
+                now,
+                sop_instance_uid=report.sop_instance_uid,
+                sop_class_uid=report.sop_class_uid,
+                study=refused.study_instance_uid,
+                job=refused.job,
+                file=report.file,
+                destination=refused.destination,
+            )
+            fallbacks.replaced(database, now, refused.id, successor)
+        log.warning(
+            "report.made-anew", job=refused.job, destination=refused.destination, delivery=successor,
+            refused=refused.sop_class_uid, used=report.sop_class_uid,
+        )  # fmt: skip
+        return True
+
+    def _report(self, refused: Delivery, time_zone: str) -> ResultObject:
+        """The report in the other class; the one that another destination of the same set has, where there is one."""
+        database = self.ledger.database
+        assert refused.job is not None, refused.id
+        assert refused.fallback is not None, refused.id
+        first = objects.get(database, refused.sop_instance_uid)
+        kept = encodings.get(database, refused.job, first.encoding) if first else None
+        if first is None or kept is None:
+            raise PermanentError("how it was encoded is not known")
+        of_set = [each for each in objects.of_job(database, refused.job) if each.encoding == first.encoding]
+        for made in of_set:
+            if made.sop_class_uid == refused.fallback:
+                return made
+        job, wanted = jobs.get(database, refused.job), Wanted.of(kept)
+        companions = [each for each in of_set if each.kind != "sr"]
+        setting = report_classes.setting_of(refused.fallback)
+        encoded = self.making.report_alone(job, wanted, setting, companions, time_zone)
+        return self.making.row(job, wanted, encoded, self.clock.now())
+
+    def _give_up(self, refused: Delivery, error: PermanentError) -> None:
+        reason = f"{refused.error}, which failed: {error}"
+        log.error("report.not-made-anew", job=refused.job, delivery=refused.id, error=str(error))
+        with self.ledger.transaction() as database:
+            if deliveries.get(database, refused.id).status is DeliveryStatus.REFUSED:
+                deliveries.dead(database, self.clock.now(), refused.id, reason)

@@ -1,0 +1,190 @@
+"""From a job in the ledger to objects on disk: what the encoder is asked for, and in which folder it writes.
+
+All that one destination's objects depend on beside the job is a `Wanted`; the ledger keeps it (`encodings`), so that a
+report can be made anew as it was, whatever the configuration says by then.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from node.errors import PermanentError
+from node.ledger import instances
+from node.ledger.database import Ledger
+from node.ledger.encodings import Encoding
+from node.ledger.job import Job, JobInput
+from node.ledger.objects import ResultObject
+from node.report_classes import SRClass
+from node.results.encode import EncodedObject
+from node.results.encoder import Encoder, Order
+from node.results.errors import NotEncodableError
+from node.results.request import EncodingProfile, Kind, SetMade, SourceReference, encoding_digest
+from node.results.texts import texts_of
+from node.spool import Spool
+from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
+
+_SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
+"""The kinds of object that can say that there is no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one destination is to get; destinations of which all is equal share their objects."""
+
+    profile: EncodingProfile
+    supersedes: tuple[SourceReference, ...]
+    """The reports that this destination may have, and this result replaces."""
+    says_why: bool = False
+    """Not the result, but that it could not be reported."""
+
+    @property
+    def digest(self) -> str:
+        """What the UIDs of its objects derive from."""
+        return encoding_digest(self.profile, self.supersedes)
+
+    @property
+    def name(self) -> str:
+        """Of its folder, and in the ledger."""
+        return f"{self.digest}-refused" if self.says_why else self.digest
+
+    def instead(self) -> Wanted:
+        """What is sent in place of a result that was refused: a report and a page that say so, in no one's place.
+
+        PermanentError where the destination takes neither.
+        """
+        kinds = self.profile.kinds_for(ResultStatus.FAILED) & _SAYS_SO
+        if not kinds:
+            raise PermanentError("a destination takes neither reports nor pages: it cannot be told")
+        return Wanted(replace(self.profile, kinds=kinds), (), says_why=True)
+
+    def kept(self, job: Job) -> Encoding:
+        """As the ledger keeps it."""
+        supersedes = tuple(
+            (each.study_instance_uid, each.series_instance_uid, each.sop_instance_uid, each.sop_class_uid)
+            for each in self.supersedes
+        )
+        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why)
+
+    @classmethod
+    def of(cls, kept: Encoding) -> Wanted:
+        """What the ledger has kept."""
+        supersedes = tuple(SourceReference(*each) for each in kept.supersedes)
+        return cls(EncodingProfile.from_json(kept.profile), supersedes, kept.says_why)
+
+
+class Making:
+    """Orders to the encoder's process, which it keeps; for one thread."""
+
+    def __init__(self, ledger: Ledger, spool: Spool) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._encoder = Encoder()
+
+    def close(self) -> None:
+        """End the encoder's process."""
+        self._encoder.close()
+
+    def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> tuple[EncodedObject, ...]:
+        """One set of objects; raises `NodeError`."""
+        return self._carry_out(job, wanted.name, self._fields(job, wanted, time_zone), _text_instead(wanted))
+
+    def report_alone(
+        self, job: Job, wanted: Wanted, sr_class: SRClass, companions: Sequence[ResultObject], time_zone: str
+    ) -> EncodedObject:
+        """The report of a set that exists, in another SOP class, for the same objects; raises `NodeError`."""
+        references = tuple((cast(Kind, each.kind), reference_to(each)) for each in companions)
+        fields = self._fields(job, wanted, time_zone) | {
+            "profile": replace(wanted.profile, sr_class=sr_class),
+            "belongs_to": SetMade(wanted.digest, references),
+        }
+        (report,) = self._carry_out(job, f"{wanted.name}-{sr_class}", fields, _text_instead(wanted))
+        return report
+
+    def row(self, job: Job, wanted: Wanted, made: EncodedObject, at: datetime) -> ResultObject:
+        """An object as the ledger knows it."""
+        return ResultObject(
+            sop_instance_uid=made.sop_instance_uid,
+            sop_class_uid=made.sop_class_uid,
+            series_instance_uid=made.series_instance_uid,
+            study_instance_uid=job.study_instance_uid,
+            job=job.id,
+            kind=made.kind,
+            profile=wanted.profile.digest(),
+            file=str(made.path.relative_to(self._spool.data)),
+            digest=made.sha256,
+            made_at=at,
+            encoding=wanted.name,
+        )
+
+    def _carry_out(
+        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None
+    ) -> tuple[EncodedObject, ...]:
+        """Encode in the encoder's process into the job's folder of this name."""
+        assert job.result is not None, job.id
+        target = self._spool.results / job.id / name
+        if target.exists():
+            shutil.rmtree(target)  # of an attempt that was cut short: no row names it
+        target.mkdir(parents=True, mode=0o700)
+        return self._encoder.encode(Order(job.id, self._spool.data / job.result, target, fields, instead))
+
+    def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
+        database = self._ledger.database
+        receipts = [receipt for chosen in job.inputs if self._is_own(job, chosen) for receipt in chosen.receipts]
+        if job.finished_at is None or not receipts:
+            raise PermanentError(f"job {job.id} has no images or no end: nothing can be written for it")
+        return {
+            "job_id": f"{job.id} refused" if wanted.says_why else job.id,
+            "algorithm": algorithm_of(job),
+            "rule": job.rule,
+            "mode": job.mode,
+            "sources": tuple(self._find(receipt) for receipt in receipts),
+            "asked": job.asked or job.rule,
+            "images_complete_at": job.images_complete_at,
+            "result_made_at": job.finished_at,
+            "time_zone": time_zone,
+            "evidence": tuple(
+                SourceReference(job.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid)
+                for i in instances.of_study(database, job.study_instance_uid)
+                if i.series_instance_uid
+            ),
+            "parameters": tuple((name, str(value)) for name, value in sorted(job.parameters.items())),
+            "profile": wanted.profile,
+            "supersedes": wanted.supersedes,
+        }
+
+    def _is_own(self, job: Job, chosen: JobInput) -> bool:
+        """Whether a series is of the job's study: an earlier one that it was given is nothing that it reports on."""
+        first = instances.by_receipt(self._ledger.database, chosen.receipts[0])
+        return first is None or first.study_instance_uid == job.study_instance_uid
+
+    def _find(self, receipt: str) -> Path:
+        try:
+            return self._spool.find(receipt)
+        except FileNotFoundError as error:
+            raise NotEncodableError("SOPInstanceUID", f"a source image is gone: {error}") from error
+
+
+def _text_instead(wanted: Wanted) -> Result | None:
+    """What is reported where it is not the result."""
+    summary = texts_of(wanted.profile.language).not_reportable
+    return Result(ResultStatus.FAILED, summary) if wanted.says_why else None
+
+
+def reference_to(made: ResultObject) -> SourceReference:
+    """An object of ours, by its UIDs."""
+    return SourceReference(made.study_instance_uid, made.series_instance_uid, made.sop_instance_uid, made.sop_class_uid)
+
+
+def algorithm_of(job: Job) -> AlgorithmIdentity:
+    """The identity that the manifest stated when the job ran."""
+    if job.algorithm is None:
+        raise PermanentError(f"job {job.id} has no algorithm: it never began")
+    fields = dict(job.algorithm)
+    fields["family"] = Code(**fields["family"])
+    fields["parameters"] = tuple((name, value) for name, value in fields["parameters"])
+    return AlgorithmIdentity(**fields)
