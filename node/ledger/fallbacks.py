@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from node import report_classes
+from node.clock import to_text
 from node.ledger import deliveries, events
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
@@ -55,12 +56,16 @@ def waiting(database: Database) -> list[Delivery]:
 
 
 def replaced(database: Database, at: datetime, delivery_id: int, successor: int) -> None:
-    """The same report in another SOP class is in the outbox: this one is over."""
+    """The same report in another SOP class is in the outbox: this one is over.
+
+    The new one is as old as this one: a result does not become timely because it was made anew.
+    """
     delivery = deliveries.transition(database, delivery_id, (DeliveryStatus.REFUSED,), DeliveryStatus.REPLACED)
     new = deliveries.get(database, successor)
     refused_class, used = (report_classes.name_of(each.sop_class_uid) for each in (delivery, new))
     about = f"{delivery.destination} takes no {refused_class}: made anew as {used}, delivery {successor}"
     database.execute("UPDATE deliveries SET successor=?, error=? WHERE id=?", [successor, about, delivery_id])
+    database.execute("UPDATE deliveries SET enqueued_at=? WHERE id=?", [to_text(delivery.enqueued_at), successor])
     events.record(
         database, at, "delivery.replaced", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
         severity=Severity.WARNING, destination=delivery.destination, refused=refused_class, used=used,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from node.ledger import deliveries, events, fallbacks, objects, studies
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import Job
+from node.ledger.terms import Terms
 from node.report_classes import SOP_CLASSES
 from node.results import making, reader
 from node.results.encoder import Encoder
@@ -368,6 +370,19 @@ def test_what_stops_a_result_stops_a_report_that_is_to_be_made_anew(make_room: M
     assert [each.status for each in room.reports(first)] == [DeliveryStatus.SUPERSEDED]
     assert [each.status for each in room.reports(second)] == [REPLACED, DELIVERED]
     assert room.pacs["pacs"].classes()[COMPREHENSIVE] == 1
+
+
+def test_a_report_made_anew_too_late_is_withheld_as_the_other_would_have_been(make_room: MakeRoom) -> None:
+    """The rule lets results expire, and the node was away between refusal and report."""
+    room = make_room(pacs={THREE_D})
+    clock = room.site.clock
+    expires = clock.now() + timedelta(hours=2)
+    job = room.reported(reports.measured(), terms=Terms(expires_at=expires, when_late="withhold"))
+    room.send()
+    clock.pass_(hours=3)  # type: ignore[attr-defined]  # a HandClock
+    room.deliver()
+    assert [each.status for each in room.reports(job)] == [REPLACED, DeliveryStatus.WITHHELD]
+    assert room.pacs["pacs"].results() == []
 
 
 @pytest.mark.parametrize("what", ["the_result_is_gone", "made_before_the_update"])
