@@ -95,7 +95,7 @@ class Pool:
         return bool(self._ready.get(self._size(length)))
 
     def _size(self, length: int | None) -> int:
-        """The smallest into which `length` bytes go (None: as many as the last had); `_NONE` if there is none so large."""
+        """The smallest that holds `length` bytes (None: as many as the last had); `_NONE` where nothing does."""
         if length is None:
             return self._recent
         return next((size for size in self._ready if length <= size), _NONE)
