@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag
 
 from plugins.contract import Code, NoValue, ResultStatus, Score, Unit
 
 SCHEME = "99PACSNODE"
+_DESIGNATOR = BaseTag(0x00080102)
 
 
 def _private(value: str, meaning: str) -> CodedConcept:
@@ -75,11 +77,11 @@ def score_concept(score: Score) -> CodedConcept:
 
 
 def _designators(dataset: Dataset) -> Iterator[str]:
-    for element in dataset:
-        if element.keyword == "CodingSchemeDesignator":
-            yield str(element.value)
-        elif element.VR == "SQ":
-            for item in element.value:
+    if _DESIGNATOR in dataset:
+        yield str(dataset[_DESIGNATOR].value)
+    for element in dataset.values():
+        if element.VR == "SQ":
+            for item in dataset[element.tag].value:
                 yield from _designators(item)
 
 

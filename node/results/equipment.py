@@ -73,7 +73,9 @@ def device_observer(algorithm: AlgorithmIdentity) -> ObserverContext:
             manufacturer_name=algorithm.manufacturer,
             model_name=model_name(algorithm),
             serial_number=serial_number(algorithm),
-            # No (113876, DCM, "Device Role in Procedure"): CID 7445 knows no role that an algorithm plays.
+            # No (113876, DCM, "Device Role in Procedure"), which is optional: CID 7445 knows recording, X-ray reading
+            # and irradiating devices. It may be extended, but for (121094, DCM, "Performing") PixelMed's validator, by
+            # which IHE judges reports, finds an error in each of them.
         ),
     )
 

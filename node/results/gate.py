@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 # Private, but the only tables of IODs and modules at hand; the version is pinned, and a test says what they hold.
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom import Dataset
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import BaseTag, Tag
 
 from node.results.context import Context
 from node.results.errors import NotEncodableError
@@ -92,24 +95,60 @@ def _module_problems(read: Dataset) -> Iterator[str]:
     if iod is None:
         yield f"SOPClassUID: {read.SOPClassUID} is no SOP class whose IOD is known"
         return
-    attributes = get_module_attribute_map()
+    for path, attributes in _mandatory(iod).items():
+        for item in _items_at(read, path):
+            for attribute in attributes:
+                if problem := _attribute_problem(item, attribute):
+                    yield problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """One that has to be there."""
+
+    tag: BaseTag
+    keyword: str
+    type: str
+    """1: with a value; 2."""
+    module: str
+
+
+@lru_cache(maxsize=16)
+def _mandatory(iod: str) -> dict[tuple[BaseTag, ...], list[_Attribute]]:
+    """What every item at a path of sequences must have, in the mandatory modules of an IOD."""
+    mandatory: dict[tuple[BaseTag, ...], list[_Attribute]] = {}
     for module in get_iod_module_map()[iod]:
         if module["usage"] != "M" or module["key"].endswith(_MACROS_OF_MANY_KINDS):
             continue
-        for attribute in attributes[module["key"]]:
+        for attribute in get_module_attribute_map()[module["key"]]:
             if attribute["type"] in {"1", "2"}:
-                for problem in _attribute_problems(read, attribute["path"], attribute["keyword"], attribute["type"]):
-                    yield f"{problem} (Type {attribute['type']}, {module['key']})"
+                keyword = attribute["keyword"]
+                one = _Attribute(Tag(keyword), keyword, attribute["type"], module["key"])
+                mandatory.setdefault(tuple(Tag(each) for each in attribute["path"]), []).append(one)
+    return mandatory
 
 
-def _attribute_problems(item: Dataset, path: list[str], keyword: str, kind: str) -> Iterator[str]:
-    if path:
-        for child in item.get(path[0]) or () if path[0] in item else ():
-            yield from _attribute_problems(child, path[1:], keyword, kind)
-    elif keyword not in item:
-        yield f"{keyword}: missing"
-    elif kind == "1" and item[keyword].is_empty:
-        yield f"{keyword}: empty"
+def _items_at(item: Dataset, path: tuple[BaseTag, ...]) -> Iterator[Dataset]:
+    if not path:
+        yield item
+    elif path[0] in item:
+        for child in item[path[0]].value or ():
+            yield from _items_at(child, path[1:])
+
+
+def _attribute_problem(item: Dataset, attribute: _Attribute) -> str:
+    stated = f"(Type {attribute.type}, {attribute.module})"
+    element = item.get_item(attribute.tag)
+    if element is None:
+        return f"{attribute.keyword}: missing {stated}"
+    return f"{attribute.keyword}: empty {stated}" if attribute.type == "1" and _is_empty(element) else ""
+
+
+def _is_empty(element: DataElement | RawDataElement) -> bool:
+    """Whether it has no value, found without decoding it."""
+    if isinstance(element, RawDataElement):
+        return not (element.value or b"").strip(b" \0")
+    return element.is_empty
 
 
 # --- identity, UIDs ---------------------------------------------------------------------------------

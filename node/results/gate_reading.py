@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 from pydicom import Dataset, config, dcmread
-from pydicom.dataelem import DataElement
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 _TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+_PLAIN_VRS = {"UI", "CS"}
 _WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN"}
+_CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
 
 
 class UnreadableError(Exception):
@@ -49,40 +53,52 @@ class Reading:
 
     def _pass(self, item: Dataset, built: Dataset, path: str, within: str) -> None:
         uid = class_uid = ""
-        for element in _elements(item):
-            keyword = element.keyword
-            where = f"{path}{keyword or element.tag}"
-            meant = built.get(element.tag)
+        for tag, raw in list(item.items()):
+            meant = built.get(tag)
             if meant is None:
-                self.problems.append(f"{where}: was not meant to be there")
+                self._note(path, raw, "was not meant to be there")
                 continue
+            if (value := _ascii(raw)) is not None:
+                self._judge(raw.VR or "", value, path, raw)
+                if tag == _INSTANCE:
+                    uid = value
+                elif tag == _CLASS:
+                    class_uid = value
+                continue
+            element = _converted(item, tag)
             if element.VR == "SQ":
-                for number, (ours, theirs) in enumerate(zip(element.value, meant.value, strict=False), 1):
-                    self._pass(ours, theirs, f"{where}[{number}].", within or keyword)
-                if len(element.value) != len(meant.value):
-                    self.problems.append(f"{where}: {len(element.value)} items, {len(meant.value)} were meant")
+                self._items(element, meant, path, within)
                 continue
             if element.VR in _TEXT_VRS and _stripped(element.value) != _stripped(meant.value):
-                self.problems.append(f"{where}: is not the text that was meant once it is written in its character set")
-            self._judge(element, where)
-            if keyword == "ReferencedSOPInstanceUID":
+                self._note(path, element, "is not the text that was meant once it is written in its character set")
+            for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
+                self._judge(element.VR, value, path, element)
+            if tag == _INSTANCE:
                 uid = str(element.value)
-            elif keyword == "ReferencedSOPClassUID":
+            elif tag == _CLASS:
                 class_uid = str(element.value or "")
         if uid:
             self.references.append(Reference(within, uid, class_uid))
 
-    def _judge(self, element: DataElement, where: str) -> None:
-        """Each value against its Value Representation: length, repertoire, form (PS3.5 6.2)."""
-        vr = element.VR
-        for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
-            known = (vr, value) if isinstance(value, str) else None
-            if known is not None and known in self._right:
-                continue
-            if problem := _value_problem(vr, value):
-                self.problems.append(f"{where}: {problem}")
-            elif known is not None:
-                self._right.add(known)
+    def _items(self, element: DataElement, meant: DataElement, path: str, within: str) -> None:
+        where = f"{path}{element.keyword or element.tag}"
+        for number, (ours, theirs) in enumerate(zip(element.value, meant.value, strict=False), 1):
+            self._pass(ours, theirs, f"{where}[{number}].", within or element.keyword)
+        if len(element.value) != len(meant.value):
+            self.problems.append(f"{where}: {len(element.value)} items, {len(meant.value)} were meant")
+
+    def _note(self, path: str, element: DataElement | RawDataElement, problem: str) -> None:
+        self.problems.append(f"{path}{keyword_for_tag(element.tag) or element.tag}: {problem}")
+
+    def _judge(self, vr: str, value: object, path: str, element: DataElement | RawDataElement) -> None:
+        """A value against its Value Representation: length, repertoire, form (PS3.5 6.2)."""
+        known = (vr, value) if isinstance(value, str) else None
+        if known is not None and known in self._right:
+            return
+        if problem := _value_problem(vr, value):
+            self._note(path, element, problem)
+        elif known is not None:
+            self._right.add(known)
 
 
 def read_back(content: bytes, built: Dataset) -> Reading:
@@ -102,10 +118,21 @@ def _unreadable_if_it_fails() -> Iterator[None]:
         raise UnreadableError(f"cannot be read back without {type(error).__name__}") from error
 
 
-def _elements(item: Dataset) -> list[DataElement]:
-    """The elements of an item; this is where pydicom decodes them."""
+def _ascii(element: DataElement | RawDataElement) -> str | None:
+    """The one value of a UID or a code string as it stands in the bytes; None of everything else.
+
+    Two of three elements are such ones, and pydicom takes as long to convert one as everything else here takes.
+    """
+    if not isinstance(element, RawDataElement) or element.VR not in _PLAIN_VRS or not element.value:
+        return None
+    value = element.value
+    return value.rstrip(b" \0").decode("ascii") if value.isascii() and b"\\" not in value else None
+
+
+def _converted(item: Dataset, tag: BaseTag) -> DataElement:
+    """An element of an item; this is where pydicom decodes it."""
     with _unreadable_if_it_fails():
-        return list(item)
+        return item[tag]
 
 
 def _value_problem(vr: str, value: object) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
+from pydicom.dataelem import DataElement
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, CTImageStorage
 
 from node.results.context import Context
@@ -17,6 +19,7 @@ from node.results.sources import SourceImage
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 """Label Map Segmentation Storage, which neither pydicom 3.0 nor highdicom's SR templates know."""
 
+_CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
 _REQUEST = (
     "RequestedProcedureID", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyInstanceUID",
     "RequestedProcedureDescription", "RequestedProcedureCodeSequence", "ScheduledProcedureStepID",
@@ -62,23 +65,29 @@ def source_images(images: Iterable[SourceImage]) -> list[Dataset]:
     """Items for Source Image Sequence: used for an image processing operation."""
     result = []
     for image in images:
-        item = Dataset()
-        item.ReferencedSOPClassUID = image.reference.sop_class_uid
-        item.ReferencedSOPInstanceUID = image.reference.sop_instance_uid
+        item = instance_item(image.reference)
         item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
         result.append(item)
     return result
+
+
+def instance_item(reference: SourceReference) -> Dataset:
+    """An item of the SOP Instance Reference Macro (10.8).
+
+    A report has two of every image; set by keyword they would cost three times as much.
+    """
+    return Dataset({
+        _CLASS: DataElement(_CLASS, "UI", reference.sop_class_uid, already_converted=True),
+        _INSTANCE: DataElement(_INSTANCE, "UI", reference.sop_instance_uid, already_converted=True),
+    })  # fmt: skip
 
 
 def hierarchical(references: Iterable[SourceReference]) -> list[Dataset]:
     """Items of the Hierarchical SOP Instance Reference Macro (10.9): by study, then series, in the order of UIDs."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for reference in sorted(references):
-        item = Dataset()
-        item.ReferencedSOPClassUID = reference.sop_class_uid
-        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
         series = studies.setdefault(reference.study_instance_uid, {})
-        series.setdefault(reference.series_instance_uid, []).append(item)
+        series.setdefault(reference.series_instance_uid, []).append(instance_item(reference))
     result = []
     for study_instance_uid, by_series in studies.items():
         study = Dataset()

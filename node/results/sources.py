@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID
+from pydicom.filereader import data_element_generator, read_dataset, read_preamble
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from node.results.errors import NotEncodableError
 from node.results.request import SourceReference
 
-_NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+_NEEDED = {
+    "StudyInstanceUID": BaseTag(0x0020000D), "SeriesInstanceUID": BaseTag(0x0020000E),
+    "SOPInstanceUID": BaseTag(0x00080018), "SOPClassUID": BaseTag(0x00080016),
+}  # fmt: skip
+"""As `SourceReference` has them."""
+_PATIENT = {"PatientID": BaseTag(0x00100020), "IssuerOfPatientID": BaseTag(0x00100021)}
+_TRANSFER_SYNTAX = 0x00020010
+_PIXELS = frozenset({0x7FE00010, 0x7FE00009, 0x7FE00008})
+_LEFT_TO_DCMREAD = frozenset({"", DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian})
 
 
 @dataclass(frozen=True)
@@ -68,23 +78,42 @@ class Sources:
         return image
 
 
+def _header(path: Path) -> Dataset:
+    """The elements before the pixel data.
+
+    By the parts that pydicom's `dcmread` is made of: on a few hundred images most of its time goes into what
+    belongs to the file and not to the image (two more datasets, the file's times).
+    """
+    with path.open("rb") as file:
+        read_preamble(file, force=False)
+        meta = data_element_generator(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+        stated = {int(each.tag): each.value for each in meta}.get(_TRANSFER_SYNTAX)
+        syntax = stated.rstrip(b"\0 ").decode("ascii", "replace") if isinstance(stated, bytes) else ""
+        if syntax not in _LEFT_TO_DCMREAD:
+            implicit = syntax == ImplicitVRLittleEndian
+            return read_dataset(file, implicit, True, stop_when=lambda tag, _vr, _length: tag in _PIXELS)
+    return dcmread(path, stop_before_pixels=True)
+
+
+@lru_cache(maxsize=4096)
+def _is_uid(text: str) -> bool:
+    return bool(text) and UID(text).is_valid
+
+
 def _read(path: Path) -> SourceImage:
-    header = dcmread(path, stop_before_pixels=True)
-    values = {}
-    for keyword in _NEEDED:
-        value = str(header.get(keyword) or "").strip(" \0")
-        if not value or not UID(value).is_valid:
+    header = _header(path)
+    values = []
+    for keyword, tag in _NEEDED.items():
+        value = _identifier(header, tag).decode("ascii", "replace")
+        if not _is_uid(value):
             raise NotEncodableError(keyword, f"missing or malformed in source image {path.name}")
-        values[keyword] = value
-    reference = SourceReference(
-        values["StudyInstanceUID"], values["SeriesInstanceUID"], values["SOPInstanceUID"], values["SOPClassUID"]
-    )
-    return SourceImage(path, header, reference)
+        values.append(value)
+    return SourceImage(path, header, SourceReference(*values))
 
 
-def _identifier(header: Dataset, keyword: str) -> bytes:
+def _identifier(header: Dataset, tag: BaseTag) -> bytes:
     """The value's own bytes: identifiers are compared undecoded, so that no character set can make two equal."""
-    element = header.get_item(keyword)
+    element = header.get_item(tag)
     value = b"" if element is None or element.value is None else element.value
     return (value if isinstance(value, bytes) else str(value).encode()).strip(b" \0")
 
@@ -94,10 +123,10 @@ def read_sources(paths: tuple[Path, ...]) -> Sources:
     images = tuple(_read(path) for path in paths)
     if len({image.reference.study_instance_uid for image in images}) > 1:
         raise NotEncodableError("StudyInstanceUID", "the source images are of more than one study")
-    for keyword in ("PatientID", "IssuerOfPatientID"):
+    for keyword, tag in _PATIENT.items():
         # An issuer left out in some images is no contradiction; a second one is.
-        values = {value for image in images if (value := _identifier(image.header, keyword))}
-        missing = keyword == "PatientID" and any(not _identifier(image.header, keyword) for image in images)
+        values = {value for image in images if (value := _identifier(image.header, tag))}
+        missing = keyword == "PatientID" and any(not _identifier(image.header, tag) for image in images)
         if len(values) > 1 or (values and missing):
             raise NotEncodableError(keyword, f"the {len(images)} source images do not agree; they may mix patients")
     return Sources(images)

@@ -15,7 +15,9 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag
 from pydicom.uid import ParametricMapStorage
 
 from node.report_classes import SOP_CLASSES
@@ -24,10 +26,12 @@ from node.results.context import Context, complete
 from node.results.equipment import device_observer
 from node.results.heat import range_text
 from node.results.pm import has_place
-from node.results.references import hierarchical, referenced_requests, state_sop_classes
+from node.results.references import hierarchical, instance_item, referenced_requests, state_sop_classes
 from node.results.request import Kind, SourceReference
 from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
 from plugins.contract import KeyImage, ResultStatus
+
+_SOP, _RELATIONSHIP, _VALUE_TYPE = BaseTag(0x00081199), BaseTag(0x0040A010), BaseTag(0x0040A040)
 
 
 def sop_class_uid(context: Context) -> str:
@@ -155,12 +159,11 @@ def _image_library(context: Context) -> ContainerContentItem:
 
 def _library_entry(reference: SourceReference) -> Dataset:
     """TID 1601 row 1."""
-    item, image = Dataset(), Dataset()
-    image.ReferencedSOPClassUID = reference.sop_class_uid
-    image.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    item.RelationshipType, item.ValueType = "CONTAINS", "IMAGE"
-    item.ReferencedSOPSequence = [image]
-    return item
+    return Dataset({
+        _SOP: DataElement(_SOP, "SQ", [instance_item(reference)]),
+        _RELATIONSHIP: DataElement(_RELATIONSHIP, "CS", "CONTAINS", already_converted=True),
+        _VALUE_TYPE: DataElement(_VALUE_TYPE, "CS", "IMAGE", already_converted=True),
+    })  # fmt: skip
 
 
 def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:

@@ -258,7 +258,11 @@ _CONTEXT = (
         note="where the manifest gives one",
     ),
     Clause("Algorithm of each finding (TID 4019)", lambda o: _each_group(_report(o, "detector"), "111001")),
-    Clause("Observer context: the device", _in("detector", _coded("121012"))),
+    Clause(
+        "Observer context: the device",
+        _in("detector", _coded("121012")),
+        note="without its role, which is optional: CID 7445 has none that an algorithm plays",
+    ),
     Clause("Key images", _key_object),
     Clause("A failure is reported, nothing called absent", lambda o: _no_absence(_report(o, "failed"), "111224")),
     Clause(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,10 @@ from tests.support.peers import program
 from tests.support.wait import until
 
 HERE = Path(__file__).resolve().parent
+_FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include><dir>{fonts}</dir><cachedir>{cache}</cachedir>
+</fontconfig>"""
+"""What the machine has, and a font with Hangul, as every machine in Korea has one: that of our pages."""
 
 
 class BrowserError(AssertionError):
@@ -86,6 +91,9 @@ class Browser:
 
     def __enter__(self) -> Self:
         self._profile.mkdir()
+        fonts = HERE.parents[1] / "node" / "results" / "fonts"
+        configuration = self._profile / "fonts.conf"
+        configuration.write_text(_FONTS.format(fonts=fonts, cache=self._profile / "fonts"))
         with (self._profile / "errors.txt").open("w") as errors:
             self._process = subprocess.Popen(
                 [
@@ -99,6 +107,7 @@ class Browser:
                 stderr=errors,
                 text=True,
                 cwd=HERE,
+                env=os.environ | {"FONTCONFIG_FILE": str(configuration)},
             )
         return self
 

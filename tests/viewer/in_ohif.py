@@ -17,13 +17,14 @@ from scipy import ndimage
 from tests.support.site import Site, destination, rule
 from tests.viewer import studies
 from tests.viewer.radiologist import PIXEL, Radiologist, distance
-from tests.viewer.studies import AREA, FORMS, LENGTH, Study
+from tests.viewer.studies import AREA, FORMS, HANGUL, LENGTH, Study
 
 Keep = Callable[[str], None]
 TOOLS = {
     "point": "Probe", "line": "Length", "box": "RectangleROI",
     "polygon": "PlanarFreehandROI", "ellipse": "EllipticalROI", "circle": "EllipticalROI",
 }  # fmt: skip
+HANGUL_IR_149 = b"\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
 
 
 @pytest.fixture
@@ -124,9 +125,11 @@ def test_a_box_on_a_radiograph_stands_around_what_it_marks(radiologist: Radiolog
 
 
 def test_lung_density_through_the_node(radiologist: Radiologist, tmp_path: Path, keep: Keep, full_length: bool) -> None:
-    """A CT goes through the node into the PACS: pages are seen whole, and the lungs are listed as segments."""
+    """A CT goes through the node into the PACS: one line of the list, under the Korean name; pages are seen whole,
+    and the lungs are listed as segments.
+    """
     settings = {"extent": (-140.0, 135.0), "slice_mm": 2.5, "emphysema": (0.18, 0.06)}
-    images = studies.chest(tmp_path / "ct", "THROUGH", **settings)
+    images = studies.chest(tmp_path / "ct", "THROUGH", HANGUL, **settings)
     study = str(dcmread(images[0], stop_before_pixels=True).StudyInstanceUID)
     pacs = radiologist.pacs
     to = destination(pacs.ae_title, pacs.dicom_port, preset="ohif")
@@ -135,7 +138,22 @@ def test_lung_density_through_the_node(radiologist: Radiologist, tmp_path: Path,
             radiologist.sends(images, port, called)
         site.wait_delivered(study, objects=6, deadline_seconds=240)
     held = in_the_archive(radiologist, study)
+    assert_one_patient(radiologist, "THROUGH", study)
+    shown = "홍, 길동"
+    (line,) = radiologist.looks_up("THROUGH")
+    assert line == [
+        shown,
+        "THROUGH",
+        "02-Jan-2024 10:15 AM",
+        "CT\\SEG\\SR",
+        "No Description",
+        "A0001",
+        f"{len(images) + 6}",
+    ]
+    assert radiologist.can_read(shown)
     radiologist.opens(study)
+    assert radiologist.patient() == [shown, "THROUGH", "F", "29-Feb-1960"]
+    assert radiologist.can_read(shown)
     name = "AI-INV Lung density - "
     assert set(radiologist.series()) == {
         ("CT", "Chest 2.5 mm"), ("CT", f"{name}pages"), ("SEG", f"{name}segmentation"), ("SR", f"{name}report"),
@@ -153,6 +171,20 @@ def test_lung_density_through_the_node(radiologist: Radiologist, tmp_path: Path,
         "Left lung",
     ]
     keep("segments")
+
+
+def assert_one_patient(radiologist: Radiologist, patient_id: str, study: str) -> None:
+    """The images say the name in ISO 2022 IR 149, our objects in UTF-8; for the archive, and in what OHIF gets of it,
+    they are one patient and one study.
+    """
+    pacs = radiologist.pacs
+    files = [dcmread(BytesIO(content), stop_before_pixels=True) for content in pacs.files(StudyInstanceUID=study)]
+    written = {(str(one.get("SpecificCharacterSet")), one.get_item("PatientName").value.rstrip()) for one in files}
+    assert written == {("['', 'ISO 2022 IR 149']", HANGUL_IR_149), ("ISO_IR 192", HANGUL.encode())}
+    (patient,), (found,) = pacs.find("Patient", PatientID=patient_id), pacs.find("Study", PatientID=patient_id)
+    assert (patient["MainDicomTags"]["PatientName"], patient["Studies"]) == (HANGUL, [found["ID"]])
+    names = [one["00100010"]["Value"] for one in pacs.rest(f"/dicom-web/studies/{study}/metadata")]
+    assert names == [[{"Alphabetic": HANGUL}]] * len(files)
 
 
 def in_the_archive(radiologist: Radiologist, study: str) -> dict[str, list[Dataset]]:

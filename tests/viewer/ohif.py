@@ -23,6 +23,10 @@ class OHIF:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(archive))
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
 
+    def study_list(self, patient_id: str) -> str:
+        """Address that lists the studies of a patient."""
+        return f"http://127.0.0.1:{self._server.server_port}/?mrn={patient_id}"
+
     def viewer(self, study: str) -> str:
         """Address that opens a study."""
         return f"http://127.0.0.1:{self._server.server_port}/viewer?StudyInstanceUIDs={study}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,24 @@ class Radiologist:
         """As a modality does."""
         done = storescu(port, files, called=called, calling="CT1")
         assert done.returncode == 0, done.stderr
+
+    def looks_up(self, patient_id: str) -> list[list[str]]:
+        """What the study list has on a patient: the texts of each line, without its empty columns."""
+        self.browser.go(self.ohif.study_list(patient_id))
+        lines = (
+            "[...document.querySelectorAll('tbody tr')].map(line => [...line.cells].map(cell => cell.innerText.trim()))"
+        )
+        self.browser.wait(f"{lines}.some(line => line.includes({patient_id!r}))", f"{patient_id} in the study list")
+        self.browser.evaluate(SEEN)
+        self.window()
+        texts = [[text for text in line if text] for line in self.browser.evaluate(lines)]
+        return [line for line in texts if line != ["Reset"]]  # the line of filters
+
+    def patient(self) -> list[str]:
+        """What the viewer's head says about the patient of the open study, one who is the same in all its series."""
+        self.browser.click('text="Patient"')
+        self.window()
+        return self.panel()[:4]
 
     def opens(self, study: Study | str) -> None:
         """The study, which the archive gets first, in the viewer: its first image is there."""
@@ -127,6 +146,10 @@ class Radiologist:
     def panel(self) -> list[str]:
         """The lines of text in the window."""
         return [line.strip() for line in self.browser.evaluate("document.body.innerText").splitlines()]
+
+    def can_read(self, text: str) -> bool:
+        """Whether a text that is in the window is drawn, and not boxes in its place."""
+        return bool(self.browser.evaluate(f"seen.boxes({json.dumps(text)}).length === 0"))
 
     def is_asked_to_take_over(self) -> bool:
         """Whether OHIF offers that."""

@@ -31,6 +31,19 @@ window.seen = {
     ]);
   },
 
+  /** Characters of a text that is on the screen which its font draws as it draws what nobody has assigned: as a box. */
+  boxes(text) {
+    const element = [...document.querySelectorAll('body *')].findLast(each => each.innerText?.trim() === text);
+    const pen = new OffscreenCanvas(64, 64).getContext('2d', { willReadFrequently: true });
+    const look = character => {
+      pen.clearRect(0, 0, 64, 64);
+      pen.font = `32px ${getComputedStyle(element).fontFamily}`;
+      pen.fillText(character, 8, 48);
+      return pen.getImageData(0, 0, 64, 64).data.join();
+    };
+    return [...text].filter(each => each.trim() && look(each) === look('\u{10FFFF}'));
+  },
+
   /** Lines of the SVG layer, in order: what is drawn, in the window's pixels, with the text that follows it. */
   regions() {
     const svg = this.viewport().element.querySelector('svg.svg-layer');

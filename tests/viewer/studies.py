@@ -37,6 +37,8 @@ from tests.support import reports
 from tests.support.result_site import PACS
 
 NAME = "Hong^Gildong=洪^吉洞=홍^길동"
+HANGUL = "홍^길동"
+"""As many Korean hospitals write it: in the first component group, the only one that OHIF shows."""
 Points = NDArray[np.float64]
 
 
@@ -81,9 +83,9 @@ def _corner_and_spacing(image: Dataset) -> tuple[Points, float]:
     return np.array(position[:2]) - spacing / 2, spacing
 
 
-def chest(folder: Path, patient: str, **changes: Any) -> list[Path]:
-    """A CT of a few slices through the middle of the phantom, under a Korean name."""
-    header = SeriesHeader(patient_name=NAME, patient_id=patient, character_set=phantom_series.KOREAN)
+def chest(folder: Path, patient: str, name: str = NAME, **changes: Any) -> list[Path]:
+    """A CT of a few slices through the middle of the phantom, under a Korean name in ISO 2022 IR 149."""
+    header = SeriesHeader(patient_name=name, patient_id=patient, character_set=phantom_series.KOREAN)
     settings = {"size": 256, "slice_mm": 4.0, "extent": (-40.0, 40.0), "vessels": True, "noise_hu": 12.0} | changes
     return phantom_series.write_series(Chest(**settings), folder, header)
 

@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile
+from node.results.sources import read_sources
 from tests.support import reports
 
 HONG = "Hong^Gildong=洪^吉洞=홍^길동"
@@ -175,3 +184,27 @@ def test_a_deidentified_source_stays_conformant(tmp_path: Path) -> None:
     assert {result.DeidentificationMethod for result in _results(image, tmp_path)} == {
         "Not stated in the source images"
     }
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
+        JPEG2000Lossless,
+    ],
+    ids=lambda syntax: syntax.name,
+)  # fmt: skip
+def test_the_header_is_what_pydicom_reads_of_the_file(tmp_path: Path, syntax: UID) -> None:
+    """Read by a shorter way, in every encoding and of enhanced objects too: the same elements, the same UIDs."""
+    for make in (reports.ct, reports.enhanced_ct):
+        image = make()
+        if syntax.is_compressed and not syntax.is_deflated:
+            del image.PixelData  # only the header is read
+        image.ensure_file_meta()
+        image.file_meta.TransferSyntaxUID = syntax
+        path = tmp_path / f"{make.__name__}.dcm"
+        dcmwrite(path, image, enforce_file_format=True)
+        (read,) = read_sources((path,)).images
+        assert read.header == dcmread(path, stop_before_pixels=True)
+        assert len(read.header) >= 30
+        assert read.reference.sop_instance_uid == image.SOPInstanceUID

@@ -176,8 +176,16 @@ def test_who_made_it(tmp_path: Path) -> None:
     algorithm, node = document.ContributingEquipmentSequence
     assert (algorithm.ManufacturerModelName, algorithm.SoftwareVersions) == ("lung_density", "1.0.0")
     assert (node.Manufacturer, node.ManufacturerModelName) == ("pacsnode", "pacsnode")
-    observer = next(i for i in document.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "121012")
-    assert algorithm.DeviceUID == observer.UID
+    observer = {
+        str(item.ConceptNameCodeSequence[0].CodeValue): item
+        for item in document.ContentSequence
+        if item.RelationshipType == "HAS OBS CONTEXT"
+    }
+    assert list(observer) == ["121005", "121012", "121013", "121014", "121015", "121016"]
+    assert algorithm.DeviceUID == observer["121012"].UID
+    assert observer["121013"].TextValue == "lung_density"
+    assert observer["121016"].TextValue == algorithm.DeviceSerialNumber
+    assert read_sr(document).observer == "lung_density"
     retrained = reports.AlgorithmIdentity("lung_density", "1.0.0", "pacsnode", weights_digest="cd" * 32)
     other = _sr(tmp_path / "other", reports.measured(), algorithm=retrained)
     assert other.ContributingEquipmentSequence[0].DeviceUID != algorithm.DeviceUID
