@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,9 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.spool import read_arrival
-from tests.support.peers import dcmtk, find_program
+from tests.support.certificates import SERVER_NAME, Certificates
+from tests.support.files_to_send import content_of, plain
+from tests.support.peers import storescu
 from tests.support.ports import free_port
 from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
 from tests.support.receiver import Receiver, data_set_of
@@ -107,69 +107,9 @@ def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: R
     assert lines[0].startswith("{")
 
 
-SERVER_NAME = "node.hospital.example"
-
-
-@dataclass(frozen=True)
-class Certificates:
-    folder: Path
-
-    def pair(self, name: str) -> tuple[Path, Path]:
-        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority, a server and a client of its, an expired client, and a client of another authority."""
-    openssl = find_program("openssl")
-    if openssl is None:
-        pytest.skip("peer missing: openssl (Debian: openssl)")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
-
-    def authority(name: str) -> None:
-        run(
-            *f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout {name}.key".split(),
-            *f"-out {name}.pem -subj /CN={name}".split(),
-        )
-
-    def issue(name: str, by: str, *validity: str) -> None:
-        run(
-            *f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key".split(),
-            *f"-out {name}.csr -subj /O=Hospital/CN={name}".split(),
-        )
-        run(
-            "ca",
-            "-batch",
-            "-config",
-            "ca.cnf",
-            "-cert",
-            f"{by}.pem",
-            "-keyfile",
-            f"{by}.key",
-            "-in",
-            f"{name}.csr",
-            "-out",
-            f"{name}.pem",
-            "-notext",
-            *(validity or ("-days", "10")),
-        )
-
-    (folder / "ca.cnf").write_text(
-        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\nnew_certs_dir=.\ndefault_md=sha256\n"
-        f"policy=p\nunique_subject=no\n[server]\nsubjectAltName=DNS:{SERVER_NAME}\n[p]\norganizationName=optional\ncommonName=supplied\n"
-    )
-    (folder / "index.txt").touch()
-    authority("authority")
-    authority("stranger")
-    issue("server", "authority", "-days", "10", "-extensions", "server")
-    issue("ct1", "authority")
-    issue("ct2", "authority")
-    issue("expired", "authority", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
-    issue("foreign", "stranger")
-    return Certificates(folder)
+    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -328,34 +268,35 @@ def test_fault_25_an_optional_certificate_must_be_right(lenient: Receiver, certi
         ("--profile-bcp195", True),
         ("--profile-bcp195-nd", True),
         ("--profile-bcp195-ex", True),
+        ("--profile-aes", False),
         ("--profile-null", False),
     ],
 )
 def test_dcmtk_over_tls_with_each_profile(
-    secure: Receiver, certificates: Certificates, profile: str, served: bool
+    secure: Receiver, certificates: Certificates, tmp_path: Path, profile: str, served: bool
 ) -> None:
-    """The profiles of BCP 195 get in; authenticated but unencrypted does not (PS3.15 B.9 to B.13)."""
+    """By the profiles of BCP 195 it gets in, and what it sends arrives byte for byte; by the retired ones, with RSA key
+    exchange and CBC, or unencrypted, it does not (PS3.15 B.9 to B.13)."""
     certificate, key = certificates.pair("ct1")
-    authority = certificates.folder / "authority.pem"
-    done = subprocess.run(
-        [
-            dcmtk("echoscu"),
-            "+tls",
-            key,
-            certificate,
-            "+cf",
-            authority,
-            profile,
-            "-aec",
-            "PACSNODE",
-            "127.0.0.1",
-            str(secure.tls_port),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode == 0) is served, done.stderr
+    before, [path] = len(secure.received()), plain(tmp_path)
+    own = ("+tls", str(key), str(certificate))
+    authority = ("+cf", str(certificates.folder / "authority.pem"))
+    sent = storescu(secure.tls_port, [path], "PACSNODE", options=("-R", *own, *authority, profile))
+    assert (sent.returncode == 0) is served, sent.stderr
+    assert [data_set_of(copy) for copy in secure.received()[before:]] == [content_of(path)] * served
+
+
+@pytest.mark.parametrize("certificate", ["required", "optional"])
+def test_dcmtk_over_tls_without_a_certificate(
+    secure: Receiver, lenient: Receiver, certificates: Certificates, tmp_path: Path, certificate: str
+) -> None:
+    """`+tla` shows none: it gets in only where none is required."""
+    receiver, served = {"required": (secure, False), "optional": (lenient, True)}[certificate]
+    before, [path] = len(receiver.received()), plain(tmp_path)
+    authority = ("+cf", str(certificates.folder / "authority.pem"))
+    sent = storescu(receiver.tls_port, [path], "PACSNODE", options=("-R", "+tla", *authority))
+    assert (sent.returncode == 0) is served, sent.stderr
+    assert [data_set_of(copy) for copy in receiver.received()[before:]] == [content_of(path)] * served
 
 
 def test_only_suites_with_forward_secrecy_and_authenticated_encryption(
