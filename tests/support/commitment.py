@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class Requester:
     """Statuses of its next answers to reports; 0000 when they are used up."""
     reports: list[Report] = field(default_factory=list)
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    """It takes reports over TLS alone, with this as its server."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,8 +78,14 @@ class Requester:
         syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
         entity.add_supported_context(StorageCommitmentPushModel, syntaxes, scu_role=False, scp_role=True)
         handlers = [(evt.EVT_N_EVENT_REPORT, self._handle, ["new"])]
-        self._server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self.tls
+        )
         self.port = int(self._server.server_address[1])
+
+    def change_to(self, tls: ssl.SSLContext) -> None:
+        """From the next connection on this is its server."""
+        self.tls = self._server.ssl_context = tls
 
     def hang_up(self) -> None:
         """Nobody listens any more; the port stays its own."""

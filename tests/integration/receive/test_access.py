@@ -342,18 +342,29 @@ def test_our_own_scu_sends_over_tls(secure: Receiver, certificates: Certificates
 
 
 @pytest.mark.parametrize(
-    ("client", "server_name", "by"),
-    [(None, SERVER_NAME, "authority"), ("ct1", "other.example", "authority"), ("ct1", SERVER_NAME, "stranger")],
+    ("client", "server_name", "by", "said"),
+    [
+        (None, SERVER_NAME, "authority", "does it ask for a certificate"),
+        ("ct1", "other.example", "authority", "certificate that is not accepted: Hostname mismatch"),
+        ("ct1", SERVER_NAME, "stranger", "certificate that is not accepted: self-signed"),
+    ],
     ids=["no certificate", "another name", "another authority"],
 )
 def test_our_own_scu_sends_nothing_where_trust_is_missing(
-    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str
+    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str, said: str
 ) -> None:
-    """It is worth another try, because somebody may mend it; nothing was sent."""
+    """It is worth another try, because somebody may mend it; it says what, and nothing was sent."""
     before = len(secure.events("association_accepted"))
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match=said):
         echo(_called(secure, certificates, client, server_name, by))
     assert len(secure.events("association_accepted")) == before
+
+
+def test_our_own_scu_says_where_no_tls_is_spoken(receiver: Receiver, certificates: Certificates) -> None:
+    """The plain port, called over TLS."""
+    credentials = Credentials(certificates.folder / "authority.pem", None, None, SERVER_NAME)
+    with pytest.raises(UnreachableError, match=r"no TLS connection: .* does it speak TLS"):
+        echo(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 10, credentials))
 
 
 def test_a_key_that_cannot_be_read_is_told(secure: Receiver, certificates: Certificates, tmp_path: Path) -> None:
