@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
 from tests.support.wait import until
 
+_LOWEST, _EPHEMERAL = 10_000, Path("/proc/sys/net/ipv4/ip_local_port_range")
+
 
 def free_ports(count: int) -> list[int]:
     """Return `count` different TCP ports that were free on 127.0.0.1 a moment ago.
 
-    Another program may take one before it is used: who starts a peer on it must be ready to try again
-    (`started_on_a_free_port`, `Orthanc`).
+    They are none of those that the system itself gives away, to connections and to whoever binds port 0, as other tests
+    do all the time: only who was told the same number by chance can be faster. Who starts a peer on one is ready for
+    that, too (`started_on_a_free_port`, `Orthanc`).
     """
+    candidates = list(range(_LOWEST, int(_EPHEMERAL.read_text().split()[0])))
+    random.shuffle(candidates)
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            each = held.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", candidates.pop()))
+                found.append(each.getsockname()[1])
+        return found
 
 
 def free_port() -> int:

@@ -190,6 +190,41 @@ def test_a_port_changes_and_one_that_cannot_be_had_does_not(running: Running) ->
         running.connect(old)
 
 
+def test_who_has_called_a_port_before_it_is_given_up_is_served(running: Running) -> None:
+    """Twenty that the kernel has let in and no receiver has accepted yet: none of them is reset."""
+    old, new = running.port(), free_port()
+    [receiver] = until(lambda: len(found := running.receivers()) == 1 and found, 30, "the ones before to end")
+    receiver.suspend()
+    callers = [running.connect(old) for _ in range(20)]
+    try:
+        for number, caller in enumerate(callers):
+            caller.send(associate_rq(calling=b"CT1") if number % 2 == 0 else b"")  # half of them have only connected
+        running.save(lambda content: content["node"]["listen"].update(port=new))
+        until(lambda: _listen_port(running) == new, 60, "the new port to be in force")
+        receiver.resume()
+        for number, caller in enumerate(callers):
+            if number % 2 == 0:
+                assert caller.receive()[0] == ASSOCIATE_AC, f"caller {number}"
+            else:
+                caller.associate(calling=b"CT1")
+            uid = f"1.2.5.{number}"
+            assert caller.store(data_set(sop_instance=uid), store_rq(sop_instance=uid)) == 0
+            caller.release()
+    finally:
+        receiver.resume()
+        for caller in callers:
+            caller.connection.close()
+    running.wait_told(CHANGED)
+    with pytest.raises(ConnectionRefusedError):
+        running.connect(old)
+    assert running.accepts(b"CT1", new)
+    assert {f"1.2.5.{number}" for number in range(20)} <= kept(running.site)
+
+
+def _listen_port(running: Running) -> int:
+    return in_force.read(running.site.data / in_force.FILE).configuration.node.listen.port
+
+
 def served_name(port: int) -> str:
     """The common name in the certificate that is shown there."""
     context = ssl.create_default_context()
