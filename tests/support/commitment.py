@@ -100,12 +100,16 @@ class Requester:
         return {"ae_title": self.ae_title, "storage_commitment": asks}
 
     @contextmanager
-    def association(self, port: int) -> Iterator[Association]:
-        """An association with the node for images and storage commitment; it takes reports on it as well."""
+    def association(self, port: int, *, takes_reports: bool = True) -> Iterator[Association]:
+        """An association with the node for images and storage commitment.
+
+        It takes reports on it as well, or refuses them and waits for the one that is made elsewhere.
+        """
         entity = AE(self.ae_title)
         entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
         entity.add_requested_context(StorageCommitmentPushModel, ExplicitVRLittleEndian)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._handle, ["same"])]
+        handle: Any = (evt.EVT_N_EVENT_REPORT, self._handle, ["same"])
+        handlers = [handle if takes_reports else (evt.EVT_N_EVENT_REPORT, lambda _: (0x0110, None))]
         association = entity.associate("127.0.0.1", port, ae_title="PACSNODE", evt_handlers=handlers)
         assert association.is_established
         try:

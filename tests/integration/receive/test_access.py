@@ -18,7 +18,7 @@ from node.spool import read_arrival
 from tests.support.certificates import SERVER_NAME, Certificates
 from tests.support.files_to_send import content_of, plain
 from tests.support.peers import storescu
-from tests.support.ports import free_port
+from tests.support.ports import refusing_port
 from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
 from tests.support.receiver import Receiver, data_set_of
 from tests.support.wait import until
@@ -78,8 +78,8 @@ def test_refusals_are_told_apart_by_our_own_scu(receiver: Receiver) -> None:
         echo(Peer("127.0.0.1", receiver.port, "WRONG", "CT1", 10))
     with pytest.raises(RejectedError, match="it does not know our AE title WHO"):
         echo(Peer("127.0.0.1", receiver.port, "PACSNODE", "WHO", 10))
-    with pytest.raises(UnreachableError, match="no connection"):
-        echo(Peer("127.0.0.1", free_port(), "PACSNODE", "CT1", 10))
+    with refusing_port() as port, pytest.raises(UnreachableError, match="no connection"):
+        echo(Peer("127.0.0.1", port, "PACSNODE", "CT1", 10))
 
 
 def test_a_full_node_is_busy_to_our_own_scu(tmp_path: Path) -> None:
