@@ -19,7 +19,8 @@ from node.errors import PermanentError
 
 LISTENING = "listening.json"
 """In the data folder while the node runs: {"pid", "port", "tls_port"}; says which port the system chose for 0."""
-_BACKLOG = 128
+BACKLOG = 128
+"""Connections that the kernel keeps for receivers to accept."""
 
 Place = tuple[str, int]
 """Host and port as configured."""
@@ -106,7 +107,7 @@ def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> soc
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except OSError as error:
         if listening is not None:
             listening.close()

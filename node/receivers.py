@@ -6,8 +6,10 @@ none is served by two policies:
 1. what is to be listened on is bound, and new receivers start; they read and check all, and wait;
 2. when all of them have said `ready`, the new configuration is put in force (`in-force.json`): until here any failure
    ends the new ones, and the old go on as if nothing had been;
-3. the old ones are told to retire: they accept no more and say `closed`, and go on with their open associations;
-4. when all have said so, the new ones begin to accept; who called meanwhile has waited in the sockets' queues.
+3. the old ones are told to retire: they accept who has called by then, no more after that, and say `closed`, and go on
+   with their open associations;
+4. when all have said so, the new ones begin to accept; who called meanwhile has waited in the sockets' queues. A port
+   that was given up has none any more: who calls there now is refused.
 """
 
 from __future__ import annotations
@@ -212,12 +214,13 @@ class Receivers:
             self.give_up(f"{change.wanted.configuration.node.data} cannot be written: {error.strerror}")
             return
         change.begun, change.ends = True, time.monotonic() + _MAY_CLOSE
-        self._retired += [child for child in self.children if child.alive]
-        for child in self.children:
-            child.send(RETIRE)
-        self.children, self.running, before = change.children, change.wanted, self.ports
-        self.ports = change.ports
+        old, before = self.children, self.ports
+        self.children, self.running, self.ports = change.children, change.wanted, change.ports
+        # Before the receivers, each of which takes who has called before it closes: after the last close nobody could.
         before.close(but=self.ports)
+        self._retired += [child for child in old if child.alive]
+        for child in old:
+            child.send(RETIRE)
 
     def _begin(self, change: _Change, late: bool) -> None:
         self._change = None

@@ -7,6 +7,7 @@ place that knows all stages: they know the ledger and the signal, and never each
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
@@ -219,6 +220,7 @@ def main() -> int:
     running = in_force.read(arguments.in_force)
     configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # who calls a peer says in one line what went wrong
     if arguments.alive is not None:
         end_with(arguments.alive)
     os.nice(_NICE)

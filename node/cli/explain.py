@@ -67,13 +67,17 @@ def explain(
         for each in studies:
             typer.echo(_test(each, rules), nl=False)
     else:
-        for path, reason in skipped:
-            output.error(f"skipped {path}: {reason}")
-        for each in studies:
-            output.console().print(Group(*_parts(each, configuration)))
+        _show(studies, skipped, configuration)
     if not studies:
         output.error("there is no DICOM file to explain")
         raise typer.Exit(Exit.FAILED)
+
+
+def _show(studies: Sequence[_Explained], skipped: Sequence[tuple[Path, str]], configuration: Configuration) -> None:
+    for path, reason in skipped:
+        output.error(f"skipped {path}: {reason}")
+    for each in studies:
+        output.console().print(Group(*_parts(each, configuration)))
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,6 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
     confinement = isolation()
     by_destination = deliveries.counts(database)
     held = studies.held(database)
-    by_status = studies.counts(database)
     return Found(
         now=SystemClock().now(),
         running=site.running(data),
@@ -118,11 +117,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         trouble=trouble(data),
         isolation=str(confinement),
         isolated=confinement.sandbox is not None,
-        studies={
-            **{status: by_status.get(status, 0) for status in studies.StudyStatus},
-            "undecided": len(studies.undecided(database)),
-            "held": len(held),
-        },
+        studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         fetches=fetches.waiting(database),
@@ -136,16 +131,9 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         stuck=forwards.stuck(database),
         troubled=jobs.troubled(database, IN_JSON),
-        waiting=[
-            (each, decisions.get(database, each.decision).trace.get("why") if each.decision else None)
-            for each in timers.waiting(database)[:IN_JSON]
-        ],
+        waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),
-        untold=[
-            each
-            for each in notifications.with_status(database, notifications.UNSENT, IN_JSON)
-            if each.error or each.status is NotificationStatus.DEAD
-        ],
+        untold=_untold(database),
         commitments=commitments.counts(database),
         unsettled=_unsettled(database),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
@@ -160,6 +148,23 @@ def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fa
         for name, destination in configuration.destinations.items()
     }
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _counted(database: Database) -> dict[str, int]:
+    """Studies by their status, and those that no rule has seen yet."""
+    found = studies.counts(database)
+    counted: dict[str, int] = {status: found.get(status, 0) for status in studies.StudyStatus}
+    return counted | {"undecided": len(studies.undecided(database))}
+
+
+def _why(database: Database, timer: Timer) -> str | None:
+    """What a rule waits for."""
+    return decisions.get(database, timer.decision).trace.get("why") if timer.decision else None
+
+
+def _untold(database: Database) -> list[Notification]:
+    unsent = notifications.with_status(database, notifications.UNSENT, IN_JSON)
+    return [each for each in unsent if each.error or each.status is NotificationStatus.DEAD]
 
 
 def _unsettled(database: Database) -> list[Commitment]:

@@ -47,10 +47,7 @@ def replay(
     configuration = site.known(config)
     if not rules.is_file():
         raise site.UsageError(f"{rules}: there is no such file")
-    try:
-        period = parse_duration(since)
-    except ValueError as error:
-        raise site.UsageError(f"--since: {error}") from error
+    period = _period(since)
     draft = loading.read_draft(config, rules)
     ledger = site.open_ledger(configuration)
     now = SystemClock().now()
@@ -58,11 +55,7 @@ def replay(
         uids = studies.completed_since(database, now - period)
         seconds = jobs.mean_seconds(database)
     comparison = Comparison(configuration.rules, draft)
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=as_json or not sys.stderr.isatty(), transient=True,
-    )  # fmt: skip
-    with progress:
+    with _progress(hidden=as_json) as progress:
         task = progress.add_task("studies", total=len(uids))
         done = replaying.replay(
             configuration.node.data / FILE, uids, now - period, comparison, configuration.node.zone,
@@ -75,6 +68,21 @@ def replay(
     else:
         about = clock_text(result.since, configuration.node.zone, now)
         output.console().print(Group(*_parts(result, about, rules)))
+
+
+def _period(since: str) -> timedelta:
+    try:
+        return parse_duration(since)
+    except ValueError as error:
+        raise site.UsageError(f"--since: {error}") from error
+
+
+def _progress(*, hidden: bool) -> Progress:
+    """A bar for who watches at a terminal."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=hidden or not sys.stderr.isatty(), transient=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,26 @@ def _plain(problem: Problem) -> dict[str, Any]:
     }
 
 
+def _plain_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "enabled": rule.enabled,
+        "run": [step.plugin for step in rule.run],
+        "send": list(rule.send),
+        "mode": rule.mode,
+        "priority": rule.priority,
+    }
+
+
+def _plain_destination(destination: Destination) -> dict[str, Any]:
+    return {
+        "ae_title": destination.ae_title,
+        "host": destination.host,
+        "port": destination.port,
+        "audience": destination.audience,
+        "identity_check": destination.identity_check,
+    }
+
+
 def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
     node = configuration.node
     confinement = isolation()
@@ -203,27 +223,9 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
         "data": str(node.data),
         "accept": node.accept,
         "plugins": {name: plugin.manifest.identity.version for name, plugin in plugins.plugins.items()},
-        "rules": {
-            rule.name: {
-                "enabled": rule.enabled,
-                "run": [step.plugin for step in rule.run],
-                "send": list(rule.send),
-                "mode": rule.mode,
-                "priority": rule.priority,
-            }
-            for rule in configuration.rules
-        },
+        "rules": {rule.name: _plain_rule(rule) for rule in configuration.rules},
         "tests": len(configuration.tests),
-        "destinations": {
-            name: {
-                "ae_title": each.ae_title,
-                "host": each.host,
-                "port": each.port,
-                "audience": each.audience,
-                "identity_check": each.identity_check,
-            }
-            for name, each in configuration.destinations.items()
-        },
+        "destinations": {name: _plain_destination(each) for name, each in configuration.destinations.items()},
         "people": {
             name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
             for name, each in configuration.people.items()

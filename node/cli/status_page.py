@@ -116,12 +116,26 @@ def _outbox(found: Found) -> list[RenderableType]:
 
 def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
     """What a person has to do something about; nothing where there is nothing."""
-    yield _listed(
+    yield _held_studies(found)
+    yield _stuck_deliveries(found)
+    yield _waiting_rules(found, zone)
+    yield _untold(found)
+    yield _stuck_images(found)
+    yield _failed_jobs(found)
+    yield _listed(*commitments.attention(found.unsettled))
+    yield _alerts(found, zone)
+
+
+def _held_studies(found: Found) -> RenderableType | None:
+    return _listed(
         "Held studies (release: pacsnode retry STUDY)",
         ["=Study", "=Accession", "Why"],
         [(cell(tail(s.study_instance_uid)), cell(s.accession_number), cell(s.hold)) for s in found.held_studies],
     )
-    yield _listed(
+
+
+def _stuck_deliveries(found: Found) -> RenderableType | None:
+    return _listed(
         "Held and dead deliveries (pacsnode retry NUMBER, or cancel NUMBER)",
         [">Number", "=Destination", "=Status", "=Study", "Why"],
         [
@@ -129,7 +143,10 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for d in (*found.held, *found.dead)
         ],
     )
-    yield _listed(
+
+
+def _waiting_rules(found: Found, zone: tzinfo) -> RenderableType | None:
+    return _listed(
         "Rules that wait for more of a study",
         ["=Until", "=Study", "=Rule", "Why"],
         [
@@ -137,7 +154,10 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for w, why in found.waiting
         ],
     )
-    yield _listed(
+
+
+def _untold(found: Found) -> RenderableType | None:
+    return _listed(
         "People who have not been told (pacsnode retry notification:NUMBER, or cancel)",
         [">Number", "=Person", "=Status", "=Study", "Why"],
         [
@@ -145,7 +165,10 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for n in found.untold
         ],
     )
-    yield _listed(
+
+
+def _stuck_images(found: Found) -> RenderableType | None:
+    return _listed(
         "Held and dead images (pacsnode retry STUDY, or cancel STUDY)",
         ["=Destination", "=Status", ">Images", "=Study", "Why"],
         [
@@ -153,7 +176,10 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for s in found.stuck
         ],
     )
-    yield _listed(
+
+
+def _failed_jobs(found: Found) -> RenderableType | None:
+    return _listed(
         "Failed jobs (again: pacsnode retry JOB)",
         ["=Job", "=Study", "Plugin", "=Status", "Why"],
         [
@@ -167,8 +193,6 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
             for job in found.troubled
         ],
     )
-    yield _listed(*commitments.attention(found.unsettled))
-    yield _alerts(found, zone)
 
 
 def _alerts(found: Found, zone: tzinfo) -> RenderableType | None:

@@ -33,10 +33,16 @@ from node.ledger.database import Database
 from node.ledger.decisions import Decision
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
+from node.ledger.fetches import Fetch
+from node.ledger.forwards import Standing
+from node.ledger.identities import Identity
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.studies import Series, Study
 from rules import explain as explaining
+
+_Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
+"""Title, columns and rows of a table."""
 
 
 def study(
@@ -87,10 +93,6 @@ def _parts(
     database: Database, found: Study, configuration: Configuration, explain: bool, identify: bool
 ) -> Iterator[RenderableType]:
     uid, zone, now = found.study_instance_uid, configuration.node.zone, SystemClock().now()
-
-    def at(moment: datetime | None) -> Text:
-        return cell(clock_text(moment, zone, now))
-
     yield cell(f"Study {uid}", "bold")
     who = f"; Patient ID {found.patient_id} {found.issuer_of_patient_id}".rstrip() if identify else ""
     yield cell(f"accession {found.accession_number or '(none)'}{who}; {found.status}, revision {found.revision}")
@@ -101,45 +103,51 @@ def _parts(
     yield from _section(_decisions(taken))
     if explain:
         yield from _traces(taken)
-    wanted = [
-        (cell(each.rule), cell(each.source), cell(each.status), cell(tail(each.prior_study or "")),
-         cell(each.error or (f"waits until {clock_text(each.deadline, zone, now)}" if each.ended_at is None else "")))
-        for each in fetches.of_study(database, uid)
-    ]  # fmt: skip
-    yield from _section(("Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], wanted))
+    yield from _section(_fetches(fetches.of_study(database, uid), zone, now))
     yield from _section(_jobs(jobs.of_study(database, uid)))
     yield from _section(_deliveries(deliveries.results_of_study(database, uid), _kinds(database, uid)))
-    standing = [
-        (cell(each.destination), cell(each.status, "red" if each.status in ("held", "dead") else ""),
-         cell(each.instances), cell(each.why or ""))
-        for each in forwards.of_study(database, uid)
-    ]  # fmt: skip
-    yield from _section(("Images sent on", ["Destination", "=Status", ">Images", "About"], standing))
+    yield from _section(_images(forwards.of_study(database, uid)))
     yield from _section(_notifications(notifications.of_study(database, uid)))
-    rows = [
-        (
-            cell(each.destination),
-            cell(each.status, "bold red" if each.status == "differs" else ""),
-            cell(each.detail),
-            at(each.checked_at),
-        )
-        for each in identities.of_study(database, uid)
-    ]
-    yield from _section(
-        ("Whose study it is, as the destinations say", ["Destination", "=Answer", "Differs in", "=Asked"], rows)
-    )
+    yield from _section(_answers(identities.of_study(database, uid), zone, now))
     yield from _section(commitments.of_study(requests.of_study(database, uid)))
     yield from _section(_timeline(events.of_study(database, uid), zone))
 
 
-def _section(content: tuple[str, Sequence[str], Sequence[Sequence[Text]]]) -> Iterator[RenderableType]:
+def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (cell(each.rule), cell(each.source), cell(each.status), cell(tail(each.prior_study or "")),
+         cell(each.error or (f"waits until {clock_text(each.deadline, zone, now)}" if each.ended_at is None else "")))
+        for each in found
+    ]  # fmt: skip
+    return "Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], rows
+
+
+def _images(found: Sequence[Standing]) -> _Content:
+    rows = [
+        (cell(each.destination), cell(each.status, "red" if each.status in ("held", "dead") else ""),
+         cell(each.instances), cell(each.why or ""))
+        for each in found
+    ]  # fmt: skip
+    return "Images sent on", ["Destination", "=Status", ">Images", "About"], rows
+
+
+def _answers(found: Sequence[Identity], zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (cell(each.destination), cell(each.status, "bold red" if each.status == "differs" else ""),
+         cell(each.detail), cell(clock_text(each.checked_at, zone, now)))
+        for each in found
+    ]  # fmt: skip
+    return "Whose study it is, as the destinations say", ["Destination", "=Answer", "Differs in", "=Asked"], rows
+
+
+def _section(content: _Content) -> Iterator[RenderableType]:
     title, columns, rows = content
     if rows:
         yield Text()
         yield table(title, columns, rows)
 
 
-def _series(found: Sequence[Series]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _series(found: Sequence[Series]) -> _Content:
     rows = [
         (cell(each.modality), cell(each.instances), cell(each.description), cell(tail(each.series_instance_uid)))
         for each in found
@@ -147,7 +155,7 @@ def _series(found: Sequence[Series]) -> tuple[str, Sequence[str], Sequence[Seque
     return "Series", ["Modality", ">Images", "Description", "=UID ends in"], rows
 
 
-def _decisions(taken: Sequence[Decision]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _decisions(taken: Sequence[Decision]) -> _Content:
     rows = [
         (
             cell(_at_look(each)),
@@ -172,7 +180,7 @@ def _traces(taken: Sequence[Decision]) -> Iterator[RenderableType]:
         yield from traced(explaining.lines(decision.trace))
 
 
-def _jobs(work: Sequence[Job]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _jobs(work: Sequence[Job]) -> _Content:
     rows = []
     for job in work:
         outcome = (job.outcome or "").replace("_", " ")
@@ -198,9 +206,7 @@ def _kinds(database: Database, study: str) -> dict[str, str]:
     return {each.sop_instance_uid: each.kind for each in made}
 
 
-def _deliveries(
-    sent: Sequence[Delivery], kinds: Mapping[str, str]
-) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _deliveries(sent: Sequence[Delivery], kinds: Mapping[str, str]) -> _Content:
     rows = []
     for each in sent:
         answer = "" if each.dimse_status is None else f"{each.dimse_status:04X}"
@@ -222,7 +228,7 @@ def _deliveries(
     return "Deliveries", columns, rows
 
 
-def _notifications(told: Sequence[Notification]) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _notifications(told: Sequence[Notification]) -> _Content:
     rows = [
         (
             cell(each.id),
@@ -238,7 +244,7 @@ def _notifications(told: Sequence[Notification]) -> tuple[str, Sequence[str], Se
     return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "About"], rows
 
 
-def _timeline(history: Sequence[Event], zone: tzinfo) -> tuple[str, Sequence[str], Sequence[Sequence[Text]]]:
+def _timeline(history: Sequence[Event], zone: tzinfo) -> _Content:
     rows = []
     begin = history[0].at if history else None
     for event in history:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
 from node.dimse.engine.requesting import close, connection_opened, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
-from node.dimse.tls import Credentials, client_context
+from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -84,34 +83,11 @@ def associated(
 
     Raises UnreachableError, BusyError, RejectedError, or ContextRefusedError where no context was accepted.
     """
-    connected = False
-
-    def opened(event: evt.Event) -> None:
-        nonlocal connected
-        connected = True
-        connection_opened(event, peer.timeout)
-
-    tls = _tls(peer)
-    entity = ApplicationEntity(peer.calling_ae_title)
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = peer.timeout
-    entity.network_timeout = None  # silence between two of our requests is ours
-    try:
-        association = entity.associate(
-            peer.host,
-            peer.port,
-            contexts=list(contexts),
-            ae_title=peer.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
-            ext_neg=list(roles),
-            tls_args=tls,
-        )
-    except OSError as error:  # the name does not resolve
-        raise UnreachableError(f"{peer}: {error.strerror or error}") from error
+    attempt = _Attempt(peer, _tls(peer))
+    association = attempt.associate(contexts, roles, handlers)
     try:
         if not association.is_established:
-            raise _failure(peer, association, connected)
+            raise attempt.failure(association)
         hold_reactor(association)
         yield association
         if association.is_established:
@@ -122,34 +98,80 @@ def associated(
         close(association)
 
 
-def _tls(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
-    """Context and server name, in pynetdicom's form; RejectedError where our own files cannot be used."""
+def _tls(peer: Peer) -> ClientContext | None:
+    """RejectedError where our own files cannot be used."""
     if peer.tls is None:
         return None
     try:
-        return client_context(peer.tls), peer.tls.server_name
+        return client_context(peer.tls)
     except OSError as error:  # ssl.SSLError is one
         raise RejectedError(f"{peer}: certificates or key cannot be read: {error}") from error
 
 
-def _failure(peer: Peer, association: Association, connected: bool) -> TransientError | PermanentError:
-    """Why there is no association."""
-    answer = association.acceptor.primitive
-    if association.is_rejected and isinstance(answer, A_ASSOCIATE):
-        source, reason = answer.result_source or 0, answer.diagnostic or 0
-        words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
-        text = f"{peer} rejects the association: {words}".format(calling=peer.calling_ae_title, called=peer.ae_title)
-        return RejectedError(text) if answer.result == 1 else BusyError(text)
-    if not connected and peer.tls is not None:
-        return UnreachableError(
-            f"{peer}: no TLS connection; is it running, has its certificate the name {peer.tls.server_name}, and does "
-            "each trust the other's authority?"
-        )
-    if not connected:
-        return UnreachableError(f"{peer}: no connection; is it running, and does no firewall stand between?")
-    if isinstance(answer, A_ASSOCIATE) and answer.result == 0:
-        return ContextRefusedError(f"{peer} accepts none of what was proposed")
-    return UnreachableError(f"{peer} took the connection but did not answer the association request")
+@dataclass(slots=True)
+class _Attempt:
+    """Asking one peer for one association."""
+
+    peer: Peer
+    tls: ClientContext | None
+    connected: bool = False
+
+    def associate(
+        self,
+        contexts: Sequence[PresentationContext],
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+        handlers: Sequence[evt.EventHandlerType],
+    ) -> Association:
+        """The association, established or not; UnreachableError where the peer's name does not resolve."""
+        peer = self.peer
+        entity = ApplicationEntity(peer.calling_ae_title)
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = peer.timeout
+        entity.network_timeout = None  # silence between two of our requests is ours
+        try:
+            return entity.associate(
+                peer.host,
+                peer.port,
+                contexts=list(contexts),
+                ae_title=peer.ae_title,
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._opened), *handlers],
+                ext_neg=list(roles),
+                tls_args=(self.tls, peer.tls.server_name) if self.tls and peer.tls else None,
+            )
+        except OSError as error:
+            raise UnreachableError(f"{peer}: {error.strerror or error}") from error
+
+    def _opened(self, event: evt.Event) -> None:
+        self.connected = True
+        connection_opened(event, self.peer.timeout)
+
+    def failure(self, association: Association) -> TransientError | PermanentError:
+        """Why there is no association."""
+        peer, answer = self.peer, association.acceptor.primitive
+        if association.is_rejected and isinstance(answer, A_ASSOCIATE):
+            return _rejection(peer, answer)
+        if not self.connected:
+            return UnreachableError(self._no_connection())
+        if isinstance(answer, A_ASSOCIATE) and answer.result == 0:
+            return ContextRefusedError(f"{peer} accepts none of what was proposed")
+        doubt = "; does it ask for a certificate, and accept ours?" if self.tls else ""  # TLS 1.3 tells no sooner
+        return UnreachableError(f"{peer} took the connection but did not answer the association request{doubt}")
+
+    def _no_connection(self) -> str:
+        if self.tls and self.tls.refused:
+            return f"{self.peer} shows a certificate that is not accepted: {self.tls.refused}"
+        if self.tls and self.tls.failed:
+            doubt = "does it speak TLS 1.2 or later there, and accept our certificate?"
+            return f"{self.peer}: no TLS connection: {self.tls.failed}; {doubt}"
+        return f"{self.peer}: no connection; is it running, and does no firewall stand between?"
+
+
+def _rejection(peer: Peer, answer: A_ASSOCIATE) -> RejectedError | BusyError:
+    source, reason = answer.result_source or 0, answer.diagnostic or 0
+    words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+    text = f"{peer} rejects the association: {words}".format(calling=peer.calling_ae_title, called=peer.ae_title)
+    return RejectedError(text) if answer.result == 1 else BusyError(text)
 
 
 def echo(peer: Peer) -> None:

@@ -43,12 +43,35 @@ class Credentials:
     """The name that has to stand in the peer's certificate."""
 
 
-def client_context(credentials: Credentials) -> ssl.SSLContext:
+class _ClientSocket(ssl.SSLSocket):
+    """One that leaves word of why its handshake failed: who connects for us (pynetdicom) only says that it did."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except ssl.SSLError as error:
+            if isinstance(self.context, ClientContext):
+                self.context.refused = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+                self.context.failed = error.reason or str(error)
+            raise
+
+
+class ClientContext(ssl.SSLContext):
+    """The context of one connection that we open; afterwards it knows what became of its handshake."""
+
+    sslsocket_class = _ClientSocket
+    refused = ""
+    """Why the peer's certificate is not accepted."""
+    failed = ""
+    """Why the handshake failed, for that or another reason; empty where it did not."""
+
+
+def client_context(credentials: Credentials) -> ClientContext:
     """The context of a connection that we open: TLS 1.2 or later, the peer's certificate and its name verified.
 
     Raises OSError or ssl.SSLError where a file cannot be read.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(credentials.authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

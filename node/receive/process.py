@@ -15,8 +15,10 @@ import gc
 import logging
 import os
 import resource
+import select
 import signal
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +35,7 @@ from node.dimse.association import Limits
 from node.dimse.engine.server import SharedServer
 from node.dimse.tls import server_context
 from node.lifeline import BEGIN, RETIRE, Orders, end_with
-from node.listening import copy_of
+from node.listening import BACKLOG, copy_of
 from node.observe import logs
 from node.receive.service import Service
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
@@ -86,6 +88,8 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, h
     while (order := orders.next()) == BEGIN:  # it has begun by itself, after a death in the midst of a reload
         pass
     for server in servers:
+        if order == RETIRE:
+            _take_who_called(server)
         server.stop_accepting()
     inherited.say("closed")
     if order == RETIRE:
@@ -112,6 +116,19 @@ def _servers(
         listening = socket.socket(fileno=inherited.tls)
         servers.append(SharedServer(entity, listening, service.accept, limits, context, siblings))
     return servers
+
+
+def _take_who_called(server: SharedServer) -> None:
+    """Accept who is in the queue of the listening socket, and nobody after them.
+
+    Where the socket is given up for another port, the kernel resets all that are still in its queue when the last
+    process closes it: they saw their connection succeed. What remains is who comes between the last look and the close.
+    """
+    socketserver.BaseServer.shutdown(server)  # the loop of its own thread has ended: nobody else here accepts
+    for _ in range(BACKLOG + 1):
+        if not select.select([server.fileno()], [], [], 0)[0]:
+            break
+        server.handle_request()
 
 
 def _drain(servers: Sequence[SharedServer], seconds: float) -> None:

@@ -118,15 +118,17 @@ def test_images_go_on_byte_for_byte_and_without_loss_where_the_syntax_is_refused
             for uid, (syntax, data) in plain.data_sets().items():
                 assert syntax == ImplicitVRLittleEndian
                 assert_same(came[uid], (syntax, data))
-            assert standing(site, ct.study)["plain", DeliveryStatus.DEAD] == 1
+            dead = ("plain", DeliveryStatus.DEAD)
+            until(lambda: standing(site, ct.study).get(dead) == 1, 60, "the private class to be given up")
             (alert,) = [each for each in site.status()["alerts"] if each["detail"].get("destination") == "plain"]
             assert "cannot be brought into another one without loss" in alert["detail"]["error"]
 
-            assert standing(site, ct.study)["late", DeliveryStatus.WAITING] == 6
+            late_ones = ("late", DeliveryStatus.WAITING)
+            until(lambda: standing(site, ct.study).get(late_ones) == 6, 60, "those that wait to be so again")
             late.start()
             wait_sent(site, ct.study, late=6)
             assert late.data_sets() == came
-            assert not list((site.data / "outgoing").rglob("*.dcm"))
+            until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), 60, "the copies to be gone")
 
 
 def assert_same(sent: tuple[str, bytes], stored: tuple[str, bytes]) -> None:
@@ -169,12 +171,12 @@ def test_topology_3_the_node_sits_in_between(tmp_path: Path, pacs: Orthanc, make
         assert pacs.rest("/statistics")["CountInstances"] == len(ct.files) + 6
         (study,) = pacs.find("Study", StudyInstanceUID=ct.study)
         pacs.post("/modalities/PACSNODE/store", study["ID"])
-        until(lambda: count(site, ct.study, InstanceStatus.OWN) == 6, 30, "the results to be known as our own")
+        until(lambda: count(site, ct.study, InstanceStatus.OWN) == 6, 60, "the results to be known as our own")
         assert standing(site, ct.study) == {("pacs", DeliveryStatus.DELIVERED): len(ct.files)}
 
         other = small_ct(tmp_path / "other", SeriesHeader(patient_id="P2", accession_number="A2"))
         bring(site, other.files, calling=pacs.ae_title)
-        until(lambda: decided(site, other.study), 30, "the study of the PACS to be decided")
+        until(lambda: decided(site, other.study), 60, "the study of the PACS to be decided")
         assert standing(site, other.study) == {}
         assert not [each for each in site.status()["alerts"] if each["study_instance_uid"] == ct.study]
 
@@ -216,4 +218,4 @@ def test_fault_55_killed_while_images_are_sent_on(point: str, again: int, archiv
             assert (stored.InstitutionName, stored.PixelData) == ("Site A", sent.PixelData)
             (item,) = stored.OriginalAttributesSequence
             assert item.SourceOfPreviousValues == "CT1"
-        assert not list((site.data / "outgoing").rglob("*.dcm"))
+        until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), 60, "the copies to be gone")

@@ -107,7 +107,7 @@ def assert_as_if_nothing_had_happened(site: Site, pacs: DemoPACS, ct: CT, again:
     assert {path.stem for path in (site.data / "store").rglob("*.dcm")} == {
         each.receipt for each in instances.of_study(site.ledger.database, ct.study, list(InstanceStatus))
     }
-    until(lambda: not site.left_over(), 10, "incoming/ and work/ to be empty")
+    until(lambda: not site.left_over(), 60, "incoming/ and work/ to be empty")
 
 
 RECEIVER = {
@@ -168,11 +168,11 @@ def test_fault_55_plugin_killed_and_then_the_node_while_it_runs(ct: CT, pacs: De
     with make_site(tmp_path, pacs, parameters={"wait_for": "go"}) as site:
         send(site, ct)
         running_plugin(site).kill()
-        until(lambda: jobs.of_study(site.ledger.database, ct.study)[0].error, 20, "the attempt to have failed")
+        until(lambda: jobs.of_study(site.ledger.database, ct.study)[0].error, 60, "the attempt to have failed")
         plugin, stages = running_plugin(site), site.process("node.app")
         assert stages is not None
         stages.kill()
-        until(lambda: not plugin.is_running(), 20, "the plugin to end with the node")
+        until(lambda: not plugin.is_running(), 60, "the plugin to end with the node")
         (site.plugin / "go").touch()
         assert_as_if_nothing_had_happened(site, pacs, ct)
         (job,) = jobs.of_study(site.ledger.database, ct.study)
@@ -198,7 +198,7 @@ def test_fault_55_supervisor_killed_and_then_everything_at_once(ct: CT, pacs: De
         send(site, CT(ct.files[: SLICES // 2], ct.study))
         port = site.port
         site.kill()
-        until(lambda: _can_be_bound(port), 10, f"port {port} to be free")
+        until(lambda: _can_be_bound(port), 60, f"port {port} to be free")
         site.restart()
         send(site, ct)
         running_plugin(site)

@@ -59,9 +59,9 @@ def test_topology_1_the_pacs_forwards(pacs: Orthanc, make_site: MakeSite, tmp_pa
             "/modalities/PACSNODE/store", study["ID"]
         )  # as it does when the study has grown: now with our results
         until(
-            lambda: received(site, ct.study, InstanceStatus.OWN) == OBJECTS, 30, "our own results to be known as such"
+            lambda: received(site, ct.study, InstanceStatus.OWN) == OBJECTS, 60, "our own results to be known as such"
         )
-        until(lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(ct.files), 30, "the images to be known")
+        until(lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(ct.files), 60, "the images to be known")
         assert site.wait_delivered(ct.study, OBJECTS) == [job]
 
 
@@ -71,8 +71,8 @@ def test_fault_70c_the_study_is_not_in_the_pacs_yet(pacs: Orthanc, make_site: Ma
     with make_site(wait_for_study="1s") as site:
         send(ct, site)
         until(lambda: len(statuses(site, ct.study)) == OBJECTS, 60, "the results to be in the outbox")
-        until(lambda: [each for each in alerts(site) if each["study_instance_uid"] == ct.study], 30, "the alert")
-        assert set(statuses(site, ct.study)) == {DeliveryStatus.WAITING}
+        until(lambda: [each for each in alerts(site) if each["study_instance_uid"] == ct.study], 60, "the alert")
+        until(lambda: set(statuses(site, ct.study)) == {DeliveryStatus.WAITING}, 60, "the results to wait")
         assert pacs.find("Study", StudyInstanceUID=ct.study) == []
         send(ct, pacs)
         (job,) = site.wait_delivered(ct.study, OBJECTS)
@@ -160,7 +160,7 @@ def test_the_same_study_again_changes_nothing_and_a_late_slice_makes_a_new_revis
 
         send(ct, site, files=early)
         until(
-            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(early), 30, "the duplicates to be known"
+            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(early), 60, "the duplicates to be known"
         )
         assert site.wait_delivered(ct.study, OBJECTS) == [first]
         row = studies.get(site.ledger.database, ct.study)

@@ -64,7 +64,7 @@ def test_the_newest_earlier_study_is_fetched_and_handed_over(
         here = {each.study_instance_uid for each in studies.latest(site.ledger.database, 10)}
         assert here == {current.study, newest.study}
         assert {each.origin for each in instances.of_study(site.ledger.database, newest.study)} == {"retrieved"}
-        until(lambda: decided(site, newest), 30, "the fetched study to be decided")
+        until(lambda: decided(site, newest), 60, "the fetched study to be decided")
         assert jobs.of_study(site.ledger.database, newest.study) == []
 
 

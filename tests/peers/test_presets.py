@@ -21,7 +21,7 @@ from node.results.stage import profile_of
 from tests.support import reports
 from tests.support.orthanc import Orthanc
 from tests.support.peers import dcmtk
-from tests.support.ports import free_ports
+from tests.support.ports import started_on_a_free_port
 from tests.support.result_site import PACS
 from tests.support.wait import until
 
@@ -73,12 +73,15 @@ def _accepted_classes(peer: Peer) -> set[str]:
 @pytest.fixture
 def dcmqrscp(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
     """dcmtk's archive and the folder it stores into."""
-    (port,) = free_ports(1)
     stored = tmp_path / "stored"
     stored.mkdir()
-    configuration = tmp_path / "dcmqrscp.cfg"
-    configuration.write_text(CONFIGURATION.format(port=port, folder=stored))
-    process = subprocess.Popen([dcmtk("dcmqrscp"), "-c", str(configuration)])
+
+    def start(port: int) -> subprocess.Popen[bytes]:
+        configuration = tmp_path / "dcmqrscp.cfg"
+        configuration.write_text(CONFIGURATION.format(port=port, folder=stored))
+        return subprocess.Popen([dcmtk("dcmqrscp"), "-c", str(configuration)])
+
+    process, port = started_on_a_free_port(start)
     peer = Peer("127.0.0.1", port, "PACS", "PACSNODE")
 
     def answers() -> bool:
@@ -89,11 +92,11 @@ def dcmqrscp(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
         return True
 
     try:
-        until(answers, 20, "dcmqrscp to answer")
+        until(answers, 60, "dcmqrscp to answer")
         yield peer, stored
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

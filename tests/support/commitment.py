@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class Requester:
     """Statuses of its next answers to reports; 0000 when they are used up."""
     reports: list[Report] = field(default_factory=list)
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    """It takes reports over TLS alone, with this as its server."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,8 +78,14 @@ class Requester:
         syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
         entity.add_supported_context(StorageCommitmentPushModel, syntaxes, scu_role=False, scp_role=True)
         handlers = [(evt.EVT_N_EVENT_REPORT, self._handle, ["new"])]
-        self._server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self.tls
+        )
         self.port = int(self._server.server_address[1])
+
+    def change_to(self, tls: ssl.SSLContext) -> None:
+        """From the next connection on this is its server."""
+        self.tls = self._server.ssl_context = tls
 
     def hang_up(self) -> None:
         """Nobody listens any more; the port stays its own."""
@@ -91,12 +100,16 @@ class Requester:
         return {"ae_title": self.ae_title, "storage_commitment": asks}
 
     @contextmanager
-    def association(self, port: int) -> Iterator[Association]:
-        """An association with the node for images and storage commitment; it takes reports on it as well."""
+    def association(self, port: int, *, takes_reports: bool = True) -> Iterator[Association]:
+        """An association with the node for images and storage commitment.
+
+        It takes reports on it as well, or refuses them and waits for the one that is made elsewhere.
+        """
         entity = AE(self.ae_title)
         entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
         entity.add_requested_context(StorageCommitmentPushModel, ExplicitVRLittleEndian)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._handle, ["same"])]
+        handle: Any = (evt.EVT_N_EVENT_REPORT, self._handle, ["same"])
+        handlers = [handle if takes_reports else (evt.EVT_N_EVENT_REPORT, lambda _: (0x0110, None))]
         association = entity.associate("127.0.0.1", port, ae_title="PACSNODE", evt_handlers=handlers)
         assert association.is_established
         try:

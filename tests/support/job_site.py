@@ -167,7 +167,7 @@ class Site:
         (folder / "plugin.toml").write_text(
             MANIFEST.replace("{name}", name).replace("{runtime}", runtime), encoding="utf-8"
         )
-        self.uses[name] = PluginUse(folder=folder, **{"memory": "400MiB", "deadline": "20s"} | use)
+        self.uses[name] = PluginUse(folder=folder, **{"memory": "400MiB", "deadline": "60s"} | use)
         return folder
 
     def catalogue(self, isolation: Isolation | None = None) -> Catalogue:

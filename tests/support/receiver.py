@@ -139,8 +139,8 @@ class Receiver:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        connection.settimeout(20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection.settimeout(60)
         return connection
 
     def idle(self) -> bool:

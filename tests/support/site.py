@@ -157,7 +157,7 @@ class Site:
         code = self._process.wait(timeout=90)
         assert code == 0, f"the node ended with {code} when it was told to stop"
         self._forget()
-        until(lambda: not self.processes(), 10, "the last process to end")
+        until(lambda: not self.processes(), 60, "the last process to end")
 
     def kill(self) -> None:
         """SIGKILL to the supervisor alone: all others have to end by themselves, and the port has to be free."""
@@ -165,7 +165,7 @@ class Site:
         self._process.kill()
         self._process.wait()
         self._forget()
-        until(lambda: not self.processes(), 20, "the children of the killed supervisor to end")
+        until(lambda: not self.processes(), 60, "the children of the killed supervisor to end")
 
     def power_off(self) -> None:
         """Everything at once, so that nobody sees the others die."""
@@ -174,7 +174,7 @@ class Site:
             for process in found:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
-        until(lambda: not self.processes(), 10, "all processes to be gone")
+        until(lambda: not self.processes(), 60, "all processes to be gone")
         self._forget()
 
     def restart(self) -> None:

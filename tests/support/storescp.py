@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +11,7 @@ from typing import Self
 from pydicom.filereader import read_file_meta_info
 
 from tests.support.peers import dcmtk
-from tests.support.ports import free_port
+from tests.support.ports import listens, started_on_a_free_port
 from tests.support.wait import until
 
 
@@ -27,19 +25,24 @@ class StoreSCP:
     def __init__(self, folder: Path, ae_title: str = "ARCHIVE", options: Sequence[str] = ("+xa",)) -> None:
         self.folder = folder
         self.ae_title = ae_title
-        self.port = free_port()
+        self.port = 0
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 
     def start(self) -> Self:
-        """Start, and return when it takes connections."""
-        command = [dcmtk("storescp"), "+B", "-pm", *self._options, "-aet", self.ae_title, "-od", str(self.folder)]
-        log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
-        with log:
-            self._process = subprocess.Popen([*command, "-v", str(self.port)], stdout=log, stderr=log)
-        until(self._answers, 30, "storescp to listen")
+        """Start, and return when it takes connections; the first start finds a free port, later ones keep it."""
+        if self.port:
+            self._process = process = self._launched(self.port)
+            until(lambda: listens(process, self.port), 60, "storescp to listen")
+        else:
+            self._process, self.port = started_on_a_free_port(self._launched)
         return self
+
+    def _launched(self, port: int) -> subprocess.Popen[bytes]:
+        command = [dcmtk("storescp"), "+B", "-pm", *self._options, "-aet", self.ae_title, "-od", str(self.folder)]
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            return subprocess.Popen([*command, "-v", str(port)], stdout=log, stderr=log)
 
     def stop(self) -> None:
         """End the process."""
@@ -47,13 +50,6 @@ class StoreSCP:
             self._process.terminate()
             self._process.wait(timeout=30)
         self._process = None
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, "storescp ended at once"
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
 
     def data_sets(self) -> dict[str, tuple[str, bytes]]:
         """SOP Instance UID → transfer syntax and the bytes of the data set."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], deadline_seconds: float = 20.0, what: str = "the condition") -> T:
+def until(condition: Callable[[], T], deadline_seconds: float = 60.0, what: str = "the condition") -> T:
     """Poll `condition` until it returns something true and return that; fail the test at the deadline."""
     end = time.monotonic() + deadline_seconds
     while True:

@@ -48,7 +48,7 @@ def site(
 ) -> Iterator[Site]:
     asking = {
         "ct1": patient.settings(commit_through="pacs"),
-        "ct2": hasty.settings(commit_through="pacs", wait_for_archive="3s"),
+        "ct2": hasty.settings(commit_through="pacs", wait_for_archive="8s"),
     }
     destinations = {"pacs": destination("PACS", archive.dicom_port)}
     folder = tmp_path_factory.mktemp("site") / "node"
@@ -65,10 +65,10 @@ def test_fault_70_success_only_once_the_archive_has_all(
     with patient.association(site.port) as association:
         references = patient.send(association, files[:3])
         transaction = patient.ask(association, references)
-        until(lambda: _lacking(site) == [references[2][1]], 30, "the archive to say what it lacks")
+        until(lambda: _lacking(site) == [references[2][1]], 60, "the archive to say what it lacks")
         assert patient.of(transaction) == []
         assert storescu(archive.dicom_port, files[2:3], called="PACS").returncode == 0
-        (report,) = until(lambda: patient.of(transaction), 30, "the report")
+        (report,) = until(lambda: patient.of(transaction), 60, "the report")
     assert (report.event_type, report.committed) == (1, {uid for _, uid in references})
 
 
@@ -80,7 +80,7 @@ def test_fault_70_what_the_archive_never_has_fails_in_time(
     with hasty.association(site.port) as association:
         references = hasty.send(association, files[3:5])
         transaction = hasty.ask(association, references)
-    (report,) = until(lambda: hasty.of(transaction), 30, "the report")
+    (report,) = until(lambda: hasty.of(transaction), 60, "the report")
     assert report.committed == {references[0][1]}
     assert report.failed == {references[1][1]: 0x0112}
     said = site.status()

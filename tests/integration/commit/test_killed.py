@@ -42,7 +42,7 @@ def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) 
                     assert requester.asked(association, information(references, transaction)) == 0x0000
             until(lambda: len(requester.of(transaction)) >= min(reports), 60, "the report")
             assert (tmp_path / "killed").exists()
-            until(lambda: _all_reported(site), 30, "it to be noted")
+            until(lambda: _all_reported(site), 60, "it to be noted")
     said = requester.of(transaction)
     assert len(said) in reports
     assert {each.committed for each in said} == {frozenset(uid for _, uid in references)}

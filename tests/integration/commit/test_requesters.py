@@ -56,7 +56,7 @@ def test_reported_on_the_same_association_while_it_lives(site: Site, requester: 
     with requester.association(site.port) as association:
         references = requester.send(association, files)
         transaction = requester.ask(association, references)
-        (report,) = until(lambda: requester.of(transaction), 20, "the report")
+        (report,) = until(lambda: requester.of(transaction), 60, "the report")
     assert (report.how, report.event_type) == ("same", 1)
     assert report.committed == {uid for _, uid in references}
     assert report.failed == {}
@@ -66,10 +66,10 @@ def test_reported_on_a_new_association_once_the_first_is_released(
     site: Site, requester: Requester, files: list[Path]
 ) -> None:
     """Released at once: the node calls back, as the AE that was called and as SCP; what never came fails."""
-    with requester.association(site.port) as association:
+    with requester.association(site.port, takes_reports=False) as association:
         references = requester.send(association, files[:1])
         transaction = requester.ask(association, [*references, (references[0][0], "1.2.3.4.5")])
-    (report,) = until(lambda: requester.of(transaction), 20, "the report")
+    (report,) = until(lambda: requester.of(transaction), 60, "the report")
     assert (report.how, report.calling, report.event_type) == ("new", "PACSNODE", 2)
     assert report.committed == {references[0][1]}
     assert report.failed == {"1.2.3.4.5": 0x0112}
@@ -80,7 +80,7 @@ def test_several_requests_on_one_association(site: Site, requester: Requester, f
     with requester.association(site.port) as association:
         references = requester.send(association, files[:6])
         transactions = [requester.ask(association, [reference]) for reference in references]
-        until(lambda: all(requester.of(each) for each in transactions), 20, "all reports")
+        until(lambda: all(requester.of(each) for each in transactions), 60, "all reports")
         requester.send(association, files[:1])
     assert [len(requester.of(each)) for each in transactions] == [1] * 6
 
@@ -92,7 +92,7 @@ def test_what_is_not_answered_on_the_association_is_reported_on_another(
     requester.answers = [0x0110, 0x0110]
     with requester.association(site.port) as association:
         transaction = requester.ask(association, requester.send(association, files[:1]))
-        until(lambda: len(requester.of(transaction)) == 3, 20, "the third report")
+        until(lambda: len(requester.of(transaction)) == 3, 60, "the third report")
     assert [report.how for report in requester.of(transaction)] == ["same", "new", "new"]
     assert len({(report.event_type, report.committed) for report in requester.of(transaction)}) == 1
 
@@ -135,7 +135,7 @@ def test_a_duplicate_transaction_uid(site: Site, requester: Requester, files: li
         references = requester.send(association, files[:2])
         for reference in references:
             requester.ask(association, [reference], transaction)
-        until(lambda: len(requester.of(transaction)) == 2, 20, "both reports")
+        until(lambda: len(requester.of(transaction)) == 2, 60, "both reports")
     assert {uid: reason for each in requester.of(transaction) for uid, reason in each.failed.items()} == {
         references[1][1]: 0x0131
     }
@@ -150,7 +150,7 @@ def test_orthanc_asks(site: Site, orthanc: Orthanc, files: list[Path]) -> None:
     header = dcmread(files[0], stop_before_pixels=True)
     orphan = {"SOPClassUID": str(header.SOPClassUID), "SOPInstanceUID": "1.2.3.4.5"}
     asked = orthanc.post("/modalities/node/storage-commitment", {"Resources": held, "DicomInstances": [orphan]})
-    said = until(lambda: _answered(orthanc, asked["ID"]), 20, "the report to Orthanc")
+    said = until(lambda: _answered(orthanc, asked["ID"]), 60, "the report to Orthanc")
     assert said["Status"] == "Failure"
     assert {each["SOPInstanceUID"] for each in said["Success"]} == {
         str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in files[:3]
@@ -170,9 +170,9 @@ def test_allowed_while_the_node_runs(site: Site, files: list[Path]) -> None:
         configuration["modalities"]["ct2"] = late.settings()
         site.config.write_text(json.dumps(configuration))
         until(lambda: _accepts_commitment(site, "CT2"), 60, "CT2 to be allowed to ask")
-        with late.association(site.port) as association:
+        with late.association(site.port, takes_reports=False) as association:
             transaction = late.ask(association, late.send(association, files[:1]))
-        (report,) = until(lambda: late.of(transaction), 30, "the report")
+        (report,) = until(lambda: late.of(transaction), 60, "the report")
     assert (report.how, report.event_type) == ("new", 1)
 
 

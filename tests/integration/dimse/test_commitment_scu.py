@@ -31,7 +31,7 @@ def peer(on_action: Callable[[evt.Event], tuple[int, None]] | None = None) -> It
     handlers: list[Any] = [(evt.EVT_N_ACTION, on_action)] if on_action else []
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
-        yield Peer("127.0.0.1", int(server.server_address[1]), "ARCHIVE", "PACSNODE", timeout=5.0)
+        yield Peer("127.0.0.1", int(server.server_address[1]), "ARCHIVE", "PACSNODE", timeout=30.0)
     finally:
         server.shutdown()
 
@@ -79,7 +79,7 @@ def test_a_requester_that_knows_no_roles_is_told_too() -> None:
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, lambda event: (taken.append(event.event_type) or 0x0000, None))]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
-        told = Peer("127.0.0.1", int(server.server_address[1]), "CT1", "PACSNODE", timeout=5.0)
+        told = Peer("127.0.0.1", int(server.server_address[1]), "CT1", "PACSNODE", timeout=30.0)
         assert report(told, CommitmentResult("1.2.3.9", (), ((IMAGE, 0x0112),))) == 0x0000
     finally:
         server.shutdown()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,10 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.spool import read_arrival
-from tests.support.peers import dcmtk, find_program
-from tests.support.ports import free_port
+from tests.support.certificates import SERVER_NAME, Certificates
+from tests.support.files_to_send import content_of, plain
+from tests.support.peers import storescu
+from tests.support.ports import refusing_port
 from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
 from tests.support.receiver import Receiver, data_set_of
 from tests.support.wait import until
@@ -78,8 +78,8 @@ def test_refusals_are_told_apart_by_our_own_scu(receiver: Receiver) -> None:
         echo(Peer("127.0.0.1", receiver.port, "WRONG", "CT1", 10))
     with pytest.raises(RejectedError, match="it does not know our AE title WHO"):
         echo(Peer("127.0.0.1", receiver.port, "PACSNODE", "WHO", 10))
-    with pytest.raises(UnreachableError, match="no connection"):
-        echo(Peer("127.0.0.1", free_port(), "PACSNODE", "CT1", 10))
+    with refusing_port() as port, pytest.raises(UnreachableError, match="no connection"):
+        echo(Peer("127.0.0.1", port, "PACSNODE", "CT1", 10))
 
 
 def test_a_full_node_is_busy_to_our_own_scu(tmp_path: Path) -> None:
@@ -107,69 +107,9 @@ def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: R
     assert lines[0].startswith("{")
 
 
-SERVER_NAME = "node.hospital.example"
-
-
-@dataclass(frozen=True)
-class Certificates:
-    folder: Path
-
-    def pair(self, name: str) -> tuple[Path, Path]:
-        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority, a server and a client of its, an expired client, and a client of another authority."""
-    openssl = find_program("openssl")
-    if openssl is None:
-        pytest.skip("peer missing: openssl (Debian: openssl)")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
-
-    def authority(name: str) -> None:
-        run(
-            *f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout {name}.key".split(),
-            *f"-out {name}.pem -subj /CN={name}".split(),
-        )
-
-    def issue(name: str, by: str, *validity: str) -> None:
-        run(
-            *f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key".split(),
-            *f"-out {name}.csr -subj /O=Hospital/CN={name}".split(),
-        )
-        run(
-            "ca",
-            "-batch",
-            "-config",
-            "ca.cnf",
-            "-cert",
-            f"{by}.pem",
-            "-keyfile",
-            f"{by}.key",
-            "-in",
-            f"{name}.csr",
-            "-out",
-            f"{name}.pem",
-            "-notext",
-            *(validity or ("-days", "10")),
-        )
-
-    (folder / "ca.cnf").write_text(
-        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nrand_serial=yes\nnew_certs_dir=.\ndefault_md=sha256\n"
-        f"policy=p\nunique_subject=no\n[server]\nsubjectAltName=DNS:{SERVER_NAME}\n[p]\norganizationName=optional\ncommonName=supplied\n"
-    )
-    (folder / "index.txt").touch()
-    authority("authority")
-    authority("stranger")
-    issue("server", "authority", "-days", "10", "-extensions", "server")
-    issue("ct1", "authority")
-    issue("ct2", "authority")
-    issue("expired", "authority", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
-    issue("foreign", "stranger")
-    return Certificates(folder)
+    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -328,34 +268,35 @@ def test_fault_25_an_optional_certificate_must_be_right(lenient: Receiver, certi
         ("--profile-bcp195", True),
         ("--profile-bcp195-nd", True),
         ("--profile-bcp195-ex", True),
+        ("--profile-aes", False),
         ("--profile-null", False),
     ],
 )
 def test_dcmtk_over_tls_with_each_profile(
-    secure: Receiver, certificates: Certificates, profile: str, served: bool
+    secure: Receiver, certificates: Certificates, tmp_path: Path, profile: str, served: bool
 ) -> None:
-    """The profiles of BCP 195 get in; authenticated but unencrypted does not (PS3.15 B.9 to B.13)."""
+    """By the profiles of BCP 195 it gets in, and what it sends arrives byte for byte; by the retired ones, with RSA key
+    exchange and CBC, or unencrypted, it does not (PS3.15 B.9 to B.13)."""
     certificate, key = certificates.pair("ct1")
-    authority = certificates.folder / "authority.pem"
-    done = subprocess.run(
-        [
-            dcmtk("echoscu"),
-            "+tls",
-            key,
-            certificate,
-            "+cf",
-            authority,
-            profile,
-            "-aec",
-            "PACSNODE",
-            "127.0.0.1",
-            str(secure.tls_port),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode == 0) is served, done.stderr
+    before, [path] = len(secure.received()), plain(tmp_path)
+    own = ("+tls", str(key), str(certificate))
+    authority = ("+cf", str(certificates.folder / "authority.pem"))
+    sent = storescu(secure.tls_port, [path], "PACSNODE", options=("-R", *own, *authority, profile))
+    assert (sent.returncode == 0) is served, sent.stderr
+    assert [data_set_of(copy) for copy in secure.received()[before:]] == [content_of(path)] * served
+
+
+@pytest.mark.parametrize("certificate", ["required", "optional"])
+def test_dcmtk_over_tls_without_a_certificate(
+    secure: Receiver, lenient: Receiver, certificates: Certificates, tmp_path: Path, certificate: str
+) -> None:
+    """`+tla` shows none: it gets in only where none is required."""
+    receiver, served = {"required": (secure, False), "optional": (lenient, True)}[certificate]
+    before, [path] = len(receiver.received()), plain(tmp_path)
+    authority = ("+cf", str(certificates.folder / "authority.pem"))
+    sent = storescu(receiver.tls_port, [path], "PACSNODE", options=("-R", "+tla", *authority))
+    assert (sent.returncode == 0) is served, sent.stderr
+    assert [data_set_of(copy) for copy in receiver.received()[before:]] == [content_of(path)] * served
 
 
 def test_only_suites_with_forward_secrecy_and_authenticated_encryption(
@@ -401,18 +342,29 @@ def test_our_own_scu_sends_over_tls(secure: Receiver, certificates: Certificates
 
 
 @pytest.mark.parametrize(
-    ("client", "server_name", "by"),
-    [(None, SERVER_NAME, "authority"), ("ct1", "other.example", "authority"), ("ct1", SERVER_NAME, "stranger")],
+    ("client", "server_name", "by", "said"),
+    [
+        (None, SERVER_NAME, "authority", "does it ask for a certificate"),
+        ("ct1", "other.example", "authority", "certificate that is not accepted: Hostname mismatch"),
+        ("ct1", SERVER_NAME, "stranger", "certificate that is not accepted: self-signed"),
+    ],
     ids=["no certificate", "another name", "another authority"],
 )
 def test_our_own_scu_sends_nothing_where_trust_is_missing(
-    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str
+    secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str, said: str
 ) -> None:
-    """It is worth another try, because somebody may mend it; nothing was sent."""
+    """It is worth another try, because somebody may mend it; it says what, and nothing was sent."""
     before = len(secure.events("association_accepted"))
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match=said):
         echo(_called(secure, certificates, client, server_name, by))
     assert len(secure.events("association_accepted")) == before
+
+
+def test_our_own_scu_says_where_no_tls_is_spoken(receiver: Receiver, certificates: Certificates) -> None:
+    """The plain port, called over TLS."""
+    credentials = Credentials(certificates.folder / "authority.pem", None, None, SERVER_NAME)
+    with pytest.raises(UnreachableError, match=r"no TLS connection: .* does it speak TLS"):
+        echo(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 10, credentials))
 
 
 def test_a_key_that_cannot_be_read_is_told(secure: Receiver, certificates: Certificates, tmp_path: Path) -> None:

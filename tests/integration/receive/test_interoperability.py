@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import socket
 import struct
 import subprocess
 from collections import Counter
@@ -21,9 +18,9 @@ from pynetdicom.ae import ApplicationEntity
 
 from node.dimse.wire import is_acceptable_uid
 from node.spool import read_arrival
+from tests.support.files_to_send import content_of, manifest, plain
 from tests.support.orthanc import Orthanc
 from tests.support.peers import dcmtk, program, storescu
-from tests.support.ports import free_port
 from tests.support.raw_dimse import (
     COMMAND_LAST,
     CT,
@@ -35,7 +32,7 @@ from tests.support.raw_dimse import (
 )
 from tests.support.receiver import Receiver, data_set_of
 from tests.support.shared_data import shared_data
-from tests.support.wait import until
+from tests.support.storescp import StoreSCP
 
 VIDEO = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 JPEG = "1.2.840.10008.1.2.4."
@@ -57,27 +54,6 @@ LENGTHS = [4096, 16384, 28672, 65536, 131072]
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     with Receiver(tmp_path_factory.mktemp("receiver"), node={"durability": "os"}) as running:
         yield running
-
-
-def content_of(path: Path) -> bytes:
-    """The data set of a Part 10 file, byte for byte."""
-    content = path.read_bytes()
-    return content[144 + int.from_bytes(content[140:144], "little") :]
-
-
-def plain(folder: Path, count: int = 1, series: int = 1, pixels: int = 100_000) -> list[Path]:
-    """Objects in Explicit VR Little Endian, with group lengths nowhere and UIDs of their own."""
-    paths = []
-    for number in range(count):
-        dataset = dcmread(str(get_testdata_file("CT_small.dcm")))
-        del dataset[0xFFFCFFFC]
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.88.{series}.{number}")
-        dataset.Rows, dataset.Columns = 100, pixels // 200
-        dataset.PixelData = bytes(range(256)) * (pixels // 256) + bytes(pixels % 256)
-        path = folder / f"{series}-{number}.dcm"
-        dataset.save_as(path)
-        paths.append(path)
-    return paths
 
 
 def video(folder: Path, syntax: str) -> Path:
@@ -144,22 +120,6 @@ STILL_OPTIONS = {
 }
 
 
-def storescp(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """dcmtk's receiver, which writes exactly what it read (`+B`), and its port."""
-    folder.mkdir()
-    port = free_port()
-    command = [dcmtk("storescp"), "+B", "+uf", "+xa", "-od", str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: _listens(port), what="storescp to listen")
-    return process, port
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_every_real_file_that_dcmtk_can_send_arrives_as_it_sent_it(
     receiver: Receiver, tmp_path: Path, full_length: bool
@@ -169,17 +129,12 @@ def test_every_real_file_that_dcmtk_can_send_arrives_as_it_sent_it(
     What only dcmtk's receiver keeps has no UID that is one, or another in its data set than was announced.
     """
     root, before = shared_data(), len(receiver.received())
-    with (root / "MANIFEST.csv").open() as manifest:
-        rows = [row for row in csv.DictReader(manifest) if row["storable"] == "yes"]
-    witness, port = storescp(tmp_path / "witness")
-    try:
+    rows = [row for row in manifest(root) if row["storable"] == "yes"]
+    with StoreSCP(tmp_path / "witness", options=("+uf", "+xa")) as witness:
         for syntax, option in STILL_OPTIONS.items():
             paths = [root / row["path"] for row in rows if row["transfer_syntax"] == syntax]
-            for target in (receiver.port, port):
+            for target in (receiver.port, witness.port):
                 storescu(target, paths if full_length else paths[::10], "PACSNODE", options=("-nh", "-R", option))
-    finally:
-        witness.kill()
-        witness.wait(20)
     ours = Counter(data_set_of(copy) for copy in new(receiver, before))
     theirs = Counter(content_of(path) for path in (tmp_path / "witness").iterdir())
     assert ours - theirs == Counter()

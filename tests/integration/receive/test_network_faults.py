@@ -36,7 +36,8 @@ from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
 JUMPING = ROOT / "tests" / "support" / "jumping"
-SHORT = {"association_request": 1.0, "pdu": 1.5, "idle": 2.0, "waiting_connections": 8}
+SHORT = {"association_request": 2.0, "pdu": 2.0, "idle": 3.0, "waiting_connections": 8}
+"""Long enough for honest clients on a busy machine; tests of silent ones wait for them."""
 
 
 @pytest.fixture(scope="module")
@@ -152,15 +153,19 @@ def test_fault_07_a_length_of_4_gib_is_aborted_at_the_header(
 
 
 def test_fault_08_a_giant_associate_request_is_capped(receiver: Receiver) -> None:
-    """One that announces more than 1 MiB is aborted; a large one below is answered."""
+    """One that announces more than 1 MiB is aborted."""
     with peer_of(receiver) as giant:
         giant.send(pdu(1, b"")[:2] + struct.pack(">L", (1 << 20) + 1))
         assert aborted(giant)
-    with peer_of(receiver) as large:
+    stores_still(receiver)
+
+
+def test_fault_08_a_large_associate_request_is_answered(tmp_path: Path) -> None:
+    """128 contexts with 61 transfer syntaxes each, which take a while to decode: within the usual deadline."""
+    with Receiver(tmp_path) as receiver, peer_of(receiver) as large:
         syntaxes = [f"1.2.3.4.{number}" for number in range(60)]
         large.send(associate_rq(contexts={number: (CT, [*syntaxes, EXPLICIT]) for number in range(1, 256, 2)}))
         assert large.receive()[0] == ASSOCIATE_AC
-    stores_still(receiver)
 
 
 def test_fault_08_a_request_that_takes_longer_to_decode_than_it_may_ends(tmp_path: Path) -> None:
@@ -353,13 +358,16 @@ def test_fault_19_release_within_an_object(receiver: Receiver, end: bytes) -> No
 @pytest.mark.parametrize("answers", [True, False])
 def test_fault_20_an_idle_association_is_released_and_its_place_is_free(receiver: Receiver, answers: bool) -> None:
     """The node asks for release; a peer that does not answer is aborted."""
+    until(receiver.idle, what="earlier associations to end")
+    before = len(receiver.events("association_ended"))
     with associated(receiver) as idle:
         assert idle.receive()[0] == 5
         if answers:
             idle.send(pdu(6, bytes(4)))
         assert idle.closed()
     until(receiver.idle, what="the place to be free")
-    assert receiver.events("association_ended")[-1]["how"].startswith("released" if answers else "aborted")
+    [end] = until(lambda: receiver.events("association_ended")[before:], what="the end to be logged")
+    assert end["how"].startswith("released" if answers else "aborted")
 
 
 def _flat(receiver: Receiver, attack: Callable[[], None], times: int) -> None:
@@ -408,7 +416,7 @@ def test_fault_57_a_jump_of_the_clock_ends_no_association(tmp_path: Path, second
             peer.connection.settimeout(1.0)  # several looks at the timers, while both run over the jump
             with pytest.raises(TimeoutError):
                 peer.connection.recv(1)
-            peer.connection.settimeout(20)
+            peer.connection.settimeout(60)
             assert peer.store(data_set()) == 0
             stored = time.monotonic()
             assert silent.closed()

@@ -193,7 +193,7 @@ def test_fault_62_a_peer_that_stops_reading_meets_the_senders_deadline(tmp_path:
             peer.associate()
             assert peer.store(data_set(tail=pixels(20 << 20)), fragment=100_000) == 0
         shutil.copy(receiver.received()[0], content)
-        with StorageSCU(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 2.0), [kind_of(content)]) as scu:
+        with StorageSCU(Peer("127.0.0.1", receiver.port, "PACSNODE", "US", 5.0), [kind_of(content)]) as scu:
             os.kill(receiver.process.pid, signal.SIGSTOP)
             try:
                 outcome = scu.store(content)

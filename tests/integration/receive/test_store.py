@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import select
 import struct
@@ -16,13 +15,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.misc import is_dicom
-from pydicom.uid import UID
 
 from node.dimse.scu import Peer, echo, probe
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of, send
 from node.dimse.wire import is_acceptable_uid
 from node.spool import read_arrival
+from tests.support.files_to_send import content_of, has_uids, manifest, small_real_file
 from tests.support.peers import dcmtk, storescu
 from tests.support.raw_dimse import (
     COMMAND_LAST,
@@ -212,13 +211,6 @@ def test_probe_sees_what_is_accepted(receiver: Receiver) -> None:
     assert found == {CT: (EXPLICIT, JPEG_BASELINE), "1.2.840.10008.5.1.4.31": ()}
 
 
-def _source(path: Path) -> bytes:
-    """The data set of a Part 10 file."""
-    with path.open("rb") as file:
-        file.seek(132)
-        return path.read_bytes()[144 + int.from_bytes(file.read(12)[8:], "little") :]
-
-
 def test_an_object_of_a_private_sop_class_is_stored(receiver: Receiver, tmp_path: Path) -> None:
     """Sent as a file by our own SCU."""
     content = dcmread(get_testdata_file("CT_small.dcm"))
@@ -226,22 +218,7 @@ def test_an_object_of_a_private_sop_class_is_stored(receiver: Receiver, tmp_path
     content.save_as(tmp_path / "private.dcm")
     with StorageSCU(us(receiver), [kind_of(tmp_path / "private.dcm")]) as scu:
         assert scu.store(tmp_path / "private.dcm").reading is Reading.STORED
-    assert data_set_of(receiver.received()[-1]) == _source(tmp_path / "private.dcm")
-
-
-def _has_uids(path: Path) -> bool:
-    content = dcmread(path, force=True, stop_before_pixels=True)
-    meta = content.file_meta
-    return all(
-        content.get(each) for each in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-    ) and (
-        (content.SOPClassUID, content.SOPInstanceUID) == (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
-    )
-
-
-def _manifest(root: Path) -> list[dict[str, str]]:
-    with (root / "MANIFEST.csv").open() as manifest:
-        return list(csv.DictReader(manifest))
+    assert data_set_of(receiver.received()[-1]) == content_of(tmp_path / "private.dcm")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -252,7 +229,7 @@ def test_every_real_file_arrives_byte_for_byte(receiver: Receiver) -> None:
     C000 or by our own SCU, two whose SOP Instance UID is none.
     """
     root = shared_data()
-    paths = [root / row["path"] for row in _manifest(root) if row["storable"] == "yes" and row["transfer_syntax"]]
+    paths = [root / row["path"] for row in manifest(root) if row["storable"] == "yes" and row["transfer_syntax"]]
     paths = [path for path in paths if is_dicom(path)]
     before = receiver.received()
     sent = [(path, outcome) for path, outcome in send(us(receiver), paths)]
@@ -264,10 +241,10 @@ def test_every_real_file_arrives_byte_for_byte(receiver: Receiver) -> None:
     assert no_uid <= set(refused)
     others = {path: refused[path] for path in refused if path not in no_uid}
     assert {path: outcome.text for path, outcome in others.items() if outcome.status != 0xA900} == {}
-    assert [path for path in others if _has_uids(path)] == []
+    assert [path for path in others if has_uids(path)] == []
     assert len(stored) > 1400
     for source, copy in zip(stored, arrived, strict=True):
-        assert data_set_of(copy) == _source(source), source
+        assert data_set_of(copy) == content_of(source), source
 
 
 TRANSFER_SYNTAX_OPTIONS = {
@@ -286,26 +263,12 @@ TRANSFER_SYNTAX_OPTIONS = {
 }
 
 
-def _small_file(transfer_syntax: str) -> Path:
-    """A real file in this syntax that is sound: dcmtk does not send compressed pixels without their encapsulation."""
-    root = shared_data()
-    rows = [row for row in _manifest(root) if row["storable"] == "yes" and row["transfer_syntax"] == transfer_syntax]
-    for row in sorted(rows, key=lambda each: int(each["bytes"])):
-        path = root / row["path"]
-        if not is_dicom(path) or not _has_uids(path):
-            continue
-        content = dcmread(path)
-        if "PixelData" in content and content["PixelData"].is_undefined_length == UID(transfer_syntax).is_encapsulated:
-            return path
-    pytest.skip(f"no sound real file in transfer syntax {transfer_syntax}")
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("option", TRANSFER_SYNTAX_OPTIONS.values())
 def test_dcmtk_sends_in_each_transfer_syntax(receiver: Receiver, option: str) -> None:
     """One object as storescu sends it: every element is there, the pixels are the bytes that they were."""
     syntax = next(uid for uid, each in TRANSFER_SYNTAX_OPTIONS.items() if each == option)
-    source = _small_file(syntax)
+    source = small_real_file(syntax)
     sent = storescu(receiver.port, [source], "PACSNODE", options=("-R", option))
     assert sent.returncode == 0, sent.stderr
     copy = receiver.received()[-1]

@@ -50,7 +50,7 @@ def start(site: Site) -> Iterator[Callable[..., Run]]:
 def settle(site: Site) -> Callable[..., Job]:
     """Drives the stage until that many attempts at the job are over, and returns the job."""
 
-    def drive(run: Run, job: Job, attempts: int = 1, deadline: float = 60) -> Job:
+    def drive(run: Run, job: Job, attempts: int = 1, deadline: float = 180) -> Job:
         def over() -> bool:
             run.run_once()
             idle = not (site.spool.work / job.id).exists() and site.get(job).status is not JobStatus.RUNNING

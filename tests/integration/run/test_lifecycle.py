@@ -36,7 +36,7 @@ def _at_work(site: Site, run: Run, job: Job) -> None:
         log = site.spool.work / job.id / "1" / "log.txt"
         return log.exists() and "at work" in log.read_text()
 
-    until(working, 30, "the plugin to be at work")
+    until(working, 60, "the plugin to be at work")
 
 
 def test_a_cancelled_job_is_killed_and_its_result_thrown_away(
@@ -50,8 +50,8 @@ def test_a_cancelled_job_is_killed_and_its_result_thrown_away(
     _at_work(site, run, job)
     with site.ledger.transaction() as database:
         jobs.cancel(database, site.clock.now(), job.id, "a person said so")
-    until(lambda: run.run_once() and processes_of(site) == [], 30, "the end of the plugin's processes")
-    until(lambda: run.run_once() and not (site.spool.work / job.id).exists(), 30, "the end of the work folder")
+    until(lambda: run.run_once() and processes_of(site) == [], 60, "the end of the plugin's processes")
+    until(lambda: run.run_once() and not (site.spool.work / job.id).exists(), 60, "the end of the work folder")
     assert site.get(job).status is JobStatus.CANCELLED
     assert site.get(job).error == "a person said so"
     assert not (site.spool.results / job.id / "plugin").exists()
@@ -100,11 +100,11 @@ def test_fault_55_a_killed_node_leaves_no_orphan_and_the_job_is_taken_up(
         node = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             log = site.spool.work / job.id / str(attempt) / "log.txt"
-            until(lambda log=log: log.exists() and "at work" in log.read_text(), 30, "the plugin to be at work")
+            until(lambda log=log: log.exists() and "at work" in log.read_text(), 60, "the plugin to be at work")
         finally:
             node.kill()
             node.wait()
-        until(lambda: processes_of(site) == [], 20, "the end of the plugin's processes")
+        until(lambda: processes_of(site) == [], 60, "the end of the plugin's processes")
         assert (site.get(job).status, site.get(job).attempts) == (JobStatus.RUNNING, attempt)
     run = start()
     run.catalogue = site.catalogue()

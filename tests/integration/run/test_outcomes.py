@@ -16,6 +16,7 @@ from node.run.stage import Run
 from plugins import exchange
 from plugins.contract import ResultStatus
 from tests.support.job_site import Site, processes_of
+from tests.support.wait import until
 
 Start = Callable[..., Run]
 Settle = Callable[..., Job]
@@ -151,7 +152,7 @@ def test_fault_71_a_fork_bomb_is_ended(site: Site, start: Start, settle: Settle,
     job = settle(start(confinement), site.job("bomb", receipts))
     assert job.outcome is JobOutcome.FAILED
     assert "processes" in str(job.error)
-    assert processes_of(site) == []
+    until(lambda: processes_of(site) == [], 60, "the last of them to be gone")
 
 
 def test_fault_71_a_hundred_megabytes_on_stdout_do_not_fill_the_disk(

@@ -70,10 +70,10 @@ class Served:
         return int(json.loads((self.data / "listening.json").read_text())["port"])
 
     def peer(self) -> Peer:
-        return Peer("127.0.0.1", self.port, "PACSNODE", "TEST", 5)
+        return Peer("127.0.0.1", self.port, "PACSNODE", "TEST", 30)
 
     def connect(self) -> RawPeer:
-        return RawPeer(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+        return RawPeer(socket.create_connection(("127.0.0.1", self.port), timeout=60))
 
     def receivers(self) -> list[psutil.Process]:
         found = []
@@ -109,6 +109,11 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
 
 
+def gone_for_good(processes: list[psutil.Process]) -> bool:
+    """Buried, and not only dead: till then the kernel may still let one that calls in, and break that off."""
+    return not any(each.is_running() for each in processes)
+
+
 def test_it_says_what_it_listens_on_and_ends_on_sigterm(served: Served) -> None:
     """One line for the port, then the caller's lines; SIGTERM ends every process, exit 0, no file says it listens."""
     port = served.port
@@ -141,6 +146,7 @@ def test_fault_55_a_receiver_that_dies_is_started_again(served: Served) -> None:
     """The port stays open meanwhile: who calls then waits, and is served."""
     [first] = served.receivers()
     first.kill()
+    until(lambda: gone_for_good([first]), what="the kernel to have closed its files")
     with served.connect() as peer:
         peer.associate()
         assert peer.store(data_set()) == 0
@@ -161,7 +167,7 @@ def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> No
         until(lambda: list(incoming.glob("*.part")), what="the object to be begun")
         served.process.kill()
         served.process.wait(20)
-        until(lambda: gone(served.children), 30, "the children to end")
+        until(lambda: gone(served.children), 60, "the children to end")
     assert len(list(incoming.glob("*.part"))) == 1
     again = Served(served.folder, listen={"host": "127.0.0.1", "port": port})
     try:
@@ -225,18 +231,18 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_associations_spread_over_the_receivers(tmp_path: Path) -> None:
-    """Of eight that are open together each of two receivers has some: who has less to do accepts first."""
+    """Of sixteen that are open together each of two receivers has some: who has less to do accepts first."""
     node = Served(tmp_path, receivers=2)
     try:
         node.wait_until_it_serves()
         said = node.folder / "serve.log"
         until(lambda: said.read_text().count("receiver_started") == 2, 60, what="two receivers")
         with ExitStack() as opened:
-            for _ in range(8):
+            for _ in range(16):  # enough that a hiccup of the machine, which lets the busier one be first, evens out
                 opened.enter_context(node.connect()).associate()
             busy = [connections_of(each) for each in node.receivers()]
-            assert sum(busy) == 8
-            assert min(busy) >= 2, busy
+            assert sum(busy) == 16
+            assert min(busy) >= 3, busy
     finally:
         node.end()
 
