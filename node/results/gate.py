@@ -24,6 +24,8 @@ from node.results.request import Kind, SourceReference
 
 _MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
 """Modules whose table lists what only some items hold: the content tree has a check of its own."""
+_SPECIALISED = {("multi-frame-true-color-secondary-capture-image", "FrameIncrementPointer")}
+"""Attributes whose type an IOD changes: that of SC Multi-frame Image (C.8.6.3) overrides that of Multi-frame."""
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12
 """Problems that an error names; more would only hide the first."""
@@ -97,7 +99,7 @@ def _module_problems(read: Dataset) -> Iterator[str]:
         if module["usage"] != "M" or module["key"].endswith(_MACROS_OF_MANY_KINDS):
             continue
         for attribute in attributes[module["key"]]:
-            if attribute["type"] in {"1", "2"}:
+            if attribute["type"] in {"1", "2"} and (iod, attribute["keyword"]) not in _SPECIALISED:
                 for problem in _attribute_problems(read, attribute["path"], attribute["keyword"], attribute["type"]):
                     yield f"{problem} (Type {attribute['type']}, {module['key']})"
 
