@@ -20,6 +20,7 @@ from tests.support.matrix import (
     every_case,
     made,
     of_all_trees,
+    wrong_masks,
 )
 
 
@@ -36,12 +37,13 @@ def _together(result: str, *more: str) -> ParameterSet:
 
 @pytest.mark.parametrize(("result", "source"), [_together(*names) for names in product(RESULTS, reports.SOURCES)])
 def test_matrix(result: str, source: str, tmp_path: Path, kept: Kept) -> None:
-    """No object has an error, and the patient's name arrives, in every character set and every profile."""
+    """No object has an error, the patient's name and each mask arrive, in every character set and every profile."""
     cases = [case for case in every_case() if (case.result, case.source) == (result, source)]
     objects = dict(made(cases, tmp_path, pages_every=1))
     for case, encoded in objects.items():
         for one in encoded:
             assert dcmread(one.path).PatientName == CHARACTER_SETS[case.characters].name, (case, one.kind)
+        assert wrong_masks(case, encoded) == [], case
     assert errors_of_dciodvfy(objects) == {}
     for case in of_all_trees(cases):
         kept.keep(case, objects[case])

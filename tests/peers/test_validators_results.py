@@ -23,6 +23,7 @@ from tests.support.matrix import (
     every_pair,
     made,
     pairwise,
+    wrong_masks,
 )
 from tests.support.peers import dcmtk, program
 from tests.support.shared_data import shared_data
@@ -52,6 +53,12 @@ def test_every_name_arrives(objects: Made) -> None:
     for case, encoded in objects.items():
         for one in encoded:
             assert dcmread(one.path).PatientName == CHARACTER_SETS[case.characters].name, (case, one.kind)
+
+
+def test_every_mask_arrives(objects: Made) -> None:
+    """highdicom reads from the SEGs, for each image and frame of whatever kind, the labels that were put in."""
+    for case, encoded in objects.items():
+        assert wrong_masks(case, encoded) == [], case
 
 
 def test_dciodvfy_finds_no_error(objects: Made) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +16,26 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from highdicom.seg import segread
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import SegmentationStorage
 
 from node.results.encode import EncodedObject, encode
 from node.results.references import LABEL_MAP_STORAGE
 from node.results.request import EncodingProfile, EncodingRequest, Kind, SourceReference
-from plugins.contract import Finding, ImageReference, Result, Site
+from plugins.contract import (
+    Code,
+    Finding,
+    ImageReference,
+    Measurement,
+    Result,
+    Segment,
+    Segmentation,
+    Site,
+    Unit,
+)
 from tests.support import reports
 from tests.support.validators import dciodvfy, dicom_sr_validator
 
@@ -70,7 +83,11 @@ CHARACTER_SETS = {
 
 
 def _segmented(kind: str) -> Result:
-    return reports.segmented(reports.frames(kind))
+    """Another mask on each frame, so that none can take another's place."""
+    result = reports.segmented(reports.frames(kind))
+    assert result.segmentation is not None
+    moved = np.stack([np.roll(plane, number, axis=0) for number, plane in enumerate(result.segmentation.planes)])
+    return replace(result, segmentation=replace(result.segmentation, labels=moved))
 
 
 def _segmented_mixed(kind: str) -> Result:
@@ -78,6 +95,18 @@ def _segmented_mixed(kind: str) -> Result:
     result = _segmented(kind)
     absent = Finding(reports.PNEUMOTHORAX, present=False)
     return Result(result.status, result.summary, (*result.findings, absent), segmentation=result.segmentation)
+
+
+def _lesion(kind: str) -> Result:
+    """One lesion on one of the images or frames."""
+    result = reports.segmented(frames := reports.frames(kind))
+    assert result.segmentation is not None
+    lesion = Segment(7, "Nodule A", reports.ABNORMALITY, reports.NODULE)
+    labels = np.zeros((1, reports.ROWS, reports.COLUMNS), dtype=np.uint8)
+    labels[0, 20:30, 15:27] = 7
+    area = Measurement(Code("42798000", "SCT", "Area"), 4.8, Unit("cm2", "square centimeter"))
+    finding = Finding(reports.NODULE, present=True, measurements=(area,), segments=(7,), tracking_id="Nodule A")
+    return Result("findings", "One nodule.", (finding,), segmentation=Segmentation(labels, (frames[1],), (lesion,)))
 
 
 def _partly_measured(_kind: str) -> Result:
@@ -94,6 +123,7 @@ RESULTS: dict[str, Callable[[str], Result]] = {
     **{name: _of(make) for name, make in reports.RESULTS.items()},
     "segmented": _segmented,
     "segmented-mixed": _segmented_mixed,
+    "lesion": _lesion,
     "partly-measured": _partly_measured,
 }
 
@@ -234,6 +264,45 @@ def made(cases: list[Case], folder: Path, *, pages_every: int) -> Iterator[tuple
     for number, case in enumerate(cases):
         pages = number % pages_every == 0
         yield case, encode(request(case, folder / "in" / case.name, pages=pages), folder / "out" / case.name)
+
+
+def masks_read_back(segmentations: Iterable[Path]) -> dict[ImageReference, NDArray[Any]]:
+    """By source frame its labels, in Segment Numbers, as highdicom reads them from SEGs; only where there are any."""
+    found: dict[ImageReference, NDArray[Any]] = {}
+    for path in segmentations:
+        read = segread(path)
+        sources = {
+            (str(source.ReferencedSOPInstanceUID), int(source.get("ReferencedFrameNumber", 0)))
+            for groups in read.PerFrameFunctionalGroupsSequence
+            for source in groups.DerivationImageSequence[0].SourceImageSequence
+        }
+        for uid, number in sources:
+            options = {"combine_segments": True, "ignore_spatial_locations": True}
+            if number:
+                pixels = read.get_pixels_by_source_frame(uid, [number], **options)
+            else:  # an image of one frame
+                pixels = read.get_pixels_by_source_instance([uid], **options)
+            if pixels.any():
+                found[ImageReference(uid, number or 1)] = pixels[0]
+    return found
+
+
+def wrong_masks(case: Case, encoded: Sequence[EncodedObject]) -> list[str]:
+    """What is not in the SEGs as the result has it."""
+    segmentation = RESULTS[case.result](case.source).segmentation
+    if segmentation is None or PROFILES[case.profile]["maps"] == "not sent":
+        return [one.path.name for one in encoded if one.kind == "seg"]
+    numbers = {segment.number: index for index, segment in enumerate(segmentation.segments, start=1)}
+    meant = {
+        frame: np.vectorize(lambda label: numbers.get(label, 0))(plane)
+        for frame, plane in zip(segmentation.frames, segmentation.planes, strict=True)
+    }
+    read = masks_read_back(one.path for one in encoded if one.kind == "seg")
+    wrong = [f"{frame}: there is none" for frame in meant.keys() - read.keys()]
+    wrong += [f"{frame}: is on no frame of the result" for frame in read.keys() - meant.keys()]
+    return wrong + [
+        f"{frame}: differs" for frame in meant.keys() & read.keys() if not np.array_equal(meant[frame], read[frame])
+    ]
 
 
 # --- other makers' validators -------------------------------------------------------------------------
