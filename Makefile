@@ -23,9 +23,10 @@ FUZZ_SECONDS ?= 600
 fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FUZZ_SECONDS (600)
 	@.venv/bin/pytest tests/integration/receive/test_fuzz.py --fuzz-seconds=$(FUZZ_SECONDS)
 
-matrix: env ## every result × image × character set under both validators; about half an hour
+matrix: env ## every result × image × character set under both validators, two at a time; about half an hour
 	@.ci/peers
-	@.venv/bin/pytest tests/peers/full_matrix.py -o faulthandler_timeout=7200
+	@.venv/bin/pytest tests/peers/full_matrix.py --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+		-o faulthandler_timeout=7200
 
 viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests
 	@.ci/viewer

@@ -16,6 +16,8 @@ _DEFAULT = "iso8859"
 """pydicom's name for the default repertoire; Python would read any byte with it, so high bytes are refused."""
 _SINGLE_BYTE_LABELS = {"", "ISO_IR 6", "ISO_IR 100"}
 _SUPERSETS = {"euc_kr": ("euc_kr", "cp949"), "iso_ir_58": ("gb2312", "gb18030")}
+_UNWRITABLE = {"ISO 2022 IR 58"}
+"""pydicom 3.0.2 writes it without its escape sequence, so that nobody reads it as Chinese."""
 _DELIMITERS = {ord("^"), ord("=")}
 
 
@@ -96,11 +98,11 @@ def _has(character: str, encoding: str) -> bool:
 
 
 def can_encode(text: str, labels: Sequence[str]) -> bool:
-    """Whether `text` can be written in these character sets without loss."""
+    """Whether `text` can be written in these character sets without loss, by the library we write with."""
     if text.isascii():
         return True
     labels = [label.strip() for label in labels]
-    if not labels or any(label not in python_encoding for label in labels):
+    if not labels or any(label not in python_encoding or label in _UNWRITABLE for label in labels):
         return False
     encodings = [encoding for encoding in convert_encodings(labels) if encoding != _DEFAULT]
     return all(character.isascii() or any(_has(character, encoding) for encoding in encodings) for character in text)

@@ -312,32 +312,50 @@ class Segment:
         )
 
 
+def _as_label_map(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+    """Arrays of one size as one array; of several as they are."""
+    planes = tuple(np.asarray(array) for array in arrays)
+    same = len({(plane.shape, plane.dtype) for plane in planes}) == 1 and planes[0].ndim == 2
+    return np.stack(planes) if same else planes
+
+
 @dataclass(frozen=True)
 class Segmentation:
-    """Label map aligned voxel for voxel with a series' volume.
+    """Label map aligned voxel for voxel with a series' volume, or pixel for pixel with images or frames of any kind.
 
-    `labels`: unsigned integers, shape (slices, rows, columns) of `volume.array`; 0 is background.
-    `frames`: the source frame of each slice, in order (`Volume.frames`).
+    `labels`: unsigned integers, shape (slices, rows, columns) of `volume.array`; 0 is background. For images
+    that differ in size, such as the views of a mammogram: one (rows, columns) array each.
+    `frames`: the source frame of each slice or array, in order (`Volume.frames`); what has no label may be left out.
     """
 
-    labels: NDArray[np.unsignedinteger[Any]]
+    labels: NDArray[np.unsignedinteger[Any]] | tuple[NDArray[np.unsignedinteger[Any]], ...]
     frames: tuple[ImageReference, ...]
     segments: tuple[Segment, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(self.frames))
         object.__setattr__(self, "segments", tuple(self.segments))
-        labels = np.asarray(self.labels)
-        _require(labels.ndim == 3, f"Segmentation.labels: expected (slices, rows, columns), got shape {labels.shape}")
-        _require(labels.dtype.kind == "u", f"Segmentation.labels: expected unsigned integers, got {labels.dtype}")
+        if not isinstance(self.labels, np.ndarray):
+            object.__setattr__(self, "labels", _as_label_map(self.labels))
+        labels = self.labels if isinstance(self.labels, tuple) else (self.labels,)
+        for array in labels:
+            expected = (2, "(rows, columns)") if isinstance(self.labels, tuple) else (3, "(slices, rows, columns)")
+            _require(array.ndim == expected[0], f"Segmentation.labels: expected {expected[1]}, got shape {array.shape}")
+            _require(array.dtype.kind == "u", f"Segmentation.labels: expected unsigned integers, got {array.dtype}")
         _require(
-            len(self.frames) == labels.shape[0],
-            f"Segmentation.frames: {len(self.frames)} references for {labels.shape[0]} slices",
+            len(self.frames) == len(self.planes),
+            f"Segmentation.frames: {len(self.frames)} references for {len(self.planes)} slices",
         )
         numbers = [segment.number for segment in self.segments]
         _require(len(set(numbers)) == len(numbers), "Segmentation.segments: a number occurs twice")
-        unknown = sorted(set(np.unique(labels).tolist()) - {0} - set(numbers))
+        used = {number for array in labels for number in np.unique(array).tolist()}
+        unknown = sorted(used - {0} - set(numbers))
         _require(not unknown, f"Segmentation.labels: holds {unknown}, which no segment describes")
+
+    @property
+    def planes(self) -> Sequence[NDArray[np.unsignedinteger[Any]]]:
+        """The labels of each frame: (rows, columns)."""
+        return list(self.labels)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ def _encode_object(value: Any, write_array: ArrayWriter) -> dict[str, Any]:
         if isinstance(item, np.ndarray):
             inline = field.name == "points"
             encoded[field.name] = item.tolist() if inline else {"array": write_array(field.name, item)}
+        elif isinstance(item, tuple) and item and all(isinstance(part, np.ndarray) for part in item):
+            encoded[field.name] = [{"array": write_array(field.name, part)} for part in item]
         elif not _is_default(field, item):
             encoded[field.name] = encode(item, write_array)
     return encoded
@@ -177,14 +179,26 @@ class Decoder:
         return made
 
     def _field(self, hint: Any, name: str, value: Any, path: str) -> Any:
-        if typing.get_origin(hint) is not np.ndarray:
+        if not _is_array(hint):
             return self.decode(hint, value, path)
         if name == "points":
             return _points(value, path)
+        if isinstance(value, list) and typing.get_origin(hint) is not np.ndarray:  # or one array for each of several
+            parts = _list(value, path)
+            return tuple(self._array(name, part, f"{path}[{index}]") for index, part in enumerate(parts))
+        return self._array(name, value, path)
+
+    def _array(self, name: str, value: Any, path: str) -> NDArray[Any]:
         reference = _mapping(value, path)
         if set(reference) != {"array"}:
             raise EncodingError(path, 'expected {"array": "<file in out/>.npy"}')
         return self.read_array(path, name, _text(reference["array"], f"{path}.array"))
+
+
+def _is_array(hint: Any) -> bool:
+    """Whether a field holds an array, or may hold one."""
+    choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return any(typing.get_origin(choice) is np.ndarray for choice in choices)
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
@@ -332,8 +346,10 @@ def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     required = list(properties)
     for field in dataclasses.fields(cls):
         hint = field_types(cls)[field.name]
-        if typing.get_origin(hint) is np.ndarray:
-            properties[field.name] = _POINTS_SCHEMA if field.name == "points" else _ARRAY_SCHEMA
+        if _is_array(hint):
+            several = typing.get_origin(hint) is not np.ndarray
+            array = {"anyOf": [_ARRAY_SCHEMA, _ARRAYS_SCHEMA]} if several else _ARRAY_SCHEMA
+            properties[field.name] = _POINTS_SCHEMA if field.name == "points" else array
         else:
             properties[field.name] = _schema_of(hint, definitions)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
@@ -360,3 +376,4 @@ _ARRAY_SCHEMA: dict[str, Any] = {
     "required": ["array"],
     "additionalProperties": False,
 }
+_ARRAYS_SCHEMA: dict[str, Any] = {"type": "array", "items": _ARRAY_SCHEMA, "minItems": 1}

@@ -249,7 +249,7 @@ class _Inputs:
         if isinstance(value, ImageReference):
             self._check_image(path, value)
         elif isinstance(value, Segmentation | Heatmap):
-            self._check_frames(f"{path}.frames", value.frames)
+            self._check_frames(f"{path}.frames", value)
         else:
             self._check_frame_of_reference(path, getattr(value, "frame_of_reference_uid", None))
 
@@ -262,10 +262,11 @@ class _Inputs:
         if image.frame_number > known:
             raise EncodingError(f"{path}.frame_number", f"{image.frame_number}, but the instance has {known} frames")
 
-    def _check_frames(self, path: str, frames: tuple[ImageReference, ...]) -> None:
-        if len(set(frames)) != len(frames):
+    def _check_frames(self, path: str, value: Segmentation | Heatmap) -> None:
+        if len(set(value.frames)) != len(value.frames):
             raise EncodingError(path, "names a frame twice")
-        if len({self.series[frame.sop_instance_uid] for frame in frames}) > 1:
+        # The views of an examination are often a series each; their masks become objects of their own, maps do not.
+        if isinstance(value, Heatmap) and len({self.series[frame.sop_instance_uid] for frame in value.frames}) > 1:
             raise EncodingError(path, "mixes frames of several series")
 
     def _check_frame_of_reference(self, path: str, uid: str | None) -> None:

@@ -144,11 +144,9 @@ def lines(result: Result) -> list[str]:
         shown += [f"    {_measurement_line(measurement)}" for measurement in finding.measurements]
     shown += [f"note: {note}" for note in result.quality]
     if result.segmentation is not None:
-        labels = result.segmentation.labels
-        shown += [
-            f"segment {segment.number}: {segment.label}, {int((labels == segment.number).sum())} voxels"
-            for segment in result.segmentation.segments
-        ]
+        for segment in result.segmentation.segments:
+            voxels = sum(int((plane == segment.number).sum()) for plane in result.segmentation.planes)
+            shown.append(f"segment {segment.number}: {segment.label}, {voxels} voxels")
     shown += [f"heat map: {heatmap.label}, {heatmap.values.shape}" for heatmap in result.heatmaps]
     shown += [f"key image: {image.reason} ({image.image.sop_instance_uid})" for image in result.key_images]
     shown += [
@@ -182,7 +180,12 @@ def _save(result: Result, folder: Path) -> None:
     for number, picture in enumerate(result.pictures, start=1):
         Image.fromarray(picture.pixels).save(folder / f"picture-{number}.png")
     if result.segmentation is not None:
-        np.save(folder / "segmentation.npy", result.segmentation.labels)
+        labels = result.segmentation.labels
+        if isinstance(labels, tuple):  # of images that differ in size
+            for number, plane in enumerate(labels, start=1):
+                np.save(folder / f"segmentation-{number}.npy", plane)
+        else:
+            np.save(folder / "segmentation.npy", labels)
 
 
 def _parameter(plugin: Manifest, text: str) -> tuple[str, object]:

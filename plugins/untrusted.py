@@ -34,7 +34,7 @@ ARRAY_FILES = 256
 
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy", re.ASCII)
 _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "labels": (("uint8", "uint16"), (3,)),
+    "labels": (("uint8", "uint16"), (2, 3)),
     "values": (("float32",), (2, 3)),
     "pixels": (("uint8",), (3,)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from pydicom import Dataset
@@ -14,6 +15,7 @@ from node.results import codes as our_codes
 from node.results.equipment import contributing_equipment, set_general_equipment
 from node.results.identity import character_set, patient_and_study
 from node.results.marking import content_qualification, marking, series_description
+from node.results.masks import Mask, masks_of
 from node.results.request import EncodingRequest, Kind
 from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
@@ -41,6 +43,11 @@ class Context:
     def marking(self) -> str:
         """Such as `AI-INV lung_density`."""
         return marking(self.request.algorithm, self.request.mode)
+
+    @cached_property
+    def masks(self) -> tuple[Mask, ...]:
+        """What becomes one SEG each."""
+        return masks_of(self.request.result.segmentation, self.sources)
 
     def local(self, moment: datetime) -> datetime:
         """A moment in the time zone of the images, else in the node's."""

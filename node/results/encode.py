@@ -70,9 +70,7 @@ def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
 
 
 def _segmentations(context: Context) -> list[Dataset]:
-    if context.request.result.segmentation is None or not seg.is_possible(context):
-        return []
-    return [seg.segmentation_object(context)]
+    return seg.segmentation_objects(context)
 
 
 def _maps(context: Context) -> list[Dataset]:

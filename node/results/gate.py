@@ -27,6 +27,8 @@ from node.results.request import Kind, SourceReference
 
 _MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
 """Modules whose table lists what only some items hold: the content tree has a check of its own."""
+_SPECIALISED = {("multi-frame-true-color-secondary-capture-image", "FrameIncrementPointer")}
+"""Attributes whose type an IOD changes: that of SC Multi-frame Image (C.8.6.3) overrides that of Multi-frame."""
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12
 """Problems that an error names; more would only hide the first."""
@@ -121,7 +123,7 @@ def _mandatory(iod: str) -> dict[tuple[BaseTag, ...], list[_Attribute]]:
         if module["usage"] != "M" or module["key"].endswith(_MACROS_OF_MANY_KINDS):
             continue
         for attribute in get_module_attribute_map()[module["key"]]:
-            if attribute["type"] in {"1", "2"}:
+            if attribute["type"] in {"1", "2"} and (iod, attribute["keyword"]) not in _SPECIALISED:
                 keyword = attribute["keyword"]
                 one = _Attribute(Tag(keyword), keyword, attribute["type"], module["key"])
                 mandatory.setdefault(tuple(Tag(each) for each in attribute["path"]), []).append(one)

@@ -12,7 +12,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 
 from node.results import codes as our_codes
 from node.results.context import Context
-from plugins.contract import ResultStatus
+from plugins.contract import Finding, ResultStatus
 
 _VALUES = {
     "CODE": "ConceptCodeSequence", "TEXT": "TextValue", "UIDREF": "UID", "IMAGE": "ReferencedSOPSequence",
@@ -73,10 +73,17 @@ def report_problems(read: Dataset, context: Context) -> Iterator[str]:
         yield "TID 1500: two groups share a tracking UID"
     for group in groups:
         yield from _group_problems(group)
-    expected = sum(max(1, len(finding.regions)) for finding in context.request.result.findings)
+    expected = sum(_expected_groups(finding, context) for finding in context.request.result.findings)
     if len(groups) != expected:
-        yield f"TID 1500: {len(groups)} measurement groups for {expected} findings and regions"
+        yield f"TID 1500: {len(groups)} measurement groups for {expected} findings, regions and segmentations"
     yield from _answer_problems(read, items, context)
+
+
+def _expected_groups(finding: Finding, context: Context) -> int:
+    """One for each region; else one for each segmentation object that shows it; else one."""
+    sent = "seg" in context.request.profile.kinds_for(context.request.result.status)
+    masks = [mask for mask in context.masks if set(mask.labels) & set(finding.segments)] if sent else []
+    return max(1, len(finding.regions) or len(masks))
 
 
 def _root_problems(read: Dataset) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,6 @@ from node.results.geometry import functional_group, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
 from node.results.regions import locate
-from node.results.seg import segmentation_of
 from node.results.sources import SourceImage
 from node.results.tables import finding_name
 from node.results.tracking import region_numbers
@@ -43,7 +43,9 @@ class KeySlice:
 
 
 def key_slices(context: Context) -> list[KeySlice]:
-    """The frames that the plugin named, then those on which a finding has a region, then each heat map's hottest."""
+    """The frames that the plugin named, then those on which a finding has a region, then of what is segmented and not
+    on any of these the frame where it is largest, then each heat map's hottest.
+    """
     result = context.request.result
     regions = _regions_by_frame(context)
     slices = []
@@ -56,11 +58,38 @@ def key_slices(context: Context) -> list[KeySlice]:
         reason = ", ".join(dict.fromkeys(one.finding for one in drawn))
         image = context.sources.find(uid, "regions")
         slices.append(KeySlice(image, frame_number, reason, None, tuple(drawn)))
+    slices += _largest_of_segments(context, slices)
     for heatmap in result.heatmaps:
         frame = heatmap.frames[peak(heatmap)]
         image = context.sources.find(frame.sop_instance_uid, "Heatmap.frames", frame.frame_number)
         slices.append(KeySlice(image, frame.frame_number, heatmap.label, None, (), heatmap))
     return slices
+
+
+def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[KeySlice]:
+    """For each present finding and each SEG that shows it, then for each SEG, a frame, where `slices` have none."""
+    result = context.request.result
+    shown = {(one.image.reference.sop_instance_uid, one.frame_number) for one in slices}
+    made = []
+    for mask in context.masks:
+        wanted = [(finding.code.meaning, finding.segments) for finding in result.findings if finding.present]
+        for reason, segments in (*wanted, ("", mask.labels)):
+            candidates = mask.frames_with(segments)
+            frames = [(mask.frames[i][0].reference.sop_instance_uid, mask.frames[i][1]) for i in candidates]
+            if not candidates or shown.intersection(frames):
+                continue
+            index = mask.largest(segments)
+            image, frame_number = mask.frames[index]
+            shown.add((image.reference.sop_instance_uid, frame_number))
+            made.append(KeySlice(image, frame_number, reason or _names(context, mask.pixels[index]), None, ()))
+    return made
+
+
+def _names(context: Context, labels: Iterable[int]) -> str:
+    """The segments' labels, as many as fit into a caption."""
+    segmentation = context.request.result.segmentation
+    names = [segment.label for segment in segmentation.segments if segment.number in labels] if segmentation else []
+    return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
 
 
 def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
@@ -200,7 +229,8 @@ class DecodedSlice:
         if self.key.heatmap is not None:
             blend(picture, self.key.heatmap, peak(self.key.heatmap))
         elif labels is not None:  # outlines over the colours of a map would hide what it shows
-            draw_segments(picture, labels, segmentation_of(self.context).segments)
+            segmentation = self.context.request.result.segmentation
+            draw_segments(picture, labels, segmentation.segments if segmentation else ())
         draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows))
         draw_orientation(picture, self.key.image, self.key.frame_number)
         draw_scale(picture, plane_of(self.key.image, self.key.frame_number), size[0] / columns)
@@ -213,8 +243,7 @@ def _labels(context: Context, key: KeySlice) -> NDArray[np.unsignedinteger[Any]]
     reference = ImageReference(key.image.reference.sop_instance_uid, key.frame_number)
     if segmentation is None or reference not in segmentation.frames:
         return None
-    plane: NDArray[np.unsignedinteger[Any]] = segmentation.labels[segmentation.frames.index(reference)]
-    return plane
+    return segmentation.planes[segmentation.frames.index(reference)]
 
 
 def decode(context: Context, key: KeySlice) -> DecodedSlice:

@@ -50,8 +50,9 @@ def _all_in_one(context: Context, drawn: Sequence[NDArray[np.uint8]]) -> Dataset
     made.SOPInstanceUID = context.uids.instance(class_uid, "pages")
     made.SeriesInstanceUID = context.uids.series(class_uid)
     made.NumberOfFrames = len(drawn)
-    made.FrameIncrementPointer = Tag("PageNumberVector")
-    made.PageNumberVector = list(range(1, len(drawn) + 1)) if len(drawn) > 1 else [1]
+    if len(drawn) > 1:  # Type 1C: of one frame they may not be there (C.8.6.3)
+        made.FrameIncrementPointer = Tag("PageNumberVector")
+        made.PageNumberVector = list(range(1, len(drawn) + 1))
     pixels = np.stack(drawn).tobytes()
     made.PixelData = pixels + b"\0" * (len(pixels) % 2)
     return made

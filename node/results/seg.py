@@ -10,22 +10,24 @@ from highdicom.seg import Segmentation as SegmentationObject
 from highdicom.seg import SegmentDescription
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
 
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.equipment import algorithm_for_segmentation
-from node.results.errors import NotEncodableError
 from node.results.marking import ascii_name
-from node.results.references import LABEL_MAP_STORAGE, request_attributes, stand_in, state_sop_classes
+from node.results.masks import Mask
+from node.results.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, stand_in, state_sop_classes
+from node.results.seg_frames import write_frames
 from node.results.sources import SourceImage
-from node.results.tracking import segment_identifiers
-from plugins.contract import Segment, Segmentation
+from node.results.tracking import part_identifier, segment_identifiers
+from plugins.contract import Segment
 
 _STUBBED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName", "SpecificCharacterSet",
 )  # fmt: skip
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def sop_class_uid(context: Context) -> str:
@@ -33,42 +35,21 @@ def sop_class_uid(context: Context) -> str:
     return LABEL_MAP_STORAGE if context.request.profile.seg_form == "label-map" else SegmentationStorage
 
 
-def segmentation_of(context: Context) -> Segmentation:
-    """The result's segmentation; there is one wherever a SEG is made."""
-    segmentation = context.request.result.segmentation
-    assert segmentation is not None, "asked for the segmentation of a result that has none"
-    return segmentation
+def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
+    """The segments that a SEG describes, in the order of their numbers, and the tracking identifier of each.
 
-
-def _source_images(context: Context) -> list[SourceImage]:
-    """The SOP instances that the label map lies on, each once, in the order of its slices."""
-    uids = dict.fromkeys(frame.sop_instance_uid for frame in segmentation_of(context).frames)
-    return [context.sources.find(uid, "Segmentation.frames") for uid in uids]
-
-
-def is_possible(context: Context) -> bool:
-    """Whether a SEG can hold the label map: it labels something, and it lies in the patient or on one frame alone.
-
-    highdicom 0.28.2 writes no SEG of several projections; the report then says that it was not sent.
+    What is seen on several projections has a SEG, and in the report a group, for each: the first goes by the
+    finding's identifier, the others by that of a further part, as regions do.
     """
-    segmentation = segmentation_of(context)
-    images = _source_images(context)
-    placed = all("FrameOfReferenceUID" in image.header for image in images)
-    single = len(segmentation.frames) == 1 and not images[0].is_multi_frame
-    return bool(segmentation.labels.any()) and (placed or single)
-
-
-def source_series_of(context: Context) -> str:
-    """Series Instance UID of the images that were segmented."""
-    series = {image.reference.series_instance_uid for image in _source_images(context)}
-    if len(series) != 1:
-        raise NotEncodableError("Segmentation.frames", f"lie in {len(series)} series; a label map lies on one")
-    return series.pop()
-
-
-def sop_instance_uid(context: Context) -> str:
-    """The UID that the set's SEG has, known before it is written."""
-    return context.uids.instance(sop_class_uid(context), "segmentation")
+    segmentation = context.request.result.segmentation
+    assert segmentation is not None, "there is no SEG of a result without a segmentation"
+    segments = {segment.number: segment for segment in segmentation.segments}
+    identifiers = segment_identifiers(context.request.result)
+    described = []
+    for label in mask.labels:
+        part = [other.number for other in context.masks if label in other.labels].index(mask.number)
+        described.append((segments[label], part_identifier(identifiers[label], part)))
+    return described
 
 
 def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
@@ -78,8 +59,7 @@ def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
     for one volume, and so does the segmentation: it gets the first one's.
     """
     header = copy.copy(image.header)
-    if "FrameOfReferenceUID" in first.header:
-        header.FrameOfReferenceUID = first.header.FrameOfReferenceUID
+    header.FrameOfReferenceUID = first.header.FrameOfReferenceUID
     for keyword in _STUBBED:
         header.pop(keyword, None)
     header.SOPClassUID = stand_in(image.reference.sop_class_uid)
@@ -88,19 +68,27 @@ def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
     return header
 
 
-def _frames_in_source_order(context: Context, images: list[SourceImage]) -> NDArray[np.unsignedinteger]:
-    """The label map as highdicom wants it: one plane for each frame of the sources, empty where there is none."""
-    segmentation = segmentation_of(context)
-    if not any(image.is_multi_frame for image in images):
-        return segmentation.labels
-    if len(images) > 1:
-        raise NotEncodableError("Segmentation.frames", "lie in more than one multi-frame image")
-    labels = np.zeros((images[0].frames, *segmentation.labels.shape[1:]), dtype=segmentation.labels.dtype)
-    for plane, frame in zip(segmentation.labels, segmentation.frames, strict=True):
-        if frame.frame_number > images[0].frames:
-            raise NotEncodableError("Segmentation.frames", f"frame {frame.frame_number} is not in the source image")
-        labels[frame.frame_number - 1] = plane
-    return labels
+def _flat(image: SourceImage) -> Dataset:
+    """A stand-in for an image without a place: highdicom makes SEGs of one frame of such, `write_frames` the others."""
+    header = anchor_stub(image.reference)
+    header.SOPClassUID = SecondaryCaptureImageStorage
+    header.Rows, header.Columns = image.header.Rows, image.header.Columns
+    for keyword in _LOSSY:
+        if keyword in image.header:
+            header[keyword] = image.header[keyword]
+    return header
+
+
+def _in_source_order(mask: Mask) -> NDArray[np.unsignedinteger]:
+    """The planes as highdicom wants them: one for each frame of the sources, empty where there is none."""
+    labels = np.stack(mask.planes)
+    (image, _), *_ = mask.frames
+    if not image.is_multi_frame:
+        return labels
+    whole = np.zeros((image.frames, *labels.shape[1:]), dtype=labels.dtype)
+    for plane, (_, frame_number) in zip(mask.planes, mask.frames, strict=True):
+        whole[frame_number - 1] = plane
+    return whole
 
 
 def _description(context: Context, segment: Segment, number: int, identifier: str) -> SegmentDescription:
@@ -123,15 +111,8 @@ def _description(context: Context, segment: Segment, number: int, identifier: st
     return description
 
 
-def segment_numbers(segmentation: Segmentation) -> dict[int, int]:
-    """Label value → Segment Number: the Standard wants 1, 2, 3 …, in steps of one."""
-    return {
-        segment.number: index
-        for index, segment in enumerate(sorted(segmentation.segments, key=lambda s: s.number), start=1)
-    }
-
-
-def _relabelled(labels: NDArray[np.unsignedinteger], numbers: dict[int, int]) -> NDArray[np.unsignedinteger]:
+def _relabelled(labels: NDArray[np.unsignedinteger], mask: Mask) -> NDArray[np.unsignedinteger]:
+    numbers = {label: mask.segment_number(label) for label in mask.labels}
     if all(label == number for label, number in numbers.items()):
         return labels.astype(np.uint8 if len(numbers) < 256 else np.uint16)
     table = np.zeros(max(numbers) + 1, dtype=np.uint16)
@@ -141,28 +122,33 @@ def _relabelled(labels: NDArray[np.unsignedinteger], numbers: dict[int, int]) ->
     return relabelled
 
 
-def segmentation_object(context: Context) -> Dataset:
-    """The SEG of a result, complete but for its file meta information."""
-    segmentation = segmentation_of(context)
-    images = _source_images(context)
-    source_series_of(context)
-    if not segmentation.labels.any():
-        raise NotEncodableError("Segmentation.labels", "all background: there is nothing to segment")
-    numbers = segment_numbers(segmentation)
-    identifiers = segment_identifiers(context.request.result)
-    ordered = sorted(segmentation.segments, key=lambda s: s.number)
+def segmentation_objects(context: Context) -> list[Dataset]:
+    """The SEGs of a result; none where nothing is labelled."""
+    return [_segmentation_object(context, mask) for mask in context.masks]
+
+
+def _segmentation_object(context: Context, mask: Mask) -> Dataset:
+    """One SEG, complete but for its file meta information."""
+    label_map = sop_class_uid(context) == LABEL_MAP_STORAGE
     node = context.request.node
+    if mask.placed:
+        sources = [_normalised(image, mask.images[0]) for image in mask.images]
+        labels = _relabelled(_in_source_order(mask), mask)
+    else:
+        sources = [_flat(mask.images[0])]
+        labels = _relabelled(np.stack(mask.planes), mask)
     made = SegmentationObject(
-        source_images=[_normalised(image, images[0]) for image in images],
-        pixel_array=_relabelled(_frames_in_source_order(context, images), numbers),
-        segmentation_type="LABELMAP" if sop_class_uid(context) == LABEL_MAP_STORAGE else "BINARY",
+        source_images=sources,
+        pixel_array=labels if mask.placed else labels[:1],
+        segmentation_type="LABELMAP" if label_map else "BINARY",
         segment_descriptions=[
-            _description(context, segment, numbers[segment.number], identifiers[segment.number]) for segment in ordered
+            _description(context, segment, number, identifier)
+            for number, (segment, identifier) in enumerate(segments_of(context, mask), start=1)
         ],
         series_instance_uid=context.uids.series(sop_class_uid(context)),
         series_number=1,
-        sop_instance_uid=sop_instance_uid(context),
-        instance_number=1,
+        sop_instance_uid=_sop_instance_uid(context, mask),
+        instance_number=mask.number,
         manufacturer=node.manufacturer,
         manufacturer_model_name=node.model_name,
         software_versions=node.software_version,
@@ -172,13 +158,29 @@ def segmentation_object(context: Context) -> Dataset:
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )
+    if not mask.placed:
+        write_frames(made, mask, labels)
     made.ContentCreatorName = ""
     _derive_dimension_uid(made, context)
-    state_sop_classes(made, [image.reference for image in images])
+    state_sop_classes(made, [image.reference for image in mask.images])
     if requests := request_attributes(context):
         made.RequestAttributesSequence = requests
-    complete(made, context, "seg", 1)
+    complete(made, context, "seg", mask.number)
+    made.SeriesInstanceUID = _series_instance_uid(context, mask)
     return made
+
+
+def _sop_instance_uid(context: Context, mask: Mask) -> str:
+    item = "segmentation" if mask.number == 1 else f"segmentation {mask.number}"
+    return context.uids.instance(sop_class_uid(context), item)
+
+
+def _series_instance_uid(context: Context, mask: Mask) -> str:
+    """One series for all, but one for each frame of reference, of which a series has one at most (PS3.3 7.3.1.4)."""
+    class_uid, frame_of_reference_uid = sop_class_uid(context), mask.frame_of_reference_uid
+    if frame_of_reference_uid == context.masks[0].frame_of_reference_uid:
+        return context.uids.series(class_uid)
+    return context.uids.series(f"{class_uid} {frame_of_reference_uid}")
 
 
 def _derive_dimension_uid(made: Dataset, context: Context) -> None:

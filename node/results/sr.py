@@ -167,8 +167,8 @@ def _library_entry(reference: SourceReference) -> Dataset:
 
 
 def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:
-    segmentation = next((reference.sop_instance_uid for kind, reference in companions if kind == "seg"), "")
-    return list(GroupBuilder(context, segmentation).groups())
+    segmentations = [reference.sop_instance_uid for kind, reference in companions if kind == "seg"]
+    return list(GroupBuilder(context, segmentations).groups())
 
 
 def _evaluations(context: Context, companions: Companions) -> Iterator[ContentItem]:
@@ -211,7 +211,11 @@ def _not_sent(context: Context, sent: set[Kind]) -> Iterator[str]:
     """What the destination's profile leaves out, or what holds nothing: a reader should know that it was there."""
     result, texts = context.request.result, context.texts
     if result.segmentation is not None and "seg" not in sent:
-        yield texts.segmentation if result.segmentation.labels.any() else texts.empty_segmentation
+        yield texts.segmentation if context.masks else texts.empty_segmentation
+    elif result.segmentation is not None:
+        labelled = {label for mask in context.masks for label in mask.labels}
+        empty = [segment for segment in result.segmentation.segments if segment.number not in labelled]
+        yield from (texts.empty_segment.format(label=segment.label) for segment in empty)
     if "pm" not in sent and "sc" not in sent:
         yield from (texts.heat_map.format(label=heatmap.label) for heatmap in result.heatmaps)
     if "sc" not in sent:

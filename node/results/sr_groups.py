@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,9 @@ from highdicom.sr import (
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
+    ReferencedSegmentationFrame,
     SourceImageForRegion,
+    SourceImageForSegmentation,
     SourceSeriesForSegmentation,
     TextContentItem,
     TrackingIdentifier,
@@ -38,13 +40,39 @@ from node.results import codes as our_codes
 from node.results.context import Context
 from node.results.equipment import algorithm_for_sr
 from node.results.hand_over import HandOver, Marked, hand_over, tracking_identifier
+from node.results.masks import Mask
 from node.results.references import stand_in
 from node.results.regions import LocatedRegion, locate
-from node.results.seg import segment_numbers, segmentation_of, source_series_of
 from node.results.tracking import finding_identifiers, part_identifier
 from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, ReferenceRange, Region, Score, Site
 
 _TEXT_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Segments of one of our SEGs."""
+
+    mask: Mask
+    sop_instance_uid: str
+    """Of the SEG."""
+    labels: tuple[int, ...]
+    """Those that occur in it."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Segment Numbers."""
+        return sorted(self.mask.segment_number(label) for label in self.labels)
+
+    @property
+    def planes(self) -> list[int]:
+        """Indices of the planes that they are on."""
+        return self.mask.frames_with(self.labels)
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether it is one segment on one frame that has no place in the patient: what TID 1410 can refer to."""
+        return not self.mask.placed and len(self.labels) == 1 and len(self.planes) == 1
 
 
 @dataclass(frozen=True)
@@ -56,8 +84,8 @@ class _Part:
     number: int
     """Of the region within the finding; the first carries the numbers and evaluations."""
     region: Region | None
-    place: LocatedRegion | Region | tuple[int, ...] | None
-    """A region as this SR class can hold it, or segment numbers in our SEG; None: neither."""
+    place: LocatedRegion | Region | _Segments | None
+    """A region as this SR class can hold it, or segments of one of our SEGs; None: neither."""
     named: bool = False
     """Whether the tracking identifier names the tool that takes the region over."""
 
@@ -74,16 +102,16 @@ class _Part:
         """The template that suits this part alone."""
         if self.place is None:
             return "1501"
-        return "1411" if isinstance(self.place, tuple) else "1410"
+        return "1411" if isinstance(self.place, _Segments) and not self.place.is_planar else "1410"
 
 
 @dataclass(frozen=True)
 class GroupBuilder:
-    """Makes the groups of one result; `segmentation` is the SOP Instance UID of the set's SEG."""
+    """Makes the groups of one result."""
 
     context: Context
-    segmentation: str
-    """Empty where the set has no SEG."""
+    segmentations: Sequence[str]
+    """SOP Instance UIDs of the set's SEGs, one for each of the context's masks; empty where none is sent."""
 
     def groups(self) -> Iterator[ContentItem]:
         """All groups, of one template.
@@ -96,11 +124,13 @@ class GroupBuilder:
         parts = [part for index, finding in enumerate(self.context.request.result.findings)
                  for part in self._parts(index, finding)]  # fmt: skip
         kinds = {part.kind for part in parts}
+        if kinds == {"1410", "1411"} and all(isinstance(part.place, _Segments) for part in parts):
+            kinds = {"1411"}  # which takes a segment on one frame too
         marked = [part.marked for part in parts if part.marked is not None]
         way = hand_over(marked, editable=self.context.request.profile.editable)
         own = len(kinds) == 1 and way is not HandOver.UNSAFE
         for part in (replace(part, named=way is HandOver.BY_NAME) for part in parts):
-            group = self._own_template(part) if own else self._common_template(part)
+            group = self._own_template(part, *kinds) if own else self._common_template(part)
             if part.named or (own and way is HandOver.BY_SHAPE):
                 _infer_first_number_from_region(group)
             for text in self._texts(part):
@@ -111,26 +141,33 @@ class GroupBuilder:
         for number, region in enumerate(finding.regions):
             yield _Part(index, finding, number, region, self._place(region))
         if not finding.regions:
-            segments = tuple(finding.segments) if self.segmentation else ()
-            yield _Part(index, finding, 0, None, segments or None)
+            places = self._segments(finding) or [None]
+            yield from (_Part(index, finding, number, None, place) for number, place in enumerate(places))
+
+    def _segments(self, finding: Finding) -> list[_Segments | None]:
+        """Its segments, for each SEG that holds any: what is seen on two projections has a group for each."""
+        if not self.segmentations:
+            return []
+        return [
+            _Segments(mask, uid, labels)
+            for mask, uid in zip(self.context.masks, self.segmentations, strict=True)
+            if (labels := tuple(label for label in finding.segments if label in mask.labels))
+        ]
 
     def _place(self, region: Region) -> LocatedRegion | Region | None:
         if region.image is None and self.context.request.profile.sr_class == "comprehensive-3d":
             return region
         return locate(region, self.context.sources)
 
-    def _own_template(self, part: _Part) -> ContentItem:
+    def _own_template(self, part: _Part, template: str) -> ContentItem:
         arguments = self._arguments(part)
         if part.place is None:
             return _only(MeasurementsAndQualitativeEvaluations(**arguments))
-        if isinstance(part.place, tuple):
-            segment = ReferencedSegment(
-                SegmentationStorage,
-                self.segmentation,
-                1,  # replaced below: highdicom takes one number, the attribute any
-                source_series=SourceSeriesForSegmentation(source_series_of(self.context)),
-            )
-            segment[0].ReferencedSOPSequence[0].ReferencedSegmentNumber = self._segment_numbers(part.place)
+        if isinstance(part.place, _Segments):
+            if template == "1410":
+                frame = _segmentation_frame(part.place)
+                return _only(PlanarROIMeasurementsAndQualitativeEvaluations(referenced_segment=frame, **arguments))
+            segment = _referenced_segment(part.place)
             return _only(VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **arguments))
         return _only(
             PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -142,13 +179,13 @@ class GroupBuilder:
 
     def _common_template(self, part: _Part) -> ContentItem:
         group = _only(MeasurementsAndQualitativeEvaluations(**self._arguments(part)))
-        if isinstance(part.place, tuple):
+        if isinstance(part.place, _Segments):
             group.ContentSequence.append(
                 ImageContentItem(
                     codes.DCM.IllustrationOfROI,
                     SegmentationStorage,
-                    self.segmentation,
-                    referenced_segment_numbers=self._segment_numbers(part.place),
+                    part.place.sop_instance_uid,
+                    referenced_segment_numbers=part.place.numbers,
                     relationship_type="CONTAINS",
                 )
             )
@@ -157,10 +194,6 @@ class GroupBuilder:
             graphic.ConceptNameCodeSequence = [CodedConcept.from_code(codes.DCM.IllustrationOfROI)]
             group.ContentSequence.append(graphic)
         return group
-
-    def _segment_numbers(self, labels: tuple[int, ...]) -> list[int]:
-        numbers = segment_numbers(segmentation_of(self.context))
-        return sorted(numbers[label] for label in labels)
 
     def _arguments(self, part: _Part) -> dict[str, Any]:
         finding, first = part.finding, part.number == 0
@@ -225,6 +258,36 @@ class GroupBuilder:
             # OHIF fails on a NUM without children in a group without SCOORD.
             algorithm_id=None if site else algorithm_for_sr(self.context.request.algorithm),
         )
+
+
+def _referenced_segment(place: _Segments) -> ReferencedSegment:
+    """Of a volume with its series, else with the images and frames that it is on."""
+    series = place.mask.images[0].reference.series_instance_uid
+    segment = ReferencedSegment(
+        SegmentationStorage,
+        place.sop_instance_uid,
+        1,  # replaced below: highdicom takes one number, the attribute any
+        source_images=None if place.mask.placed else _segmented_images(place),
+        source_series=SourceSeriesForSegmentation(series) if place.mask.placed else None,
+    )
+    segment[0].ReferencedSOPSequence[0].ReferencedSegmentNumber = place.numbers
+    return segment
+
+
+def _segmentation_frame(place: _Segments) -> ReferencedSegmentationFrame:
+    """By its segment, which is on that frame alone: a reference has Segment or Frame Number, not both (Table 10-3)."""
+    (number,), (source,) = place.numbers, _segmented_images(place)
+    frame = ReferencedSegmentationFrame(SegmentationStorage, place.sop_instance_uid, 1, number, source)
+    del frame[0].ReferencedSOPSequence[0].ReferencedFrameNumber
+    return frame
+
+
+def _segmented_images(place: _Segments) -> list[SourceImageForSegmentation]:
+    """The image, and which of its frames, that segments without a place in the patient are on."""
+    (image,) = place.mask.images
+    frames = [place.mask.frames[index][1] for index in place.planes] if image.is_multi_frame else None
+    reference = image.reference
+    return [SourceImageForSegmentation(stand_in(reference.sop_class_uid), reference.sop_instance_uid, frames)]
 
 
 def _only(template: ContentSequence) -> ContentItem:

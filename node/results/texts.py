@@ -52,6 +52,7 @@ class Texts:
     hottest: str
     segmentation: str
     empty_segmentation: str
+    empty_segment: str
     heat_map: str
     picture: str
     not_drawable: str
@@ -114,6 +115,7 @@ ENGLISH = Texts(
     hottest="Slice of the greatest value; the heat map has {slices} slices",
     segmentation="Segmentation",
     empty_segmentation="Segmentation (it is empty)",
+    empty_segment="Segment {label} (it is empty)",
     heat_map="Heat map: {label}",
     picture="Picture: {caption}",
     not_drawable="Some characters cannot be shown here (▯); the structured report holds them.",
@@ -177,6 +179,7 @@ KOREAN = Texts(
     hottest="최댓값이 있는 단면 (히트맵 {slices}장)",
     segmentation="분할",
     empty_segmentation="분할 (비어 있음)",
+    empty_segment="분할 영역 {label} (비어 있음)",
     heat_map="히트맵: {label}",
     picture="그림: {caption}",
     not_drawable="일부 문자는 여기에 표시할 수 없습니다(▯). 구조화 보고서를 참고하십시오.",

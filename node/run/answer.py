@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,15 @@ def read(folder: Path, inputs: Inputs, manifest: Manifest) -> Result:
 
 def _misfits(result: Result, images: Mapping[str, tuple[int, int] | None]) -> Iterator[str]:
     """Maps of another size than their images, and regions that lie outside of theirs."""
-    maps: list[tuple[str, NDArray[Any], tuple[ImageReference, ...]]] = []
+    maps: list[tuple[str, Sequence[NDArray[Any]], tuple[ImageReference, ...]]] = []
     if result.segmentation:
-        maps.append(("segmentation", result.segmentation.labels, result.segmentation.frames))
-    maps += [("heat map", heatmap.values, heatmap.frames) for heatmap in result.heatmaps]
-    for what, array, frames in maps:
-        for size in {images.get(frame.sop_instance_uid) for frame in frames} - {None}:
-            if array.shape[1:] != size:
-                yield f"the {what} has {_shown(array.shape[1:])} pixels a slice, its images have {_shown(size)}"
+        maps.append(("segmentation", result.segmentation.planes, result.segmentation.frames))
+    maps += [("heat map", list(heatmap.values), heatmap.frames) for heatmap in result.heatmaps]
+    for what, planes, frames in maps:
+        sizes = {(plane.shape, images.get(f.sop_instance_uid)) for plane, f in zip(planes, frames, strict=True)}
+        for shape, size in sizes:
+            if size is not None and shape != size:
+                yield f"the {what} has {_shown(shape)} pixels a slice, its images have {_shown(size)}"
     for finding in result.findings:
         for region in finding.regions:
             size = images.get(region.image.sop_instance_uid) if isinstance(region.image, ImageReference) else None

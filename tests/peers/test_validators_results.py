@@ -9,18 +9,21 @@ import pytest
 from pydicom import dcmread
 
 from node.results.encode import EncodedObject, encode
-from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
 from tests.support import reports
 from tests.support.matrix import (
     CHARACTER_SETS,
+    PROFILES,
     RESULTS,
     Case,
+    as_segmentation,
     errors_of_dciodvfy,
     errors_of_sr_validator,
     every_case,
+    every_pair,
     made,
     pairwise,
+    wrong_masks,
 )
 from tests.support.peers import dcmtk, program
 from tests.support.shared_data import shared_data
@@ -36,11 +39,13 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def test_pairs_are_complete() -> None:
-    """Each result meets each kind of image, and each of both meets each character set."""
-    cases = pairwise()
-    for one, other in (("result", "source"), ("result", "characters"), ("source", "characters")):
-        wanted = {(getattr(case, one), getattr(case, other)) for case in every_case()}
-        assert {(getattr(case, one), getattr(case, other)) for case in cases} == wanted
+    """Each result, kind of image, character set and setting of a profile meets each other; in full every three meet."""
+    assert every_pair() - set().union(*(case.pairs for case in pairwise())) == set()
+    cases = every_case()
+    assert len({(case.result, case.source, case.characters) for case in cases}) == len(cases) == len(pairwise()) * 9
+    for one in ("result", "source", "characters"):
+        wanted = {(of, profile) for of in {getattr(case, one) for case in cases} for profile in range(len(PROFILES))}
+        assert {(getattr(case, one), case.profile) for case in cases} == wanted
 
 
 def test_every_name_arrives(objects: Made) -> None:
@@ -48,6 +53,12 @@ def test_every_name_arrives(objects: Made) -> None:
     for case, encoded in objects.items():
         for one in encoded:
             assert dcmread(one.path).PatientName == CHARACTER_SETS[case.characters].name, (case, one.kind)
+
+
+def test_every_mask_arrives(objects: Made) -> None:
+    """highdicom reads from the SEGs, for each image and frame of whatever kind, the labels that were put in."""
+    for case, encoded in objects.items():
+        assert wrong_masks(case, encoded) == [], case
 
 
 def test_dciodvfy_finds_no_error(objects: Made) -> None:
@@ -71,8 +82,9 @@ def test_dcmtk_reads_every_report(objects: Made) -> None:
         path = next(one.path for one in encoded if one.kind == "sr")
         # dcmtk takes no reference to a private SOP class for an image unless it is told to go on.
         options = ["-Ev"] if case.source == "private" else []
-        command = [dcmtk("dsrdump"), *options, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        with as_segmentation(path) as shown:
+            command = [dcmtk("dsrdump"), *options, str(shown)]
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         assert done.returncode == 0, (case, done.stderr)
         assert not [line for line in done.stderr.splitlines() if line.startswith("E:")], (case, done.stderr)
     measured = next(encoded for case, encoded in objects.items() if (case.result, case.source) == ("measured", "ct"))
@@ -92,18 +104,6 @@ def test_dcentvfy_finds_one_patient_and_one_study(tmp_path: Path) -> None:
             [program("dicom3tools", "dcentvfy"), *map(str, files)], capture_output=True, text=True, errors="replace"
         )
         assert not [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")], done.stderr
-
-
-UNKNOWN_TO_DCIODVFY = ("Information Object Not found", "with SegmentNumber of 0")
-"""What Debian's dicom3tools says of Label Map Segmentation, which is younger: no such IOD, no background segment 0."""
-
-
-def test_label_map_segmentation_is_what_dciodvfy_can_judge_of_it(tmp_path: Path) -> None:
-    """All that is not the class itself or its background has no error."""
-    paths = reports.write_series("ct", tmp_path / "in")
-    profile = EncodingProfile(seg_form="label-map", kinds=frozenset({"seg"}))
-    (made,) = encode(reports.request(paths, reports.segmented(reports.frames("ct")), profile=profile), tmp_path / "out")
-    assert [error for error in dciodvfy(made.path) if not error.endswith(UNKNOWN_TO_DCIODVFY)] == []
 
 
 REAL = (

@@ -52,6 +52,7 @@ from plugins.contract import (
 )
 
 LUNG = Code("39607008", "SCT", "Lung")
+ABNORMALITY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 RIGHT, LEFT, BOTH = (
     Code("24028007", "SCT", "Right"),
     Code("7771000", "SCT", "Left"),

@@ -208,7 +208,7 @@ CHANGES = {
     "fault 73 another picture source": (at(("pictures", 0, "sources", 0, "sop_instance_uid"), "9"), "is no instance"),
     "fault 73 another frame": (at(("key_images", 0, "image", "frame_number"), 2), "2, but the instance has 1 frames"),
     "fault 73 another frame of reference": (at((*F0, "regions", 4, "frame_of_reference_uid"), "1.9.9"), "is no frame"),
-    "mixed series": (at(("segmentation", "frames", 0, "sop_instance_uid"), "1.2.2.1"), r"frames: mixes frames of"),
+    "mixed series": (at(("heatmaps", 0, "frames", 0, "sop_instance_uid"), "1.2.2.1"), r"frames: mixes frames of"),
     "frame twice": (at(("segmentation", "frames", 0, "sop_instance_uid"), "1.2.1.2"), r"frames: names a frame twice"),
     "array outside": (at(("pictures", 0, "pixels", "array"), "../in/1/1.npy"), r"pixels.array: '../in/1/1.npy' is no"),
     "array absolute": (at(("pictures", 0, "pixels", "array"), "/etc/passwd"), "is no plain name"),

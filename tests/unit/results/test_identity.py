@@ -112,6 +112,16 @@ def test_the_source_character_set_is_kept_where_asked_and_possible(tmp_path: Pat
     assert str(result.PatientName) == "Hong^Gildong==홍^길동"
 
 
+def test_chinese_with_code_extensions_is_written_as_utf_8(tmp_path: Path) -> None:
+    """pydicom writes IR 58 without its escape sequence: nobody could read that, so the set is not kept though asked."""
+    path = _with_raw_name(b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=", ["", "ISO 2022 IR 58"], tmp_path)
+    profile = EncodingProfile(character_set="source")
+    for made in encode(reports.request([path], reports.failed(), profile=profile), tmp_path / "out"):
+        result = dcmread(made.path)
+        assert result.SpecificCharacterSet == "ISO_IR 192"
+        assert result.PatientName == "Zhang^XiaoDong=张^小东"
+
+
 def test_patient_and_study_are_the_sources(tmp_path: Path) -> None:
     """Every object carries the identity of the images, request and all; Type 2 is there even when empty."""
     image = reports.ct()

@@ -68,6 +68,13 @@ def test_pages_as_frames_of_one_object_are_the_same_pages(tmp_path: Path) -> Non
         assert foot > len(page) / 2, "what differs is the foot"
 
 
+def test_one_page_as_multi_frame_points_at_no_increment(tmp_path: Path) -> None:
+    """C.8.6.3: with one frame Frame Increment Pointer may not be there, nor then the vector that it would point to."""
+    made = _encode(tmp_path, reports.failed(), sc_form="multi-frame")
+    (page,) = [dataset for kind, dataset in made if kind == "sc"]
+    assert (page.NumberOfFrames, "FrameIncrementPointer" in page, "PageNumberVector" in page) == (1, False, False)
+
+
 def test_segmentation_as_label_map(tmp_path: Path) -> None:
     """Label Map Segmentation Storage: the plugin's own labels, and the report refers to that object, by its class."""
     result = reports.segmented(reports.frames("ct"))
