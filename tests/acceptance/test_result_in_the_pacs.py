@@ -36,7 +36,7 @@ from tests.support.site import Site, rule
 
 
 def assert_lung_density_arrives(
-    ct: CT, pacs: Orthanc, site: Site, folder: Path, options: Sequence[str] = ("-R",), deadline_seconds: float = 180
+    ct: CT, pacs: Orthanc, site: Site, folder: Path, options: Sequence[str] = ("-R",), deadline_seconds: float = 600
 ) -> None:
     """SR, two pictures with their summary, SEG, KO: whole, valid, in the right study, with the plugin's own numbers."""
     with site:

@@ -266,7 +266,7 @@ class Site:
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 
-    def wait_delivered(self, study: str, objects: int, revision: int = 1, deadline_seconds: float = 90) -> list[Job]:
+    def wait_delivered(self, study: str, objects: int, revision: int = 1, deadline_seconds: float = 240) -> list[Job]:
         """Wait until this revision is decided, nothing is under way, and so many objects of the study are delivered.
 
         Returns the study's jobs. Fails at once where something has come to a stand that only a person can end.
