@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from node.results.encode import EncodedObject, encode
 from node.results.reader import NotAReportError, ReadReport, read_sr
 from node.results.request import EncodingProfile, SourceReference, SRClass
-from plugins.contract import ImageReference, Result
+from plugins.contract import Finding, ImageReference, Point, Result
 from tests.support import reports
 
 
@@ -168,6 +168,25 @@ def test_several_regions_of_one_finding_have_groups_and_tracking_of_their_own(tm
     findings = _read(tmp_path, result).findings
     assert len(findings) == 5
     assert len({finding.tracking_uid for finding in findings}) == 5
+
+
+LONG = "Nodule in the apical segment of the right upper lobe, image 4 "
+
+
+@pytest.mark.parametrize("names", [("A", "A (2)"), ("A (2)", "A"), (LONG + "a", LONG + "b"), (None, "Pneumothorax 1")])
+def test_no_names_of_a_plugin_make_two_lesions_one(tmp_path: Path, names: tuple[str | None, str]) -> None:
+    """Names that look like those of further regions, or are alike in their first 56 characters, are no reason to
+    refuse the report: each group has a tracking UID of its own, and each finding the name that it was given.
+    """
+    points = [Point(np.array([x, 20.5]), reports.reference("ct")) for x in (1.5, 2.5, 3.5, 4.5)]
+    findings = tuple(
+        Finding(reports.PNEUMOTHORAX, present=True, regions=tuple(pair), tracking_id=name)
+        for name, pair in zip(names, (points[:2], points[2:]), strict=True)
+    )
+    read = _read(tmp_path, Result("findings", "Four points.", findings)).findings
+    assert len({finding.tracking_uid for finding in read}) == len({one.tracking_identifier for one in read}) == 4
+    given = [finding.tracking_identifier for finding in read][::2]
+    assert given == ["Pneumothorax 1 #1" if name is None else name for name in names]
 
 
 def test_who_made_it(tmp_path: Path) -> None:
