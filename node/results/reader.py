@@ -28,7 +28,9 @@ from node.results.read_report import (
     ReadSite,
 )
 
+_FINDING_CATEGORY = "276214006"
 _NO_ANSWERS = {
+    _FINDING_CATEGORY,
     codes.DCM.GeometricPurposeOfRegion.value,
     codes.DCM.AlgorithmName.value,
     codes.DCM.AlgorithmVersion.value,

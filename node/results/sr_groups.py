@@ -203,12 +203,20 @@ class GroupBuilder:
         finding, first = part.finding, part.number == 0
         return {
             "tracking_identifier": self._tracking(part),
+            "finding_category": self._category(finding),
             "finding_type": our_codes.concept(finding.code),
             "algorithm_id": self._algorithm(finding.score),
             "finding_sites": [_site(finding.site)] if finding.site else None,
             "measurements": (self._numbers(part) if first else []) or None,
             "qualitative_evaluations": _evaluations(finding) if first else None,
         }
+
+    def _category(self, finding: Finding) -> CodedConcept | None:
+        """That of the segments which show it as what it is: a plugin states a category of segments alone."""
+        segmentation = self.context.request.result.segmentation
+        shown = [s for s in segmentation.segments if s.number in finding.segments] if segmentation else []
+        categories = {segment.category for segment in shown if segment.type == finding.code}
+        return our_codes.concept(categories.pop()) if len(categories) == 1 else None
 
     def _texts(self, part: _Part) -> list[TextContentItem]:
         texts = _comments(part.finding) if part.number == 0 else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom import Dataset, dcmread
 from node.results.encode import EncodedObject, encode
 from node.results.reader import NotAReportError, ReadReport, read_sr
 from node.results.request import EncodingProfile, SourceReference, SRClass
-from plugins.contract import Finding, ImageReference, Point, Result
+from plugins.contract import Code, Finding, ImageReference, Point, Result
 from tests.support import reports
 
 
@@ -266,6 +267,31 @@ def test_segments_are_referred_to_and_share_their_tracking_uid(tmp_path: Path) -
     by_number = {s.SegmentNumber: s.TrackingUID for s in segmentation.SegmentSequence}
     assert [finding.tracking_uid for finding in report.findings[:2]] == [by_number[1], by_number[2]]
     assert report.findings[2].tracking_uid not in by_number.values()
+
+
+def test_a_finding_has_the_category_of_the_segment_that_is_the_finding(tmp_path: Path) -> None:
+    """TID 1411 row 3: only where the segment's type is the finding; lung density on a lung has none. Not an answer."""
+    altered = Code("49755003", "SCT", "Morphologically Altered Structure")
+    lungs = reports.lungs(reports.frames("ct"))
+    nodule = replace(lungs.segments[0], category=altered, type=reports.NODULE)
+    findings = (Finding(reports.NODULE, True, segments=(1,)), Finding(reports.DENSITY, True, segments=(2,)))
+    result = Result("findings", "Two.", findings, segmentation=replace(lungs, segments=(nodule, lungs.segments[1])))
+    document = _sr(tmp_path, result)
+    groups = [
+        i for i in _all_items(document) if i.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "125007"
+    ]
+    values = [
+        [
+            c.ConceptCodeSequence[0].CodeValue
+            for c in g.ContentSequence
+            if c.ConceptNameCodeSequence[0].CodeValue == "276214006"
+        ]
+        for g in groups
+    ]
+    assert values == [["49755003"], []]
+    assert [finding.evaluations for finding in read_sr(document).findings] == [
+        ((reports.NODULE.meaning, "Present"),), ((reports.DENSITY.meaning, "Present"),),
+    ]  # fmt: skip
 
 
 def test_a_rerun_names_what_it_supersedes(tmp_path: Path) -> None:

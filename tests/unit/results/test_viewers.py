@@ -237,7 +237,7 @@ def test_the_first_number_is_the_one_that_the_tool_shows(tmp_path: Path) -> None
     assert [m.concept.meaning for m in outline.measurements] == ["Area", DENSITY.concept.meaning]
     (document,) = _documents(tmp_path / "named", Result("findings", "Box.", (box,)), kinds=["sr"], editable=True)
     (read,) = read_sr(document).findings
-    assert read.tracking_identifier.startswith("Cornerstone3DTools@^0.1.0:RectangleROI:")
+    assert _identifiers(document) == [f"Cornerstone3DTools@^0.1.0:RectangleROI:{read.tracking_identifier}"]
     assert len(read.regions) == 1
 
 
