@@ -19,7 +19,7 @@ from node.results.read_report import ReadCode, ReadFinding, ReadMeasurement, Rea
 
 _THRESHOLD = re.compile(r"threshold of (.+) = (\S+)")
 _RANGE = re.compile(r"(?:≤ (?P<only_high>\S+)|≥ (?P<only_low>\S+)|(?P<low>\S+) – (?P<high>\S+))(?: .*)?")
-_PART = re.compile(r"(.+) \(\d+\)")
+_PART = re.compile(r"(.+) \(\d+\)(?: #\d+)?")
 _SCORES = {("111012", "DCM"), ("111047", "DCM")}
 """Certainty of Finding, Probability of Cancer."""
 _URGENT = "URGENT"
@@ -61,8 +61,10 @@ def _whole(groups: Sequence[ReadFinding], ours: bool) -> Iterator[tuple[ReadFind
     """Each finding with the groups of its further regions, which we write behind it ("Nodule A (2)")."""
     whole: list[tuple[ReadFinding, list[ReadFinding]]] = []
     for group in groups:
-        part = _PART.fullmatch(group.tracking_identifier) if ours and group.regions else None
-        if part and whole and whole[-1][0].tracking_identifier[:56] == part[1] and not group.measurements:
+        # What a finding says of itself stands with its first region.
+        says = group.measurements or group.evaluations or group.comments
+        part = _PART.fullmatch(group.tracking_identifier) if ours and group.regions and not says else None
+        if part and whole and whole[-1][0].tracking_identifier[:56] == part[1]:
             whole[-1][1].append(group)
         else:
             whole.append((group, []))

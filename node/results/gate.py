@@ -84,6 +84,8 @@ def _problems(candidate: Candidate, context: Context, known: dict[str, str]) -> 
     yield from _reference_problems(reading, known)
     yield from _marking_problems(read, context)
     yield from _pixel_problems(read)
+    if read.get("ContinuityOfContent", "SEPARATE") != "SEPARATE":
+        yield "ContinuityOfContent: some viewers drop the names of what is in a continuous container"
     if candidate.kind == "sr":
         yield from report_problems(read, context)
 

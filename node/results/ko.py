@@ -45,6 +45,7 @@ def key_object_selection(context: Context) -> Dataset:
         manufacturer=request.node.manufacturer,
         requested_procedures=referenced_requests(context) or None,
     )
+    document.ContinuityOfContent = "SEPARATE"  # as in our reports, where highdicom's default costs concept names
     for item in document.ContentSequence:
         if "ReferencedSOPSequence" in item:
             # highdicom takes a header without pixels for a document, and gives it a purpose that TID 2010 forbids.

@@ -20,7 +20,7 @@ from node.results.geometry import functional_group, plane_of
 from node.results.marking import ascii_name
 from node.results.regions import LocatedRegion, locate
 from node.results.sources import SourceImage
-from node.results.tracking import finding_identifiers, part_identifier, region_numbers
+from node.results.tracking import group_identifiers, region_numbers
 
 _LAYER = "AI"
 _YELLOW = (255, 214, 10)
@@ -40,12 +40,14 @@ def _regions(context: Context) -> list[_Drawn]:
     """Every region on a greyscale image, numbered as on the pages."""
     result = context.request.result
     drawn = []
-    everything = zip(result.findings, finding_identifiers(result), region_numbers(result), strict=True)
-    for finding, identifier, numbers in everything:
-        for part, (number, region) in enumerate(zip(numbers, finding.regions, strict=True)):
+    masks = [mask.labels for mask in context.masks]
+    everything = zip(result.findings, group_identifiers(result, masks), region_numbers(result), strict=True)
+    for finding, identifiers, numbers in everything:
+        # what has no regions has identifiers too
+        for identifier, number, region in zip(identifiers, numbers, finding.regions, strict=False):
             located = locate(region, context.sources)
             if located is not None and _is_grey(located.image):
-                drawn.append(_Drawn(number, finding.code.meaning, part_identifier(identifier, part), located))
+                drawn.append(_Drawn(number, finding.code.meaning, identifier, located))
     return drawn
 
 

@@ -17,6 +17,7 @@ from pydicom.sr.coding import Code as StandardCode
 
 from node.errors import PermanentError
 from node.results import codes as our_codes
+from node.results.hand_over import lesion_of
 from node.results.read_report import (
     ReadCode,
     ReadFinding,
@@ -27,7 +28,9 @@ from node.results.read_report import (
     ReadSite,
 )
 
+_FINDING_CATEGORY = "276214006"
 _NO_ANSWERS = {
+    _FINDING_CATEGORY,
     codes.DCM.GeometricPurposeOfRegion.value,
     codes.DCM.AlgorithmName.value,
     codes.DCM.AlgorithmVersion.value,
@@ -164,7 +167,7 @@ def _finding(group: Dataset) -> ReadFinding:
         finding=finding,
         present=present,
         site=_site(group),
-        tracking_identifier=_text(group, codes.DCM.TrackingIdentifier),
+        tracking_identifier=lesion_of(_text(group, codes.DCM.TrackingIdentifier)),
         tracking_uid=_text(group, codes.DCM.TrackingUniqueIdentifier),
         algorithm=" ".join(
             text for text in (_text(group, codes.DCM.AlgorithmName), _text(group, codes.DCM.AlgorithmVersion)) if text

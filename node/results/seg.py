@@ -20,7 +20,7 @@ from node.results.masks import Mask
 from node.results.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, stand_in, state_sop_classes
 from node.results.seg_frames import write_frames
 from node.results.sources import SourceImage
-from node.results.tracking import part_identifier, segment_identifiers
+from node.results.tracking import segment_identifiers
 from plugins.contract import Segment
 
 _STUBBED = (
@@ -44,11 +44,11 @@ def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
     segmentation = context.request.result.segmentation
     assert segmentation is not None, "there is no SEG of a result without a segmentation"
     segments = {segment.number: segment for segment in segmentation.segments}
-    identifiers = segment_identifiers(context.request.result)
+    identifiers = segment_identifiers(context.request.result, [each.labels for each in context.masks])
     described = []
     for label in mask.labels:
         part = [other.number for other in context.masks if label in other.labels].index(mask.number)
-        described.append((segments[label], part_identifier(identifiers[label], part)))
+        described.append((segments[label], identifiers[label][part]))
     return described
 
 

@@ -43,7 +43,7 @@ from node.results.hand_over import HandOver, Marked, hand_over, tracking_identif
 from node.results.masks import Mask
 from node.results.references import stand_in
 from node.results.regions import LocatedRegion, locate
-from node.results.tracking import finding_identifiers, part_identifier
+from node.results.tracking import group_identifiers
 from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, ReferenceRange, Region, Score, Site
 
 _TEXT_LIMIT = 1024
@@ -79,7 +79,8 @@ class _Segments:
 class _Part:
     """What becomes one group: a finding with one of its regions (viewers read one SCOORD a group)."""
 
-    index: int
+    identifier: str
+    """For tracking; none occurs twice in a report."""
     finding: Finding
     number: int
     """Of the region within the finding; the first carries the numbers and evaluations."""
@@ -121,8 +122,10 @@ class GroupBuilder:
         uses, judges all groups of a report by one template. Illustrations are also what no viewer offers
         to take over, so they are the way out where that would be unsafe (`node.results.hand_over`).
         """
-        parts = [part for index, finding in enumerate(self.context.request.result.findings)
-                 for part in self._parts(index, finding)]  # fmt: skip
+        result = self.context.request.result
+        masks = [mask.labels for mask in self.context.masks]
+        named = zip(result.findings, group_identifiers(result, masks), strict=True)
+        parts = [part for finding, identifiers in named for part in self._parts(finding, identifiers)]
         kinds = {part.kind for part in parts}
         if kinds == {"1410", "1411"} and all(isinstance(part.place, _Segments) for part in parts):
             kinds = {"1411"}  # which takes a segment on one frame too
@@ -137,12 +140,13 @@ class GroupBuilder:
                 group.ContentSequence.append(text)
             yield group
 
-    def _parts(self, index: int, finding: Finding) -> Iterator[_Part]:
+    def _parts(self, finding: Finding, identifiers: Sequence[str]) -> Iterator[_Part]:
         for number, region in enumerate(finding.regions):
-            yield _Part(index, finding, number, region, self._place(region))
+            yield _Part(identifiers[number], finding, number, region, self._place(region))
         if not finding.regions:
             places = self._segments(finding) or [None]
-            yield from (_Part(index, finding, number, None, place) for number, place in enumerate(places))
+            for number, (identifier, place) in enumerate(zip(identifiers, places, strict=False)):
+                yield _Part(identifier, finding, number, None, place)
 
     def _segments(self, finding: Finding) -> list[_Segments | None]:
         """Its segments, for each SEG that holds any: what is seen on two projections has a group for each."""
@@ -199,12 +203,20 @@ class GroupBuilder:
         finding, first = part.finding, part.number == 0
         return {
             "tracking_identifier": self._tracking(part),
+            "finding_category": self._category(finding),
             "finding_type": our_codes.concept(finding.code),
             "algorithm_id": self._algorithm(finding.score),
             "finding_sites": [_site(finding.site)] if finding.site else None,
             "measurements": (self._numbers(part) if first else []) or None,
             "qualitative_evaluations": _evaluations(finding) if first else None,
         }
+
+    def _category(self, finding: Finding) -> CodedConcept | None:
+        """That of the segments which show it as what it is: a plugin states a category of segments alone."""
+        segmentation = self.context.request.result.segmentation
+        shown = [s for s in segmentation.segments if s.number in finding.segments] if segmentation else []
+        categories = {segment.category for segment in shown if segment.type == finding.code}
+        return our_codes.concept(categories.pop()) if len(categories) == 1 else None
 
     def _texts(self, part: _Part) -> list[TextContentItem]:
         texts = _comments(part.finding) if part.number == 0 else []
@@ -213,7 +225,7 @@ class GroupBuilder:
         return texts
 
     def _tracking(self, part: _Part) -> TrackingIdentifier:
-        identifier = part_identifier(finding_identifiers(self.context.request.result)[part.index], part.number)
+        identifier = part.identifier
         uid = self.context.tracking_uid(identifier)
         if part.named and part.marked is not None:
             assert part.marked.tool is not None  # else none would be named

@@ -2,46 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plugins.contract import Result
 
 _LIMIT = 64  # characters of Tracking ID (0062,0020), VR UT, but shown in LO-sized columns
+
+Masks = Sequence[Sequence[int]]
+"""The labels that occur in each SEG of a result (`node.results.masks`)."""
 
 
 def finding_identifiers(result: Result) -> tuple[str, ...]:
     """One identifier for each finding, in order; none occurs twice, so no two groups share a tracking UID."""
     labels = {s.number: s.tracking_id or s.label for s in result.segmentation.segments} if result.segmentation else {}
-    given = {finding.tracking_id for finding in result.findings if finding.tracking_id}
-    used: set[str] = set()
+    taken = {finding.tracking_id for finding in result.findings if finding.tracking_id}
     identifiers = []
     for index, finding in enumerate(result.findings, start=1):
         own = labels[finding.segments[0]] if len(finding.segments) == 1 else f"{finding.code.meaning[:56]} {index}"
-        identifier = finding.tracking_id or own
-        if identifier in used or (finding.tracking_id is None and identifier in given):
-            identifier = f"{identifier[: _LIMIT - 8]} #{index}"
-        used.add(identifier)
-        identifiers.append(identifier)
+        identifiers.append(finding.tracking_id or _unlike(taken, own, index))
     return tuple(identifiers)
 
 
-def part_identifier(identifier: str, part: int) -> str:
-    """The identifier of one region of a finding, counted from 0: the first has the finding's own."""
-    return f"{identifier[:56]} ({part + 1})" if part else identifier
+def group_identifiers(result: Result, masks: Masks) -> tuple[tuple[str, ...], ...]:
+    """For each finding its own identifier, then one for each further of its regions, or masks where it has no regions.
+
+    None occurs twice.
+    """
+    own = finding_identifiers(result)
+    taken = set(own)
+    named = []
+    for identifier, finding in zip(own, result.findings, strict=True):
+        shown = sum(any(label in labels for label in finding.segments) for labels in masks)
+        named.append(_with_further_parts(taken, (identifier,), len(finding.regions) or shown))
+    return tuple(named)
 
 
-def segment_identifiers(result: Result) -> dict[int, str]:
-    """The identifier of each segment: that of the finding which it alone shows, else its own."""
+def segment_identifiers(result: Result, masks: Masks) -> dict[int, tuple[str, ...]]:
+    """For each segment an identifier for each mask that holds it, at least one.
+
+    They are those of the finding which the segment alone shows, else its own.
+    """
     if result.segmentation is None:
         return {}
-    of_findings = finding_identifiers(result)
-    by_segment: dict[int, str] = {}
-    for finding, identifier in zip(result.findings, of_findings, strict=True):
+    of_groups = group_identifiers(result, masks)
+    taken = {identifier for identifiers in of_groups for identifier in identifiers}
+    shown: dict[int, tuple[str, ...]] = {}
+    for finding, identifiers in zip(result.findings, of_groups, strict=True):
         if len(finding.segments) == 1:
-            by_segment.setdefault(finding.segments[0], identifier)
+            shown.setdefault(finding.segments[0], identifiers)
+    by_segment = {}
     for segment in result.segmentation.segments:
-        own = segment.tracking_id or segment.label
-        taken = own in of_findings or own in by_segment.values()
-        by_segment.setdefault(segment.number, f"{own[: _LIMIT - 12]} segment {segment.number}" if taken else own)
+        first = shown.get(segment.number)
+        if first is None:
+            own = segment.tracking_id or segment.label
+            named = f"{own[: _LIMIT - 12]} segment {segment.number}" if own in taken else own
+            first = (_unlike(taken, named, segment.number),)
+        parts = sum(segment.number in labels for labels in masks)
+        by_segment[segment.number] = _with_further_parts(taken, first, parts)
     return by_segment
+
+
+def _with_further_parts(taken: set[str], identifiers: tuple[str, ...], parts: int) -> tuple[str, ...]:
+    """`identifiers`, and so many more that there is one for each part."""
+    further = range(len(identifiers) + 1, parts + 1)
+    return (*identifiers, *(_unlike(taken, f"{identifiers[0][:56]} ({part})", part) for part in further))
+
+
+def _unlike(taken: set[str], wanted: str, number: int) -> str:
+    """`wanted`, with a number behind it where it is taken; taken from now on."""
+    identifier = wanted
+    while identifier in taken:
+        identifier = f"{wanted[: _LIMIT - 8]} #{number}"
+        number += 1
+    taken.add(identifier)
+    return identifier
 
 
 def region_numbers(result: Result) -> tuple[tuple[int, ...], ...]:

@@ -28,6 +28,7 @@ from tests.support.matrix import (
 from tests.support.peers import dcmtk, program
 from tests.support.shared_data import shared_data
 from tests.support.validators import dciodvfy
+from tests.support.viewer_rules import problems_for_viewers
 
 Made = dict[Case, tuple[EncodedObject, ...]]
 
@@ -59,6 +60,15 @@ def test_every_mask_arrives(objects: Made) -> None:
     """highdicom reads from the SEGs, for each image and frame of whatever kind, the labels that were put in."""
     for case, encoded in objects.items():
         assert wrong_masks(case, encoded) == [], case
+
+
+def test_every_set_is_as_viewers_read_it(objects: Made) -> None:
+    """The structure that OHIF and Weasis rely on, of every result on every kind of image."""
+    for case, encoded in objects.items():
+        numbers = (1,) if case.source in reports.MULTI_FRAME else (1, 2, 3)
+        images = [f"{reports.STUDY_UID}.2.{number}" for number in numbers]
+        documents = [dcmread(one.path, stop_before_pixels=True) for one in encoded]
+        assert problems_for_viewers(documents, images) == [], case
 
 
 def test_dciodvfy_finds_no_error(objects: Made) -> None:

@@ -118,6 +118,11 @@ FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
     "half a picture": ("sc", lambda d: setattr(d, "PixelData", d.PixelData[:100]), "PixelData: 100 bytes, expected"),
     "another template": ("sr", _other_template, "ContentTemplateSequence: is not DCMR 1500"),
     "continuous": ("sr", _continuous, "continuous"),
+    "continuous from the root on": (
+        "ko",
+        _set("ContinuityOfContent", "CONTINUOUS"),
+        "ContinuityOfContent: some viewers",
+    ),
     "coordinates that the class has not": ("sr", _in_the_patient, "SCOORD3D: this SOP class has no coordinates"),
     "no value and no reason": ("sr", _valueless, "neither a value nor the reason"),
     "untracked": ("sr", _untracked, "0 items 'Tracking Unique Identifier', expected one"),

@@ -95,16 +95,22 @@ RESULTS = {
                 regions=(Point(np.array([[1.1, 2.2]]), image), Box(np.array([[3.3, 4.4], [5.5, 6.6]]), image))),
         Finding(reports.PNEUMOTHORAX, present=True, score=Score(0.7, concept=CERTAINTY, meaning=CERTAINTY.meaning),
                 regions=(Point(np.array([[7.7, 8.8]]), image),)))),
+    "names-alike": lambda image: Result("findings", "Two.", (
+        Finding(reports.NODULE, present=True, tracking_id="A",
+                regions=tuple(Point(np.array([[x, 2.2]]), image) for x in (1.1, 2.2, 3.3))),
+        Finding(reports.NODULE, present=True, tracking_id="A (2)", regions=(Point(np.array([[4.4, 2.2]]), image),)))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("sr_class", ["comprehensive", "comprehensive-3d"])
-def test_our_own_results_come_back_as_they_went(tmp_path: Path, name: str, sr_class: SRClass) -> None:
-    """Result → report → `--json` → result: equal, to the last bit of every number."""
+@pytest.mark.parametrize(
+    ("sr_class", "editable"), [("comprehensive", False), ("comprehensive-3d", False), ("comprehensive", True)]
+)
+def test_our_own_results_come_back_as_they_went(tmp_path: Path, name: str, sr_class: SRClass, editable: bool) -> None:
+    """Result → report → `--json` → result: equal, to the last bit of every number, and lesions by their own names."""
     paths = reports.write_series("ct", tmp_path / "in")
     result = RESULTS[name](reports.reference("ct"))
-    profile = EncodingProfile(sr_class=sr_class, kinds=frozenset({"sr", "seg"}))
+    profile = EncodingProfile(sr_class=sr_class, kinds=frozenset({"sr", "seg"}), editable=editable)
     made = encode(reports.request(paths, result, profile=profile), tmp_path / "out")
     document = json.loads(json.dumps(as_result(read_sr(made[-1].path))))
     assert document.pop("report")["sop_instance_uid"] == made[-1].sop_instance_uid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom import Dataset, dcmread
 from node.results.encode import EncodedObject, encode
 from node.results.reader import NotAReportError, ReadReport, read_sr
 from node.results.request import EncodingProfile, SourceReference, SRClass
-from plugins.contract import ImageReference, Result
+from plugins.contract import Code, Finding, ImageReference, Point, Result
 from tests.support import reports
 
 
@@ -170,6 +171,25 @@ def test_several_regions_of_one_finding_have_groups_and_tracking_of_their_own(tm
     assert len({finding.tracking_uid for finding in findings}) == 5
 
 
+LONG = "Nodule in the apical segment of the right upper lobe, image 4 "
+
+
+@pytest.mark.parametrize("names", [("A", "A (2)"), ("A (2)", "A"), (LONG + "a", LONG + "b"), (None, "Pneumothorax 1")])
+def test_no_names_of_a_plugin_make_two_lesions_one(tmp_path: Path, names: tuple[str | None, str]) -> None:
+    """Names that look like those of further regions, or are alike in their first 56 characters, are no reason to
+    refuse the report: each group has a tracking UID of its own, and each finding the name that it was given.
+    """
+    points = [Point(np.array([x, 20.5]), reports.reference("ct")) for x in (1.5, 2.5, 3.5, 4.5)]
+    findings = tuple(
+        Finding(reports.PNEUMOTHORAX, present=True, regions=tuple(pair), tracking_id=name)
+        for name, pair in zip(names, (points[:2], points[2:]), strict=True)
+    )
+    read = _read(tmp_path, Result("findings", "Four points.", findings)).findings
+    assert len({finding.tracking_uid for finding in read}) == len({one.tracking_identifier for one in read}) == 4
+    given = [finding.tracking_identifier for finding in read][::2]
+    assert given == ["Pneumothorax 1 #1" if name is None else name for name in names]
+
+
 def test_who_made_it(tmp_path: Path) -> None:
     """Algorithm and node stand in the header and in the tree, as the same device."""
     document = _sr(tmp_path, reports.measured())
@@ -247,6 +267,31 @@ def test_segments_are_referred_to_and_share_their_tracking_uid(tmp_path: Path) -
     by_number = {s.SegmentNumber: s.TrackingUID for s in segmentation.SegmentSequence}
     assert [finding.tracking_uid for finding in report.findings[:2]] == [by_number[1], by_number[2]]
     assert report.findings[2].tracking_uid not in by_number.values()
+
+
+def test_a_finding_has_the_category_of_the_segment_that_is_the_finding(tmp_path: Path) -> None:
+    """TID 1411 row 3: only where the segment's type is the finding; lung density on a lung has none. Not an answer."""
+    altered = Code("49755003", "SCT", "Morphologically Altered Structure")
+    lungs = reports.lungs(reports.frames("ct"))
+    nodule = replace(lungs.segments[0], category=altered, type=reports.NODULE)
+    findings = (Finding(reports.NODULE, True, segments=(1,)), Finding(reports.DENSITY, True, segments=(2,)))
+    result = Result("findings", "Two.", findings, segmentation=replace(lungs, segments=(nodule, lungs.segments[1])))
+    document = _sr(tmp_path, result)
+    groups = [
+        i for i in _all_items(document) if i.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "125007"
+    ]
+    values = [
+        [
+            c.ConceptCodeSequence[0].CodeValue
+            for c in g.ContentSequence
+            if c.ConceptNameCodeSequence[0].CodeValue == "276214006"
+        ]
+        for g in groups
+    ]
+    assert values == [["49755003"], []]
+    assert [finding.evaluations for finding in read_sr(document).findings] == [
+        ((reports.NODULE.meaning, "Present"),), ((reports.DENSITY.meaning, "Present"),),
+    ]  # fmt: skip
 
 
 def test_a_rerun_names_what_it_supersedes(tmp_path: Path) -> None:

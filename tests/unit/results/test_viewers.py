@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from plugins.contract import (
 )
 from tests.support import matrix, reports
 from tests.support.result_site import PACS
+from tests.support.viewer_rules import every_item, problems_for_viewers
 
 IMAGE = reports.reference("ct")
 AREA = Measurement(Code("42798000", "SCT", "Area"), 40.0, Unit("mm2", "mm2"))
@@ -66,14 +67,8 @@ def _children(item: Dataset, *value_types: str) -> list[Dataset]:
     return [child for child in item.get("ContentSequence", ()) if child.ValueType in value_types]
 
 
-def _all(item: Dataset) -> Iterator[Dataset]:
-    yield item
-    for child in item.get("ContentSequence", ()):
-        yield from _all(child)
-
-
 def _groups(document: Dataset) -> list[Dataset]:
-    return [one for one in _all(document) if one.ValueType == "CONTAINER" and _name(one) == "125007"]
+    return [one for one in every_item(document) if one.ValueType == "CONTAINER" and _name(one) == "125007"]
 
 
 def _name(item: Dataset) -> str:
@@ -81,38 +76,81 @@ def _name(item: Dataset) -> str:
 
 
 def _identifiers(document: Dataset) -> list[str]:
-    return [str(item.TextValue) for item in _all(document) if item.ValueType == "TEXT" and _name(item) == "112039"]
-
-
-@pytest.mark.parametrize("preset", ["any-pacs", "ohif"])
-@pytest.mark.parametrize("name", [name for name in matrix.RESULTS if name not in {"illustrated", "partly-measured"}])
-def test_every_report_is_as_viewers_read_it(tmp_path: Path, name: str, preset: str) -> None:
-    """Root, Image Library and 126010; SEPARATE; tracking; one region a group; one report, one series for each class."""
-    changes: dict[str, object] = {"preset": preset, "send_when": {}, "kinds": ["sr", "seg"]}
-    made = _documents(tmp_path, matrix.RESULTS[name]("ct"), **changes)
-    assert len({one.SeriesInstanceUID for one in made}) == len({one.SOPClassUID for one in made}) == len(made)
-    (document,) = [one for one in made if one.Modality == "SR"]
-    containers = [item for item in _all(document) if item.ValueType == "CONTAINER"]
-    assert _name(document) == "126000"
-    assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
-    (library,) = [item for item in containers if _name(item) == "111028"]
-    used = [
-        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in _all(library) if item.ValueType == "IMAGE"
+    return [
+        str(item.TextValue) for item in every_item(document) if item.ValueType == "TEXT" and _name(item) == "112039"
     ]
-    assert used == [f"{reports.STUDY_UID}.2.{number}" for number in (1, 2, 3)]
-    groups = _groups(document)
-    assert bool(groups) == any(_name(item) == "126010" for item in containers)
-    references = [_children(group, "UIDREF") for group in groups]
-    assert all(
-        [_name(child) == "112040" for child in uids] == [True] + [False] * (len(uids) - 1) for uids in references
+
+
+IMAGES = [f"{reports.STUDY_UID}.2.{number}" for number in (1, 2, 3)]
+IN_THE_PATIENT = Point(np.array([[-60.0, -80.0, 10.0]]), frame_of_reference_uid=reports.FRAME_OF_REFERENCE)
+
+
+def _in_the_patient(_kind: str) -> Result:
+    return Result("findings", "A point.", (Finding(reports.NODULE, True, regions=(IN_THE_PATIENT,)),))
+
+
+@pytest.mark.parametrize("preset", ["any-pacs", "ai-results", "ohif"])
+@pytest.mark.parametrize("name", [*matrix.RESULTS, "in the patient"])
+def test_every_set_is_as_viewers_read_it(tmp_path: Path, name: str, preset: str) -> None:
+    """Root, Image Library and 126010; SEPARATE; tracking; one region a group; one report, one series for each class."""
+    make = matrix.RESULTS.get(name, _in_the_patient)
+    kinds = ["sr", "seg", "pm", "ko", "pr", *(["sc"] if preset == "any-pacs" else [])]  # pages differ least, cost most
+    made = _documents(tmp_path, make("ct"), preset=preset, send_when={}, kinds=kinds)
+    assert problems_for_viewers(made, IMAGES) == []
+    (report,) = (one for one in made if one.Modality == "SR")
+    assert ("SCOORD3D" in {item.ValueType for item in every_item(report)}) == (
+        name == "in the patient" and preset == "ai-results"
     )
-    tracking = [[child.UID for child in uids] for uids in references]
-    assert len({uids[0] for uids in tracking}) == len(groups)
-    assert len(_identifiers(document)) == len(groups)
-    for group in groups:
-        assert len(_children(group, "SCOORD", "SCOORD3D")) <= 1
-        # OHIF breaks on a number without anything below it where the group has no region
-        assert all("ContentSequence" in number for number in _children(group, "NUM"))
+
+
+def _group(report: Dataset) -> Dataset:
+    return _groups(report)[0]
+
+
+def _drop_library(report: Dataset) -> None:
+    report.ContentSequence = [item for item in report.ContentSequence if _name(item) != "111028"]
+
+
+def _share_tracking(report: Dataset) -> None:
+    first, second = ([i for i in _children(group, "UIDREF") if _name(i) == "112040"] for group in _groups(report)[:2])
+    second[0].UID = first[0].UID
+
+
+def _second_region(report: Dataset) -> None:
+    _group(report).ContentSequence.append(_children(_group(report), "SCOORD")[0])
+
+
+def _childless(report: Dataset) -> None:
+    for number in _children(_group(report), "NUM"):
+        del number.ContentSequence
+
+
+def _untracked(report: Dataset) -> None:
+    _group(report).ContentSequence = [item for item in _group(report).ContentSequence if item.ValueType != "TEXT"]
+
+
+FAULTS: dict[str, tuple[Callable[[Dataset], None], str]] = {
+    "no library": (_drop_library, "not one Image Library"),
+    "continuous": (lambda report: setattr(_group(report), "ContinuityOfContent", "CONTINUOUS"), "is CONTINUOUS"),
+    "one tracking UID for two": (_share_tracking, "two groups have one tracking UID"),
+    "no tracking identifier": (_untracked, "0 items 112039"),
+    "two regions": (_second_region, "several regions in one group"),
+    "a number without children": (_childless, "a number without children"),
+    "in the pages' series": (lambda report: setattr(report, "SeriesInstanceUID", "1.2.3"), "two SOP classes in one"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_viewers_stumble_over_is_noticed(tmp_path: Path, fault: str) -> None:
+    """The same look at a set in which one thing is wrong."""
+    spoil, words = FAULTS[fault]
+    made = _documents(tmp_path, reports.nodule(IMAGE), kinds=["sr", "sc"])
+    for one in made:
+        if one.Modality == "SR":
+            spoil(one)
+        elif fault == "in the pages' series":
+            one.SeriesInstanceUID = "1.2.3"
+    assert any(words in problem for problem in problems_for_viewers(made, IMAGES))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +237,7 @@ def test_the_first_number_is_the_one_that_the_tool_shows(tmp_path: Path) -> None
     assert [m.concept.meaning for m in outline.measurements] == ["Area", DENSITY.concept.meaning]
     (document,) = _documents(tmp_path / "named", Result("findings", "Box.", (box,)), kinds=["sr"], editable=True)
     (read,) = read_sr(document).findings
-    assert read.tracking_identifier.startswith("Cornerstone3DTools@^0.1.0:RectangleROI:")
+    assert _identifiers(document) == [f"Cornerstone3DTools@^0.1.0:RectangleROI:{read.tracking_identifier}"]
     assert len(read.regions) == 1
 
 
