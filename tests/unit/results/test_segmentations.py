@@ -219,6 +219,31 @@ def test_volumes_of_two_frames_of_reference_are_two_series(tmp_path: Path) -> No
     assert len({seg.SeriesInstanceUID for seg in made["seg"]}) == 2
 
 
+def test_an_enhanced_image_of_two_stacks_that_tells_all_for_each_frame(tmp_path: Path) -> None:
+    """Some makers share nothing between frames: a SEG for each direction, in its own plane, and nothing made up but a
+    thickness that the source leaves out. Study attributes that are empty in the source stay out."""
+    image = reports.enhanced_mr()
+    image.StudyDescription = ""
+    shared = image.SharedFunctionalGroupsSequence[0]
+    del shared.PixelMeasuresSequence[0].SliceThickness
+    for number, groups in enumerate(image.PerFrameFunctionalGroupsSequence):
+        direction = Dataset()
+        direction.ImageOrientationPatient = [1, 0, 0, 0, 1, 0] if number < 2 else [0, 1, 0, 0, 0, -1]
+        groups.PixelMeasuresSequence, groups.PlaneOrientationSequence = shared.PixelMeasuresSequence, [direction]
+    del shared.PixelMeasuresSequence, shared.PlaneOrientationSequence
+    result = reports.segmented(reports.frames("enhanced-mr"))
+    made = _made([reports.write(image, tmp_path / "1.dcm")], result, tmp_path / "out", kinds=frozenset({"seg", "sr"}))
+    groups = [seg.SharedFunctionalGroupsSequence[0] for seg in made["seg"]]
+    directions = [list(group.PlaneOrientationSequence[0].ImageOrientationPatient) for group in groups]
+    assert directions == [[1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]]
+    assert [group.PixelMeasuresSequence[0].SliceThickness for group in groups] == [1, 1]
+    read = masks_read_back(tmp_path.glob("out/seg-*.dcm"))
+    assert result.segmentation is not None
+    for frame, plane in zip(result.segmentation.frames, result.segmentation.planes, strict=True):
+        assert np.array_equal(read[frame], plane)
+    assert [error for path in tmp_path.glob("out/*.dcm") for error in dciodvfy(path)] == []
+
+
 def test_a_segment_without_a_pixel_is_named_and_not_referred_to(tmp_path: Path) -> None:
     """The SEG describes what it holds; the report says that the other is empty, and shows no region for it."""
     result = reports.segmented(reports.frames("ct"))
