@@ -25,7 +25,7 @@ fuzz: env ## malformed PDUs, commands and data sets against the receiver, for FU
 
 matrix: env ## every result × image × character set under both validators, two at a time; about half an hour
 	@.ci/peers
-	@.venv/bin/pytest tests/peers/full_matrix.py --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+	@.venv/bin/pytest tests/peers/full_matrix.py --numprocesses 2 --dist worksteal \
 		-o faulthandler_timeout=7200
 
 viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests

@@ -58,12 +58,13 @@ def _without_nothing(fields: Json) -> Json:
 
 
 def _whole(groups: Sequence[ReadFinding], ours: bool) -> Iterator[tuple[ReadFinding, list[ReadFinding]]]:
-    """Each finding with the groups of its further regions, which we write behind it ("Nodule A (2)")."""
+    """Each finding with the groups of its further regions or views, which we write behind it ("Nodule A (2)")."""
     whole: list[tuple[ReadFinding, list[ReadFinding]]] = []
     for group in groups:
         # What a finding says of itself stands with its first region.
         says = group.measurements or group.evaluations or group.comments
-        part = _PART.fullmatch(group.tracking_identifier) if ours and group.regions and not says else None
+        shown = group.regions or group.segments
+        part = _PART.fullmatch(group.tracking_identifier) if ours and shown and not says else None
         if part and whole and whole[-1][0].tracking_identifier[:56] == part[1]:
             whole[-1][1].append(group)
         else:
@@ -87,7 +88,7 @@ def _finding(group: ReadFinding, others: Sequence[ReadFinding]) -> Json:
         "site": _site(group.site),
         "measurements": [_measurement(number) for number in group.measurements if number is not score],
         "regions": [each for one in (group, *others) for region in one.regions for each in _regions(region)],
-        "segments": list(group.segments),
+        "segments": sorted({number for one in (group, *others) for number in one.segments}),
         "tracking_id": group.tracking_identifier,
         "urgent": True if _URGENT in group.comments else None,
         "comment": "\n".join(text for text in group.comments if text != _URGENT),

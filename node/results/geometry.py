@@ -91,6 +91,15 @@ def plane_of(image: SourceImage, frame_number: int = 1) -> Plane | None:
     )
 
 
+def slice_thickness(image: SourceImage, frame_number: int = 1) -> str:
+    """Slice Thickness in mm, within VR DS; where the source keeps silent a nominal 1, as it is Type 1C of ours."""
+    measures = functional_group(image.header, "PixelMeasuresSequence", frame_number)
+    try:
+        return f"{float(measures.get('SliceThickness') or 1.0):.9g}"
+    except (TypeError, ValueError):
+        return "1"
+
+
 def direction_letters(vector: Array) -> str:
     """Patient Orientation letters of a direction, the strongest first: "L", "AL", … (C.7.6.1.1.1)."""
     pairs = (("L", "R"), ("P", "A"), ("H", "F"))

@@ -72,7 +72,7 @@ def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[K
     shown = {(one.image.reference.sop_instance_uid, one.frame_number) for one in slices}
     made = []
     for mask in context.masks:
-        wanted = [(finding.code.meaning, finding.segments) for finding in result.findings if finding.present]
+        wanted = [(finding_name(f, context.texts), f.segments) for f in result.findings if f.present]
         for reason, segments in (*wanted, ("", mask.labels)):
             candidates = mask.frames_with(segments)
             frames = [(mask.frames[i][0].reference.sop_instance_uid, mask.frames[i][1]) for i in candidates]

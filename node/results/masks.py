@@ -45,6 +45,22 @@ class Mask:
         """The labels that occur, in order; they become Segment Numbers 1, 2, 3 … (C.8.20.2.4)."""
         return tuple(sorted(set().union(*self.pixels)))
 
+    @cached_property
+    def is_stack(self) -> bool:
+        """Whether its images are a stack of slices: all their frames in one direction, no two in one place."""
+        frames = [(image, number) for image in self.images for number in range(1, image.frames + 1)]
+        planes = [plane for frame in frames if (plane := plane_of(*frame)) is not None]
+        if not self.placed or len(planes) < len(frames):
+            return False
+        first = planes[0]
+        alike = all(
+            np.allclose(first.row_direction, plane.row_direction, atol=1e-3)
+            and np.allclose(first.column_direction, plane.column_direction, atol=1e-3)
+            for plane in planes
+        )
+        heights = {round(float(plane.position @ first.normal), 3) for plane in planes}
+        return alike and len(heights) == len(planes)
+
     def segment_number(self, label: int) -> int:
         """Segment Number of a label that occurs."""
         return self.labels.index(label) + 1
@@ -107,8 +123,10 @@ def _group(image: SourceImage, frame_number: int) -> tuple[bool, Hashable]:
         not image.is_multi_frame or "PerFrameFunctionalGroupsSequence" in image.header
     ):
         plane = plane_of(image, frame_number)
-    if plane is None or image.is_multi_frame:
-        return plane is not None, image.reference.sop_instance_uid
+    if plane is None:
+        return False, image.reference.sop_instance_uid
     directions = (*plane.row_direction, *plane.column_direction)
     orientation = tuple(round(float(value), 3) + 0.0 for value in directions)
+    if image.is_multi_frame:  # an enhanced image may hold stacks in several directions
+        return True, (image.reference.sop_instance_uid, orientation)
     return True, (image.reference.series_instance_uid, plane.rows, plane.columns, orientation)

@@ -19,7 +19,7 @@ from pydicom.uid import ParametricMapStorage
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.errors import NotEncodableError
-from node.results.geometry import Plane, functional_group, plane_of
+from node.results.geometry import Plane, plane_of, slice_thickness
 from node.results.heat import value_range
 from node.results.marking import ascii_name
 from node.results.references import request_attributes, source_images
@@ -171,7 +171,7 @@ def _shared(heatmap: Heatmap, frames: Frames, planes: Sequence[Plane]) -> Datase
     groups.RealWorldValueMappingSequence = [_mapping(heatmap)]
     measures, orientation = Dataset(), Dataset()
     measures.PixelSpacing = [_decimal(value) for value in planes[0].spacing]
-    measures.SliceThickness = _thickness(*frames[0])
+    measures.SliceThickness = slice_thickness(*frames[0])
     orientation.ImageOrientationPatient = [
         _decimal(value) for value in (*planes[0].row_direction, *planes[0].column_direction)
     ]
@@ -182,15 +182,6 @@ def _shared(heatmap: Heatmap, frames: Frames, planes: Sequence[Plane]) -> Datase
 def _decimal(value: float) -> str:
     """A number within the 16 characters of VR DS."""
     return f"{value:.9g}"
-
-
-def _thickness(image: SourceImage, frame_number: int) -> str:
-    """Slice Thickness in mm; Type 1C here, so where the source keeps silent it is a nominal 1."""
-    measures = functional_group(image.header, "PixelMeasuresSequence", frame_number)
-    try:
-        return _decimal(float(measures.get("SliceThickness") or 1.0))
-    except (TypeError, ValueError):
-        return "1"
 
 
 def _mapping(heatmap: Heatmap) -> RealWorldValueMapping:

@@ -15,6 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, Se
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.equipment import algorithm_for_segmentation
+from node.results.geometry import functional_group, slice_thickness
+from node.results.identity import PATIENT, STUDY
 from node.results.marking import ascii_name
 from node.results.masks import Mask
 from node.results.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, stand_in, state_sop_classes
@@ -23,10 +25,7 @@ from node.results.sources import SourceImage
 from node.results.tracking import segment_identifiers
 from plugins.contract import Segment
 
-_STUBBED = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
-    "StudyTime", "ReferringPhysicianName", "SpecificCharacterSet",
-)  # fmt: skip
+_STUBBED = ({*PATIENT, *STUDY} - {"StudyInstanceUID"}) | {"SpecificCharacterSet"}
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
@@ -52,13 +51,18 @@ def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
     return described
 
 
-def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
+def _normalised(image: SourceImage, first: SourceImage, frame_number: int) -> Dataset:
     """A copy of the header that highdicom does not refuse: patient and study are written afterwards.
 
     Some de-identifiers give each slice of a series a frame of reference of its own; the plugin took them
-    for one volume, and so does the segmentation: it gets the first one's.
+    for one volume, and so does the segmentation: it gets the first one's. `frame_number`: one of those that
+    the mask lies on.
     """
     header = copy.copy(image.header)
+    if image.is_multi_frame:
+        _put_geometry_where_it_is_looked_for(header, image, frame_number)
+    else:
+        header.SliceThickness = slice_thickness(image)
     header.FrameOfReferenceUID = first.header.FrameOfReferenceUID
     for keyword in _STUBBED:
         header.pop(keyword, None)
@@ -68,8 +72,27 @@ def _normalised(image: SourceImage, first: SourceImage) -> Dataset:
     return header
 
 
+def _put_geometry_where_it_is_looked_for(header: Dataset, image: SourceImage, frame_number: int) -> None:
+    """What may be shared or told for each frame (C.7.6.16): size and direction shared, as highdicom reads them, of the
+    frames that the mask lies on; positions for each.
+    """
+    shared = copy.copy((image.header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0])
+    measures = copy.copy(functional_group(image.header, "PixelMeasuresSequence", frame_number))
+    measures.SliceThickness = slice_thickness(image, frame_number)
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [functional_group(image.header, "PlaneOrientationSequence", frame_number)]
+    header.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for groups in image.header.PerFrameFunctionalGroupsSequence:
+        frame = copy.copy(groups)
+        if "PlanePositionSequence" not in frame and "PlanePositionSequence" in shared:
+            frame.PlanePositionSequence = shared.PlanePositionSequence
+        frames.append(frame)
+    header.PerFrameFunctionalGroupsSequence = frames
+
+
 def _flat(image: SourceImage) -> Dataset:
-    """A stand-in for an image without a place: highdicom makes SEGs of one frame of such, `write_frames` the others."""
+    """A stand-in for an image that is no stack: highdicom makes the SEG as of one frame, `write_frames` its frames."""
     header = anchor_stub(image.reference)
     header.SOPClassUID = SecondaryCaptureImageStorage
     header.Rows, header.Columns = image.header.Rows, image.header.Columns
@@ -131,15 +154,15 @@ def _segmentation_object(context: Context, mask: Mask) -> Dataset:
     """One SEG, complete but for its file meta information."""
     label_map = sop_class_uid(context) == LABEL_MAP_STORAGE
     node = context.request.node
-    if mask.placed:
-        sources = [_normalised(image, mask.images[0]) for image in mask.images]
+    if mask.is_stack:
+        sources = [_normalised(image, mask.images[0], mask.frames[0][1]) for image in mask.images]
         labels = _relabelled(_in_source_order(mask), mask)
     else:
         sources = [_flat(mask.images[0])]
         labels = _relabelled(np.stack(mask.planes), mask)
     made = SegmentationObject(
         source_images=sources,
-        pixel_array=labels if mask.placed else labels[:1],
+        pixel_array=labels if mask.is_stack else labels[:1],
         segmentation_type="LABELMAP" if label_map else "BINARY",
         segment_descriptions=[
             _description(context, segment, number, identifier)
@@ -158,7 +181,7 @@ def _segmentation_object(context: Context, mask: Mask) -> Dataset:
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )
-    if not mask.placed:
+    if not mask.is_stack:
         write_frames(made, mask, labels)
     made.ContentCreatorName = ""
     _derive_dimension_uid(made, context)

@@ -236,7 +236,7 @@ _RESULTS = (
     Clause(
         "Regions as Segmentation, named by the report",
         lambda o: _refers_to(_report(o, "measured"), _of(o, "measured", "SEG")),
-        but="none of several projections or of ultrasound frames: the report says that it was not sent",
+        note="one for each image that has no position in the patient, such as the views of a mammogram or a clip",
     ),
     Clause(
         "Parametric maps, named by the report",

@@ -197,6 +197,12 @@ LIES = {
         "(ImageReference('1.2.3.1.1'),), (Segment(1, 'x', CATEGORY, CODE),)))",
         "has 5 × 6 pixels a slice, its images have 4 × 6",
     ),
+    "a mask of another size than its view": (
+        "return Result('findings', 's', (Finding(CODE, True),), Segmentation((np.ones((4, 6), np.uint8), "
+        "np.ones((5, 6), np.uint8)), (ImageReference('1.2.3.1.1'), ImageReference('1.2.3.1.2')), "
+        "(Segment(1, 'x', CATEGORY, CODE),)))",
+        "has 5 × 6 pixels a slice, its images have 4 × 6",
+    ),
     "a point outside of the image": (
         'return Result("findings", "s", (Finding(CODE, regions=(Point([6.5, 1], ImageReference("1.2.3.1.1")),)),))',
         "lies outside of its image",

@@ -143,6 +143,22 @@ def test_result_round_trip(job):
     assert labels.dtype == np.uint8
 
 
+def test_labels_of_images_that_differ_in_size_round_trip(job):
+    """An array for each image, of several series, with the dtype that holds the labels; the schema knows them."""
+    folder, request = job
+    planes = (np.zeros((2, 4), np.uint8), np.full((3, 5), 300, np.uint32))
+    frames = (ImageReference("1.2.1.1"), ImageReference("1.2.2.1"))
+    segmentation = Segmentation(planes, frames, (Segment(300, "Nodule", LUNG, LUNG),))
+    finding = Finding(LUNG, present=True, segments=(300,))
+    write_result(folder, Result(ResultStatus.FINDINGS, "seen on two views", (finding,), segmentation))
+    read = read_result(folder, request).segmentation
+    assert [(plane.dtype, plane.shape) for plane in read.planes] == [(np.uint8, (2, 4)), (np.uint16, (3, 5))]
+    assert all(np.array_equal(*both) for both in zip(planes, read.planes, strict=True))
+    assert read.frames == frames
+    labels = exchange.result_schema()["$defs"]["Segmentation"]["properties"]["labels"]
+    assert [choice["type"] for choice in labels["anyOf"]] == ["object", "array"]
+
+
 @pytest.mark.parametrize("status", ["not_applicable", "failed"])
 def test_result_without_findings_round_trip(job, status):
     """A reason alone is a result."""
@@ -215,6 +231,13 @@ CHANGES = {
     "array missing": (at(("pictures", 0, "pixels", "array"), "gone.npy"), r"out/gone.npy cannot be read"),
     "array extra": (at(("pictures", 0, "pixels"), {"array": "a.npy", "mode": "w"}), r'expected {"array"'),
     "array of another kind": (at(("pictures", 0, "pixels", "array"), "values-2.npy"), "has the type float32"),
+    "labels of which one is no array": (
+        at(("segmentation", "labels"), [{"array": "labels-1.npy"}, 3]), r"labels\[1\]: expected an object"
+    ),
+    "labels for no frame": (at(("segmentation", "labels"), []), "3 references for 0 slices"),
+    "labels of more dimensions": (
+        at(("segmentation", "labels"), [{"array": "labels-1.npy"}] * 3), r"expected \(rows, columns\), got shape"
+    ),
     "array inline": (at(("pictures", 0, "pixels"), [[1]]), r"pixels: expected an object"),
     "colour": (at(("segmentation", "segments", 0, "colour"), [0, 0, 300]), "Segment.colour"),
     "window": (at(("key_images", 0, "window"), [0, 0]), "KeyImage.window"),
