@@ -194,6 +194,7 @@ def test_who_has_called_a_port_before_it_is_given_up_is_served(running: Running)
     """Twenty that the kernel has let in and no receiver has accepted yet: none of them is reset."""
     old, new = running.port(), free_port()
     [receiver] = until(lambda: len(found := running.receivers()) == 1 and found, 60, "the ones before to end")
+    assert running.accepts(b"CT1")  # it has begun: what has not is ended by the reload, and accepts nobody
     receiver.suspend()
     callers = [running.connect(old) for _ in range(20)]
     try:
