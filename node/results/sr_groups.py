@@ -99,6 +99,11 @@ class _Part:
         return Marked(self.region, self.finding, self.number, outline)
 
     @property
+    def is_length(self) -> bool:
+        """Whether its first number is the length of its line."""
+        return self.marked is not None and self.marked.tool == "Length"
+
+    @property
     def kind(self) -> str:
         """The template that suits this part alone."""
         if self.place is None:
@@ -134,7 +139,7 @@ class GroupBuilder:
         own = len(kinds) == 1 and way is not HandOver.UNSAFE
         for part in (replace(part, named=way is HandOver.BY_NAME) for part in parts):
             group = self._own_template(part, *kinds) if own else self._common_template(part)
-            if part.named or (own and way is HandOver.BY_SHAPE):
+            if part.named or (own and way is HandOver.BY_SHAPE) or (part.is_length and way is HandOver.NOT_OFFERED):
                 _infer_first_number_from_region(group)
             for text in self._texts(part):
                 group.ContentSequence.append(text)
@@ -383,7 +388,10 @@ def _graphic(place: LocatedRegion | Region) -> ImageRegion | ImageRegion3D:
 
 
 def _infer_first_number_from_region(group: ContentItem) -> None:
-    """The number says which region it is of (TID 320): there, and only there, viewers look when they take it over."""
+    """The number says which region it is of (TID 320): there, and only there, viewers look when they take it over.
+
+    A length says so also where none is to be taken over: nobody guesses a tool from a line of two points.
+    """
     items = group.ContentSequence
     number = next((item for item in items if item.ValueType == "NUM"), None)
     region = next((item for item in items if item.ValueType in {"SCOORD", "SCOORD3D"}), None)

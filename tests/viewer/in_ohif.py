@@ -41,11 +41,11 @@ def keep(radiologist: Radiologist, full_length: bool) -> Keep:
     return save
 
 
-def on_chest(folder: Path, patient: str, **destination: object) -> Study:
-    """All forms of region on a slice of the phantom, in a report for this destination."""
+def on_chest(folder: Path, patient: str, *names: str, **destination: object) -> Study:
+    """These forms of region (none: all) on a slice of the phantom, in a report for this destination."""
     images = studies.chest(folder / patient, patient)
     image = dcmread(images[len(images) // 2], stop_before_pixels=True)
-    return studies.study(images, studies.regions(image), folder / f"{patient}-results", **destination)
+    return studies.study(images, studies.regions(image, *names), folder / f"{patient}-results", **destination)
 
 
 def test_regions_are_drawn_in_their_place_and_can_be_taken_over(
@@ -85,6 +85,15 @@ def test_a_region_that_lies_20_pixels_off_is_noticed(radiologist: Radiologist, t
 def test_regions_that_it_would_lose_are_drawn_but_not_offered(radiologist: Radiologist, tmp_path: Path) -> None:
     """Default settings: nothing names a tool, so OHIF would keep the point and the box and drop all others."""
     study = on_chest(tmp_path, "PLAIN")
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(study)
+    assert not radiologist.is_asked_to_take_over()
+
+
+def test_a_length_that_names_its_line_is_drawn_but_not_offered(radiologist: Radiologist, tmp_path: Path) -> None:
+    """Default settings: the number is inferred from the line, and nobody guesses a tool from two points."""
+    study = on_chest(tmp_path, "LENGTH", "line")
     radiologist.opens(study)
     radiologist.opens_report(study)
     radiologist.assert_sees_regions(study)

@@ -214,6 +214,16 @@ def test_a_report_is_written_as_was_decided(tmp_path: Path, numbers: bool, edita
         assert [source.ContentSequence[0].RelationshipType for source in sources] == ["SELECTED FROM"] * named
 
 
+@pytest.mark.parametrize("editable", [True, False])
+def test_a_length_is_inferred_from_its_line(tmp_path: Path, editable: bool) -> None:
+    """Whether or not a viewer may take it over; an area is not, where none may: only a length is one number a line."""
+    document = _report(tmp_path, (LINE, (DENSITY, LENGTH)), (PENTAGON, (AREA,)), editable=editable)
+    found = [[len(_children(number, "SCOORD")) for number in _children(group, "NUM")] for group in _groups(document)]
+    assert found == [[1, 0], [int(editable)]]
+    (source,) = _children(_children(_groups(document)[0], "NUM")[0], "SCOORD")
+    assert (source.GraphicType, len(source.GraphicData)) == ("POLYLINE", 4)
+
+
 def test_the_first_number_is_the_one_that_the_tool_shows(tmp_path: Path) -> None:
     """A length for a line, an area for an outline; the reader gives all numbers, each region once, and the name."""
     finding = Finding(
