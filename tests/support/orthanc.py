@@ -161,12 +161,19 @@ class Orthanc:
 
     def _answers(self) -> bool:
         try:
-            system: dict[str, object] = self._session.get(f"{self.url}/system", timeout=10).json()
+            system: dict[str, object] = self._request("GET", "/system", timeout=10).json()
         except (requests.RequestException, ValueError):
             return False
         return system.get("DicomPort") == self.dicom_port  # not somebody else's server on that port
 
     def _ask(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        answer = self._session.request(method, self.url + path, timeout=60, **arguments)
+        answer = self._request(method, path, timeout=60, **arguments)
         assert answer.ok, f"Orthanc answers {answer.status_code} to {method} {path}: {answer.text[:500]}"
         return answer
+
+    def _request(self, method: str, path: str, timeout: float, **arguments: Any) -> requests.Response:
+        """On a connection of its own: Orthanc ends one that rests for a second, also just when it is used again."""
+        try:
+            return self._session.request(method, self.url + path, timeout=timeout, **arguments)
+        finally:
+            self._session.close()
