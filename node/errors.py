@@ -25,3 +25,7 @@ class DataFolderInUseError(PermanentError):
 
 class NotFoundError(PermanentError):
     """What was asked for by name is not there (a study, a job, a destination)."""
+
+
+class UsageError(PermanentError):
+    """What was asked for makes no sense here: a command ends with exit code 2."""

@@ -13,7 +13,7 @@ from node.cli import commitments, output, site
 from node.cli.output import cell, short
 from node.clock import SystemClock
 from node.dimse.status import FailureReason
-from node.errors import NotFoundError, PermanentError
+from node.errors import NotFoundError, PermanentError, UsageError
 from node.index import corrections
 from node.ledger import commitments as requests
 from node.ledger import deliveries, fallbacks, forwards, identities, jobs, notifications, studies
@@ -108,7 +108,7 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
     if _is_study(what):
         return _release(database, site.find_study(database, what), now, by, newest)
     if newest:
-        raise site.UsageError("--take-newest is for a held study: name its UID")
+        raise UsageError("--take-newest is for a held study: name its UID")
     if what.startswith(commitments.NAME):
         return _commit_again(database, what.removeprefix(commitments.NAME), now, by)
     found = _find(database, what)
@@ -141,7 +141,7 @@ def _in_place_of(asked: Delivery, last: Delivery) -> str:
 
 def _commit_again(database: Database, number: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
     if not number.isdecimal() or len(number) > 18:
-        raise site.UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
+        raise UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
     again = requests.again(database, now, int(number), by, keep=FailureReason.DUPLICATE_TRANSACTION)
     text = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
     return text, {"commitment": again.id, "requester": again.requester, "status": again.status}
@@ -200,13 +200,13 @@ def _find(database: Database, what: str) -> Job | Delivery | Notification:
     if len(what) >= _SHORTEST_PREFIX and re.fullmatch(r"[0-9a-fA-F-]+", what):
         found += jobs.matching(database, what.lower())
     if not found and re.fullmatch(r"\w+", what) and studies.matching(database, what):
-        raise site.UsageError(f'"{what}" is a study: to release a held one, name its UID, or … and the end of it')
+        raise UsageError(f'"{what}" is a study: to release a held one, name its UID, or … and the end of it')
     if not found:
         hint = f" (a job is named by at least {_SHORTEST_PREFIX} characters)" if len(what) < _SHORTEST_PREFIX else ""
         raise NotFoundError(f'there is no job and no delivery "{what}"{hint}')
     if len(found) > 1:
         names = ", ".join(f"job {each.id}" if isinstance(each, Job) else f"{_DELIVERY}{each.id}" for each in found)
-        raise site.UsageError(f'"{what}" could be {names}: write one of these in full')
+        raise UsageError(f'"{what}" could be {names}: write one of these in full')
     return found[0]
 
 

@@ -4,55 +4,67 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import UserDict
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from node import __version__
-from node.cli import (
-    actions,
-    explain,
-    network,
-    notifying,
-    output,
-    replay,
-    reports,
-    rules,
-    running,
-    site,
-    status,
-    timeline,
-)
-from node.cli.output import Exit
+from node.cli.output import Exit, error
 from node.config.problems import ConfigurationError
-from node.errors import NodeError
+from node.errors import NodeError, UsageError
 
+COMMANDS = {
+    "serve": "running",
+    "check": "running",
+    "schema": "running",
+    "echo": "network",
+    "send": "network",
+    "notify": "notifying",
+    "status": "status",
+    "study": "timeline",
+    "explain": "explain",
+    "replay": "replay",
+    "rules": "rules",
+    "retry": "actions",
+    "cancel": "actions",
+    "read": "reports",
+    "demo": "running",
+}
+"""Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name, each imported when it is asked for: most of what one of them needs no other one does."""
+
+    def __getitem__(self, name: str) -> Any:
+        """The command, as typer makes it of its function; KeyError."""
+        alone = typer.Typer(add_completion=False, context_settings=_SETTINGS, pretty_exceptions_enable=False)
+        alone.command(name)(getattr(import_module(f"node.cli.{self.data[name]}"), name))
+        return typer.main.get_command(alone)
+
+
+class _Group(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(COMMANDS)
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="pacsnode",
+    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # they show local variables, which hold patients' data
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
-for command in (
-    running.serve,
-    running.check,
-    running.schema,
-    network.echo,
-    network.send,
-    notifying.notify,
-    status.status,
-    timeline.study,
-    explain.explain,
-    replay.replay,
-    rules.rules,
-    actions.retry,
-    actions.cancel,
-    reports.read,
-    running.demo,
-):
-    app.command()(command)
 
 
 def _version(wanted: bool) -> bool:
@@ -82,12 +94,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 lacks our arrows and dots
     try:
         app(args=None if arguments is None else list(arguments), prog_name="pacsnode")
-    except (ConfigurationError, site.UsageError) as error:
-        output.error(str(error))
+    except (ConfigurationError, UsageError) as problem:
+        error(str(problem))
         sys.exit(Exit.USAGE)
-    except NodeError as error:
-        output.error(f"pacsnode: {error}")
+    except NodeError as problem:
+        error(f"pacsnode: {problem}")
         sys.exit(Exit.FAILED)
-    except PermissionError as error:
-        output.error(f"pacsnode: {error.filename}: {error.strerror}; run it as the user that the node runs as")
+    except PermissionError as problem:
+        error(f"pacsnode: {problem.filename}: {problem.strerror}; run it as the user that the node runs as")
         sys.exit(Exit.FAILED)

@@ -17,7 +17,7 @@ from node.cli.output import Exit, cell, clock_text, table
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.config.problems import closest
-from node.errors import NotFoundError
+from node.errors import NotFoundError, UsageError
 from node.ledger import decisions
 from node.ledger.decisions import Decision as Recorded
 from node.ledger.decisions import DecisionOutcome
@@ -99,7 +99,7 @@ def _chosen(configuration: Configuration, name: str | None) -> tuple[Rule, ...]:
     if name not in known:
         meant = closest(name, known)
         hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'none'}"
-        raise site.UsageError(f'there is no rule "{name}"; {hint}')
+        raise UsageError(f'there is no rule "{name}"; {hint}')
     return (known[name].model_copy(update={"enabled": True}),)
 
 
@@ -108,14 +108,14 @@ def _in_files(
 ) -> tuple[list[_Explained], list[tuple[Path, str]]]:
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise site.UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
+        raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
     found = files.studies_in(paths, SystemClock().now(), configuration.node.zone)
     return [_Explained(facts, engine.decide(rules, facts)) for facts in found.studies], found.skipped
 
 
 def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequence[Rule]) -> _Explained:
     if len(what) > 1:
-        raise site.UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
+        raise UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
     try:
         ledger = site.open_ledger(configuration)
         with ledger.reading() as database:

@@ -24,7 +24,7 @@ from node.dimse import scu, storage_scu
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer
 from node.dimse.status import Reading, status_text
-from node.errors import NodeError, PermanentError
+from node.errors import NodeError, PermanentError, UsageError
 
 _PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
 _OWN_TITLE = "PACSNODE"
@@ -117,11 +117,11 @@ def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:
         configuration = site.load(config)
         destination = configuration.destinations.get(name)
         if destination is None:
-            raise site.UsageError(_unknown(name, configuration))
+            raise UsageError(_unknown(name, configuration))
         return peer_of(destination, configuration.node.ae_title), destination
     title = _ae_title(written["title"])
     if not 1 <= int(written["port"]) <= 65535:
-        raise site.UsageError(f"{written['port']} is no port: 1 to 65535")
+        raise UsageError(f"{written['port']} is no port: 1 to 65535")
     return Peer(written["host"].strip("[]"), int(written["port"]), title, _own_title(config)), None
 
 
@@ -129,7 +129,7 @@ def _ae_title(text: str) -> str:
     try:
         return check_ae_title(text)
     except ValueError as error:
-        raise site.UsageError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _own_title(config: Path) -> str:
@@ -176,7 +176,7 @@ def send(
     """
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise site.UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
+        raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
     peer, _ = find_peer(destination, config)
     if calling is not None:
         peer = replace(peer, calling_ae_title=_ae_title(calling))

@@ -10,7 +10,7 @@ import typer
 from node.cli import output, site
 from node.cli.output import Exit, cell
 from node.config.problems import closest
-from node.errors import NodeError
+from node.errors import NodeError, UsageError
 from node.notify import channels, message
 
 
@@ -25,7 +25,7 @@ def notify(
     if person not in known:
         meant = closest(person, known)
         hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'nobody'}"
-        raise site.UsageError(f'the configuration has nobody called "{person}" under people; {hint}')
+        raise UsageError(f'the configuration has nobody called "{person}" under people; {hint}')
     trial = message.trial(str(uuid.uuid4()), configuration.node.ae_title)
     found: dict[str, Any] = {}
     for name, send in channels.of(known[person], configuration).items():

@@ -20,6 +20,7 @@ from node.cli.overview import SHOWN
 from node.clock import SystemClock
 from node.config import loading
 from node.config.values import parse_duration
+from node.errors import UsageError
 from node.ledger import jobs, studies
 from node.ledger.database import FILE
 from node.route import replay as replaying
@@ -46,7 +47,7 @@ def replay(
     """
     configuration = site.known(config)
     if not rules.is_file():
-        raise site.UsageError(f"{rules}: there is no such file")
+        raise UsageError(f"{rules}: there is no such file")
     period = _period(since)
     draft = loading.read_draft(config, rules)
     ledger = site.open_ledger(configuration)
@@ -74,7 +75,7 @@ def _period(since: str) -> timedelta:
     try:
         return parse_duration(since)
     except ValueError as error:
-        raise site.UsageError(f"--since: {error}") from error
+        raise UsageError(f"--since: {error}") from error
 
 
 def _progress(*, hidden: bool) -> Progress:

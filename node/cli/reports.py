@@ -10,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 
 from node.cli import output, site
 from node.cli.output import cell
-from node.errors import PermanentError
+from node.errors import PermanentError, UsageError
 
 
 def read(
@@ -25,7 +25,7 @@ def read(
     except InvalidDicomError as error:
         raise PermanentError(f"{path}: this is no DICOM file") from error
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise site.UsageError(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{path}: {error.strerror}") from error
     if as_json:
         output.as_json(as_result.as_result(report))
         return

@@ -19,7 +19,7 @@ from node.config.in_force import InForce
 from node.config.loading import Loaded
 from node.config.models import Configuration
 from node.config.problems import ConfigurationError
-from node.errors import NotFoundError, PermanentError
+from node.errors import NotFoundError, UsageError
 from node.ledger import studies
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.studies import Study
@@ -32,10 +32,6 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
 DEFAULT_CONFIG = Path("config.yaml")
-
-
-class UsageError(PermanentError):
-    """What was asked for makes no sense here: the command ends with exit code 2."""
 
 
 def read(config: Path) -> Loaded:
