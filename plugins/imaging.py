@@ -23,7 +23,9 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from plugins import stored_values
 from plugins.contract import ImageReference, NotApplicableError, Volume
@@ -346,7 +348,7 @@ def _decoded(frames: list[_Frame]) -> NDArray[np.float32]:
         entries = list(group)
         indices = [frame.reference.frame_number - 1 for _, frame in entries]
         try:
-            pixels = iter_pixels(file, indices=indices, correct_unused_bits=False)
+            pixels = iter_pixels(_decodable(file), indices=indices, correct_unused_bits=False)
             for (place, frame), raw in zip(entries, pixels, strict=True):
                 array[place] = _numbers(raw, frame)
         except NotApplicableError:
@@ -357,6 +359,12 @@ def _decoded(frames: list[_Frame]) -> NDArray[np.float32]:
                 f"({type(error).__name__})."
             ) from error
     return array
+
+
+def _decodable(file: Path) -> Path | Dataset:
+    """What pydicom decodes frame by frame: the file, but all of a deflated one, which it does not inflate."""
+    is_deflated = read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return pydicom.dcmread(file) if is_deflated else file
 
 
 def _numbers(raw: NDArray[np.generic], frame: _Frame) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ Needs pydicom.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def meaning(header: Dataset, groups: Sequence[Dataset], place: str) -> Meaning:
     said = {"RescaleType": ("HU" if modality == "CT" and not unit else "" if unit == "US" else unit)}
     said |= {keyword: str(header.get(keyword) or "") for keyword in _SAME_IN_ALL}
     said["PhotometricInterpretation"] = str(header.get("PhotometricInterpretation") or "")
-    bits = _bits(header, place)
+    bits = bits_of(header, place)
     said["PixelRepresentation"] = str(int(bits.signed)) if bits else ""
     return Meaning(bits, rescale, table, tuple(said.items()), _real_world((header, *groups), rescale or (1.0, 0.0)))
 
@@ -266,16 +267,27 @@ def _real_world(places: Iterable[Dataset], rescale: tuple[float, float]) -> tupl
     for place in places:
         for item in place.get("RealWorldValueMappingSequence") or ():
             code = (item.get("MeasurementUnitsCodeSequence") or [Dataset()])[0]
-            own = [item.get(f"RealWorldValue{name}") for name in ("Slope", "Intercept")]
-            times, plus = (float(value) if isinstance(value, int | float) else math.nan for value in own)
+            times, plus = (_or_nan(item, f"RealWorldValue{name}") for name in ("Slope", "Intercept"))
             found.append((str(code.get("CodeValue") or ""), times / slope, plus - intercept * times / slope))
     return tuple(sorted(found))
+
+
+def _or_nan(item: Dataset, keyword: str) -> float:
+    """The number, or NaN where there is none that can be used: a mapping by a table has none."""
+    try:
+        return float(item.get(keyword))
+    except (TypeError, ValueError):
+        return math.nan
 
 
 # --- the bits --------------------------------------------------------------------------------------
 
 
-def _bits(header: Dataset, place: str) -> Bits | None:
+def bits_of(header: Dataset, place: str) -> Bits | None:
+    """Which bits of the image's pixels are their value; None for float pixel data.
+
+    Raises `NotApplicableError` where that is not certain.
+    """
     keywords = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
     allocated, stored, high, representation = (whole_number(header, keyword, place) for keyword in keywords)
     if allocated in (32, 64) and stored is None and high is None and representation is None:
@@ -295,7 +307,8 @@ def _bits(header: Dataset, place: str) -> Bits | None:
     if representation not in (0, 1):
         raise NotApplicableError(f"{place} has PixelRepresentation {representation}, which is neither 0 nor 1.")
     _refuse_overlay_in_values(header, stored, place)
-    is_compressed = header.file_meta.get("TransferSyntaxUID") not in _ALL_BITS
+    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    is_compressed = syntax is not None and syntax not in _ALL_BITS
     return Bits(stored, representation == 1, is_compressed, _unfit_padding(header, stored, signed=representation == 1))
 
 
@@ -327,23 +340,35 @@ def applied(raw: NDArray[Any], frame: Meaning, place: str) -> NDArray[np.float32
 
     Raises `NotApplicableError` where the pixels contradict what the header says of them.
     """
-    stored = _values(raw, frame.bits, place) if frame.bits is not None else raw
+    values = stored(raw, frame.bits, place)
     if frame.table is not None:
-        mapped: NDArray[np.unsignedinteger[Any]] = apply_modality_lut(stored.astype(np.int64), frame.table)
-        return mapped.astype(np.float32)
+        return _through_table(values, frame.table, place)
     if frame.rescale is None:
-        return stored.astype(np.float32)
+        return values.astype(np.float32)
     slope, intercept = frame.rescale
-    values: NDArray[np.float64] = np.multiply(stored, slope, dtype=np.float64)
-    values += intercept
-    return values.astype(np.float32)
+    rescaled: NDArray[np.float64] = np.multiply(values, slope, dtype=np.float64)
+    rescaled += intercept
+    return rescaled.astype(np.float32)
 
 
-def _values(raw: NDArray[Any], bits: Bits, place: str) -> NDArray[Any]:
-    """The bits that are the value, with their sign; what is above them means nothing (PS3.5 8.1.1)."""
-    unused = raw.dtype.itemsize * 8 - bits.stored
-    if bits.stored == 1 or unused <= 0:
+def _through_table(values: NDArray[Any], header: Dataset, place: str) -> NDArray[np.float32]:
+    try:
+        mapped: NDArray[np.unsignedinteger[Any]] = apply_modality_lut(values.astype(np.int64), header)
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error) as error:
+        raise NotApplicableError(
+            f"{place} has a ModalityLUTSequence that is not built as it says: {_consequence(header)}."
+        ) from error
+    return mapped.astype(np.float32)
+
+
+def stored(raw: NDArray[Any], bits: Bits | None, place: str) -> NDArray[Any]:
+    """The bits of decoded pixels that are their value, with their sign; what is above means nothing (PS3.5 8.1.1).
+
+    Raises `NotApplicableError` where the pixels contradict what the header says of them.
+    """
+    if bits is None or bits.stored == 1 or bits.stored >= raw.dtype.itemsize * 8:
         return raw
+    unused = raw.dtype.itemsize * 8 - bits.stored
     if bits.is_compressed:
         lowest, highest = int(raw.min()), int(raw.max())
         if highest >= 1 << bits.stored or lowest < -(1 << bits.stored - 1):
