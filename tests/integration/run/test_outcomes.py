@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from node import intact
 from node.ledger import events, instances, jobs
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
@@ -319,12 +319,14 @@ def test_a_full_disk_is_not_the_plugins_fault(
     site.complete()
     full = True
 
-    def copy(source: object, target: object) -> None:
+    verified_copy = intact.copy
+
+    def copy(source: Path, target: Path, digest: str, transfer_syntax_uid: str) -> None:
         if full:
             raise OSError(28, "No space left on device")
-        os.link(str(source), str(target))
+        verified_copy(source, target, digest, transfer_syntax_uid)
 
-    monkeypatch.setattr("node.run.inputs.shutil.copyfile", copy)
+    monkeypatch.setattr("node.intact.copy", copy)
     run = start()
     job = settle(run, site.job("good", receipts))
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
