@@ -1,11 +1,11 @@
-"""From SOP instances to volumes: order, geometry, decoding, rescale.
+"""From SOP instances to volumes: order, geometry, decoding; `plugins.stored_values` has what the values mean.
 
 `volume` refuses what is no proper stack of parallel slices, with a `NotApplicableError` that says what
 is wrong in words a radiologist or an admin can act on. It never guesses: an algorithm that measures
 in a volume with a missing slice reports a wrong number.
 
 Geometry: PS3.3 C.7.6.2 (Image Plane), C.7.6.16.2 (Pixel Measures, Plane Position, Plane Orientation of
-enhanced multi-frame images). Values: PS3.3 C.11.1 (Modality LUT), C.7.6.16.2.9 (Pixel Value Transformation).
+enhanced multi-frame images).
 
 Needs pydicom (and, for compressed images, its decoders).
 """
@@ -23,10 +23,13 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from plugins import stored_values
 from plugins.contract import ImageReference, NotApplicableError, Volume
+from plugins.stored_values import Meaning
 
 DIRECTION_TOLERANCE = 1e-3
 """Difference of two direction cosines that is rounding, not another orientation."""
@@ -58,9 +61,8 @@ class _Frame:
     """mm between rows, between columns."""
     thickness: float | None
     stack_id: str
-    rescale: tuple[float, float] | None
-    """Slope and intercept, None where a Modality LUT Sequence or nothing is given."""
-    lut: Dataset | None
+    meaning: Meaning
+    """Of its stored values."""
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -69,8 +71,12 @@ class _Frame:
     @property
     def place(self) -> str:
         """How an error names this frame."""
-        frame = f", frame {self.reference.frame_number}" if self.reference.frame_number > 1 else ""
-        return f"SOP instance {self.reference.sop_instance_uid}{frame}"
+        return _place(self.reference)
+
+
+def _place(reference: ImageReference) -> str:
+    frame = f", frame {reference.frame_number}" if reference.frame_number > 1 else ""
+    return f"SOP instance {reference.sop_instance_uid}{frame}"
 
 
 def headers(files: Iterable[Path]) -> list[Dataset]:
@@ -90,8 +96,10 @@ def volume(files: Sequence[Path], stack_id: str | None = None) -> Volume:
 
     Raises `NotApplicableError` for: no files, localizers, colour, missing pixel data or geometry, mixed
     series, sizes, orientations, spacings or frames of reference, two frames at one position, missing
-    slices, varying spacing, a sheared stack (gantry tilt), CT without rescale, pixels that do not decode.
-    Values that a scanner writes outside its field of view (Pixel Padding Value) are kept as they are.
+    slices, varying spacing, a sheared stack (gantry tilt), pixels that do not decode; and for values whose meaning
+    is not certain (`plugins.stored_values`): CT and PET without rescale, slope without intercept, rescale of some
+    images only or outside of the functional groups, High Bit that contradicts Bits Stored, mixed units.
+    Values that a scanner writes outside its field of view (Pixel Padding Value) are rescaled like the others.
     """
     frames = [frame for header, file in zip(headers(files), files, strict=True) for frame in _frames(header, file)]
     if not frames:
@@ -101,6 +109,7 @@ def volume(files: Sequence[Path], stack_id: str | None = None) -> Volume:
     frame_of_reference = _frame_of_reference(frames)
     frames = _ordered(frames)
     step = _step(frames)
+    stored_values.refuse_mixed([(frame.place, frame.meaning) for frame in frames])
     first = frames[0]
     affine = np.eye(4)
     affine[:3, 0] = first.row_cosines * first.spacing[1]
@@ -138,14 +147,17 @@ def _frames(header: Dataset, file: Path) -> Iterator[_Frame]:
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise NotApplicableError(f"{instance} is a colour image ({photometric}), not a greyscale one.")
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
+    count = stored_values.whole_number(header, "NumberOfFrames", instance) or 1
     if per_frame:
+        if len(per_frame) != count:
+            raise NotApplicableError(f"{instance} has {count} frames, but positions for {len(per_frame)}.")
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         for number, own in enumerate(per_frame, start=1):
             yield _frame(header, file, number, _Attributes((own, shared), header))
-    elif int(header.get("NumberOfFrames") or 1) == 1:
+    elif count == 1:
         yield _frame(header, file, 1, _Attributes((), header))
     else:
-        raise NotApplicableError(f"{instance} has {header.NumberOfFrames} frames, but no positions for them.")
+        raise NotApplicableError(f"{instance} has {count} frames, but no positions for them.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +169,23 @@ class _Attributes:
 
     def within(self, sequence: str) -> Dataset:
         """The item of the functional group macro `sequence`; the dataset itself in a single-frame image."""
-        if not self.groups:
-            return self.header
-        for group in self.groups:
-            if group.get(sequence):
-                item = group[sequence][0]
-                assert isinstance(item, Dataset)
-                return item
-        return Dataset()
+        return next(iter(self._items(sequence)), Dataset()) if self.groups else self.header
+
+    def _items(self, sequence: str) -> list[Dataset]:
+        """All items of the macro: one, where the header is as it should be."""
+        return [item for group in self.groups for item in group.get(sequence) or ()]
 
     def numbers(self, sequence: str, keyword: str, count: int) -> NDArray[np.float64]:
-        value = self.within(sequence).get(keyword)
+        uid = self.header.get("SOPInstanceUID", "without UID")
         try:
+            value = self.within(sequence).get(keyword)
+            is_contradicted = any(item.get(keyword) != value for item in self._items(sequence)[1:])
             numbers = np.array([float(item) for item in ([value] if count == 1 else value)])
         except (TypeError, ValueError):
-            numbers = np.empty(0)
+            is_contradicted, numbers = False, np.empty(0)
+        if is_contradicted:
+            raise NotApplicableError(f"SOP instance {uid} has more than one {keyword}, so its place is unknown.")
         if len(numbers) != count or not np.isfinite(numbers).all():
-            uid = self.header.get("SOPInstanceUID", "without UID")
             raise NotApplicableError(f"SOP instance {uid} has no usable {keyword}, so its place is unknown.")
         return numbers
 
@@ -186,23 +198,22 @@ def _frame(header: Dataset, file: Path, number: int, attributes: _Attributes) ->
         raise NotApplicableError(
             f"SOP instance {uid} has an impossible ImageOrientationPatient or PixelSpacing, so its place is unknown."
         )
-    measures, values = attributes.within("PixelMeasuresSequence"), attributes.within("PixelValueTransformationSequence")
+    reference = ImageReference(uid, number)
     return _Frame(
         file=file,
-        reference=ImageReference(uid, number),
+        reference=reference,
         series_instance_uid=str(header.get("SeriesInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or "") or None,
         modality=str(header.get("Modality", "")),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
+        rows=stored_values.whole_number(header, "Rows", _place(reference)) or 0,
+        columns=stored_values.whole_number(header, "Columns", _place(reference)) or 0,
         row_cosines=orientation[:3],
         column_cosines=orientation[3:],
         position=attributes.numbers("PlanePositionSequence", "ImagePositionPatient", 3),
         spacing=(float(spacing[0]), float(spacing[1])),
-        thickness=float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0) or None,
+        thickness=_thickness(attributes.within("PixelMeasuresSequence")),
         stack_id=str(attributes.within("FrameContentSequence").get("StackID", "")) if attributes.groups else "",
-        rescale=_rescale(values, uid),
-        lut=header if "ModalityLUTSequence" in header else None,
+        meaning=stored_values.meaning(header, attributes.groups, _place(reference)),
     )
 
 
@@ -212,13 +223,16 @@ def _perpendicular(orientation: NDArray[np.float64]) -> bool:
     return bool((np.abs(lengths - 1) < 0.01).all() and abs(row @ column) < 0.01)
 
 
-def _rescale(values: Dataset, uid: str) -> tuple[float, float] | None:
-    if values.get("RescaleSlope") is None or values.get("RescaleIntercept") is None:
-        return None
-    slope, intercept = float(values.RescaleSlope), float(values.RescaleIntercept)
-    if slope == 0 or not math.isfinite(slope) or not math.isfinite(intercept):
-        raise NotApplicableError(f"SOP instance {uid} has the rescale slope {slope:g}: its values mean nothing.")
-    return slope, intercept
+def _thickness(measures: Dataset) -> float | None:
+    """mm that a single image stands for; None where nothing usable is said. Which way slices are counted is no sign."""
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        try:
+            value = abs(float(measures.get(keyword) or 0))
+        except (TypeError, ValueError):
+            continue
+        if value > 0 and math.isfinite(value):
+            return value
+    return None
 
 
 # --- one proper stack ----------------------------------------------------------------------------
@@ -251,8 +265,8 @@ def _refuse_mixtures(frames: list[_Frame]) -> None:
             raise NotApplicableError(f"The images differ in orientation ({frame.place}).")
         if not np.allclose(frame.spacing, first.spacing, rtol=1e-3):
             raise NotApplicableError(f"The images differ in pixel spacing ({frame.place}).")
-        if frame.modality == "CT" and frame.rescale is None and frame.lut is None:
-            raise NotApplicableError(f"{frame.place} has no rescale slope and intercept: its values are not HU.")
+        if frame.modality != first.modality:
+            raise NotApplicableError(f"The images differ in Modality: {first.modality} and {frame.modality}.")
 
 
 def _frame_of_reference(frames: list[_Frame]) -> str | None:
@@ -334,8 +348,9 @@ def _decoded(frames: list[_Frame]) -> NDArray[np.float32]:
         entries = list(group)
         indices = [frame.reference.frame_number - 1 for _, frame in entries]
         try:
-            for (place, frame), stored in zip(entries, iter_pixels(file, indices=indices), strict=True):
-                array[place] = _rescaled(stored, frame)
+            pixels = iter_pixels(_decodable(file), indices=indices, correct_unused_bits=False)
+            for (place, frame), raw in zip(entries, pixels, strict=True):
+                array[place] = _numbers(raw, frame)
         except NotApplicableError:
             raise
         except Exception as error:  # decoders raise whatever their libraries raise; each means the same
@@ -346,15 +361,13 @@ def _decoded(frames: list[_Frame]) -> NDArray[np.float32]:
     return array
 
 
-def _rescaled(stored: NDArray[np.generic], frame: _Frame) -> NDArray[np.float32]:
-    if stored.shape != (frame.rows, frame.columns):
-        raise NotApplicableError(f"{frame.place} decodes to {stored.shape}, not to {frame.rows} × {frame.columns}.")
-    if frame.lut is not None:
-        return apply_modality_lut(stored, frame.lut).astype(np.float32)
-    values = stored.astype(np.float32)
-    if frame.rescale is not None:
-        slope, intercept = frame.rescale
-        if slope != 1:
-            values *= np.float32(slope)
-        values += np.float32(intercept)
-    return values
+def _decodable(file: Path) -> Path | Dataset:
+    """What pydicom decodes frame by frame: the file, but all of a deflated one, which it does not inflate."""
+    is_deflated = read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return pydicom.dcmread(file) if is_deflated else file
+
+
+def _numbers(raw: NDArray[np.generic], frame: _Frame) -> NDArray[np.float32]:
+    if raw.shape != (frame.rows, frame.columns):
+        raise NotApplicableError(f"{frame.place} decodes to {raw.shape}, not to {frame.rows} × {frame.columns}.")
+    return stored_values.applied(raw, frame.meaning, frame.place)

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import structlog
 
+from node import intact
 from node.dimse.status import FailureReason
+from node.intact import DamagedError
 from node.ledger import instances
 from node.ledger.database import Database
 from node.ledger.instances import Instance, InstanceStatus
-from node.spool import NotOurFileError, Spool, read_arrival, sha256_of, sync_folder
+from node.spool import Spool, sync_folder
 
 log = structlog.get_logger(__name__)
 
@@ -78,12 +80,10 @@ def _damaged(spool: Spool, instance: Instance, *, sync: bool) -> str:
     """Why the file is not what was received; empty where it is, which is found by reading it."""
     try:
         path = spool.find(instance.receipt)
-        _, offset = read_arrival(path)
-        if sha256_of(path, offset) != instance.digest:
-            return "its SHA-256 is not the one of what was received"
+        intact.verify(path, instance.digest, instance.transfer_syntax_uid)
         if sync:
             _make_durable(path)
-    except (OSError, NotOurFileError) as error:
+    except (OSError, DamagedError) as error:
         log.error("commitment.file-unreadable", receipt=instance.receipt, reason=str(error))
         return str(error)
     return ""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from node import intact
 from node.child import Child, ChildDiedError
 from node.clock import Clock
 from node.config.models import Destination
@@ -23,11 +24,12 @@ from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
+from node.intact import DamagedError
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.forwards import Image
-from node.spool import Spool, read_arrival, sha256_of
+from node.spool import Spool
 
 log = structlog.get_logger(__name__)
 
@@ -175,11 +177,10 @@ class Forwarding:
             return Answer(Reading.CONTEXT_REFUSED, told + more)
         try:
             source = self._spool.find(delivery.receipt or "")
-            if sha256_of(source, read_arrival(source)[1]) != image.digest:
-                return Answer(Reading.DEAD_LETTER, f"{source.name} is not what was received (its SHA-256 differs)")
+            intact.verify(source, image.digest, image.transfer_syntax_uid)
         except OSError as error:
             return Answer(Reading.DEAD_LETTER, f"{delivery.receipt}: the image cannot be read: {error}")
-        except ValueError as error:
+        except DamagedError as error:
             return Answer(Reading.DEAD_LETTER, str(error))
         changed = syntax != image.transfer_syntax_uid
         if not changed and not delivery.coerce:

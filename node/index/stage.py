@@ -26,7 +26,7 @@ from node.ledger import events, fetches, instances
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
 from node.signal import Room, Signal
-from node.spool import Spool, read_arrival, sha256_of
+from node.spool import Spool, cut_to_length, read_arrival, sha256_of
 
 log = structlog.get_logger()
 
@@ -154,6 +154,7 @@ class Index:
         """A file that no child survives is indexed unread; one that is not ours, or not readable now, is left alone."""
         if failure.kind is FailureKind.FATAL:
             path = self._spool.arrived(receipt)
+            cut_to_length(path)  # the child may have died before it did
             arrival, offset = read_arrival(path)
             size, digest = path.stat().st_size, sha256_of(path, offset)
             return header.unreadable(receipt, arrival, size, digest, failure.reason)

@@ -10,13 +10,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
+from node.results import display
 from node.results.canvas import Colour, fitting
 from node.results.context import Context
-from node.results.geometry import functional_group, plane_of
+from node.results.geometry import plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
 from node.results.regions import locate
@@ -109,52 +109,23 @@ def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
 # --- pixels ---------------------------------------------------------------------------------------
 
 
-def _first(value: object) -> float | None:
-    """The first of one or several numbers."""
-    try:
-        if value is None or value == "":
-            return None
-        return float(value)  # type: ignore[arg-type] # checked by the except
-    except TypeError:
-        return float(next(iter(value)))  # type: ignore[call-overload] # a MultiValue: it has at least one
-
-
-def _window(values: NDArray[np.float32], voi: Dataset, asked: tuple[float, float] | None) -> tuple[float, float]:
-    """Centre and width: as asked, else as the image says, else from 1st to 99th percentile."""
-    if asked is not None:
-        return asked
-    centre, wide = _first(voi.get("WindowCenter")), _first(voi.get("WindowWidth"))
-    if centre is not None and wide is not None and wide > 0:
-        return centre, wide
-    low, high = (float(value) for value in np.percentile(values, (1, 99)))
-    return (low + high) / 2, max(high - low, 1.0)
-
-
-def _grey(
-    stored: NDArray[np.generic], image: SourceImage, frame_number: int, asked: tuple[float, float] | None
-) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    header = image.header
-    rescale = functional_group(header, "PixelValueTransformationSequence", frame_number)
-    slope, intercept = _first(rescale.get("RescaleSlope")), _first(rescale.get("RescaleIntercept"))
-    values = stored.astype(np.float32) * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
-    window = _window(values, functional_group(header, "FrameVOILUTSequence", frame_number), asked)
-    shown = np.clip((values - (window[0] - window[1] / 2)) / window[1], 0, 1)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        shown = 1 - shown
-    return (shown * 255).round().astype(np.uint8), window
-
-
 def frame_pixels(
     image: SourceImage, frame_number: int, asked: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.uint8], tuple[float, float] | None]:
-    """One frame as RGB, shape (rows, columns, 3), and the window it is shown in (None for colour)."""
-    stored = pixel_array(image.path, index=frame_number - 1)
-    if image.header.get("PhotometricInterpretation") == "PALETTE COLOR":
+    """One frame as RGB, shape (rows, columns, 3), and the window it is shown in.
+
+    None for colour, and where the frame is shown through a table or its values mean nothing certain.
+    """
+    photometric = str(image.header.get("PhotometricInterpretation") or "")
+    is_grey = photometric.startswith("MONOCHROME")
+    stored = pixel_array(image.path, index=frame_number - 1, correct_unused_bits=not is_grey)
+    if photometric == "PALETTE COLOR":
         coloured = apply_color_lut(stored, image.header)
         return (coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8), None
     if stored.ndim == 3:
-        return stored.astype(np.uint8), None
-    grey, window = _grey(stored, image, frame_number, asked)
+        more = max(0, int(image.header.BitsStored) - 8)  # bits a sample than a page has
+        return (stored >> more).astype(np.uint8), None
+    grey, window = display.grey(stored, image.header, frame_number, asked)
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2), window
 
 

@@ -10,20 +10,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
+from node.clock import Clock
 from node.errors import PermanentError
 from node.ledger import instances
 from node.ledger.database import Ledger
 from node.ledger.encodings import Encoding
-from node.ledger.job import Job, JobInput
+from node.ledger.job import Job, JobOutcome
 from node.ledger.objects import ResultObject
 from node.report_classes import SRClass
 from node.results.encode import EncodedObject
 from node.results.encoder import Encoder, Order
-from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile, Kind, SetMade, SourceReference, encoding_digest
+from node.results.source_files import SourceFiles
 from node.results.texts import texts_of
 from node.spool import Spool
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
@@ -80,9 +80,10 @@ class Wanted:
 class Making:
     """Orders to the encoder's process, which it keeps; for one thread."""
 
-    def __init__(self, ledger: Ledger, spool: Spool) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock) -> None:
         self._ledger = ledger
         self._spool = spool
+        self._sources = SourceFiles(ledger, spool, clock)
         self._encoder = Encoder()
 
     def close(self) -> None:
@@ -134,15 +135,15 @@ class Making:
 
     def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
         database = self._ledger.database
-        receipts = [receipt for chosen in job.inputs if self._is_own(job, chosen) for receipt in chosen.receipts]
-        if job.finished_at is None or not receipts:
-            raise PermanentError(f"job {job.id} has no images or no end: nothing can be written for it")
+        if job.finished_at is None:
+            raise PermanentError(f"job {job.id} has no end: nothing can be written for it")
+        only_says_why = wanted.says_why or job.outcome is JobOutcome.FAILED
         return {
             "job_id": f"{job.id} refused" if wanted.says_why else job.id,
             "algorithm": algorithm_of(job),
             "rule": job.rule,
             "mode": job.mode,
-            "sources": tuple(self._find(receipt) for receipt in receipts),
+            "sources": self._sources.of(job, only_says_why=only_says_why),
             "asked": job.asked or job.rule,
             "images_complete_at": job.images_complete_at,
             "result_made_at": job.finished_at,
@@ -156,17 +157,6 @@ class Making:
             "profile": wanted.profile,
             "supersedes": wanted.supersedes,
         }
-
-    def _is_own(self, job: Job, chosen: JobInput) -> bool:
-        """Whether a series is of the job's study: an earlier one that it was given is nothing that it reports on."""
-        first = instances.by_receipt(self._ledger.database, chosen.receipts[0])
-        return first is None or first.study_instance_uid == job.study_instance_uid
-
-    def _find(self, receipt: str) -> Path:
-        try:
-            return self._spool.find(receipt)
-        except FileNotFoundError as error:
-            raise NotEncodableError("SOPInstanceUID", f"a source image is gone: {error}") from error
 
 
 def _text_instead(wanted: Wanted) -> Result | None:

@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from node.results.context import Context, complete
+from node.results.display import meaning_of
 from node.results.geometry import functional_group, plane_of
 from node.results.marking import ascii_name
 from node.results.regions import LocatedRegion, locate
@@ -87,7 +88,10 @@ def _display(context: Context, located: LocatedRegion) -> _Display:
         if key.window and key.image.sop_instance_uid == image.reference.sop_instance_uid:
             window = (f"{key.window[0]:.9g}", f"{key.window[1]:.9g}")
     slope, intercept = _first(rescale.get("RescaleSlope")), _first(rescale.get("RescaleIntercept"))
-    given = bool(slope and intercept)
+    meaning = meaning_of(header, frame_number)
+    if meaning is None or meaning.table is not None:  # a window of values that this object would not make
+        window = ("", "")
+    given = bool(slope and intercept and meaning)
     return _Display(
         series=image.reference.series_instance_uid,
         rows=int(header.Rows),

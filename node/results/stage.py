@@ -37,7 +37,7 @@ class Results:
         self._clock = clock
         self._signal = signal
         self.configuration = configuration
-        self._making = Making(ledger, spool)
+        self._making = Making(ledger, spool, clock)
         self._anew = Anew(ledger, clock, self._making)
 
     def run_once(self) -> float:

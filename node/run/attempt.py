@@ -17,7 +17,7 @@ from node.ledger.job import Job
 from node.run import answer, inputs
 from node.run.catalogue import SitePlugin
 from node.run.executor import Ending, Exit
-from node.run.inputs import InputChangedError, InputGoneError
+from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler
 from node.spool import Spool
@@ -77,6 +77,8 @@ class Attempt:
                 settler.answered(job, answer.read(folder, given, self.plugin.manifest), given.request, request)
         except InputChangedError as error:
             settler.cancelled(job, str(error))
+        except InputDamagedError as error:
+            settler.damaged(job, error, self.plugin)
         except (InputGoneError, ParameterError) as error:
             settler.failed(job, Failure(FailureKind.INPUT, str(error)), self.plugin)
         except ExchangeError as error:

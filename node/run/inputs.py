@@ -5,18 +5,19 @@ Copies, never links: a plugin that writes into its inputs spoils its own run and
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from node import intact
 from node.errors import PermanentError
+from node.intact import DamagedError
 from node.ledger import facts, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
-from node.ledger.instances import InstanceStatus
+from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job
 from node.run.catalogue import SitePlugin
 from node.spool import Spool
@@ -30,6 +31,15 @@ class InputGoneError(PermanentError):
     """An instance of the job, or its file, is not there any more."""
 
 
+class InputDamagedError(PermanentError):
+    """The file of an instance of the job is not what was received."""
+
+    def __init__(self, instance: Instance, damage: DamagedError) -> None:
+        super().__init__(f"an image is damaged in the data folder: {damage}")
+        self.instance = instance
+        self.damage = damage
+
+
 class InputChangedError(PermanentError):
     """An instance of the job was rejected or replaced since the decision: the job has no ground any more."""
 
@@ -39,8 +49,8 @@ class Inputs:
     """What one job gives to its plugin."""
 
     request: Request
-    files: Mapping[str, str]
-    """Name below `in/` → receipt."""
+    files: Mapping[str, Instance]
+    """Name below `in/` → the received instance."""
     images: Mapping[str, tuple[int, int] | None]
     """SOP Instance UID → (Rows, Columns); None where the header does not say."""
 
@@ -57,12 +67,13 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
     }
     for other in _other_studies(database, job, records):
         records |= other
-    files: dict[str, str] = {}
+    files: dict[str, Instance] = {}
     series = []
     for number, chosen in enumerate(job.inputs, start=1):
-        found = [_counting(database, receipt, records) for receipt in chosen.receipts]
+        rows = [_counting(database, receipt, records) for receipt in chosen.receipts]
+        found = [records[row.receipt] for row in rows]
         names = [f"s{number:02}/{index:05}.dcm" for index in range(1, len(found) + 1)]
-        files |= {name: instance.receipt for name, instance in zip(names, found, strict=True)}
+        files |= dict(zip(names, rows, strict=True))
         series.append(
             InputSeries(
                 series_instance_uid=chosen.series_instance_uid,
@@ -72,7 +83,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
                 files=tuple(_file(name, instance) for name, instance in zip(names, found, strict=True)),
             )
         )
-    used = [records[receipt] for receipt in files.values()]
+    used = [records[row.receipt] for row in files.values()]
     request = Request(
         job=job.id,
         plugin=reference(plugin),
@@ -106,27 +117,29 @@ def reference(plugin: SitePlugin) -> PluginReference:
 def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
     """Make the job's folder: copies, then request.json, whose content is returned.
 
-    Raises `InputGoneError` where a file is missing, OSError.
+    Raises `InputGoneError` where a file is missing, `InputDamagedError` where one is not what was received, OSError.
     """
     folder.mkdir(parents=True, mode=0o700)
-    for name, receipt in inputs.files.items():
+    for name, instance in inputs.files.items():
         target = folder / exchange.IN / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(spool.find(receipt), target)
+            intact.copy(spool.find(instance.receipt), target, instance.digest, instance.transfer_syntax_uid)
         except FileNotFoundError as error:
-            raise InputGoneError(f"receipt {receipt}: its file is missing from the data folder") from error
+            raise InputGoneError(f"receipt {instance.receipt}: its file is missing from the data folder") from error
+        except DamagedError as error:
+            raise InputDamagedError(instance, error) from error
     exchange.write_request(folder, inputs.request)
     return (folder / exchange.REQUEST).read_bytes()
 
 
-def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> InstanceRecord:
+def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:
     instance = instances.by_receipt(database, receipt)
     if instance is None or receipt not in records:
         raise InputGoneError(f"receipt {receipt}: the ledger does not know it any more")
     if instance.status is not InstanceStatus.CURRENT:
         raise InputChangedError(f"SOP instance {instance.sop_instance_uid} is {instance.status} since the decision")
-    return records[receipt]
+    return instance
 
 
 def _file(name: str, instance: InstanceRecord) -> InputFile:

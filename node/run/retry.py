@@ -1,9 +1,10 @@
 """What follows a failed attempt: a value, decided by a pure function of the failure and the attempts.
 
-Three kinds of failure, by whose they are:
+Four kinds of failure, by whose they are:
 
 - **The run's** (crash, deadline, a limit exceeded): the same plugin may well succeed on a quieter
   machine, so it is tried again, with growing pauses, as often as the site allows (`attempts`).
+- **An image's** (its file is damaged): nobody's fault that trying again could mend. Not tried again.
 - **The answer's** (it breaks the contract): plugins are meant to be deterministic, and so is this.
   Not tried again.
 - **The node's** (a full disk, a sandbox that does not come up): the plugin is not to blame, so the
@@ -33,6 +34,8 @@ class FailureKind(StrEnum):
     """What it returned cannot be accepted."""
     INPUT = "input"
     """What it should be given is not there (any more), or the plugin is not."""
+    DAMAGED = "damaged"
+    """An image that it should be given is not what was received."""
     NODE = "node"
     """The node or the machine could not do its part."""
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import structlog
 
+from node import intact
 from node.clock import Clock
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer, found, inputs, retry, words
 from node.run.catalogue import SitePlugin
-from node.run.retry import Again, Failure
+from node.run.inputs import InputDamagedError
+from node.run.retry import Again, Failure, FailureKind
 from node.signal import Room, Signal
 from plugins.contract import Result, ResultStatus
 from plugins.exchange import PluginReference, Request, StudyFacts
@@ -55,6 +57,12 @@ class Settler:
             case _:
                 text = words.failed(failure.kind, job.attempts, plugin.limits if plugin else None)
                 self._give_up(job, Result(ResultStatus.FAILED, text), failure.detail, plugin)
+
+    def damaged(self, job: Job, error: InputDamagedError, plugin: SitePlugin) -> None:
+        """An image of the job is damaged: an alert, and no result from what is left of it."""
+        with self.ledger.transaction() as database:
+            intact.alert(database, self.clock.now(), error.damage, error.instance, job.id)
+        self.failed(job, Failure(FailureKind.DAMAGED, str(error)), plugin)
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""

@@ -19,6 +19,7 @@ from scipy import ndimage
 from plugins.contract import NotApplicableError
 from plugins.lung_density.masks import Mask, ball, bounding_box, components
 from plugins.lung_density.orientation import Anatomical
+from plugins.stored_values import number
 
 NO_AGENT = {"", "NONE", "NO", "N", "W/O", "WITHOUT", "NON CONTRAST", "NO CONTRAST", "-"}
 """What scanners write into Contrast/Bolus Agent when none was given."""
@@ -66,7 +67,8 @@ def refuse_headers(headers: Sequence[Dataset], most_slice_mm: float) -> None:
         route = str(header.get("ContrastBolusRoute") or "").upper()
         if agent not in NO_AGENT and not re.search("ORAL|RECTAL", route):
             raise NotApplicableError("Contrast medium was given, by the header of the images (Contrast/Bolus Agent).")
-        refuse_thick(float(header.get("SliceThickness") or 0), most_slice_mm)
+        place = f"SOP instance {header.get('SOPInstanceUID', 'without UID')}"
+        refuse_thick(number(header, "SliceThickness", place) or 0, most_slice_mm)
 
 
 def refuse_thick(slice_mm: float, most_slice_mm: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import textwrap
 from collections.abc import Sequence
@@ -22,11 +23,12 @@ from node.run import catalogue
 from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation
 from node.signal import Signal
-from node.spool import Spool
+from node.spool import Arrival, Spool, file_header
 from tests.support.clocks import HandClock
 
 STUDY = "1.2.3"
 CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
 NOT_ISOLATED = Isolation(None, "the test wants it so")
 
 MANIFEST = """
@@ -95,18 +97,24 @@ class Site:
                 receipt = self.spool.new_receipt()
                 path = self.spool.stored(receipt)
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(f"instance {number}".encode())
                 uid = f"{study}.{series}.{number}"
+                digest = self.write(receipt, uid, f"instance {number}".encode())
                 instances.insert(
                     database,
                     Instance(
-                        receipt, uid, CT, study, f"{study}.{series}", "1.2.840.10008.1.2.1", InstanceStatus.CURRENT,
-                        f"digest of {uid}", {}, marks, 1, 10, "SCANNER", "PACSNODE", "127.0.0.1", "a", origin, now,
+                        receipt, uid, CT, study, f"{study}.{series}", EXPLICIT, InstanceStatus.CURRENT,
+                        digest, {}, marks, 1, 10, "SCANNER", "PACSNODE", "127.0.0.1", "a", origin, now,
                     ),
                 )  # fmt: skip
                 facts.add_header(database, receipt, study, _header(number, options))
                 receipts.append(receipt)
         return receipts
+
+    def write(self, receipt: str, uid: str, content: bytes) -> str:
+        """The stored file of a receipt, `content` its data set; returns the digest that the ledger keeps of it."""
+        arrival = Arrival(CT, uid, EXPLICIT, "SCANNER", "PACSNODE", "127.0.0.1", "a", self.clock.now())
+        self.spool.stored(receipt).write_bytes(file_header(arrival) + content)
+        return hashlib.sha256(content).hexdigest()
 
     def complete(self, study: str = STUDY) -> int:
         """The study's next revision; returns its number."""

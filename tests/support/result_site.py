@@ -19,6 +19,7 @@ from plugins.contract import Result
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
 from tests.support import reports
 from tests.support.job_site import Site
+from tests.support.receipts import encoded
 
 PACS = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}
 
@@ -39,7 +40,9 @@ class ResultSite(Site):
             header = reports.ct(number)
             for element in image or ():
                 header[element.tag] = element
-            reports.write(header, self.spool.stored(receipt))
+            digest = self.write(receipt, str(header.SOPInstanceUID), encoded(header))
+            with self.ledger.transaction() as database:
+                database.execute("UPDATE instances SET digest=? WHERE receipt=?", [digest, receipt])
         self.complete(reports.STUDY_UID)
 
     def ended(self, result: Result, *, instead_of: Job | None = None, **fields: Any) -> Job:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from node.ledger import instances, jobs
+from node import intact
+from node.ledger import events, instances, jobs
+from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run.executor import Ending
@@ -24,7 +26,7 @@ Settle = Callable[..., Job]
 
 def test_a_result_is_kept_and_the_job_ends(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
     """A plugin that answers: its result is durable in results/, the ledger says so, its work folder is gone."""
-    site.python_plugin("good", "print('hello from the plugin', FILES[0].read_text())")
+    site.python_plugin("good", "print('hello from the plugin', FILES[0].read_bytes()[-10:].decode())")
     receipts = site.receive(2)
     site.complete()
     job = settle(start(confinement), site.job("good", receipts))
@@ -248,7 +250,7 @@ def test_inputs_are_copies(site: Site, start: Start, settle: Settle) -> None:
     site.complete()
     job = settle(start(), site.job("scribbler", receipts))
     assert job.outcome is JobOutcome.NO_FINDINGS
-    assert site.spool.find(receipts[0]).read_text() == "instance 1"
+    assert site.spool.find(receipts[0]).read_bytes().endswith(b"instance 1")
 
 
 def test_too_much_on_disk_is_a_failure_of_the_plugin(site: Site, start: Start, settle: Settle) -> None:
@@ -317,12 +319,14 @@ def test_a_full_disk_is_not_the_plugins_fault(
     site.complete()
     full = True
 
-    def copy(source: object, target: object) -> None:
+    verified_copy = intact.copy
+
+    def copy(source: Path, target: Path, digest: str, transfer_syntax_uid: str) -> None:
         if full:
             raise OSError(28, "No space left on device")
-        os.link(str(source), str(target))
+        verified_copy(source, target, digest, transfer_syntax_uid)
 
-    monkeypatch.setattr("node.run.inputs.shutil.copyfile", copy)
+    monkeypatch.setattr("node.intact.copy", copy)
     run = start()
     job = settle(run, site.job("good", receipts))
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
@@ -331,3 +335,62 @@ def test_a_full_disk_is_not_the_plugins_fault(
     full = False
     site.clock.pass_(seconds=11)  # type: ignore[attr-defined]  # a HandClock
     assert settle(run, job, attempts=2).outcome is JobOutcome.NO_FINDINGS
+
+
+# --- images that changed since they came ----------------------------------------------------------
+
+
+def _flip_last_bit(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def _claim_another_syntax(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "one bit flipped": _flip_last_bit,
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-2]),
+    "something appended": lambda path: path.write_bytes(path.read_bytes() + b"\0\0"),
+    "emptied": lambda path: path.write_bytes(b""),
+    "another file": lambda path: path.write_bytes(b"not an image at all"),
+    "another transfer syntax in its meta information": _claim_another_syntax,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
+    site: Site, start: Start, settle: Settle, damage: Callable[[Path], object]
+) -> None:
+    """The job ends at its first attempt, in words for the reader; an alert names the file; the plugin never saw it."""
+    site.python_plugin("eager", "print('it ran')", attempts=3)
+    receipts = site.receive(3)
+    site.complete()
+    path = site.spool.find(receipts[1])
+    damage(path)
+    job = settle(start(), site.job("eager", receipts))
+    assert (job.status, job.outcome, job.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 1)
+    assert site.kept(job)["summary"].startswith("An image of this study was damaged in the storage")
+    assert not site.kept(job).get("findings")
+    assert str(path) in (job.error or "")
+    (alert,) = [
+        e for e in events.of_study(site.ledger.database, job.study_instance_uid) if e.kind == "instance.damaged"
+    ]
+    assert (alert.severity, alert.job, alert.detail["receipt"]) == (Severity.ALERT, job.id, receipts[1])
+    assert alert.detail["file"] == str(path)
+    assert not (site.spool.results / job.id / "log.txt").exists()
+
+
+def test_finding_n5_a_file_that_still_waits_in_incoming_is_verified_and_given(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """An indexed file that was not moved yet (a crash in between) is the same file: the job runs."""
+    site.python_plugin("good", "print(len(FILES), FILES[0].read_bytes()[-10:].decode())")
+    (receipt,) = site.receive(1)
+    site.complete()
+    site.spool.stored(receipt).rename(site.spool.arrived(receipt))
+    job = settle(start(), site.job("good", [receipt]))
+    assert job.outcome is JobOutcome.NO_FINDINGS
+    assert "1 instance 1" in site.log(job)

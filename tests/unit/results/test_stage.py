@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from node import intact
 from node.ledger import events
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -186,3 +187,67 @@ def test_an_earlier_report_that_arrives_meanwhile_is_named(site: ResultSite, mon
     assert second.status is JobStatus.ENDED
     site.results.run_once()
     assert _predecessors(_report(site, site.get(second))) == {str(_report(site, first).SOPInstanceUID)}
+
+
+# --- images that changed since they came --------------------------------------------------------------
+
+
+def _damage(site: ResultSite, number: int) -> Path:
+    path = site.spool.find(site.receipts[number])
+    content = path.read_bytes()
+    at = content.index(b"12345678")  # the Patient ID
+    path.write_bytes(content[:at] + b"2" + content[at + 1 :])
+    return path
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the first image", "another image"])
+def test_finding_n5_no_result_is_made_from_a_damaged_image(site: ResultSite, number: int) -> None:
+    """Patient ID changed on the disk after the plugin ran: no finding leaves; the sound images say why, with alerts."""
+    job = site.ended(reports.measured())
+    path = _damage(site, number)
+    site.results.run_once()
+    job = site.get(job)
+    assert (job.status, job.outcome) == (JobStatus.REPORTED, JobOutcome.FAILED)
+    assert str(path) in str(job.error)
+    report = _report(site, job)
+    assert report.PatientID == "12345678"
+    assert any(ENGLISH.not_reportable in text for text in _texts(report))
+    kinds = [e.kind for e in events.of_study(site.ledger.database, reports.STUDY_UID) if e.severity == "alert"]
+    assert sorted(kinds) == ["instance.damaged", "job.refused"]
+
+
+def test_finding_n5_a_failure_is_reported_from_the_images_that_are_sound(site: ResultSite) -> None:
+    """A job that failed over a damaged image still ends in a report: the reader is not left in silence."""
+    _damage(site, 0)
+    job = _reported(site, reports.failed())
+    assert (job.status, job.outcome) == (JobStatus.REPORTED, JobOutcome.FAILED)
+    assert _report(site, job).PatientID == "12345678"
+
+
+def test_finding_n5_where_no_image_is_sound_a_person_is_told(site: ResultSite) -> None:
+    """Nothing says for certain whose study it is then: nothing is sent, and an alert says why."""
+    for number in range(3):
+        _damage(site, number)
+    job = _reported(site, reports.failed())
+    assert job.status is JobStatus.UNREPORTABLE
+    assert "SHA-256" in str(job.error)
+    assert site.objects(job) == []
+
+
+def test_finding_n5_the_images_of_a_job_are_read_once_for_all_its_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two destinations that want different objects do not cost two readings of the images."""
+    site = ResultSite(tmp_path, one={}, other={"kinds": ["sr"]})
+    read: list[Path] = []
+    verify = intact.verify
+
+    def counting(path: Path, digest: str, transfer_syntax_uid: str) -> None:
+        read.append(path)
+        verify(path, digest, transfer_syntax_uid)
+
+    monkeypatch.setattr("node.intact.verify", counting)
+    job = _reported(site, reports.measured())
+    site.results.close()
+    assert job.status is JobStatus.REPORTED
+    assert len(read) == len(site.receipts)
