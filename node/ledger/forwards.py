@@ -25,6 +25,7 @@ _READY = (
     " ON studies.study_instance_uid=deliveries.study_instance_uid"
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
 )
+_MOST_NAMED = 20
 _STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
@@ -85,6 +86,21 @@ def enqueue(
             corrected=again or None, coerced=sorted(coerce) or None, not_before=to_text(start) if not_before else None,
         )  # fmt: skip
     return fresh + again
+
+
+def left_out(
+    database: Database, at: datetime, *, study: str, destination: str, rule: str, images: Sequence[Instance], mark: str
+) -> None:  # fmt: skip
+    """These are not sent there because of that mark: an alert, once for as many."""
+    uids = sorted(each.sop_instance_uid for each in images)
+    told = [each.detail for each in events.of_kind_and_study(database, study, "forward.left-out")]
+    if not uids or any((each["destination"], each["instances"]) == (destination, len(uids)) for each in told):
+        return
+    events.record(
+        database, at, "forward.left-out", study=study, severity=Severity.ALERT, rule=rule, destination=destination,
+        instances=len(uids), mark=mark, reasons=sorted({each.marks[mark] for each in images})[:_MOST_NAMED],
+        sop_instance_uids=uids[:_MOST_NAMED],
+    )  # fmt: skip
 
 
 def _going(database: Database, study: str, destination: str) -> list[Delivery]:
