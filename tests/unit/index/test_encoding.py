@@ -66,7 +66,9 @@ FAULTS: dict[str, tuple[bytes, str]] = {
         ),
         "a sequence of undefined length does not end",
     ),
-    "item that ends early": (before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + ITEM_END + item(CODE)))), "item ends"),
+    "item that ends early": (
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + ITEM_END + item(CODE)))), "an item ends before",
+    ),
     "bytes at the end of an item": (
         before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + b"\0\0"))), "2 bytes at the end of the item",
     ),
