@@ -15,7 +15,18 @@ from typing import Literal, Protocol
 
 from rules import derived, values
 from rules.derived import code_of
-from rules.facts import UNFIT_MARKS, Datum, FromAttributes, FromSeries, FromTrait, Item, Reader, StudyFacts
+from rules.facts import (
+    BAD_ENCODING,
+    LOSSY,
+    UNFIT_MARKS,
+    Datum,
+    FromAttributes,
+    FromSeries,
+    FromTrait,
+    Item,
+    Reader,
+    StudyFacts,
+)
 
 _TAG = re.compile(r"\(([0-9a-f]{4}),([0-9a-f]{4})\)", re.IGNORECASE)
 _PRIVATE = re.compile(r"\(([0-9a-f]{4}),(.{1,64}),([0-9a-f]{2})\)", re.IGNORECASE)
@@ -116,7 +127,7 @@ FACTS: Mapping[str, Fact] = {
         _of_image(
             "slice_plane", "plane of the slices, by ImageOrientationPatient", derived.SLICE_PLANE, *derived.PLANES
         ),
-        _of_image("marks", "what the node noticed: lossy, …", derived.MARKS, "lossy", *sorted(UNFIT_MARKS)),
+        _of_image("marks", "what the node noticed: lossy, …", derived.MARKS, LOSSY, BAD_ENCODING, *sorted(UNFIT_MARKS)),
     )
 }
 

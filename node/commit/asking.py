@@ -67,8 +67,10 @@ class Asking:
         return max(0.0, min([_IDLE, *(each - self._clock.now() for each in times)]).total_seconds())
 
     def _open(self) -> list[Commitment]:
+        """Oldest first, but what was asked for in vain after the rest."""
         found = commitments.with_status(self._ledger.database, [CommitmentStatus.AT_ARCHIVE])
-        return [each for each in found if each.through == self._name and each.requester in self._requesters]
+        ours = [each for each in found if each.through == self._name and each.requester in self._requesters]
+        return sorted(ours, key=lambda each: each.error is not None)
 
     def _deadline(self, commitment: Commitment) -> datetime:
         return commitment.taken_at + self._requesters[commitment.requester].wait_for_archive
@@ -82,7 +84,7 @@ class Asking:
         self._signal.wake(Room.COMMIT)
 
     def _ask(self, commitment: Commitment) -> bool:
-        """Ask for what is still open of one request; false where the archive could not be reached at all."""
+        """Ask for what is still open of one request; false where the archive was silent: that has taken time."""
         retry = self._destination.retry
         with self._ledger.transaction() as database:
             if commitments.get(database, commitment.id).status is not CommitmentStatus.AT_ARCHIVE:
@@ -106,7 +108,7 @@ class Asking:
         if not is_taken(status):
             why = "it did not answer" if status is None else f"it answers {status_text(status)}"
             self._wait(commitment, f"{self._peer}, asked for its commitment: {why}", Severity.WARNING)
-        return True
+        return status is not None
 
     def _keep(self, result: CommitmentResult) -> ActionStatus:
         """A report on the association of the request: into the journal, like one that comes to the receiver."""

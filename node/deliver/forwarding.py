@@ -1,4 +1,6 @@
-"""Received images on their way to a destination: one association a study, from the files as they were received.
+"""Received images on their way to a destination: a study at a time, from the files as they were received.
+
+An image to which no answer comes ends its association, and nothing else: the others of the study go on another one.
 
 The data set that leaves is the one that came, byte for byte. It is another only where the rule overwrites
 attributes (`node.deliver.coercion`) or the destination refuses the transfer syntax (`node.deliver.transcoding`),
@@ -8,7 +10,7 @@ and then in a copy that is gone afterwards. Whose study it is, is not asked: it 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 
 import structlog
 
@@ -17,7 +19,7 @@ from node.child import Child, ChildDiedError
 from node.clock import Clock
 from node.config.models import Destination
 from node.deliver.archive import Archive, Kind, Sender
-from node.deliver.policy import Answer, GiveUp, after
+from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, after
 from node.deliver.preparing import Coercion, Order, fallbacks, prepare
 from node.deliver.settling import is_it_there, settle, severity
 from node.dimse.contexts import MAXIMUM_CONTEXTS
@@ -36,8 +38,6 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 """Images in one association: results that are due meanwhile wait no longer than these take."""
 _PREPARE_SECONDS = 600.0
-_STOPS = (Reading.RETRY, Reading.RETRY_SLOWLY, Reading.UNKNOWN)
-"""Answers that are not about this image: the others of the association would be answered alike."""
 
 
 class Forwarding:
@@ -63,73 +63,111 @@ class Forwarding:
         self._child = Child()
         self._copies = spool.outgoing / name
         self._swept = False
+        self._patience = Patience()
 
     def run_once(self) -> bool:
-        """Send the images of one study that are due; whether it is worth asking again at once."""
+        """Send the images of one study that are due; whether it is worth asking again at once.
+
+        Not those that were set aside (`send_alone`).
+        """
         if not self._swept:  # not before the outbox that this one follows has ended: it may be sending one
             shutil.rmtree(self._copies, ignore_errors=True)  # copies of a node that died: they are made again
             self._swept = True
         due = forwards.next_images(self._ledger.database, self.name, self._clock.now(), BATCH)
         if not due:
+            self._patience = Patience()
             return False
-        study = due[0].delivery.study_instance_uid
         batch, kinds = _within_one_association(due)
+        return self._send_study(batch, kinds, self._patience)
+
+    def send_alone(self, delivery: Delivery, patience: Patience) -> None:
+        """Send an image that was set aside, on an association of its own."""
+        batch, kinds = _within_one_association([forwards.image(self._ledger.database, delivery)])
+        self._send_study(batch, kinds, patience)
+
+    def put_off_set_aside(self, error: NodeError) -> None:
+        """The images that were set aside wait."""
+        self._put_off(error, set_aside=(True,))
+
+    def _send_study(self, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
+        """Send images of one study, on as many associations as that takes; false where all that is due waits."""
+        study = batch[0].delivery.study_instance_uid
         try:
-            with self._archive.connect(kinds) as sender:
-                left = self._send_all(sender, batch)
+            left, why = self._send_on_associations(batch, kinds, patience)
         except (UnreachableError, BusyError, RejectedError) as error:
             log.warning("forward.unreachable", destination=self.name, error=str(error))
-            self._put_off(forwards.due_since(self._ledger.database, self.name, self._clock.now()), error)
+            self._put_off(error)
             return False
         except (TransientError, PermanentError) as error:
             log.warning("forward.not-now", destination=self.name, study=study, error=str(error))
-            self._put_off([study], error)
+            self._put_off(error, study)
             return True
-        if left is not None:
-            self._put_off([study], TransientError(left))
+        if patience.ends_destination:
+            patience.in_a_row = 0
+            log.warning("forward.no-answers", destination=self.name, error=why)
+            self._put_off(TransientError(why))
+            return False
+        if left:
+            self._put_off(TransientError(why), study, (False,))
         return True
 
     def close(self) -> None:
         """End the process that prepares images."""
         self._child.close()
 
-    def _put_off(self, studies: Iterable[str], error: NodeError) -> None:
-        """None of what is due of these could be tried: it waits, or is given up, by the age of its oldest image."""
+    def _put_off(self, error: NodeError, study: str | None = None, set_aside: Container[bool] = (False, True)) -> None:
+        """None of what is due, of this study or of all, could be tried: it waits, or is given up, by its age."""
         answer = Answer(Reading.RETRY_SLOWLY if isinstance(error, PermanentError) else Reading.RETRY, str(error))
         now = self._clock.now()
         with self._ledger.transaction() as database:
-            since = forwards.due_since(database, self.name, now)
-            for study in studies:
-                if study not in since:
+            for due in forwards.all_due(database, self.name, now):
+                if study not in (None, due.study_instance_uid) or due.set_aside not in set_aside:
                     continue
-                step = after(0, since[study], answer, self._destination.retry, now)
+                step = after(0, due.since, answer, self._destination.retry, now)
                 if isinstance(step, GiveUp):
-                    forwards.give_up(database, now, study, self.name, step.reason)
+                    forwards.give_up(database, now, due, self.name, step.reason)
                 else:
-                    forwards.put_off(database, now, study, self.name, step.at, answer.text, severity(answer))
+                    forwards.put_off(database, now, due, self.name, step.at, answer.text, severity(answer))
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def _send_all(self, sender: Sender, batch: Sequence[Image]) -> str | None:
-        """Send them in their order; why the rest has to wait, where it has to.
+    def _send_on_associations(
+        self, batch: Sequence[Image], kinds: set[Kind], patience: Patience
+    ) -> tuple[Sequence[Image], str]:
+        """Send them in their order; those that have to wait, and why. An association that died is opened again."""
+        left, why = batch, ""
+        while left:
+            with self._archive.connect(kinds) as sender:
+                rest, why = self._send_all(sender, left, patience)
+            if len(rest) == len(left):
+                raise UnreachableError(f"{self.name} breaks off associations before anything can be sent")
+            left = rest
+            if why and patience.ends_study:
+                break
+        return left, why
+
+    def _send_all(self, sender: Sender, batch: Sequence[Image], patience: Patience) -> tuple[Sequence[Image], str]:
+        """Send them on this association as far as it goes; those that were not tried, and what was in the way.
 
         One transaction writes what became of an image and that the next one begins: so after a crash at most
         one is sent that was there already, under the same UID.
         """
         answered: tuple[Delivery, Answer] | None = None
-        for image in batch:
+        why = ""
+        for number, image in enumerate(batch):
+            if not sender.is_open or (why and patience.ends_study):
+                self._write_down(answered)
+                return batch[number:], why
             ready = self._prepare(sender, image)
             begun = self._write_down(answered, image.delivery, ready if isinstance(ready, Answer) else None)
             answered = None
             if begun is not None and isinstance(ready, Order):
                 answer = self._send(sender, image, ready)
                 answered = begun, answer
-                if not sender.is_open or answer.reading in _STOPS:
-                    self._write_down(answered)
-                    return answer.text
-        if answered is not None:
-            self._write_down(answered)
-        return None
+                patience.note(answer)
+                why = answer.text if answer.reading in TROUBLES else ""
+        self._write_down(answered)
+        return [], why
 
     def _write_down(
         self, answered: tuple[Delivery, Answer] | None, next_one: Delivery | None = None, instead: Answer | None = None

@@ -1,12 +1,14 @@
 """One destination's outbox: what is due, whose it is, send it, write down what came of it.
 
-Results first; then received images that a rule sends on, one association's worth, and from the beginning.
+Results first; then received images that a rule sends on, one association's worth, and from the beginning. What
+got no answer, or was tried twice in vain, goes when nothing else is due, on an association of its own: it keeps
+nothing else back (`node.ledger.silences`, `node.deliver.policy.Patience`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 import structlog
@@ -18,13 +20,13 @@ from node.deliver import identity
 from node.deliver.archive import Archive, Sender
 from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
-from node.deliver.policy import Answer
+from node.deliver.policy import SLOW, Answer, Patience
 from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
 from node.deliver.settling import is_it_there, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
-from node.ledger import deliveries, identities, late, objects
+from node.ledger import deliveries, identities, late, objects, silences
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
@@ -35,6 +37,10 @@ from node.spool import Spool, sha256_of
 log = structlog.get_logger(__name__)
 
 _IDLE = timedelta(minutes=1)
+_SAID = (Reading.RETRY, Reading.RETRY_SLOWLY)
+"""Answers that take no time: the other results of a set are few, and each is told so itself."""
+_OVERDUE = timedelta(minutes=5)
+"""After this long what was set aside is tried although other images are still due."""
 
 
 class Outbox:
@@ -58,6 +64,8 @@ class Outbox:
         self._data = spool.data
         self._clock = clock
         self._signal = signal
+        self._patience = self._patience_to_ask = Patience()
+        self._patience_for_set_aside = Patience()
         self._forwarding = Forwarding(name, destination, archive, ledger, spool, clock, ae_title)
 
     def run_once(self) -> float:
@@ -65,11 +73,11 @@ class Outbox:
         with self._ledger.transaction() as database:
             deliveries.interrupted(database, self._clock.now(), self.name)
             late.settle(database, self._clock.now(), self.name)
-        due = deliveries.due(self._ledger.database, self.name, self._clock.now())
-        for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
-            if not self._deliver_study(study, list(of_study)):
-                break
-        if self._forwarding.run_once():
+        reached = self._send_results()
+        more = self._forwarding.run_once()
+        if reached and self._send_set_aside(self._clock.now() - (_OVERDUE if more else timedelta())):
+            return 0.0
+        if more:
             return 0.0
         next_at = deliveries.next_due_at(self._ledger.database, self.name)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
@@ -79,20 +87,49 @@ class Outbox:
         """End the process that prepares images."""
         self._forwarding.close()
 
+    def _send_results(self) -> bool:
+        """Send the results that are due, a study at a time; false where the destination could not be reached."""
+        self._patience, self._patience_to_ask = Patience(), Patience()
+        due = deliveries.due(self._ledger.database, self.name, self._clock.now())
+        for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
+            if not self._deliver_study(study, list(of_study)):
+                return False
+        return True
+
+    def _send_set_aside(self, due_before: datetime) -> bool:
+        """Send the object that was set aside and waits longest, alone; false where none was due by then."""
+        delivery = silences.set_aside(self._ledger.database, self.name, due_before)
+        if delivery is None:
+            return False
+        patience = self._patience_for_set_aside
+        if delivery.receipt is not None:
+            self._forwarding.send_alone(delivery, patience)
+        else:
+            self._patience, self._patience_to_ask = patience, Patience()
+            self._deliver_study(delivery.study_instance_uid, [delivery])
+        if patience.ends_study:
+            patience.in_a_row = 0
+            self._set_aside_waits(TransientError(f"{self.name} did not answer what was tried before it, either"))
+        return True
+
+    def _set_aside_waits(self, error: NodeError) -> None:
+        """Two that were set aside got no answer in a row: the others may get none, and each takes time."""
+        self._forwarding.put_off_set_aside(error)
+        due = deliveries.due(self._ledger.database, self.name, self._clock.now(), set_aside=True)
+        self._wait_together([each for each in due if each.attempts > 1 or each.unanswered], error)
+
     def _deliver_study(self, study: str, due: list[Delivery]) -> bool:
-        """Deliver one study's objects; false where the destination could not be reached at all."""
+        """Deliver one study's objects; false where the destination could not be reached, or is down as a whole."""
         sound = [delivery for delivery in due if self._is_sound(delivery)]
         if not sound:
             return True
         try:
-            if not self._identity_agrees(study, sound):
-                return True
-            with self._archive.connect(kinds_with_fallbacks(self._data / each.file for each in sound)) as sender:
-                for delivery in sound:
-                    self._send(sender, delivery)
+            if self._identity_agrees(study, sound):
+                self._send_on_associations(sound)
         except (UnreachableError, BusyError, RejectedError) as error:
             log.warning("delivery.unreachable", destination=self.name, error=str(error))
-            self._wait_together(deliveries.due(self._ledger.database, self.name, self._clock.now()), error)
+            due = deliveries.due(self._ledger.database, self.name, self._clock.now(), set_aside=True)
+            self._wait_together(due, error)
             return False
         except (TransientError, PermanentError) as error:  # an answer about this study: the others may fare better
             log.warning("delivery.not-now", destination=self.name, study=study, error=str(error))
@@ -119,7 +156,7 @@ class Outbox:
             return True
         header = dcmread(self._data / due[0].file, stop_before_pixels=True, specific_tags=list(identity.KEYWORDS))
         ours = {keyword: str(header.get(keyword) or "") for keyword in identity.KEYWORDS}
-        verdict, text = self._ask(study, ours)
+        verdict, text, silent = self._ask(study, ours)
         now = self._clock.now()
         with self._ledger.transaction() as database:
             known = identities.answered(database, now, study, self.name, verdict.status, verdict.detail)
@@ -129,30 +166,73 @@ class Outbox:
                 for delivery in due:
                     deliveries.hold(database, now, delivery.id, reason)
             elif verdict.status is IdentityStatus.ABSENT:
-                again = now + self._destination.retry.pause(now - known.waiting_since)
+                again = now + self._pause(now - known.waiting_since, silent=silent)
                 for delivery in due:
                     deliveries.wait(database, now, delivery.id, again, text, severity=Severity.INFO)
                 if now - known.waiting_since >= self._destination.wait_for_study and not known.alerted:
                     identities.alerted(database, now, study, self.name, text)
+        if self._patience_to_ask.ends_destination:
+            raise UnreachableError(text)
         return verdict.status is IdentityStatus.AGREES
 
-    def _ask(self, study: str, ours: Mapping[str, str]) -> tuple[Verdict, str]:
-        """What the destination says of the study, and in words why nothing is sent where that is not enough."""
+    def _pause(self, age: timedelta, *, silent: bool) -> timedelta:
+        """Until the destination is asked again; seldom where it keeps silent about this study, as that takes time."""
+        pause = self._destination.retry.pause(age)
+        return max(pause, SLOW) if silent and age >= SLOW else pause
+
+    def _ask(self, study: str, ours: Mapping[str, str]) -> tuple[Verdict, str, bool]:
+        """What the destination says of the study, in words why that is not enough, and whether it said nothing."""
         try:
             answers = self._archive.find_study(study, identity.KEYWORDS)
         except (UnreachableError, BusyError):
             raise
         except TransientError as error:  # it answers, but not this: a person is told where that goes on
-            return Verdict(IdentityStatus.ABSENT), str(error)
-        return identity.compare(ours, answers), f"{self.name} does not have the study yet"
+            self._patience_to_ask.note(Answer(Reading.UNKNOWN, str(error)))
+            return Verdict(IdentityStatus.ABSENT), str(error), True
+        self._patience_to_ask = Patience()
+        return identity.compare(ours, answers), f"{self.name} does not have the study yet", False
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def _send(self, sender: Sender, delivery: Delivery) -> None:
-        """One object, each step in a transaction of its own: a crash between them sends the same UID again."""
+    def _send_on_associations(self, due: list[Delivery]) -> None:
+        """Send them in their order; an association that died is opened again for the others.
+
+        Raises as `Archive.connect` does; UnreachableError also where the destination answers nothing at all.
+        """
+        left = due
+        while left:
+            with self._archive.connect(kinds_with_fallbacks(self._data / each.file for each in left)) as sender:
+                rest, why = self._send_all(sender, left)
+            if len(rest) == len(left):
+                raise UnreachableError(f"{self.name} breaks off associations before anything can be sent")
+            if why and self._patience.ends_destination:
+                raise UnreachableError(why)
+            if why and self._patience.ends_study:
+                self._wait_together(rest, TransientError(why))
+                return
+            left = rest
+
+    def _send_all(self, sender: Sender, due: list[Delivery]) -> tuple[list[Delivery], str]:
+        """Send them on this association as far as it goes; those that were not tried, and what was in the way."""
+        why = ""
+        for number, delivery in enumerate(due):
+            if not sender.is_open or (why and self._patience.ends_study):
+                return due[number:], why
+            answer = self._send(sender, delivery)
+            why = ""
+            if answer is not None and answer.reading not in _SAID:
+                self._patience.note(answer)
+                why = answer.text if answer.reading is Reading.UNKNOWN else ""
+        return [], why
+
+    def _send(self, sender: Sender, delivery: Delivery) -> Answer | None:
+        """One object, each step in a transaction of its own: a crash between them sends the same UID again.
+
+        The answer; None where it was held or stopped since it was read.
+        """
         with self._ledger.transaction() as database:
             if not _still_waiting(database, [delivery]):
-                return
+                return None
             delivery = deliveries.sending(database, self._clock.now(), delivery.id)
         answer = sender.store(self._data / delivery.file)
         if answer.reading is Reading.ASK:
@@ -166,6 +246,7 @@ class Outbox:
                 settle(database, self._clock.now(), delivery, answer, self._destination.retry)
         if answer.reading in REFUSALS:
             self._signal.wake(Room.RESULTS)  # a report is made anew in another class
+        return answer
 
     def _wait_together(self, those: list[Delivery], error: NodeError) -> None:
         """None of these could be tried; each waits, or is given up, by its own age."""

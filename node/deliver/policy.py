@@ -19,6 +19,13 @@ SLOW = timedelta(minutes=30)
 """Between tries where a person at the destination has to change something first."""
 
 
+MOST_UNANSWERED = 2
+"""Tries of one object without an answer, while others were stored: then it is a dead letter."""
+TROUBLES = (Reading.RETRY, Reading.RETRY_SLOWLY, Reading.UNKNOWN)
+"""Answers that may be about this object or about all: only the next objects tell."""
+_STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of one C-STORE."""
@@ -27,6 +34,34 @@ class Answer:
     text: str
     """For the site admin: status in hexadecimal and in words, or what went wrong with the association."""
     dimse_status: int | None = None
+
+
+@dataclass(slots=True)
+class Patience:
+    """How often in a row a destination did not answer, or refused for now: when to try no more of it for now.
+
+    One such object says nothing about the next one. After two the rest of the study waits, and where the first
+    object of the next study fares no better, the destination is taken to be down as a whole.
+    """
+
+    in_a_row: int = 0
+
+    def note(self, answer: Answer) -> None:
+        """What became of one object."""
+        if answer.reading in TROUBLES:
+            self.in_a_row += 1
+        elif answer.reading in _STORED:
+            self.in_a_row = 0
+
+    @property
+    def ends_study(self) -> bool:
+        """After a trouble: whether the study's other objects are to wait."""
+        return self.in_a_row >= 2
+
+    @property
+    def ends_destination(self) -> bool:
+        """After a trouble: whether all that goes there is to wait."""
+        return self.in_a_row >= 3
 
 
 @dataclass(frozen=True, slots=True)

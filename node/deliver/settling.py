@@ -6,10 +6,10 @@ from datetime import datetime
 
 from node.config.retrying import Retry
 from node.deliver.archive import Archive
-from node.deliver.policy import Answer, GiveUp, after
+from node.deliver.policy import MOST_UNANSWERED, Answer, GiveUp, after
 from node.dimse.status import Reading
 from node.errors import PermanentError, TransientError
-from node.ledger import deliveries
+from node.ledger import deliveries, silences
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Severity
@@ -18,11 +18,17 @@ _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)
 
 
 def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer, retry: Retry) -> None:
-    """One C-STORE was answered, or could not be asked for."""
+    """One C-STORE was answered, or was not, or could not be asked for."""
     if answer.reading in _STORED:
         warning = answer.text if answer.reading is Reading.STORED_WITH_WARNING else None
         deliveries.delivered(database, now, delivery.id, answer.dimse_status or 0, warning)
         return
+    if answer.reading is Reading.UNKNOWN and answer.dimse_status is None:
+        count = silences.unanswered(database, now, delivery)
+        if count >= MOST_UNANSWERED:
+            why = f"{answer.text}; {count} tries, and other objects were stored in between"
+            deliveries.dead(database, now, delivery.id, why)
+            return
     step = after(delivery.refusals, delivery.enqueued_at, answer, retry, now)
     if isinstance(step, GiveUp):
         deliveries.dead(database, now, delivery.id, step.reason, answer.dimse_status)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from pydicom.datadict import dictionary_VR
+from node.index.encoding import LONG, SHORT, fault_of, is_sequence, place_fault
 
 DEEPEST = 32
 """Sequences within sequences that are kept; real objects need about ten."""
@@ -26,11 +25,7 @@ PIXELS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 """Pixel Data, Float Pixel Data, Double Float Pixel Data: the dataset is read up to the first of them."""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
-    | {b"ST", b"TM", b"UI", b"UL", b"US"}
-)
+_MOST_FAULTS = 3
 
 Items: TypeAlias = "list[Elements]"
 Elements: TypeAlias = "dict[int, Raw]"
@@ -65,6 +60,8 @@ class Contents:
     """Why the dataset could not be read to its end, or not all of it was kept; empty where it is whole."""
     cut_pixels: str = ""
     """Why the pixel data ends too early."""
+    faults: list[str] = field(default_factory=list)
+    """What breaks the encoding rules (PS3.5 7) although it could be read; the first ones."""
 
 
 class _BrokenError(Exception):
@@ -76,7 +73,10 @@ def parse(data: memoryview, *, implicit: bool, little: bool) -> Contents:
     contents = Contents(little=little)
     reader = _Reader(data, little, contents)
     if len(data) >= 6:
-        implicit = not _looks_explicit(bytes(data[4:6]), implicit)  # some senders announce the other one
+        announced, implicit = implicit, not _looks_explicit(bytes(data[4:6]), implicit)
+        if announced != implicit:  # some senders announce the other one
+            found, said = ("Implicit", "Explicit") if implicit else ("Explicit", "Implicit")
+            contents.faults.append(f"the data set is in {found} VR where {said} VR was announced")
     try:
         reader.dataset(0, len(data), contents.elements, implicit, 0)
     except _BrokenError as error:
@@ -86,7 +86,7 @@ def parse(data: memoryview, *, implicit: bool, little: bool) -> Contents:
 
 def _looks_explicit(vr: bytes, announced_implicit: bool) -> bool:
     """Whether the first element states its VR; a VR that nobody knows is believed only where it is announced."""
-    return vr in _LONG or vr in _SHORT or (not announced_implicit and vr.isalpha() and vr.isupper())
+    return vr in LONG or vr in SHORT or (not announced_implicit and vr.isalpha() and vr.isupper())
 
 
 def name_of(tag: int) -> str:
@@ -94,12 +94,21 @@ def name_of(tag: int) -> str:
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
-@lru_cache(maxsize=20_000)
-def _is_sequence(tag: int) -> bool:
-    try:
-        return dictionary_VR(tag) == "SQ"
-    except KeyError:
-        return False
+class _GroupLength:
+    """The group length (gggg,0000) that was read last, held against where its group ends (PS3.5 7.2)."""
+
+    def __init__(self) -> None:
+        self.group = 0
+        self._from = self._announced = -1
+
+    def begin(self, group: int, at: int, announced: int) -> None:
+        """A group length was read whose value ends at `at`."""
+        self.group, self._from, self._announced = group, at, announced
+
+    def fault(self, at: int) -> str:
+        """What is wrong with it, where its group ends at `at`; "" where nothing is, or none was read."""
+        announced, self._announced = self._announced, -1
+        return "the group length is not that of its group" if announced not in (-1, at - self._from) else ""
 
 
 class _Reader:
@@ -113,21 +122,62 @@ class _Reader:
         self._contents = contents
         self._kept = 0
 
-    def dataset(self, at: int, end: int, into: Elements, implicit: bool, depth: int) -> int:
-        """Read elements from `at` until `end` or the end of the item; returns where it stopped."""
+    def dataset(self, at: int, end: int, into: Elements, implicit: bool, depth: int, *, delimited: bool = False) -> int:
+        """Read elements from `at` until `end` or the end of the item; returns where it stopped.
+
+        `delimited`: of undefined length, so that a delimiter has to end it.
+        """
+        previous, lengths = -1, _GroupLength()
         while at + 8 <= end:
             tag, vr, length, start = self._head(at, implicit, end)
             if tag in (_ITEM_END, _SEQUENCE_END):
                 if depth == 0:
                     raise _BrokenError(f"{name_of(tag)}: stands outside of any sequence")
-                return start if tag == _ITEM_END else at  # some writers leave an item without its own end
+                self._fault(lengths.group << 16, lengths.fault(at))
+                if tag == _ITEM_END:
+                    return start
+                self._fault(tag, "ends a sequence whose last item does not end")  # as some writers leave it
+                return at
+            if tag >> 16 != lengths.group:
+                self._fault(lengths.group << 16, lengths.fault(at))
+            self._fault(tag, place_fault(tag, previous))
+            previous = tag
+            known = None if length == _UNDEFINED else length
+            self._fault(tag, fault_of(tag, vr, known, explicit=not implicit))
             if depth == 0 and tag in PIXELS:
-                self._pixels(tag, vr, start, length, end, into)
+                self._tail(tag, self._pixels(tag, vr, start, length, end, into), end, implicit)
                 return end
             at = self._element(tag, vr, length, start, end, into, implicit, depth)
+            if tag & 0xFFFF == 0 and length == 4:
+                lengths.begin(tag >> 16, at, self._long(self._data, start)[0])
+        return self._ended(at, end, depth, lengths, delimited=delimited)
+
+    def _ended(self, at: int, end: int, depth: int, lengths: _GroupLength, *, delimited: bool) -> int:
+        """The bytes of a data set or item are over without a delimiter; returns where they end."""
+        self._fault(lengths.group << 16, lengths.fault(at))
         if at < end and depth == 0 and any(self._data[at:end]):
             raise _BrokenError(f"{end - at} bytes at the end are no element")
+        if at < end:
+            self._fault(0, f"{end - at} bytes at the end of the {'item' if depth else 'data set'} are no element")
+        if delimited:
+            self._fault(_ITEM, "an item of undefined length does not end")
         return end
+
+    def _tail(self, previous: int, at: int, end: int, implicit: bool) -> None:
+        """What follows the pixel data: its elements are not kept, but they have to be elements."""
+        try:
+            while at + 8 <= end:
+                tag, vr, length, start = self._head(at, implicit, end)
+                known = None if length == _UNDEFINED else length
+                if tag <= previous or (known is not None and start + known > end):
+                    break
+                self._fault(tag, fault_of(tag, vr, known, explicit=not implicit))
+                at = start + known if known is not None else self._skip(start, end, implicit or vr == "UN")
+                previous = tag
+        except _BrokenError:
+            pass  # where `at` is, it is no element any more
+        if at < end:
+            self._fault(PIXEL_DATA, f"{end - at} bytes after the pixel data are no element")
 
     def _head(self, at: int, implicit: bool, end: int) -> tuple[int, str, int, int]:
         """Tag, VR, length, and where the value begins."""
@@ -136,9 +186,9 @@ class _Reader:
         if implicit or group == 0xFFFE:
             return tag, "", length, at + 8
         vr = bytes(self._data[at + 4 : at + 6])
-        if vr in _SHORT:
+        if vr in SHORT:
             return tag, vr.decode(), self._short(self._data, at + 6)[0], at + 8
-        if vr in _LONG or (vr.isalpha() and vr.isupper()):  # a VR of the future has a long length (PS3.5 7.1.2)
+        if vr in LONG or (vr.isalpha() and vr.isupper()):  # a VR of the future has a long length (PS3.5 7.1.2)
             if at + 12 > end:
                 raise _BrokenError(f"{name_of(tag)}: the dataset ends within the element's length")
             return tag, vr.decode(), self._long(self._data, at + 8)[0], at + 12
@@ -153,8 +203,7 @@ class _Reader:
         if length != _UNDEFINED and start + length > end:
             raise _BrokenError(f"{name_of(tag)}: {length} bytes are announced, {end - start} are there")
         # UN of undefined length is a sequence in implicit VR (PS3.5 6.2.2 note 2); so is a known one of known length.
-        is_sequence = vr == "SQ" or length == _UNDEFINED or (vr in ("", "UN") and _is_sequence(tag))
-        if not is_sequence:
+        if not (vr == "SQ" or length == _UNDEFINED or (vr in ("", "UN") and is_sequence(tag))):
             self._keep(tag, Raw(vr, self._data[start : start + length]), into)
             return start + length
         if self._kept > MOST_ELEMENTS or depth >= DEEPEST:
@@ -163,9 +212,9 @@ class _Reader:
         items: Items = []
         self._keep(tag, Raw("SQ", items), into)
         if length == _UNDEFINED:
-            return self._items(start, end, items, implicit or vr == "UN", depth + 1)
+            return self._items(start, end, items, implicit or vr == "UN", depth + 1, of=tag, delimited=True)
         try:
-            self._items(start, start + length, items, implicit or vr == "UN", depth + 1)
+            self._items(start, start + length, items, implicit or vr == "UN", depth + 1, of=tag)
         except _BrokenError as error:  # its length says where to go on
             self._note(str(error))
         return start + length
@@ -177,11 +226,19 @@ class _Reader:
         else:
             into.setdefault(tag, raw)
 
+    def _fault(self, tag: int, fault: str) -> None:
+        """Note what is wrong with an element; `fault` is "" for nearly every one."""
+        if fault and len(self._contents.faults) < _MOST_FAULTS:
+            self._contents.faults.append(f"{name_of(tag)}: {fault}" if tag else fault)
+
     def _note(self, defect: str) -> None:
         if len(self._contents.defects) < 3:
             self._contents.defects.append(defect)
 
-    def _items(self, at: int, end: int, items: Items, implicit: bool, depth: int) -> int:
+    def _items(
+        self, at: int, end: int, items: Items, implicit: bool, depth: int, *, of: int, delimited: bool = False
+    ) -> int:  # fmt: skip
+        """Read the items of the sequence `of`; returns where it ends. `delimited`: it is of undefined length."""
         while at + 8 <= end:
             group, element, length = self._tag_length(self._data, at)
             tag = group << 16 | element
@@ -190,12 +247,21 @@ class _Reader:
                 return at
             if tag != _ITEM:
                 raise _BrokenError(f"{name_of(tag)}: stands where an item of a sequence should begin")
-            stop = end if length == _UNDEFINED else at + length
+            open_ended = length == _UNDEFINED
+            stop = end if open_ended else at + length
             if stop > end:
                 raise _BrokenError(f"an item of {length} bytes is announced where {end - at} are left")
             item: Elements = {}
             items.append(item)
-            at = self.dataset(at, stop, item, implicit, depth)
+            at = self.dataset(at, stop, item, implicit, depth, delimited=open_ended)
+            if not open_ended and at != stop:
+                self._fault(of, "an item ends before its length does")
+            if not open_ended and length % 2:
+                self._fault(of, f"an item of odd length {length}")
+        if delimited:
+            self._fault(of, "a sequence of undefined length does not end")
+        elif at < end:
+            self._fault(of, f"{end - at} bytes at its end are no item")
         return end
 
     def _skip(self, at: int, end: int, implicit: bool) -> int:
@@ -215,14 +281,16 @@ class _Reader:
                 at += length
         raise _BrokenError("a sequence of undefined length does not end")
 
-    def _pixels(self, tag: int, vr: str, start: int, length: int, end: int, into: Elements) -> None:
+    def _pixels(self, tag: int, vr: str, start: int, length: int, end: int, into: Elements) -> int:
+        """Keep the pixel data; returns where it ends."""
         if length == _UNDEFINED:
             self._contents.fragments = Fragments()
-            self._fragments(start, end, self._contents.fragments, whole=False)
-            return
+            return self._fragments(start, end, self._contents.fragments, whole=False)
         if start + length > end:
             self._contents.cut_pixels = f"{length} bytes are announced, {end - start} are there"
-        into[tag] = Raw(vr, self._data[start : min(start + length, end)])
+        stop = min(start + length, end)
+        into[tag] = Raw(vr, self._data[start:stop])
+        return stop
 
     def _fragments(self, at: int, end: int, into: Fragments, *, whole: bool = True) -> int:
         """Read items of encapsulated data; `whole`: it is no pixel data, so its end is needed to go on."""
@@ -235,6 +303,8 @@ class _Reader:
                 return at
             if tag != _ITEM or at + length > end:
                 break
+            if length % 2:
+                self._fault(PIXEL_DATA, f"a fragment of odd length {length}")
             if first:
                 into.offsets = length // 4
             else:

@@ -31,7 +31,7 @@ from node.index.elements import Contents, Elements, Items, parse, text_of
 from node.index.fingerprint import fingerprint
 from node.index.values import Converter, Header, first_text, items
 from node.spool import Arrival, cut_to_length, read_arrival
-from rules.facts import LOSSY, UNREADABLE_HEADER
+from rules.facts import BAD_ENCODING, LOSSY, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20
 """Bytes that a deflated dataset may inflate to (faults.md 42)."""
@@ -223,6 +223,8 @@ def _marks(contents: Contents, header: Header, converter: Converter, arrival: Ar
     marks = {}
     if contents.defects:
         marks[UNREADABLE_HEADER] = "; ".join(contents.defects)
+    if contents.faults:
+        marks[BAD_ENCODING] = "; ".join(contents.faults)
     if converter.left_out:
         marks[CUT_HEADER] = "attributes beyond the first ones were left out"
     if converter.undecodable:

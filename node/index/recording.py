@@ -187,11 +187,12 @@ def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement
         marks = Counter(mark for one in those if one.status in _COUNTS for mark in one.reading.marks if mark != LOSSY)
         for mark, count in sorted(marks.items()):
             severity = Severity.ALERT if mark == MISSING_PATIENT_ID else Severity.WARNING
-            why = sorted({one.reading.marks[mark] for one in those if mark in one.reading.marks})
-            events.record(
-                database, at, "instance.marked", study=study, severity=severity, mark=mark, instances=count,
-                reasons=why[:_MOST_NAMED],
-            )  # fmt: skip
+            why = sorted({one.reading.marks[mark] for one in those if mark in one.reading.marks})[:_MOST_NAMED]
+            if not _said(database, study, mark, why):
+                events.record(
+                    database, at, "instance.marked", study=study, severity=severity, mark=mark, instances=count,
+                    reasons=why,
+                )  # fmt: skip
 
 
 def _told(database: Database, study: str, kind: str, associations: Sequence[str], differences: Sequence[str]) -> bool:
@@ -200,6 +201,12 @@ def _told(database: Database, study: str, kind: str, associations: Sequence[str]
     if last is None:
         return False
     return {*associations} <= {*last.detail["associations"]} and {*differences} <= {*last.detail["differences"]}
+
+
+def _said(database: Database, study: str, mark: str, reasons: Sequence[str]) -> bool:
+    """Whether the newest event about marks says the same: each batch of a study brings more of it."""
+    last = events.last_of(database, study, "instance.marked")
+    return last is not None and last.detail["mark"] == mark and {*reasons} <= {*last.detail["reasons"]}
 
 
 def _consequences(

@@ -269,8 +269,14 @@ def with_status(database: Database, statuses: Sequence[CommitmentStatus], limit:
 def due(
     database: Database, status: CommitmentStatus, at: datetime, *, requester: str = "", through: str = ""
 ) -> list[Commitment]:
-    """Requests that stand there and whose time has come, of this requester or through this archive, oldest first."""
-    sql = "SELECT * FROM commitments WHERE status=? AND not_before<=? AND (requester=? OR through=?) ORDER BY id"
+    """Requests that stand there and whose time has come, of this requester or through this archive.
+
+    Oldest first, but what was tried in vain after the rest: it may get no answer again, and that takes time.
+    """
+    sql = (
+        "SELECT * FROM commitments WHERE status=? AND not_before<=? AND (requester=? OR through=?)"
+        " ORDER BY error IS NOT NULL, id"
+    )
     return [_commitment(row) for row in query(database, sql, [status, to_text(at), requester, through])]
 
 

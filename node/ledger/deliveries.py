@@ -83,6 +83,10 @@ class Delivery:
     """SOP class in which a refused report is made anew."""
     successor: int | None = None
     """The delivery that took its place."""
+    unanswered: int = 0
+    """Tries without an answer that count against it (`node.ledger.silences`)."""
+    unanswered_at: datetime | None = None
+    """When the last of these was."""
 
 
 def enqueue(
@@ -123,30 +127,43 @@ def enqueue(
     return int(row["id"])
 
 
-_READY = (
+SET_ASIDE = "(deliveries.unanswered>0 OR deliveries.attempts>1)"
+"""It got no answer, or was tried twice: it goes after all others, alone (`node.ledger.silences.set_aside`)."""
+_IMAGES = (
+    "FROM deliveries AS image WHERE image.destination=deliveries.destination"
+    " AND image.study_instance_uid=deliveries.study_instance_uid AND image.receipt IS NOT NULL"
+)
+_IN_VAIN = "(image.attempts>0 OR image.refusals>0)"
+READY = (
     " FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (receipt IS NOT NULL"
-    " OR NOT EXISTS (SELECT 1 FROM deliveries AS image WHERE image.destination=deliveries.destination"
-    "  AND image.study_instance_uid=deliveries.study_instance_uid AND image.receipt IS NOT NULL AND image.refusals=0"
-    "  AND image.status IN ('waiting', 'sending')))"
+    f" OR NOT EXISTS (SELECT 1 {_IMAGES} AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN})"
+    f" OR 2<=(SELECT count(*) {_IMAGES} AND image.status='waiting' AND {_IN_VAIN}))"
 )
-"""Nothing of a study that is held; results only once the images that we send there ourselves have left, unless the
-destination has trouble with those."""
+"""Nothing of a study that is held; results only once the images that we send there ourselves have left.
+
+A result does not wait for an image that was tried in vain; once two were, it waits for none of them any more.
+"""
 
 
-def due(database: Database, destination: str, at: datetime) -> list[Delivery]:
-    """Results that may be sent there now, oldest first; for images see `forwards.next_images`."""
-    rows = query(
-        database,
-        f"SELECT deliveries.*{_READY} AND receipt IS NULL AND not_before<=? ORDER BY deliveries.id",
-        [destination, to_text(at)],
+def due(database: Database, destination: str, at: datetime, *, set_aside: bool = False) -> list[Delivery]:
+    """Results that may be sent there now, oldest first; for images see `forwards.next_images`.
+
+    Those of studies that the destination was asked about and did not know come last: asking again takes time.
+    `set_aside`: those that go last and alone, too.
+    """
+    which = "1" if set_aside else f"NOT {SET_ASIDE}"
+    sql = (
+        f"SELECT deliveries.*{READY} AND receipt IS NULL AND not_before<=? AND {which}"  # noqa: S608 - our own text
+        " ORDER BY EXISTS (SELECT 1 FROM identities WHERE identities.study_instance_uid=deliveries.study_instance_uid"
+        "  AND identities.destination=deliveries.destination AND identities.status='absent'), deliveries.id"
     )
-    return [of_row(row) for row in rows]
+    return [of_row(row) for row in query(database, sql, [destination, to_text(at)])]
 
 
 def next_due_at(database: Database, destination: str) -> datetime | None:
     """When the next waiting delivery's time comes, results and images."""
-    row = one(database, f"SELECT min(not_before) AS t{_READY}", [destination])
+    row = one(database, f"SELECT min(not_before) AS t{READY}", [destination])
     return moment(row["t"]) if row else None
 
 
@@ -300,7 +317,8 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
     )  # fmt: skip
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
     database.execute(
-        "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=? WHERE id=?",
+        "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?,"
+        " not_before=? WHERE id=?",
         [to_text(at), to_text(at), delivery_id],
     )
     events.record(
@@ -322,7 +340,8 @@ def not_kept(database: Database, at: datetime, destination: str, sop_instance_ui
             continue
         delivery = transition(database, row["id"], (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
         database.execute(
-            "UPDATE deliveries SET refusals=0, enqueued_at=?, not_before=? WHERE id=?",
+            "UPDATE deliveries SET refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?"
+            " WHERE id=?",
             [to_text(at), to_text(at), row["id"]],
         )
         events.record(
@@ -404,6 +423,7 @@ def of_row(row: Mapping[str, Any]) -> Delivery:
             "not_before": from_text(row["not_before"]),
             "enqueued_at": from_text(row["enqueued_at"]),
             "sent_at": moment(row["sent_at"]),
+            "unanswered_at": moment(row["unanswered_at"]),
             "coerce": json.loads(row["coerce"]) if row["coerce"] else None,
         }
     )

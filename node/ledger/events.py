@@ -72,6 +72,12 @@ def last_of(database: Database, study: str, kind: str) -> Event | None:
     return _event(rows[0]) if rows else None
 
 
+def of_kind_and_study(database: Database, study: str, kind: str) -> list[Event]:
+    """All events of this kind about a study, oldest first."""
+    sql = "SELECT * FROM events WHERE study_instance_uid=? AND kind=? ORDER BY id"
+    return [_event(row) for row in query(database, sql, [study, kind])]
+
+
 def latest(database: Database, limit: int, severities: tuple[Severity, ...] = tuple(Severity)) -> list[Event]:
     """The newest events of these severities, newest first."""
     marks = ",".join("?" for _ in severities)

@@ -82,11 +82,12 @@ def ask(
 
 
 def due(database: Database, at: datetime) -> list[Fetch]:
-    """What there is to do now, oldest first; nothing of a study that is held."""
+    """What there is to do now, oldest first, but what failed before after the rest; nothing of a held study."""
     rows = query(
         database,
         "SELECT fetches.* FROM fetches JOIN studies USING (study_instance_uid)"
-        " WHERE fetches.status IN (?,?) AND not_before<=? AND studies.hold IS NULL ORDER BY fetches.id",
+        " WHERE fetches.status IN (?,?) AND not_before<=? AND studies.hold IS NULL"
+        " ORDER BY fetches.error IS NOT NULL, fetches.id",
         [*OPEN, to_text(at)],
     )
     return [_fetch(row) for row in rows]

@@ -25,6 +25,12 @@ _READY = (
     " ON studies.study_instance_uid=deliveries.study_instance_uid"
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
 )
+_IMAGE = (
+    "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
+    " calling_ae_title AS i_caller"
+)
+_SET_ASIDE = deliveries.SET_ASIDE
+_MOST_NAMED = 20
 _STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
@@ -73,7 +79,8 @@ def enqueue(
             again += 1
             database.execute(
                 "UPDATE deliveries SET receipt=?, file=?, decision=?, coerce=?, status=?, hold=NULL, error=NULL,"
-                " attempts=0, refusals=0, enqueued_at=?, not_before=?, sent_at=NULL WHERE id=?",
+                " attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?, sent_at=NULL"
+                " WHERE id=?",
                 [
                     image.receipt, image.receipt, decision, _coerced(coerce), DeliveryStatus.WAITING,
                     to_text(start), to_text(start), earlier.id,
@@ -85,6 +92,21 @@ def enqueue(
             corrected=again or None, coerced=sorted(coerce) or None, not_before=to_text(start) if not_before else None,
         )  # fmt: skip
     return fresh + again
+
+
+def left_out(
+    database: Database, at: datetime, *, study: str, destination: str, rule: str, images: Sequence[Instance], mark: str
+) -> None:  # fmt: skip
+    """These are not sent there because of that mark: an alert, once for as many."""
+    uids = sorted(each.sop_instance_uid for each in images)
+    told = [each.detail for each in events.of_kind_and_study(database, study, "forward.left-out")]
+    if not uids or any((each["destination"], each["instances"]) == (destination, len(uids)) for each in told):
+        return
+    events.record(
+        database, at, "forward.left-out", study=study, severity=Severity.ALERT, rule=rule, destination=destination,
+        instances=len(uids), mark=mark, reasons=sorted({each.marks[mark] for each in images})[:_MOST_NAMED],
+        sop_instance_uids=uids[:_MOST_NAMED],
+    )  # fmt: skip
 
 
 def _going(database: Database, study: str, destination: str) -> list[Delivery]:
@@ -120,21 +142,32 @@ def _coerced(coerce: Mapping[str, Any]) -> str | None:
 
 
 def next_images(database: Database, destination: str, at: datetime, limit: int) -> list[Image]:
-    """Images that may be sent there now, of the one study that has waited longest; in the order of their arrival."""
+    """Images that may be sent there now, of the one study that has waited longest; in the order of their arrival.
+
+    Not those that were set aside (`node.ledger.silences`), and studies that have such come after the others.
+    """
+    troubled = f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {_SET_ASIDE}"  # noqa: S608 - our own text
     oldest = one(
         database,
-        f"SELECT deliveries.study_instance_uid AS study{_READY} ORDER BY deliveries.id LIMIT 1",
-        [destination, to_text(at)],
+        f"SELECT deliveries.study_instance_uid AS study{_READY} AND NOT {_SET_ASIDE}"
+        f" ORDER BY deliveries.study_instance_uid IN ({troubled}), deliveries.id LIMIT 1",
+        [destination, to_text(at), destination],
     )
     if oldest is None:
         return []
     rows = query(
         database,
-        "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
-        f" calling_ae_title AS i_caller{_READY} AND deliveries.study_instance_uid=? ORDER BY deliveries.id LIMIT ?",
+        f"{_IMAGE}{_READY} AND NOT {_SET_ASIDE} AND deliveries.study_instance_uid=? ORDER BY deliveries.id LIMIT ?",
         [destination, to_text(at), oldest["study"], limit],
     )
     return [_image(row) for row in rows]
+
+
+def image(database: Database, delivery: Delivery) -> Image:
+    """What has to be known to send this one."""
+    row = one(database, f"{_IMAGE} FROM deliveries JOIN instances USING (receipt) WHERE deliveries.id=?", [delivery.id])
+    assert row is not None, delivery.id
+    return _image(row)
 
 
 def _image(row: dict[str, Any]) -> Image:
@@ -142,26 +175,34 @@ def _image(row: dict[str, Any]) -> Image:
     return Image(deliveries.of_row(row), *of_image)
 
 
-def due_since(database: Database, destination: str, at: datetime) -> dict[str, datetime]:
-    """Studies with images that may be sent there now, and since when the oldest of these waits."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Images of a study that may be sent to a destination now, and wait or are given up together."""
+
+    study_instance_uid: str
+    set_aside: bool
+    """Those that go last and alone: their age is not that of the others."""
+    since: datetime
+    """When the oldest of them was enqueued."""
+
+
+def all_due(database: Database, destination: str, at: datetime) -> list[Due]:
+    """Studies with images that may be sent there now."""
     rows = query(
         database,
-        f"SELECT deliveries.study_instance_uid AS study, min(enqueued_at) AS since{_READY}"
-        " GROUP BY deliveries.study_instance_uid",
+        f"SELECT deliveries.study_instance_uid AS study, {_SET_ASIDE} AS aside, min(enqueued_at) AS since{_READY}"
+        " GROUP BY study, aside",
         [destination, to_text(at)],
     )
-    return {row["study"]: from_text(row["since"]) for row in rows}
+    return [Due(row["study"], bool(row["aside"]), from_text(row["since"])) for row in rows]
 
 
 def put_off(
-    database: Database, at: datetime, study: str, destination: str, not_before: datetime, why: str, severity: Severity
+    database: Database, at: datetime, due: Due, destination: str, not_before: datetime, why: str, severity: Severity
 ) -> None:  # fmt: skip
-    """None of its images that were due there could be tried: again at `not_before`; one event, loud the first time."""
-    count = database.execute(
-        "UPDATE deliveries SET not_before=?, error=? WHERE destination=? AND study_instance_uid=?"
-        " AND receipt IS NOT NULL AND status=? AND not_before<=?",
-        [to_text(not_before), why, destination, study, DeliveryStatus.WAITING, to_text(at)],
-    ).rowcount
+    """None of these images could be tried: again at `not_before`; one event, loud the first time."""
+    study = due.study_instance_uid
+    count = _change_due(database, at, due, destination, "not_before=?, error=?", [to_text(not_before), why])
     last = events.last_of(database, study, "forward.waits")
     told = last is not None and (last.detail["destination"], last.detail["error"]) == (destination, why)
     events.record(
@@ -170,17 +211,24 @@ def put_off(
     )  # fmt: skip
 
 
-def give_up(database: Database, at: datetime, study: str, destination: str, why: str) -> None:
-    """Its images that were due there are dead letters, and a person is told."""
-    count = database.execute(
-        "UPDATE deliveries SET status=?, error=? WHERE destination=? AND study_instance_uid=?"
-        " AND receipt IS NOT NULL AND status=? AND not_before<=?",
-        [DeliveryStatus.DEAD, why, destination, study, DeliveryStatus.WAITING, to_text(at)],
-    ).rowcount
+def give_up(database: Database, at: datetime, due: Due, destination: str, why: str) -> None:
+    """These images are dead letters, and a person is told."""
+    count = _change_due(database, at, due, destination, "status=?, error=?", [DeliveryStatus.DEAD, why])
     events.record(
-        database, at, "forward.dead", study=study, severity=Severity.ALERT, destination=destination, instances=count,
-        error=why,
+        database, at, "forward.dead", study=due.study_instance_uid, severity=Severity.ALERT, destination=destination,
+        instances=count, error=why,
     )  # fmt: skip
+
+
+def _change_due(
+    database: Database, at: datetime, due: Due, destination: str, change: str, values: Sequence[object]
+) -> int:
+    sql = (
+        f"UPDATE deliveries SET {change} WHERE destination=? AND study_instance_uid=? AND receipt IS NOT NULL"  # noqa: S608 - our own text
+        f" AND status=? AND not_before<=? AND {_SET_ASIDE}=?"
+    )
+    where = [destination, due.study_instance_uid, DeliveryStatus.WAITING, to_text(at), due.set_aside]
+    return int(database.execute(sql, [*values, *where]).rowcount)
 
 
 def record_if_done(database: Database, at: datetime, study: str, destination: str) -> None:
@@ -205,7 +253,7 @@ def again(database: Database, at: datetime, study: str, by: str) -> int:
     """A person says: send its held and dead images now, as far as they count; how many."""
     count = _all_of(
         database, study, _STUCK,
-        "status=?, hold=NULL, attempts=0, refusals=0, enqueued_at=?, not_before=?",
+        "status=?, hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?",
         [DeliveryStatus.WAITING, to_text(at), to_text(at)],
         "receipt IN (SELECT receipt FROM instances WHERE status='current')",  # not one that was rejected
     )  # fmt: skip

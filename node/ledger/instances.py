@@ -52,7 +52,7 @@ class Instance:
     comparison: Mapping[str, Any]
     """What duplicates, corrections and conflicts are told apart by: digests of pixels, identity, geometry."""
     marks: Mapping[str, str]
-    """Defects found (`truncated-pixel-data`: why), each keeping it out of plugins."""
+    """What was noticed (`truncated-pixel-data`: why); `rules.facts.UNFIT_MARKS` keep it out of plugins."""
     frames: int
     bytes: int
     calling_ae_title: str

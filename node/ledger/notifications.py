@@ -114,11 +114,12 @@ def enqueue(
 
 
 def due(database: Database, at: datetime) -> list[Notification]:
-    """What may be sent now, oldest first; nothing about a study that is held."""
+    """What may be sent now, oldest first, but what was tried in vain after the rest; nothing of a held study."""
     rows = query(
         database,
         "SELECT notifications.* FROM notifications JOIN studies USING (study_instance_uid)"
-        " WHERE notifications.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY notifications.id",
+        " WHERE notifications.status=? AND not_before<=? AND studies.hold IS NULL"
+        " ORDER BY notifications.attempts, notifications.id",
         [NotificationStatus.WAITING, to_text(at)],
     )
     return [_notification(row) for row in rows]

@@ -16,6 +16,7 @@ from node.ledger import (
     schema_growth,
     schema_looks,
     schema_notifications,
+    schema_silences,
 )
 from node.ledger.rows import to_json
 
@@ -127,6 +128,7 @@ migrations(name="0007_fetches")(schema_fetches.migrate)
 migrations(name="0008_notifications")(schema_notifications.migrate)
 migrations(name="0009_what_grows")(schema_growth.migrate)
 migrations(name="0010_fallbacks")(schema_fallbacks.migrate)
+migrations(name="0011_silences")(schema_silences.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

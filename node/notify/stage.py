@@ -53,6 +53,11 @@ class Notify:
         configuration = self.configuration
         person = configuration.people.get(notification.person)
         ways = channels.of(person, configuration) if person else {}
+        servers = {name: configuration.notify.mail if name == "email" else person.webhook for name in ways if person}
+        open_ways = [servers[name] for name in ways if name not in notification.sent_by]
+        if open_ways and all(server in silent for server in open_ways):
+            self._wait_untried(notification, "; ".join(silent[server] for server in open_ways))
+            return
         if not self._begin(notification):
             return
         if person is None or not ways:
@@ -66,11 +71,10 @@ class Notify:
         problems = []
         for name, way in ways.items():
             if name not in notification.sent_by:
-                server = configuration.notify.mail if name == "email" else person.webhook
-                problem = self._send(notification, message, name, way, silent.get(server))
+                problem = self._send(notification, message, name, way, silent.get(servers[name]))
                 problems += [problem] if problem else []
                 if isinstance(problem, TransientError):
-                    silent[server] = str(problem)
+                    silent[servers[name]] = str(problem)
         self._settle(notification, problems)
 
     def _send(
@@ -88,6 +92,18 @@ class Notify:
         with self._ledger.transaction() as database:
             notifications.taken(database, self._clock.now(), notification.id, name)
         return None
+
+    def _wait_untried(self, notification: Notification, why: str) -> None:
+        """It was another one that its servers did not answer: it waits, and goes before that one next time."""
+        now, retry = self._clock.now(), self.configuration.notify.retry
+        age = now - notification.enqueued_at
+        with self._ledger.transaction() as database:
+            if notifications.get(database, notification.id).status is not NotificationStatus.WAITING:
+                return
+            if age >= retry.give_up_after:
+                notifications.dead(database, now, notification.id, why)
+            else:
+                notifications.wait(database, now, notification.id, now + retry.pause(age), why)
 
     def _begin(self, notification: Notification) -> bool:
         """Claim it; false where it was cancelled since it was read."""

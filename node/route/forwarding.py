@@ -11,7 +11,7 @@ from node.ledger.database import Database
 from node.ledger.instances import Instance
 from node.route.facts import RETRIEVED
 from rules.decision import Decision
-from rules.facts import StudyFacts
+from rules.facts import UNREADABLE_HEADER, StudyFacts
 from rules.timing import opening
 
 Destinations = Mapping[str, Destination]
@@ -23,8 +23,8 @@ def enqueue(
 ) -> int:  # fmt: skip
     """Put what the rule sends on into the outbox; how many images that are. `current` are those that count.
 
-    Left out: what this node fetched, for each destination what came from there, and, where a rule goes by
-    complete series, what belongs to a series that is not.
+    Left out: what this node fetched, for each destination what came from there, where a rule goes by complete
+    series what belongs to a series that is not, and, with an alert, what has an unreadable header.
     """
     forward = verdict.forward
     if forward is None:
@@ -34,11 +34,18 @@ def enqueue(
     if rule.decide == "series complete":
         whole = {each.series_instance_uid for each in seen.series if each.complete}
         images = [each for each in images if each.series_instance_uid in whole]
+    unreadable = [each for each in images if UNREADABLE_HEADER in each.marks]
+    images = [each for each in images if UNREADABLE_HEADER not in each.marks]
     starts = opening(rule.hours, seen.now) if rule.hours else None
     later = starts if starts and starts > seen.now else None
     made = 0
     for name in forward.to:
         titles = ae_titles_of(name, destinations)
+        forwards.left_out(
+            database, at, study=seen.study_instance_uid, destination=name, rule=rule.name,
+            images=[each for each in unreadable if each.calling_ae_title.strip() not in titles],
+            mark=UNREADABLE_HEADER,
+        )  # fmt: skip
         going = [each for each in images if each.calling_ae_title.strip() not in titles]
         made += forwards.enqueue(
             database, at, study=seen.study_instance_uid, destination=name, decision=decision, rule=rule.name,

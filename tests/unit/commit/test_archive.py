@@ -102,6 +102,23 @@ def test_fault_70_commitment_while_the_archive_is_down(room: CommitRoom, archive
     assert room.outcomes(room.rows[0].id) == {"1": 0x0112, "2": 0x0112}
 
 
+def test_finding_t1_a_request_without_answer_goes_after_the_others(room: CommitRoom, archive: Archive) -> None:
+    """The archive is silent about one: the other is asked for in the next run, and before it from then on."""
+    for number in (1, 2):
+        arrive(room.spool, ct(number), calling="CT2")
+        room.ask(images(number), transaction=f"1.2.3.{number}", requester="CT2")
+    room.run()
+    archive.answers = [None]
+    asking = archive.asking(room)
+    assert asking.run_once() == 0.0, "what is late is given up before more time is spent"
+    asking.run_once()
+    room.clock.pass_(hours=1)
+    asking.run_once()
+    order = [each.references[0].sop_instance_uid for each in archive.asked]
+    first, second = images(1)[0][1], images(2)[0][1]
+    assert order == [first, second, second, first]
+
+
 def test_only_the_archive_itself_can_answer(room: CommitRoom, archive: Archive) -> None:
     """Another AE with the right Transaction UID, the archive with a wrong one: nothing is settled by either."""
     asked(room, archive, 1, 2)

@@ -127,6 +127,27 @@ def test_an_archive_that_is_down_is_asked_again_until_the_deadline(play: Play) -
     assert alert.kind == "fetch.failed"
 
 
+def test_finding_t1_what_failed_is_tried_after_the_others(play: Play) -> None:
+    """An earlier study that the archive does not give does not stand before those of other studies."""
+    play.archive.error = TransientError("no answer")
+    assert play.run().error == "no answer"
+    other = f"{STUDY}.7"
+    play.site.receive(1, study=other)
+    play.site.complete(other)
+    now = play.site.clock.now()
+    with play.site.ledger.transaction() as database:
+        decision = decisions.record(
+            database, now, study=other, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+            trace={},
+        )  # fmt: skip
+        fetches.ask(
+            database, now, decision=decision, study=other, rule="r", source="pacs", wanted=WANTED,
+            deadline=now + timedelta(minutes=30),
+        )  # fmt: skip
+    due = fetches.due(play.site.ledger.database, now + timedelta(minutes=1))
+    assert [each.study_instance_uid for each in due] == [other, STUDY]
+
+
 def test_what_a_person_has_to_change_fails_at_once(play: Play) -> None:
     """An archive that does not know where to send to: the job does not wait half an hour for it."""
     play.archive.error = PermanentError("does not know where PACSNODE is")

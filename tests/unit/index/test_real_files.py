@@ -13,6 +13,7 @@ from pydicom.datadict import tag_for_keyword
 from node.index.header import read
 from node.ledger import instances
 from node.spool import Arrival, Spool, file_header
+from rules.facts import BAD_ENCODING
 from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data
 
@@ -85,8 +86,8 @@ def test_reader_agrees_with_pydicom(room: Room) -> None:
             assert reading.header[keyword][1] == expected, (row["path"], keyword)
 
 
-def test_chest_ct_is_complete_without_marks(room: Room) -> None:
-    """LIDC-IDRI-0314, 275 slices: all current, one series, one frame each."""
+def test_chest_ct_is_complete_and_fit(room: Room) -> None:
+    """LIDC-IDRI-0314, 275 slices: all current, one series, one frame each; its stale group lengths are said once."""
     shared_data("LIDC-IDRI-0314")
     rows = [row for row in _rows() if "LIDC-IDRI-0314" in row["path"] and row["modality"] == "CT"]
     for row in rows:
@@ -94,7 +95,9 @@ def test_chest_ct_is_complete_without_marks(room: Room) -> None:
     room.quiet()
     found = instances.of_study(room.ledger.database, rows[0]["study_uid"])
     assert len(found) == 275
-    assert {(one.frames, len(one.marks)) for one in found} == {(1, 0)}
+    assert {(one.frames, *one.marks) for one in found} == {(1, BAD_ENCODING)}
+    (said,) = room.events("instance.marked")
+    assert said.detail["mark"] == BAD_ENCODING
     assert len(room.events("study.complete")) == 1
 
 

@@ -15,11 +15,13 @@ from node.ledger import (
     events,
     facts,
     fallbacks,
+    forwards,
     instances,
     jobs,
     objects,
     rejections,
     rule_history,
+    silences,
     studies,
 )
 from node.ledger.commitments import CommitmentStatus
@@ -58,6 +60,9 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "next_ready_at": jobs.next_ready_at,
     "unreported": jobs.unreported,
     "due": lambda rows: deliveries.due(rows, "pacs", NOW),
+    "next_images": lambda rows: forwards.next_images(rows, "pacs", NOW, 10),
+    "set_aside": lambda rows: silences.set_aside(rows, "pacs", NOW),
+    "unanswered": lambda rows: silences.stored_since(rows, "pacs", NOW, 1),
     "refused": fallbacks.waiting,
     "next_due_at": lambda rows: deliveries.next_due_at(rows, "pacs"),
     "commitments": lambda rows: commitments.with_status(rows, [CommitmentStatus.WAITING]),

@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.config.models import Configuration
+from node.errors import TransientError
 from node.index import stopping
 from node.ledger import events, jobs, notifications, studies
 from node.ledger.events import Severity
 from node.ledger.job import JobOutcome
 from node.ledger.notifications import Notification, NotificationStatus, Occasion
 from node.notify import channels, message
+from node.notify.message import Message
 from node.notify.stage import Notify
 from node.run import found
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
@@ -156,6 +158,28 @@ def test_while_nobody_takes_it_it_is_tried_again_and_a_person_is_alerted(site: S
     room.run_once()
     assert standing(site, about).status is NotificationStatus.SENT
     assert len(web.received) == 1
+
+
+def test_finding_t1_one_message_without_answer_does_not_begin_each_run(
+    site: Site, web: WebService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server hangs on one message: the next ones wait once with it, and are told before it from then on."""
+    about = [told(site, rule=name) for name in ("hangs", "second", "third")]
+    taken: list[str] = []
+
+    def way(message: Message) -> None:
+        if message.key == about[0].key:
+            raise TransientError("no answer in time")
+        taken.append(message.key)
+
+    monkeypatch.setattr(channels, "of", lambda *_: {"webhook": way})
+    room = stage(site, configured(None, web))
+    room.run_once()
+    assert (taken, [standing(site, each).attempts for each in about]) == ([], [1, 0, 0])
+    site.clock.pass_(minutes=1)
+    room.run_once()
+    assert taken == [about[1].key, about[2].key]
+    assert standing(site, about[0]).status is NotificationStatus.WAITING
 
 
 def test_one_way_that_fails_does_not_say_it_twice_by_the_other(site: Site, mail: MailServer, web: WebService) -> None:

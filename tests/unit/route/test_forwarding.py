@@ -14,6 +14,7 @@ from node.errors import TransientError
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of
 from node.route.stage import Route
@@ -123,6 +124,25 @@ def test_what_this_node_made_fetched_or_set_aside_is_not_sent_on(site: Site) -> 
     site.complete()
     run(site, rule("archive"))
     assert [each.receipt for each in outbox(site)] == [kept]
+
+
+def test_finding_t1_an_unreadable_header_is_not_sent_on_and_an_alert_says_so(site: Site) -> None:
+    """What could not be read to its end stays here, said once for each destination; other marks do not hold it back."""
+    (kept,) = site.receive(1, marks={"bad-encoding": "(4000,4000): odd length 3"})
+    (left,) = site.receive(1, marks={"unreadable-header": "3 bytes at the end are no element"})
+    site.complete()
+    run(site, rule("archive", "same-place"), rule("archive", name="another"))
+    assert [(each.receipt, each.destination) for each in outbox(site)] == [(kept, "archive")]
+    site.complete()
+    run(site, rule("archive"))
+    found = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == "forward.left-out"]
+    uid = next(each for each in instances.of_study(site.ledger.database, STUDY) if each.receipt == left)
+    (said,) = found
+    assert said.severity is Severity.ALERT
+    assert said.detail == {
+        "rule": "on", "destination": "archive", "instances": 1, "mark": "unreadable-header",
+        "reasons": ["3 bytes at the end are no element"], "sop_instance_uids": [uid.sop_instance_uid],
+    }  # fmt: skip
 
 
 def test_two_rules_for_one_destination_send_once(site: Site) -> None:
