@@ -44,6 +44,10 @@ _PRIVATE_INFORMATION_CREATOR = IMPLEMENTATION_CLASS_UID
 _PREAMBLE = b"\0" * 128 + b"DICM"
 
 
+LAYOUT = 2
+"""Of the folders below the data folder; one more with each change. 1: `store/` by the last two digits of a receipt."""
+
+
 class NotOurFileError(ValueError):
     """A file in the data folder that this node did not write, or not to the end of its meta information."""
 
@@ -204,12 +208,22 @@ class Spool:
         """
         return self.store / receipt[:6] / f"{receipt}.dcm"
 
+    def _stored_first(self, receipt: str) -> Path:
+        """Where the first release stored it, and where it stays: moving what was promised would only put it at risk."""
+        return self.store / receipt[-2:] / f"{receipt}.dcm"
+
+    def in_first_layout(self) -> frozenset[str]:
+        """Receipts that lie where the first release stored them."""
+        folders = [entry for entry in os.scandir(self.store) if len(entry.name) == 2 and entry.is_dir()]
+        return frozenset(name.removesuffix(".dcm") for folder in folders for name in os.listdir(folder))
+
     def find(self, receipt: str) -> Path:
         """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
 
-        Both places are tried twice, because the indexer may move the file between two looks.
+        The store is tried twice, because the indexer may move the file between two looks.
         """
-        for path in (self.stored(receipt), self.arrived(receipt), self.stored(receipt)):
+        stored = self.stored(receipt)
+        for path in (stored, self.arrived(receipt), stored, self._stored_first(receipt)):
             if path.exists():
                 return path
         raise FileNotFoundError(f"receipt {receipt}: neither in {self.store} nor in {self.incoming}")

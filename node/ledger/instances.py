@@ -7,7 +7,7 @@ their numbers (`node.numbers`); those of earlier releases were times of a clock 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -159,10 +159,13 @@ def of_study(
     database: Database, study: str, statuses: Sequence[InstanceStatus] = (InstanceStatus.CURRENT,)
 ) -> list[Instance]:
     """Instances of a study with one of these statuses, in order of arrival."""
-    sql = (
-        f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY rowid"  # noqa: S608 - only question marks
-    )
+    sql = f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY rowid"  # noqa: S608 - only question marks
     return [_instance(row) for row in query(database, sql, [study, *statuses])]
+
+
+def receipts(database: Database) -> Iterator[str]:
+    """Every receipt there is, sorted; read as it is asked for, because there may be millions."""
+    return (receipt for (receipt,) in database.execute("SELECT receipt FROM instances ORDER BY receipt"))
 
 
 def newest_receipt(database: Database) -> str:

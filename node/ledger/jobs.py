@@ -263,6 +263,14 @@ def unreported(database: Database) -> list[Job]:
     return [from_row(row) for row in rows]
 
 
+def results_to_encode(database: Database) -> list[str]:
+    """The folders of results whose objects are still to be made, relative to the data folder."""
+    rows = query(
+        database, "SELECT result FROM jobs WHERE status=? AND result IS NOT NULL ORDER BY rowid", [JobStatus.ENDED]
+    )
+    return [row["result"] for row in rows]
+
+
 def of_study(database: Database, study: str) -> list[Job]:
     """Jobs of a study, oldest first."""
     return [
