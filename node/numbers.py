@@ -5,7 +5,7 @@ that came last would sort first after the clock was set back. A number is the ti
 grows and is the same for every process of the machine (CLOCK_BOOTTIME), plus a distance that is fixed for as long as
 the machine is up. So N receivers need neither a lock nor a file for each object.
 
-`numbers.json` in the data folder holds the distance and which boot it is for. It is chosen such that the first number
+`numbers/distance.json` holds the distance and which boot it is for. It is chosen such that the first number
 is above every name in the data folder, whatever the wall clock says: names of earlier boots, of earlier releases (the
 wall clock in nanoseconds), and from a clock that was ahead. Where no name is above it, a number is about the wall clock
 in nanoseconds, which helps a person who looks at a folder; the program reads no time from it.
@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.durable import write_durably
+from node.durable import sync_folder, write_durably
 
-FILE = "numbers.json"
-"""Its name in the data folder."""
+FILE = "numbers/distance.json"
+"""Its place in the data folder."""
 DIGITS = 16
 """Hexadecimal digits of a number at the beginning of a name; the rest of its 32 is chance."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -39,17 +39,15 @@ class Numbers:
     """The numbers of one data folder; safe to share between threads, and one in each process."""
 
     def __init__(self, data: Path) -> None:
-        self._data = data
+        """By the distance of this boot, which is chosen where nobody has yet. Raises OSError."""
+        known = _known(data)
+        self._distance = establish(data) if known is None else known
         self._lock = threading.Lock()
-        self._distance: int | None = None
         self._last = 0
 
     def next(self) -> int:
-        """A number above all that were given before, by whichever process. Raises OSError."""
+        """A number above all that were given before, by whichever process."""
         with self._lock:
-            if self._distance is None:
-                known = _known(self._data)
-                self._distance = establish(self._data) if known is None else known
             self._last = max(self._last + 1, _since_boot() + self._distance)
             return self._last
 
@@ -65,6 +63,8 @@ def establish(data: Path, above: int = 0) -> int:
         usual = time.time_ns() - now if known is None else known
         distance = max(usual, max(above, _highest_name(data)) + 1 - now)
         if distance != known:
+            (data / FILE).parent.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(data)
             write_durably(data / FILE, json.dumps({"boot": _boot(), "distance": distance}).encode())
     return distance
 

@@ -177,9 +177,9 @@ class Spool:
         self.results = data / "results"
         self.outgoing = data / "outgoing"
         self.associations = data / "associations"
-        self._numbers = Numbers(data)
         for folder in (data, self.incoming, self.store, self.work, self.results, self.associations):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._numbers = Numbers(data)
 
     def new_receipt(self) -> str:
         """A fresh name, 32 lower-case hexadecimal digits; above every earlier one, whichever process made that."""
