@@ -26,7 +26,7 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
-from node.spool import write_durably
+from node.durable import write_durably
 
 _OFFERED, _CLAIMED, _UNANSWERED = ".report", ".sending", ".unanswered"
 _FORGOTTEN = 3600.0

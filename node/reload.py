@@ -165,8 +165,9 @@ class Reload:
         self._files = {self._running.path, *(path.absolute() for path in files if str(path) and path.exists())}
         self._patterns = tuple(patterns)
         self._last = seen = self._signature()
-        untouched = all(modified < self._began for _, modified, _, _ in seen)
-        self._tried = seen if untouched else None  # saved again while it was being read: look once more
+        # Saved again while it was being read: look once more. A time to come is from before the clock was set back.
+        touched = any(self._began <= modified <= time.time_ns() for _, modified, _, _ in seen)
+        self._tried = None if touched else seen
 
     def _swap(self, loaded: Loaded, plugins: Catalogue, asked: bool) -> None:
         before, now, by = self._running, self._clock.now(), _owner(loaded.files)

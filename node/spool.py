@@ -2,13 +2,13 @@
 
 The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
 answers 0x0000; the indexer moves it to `store/<aaaaaa>/<receipt>.dcm` once its row is committed. A
-receipt's name is the node's own (time of arrival and chance), never text from the wire; sorted names
-are in order of arrival. Or it overwrites a file that lies ready (`.slot`), seals it (`node.seal`) and answers, and
-renames it then; `adopt_sealed` and `sweep_parts` do that for a receiver that died in between. How it
-arrived stands in the file's own meta information, so that a restart needs nothing but the files
-(PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title, Receiving AE Title (0002,0018)
-the called one, Source Presentation Address (0002,0026) the peer, and Private Information (0002,0102)
-the rest, as JSON).
+receipt's name is the node's own (a number that only grows, `node.numbers`, and chance), never text from
+the wire; sorted names are in order of arrival. Or it overwrites a file that lies ready (`.slot`), seals
+it (`node.seal`) and answers, and renames it then; `adopt_sealed` and `sweep_parts` do that for a receiver
+that died in between. How it arrived stands in the file's own meta information, so that a restart needs
+nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title, Receiving AE
+Title (0002,0018) the called one, Source Presentation Address (0002,0026) the peer, and Private
+Information (0002,0102) the rest, as JSON).
 
 This module stands below the stages: the receiver writes with it, the others read.
 """
@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,12 +34,18 @@ from pydicom.uid import UID
 
 from node import __version__, seal
 from node.clock import from_text, to_text
+from node.durable import sync_folder
+from node.numbers import DIGITS, Numbers
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.149895115907351745800322143167512561953")
 """Of pacsnode, the program: derived once from a random UUID (PS3.5 B.2)."""
 IMPLEMENTATION_VERSION_NAME = f"PACSNODE_{__version__.replace('.', '_')}"[:16]
 _PRIVATE_INFORMATION_CREATOR = IMPLEMENTATION_CLASS_UID
 _PREAMBLE = b"\0" * 128 + b"DICM"
+
+
+LAYOUT = 2
+"""Of the folders below the data folder; one more with each change. 1: `store/` by the last two digits of a receipt."""
 
 
 class NotOurFileError(ValueError):
@@ -174,10 +179,11 @@ class Spool:
         self.associations = data / "associations"
         for folder in (data, self.incoming, self.store, self.work, self.results, self.associations):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._numbers = Numbers(data)
 
     def new_receipt(self) -> str:
-        """A fresh name, 32 lower-case hexadecimal digits, sorting by time of arrival."""
-        return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+        """A fresh name, 32 lower-case hexadecimal digits; above every earlier one, whichever process made that."""
+        return f"{self._numbers.next():0{DIGITS}x}{secrets.token_hex(8)}"
 
     def part(self, receipt: str) -> Path:
         """Where a receipt is written before it is whole."""
@@ -198,16 +204,26 @@ class Spool:
     def stored(self, receipt: str) -> Path:
         """Where an indexed receipt stays: in a folder for each 18 minutes (2^40 ns), its first six digits.
 
-        By time, so that a batch of receipts goes to one folder and costs one sync.
+        By number, so that a batch of receipts goes to one folder and costs one sync.
         """
         return self.store / receipt[:6] / f"{receipt}.dcm"
+
+    def _stored_first(self, receipt: str) -> Path:
+        """Where the first release stored it, and where it stays: moving what was promised would only put it at risk."""
+        return self.store / receipt[-2:] / f"{receipt}.dcm"
+
+    def in_first_layout(self) -> frozenset[str]:
+        """Receipts that lie where the first release stored them."""
+        folders = [entry for entry in os.scandir(self.store) if len(entry.name) == 2 and entry.is_dir()]
+        return frozenset(name.removesuffix(".dcm") for folder in folders for name in os.listdir(folder))
 
     def find(self, receipt: str) -> Path:
         """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
 
-        Both places are tried twice, because the indexer may move the file between two looks.
+        The store is tried twice, because the indexer may move the file between two looks.
         """
-        for path in (self.stored(receipt), self.arrived(receipt), self.stored(receipt)):
+        stored = self.stored(receipt)
+        for path in (stored, self.arrived(receipt), stored, self._stored_first(receipt)):
             if path.exists():
                 return path
         raise FileNotFoundError(f"receipt {receipt}: neither in {self.store} nor in {self.incoming}")
@@ -352,28 +368,8 @@ def _peek(path: Path) -> InFlight | None:
     return InFlight(arrival.association, study, series)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (fsync of the directory)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sha256_of(path: Path, offset: int = 0) -> str:
     """SHA-256, in hexadecimal, of a file from `offset` on."""
     with path.open("rb") as file:
         file.seek(offset)
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power loss."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
-    sync_folder(path.parent)

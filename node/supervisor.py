@@ -27,12 +27,13 @@ from pathlib import Path
 
 import structlog
 
-from node import receivers
+from node import numbers, receivers, upgrade
 from node.children import Child, any_alive
+from node.clock import SystemClock
 from node.config import in_force
 from node.config.in_force import InForce
 from node.errors import DataFolderInUseError, PermanentError
-from node.ledger import database
+from node.ledger import database, instances
 from node.ledger.database import Ledger
 from node.listening import LISTENING, Ports
 from node.observe import logs
@@ -55,11 +56,14 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     data = configuration.node.data
     lock = take_lock(data)
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
-    Ledger(data / database.FILE).close()
+    ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)
     spool = Spool(data)
     in_force.write(running)
     receivers.sweep(spool)
+    upgrade.check_files(ledger, spool, SystemClock())
+    numbers.establish(data, above=numbers.number_of(instances.newest_receipt(ledger.database)))
+    ledger.close()
     for line in (*ports.lines(configuration), *lines):
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

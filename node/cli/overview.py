@@ -30,7 +30,7 @@ from node.ledger import (
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
-from node.ledger.events import Event, Severity
+from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
 from node.ledger.fallbacks import Fallbacks
 from node.ledger.forwards import Standing
 from node.ledger.instances import InstanceStatus
@@ -42,6 +42,8 @@ from node.ledger.timers import Timer
 SHOWN = 10
 """Lines of each list; `--json` has more."""
 IN_JSON = 100
+_NAMED = 3
+"""Examples in a line at the top."""
 LOW_SPACE = 5 * 2**30
 """Bytes of free space under the data folder below which `status` warns."""
 
@@ -96,6 +98,8 @@ class Found:
     commitments: Mapping[CommitmentStatus, int]
     unsettled: Sequence[Commitment]
     """Requests for storage commitment that wait for somebody, or could not be reported."""
+    missing: Event | None
+    """Files that rows name and that were not there after the last upgrade (`node.upgrade`)."""
     alerts: Sequence[Event]
     latest: Sequence[Work]
     standing: site.Standing
@@ -136,6 +140,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         untold=_untold(database),
         commitments=commitments.counts(database),
         unsettled=_unsettled(database),
+        missing=_missing(database),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
@@ -172,6 +177,11 @@ def _unsettled(database: Database) -> list[Commitment]:
     return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
 
 
+def _missing(database: Database) -> Event | None:
+    last = events.latest_of(database, (FILES_CHECKED, FILES_MISSING))
+    return last if last is not None and last.kind == FILES_MISSING else None
+
+
 def _with_work(database: Database, study: Study) -> Work:
     uid = study.study_instance_uid
     return Work(
@@ -201,6 +211,11 @@ def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
 def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
     """(severity, what) of everything that a person should know before the tables."""
     yield from _storage_warnings(found, configuration)
+    if found.missing is not None:
+        gone = found.missing.detail
+        missing = f"{gone['images']} of images, {gone['results']} of results"
+        examples = ", ".join(gone["examples"][:_NAMED])
+        yield "alert", f"files that the ledger names were missing after the last upgrade: {missing}; such as {examples}"
     yield from _not_in_force(found.standing) if found.running is not None else ()
     if not found.isolated:
         yield "warning", found.isolation

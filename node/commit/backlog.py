@@ -19,7 +19,9 @@ class Backlog:
     can only hold more.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, since: float) -> None:
+        self.since = since
+        """When it was taken, in seconds of the monotonic clock."""
         self._spool = spool
         self._receipts = _incoming(spool)
 

@@ -16,11 +16,12 @@ import structlog
 
 from node import intact
 from node.dimse.status import FailureReason
+from node.durable import sync_folder
 from node.intact import DamagedError
 from node.ledger import instances
 from node.ledger.database import Database
 from node.ledger.instances import Instance, InstanceStatus
-from node.spool import Spool, sync_folder
+from node.spool import Spool
 
 log = structlog.get_logger(__name__)
 
@@ -62,17 +63,27 @@ def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:
 
     What it sent last, or, where that was a duplicate, what it duplicates. Of one that sent nothing under its AE title
     (a gateway sends for it) only what nobody ever contradicted.
+
+    `known` is in the order in which it was indexed. That has to agree with the numbers of the receipts on what came
+    last. It does not where two associations sent at the same time, where a file could not be read for a while, or where
+    an earlier release named receipts by a clock that was set back.
     """
     own = [each for each in known if each.calling_ae_title.strip() == requester]
     distinct = [each for each in known if each.status is not InstanceStatus.DUPLICATE]
-    if own and own[-1].status is not InstanceStatus.DUPLICATE:
-        return own[-1]
-    if own:
-        last = own[-1]
-        same = (last.digest, last.transfer_syntax_uid)
-        identical = [each for each in distinct if (each.digest, each.transfer_syntax_uid) == same]
-        if identical:
-            return identical[-1]
+    if not own:
+        return distinct[0] if len(distinct) == 1 else None
+    meant = _stands_for(own[-1], distinct)
+    return meant if meant == _stands_for(max(own, key=lambda each: each.receipt), distinct) else None
+
+
+def _stands_for(sent: Instance, distinct: Sequence[Instance]) -> Instance | None:
+    """What was sent, or, where it was a duplicate, what it duplicates."""
+    if sent.status is not InstanceStatus.DUPLICATE:
+        return sent
+    same = (sent.digest, sent.transfer_syntax_uid)
+    identical = [each for each in distinct if (each.digest, each.transfer_syntax_uid) == same]
+    if identical:
+        return identical[-1]
     return distinct[0] if len(distinct) == 1 else None
 
 

@@ -7,8 +7,6 @@ journal is removed only when its row is there. So kill -9 between any two costs 
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import structlog
 
 from node.clock import Clock
@@ -30,8 +28,8 @@ log = structlog.get_logger(__name__)
 _IDLE = 60.0
 _POLL = 0.3
 """Seconds between two looks at what gives no signal: the index, associations that end."""
-_LONGEST_BACKLOG = timedelta(minutes=10)
-"""After this an object that can still not be indexed is no longer waited for: it fails."""
+_LONGEST_BACKLOG = 600.0
+"""Seconds after which an object that can still not be indexed is no longer waited for: it fails."""
 
 
 def settings_of(configuration: Configuration, requester: str) -> StorageCommitment | None:
@@ -92,7 +90,7 @@ class Commit:
             with self._ledger.transaction() as database:
                 number = self._take(database, name, message)
             if number is not None:
-                self._backlogs[number] = Backlog(self._spool)
+                self._backlogs[number] = Backlog(self._spool, self._clock.monotonic())
             self._journal.taken(name)
 
     def _set_aside(self, name: str, error: Exception) -> None:
@@ -146,10 +144,10 @@ class Commit:
         database = self._ledger.database
         items = commitments.items(database, commitment.id)
         if commitment.id not in self._backlogs:
-            self._backlogs[commitment.id] = Backlog(self._spool)
+            self._backlogs[commitment.id] = Backlog(self._spool, self._clock.monotonic())
         backlog = self._backlogs[commitment.id]
         left = backlog.left({item.sop_instance_uid for item in items})
-        if left and (backlog.is_long or self._clock.now() - commitment.taken_at < _LONGEST_BACKLOG):
+        if left and (backlog.is_long or self._clock.monotonic() - backlog.since < _LONGEST_BACKLOG):
             return
         unindexed = frozenset(left.values())
         sync = self._configuration.node.durability != "fsync"

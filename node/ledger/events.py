@@ -26,6 +26,10 @@ class Severity(StrEnum):
     """A person has to do something."""
 
 
+FILES_CHECKED, FILES_MISSING = "files.checked", "files.missing"
+"""Kinds of the events that every file which a row names was there after an upgrade, or was not (`node.upgrade`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One row of history."""

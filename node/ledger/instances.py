@@ -1,9 +1,13 @@
-"""Received SOP instances: one row a receipt, whatever became of it."""
+"""Received SOP instances: one row a receipt, whatever became of it.
+
+In order of arrival means: in the order in which they were indexed, that of the rows. The indexer takes receipts by
+their numbers (`node.numbers`); those of earlier releases were times of a clock that may have been set back meanwhile.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -124,7 +128,7 @@ def known(database: Database, receipts: Sequence[str]) -> frozenset[str]:
 
 def of_sop_instance(database: Database, sop_instance_uid: str) -> list[Instance]:
     """All receipts under a SOP Instance UID, whatever they count as, in order of arrival."""
-    rows = query(database, "SELECT * FROM instances WHERE sop_instance_uid=? ORDER BY receipt", [sop_instance_uid])
+    rows = query(database, "SELECT * FROM instances WHERE sop_instance_uid=? ORDER BY rowid", [sop_instance_uid])
     return [_instance(row) for row in rows]
 
 
@@ -133,7 +137,7 @@ def witness(database: Database, study: str) -> Instance | None:
     row = one(
         database,
         "SELECT * FROM instances WHERE study_instance_uid=? AND status IN ('current', 'rejected')"
-        " ORDER BY json_extract(comparison, '$.patient.PatientID') IS NULL, receipt LIMIT 1",
+        " ORDER BY json_extract(comparison, '$.patient.PatientID') IS NULL, rowid LIMIT 1",
         [study],
     )
     return _instance(row) if row else None
@@ -155,10 +159,19 @@ def of_study(
     database: Database, study: str, statuses: Sequence[InstanceStatus] = (InstanceStatus.CURRENT,)
 ) -> list[Instance]:
     """Instances of a study with one of these statuses, in order of arrival."""
-    sql = (
-        f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY receipt"  # noqa: S608 - only question marks
-    )
+    sql = f"SELECT * FROM instances WHERE study_instance_uid=? AND status IN ({placeholders(statuses)}) ORDER BY rowid"  # noqa: S608 - only question marks
     return [_instance(row) for row in query(database, sql, [study, *statuses])]
+
+
+def receipts(database: Database) -> Iterator[str]:
+    """Every receipt there is, sorted; read as it is asked for, because there may be millions."""
+    return (receipt for (receipt,) in database.execute("SELECT receipt FROM instances ORDER BY receipt"))
+
+
+def newest_receipt(database: Database) -> str:
+    """The receipt whose name sorts last; empty where there is none."""
+    ((receipt,),) = database.execute("SELECT max(receipt) FROM instances").fetchall()
+    return receipt or ""
 
 
 def arrivals(database: Database, study: str) -> Arrivals:

@@ -43,7 +43,7 @@ def enqueue(
     earlier = one(
         database,
         "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=?"
-        " ORDER BY created_at DESC, round DESC",
+        " ORDER BY rowid DESC",  # the one made last, whatever the clock said when
         identity,
     )
     return _insert(database, at, decision, new, 1, earlier["id"] if earlier else None, not_before)
@@ -122,7 +122,7 @@ def ready(database: Database, at: datetime) -> list[Job]:
     rows = query(
         database,
         "SELECT jobs.* FROM jobs JOIN studies USING (study_instance_uid)"
-        " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY priority DESC, created_at, id",
+        " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY priority DESC, jobs.rowid",
         [JobStatus.QUEUED, to_text(at)],
     )
     return [from_row(row) for row in rows]
@@ -263,11 +263,19 @@ def unreported(database: Database) -> list[Job]:
     return [from_row(row) for row in rows]
 
 
+def results_to_encode(database: Database) -> list[str]:
+    """The folders of results whose objects are still to be made, relative to the data folder."""
+    rows = query(
+        database, "SELECT result FROM jobs WHERE status=? AND result IS NOT NULL ORDER BY rowid", [JobStatus.ENDED]
+    )
+    return [row["result"] for row in rows]
+
+
 def of_study(database: Database, study: str) -> list[Job]:
     """Jobs of a study, oldest first."""
     return [
         from_row(row)
-        for row in query(database, "SELECT * FROM jobs WHERE study_instance_uid=? ORDER BY created_at", [study])
+        for row in query(database, "SELECT * FROM jobs WHERE study_instance_uid=? ORDER BY rowid", [study])
     ]
 
 
@@ -290,7 +298,7 @@ def counts(database: Database) -> dict[JobStatus, int]:
 
 def matching(database: Database, prefix: str) -> list[Job]:
     """Jobs whose id begins with `prefix`."""
-    rows = query(database, "SELECT * FROM jobs WHERE substr(id, 1, ?)=? ORDER BY created_at", [len(prefix), prefix])
+    rows = query(database, "SELECT * FROM jobs WHERE substr(id, 1, ?)=? ORDER BY rowid", [len(prefix), prefix])
     return [from_row(row) for row in rows]
 
 
@@ -316,7 +324,7 @@ def get(database: Database, job_id: str) -> Job:
 
 
 def _by_status(database: Database, status: JobStatus) -> list[Job]:
-    return [from_row(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY created_at", [status])]
+    return [from_row(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY rowid", [status])]
 
 
 def _transition(database: Database, job_id: str, allowed: Sequence[JobStatus], to: JobStatus) -> Job:

@@ -71,7 +71,7 @@ def decided(database: Database, at: datetime, look: Look) -> None:
 
 def undecided(database: Database) -> list[Look]:
     """Looks on which nothing has been decided, oldest first."""
-    return [_look(row) for row in query(database, "SELECT * FROM looks WHERE decided_at IS NULL ORDER BY asked_at")]
+    return [_look(row) for row in query(database, "SELECT * FROM looks WHERE decided_at IS NULL ORDER BY rowid")]
 
 
 def get(database: Database, study: str, revision: int, look: int) -> Look | None:

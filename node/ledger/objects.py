@@ -52,6 +52,11 @@ def get(database: Database, sop_instance_uid: str) -> ResultObject | None:
     return _object(row) if row else None
 
 
+def files(database: Database) -> list[str]:
+    """The file of every object, relative to the data folder."""
+    return [row["file"] for row in query(database, "SELECT file FROM objects")]
+
+
 def is_ours(database: Database, sop_instance_uid: str) -> bool:
     """Whether this node made the object of this UID."""
     return get(database, sop_instance_uid) is not None

@@ -104,11 +104,11 @@ def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> l
 
 
 def results(database: Database, study: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Plugin → outcome and findings of its newest job on the study that has ended."""
+    """Plugin → outcome and findings of the job that was made last, of those on the study that have ended."""
     rows = query(
         database,
         "SELECT plugin, outcome, found FROM jobs WHERE study_instance_uid=? AND outcome IS NOT NULL"
-        " AND status<>? ORDER BY finished_at",
+        " AND status<>? ORDER BY rowid",
         [study, JobStatus.CANCELLED],
     )
     return {row["plugin"]: (row["outcome"], json.loads(row["found"] or "{}")) for row in rows}

@@ -15,6 +15,7 @@ from node.ledger import (
     schema_forwards,
     schema_growth,
     schema_looks,
+    schema_mended,
     schema_notifications,
     schema_silences,
 )
@@ -128,7 +129,8 @@ migrations(name="0007_fetches")(schema_fetches.migrate)
 migrations(name="0008_notifications")(schema_notifications.migrate)
 migrations(name="0009_what_grows")(schema_growth.migrate)
 migrations(name="0010_fallbacks")(schema_fallbacks.migrate)
-migrations(name="0011_silences")(schema_silences.migrate)
+migrations(name="0011_what_was_edited")(schema_mended.migrate)
+migrations(name="0012_silences")(schema_silences.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

@@ -1,4 +1,4 @@
-"""Schema 0011: objects to which a destination gave no answer, and when something was stored there."""
+"""Schema 0012: objects to which a destination gave no answer, and when something was stored there."""
 
 from __future__ import annotations
 

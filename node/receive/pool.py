@@ -27,8 +27,9 @@ import structlog
 from isal.isal_zlib import crc32  # zlib's own, a tenth of the time: the thread that receives has none to spare
 
 from node import seal
+from node.durable import sync_folder
 from node.receive.part import Part
-from node.spool import Spool, sync_folder
+from node.spool import Spool
 
 _log = structlog.get_logger(__name__)
 SIZES = (32 << 10, 192 << 10, 640 << 10)

@@ -17,9 +17,10 @@ from pathlib import Path
 import structlog
 
 from node.dimse.status import StoreStatus, answer_for
+from node.durable import sync_folder
 from node.receive.head import HeadScanner, check_command_uids, check_uids
 from node.receive.part import Part
-from node.spool import Arrival, Spool, file_header, sync_folder
+from node.spool import Arrival, Spool, file_header
 
 _log = structlog.get_logger(__name__)
 

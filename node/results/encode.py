@@ -12,12 +12,13 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from node.durable import write_durably
 from node.results import ko, pm, sc, seg, sr
 from node.results.context import Context, prepare
 from node.results.gate import Candidate, RefusedError, problems_of
 from node.results.pr import presentation_states
 from node.results.request import EncodingRequest, Kind, SourceReference
-from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, write_durably
+from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
 @dataclass(frozen=True, slots=True)

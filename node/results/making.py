@@ -28,6 +28,8 @@ from node.results.texts import texts_of
 from node.spool import Spool
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
 
+_REFUSED = "-refused"
+"""At the end of the name of a set that says why there is no result."""
 _SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
 """The kinds of object that can say that there is no result."""
 
@@ -41,16 +43,18 @@ class Wanted:
     """The reports that this destination may have, and this result replaces."""
     says_why: bool = False
     """Not the result, but that it could not be reported."""
+    kept_digest: str = ""
+    """Of objects that exist: what theirs derive from. A release whose profiles say more comes to another digest."""
 
     @property
     def digest(self) -> str:
         """What the UIDs of its objects derive from."""
-        return encoding_digest(self.profile, self.supersedes)
+        return self.kept_digest or encoding_digest(self.profile, self.supersedes)
 
     @property
     def name(self) -> str:
         """Of its folder, and in the ledger."""
-        return f"{self.digest}-refused" if self.says_why else self.digest
+        return f"{self.digest}{_REFUSED}" if self.says_why else self.digest
 
     def instead(self) -> Wanted:
         """What is sent in place of a result that was refused: a report and a page that say so, in no one's place.
@@ -74,7 +78,8 @@ class Wanted:
     def of(cls, kept: Encoding) -> Wanted:
         """What the ledger has kept."""
         supersedes = tuple(SourceReference(*each) for each in kept.supersedes)
-        return cls(EncodingProfile.from_json(kept.profile), supersedes, kept.says_why)
+        profile = EncodingProfile.from_json(kept.profile)
+        return cls(profile, supersedes, kept.says_why, kept.name.removesuffix(_REFUSED))
 
 
 class Making:

@@ -17,9 +17,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from node.durable import sync_folder, write_durably
 from node.run import process
 from node.run.inputs import Inputs
-from node.spool import sync_folder, write_durably
 from plugins import exchange
 from plugins.contract import ImageReference, Result
 from plugins.exchange import Request

@@ -16,9 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
+from node.cli import main
 from node.dimse.scu import Peer, echo
 from node.errors import NodeError
 from node.ledger.database import Ledger
+from tests.support.earlier import unpack
 from tests.support.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
@@ -293,3 +295,26 @@ def _stands_still(process: psutil.Process) -> bool:
         path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{process.pid}/task").glob("*/stat")
     ]
     return set(states) == {"T"}
+
+
+def test_finding_m2_an_upgrade_says_at_once_what_is_missing_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the data folder of an earlier release, from which an image was lost: the node serves, indexes what waited, and
+    `status` says at the top how many files are missing, and which."""
+    data = unpack("2f7d039", tmp_path)
+    [lost, *_] = sorted((data / "store").rglob("*.dcm"))
+    lost.unlink()
+    node = Served(tmp_path)
+    try:
+        node.wait_until_it_serves()
+        until(lambda: not list((data / "incoming").glob("*.dcm")), 60, "what waited to be indexed")
+        with pytest.raises(SystemExit):
+            main(["status", "--config", str(node.config), "--json"])
+        said = json.loads(capsys.readouterr().out)
+    finally:
+        node.end()
+    [warning] = [text for text in said["health"]["warnings"] if "missing after the last upgrade" in text]
+    assert f"1 of images, 0 of results; such as {lost.stem}" in warning
+    [alert] = [each for each in said["alerts"] if each["kind"] == "files.missing"]
+    assert alert["detail"]["examples"] == [lost.stem]

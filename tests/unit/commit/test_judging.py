@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from node.dimse.status import FailureReason
+from node.ledger import instances
+from node.spool import Spool
 from tests.support.commit_room import CT, CommitRoom, images
 from tests.support.receipts import arrive, ct
 
@@ -112,3 +116,44 @@ def test_class_is_that_of_the_object(room: CommitRoom) -> None:
     room.ask([(MR, "1.2.3.4"), (CT, "1.2.3.5")])
     room.run()
     assert set(room.outcomes(room.rows[0].id).values()) == {0x0112}
+
+
+def set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sets the wall clock a year back."""
+    now = time.time_ns()
+    monkeypatch.setattr("time.time_ns", lambda: now - 365 * 24 * 3600 * 10**9)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_finding_m1_a_quarantined_image_is_not_committed_after_the_clock_was_set_back(
+    room: CommitRoom, monkeypatch: pytest.MonkeyPatch, restart: bool
+) -> None:
+    """What its sender sent last is in quarantine, whatever the clock said when it came: it keeps its copy."""
+    arrive(room.spool, ct(1))
+    room.run()
+    set_back(monkeypatch)
+    arrive(Spool(room.spool.data) if restart else room.spool, ct(1, **OTHER_PIXELS))
+    assert said(room) == FAILED
+
+
+def test_finding_m1_also_where_both_wait_to_be_indexed(room: CommitRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that came is kept, and the second is quarantined, not the other way round."""
+    first = arrive(room.spool, ct(1))
+    set_back(monkeypatch)
+    second = arrive(room.spool, ct(1, **OTHER_PIXELS))
+    assert said(room) == FAILED
+    known = instances.of_sop_instance(room.ledger.database, images(1)[0][1])
+    assert [(one.receipt, one.status) for one in known] == [(first, "current"), (second, "conflict")]
+
+
+@pytest.mark.parametrize("numbers", [{1: {}, 0: OTHER_PIXELS}, {0: {}, 2: OTHER_PIXELS, 1: {}}])
+def test_finding_m1_where_names_and_rows_disagree_on_what_came_last_nothing_is_promised(
+    room: CommitRoom, monkeypatch: pytest.MonkeyPatch, numbers: dict[int, dict[str, bytes]]
+) -> None:
+    """Two associations at the same time, or receipts of an earlier release whose clock was set back."""
+    for number, changes in numbers.items():
+        monkeypatch.setattr(room.spool, "new_receipt", lambda number=number: f"18ec{number:028x}")
+        arrive(room.spool, ct(1, **changes))
+        room.index.index.run_once()
+    monkeypatch.undo()
+    assert said(room) == FAILED

@@ -57,6 +57,24 @@ def test_an_object_that_cannot_be_indexed_fails_after_ten_minutes(room: CommitRo
     assert room.outcomes(room.rows[0].id) == {"1": 0x0110, "2": 0x0112}
 
 
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_finding_m8_how_long_is_waited_for_an_object_is_measured_and_not_read_off_the_clock(
+    room: CommitRoom, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """The clock is set by a day: no image is given up that can be indexed now, and none is waited for all day."""
+    arrive(room.spool, ct(1))
+    monkeypatch.setattr(room.index.index, "run_once", lambda: None)
+    room.ask(images(1))
+    room.run()
+    room.clock.jump(hours=hours)
+    room.clock.pass_(minutes=9)
+    room.run()
+    assert room.rows[0].status is CommitmentStatus.WAITING
+    room.clock.pass_(minutes=2)
+    room.run()
+    assert room.outcomes(room.rows[0].id) == {"1": 0x0110}
+
+
 def test_a_foreign_file_holds_nobody_up(room: CommitRoom) -> None:
     """Somebody put it into incoming/; nobody was answered for it."""
     (room.spool.incoming / "holiday.dcm").write_bytes(b"no DICOM")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -226,3 +227,19 @@ def test_a_person_takes_the_newer_of_a_held_study(room: Room, capsys: pytest.Cap
         assert ended.value.code == 1
         assert "would mix two patients" in capsys.readouterr().err
         assert (study.hold is not None, study.patient_id) == (True, "P1")
+
+
+def test_finding_m1_the_correction_that_came_last_counts_after_the_clock_was_set_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Corrected twice, the clock set back between: the patient of the second correction is the study's."""
+    for changes in ({}, CORRECTED, {"PatientID": "P3", "PatientName": "Lee^Younghee"}):
+        arrive(room.spool, ct(1, **changes))
+        room.index.run_once()
+        now = time.time_ns()
+        monkeypatch.setattr("time.time_ns", lambda now=now: now - 3600 * 10**9)
+    with room.ledger.transaction() as database:
+        assert corrections.take_newest(database, room.clock.now(), STUDY)
+    row = studies.get(room.ledger.database, STUDY)
+    assert row is not None
+    assert row.patient_id == "P3"

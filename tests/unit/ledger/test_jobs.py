@@ -10,7 +10,7 @@ import pytest
 from sqlite_utils import Database
 
 from node.errors import NotFoundError, PermanentError
-from node.ledger import decisions, events, jobs, studies
+from node.ledger import decisions, events, jobs, rule_history, studies
 from node.ledger.database import Ledger
 from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
 from tests.support.outcomes import queue_job
@@ -63,6 +63,25 @@ def test_equal_inputs_are_not_run_twice(ledger: Ledger) -> None:
         assert jobs.enqueue(database, NOW, first.decision, new) is None
     second = queue_job(ledger, LATER, "1.2", ["r1", "r2"], revision=2)
     assert second.supersedes == first.id
+
+
+def test_finding_m1_what_a_job_supersedes_is_the_one_made_last_whatever_the_clock_said(ledger: Ledger) -> None:
+    """The clock was set back between the first and the second: the third supersedes the second."""
+    queue_job(ledger, LATER, "1.2", ["r1"])
+    second = queue_job(ledger, NOW, "1.2", ["r1", "r2"], revision=2)
+    third = queue_job(ledger, LATER, "1.2", ["r1", "r2", "r3"], revision=3)
+    assert third.supersedes == second.id
+    assert [job.id for job in jobs.ready(ledger.database, LATER)][-1] == third.id
+
+
+def test_finding_m1_the_result_that_later_steps_go_by_is_the_last_jobs(ledger: Ledger) -> None:
+    """The clock was set back before the second ended: a step after it is decided by the second result."""
+    for at, outcome, receipts in ((LATER, JobOutcome.FINDINGS, ["r1"]), (NOW, JobOutcome.NO_FINDINGS, ["r1", "r2"])):
+        job = queue_job(ledger, at, "1.2", receipts, revision=len(receipts))
+        with ledger.transaction() as database:
+            jobs.started(database, at, job.id, {"name": "x"})
+            jobs.ended(database, at, job.id, outcome, None)
+    assert [outcome for outcome, _ in rule_history.results(ledger.database, "1.2").values()] == ["no_findings"]
 
 
 def test_a_jobs_id_derives_from_its_identity(ledger: Ledger) -> None:

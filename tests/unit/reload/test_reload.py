@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,18 @@ def test_a_reader_that_fails_changes_nothing(node: Node, monkeypatch: pytest.Mon
     node.look()
     assert node.used == []
     assert "KeyError" in node.events(REFUSED)[0].detail["problems"][0]
+
+
+def test_finding_m1_files_saved_before_the_clock_was_set_back_are_read_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their times are still to come: that is no sign that somebody saved them while they were being read."""
+    node.write("chest", RULE % ("chest", "MR"))
+    hour_ahead = time.time() + 3600
+    for path in (node.config, node.folder / "chest.yaml"):
+        os.utime(path, (hour_ahead, hour_ahead))
+    read, reads = loading.read, []
+    monkeypatch.setattr(loading, "read", lambda path: reads.append(path) or read(path))
+    node.look(6)
+    assert node.names() == ["chest"]
+    assert reads == [node.config]

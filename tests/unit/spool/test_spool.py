@@ -16,8 +16,9 @@ from pydicom import dcmread
 from node import clock as clocks
 from node import spool as module
 from node.clock import SystemClock, from_text, to_text
+from node.durable import write_durably
 from node.signal import Room, Signal
-from node.spool import Arrival, InFlight, NotOurFileError, Spool, file_header, read_arrival, sha256_of, write_durably
+from node.spool import Arrival, InFlight, NotOurFileError, Spool, file_header, read_arrival, sha256_of
 from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
