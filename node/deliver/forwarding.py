@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -18,14 +20,16 @@ from node.config.models import Destination
 from node.deliver.archive import Archive, Kind, Sender
 from node.deliver.policy import Answer, GiveUp, after
 from node.deliver.preparing import Coercion, Order, fallbacks, prepare
-from node.deliver.settling import is_it_there, settle, severity
+from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
 from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
+from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Severity
 from node.ledger.forwards import Image
 from node.spool import Spool, read_arrival, sha256_of
 
@@ -58,6 +62,7 @@ class Forwarding:
         self._spool = spool
         self._clock = clock
         self._ae_title = ae_title
+        self._items = Items(STAGE, ledger, clock)
         self._child = Child()
         self._copies = spool.outgoing / name
         self._swept = False
@@ -72,6 +77,14 @@ class Forwarding:
             return False
         study = due[0].delivery.study_instance_uid
         batch, kinds = _within_one_association(due)
+        item = Item(
+            f"images:{study} to {self.name}", study, put_off=partial(self._later, study),
+            give_up=partial(self._dead, study),
+        )  # fmt: skip
+        return self._items.handle(item, partial(self._send_batch, study, batch, kinds), otherwise=False)
+
+    def _send_batch(self, study: str, batch: Sequence[Image], kinds: set[Kind]) -> bool:
+        """One association; whether it is worth asking again at once."""
         try:
             with self._archive.connect(kinds) as sender:
                 left = self._send_all(sender, batch)
@@ -90,6 +103,14 @@ class Forwarding:
     def close(self) -> None:
         """End the process that prepares images."""
         self._child.close()
+
+    def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> None:
+        deliveries.interrupted(database, now, self.name)
+        forwards.put_off(database, now, study, self.name, again, why, Severity.INFO)
+
+    def _dead(self, study: str, database: Database, now: datetime, why: str) -> None:
+        deliveries.interrupted(database, now, self.name)
+        forwards.give_up(database, now, study, self.name, why)
 
     def _put_off(self, studies: Iterable[str], error: NodeError) -> None:
         """None of what is due of these could be tried: it waits, or is given up, by the age of its oldest image."""
@@ -116,11 +137,16 @@ class Forwarding:
         """
         answered: tuple[Delivery, Answer] | None = None
         for image in batch:
-            ready = self._prepare(sender, image)
+            item = item_of(image.delivery)
+            ready = self._items.handle(item, partial(self._prepare, sender, image), None, last=False)
+            if ready is None:
+                continue
             begun = self._write_down(answered, image.delivery, ready if isinstance(ready, Answer) else None)
             answered = None
             if begun is not None and isinstance(ready, Order):
-                answer = self._send(sender, image, ready)
+                answer = self._items.handle(item, partial(self._send, sender, image, ready), None)
+                if answer is None:  # it waits; what the peer says next may be about it: the others need another one
+                    return None
                 answered = begun, answer
                 if not sender.is_open or answer.reading in _STOPS:
                     self._write_down(answered)

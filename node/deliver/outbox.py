@@ -6,7 +6,8 @@ Results first; then received images that a rule sends on, one association's wort
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 import structlog
@@ -20,10 +21,11 @@ from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
 from node.deliver.policy import Answer
 from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
-from node.deliver.settling import is_it_there, settle
+from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError
+from node.items import Item, Items
 from node.ledger import deliveries, identities, late, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -35,6 +37,8 @@ from node.spool import Spool, sha256_of
 log = structlog.get_logger(__name__)
 
 _IDLE = timedelta(minutes=1)
+_LEAST_SECONDS = 0.5
+"""Between two runs: what is due by then has become so while this one ran."""
 
 
 class Outbox:
@@ -58,22 +62,60 @@ class Outbox:
         self._data = spool.data
         self._clock = clock
         self._signal = signal
+        self._items = Items(STAGE, ledger, clock)
         self._forwarding = Forwarding(name, destination, archive, ledger, spool, clock, ae_title)
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""
         with self._ledger.transaction() as database:
             deliveries.interrupted(database, self._clock.now(), self.name)
-            late.settle(database, self._clock.now(), self.name)
+        doubtful = self._settle_late()
         due = deliveries.due(self._ledger.database, self.name, self._clock.now())
+        due = [each for each in due if each.id not in doubtful]
         for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
-            if not self._deliver_study(study, list(of_study)):
+            those = list(of_study)
+            item = self._item_of_study(study, those)
+            if not self._items.handle(item, partial(self._deliver_study, study, those), otherwise=True):
                 break
         if self._forwarding.run_once():
             return 0.0
         next_at = deliveries.next_due_at(self._ledger.database, self.name)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
-        return max(0.0, wait.total_seconds())
+        return max(_LEAST_SECONDS, wait.total_seconds())
+
+    def _settle_late(self) -> set[int]:
+        """What has become too late while it waited; returns those of which that cannot be told now.
+
+        They are not sent meanwhile, and are held in the end.
+        """
+        doubtful: set[int] = set()
+        for found in late.expired(self._ledger.database, self._clock.now(), self.name):
+            item = Item(
+                f"expiry:{found.delivery}", found.study_instance_uid, found.job, found.delivery,
+                give_up=partial(_hold, delivery_id=found.delivery),
+            )  # fmt: skip
+            if not self._items.handle(item, partial(self._settle_expired, found), otherwise=False):
+                doubtful.add(found.delivery)
+        return doubtful
+
+    def _settle_expired(self, found: late.Expired) -> bool:
+        with self._ledger.transaction() as database:
+            if deliveries.get(database, found.delivery).status is DeliveryStatus.WAITING:
+                late.settle(database, self._clock.now(), self.name, found)
+        return True
+
+    def _item_of_study(self, study: str, due: list[Delivery]) -> Item:
+        """What concerns all that is due of a study: the question whose it is, the association."""
+
+        def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+            for delivery in _open(database, due):
+                deliveries.wait(database, now, delivery.id, again, why, severity=Severity.INFO)
+
+        def give_up(database: Database, now: datetime, why: str) -> None:
+            for delivery in _open(database, due):
+                deliveries.dead(database, now, delivery.id, why)
+
+        return Item(f"study:{study} to {self.name}", study, put_off=put_off, give_up=give_up)
 
     def close(self) -> None:
         """End the process that prepares images."""
@@ -81,7 +123,11 @@ class Outbox:
 
     def _deliver_study(self, study: str, due: list[Delivery]) -> bool:
         """Deliver one study's objects; false where the destination could not be reached at all."""
-        sound = [delivery for delivery in due if self._is_sound(delivery)]
+        sound = [
+            each
+            for each in due
+            if self._items.handle(item_of(each), partial(self._is_sound, each), otherwise=False, last=False)
+        ]
         if not sound:
             return True
         try:
@@ -89,7 +135,7 @@ class Outbox:
                 return True
             with self._archive.connect(kinds_with_fallbacks(self._data / each.file for each in sound)) as sender:
                 for delivery in sound:
-                    self._send(sender, delivery)
+                    self._items.handle(item_of(delivery), partial(self._send, sender, delivery), None)
         except (UnreachableError, BusyError, RejectedError) as error:
             log.warning("delivery.unreachable", destination=self.name, error=str(error))
             self._wait_together(deliveries.due(self._ledger.database, self.name, self._clock.now()), error)
@@ -174,6 +220,15 @@ class Outbox:
         with self._ledger.transaction() as database:
             for delivery in _still_waiting(database, those):
                 settle(database, now, delivery, answer, self._destination.retry)
+
+
+def _open(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
+    """Those that wait or are found being sent."""
+    return [each for each in due if deliveries.get(database, each.id).status in OPEN]
+
+
+def _hold(database: Database, now: datetime, why: str, delivery_id: int) -> None:
+    deliveries.hold(database, now, delivery_id, f"whether it has become too late cannot be told: {why}")
 
 
 def _still_waiting(database: Database, due: Iterable[Delivery]) -> list[Delivery]:

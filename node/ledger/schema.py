@@ -10,6 +10,7 @@ from typing import Any
 from sqlite_utils import Database, Migrations
 
 from node.ledger import (
+    schema_defects,
     schema_fallbacks,
     schema_fetches,
     schema_forwards,
@@ -127,6 +128,7 @@ migrations(name="0007_fetches")(schema_fetches.migrate)
 migrations(name="0008_notifications")(schema_notifications.migrate)
 migrations(name="0009_what_grows")(schema_growth.migrate)
 migrations(name="0010_fallbacks")(schema_fallbacks.migrate)
+migrations(name="0011_defects")(schema_defects.migrate)
 
 _FIRST = """
 CREATE TABLE studies (
