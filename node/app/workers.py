@@ -117,7 +117,7 @@ class Workers:
             stage.close()
 
     def _failed(self, stage: Stage, error: Exception, failures: int) -> None:
-        """What a stage could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
+        """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
         why = str(error) if isinstance(error, NodeError) else place_of(error)
         if self._over.is_set():  # it is told to stop, and says that it could not go on
             log.info("stage.stopped", stage=stage.name, why=why)

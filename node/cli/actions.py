@@ -44,8 +44,8 @@ JobDeliveryOrStudy = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help=f"{_HELP}; commitment: and the number of a storage commitment; defect: and the number of what could not be "
-        "handled; or the UID of a study: one that is held, or has held or dead images.",
+        help=f"{_HELP}; commitment: and the number of a storage commitment; defect: and the number of what could not "
+        "be handled; or the UID of a study: one that is held, or has held or dead images.",
     ),
 ]
 

@@ -25,7 +25,6 @@ from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-
 _OVERHEAD = 7
 """Bytes of a PDU that are none of its one fragment, and one: the header of a presentation data value and a byte."""
 
@@ -171,6 +170,8 @@ class _Attempt:
             )
         except OSError as error:
             raise UnreachableError(f"{peer}: {error.strerror or error}") from error
+        except UnicodeError as error:
+            raise RejectedError(f"{peer}: the host is no name or address of a machine") from error
 
     def _opened(self, event: evt.Event) -> None:
         self.connected = True

@@ -123,9 +123,8 @@ class Index:
     def _item(self, receipt: str) -> Item:
         """One that is given up stays in incoming/, as it was promised, until `retry`; its study is held meanwhile."""
         study = self._study_of.get(receipt)
-        return Item(
-            _RECEIPT + receipt, study, event="receipt.not-indexed", tries=_TRIES, give_up=partial(_hold, study), parks=True
-        )  # fmt: skip
+        key, hold = _RECEIPT + receipt, partial(_hold, study)
+        return Item(key, study, event="receipt.not-indexed", tries=_TRIES, give_up=hold, parks=True)
 
     def _index(self, receipts: Sequence[str]) -> None:
         """Read and record these; what an attempt that broke off has recorded already is only moved."""
