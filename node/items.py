@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -60,6 +60,8 @@ class Item:
     the time."""
     give_up: Callable[[Database, datetime, str], None] | None = None
     """Makes it a dead letter of its kind (now, why), which `retry` knows; without it the item is parked."""
+    find_study: Callable[[], str | None] | None = None
+    """Where only the work tells its study: asked after it has failed."""
     parks: bool = False
     """It is parked although there is a `give_up`, which then only says so where people look."""
 
@@ -137,6 +139,8 @@ class Items:
             log.info("item.recovered", stage=self.stage, item=item.key)
 
     def _failed(self, item: Item, error: Exception) -> None:
+        if item.find_study is not None:
+            item = replace(item, study=item.find_study())
         place = place_of(error)
         log.error("item.failed", stage=self.stage, item=item.key, place=place, frames=frames_of(error))
         try:

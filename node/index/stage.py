@@ -109,22 +109,31 @@ class Index:
     ) -> None:  # fmt: skip
         """A receipt that nobody foresaw costs itself: those beside it are handled, and it waits for its next try."""
         try:
-            work(receipts)
+            if len(receipts) != 1:
+                work(receipts)
+                self._items.handled({_RECEIPT + receipt for receipt in receipts})
+                return
         except Exception as error:  # noqa: BLE001 - found again with the one that it belongs to
             self._items.let_through(error)
-            for receipt in receipts:
-                self._items.handle(self._item(receipt), partial(work, [receipt]), None)
-            return
-        self._items.handled({_RECEIPT + receipt for receipt in receipts})
+        for receipt in receipts:
+            self._items.handle(self._item(receipt), partial(work, [receipt]), None)
 
     def _due(self, receipts: Iterable[str]) -> list[str]:
         return [key.removeprefix(_RECEIPT) for key in self._items.due(_RECEIPT + receipt for receipt in receipts)]
 
     def _item(self, receipt: str) -> Item:
         """One that is given up stays in incoming/, as it was promised, until `retry`; its study is held meanwhile."""
-        study = self._study_of.get(receipt)
-        key, hold = _RECEIPT + receipt, partial(_hold, study)
-        return Item(key, study, event="receipt.not-indexed", tries=_TRIES, give_up=hold, parks=True)
+        return Item(
+            _RECEIPT + receipt, event="receipt.not-indexed", tries=_TRIES, parks=True,
+            find_study=partial(self._study_of.get, receipt), give_up=partial(self._hold_study_of, receipt),
+        )  # fmt: skip
+
+    def _hold_study_of(self, receipt: str, database: Database, now: datetime, why: str) -> None:
+        """Nothing is concluded from a study of which an object is missing that came, unless a person says so."""
+        study = studies.get(database, self._study_of.get(receipt, ""))
+        if study is not None and study.hold is None:
+            reason = f"an object of it that came could not be indexed ({why})"
+            studies.hold(database, now, study.study_instance_uid, reason)
 
     def _index(self, receipts: Sequence[str]) -> None:
         """Read and record these; what an attempt that broke off has recorded already is only moved."""
@@ -210,10 +219,3 @@ def _each_once(readings: Sequence[Reading]) -> list[list[Reading]]:
         seen.add(reading.sop_instance_uid)
         parts[-1].append(reading)
     return [part for part in parts if part]
-
-
-def _hold(study: str | None, database: Database, now: datetime, why: str) -> None:
-    """Nothing is concluded from a study of which an object is missing that was received, unless a person says so."""
-    row = studies.get(database, study) if study is not None else None
-    if row is not None and row.hold is None:
-        studies.hold(database, now, row.study_instance_uid, f"an object of it that came could not be indexed ({why})")

@@ -83,7 +83,7 @@ def test_people_and_their_files_load(write: Write) -> None:
         "notify: {mail: {host: x, sender: a@b.example, username: u, password_file: p}}\n"
     )
     for name in ("t", "p"):
-        (path.parent / name).touch()
+        (path.parent / name).write_text("secret\n")
     configuration = load(path)
     webhook, mail = configuration.people["duty"].webhook, configuration.notify.mail
     assert webhook is not None

@@ -88,24 +88,23 @@ def _locked(*_: object) -> None:
 
 
 def test_a_receipt_that_cannot_be_recorded_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A defect nobody foresaw: that receipt is kept as unreadable, with an alert; its neighbours are indexed."""
+    """A defect nobody foresaw: that receipt stays in incoming/, with an alert; its neighbours are indexed."""
     arrive(room.spool, ct(1))
     poison = arrive(room.spool, ct(2))
     arrive(room.spool, ct(3))
     record = stage.record
 
     def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
-        if any(one.reading.receipt == poison and not one.reading.unreadable for one in judged):
+        if any(one.reading.receipt == poison for one in judged):
             raise OverflowError("unforeseen")
         return record(database, at, judged, configuration)
 
     monkeypatch.setattr(stage, "record", fails)
     room.index.run_once()
     assert room.statuses() == ["current", "current"]
-    row = instances.by_receipt(room.ledger.database, poison)
-    assert row is not None
-    assert row.status == "unreadable"
-    assert room.events("instance.unreadable")
+    assert instances.by_receipt(room.ledger.database, poison) is None
+    assert room.spool.waiting() == [poison]
+    assert [event.study_instance_uid for event in room.events("receipt.not-indexed")] == [STUDY]
 
 
 def test_a_foreign_file_in_incoming_is_left_alone_and_reported_once(room: Room) -> None:
