@@ -19,7 +19,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 )
 
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
-from node.dimse.engine.requesting import close, connection_opened, hold_reactor
+from node.dimse.engine.requesting import close, connection_opened, forget_unusable, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
 from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
@@ -92,6 +92,9 @@ def associated(
         if not association.is_established:
             raise attempt.failure(association)
         _agree_on_length(peer, association)
+        forget_unusable(association)
+        if not association.accepted_contexts:
+            raise ContextRefusedError(f"{peer} accepts none of what was proposed")
         hold_reactor(association)
         yield association
         if association.is_established:
@@ -119,12 +122,8 @@ def _agree_on_length(peer: Peer, association: Association) -> None:
 
 
 def accepted_kinds(association: Association) -> set[tuple[str, str]]:
-    """SOP class and transfer syntax of each context that the peer accepted; one without a syntax is of no use."""
-    return {
-        (str(each.abstract_syntax), str(each.transfer_syntax[0]))
-        for each in association.accepted_contexts
-        if each.transfer_syntax
-    }
+    """SOP class and transfer syntax of each context that the peer accepted."""
+    return {(str(each.abstract_syntax), str(each.transfer_syntax[0])) for each in association.accepted_contexts}
 
 
 def _tls(peer: Peer) -> ClientContext | None:
