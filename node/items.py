@@ -15,7 +15,6 @@ locked or damaged, the disk is full, the process stops.
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from typing import TypeVar
 import structlog
 
 from node.clock import Clock
-from node.errors import LedgerError, TransientError
+from node.errors import LedgerError, TransientError, is_of_the_machine
 from node.ledger import defects, events
 from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
@@ -38,7 +37,6 @@ TRIES = 8
 """Over two hours and 55 minutes. A mistake of the program does not pass, but what provokes it often does (a peer that
 is restarted, a file system that comes back), and by then a person has had the alert for hours."""
 _FIRST, _FACTOR, _LONGEST = timedelta(seconds=10), 4, timedelta(hours=1)
-_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 T = TypeVar("T")
 
@@ -126,7 +124,7 @@ class Items:
         named = self._ledger.named(error)
         if isinstance(named, TransientError | LedgerError):
             raise named from error
-        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        if is_of_the_machine(error):
             raise error
         return error
 

@@ -45,14 +45,14 @@ class FailingStages:
                 self._alerted.add(stage)
 
     def works(self, stage: str) -> None:
-        """It works again."""
+        """It works again, or is no more."""
         with self._lock:
             self._failing.pop(stage, None)
             note_failing(self._data, self._failing)
             alerted = stage in self._alerted
             self._alerted.discard(stage)
         if alerted:
-            self._record("stage.works-again", Severity.INFO, stage, None)
+            self._record("stage.fails-no-more", Severity.INFO, stage, None)
 
     def _record(self, kind: str, severity: Severity, stage: str, why: str | None) -> bool:
         try:

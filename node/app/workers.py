@@ -43,7 +43,7 @@ class Failing(Protocol):
         ...
 
     def works(self, stage: str) -> None:
-        """It works again."""
+        """It works again, or is no more."""
         ...
 
 
@@ -113,6 +113,8 @@ class Workers:
             failures = 0
             bell.wait(min(seconds, _LONGEST_WAIT))
             bell.clear()
+        if failures >= PERSISTS and self._failing is not None:
+            self._failing.works(stage.name)  # what follows it, after a reload, begins anew
         if stage.close is not None:
             stage.close()
 

@@ -24,7 +24,7 @@ from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
 from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import NodeError, PermanentError, TransientError
+from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
@@ -204,6 +204,8 @@ class Forwarding:
             if sha256_of(source, read_arrival(source)[1]) != image.digest:
                 return Answer(Reading.DEAD_LETTER, f"{source.name} is not what was received (its SHA-256 differs)")
         except OSError as error:
+            if is_of_the_machine(error):
+                raise
             return Answer(Reading.DEAD_LETTER, f"{delivery.receipt}: the image cannot be read: {error}")
         except ValueError as error:
             return Answer(Reading.DEAD_LETTER, str(error))

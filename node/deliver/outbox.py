@@ -24,7 +24,7 @@ from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
 from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import NodeError, PermanentError, TransientError
+from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
 from node.ledger import deliveries, identities, late, objects
 from node.ledger.database import Database, Ledger
@@ -152,6 +152,8 @@ class Outbox:
             damaged = made is not None and sha256_of(self._data / delivery.file) != made.digest
             reason = f"{delivery.file} is not the file that was made (its SHA-256 differs)" if damaged else ""
         except OSError as error:
+            if is_of_the_machine(error):
+                raise
             reason = f"{delivery.file} cannot be read: {error.strerror}"
         if reason:
             with self._ledger.transaction() as database:

@@ -213,7 +213,7 @@ def test_finding_d3_a_stage_that_fails_as_a_whole_is_an_alert_once(tmp_path: Pat
     known.works("deliver-pacs")
     assert failing(tmp_path) == {}
     kinds = [each.kind for each in events.latest(ledger.database, 9)]
-    assert kinds == ["stage.works-again", "stage.failing"]
+    assert kinds == ["stage.fails-no-more", "stage.failing"]
 
 
 def test_finding_d3_a_stage_fails_while_the_ledger_cannot_be_written(
