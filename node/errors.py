@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class NodeError(Exception):
     """Any failure the node knows how to name; its text is for the site admin."""
+
+
+_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether the machine has run out of something: no fault of the file that was being read or written."""
+    return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
 
 
 class TransientError(NodeError):

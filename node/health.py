@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from node.config.models import Limits
 
 TROUBLE = "trouble.json"
 """In the data folder while the last attempt to write what was received has failed."""
+FAILING = "failing.json"
+"""In the data folder while stages of the node fail as a whole, again and again."""
 _LOOK_SECONDS = 1.0
 _OPEN_MAY_GO_ON = 2
 """How much further than for new associations it goes until objects on open ones are refused: a study that is under
@@ -90,7 +93,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The last attempt to write what was received failed."""
+    """What fails, since when and why: writing what was received, or a stage as a whole."""
 
     at: datetime
     reason: str
@@ -117,6 +120,27 @@ def trouble(data: Path) -> Trouble | None:
         return Trouble(from_text(said["at"]), str(said["reason"]))
     except (OSError, ValueError, KeyError, TypeError):  # no file, or not one that a receiver wrote
         return None
+
+
+def note_failing(data: Path, failing: Mapping[str, Trouble]) -> None:
+    """Leave word for `status` of the stages that fail now; of none, where none does."""
+    with contextlib.suppress(OSError):  # a full disk: `status` says so itself
+        if not failing:
+            (data / FAILING).unlink(missing_ok=True)
+            return
+        plain = {name: {"at": to_text(each.at), "reason": each.reason} for name, each in failing.items()}
+        part = data / f".{FAILING}"
+        part.write_text(json.dumps(plain))
+        part.rename(data / FAILING)
+
+
+def failing(data: Path) -> dict[str, Trouble]:
+    """Stages that fail as a whole, since when and why; as the node process left word of them."""
+    try:
+        said = json.loads((data / FAILING).read_text())
+        return {str(name): Trouble(from_text(each["at"]), str(each["reason"])) for name, each in said.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no file, or not one that the node wrote
+        return {}
 
 
 def cannot_write(data: Path) -> str | None:

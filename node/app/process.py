@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from node.app.failing import FailingStages
 from node.app.workers import Stage, Workers
 from node.clock import Clock, SystemClock
 from node.commit.asking import Asking
@@ -71,6 +72,7 @@ class App:
         self.spool = Spool(data)
         self.ledger = Ledger(data / database.FILE)
         plugins = catalogue.load(configuration.plugins, data)
+        self._failing = FailingStages(self.ledger, clock, data)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
         self._route = Route(
             self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone,
@@ -90,9 +92,10 @@ class App:
                 Stage(self.reload.bell, "reload", self.reload.run_once),
             ],
             self.signal,
+            failing=self._failing,
         )
         self._others = _others(configuration)
-        self._outside = Workers(self._for_others(configuration, clock), self.signal)
+        self._outside = Workers(self._for_others(configuration, clock), self.signal, failing=self._failing)
         # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._scheduler.add_job(
@@ -143,7 +146,8 @@ class App:
         self._index.reconfigure(configuration)
         if _others(configuration) != self._others:
             before, self._others = self._outside, _others(configuration)
-            self._outside = Workers(self._for_others(configuration, SystemClock()), self.signal, after=before)
+            others = self._for_others(configuration, SystemClock())
+            self._outside = Workers(others, self.signal, after=before, failing=self._failing)
             before.end()
             self._outside.start()
         self._route.destinations = configuration.destinations

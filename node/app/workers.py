@@ -5,15 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
+from node.errors import NodeError
+from node.items import frames_of, place_of
 from node.signal import Room, Signal
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_WAIT = 60.0
-_AFTER_FAILURE = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
+"""After a stage has failed as a whole: twice as long each time, whatever wakes it meanwhile."""
+PERSISTS = 3
+"""Failures of a stage, one after the other, of which a person is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,18 @@ class Stage:
     """Called in the end, by its own thread."""
 
 
+class Failing(Protocol):
+    """Who is told of stages that fail as a whole (`node.app.failing`)."""
+
+    def fails(self, stage: str, why: str) -> None:
+        """It has failed again, and no less than `PERSISTS` times."""
+        ...
+
+    def works(self, stage: str) -> None:
+        """It works again, or is no more."""
+        ...
+
+
 class Workers:
     """Stages that begin and end together; each has a thread and a bell of its own.
 
@@ -36,8 +54,11 @@ class Workers:
     object on its way to a PACS, is finished before, and no destination has two outboxes at a time.
     """
 
-    def __init__(self, stages: Iterable[Stage], signal: Signal, after: Workers | None = None) -> None:
+    def __init__(
+        self, stages: Iterable[Stage], signal: Signal, after: Workers | None = None, failing: Failing | None = None
+    ) -> None:
         self._signal = signal
+        self._failing = failing
         self._over = threading.Event()
         self._bells: list[tuple[Room | threading.Event, threading.Event]] = []
         self._threads: dict[str, threading.Thread] = {}
@@ -78,15 +99,31 @@ class Workers:
         """Work, then wait for the bell or the time that the stage asked for, until told to stop."""
         if before is not None:
             before.join()
+        failures = 0
         while not self._over.is_set():
             try:
                 seconds = stage.run_once()
-            except Exception:
-                # A stage that raises must not end the node or the other stages: what it was doing is in the
-                # ledger, the log has the reason, and it tries again.
-                log.exception("stage.failed", stage=stage.name)
-                seconds = _AFTER_FAILURE
+            except Exception as error:  # noqa: BLE001 - it must end neither the node nor the other stages: it tries again
+                failures += 1
+                self._failed(stage, error, failures)
+                self._over.wait(min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE))
+                continue
+            if failures >= PERSISTS and self._failing is not None:
+                self._failing.works(stage.name)
+            failures = 0
             bell.wait(min(seconds, _LONGEST_WAIT))
             bell.clear()
+        if failures >= PERSISTS and self._failing is not None:
+            self._failing.works(stage.name)  # what follows it, after a reload, begins anew
         if stage.close is not None:
             stage.close()
+
+    def _failed(self, stage: Stage, error: Exception, failures: int) -> None:
+        """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
+        why = str(error) if isinstance(error, NodeError) else place_of(error)
+        if self._over.is_set():  # it is told to stop, and says that it could not go on
+            log.info("stage.stopped", stage=stage.name, why=why)
+            return
+        log.error("stage.failed", stage=stage.name, why=why, failures=failures, frames=frames_of(error))
+        if failures >= PERSISTS and self._failing is not None:
+            self._failing.fails(stage.name, why)

@@ -16,12 +16,13 @@ from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError, UsageError
 from node.index import corrections
 from node.ledger import commitments as requests
-from node.ledger import deliveries, fallbacks, forwards, identities, jobs, notifications, studies
+from node.ledger import defects, deliveries, fallbacks, forwards, identities, jobs, notifications, studies
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
+from node.signal import Room
 
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
@@ -34,6 +35,8 @@ _HELP = (
 
 _NOTIFICATION = "notification:"
 """Stands before the number of a notification."""
+_DEFECT = "defect:"
+"""Stands before the number of what a stage could not handle."""
 JobOrDelivery = Annotated[
     str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a study: its images are not sent on.")
 ]
@@ -41,8 +44,8 @@ JobDeliveryOrStudy = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help=f"{_HELP}; commitment: and the number of a storage commitment; or the UID of a study: one that is held, "
-        "or has held or dead images.",
+        help=f"{_HELP}; commitment: and the number of a storage commitment; defect: and the number of what could not "
+        "be handled; or the UID of a study: one that is held, or has held or dead images.",
     ),
 ]
 
@@ -68,7 +71,7 @@ def retry(
     A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
     A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
     instances count, and it is decided and run anew. A storage commitment is decided anew, by what is stored now, and
-    reported. A running node notices by itself.
+    reported. What could not be handled for a reason nobody foresaw is tried again. A running node notices by itself.
     """
     ledger = site.open_ledger(site.known(config))
     with ledger.transaction() as database:
@@ -111,6 +114,8 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         raise UsageError("--take-newest is for a held study: name its UID")
     if what.startswith(commitments.NAME):
         return _commit_again(database, what.removeprefix(commitments.NAME), now, by)
+    if what.startswith(_DEFECT):
+        return _handle_again(database, what.removeprefix(_DEFECT), now, by)
     found = _find(database, what)
     if isinstance(found, Job):
         new = jobs.again(database, now, found.id, by)
@@ -118,6 +123,7 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
         return text, {"job": new.id, "supersedes": found.id, "round": new.round, "status": new.status}
     if isinstance(found, Notification):
         notifications.again(database, now, found.id, by)
+        defects.forget(database, f"{_NOTIFICATION}{found.id}")
         return f"notification {found.id} to {found.person} is sent now", {"notification": found.id, "status": "waiting"}
     identities.forget(database, found.study_instance_uid, found.destination)
     last = fallbacks.newest(database, found)
@@ -127,6 +133,7 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
             f"pacsnode retry {short(found.job or '')} makes the result anew, in the class that is configured now"
         )
     again = deliveries.again(database, now, last.id, by)
+    defects.forget(database, f"{_DELIVERY}{last.id}")
     return f"{_in_place_of(found, last)}delivery {again.id} to {again.destination} waits to be sent now", {
         "delivery": again.id,
         "destination": again.destination,
@@ -143,8 +150,20 @@ def _commit_again(database: Database, number: str, now: datetime, by: str) -> tu
     if not number.isdecimal() or len(number) > 18:
         raise UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
     again = requests.again(database, now, int(number), by, keep=FailureReason.DUPLICATE_TRANSACTION)
+    defects.forget(database, f"{commitments.NAME}{again.id}")
     text = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
     return text, {"commitment": again.id, "requester": again.requester, "status": again.status}
+
+
+def _handle_again(database: Database, number: str, now: datetime, by: str) -> tuple[str, dict[str, Any]]:
+    if not number.isdecimal() or len(number) > 18:
+        raise UsageError(f'"{number}" is not the number of a defect, as `status` shows it')
+    found = defects.again(database, now, int(number), by)
+    text = f"{found.stage} tries {found.item} again now"
+    study = studies.get(database, found.study_instance_uid) if found.study_instance_uid else None
+    if study is not None and study.hold is not None:
+        text += f"\nits study stays held; release it when that is done: pacsnode retry {study.study_instance_uid}"
+    return text, {"defect": found.id, "stage": found.stage, "item": found.item}
 
 
 def _release(database: Database, study: Study, now: datetime, by: str, newest: bool) -> tuple[str, dict[str, Any]]:
@@ -178,6 +197,7 @@ def _send_on(database: Database, study: Study, now: datetime, by: str) -> tuple[
     """Its held and dead images; NotFoundError where there is none."""
     uid = study.study_instance_uid
     images = forwards.again(database, now, uid, by)
+    defects.study_changed(database, uid, Room.DELIVER)
     if not images:
         raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
     return f"{images} images of study {uid} wait to be sent on now", {"study_instance_uid": uid, "images": images}

@@ -12,10 +12,11 @@ from node.cli import site
 from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration, Destination
-from node.health import Load, Trouble, cannot_write, load_of, refusing_associations, trouble
+from node.health import Load, Trouble, cannot_write, failing, load_of, refusing_associations, trouble
 from node.ledger import (
     commitments,
     decisions,
+    defects,
     deliveries,
     events,
     fallbacks,
@@ -29,6 +30,7 @@ from node.ledger import (
 )
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database
+from node.ledger.defects import Defect
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
 from node.ledger.fallbacks import Fallbacks
@@ -70,6 +72,8 @@ class Found:
     unwritable: str | None
     """Why the data folder cannot be written now."""
     trouble: Trouble | None
+    failing: Mapping[str, Trouble]
+    """Stages that fail as a whole."""
     isolation: str
     isolated: bool
     studies: Mapping[str, int]
@@ -100,6 +104,8 @@ class Found:
     """Requests for storage commitment that wait for somebody, or could not be reported."""
     missing: Event | None
     """Files that rows name and that were not there after the last upgrade (`node.upgrade`)."""
+    defects: Sequence[Defect]
+    """What stages could not handle for reasons nobody foresaw."""
     alerts: Sequence[Event]
     latest: Sequence[Work]
     standing: site.Standing
@@ -119,6 +125,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         load=load_of(data),
         unwritable=cannot_write(data),
         trouble=trouble(data),
+        failing=failing(data),
         isolation=str(confinement),
         isolated=confinement.sandbox is not None,
         studies=_counted(database) | {"held": len(held)},
@@ -141,6 +148,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         commitments=commitments.counts(database),
         unsettled=_unsettled(database),
         missing=_missing(database),
+        defects=defects.latest(database, SystemClock().now(), IN_JSON),
         alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
@@ -216,6 +224,7 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
         missing = f"{gone['images']} of images, {gone['results']} of results"
         examples = ", ".join(gone["examples"][:_NAMED])
         yield "alert", f"files that the ledger names were missing after the last upgrade: {missing}; such as {examples}"
+    yield from _failing(found, configuration) if found.running is not None else ()
     yield from _not_in_force(found.standing) if found.running is not None else ()
     if not found.isolated:
         yield "warning", found.isolation
@@ -231,6 +240,12 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
             yield "warning", f"{name}: {waiting} deliveries wait for a destination that the configuration no longer has"
     if configuration.node.accept == "any":
         yield "warning", "any calling AE title may send (accept: any)"
+
+
+def _failing(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    for name, each in found.failing.items():
+        since = clock_text(each.at, configuration.node.zone, found.now)
+        yield "alert", f"{name} fails again and again since {since}, nothing of it is done: {each.reason}"
 
 
 def _refused_class(name: str, destination: Destination, found: Fallbacks) -> str:

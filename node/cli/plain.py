@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from node.ledger.decisions import Decision
+from node.ledger.defects import Defect
 from node.ledger.deliveries import Delivery
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
@@ -185,4 +186,21 @@ def event(row: Event) -> dict[str, Any]:
         "job": row.job,
         "delivery": row.delivery,
         "detail": dict(row.detail),
+    }
+
+
+def defect(row: Defect) -> dict[str, Any]:
+    """What a stage could not handle."""
+    return {
+        "defect": row.id,
+        "stage": row.stage,
+        "item": row.item,
+        "study_instance_uid": row.study_instance_uid,
+        "job": row.job,
+        "delivery": row.delivery,
+        "tries": row.times,
+        "since": row.first_at,
+        "last_at": row.last_at,
+        "given_up": row.parked,
+        "error": row.error,
     }

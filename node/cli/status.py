@@ -65,6 +65,8 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "stuck_images": [plain.images(each) for each in found.stuck[:IN_JSON]],
         "failures": [plain.job(job) for job in found.troubled],
         "commitments": [commitments.plain(each) for each in found.unsettled],
+        "failing_stages": {name: {"since": each.at, "why": each.reason} for name, each in found.failing.items()},
+        "defects": [plain.defect(each) for each in found.defects],
         "alerts": [plain.event(event) for event in found.alerts],
         "studies": [
             {

@@ -123,6 +123,7 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
     yield _stuck_images(found)
     yield _failed_jobs(found)
     yield _listed(*commitments.attention(found.unsettled))
+    yield _defects(found, zone)
     yield _alerts(found, zone)
 
 
@@ -193,6 +194,22 @@ def _failed_jobs(found: Found) -> RenderableType | None:
             for job in found.troubled
         ],
     )
+
+
+def _defects(found: Found, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "Could not be handled for a reason nobody foresaw (try again: pacsnode retry defect:NUMBER)",
+        [">Number", "=Stage", "What", "=Study", ">Tries", "=Since", "=Next", "Why"],
+        [
+            (
+                cell(each.id), cell(each.stage), cell(each.item.partition(":")[0]),
+                cell(tail(each.study_instance_uid or "")), cell(each.times),
+                cell(clock_text(each.first_at, zone, found.now)),
+                cell("given up" if each.parked else "by itself", "bold red" if each.parked else ""), cell(each.error),
+            )
+            for each in found.defects
+        ],
+    )  # fmt: skip
 
 
 def _alerts(found: Found, zone: tzinfo) -> RenderableType | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -15,10 +16,11 @@ from node.dimse.commitment_scu import ask
 from node.dimse.scu import Peer
 from node.dimse.status import ActionStatus, FailureReason, is_taken, status_text
 from node.errors import NodeError, PermanentError
+from node.items import Item, Items
 from node.journal import Journal, Message
 from node.ledger import archive_requests, commitments
 from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
 from node.signal import Room, Signal
 from node.spool import Spool
@@ -26,6 +28,8 @@ from node.spool import Spool
 log = structlog.get_logger(__name__)
 
 _IDLE = timedelta(minutes=1)
+_LEAST_SECONDS = 0.5
+"""Between two runs: what is due by then has become so while this one ran."""
 
 
 class Asking:
@@ -53,18 +57,36 @@ class Asking:
         self._journal = journal
         self._clock = clock
         self._signal = signal
+        self._items = Items("commitment-of", ledger, clock)
 
     def run_once(self) -> float:
         """Ask for what is due, give up what is late; seconds until there may be more."""
         for commitment in self._open():
             if self._deadline(commitment) <= self._clock.now():
-                self._give_up(commitment)
+                item = Item(f"commitment:{commitment.id} late")
+                self._items.handle(item, partial(self._give_up, commitment), None)
         now = self._clock.now()
         for commitment in self._open():
-            if commitment.not_before <= now and not self._ask(commitment):
+            if commitment.not_before > now:
+                continue
+            if not self._items.handle(self._item(commitment), partial(self._ask, commitment), otherwise=True):
                 break
         times = [min(each.not_before, self._deadline(each)) for each in self._open()]
-        return max(0.0, min([_IDLE, *(each - self._clock.now() for each in times)]).total_seconds())
+        return max(_LEAST_SECONDS, min([_IDLE, *(each - self._clock.now() for each in times)]).total_seconds())
+
+    def _item(self, commitment: Commitment) -> Item:
+        """As what nobody foresaw is settled for it: asked again later, and reported as not committed in the end."""
+
+        def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+            if commitments.get(database, commitment.id).status is CommitmentStatus.AT_ARCHIVE:
+                commitments.wait(database, now, commitment.id, again, why)
+
+        def give_up(database: Database, now: datetime, why: str) -> None:
+            if commitments.get(database, commitment.id).status is CommitmentStatus.AT_ARCHIVE:
+                archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, why)
+            self._signal.wake(Room.COMMIT)
+
+        return Item(f"commitment:{commitment.id}", put_off=put_off, give_up=give_up)
 
     def _open(self) -> list[Commitment]:
         """Oldest first, but what was asked for in vain after the rest."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -13,6 +14,7 @@ from node.dimse.commitment_scu import report
 from node.dimse.scu import Peer
 from node.dimse.status import is_taken, status_text
 from node.errors import NodeError, PermanentError
+from node.items import Item, Items
 from node.ledger import commitments
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database, Ledger
@@ -33,11 +35,12 @@ class Reporting:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
+        self._items = Items("report", ledger, clock)
 
     def run_once(self) -> float:
         """Report what is due; seconds until something may be due again."""
         for commitment in self._due():
-            if not self._report(commitment):
+            if not self._items.handle(_item(commitment), partial(self._report, commitment), otherwise=True):
                 break
         next_at = commitments.next_due_at(self._ledger.database, CommitmentStatus.DECIDED, requester=self._requester)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
@@ -100,3 +103,17 @@ class Reporting:
         else:
             again = now + retry.pause(age)
             commitments.wait(database, now, commitment.id, again, error, refused=refused, severity=severity)
+
+
+def _item(commitment: Commitment) -> Item:
+    """As what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+
+    def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+        if commitments.get(database, commitment.id).status is CommitmentStatus.DECIDED:
+            commitments.wait(database, now, commitment.id, again, why)
+
+    def give_up(database: Database, now: datetime, why: str) -> None:
+        if commitments.get(database, commitment.id).status is CommitmentStatus.DECIDED:
+            commitments.dead(database, now, commitment.id, why)
+
+    return Item(f"commitment:{commitment.id}", put_off=put_off, give_up=give_up)

@@ -7,6 +7,9 @@ journal is removed only when its row is there. So kill -9 between any two costs 
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
+
 import structlog
 
 from node.clock import Clock
@@ -15,6 +18,7 @@ from node.commit.judging import Verdict, judge
 from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference, result_of
 from node.dimse.status import FailureReason, is_taken
+from node.items import Item, Items
 from node.journal import Journal, Message
 from node.ledger import archive_requests, commitments, deliveries, events
 from node.ledger.commitments import Commitment, CommitmentStatus
@@ -61,6 +65,7 @@ class Commit:
         self._clock = clock
         self._signal = signal
         self._configuration = configuration
+        self._items = Items(Room.COMMIT, ledger, clock)
         self._backlogs: dict[int, Backlog] = {}
         journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
 
@@ -70,10 +75,29 @@ class Commit:
         self._settle_offers()
         waiting = self._of(CommitmentStatus.WAITING)
         for commitment in waiting:
-            self._decide(commitment)
+            self._items.handle(self._item(commitment), partial(self._decide, commitment), None)
         self._leave_to_nobody()
         offered = self._hand_over()
         return _POLL if offered or waiting else _IDLE
+
+    def _item(self, commitment: Commitment) -> Item:
+        """As what nobody foresaw is settled for it: again later, and answered as failed in the end."""
+        return Item(f"commitment:{commitment.id}", give_up=partial(self._fail, commitment.id))
+
+    def _fail(self, number: int, database: Database, now: datetime, why: str) -> None:
+        """Who asked keeps what it has: nothing is committed that could not be judged."""
+        status = commitments.get(database, number).status
+        if status is CommitmentStatus.WAITING:
+            said = {
+                item.position: (int(item.failure or FailureReason.PROCESSING_FAILURE), item.study_instance_uid)
+                for item in commitments.items(database, number)
+            }
+            commitments.judged(database, now, number, said)
+        elif status is CommitmentStatus.AT_ARCHIVE:
+            archive_requests.give_up(database, now, number, FailureReason.PROCESSING_FAILURE, why)
+        elif status in (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED):
+            commitments.dead(database, now, number, why)
+        self._signal.wake(Room.COMMIT)
 
     def _of(self, status: CommitmentStatus) -> list[Commitment]:
         return commitments.with_status(self._ledger.database, [status])
@@ -82,16 +106,19 @@ class Commit:
 
     def _take_messages(self) -> None:
         for name in self._journal.waiting():
-            try:
-                message = self._journal.read(name)
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                self._set_aside(name, error)
-                continue
-            with self._ledger.transaction() as database:
-                number = self._take(database, name, message)
-            if number is not None:
-                self._backlogs[number] = Backlog(self._spool, self._clock.monotonic())
-            self._journal.taken(name)
+            self._items.handle(Item(f"message:{name}"), partial(self._take_message, name), None)
+
+    def _take_message(self, name: str) -> None:
+        try:
+            message = self._journal.read(name)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            self._set_aside(name, error)
+            return
+        with self._ledger.transaction() as database:
+            number = self._take(database, name, message)
+        if number is not None:
+            self._backlogs[number] = Backlog(self._spool, self._clock.monotonic())
+        self._journal.taken(name)
 
     def _set_aside(self, name: str, error: Exception) -> None:
         """Whoever sent it was promised an answer that nobody can give: a person has to know."""
@@ -181,18 +208,26 @@ class Commit:
 
     def _leave_to_nobody(self) -> None:
         """An archive or a requester that the configuration no longer has cannot be waited for."""
-        now = self._clock.now()
         for commitment in self._of(CommitmentStatus.AT_ARCHIVE):
-            settings = settings_of(self._configuration, commitment.requester)
-            if settings is None or settings.commit_through != commitment.through:
-                why = "the configuration no longer says that it is asked"
-                with self._ledger.transaction() as database:
-                    archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, why)
+            item = Item(f"commitment:{commitment.id} left by its archive")
+            self._items.handle(item, partial(self._leave_archive, commitment), None)
         for commitment in self._of(CommitmentStatus.DECIDED):
-            if settings_of(self._configuration, commitment.requester) is None:
-                why = f"the configuration no longer says where {commitment.requester} is told"
-                with self._ledger.transaction() as database:
-                    commitments.dead(database, now, commitment.id, why)
+            item = Item(f"commitment:{commitment.id} left by its requester")
+            self._items.handle(item, partial(self._leave_requester, commitment), None)
+
+    def _leave_archive(self, commitment: Commitment) -> None:
+        settings = settings_of(self._configuration, commitment.requester)
+        if settings is None or settings.commit_through != commitment.through:
+            why = "the configuration no longer says that it is asked"
+            failure, now = FailureReason.PROCESSING_FAILURE, self._clock.now()
+            with self._ledger.transaction() as database:
+                archive_requests.give_up(database, now, commitment.id, failure, why)
+
+    def _leave_requester(self, commitment: Commitment) -> None:
+        if settings_of(self._configuration, commitment.requester) is None:
+            why = f"the configuration no longer says where {commitment.requester} is told"
+            with self._ledger.transaction() as database:
+                commitments.dead(database, self._clock.now(), commitment.id, why)
 
     # --- the association of the request -----------------------------------------------------------
 
@@ -201,29 +236,36 @@ class Commit:
         decided = [each for each in self._of(CommitmentStatus.DECIDED) if each.association]
         alive = self._spool.open_associations() if decided else frozenset()
         for commitment in decided:
-            with self._ledger.transaction() as database:
-                if commitment.association in alive:
-                    commitments.offered(database, commitment.id)
-                else:
-                    commitments.association_over(database, commitment.id)
-            if commitment.association in alive:
-                result = report_of(self._ledger.database, commitment)
-                self._journal.offer(commitment.association, commitment.id, result)
-            else:
-                self._signal.wake(Room.COMMIT)
+            work = partial(self._offer, commitment, alive=commitment.association in alive)
+            self._items.handle(self._item(commitment), work, None)
         return bool(self._of(CommitmentStatus.OFFERED))
+
+    def _offer(self, commitment: Commitment, *, alive: bool) -> None:
+        with self._ledger.transaction() as database:
+            if alive:
+                commitments.offered(database, commitment.id)
+            else:
+                commitments.association_over(database, commitment.id)
+        if alive:
+            result = report_of(self._ledger.database, commitment)
+            self._journal.offer(commitment.association, commitment.id, result)
+        else:
+            self._signal.wake(Room.COMMIT)
 
     def _settle_offers(self) -> None:
         for commitment in self._of(CommitmentStatus.OFFERED):
-            alive = commitment.association in self._spool.open_associations()  # before its files: see `outcome`
-            outcome = self._journal.outcome(commitment.association, commitment.id, alive)
-            if not outcome.answered:
-                continue
-            now = self._clock.now()
-            with self._ledger.transaction() as database:
-                if outcome.status is not None and is_taken(outcome.status):
-                    commitments.reported(database, now, commitment.id, outcome.status, "on its association")
-                else:
-                    commitments.not_taken(database, now, commitment.id)
-            self._journal.forget(commitment.association, commitment.id)
-            self._signal.wake(Room.COMMIT)
+            self._items.handle(self._item(commitment), partial(self._settle_offer, commitment), None)
+
+    def _settle_offer(self, commitment: Commitment) -> None:
+        alive = commitment.association in self._spool.open_associations()  # before its files: see `outcome`
+        outcome = self._journal.outcome(commitment.association, commitment.id, alive)
+        if not outcome.answered:
+            return
+        now = self._clock.now()
+        with self._ledger.transaction() as database:
+            if outcome.status is not None and is_taken(outcome.status):
+                commitments.reported(database, now, commitment.id, outcome.status, "on its association")
+            else:
+                commitments.not_taken(database, now, commitment.id)
+        self._journal.forget(commitment.association, commitment.id)
+        self._signal.wake(Room.COMMIT)

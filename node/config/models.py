@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from node.config.people import Notifying, Person
 from node.config.retrying import Retry
-from node.config.values import Duration, Section, Size, check_ae_title, check_fingerprint
+from node.config.values import Duration, Host, Section, Size, check_ae_title, check_fingerprint
 from node.dimse.tls import Credentials
 from rules.examples import Example
 from rules.model import Rule
@@ -167,7 +167,7 @@ class ClientTLS(Section):
     """Ours, where the destination asks for one."""
     key: Path | None = None
     """Its private key."""
-    server_name: str | None = None
+    server_name: Host | None = None
     """The name in the destination's certificate, where that is not `host`."""
 
     @model_validator(mode="after")
@@ -184,7 +184,7 @@ class ClientTLS(Section):
 class StorageCommitment(Section):
     """A sender may ask for storage commitment (PS3.4 J), and is told here where its association has ended by then."""
 
-    host: str
+    host: Host
     """Where the sender listens for reports: name or address."""
     port: Port
     """Its port."""
@@ -239,7 +239,7 @@ class Destination(Section):
 
     ae_title: AETitle
     """What it is called."""
-    host: str
+    host: Host
     """Its name or address."""
     port: Port
     """Its port."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from node.config.retrying import Retry
-from node.config.values import Duration, Section
+from node.config.values import Duration, Host, Section, check_host
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
@@ -26,7 +26,38 @@ def _check_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
         raise ValueError(f"{value!r} is no address of a web service: it begins with https:// or http://")
+    if not value.isascii():
+        raise ValueError(f"{value!r} is no address of a web service: write other characters than ASCII as %C3%A9")
+    if parts.username is not None:
+        raise ValueError("the address of a web service names no user: put the token into token_file")
+    check_host(parts.hostname)
+    if parts.port == 0:  # a port that is no number, or too great, raises ValueError itself
+        raise ValueError(f"{value!r} is no address of a web service: there is no port 0")
     return value
+
+
+def _check_username(value: str) -> str:
+    if not value or not value.isascii() or not value.isprintable():
+        raise ValueError(f"{value!r} cannot be sent to a mail server: printable ASCII only")
+    return value
+
+
+def read_secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:
+    """The token or password that a file holds, without the blanks around it.
+
+    ASCII is what a mail server's login takes, Latin-1 what a header of HTTP takes. Raises OSError, and ValueError where
+    it could never be sent; the text does not quote it.
+    """
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+        secret.encode(charset)
+    except UnicodeError:
+        raise ValueError(f"{path}: it holds a character that cannot be sent ({charset.upper()} only)") from None
+    if not secret:
+        raise ValueError(f"{path}: it is empty")
+    if not secret.isprintable():
+        raise ValueError(f"{path}: it holds a line break or another control character; one line is wanted")
+    return secret
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -64,7 +95,7 @@ class Person(Section):
 class Mail(Section):
     """The mail server that takes our messages (SMTP)."""
 
-    host: str
+    host: Host
     """Its name or address."""
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     """Where it listens: 587 for starttls, 465 for tls."""
@@ -74,7 +105,7 @@ class Mail(Section):
     """PEM file of the authorities that sign its certificate, where the system's do not."""
     sender: Address
     """Whom the messages are from."""
-    username: str | None = None
+    username: Annotated[str, AfterValidator(_check_username)] | None = None
     """Where it wants to know who we are."""
     password_file: Path | None = None
     """File with the password, so that it stands in no configuration."""

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from node.config.models import Destination
+from node.config.people import read_secret
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath, is_mapping, section
 
+_FILES: Mapping[str, Literal["ascii", "latin-1"] | None] = {
+    "token_file": "latin-1",
+    "password_file": "ascii",
+    "authorities": None,
+}
+"""Files that are named, and in which characters what they hold is sent."""
 _ALWAYS = ("findings", "failed")
 _EITHER = ("no_findings", "not_applicable")
 
@@ -60,9 +67,27 @@ def people(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def _files(document: Document, path: YamlPath, part: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    for key in ("token_file", "password_file", "authorities"):
-        if isinstance(part.get(key), str) and not (folder / part[key]).is_file():
-            yield document.problem((*path, key), f"there is no file {(folder / part[key]).resolve()}")
+    for key, charset in _FILES.items():
+        if not isinstance(part.get(key), str):
+            continue
+        file = folder / part[key]
+        if not file.is_file():
+            yield document.problem((*path, key), f"there is no file {file.resolve()}")
+        elif charset is not None and (why := _unusable(file, charset)):
+            yield document.problem((*path, key), why)
+
+
+def _unusable(file: Path, charset: Literal["ascii", "latin-1"]) -> str:
+    """Why what a file holds could never be sent; empty where it could, or who asks may not read it."""
+    try:
+        read_secret(file, charset)
+    except PermissionError:  # who asks is not always who serves
+        return ""
+    except OSError as error:
+        return f"{file}: it cannot be read: {error.strerror}"
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _is_for_readers(destination: Mapping[str, Any]) -> bool:

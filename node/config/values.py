@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -46,6 +46,17 @@ def check_ae_title(value: str) -> str:
     return value.strip()
 
 
+def check_host(value: str) -> str:
+    """The name or address of a machine, as the system can look it up."""
+    try:
+        named = value.encode("idna")
+    except UnicodeError:
+        named = b""
+    if not named or not value.isprintable() or any(character in " /@\\" for character in value):
+        raise ValueError(f"{value!r} is no name or address of a machine: write it as in pacs.hospital.example")
+    return value
+
+
 def check_fingerprint(value: str) -> str:
     """A SHA-256 fingerprint, with or without colons, as 64 hexadecimal digits in lower case."""
     digits = value.replace(":", "").strip().lower()
@@ -66,6 +77,7 @@ def duration_text(value: timedelta) -> str:
     return f"{seconds:g}s"
 
 
+Host = Annotated[str, AfterValidator(check_host)]
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=str),

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Container, Sequence
+from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -21,15 +23,17 @@ from node.config.models import Destination
 from node.deliver.archive import Archive, Kind, Sender
 from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, after
 from node.deliver.preparing import Coercion, Order, fallbacks, prepare
-from node.deliver.settling import is_it_there, settle, severity
+from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
 from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import NodeError, PermanentError, TransientError
+from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.intact import DamagedError
+from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Severity
 from node.ledger.forwards import Image
 from node.spool import Spool
 
@@ -60,6 +64,7 @@ class Forwarding:
         self._spool = spool
         self._clock = clock
         self._ae_title = ae_title
+        self._items = Items(STAGE, ledger, clock)
         self._child = Child()
         self._copies = spool.outgoing / name
         self._swept = False
@@ -92,6 +97,13 @@ class Forwarding:
     def _send_study(self, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
         """Send images of one study, on as many associations as that takes; false where all that is due waits."""
         study = batch[0].delivery.study_instance_uid
+        item = Item(
+            f"images:{study} to {self.name}", study, put_off=partial(self._later, study),
+            give_up=partial(self._dead, study),
+        )  # fmt: skip
+        return self._items.handle(item, partial(self._send_batch, study, batch, kinds, patience), otherwise=False)
+
+    def _send_batch(self, study: str, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
         try:
             left, why = self._send_on_associations(batch, kinds, patience)
         except (UnreachableError, BusyError, RejectedError) as error:
@@ -114,6 +126,18 @@ class Forwarding:
     def close(self) -> None:
         """End the process that prepares images."""
         self._child.close()
+
+    def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> None:
+        deliveries.interrupted(database, now, self.name)
+        for due in forwards.all_due(database, self.name, now):
+            if due.study_instance_uid == study:
+                forwards.put_off(database, now, due, self.name, again, why, Severity.INFO)
+
+    def _dead(self, study: str, database: Database, now: datetime, why: str) -> None:
+        deliveries.interrupted(database, now, self.name)
+        for due in forwards.all_due(database, self.name, now):
+            if due.study_instance_uid == study:
+                forwards.give_up(database, now, due, self.name, why)
 
     def _put_off(self, error: NodeError, study: str | None = None, set_aside: Container[bool] = (False, True)) -> None:
         """None of what is due, of this study or of all, could be tried: it waits, or is given up, by its age."""
@@ -158,11 +182,16 @@ class Forwarding:
             if not sender.is_open or (why and patience.ends_study):
                 self._write_down(answered)
                 return batch[number:], why
-            ready = self._prepare(sender, image)
+            item = item_of(image.delivery)
+            ready = self._items.handle(item, partial(self._prepare, sender, image), None, last=False)
+            if ready is None:
+                continue
             begun = self._write_down(answered, image.delivery, ready if isinstance(ready, Answer) else None)
             answered = None
             if begun is not None and isinstance(ready, Order):
-                answer = self._send(sender, image, ready)
+                answer = self._items.handle(item, partial(self._send, sender, image, ready), None)
+                if answer is None:  # it waits; what the peer says next may be about it: the others need another one
+                    return batch[number + 1 :], ""
                 answered = begun, answer
                 patience.note(answer)
                 why = answer.text if answer.reading in TROUBLES else ""
@@ -217,6 +246,8 @@ class Forwarding:
             source = self._spool.find(delivery.receipt or "")
             intact.verify(source, image.digest, image.transfer_syntax_uid)
         except OSError as error:
+            if is_of_the_machine(error):
+                raise
             return Answer(Reading.DEAD_LETTER, f"{delivery.receipt}: the image cannot be read: {error}")
         except DamagedError as error:
             return Answer(Reading.DEAD_LETTER, str(error))

@@ -7,8 +7,9 @@ nothing else back (`node.ledger.silences`, `node.deliver.policy.Patience`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 import structlog
@@ -22,10 +23,11 @@ from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
 from node.deliver.policy import SLOW, Answer, Patience
 from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
-from node.deliver.settling import is_it_there, settle
+from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
-from node.errors import NodeError, PermanentError, TransientError
+from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
+from node.items import Item, Items
 from node.ledger import deliveries, identities, late, objects, silences
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
@@ -41,6 +43,10 @@ _SAID = (Reading.RETRY, Reading.RETRY_SLOWLY)
 """Answers that take no time: the other results of a set are few, and each is told so itself."""
 _OVERDUE = timedelta(minutes=5)
 """After this long what was set aside is tried although other images are still due."""
+_LEAST_SECONDS = 0.5
+"""Between two runs: what is due by then has become so while this one ran."""
+_UNFORESEEN = Answer(Reading.UNKNOWN, "unforeseen")
+"""Instead of an answer: the object is settled, and what the peer says next may be about it."""
 
 
 class Outbox:
@@ -66,47 +72,88 @@ class Outbox:
         self._signal = signal
         self._patience = self._patience_to_ask = Patience()
         self._patience_for_set_aside = Patience()
+        self._items = Items(STAGE, ledger, clock)
         self._forwarding = Forwarding(name, destination, archive, ledger, spool, clock, ae_title)
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""
         with self._ledger.transaction() as database:
             deliveries.interrupted(database, self._clock.now(), self.name)
-            late.settle(database, self._clock.now(), self.name)
-        reached = self._send_results()
+        doubtful = self._settle_late()
+        reached = self._send_results(doubtful)
         more = self._forwarding.run_once()
-        if reached and self._send_set_aside(self._clock.now() - (_OVERDUE if more else timedelta())):
+        if reached and self._send_set_aside(self._clock.now() - (_OVERDUE if more else timedelta()), doubtful):
             return 0.0
         if more:
             return 0.0
         next_at = deliveries.next_due_at(self._ledger.database, self.name)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
-        return max(0.0, wait.total_seconds())
+        return max(_LEAST_SECONDS, wait.total_seconds())
+
+    def _settle_late(self) -> set[int]:
+        """What has become too late while it waited; returns those of which that cannot be told now.
+
+        They are not sent meanwhile, and are held in the end.
+        """
+        doubtful: set[int] = set()
+        for found in late.expired(self._ledger.database, self._clock.now(), self.name):
+            item = Item(
+                f"expiry:{found.delivery}", found.study_instance_uid, found.job, found.delivery,
+                give_up=partial(_hold, delivery_id=found.delivery),
+            )  # fmt: skip
+            if not self._items.handle(item, partial(self._settle_expired, found), otherwise=False):
+                doubtful.add(found.delivery)
+        return doubtful
+
+    def _settle_expired(self, found: late.Expired) -> bool:
+        with self._ledger.transaction() as database:
+            if deliveries.get(database, found.delivery).status is DeliveryStatus.WAITING:
+                late.settle(database, self._clock.now(), self.name, found)
+        return True
+
+    def _item_of_study(self, study: str, due: list[Delivery]) -> Item:
+        """What concerns all that is due of a study: the question whose it is, the association."""
+
+        def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+            for delivery in _open(database, due):
+                deliveries.wait(database, now, delivery.id, again, why, severity=Severity.INFO)
+
+        def give_up(database: Database, now: datetime, why: str) -> None:
+            for delivery in _open(database, due):
+                deliveries.dead(database, now, delivery.id, why)
+
+        return Item(f"study:{study} to {self.name}", study, put_off=put_off, give_up=give_up)
 
     def close(self) -> None:
         """End the process that prepares images."""
         self._forwarding.close()
 
-    def _send_results(self) -> bool:
+    def _send_results(self, doubtful: Container[int]) -> bool:
         """Send the results that are due, a study at a time; false where the destination could not be reached."""
         self._patience, self._patience_to_ask = Patience(), Patience()
         due = deliveries.due(self._ledger.database, self.name, self._clock.now())
+        due = [each for each in due if each.id not in doubtful]
         for study, of_study in groupby(due, key=lambda delivery: delivery.study_instance_uid):
-            if not self._deliver_study(study, list(of_study)):
+            if not self._handle_study(study, list(of_study)):
                 return False
         return True
 
-    def _send_set_aside(self, due_before: datetime) -> bool:
+    def _handle_study(self, study: str, those: list[Delivery]) -> bool:
+        """As `_deliver_study`; what nobody foresaw costs these alone."""
+        item = self._item_of_study(study, those)
+        return self._items.handle(item, partial(self._deliver_study, study, those), otherwise=True)
+
+    def _send_set_aside(self, due_before: datetime, doubtful: Container[int]) -> bool:
         """Send the object that was set aside and waits longest, alone; false where none was due by then."""
         delivery = silences.set_aside(self._ledger.database, self.name, due_before)
-        if delivery is None:
+        if delivery is None or delivery.id in doubtful:
             return False
         patience = self._patience_for_set_aside
         if delivery.receipt is not None:
             self._forwarding.send_alone(delivery, patience)
         else:
             self._patience, self._patience_to_ask = patience, Patience()
-            self._deliver_study(delivery.study_instance_uid, [delivery])
+            self._handle_study(delivery.study_instance_uid, [delivery])
         if patience.ends_study:
             patience.in_a_row = 0
             self._set_aside_waits(TransientError(f"{self.name} did not answer what was tried before it, either"))
@@ -120,7 +167,11 @@ class Outbox:
 
     def _deliver_study(self, study: str, due: list[Delivery]) -> bool:
         """Deliver one study's objects; false where the destination could not be reached, or is down as a whole."""
-        sound = [delivery for delivery in due if self._is_sound(delivery)]
+        sound = [
+            each
+            for each in due
+            if self._items.handle(item_of(each), partial(self._is_sound, each), otherwise=False, last=False)
+        ]
         if not sound:
             return True
         try:
@@ -143,6 +194,8 @@ class Outbox:
             damaged = made is not None and sha256_of(self._data / delivery.file) != made.digest
             reason = f"{delivery.file} is not the file that was made (its SHA-256 differs)" if damaged else ""
         except OSError as error:
+            if is_of_the_machine(error):
+                raise
             reason = f"{delivery.file} cannot be read: {error.strerror}"
         if reason:
             with self._ledger.transaction() as database:
@@ -218,7 +271,9 @@ class Outbox:
         for number, delivery in enumerate(due):
             if not sender.is_open or (why and self._patience.ends_study):
                 return due[number:], why
-            answer = self._send(sender, delivery)
+            answer = self._items.handle(item_of(delivery), partial(self._send, sender, delivery), _UNFORESEEN)
+            if answer is _UNFORESEEN:
+                return due[number + 1 :], ""
             why = ""
             if answer is not None and answer.reading not in _SAID:
                 self._patience.note(answer)
@@ -255,6 +310,15 @@ class Outbox:
         with self._ledger.transaction() as database:
             for delivery in _still_waiting(database, those):
                 settle(database, now, delivery, answer, self._destination.retry)
+
+
+def _open(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
+    """Those that wait or are found being sent."""
+    return [each for each in due if deliveries.get(database, each.id).status in OPEN]
+
+
+def _hold(database: Database, now: datetime, why: str, delivery_id: int) -> None:
+    deliveries.hold(database, now, delivery_id, f"whether it has become too late cannot be told: {why}")
 
 
 def _still_waiting(database: Database, due: Iterable[Delivery]) -> list[Delivery]:

@@ -9,11 +9,16 @@ from node.deliver.archive import Archive
 from node.deliver.policy import MOST_UNANSWERED, Answer, GiveUp, after
 from node.dimse.status import Reading
 from node.errors import PermanentError, TransientError
+from node.items import Item
 from node.ledger import deliveries, silences
 from node.ledger.database import Database
-from node.ledger.deliveries import Delivery
+from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
+from node.signal import Room
 
+STAGE = Room.DELIVER
+"""Under which the items of every destination are known (`node.items`)."""
+OPEN = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)
 
 
@@ -43,6 +48,23 @@ def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer
         refused=answer.reading is Reading.RETRY_FEW,
         severity=severity(answer),
     )
+
+
+def item_of(delivery: Delivery) -> Item:
+    """One delivery, as what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+
+    def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+        if deliveries.get(database, delivery.id).status in OPEN:
+            # Counted like a refusal where it is an image: the results of the study do not wait for it.
+            refused = delivery.receipt is not None
+            deliveries.wait(database, now, delivery.id, again, why, refused=refused, severity=Severity.INFO)
+
+    def give_up(database: Database, now: datetime, why: str) -> None:
+        if deliveries.get(database, delivery.id).status in OPEN:
+            deliveries.dead(database, now, delivery.id, why)
+
+    study, job = delivery.study_instance_uid, delivery.job
+    return Item(f"delivery:{delivery.id}", study, job, delivery.id, put_off=put_off, give_up=give_up)
 
 
 def severity(answer: Answer) -> Severity:

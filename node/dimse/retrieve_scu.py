@@ -12,7 +12,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 )
 
 from node.dimse.contexts import UNCOMPRESSED
-from node.dimse.scu import Peer, associated, find
+from node.dimse.scu import Peer, associated, find, number_of, status_of
 from node.dimse.status import status_text
 from node.errors import PermanentError, TransientError
 
@@ -49,11 +49,11 @@ class QueryRetrieve:
         peer = replace(self._peer, timeout=max(self._peer.timeout, _LONGEST_SILENCE))
         with associated(peer, [build_context(_MOVE, list(UNCOMPRESSED))]) as association:
             for answer, _ in association.send_c_move(query, to, _MOVE):
-                status = int(answer.Status) if "Status" in answer else None
+                status = status_of(answer)
                 if status in _PENDING:
                     continue
                 if status == 0x0000:
-                    return int(answer.get("NumberOfCompletedSuboperations") or 0)
+                    return number_of(answer, "NumberOfCompletedSuboperations") or 0
                 if status == _DESTINATION_UNKNOWN:
                     raise PermanentError(
                         f"{peer} does not know where {to} is (A801): enter this node there, for C-MOVE"

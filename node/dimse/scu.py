@@ -11,7 +11,7 @@ from pydicom.multival import MultiValue
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run time
     StudyRootQueryRetrieveInformationModelFind,
@@ -19,11 +19,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 )
 
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
-from node.dimse.engine.requesting import close, connection_opened, hold_reactor
+from node.dimse.engine.requesting import close, connection_opened, forget_unusable, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
 from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+_OVERHEAD = 7
+"""Bytes of a PDU that are none of its one fragment, and one: the header of a presentation data value and a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,10 @@ def associated(
     try:
         if not association.is_established:
             raise attempt.failure(association)
+        _agree_on_length(peer, association)
+        forget_unusable(association)
+        if not association.accepted_contexts:
+            raise ContextRefusedError(f"{peer} accepts none of what was proposed")
         hold_reactor(association)
         yield association
         if association.is_established:
@@ -96,6 +103,27 @@ def associated(
         if association.is_established:
             association.abort()
         close(association)
+
+
+def _agree_on_length(peer: Peer, association: Association) -> None:
+    """How long our P-DATA-TF PDUs may be (PS3.8 D.1): without the item, or with 0, as long as we like.
+
+    Raises RejectedError where no message fits into what the peer takes.
+    """
+    acceptor = association.acceptor
+    stated = acceptor.maximum_length
+    if stated is None:
+        item = MaximumLengthNotification()
+        item.maximum_length_received = 0
+        if acceptor.primitive is not None:
+            acceptor.primitive.user_information.append(item)
+    elif 0 < stated <= _OVERHEAD:
+        raise RejectedError(f"{peer} takes P-DATA-TF PDUs of {stated} bytes at most: no message fits into them")
+
+
+def accepted_kinds(association: Association) -> set[tuple[str, str]]:
+    """SOP class and transfer syntax of each context that the peer accepted."""
+    return {(str(each.abstract_syntax), str(each.transfer_syntax[0])) for each in association.accepted_contexts}
 
 
 def _tls(peer: Peer) -> ClientContext | None:
@@ -141,6 +169,8 @@ class _Attempt:
             )
         except OSError as error:
             raise UnreachableError(f"{peer}: {error.strerror or error}") from error
+        except UnicodeError as error:
+            raise RejectedError(f"{peer}: the host is no name or address of a machine") from error
 
     def _opened(self, event: evt.Event) -> None:
         self.connected = True
@@ -177,7 +207,7 @@ def _rejection(peer: Peer, answer: A_ASSOCIATE) -> RejectedError | BusyError:
 def echo(peer: Peer) -> None:
     """C-ECHO. Raises as `associated` does; UnreachableError also where the answer is missing or no success."""
     with associated(peer, [build_context(Verification, list(UNCOMPRESSED))]) as association:
-        status = _status(association.send_c_echo())
+        status = status_of(association.send_c_echo())
     if status != 0x0000:
         raise UnreachableError(f"{peer} answers the C-ECHO with {status_text(status)}")
 
@@ -193,8 +223,7 @@ def probe(peer: Peer, sop_classes: Sequence[str], transfer_syntaxes: Sequence[st
     for start in range(0, len(pairs), MAXIMUM_CONTEXTS):
         try:
             with associated(peer, one_context_each(pairs[start : start + MAXIMUM_CONTEXTS])) as association:
-                contexts = association.accepted_contexts
-                accepted |= {(str(each.abstract_syntax), str(each.transfer_syntax[0])) for each in contexts}
+                accepted |= accepted_kinds(association)
         except ContextRefusedError:
             continue
     return {name: tuple(each for each in transfer_syntaxes if (name, each) in accepted) for name in sop_classes}
@@ -232,7 +261,7 @@ def find(peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str
     matches = []
     with associated(peer, [build_context(model, list(UNCOMPRESSED))]) as association:
         for answer, identifier in association.send_c_find(query, model):
-            status = _status(answer)
+            status = status_of(answer)
             match read_find_status(status):
                 case FindReading.MATCH if identifier is not None:
                     matches.append(_texts(identifier, (*keys, *keywords)))
@@ -263,6 +292,12 @@ def _text(value: object) -> str:
     return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
 
 
-def _status(answer: Dataset) -> int | None:
-    """The status of a response; None where pynetdicom says by an empty data set that none came."""
-    return int(answer.Status) if "Status" in answer else None
+def status_of(answer: Dataset) -> int | None:
+    """The status of a response; None where pynetdicom says by an empty data set that none came, or it is no number."""
+    return number_of(answer, "Status")
+
+
+def number_of(answer: Dataset, keyword: str) -> int | None:
+    """A number in a response; None where it is missing, empty or not one."""
+    value = answer.get(keyword)
+    return value if isinstance(value, int) else None

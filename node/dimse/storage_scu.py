@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from pynetdicom.association import Association
 
 from node.dimse.contexts import MAXIMUM_CONTEXTS, one_context_each
-from node.dimse.scu import ContextRefusedError, Peer, associated
+from node.dimse.scu import ContextRefusedError, Peer, accepted_kinds, associated, status_of
 from node.dimse.status import Reading, read_store_status, status_text
 from node.errors import PermanentError
 
@@ -90,10 +90,7 @@ class StorageSCU:
 
     def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
         """Whether the peer takes this kind."""
-        return self._association is not None and any(
-            each.abstract_syntax == sop_class and each.transfer_syntax[0] == transfer_syntax
-            for each in self._association.accepted_contexts
-        )
+        return self._association is not None and (sop_class, transfer_syntax) in accepted_kinds(self._association)
 
     def store(self, path: Path) -> StoreOutcome:
         """Send one file and wait for the answer; never raises for what the peer does."""
@@ -108,7 +105,7 @@ class StorageSCU:
             answer = self._association.send_c_store(path, msg_id=self._message_id)
         except ValueError as error:  # a UID in the file's header that is none: it cannot stand in a command
             return StoreOutcome(Reading.DEAD_LETTER, None, f"{path.name}: {error}")
-        status = int(answer.Status) if "Status" in answer else None
+        status = status_of(answer)
         if status is None and self._association.is_established:
             self._association.abort()  # whatever comes later would be taken for another's answer
         reading = read_store_status(status)

@@ -10,7 +10,8 @@ and what came twice is a duplicate. What arrives is known as fetched by the requ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -18,8 +19,9 @@ import structlog
 from node.clock import Clock
 from node.errors import NodeError, PermanentError, TransientError
 from node.fetch import seeking
+from node.items import Item, Items
 from node.ledger import fetches, instances, studies
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
 from node.ledger.studies import Study, StudyStatus
@@ -28,6 +30,10 @@ from node.signal import Room, Signal
 log = structlog.get_logger(__name__)
 
 _IDLE = 60.0
+_LEAST = 0.1
+"""Seconds between two runs: what is due by then has become so while this one ran."""
+_TRIES = 5
+"""After what nobody foresaw: a quarter of an hour, within the time that a rule waits for an earlier study."""
 _AGAIN = timedelta(seconds=2)
 """Between two looks at whether all that was sent is complete here."""
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
@@ -64,20 +70,38 @@ class Fetching:
         self._signal = signal
         self._archives = archives
         self._ae_title = ae_title
+        self._items = Items(Room.FETCH, ledger, clock)
 
     def run_once(self) -> float:
         """Do what is due; seconds until something may be due again."""
         now = self._clock.now()
         for fetch in fetches.due(self._ledger.database, now):
-            try:
-                self._go_on(fetch)
-            except PermanentError as error:  # somebody has to change a configuration: waiting would not help this job
-                self._end(fetch, FetchStatus.FAILED, str(error))
-            except NodeError as error:
-                log.warning("fetch.failed", study=fetch.study_instance_uid, source=fetch.source, error=str(error))
-                self._put_off(fetch, error)
+            self._items.handle(self._item(fetch), partial(self._try, fetch), None)
         next_at = fetches.next_due_at(self._ledger.database)
-        return _IDLE if next_at is None else min(_IDLE, max(0.0, (next_at - self._clock.now()).total_seconds()))
+        return _IDLE if next_at is None else min(_IDLE, max(_LEAST, (next_at - self._clock.now()).total_seconds()))
+
+    def _item(self, fetch: Fetch) -> Item:
+        """As what nobody foresaw is settled for it: later, and failed in the end, so that the rule goes on."""
+
+        def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+            fetches.wait(database, now, fetch, min(again, fetch.deadline), why)
+
+        def give_up(database: Database, now: datetime, why: str) -> None:
+            fetches.ended(database, now, fetch, FetchStatus.FAILED, why)
+            self._signal.wake(Room.ROUTE)
+
+        return Item(
+            f"fetch:{fetch.id}", fetch.study_instance_uid, tries=_TRIES, put_off=put_off, give_up=give_up
+        )  # fmt: skip
+
+    def _try(self, fetch: Fetch) -> None:
+        try:
+            self._go_on(fetch)
+        except PermanentError as error:  # somebody has to change a configuration: waiting would not help this job
+            self._end(fetch, FetchStatus.FAILED, str(error))
+        except NodeError as error:
+            log.warning("fetch.failed", study=fetch.study_instance_uid, source=fetch.source, error=str(error))
+            self._put_off(fetch, error)
 
     def _go_on(self, fetch: Fetch) -> None:
         if self._clock.now() >= fetch.deadline:

@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from node.clock import Clock
 from node.config.models import Configuration
-from node.errors import NodeError
 from node.index import corrections
 from node.index.keeping import keep_facts
 from node.index.looking import Looks
 from node.index.recording import study_quiet
-from node.ledger import events, studies, timers
+from node.items import Item, Items
+from node.ledger import defects, studies, timers
 from node.ledger.database import Ledger
-from node.ledger.events import Severity
 from node.ledger.studies import Study
 from node.ledger.timers import TimerKind
 from node.signal import Room, Signal
@@ -32,7 +32,6 @@ from node.spool import InFlight, Spool
 
 log = structlog.get_logger()
 
-_TRY_AGAIN = 600.0
 POLL = 1.0
 """Seconds after which to look again at what gives no signal: files, associations."""
 
@@ -67,8 +66,7 @@ class CompletionWatch:
         self.configuration = configuration
         self._watches: dict[str, _Watch] = {}
         self._looks = Looks(ledger, clock, configuration)
-        self._not_looked_at: set[str] = set()
-        """Studies that could not be looked at early, for a reason nobody foresaw."""
+        self._items = Items(Room.INDEX, ledger, clock)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """From now on, by this configuration."""
@@ -88,27 +86,38 @@ class CompletionWatch:
         """An object of the series was indexed just now."""
         self._looks.arrived(study, series, quiet)
 
-    def run_once(self, doorstep: Doorstep, unindexed: bool) -> float:
+    def run_once(self, doorstep: Doorstep, unindexed: bool, incomplete: Collection[str] = ()) -> float:
         """Complete what is complete; seconds until there may be more to do.
 
-        `unindexed`: a receipt that came before `doorstep` could not be read yet.
+        `unindexed`: a receipt that came before `doorstep` could not be read yet. `incomplete`: studies with a receipt
+        that is read, and tried again because it could not be recorded.
         """
         receiving = studies.receiving(self._ledger.database)
         self._forget_others({study.study_instance_uid for study in receiving})
         to_decide = False
         wait = POLL
         for study in receiving:
-            watch = self._watch(study)
-            left = watch.due - doorstep.at
-            if left > 0:
-                wait = min(wait, left)
-            elif not self._is_held_back(study, watch, doorstep, unindexed):
-                to_decide = self._try_to_complete(study.study_instance_uid, watch) or to_decide
-                continue
-            to_decide = self._try_to_look(study, doorstep, unindexed) or to_decide
+            uid = study.study_instance_uid
+            look_after = partial(self._look_after, study, doorstep, unindexed, uid in incomplete)
+            item = Item(f"study:{uid}", uid, event="study.not-completed")
+            decide, left = self._items.handle(item, look_after, (False, POLL))
+            to_decide, wait = to_decide or decide, min(wait, left)
         if to_decide:
             self._signal.wake(Room.ROUTE)
         return wait
+
+    def _look_after(
+        self, study: Study, doorstep: Doorstep, unindexed: bool, incomplete: bool
+    ) -> tuple[bool, float]:  # fmt: skip
+        """Complete it, or look at it as it grows; whether there is something to be decided, and when to look again."""
+        watch, uid = self._watch(study), study.study_instance_uid
+        left = watch.due - doorstep.at
+        if left <= 0 and not incomplete and not self._is_held_back(study, watch, doorstep, unindexed):
+            self._complete(uid)
+            return True, POLL
+        item = Item(f"look:{uid}", uid, event="study.not-looked-at")
+        look = partial(self._looks.look, study, doorstep, unindexed=unindexed or incomplete)
+        return self._items.handle(item, look, otherwise=False), left if left > 0 else POLL
 
     def _watch(self, study: Study) -> _Watch:
         """The study's timer; at start, what its row leaves of the quiet period, but no more than that."""
@@ -131,42 +140,6 @@ class CompletionWatch:
             return True
         return any(one.study_instance_uid in (None, study.study_instance_uid) for one in doorstep.in_flight)
 
-    def _try_to_complete(self, study: str, watch: _Watch) -> bool:
-        """Complete it; a study that cannot be, for a reason nobody foresaw, must not keep the others from it."""
-        try:
-            self._complete(study)
-        except NodeError:
-            raise
-        except Exception as error:
-            log.exception("study.not-completed", study=study)
-            watch.due = self._clock.monotonic() + _TRY_AGAIN
-            with self._ledger.transaction() as database:
-                events.record(
-                    database, self._clock.now(), "study.not-completed", study=study, severity=Severity.ALERT,
-                    reason=f"{type(error).__name__}; the log says where",
-                )  # fmt: skip
-            return False
-        return True
-
-    def _try_to_look(self, study: Study, doorstep: Doorstep, unindexed: bool) -> bool:
-        """Look at what has come so far; one that cannot be looked at is decided when it is complete."""
-        uid = study.study_instance_uid
-        if uid in self._not_looked_at:
-            return False
-        try:
-            return self._looks.look(study, doorstep, unindexed=unindexed)
-        except NodeError:
-            raise
-        except Exception as error:
-            log.exception("study.not-looked-at", study=uid)
-            self._not_looked_at.add(uid)
-            with self._ledger.transaction() as database:
-                events.record(
-                    database, self._clock.now(), "study.not-looked-at", study=uid, severity=Severity.ALERT,
-                    reason=f"{type(error).__name__}; the log says where",
-                )  # fmt: skip
-            return False
-
     def _complete(self, study: str) -> None:
         now = self._clock.now()
         with self._ledger.transaction() as database:
@@ -174,7 +147,8 @@ class CompletionWatch:
             revision = studies.complete(database, now, study)
             keep_facts(database, study, revision)
             timers.stop_others(database, study, TimerKind.GROWING)
+            defects.study_changed(database, study, Room.ROUTE)
+            defects.settled(database, Room.INDEX, f"look:{study}")
         del self._watches[study]
         self._looks.forget(study)
-        self._not_looked_at.discard(study)
         log.info("study.complete", study=study, revision=revision)

@@ -8,22 +8,24 @@ file without a row; it is indexed as if it had just come. So a restart looks at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
 import structlog
 
 from node.clock import Clock
 from node.config.models import Configuration
-from node.errors import NodeError
 from node.index import header
 from node.index.children import Failure, FailureKind, HeaderReader
 from node.index.completion import CompletionWatch
 from node.index.header import Reading
 from node.index.judging import Judge
 from node.index.recording import RETRIEVED, record
-from node.ledger import events, fetches, instances
-from node.ledger.database import Ledger
+from node.items import Item, Items
+from node.ledger import defects, events, fetches, instances, studies
+from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
 from node.signal import Room, Signal
 from node.spool import Spool, cut_to_length, read_arrival, sha256_of
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 BATCH = 128
 """Receipts a transaction: enough that its fsync costs little, few enough that the first rows appear soon."""
+_RECEIPT = "receipt:"
+_TRIES = 5
+"""Of a receipt that cannot be indexed, over a quarter of an hour: its study waits for it, and is held afterwards."""
 
 
 class Index:
@@ -55,6 +60,9 @@ class Index:
         self._completion = CompletionWatch(ledger, spool, clock, signal, configuration)
         self._failed: dict[str, str] = {}
         """Receipts that the disk or the system would not give, and why: tried again, reported once."""
+        self._items = Items(Room.INDEX, ledger, clock)
+        self._study_of: dict[str, str] = {}
+        """Studies of receipts that were read and could not be recorded."""
         self._foreign: set[str] = set()
         """Files in incoming/ that this node did not write: reported once, left where they are."""
 
@@ -71,7 +79,14 @@ class Index:
             log.warning("index.objects-adopted", count=adopted, reason="their receiver ended before it could name them")
         waiting = [receipt for receipt in self._spool.waiting() if receipt not in self._foreign]
         retry = self._index_all(waiting)
-        return self._completion.run_once(doorstep, unindexed=retry)
+        put_off = self._studies_that_wait()
+        incomplete = frozenset(each for each in put_off if each is not None)
+        return self._completion.run_once(doorstep, unindexed=retry or None in put_off, incomplete=incomplete)
+
+    def _studies_that_wait(self) -> set[str | None]:
+        """For a receipt that is tried again; None where it is not known whose it is."""
+        known = defects.of_stage(self._ledger.database, Room.INDEX)
+        return {each.study_instance_uid for each in known if each.item.startswith(_RECEIPT) and not each.parked}
 
     def close(self) -> None:
         """End the child processes."""
@@ -80,13 +95,52 @@ class Index:
     def _index_all(self, waiting: Sequence[str]) -> bool:
         """Index these receipts; whether some could not be read and are to be tried again."""
         indexed = instances.known(self._ledger.database, waiting)
-        self._spool.move_all_to_store([receipt for receipt in waiting if receipt in indexed])
+        self._each_alone_if_together_fails(self._due(indexed), self._spool.move_all_to_store)
         new = [receipt for receipt in waiting if receipt not in indexed]
         self._failed = {receipt: reason for receipt, reason in self._failed.items() if receipt in new}
-        for start in range(0, len(new), BATCH):
-            for part in _each_once(self._read(new[start : start + BATCH])):
-                self._record(part)
+        self._study_of = {receipt: study for receipt, study in self._study_of.items() if receipt in new}
+        due = self._due(new)
+        for start in range(0, len(due), BATCH):
+            self._each_alone_if_together_fails(due[start : start + BATCH], self._index)
         return bool(self._failed)
+
+    def _each_alone_if_together_fails(
+        self, receipts: Sequence[str], work: Callable[[Sequence[str]], object]
+    ) -> None:  # fmt: skip
+        """A receipt that nobody foresaw costs itself: those beside it are handled, and it waits for its next try."""
+        try:
+            if len(receipts) != 1:
+                work(receipts)
+                self._items.handled({_RECEIPT + receipt for receipt in receipts})
+                return
+        except Exception as error:  # noqa: BLE001 - found again with the one that it belongs to
+            self._items.let_through(error)
+        for receipt in receipts:
+            self._items.handle(self._item(receipt), partial(work, [receipt]), None)
+
+    def _due(self, receipts: Iterable[str]) -> list[str]:
+        return [key.removeprefix(_RECEIPT) for key in self._items.due(_RECEIPT + receipt for receipt in receipts)]
+
+    def _item(self, receipt: str) -> Item:
+        """One that is given up stays in incoming/, as it was promised, until `retry`; its study is held meanwhile."""
+        return Item(
+            _RECEIPT + receipt, event="receipt.not-indexed", tries=_TRIES, parks=True,
+            find_study=partial(self._study_of.get, receipt), give_up=partial(self._hold_study_of, receipt),
+        )  # fmt: skip
+
+    def _hold_study_of(self, receipt: str, database: Database, now: datetime, why: str) -> None:
+        """Nothing is concluded from a study of which an object is missing that came, unless a person says so."""
+        study = studies.get(database, self._study_of.get(receipt, ""))
+        if study is not None and study.hold is None:
+            reason = f"an object of it that came could not be indexed ({why})"
+            studies.hold(database, now, study.study_instance_uid, reason)
+
+    def _index(self, receipts: Sequence[str]) -> None:
+        """Read and record these; what an attempt that broke off has recorded already is only moved."""
+        recorded = instances.known(self._ledger.database, receipts)
+        self._spool.move_all_to_store([each for each in receipts if each in recorded])
+        for part in _each_once(self._read([each for each in receipts if each not in recorded])):
+            self._record_together(part)
 
     def _read(self, receipts: Sequence[str]) -> list[Reading]:
         """What could be read of these receipts; the others are reported."""
@@ -96,27 +150,10 @@ class Index:
             reading = answer if isinstance(answer, Reading) else self._without_header(receipt, answer)
             if reading is not None:
                 self._failed.pop(receipt, None)
+                if reading.study_instance_uid:
+                    self._study_of[receipt] = reading.study_instance_uid
                 readings.append(reading)
         return readings
-
-    def _record(self, readings: Sequence[Reading]) -> None:
-        """Record a batch; a receipt that nobody foresaw must not keep those behind it waiting for ever."""
-        try:
-            self._record_together(readings)
-        except NodeError:
-            raise
-        except Exception as error:
-            if len(readings) > 1:
-                for reading in readings:
-                    self._record([reading])
-                return
-            (reading,) = readings
-            if reading.unreadable:
-                raise
-            log.exception("index.not-recordable", receipt=reading.receipt)
-            why = f"it could not be recorded ({type(error).__name__})"
-            plain = header.unreadable(reading.receipt, reading.arrival, reading.bytes, reading.digest, why)
-            self._record_together([plain])
 
     def _with_origin(self, readings: Sequence[Reading]) -> list[Reading]:
         """What an archive sends because this node has asked it to is known by that request: it triggers nothing."""

@@ -45,7 +45,7 @@ class Ledger:
             self._check_version()
             migrations.apply(self.database)
         except sqlite3.DatabaseError as error:
-            raise self._named(error) from error
+            raise self.named(error) from error
 
     @classmethod
     def existing(cls, path: Path) -> Ledger:
@@ -62,7 +62,7 @@ class Ledger:
             ledger._check_version()
             behind = [migration.name for migration in migrations.pending(ledger.database)]
         except sqlite3.DatabaseError as error:
-            raise ledger._named(error) from error
+            raise ledger.named(error) from error
         if behind:
             raise LedgerError(
                 f"{path}: written by an older pacsnode (schema {behind[0]} is missing). "
@@ -121,13 +121,15 @@ class Ledger:
         try:
             yield self.database
         except sqlite3.DatabaseError as error:
-            named = self._named(error)
+            named = self.named(error)
             if named is error:
                 raise
             raise named from error
 
-    def _named(self, error: sqlite3.DatabaseError) -> Exception:
-        """What a failure of SQLite means for the node; a mistake in a statement stays what it is."""
+    def named(self, error: Exception) -> Exception:
+        """What a failure of SQLite means for the node; a mistake in a statement, or another error, stays what it is."""
+        if not isinstance(error, sqlite3.DatabaseError):
+            return error
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # without its extension
         if code in _TRANSIENT:
             return TransientError(f"{self.path}: the ledger is locked or its disk refuses ({error})")

@@ -6,6 +6,7 @@ images were complete. Findings are told, and nothing else: nobody is called for 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlite_utils import Database
@@ -28,33 +29,41 @@ def tell(database: Database, at: datetime, job: Job) -> int:
     )  # fmt: skip
 
 
-def settle(database: Database, at: datetime, destination: str) -> int:
-    """What has become too late while it waited for a destination; how many people are to be told.
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A delivery of a result that has become too late."""
+
+    delivery: int
+    job: str
+    study_instance_uid: str
+
+
+def settle(database: Database, at: datetime, destination: str, found: Expired) -> None:
+    """It has become too late while it waited for a destination: withheld, or people are told.
 
     What a person had sent again since then is left alone, and so is the rest of a set that is partly there.
     """
-    told = 0
-    for delivery, job_id in _expired(database, at, destination):
-        job = jobs.get(database, job_id)
-        reason = job.terms.withholds_now(at)
-        if reason is None:
-            told += tell(database, at, job)
-        elif not _is_begun(database, job, destination):
-            deliveries.withhold(database, at, delivery, reason)
-    return told
+    job = jobs.get(database, found.job)
+    reason = job.terms.withholds_now(at)
+    if reason is None:
+        tell(database, at, job)
+    elif not _is_begun(database, job, destination):
+        deliveries.withhold(database, at, found.delivery, reason)
 
 
-def _expired(database: Database, at: datetime, destination: str) -> list[tuple[int, str]]:
+def expired(database: Database, at: datetime, destination: str) -> list[Expired]:
+    """What has become too late while it waits for a destination, oldest first."""
     rows = query(
         database,
-        "SELECT deliveries.id AS delivery, jobs.id AS job FROM deliveries JOIN jobs ON jobs.id=deliveries.job"
+        "SELECT deliveries.id AS delivery, jobs.id AS job, deliveries.study_instance_uid AS study_instance_uid"
+        " FROM deliveries JOIN jobs ON jobs.id=deliveries.job"
         " JOIN studies ON studies.study_instance_uid=deliveries.study_instance_uid"
         " WHERE destination=? AND deliveries.status=? AND studies.hold IS NULL"
         " AND json_extract(terms, '$.expires_at')<=? AND deliveries.enqueued_at<json_extract(terms, '$.expires_at')"
         " ORDER BY deliveries.id",
         [destination, DeliveryStatus.WAITING, to_text(at)],
     )
-    return [(row["delivery"], row["job"]) for row in rows]
+    return [Expired(**row) for row in rows]
 
 
 def _may_be_there(delivery: Delivery) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlite_utils import Database, Migrations
 
 from node.ledger import (
+    schema_defects,
     schema_fallbacks,
     schema_fetches,
     schema_forwards,
@@ -131,6 +132,7 @@ migrations(name="0009_what_grows")(schema_growth.migrate)
 migrations(name="0010_fallbacks")(schema_fallbacks.migrate)
 migrations(name="0011_what_was_edited")(schema_mended.migrate)
 migrations(name="0012_silences")(schema_silences.migrate)
+migrations(name="0013_defects")(schema_defects.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from node import maker
 from node.config.models import Configuration
-from node.config.people import Mail, Person, Webhook
+from node.config.people import Mail, Person, Webhook, read_secret
 from node.errors import NodeError, PermanentError, TransientError
 from node.notify.message import Message
 
@@ -65,6 +65,7 @@ def _email(mail: Mail, address: str, message: Message) -> EmailMessage:
 @contextmanager
 def _session(mail: Mail) -> Iterator[smtplib.SMTP]:
     seconds, name = mail.timeout.total_seconds(), socket.gethostname()
+    name = name if name.isascii() and name.isprintable() else "localhost"  # a greeting (EHLO) is ASCII
     session: smtplib.SMTP
     if mail.tls == "tls":
         session = smtplib.SMTP_SSL(mail.host, mail.port, name, timeout=seconds, context=_tls(mail.authorities))
@@ -74,7 +75,7 @@ def _session(mail: Mail) -> Iterator[smtplib.SMTP]:
         if mail.tls == "starttls":
             session.starttls(context=_tls(mail.authorities))
         if mail.username is not None and mail.password_file is not None:
-            session.login(mail.username, mail.password_file.read_text(encoding="utf-8").strip())
+            session.login(mail.username, _secret(mail.password_file, "ascii"))
         yield session
 
 
@@ -94,7 +95,7 @@ def post(webhook: Webhook, message: Message) -> None:
     }
     with _named(f"webhook {webhook.url}"):
         if webhook.token_file is not None:
-            headers["Authorization"] = f"Bearer {webhook.token_file.read_text(encoding='utf-8').strip()}"
+            headers["Authorization"] = f"Bearer {_secret(webhook.token_file, 'latin-1')}"
         request = urllib.request.Request(  # noqa: S310 - the configuration takes http and https only
             webhook.url, json.dumps(message.plain, ensure_ascii=False).encode(), headers, method="POST"
         )
@@ -102,6 +103,14 @@ def post(webhook: Webhook, message: Message) -> None:
         opener = urllib.request.build_opener(_NoRedirect, https)
         with opener.open(request, timeout=webhook.timeout.total_seconds()):
             pass
+
+
+def _secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:
+    """What the file holds by now; TransientError where it cannot be sent, until a person puts it right."""
+    try:
+        return read_secret(path, charset)
+    except ValueError as error:
+        raise TransientError(str(error)) from None
 
 
 def _tls(authorities: Path | None) -> ssl.SSLContext:

@@ -7,19 +7,22 @@ sends it again, under the same Message-ID or Idempotency-Key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from node.clock import Clock
 from node.config.models import Configuration
 from node.errors import NodeError, PermanentError, TransientError
+from node.items import Item, Items
 from node.ledger import notifications
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.notifications import Notification, NotificationStatus
 from node.notify import channels
 from node.notify.channels import Channel
 from node.notify.message import Message, compose
+from node.signal import Room
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,7 @@ class Notify:
         self.configuration = configuration
         self._ledger = ledger
         self._clock = clock
+        self._items = Items(Room.NOTIFY, ledger, clock)
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""
@@ -40,7 +44,7 @@ class Notify:
             notifications.interrupted(database, self._clock.now())
         silent: dict[object, str] = {}
         for each in notifications.due(self._ledger.database, self._clock.now()):
-            self._notify(each, silent)
+            self._items.handle(_item(each), partial(self._notify, each, silent), None)
         next_at = notifications.next_due_at(self._ledger.database)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
         return max(1.0, wait.total_seconds())
@@ -68,13 +72,21 @@ class Notify:
             self._ledger.database, notification, configuration.node.ae_title, configuration.node.zone,
             accession_number=configuration.notify.accession_number,
         )  # fmt: skip
-        problems = []
+        problems: list[NodeError] = []
+        unforeseen: list[Exception] = []
         for name, way in ways.items():
             if name not in notification.sent_by:
-                problem = self._send(notification, message, name, way, silent.get(servers[name]))
+                try:
+                    problem = self._send(notification, message, name, way, silent.get(servers[name]))
+                except Exception as error:  # noqa: BLE001 - raised again below: first the person's other ways
+                    self._items.let_through(error)
+                    unforeseen.append(error)
+                    continue
                 problems += [problem] if problem else []
                 if isinstance(problem, TransientError):
                     silent[servers[name]] = str(problem)
+        if unforeseen:
+            raise unforeseen[0]
         self._settle(notification, problems)
 
     def _send(
@@ -127,3 +139,21 @@ class Notify:
                 notifications.dead(database, now, notification.id, why)
             else:
                 notifications.wait(database, now, notification.id, now + retry.pause(age), why)
+
+
+_OPEN = (NotificationStatus.SENDING, NotificationStatus.WAITING)
+
+
+def _item(notification: Notification) -> Item:
+    """As what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+
+    def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+        if notifications.get(database, notification.id).status in _OPEN:
+            notifications.wait(database, now, notification.id, again, why)
+
+    def give_up(database: Database, now: datetime, why: str) -> None:
+        if notifications.get(database, notification.id).status in _OPEN:
+            notifications.dead(database, now, notification.id, why)
+
+    study, job = notification.study_instance_uid, notification.job
+    return Item(f"notification:{notification.id}", study, job, put_off=put_off, give_up=give_up)

@@ -7,14 +7,17 @@ ledger has of it. What it cannot say in its class, it says as every report of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import structlog
 
 from node import report_classes
 from node.clock import Clock
 from node.errors import PermanentError
+from node.items import Item, Items
 from node.ledger import deliveries, encodings, fallbacks, jobs, objects
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.objects import ResultObject
 from node.results.making import Making, Wanted
@@ -29,10 +32,18 @@ class Anew:
     ledger: Ledger
     clock: Clock
     making: Making
+    items: Items
 
     def run_once(self, time_zone: str) -> int:
         """Make each that waits; how many are in the outbox now."""
-        return sum(self._replace(refused, time_zone) for refused in fallbacks.waiting(self.ledger.database))
+        made = 0
+        for refused in fallbacks.waiting(self.ledger.database):
+            item = Item(
+                f"delivery:{refused.id}", refused.study_instance_uid, refused.job, refused.id,
+                give_up=partial(_dead, refused),
+            )  # fmt: skip
+            made += self.items.handle(item, partial(self._replace, refused, time_zone), otherwise=False)
+        return made
 
     def _replace(self, refused: Delivery, time_zone: str) -> bool:
         try:
@@ -87,3 +98,8 @@ class Anew:
         with self.ledger.transaction() as database:
             if deliveries.get(database, refused.id).status is DeliveryStatus.REFUSED:
                 deliveries.dead(database, self.clock.now(), refused.id, reason)
+
+
+def _dead(refused: Delivery, database: Database, now: datetime, why: str) -> None:
+    if deliveries.get(database, refused.id).status is DeliveryStatus.REFUSED:
+        deliveries.dead(database, now, refused.id, why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 
 from node.child import Child, ChildDiedError
-from node.errors import NodeError, PermanentError
+from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.results.encode import EncodedObject, encode
 from node.results.request import EncodingRequest
 from plugins import exchange
@@ -61,6 +62,10 @@ def carry_out(order: Order) -> tuple[EncodedObject, ...]:
     except NodeError:
         raise
     except Exception as error:
+        if is_of_the_machine(error):
+            raise TransientError(
+                f"the result cannot be encoded now: {os.strerror(getattr(error, 'errno', 0))}"
+            ) from error
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
         raise PermanentError(f"the result could not be encoded: {what}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from node.clock import Clock
 from node.config.models import Configuration, Destination
 from node.errors import PermanentError
+from node.items import Item, Items
 from node.ledger import deliveries, encodings, events, jobs, late, notifications, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
@@ -38,14 +40,16 @@ class Results:
         self._signal = signal
         self.configuration = configuration
         self._making = Making(ledger, spool, clock)
-        self._anew = Anew(ledger, clock, self._making)
+        self._items = Items(Room.RESULTS, ledger, clock)
+        self._anew = Anew(ledger, clock, self._making, self._items)
 
     def run_once(self) -> float:
         """Encode every ended job, and every report whose class was refused; seconds until it should look again even
         if nobody wakes it.
         """
         for job in jobs.unreported(self._ledger.database):
-            self._report(job)
+            item = Item(f"job:{job.id}", job.study_instance_uid, job.id, give_up=partial(_give_up, job.id))
+            self._items.handle(item, partial(self._report, job), None)
         if self._anew.run_once(self.configuration.node.time_zone):
             self._signal.wake(Room.DELIVER)
         return _POLL_SECONDS
@@ -190,6 +194,11 @@ class Results:
             for delivery in deliveries.of_job(database, earlier.id):
                 if delivery.status in _NOT_SENT:
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, overtaken)
+
+
+def _give_up(job: str, database: Database, now: datetime, why: str) -> None:
+    if jobs.get(database, job).status is JobStatus.ENDED:
+        jobs.unreportable(database, now, job, why)
 
 
 _NOT_SENT = (

@@ -9,12 +9,11 @@ instance came to count, or ceased to, in between, nothing is written and the stu
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,6 +22,7 @@ import structlog
 
 from node.clock import Clock, Timer
 from node.errors import TransientError
+from node.items import Item, Items
 from node.ledger import decisions, events, fetches, instances, jobs, looks, notifications, rule_history, studies, timers
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
@@ -31,7 +31,7 @@ from node.ledger.instances import Arrivals, Instance
 from node.ledger.job import Job, JobStatus, NewJob
 from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
-from node.ledger.studies import StudyStatus
+from node.ledger.studies import Study, StudyStatus
 from node.ledger.timers import TimerKind
 from node.route import follow_ups, forwarding, priors
 from node.route.asking import Asked, RuleSet
@@ -46,6 +46,7 @@ from rules.timing import opening
 
 IDLE_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
+_LEAST_SECONDS = 1.0
 _MOST_NAMED = 30
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Route:
         self._signal = signal
         self._zone = zone
         self._timer = Timer(clock)
+        self._items = Items(Room.ROUTE, ledger, clock)
         self.destinations = destinations
         self.use(rules, plugins)
 
@@ -72,31 +74,30 @@ class Route:
     def run_once(self) -> float:
         """Decide on all that is to be decided; returns the seconds until it wants to be called again."""
         delay = IDLE_SECONDS
-        for asked in self._asked():
+        for item, find in self._to_ask():
             try:
-                self._decide(asked)
+                self._items.handle(item, partial(self._decide, find), None)
             except TransientError as error:
-                _log.warning("route.postponed", study=asked.study.study_instance_uid, error=str(error))
+                _log.warning("route.postponed", study=item.study, error=str(error))
                 delay = AGAIN_SECONDS
-            except Exception as error:  # noqa: BLE001 - one study must not keep the others from their decisions
-                self._give_up(asked, error)
         return min(delay, self._follow_up(), self._until_next_wait_is_over())
 
-    def _asked(self) -> Iterator[Asked]:
-        """Complete revisions, then looks at studies that grow, then waits that are over."""
+    def _to_ask(self) -> Iterator[tuple[Item, Callable[[], Asked | None]]]:
+        """Complete revisions, then looks at studies that grow, then waits that are over; and what is asked of each."""
         database = self._ledger.database
         for study in studies.undecided(database):
-            rule_set = self._in_force[0]
-            yield Asked(study, rule_set, rule_set.rules)
+            uid = study.study_instance_uid
+            yield _item(f"study:{uid}", uid), partial(self._at_revision, study)
         for look in looks.undecided(database):
-            found = self._at_look(look)
-            if found is not None:
-                yield found
+            uid = look.study_instance_uid
+            yield _item(f"look:{uid}", uid), partial(self._at_look, look)
         for timer in timers.waits_over(database, self._timer.now()):
-            try:
-                yield self._at_end_of_wait(timer)
-            except ValueError as error:  # a later program may not understand the rule as it was then
-                self._end_wait(timer, error)
+            uid = timer.study_instance_uid
+            yield _item(f"wait:{uid} {timer.rule}", uid), partial(self._at_end_of_wait, timer)
+
+    def _at_revision(self, study: Study) -> Asked:
+        rule_set = self._in_force[0]
+        return Asked(study, rule_set, rule_set.rules)
 
     def _at_look(self, look: Look) -> Asked | None:
         """None where it is past: the study is complete by now, and was decided as a whole."""
@@ -109,13 +110,17 @@ class Route:
         rule_set = self._in_force[0]
         return Asked(study, rule_set, tuple(rule for rule in rule_set.rules if rule.name in look.rules), look)
 
-    def _at_end_of_wait(self, timer: timers.Timer) -> Asked:
-        """The rule is asked once more, in the version that began to wait."""
+    def _at_end_of_wait(self, timer: timers.Timer) -> Asked | None:
+        """The rule is asked once more, in the version that began to wait; None where that cannot be read any more."""
         database = self._ledger.database
         study = studies.get(database, timer.study_instance_uid)
         assert study is not None, timer.study_instance_uid
         assert timer.decision is not None, "a wait begins with a decision"
-        rule_set = RuleSet.kept(database, decisions.get(database, timer.decision).rule_set)
+        try:
+            rule_set = RuleSet.kept(database, decisions.get(database, timer.decision).rule_set)
+        except ValueError as error:  # a later program may not understand the rule as it was then
+            self._end_wait(timer, error)
+            return None
         rules = tuple(rule for rule in rule_set.rules if rule.name == timer.rule)
         look = looks.planned(database, self._clock.now(), study.study_instance_uid, study.revision, [timer.rule])
         return Asked(study, rule_set, rules, look)
@@ -132,54 +137,38 @@ class Route:
             timers.stop(database, timer.study_instance_uid, TimerKind.WAIT, timer.rule)
 
     def _until_next_wait_is_over(self) -> float:
+        """What is over by now was asked just now: it is put off, or became due meanwhile."""
         over = timers.next_wait_over(self._ledger.database)
-        return IDLE_SECONDS if over is None else max(0.0, (over - self._timer.now()).total_seconds())
+        return IDLE_SECONDS if over is None else max(_LEAST_SECONDS, (over - self._timer.now()).total_seconds())
 
     def _follow_up(self) -> float:
-        """Decide on the steps that come after jobs which have ended since."""
-        queued = 0
-        for job in rule_history.not_followed_up(self._ledger.database):
-            try:
-                queued += follow_ups.decide(self._ledger, job, self._in_force[1], self._clock.now(), self._zone)
-            except TransientError as error:
-                _log.warning("route.postponed", job=job, error=str(error))
-                return AGAIN_SECONDS
-            except Exception as error:  # noqa: BLE001 - one job must not keep the others' later steps from being decided
-                self._give_up_following(job, error)
-        for fetch in fetches.to_follow_up(self._ledger.database):
-            try:
-                queued += priors.decide(self._ledger, fetch, self._in_force[1], self._clock.now(), self._zone)
-            except TransientError as error:
-                _log.warning("route.postponed", study=fetch.study_instance_uid, error=str(error))
-                return AGAIN_SECONDS
-            except Exception as error:  # noqa: BLE001 - nor one fetch the jobs that wait for others
-                self._give_up_fetch(fetch, error)
-        if queued:
-            self._signal.wake(Room.RUN)
+        """Decide on the steps that come after jobs which have ended since, and on fetches that have."""
+        database, queued = self._ledger.database, 0
+        try:
+            for job in rule_history.not_followed_up(database):
+                item = Item(f"job:{job} later steps", _study_of(database, job), job, event="job.follow-up-failed")
+                queued += self._items.handle(item, partial(self._after_job, job), otherwise=0)
+            for fetch in fetches.to_follow_up(database):
+                item = _item(f"fetch:{fetch.id} jobs", fetch.study_instance_uid)
+                queued += self._items.handle(item, partial(self._after_fetch, fetch), otherwise=0)
+        except TransientError as error:
+            _log.warning("route.postponed", error=str(error))
+            return AGAIN_SECONDS
+        finally:
+            if queued:
+                self._signal.wake(Room.RUN)
         return IDLE_SECONDS
 
-    def _give_up_following(self, job_id: str, error: Exception) -> None:
-        place, frames = _defect(error)
-        _log.error("route.failed", job=job_id, place=place, frames=frames)
-        with self._ledger.transaction() as database:
-            job = jobs.get(database, job_id)
-            events.record(
-                database, self._clock.now(), "job.follow-up-failed", study=job.study_instance_uid, job=job_id,
-                severity=Severity.ALERT, error=place,
-            )  # fmt: skip
-            rule_history.followed_up(database, job_id)
+    def _after_job(self, job: str) -> int:
+        return follow_ups.decide(self._ledger, job, self._in_force[1], self._clock.now(), self._zone)
 
-    def _give_up_fetch(self, fetch: fetches.Fetch, error: Exception) -> None:
-        place, frames = _defect(error)
-        _log.error("route.failed", study=fetch.study_instance_uid, rule=fetch.rule, place=place, frames=frames)
-        with self._ledger.transaction() as database:
-            events.record(
-                database, self._clock.now(), "study.decision-failed", study=fetch.study_instance_uid,
-                severity=Severity.ALERT, rule=fetch.rule, error=place,
-            )  # fmt: skip
-            fetches.followed_up(database, fetch.id)
+    def _after_fetch(self, fetch: fetches.Fetch) -> int:
+        return priors.decide(self._ledger, fetch, self._in_force[1], self._clock.now(), self._zone)
 
-    def _decide(self, asked: Asked) -> None:
+    def _decide(self, find: Callable[[], Asked | None]) -> None:
+        asked = find()
+        if asked is None:
+            return
         plugins, study = self._in_force[1], asked.as_seen
         current = instances.arrivals(self._ledger.database, study.study_instance_uid)
         seen = asked.facts(self._ledger.database, current, self._timer.now(), self._zone)
@@ -235,25 +224,14 @@ class Route:
             timers.stop_others(database, uid, TimerKind.WAIT, waiting)
             studies.decided(database, at, uid, asked.study.revision)
 
-    def _give_up(self, asked: Asked, error: Exception) -> None:
-        """A defect of ours: a person is told, and the study is not tried again until it changes."""
-        place, frames = _defect(error)
-        study = asked.study
-        _log.error("route.failed", study=study.study_instance_uid, place=place, frames=frames)
-        with self._ledger.transaction() as database:
-            at = self._clock.now()
-            events.record(
-                database, at, "study.decision-failed", study=study.study_instance_uid, severity=Severity.ALERT,
-                revision=study.revision, look=asked.number, error=place,
-            )  # fmt: skip
-            self._end(database, at, asked)
+
+def _item(key: str, study: str) -> Item:
+    """What is decided on; parked where that fails too often: `retry` and a new revision have it decided again."""
+    return Item(key, study, event="study.decision-failed")
 
 
-def _defect(error: Exception) -> tuple[str, list[str]]:
-    """Where it happened, and the frames; without the message, which may hold a patient's data."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-    return place, traceback.format_tb(error.__traceback__)
+def _study_of(database: Database, job: str) -> str:
+    return jobs.get(database, job).study_instance_uid
 
 
 def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, trace: Mapping[str, Any]) -> int:

@@ -6,9 +6,10 @@ A job that is no longer running when that comes was cancelled: its result is thr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -22,12 +23,18 @@ from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError
 from node.run.retry import Again, Failure, FailureKind
 from node.signal import Room, Signal
-from plugins.contract import Result, ResultStatus
+from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 from plugins.exchange import PluginReference, Request, StudyFacts
 
 _DISK_FULL_DELAY = timedelta(minutes=5)
 _SAID_FAILED = "the plugin reports the failure itself: see the result's summary and log.txt"
+_UNFORESEEN = "a defect of the node kept it from running; the alert of the job says where"
 _log = structlog.get_logger(__name__)
+
+
+def unknown_algorithm(job: Job) -> dict[str, Any]:
+    """What is said of the algorithm of a job whose plugin could not be asked."""
+    return asdict(AlgorithmIdentity(name=job.plugin[:64], version="unknown", manufacturer="unknown"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,16 @@ class Settler:
             intact.alert(database, self.clock.now(), error.damage, error.instance, job.id)
         self.failed(job, Failure(FailureKind.DAMAGED, str(error)), plugin)
 
+    def unforeseen(self, job: Job) -> bool:
+        """It could not be begun or settled for a reason nobody foresaw: it ends as failed; true."""
+        with self.ledger.transaction() as database:
+            if jobs.get(database, job.id).status is JobStatus.QUEUED:
+                jobs.started(database, self.clock.now(), job.id, unknown_algorithm(job))
+        text = words.failed(FailureKind.NODE, job.attempts, None)
+        request = self._request(job, PluginReference(job.plugin, version="", folder=""))
+        self._end(job, Result(ResultStatus.FAILED, text), request, None, _UNFORESEEN)
+        return True
+
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""
         with self.ledger.transaction() as database:
@@ -85,11 +102,14 @@ class Settler:
 
     def _give_up(self, job: Job, result: Result, error: str, plugin: SitePlugin | None) -> None:
         named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
-        request = Request(job.id, named, StudyFacts(job.study_instance_uid), series=())
+        request = self._request(job, named)
         try:
             self._end(job, result, request, None, error)
         except OSError as problem:  # even the failure cannot be written: it must not get lost
             self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, counted=False)
+
+    def _request(self, job: Job, plugin: PluginReference) -> Request:
+        return Request(job.id, plugin, StudyFacts(job.study_instance_uid), series=())
 
     def _end(self, job: Job, result: Result, request: Request, given: bytes | None, error: str | None) -> None:
         kept = answer.keep(result, request, self.data / "results", job.id, given)

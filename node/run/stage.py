@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
 from node.clock import Clock
-from node.errors import NotFoundError, PermanentError, TransientError
+from node.errors import NotFoundError, PermanentError
+from node.items import Item, Items
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job
@@ -27,11 +29,10 @@ from node.run.attempt import Attempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.kinds.command import BUNDLE
 from node.run.retry import Failure, FailureKind
-from node.run.settle import Settler
+from node.run.settle import Settler, unknown_algorithm
 from node.signal import Room, Signal
 from node.spool import Spool
 from plugins import bundle
-from plugins.contract import AlgorithmIdentity
 from plugins.manifest import ParameterError
 
 WATCH_SECONDS = 1.0
@@ -41,6 +42,8 @@ BLOCKED_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 _KILL_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Run:
@@ -61,6 +64,7 @@ class Run:
         self._stopping = False
         self._started = (clock.now(), clock.monotonic())
         self._settler = Settler(ledger, clock, signal, spool.data, self._timer)
+        self._items = Items(Room.RUN, ledger, clock)
         self._prepared = False
 
     def _timer(self) -> datetime:
@@ -73,15 +77,11 @@ class Run:
         with self._lock:
             if self._stopping:
                 return IDLE_SECONDS
-            try:
-                self._prepare()
-                self._reap()
-                self._watch()
-                waiting = self._claim()
-                return self._delay(waiting)
-            except (TransientError, OSError) as error:  # the ledger is locked, the disk is full
-                _log.warning("run.postponed", error=str(error))
-                return BLOCKED_SECONDS
+            self._prepare()
+            self._reap()
+            self._watch()
+            waiting = self._claim()
+            return self._delay(waiting)
 
     def stop(self, seconds: float) -> None:
         """Claim nothing more; let what runs end within `seconds`, then kill it (the next start takes it up)."""
@@ -119,8 +119,21 @@ class Run:
                 attempt.cancel.set()
         for job_id, job in running.items():
             if job_id not in self._active:
-                failure = Failure(FailureKind.NODE_DIED, "the node ended while it ran")
-                self._settler.failed(job, failure, self._find(job))
+                self._handle(job, partial(self._died, job), otherwise=None)
+
+    def _died(self, job: Job) -> None:
+        failure = Failure(FailureKind.NODE_DIED, "the node ended while it ran")
+        self._settler.failed(job, failure, self._find(job))
+
+    def _handle(self, job: Job, work: Callable[[], T], otherwise: T) -> T:
+        """What nobody foresaw costs this job: tried often enough, it ends as failed, and that is reported."""
+        key = f"job:{job.id}"
+        if self._items.is_parked(key):
+            end = Item(f"{key} end", job.study_instance_uid, job.id)
+            if self._items.handle(end, partial(self._settler.unforeseen, job), otherwise=False):
+                self._items.handled([key])
+            return otherwise
+        return self._items.handle(Item(key, job.study_instance_uid, job.id), work, otherwise)
 
     def _claim(self) -> bool:
         """Start what may start; whether jobs are left that could have started if there were room."""
@@ -132,17 +145,22 @@ class Run:
         for job in ready:
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
-            plugin = self._find(job)
-            if plugin is None:
-                self._unknown(job)
-            elif (opens := hours.waits_until(job, self._timer())) is not None:
-                self._outside_hours(job, opens)
-            elif len(self._active) >= self._slots or busy[plugin.name] >= plugin.at_once:
-                left = True
-            else:
-                busy[plugin.name] += 1
-                self._start(job, plugin)
+            left = self._handle(job, partial(self._take_up, job, busy), otherwise=False) or left
         return left
+
+    def _take_up(self, job: Job, busy: Counter[str]) -> bool:
+        """Start it if it may start; whether it could have, if there were room. `busy`: plugin → how many run."""
+        plugin = self._find(job)
+        if plugin is None:
+            self._unknown(job)
+        elif (opens := hours.waits_until(job, self._timer())) is not None:
+            self._outside_hours(job, opens)
+        elif len(self._active) >= self._slots or busy[plugin.name] >= plugin.at_once:
+            return True
+        else:
+            busy[plugin.name] += 1
+            self._start(job, plugin)
+        return False
 
     def _outside_hours(self, job: Job, opens: datetime) -> None:
         """It queued until its hours were over: the next opening is its turn, unless it was cancelled meanwhile."""
@@ -157,8 +175,7 @@ class Run:
 
     def _unknown(self, job: Job) -> None:
         """The plugin was taken out of the configuration since the decision: that ends the job, visibly."""
-        identity = AlgorithmIdentity(name=job.plugin[:64], version="unknown", manufacturer="unknown")
-        begun = self._begin(job, asdict(identity))
+        begun = self._begin(job, unknown_algorithm(job))
         if begun:
             detail = f"there is no usable plugin {job.plugin} in the configuration any more"
             self._settler.failed(begun, Failure(FailureKind.INPUT, detail), None)

@@ -83,6 +83,19 @@ def hold_reactor(association: Association) -> None:
     held.reached.wait(_LONGEST_END)
 
 
+def forget_unusable(association: Association) -> None:
+    """Leave out contexts that the peer accepted without a transfer syntax, or in one that was not proposed.
+
+    pynetdicom keeps them (PS3.8 9.3.3.2), and raises when something is to be sent on one.
+    """
+    proposed = {each.context_id: each.transfer_syntax for each in association.requestor.requested_contexts}
+    association._accepted_cx = {
+        number: each
+        for number, each in association._accepted_cx.items()
+        if each.transfer_syntax and each.transfer_syntax[0] in proposed.get(number, ())
+    }
+
+
 def close(association: Association) -> None:
     """Give back threads and connection of an association that we opened, whatever state it is in."""
     association._kill = True

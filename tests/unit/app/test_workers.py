@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from node.app.workers import Stage, Workers
+import pytest
+
+from node.app import workers
+from node.app.workers import PERSISTS, Stage, Workers
 from node.signal import Room, Signal
 from tests.support.wait import until
 
@@ -64,3 +67,46 @@ def test_a_stage_is_woken_by_its_room_and_survives_what_it_raises() -> None:
     before = len(calls)
     signal.wake(Room.INDEX)
     assert len(calls) == before
+
+
+class Told:
+    """Who is told of stages that fail."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def fails(self, stage: str, why: str) -> None:
+        self.said.append(f"{stage}: {why}")
+
+    def works(self, stage: str) -> None:
+        self.said.append(f"{stage} works")
+
+
+def test_finding_d3_a_stage_that_fails_as_a_whole_backs_off_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for one failure; each time later, whatever wakes it; by its place, without the text; until it works."""
+    monkeypatch.setattr(workers, "_FIRST_PAUSE", 0.01)
+    calls: list[int] = []
+    mended = threading.Event()
+
+    def run_once() -> float:
+        calls.append(1)
+        if not mended.is_set():
+            raise KeyError("Hong^Gildong")
+        return 60.0
+
+    signal, told = Signal(), Told()
+    room = Workers([Stage(Room.INDEX, "index", run_once)], signal, failing=told)
+    room.start()
+    until(lambda: told.said, what="somebody to be told")
+    assert len(calls) >= PERSISTS
+    assert told.said[0].startswith("index: KeyError in test_workers.py")
+    until(lambda: len(calls) >= 6, what="more tries")
+    before = len(calls)
+    for _ in range(1000):
+        signal.wake(Room.INDEX)
+    assert len(calls) <= before + 1
+    mended.set()
+    until(lambda: told.said[-1] == "index works", what="it to work again")
+    room.end()
+    room.join(20)
+    assert "Hong" not in str(told.said)

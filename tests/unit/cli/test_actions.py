@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from node.ledger import deliveries, events, fallbacks, identities, jobs, studies
+from node.health import Trouble, note_failing
+from node.ledger import defects, deliveries, events, fallbacks, identities, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
@@ -173,3 +174,37 @@ def test_images_of_a_study_are_sent_on_again_or_not_at_all(run: Run, ledger: Led
     assert run("cancel", FAILED, "--json").json == {"study_instance_uid": FAILED, "status": "cancelled", "images": 2}
     assert past.statuses(ledger, FAILED) == [DeliveryStatus.CANCELLED] * 2
     assert run("cancel", FAILED).code == 1
+
+
+def test_finding_d3_status_shows_what_could_not_be_handled_and_retry_has_it_tried_again(
+    run: Run, ledger: Ledger
+) -> None:
+    """Its number, stage, place of the defect and study; named by that number it is tried again; the record says who."""
+    with ledger.transaction() as database:
+        found = defects.failed(database, NOW, "route", f"study:{GOOD}", "KeyError in stage.py, line 1", study=GOOD)
+        defects.park(database, found)
+    text = run("status").out
+    assert "pacsnode retry defect:NUMBER" in text
+    assert "given up" in text
+    (plain,) = run("status", "--json").json["defects"]
+    assert (plain["defect"], plain["stage"], plain["given_up"]) == (found.id, "route", True)
+    assert run("retry", f"defect:{found.id}", "--json").json["item"] == f"study:{GOOD}"
+    (again,) = defects.of_stage(ledger.database, "route")
+    assert (again.parked, again.times) == (False, 0)
+    assert last(ledger, "item.again").detail["by"] == "alice"
+    assert run("retry", "defect:99").code == 1
+    assert run("retry", "defect:x").code == 2
+
+
+def test_finding_d3_retry_of_a_delivery_forgets_why_it_waited(run: Run, ledger: Ledger) -> None:
+    """Its tries start over."""
+    with ledger.transaction() as database:
+        defects.failed(database, NOW, "deliver", "delivery:2", "KeyError", delivery=2)
+    run("retry", 2)
+    assert defects.of_stage(ledger.database, "deliver") == []
+
+
+def test_finding_d3_status_names_stages_that_fail_as_a_whole(run: Run, ledger: Ledger) -> None:
+    """Also where the ledger is what fails: the node leaves a file."""
+    note_failing(ledger.path.parent, {"deliver-pacs": Trouble(NOW, "the ledger is locked")})
+    assert run("status", "--json").json["failing_stages"]["deliver-pacs"]["why"] == "the ledger is locked"

@@ -198,8 +198,8 @@ def test_a_requester_that_the_configuration_no_longer_has(room: CommitRoom) -> N
     assert room.rows[0].status is CommitmentStatus.DEAD
 
 
-class PowerError(Exception):
-    """It went out."""
+class PowerError(BaseException):
+    """It went out: nothing in the node may catch it."""
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,73 @@ def test_what_is_missing_for_somebody_to_be_told(write: Write, text: str, path: 
     assert found == [path]
 
 
+WEBHOOK = "people: {duty: {webhook: {url: %s}}}"
+MAIL = "notify: {mail: {host: %s, sender: a@b.example}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        (WEBHOOK % "'https://höst.example/é'", "people.duty.webhook.url", "%C3%A9"),
+        (WEBHOOK % "'https://x.example:99999'", "people.duty.webhook.url", "out of range"),
+        (WEBHOOK % "'https://x.example:0'", "people.duty.webhook.url", "no port 0"),
+        (WEBHOOK % "'https://x.example:http'", "people.duty.webhook.url", "ort"),
+        (WEBHOOK % "'https://u:p@x.example/'", "people.duty.webhook.url", "token_file"),
+        (WEBHOOK % "'https://x..example/'", "people.duty.webhook.url", "no name or address of a machine"),
+        (WEBHOOK % '"https://x.example/a\\r\\nb"', "people.duty.webhook.url", "begins with https://"),
+        (MAIL % '"smtp.example\\r\\nQUIT"', "notify.mail.host", "no name or address of a machine"),
+        (MAIL % "'smtp..example'", "notify.mail.host", "no name or address of a machine"),
+        (MAIL % f"'{'x' * 64}.example'", "notify.mail.host", "no name or address of a machine"),
+        (MAIL % "'user@smtp.example'", "notify.mail.host", "no name or address of a machine"),
+        (
+            "notify: {mail: {host: x, sender: 'a@b.example', username: 'müller', password_file: p}}",
+            "notify.mail.username",
+            "printable ASCII",
+        ),
+        ("notify: {mail: {host: x, sender: 'dïenst@b.example'}}", "notify.mail.sender", "no e-mail address"),
+        ("people: {duty: {email: 'dïenst@b.example'}}", "people.duty.email", "no e-mail address"),
+    ],
+)
+def test_finding_m5_what_could_never_be_sent_is_refused(write: Write, text: str, path: str, message: str) -> None:
+    """Before anything runs, at its place in the configuration."""
+    found = [each[1] for each in told(write(f"{SITE}{text}\n")) if message in each[2]]
+    assert found == [path]
+
+
+@pytest.mark.parametrize(
+    "secret", [b"t\xe2\x82\xac", b"one\ntwo", b"one\r\nX-Other: two", b"\xff\xfe", b"", b" \n", b"a\0b"]
+)
+@pytest.mark.parametrize("key", ["token_file", "password_file"])
+def test_finding_m5_a_secret_that_could_never_be_sent_is_refused(write: Write, key: str, secret: bytes) -> None:
+    """A character outside of what the protocol takes, a line break, nothing: named by its place, never quoted."""
+    where = {
+        "token_file": ("people: {duty: {webhook: {url: 'https://x', token_file: s}}}", "people.duty.webhook"),
+        "password_file": (
+            "notify: {mail: {host: x, sender: a@b.example, username: u, password_file: s}}",
+            "notify.mail",
+        ),
+    }
+    text, section = where[key]
+    path = write(f"{SITE}{text}\n")
+    (path.parent / "s").write_bytes(secret)
+    ((_, place, message),) = told(path)
+    assert place == f"{section}.{key}"
+    assert "one" not in message.replace("one line is wanted", "")
+
+
+def test_finding_m5_a_mail_password_is_ascii_and_a_token_may_be_latin_1(write: Write) -> None:
+    """As the login of a mail server and a header of HTTP take them."""
+    for text, problems in (
+        ("people: {duty: {webhook: {url: 'https://x', token_file: s}}}", 0),
+        ("notify: {mail: {host: x, sender: a@b.example, username: u, password_file: s}}", 1),
+    ):
+        path = write(f"{SITE}{text}\n")
+        (path.parent / "s").write_text("pässword\n", encoding="utf-8")
+        assert len(told(path) if problems else ()) == problems
+        if not problems:
+            load(path)
+
+
 def test_people_and_their_files_load(write: Write) -> None:
     """Files begin at the folder of the configuration."""
     path = write(
@@ -83,7 +150,7 @@ def test_people_and_their_files_load(write: Write) -> None:
         "notify: {mail: {host: x, sender: a@b.example, username: u, password_file: p}}\n"
     )
     for name in ("t", "p"):
-        (path.parent / name).touch()
+        (path.parent / name).write_text("secret\n")
     configuration = load(path)
     webhook, mail = configuration.people["duty"].webhook, configuration.notify.mail
     assert webhook is not None

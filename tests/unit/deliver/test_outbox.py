@@ -17,7 +17,8 @@ from node.deliver.policy import Answer
 from node.dimse.scu import RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import PermanentError, TransientError
-from node.ledger import deliveries, events, identities, objects
+from node.items import TRIES
+from node.ledger import deliveries, events, identities, late, objects
 from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
@@ -349,3 +350,56 @@ def test_a_destination_that_never_says_whose_study_it_is_alerts(site: Site) -> N
     assert site.archive.received == []
     assert site.alerts() == ["identity.overdue"]
     assert "broke off" in (site.all()[0].error or "")
+
+
+def test_finding_d3_what_raises_before_the_association_costs_its_study(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question whose study it is, the association itself: other studies go on; dead letters in the end."""
+    for uid, study in (("2.1", STUDY), ("2.2", STUDY), ("2.3", "1.2.4")):
+        site.enqueue(uid, study)
+    site.archive.studies = [IDENTITY, {**IDENTITY, "StudyInstanceUID": "1.2.4"}]
+    ask = PlayedArchive.find_study
+    asked = []
+
+    def ask_or_raise(self: PlayedArchive, study: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        if study == STUDY:
+            asked.append(study)
+            raise TypeError("Hong^Gildong")
+        return ask(self, study, keywords)
+
+    monkeypatch.setattr(PlayedArchive, "find_study", ask_or_raise)
+    site.outbox.run_once()
+    assert site.archive.received == ["2.3"]
+    assert site.statuses() == [DeliveryStatus.WAITING] * 2
+    assert site.outbox.run_once() > 0
+    assert len(asked) == 1
+    for _ in range(9):
+        site.clock.pass_(seconds=3601)
+        site.restart().run_once()
+    assert site.statuses() == [DeliveryStatus.DEAD] * 2
+    assert len(asked) == TRIES
+    assert site.alerts() == ["delivery.dead", "delivery.dead", "item.failed"]
+    assert "Hong" not in str(site.all())
+    monkeypatch.undo()
+    with site.ledger.transaction() as database:
+        for each in site.all():
+            deliveries.again(database, site.clock.now(), each.id, "a test")
+    site.outbox.run_once()
+    assert site.statuses() == [DeliveryStatus.DELIVERED] * 2
+
+
+def test_finding_d3_what_may_be_too_late_and_cannot_be_judged_is_held(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not sent meanwhile, the others are, and a person decides in the end."""
+    doubtful, _ = site.enqueue("2.1"), site.enqueue("2.2")
+    found = late.Expired(doubtful, "a job", STUDY)
+    monkeypatch.setattr(late, "expired", lambda *_: [found] if site.statuses()[0] is DeliveryStatus.WAITING else [])
+    monkeypatch.setattr(late, "settle", lambda *_: {}["job"])
+    site.outbox.run_once()
+    assert site.statuses() == [DeliveryStatus.WAITING, DeliveryStatus.DELIVERED]
+    for _ in range(9):
+        site.clock.pass_(seconds=3601)
+        site.outbox.run_once()
+    assert site.statuses() == [DeliveryStatus.HELD, DeliveryStatus.DELIVERED]

@@ -13,7 +13,7 @@ import pytest
 from node.errors import TransientError
 from node.index import stage
 from node.index.children import Failure, FailureKind, HeaderReader
-from node.ledger import instances
+from node.ledger import defects, instances, studies
 from node.spool import Spool
 from tests.support.index_room import Room
 from tests.support.receipts import STUDY, arrive, ct
@@ -88,24 +88,59 @@ def _locked(*_: object) -> None:
 
 
 def test_a_receipt_that_cannot_be_recorded_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A defect nobody foresaw: that receipt is kept as unreadable, with an alert; its neighbours are indexed."""
+    """A defect nobody foresaw: that receipt stays in incoming/, with an alert; its neighbours are indexed."""
     arrive(room.spool, ct(1))
     poison = arrive(room.spool, ct(2))
     arrive(room.spool, ct(3))
     record = stage.record
 
     def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
-        if any(one.reading.receipt == poison and not one.reading.unreadable for one in judged):
+        if any(one.reading.receipt == poison for one in judged):
             raise OverflowError("unforeseen")
         return record(database, at, judged, configuration)
 
     monkeypatch.setattr(stage, "record", fails)
     room.index.run_once()
     assert room.statuses() == ["current", "current"]
-    row = instances.by_receipt(room.ledger.database, poison)
-    assert row is not None
-    assert row.status == "unreadable"
-    assert room.events("instance.unreadable")
+    assert instances.by_receipt(room.ledger.database, poison) is None
+    assert room.spool.waiting() == [poison]
+    assert [event.study_instance_uid for event in room.events("receipt.not-indexed")] == [STUDY]
+
+
+def test_finding_d3_a_study_waits_for_a_receipt_that_is_tried_again_and_is_held_without_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not complete while the object may still come in; then held; the file stays, and counts when the cause is gone."""
+    arrive(room.spool, ct(1))
+    poison = arrive(room.spool, ct(2))
+    record = stage.record
+
+    def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
+        if any(one.reading.receipt == poison for one in judged):
+            raise OverflowError("Hong^Gildong")
+        return record(database, at, judged, configuration)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "record", fails)
+        room.quiet(120)
+        room.restart()
+        room.quiet(301)
+        assert room.events("study.complete") == []
+        for _ in range(4):
+            room.quiet(3601)
+    study = studies.get(room.ledger.database, STUDY)
+    assert study is not None
+    assert study.hold is not None
+    assert "could not be indexed" in study.hold
+    assert "Hong" not in study.hold
+    assert room.spool.waiting() == [poison]
+    (defect,) = defects.of_stage(room.ledger.database, "index")
+    assert (defect.parked, defect.study_instance_uid) == (True, STUDY)
+    with room.ledger.transaction() as database:
+        defects.again(database, room.clock.now(), defect.id, "a test")
+    room.quiet()
+    assert room.statuses() == ["current", "current"]
+    assert defects.of_stage(room.ledger.database, "index") == []
 
 
 def test_a_foreign_file_in_incoming_is_left_alone_and_reported_once(room: Room) -> None:

@@ -317,6 +317,62 @@ def test_tls_with_the_sites_own_authority(site: Site, tmp_path: Path) -> None:
         assert web.headers[0]["Authorization"] == "Bearer word"
 
 
+@pytest.mark.parametrize("secret", [b"t\xe2\x82\xac", b"one\ntwo", b"\xff\xfe", b""])
+def test_finding_m5_a_token_that_cannot_be_sent_costs_that_way_alone(
+    site: Site, mail: MailServer, web: WebService, tmp_path: Path, secret: bytes
+) -> None:
+    """The mail goes, others are told; when the file is right again, so does the webhook; the secret is nowhere told."""
+    (tmp_path / "token").write_bytes(secret)
+    settings = configured(mail, web)
+    hook = settings.people["duty"].webhook.model_copy(update={"token_file": tmp_path / "token"})  # type: ignore[union-attr]  # there is one
+    people = {
+        "duty": settings.people["duty"].model_copy(update={"webhook": hook}),
+        "chief": settings.people["duty"].model_copy(update={"webhook": None}),
+    }
+    about, other = told(site), told(site, whom=["chief"])
+    room = stage(site, settings.model_copy(update={"people": people}))
+    room.run_once()
+    assert (len(mail.received), len(web.received)) == (2, 0)
+    assert standing(site, other).status is NotificationStatus.SENT
+    found = standing(site, about)
+    assert found.status is NotificationStatus.WAITING
+    assert "token" in str(found.error)
+    assert "two" not in str(found.error)
+    (tmp_path / "token").write_text("right")
+    assert isinstance(site.clock, HandClock)
+    site.clock.pass_(seconds=61)
+    room.run_once()
+    assert (len(mail.received), len(web.received)) == (2, 1)
+
+
+def test_finding_m5_one_way_that_raises_keeps_no_other_from_being_taken(
+    site: Site, mail: MailServer, web: WebService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw in the mail costs the mail: the webhook has it, once."""
+    about = told(site)
+    with monkeypatch.context() as patched:
+        patched.setattr(channels, "_email", lambda *_: {}["Hong^Gildong"])
+        room = stage(site, configured(mail, web))
+        room.run_once()
+        assert (len(mail.received), len(web.received)) == (0, 1)
+        assert standing(site, about).sent_by == ("webhook",)
+    assert isinstance(site.clock, HandClock)
+    site.clock.pass_(seconds=61)
+    room.run_once()
+    assert (len(mail.received), len(web.received)) == (1, 1)
+    assert standing(site, about).status is NotificationStatus.SENT
+
+
+def test_finding_m5_a_host_whose_own_name_is_no_ascii_can_send_mail(
+    site: Site, mail: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name goes into the greeting of SMTP."""
+    monkeypatch.setattr(channels.socket, "gethostname", lambda: "röntgen")
+    about = told(site)
+    stage(site, configured(mail, None)).run_once()
+    assert standing(site, about).status is NotificationStatus.SENT
+
+
 def test_a_header_cannot_smuggle_anything_into_a_message(tmp_path: Path, web: WebService) -> None:
     """A Modality and a Study Date that are none are left out."""
     site = Site(tmp_path)

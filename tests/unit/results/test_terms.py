@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node.ledger import deliveries, events, jobs, late, notifications
+from node.ledger.database import Database
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.terms import Terms, from_kept
@@ -147,6 +148,12 @@ def test_a_late_report_says_when_the_images_were_complete_and_when_it_was_made(s
         assert any(text.startswith(moment) for text in texts), texts
 
 
+def settle_late(site: ResultSite, database: Database) -> None:
+    now = site.clock.now()
+    for each in late.expired(database, now, "pacs"):
+        late.settle(database, now, "pacs", each)
+
+
 def test_a_result_that_waits_for_the_pacs_until_it_is_too_late(site: ResultSite) -> None:
     """Withheld there, told here; at the very moment, and once."""
     held = reported(site, reports.measured(), terms=expiring(site, "withhold"), rule="w")
@@ -154,12 +161,12 @@ def test_a_result_that_waits_for_the_pacs_until_it_is_too_late(site: ResultSite)
     for hours, withheld in ((1.9, False), (0.2, True), (1, True)):
         pass_hours(site, hours)
         with site.ledger.transaction() as database:
-            late.settle(database, site.clock.now(), "pacs")
+            settle_late(site, database)
         assert statuses(site, held) == {DeliveryStatus.WITHHELD if withheld else DeliveryStatus.WAITING}
         assert told(site) == ([("late", "duty", sent.id)] if withheld else [])
     with site.ledger.transaction() as database:
         first = deliveries.again(database, site.clock.now(), site.deliveries(held)[0].id, "a radiologist")
-        late.settle(database, site.clock.now(), "pacs")
+        settle_late(site, database)
     assert deliveries.get(site.ledger.database, first.id).status is DeliveryStatus.WAITING
 
 
@@ -171,7 +178,7 @@ def test_half_a_set_is_never_left_in_the_pacs(site: ResultSite) -> None:
         one = deliveries.sending(database, site.clock.now(), site.deliveries(first)[0].id)
         deliveries.delivered(database, site.clock.now(), one.id, 0)
         pass_hours(site, 3)
-        late.settle(database, site.clock.now(), "pacs")
+        settle_late(site, database)
     assert statuses(site, first) == {DeliveryStatus.DELIVERED, DeliveryStatus.WAITING}
     site.delivered(first)
     second = reported(site, reports.no_findings(), instead_of=first)
