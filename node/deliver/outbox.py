@@ -45,7 +45,7 @@ _OVERDUE = timedelta(minutes=5)
 """After this long what was set aside is tried although other images are still due."""
 _LEAST_SECONDS = 0.5
 """Between two runs: what is due by then has become so while this one ran."""
-_UNFORESEEN = Answer(Reading.UNKNOWN, "unforeseen")
+_UNFORESEEN: Answer | None = Answer(Reading.UNKNOWN, "unforeseen")
 """Instead of an answer: the object is settled, and what the peer says next may be about it."""
 
 

@@ -110,7 +110,7 @@ def test_finding_t1_a_request_without_answer_goes_after_the_others(room: CommitR
     room.run()
     archive.answers = [None]
     asking = archive.asking(room)
-    assert asking.run_once() == 0.0, "what is late is given up before more time is spent"
+    assert asking.run_once() < 1.0, "what is late is given up before more time is spent"
     asking.run_once()
     room.clock.pass_(hours=1)
     asking.run_once()
