@@ -27,7 +27,7 @@ from pathlib import Path
 
 import structlog
 
-from node import receivers
+from node import capabilities, receivers
 from node.children import Child, any_alive
 from node.config import in_force
 from node.config.in_force import InForce
@@ -57,6 +57,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
     Ledger(data / database.FILE).close()
     ports = Ports.open(configuration)
+    _leave_children_no_capabilities()
     spool = Spool(data)
     in_force.write(running)
     receivers.sweep(spool)
@@ -68,6 +69,14 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
         return Supervisor(running, ports, spool, lock).run()
     finally:
         (data / LISTENING).unlink(missing_ok=True)
+
+
+def _leave_children_no_capabilities() -> None:
+    """The ports are bound. Where the system forbids it, the guards of plugins still drop the ambient ones."""
+    try:
+        capabilities.keep_what_binds_ports()
+    except OSError as error:
+        _log.warning("capabilities_not_dropped", error=str(error))
 
 
 def take_lock(data: Path) -> int:

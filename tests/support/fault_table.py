@@ -114,6 +114,7 @@ CASES: dict[str, dict[str, str]] = {
         "75": "hostile YAML",
         "76": "bad configuration at reload",
         "77": "regular expression that blows up",
+        "103": "settings of the kernel and devices, as root",
     },
 }
 
