@@ -27,7 +27,7 @@ from pathlib import Path
 
 import structlog
 
-from node import numbers, receivers, upgrade
+from node import capabilities, numbers, receivers, upgrade
 from node.children import Child, any_alive
 from node.clock import SystemClock
 from node.config import in_force
@@ -58,6 +58,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
     ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)
+    _leave_children_no_capabilities()
     spool = Spool(data)
     in_force.write(running)
     receivers.sweep(spool)
@@ -72,6 +73,14 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
         return Supervisor(running, ports, spool, lock).run()
     finally:
         (data / LISTENING).unlink(missing_ok=True)
+
+
+def _leave_children_no_capabilities() -> None:
+    """The ports are bound. Where the system forbids it, the guards of plugins still drop the ambient ones."""
+    try:
+        capabilities.keep_what_binds_ports()
+    except OSError as error:
+        _log.warning("capabilities_not_dropped", error=str(error))
 
 
 def take_lock(data: Path) -> int:

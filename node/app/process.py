@@ -43,7 +43,7 @@ from node.observe import logs
 from node.reload import NotInForceError, PutInForce, Reload, without_receivers
 from node.results.stage import Results
 from node.route.stage import Route
-from node.run import catalogue
+from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue
 from node.run.stage import Run
 from node.signal import Room, Signal
@@ -73,6 +73,9 @@ class App:
         self.ledger = Ledger(data / database.FILE)
         plugins = catalogue.load(configuration.plugins, data)
         self._failing = FailingStages(self.ledger, clock, data)
+        confined = confinement.note(data)
+        if confined.severity:
+            log.warning("plugins.not-isolated", reason=confined.text)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
         self._route = Route(
             self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone,

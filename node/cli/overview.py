@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node import report_classes
 from node.cli import site
@@ -41,6 +41,9 @@ from node.ledger.notifications import Notification, NotificationStatus
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
 
+if TYPE_CHECKING:
+    from node.run.confinement import Confinement
+
 SHOWN = 10
 """Lines of each list; `--json` has more."""
 IN_JSON = 100
@@ -74,8 +77,7 @@ class Found:
     trouble: Trouble | None
     failing: Mapping[str, Trouble]
     """Stages that fail as a whole."""
-    isolation: str
-    isolated: bool
+    confinement: Confinement
     studies: Mapping[str, int]
     instances: Mapping[InstanceStatus, int]
     jobs: Mapping[JobStatus, int]
@@ -113,21 +115,20 @@ class Found:
 
 def look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
     """Read it, in one snapshot of the ledger."""
-    from node.run.sandbox import isolation
+    from node.run import confinement
 
     data = configuration.node.data
-    confinement = isolation()
+    running = site.running(data)
     by_destination = deliveries.counts(database)
     held = studies.held(database)
     return Found(
         now=SystemClock().now(),
-        running=site.running(data),
+        running=running,
         load=load_of(data),
         unwritable=cannot_write(data),
         trouble=trouble(data),
         failing=failing(data),
-        isolation=str(confinement),
-        isolated=confinement.sandbox is not None,
+        confinement=(confinement.noted(data) if running else None) or confinement.tried(),
         studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),
@@ -226,8 +227,8 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
         yield "alert", f"files that the ledger names were missing after the last upgrade: {missing}; such as {examples}"
     yield from _failing(found, configuration) if found.running is not None else ()
     yield from _not_in_force(found.standing) if found.running is not None else ()
-    if not found.isolated:
-        yield "warning", found.isolation
+    if found.confinement.severity:
+        yield found.confinement.severity, found.confinement.text
     for name, destination in configuration.destinations.items():
         if destination.identity_check == "none":
             yield "warning", f"{name}: results are sent without asking whose study it is (identity_check: none)"

@@ -17,9 +17,8 @@ from node.config.loading import Loaded
 from node.config.models import Configuration, Destination, StorageCommitment
 from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
-from node.run import catalogue
+from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
-from node.run.sandbox import isolation
 from rules.model import Rule
 from rules.timing import write_duration
 
@@ -110,7 +109,7 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"
-    yield "isolation", str(isolation())
+    yield "isolation", confinement.tried().text
 
 
 def _listening(configuration: Configuration) -> str:
@@ -210,7 +209,7 @@ def _plain_destination(destination: Destination) -> dict[str, Any]:
 
 def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
     node = configuration.node
-    confinement = isolation()
+    confined = confinement.tried()
     return {
         "ok": True,
         "problems": [],
@@ -230,6 +229,6 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
             name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
             for name, each in configuration.people.items()
         },
-        "isolated": confinement.sandbox is not None,
-        "isolation": str(confinement),
+        "isolated": confined.isolated,
+        "isolation": confined.text,
     }

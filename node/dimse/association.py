@@ -22,8 +22,11 @@ class Limits:
     """From the connection (and its TLS handshake) to a whole A-ASSOCIATE-RQ: the ARTIM timer (PS3.8 9.1.5)."""
     pdu: float = 30.0
     """From the first byte of a PDU to its last; also the longest wait for the peer to read an answer."""
+    message: float = 300.0
+    """From the first fragment of a message to its last, beside the time that its bytes take at 4 KiB a second."""
     idle: float = 300.0
-    """Silence on an association until it is released."""
+    """Silence on an association until it is released. One that goes on making requests may last as long as it likes:
+    modalities and archives keep associations open for days."""
     drain: float = 20.0
     """After SIGTERM, until associations that are still open are aborted."""
     retire: float = 3600.0

@@ -26,7 +26,7 @@ def report(peer: Peer, result: CommitmentResult) -> int | None:
     """
     context = build_context(PUSH_MODEL, list(UNCOMPRESSED))
     role = build_role(PUSH_MODEL, scu_role=False, scp_role=True)
-    with associated(peer, [context], roles=[role]) as association:
+    with associated(peer, [context], roles=[role]) as association, association.exchange(2 * peer.timeout):
         return report_commitment(association, result, peer.timeout)
 
 
@@ -51,7 +51,8 @@ def ask(
 
     context = build_context(PUSH_MODEL, list(UNCOMPRESSED))
     handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, report_handler(keep))]
-    with associated(peer, [context], handlers=handlers) as association:
+    seconds = 2 * peer.timeout + _REPORT_MAY_FOLLOW
+    with associated(peer, [context], handlers=handlers) as association, association.exchange(seconds):
         status = request_commitment(association, request, peer.timeout)
         if status == ActionStatus.SUCCESS:
             serve(association, _REPORT_MAY_FOLLOW, lambda: reported or reported_elsewhere())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import islice
 
 from pydicom.dataset import Dataset
 from pynetdicom.presentation import build_context
@@ -18,6 +18,10 @@ from node.errors import PermanentError, TransientError
 
 _LONGEST_SILENCE = 600.0
 """Seconds between two answers to a C-MOVE: an archive may say nothing until it has sent all."""
+_LONGEST_MOVE = 3600.0
+"""Seconds for a series, however often the archive says that it still sends."""
+_MOST_ANSWERS = 100_000
+"""Answers to one C-MOVE: one for each image is usual, and no series has so many."""
 _MOVE = StudyRootQueryRetrieveInformationModelMove
 _PENDING = (0xFF00, 0xFF01)
 _DESTINATION_UNKNOWN = 0xA801
@@ -46,9 +50,12 @@ class QueryRetrieve:
         query = Dataset()
         query.QueryRetrieveLevel = "SERIES"
         query.StudyInstanceUID, query.SeriesInstanceUID = study_instance_uid, series_instance_uid
-        peer = replace(self._peer, timeout=max(self._peer.timeout, _LONGEST_SILENCE))
-        with associated(peer, [build_context(_MOVE, list(UNCOMPRESSED))]) as association:
-            for answer, _ in association.send_c_move(query, to, _MOVE):
+        peer = self._peer
+        with (
+            associated(peer, [build_context(_MOVE, list(UNCOMPRESSED))]) as association,
+            association.exchange(max(_LONGEST_MOVE, peer.timeout), max(_LONGEST_SILENCE, peer.timeout)),
+        ):
+            for answer, _ in islice(association.send_c_move(query, to, _MOVE), _MOST_ANSWERS):
                 status = status_of(answer)
                 if status in _PENDING:
                     continue
@@ -58,5 +65,6 @@ class QueryRetrieve:
                     raise PermanentError(
                         f"{peer} does not know where {to} is (A801): enter this node there, for C-MOVE"
                     )
-                raise TransientError(f"{peer} fails the C-MOVE: {status_text(status)}")
-        raise TransientError(f"{peer} did not finish the C-MOVE")
+                why = status_text(status) if status is not None or not association.reason else association.reason
+                raise TransientError(f"{peer} fails the C-MOVE: {why}")
+            raise TransientError(f"{peer} did not finish the C-MOVE")

@@ -10,8 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run time
     StudyRootQueryRetrieveInformationModelFind,
@@ -19,14 +18,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 )
 
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
-from node.dimse.engine.requesting import close, connection_opened, forget_unusable, hold_reactor
+from node.dimse.engine.requesting import RequestingAssociation, close, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
 from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-_OVERHEAD = 7
-"""Bytes of a PDU that are none of its one fragment, and one: the header of a presentation data value and a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Peer:
     ae_title: str
     calling_ae_title: str
     timeout: float = 60.0
-    """Seconds: for the connection, for its longest silence, and for one of its answers."""
+    """Seconds: for the association from connecting to its acceptance, for one PDU, and for one response."""
     tls: Credentials | None = None
     """None: plain TCP."""
 
@@ -62,6 +59,11 @@ class ContextRefusedError(PermanentError):
     """The peer accepted no presentation context for what was asked."""
 
 
+_FIND_WAITS = 5
+"""How often the time for one response all those of a C-FIND may take."""
+_MOST_MATCHES, _MOST_TEXT = 2000, 8 << 20
+"""Matches of a C-FIND, and characters in them: many times what one study or one patient has."""
+
 _REASONS = {
     (1, 1): "it gives no reason",
     (1, 2): "it does not support DICOM's application context",
@@ -81,18 +83,17 @@ def associated(
     contexts: Sequence[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
     handlers: Sequence[evt.EventHandlerType] = (),
-) -> Iterator[Association]:
-    """An association with a peer, released at the end.
+) -> Iterator[RequestingAssociation]:
+    """An association with a peer, released at the end; each request on it has an `exchange`.
 
     Raises UnreachableError, BusyError, RejectedError, or ContextRefusedError where no context was accepted.
     """
     attempt = _Attempt(peer, _tls(peer))
-    association = attempt.associate(contexts, roles, handlers)
+    association = attempt.association(contexts, roles, handlers)
     try:
+        association.request()
         if not association.is_established:
             raise attempt.failure(association)
-        _agree_on_length(peer, association)
-        forget_unusable(association)
         if not association.accepted_contexts:
             raise ContextRefusedError(f"{peer} accepts none of what was proposed")
         hold_reactor(association)
@@ -105,23 +106,7 @@ def associated(
         close(association)
 
 
-def _agree_on_length(peer: Peer, association: Association) -> None:
-    """How long our P-DATA-TF PDUs may be (PS3.8 D.1): without the item, or with 0, as long as we like.
-
-    Raises RejectedError where no message fits into what the peer takes.
-    """
-    acceptor = association.acceptor
-    stated = acceptor.maximum_length
-    if stated is None:
-        item = MaximumLengthNotification()
-        item.maximum_length_received = 0
-        if acceptor.primitive is not None:
-            acceptor.primitive.user_information.append(item)
-    elif 0 < stated <= _OVERHEAD:
-        raise RejectedError(f"{peer} takes P-DATA-TF PDUs of {stated} bytes at most: no message fits into them")
-
-
-def accepted_kinds(association: Association) -> set[tuple[str, str]]:
+def accepted_kinds(association: RequestingAssociation) -> set[tuple[str, str]]:
     """SOP class and transfer syntax of each context that the peer accepted."""
     return {(str(each.abstract_syntax), str(each.transfer_syntax[0])) for each in association.accepted_contexts}
 
@@ -142,51 +127,43 @@ class _Attempt:
 
     peer: Peer
     tls: ClientContext | None
-    connected: bool = False
 
-    def associate(
+    def association(
         self,
         contexts: Sequence[PresentationContext],
         roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
         handlers: Sequence[evt.EventHandlerType],
-    ) -> Association:
-        """The association, established or not; UnreachableError where the peer's name does not resolve."""
+    ) -> RequestingAssociation:
+        """The association, to be requested; UnreachableError where the peer's name does not resolve."""
         peer = self.peer
         entity = ApplicationEntity(peer.calling_ae_title)
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = peer.timeout
-        entity.network_timeout = None  # silence between two of our requests is ours
         try:
-            return entity.associate(
-                peer.host,
-                peer.port,
-                contexts=list(contexts),
-                ae_title=peer.ae_title,
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._opened), *handlers],
-                ext_neg=list(roles),
-                tls_args=(self.tls, peer.tls.server_name) if self.tls and peer.tls else None,
-            )
+            association = RequestingAssociation(entity, peer.ae_title, (peer.host, peer.port), peer.timeout)
         except OSError as error:
             raise UnreachableError(f"{peer}: {error.strerror or error}") from error
         except UnicodeError as error:
             raise RejectedError(f"{peer}: the host is no name or address of a machine") from error
+        association.propose(contexts, roles)
+        if self.tls and peer.tls:
+            association.connection.tls_args = self.tls, peer.tls.server_name
+        for handler in handlers:
+            association.bind(*handler)
+        return association
 
-    def _opened(self, event: evt.Event) -> None:
-        self.connected = True
-        connection_opened(event, self.peer.timeout)
-
-    def failure(self, association: Association) -> TransientError | PermanentError:
+    def failure(self, association: RequestingAssociation) -> TransientError | PermanentError:
         """Why there is no association."""
         peer, answer = self.peer, association.acceptor.primitive
         if association.is_rejected and isinstance(answer, A_ASSOCIATE):
             return _rejection(peer, answer)
-        if not self.connected:
+        if not association.connection.opened:
             return UnreachableError(self._no_connection())
         if isinstance(answer, A_ASSOCIATE) and answer.result == 0:
             return ContextRefusedError(f"{peer} accepts none of what was proposed")
         doubt = "; does it ask for a certificate, and accept ours?" if self.tls else ""  # TLS 1.3 tells no sooner
-        return UnreachableError(f"{peer} took the connection but did not answer the association request{doubt}")
+        why = f": {association.reason}" if association.reason else f" in {peer.timeout:g} s"
+        return UnreachableError(f"{peer} took the connection but did not answer the association request{why}{doubt}")
 
     def _no_connection(self) -> str:
         if self.tls and self.tls.refused:
@@ -207,7 +184,10 @@ def _rejection(peer: Peer, answer: A_ASSOCIATE) -> RejectedError | BusyError:
 def echo(peer: Peer) -> None:
     """C-ECHO. Raises as `associated` does; UnreachableError also where the answer is missing or no success."""
     with associated(peer, [build_context(Verification, list(UNCOMPRESSED))]) as association:
-        status = status_of(association.send_c_echo())
+        with association.exchange(peer.timeout):
+            status = status_of(association.send_c_echo())
+        if status is None and association.reason:
+            raise UnreachableError(f"{peer} does not answer the C-ECHO: {association.reason}")
     if status != 0x0000:
         raise UnreachableError(f"{peer} answers the C-ECHO with {status_text(status)}")
 
@@ -257,28 +237,45 @@ def find(peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str
         setattr(query, keyword, None)
     for keyword, value in keys.items():
         setattr(query, keyword, value or None)
-    model = StudyRootQueryRetrieveInformationModelFind
-    matches = []
-    with associated(peer, [build_context(model, list(UNCOMPRESSED))]) as association:
-        for answer, identifier in association.send_c_find(query, model):
-            status = status_of(answer)
-            match read_find_status(status):
-                case FindReading.MATCH if identifier is not None:
-                    matches.append(_texts(identifier, (*keys, *keywords)))
-                case FindReading.END:
-                    return matches
-                case FindReading.REFUSED:
-                    raise PermanentError(f"{peer} refuses the C-FIND: {status_text(status)}")
-                case _:
-                    raise TransientError(f"{peer} fails the C-FIND: {_why_none(peer, status)}")
+    with (
+        associated(
+            peer, [build_context(StudyRootQueryRetrieveInformationModelFind, list(UNCOMPRESSED))]
+        ) as association,
+        association.exchange(_FIND_WAITS * peer.timeout),
+    ):
+        return _matches(peer, association, query, (*keys, *keywords))
+
+
+def _matches(
+    peer: Peer, association: RequestingAssociation, query: Dataset, keywords: Sequence[str]
+) -> list[dict[str, str]]:
+    matches: list[dict[str, str]] = []
+    characters = 0
+    for answer, identifier in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+        status = status_of(answer)
+        match read_find_status(status):
+            case FindReading.MATCH if identifier is not None:
+                matches.append(_texts(identifier, keywords))
+                characters += sum(map(len, matches[-1].values()))
+                if len(matches) > _MOST_MATCHES or characters > _MOST_TEXT:
+                    raise TransientError(
+                        f"{peer} fails the C-FIND: its answers do not end after {len(matches)} matches"
+                    )
+            case FindReading.END:
+                return matches
+            case FindReading.REFUSED:
+                raise PermanentError(f"{peer} refuses the C-FIND: {status_text(status)}")
+            case _:
+                raise TransientError(f"{peer} fails the C-FIND: {_why_none(peer, status, association.reason)}")
     raise TransientError(f"{peer} did not finish the C-FIND")
 
 
-def _why_none(peer: Peer, status: int | None) -> str:
+def _why_none(peer: Peer, status: int | None, reason: str) -> str:
     """Orthanc, for one, says no in no other way than by breaking off."""
     if status is not None:
         return status_text(status)
-    return f"it broke off without an answer; does its configuration let {peer.calling_ae_title} query?"
+    why = f" ({reason})" if reason else ""
+    return f"it broke off without an answer{why}; does its configuration let {peer.calling_ae_title} query?"
 
 
 def _texts(identifier: Dataset, keywords: Sequence[str]) -> dict[str, str]:

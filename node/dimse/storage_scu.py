@@ -11,9 +11,9 @@ from types import TracebackType
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.misc import is_dicom
-from pynetdicom.association import Association
 
 from node.dimse.contexts import MAXIMUM_CONTEXTS, one_context_each
+from node.dimse.engine.requesting import RequestingAssociation
 from node.dimse.scu import ContextRefusedError, Peer, accepted_kinds, associated, status_of
 from node.dimse.status import Reading, read_store_status, status_text
 from node.errors import PermanentError
@@ -29,6 +29,9 @@ class StoreOutcome:
     text: str
     """For the site admin."""
 
+
+_SLOWEST = 32 << 10
+"""Bytes a second at which a peer takes an object at the least: a quarter of a line of 1 Mbit/s."""
 
 _WORDS = {
     Reading.STORED: "stored",
@@ -68,7 +71,7 @@ class StorageSCU:
             raise ValueError(f"{len(pairs)} kinds of object: an association holds {MAXIMUM_CONTEXTS}; see `batches`")
         self._contexts = one_context_each(pairs)
         self._open = ExitStack()
-        self._association: Association | None = None
+        self._association: RequestingAssociation | None = None
         self._message_id = 0
 
     def __enter__(self) -> StorageSCU:
@@ -102,14 +105,15 @@ class StorageSCU:
             return StoreOutcome(Reading.RETRY, None, f"the association with {self.peer} had ended; it was not sent")
         self._message_id = self._message_id % 65535 + 1
         try:
-            answer = self._association.send_c_store(path, msg_id=self._message_id)
+            with self._association.exchange(2 * self.peer.timeout + path.stat().st_size / _SLOWEST):
+                answer = self._association.send_c_store(path, msg_id=self._message_id)
         except ValueError as error:  # a UID in the file's header that is none: it cannot stand in a command
             return StoreOutcome(Reading.DEAD_LETTER, None, f"{path.name}: {error}")
         status = status_of(answer)
         if status is None and self._association.is_established:
             self._association.abort()  # whatever comes later would be taken for another's answer
         reading = read_store_status(status)
-        comment = str(answer.get("ErrorComment", "") or "")
+        comment = str(answer.get("ErrorComment", "") or "") if status is not None else self._association.reason
         text = f"{self.peer}: {status_text(status)}, {_WORDS[reading]}" + (f": {comment}" if comment else "")
         return StoreOutcome(reading, status, text)
 

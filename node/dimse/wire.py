@@ -14,9 +14,9 @@ from enum import IntEnum
 HEADER_LENGTH = 6
 """PDU-type, a reserved byte, PDU-length (PS3.8 9.3.1)."""
 MAXIMUM_ASSOCIATE_LENGTH = 1 << 20
-"""Bytes of an A-ASSOCIATE-RQ: 128 presentation contexts with all their syntaxes need a tenth of it."""
-MAXIMUM_SHORT_LENGTH = 64
-"""Bytes of a release or abort PDU; PS3.8 9.3.6 to 9.3.8 fix 4."""
+"""Bytes of an A-ASSOCIATE-RQ or -AC: 128 presentation contexts with all their syntaxes need a tenth of it."""
+SHORT_LENGTH = 4
+"""Bytes of an A-ASSOCIATE-RJ, A-RELEASE or A-ABORT PDU: no more and no fewer (PS3.8 9.3.4, 9.3.6 to 9.3.8)."""
 MAXIMUM_COMMAND_LENGTH = 16384
 """Bytes of a command set: a C-STORE request needs about 300."""
 _NO_DATA_SET = 0x0101  # PS3.7 E.1: this value alone means that none follows
@@ -60,8 +60,10 @@ def pdu_header(header: bytes | bytearray, maximum_data_length: int) -> tuple[PDU
         limit = maximum_data_length
     elif pdu_type in (PDUType.ASSOCIATE_RQ, PDUType.ASSOCIATE_AC):
         limit = MAXIMUM_ASSOCIATE_LENGTH
+    elif length != SHORT_LENGTH:
+        raise ProtocolError(f"{pdu_type.name} PDU of {length} bytes instead of {SHORT_LENGTH}")
     else:
-        limit = MAXIMUM_SHORT_LENGTH
+        limit = SHORT_LENGTH
     if length > limit:
         raise ProtocolError(f"{pdu_type.name} PDU of {length} bytes, more than the {limit} allowed")
     return pdu_type, length

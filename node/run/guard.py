@@ -37,6 +37,7 @@ NICENESS = 5  # receiving comes first: a modality never waits for a plugin
 OOM_SCORE = 600  # if the machine runs out of memory, the kernel ends a plugin before anything of the node's
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
@@ -129,7 +130,7 @@ class Plugin:
                 env=dict(order.environment),
                 cwd=order.working_folder,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - safe here: this process has one thread
+                preexec_fn=settle_child,  # noqa: PLW1509 - safe here: this process has one thread
                 pass_fds=(status_write,) if order.sandboxed else (),
             )
         finally:
@@ -237,8 +238,10 @@ def _walk(folder: str) -> Iterator[os.stat_result]:
             continue
 
 
-def _die_with_parent() -> None:
+def settle_child() -> None:
+    """In a child before its program: it dies with its parent, and gets no capability, with which bwrap would refuse."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def _settle() -> None:

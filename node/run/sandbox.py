@@ -3,11 +3,12 @@
 In the sandbox a plugin has its own process, network, IPC and user namespaces, no capabilities and no
 network interface; it sees the system's libraries, its interpreter and its own folder read-only, and
 may write into `out/` and `scratch/` of its job. The data folder, the configuration, other users'
-files and other processes are not there (faults.md 74).
+files and other processes are not there (case 74). /proc, /sys and /dev are read-only: the kernel's settings
+belong to root, which a plugin of a node that runs as root still is to the kernel, without any capability (case 103).
 
 Whether that works depends on the machine (user namespaces are often forbidden in containers), so it
-is tried once, for real. Where it does not, plugins run with limits but unconfined, and `isolation`
-says so for `check` and `status`.
+is tried once, for real: a script in the sandbox looks whether it is so. Where it does not work, plugins run with
+limits but unconfined, and `isolation` says so for `check` and `status`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from node.run import guard
 from node.run.executor import Limits
 
 _CONFINED = ("--unshare-user", "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session")
@@ -30,6 +32,30 @@ _ETC += ["passwd"]
 _DEVICES = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")  # a GPU hidden from its plugin would end as a deadline, hours later
 _TMP_BYTES = 64 * 2**20
 _PROBE_SECONDS = 20.0
+_READ_ONLY = ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
+_LOOKS = r"""
+no() { echo "$1"; exit 3; }
+for each in /proc/[0-9]*; do
+    case ${each#/proc/} in 1 | $$) ;; *) no "other processes are visible" ;; esac
+done
+while read -r name _; do
+    case $name in Inter-* | face* | lo:*) ;; *) no "there is a network interface, ${name%:*}" ;; esac
+done </proc/net/dev
+while read -r key value; do
+    case $key in
+        Cap*:) case $value in *[!0]*) no "capabilities are left ($key $value)" ;; esac ;;
+        NoNewPrivs:) [ "$value" = 1 ] || no "new privileges can be had" ;;
+    esac
+done </proc/self/status
+for each in /proc/sys/kernel/core_pattern /proc/sys/vm/overcommit_memory /proc/sysrq-trigger; do
+    if [ -e "$each" ] && (: >>"$each") 2>/dev/null; then no "$each can be written"; fi
+done
+for each in / /usr /proc /sys /dev; do
+    if (: >"$each/pacsnode-probe") 2>/dev/null; then no "$each can be written"; fi
+done
+"""
+"""Run by /bin/sh in the sandbox: says the first thing that is not as it has to be, and ends with 3."""
+_NOT_SO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +87,7 @@ class Sandbox:
             arguments += ["--ro-bind", str(path), str(path)]
         for name in ("out", "scratch"):
             arguments += ["--bind", str(folder / name), str(folder / name)]
-        arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(folder / "scratch"), "--", *command]
+        arguments += [*_READ_ONLY, "--chdir", str(folder / "scratch"), "--", *command]
         return arguments
 
 
@@ -88,10 +114,17 @@ class Isolation:
 
     sandbox: Sandbox | None
     reason: str
-    """Why there is none; empty where there is one."""
+    """Why there is none, or what it leaves open; empty where there is one that leaves nothing open."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether plugins are confined in every respect."""
+        return self.sandbox is not None and not self.reason
 
     def __str__(self) -> str:
         """One line for `check` and `status`."""
+        if self.sandbox and self.reason:
+            return f"isolated only in part: in the sandbox, {self.reason} (bubblewrap)"
         if self.sandbox:
             return "isolated: plugins have no network and see only their own job (bubblewrap)"
         return (
@@ -111,19 +144,26 @@ def probe(program: str) -> Isolation:
     """Try a bubblewrap, for real."""
     problem = ""
     for options in _WAYS:
-        problem = _try([program, *options, *_system(), "--remount-ro", "/", "--", "/bin/true"])
-        if not problem:
-            return Isolation(Sandbox(program, options), "")
+        code, problem = _try([program, *options, *_system(), *_READ_ONLY, "--", "/bin/sh", "-c", _LOOKS])
+        if code in (0, _NOT_SO):
+            return Isolation(Sandbox(program, options), problem)
     return Isolation(None, f"bubblewrap does not work here: {problem}")
 
 
-def _try(command: list[str]) -> str:
-    """What goes wrong when the command is run; "" where nothing does."""
+def _try(command: list[str]) -> tuple[int | None, str]:
+    """The command's exit code, and what it says where that is not 0; no code where it cannot be run."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, env={}, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PROBE_SECONDS,
+            env={},
+            preexec_fn=guard.settle_child,  # two system calls; tried before there are threads
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    message = done.stderr.decode(errors="replace").strip()
-    return (message or f"exit status {done.returncode}") if done.returncode else ""
+        return None, str(error)
+    message = done.stdout.decode(errors="replace").strip()
+    return done.returncode, (message or f"exit status {done.returncode}") if done.returncode else ""

@@ -41,6 +41,9 @@ CASES: dict[str, dict[str, str]] = {
         "19": "release in the middle of something",
         "20": "idle association",
         "21": "ten thousand associations that are aborted",
+        "80": "oddities in the A-ASSOCIATE-AC that we get",
+        "81": "PDU of 4 GiB, or in drops, as answer to our request",
+        "82": "ten thousand association requests",
     },
     "Access": {
         "22": "wrong called AE title",
@@ -111,6 +114,7 @@ CASES: dict[str, dict[str, str]] = {
         "75": "hostile YAML",
         "76": "bad configuration at reload",
         "77": "regular expression that blows up",
+        "103": "settings of the kernel and devices, as root",
     },
 }
 

@@ -19,7 +19,8 @@ def pdu(kind: int, body: bytes) -> bytes:
     return struct.pack(">BxL", kind, len(body)) + body
 
 
-def _item(kind: int, body: bytes) -> bytes:
+def item(kind: int, body: bytes) -> bytes:
+    """An item or sub-item of an A-ASSOCIATE PDU (PS3.8 9.3.2)."""
     return struct.pack(">BxH", kind, len(body)) + body
 
 
@@ -32,12 +33,29 @@ def associate_rq(
     user_items: bytes = b"",
 ) -> bytes:
     """An A-ASSOCIATE-RQ PDU (PS3.8 9.3.2); `user_items` stand in its user information item, `extra` behind it."""
-    items = _item(0x10, b"1.2.840.10008.3.1.1.1")
+    items = item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (abstract, transfer) in (contexts or {1: (CT, [EXPLICIT])}).items():
-        syntaxes = _item(0x30, abstract.encode()) + b"".join(_item(0x40, uid.encode()) for uid in transfer)
-        items += _item(0x20, struct.pack(">Bxxx", number) + syntaxes)
-    items += _item(0x50, _item(0x51, struct.pack(">L", maximum_length)) + _item(0x52, b"1.2.3.4") + user_items) + extra
+        syntaxes = item(0x30, abstract.encode()) + b"".join(item(0x40, uid.encode()) for uid in transfer)
+        items += item(0x20, struct.pack(">Bxxx", number) + syntaxes)
+    items += item(0x50, item(0x51, struct.pack(">L", maximum_length)) + item(0x52, b"1.2.3.4") + user_items) + extra
     return pdu(1, struct.pack(">Hxx16s16s32x", 1, called.ljust(16), calling.ljust(16)) + items)
+
+
+def accepted(number: int, syntax: str = EXPLICIT, result: int = 0, more: bytes = b"") -> bytes:
+    """A presentation context item of an A-ASSOCIATE-AC (PS3.8 Table 9-18)."""
+    return item(0x21, struct.pack(">BxBx", number, result) + item(0x40, syntax.encode("latin-1")) + more)
+
+
+def associate_ac(
+    contexts: bytes | None = None,
+    titles: bytes = b"BAD".ljust(16) + b"PACSNODE".ljust(16),
+    user_items: bytes = item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3.4"),
+    extra: bytes = b"",
+    version: int = 1,
+) -> bytes:
+    """An A-ASSOCIATE-AC PDU (PS3.8 9.3.3) that accepts the first context, or these."""
+    items = item(0x10, b"1.2.840.10008.3.1.1.1") + (accepted(1) if contexts is None else contexts)
+    return pdu(ASSOCIATE_AC, struct.pack(">Hxx", version) + titles + bytes(32) + items + item(0x50, user_items) + extra)
 
 
 def pdv(context_id: int, control: int, content: bytes) -> bytes:
@@ -160,6 +178,17 @@ class RawPeer:
         """Close by RST."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+    def ended(self, seconds: float) -> bool:
+        """Whether the other side closes within this time; what it says is dropped."""
+        before = self.connection.gettimeout()
+        self.connection.settimeout(seconds)
+        try:
+            return not self.connection.recv(1 << 16)
+        except TimeoutError:
+            return False
+        finally:
+            self.connection.settimeout(before)
 
     def closed(self) -> bool:
         """True once the node has closed; waits for the socket's timeout at most, and drops what comes."""

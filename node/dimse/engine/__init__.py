@@ -1,4 +1,4 @@
-"""pynetdicom 3.0.4 as the protocol engine of the SCP: each thing that is overridden, and why.
+"""pynetdicom 3.0.4 as the protocol engine, as SCP and as SCU: each thing that is overridden, and why.
 
 The only place that leans on pynetdicom's insides; tests/unit/dimse/test_engine_leans_on.py fails where a
 new version moves one of them. Negotiation, release, abort and every service but C-STORE run in
@@ -14,14 +14,17 @@ SharedServer.verify_request, process_request
     connections that have not yet asked for an association are counted apart and the oldest is dropped
     where there are too many: in pynetdicom each silent connection takes an association's place.
 DeadlineSocket.recv, send, ready
-    a whole-PDU deadline, and waiting instead of polling: accepted sockets have no timeout in pynetdicom,
-    so that a partial PDU holds a thread for ever, and both its threads wake up every millisecond.
+    a whole-PDU deadline in both directions, and waiting instead of polling: accepted sockets have no timeout in
+    pynetdicom, so that a partial PDU holds a thread for ever, and both its threads wake up every millisecond.
 BoundedDUL._read_pdu_data
     lengths are held against their bounds at the header, P-DATA is taken apart in place and its lengths
     are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen. What cannot be
     made a primitive is refused here: pynetdicom raises later, in the thread that reads.
     As long as P-DATA comes and nothing waits to be sent, the next PDU is read at once: pynetdicom's loop
     sleeps before each, which takes longer than the PDU itself.
+BoundedDIMSE, Incoming
+    a message is collected within bounds, in bytes and in time, and waits in a short queue: pynetdicom's has no bound,
+    so that a peer that sends faster than it is served or read fills the memory.
 StreamingDIMSE
     the data set of a C-STORE goes to its sink fragment by fragment, and is answered by the thread that
     reads, past the queue and the objects that pynetdicom makes of a response: pynetdicom collects it in
@@ -46,5 +49,6 @@ AcceptedAssociation.kill
 AcceptedAssociation.run_reactor
     tells the user that the association has ended, however it ended.
 requesting (as SCU)
-    deadline, TCP_NODELAY and a bounded queue for associations that we open; see there.
+    the same providers for associations that we open, with one deadline for establishing it and one for each request
+    with its responses; see there.
 """

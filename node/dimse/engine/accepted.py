@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from node.dimse import wire
@@ -16,7 +15,7 @@ from node.dimse.contexts import storage_commitment, supported_for
 from node.dimse.engine import commitments
 from node.dimse.engine.connection import DeadlineSocket
 from node.dimse.engine.conversation import report_commitment
-from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
+from node.dimse.engine.providers import BoundedAssociation, BoundedDUL, StreamingDIMSE
 from node.dimse.tls import PeerCertificate
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _REPORT_SECONDS = 60.0
 """Longest wait for the answer to an N-EVENT-REPORT on an association that the peer opened."""
 
 
-class AcceptedAssociation(Association):
+class AcceptedAssociation(BoundedAssociation):
     """An association with a peer that called us."""
 
     def __init__(
@@ -38,12 +37,12 @@ class AcceptedAssociation(Association):
         super().__init__(server.ae, "acceptor")
         self._server = self.server = server
         self.user: AssociationUser | None = None
-        self.reason = ""
         self.peer_address = address[0]
         self.certificate = certificate
         self._peer = address
         self.dul = BoundedDUL(self)
         self.dimse = StreamingDIMSE(self)
+        self.message_seconds = server.limits.message
         self.acse_timeout = server.limits.association_request
         self.network_timeout = server.limits.idle
         self.network_timeout_response = "A-RELEASE"
@@ -53,6 +52,11 @@ class AcceptedAssociation(Association):
     def knock(self) -> None:
         """Something came for the thread of this association."""
         self._knocked.set()
+
+    def broken_protocol(self, reason: str) -> None:
+        """The association ends with one log line."""
+        super().broken_protocol(reason)
+        _log.warning("protocol_error", peer=self.peer_address, reason=wire.printable(reason, 300))
 
     def wait_for_knock(self, seconds: float) -> None:
         """Sleep until something came."""

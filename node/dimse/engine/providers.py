@@ -1,11 +1,15 @@
-"""The upper layer and DIMSE service providers of an accepted association: bounded, and streaming C-STORE."""
+"""The upper layer and DIMSE service providers: bounded, whoever opened the association; and streaming C-STORE."""
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pynetdicom import _config
+from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
@@ -27,12 +31,65 @@ MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
 _MAXIMUM_OTHER_DATA_SET = 2 << 20
 """Bytes of the data set of a message that is no C-STORE: 10,000 references of storage commitment need 1.5 MB."""
+_WAITING_MESSAGES = 8
+"""Messages that wait to be served or read; the peer's next ones stay in the connection meanwhile."""
+_SLOWEST = 4096
+"""Bytes of a message that come in a second, at the least."""
+_LOOK = 0.25
+
+
+class BoundedAssociation(Association):
+    """An association, whoever opened it, as its providers know it."""
+
+    peer_address: str
+    reason = ""
+    """What the peer did wrong, where it did."""
+    message_seconds = 300.0
+    """For a message from its first fragment to its last, beside the time that its bytes may take."""
+    ending = False
+    """Nobody takes the peer's messages any more."""
+
+    def knock(self) -> None:
+        """Something came for the thread of this association."""
+
+    def settle(self) -> None:
+        """Wait until negotiation has ended on our side too: by then it is known which contexts are accepted."""
+
+    def broken_protocol(self, reason: str) -> None:
+        """The peer broke PS3.7 or PS3.8, and the association ends."""
+        self.reason = reason
+
+    @property
+    def takes_messages(self) -> bool:
+        """False once it is ending."""
+        return not (self._kill or self.ending)
+
+
+class Incoming(Ringing):
+    """Messages of the peer that wait; full, it makes the thread that reads them wait, and so the peer."""
+
+    def __init__(self, association: BoundedAssociation) -> None:
+        super().__init__(association.knock, _WAITING_MESSAGES)
+        self._association = association
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - queue's own
+        """As queue.Queue; dropped where the association ends."""
+        while self._association.takes_messages:
+            with contextlib.suppress(queue.Full):
+                return super().put(item, timeout=_LOOK)
+        return None
+
+    def wait_for_room(self) -> None:
+        """Wait until one more can be put, or the association ends."""
+        with self.not_full:
+            while self._qsize() >= self.maxsize and self._association.takes_messages:
+                self.not_full.wait(_LOOK)
 
 
 class BoundedDUL(DULServiceProvider):
-    """The upper layer service provider, with every length bounded."""
+    """The upper layer service provider, with every length and every time bounded."""
 
-    def __init__(self, association: AcceptedAssociation) -> None:
+    def __init__(self, association: BoundedAssociation) -> None:
         super().__init__(association)
         self.association = association
         self.daemon = True  # a hung peer must not keep the process from ending
@@ -91,12 +148,9 @@ class BoundedDUL(DULServiceProvider):
         header = bytearray(connection.take(wire.HEADER_LENGTH))
         kind, length = wire.pdu_header(header, MAXIMUM_LENGTH)
         if kind is wire.PDUType.P_DATA:
-            if self.state_machine.current_state != "Sta6":
-                raise wire.ProtocolError("P-DATA where there is no association, or none any more")
-            for fragment in wire.fragments(connection.take(length)):
-                cast(StreamingDIMSE, self.assoc.dimse).receive_fragment(fragment)
+            self._take_data(connection.take(length))
             return True
-        content = header + connection.recv(length)
+        content = self._understood(kind, header + connection.recv(length))
         try:
             pdu, event = self._decode_pdu(content)
             primitive = pdu.to_primitive()  # the state machine's part, where an error would end its thread
@@ -107,37 +161,44 @@ class BoundedDUL(DULServiceProvider):
         self._recv_pdu.put(pdu)
         return False
 
+    def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:  # noqa: ARG002 - for the SCU side
+        """The PDU as pynetdicom is to see it."""
+        return content
+
+    def _take_data(self, body: memoryview) -> None:
+        """The fragments of a P-DATA-TF PDU; while we wait for the answer to our A-RELEASE-RQ, they concern nobody."""
+        state = self.state_machine.current_state
+        if state == "Sta6":
+            self.association.settle()
+        elif state != "Sta7":
+            raise wire.ProtocolError("P-DATA where there is no association, or none any more")
+        for fragment in wire.fragments(body):
+            if state == "Sta6":
+                cast(BoundedDIMSE, self.assoc.dimse).receive_fragment(fragment)
+
     def _refuse(self, reason: str) -> None:
-        """One log line; the state machine answers Evt19 with an A-ABORT."""
-        self.association.reason = reason
-        _log.warning("protocol_error", peer=self.association.peer_address, reason=wire.printable(reason, 300))
+        """The state machine answers Evt19 with an A-ABORT."""
+        self.association.broken_protocol(reason)
         self.event_queue.put("Evt19")
 
 
-class StreamingDIMSE(DIMSEServiceProvider):
-    """The DIMSE service provider: C-STORE by streaming, all else by pynetdicom."""
+class BoundedDIMSE(DIMSEServiceProvider):
+    """The DIMSE service provider: messages are collected within bounds, and handed to pynetdicom whole."""
 
-    def __init__(self, association: AcceptedAssociation) -> None:
+    def __init__(self, association: BoundedAssociation) -> None:
         super().__init__(association)
-        self._association = association
-        self.msg_queue: Ringing = Ringing(association.knock)
+        self._bounded = association
+        self.msg_queue: Incoming = Incoming(association)
         self._context_id: int | None = None
         self._encoded_command = bytearray()
         self._command: wire.CommandSet | None = None
         self._data_set = bytearray()
-        self._sink: Sink | None = None
-
-    def get_msg(self, block: bool = False) -> Any:
-        """The next message; pynetdicom's reactor asks without blocking each millisecond, so it waits here."""
-        if not block:
-            self._association.wait_for_knock(IDLE_LOOK)
-            if self.msg_queue.empty():
-                self._association.report_what_is_due()
-        return super().get_msg(block)
+        self._slowest_end = 0.0
 
     def receive_fragment(self, fragment: wire.Fragment) -> None:
         """The next presentation data value. Raises ProtocolError where it is not one that may come now."""
-        if fragment.context_id not in self._association._accepted_cx:
+        self._keep_pace(len(fragment.content))
+        if fragment.context_id not in self._bounded._accepted_cx:
             raise wire.ProtocolError(f"presentation context {fragment.context_id} was not accepted")
         if self._context_id not in (None, fragment.context_id):
             raise wire.ProtocolError("a message changed its presentation context")
@@ -156,11 +217,77 @@ class StreamingDIMSE(DIMSEServiceProvider):
         if not fragment.is_last:
             return
         self._command = wire.command_set(self._encoded_command)
-        context = self._association._accepted_cx[fragment.context_id]
-        if is_storage(str(context.abstract_syntax)):
-            self._begin_store(self._command, str(context.transfer_syntax[0]))
+        self._begin_message(self._command, fragment.context_id)
         if not self._command.has_data_set:
             self._end_message()
+
+    def _keep_pace(self, count: int) -> None:
+        """Whole PDUs too can drip: a message ends in time, by what it has brought so far."""
+        now = time.monotonic()
+        if self._context_id is None:
+            self._slowest_end = now + self._bounded.message_seconds
+        self._slowest_end += count / _SLOWEST
+        if now > self._slowest_end:
+            raise wire.ProtocolError(f"message slower than {_SLOWEST} bytes a second")
+
+    def _begin_message(self, command: wire.CommandSet, context_id: int) -> None:
+        """A command is whole; its data set, where it has one, follows."""
+
+    def _receive_data(self, fragment: wire.Fragment) -> None:
+        if len(self._data_set) + len(fragment.content) > _MAXIMUM_OTHER_DATA_SET:
+            raise wire.ProtocolError(f"data set of more than {_MAXIMUM_OTHER_DATA_SET} bytes")
+        self._data_set += fragment.content
+        if fragment.is_last:
+            self._end_message()
+
+    def _end_message(self) -> None:
+        """Hand the message to pynetdicom; then be ready for the next."""
+        command, context_id = self._command, self._context_id
+        assert command is not None
+        assert context_id is not None
+        encoded, data_set = bytes(self._encoded_command), bytes(self._data_set)
+        self._forget()
+        if command.field != wire.Command.C_CANCEL_RQ:
+            self._hand_over(context_id, encoded, data_set if command.has_data_set else None)
+
+    def _hand_over(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
+        self.msg_queue.wait_for_room()  # before pynetdicom makes a thread of an N-EVENT-REPORT
+        primitive = P_DATA()
+        primitive.presentation_data_value_list.append((context_id, b"\x03" + command))
+        if data_set is not None:
+            primitive.presentation_data_value_list.append((context_id, b"\x02" + data_set))
+        try:
+            self.receive_primitive(primitive)
+        except Exception as error:
+            raise wire.ProtocolError(f"message that cannot be decoded: {type(error).__name__}") from error
+
+    def _forget(self) -> None:
+        self._context_id = None
+        self._command = None
+        self._encoded_command.clear()
+        self._data_set.clear()
+
+
+class StreamingDIMSE(BoundedDIMSE):
+    """The DIMSE service provider of an accepted association: C-STORE by streaming, all else by pynetdicom."""
+
+    def __init__(self, association: AcceptedAssociation) -> None:
+        super().__init__(association)
+        self._association = association
+        self._sink: Sink | None = None
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; pynetdicom's reactor asks without blocking each millisecond, so it waits here."""
+        if not block:
+            self._association.wait_for_knock(IDLE_LOOK)
+            if self.msg_queue.empty():
+                self._association.report_what_is_due()
+        return super().get_msg(block)
+
+    def _begin_message(self, command: wire.CommandSet, context_id: int) -> None:
+        context = self._association._accepted_cx[context_id]
+        if is_storage(str(context.abstract_syntax)):
+            self._begin_store(command, str(context.transfer_syntax[0]))
 
     def _begin_store(self, command: wire.CommandSet, transfer_syntax_uid: str) -> None:
         if command.field == wire.Command.C_CANCEL_RQ:
@@ -175,36 +302,23 @@ class StreamingDIMSE(DIMSEServiceProvider):
         self._sink = self._association.user.store(request)
 
     def _receive_data(self, fragment: wire.Fragment) -> None:
-        if self._sink is not None:
-            self._sink.write(fragment.content)
-        elif len(self._data_set) + len(fragment.content) > _MAXIMUM_OTHER_DATA_SET:
-            raise wire.ProtocolError(f"data set of more than {_MAXIMUM_OTHER_DATA_SET} bytes")
-        else:
-            self._data_set += fragment.content
+        if self._sink is None:
+            super()._receive_data(fragment)
+            return
+        self._sink.write(fragment.content)
         if fragment.is_last:
             self._end_message()
 
     def _end_message(self) -> None:
         """Answer the C-STORE, or hand the message to pynetdicom; then be ready for the next."""
         command, context_id, sink = self._command, self._context_id, self._sink
+        if sink is None:
+            super()._end_message()
+            return
         assert command is not None
         assert context_id is not None
-        encoded, data_set = bytes(self._encoded_command), bytes(self._data_set)
         self._forget()
-        if sink is not None:
-            self._answer_store(command, context_id, sink)
-        elif command.field != wire.Command.C_CANCEL_RQ:
-            self._hand_over(context_id, encoded, data_set if command.has_data_set else None)
-
-    def _hand_over(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
-        primitive = P_DATA()
-        primitive.presentation_data_value_list.append((context_id, b"\x03" + command))
-        if data_set is not None:
-            primitive.presentation_data_value_list.append((context_id, b"\x02" + data_set))
-        try:
-            self.receive_primitive(primitive)
-        except Exception as error:
-            raise wire.ProtocolError(f"message that cannot be decoded: {type(error).__name__}") from error
+        self._answer_store(command, context_id, sink)
 
     def _answer_store(self, command: wire.CommandSet, context_id: int, sink: Sink) -> None:
         """Send the C-STORE-RSP at once: this thread is the one that sends, in Sta6, what pynetdicom queues."""
@@ -217,11 +331,8 @@ class StreamingDIMSE(DIMSEServiceProvider):
             self._association.user.answered()
 
     def _forget(self) -> None:
-        self._context_id = None
-        self._command = None
+        super()._forget()
         self._sink = None
-        self._encoded_command.clear()
-        self._data_set.clear()
 
     def abandon(self) -> None:
         """The association has ended; what is half received goes."""

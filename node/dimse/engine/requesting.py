@@ -1,7 +1,10 @@
-"""pynetdicom as SCU: what an association that we open needs, done when its connection opens.
+"""pynetdicom as SCU: what an association that we open needs, with the same bounds as one that is opened with us.
 
-A deadline on the socket: `send_c_store` never returns where the peer stops reading. TCP_NODELAY: a stall
-of 40 ms for each message otherwise. A bounded queue of outgoing PDUs: pynetdicom's takes a whole file.
+One deadline for connection, TLS handshake and answer, and one for each request with all its responses: pynetdicom's
+begin again with each response, and its handshake and `send_c_store` may never return. Lengths, whole PDUs and whole
+messages are bounded by the providers that accepted associations have; what has come and not been read yet, and what
+goes out, by queues: pynetdicom's take a whole file, and whatever the peer sends. An A-ASSOCIATE-AC is read by
+`node.dimse.associate_ac`. TCP_NODELAY: a stall of 40 ms for each message otherwise.
 pynetdicom's reactor is held while we ask: it otherwise takes an answer away from who waits for it, when it
 is descheduled at the wrong moment (seen once in some 5,000 requests on a busy machine). And at the end the
 connection is closed: pynetdicom leaves it open where the peer rejects or talks nonsense.
@@ -10,21 +13,37 @@ connection is closed: pynetdicom leaves it open where the peer rejects or talks 
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
+import select
 import socket
+import ssl
+import struct
 import threading
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
-from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import P_DATA, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import T_CONNECT, AddressInformation
+
+from node.dimse import wire
+from node.dimse.associate_ac import understood
+from node.dimse.engine.connection import DeadlineSocket
+from node.dimse.engine.providers import MAXIMUM_LENGTH, BoundedAssociation, BoundedDIMSE, BoundedDUL
+from node.dimse.tls import ClientContext
 
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
 _config.STORE_SEND_CHUNKED_DATASET = True  # files are sent as they are, not decoded and encoded again
 _AHEAD = 32
 """PDUs that are read from a file before the peer has taken the ones before them."""
 _LOOK = 0.2
+_LONGEST_GOODBYE = 2.0
+"""Seconds for an A-ABORT to leave, and for the peer to close then."""
 _LONGEST_END = 5.0
 """Seconds that its thread gets to end; the connection is closed under it then."""
 
@@ -32,26 +51,183 @@ _LONGEST_END = 5.0
 class Outgoing(queue.Queue[Any]):
     """Primitives on their way to the peer; full, it makes the sender wait as long as somebody sends."""
 
-    def __init__(self, provider: DULServiceProvider) -> None:
+    def __init__(self, association: RequestingAssociation) -> None:
         super().__init__(_AHEAD)
-        self._provider = provider
+        self._association = association
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - queue's own
         """As queue.Queue; dropped where nobody is left to send it, who waits for the answer then sees the end."""
-        while self._provider.is_alive():
+        while self._association.dul.is_alive() and not (isinstance(item, P_DATA) and self._association.overdue):
             with contextlib.suppress(queue.Full):
                 return super().put(item, timeout=_LOOK)
         return None
 
 
-def connection_opened(event: Event, seconds: float) -> None:
-    """Handler of EVT_CONN_OPEN: bound the socket and the queue of one association."""
-    provider = event.assoc.dul
-    connection = provider.socket.socket if provider.socket is not None else None
-    if connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(seconds)
-    provider.to_provider_queue = Outgoing(provider)
+class ConnectingSocket(DeadlineSocket):
+    """The connection of an association that we open: connected and encrypted before the deadline."""
+
+    opened = False
+    """Whether there was a connection."""
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect, shake hands, and tell the state machine what came of it (Evt2 or Evt17)."""
+        primitive.result = "Evt17"
+        try:
+            client = self._open()
+            client.settimeout(self.remaining)
+            client.connect(primitive.address_info.as_tuple)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls_args is not None:
+                client = self._shake_hands(client, *self.tls_args)
+            self._poll.register(client.fileno(), select.POLLIN)
+            self.opened = self._is_connected = True
+            self.assoc.acse_timeout = self.remaining
+            primitive.result = "Evt2"
+        except OSError as error:
+            cast(RequestingAssociation, self.assoc).reason = str(error)
+            if self.socket is not None:
+                self.socket.close()
+            self.socket = None
+        finally:
+            self.provider_queue.put(primitive)
+            self._ready.set()
+
+    def _shake_hands(self, client: socket.socket, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
+        secured = context.wrap_socket(client, server_hostname=name, do_handshake_on_connect=False)
+        self.socket = secured
+        secured.settimeout(self.remaining)
+        try:
+            secured.do_handshake()
+        except TimeoutError:
+            if isinstance(context, ClientContext):
+                context.failed = "the handshake was not over at its deadline"
+            raise
+        return secured
+
+
+class RequestingDUL(BoundedDUL):
+    """The upper layer service provider of an association that we open."""
+
+    association: RequestingAssociation
+
+    def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:
+        if kind is not wire.PDUType.ASSOCIATE_AC:
+            return content
+        requestor = self.association.requestor
+        proposed = {
+            each.context_id: [str(syntax) for syntax in each.transfer_syntax]
+            for each in requestor.requested_contexts
+            if each.context_id is not None
+        }
+        roles = [str(uid) for uid in requestor.role_selection]
+        body = understood(bytes(content[wire.HEADER_LENGTH :]), proposed, roles, MAXIMUM_LENGTH)
+        return bytearray(struct.pack(">BxL", kind, len(body)) + body)
+
+
+class RequestingDIMSE(BoundedDIMSE):
+    """The DIMSE service provider of an association that we open."""
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message, until the deadline of the request; then nothing, and what is not sent yet stays unsent."""
+        association = cast(RequestingAssociation, self._bounded)
+        seconds = min(association.longest_wait, association.connection.remaining)
+        try:
+            return self.msg_queue.get(block=block and seconds > 0, timeout=seconds)
+        except queue.Empty:
+            if block:
+                association.waited_in_vain()
+            return None, None
+
+
+class RequestingAssociation(BoundedAssociation):
+    """An association that we open; `request` it, then `hold_reactor`, and `close` it in any case."""
+
+    def __init__(
+        self, entity: ApplicationEntity, called_ae_title: str, address: tuple[str, int], seconds: float
+    ) -> None:
+        """`seconds` to be established in, and for each PDU and each response. OSError where the name is unknown."""
+        self.seconds = self.longest_wait = seconds
+        self.peer_address = address[0]
+        self._negotiated = threading.Event()
+        super().__init__(entity, "requestor")
+        remote = AddressInformation.from_addr_port(*address)
+        local = AddressInformation("::0" if remote.is_ipv6 else "", 0)
+        self.dul = RequestingDUL(self)
+        self.dul.to_provider_queue = Outgoing(self)
+        self.dimse = RequestingDIMSE(self)
+        self.acse_timeout = self.dimse_timeout = self.connection_timeout = seconds
+        self.network_timeout = None  # silence between two of our requests is ours
+        self.connection = ConnectingSocket(self, None, seconds, local)
+        self.set_socket(self.connection)
+        self.acceptor.ae_title, self.acceptor.address_info = called_ae_title, remote
+        requestor = self.requestor
+        requestor.ae_title, requestor.address_info = entity.ae_title, local
+        requestor.maximum_length = MAXIMUM_LENGTH
+        requestor.implementation_class_uid = entity.implementation_class_uid
+        requestor.implementation_version_name = entity.implementation_version_name
+
+    def propose(
+        self, contexts: Sequence[PresentationContext], roles: Sequence[SCP_SCU_RoleSelectionNegotiation]
+    ) -> None:
+        """The presentation contexts, and the roles in them, that are to be asked for."""
+        for number, context in enumerate(contexts):
+            context.context_id = 2 * number + 1
+        self.requestor.requested_contexts = list(contexts)
+        for role in roles:
+            self.requestor.add_negotiation_item(role)
+
+    def request(self) -> None:
+        """Connect and ask for the association: established or not, within the deadline."""
+        self.connection.allow(self.seconds)
+        try:
+            super().request()
+        finally:
+            self._negotiated.set()
+        self.acse_timeout = self.seconds
+
+    def settle(self) -> None:
+        """A peer may send its first request right behind its A-ASSOCIATE-AC."""
+        self._negotiated.wait(self.seconds)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether what was allowed for the request is used up."""
+        return self.connection.remaining <= 0
+
+    @contextmanager
+    def exchange(self, seconds: float, longest_wait: float | None = None) -> Iterator[None]:
+        """One request with all its responses, for which there are so many seconds; so many too from one to the next."""
+        self.connection.allow(seconds)
+        self.longest_wait = longest_wait or self.seconds
+        yield
+        if not self.overdue:
+            self.connection.allow(math.inf)
+
+    def waited_in_vain(self) -> None:
+        """No response came in time; where the request itself is not sent yet, no A-ABORT could be sent either."""
+        what = (
+            "the exchange was not over at its deadline" if self.overdue else f"no response in {self.longest_wait:g} s"
+        )
+        self.reason = self.reason or what
+        if not self.dul.to_provider_queue.empty():
+            self.connection.break_off()
+
+    def release(self) -> None:
+        """Ask for the release; what the peer still says is dropped."""
+        self.ending = True
+        self.connection.allow(self.seconds)
+        super().release()
+
+    def _abort_blocking(self, block: bool = True) -> None:
+        """Tell the peer, and wait a moment for it to close; pynetdicom's `abort` is this or calls it."""
+        self.connection.allow(_LONGEST_GOODBYE)
+        super()._abort_blocking(block)
+
+    def kill(self) -> None:
+        """End its threads."""
+        self._negotiated.set()
+        self.dul.artim_timer.timeout = _LONGEST_GOODBYE
+        super().kill()
 
 
 class _Held(threading.Event):
@@ -75,28 +251,16 @@ class _Held(threading.Event):
 
 
 def hold_reactor(association: Association) -> None:
-    """Stop the association's own thread until `close`: only we read the answers to our requests."""
+    """Start the association's own thread and stop it until `close`: only we read the answers to our requests."""
     held = _Held()
     association._reactor_checkpoint = held
     # Called for an N-EVENT-REPORT by a thread that pynetdicom makes for it: see `conversation`.
     association._serve_request = lambda msg, context_id: association.dimse.msg_queue.put((context_id, msg))  # type: ignore[method-assign] # on this one association
+    association.start()
     held.reached.wait(_LONGEST_END)
 
 
-def forget_unusable(association: Association) -> None:
-    """Leave out contexts that the peer accepted without a transfer syntax, or in one that was not proposed.
-
-    pynetdicom keeps them (PS3.8 9.3.3.2), and raises when something is to be sent on one.
-    """
-    proposed = {each.context_id: each.transfer_syntax for each in association.requestor.requested_contexts}
-    association._accepted_cx = {
-        number: each
-        for number, each in association._accepted_cx.items()
-        if each.transfer_syntax and each.transfer_syntax[0] in proposed.get(number, ())
-    }
-
-
-def close(association: Association) -> None:
+def close(association: RequestingAssociation) -> None:
     """Give back threads and connection of an association that we opened, whatever state it is in."""
     association._kill = True
     if isinstance(association._reactor_checkpoint, _Held):
@@ -105,5 +269,9 @@ def close(association: Association) -> None:
     provider.kill_dul()
     if provider.ident is not None:
         provider.join(_LONGEST_END)
+        association.connection.break_off()
+        provider.join(_LONGEST_END)
     if provider.socket is not None:
         provider.socket._shutdown_socket()
+    if not provider.is_alive():
+        association.connection.discard()

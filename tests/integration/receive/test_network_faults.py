@@ -305,6 +305,59 @@ def test_fault_16_pipelined_requests_are_answered_in_bounded_memory(receiver: Re
     assert receiver.memory() < before_memory + (10 << 20)
 
 
+def test_finding_x3_pipelined_requests_of_other_kinds_wait_in_bounded_memory(receiver: Receiver) -> None:
+    """C-ECHO requests, each with 1 MB that it should not have, from a peer that reads nothing: they stay its own."""
+    before = receiver.memory()
+    large = p_data(3, COMMAND_LAST, command(0x0030, e0002=VERIFICATION, e0110=1)) + p_data(3, DATA, bytes(100_000)) * 10
+    with associated(receiver) as peer:
+        peer.connection.settimeout(3.0)
+        try:
+            for _ in range(300):
+                peer.send(large + p_data(3, DATA_LAST, b""))
+        except OSError:  # the connection is full, or ended
+            pass
+        assert receiver.memory() < before + (48 << 20)
+    stores_still(receiver)
+
+
+def test_finding_x3_a_message_in_drops_is_ended(tmp_path: Path) -> None:
+    """Whole PDUs, each in time, with a byte of the object: the message meets its own deadline, and leaves nothing."""
+    with Receiver(tmp_path, limits={**SHORT, "message": 2.0}) as strict:
+        with associated(strict) as dripping:
+            dripping.send(p_data(1, COMMAND_LAST, store_rq()))
+            began = time.monotonic()
+            while not dripping.ended(0.1):
+                dripping.send(p_data(1, DATA, b"\0"))
+                assert time.monotonic() - began < 30
+        assert "slower than" in until(lambda: strict.events("protocol_error"))[0]["reason"]
+        until(lambda: not strict.parts(), what="the part to go")
+        stores_still(strict)
+
+
+def test_finding_x3_an_association_may_last_as_long_as_it_makes_requests(receiver: Receiver) -> None:
+    """A C-ECHO a second, longer than any of the deadlines: nothing ends it."""
+    with associated(receiver) as lasting:
+        lasting.connection.settimeout(1.0)
+        for _ in range(6):
+            with pytest.raises(TimeoutError):
+                lasting.connection.recv(1)
+            lasting.connection.settimeout(10.0)
+            lasting.send(p_data(3, COMMAND_LAST, echo_rq()))
+            assert lasting.status() == 0
+            lasting.connection.settimeout(1.0)
+
+
+def test_fault_82_repeated_association_requests_leave_nothing(receiver: Receiver, full_length: bool) -> None:
+    """A-ASSOCIATE-RQs one behind the other on a connection; 300 times, with `make soak` 10,000 times."""
+
+    def attack() -> None:
+        with peer_of(receiver) as peer:
+            peer.send(associate_rq() * 4)
+            assert aborted(peer)
+
+    _flat(receiver, attack, 10_000 if full_length else 300)
+
+
 def test_several_values_in_one_pdu_are_one_message(receiver: Receiver) -> None:
     """Command and data set may share a PDU (PS3.8 E.2)."""
     with associated(receiver) as peer:

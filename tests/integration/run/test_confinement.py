@@ -11,7 +11,7 @@ import pytest
 
 from node.config.models import PluginUse
 from node.ledger.job import Job, JobOutcome
-from node.run import sandbox
+from node.run import confinement, sandbox
 from node.run.sandbox import Isolation
 from node.run.stage import Run
 from tests.support.job_site import NOT_ISOLATED, Site
@@ -85,6 +85,76 @@ def test_fault_74_what_a_confined_plugin_may_not_do_fails(
     assert list(site.folder.rglob("evil")) == []
 
 
+_CALL = "(lambda code: code and (_ for _ in ()).throw(OSError(ctypes.get_errno(), 'refused')))(libc.{call})"
+PRIVILEGES = {
+    "sets core_pattern": "Path('/proc/sys/kernel/core_pattern').write_text('|/evil')",
+    "sets the name of the machine": "open('/proc/sys/kernel/hostname', 'w')",
+    "sets overcommit": "open('/proc/sys/vm/overcommit_memory', 'r+')",
+    "makes sysctls writable": _CALL.format(call="mount(b'none', b'/proc', None, 32, None)"),
+    "mounts another /proc": _CALL.format(call="mount(b'proc', str(OUT.parent / 'scratch').encode(), b'proc', 0, None)"),
+    "presses a magic key": "open('/proc/sysrq-trigger', 'w')",
+    "moves interrupts": "open('/proc/irq/default_smp_affinity', 'w')",
+    "writes into /sys": "open('/sys/kernel/mm/transparent_hugepage/enabled', 'w')",
+    "writes into /dev": "open('/dev/evil', 'w')",
+    "makes a device": "os.mknod(str(OUT.parent / 'scratch' / 'evil'), 0o20666, os.makedev(1, 1))",
+    "opens memory": "open('/dev/mem', 'rb')",
+    "opens a disk": "next(iter(sorted(Path('/dev').glob('[svn]d*'))) or iter(()))",
+    "loads a module": _CALL.format(call="syscall(313, 0, b'', 0)"),
+    "changes its root": "os.chroot('/tmp')",
+    "takes capabilities": _CALL.format(call="prctl(47, 2, 21, 0, 0)"),
+    "becomes another user": "os.setuid(1)",
+    "traces the node": _CALL.format(call="ptrace(16, {pid}, 0, 0)"),
+    "kills the node": "os.kill({pid}, 0)",
+    "makes namespaces": _CALL.format(call="unshare(0x10000000 | 0x20000)"),
+    "enters the node's namespaces": "open('/proc/{pid}/ns/mnt')",
+    "makes a network": _CALL.format(call="unshare(0x40000000)"),
+}
+
+
+@pytest.mark.parametrize("case", PRIVILEGES)
+def test_fault_103_finding_x9_what_root_may_a_confined_plugin_may_not(
+    site: Site, start: Start, settle: Settle, isolated: Isolation, case: str
+) -> None:
+    """As whichever user the node runs, root too: denied inside, and outside nothing has changed."""
+    settings = [Path("/proc/sys/kernel") / name for name in ("core_pattern", "hostname")]
+    before = [each.read_text() for each in settings]
+    body = f"""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        {PRIVILEGES[case].format(pid=os.getpid())}
+    except (OSError, StopIteration) as error:
+        print("denied:", type(error).__name__, error)
+    else:
+        print("allowed")
+    """
+    site.python_plugin("tries", body)
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(isolated), site.job("tries", receipts))
+    try:
+        assert "denied:" in site.log(job), site.log(job)
+        assert [each.read_text() for each in settings] == before
+    finally:
+        for each, was in zip(settings, before, strict=True):
+            if each.read_text() != was:  # never leave a machine as a failing test would
+                each.write_text(was)
+    assert list(site.folder.rglob("evil")) == []
+
+
+def test_finding_x9_a_confined_plugin_has_no_capability_and_gets_none(
+    site: Site, start: Start, settle: Settle, isolated: Isolation
+) -> None:
+    """All sets are empty, the bounding set too, and no program can raise them."""
+    site.python_plugin("looks", "print(*[line for line in open('/proc/self/status') if line[:5] in ('CapIn', 'CapPr', "
+                       "'CapEf', 'CapBn', 'CapAm', 'NoNew')])")  # fmt: skip
+    receipts = site.receive(1)
+    site.complete()
+    log = site.log(settle(start(isolated), site.job("looks", receipts)))
+    assert log.count("0000000000000000") == 5
+    assert "NoNewPrivs:\t1" in log
+
+
 def test_a_confined_plugin_sees_no_process_but_its_own(
     site: Site, start: Start, settle: Settle, isolated: Isolation
 ) -> None:
@@ -142,6 +212,55 @@ def test_status_says_whether_plugins_are_isolated() -> None:
     assert str(NOT_ISOLATED).startswith("not isolated: ")
     assert NOT_ISOLATED.reason in str(NOT_ISOLATED)
     assert str(Isolation(sandbox.Sandbox("bwrap", ()), "")).startswith("isolated: ")
+
+
+@pytest.mark.parametrize(
+    ("found", "as_root", "severity", "text"),
+    [
+        (Isolation(sandbox.Sandbox("bwrap", ()), ""), True, "", "isolated: "),
+        (Isolation(sandbox.Sandbox("bwrap", ()), "x"), False, "warning", "isolated only in part: in the sandbox, x"),
+        (Isolation(sandbox.Sandbox("bwrap", ()), "x"), True, "alert", "plugins run unconfined as root: isolated only"),
+        (NOT_ISOLATED, False, "warning", "not isolated: "),
+        (NOT_ISOLATED, True, "alert", "plugins run unconfined as root: not isolated: "),
+    ],
+)
+def test_finding_x9_unconfined_plugins_of_root_are_an_alert(
+    found: Isolation, as_root: bool, severity: str, text: str
+) -> None:
+    """What is missing is a warning to a node that runs as a user, and red to one that runs as root."""
+    said = confinement.of(found, as_root)
+    assert (said.severity, said.isolated) == (severity, not severity)
+    assert said.text.startswith(text)
+
+
+def test_finding_x9_what_the_node_found_is_left_for_status(tmp_path: Path) -> None:
+    """`status` reads it where the node left it; what is there half, or by another version, is as if nothing were."""
+    assert confinement.noted(tmp_path) is None
+    assert confinement.note(tmp_path) == confinement.noted(tmp_path) == confinement.tried()
+    for content in ("", "[]", '{"isolated": true}'):
+        (tmp_path / confinement.FILE).write_text(content)
+        assert confinement.noted(tmp_path) is None
+
+
+_PASSED_ON = 'for each; do shift; case "$each" in {}) {} ;; *) set -- "$@" "$each" ;; esac; done'
+HOLES = {
+    "no namespaces": ("--unshare-all", 'set -- "$@" --unshare-pid', "network interface"),
+    "capabilities": ("--cap-drop", 'set -- "$@" --cap-add', "capabilities are left"),
+    "writable": ("--remount-ro", 'set -- "$@" --dir', "can be written"),
+}
+
+
+@pytest.mark.parametrize(("option", "instead", "said"), HOLES.values(), ids=HOLES)
+def test_finding_x9_what_a_sandbox_leaves_open_is_found_by_trying_it(
+    tmp_path: Path, isolated: Isolation, option: str, instead: str, said: str
+) -> None:
+    """A bubblewrap that leaves out one thing: the probe in its sandbox says so, though every command works in it."""
+    assert isolated.sandbox is not None
+    script = f'{_PASSED_ON.format(option, instead)}\nexec {isolated.sandbox.program} "$@"'
+    found = sandbox.probe(_pretended(tmp_path, script))
+    assert found.sandbox is not None
+    assert not found.whole
+    assert said in str(found)
 
 
 def _pretended(folder: Path, script: str) -> str:

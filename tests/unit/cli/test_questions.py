@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from node.cli.output import SEVERITY_STYLES
 from node.health import Trouble, note_trouble
 from node.ledger import database, studies
 from node.ledger.database import Ledger
+from node.run import confinement
+from node.run.sandbox import Isolation
 from tests.support import past
 from tests.support.calls import Run
 from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW
@@ -46,6 +49,18 @@ def test_status_counts_what_the_ledger_holds(run: Run) -> None:
         "research: results are sent without asking whose study it is (identity_check: none)",
     ]
     assert {each["study_instance_uid"] for each in found["studies"]} == {GOOD, HELD, FAILED, ARRIVING}
+
+
+@pytest.mark.usefixtures("ledger")
+def test_finding_x9_status_says_that_plugins_run_unconfined_as_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First of the warnings, marked as an alert; in JSON too."""
+    unconfined = confinement.of(Isolation(None, "bubblewrap is not installed"), as_root=True)
+    monkeypatch.setattr(confinement, "tried", lambda: unconfined)
+    health = run("status", "--json").json["health"]
+    assert (health["isolated"], health["isolation"]) == (False, unconfined.text)
+    assert health["warnings"][0].startswith("plugins run unconfined as root: not isolated")
+    assert "plugins run unconfined as root" in run("status").out
+    assert "red" in SEVERITY_STYLES[unconfined.severity]
 
 
 @pytest.mark.usefixtures("ledger")

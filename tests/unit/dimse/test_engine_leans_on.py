@@ -14,7 +14,14 @@ from pynetdicom.association import Association
 from node.dimse.engine import requesting
 from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.connection import DeadlineSocket
-from node.dimse.engine.providers import BoundedDUL, StreamingDIMSE
+from node.dimse.engine.providers import BoundedDUL, Incoming, StreamingDIMSE
+from node.dimse.engine.requesting import (
+    ConnectingSocket,
+    Outgoing,
+    RequestingAssociation,
+    RequestingDIMSE,
+    RequestingDUL,
+)
 from node.dimse.engine.server import AcceptedConnection, SharedServer
 from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
@@ -27,7 +34,13 @@ from node.dimse.engine.timer import SteadyTimer
         (AcceptedConnection, "handle"),
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),
-        (StreamingDIMSE, "get_msg"),
+        (StreamingDIMSE, "get_msg _begin_message _receive_data _end_message"),
+        (Incoming, "put"),
+        (Outgoing, "put"),
+        (ConnectingSocket, "connect"),
+        (RequestingDUL, "_understood"),
+        (RequestingDIMSE, "get_msg"),
+        (RequestingAssociation, "request release _abort_blocking kill settle"),
         (AcceptedAssociation, "run_reactor kill _serve_request"),
         (SteadyTimer, "remaining start stop"),
         (LenientStateMachine, "do_action"),
@@ -76,7 +89,17 @@ def _attributes(function: Callable[..., object]) -> set[str]:
         (Association.accepted_contexts.fget, "_accepted_cx"),
         (transport.AssociationServer.__init__, "ssl_context request_handler"),
         (transport.RequestHandler._create_association, "set_socket supported_contexts implementation_class_uid"),
-        (transport.AssociationSocket.connect, "EVT_CONN_OPEN settimeout"),
+        (transport.AssociationSocket.connect, "address_info provider_queue _ready _is_connected result tls_args"),
+        (ACSE._negotiate_as_requestor, "_ready _is_connected receive_pdu acse_timeout role_selection send_abort kill"),
+        (ACSE.negotiate_release, "receive_pdu acse_timeout send_abort kill"),
+        (Association.request, "start _started_dul _dul_ready negotiate_association"),
+        (Association._abort_blocking, "_sent_abort send_abort kill _shutdown_socket"),
+        (Association._wrap_find_responses, "get_msg _handle_no_response"),
+        (Association._wrap_get_move_responses, "get_msg _handle_no_response"),
+        (
+            ApplicationEntity.associate,
+            "requested_contexts maximum_length add_negotiation_item implementation_class_uid",
+        ),
         (transport.AssociationSocket.send, "send event_queue"),
     ],
 )

@@ -22,7 +22,19 @@ def test_a_p_data_header_within_the_announced_maximum_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "length"),
-    [(4, 101), (4, 0xFFFFFFF0), (1, (1 << 20) + 1), (5, 65), (7, 1 << 31), (0, 4), (8, 4), (0x53, 4)],
+    [
+        (4, 101),
+        (4, 0xFFFFFFF0),
+        (1, (1 << 20) + 1),
+        (2, (1 << 20) + 1),
+        (3, 5),
+        (5, 65),
+        (6, 0),
+        (7, 1 << 31),
+        (0, 4),
+        (8, 4),
+        (0x53, 4),
+    ],
 )
 def test_fault_07_08_09_a_length_or_type_out_of_bounds_is_refused_at_the_header(kind: int, length: int) -> None:
     """Nothing of the announced length is needed to refuse it."""
