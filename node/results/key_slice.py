@@ -11,11 +11,13 @@ import structlog
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from node.results.canvas import Colour, fitting
 from node.results.context import Context
+from node.results.copying import readable
 from node.results.geometry import functional_group, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
@@ -109,21 +111,20 @@ def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
 # --- pixels ---------------------------------------------------------------------------------------
 
 
-def _first(value: object) -> float | None:
-    """The first of one or several numbers."""
+def _first(dataset: Dataset, keyword: str) -> float | None:
+    """The first of one or several numbers; None where there is none that is right."""
+    value = readable(dataset, keyword)
     try:
-        if value is None or value == "":
-            return None
-        return float(value)  # type: ignore[arg-type] # checked by the except
-    except TypeError:
-        return float(next(iter(value)))  # type: ignore[call-overload] # a MultiValue: it has at least one
+        return float(value[0] if isinstance(value, MultiValue) else value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _window(values: NDArray[np.float32], voi: Dataset, asked: tuple[float, float] | None) -> tuple[float, float]:
     """Centre and width: as asked, else as the image says, else from 1st to 99th percentile."""
     if asked is not None:
         return asked
-    centre, wide = _first(voi.get("WindowCenter")), _first(voi.get("WindowWidth"))
+    centre, wide = _first(voi, "WindowCenter"), _first(voi, "WindowWidth")
     if centre is not None and wide is not None and wide > 0:
         return centre, wide
     low, high = (float(value) for value in np.percentile(values, (1, 99)))
@@ -135,7 +136,7 @@ def _grey(
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     header = image.header
     rescale = functional_group(header, "PixelValueTransformationSequence", frame_number)
-    slope, intercept = _first(rescale.get("RescaleSlope")), _first(rescale.get("RescaleIntercept"))
+    slope, intercept = _first(rescale, "RescaleSlope"), _first(rescale, "RescaleIntercept")
     values = stored.astype(np.float32) * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
     window = _window(values, functional_group(header, "FrameVOILUTSequence", frame_number), asked)
     shown = np.clip((values - (window[0] - window[1] / 2)) / window[1], 0, 1)
@@ -164,7 +165,7 @@ def _aspect(image: SourceImage, frame_number: int) -> float:
     if plane is not None:
         return plane.spacing[0] / plane.spacing[1]
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        value = image.header.get(keyword)
+        value = readable(image.header, keyword)
         if value is not None and not isinstance(value, str) and len(value) == 2 and float(value[1]) > 0:
             return float(value[0]) / float(value[1])
     return 1.0
@@ -270,7 +271,7 @@ def _joined(*parts: str) -> str:
 
 def _number(context: Context, key: KeySlice) -> str:
     """Which image of its series it is; empty where it has no number."""
-    number = str(key.image.header.get("InstanceNumber") or "")
+    number = str(readable(key.image.header, "InstanceNumber") or "")
     if key.image.is_multi_frame:
         number = f"{number}/{key.frame_number}" if number else str(key.frame_number)
     return context.texts.slice_number.format(number=number) if number else ""

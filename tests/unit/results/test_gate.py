@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sr.codedict import codes
-from structlog.testing import capture_logs
 
 from node.results import encode as encoding
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.gate import Candidate, RefusedError, problems_of
-from node.results.identity import patient_and_study
+from node.results.identity import Identity, identity_of
 from node.results.request import EncodingProfile, Kind
 from tests.support import reports
 
@@ -218,7 +217,7 @@ def test_a_description_that_is_too_long_is_cut() -> None:
     """It describes and does not identify: 64 characters of it are better than no result."""
     image = reports.ct()
     image.StudyDescription = "CT " * 40
-    assert _identity(image).StudyDescription == ("CT " * 40)[:64].rstrip()
+    assert _identity(image).patient_and_study.StudyDescription == ("CT " * 40)[:64].rstrip()
 
 
 @pytest.mark.filterwarnings("ignore:.*length.*:UserWarning")
@@ -229,14 +228,17 @@ def test_what_names_something_and_is_too_long_is_left_out_never_cut() -> None:
     long.CodeValue, long.CodingSchemeDesignator, long.CodeMeaning = "C" * 17, "99SITE", "CT chest"
     right.CodeValue, right.CodingSchemeDesignator, right.CodeMeaning = "CT1", "99SITE", "CT chest"
     image.ProcedureCodeSequence = [long, right]
-    with capture_logs() as said:
-        identity = _identity(image)
-    assert identity.StudyID == ""
-    assert [item.CodeValue for item in identity.ProcedureCodeSequence] == ["CT1"]
-    assert [line["attribute"] for line in said] == ["StudyID", "CodeValue"]
+    identity = _identity(image)
+    assert identity.patient_and_study.StudyID == ""
+    assert [item.CodeValue for item in identity.patient_and_study.ProcedureCodeSequence] == ["CT1"]
+    assert [change.partition(":")[0] for change in identity.changes] == [
+        "StudyID (0020,0010)",
+        "ProcedureCodeSequence[1].CodeValue (0008,0100)",
+        "ProcedureCodeSequence (0008,1032)",
+    ]
 
 
-def _identity(image: Dataset) -> Dataset:
+def _identity(image: Dataset) -> Identity:
     buffer = BytesIO()
     reports.write_to(image, buffer)
-    return patient_and_study(dcmread(BytesIO(buffer.getvalue())))
+    return identity_of(dcmread(BytesIO(buffer.getvalue())))
