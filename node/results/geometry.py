@@ -75,7 +75,8 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
     return value if isinstance(value, SequenceOfItems) else ()
 
 
-def _numbers(value: object, count: int) -> Array | None:
+def numbers_of(value: object, count: int) -> Array | None:
+    """As many numbers as that; None where the value is anything else."""
     try:
         array = np.asarray([float(part) for part in value], dtype=np.float64)  # type: ignore[attr-defined] # checked by the except
     except (TypeError, ValueError):
@@ -88,7 +89,7 @@ def plane_of(image: SourceImage, frame_number: int = 1) -> Plane | None:
     header = image.header
 
     def numbers(macro: str, keyword: str, count: int) -> Array | None:
-        return _numbers(readable(functional_group(header, macro, frame_number), keyword), count)
+        return numbers_of(readable(functional_group(header, macro, frame_number), keyword), count)
 
     position = numbers("PlanePositionSequence", "ImagePositionPatient", 3)
     orientation = numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)

@@ -18,7 +18,7 @@ from pydicom.pixels.utils import pixel_array
 from node.results.canvas import Colour, fitting
 from node.results.context import Context
 from node.results.copying import readable
-from node.results.geometry import functional_group, plane_of
+from node.results.geometry import functional_group, numbers_of, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
 from node.results.regions import locate
@@ -165,9 +165,9 @@ def _aspect(image: SourceImage, frame_number: int) -> float:
     if plane is not None:
         return plane.spacing[0] / plane.spacing[1]
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        value = readable(image.header, keyword)
-        if value is not None and not isinstance(value, str) and len(value) == 2 and float(value[1]) > 0:
-            return float(value[0]) / float(value[1])
+        size = numbers_of(readable(image.header, keyword), 2)
+        if size is not None and (size > 0).all():
+            return float(size[0] / size[1])
     return 1.0
 
 

@@ -114,7 +114,11 @@ def _is_uid(text: str) -> bool:
 
 
 def _read(path: Path) -> SourceImage:
-    header = _header(path)
+    try:
+        header = _header(path)
+    except (ValueError, LookupError) as error:  # such as a Specific Character Set that is none
+        reason = f"the header of source image {path.name} cannot be read ({type(error).__name__})"
+        raise NotEncodableError("SpecificCharacterSet", reason) from error
     values = []
     for keyword, tag in _NEEDED.items():
         value = _identifier(header, tag).decode("ascii", "replace")

@@ -1,0 +1,109 @@
+"""Optional attributes of the images, valid or broken, never cost a result; what identifies is right, or it is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+
+from node.results.copied import of_patient_and_study
+from node.results.encode import EncodedObject, encode
+from node.results.errors import NotEncodableError
+from node.results.identity import Identity, identity_of
+from node.results.request import EncodingProfile, EncodingRequest
+from plugins.contract import Result
+from tests.support import reports
+from tests.support.broken_sources import FORMS, IDENTIFYING, IN_WORDS, attributes, write
+
+DESCRIPTIVE = sorted(attributes().keys() - IDENTIFYING)
+ALL_KINDS = frozenset({"sr", "sc", "seg", "pm", "ko", "pr"})
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def everything(kind: str = "ct") -> Result:
+    """A result of which each kind of object is made."""
+    result = reports.segmented(reports.frames(kind))
+    more = reports.mapped(reports.reference(kind))
+    findings = (*result.findings, *more.findings)
+    return replace(result, findings=findings, heatmaps=more.heatmaps, key_images=more.key_images)
+
+
+def request(folder: Path, forms: Mapping[str, str], result: Result | None = None, **profile: Any) -> EncodingRequest:
+    """Three CT images in UTF-8 that all have these attributes in these forms, and what is asked of them."""
+    paths = [write(_utf_8(number), forms, folder / f"{number}.dcm") for number in (1, 2, 3)]
+    kinds = {"kinds": ALL_KINDS} | profile
+    return reports.request(paths, result or everything(), profile=EncodingProfile(**kinds))
+
+
+def made(folder: Path, forms: Mapping[str, str], **profile: Any) -> tuple[EncodedObject, ...]:
+    """The objects; the gate has judged them."""
+    return encode(request(folder / "in", forms, **profile), folder / "out")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_finding_s2_no_attribute_that_describes_costs_the_result(tmp_path: Path, form: str) -> None:
+    """All optional attributes of all modules in one broken form at once: every kind of object leaves, and is valid."""
+    kinds = ALL_KINDS if FORMS.index(form) % 6 == 0 else ALL_KINDS - {"sc"}  # pages cost most, and differ least
+    objects = made(tmp_path, dict.fromkeys(DESCRIPTIVE, form), character_set="source", kinds=kinds)
+    without_place = kinds - {"pm"}  # where Frame of Reference UID is no UID, a map has no place
+    assert {one.kind for one in objects} in (kinds, without_place)
+
+
+def held(folder: Path, forms: Mapping[str, str], **profile: Any) -> NotEncodableError | None:
+    """Why the result is held; None where a set left, which the gate has judged."""
+    try:
+        made(folder, forms, **profile)
+    except NotEncodableError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("keyword", sorted(IDENTIFYING))
+def test_finding_s2_what_identifies_is_right_or_the_result_is_held(tmp_path: Path, keyword: str) -> None:
+    """One identifier in each form: the objects leave, or the reason names it and holds no value."""
+    for form in FORMS:
+        error = held(tmp_path / form, {keyword: form}, result=reports.failed(), kinds=frozenset({"sr"}))
+        assert error is None or error.attribute in IN_WORDS, (form, error)
+        assert "Some text" not in str(error)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(forms=st.dictionaries(st.sampled_from(sorted(attributes())), st.sampled_from(FORMS), min_size=1, max_size=12))
+def test_finding_s2_any_mixture_of_broken_attributes(
+    tmp_path_factory: pytest.TempPathFactory, forms: dict[str, str]
+) -> None:
+    """Whatever is broken together: a valid set leaves, or the reason is one of identity."""
+    error = held(tmp_path_factory.mktemp("mixture"), forms, kinds=ALL_KINDS - {"sc"})
+    assert error is None or error.attribute in IN_WORDS, error
+
+
+def test_finding_s2_each_attribute_in_each_form_is_copied_right_or_told(tmp_path: Path, *, full_length: bool) -> None:
+    """Alone in each of its forms, no attribute leaves a value that is wrong; what was changed is told without it."""
+    known = {attribute.keyword for attribute in of_patient_and_study()} | {"RequestAttributesSequence"}
+    for keyword in sorted(attributes().keys() if full_length else known & attributes().keys()):
+        for form in FORMS:
+            error, identity = _identity(write(_utf_8(), {keyword: form}, tmp_path / "in.dcm"))
+            assert error is None or error.attribute in IN_WORDS, (keyword, form, error)
+            assert {element.keyword for element in identity.patient_and_study} <= known
+            for change in identity.changes:
+                assert change.startswith(keyword), (keyword, form, change)
+                assert not any(value in change for value in ("Some text", "One", "LONG", "Doctor")), change
+
+
+def _utf_8(number: int = 1) -> Dataset:
+    image = reports.ct(number)
+    image.SpecificCharacterSet = "ISO_IR 192"
+    return image
+
+
+def _identity(path: Path) -> tuple[NotEncodableError | None, Identity]:
+    try:
+        return None, identity_of(dcmread(path, stop_before_pixels=True))
+    except NotEncodableError as error:
+        return error, Identity(Dataset(), (), ())
