@@ -116,7 +116,12 @@ def _is_uid(text: str) -> bool:
 def _read(path: Path) -> SourceImage:
     try:
         header = _header(path)
-    except (ValueError, LookupError) as error:  # such as a Specific Character Set that is none
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # such as a Specific Character Set that is none
         reason = f"the header of source image {path.name} cannot be read ({type(error).__name__})"
         raise NotEncodableError("SpecificCharacterSet", reason) from error
     values = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class ResultSite(Site):
         for number, receipt in enumerate(self.receipts, start=1):
             header = reports.ct(number)
             for element in image or ():
-                header[element.tag] = element
+                header[element.tag] = deepcopy(element)
             reports.write(header, self.spool.stored(receipt))
         self.complete(reports.STUDY_UID)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
+from node.results.context import prepare
 from node.results.copied import of_patient_and_study
 from node.results.encode import EncodedObject, encode
+from node.results.encode import _objects as make_objects
 from node.results.errors import NotEncodableError
 from node.results.identity import Identity, identity_of
 from node.results.request import EncodingProfile, EncodingRequest
@@ -94,6 +98,82 @@ def test_finding_s2_each_attribute_in_each_form_is_copied_right_or_told(tmp_path
             for change in identity.changes:
                 assert change.startswith(keyword), (keyword, form, change)
                 assert not any(value in change for value in ("Some text", "One", "LONG", "Doctor")), change
+
+
+def _reference_elsewhere() -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "1.2.3.4.5"
+    return item
+
+
+def test_finding_s1_references_to_other_studies_and_patients_stay_behind(tmp_path: Path) -> None:
+    """Valid ones in the images: each kind of object leaves, and none of them refers to what nobody knows there."""
+    image = reports.ct()
+    image.ReferencedStudySequence, image.ReferencedPatientSequence = [_reference_elsewhere()], [_reference_elsewhere()]
+    paths = [reports.write(image, tmp_path / "in.dcm")]
+    result = everything()
+    assert result.segmentation is not None
+    frames = result.segmentation.frames[:1]
+    one = replace(result.segmentation, labels=result.segmentation.labels[:1], frames=frames)
+    profile = EncodingProfile(kinds=ALL_KINDS)
+    objects = encode(reports.request(paths, replace(result, segmentation=one), profile=profile), tmp_path / "out")
+    assert {made.kind for made in objects} == ALL_KINDS
+    for made in objects:
+        assert b"1.2.3.4.5" not in made.path.read_bytes(), made.kind
+        assert not {"ReferencedStudySequence", "ReferencedPatientSequence"} & set(dcmread(made.path).dir()), made.kind
+
+
+def test_finding_s3_a_code_without_meaning_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
+    """Of a procedure's two codes the whole one arrives; what became of the other is told, without its value."""
+    image, broken, whole = reports.ct(), Dataset(), Dataset()
+    broken.CodeValue, broken.CodingSchemeDesignator = "SECRET", "99SITE"
+    whole.CodeValue, whole.CodingSchemeDesignator, whole.CodeMeaning = "CT1", "99SITE", "CT chest"
+    image.ProcedureCodeSequence = [broken, whole]
+    request = reports.request([reports.write(image, tmp_path / "in.dcm")], reports.failed())
+    for made in encode(request, tmp_path / "out"):
+        assert [item.CodeValue for item in dcmread(made.path).ProcedureCodeSequence] == ["CT1"]
+        assert made.changes == ("ProcedureCodeSequence (0008,1032): item 1 left out: without CodeMeaning",)
+
+
+def _within(dataset: Dataset) -> Iterator[int]:
+    """The identities of a data set, of its elements and of all in its items."""
+    yield id(dataset)
+    for element in dataset:
+        yield id(element)
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _within(item)
+
+
+@pytest.mark.parametrize("kind", ["ct", "enhanced-ct", "us"])
+def test_finding_s10_making_objects_leaves_the_source_as_it_was(tmp_path: Path, kind: str) -> None:
+    """No object takes anything out of the image's header, and none shares an element with it or with another."""
+    profile = EncodingProfile(kinds=ALL_KINDS - {"sc"})
+    context = prepare(reports.request(reports.write_series(kind, tmp_path), everything(kind), profile=profile))
+    before = [deepcopy(image.header) for image in context.sources.images]
+    objects = [dataset for _, dataset in make_objects(context)]
+    assert [image.header for image in context.sources.images] == before
+    datasets = [*objects, context.identity, *context.requests, *(image.header for image in context.sources.images)]
+    counted = Counter(each for dataset in datasets for each in set(_within(dataset)))
+    assert not [each for each, count in counted.items() if count > 1]
+
+
+def test_finding_s10_request_attributes_in_hangul_arrive_beside_a_segmentation(tmp_path: Path) -> None:
+    """Written in ISO 2022 IR 149 in the image: every object has the same text, whatever was made before it."""
+    paths = []
+    for number in (1, 2, 3):
+        image = reports.ct(number)
+        image.SpecificCharacterSet = ["", "ISO 2022 IR 149"]
+        image.RequestAttributesSequence[0].RequestedProcedureDescription = "\ud751\ubd80 CT"
+        paths.append(reports.write(image, tmp_path / f"{number}.dcm"))
+    objects = encode(reports.request(paths, everything()), tmp_path / "out")
+    texts = {
+        str(item.RequestedProcedureDescription)
+        for made in objects
+        for dataset in [dcmread(made.path)]
+        for item in dataset.get("RequestAttributesSequence") or dataset.get("ReferencedRequestSequence") or ()
+    }
+    assert texts == {"\ud751\ubd80 CT"}
 
 
 def _utf_8(number: int = 1) -> Dataset:
