@@ -68,6 +68,19 @@ def held(folder: Path, forms: Mapping[str, str], **profile: Any) -> NotEncodable
     return None
 
 
+def test_finding_s2_slices_without_a_frame_of_reference_share_a_segmentation(tmp_path: Path) -> None:
+    """Frame of Reference UID empty: one SEG for the series, whose frames name their images; no map, and a report."""
+    result = reports.segmented(reports.frames("ct"))
+    objects = made(tmp_path, {"FrameOfReferenceUID": "empty"}, result=result)
+    (seg,) = (dcmread(one.path) for one in objects if one.kind == "seg")
+    sources = [
+        str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    ]
+    assert sorted(set(sources)) == [frame.sop_instance_uid for frame in reports.frames("ct")]
+    assert "FrameOfReferenceUID" not in seg
+
+
 @pytest.mark.parametrize("keyword", sorted(IDENTIFYING))
 def test_finding_s2_what_identifies_is_right_or_the_result_is_held(tmp_path: Path, keyword: str) -> None:
     """One identifier in each form: the objects leave, or the reason names it and holds no value."""
