@@ -58,6 +58,10 @@ def _dangling(report: Dataset) -> None:
     library.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3.4"
 
 
+def _no_meaning(report: Dataset) -> None:
+    del report.ContentSequence[0].ConceptNameCodeSequence[0].CodeMeaning
+
+
 def _wrong_class(report: Dataset) -> None:
     study = report.CurrentRequestedProcedureEvidenceSequence[0]
     study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
@@ -158,6 +162,32 @@ def test_each_fault_is_found_and_named(made: tuple[Context, dict[str, Candidate]
     spoilt = {**candidates, name: _spoilt(candidates[name], spoil)}
     problems = problems_of(spoilt.values(), context)
     assert any(problem.startswith(f"{name}: ") and words in problem for problem in problems), problems
+
+
+SOURCE_FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
+    "replacement character": ("sr", _set("StudyDescription", "Th\ufffdrax"), "StudyDescription: a control or repl"),
+    "control character": ("sr", _set("StudyDescription", "Tho\x07rax"), "StudyDescription: a control or replacement"),
+    "two values": ("sr", _set("StudyDescription", ["CT", "chest"]), "StudyDescription: 2 values where one is allowed"),
+    "no meaning": ("sr", _no_meaning, "ConceptNameCodeSequence: a code without meaning"),
+    "inherited": ("pm", _set("NameOfPhysiciansReadingStudy", "Kim"), "NameOfPhysiciansReadingStudy: is none of"),
+    "of a trial": (
+        "sr",
+        _set("ClinicalTrialSponsorName", "Kim"),
+        "ClinicalTrialSponsorName: is none of the attributes",
+    ),
+    "of the scanner": ("sc", _set("StationName", "CT1"), "StationName: is none of the attributes"),
+}
+
+
+@pytest.mark.parametrize("fault", SOURCE_FAULTS)
+def test_finding_s2_what_a_source_could_bring_in_is_found(
+    made: tuple[Context, dict[str, Candidate]], fault: str
+) -> None:
+    """Texts, codes and attributes as images have them, and our objects must not: each is refused by name."""
+    context, candidates = made
+    kind, spoil, words = SOURCE_FAULTS[fault]
+    problems = problems_of([_spoilt(candidates[f"{kind} 1"], spoil)], context)
+    assert any(words in problem for problem in problems), problems
 
 
 def test_a_name_that_its_character_set_cannot_hold_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:

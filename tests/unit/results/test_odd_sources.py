@@ -57,6 +57,8 @@ def test_finding_s2_no_attribute_that_describes_costs_the_result(tmp_path: Path,
     objects = made(tmp_path, dict.fromkeys(DESCRIPTIVE, form), character_set="source", kinds=kinds)
     without_place = kinds - {"pm"}  # where Frame of Reference UID is no UID, a map has no place
     assert {one.kind for one in objects} in (kinds, without_place)
+    replaced = "\ufffd".encode()
+    assert not [one.kind for one in objects if one.kind != "sc" and replaced in one.path.read_bytes()]
 
 
 def held(folder: Path, forms: Mapping[str, str], **profile: Any) -> NotEncodableError | None:
@@ -134,6 +136,17 @@ def test_finding_s1_references_to_other_studies_and_patients_stay_behind(tmp_pat
     for made in objects:
         assert b"1.2.3.4.5" not in made.path.read_bytes(), made.kind
         assert not {"ReferencedStudySequence", "ReferencedPatientSequence"} & set(dcmread(made.path).dir()), made.kind
+
+
+@pytest.mark.parametrize("label", ["ISO IR 100", "UTF-8", "ISO_IR 6", ["ISO_IR 6", "ISO 2022 IR 87"]])
+def test_finding_s2_a_character_set_that_is_none_is_not_handed_on(tmp_path: Path, label: str | list[str]) -> None:
+    """`character_set: source` keeps what the Standard defines; beside text in ASCII anything else becomes UTF-8."""
+    image = reports.ct()
+    image.SpecificCharacterSet = label
+    profile = EncodingProfile(character_set="source")
+    request = reports.request([reports.write(image, tmp_path / "in.dcm")], reports.failed(), profile=profile)
+    for made in encode(request, tmp_path / "out"):
+        assert dcmread(made.path).SpecificCharacterSet == "ISO_IR 192"
 
 
 def test_finding_s3_a_code_without_meaning_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
