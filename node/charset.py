@@ -7,6 +7,7 @@ without or with another label, escape sequences left out, Windows' superset of K
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ _SINGLE_BYTE_LABELS = {"", "ISO_IR 6", "ISO_IR 100"}
 _SUPERSETS = {"euc_kr": ("euc_kr", "cp949"), "iso_ir_58": ("gb2312", "gb18030")}
 _UNWRITABLE = {"ISO 2022 IR 58"}
 """pydicom 3.0.2 writes it without its escape sequence, so that nobody reads it as Chinese."""
+_WITHOUT_EXTENSIONS = re.compile(r"|ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192)|GB18030|GBK")
+_WITH_EXTENSIONS = re.compile(r"ISO 2022 IR (6|13|58|87|100|101|109|110|126|127|138|144|148|149|159|166)")
 _DELIMITERS = {ord("^"), ord("=")}
 
 
@@ -95,6 +98,15 @@ def _has(character: str, encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def are_defined_terms(labels: Sequence[str]) -> bool:
+    """Whether these are values that Specific Character Set may have, one beside the other (PS3.3 C.12.1.1.2)."""
+    first, *more = labels or [""]
+    if not more and _WITHOUT_EXTENSIONS.fullmatch(first):
+        return True
+    extensions = ([first] if first else []) + list(more)
+    return all(_WITH_EXTENSIONS.fullmatch(label) for label in extensions)
 
 
 def can_encode(text: str, labels: Sequence[str]) -> bool:

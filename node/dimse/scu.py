@@ -25,7 +25,6 @@ from node.errors import PermanentError, TransientError
 from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
-
 @dataclass(frozen=True, slots=True)
 class Peer:
     """An AE to be called."""

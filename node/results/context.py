@@ -10,16 +10,18 @@ from zoneinfo import ZoneInfo
 
 from pydicom import Dataset
 
-from node.charset import can_encode
+from node.charset import are_defined_terms, can_encode
 from node.results import codes as our_codes
+from node.results.copying import character_set
 from node.results.equipment import contributing_equipment, set_general_equipment
-from node.results.identity import character_set, patient_and_study
+from node.results.identity import identity_of
 from node.results.marking import content_qualification, marking, series_description
 from node.results.masks import Mask, masks_of
 from node.results.request import EncodingRequest, Kind
 from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
+from node.results.values import TEXT_VRS
 
 _SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
 _SERIES_CONTENT: dict[Kind, str] = {
@@ -36,6 +38,10 @@ class Context:
     sources: Sources
     identity: Dataset
     """Patient and Study modules, decoded."""
+    requests: tuple[Dataset, ...]
+    """The requests that the images answer, as items of Request Attributes Sequence."""
+    changes: tuple[str, ...]
+    """What of patient, study and requests could not be copied as it is (`node.results.copying`)."""
     uids: ResultUIDs
     texts: Texts
 
@@ -70,10 +76,13 @@ class Context:
 def prepare(request: EncodingRequest) -> Context:
     """Read the sources and copy the identity; `NotEncodableError` where that cannot be done for certain."""
     sources = read_sources(request.sources)
+    identity = identity_of(sources.anchor.header, request.assumed_character_set)
     return Context(
         request=request,
         sources=sources,
-        identity=patient_and_study(sources.anchor.header, request.assumed_character_set),
+        identity=identity.patient_and_study,
+        requests=identity.requests,
+        changes=identity.changes,
         uids=ResultUIDs(request.job_id, request.digest),
         texts=texts_of(request.profile.language),
     )
@@ -110,7 +119,8 @@ def complete(dataset: Dataset, context: Context, kind: Kind, instance_number: in
 
 def _set_character_set(dataset: Dataset, context: Context) -> None:
     labels = character_set(context.sources.anchor.header)
-    if context.request.profile.character_set == "source" and _all_encodable(dataset, labels):
+    wanted = context.request.profile.character_set == "source" and are_defined_terms(labels)
+    if wanted and _all_encodable(dataset, labels):
         if labels == [""]:
             dataset.pop("SpecificCharacterSet", None)
         else:
@@ -125,5 +135,5 @@ def _all_encodable(dataset: Dataset, labels: list[str]) -> bool:
         if element.VR == "SQ"
         else can_encode(str(element.value), labels)
         for element in dataset
-        if element.VR in {"SQ", "PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+        if element.VR in TEXT_VRS | {"SQ"}
     )

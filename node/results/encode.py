@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class EncodedObject:
     path: Path
     sha256: str
     """Of the whole file."""
+    changes: tuple[str, ...] = ()
+    """What of the images' patient, study and requests could not be copied as it is; the same for the whole set."""
 
 
 def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
@@ -56,7 +58,7 @@ def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
         write_durably(refused / "reasons.txt", "".join(f"{problem}\n" for problem in problems).encode())
         raise RefusedError(problems)
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(_write(one, folder) for one in made)
+    return tuple(replace(_write(one, folder), changes=context.changes) for one in made)
 
 
 def _objects(context: Context) -> list[tuple[Kind, Dataset]]:

@@ -19,16 +19,26 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag, Tag
 
 from node.results.context import Context
+from node.results.copied import Treatment, of_patient_and_study
 from node.results.errors import NotEncodableError
 from node.results.gate_reading import Reading, UnreadableError, plain, read_back
 from node.results.gate_report import report_problems
-from node.results.identity import PATIENT, STUDY
 from node.results.request import Kind, SourceReference
 
 _MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
 """Modules whose table lists what only some items hold: the content tree has a check of its own."""
 _SPECIALISED = {("multi-frame-true-color-secondary-capture-image", "FrameIncrementPointer")}
 """Attributes whose type an IOD changes: that of SC Multi-frame Image (C.8.6.3) overrides that of Multi-frame."""
+_NOT_INHERITED = (
+    "patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study",
+    "clinical-trial-series", "general-series", "general-equipment",
+)  # fmt: skip
+_OURS = frozenset({
+    "SeriesDate", "SeriesTime", "Modality", "SeriesDescription", "SeriesInstanceUID", "SeriesNumber", "Laterality",
+    "ReferencedPerformedProcedureStepSequence", "RequestAttributesSequence", "Manufacturer", "ManufacturerModelName",
+    "DeviceSerialNumber", "SoftwareVersions", "PixelPaddingValue",
+})  # fmt: skip
+"""Attributes of these modules that we write ourselves."""
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12
 """Problems that an error names; more would only hide the first."""
@@ -72,7 +82,7 @@ def problems_of(candidates: Iterable[Candidate], context: Context) -> tuple[str,
 
 def _problems(candidate: Candidate, context: Context, known: dict[str, str]) -> Iterator[str]:
     try:
-        reading = read_back(candidate.content, candidate.dataset)
+        reading = read_back(candidate.content, candidate.dataset, _several(context))
     except UnreadableError as error:
         yield str(error)
         return
@@ -160,12 +170,33 @@ def _is_empty(element: DataElement | RawDataElement) -> bool:
 
 def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
     """Patient and study are the source's, no attribute more and none less (faults.md 35)."""
-    for keyword in (*PATIENT, *STUDY):
+    for keyword in (attribute.keyword for attribute in of_patient_and_study()):
         ours, theirs = read.get(keyword), context.identity.get(keyword)
         if keyword in read and keyword not in context.identity:
             yield f"{keyword}: is not in the source image"
         elif plain(ours) != plain(theirs):
             yield f"{keyword}: is not the source image's"
+    chosen = _OURS | {attribute.keyword for attribute in of_patient_and_study()}
+    for tag, keyword in _of_modules().items():
+        if tag in read and keyword not in chosen:
+            yield f"{keyword}: is none of the attributes that results have of patient, study, series and equipment"
+
+
+@lru_cache(maxsize=1)
+def _of_modules() -> dict[BaseTag, str]:
+    """The root attributes of the modules that results do not inherit from their images."""
+    attributes = (each for module in _NOT_INHERITED for each in get_module_attribute_map()[module])
+    return {Tag(each["keyword"]): each["keyword"] for each in attributes if not each["path"]}
+
+
+def _several(context: Context) -> dict[str, object]:
+    """The identifiers of the source that have several values, though the Standard allows one."""
+    identifiers = {each.keyword for each in of_patient_and_study() if each.treatment is Treatment.IDENTIFIES}
+    return {
+        element.keyword: plain(element.value)
+        for element in context.identity
+        if element.keyword in identifiers and element.VM > 1
+    }
 
 
 def _uid_problems(read: Dataset, context: Context) -> Iterator[str]:

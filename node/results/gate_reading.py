@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 
 from pydicom import Dataset, config, dcmread
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
-_TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
+from node.results.values import TEXT_VRS, problem_of
+
 _PLAIN_VRS = {"UI", "CS"}
-_WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN"}
+_WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN", "UI"}
 _CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
+_SCHEME, _MEANING, _URN = BaseTag(0x00080102), BaseTag(0x00080104), BaseTag(0x00080120)
+_CODE_VALUES = (BaseTag(0x00080100), BaseTag(0x00080119), _URN)
 
 
 class UnreadableError(Exception):
@@ -45,6 +48,8 @@ class Reading:
     problems: list[str] = field(default_factory=list)
     """Each with the path of its attribute."""
     references: list[Reference] = field(default_factory=list)
+    several: Mapping[str, object] = field(default_factory=dict)
+    """Identifiers that have several values in the source, where one is allowed: they are copied as they are."""
     _right: set[tuple[str, str]] = field(default_factory=set)
     """Value Representation and text of the values that were right: frames and codes repeat them by the thousand."""
 
@@ -69,9 +74,12 @@ class Reading:
             if element.VR == "SQ":
                 self._items(element, meant, path, within)
                 continue
-            if element.VR in _TEXT_VRS and _stripped(element.value) != _stripped(meant.value):
+            if element.VR in TEXT_VRS and _stripped(element.value) != _stripped(meant.value):
                 self._note(path, element, "is not the text that was meant once it is written in its character set")
-            for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
+            values = element.value if isinstance(element.value, MultiValue | list) else [element.value]
+            if len(values) > 1 and _allows_one(tag) and plain(element.value) != self.several.get(element.keyword):
+                self._note(path, element, f"{len(values)} values where one is allowed")
+            for value in values:
                 self._judge(element.VR, value, path, element)
             if tag == _INSTANCE:
                 uid = str(element.value)
@@ -82,6 +90,9 @@ class Reading:
 
     def _items(self, element: DataElement, meant: DataElement, path: str, within: str) -> None:
         where = f"{path}{element.keyword or element.tag}"
+        if element.keyword.endswith("CodeSequence"):
+            problems = dict.fromkeys(problem for item in element.value if (problem := _code_problem(item)))
+            self.problems += [f"{where}: {problem}" for problem in problems]
         for number, (ours, theirs) in enumerate(zip(element.value, meant.value, strict=False), 1):
             self._pass(ours, theirs, f"{where}[{number}].", within or element.keyword)
         if len(element.value) != len(meant.value):
@@ -101,13 +112,13 @@ class Reading:
             self._right.add(known)
 
 
-def read_back(content: bytes, built: Dataset) -> Reading:
-    """Read a Part 10 file whole. Raises `UnreadableError`."""
+def read_back(content: bytes, built: Dataset, several: Mapping[str, object]) -> Reading:
+    """Read a Part 10 file whole; `several` as in `Reading`. Raises `UnreadableError`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that `Reading` names
         with _unreadable_if_it_fails():
             read = dcmread(BytesIO(content))
-        return Reading(read, built)
+        return Reading(read, built, several=several)
 
 
 @contextmanager
@@ -129,6 +140,21 @@ def _ascii(element: DataElement | RawDataElement) -> str | None:
     return value.rstrip(b" \0").decode("ascii") if value.isascii() and b"\\" not in value else None
 
 
+@lru_cache(maxsize=1024)
+def _allows_one(tag: BaseTag) -> bool:
+    """Whether the attribute's Value Multiplicity is 1 (PS3.6)."""
+    return dictionary_has_tag(tag) and dictionary_VM(tag) == "1"
+
+
+def _code_problem(item: Dataset) -> str:
+    """What a coded entry lacks (PS3.3 8.1, 8.8)."""
+    if all(tag not in item for tag in _CODE_VALUES):
+        return "a code without value"
+    if _SCHEME not in item and _URN not in item:
+        return "a code without coding scheme"
+    return "" if _MEANING in item else "a code without meaning"
+
+
 def _converted(item: Dataset, tag: BaseTag) -> DataElement:
     """An element of an item; this is where pydicom decodes it."""
     with _unreadable_if_it_fails():
@@ -136,19 +162,14 @@ def _converted(item: Dataset, tag: BaseTag) -> DataElement:
 
 
 def _value_problem(vr: str, value: object) -> str:
-    if vr == "UI":
-        return "malformed UID" if value and not UID(str(value)).is_valid else ""
     written = str(value) if vr in _WRITTEN_AS_TEXT and value is not None else value
+    if isinstance(written, str):
+        return problem_of(vr, written)
     try:
         validate_value(vr, written, config.RAISE)
-    except (ValueError, TypeError) as error:
-        return _without_value(str(error))
+    except (ValueError, TypeError):
+        return f"VR {vr} cannot hold it"
     return ""
-
-
-def _without_value(message: str) -> str:
-    """pydicom's message holds the value, which may be a patient's; the rest says what is wrong with it."""
-    return message.split(":")[0].split(". Please")[0] if "'" in message else message.split(". Please")[0]
 
 
 def _stripped(value: object) -> object:

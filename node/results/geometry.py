@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as SequenceOfItems
 
+from node.results.copying import readable
 from node.results.sources import SourceImage
 
 Array = NDArray[np.float64]
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+_DIRECTION = re.compile(r"[LRAPHF]{1,3}|(LE|RT|D|V|CR|CD|R|M|L|PR|DI|PA|PL)+")
+"""Of a biped, of a quadruped (C.7.6.1.1.1)."""
 _OBLIQUE = 0.35
 """Direction cosine (20°) from which a second letter tells more than it confuses."""
 
@@ -56,14 +63,20 @@ def functional_group(header: Dataset, name: str, frame_number: int) -> Dataset:
         ("PerFrameFunctionalGroupsSequence", frame_number - 1),
         ("SharedFunctionalGroupsSequence", 0),
     ):
-        groups = header.get(sequence) or []
-        macro = groups[index].get(name) if index < len(groups) else None
+        groups = _items(header, sequence)
+        macro = _items(groups[index], name) if index < len(groups) else ()
         if macro:
-            return macro[0]  # type: ignore[no-any-return] # pydicom leaves sequence items untyped
+            return macro[0]
     return header
 
 
-def _numbers(value: object, count: int) -> Array | None:
+def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+    value = readable(dataset, keyword)
+    return value if isinstance(value, SequenceOfItems) else ()
+
+
+def numbers_of(value: object, count: int) -> Array | None:
+    """As many numbers as that; None where the value is anything else."""
     try:
         array = np.asarray([float(part) for part in value], dtype=np.float64)  # type: ignore[attr-defined] # checked by the except
     except (TypeError, ValueError):
@@ -74,11 +87,13 @@ def _numbers(value: object, count: int) -> Array | None:
 def plane_of(image: SourceImage, frame_number: int = 1) -> Plane | None:
     """The plane of a frame; None where the image does not say (projection radiographs, US, …)."""
     header = image.header
-    position = _numbers(functional_group(header, "PlanePositionSequence", frame_number).get("ImagePositionPatient"), 3)
-    orientation = _numbers(
-        functional_group(header, "PlaneOrientationSequence", frame_number).get("ImageOrientationPatient"), 6
-    )
-    spacing = _numbers(functional_group(header, "PixelMeasuresSequence", frame_number).get("PixelSpacing"), 2)
+
+    def numbers(macro: str, keyword: str, count: int) -> Array | None:
+        return numbers_of(readable(functional_group(header, macro, frame_number), keyword), count)
+
+    position = numbers("PlanePositionSequence", "ImagePositionPatient", 3)
+    orientation = numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    spacing = numbers("PixelMeasuresSequence", "PixelSpacing", 2)
     if position is None or orientation is None or spacing is None or (spacing <= 0).any():
         return None
     return Plane(
@@ -95,9 +110,10 @@ def slice_thickness(image: SourceImage, frame_number: int = 1) -> str:
     """Slice Thickness in mm, within VR DS; where the source keeps silent a nominal 1, as it is Type 1C of ours."""
     measures = functional_group(image.header, "PixelMeasuresSequence", frame_number)
     try:
-        return f"{float(measures.get('SliceThickness') or 1.0):.9g}"
+        thickness = float(readable(measures, "SliceThickness") or 1.0)
     except (TypeError, ValueError):
         return "1"
+    return f"{thickness:.9g}" if 0 < thickness < float("inf") else "1"
 
 
 def direction_letters(vector: Array) -> str:
@@ -118,7 +134,7 @@ def patient_orientation(image: SourceImage, frame_number: int = 1) -> tuple[str,
     plane = plane_of(image, frame_number)
     if plane is not None:
         return direction_letters(plane.row_direction), direction_letters(plane.column_direction)
-    stated = image.header.get("PatientOrientation")
-    if stated is not None and not isinstance(stated, str) and len(stated) == 2 and all(stated):
+    stated = readable(image.header, "PatientOrientation")
+    if isinstance(stated, MultiValue) and len(stated) == 2 and all(_DIRECTION.fullmatch(str(each)) for each in stated):
         return str(stated[0]), str(stated[1])
     return None

@@ -16,7 +16,8 @@ from pydicom.pixels.utils import pixel_array
 from node.results import display
 from node.results.canvas import Colour, fitting
 from node.results.context import Context
-from node.results.geometry import plane_of
+from node.results.copying import readable
+from node.results.geometry import numbers_of, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
 from node.results.regions import locate
@@ -135,9 +136,9 @@ def _aspect(image: SourceImage, frame_number: int) -> float:
     if plane is not None:
         return plane.spacing[0] / plane.spacing[1]
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        value = image.header.get(keyword)
-        if value is not None and not isinstance(value, str) and len(value) == 2 and float(value[1]) > 0:
-            return float(value[0]) / float(value[1])
+        size = numbers_of(readable(image.header, keyword), 2)
+        if size is not None and (size > 0).all():
+            return float(size[0] / size[1])
     return 1.0
 
 
@@ -241,7 +242,7 @@ def _joined(*parts: str) -> str:
 
 def _number(context: Context, key: KeySlice) -> str:
     """Which image of its series it is; empty where it has no number."""
-    number = str(key.image.header.get("InstanceNumber") or "")
+    number = str(readable(key.image.header, "InstanceNumber") or "")
     if key.image.is_multi_frame:
         number = f"{number}/{key.frame_number}" if number else str(key.frame_number)
     return context.texts.slice_number.format(number=number) if number else ""

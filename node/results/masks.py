@@ -68,7 +68,7 @@ class Mask:
     @property
     def frame_of_reference_uid(self) -> str:
         """Of its volume; empty where it has no place."""
-        return str(self.images[0].header.FrameOfReferenceUID) if self.placed else ""
+        return self.images[0].frame_of_reference_uid if self.placed else ""
 
     def frames_with(self, labels: Sequence[int]) -> list[int]:
         """Indices of the planes on which any of the labels occurs."""
@@ -117,16 +117,18 @@ def _pixels(plane: Plane) -> dict[int, int]:
 
 
 def _group(image: SourceImage, frame_number: int) -> tuple[bool, Hashable]:
-    """Whether a frame lies in the patient, and what has one SEG: a series of one size and direction, or an image."""
+    """Whether a frame lies in the patient, and what has one SEG: a series of one size and direction, or an image.
+
+    Slices without a usable Frame of Reference UID still have one SEG together, frame by frame on its images.
+    """
     plane = None
-    if "FrameOfReferenceUID" in image.header and (
-        not image.is_multi_frame or "PerFrameFunctionalGroupsSequence" in image.header
-    ):
+    if not image.is_multi_frame or "PerFrameFunctionalGroupsSequence" in image.header:
         plane = plane_of(image, frame_number)
-    if plane is None:
+    placed = bool(plane is not None and image.frame_of_reference_uid)
+    if plane is None or (image.is_multi_frame and not placed):
         return False, image.reference.sop_instance_uid
     directions = (*plane.row_direction, *plane.column_direction)
     orientation = tuple(round(float(value), 3) + 0.0 for value in directions)
     if image.is_multi_frame:  # an enhanced image may hold stacks in several directions
         return True, (image.reference.sop_instance_uid, orientation)
-    return True, (image.reference.series_instance_uid, plane.rows, plane.columns, orientation)
+    return placed, (image.reference.series_instance_uid, plane.rows, plane.columns, orientation)

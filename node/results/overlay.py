@@ -110,11 +110,10 @@ def draw_segments(picture: Image.Image, labels: NDArray[np.unsignedinteger[Any]]
 
 def breast_view(image: SourceImage) -> str:
     """Laterality and view of a mammogram, "R CC", as its film would be marked; empty for other images."""
-    header = image.header
-    if header.get("Modality") != "MG":
+    if image.code("Modality") != "MG":
         return ""
-    laterality = str(header.get("ImageLaterality") or header.get("Laterality") or "")
-    return f"{laterality} {header.get('ViewPosition') or ''}".strip() if laterality in {"R", "L", "B"} else ""
+    laterality = image.code("ImageLaterality") or image.code("Laterality")
+    return f"{laterality} {image.code('ViewPosition')}".strip() if laterality in {"R", "L", "B"} else ""
 
 
 def draw_orientation(picture: Image.Image, image: SourceImage, frame_number: int) -> None:

@@ -68,7 +68,7 @@ def parametric_map(context: Context, heatmap: Heatmap, number: int) -> Dataset:
     _set_dimensions(made, context)
     planes = _planes(frames)
     assert planes, "asked for the Parametric Map of a map without a place (has_place)"
-    made.FrameOfReferenceUID = frames[0][0].header.FrameOfReferenceUID
+    made.FrameOfReferenceUID = frames[0][0].frame_of_reference_uid
     made.PositionReferenceIndicator = ""
     made.SharedFunctionalGroupsSequence = [_shared(heatmap, frames, planes)]
     made.PerFrameFunctionalGroupsSequence = [
@@ -92,7 +92,7 @@ def has_place(context: Context, heatmap: Heatmap) -> bool:
 def _planes(frames: Frames) -> list[Plane]:
     """The plane of each frame in the patient; none at all where one of them has none or lies across the others."""
     planes = [plane for frame in frames if (plane := plane_of(*frame)) is not None]
-    if len(planes) < len(frames) or "FrameOfReferenceUID" not in frames[0][0].header:
+    if len(planes) < len(frames) or not frames[0][0].frame_of_reference_uid:
         return []
     first = planes[0]
     alike = all(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
 
 from highdicom.color import CIELabColor
 from pydicom import Dataset
@@ -16,12 +16,14 @@ from pydicom.multival import MultiValue
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from node.results.context import Context, complete
+from node.results.copying import readable
 from node.results.display import meaning_of
 from node.results.geometry import functional_group, plane_of
 from node.results.marking import ascii_name
 from node.results.regions import LocatedRegion, locate
 from node.results.sources import SourceImage
 from node.results.tracking import group_identifiers, region_numbers
+from node.results.values import problem_of
 
 _LAYER = "AI"
 _YELLOW = (255, 214, 10)
@@ -53,15 +55,17 @@ def _regions(context: Context) -> list[_Drawn]:
 
 
 def _is_grey(image: SourceImage) -> bool:
-    return str(image.header.get("PhotometricInterpretation") or "").startswith("MONOCHROME")
+    return image.code("PhotometricInterpretation").startswith("MONOCHROME")
 
 
-def _first(value: object) -> str:
-    """The first of one or several values, as text within VR DS."""
-    if value is None or value == "":
+def _first(dataset: Dataset, keyword: str) -> str:
+    """The first of one or several numbers, as text within VR DS; empty where there is none that is right."""
+    value = readable(dataset, keyword)
+    try:
+        first = float(value[0] if isinstance(value, MultiValue) else value)
+    except (TypeError, ValueError):
         return ""
-    first: Any = value[0] if isinstance(value, MultiValue) else value
-    return f"{float(first):.9g}"
+    return f"{first:.9g}" if isfinite(first) else ""
 
 
 @dataclass(frozen=True, order=True)
@@ -83,23 +87,25 @@ def _display(context: Context, located: LocatedRegion) -> _Display:
     plane = plane_of(image, frame_number)
     rescale = functional_group(header, "PixelValueTransformationSequence", frame_number)
     voi = functional_group(header, "FrameVOILUTSequence", frame_number)
-    window = (_first(voi.get("WindowCenter")), _first(voi.get("WindowWidth")))
+    window = (_first(voi, "WindowCenter"), _first(voi, "WindowWidth"))
     for key in context.request.result.key_images:
         if key.window and key.image.sop_instance_uid == image.reference.sop_instance_uid:
             window = (f"{key.window[0]:.9g}", f"{key.window[1]:.9g}")
-    slope, intercept = _first(rescale.get("RescaleSlope")), _first(rescale.get("RescaleIntercept"))
+    slope, intercept = _first(rescale, "RescaleSlope"), _first(rescale, "RescaleIntercept")
     meaning = meaning_of(header, frame_number)
     if meaning is None or meaning.table is not None:  # a window of values that this object would not make
         window = ("", "")
     given = bool(slope and intercept and meaning)
+    unit = readable(rescale, "RescaleType")
+    unit = unit if isinstance(unit, str) and unit and not problem_of("LO", unit) else "US"
     return _Display(
         series=image.reference.series_instance_uid,
         rows=int(header.Rows),
         columns=int(header.Columns),
         spacing=tuple(f"{value:.9g}" for value in plane.spacing) if plane else (),
-        rescale=(slope, intercept, str(rescale.get("RescaleType") or "US")) if given else ("", "", ""),
+        rescale=(slope, intercept, unit) if given else ("", "", ""),
         window=window if all(window) and float(window[1]) > 0 else ("", ""),
-        shape="INVERSE" if header.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY",
+        shape="INVERSE" if image.code("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY",
     )
 
 

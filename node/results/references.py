@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 
+from highdicom._standard_utils import get_sop_class_iod_map  # private, as in the gate
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
@@ -12,7 +14,6 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, CTImageStorage
 
 from node.results.context import Context
-from node.results.identity import character_set, decoded
 from node.results.request import SourceReference
 from node.results.sources import SourceImage
 
@@ -20,38 +21,26 @@ LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 """Label Map Segmentation Storage, which neither pydicom 3.0 nor highdicom's SR templates know."""
 
 _CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
-_REQUEST = (
-    "RequestedProcedureID", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyInstanceUID",
-    "RequestedProcedureDescription", "RequestedProcedureCodeSequence", "ScheduledProcedureStepID",
-    "ScheduledProcedureStepDescription", "ScheduledProtocolCodeSequence",
-)  # fmt: skip
 
 
 def request_attributes(context: Context) -> list[Dataset]:
-    """Items for Request Attributes Sequence (Table 10-9) from the source; those without a requested procedure go."""
-    header = context.sources.anchor.header
-    labels = character_set(header)
-    items = [
-        decoded(item, _REQUEST, character_set(item) if "SpecificCharacterSet" in item else labels,
-                context.request.assumed_character_set)
-        for item in header.get("RequestAttributesSequence") or ()
-    ]  # fmt: skip
-    return [item for item in items if item.get("RequestedProcedureID")]
+    """Items for Request Attributes Sequence (Table 10-9); copies, for each object has its own."""
+    return deepcopy(list(context.requests))
 
 
 def referenced_requests(context: Context) -> list[Dataset]:
     """Items for Referenced Request Sequence of an SR (C.17.2), Type 2 attributes there even when empty."""
     result = []
-    for request in request_attributes(context):
+    requests = request_attributes(context)
+    for request in requests:
         item = Dataset()
         item.StudyInstanceUID = request.get("StudyInstanceUID") or context.identity.StudyInstanceUID
         item.ReferencedStudySequence = []
-        item.AccessionNumber = request.get("AccessionNumber") or context.identity.AccessionNumber
-        issuer = request.get("IssuerOfAccessionNumberSequence") or context.identity.get(
-            "IssuerOfAccessionNumberSequence"
-        )
-        if issuer:
-            item.IssuerOfAccessionNumberSequence = issuer
+        # Of several requests without an Accession Number nobody knows which the study's is of.
+        order = _order(request) or (_order(context.identity) if len(requests) == 1 else None)
+        item.AccessionNumber = order.AccessionNumber if order else ""
+        if order and "IssuerOfAccessionNumberSequence" in order:
+            item.IssuerOfAccessionNumberSequence = order.IssuerOfAccessionNumberSequence
         item.PlacerOrderNumberImagingServiceRequest = ""
         item.FillerOrderNumberImagingServiceRequest = ""
         item.RequestedProcedureID = request.RequestedProcedureID
@@ -59,6 +48,17 @@ def referenced_requests(context: Context) -> list[Dataset]:
         item.RequestedProcedureCodeSequence = request.get("RequestedProcedureCodeSequence", [])
         result.append(item)
     return result
+
+
+def _order(dataset: Dataset) -> Dataset | None:
+    """Accession Number and its issuer, as copies; None where there is no number."""
+    if not dataset.get("AccessionNumber"):
+        return None
+    order = Dataset()
+    for keyword in ("AccessionNumber", "IssuerOfAccessionNumberSequence"):
+        if keyword in dataset:
+            order.add(deepcopy(dataset[keyword]))
+    return order
 
 
 def source_images(images: Iterable[SourceImage]) -> list[Dataset]:
@@ -119,26 +119,27 @@ def anchor_stub(reference: SourceReference) -> Dataset:
 
 
 def stand_in(sop_class_uid: str) -> str:
-    """A SOP class that highdicom takes: it refuses private ones. `state_sop_classes` puts that right afterwards."""
-    return CTImageStorage if UID(sop_class_uid).is_private else sop_class_uid
+    """A SOP class that highdicom takes: it knows no private or retired ones. `state_sop_classes` mends it."""
+    return sop_class_uid if sop_class_uid in get_sop_class_iod_map() else CTImageStorage
 
 
 def state_sop_classes(dataset: Dataset, references: Iterable[SourceReference]) -> None:
-    """Write the true SOP class into every reference to an instance for which highdicom was told another."""
+    """Write the true SOP class into every reference to an instance for which `stand_in` gave another."""
     classes = {
         reference.sop_instance_uid: reference.sop_class_uid
         for reference in references
-        if UID(reference.sop_class_uid).is_private or reference.sop_class_uid == LABEL_MAP_STORAGE
+        if stand_in(reference.sop_class_uid) != reference.sop_class_uid or reference.sop_class_uid == LABEL_MAP_STORAGE
     }
     if classes:
-        _replace_classes(dataset, classes)
+        state_classes(dataset, classes)
 
 
-def _replace_classes(dataset: Dataset, classes: dict[str, str]) -> None:
+def state_classes(dataset: Dataset, classes: Mapping[str, str]) -> None:
+    """Write SOP classes into references, by SOP Instance UID."""
     true_class = classes.get(str(dataset.get("ReferencedSOPInstanceUID", "")))
     if true_class is not None:
         dataset.ReferencedSOPClassUID = true_class
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value:
-                _replace_classes(item, classes)
+                state_classes(item, classes)

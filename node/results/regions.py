@@ -59,7 +59,7 @@ def _runs_along_columns(axes: NDArray[np.float64]) -> bool:
 def _nearest_frame(region: Region, sources: Sources) -> LocatedRegion | None:
     best: tuple[float, LocatedRegion] | None = None
     for image in sources.images:
-        if image.header.get("FrameOfReferenceUID") != region.frame_of_reference_uid:
+        if image.frame_of_reference_uid != region.frame_of_reference_uid:
             continue
         for frame_number in range(1, image.frames + 1):
             plane = plane_of(image, frame_number)

@@ -19,6 +19,7 @@ from pydicom.valuerep import DA, TM
 from node.results.context import Context, complete
 from node.results.geometry import patient_orientation
 from node.results.key_slice import DecodedSlice
+from node.results.lossy import state_lossy_compression
 from node.results.picture_page import Illustration
 from node.results.references import request_attributes, source_images
 from node.results.sheets import draw, sheets
@@ -93,31 +94,21 @@ def _set_orientation(made: Dataset, illustration: Illustration | None) -> None:
         if (orientation := patient_orientation(key.image, key.frame_number)) is not None:
             made.PatientOrientation = list(orientation)
     laterality = {
-        str(image.header.get("ImageLaterality") or image.header.get("Laterality") or "")
+        image.code("ImageLaterality") or image.code("Laterality")
         for image in (illustration.sources if illustration else ())
     }
     made.Laterality = laterality.pop() if laterality in ({"L"}, {"R"}) else ""
 
 
 def _set_derivation(made: Dataset, context: Context, sources: Sequence[SourceImage]) -> None:
-    modality = str(context.sources.anchor.header.get("Modality") or "OT")
+    modality = context.sources.anchor.code("Modality", "OT")
     made.Modality = modality if context.request.profile.sc_modality == "source" else "OT"
     made.ConversionType = "WSD"
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.DerivationDescription = f"{context.marking}: page drawn from an AI result"[:1024]
     made.SourceImageSequence = source_images(sources)
     # We draw no identifier, but what the source shows within its pixels is shown here too.
-    burned = any(str(image.header.get("BurnedInAnnotation") or "") == "YES" for image in sources)
+    burned = any(image.code("BurnedInAnnotation") == "YES" for image in sources)
     made.BurnedInAnnotation = "YES" if burned else "NO"
-    if any(str(image.header.get("LossyImageCompression") or "") == "01" for image in sources):
-        made.LossyImageCompression = "01"
-        _inherit_lossy(made, sources)
-
-
-def _inherit_lossy(made: Dataset, sources: Sequence[SourceImage]) -> None:
-    """Ratio and method of the one source that was compressed lossily; of several they would mix."""
-    lossy = [image.header for image in sources if str(image.header.get("LossyImageCompression") or "") == "01"]
-    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        values = {str(header.get(keyword) or "") for header in lossy}
-        if len(values) == 1 and values != {""}:
-            setattr(made, keyword, lossy[0].get(keyword))
+    if any(image.code("LossyImageCompression") == "01" for image in sources):
+        state_lossy_compression(made, sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -10,23 +10,27 @@ from highdicom.seg import Segmentation as SegmentationObject
 from highdicom.seg import SegmentDescription
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+from pydicom.valuerep import format_number_as_ds
 
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.equipment import algorithm_for_segmentation
-from node.results.geometry import functional_group, slice_thickness
-from node.results.identity import PATIENT, STUDY
+from node.results.geometry import plane_of, slice_thickness
+from node.results.lossy import state_lossy_compression
 from node.results.marking import ascii_name
 from node.results.masks import Mask
-from node.results.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, stand_in, state_sop_classes
+from node.results.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, state_classes
 from node.results.seg_frames import write_frames
 from node.results.sources import SourceImage
 from node.results.tracking import segment_identifiers
 from plugins.contract import Segment
-
-_STUBBED = ({*PATIENT, *STUDY} - {"StudyInstanceUID"}) | {"SpecificCharacterSet"}
-_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def sop_class_uid(context: Context) -> str:
@@ -51,54 +55,58 @@ def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
     return described
 
 
-def _normalised(image: SourceImage, first: SourceImage, frame_number: int) -> Dataset:
-    """A copy of the header that highdicom does not refuse: patient and study are written afterwards.
+def _header(mask: Mask, image: SourceImage) -> Dataset:
+    """All that highdicom needs of an image, and nothing else: it would hand on whatever it finds there.
 
-    Some de-identifiers give each slice of a series a frame of reference of its own; the plugin took them
-    for one volume, and so does the segmentation: it gets the first one's. `frame_number`: one of those that
-    the mask lies on.
+    The plugin took the images for one volume, and so does the segmentation: direction and size of the pixels are
+    those of the first frame that the mask lies on, the frame of reference is the first image's. Spacing between
+    slices is left to highdicom, which takes it from the positions.
     """
-    header = copy.copy(image.header)
+    header = anchor_stub(image.reference)
+    header.SOPClassUID = EnhancedCTImageStorage if image.is_multi_frame else CTImageStorage
+    header.Rows, header.Columns = image.header.Rows, image.header.Columns
+    header.FrameOfReferenceUID = mask.frame_of_reference_uid
+    state_lossy_compression(header, mask.images)
+    plane = plane_of(*mask.frames[0])
+    assert plane is not None, "a stack has planes (Mask.is_stack)"
+    measures, orientation = (Dataset(), Dataset()) if image.is_multi_frame else (header, header)
+    measures.PixelSpacing, measures.SliceThickness = _decimals(plane.spacing), slice_thickness(*mask.frames[0])
+    orientation.ImageOrientationPatient = _decimals((*plane.row_direction, *plane.column_direction))
     if image.is_multi_frame:
-        _put_geometry_where_it_is_looked_for(header, image, frame_number)
+        shared = Dataset()
+        shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+        header.NumberOfFrames, header.SharedFunctionalGroupsSequence = image.frames, [shared]
+        header.PerFrameFunctionalGroupsSequence = [_per_frame(image, number) for number in range(1, image.frames + 1)]
     else:
-        header.SliceThickness = slice_thickness(image)
-    header.FrameOfReferenceUID = first.header.FrameOfReferenceUID
-    for keyword in _STUBBED:
-        header.pop(keyword, None)
-    header.SOPClassUID = stand_in(image.reference.sop_class_uid)
-    header.PatientID = header.PatientName = header.PatientSex = header.AccessionNumber = header.StudyID = ""
-    header.PatientBirthDate = header.StudyDate = header.StudyTime = None
+        header.ImagePositionPatient = _position(image, 1)
     return header
 
 
-def _put_geometry_where_it_is_looked_for(header: Dataset, image: SourceImage, frame_number: int) -> None:
-    """What may be shared or told for each frame (C.7.6.16): size and direction shared, as highdicom reads them, of the
-    frames that the mask lies on; positions for each.
-    """
-    shared = copy.copy((image.header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0])
-    measures = copy.copy(functional_group(image.header, "PixelMeasuresSequence", frame_number))
-    measures.SliceThickness = slice_thickness(image, frame_number)
-    shared.PixelMeasuresSequence = [measures]
-    shared.PlaneOrientationSequence = [functional_group(image.header, "PlaneOrientationSequence", frame_number)]
-    header.SharedFunctionalGroupsSequence = [shared]
-    frames = []
-    for groups in image.header.PerFrameFunctionalGroupsSequence:
-        frame = copy.copy(groups)
-        if "PlanePositionSequence" not in frame and "PlanePositionSequence" in shared:
-            frame.PlanePositionSequence = shared.PlanePositionSequence
-        frames.append(frame)
-    header.PerFrameFunctionalGroupsSequence = frames
+def _per_frame(image: SourceImage, frame_number: int) -> Dataset:
+    frame, position = Dataset(), Dataset()
+    position.ImagePositionPatient = _position(image, frame_number)
+    frame.PlanePositionSequence = [position]
+    return frame
 
 
-def _flat(image: SourceImage) -> Dataset:
-    """A stand-in for an image that is no stack: highdicom makes the SEG as of one frame, `write_frames` its frames."""
+def _position(image: SourceImage, frame_number: int) -> list[str]:
+    plane = plane_of(image, frame_number)
+    assert plane is not None, "a stack has planes (Mask.is_stack)"
+    return _decimals(plane.position)
+
+
+def _decimals(values: Iterable[float]) -> list[str]:
+    """Numbers within the 16 characters of VR DS, as exact as these allow."""
+    return [format_number_as_ds(float(value)) for value in values]
+
+
+def _flat(mask: Mask) -> Dataset:
+    """A stand-in for images that are no stack: highdicom makes the SEG as of one frame, `write_frames` its frames."""
+    image = mask.images[0]
     header = anchor_stub(image.reference)
     header.SOPClassUID = SecondaryCaptureImageStorage
     header.Rows, header.Columns = image.header.Rows, image.header.Columns
-    for keyword in _LOSSY:
-        if keyword in image.header:
-            header[keyword] = image.header[keyword]
+    state_lossy_compression(header, mask.images)
     return header
 
 
@@ -155,10 +163,10 @@ def _segmentation_object(context: Context, mask: Mask) -> Dataset:
     label_map = sop_class_uid(context) == LABEL_MAP_STORAGE
     node = context.request.node
     if mask.is_stack:
-        sources = [_normalised(image, mask.images[0], mask.frames[0][1]) for image in mask.images]
+        sources = [_header(mask, image) for image in mask.images]
         labels = _relabelled(_in_source_order(mask), mask)
     else:
-        sources = [_flat(mask.images[0])]
+        sources = [_flat(mask)]
         labels = _relabelled(np.stack(mask.planes), mask)
     made = SegmentationObject(
         source_images=sources,
@@ -185,7 +193,7 @@ def _segmentation_object(context: Context, mask: Mask) -> Dataset:
         write_frames(made, mask, labels)
     made.ContentCreatorName = ""
     _derive_dimension_uid(made, context)
-    state_sop_classes(made, [image.reference for image in mask.images])
+    state_classes(made, {image.reference.sop_instance_uid: image.reference.sop_class_uid for image in mask.images})
     if requests := request_attributes(context):
         made.RequestAttributesSequence = requests
     complete(made, context, "seg", mask.number)

@@ -11,8 +11,10 @@ from pydicom.filereader import data_element_generator, read_dataset, read_preamb
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from node.results.copying import readable
 from node.results.errors import NotEncodableError
 from node.results.request import SourceReference
+from node.results.values import problem_of
 
 _NEEDED = {
     "StudyInstanceUID": BaseTag(0x0020000D), "SeriesInstanceUID": BaseTag(0x0020000E),
@@ -38,13 +40,24 @@ class SourceImage:
         """Number of Frames; 1 where the attribute is absent."""
         try:
             return int(self.header.get("NumberOfFrames") or 1)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise NotEncodableError("NumberOfFrames", f"malformed in source image {self.path.name}") from error
 
     @property
     def is_multi_frame(self) -> bool:
         """Whether references must name a frame (Type 1C of Referenced Frame Number)."""
         return "NumberOfFrames" in self.header and self.frames > 1
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Frame of Reference UID; empty where it is missing or malformed: then nobody knows where the image lies."""
+        uid = str(readable(self.header, "FrameOfReferenceUID") or "")
+        return uid if _is_uid(uid) else ""
+
+    def code(self, keyword: str, default: str = "") -> str:
+        """The one value of an attribute of VR CS; `default` where there is none, or none that is right."""
+        value = readable(self.header, keyword)
+        return value if isinstance(value, str) and value and not problem_of("CS", value) else default
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,16 @@ def _is_uid(text: str) -> bool:
 
 
 def _read(path: Path) -> SourceImage:
-    header = _header(path)
+    try:
+        header = _header(path)
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # such as a Specific Character Set that is none
+        reason = f"the header of source image {path.name} cannot be read ({type(error).__name__})"
+        raise NotEncodableError("SpecificCharacterSet", reason) from error
     values = []
     for keyword, tag in _NEEDED.items():
         value = _identifier(header, tag).decode("ascii", "replace")

@@ -132,8 +132,7 @@ def _language(context: Context) -> CodeContentItem:
 
 def _procedure_reported(context: Context) -> CodeContentItem:
     """The imaging procedure, not the algorithm."""
-    modality = str(context.sources.anchor.header.get("Modality") or "")
-    value = our_codes.PROCEDURES.get(modality, codes.SCT.ImagingProcedure)
+    value = our_codes.PROCEDURES.get(context.sources.anchor.code("Modality"), codes.SCT.ImagingProcedure)
     return CodeContentItem(codes.DCM.ProcedureReported, value, relationship_type="HAS CONCEPT MOD")
 
 

@@ -300,11 +300,17 @@ def _segmentation_frame(place: _Segments) -> ReferencedSegmentationFrame:
 
 
 def _segmented_images(place: _Segments) -> list[SourceImageForSegmentation]:
-    """The image, and which of its frames, that segments without a place in the patient are on."""
-    (image,) = place.mask.images
-    frames = [place.mask.frames[index][1] for index in place.planes] if image.is_multi_frame else None
-    reference = image.reference
-    return [SourceImageForSegmentation(stand_in(reference.sop_class_uid), reference.sop_instance_uid, frames)]
+    """The images, and which of their frames, that segments without a place in the patient are on."""
+    frames: dict[str, list[int]] = {}
+    images = {image.reference.sop_instance_uid: image for image in place.mask.images}
+    for image, number in (place.mask.frames[index] for index in place.planes):
+        frames.setdefault(image.reference.sop_instance_uid, []).append(number)
+    return [
+        SourceImageForSegmentation(
+            stand_in(images[uid].reference.sop_class_uid), uid, numbers if images[uid].is_multi_frame else None
+        )
+        for uid, numbers in frames.items()
+    ]
 
 
 def _only(template: ContentSequence) -> ContentItem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -83,6 +84,7 @@ class Results:
             if refusal:
                 jobs.refused(database, self._clock.now(), job.id, refusal)
                 job = jobs.get(database, job.id)
+            self._record_changes(database, job, encoded)
             count = self._enqueue(database, job, {name: (each, encoded[each]) for name, each in sent.items()})
         bound.info("job.reported", objects=count)
         self._signal.wake(Room.DELIVER)
@@ -166,6 +168,15 @@ class Results:
             self._signal.wake(Room.NOTIFY)
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
+
+    def _record_changes(self, database: Database, job: Job, encoded: Mapping[Wanted, Sequence[EncodedObject]]) -> None:
+        """What of the images could not be copied as it is: once, for all objects take the same from them."""
+        changes = sorted({change for objects in encoded.values() for one in objects for change in one.changes})
+        if changes:
+            events.record(
+                database, self._clock.now(), "job.source-changed", study=job.study_instance_uid, job=job.id,
+                changes=changes,
+            )  # fmt: skip
 
     def _why_withheld(self, job: Job, destination: str, now: datetime) -> str | None:
         """Why a destination does not get the result; None where it does.

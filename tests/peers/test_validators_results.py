@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
 from node.results.encode import EncodedObject, encode
+from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
 from tests.support import reports
+from tests.support.broken_sources import IDENTIFYING, attributes, write
 from tests.support.matrix import (
     CHARACTER_SETS,
     PROFILES,
@@ -27,7 +30,7 @@ from tests.support.matrix import (
 )
 from tests.support.peers import dcmtk, program
 from tests.support.shared_data import shared_data
-from tests.support.validators import dciodvfy
+from tests.support.validators import dciodvfy, dicom_sr_validator
 from tests.support.viewer_rules import problems_for_viewers
 
 Made = dict[Case, tuple[EncodedObject, ...]]
@@ -134,3 +137,23 @@ def test_real_images_give_conformant_objects(tmp_path: Path, name: str) -> None:
     image = ImageReference(str(dcmread(paths[0], stop_before_pixels=True).SOPInstanceUID))
     for one in encode(reports.request(paths, reports.nodule(image)), tmp_path / "out"):
         assert dciodvfy(one.path) == [], one.kind
+
+
+BROKEN = ("valid", "too long", "latin-1 as utf-8", "two values", "control characters", "empty items within")
+"""Of the forms in which attributes of images are broken, those that leave the most different objects."""
+
+
+def test_finding_s2_broken_sources_give_conformant_objects(tmp_path: Path) -> None:
+    """All optional attributes of the images broken at once: dciodvfy and PixelMed find no error in what leaves."""
+    reports_made = []
+    for form in BROKEN:
+        forms = dict.fromkeys(sorted(attributes().keys() - IDENTIFYING), form)
+        paths = [write(reports.ct(number), forms, tmp_path / form / f"{number}.dcm") for number in (1, 2, 3)]
+        key_images = reports.nodule(reports.reference("ct")).key_images
+        result = replace(reports.segmented(reports.frames("ct")), key_images=key_images)
+        profile = EncodingProfile(kinds=frozenset({"sr", "sc", "seg", "ko"}))
+        for one in encode(reports.request(paths, result, profile=profile), tmp_path / form / "out"):
+            assert dciodvfy(one.path) == [], (form, one.kind)
+            reports_made += [one.path] if one.kind == "sr" else []
+    found = dicom_sr_validator(reports_made[:2])
+    assert {path: errors for path, errors in found.items() if errors} == {}

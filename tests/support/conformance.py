@@ -21,13 +21,14 @@ from node.cli.network import RESULT_CLASSES
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
 from node.dimse.status import ActionStatus, FailureReason
 from node.results import codes as our_codes
+from node.results.copied import of_patient_and_study
 from node.results.encode import encode
-from node.results.identity import PATIENT, STUDY
 from node.results.request import EncodingProfile, Kind
 from node.spool import IMPLEMENTATION_CLASS_UID
 from tests.support import air, reports
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
+COPIED = frozenset(attribute.keyword for attribute in of_patient_and_study())
 _KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr")
 _ALGORITHM = {"ContributingEquipmentSequence"}
 _REQUEST = {"RequestAttributesSequence", "ReferencedRequestSequence"}
@@ -52,7 +53,7 @@ _RESULT = {
 
 def _source(keyword: str) -> str:
     for names, text in (
-        (set(PATIENT) | set(STUDY), "image: copied"),
+        (COPIED, "image: copied"),
         (_REQUEST, "image: its request attributes"),
         (_ALGORITHM, "manifest of the algorithm; the node"),
         (_DERIVED, "derived from the job and the destination's profile"),
@@ -115,10 +116,10 @@ def _attributes() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = _sample(Path(folder))
     keywords = {element.keyword: element.tag for dataset in made.values() for element in dataset}
-    keywords |= {keyword: tag_for_keyword(keyword) for keyword in (*PATIENT, *STUDY)}  # where the image has them
+    keywords |= {keyword: tag_for_keyword(keyword) for keyword in COPIED}  # where the image has them
     rows = []
     for keyword, tag in sorted(keywords.items(), key=lambda each: each[1]):
-        everywhere = keyword in PATIENT or keyword in STUDY
+        everywhere = keyword in COPIED
         marks = ["•" if keyword in made[kind] else "○" if everywhere else "" for kind in _KINDS]
         rows.append([f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag), *marks, _source(keyword)])
     return _table(("Tag", "Attribute", *(kind.upper() for kind in _KINDS), "Source"), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class ResultSite(Site):
         for number, receipt in enumerate(self.receipts, start=1):
             header = reports.ct(number)
             for element in image or ():
-                header[element.tag] = element
+                header[element.tag] = deepcopy(element)
             digest = self.write(receipt, str(header.SOPInstanceUID), encoded(header))
             with self.ledger.transaction() as database:
                 database.execute("UPDATE instances SET digest=? WHERE receipt=?", [digest, receipt])

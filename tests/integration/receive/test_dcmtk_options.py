@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -255,7 +256,7 @@ def test_storescu_invents(receiver: Receiver, files: list[Path], option: str) ->
 def _without(dataset: Dataset, keywords: Sequence[str]) -> Dataset:
     for keyword in keywords:
         dataset.pop(keyword, None)
-    return Dataset(dataset)
+    return Dataset({element.tag: element for element in deepcopy(dataset)})
 
 
 def test_storescu_repeats(receiver: Receiver, files: list[Path]) -> None:

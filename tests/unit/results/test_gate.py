@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sr.codedict import codes
-from structlog.testing import capture_logs
 
 from node.results import encode as encoding
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.gate import Candidate, RefusedError, problems_of
-from node.results.identity import patient_and_study
+from node.results.identity import Identity, identity_of
 from node.results.request import EncodingProfile, Kind
 from tests.support import reports
 
@@ -57,6 +56,10 @@ def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
 def _dangling(report: Dataset) -> None:
     library = next(i for i in report.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "111028")
     library.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3.4"
+
+
+def _no_meaning(report: Dataset) -> None:
+    del report.ContentSequence[0].ConceptNameCodeSequence[0].CodeMeaning
 
 
 def _wrong_class(report: Dataset) -> None:
@@ -161,6 +164,32 @@ def test_each_fault_is_found_and_named(made: tuple[Context, dict[str, Candidate]
     assert any(problem.startswith(f"{name}: ") and words in problem for problem in problems), problems
 
 
+SOURCE_FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
+    "replacement character": ("sr", _set("StudyDescription", "Th\ufffdrax"), "StudyDescription: a control or repl"),
+    "control character": ("sr", _set("StudyDescription", "Tho\x07rax"), "StudyDescription: a control or replacement"),
+    "two values": ("sr", _set("StudyDescription", ["CT", "chest"]), "StudyDescription: 2 values where one is allowed"),
+    "no meaning": ("sr", _no_meaning, "ConceptNameCodeSequence: a code without meaning"),
+    "inherited": ("pm", _set("NameOfPhysiciansReadingStudy", "Kim"), "NameOfPhysiciansReadingStudy: is none of"),
+    "of a trial": (
+        "sr",
+        _set("ClinicalTrialSponsorName", "Kim"),
+        "ClinicalTrialSponsorName: is none of the attributes",
+    ),
+    "of the scanner": ("sc", _set("StationName", "CT1"), "StationName: is none of the attributes"),
+}
+
+
+@pytest.mark.parametrize("fault", SOURCE_FAULTS)
+def test_finding_s2_what_a_source_could_bring_in_is_found(
+    made: tuple[Context, dict[str, Candidate]], fault: str
+) -> None:
+    """Texts, codes and attributes as images have them, and our objects must not: each is refused by name."""
+    context, candidates = made
+    kind, spoil, words = SOURCE_FAULTS[fault]
+    problems = problems_of([_spoilt(candidates[f"{kind} 1"], spoil)], context)
+    assert any(words in problem for problem in problems), problems
+
+
 def test_a_name_that_its_character_set_cannot_hold_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:
     """Fault 38: what comes back from the bytes is compared with what was meant."""
     context, candidates = made
@@ -218,7 +247,7 @@ def test_a_description_that_is_too_long_is_cut() -> None:
     """It describes and does not identify: 64 characters of it are better than no result."""
     image = reports.ct()
     image.StudyDescription = "CT " * 40
-    assert _identity(image).StudyDescription == ("CT " * 40)[:64].rstrip()
+    assert _identity(image).patient_and_study.StudyDescription == ("CT " * 40)[:64].rstrip()
 
 
 @pytest.mark.filterwarnings("ignore:.*length.*:UserWarning")
@@ -229,14 +258,17 @@ def test_what_names_something_and_is_too_long_is_left_out_never_cut() -> None:
     long.CodeValue, long.CodingSchemeDesignator, long.CodeMeaning = "C" * 17, "99SITE", "CT chest"
     right.CodeValue, right.CodingSchemeDesignator, right.CodeMeaning = "CT1", "99SITE", "CT chest"
     image.ProcedureCodeSequence = [long, right]
-    with capture_logs() as said:
-        identity = _identity(image)
-    assert identity.StudyID == ""
-    assert [item.CodeValue for item in identity.ProcedureCodeSequence] == ["CT1"]
-    assert [line["attribute"] for line in said] == ["StudyID", "CodeValue"]
+    identity = _identity(image)
+    assert identity.patient_and_study.StudyID == ""
+    assert [item.CodeValue for item in identity.patient_and_study.ProcedureCodeSequence] == ["CT1"]
+    assert [change.partition(":")[0] for change in identity.changes] == [
+        "StudyID (0020,0010)",
+        "ProcedureCodeSequence[1].CodeValue (0008,0100)",
+        "ProcedureCodeSequence (0008,1032)",
+    ]
 
 
-def _identity(image: Dataset) -> Dataset:
+def _identity(image: Dataset) -> Identity:
     buffer = BytesIO()
     reports.write_to(image, buffer)
-    return patient_and_study(dcmread(BytesIO(buffer.getvalue())))
+    return identity_of(dcmread(BytesIO(buffer.getvalue())))

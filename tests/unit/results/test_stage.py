@@ -88,6 +88,19 @@ def test_where_identity_itself_cannot_be_written_nothing_is_sent(tmp_path: Path)
     assert site.deliveries(job) == []
 
 
+def test_finding_s2_what_was_left_out_is_one_event_of_the_job(tmp_path: Path) -> None:
+    """Two destinations with sets of their own: one event names attribute and reason, and holds no value."""
+    image = Dataset()
+    image.add_new("StudyDescription", "LO", "Chest of somebody " * 5)
+    site = ResultSite(tmp_path, image=image, one={}, two={"language": "ko"})
+    job = _reported(site, reports.measured())
+    site.results.close()
+    assert job.status is JobStatus.REPORTED
+    (told,) = [e for e in events.of_study(site.ledger.database, reports.STUDY_UID) if e.kind == "job.source-changed"]
+    assert told.job == job.id
+    assert told.detail["changes"] == ["StudyDescription (0008,1030): shortened: VR LO cannot hold it as it is"]
+
+
 def test_a_destination_that_cannot_be_told_is_an_alert(tmp_path: Path) -> None:
     """One that takes neither reports nor pages gets nothing in place of what was refused; a person is told."""
     site = ResultSite(tmp_path, archive={"kinds": ["seg"]})
