@@ -20,10 +20,16 @@ def record(
     """An alert: which objects of this set could not be written, for which destinations, why, and where they are."""
     events.record(
         database, at, _KIND, study=job.study_instance_uid, job=job.id, severity=Severity.ALERT,
-        missing=", ".join(str(part) for part in sorted(encoded.missing)), destinations=", ".join(destinations),
+        missing=", ".join(_in_short(encoded.missing)), destinations=", ".join(destinations),
         error="; ".join(encoded.reasons), kept=f"results/{job.id}/{encoding}/refused", encoding=encoding,
         parts=[[part.kind, part.number] for part in sorted(encoded.missing)],
     )  # fmt: skip
+
+
+def _in_short(missing: frozenset[Part]) -> list[str]:
+    """ "seg", "picture 2": no single objects where their whole kind is missing, nor the label map they are made of."""
+    whole = {part.kind for part in missing if not part.number}
+    return [str(part) for part in sorted(missing) if part.kind != "mask" and not (part.number and part.kind in whole)]
 
 
 def parts_missing(database: Database, job: str, encoding: str) -> frozenset[Part]:

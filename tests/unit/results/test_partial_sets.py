@@ -309,7 +309,7 @@ def test_the_admin_is_told_what_is_missing_and_why(sites: Callable[..., ResultSi
     (alert,) = _alerts(site, "job.objects-missing")
     assert (alert.detail["destinations"], alert.job) == ("pacs", job.id)
     assert "64 characters" in alert.detail["error"]
-    assert "pm" in alert.detail["missing"]
+    assert alert.detail["missing"] == "pm"
     assert (site.spool.data / alert.detail["kept"] / "reasons.txt").is_file()
 
 
