@@ -235,8 +235,8 @@ def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) 
     return Group(Text(), shown, *more)
 
 
-_FOR_MACHINES = ("content", "in_force", "shown", "file", "count")
-"""Details of `rules.refused` that say in another way what its `problems` say."""
+_FOR_MACHINES = ("content", "in_force", "shown", "file", "count", "encoding", "parts")
+"""Details of `rules.refused` that say in another way what its `problems` say, and of `job.objects-missing`."""
 
 
 def words(event: Event) -> str:

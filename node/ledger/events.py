@@ -69,6 +69,15 @@ def of_study(database: Database, study: str) -> list[Event]:
     ]
 
 
+def of_job(database: Database, job: str, kind: str) -> list[Event]:
+    """The events of a kind about one job, oldest first."""
+    sql = (
+        "SELECT * FROM events WHERE kind=? AND job=?"
+        " AND study_instance_uid=(SELECT study_instance_uid FROM jobs WHERE id=?) ORDER BY id"
+    )
+    return [_event(row) for row in query(database, sql, [kind, job, job])]
+
+
 def last_of(database: Database, study: str, kind: str) -> Event | None:
     """The newest event of this kind about a study."""
     sql = "SELECT * FROM events WHERE study_instance_uid=? AND kind=? ORDER BY id DESC LIMIT 1"

@@ -221,6 +221,14 @@ def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
     )  # fmt: skip
 
 
+def refused_for(database: Database, at: datetime, job: Job, refusals: Mapping[str, str]) -> None:
+    """Some of its destinations get no report of its result, for these reasons; the others do, so it has not failed."""
+    events.record(
+        database, at, "job.refused-for", study=job.study_instance_uid, job=job.id, severity=Severity.ALERT,
+        destinations=", ".join(refusals), error="; ".join(dict.fromkeys(refusals.values())),
+    )  # fmt: skip
+
+
 def reported(database: Database, at: datetime, job_id: str, objects: int) -> None:
     """Its objects, as many as that, are in the outbox."""
     job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)

@@ -21,6 +21,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.objects import ResultObject
 from node.results.making import Making, Wanted
+from node.results.partial_sets import parts_missing
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +90,8 @@ class Anew:
         job, wanted = jobs.get(database, refused.job), Wanted.of(kept)
         companions = [each for each in of_set if each.kind != "sr"]
         setting = report_classes.setting_of(refused.fallback)
-        encoded = self.making.report_alone(job, wanted, setting, companions, time_zone)
+        missing = parts_missing(database, job.id, first.encoding)
+        encoded = self.making.report_alone(job, wanted, setting, companions, missing, time_zone)
         return self.making.row(job, wanted, encoded, self.clock.now())
 
     def _give_up(self, refused: Delivery, error: PermanentError) -> None:

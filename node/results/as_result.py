@@ -65,7 +65,9 @@ def _whole(groups: Sequence[ReadFinding], ours: bool) -> Iterator[tuple[ReadFind
         says = group.measurements or group.evaluations or group.comments
         shown = group.regions or group.segments
         part = _PART.fullmatch(group.tracking_identifier) if ours and shown and not says else None
-        if part and whole and whole[-1][0].tracking_identifier[:56] == part[1]:
+        first = whole[-1][0] if whole else None
+        same = first and (first.finding, first.site) == (group.finding, group.site)
+        if part and first and same and first.tracking_identifier[:56] == part[1]:
             whole[-1][1].append(group)
         else:
             whole.append((group, []))

@@ -27,6 +27,7 @@ REASON = _private("REASON", "Reason for not analysed")
 IMAGES_COMPLETE = _private("IMAGESCOMPLETE", "Images complete at")
 RESULT_MADE = _private("RESULTMADE", "Result made at")
 SUPERSEDES = _private("SUPERSEDES", "Supersedes")
+NUMBER = _private("NUMBER", "Number of the finding")
 POSITION = _private("POSITION", "Position in patient coordinates")
 
 KEY_IMAGE = _private("KEYIMAGE", "Key image")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from node.results.equipment import contributing_equipment, set_general_equipment
 from node.results.identity import identity_of
 from node.results.marking import content_qualification, marking, series_description
 from node.results.masks import Mask, masks_of
-from node.results.request import EncodingRequest, Kind
+from node.results.request import EncodingRequest, Kind, Part, PartKind
 from node.results.sources import Sources, read_sources
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
@@ -44,6 +45,16 @@ class Context:
     """What of patient, study and requests could not be copied as it is (`node.results.copying`)."""
     uids: ResultUIDs
     texts: Texts
+    missing: frozenset[Part] = frozenset()
+    """What of the set cannot be written: report and pages say so, and refer to none of it."""
+
+    def lacks(self, kind: PartKind, number: int = 0) -> bool:
+        """Whether this part of the set is missing; without a number: whether all of the kind is."""
+        return not self.missing.isdisjoint({Part(kind, 0), Part(kind, number)})
+
+    def without(self, parts: Iterable[Part]) -> Context:
+        """The same for a set that lacks these parts too."""
+        return replace(self, missing=self.missing | set(parts))
 
     @property
     def marking(self) -> str:
@@ -52,8 +63,11 @@ class Context:
 
     @cached_property
     def masks(self) -> tuple[Mask, ...]:
-        """What becomes one SEG each."""
-        return masks_of(self.request.result.segmentation, self.sources)
+        """What becomes one SEG each; none where the label map cannot be used.
+
+        Raises `NotEncodableError` for an image that the plugin was not given, and for a plane that is not of its size.
+        """
+        return () if self.lacks("mask") else masks_of(self.request.result.segmentation, self.sources)
 
     def local(self, moment: datetime) -> datetime:
         """A moment in the time zone of the images, else in the node's."""
@@ -85,6 +99,7 @@ def prepare(request: EncodingRequest) -> Context:
         changes=identity.changes,
         uids=ResultUIDs(request.job_id, request.digest),
         texts=texts_of(request.profile.language),
+        missing=request.belongs_to.missing if request.belongs_to else frozenset(),
     )
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
-from pydicom import Dataset, dcmwrite
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
 from node.durable import write_durably
-from node.results import ko, pm, sc, seg, sr
-from node.results.context import Context, prepare
-from node.results.gate import Candidate, RefusedError, problems_of
-from node.results.pr import presentation_states
-from node.results.request import EncodingRequest, Kind, SourceReference
-from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.results.context import prepare
+from node.results.gate import Candidate, RefusedError
+from node.results.object_set import object_set
+from node.results.request import EncodingRequest, Kind, Part
+
+_REPORTING = frozenset(("sr", "sc"))
+"""The kinds of object that a person reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,88 +34,53 @@ class EncodedObject:
     """What of the images' patient, study and requests could not be copied as it is; the same for the whole set."""
 
 
-def encode(request: EncodingRequest, folder: Path) -> tuple[EncodedObject, ...]:
+class EncodedSet(tuple[EncodedObject, ...]):
+    """The objects of one set, in the order in which they are sent, and what is missing from it."""
+
+    missing: frozenset[Part] = frozenset()
+    reasons: tuple[str, ...] = ()
+    """Why, for the site admin; each names the object."""
+
+    @classmethod
+    def of(
+        cls, objects: tuple[EncodedObject, ...], missing: frozenset[Part] = frozenset(), reasons: tuple[str, ...] = ()
+    ) -> EncodedSet:
+        """A set that lacks `missing`."""
+        made = cls(objects)
+        made.missing, made.reasons = missing, reasons
+        return made
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether report and pages are missing, so that nobody can read what was found, nor what is missing."""
+        lost = any(part.kind in _REPORTING and not part.number for part in self.missing)
+        return lost and not any(made.kind in _REPORTING for made in self)
+
+
+def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
     """Write the objects of one result into `folder`; equal requests give equal bytes.
 
     The SR comes last: it refers to the others. Each file is there whole or not at all, also after a
-    power loss. Raises `NotEncodableError` where patient, study or a reference cannot be written for
-    certain; then nothing is written. Raises `RefusedError` where the gate finds something wrong with what
-    was written: then all of it is in `folder`/refused, with the reasons.
+    power loss. An object that cannot be made, or in which the gate finds something wrong, is missing; report and
+    pages say so, and `folder`/refused has it, with the reasons.
+
+    Raises `NotEncodableError` where patient, study or a reference cannot be written for certain; then nothing is
+    written. Raises `RefusedError` where no sound object is left.
     """
     context = prepare(request)
-    syntax = _SYNTAXES[request.profile.transfer_syntax]
-    made = [Candidate(kind, dataset, _file_content(dataset, syntax)) for kind, dataset in _objects(context)]
-    if problems := problems_of(made, context):
+    made = object_set(context)
+    reasons = tuple(reason for why in made.reasons.values() for reason in why)
+    if reasons:
         refused = folder / "refused"
         refused.mkdir(parents=True, exist_ok=True)
-        for one in made:
+        for one in made.refused:
             _write(one, refused)
-        write_durably(refused / "reasons.txt", "".join(f"{problem}\n" for problem in problems).encode())
-        raise RefusedError(problems)
+        write_durably(refused / "reasons.txt", "".join(f"{reason}\n" for reason in reasons).encode())
+        if not made.objects:
+            raise RefusedError(reasons)
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(replace(_write(one, folder), changes=context.changes) for one in made)
-
-
-def _objects(context: Context) -> list[tuple[Kind, Dataset]]:
-    if (made := context.request.belongs_to) is not None:
-        return [("sr", sr.structured_report(context, made.companions))]
-    kinds = context.request.profile.kinds_for(context.request.result.status)
-    objects = [(kind, dataset) for kind, make in _COMPANIONS.items() if kind in kinds for dataset in make(context)]
-    if "sr" in kinds:
-        companions = [(kind, _reference(dataset)) for kind, dataset in objects]
-        objects.append(("sr", sr.structured_report(context, companions)))
-    return objects
-
-
-def _segmentations(context: Context) -> list[Dataset]:
-    return seg.segmentation_objects(context)
-
-
-def _maps(context: Context) -> list[Dataset]:
-    heatmaps = context.request.result.heatmaps
-    placed = [heatmap for heatmap in heatmaps if pm.has_place(context, heatmap)]
-    return [pm.parametric_map(context, heatmap, number) for number, heatmap in enumerate(placed, start=1)]
-
-
-def _pages(context: Context) -> list[Dataset]:
-    return sc.pages(context)
-
-
-def _selections(context: Context) -> list[Dataset]:
-    return [ko.key_object_selection(context)] if context.request.result.key_images else []
-
-
-_COMPANIONS: dict[Kind, Callable[[Context], list[Dataset]]] = {
-    "seg": _segmentations, "pm": _maps, "sc": _pages, "ko": _selections, "pr": presentation_states,
-}  # fmt: skip
-"""What may stand beside the SR, in the order in which it is sent."""
-
-
-def _reference(dataset: Dataset) -> SourceReference:
-    return SourceReference(
-        str(dataset.StudyInstanceUID),
-        str(dataset.SeriesInstanceUID),
-        str(dataset.SOPInstanceUID),
-        str(dataset.SOPClassUID),
-    )
-
-
-_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
-
-
-def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
-    """The Part 10 file, under our own implementation identity instead of highdicom's."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    dataset.file_meta = meta
-    dataset.preamble = b"\0" * 128
-    buffer = BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    objects = tuple(replace(_write(one, folder), changes=context.changes) for one in made.objects)
+    return EncodedSet.of(objects, frozenset(made.reasons), reasons)
 
 
 def _write(one: Candidate, folder: Path) -> EncodedObject:

@@ -13,7 +13,7 @@ import structlog
 
 from node.child import Child, ChildDiedError
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
-from node.results.encode import EncodedObject, encode
+from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingRequest
 from plugins import exchange
 from plugins.contract import Result
@@ -50,7 +50,7 @@ def begin() -> None:
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
 
-def carry_out(order: Order) -> tuple[EncodedObject, ...]:
+def carry_out(order: Order) -> EncodedSet:
     """In the encoder's process; whatever goes wrong leaves it as an error that can be pickled.
 
     What a result or an image makes the encoder stumble over is one job's trouble, and a person's to look
@@ -77,7 +77,7 @@ class Encoder:
     def __init__(self) -> None:
         self._child = Child(begin)
 
-    def encode(self, order: Order) -> tuple[EncodedObject, ...]:
+    def encode(self, order: Order) -> EncodedSet:
         """What `order` asks for, once more where the process dies. Raises `NodeError`."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:

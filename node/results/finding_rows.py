@@ -12,13 +12,11 @@ from node.results.overlay import REGION
 from node.results.page import CONTENT, MARGIN, WIDTH, Block, space, text_blocks
 from node.results.tables import finding_name, unit_text
 from node.results.texts import Texts
-from node.results.tracking import region_numbers
+from node.results.tracking import shown_numbers
 from plugins.contract import Finding, Score
 
 _NAME, _NOTE = 24, 20
 _BAR = 150
-_MOST_NUMBERS = 3
-"""Of a finding's regions, named one by one; more as from–to."""
 
 
 def _shown(value: float, score: Score) -> str:
@@ -42,8 +40,8 @@ class _Row:
     """A finding that is present or absent, with the words of its row."""
 
     finding: Finding
-    numbers: str
-    """Of its regions, as on the images."""
+    number: str
+    """As on the images; empty where nothing asks for one."""
     name: str
     score: str
 
@@ -67,12 +65,6 @@ class _Columns:
     """Of all scores, with their threshold, where it is one: it stands above them."""
 
 
-def _numbers(numbers: tuple[int, ...]) -> str:
-    if len(numbers) > _MOST_NUMBERS:
-        return f"{numbers[0]}–{numbers[-1]}"
-    return ", ".join(str(number) for number in numbers)
-
-
 def _common_meaning(scores: Sequence[Score], texts: Texts) -> str:
     """ "Likelihood of finding (threshold 0.50)", where that is so of all of them and fits above their column."""
     meanings = {f"{score.meaning} {_threshold(score, texts)}".strip() for score in scores}
@@ -84,17 +76,17 @@ def _rows(context: Context) -> tuple[list[_Row], str]:
     """What is urgent or present is read first; the order of the plugin holds within. And what all scores mean."""
     result, texts = context.request.result, context.texts
     judged = [
-        (finding, numbers)
-        for finding, numbers in zip(result.findings, region_numbers(result), strict=True)
+        (finding, number)
+        for finding, number in zip(result.findings, shown_numbers(result), strict=True)
         if finding.present is not None
     ]
     meaning = _common_meaning([finding.score for finding, _ in judged if finding.score], texts)
     rows = []
-    for finding, numbers in judged:
+    for finding, number in judged:
         score = finding.score
         limit = "" if score is None or meaning else _threshold(score, texts)
         shown = f"{_shown(score.value, score)} {limit}".rstrip() if score else ""
-        rows.append(_Row(finding, _numbers(numbers), finding_name(finding, texts), shown))
+        rows.append(_Row(finding, str(number or ""), finding_name(finding, texts), shown))
     return sorted(rows, key=lambda row: (not row.finding.urgent, not row.finding.present)), meaning
 
 
@@ -119,7 +111,7 @@ def _draw_bar(canvas: Canvas, left: int, top: int, score: Score, colour: Colour)
 def _row_block(row: _Row, columns: _Columns, followed: bool) -> Block:
     label = columns.texts.present if row.finding.present else columns.texts.absent
     number_left = MARGIN + columns.chip + 18
-    name_left = number_left + (width(row.numbers, Face.SEMIBOLD, _NAME) + 12 if row.numbers else 0)
+    name_left = number_left + (width(row.number, Face.SEMIBOLD, _NAME) + 12 if row.number else 0)
     beside = columns.score + (_BAR + 16 if columns.bar else 0)
     score_left = WIDTH - MARGIN - columns.score
     lines = wrap(row.name, Face.SEMIBOLD, _NAME, WIDTH - MARGIN - name_left - (beside + 24 if beside else 0))
@@ -129,8 +121,8 @@ def _row_block(row: _Row, columns: _Columns, followed: bool) -> Block:
         canvas.rectangle(MARGIN, top + 1, MARGIN + columns.chip, top + 1 + height, row.colour, radius=6)
         inset = (columns.chip - width(drawable(label), Face.SEMIBOLD, _NOTE)) // 2
         canvas.text(MARGIN + inset, top + 3, label, _NOTE, ON_URGENT, Face.SEMIBOLD, row.colour)
-        if row.numbers:
-            canvas.text(number_left, top, row.numbers, _NAME, REGION, Face.SEMIBOLD)
+        if row.number:
+            canvas.text(number_left, top, row.number, _NAME, REGION, Face.SEMIBOLD)
         for number, line in enumerate(lines):
             canvas.text(name_left, top + number * line_height(_NAME), line, _NAME, TEXT, Face.SEMIBOLD)
         if columns.score and row.finding.score:
@@ -173,7 +165,9 @@ def finding_rows(context: Context) -> list[Block]:
         for text in under:
             blocks += text_blocks(text, _NOTE, SECONDARY, indent=columns.chip + 18)
         blocks += [space(8)] if under else []
-    for finding in context.request.result.findings:
+    result = context.request.result
+    for finding, number in zip(result.findings, shown_numbers(result), strict=True):
         if finding.present is None and finding.comment:
-            blocks += text_blocks(f"{finding.code.meaning}: {finding.comment}", _NOTE, SECONDARY)
+            name = f"{number or ''} {finding_name(finding, context.texts)}".strip()
+            blocks += text_blocks(f"{name}: {finding.comment}", _NOTE, SECONDARY)
     return [space(16), *blocks] if blocks else []

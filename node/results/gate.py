@@ -45,7 +45,7 @@ _SHOWN = 12
 
 
 class RefusedError(NotEncodableError):
-    """What the gate found: the objects stay, none of their set is sent."""
+    """No object of a set is sound: those that were made stay, none is sent."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
@@ -67,15 +67,18 @@ class Candidate:
     """The Part 10 file."""
 
 
-def problems_of(candidates: Iterable[Candidate], context: Context) -> tuple[str, ...]:
-    """Everything wrong with the objects of a set, each with the object and the attribute; none: they may leave."""
-    objects = list(candidates)
-    known = _known(context, objects)
+def problems_of(candidates: Iterable[Candidate], context: Context, beside: Iterable[Candidate] = ()) -> tuple[str, ...]:
+    """Everything wrong with these objects, each with the object and the attribute; none: they may leave.
+
+    `beside`: sound objects of the same set, which these may refer to.
+    """
+    objects, others = list(candidates), list(beside)
+    known = _known(context, [*others, *objects])
     found = []
     for number, candidate in enumerate(objects, start=1):
         name = f"{candidate.kind} {candidate.dataset.get('InstanceNumber', number)}"
         found += [f"{name}: {problem}" for problem in _problems(candidate, context, known)]
-    uids = [str(candidate.dataset.get("SOPInstanceUID")) for candidate in objects]
+    uids = [str(candidate.dataset.get("SOPInstanceUID")) for candidate in (*others, *objects)]
     found += [f"SOPInstanceUID: {uid} occurs twice in the set" for uid in dict.fromkeys(uids) if uids.count(uid) > 1]
     return tuple(found)
 

@@ -80,10 +80,11 @@ def report_problems(read: Dataset, context: Context) -> Iterator[str]:
 
 
 def _expected_groups(finding: Finding, context: Context) -> int:
-    """One for each region; else one for each segmentation object that shows it; else one."""
-    sent = "seg" in context.request.profile.kinds_for(context.request.result.status)
-    masks = [mask for mask in context.masks if set(mask.labels) & set(finding.segments)] if sent else []
-    return max(1, len(finding.regions) or len(masks))
+    """One for each region; else one, and one for each further segmentation object of the set that shows it."""
+    wanted = "seg" in context.request.profile.kinds_for(context.request.result.status)
+    masks = [mask for mask in context.masks if set(mask.labels) & set(finding.segments)]
+    further = [mask for mask in masks[1:] if wanted and not context.lacks("seg", mask.number)]
+    return len(finding.regions) or 1 + len(further)
 
 
 def _root_problems(read: Dataset) -> Iterator[str]:

@@ -23,10 +23,13 @@ from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_sca
 from node.results.regions import locate
 from node.results.sources import SourceImage
 from node.results.tables import finding_name
-from node.results.tracking import region_numbers
+from node.results.tracking import finding_numbers, shown_numbers
 from plugins.contract import Heatmap, ImageReference
 
 log = structlog.get_logger(__name__)
+
+_MOST_NUMBERS = 5
+"""Of findings, named one by one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def key_slices(context: Context) -> list[KeySlice]:
         drawn = regions.pop((reference.sop_instance_uid, reference.frame_number), [])
         slices.append(KeySlice(image, reference.frame_number, key_image.reason, key_image.window, tuple(drawn)))
     for (uid, frame_number), drawn in regions.items():
-        reason = ", ".join(dict.fromkeys(one.finding for one in drawn))
+        reason = ", ".join(_by_name((one.finding, one.number) for one in drawn))
         image = context.sources.find(uid, "regions")
         slices.append(KeySlice(image, frame_number, reason, None, tuple(drawn)))
     slices += _largest_of_segments(context, slices)
@@ -73,7 +76,11 @@ def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[K
     shown = {(one.image.reference.sop_instance_uid, one.frame_number) for one in slices}
     made = []
     for mask in context.masks:
-        wanted = [(finding_name(f, context.texts), f.segments) for f in result.findings if f.present]
+        wanted = [
+            (f"{number or ''} {finding_name(finding, context.texts)}".strip(), finding.segments)
+            for finding, number in zip(result.findings, shown_numbers(result), strict=True)
+            if finding.present
+        ]
         for reason, segments in (*wanted, ("", mask.labels)):
             candidates = mask.frames_with(segments)
             frames = [(mask.frames[i][0].reference.sop_instance_uid, mask.frames[i][1]) for i in candidates]
@@ -97,8 +104,8 @@ def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
     """The regions that lie on a source frame, by SOP Instance UID and frame number."""
     result = context.request.result
     regions: dict[tuple[str, int], list[Drawn]] = {}
-    for finding, numbers in zip(result.findings, region_numbers(result), strict=True):
-        for number, region in zip(numbers, finding.regions, strict=True):
+    for finding, number in zip(result.findings, finding_numbers(result), strict=True):
+        for region in finding.regions:
             located = locate(region, context.sources)
             if located is not None:
                 frame = (located.image.reference.sop_instance_uid, located.frame_number)
@@ -213,7 +220,7 @@ def _labels(context: Context, key: KeySlice) -> NDArray[np.unsignedinteger[Any]]
     """The slice of the label map that lies on this frame."""
     segmentation = context.request.result.segmentation
     reference = ImageReference(key.image.reference.sop_instance_uid, key.frame_number)
-    if segmentation is None or reference not in segmentation.frames:
+    if segmentation is None or not context.masks or reference not in segmentation.frames:
         return None
     return segmentation.planes[segmentation.frames.index(reference)]
 
@@ -258,8 +265,20 @@ def _position(key: KeySlice) -> str:
 
 
 def _legend(key: KeySlice) -> list[str]:
-    """ "1, 2  Nodule A: Solitary nodule of lung": the numbers at the regions, and of what."""
-    numbers: dict[str, list[str]] = {}
-    for drawn in key.regions:
-        numbers.setdefault(drawn.legend, []).append(str(drawn.number))
-    return [f"{', '.join(of)}  {name}" for name, of in numbers.items()]
+    """ "1, 2  Solitary nodule of lung, Right": the numbers at the regions, and of what."""
+    return _by_name((drawn.legend, drawn.number) for drawn in key.regions)
+
+
+def _by_name(named: Iterable[tuple[str, int]]) -> list[str]:
+    """ "1, 2  Solitary nodule of lung": each name once, behind the numbers of the findings that it is the name of."""
+    numbers: dict[str, dict[int, None]] = {}
+    for name, number in named:
+        numbers.setdefault(name, {})[number] = None
+    return [f"{_listed(list(of))}  {name}" for name, of in numbers.items()]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """ "1, 2, 4"; many in a row as "1–40"."""
+    if len(numbers) > _MOST_NUMBERS and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}–{numbers[-1]}"
+    return ", ".join(str(number) for number in numbers)

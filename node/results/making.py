@@ -20,9 +20,9 @@ from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
 from node.ledger.objects import ResultObject
 from node.report_classes import SRClass
-from node.results.encode import EncodedObject
+from node.results.encode import EncodedObject, EncodedSet
 from node.results.encoder import Encoder, Order
-from node.results.request import EncodingProfile, Kind, SetMade, SourceReference, encoding_digest
+from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
 from node.results.source_files import SourceFiles
 from node.results.texts import texts_of
 from node.spool import Spool
@@ -95,18 +95,27 @@ class Making:
         """End the encoder's process."""
         self._encoder.close()
 
-    def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> tuple[EncodedObject, ...]:
+    def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> EncodedSet:
         """One set of objects; raises `NodeError`."""
         return self._carry_out(job, wanted.name, self._fields(job, wanted, time_zone), _text_instead(wanted))
 
     def report_alone(
-        self, job: Job, wanted: Wanted, sr_class: SRClass, companions: Sequence[ResultObject], time_zone: str
+        self,
+        job: Job,
+        wanted: Wanted,
+        sr_class: SRClass,
+        companions: Sequence[ResultObject],
+        missing: frozenset[Part],
+        time_zone: str,
     ) -> EncodedObject:
-        """The report of a set that exists, in another SOP class, for the same objects; raises `NodeError`."""
+        """The report of a set that exists, in another SOP class, for the same objects; raises `NodeError`.
+
+        `missing`: what the set lacks, which this report says too.
+        """
         references = tuple((cast(Kind, each.kind), reference_to(each)) for each in companions)
         fields = self._fields(job, wanted, time_zone) | {
             "profile": replace(wanted.profile, sr_class=sr_class),
-            "belongs_to": SetMade(wanted.digest, references),
+            "belongs_to": SetMade(wanted.digest, references, missing),
         }
         (report,) = self._carry_out(job, f"{wanted.name}-{sr_class}", fields, _text_instead(wanted))
         return report
@@ -127,9 +136,7 @@ class Making:
             encoding=wanted.name,
         )
 
-    def _carry_out(
-        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None
-    ) -> tuple[EncodedObject, ...]:
+    def _carry_out(self, job: Job, name: str, fields: dict[str, Any], instead: Result | None) -> EncodedSet:
         """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
         target = self._spool.results / job.id / name

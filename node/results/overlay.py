@@ -29,9 +29,10 @@ _Stroke = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A region with its number on the pages, and what it is."""
+    """A region with its finding's number, and what it is."""
 
     number: int
+    """Of the finding (`tracking.finding_numbers`)."""
     finding: str
     """The finding's code meaning."""
     legend: str

@@ -26,22 +26,33 @@ _LEAST = 420
 class Illustration:
     """A picture with a page of its own, and what it is on the summary in small."""
 
+    number: int
+    """Among all pictures of the result, from 1."""
     content: Picture | DecodedSlice
     sources: tuple[SourceImage, ...]
     thumbnail: Thumbnail
 
 
 def illustrations(context: Context) -> list[Illustration]:
-    """The key slices, then the plugin's own pictures."""
-    made = []
-    for key in key_slices(context):
+    """The key slices, then the plugin's own pictures; without those that cannot be drawn."""
+    made: list[Illustration] = []
+    if context.lacks("picture"):
+        return made
+    keys = key_slices(context)
+    for number, key in enumerate(keys, start=1):
+        if context.lacks("picture", number):
+            continue
         decoded = decode(context, key)
-        made.append(Illustration(decoded, (key.image,), Thumbnail(decoded.size, decoded.draw, decoded.caption)))
-    for picture in context.request.result.pictures:
+        made.append(Illustration(number, decoded, (key.image,), Thumbnail(decoded.size, decoded.draw, decoded.caption)))
+    for number, picture in enumerate(context.request.result.pictures, start=len(keys) + 1):
+        if context.lacks("picture", number):
+            continue
         uids = dict.fromkeys(reference.sop_instance_uid for reference in picture.sources)
         images = tuple(context.sources.find(uid, "Picture.sources") for uid in uids) or context.sources.images
         size = (picture.pixels.shape[1], picture.pixels.shape[0])
-        made.append(Illustration(picture, images, Thumbnail(size, partial(scaled, picture.pixels), picture.caption)))
+        made.append(
+            Illustration(number, picture, images, Thumbnail(size, partial(scaled, picture.pixels), picture.caption))
+        )
     return made
 
 

@@ -89,6 +89,11 @@ def has_place(context: Context, heatmap: Heatmap) -> bool:
     return bool(_planes(source_frames(context, heatmap)))
 
 
+def placed_maps(context: Context) -> list[Heatmap]:
+    """The maps of a result that are to be Parametric Maps, in order."""
+    return [heatmap for heatmap in context.request.result.heatmaps if has_place(context, heatmap)]
+
+
 def _planes(frames: Frames) -> list[Plane]:
     """The plane of each frame in the patient; none at all where one of them has none or lies across the others."""
     planes = [plane for frame in frames if (plane := plane_of(*frame)) is not None]

@@ -6,8 +6,9 @@ Colour images get none (that is another SOP class, which few viewers know): the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 
 from highdicom.color import CIELabColor
@@ -22,7 +23,7 @@ from node.results.geometry import functional_group, plane_of
 from node.results.marking import ascii_name
 from node.results.regions import LocatedRegion, locate
 from node.results.sources import SourceImage
-from node.results.tracking import group_identifiers, region_numbers
+from node.results.tracking import finding_numbers, group_identifiers
 from node.results.values import problem_of
 
 _LAYER = "AI"
@@ -31,7 +32,7 @@ _YELLOW = (255, 214, 10)
 
 @dataclass(frozen=True)
 class _Drawn:
-    """One region with the number it has on the pages, its tracking identifier and what it is."""
+    """One region with the number that its finding has on the pages, its tracking identifier and what it is."""
 
     number: int
     name: str
@@ -44,10 +45,10 @@ def _regions(context: Context) -> list[_Drawn]:
     result = context.request.result
     drawn = []
     masks = [mask.labels for mask in context.masks]
-    everything = zip(result.findings, group_identifiers(result, masks), region_numbers(result), strict=True)
-    for finding, identifiers, numbers in everything:
+    everything = zip(result.findings, group_identifiers(result, masks), finding_numbers(result), strict=True)
+    for finding, identifiers, number in everything:
         # what has no regions has identifiers too
-        for identifier, number, region in zip(identifiers, numbers, finding.regions, strict=False):
+        for identifier, region in zip(identifiers, finding.regions, strict=False):
             located = locate(region, context.sources)
             if located is not None and _is_grey(located.image):
                 drawn.append(_Drawn(number, finding.code.meaning, identifier, located))
@@ -109,13 +110,16 @@ def _display(context: Context, located: LocatedRegion) -> _Display:
     )
 
 
-def presentation_states(context: Context) -> list[Dataset]:
-    """One GSPS for all regions on images that are shown alike; none where no region lies on a greyscale image."""
+def presentation_state_makers(context: Context) -> list[tuple[int, Callable[[], Dataset]]]:
+    """Number and maker of one GSPS for all regions on images that are shown alike; none where no region lies on a
+    greyscale image.
+    """
     groups: dict[_Display, list[_Drawn]] = {}
     for drawn in _regions(context):
         groups.setdefault(_display(context, drawn.located), []).append(drawn)
     return [
-        _presentation_state(context, display, groups[display], number) for number, display in enumerate(groups, start=1)
+        (number, partial(_presentation_state, context, display, groups[display], number))
+        for number, display in enumerate(groups, start=1)
     ]
 
 

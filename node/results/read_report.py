@@ -82,6 +82,8 @@ class ReadFinding:
     evaluations: tuple[tuple[str, str], ...]
     """Questions and answers in words, such as ("Pneumothorax", "Absent")."""
     comments: tuple[str, ...]
+    number: str
+    """Of the finding, as pages and images show it; empty where it needs none, and in reports of others."""
     regions: tuple[ReadRegion, ...]
     segments: tuple[int, ...]
 
@@ -98,6 +100,8 @@ class ReadFinding:
         lines = [f"{name}{f' ({place})' if place else ''}{answer}"]
         if self.finding and self.tracking_identifier:
             lines.append(f"  called {self.tracking_identifier}")
+        if self.number:
+            lines.append(f"  number {self.number}")
         for question, value in self.evaluations:
             if not (self.finding and question == self.finding.meaning and self.present is not None):
                 lines.append(f"  {question}: {value}")

@@ -75,7 +75,7 @@ def _children(
             yield child
 
 
-def _text(item: Dataset, name: StandardCode) -> str:
+def _text(item: Dataset, name: StandardCode | CodedConcept) -> str:
     """The value of the first child of this name, as text."""
     for child in _children(item, name=name):
         if child.get("ValueType") == "CODE":
@@ -180,8 +180,9 @@ def _finding(group: Dataset) -> ReadFinding:
         comments=tuple(
             str(item.get("TextValue", ""))
             for item in _children(group, "TEXT")
-            if item.get("RelationshipType") == "CONTAINS"
+            if item.get("RelationshipType") == "CONTAINS" and not _is(_name(item), our_codes.NUMBER)
         ),
+        number=_text(group, our_codes.NUMBER),
         regions=tuple(
             dict.fromkeys(  # a number may repeat the region of its group
                 _region(item)

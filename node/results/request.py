@@ -16,6 +16,8 @@ from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 
 Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
 """Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
+PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "picture", "mask"]
+"""Kinds of object, the pictures that pages show, and the label map that segmentations and pictures are made from."""
 Mode = Literal["shadow", "pilot", "clinical"]
 Language = Literal["en", "ko"]
 
@@ -89,6 +91,18 @@ def encoding_digest(profile: EncodingProfile, supersedes: tuple[SourceReference,
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """What can be missing from a set: one object, one picture of its pages, or all of a kind."""
+
+    kind: PartKind
+    number: int
+    """Instance Number of the object, or which of the pictures it is, from 1; 0: all of the kind."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number}" if self.number else self.kind
+
+
 @dataclass(frozen=True, slots=True)
 class SetMade:
     """A set of objects that exists, for whose report another is made in another SOP class."""
@@ -97,6 +111,8 @@ class SetMade:
     """What its UIDs derive from (`encoding_digest`)."""
     companions: tuple[tuple[Kind, SourceReference], ...]
     """Its objects but for the report, in the order in which they were made."""
+    missing: frozenset[Part] = frozenset()
+    """What it lacks because it could not be written."""
 
 
 @dataclass(frozen=True, slots=True)

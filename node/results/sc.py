@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from highdicom.sc import SCImage
@@ -22,7 +23,7 @@ from node.results.key_slice import DecodedSlice
 from node.results.lossy import state_lossy_compression
 from node.results.picture_page import Illustration
 from node.results.references import request_attributes, source_images
-from node.results.sheets import draw, sheets
+from node.results.sheets import Sheet, draw, draw_one, sheets
 from node.results.sources import SourceImage
 
 
@@ -31,20 +32,27 @@ def sop_instance_uid(context: Context, number: int) -> str:
     return context.uids.instance(SecondaryCaptureImageStorage, f"page {number}")
 
 
-def pages(context: Context) -> list[Dataset]:
-    """All pages of a result: the summary, then each picture; complete but for their file meta information."""
+def page_makers(context: Context) -> list[tuple[int, int, Callable[[], Dataset]]]:
+    """For each object of a result's pages its number, the number of the picture on it (0: the summary), and its maker.
+
+    The summary comes first, then each picture; complete but for their file meta information.
+    """
     made = sheets(context)
-    drawn = [canvas.pixels for canvas in draw(context, made)]
     if context.request.profile.sc_form == "multi-frame":
-        return [_all_in_one(context, drawn)]
+        return [(1, 0, partial(_all_in_one, context, made))]
     return [
-        _page(context, pixels, number, sheet.illustration)
-        for number, (pixels, sheet) in enumerate(zip(drawn, made, strict=True), start=1)
+        (number, sheet.illustration.number if sheet.illustration else 0, partial(_one_sheet, context, made, number))
+        for number, sheet in enumerate(made, start=1)
     ]
 
 
-def _all_in_one(context: Context, drawn: Sequence[NDArray[np.uint8]]) -> Dataset:
+def _one_sheet(context: Context, made: Sequence[Sheet], number: int) -> Dataset:
+    return _page(context, draw_one(context, made, number).pixels, number, made[number - 1].illustration)
+
+
+def _all_in_one(context: Context, made_sheets: Sequence[Sheet]) -> Dataset:
     """All pages as frames of one Multi-frame True Color SC (PS3.3 A.8.5): for viewers that page within an object."""
+    drawn = [canvas.pixels for canvas in draw(context, made_sheets)]
     made = _page(context, drawn[0], 1, None)
     class_uid = MultiFrameTrueColorSecondaryCaptureImageStorage
     made.SOPClassUID = class_uid

@@ -153,13 +153,8 @@ def _relabelled(labels: NDArray[np.unsignedinteger], mask: Mask) -> NDArray[np.u
     return relabelled
 
 
-def segmentation_objects(context: Context) -> list[Dataset]:
-    """The SEGs of a result; none where nothing is labelled."""
-    return [_segmentation_object(context, mask) for mask in context.masks]
-
-
-def _segmentation_object(context: Context, mask: Mask) -> Dataset:
-    """One SEG, complete but for its file meta information."""
+def segmentation_object(context: Context, mask: Mask) -> Dataset:
+    """The SEG of one of the result's masks, complete but for its file meta information."""
     label_map = sop_class_uid(context) == LABEL_MAP_STORAGE
     node = context.request.node
     if mask.is_stack:

@@ -72,7 +72,10 @@ def sheets(context: Context) -> list[Sheet]:
 
 def draw(context: Context, made: Sequence[Sheet]) -> list[Canvas]:
     """The pages, counted."""
-    return [
-        draw_page(Frame(context, sheet.height), sheet.blocks, number, len(made))
-        for number, sheet in enumerate(made, start=1)
-    ]
+    return [draw_one(context, made, number) for number in range(1, len(made) + 1)]
+
+
+def draw_one(context: Context, made: Sequence[Sheet], number: int) -> Canvas:
+    """The page of this number, from 1."""
+    sheet = made[number - 1]
+    return draw_page(Frame(context, sheet.height), sheet.blocks, number, len(made))

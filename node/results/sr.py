@@ -22,10 +22,11 @@ from pydicom.uid import ParametricMapStorage
 
 from node.report_classes import SOP_CLASSES
 from node.results import codes as our_codes
+from node.results import pm
 from node.results.context import Context, complete
 from node.results.equipment import device_observer
 from node.results.heat import range_text
-from node.results.pm import has_place
+from node.results.missing import missing_texts
 from node.results.references import hierarchical, instance_item, referenced_requests, state_sop_classes
 from node.results.request import Kind, SourceReference
 from node.results.sr_groups import GroupBuilder, empty_values_that_are_none
@@ -166,8 +167,9 @@ def _library_entry(reference: SourceReference) -> Dataset:
 
 
 def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:
-    segmentations = [reference.sop_instance_uid for kind, reference in companions if kind == "seg"]
-    return list(GroupBuilder(context, segmentations).groups())
+    sent = [reference.sop_instance_uid for kind, reference in companions if kind == "seg"]
+    written = [mask.number for mask in context.masks if not context.lacks("seg", mask.number)] if sent else []
+    return list(GroupBuilder(context, dict(zip(written, sent, strict=True))).groups())
 
 
 def _evaluations(context: Context, companions: Companions) -> Iterator[ContentItem]:
@@ -196,26 +198,33 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
 
 def _heat_maps(context: Context, companions: Companions) -> Iterator[ContentItem]:
     """Each map in words, then the Parametric Map itself where the set has it."""
-    maps = iter([reference for kind, reference in companions if kind == "pm"])
+    sent = iter([reference for kind, reference in companions if kind == "pm"])
+    placed = pm.placed_maps(context)
+    written = [each for number, each in enumerate(placed, start=1) if not context.lacks("pm", number)]
+    maps = {id(heatmap): reference for heatmap, reference in zip(written, sent, strict=False)}
     for heatmap in context.request.result.heatmaps:
         text = f"{heatmap.label}: {heatmap.quantity.meaning}, {range_text(heatmap)}, frames: {len(heatmap.frames)}"
         yield _text(our_codes.HEAT_MAP, text)
-        if has_place(context, heatmap) and (sent := next(maps, None)) is not None:
+        if (reference := maps.get(id(heatmap))) is not None:
             yield ImageContentItem(
-                our_codes.HEAT_MAP, ParametricMapStorage, sent.sop_instance_uid, relationship_type="CONTAINS"
+                our_codes.HEAT_MAP, ParametricMapStorage, reference.sop_instance_uid, relationship_type="CONTAINS"
             )
 
 
 def _not_sent(context: Context, sent: set[Kind]) -> Iterator[str]:
-    """What the destination's profile leaves out, or what holds nothing: a reader should know that it was there."""
+    """What could not be written, what the destination's profile leaves out, and what holds nothing: a reader should
+    know that it was there.
+    """
     result, texts = context.request.result, context.texts
-    if result.segmentation is not None and "seg" not in sent:
+    yield from missing_texts(context)
+    segmentation = None if context.lacks("seg") else result.segmentation
+    if segmentation is not None and "seg" not in sent:
         yield texts.segmentation if context.masks else texts.empty_segmentation
-    elif result.segmentation is not None:
+    elif segmentation is not None:
         labelled = {label for mask in context.masks for label in mask.labels}
-        empty = [segment for segment in result.segmentation.segments if segment.number not in labelled]
+        empty = [segment for segment in segmentation.segments if segment.number not in labelled]
         yield from (texts.empty_segment.format(label=segment.label) for segment in empty)
-    if "pm" not in sent and "sc" not in sent:
+    if "pm" not in sent and "sc" not in sent and not context.lacks("pm"):
         yield from (texts.heat_map.format(label=heatmap.label) for heatmap in result.heatmaps)
     if "sc" not in sent:
         yield from (texts.picture.format(caption=picture.caption) for picture in result.pictures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +43,7 @@ from node.results.hand_over import HandOver, Marked, hand_over, tracking_identif
 from node.results.masks import Mask
 from node.results.references import stand_in
 from node.results.regions import LocatedRegion, locate
-from node.results.tracking import group_identifiers
+from node.results.tracking import group_identifiers, shown_numbers
 from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, ReferenceRange, Region, Score, Site
 
 _TEXT_LIMIT = 1024
@@ -87,6 +87,8 @@ class _Part:
     region: Region | None
     place: LocatedRegion | Region | _Segments | None
     """A region as this SR class can hold it, or segments of one of our SEGs; None: neither."""
+    shown_number: int | None = None
+    """Of the finding, as on pages and images; None where it needs none."""
     named: bool = False
     """Whether the tracking identifier names the tool that takes the region over."""
 
@@ -116,8 +118,8 @@ class GroupBuilder:
     """Makes the groups of one result."""
 
     context: Context
-    segmentations: Sequence[str]
-    """SOP Instance UIDs of the set's SEGs, one for each of the context's masks; empty where none is sent."""
+    segmentations: Mapping[int, str]
+    """Number of a mask → SOP Instance UID of its SEG; without those whose SEG is not in the set."""
 
     def groups(self) -> Iterator[ContentItem]:
         """All groups, of one template.
@@ -129,8 +131,12 @@ class GroupBuilder:
         """
         result = self.context.request.result
         masks = [mask.labels for mask in self.context.masks]
-        named = zip(result.findings, group_identifiers(result, masks), strict=True)
-        parts = [part for finding, identifiers in named for part in self._parts(finding, identifiers)]
+        named = zip(result.findings, group_identifiers(result, masks), shown_numbers(result), strict=True)
+        parts = [
+            replace(part, shown_number=number)
+            for finding, identifiers, number in named
+            for part in self._parts(finding, identifiers)
+        ]
         kinds = {part.kind for part in parts}
         if kinds == {"1410", "1411"} and all(isinstance(part.place, _Segments) for part in parts):
             kinds = {"1411"}  # which takes a segment on one frame too
@@ -151,15 +157,17 @@ class GroupBuilder:
         if not finding.regions:
             places = self._segments(finding) or [None]
             for number, (identifier, place) in enumerate(zip(identifiers, places, strict=False)):
-                yield _Part(identifier, finding, number, None, place)
+                if number == 0 or place is not None:  # the first carries the numbers, with a segment or without
+                    yield _Part(identifier, finding, number, None, place)
 
     def _segments(self, finding: Finding) -> list[_Segments | None]:
-        """Its segments, for each SEG that holds any: what is seen on two projections has a group for each."""
-        if not self.segmentations:
-            return []
+        """Its segments in each mask that holds any: what is seen on two projections has a group for each.
+
+        None where that mask's SEG is not in the set.
+        """
         return [
-            _Segments(mask, uid, labels)
-            for mask, uid in zip(self.context.masks, self.segmentations, strict=True)
+            _Segments(mask, self.segmentations[mask.number], labels) if mask.number in self.segmentations else None
+            for mask in self.context.masks
             if (labels := tuple(label for label in finding.segments if label in mask.labels))
         ]
 
@@ -224,7 +232,10 @@ class GroupBuilder:
         return our_codes.concept(categories.pop()) if len(categories) == 1 else None
 
     def _texts(self, part: _Part) -> list[TextContentItem]:
-        texts = _comments(part.finding) if part.number == 0 else []
+        texts = []
+        if part.shown_number is not None:
+            texts.append(TextContentItem(our_codes.NUMBER, str(part.shown_number), relationship_type="CONTAINS"))
+        texts += _comments(part.finding) if part.number == 0 else []
         if part.region is not None and part.place is None:
             texts.append(_position_in_words(part.region))
         return texts

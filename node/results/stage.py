@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -16,8 +18,10 @@ from node.ledger import deliveries, encodings, events, jobs, late, notifications
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.objects import ResultObject
+from node.results import partial_sets
 from node.results.anew import Anew
-from node.results.encode import EncodedObject
+from node.results.encode import EncodedSet
 from node.results.making import Making, Wanted, reference_to
 from node.results.request import EncodingProfile, SourceReference
 from node.signal import Room, Signal
@@ -27,6 +31,15 @@ from plugins.contract import ResultStatus
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """What one destination gets of a job."""
+
+    sets: tuple[tuple[Wanted, EncodedSet], ...]
+    refusal: str
+    """Why it gets no report or page of the result itself; empty where it does."""
 
 
 class Results:
@@ -60,20 +73,15 @@ class Results:
         self._making.close()
 
     def _report(self, job: Job) -> None:
-        bound = log.bind(job=job.id, study=job.study_instance_uid)
-        refusal = ""
         try:
-            wanted = sent = self._wanted(job)
-            try:
-                encoded = {each: self._encode(job, each) for each in set(wanted.values())}
-            except PermanentError as error:
-                refusal = str(error)
-                bound.error("job.refused", error=refusal)
-                sent = {name: each.instead() for name, each in wanted.items()}
-                encoded = {each: self._encode(job, each) for each in set(sent.values())}
+            wanted = self._wanted(job)
         except PermanentError as error:
+            self._unreportable(job, str(error))
+            return
+        made = {each: self._sets(job, each) for each in dict.fromkeys(wanted.values())}
+        if made and not any(each.sets for each in made.values()):
             # Not even the end of the job can be written: the first reason is the one to mend.
-            self._unreportable(job, refusal or str(error))
+            self._unreportable(job, next(each.refusal for each in made.values()))
             return
         with self._ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.ENDED:
@@ -81,13 +89,31 @@ class Results:
             if self._wanted(job) != wanted:
                 self._signal.wake(Room.RESULTS)  # an earlier report arrived meanwhile, and is to be named
                 return
-            if refusal:
-                jobs.refused(database, self._clock.now(), job.id, refusal)
-                job = jobs.get(database, job.id)
-            self._record_changes(database, job, encoded)
-            count = self._enqueue(database, job, {name: (each, encoded[each]) for name, each in sent.items()})
-        bound.info("job.reported", objects=count)
+            by_destination = {name: made[each] for name, each in wanted.items()}
+            job = self._told_of_missing(database, job, by_destination)
+            self._record_changes(database, job, made.values())
+            count = self._enqueue(database, job, by_destination)
+        log.info("job.reported", job=job.id, study=job.study_instance_uid, objects=count)
         self._signal.wake(Room.DELIVER)
+
+    def _told_of_missing(self, database: Database, job: Job, made: dict[str, _Sets]) -> Job:
+        """Alerts for what is missing; the job as it is then: failed where no destination gets what was found."""
+        now = self._clock.now()
+        refused = {name: each.refusal for name, each in made.items() if each.refusal}
+        if refused and len(refused) == len(made):
+            jobs.refused(database, now, job.id, next(iter(refused.values())))
+            job = jobs.get(database, job.id)
+        elif refused:
+            jobs.refused_for(database, now, job, refused)
+        lacking: dict[Wanted, list[str]] = {}
+        for name, each in made.items():
+            for wanted, encoded in each.sets:
+                if encoded.missing:
+                    lacking.setdefault(wanted, []).append(name)
+        for wanted, names in lacking.items():
+            encoded = dict(made[names[0]].sets)[wanted]
+            partial_sets.record(database, now, job, wanted.name, encoded, names)
+        return job
 
     def _unreportable(self, job: Job, reason: str) -> None:
         log.error("job.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
@@ -105,7 +131,27 @@ class Results:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
         return {name: Wanted(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
 
-    def _encode(self, job: Job, wanted: Wanted) -> tuple[EncodedObject, ...]:
+    def _sets(self, job: Job, wanted: Wanted) -> _Sets:
+        """What a destination gets: the sound objects of its set, and where nobody could read what was found, a report
+        and a page that say so.
+        """
+        made, refusal = [], ""
+        try:
+            encoded = self._encode(job, wanted)
+            made.append((wanted, encoded))
+            if encoded.missing:
+                log.warning("job.objects-missing", job=job.id, study=job.study_instance_uid, error=encoded.reasons)
+            if encoded.is_silent:
+                refusal = "; ".join(encoded.reasons)
+        except PermanentError as error:
+            refusal = str(error)
+        if refusal:
+            log.error("job.refused", job=job.id, study=job.study_instance_uid, error=refusal)
+            with suppress(PermanentError):  # the refusal is told: it is the one to mend
+                made.append((wanted.instead(), self._encode(job, wanted.instead())))
+        return _Sets(tuple(made), refusal)
+
+    def _encode(self, job: Job, wanted: Wanted) -> EncodedSet:
         """One set of objects."""
         return self._making.whole_set(job, wanted, self.configuration.node.time_zone)
 
@@ -125,10 +171,16 @@ class Results:
                 if delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
             }
             found = [made for made in objects.of_job(database, earlier.id) if made.sop_instance_uid in sent]
-            replaced += [reference_to(made) for made in found if made.kind == "sr"]
-            if found and earlier.outcome is not JobOutcome.FAILED:
+            reports = [made for made in found if made.kind == "sr"]
+            replaced += [reference_to(made) for made in reports]
+            if any(self._holds_result(database, earlier, made) for made in reports):
                 break  # it named those before it
         return tuple(sorted(replaced))
+
+    def _holds_result(self, database: Database, job: Job, report: ResultObject) -> bool:
+        """Whether a report holds what was found, and not that this failed or could not be reported."""
+        kept = encodings.get(database, job.id, report.encoding)
+        return job.outcome is not JobOutcome.FAILED and not (kept is not None and kept.says_why)
 
     def _earlier(self, database: Database, job: Job) -> list[Job]:
         """The chain of jobs that this one supersedes, newest first."""
@@ -140,38 +192,41 @@ class Results:
 
     # --- the outbox -------------------------------------------------------------------------------
 
-    def _enqueue(self, database: Database, job: Job, made: dict[str, tuple[Wanted, tuple[EncodedObject, ...]]]) -> int:
+    def _enqueue(self, database: Database, job: Job, made: dict[str, _Sets]) -> int:
         now = self._clock.now()
-        unique = {one.sop_instance_uid for _, encoded in made.values() for one in encoded}
+        unique = {one.sop_instance_uid for each in made.values() for _, encoded in each.sets for one in encoded}
         withheld = {destination: self._why_withheld(job, destination, now) for destination in made}
-        for destination, (wanted, encoded) in made.items():
-            if not encoded:
+        for destination, each in made.items():
+            if not each.refusal and not any(encoded for _, encoded in each.sets):
                 self._tell_nothing_goes(database, job, destination, now)
-            encodings.insert(database, wanted.kept(job))
-            for one in encoded:
-                row = self._making.row(job, wanted, one, now)
-                objects.insert(database, row)
-                deliveries.enqueue(
-                    database,
-                    now,
-                    sop_instance_uid=row.sop_instance_uid,
-                    sop_class_uid=row.sop_class_uid,
-                    study=job.study_instance_uid,
-                    job=job.id,
-                    file=row.file,
-                    destination=destination,
-                    withheld=withheld[destination],
-                )
+            for wanted, encoded in each.sets:
+                encodings.insert(database, wanted.kept(job))
+                for one in encoded:
+                    row = self._making.row(job, wanted, one, now)
+                    objects.insert(database, row)
+                    deliveries.enqueue(
+                        database,
+                        now,
+                        sop_instance_uid=row.sop_instance_uid,
+                        sop_class_uid=row.sop_class_uid,
+                        study=job.study_instance_uid,
+                        job=job.id,
+                        file=row.file,
+                        destination=destination,
+                        withheld=withheld[destination],
+                    )
         if job.outcome is not JobOutcome.FAILED:
-            self._overtake(database, job, now)
+            self._overtake(database, job, now, {name for name, each in made.items() if each.refusal})
         if job.terms.is_late(now) and None in withheld.values() and late.tell(database, now, job):
             self._signal.wake(Room.NOTIFY)
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
 
-    def _record_changes(self, database: Database, job: Job, encoded: Mapping[Wanted, Sequence[EncodedObject]]) -> None:
+    def _record_changes(self, database: Database, job: Job, made: Iterable[_Sets]) -> None:
         """What of the images could not be copied as it is: once, for all objects take the same from them."""
-        changes = sorted({change for objects in encoded.values() for one in objects for change in one.changes})
+        changes = sorted(
+            {change for each in made for _, encoded in each.sets for one in encoded for change in one.changes}
+        )
         if changes:
             events.record(
                 database, self._clock.now(), "job.source-changed", study=job.study_instance_uid, job=job.id,
@@ -194,8 +249,11 @@ class Results:
             reason=reason,
         )  # fmt: skip
 
-    def _overtake(self, database: Database, job: Job, now: datetime) -> None:
-        """Results of this question that were not sent yet never will be, nor is anybody told of them: this is newer."""
+    def _overtake(self, database: Database, job: Job, now: datetime, but: set[str]) -> None:
+        """Results of this question that were not sent yet never will be, nor is anybody told of them: this is newer.
+
+        `but`: destinations that do not get this result, so that they get the earlier one.
+        """
         earlier_jobs = self._earlier(database, job)
         overtaken = f"overtaken by job {job.id}"
         notifications.cancel_about(
@@ -203,7 +261,7 @@ class Results:
         )
         for earlier in earlier_jobs:
             for delivery in deliveries.of_job(database, earlier.id):
-                if delivery.status in _NOT_SENT:
+                if delivery.status in _NOT_SENT and delivery.destination not in but:
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, overtaken)
 
 

@@ -20,6 +20,7 @@ from node.results.canvas import (
 from node.results.context import Context
 from node.results.finding_rows import finding_rows
 from node.results.fonts import Face, drawable, line_height, width, wrap
+from node.results.missing import missing_texts
 from node.results.page import CONTENT, MARGIN, WIDTH, Block, Frame, heading, space, text_blocks
 from node.results.tables import Cell, Table, tables
 from plugins.contract import Result, ResultStatus
@@ -66,6 +67,8 @@ def _answer(context: Context) -> list[Block]:
     if negative := texts.not_a_negative.get(result.status):
         blocks += [space(4), *text_blocks(negative, _BODY + 2, TEXT, Face.SEMIBOLD, indent=24)]
     blocks += [space(4), *text_blocks(result.summary, _BODY + 2, TEXT, indent=24)]
+    for missing in missing_texts(context):
+        blocks += text_blocks(missing, _NOTE + 2, MARKING, indent=24)
     if context.request.supersedes:
         blocks += text_blocks(texts.supersedes, _NOTE + 2, MARKING, indent=24)
     asked = (
@@ -150,7 +153,7 @@ def _limits(context: Context) -> list[Block]:
 def text_of_summary(context: Context) -> list[Block]:
     """Everything but the images: answer, findings, numbers, limits, intended use."""
     blocks = [*_answer(context), *finding_rows(context)]
-    for table in tables(context.request.result.findings, context.texts):
+    for table in tables(context.request.result, context.texts):
         blocks += _table(table)
     blocks += _limits(context)
     if use := Frame(context).long_intended_use:

@@ -1,4 +1,4 @@
-"""The numbers of a result as a radiologist reads them: side by side where both were measured, else in a list."""
+"""The numbers of a result as a radiologist reads them: a row for each finding, or sides beside each other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.results.sr_groups import range_text
-from node.results.texts import Texts, laterality_text
-from plugins.contract import Code, Finding, Measurement, NoValue, Site
+from node.results.texts import ENGLISH, Texts, laterality_text
+from node.results.tracking import shown_numbers
+from plugins.contract import Code, Finding, Measurement, NoValue, Result, Site
 
 _UCUM_SHOWN = {"[hnsf'U]": "HU", "1": "", "{score}": ""}
+_What = tuple[Code, Code | None, Code | None, str]
+"""Concept, derivation, method and unit: where these agree, two values can stand in one row or column."""
 _SIDES = ("24028007", "7771000", "51440002")
 """Right, left, both: in the order of the image, where the patient's right is on the left."""
 
@@ -37,13 +40,28 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A measurement with the finding that it belongs to."""
+
     finding: Finding
+    number: int | None
+    """Of the finding, where readers see one (`tracking.shown_numbers`)."""
     measurement: Measurement
     site: Site | None
 
     @property
     def side(self) -> Code | None:
         return self.site.laterality if self.site else None
+
+    @property
+    def what(self) -> _What:
+        """What is measured, and in which unit."""
+        one = self.measurement
+        return one.concept, one.derivation, one.method, one.unit.code
+
+    @property
+    def owner(self) -> str:
+        """ "2 · Nodule B": the finding by its number and its own name, as far as it has them."""
+        return " · ".join(str(part) for part in (self.number, self.finding.tracking_id) if part)
 
 
 def unit_text(code: str) -> str:
@@ -100,34 +118,58 @@ def _name(measurement: Measurement) -> str:
     return measurement.concept.meaning + (f" ({', '.join(parts)})" if parts else "")
 
 
-def _sides(entries: Sequence[_Entry]) -> list[Code]:
-    """The sides measured, where a table with a column for each of them is possible; else none."""
-    sides = {entry.side.value: entry.side for entry in entries if entry.side}
-    cells = [(_name(e.measurement), e.measurement.unit, e.side.value if e.side else "") for e in entries]
-    possible = len(sides) >= 2 and all(entry.side for entry in entries) and len(set(cells)) == len(cells)
-    if not possible or not set(sides) <= set(_SIDES):
+def _sides(of_code: Sequence[Finding], entries: Sequence[_Entry]) -> list[Code]:
+    """The sides measured, where a table with a column for each of them is possible; else none.
+
+    Each side is one finding's, or all are sides of one finding, and each has the same measurements of the same region
+    under the same reference ranges: nothing in a column is another finding's, and none has a name that is not shown.
+    """
+    by_side: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        by_side.setdefault(entry.side.value if entry.side else "", []).append(entry)
+    columns = [[(e.what, e.measurement.reference_range) for e in column] for column in by_side.values()]
+    alike = all(len(column) == len(columns[0]) and set(column) == set(columns[0]) for column in columns)
+    once = len({what for what, _ in columns[0]}) == len(columns[0])
+    measured = {id(entry.finding) for entry in entries}
+    several = len(of_code) > 1
+    own = len(measured) == len(of_code) and all(
+        len({id(e.finding) for e in column}) == 1 for column in by_side.values()
+    )
+    one_each = own and (not several or len(by_side) == len(measured))
+    named = several and any(not _says_its_side(entry) for entry in entries)
+    one_region = len({entry.site.region for entry in entries if entry.site}) == 1
+    possible = len(by_side) >= 2 and set(by_side) <= set(_SIDES) and one_region
+    if not (possible and alike and once and one_each) or named:
         return []
-    return [sides[value] for value in _SIDES if value in sides]
+    return [side for value in _SIDES if value in by_side and (side := by_side[value][0].side)]
+
+
+def _says_its_side(entry: _Entry) -> bool:
+    """Whether the head of a side's column says who the owner is: no number is on the images, and its name is its side
+    ("Right lung").
+    """
+    finding, side = entry.finding, entry.side
+    if finding.regions or side is None:
+        return False
+    name = (finding.tracking_id or "").lower()
+    return not name or any(word in name for word in (side.meaning.lower(), laterality_text(side, ENGLISH).lower()))
 
 
 def _by_side(title: str, entries: Sequence[_Entry], sides: Sequence[Code], texts: Texts) -> Table:
-    rows: dict[tuple[str, str], dict[str, Measurement]] = {}
+    rows: dict[_What, dict[str, Measurement]] = {}
     for entry in entries:
-        key = (_name(entry.measurement), unit_text(entry.measurement.unit.code))
-        rows.setdefault(key, {})[entry.side.value if entry.side else ""] = entry.measurement
+        rows.setdefault(entry.what, {})[entry.side.value if entry.side else ""] = entry.measurement
     regions = {entry.site.region.meaning for entry in entries if entry.site}
     with_reference = any(entry.measurement.reference_range for entry in entries)
     body = []
-    for (name, unit), cells in rows.items():
-        values = [_value_cell(cells[side.value], texts) if side.value in cells else Cell("–") for side in sides]
-        row = [Cell(name), *values, Cell(unit)]
-        if with_reference:
-            ranged = next((m for m in cells.values() if m.reference_range), next(iter(cells.values())))
-            row.append(_reference_cell(ranged))
-        body.append(tuple(row))
+    for cells in rows.values():
+        one = next(iter(cells.values()))
+        values = [_value_cell(cells[side.value], texts) for side in sides]
+        row = [Cell(_name(one)), *values, Cell(unit_text(one.unit.code))]
+        body.append(tuple([*row, _reference_cell(one)] if with_reference else row))
     head = [texts.measurement, *(laterality_text(side, texts) for side in sides), texts.unit]
     return Table(
-        title=f"{title} – {regions.pop()}" if len(regions) == 1 else title,
+        title=f"{title} – {regions.pop()}",
         head=tuple([*head, texts.reference] if with_reference else head),
         rows=tuple(body),
         notes=_notes(entries, texts),
@@ -135,62 +177,55 @@ def _by_side(title: str, entries: Sequence[_Entry], sides: Sequence[Code], texts
     )
 
 
-def _one_below_the_other(title: str, entries: Sequence[_Entry], texts: Texts) -> Table:
+def _one_below_the_other(title: str, entries: Sequence[_Entry], several: bool, texts: Texts) -> Table:
+    """A row for each measurement; `several`: of more than one finding, so that each row names its own."""
     with_site = any(entry.site for entry in entries)
     with_reference = any(entry.measurement.reference_range for entry in entries)
-    several = len({id(entry.finding) for entry in entries}) > 1
     rows = []
     for entry in entries:
-        label = entry.finding.tracking_id if several else None
-        row = [Cell(f"{label}: {_name(entry.measurement)}" if label else _name(entry.measurement))]
+        row = [Cell(entry.owner)] if several else []
+        row += [Cell(_name(entry.measurement))]
         row += [Cell(site_text(entry.site, texts))] if with_site else []
         row += [_value_cell(entry.measurement, texts), Cell(unit_text(entry.measurement.unit.code))]
         row += [_reference_cell(entry.measurement)] if with_reference else []
         rows.append(tuple(row))
-    head = [texts.measurement, *([texts.site] if with_site else []), texts.value, texts.unit]
-    return Table(
-        title=title,
-        head=tuple([*head, texts.reference] if with_reference else head),
-        rows=tuple(rows),
-        notes=_notes(entries, texts),
-        values=frozenset({2 if with_site else 1}),
-    )
+    head = [*([texts.finding] if several else []), texts.measurement, *([texts.site] if with_site else [])]
+    values = frozenset({len(head)})
+    head += [texts.value, texts.unit, *([texts.reference] if with_reference else [])]
+    return Table(title, tuple(head), tuple(rows), _notes(entries, texts), values)
 
 
 _MOST_COLUMNS = 4
 
 
-def _lesions(entries: Sequence[_Entry]) -> list[tuple[str, str]]:
-    """Name and unit of the measurements, where several findings with names have the same few each; else none."""
-    of: dict[int, list[tuple[str, str]]] = {}
+def _lesions(entries: Sequence[_Entry]) -> list[_What]:
+    """What is measured, where several findings have the same few measurements each; else nothing."""
+    of: dict[int, list[_What]] = {}
     for entry in entries:
-        of.setdefault(id(entry.finding), []).append((_name(entry.measurement), entry.measurement.unit.code))
+        of.setdefault(id(entry.finding), []).append(entry.what)
     first = next(iter(of.values()))
-    alike = all(sorted(measured) == sorted(first) for measured in of.values()) and len(set(first)) == len(first)
-    plain = all(
-        e.finding.tracking_id and not e.measurement.reference_range and e.side == _side_of(e.finding) for e in entries
-    )
-    return first if len(of) > 1 and alike and plain and len(first) <= _MOST_COLUMNS else []
+    alike = all(len(measured) == len(first) and set(measured) == set(first) for measured in of.values())
+    plain = all(not e.measurement.reference_range and e.site == e.finding.site for e in entries)
+    return first if len(of) > 1 and alike and len(set(first)) == len(first) <= _MOST_COLUMNS and plain else []
 
 
-def _side_of(finding: Finding) -> Code | None:
-    return finding.site.laterality if finding.site else None
-
-
-def _a_row_each(title: str, entries: Sequence[_Entry], columns: Sequence[tuple[str, str]], texts: Texts) -> Table:
-    """A row for each lesion, a column for each of its measurements."""
-    by_lesion: dict[int, tuple[Finding, dict[tuple[str, str], Measurement]]] = {}
+def _a_row_each(title: str, entries: Sequence[_Entry], columns: Sequence[_What], texts: Texts) -> Table:
+    """A row for each finding, a column for each of its measurements."""
+    by_finding: dict[int, list[_Entry]] = {}
     for entry in entries:
-        _, values = by_lesion.setdefault(id(entry.finding), (entry.finding, {}))
-        values[_name(entry.measurement), entry.measurement.unit.code] = entry.measurement
-    with_site = any(finding.site for finding, _ in by_lesion.values())
+        by_finding.setdefault(id(entry.finding), []).append(entry)
+    with_site = any(entry.site for entry in entries)
     rows = []
-    for finding, values in by_lesion.values():
-        row = [Cell(finding.tracking_id or ""), *([Cell(site_text(finding.site, texts))] if with_site else [])]
-        rows.append((*row, *(_value_cell(values[column], texts) for column in columns)))
-    units = [f"{name}, {unit_text(unit)}" if unit_text(unit) else name for name, unit in columns]
-    head = (texts.finding, *([texts.site] if with_site else []), *units)
-    return Table(title, head, tuple(rows), (), frozenset(range(len(head) - len(units), len(head))))
+    for own in by_finding.values():
+        values = {entry.what: _value_cell(entry.measurement, texts) for entry in own}
+        row = [Cell(own[0].owner), *([Cell(site_text(own[0].site, texts))] if with_site else [])]
+        rows.append((*row, *(values[column] for column in columns)))
+    heads = []
+    for measurement in (entry.measurement for entry in next(iter(by_finding.values()))):
+        unit = unit_text(measurement.unit.code)
+        heads.append(f"{_name(measurement)}, {unit}" if unit else _name(measurement))
+    head = (texts.finding, *([texts.site] if with_site else []), *heads)
+    return Table(title, head, tuple(rows), (), frozenset(range(len(head) - len(heads), len(head))))
 
 
 def _notes(entries: Sequence[_Entry], texts: Texts) -> tuple[str, ...]:
@@ -204,20 +239,23 @@ def _notes(entries: Sequence[_Entry], texts: Texts) -> tuple[str, ...]:
     return tuple(f"{texts.reference} – {', '.join(names)}: {source}" for source, names in sources.items())
 
 
-def tables(findings: Sequence[Finding], texts: Texts) -> list[Table]:
-    """One table for each kind of finding that has measurements, in the order of the result."""
+def tables(result: Result, texts: Texts) -> list[Table]:
+    """One table for each kind of finding that has measurements, in the order of the result.
+
+    Each row, or each column of a side, is one finding's: a number never stands beside those of another.
+    """
     by_code: dict[Code, list[_Entry]] = {}
-    for finding in findings:
+    for finding, number in zip(result.findings, shown_numbers(result), strict=True):
         for measurement in finding.measurements:
-            entry = _Entry(finding, measurement, measurement.site or finding.site)
+            entry = _Entry(finding, number, measurement, measurement.site or finding.site)
             by_code.setdefault(finding.code, []).append(entry)
     made = []
     for code, entries in by_code.items():
-        title = code.meaning
-        if sides := _sides(entries):
-            made.append(_by_side(title, entries, sides, texts))
+        of_code = [finding for finding in result.findings if finding.code == code]
+        if sides := _sides(of_code, entries):
+            made.append(_by_side(code.meaning, entries, sides, texts))
         elif columns := _lesions(entries):
-            made.append(_a_row_each(title, entries, columns, texts))
+            made.append(_a_row_each(code.meaning, entries, columns, texts))
         else:
-            made.append(_one_below_the_other(title, entries, texts))
+            made.append(_one_below_the_other(code.meaning, entries, len(of_code) > 1, texts))
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.results.request import Language, Mode
+from node.results.request import Language, Mode, PartKind
 from plugins.contract import Code, ResultStatus
 
 
@@ -60,6 +60,10 @@ class Texts:
     laterality: dict[str, str]
     not_verified: str
     not_reportable: str
+    missing: dict[PartKind, str]
+    """All of a kind could not be written."""
+    partly_missing: dict[PartKind, str]
+    """Some of a kind could not be written."""
 
 
 ENGLISH = Texts(
@@ -124,6 +128,21 @@ ENGLISH = Texts(
     not_verified="Not verified by a physician.",
     not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
     "The administrator of this node has been alerted.",
+    missing={
+        "sr": "The structured report could not be written.",
+        "sc": "The pages could not be written.",
+        "seg": "The segmentation could not be written.",
+        "pm": "The heat map could not be written.",
+        "ko": "The selection of key images could not be written.",
+        "pr": "The presentation state of the regions could not be written.",
+        "picture": "The pictures could not be drawn.",
+    },
+    partly_missing={
+        "seg": "A part of the segmentation could not be written.",
+        "pm": "One or more of the heat maps could not be written.",
+        "pr": "A part of the presentation states of the regions could not be written.",
+        "picture": "One or more of the pictures could not be drawn.",
+    },
 )
 
 KOREAN = Texts(
@@ -188,6 +207,21 @@ KOREAN = Texts(
     not_verified="의사가 확인하지 않은 결과입니다.",
     not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "
     "이 노드의 관리자에게 알렸습니다.",
+    missing={
+        "sr": "구조화 보고서를 작성할 수 없었습니다.",
+        "sc": "결과 화면을 작성할 수 없었습니다.",
+        "seg": "분할 영상을 작성할 수 없었습니다.",
+        "pm": "히트맵을 작성할 수 없었습니다.",
+        "ko": "주요 영상 목록을 작성할 수 없었습니다.",
+        "pr": "영역의 표시 상태를 작성할 수 없었습니다.",
+        "picture": "그림을 그릴 수 없었습니다.",
+    },
+    partly_missing={
+        "seg": "분할 영상의 일부를 작성할 수 없었습니다.",
+        "pm": "일부 히트맵을 작성할 수 없었습니다.",
+        "pr": "영역의 표시 상태 중 일부를 작성할 수 없었습니다.",
+        "picture": "일부 그림을 그릴 수 없었습니다.",
+    },
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

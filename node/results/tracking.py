@@ -17,9 +17,9 @@ def finding_identifiers(result: Result) -> tuple[str, ...]:
     labels = {s.number: s.tracking_id or s.label for s in result.segmentation.segments} if result.segmentation else {}
     taken = {finding.tracking_id for finding in result.findings if finding.tracking_id}
     identifiers = []
-    for index, finding in enumerate(result.findings, start=1):
-        own = labels[finding.segments[0]] if len(finding.segments) == 1 else f"{finding.code.meaning[:56]} {index}"
-        identifiers.append(finding.tracking_id or _unlike(taken, own, index))
+    for number, finding in zip(finding_numbers(result), result.findings, strict=True):
+        own = labels[finding.segments[0]] if len(finding.segments) == 1 else f"{finding.code.meaning[:56]} {number}"
+        identifiers.append(finding.tracking_id or _unlike(taken, own, number))
     return tuple(identifiers)
 
 
@@ -78,10 +78,25 @@ def _unlike(taken: set[str], wanted: str, number: int) -> str:
     return identifier
 
 
-def region_numbers(result: Result) -> tuple[tuple[int, ...], ...]:
-    """For each finding the numbers of its regions on pages and in presentation states: from 1, through all findings."""
-    numbers, following = [], 1
-    for finding in result.findings:
-        numbers.append(tuple(range(following, following + len(finding.regions))))
-        following += len(finding.regions)
-    return tuple(numbers)
+def finding_numbers(result: Result) -> tuple[int, ...]:
+    """For each finding its number: the same in rows, tables, pictures, presentation states and reports.
+
+    From 1. Those with regions come first, so that the numbers on the images have no gap; all regions of a finding
+    have its number.
+    """
+    marked = [index for index, finding in enumerate(result.findings) if finding.regions]
+    others = [index for index, finding in enumerate(result.findings) if not finding.regions]
+    numbers = {index: number for number, index in enumerate((*marked, *others), start=1)}
+    return tuple(numbers[index] for index in range(len(result.findings)))
+
+
+def shown_numbers(result: Result) -> tuple[int | None, ...]:
+    """For each finding its number where a reader needs it; None where nothing but its code is needed.
+
+    It is needed where the images show it, and where several findings of one code have no other name.
+    """
+    codes = [finding.code for finding in result.findings]
+    return tuple(
+        number if finding.regions or (not finding.tracking_id and codes.count(finding.code) > 1) else None
+        for finding, number in zip(result.findings, finding_numbers(result), strict=True)
+    )

@@ -11,6 +11,7 @@ import pytest
 
 from node.results.encode import encode
 from node.results.request import EncodingProfile
+from node.results.tracking import shown_numbers
 from plugins.contract import Finding, Result
 from tests.support import reports
 from tests.support.peers import dcmtk
@@ -74,9 +75,12 @@ def test_findings_and_numbers_stand_there_in_order(tmp_path: Path, name: str, ed
     assert text[2] == f"Summary: {result.summary}"
     shown = groups_in(text)
     assert len(shown) == len(result.findings)
-    for group, finding in zip(shown, result.findings, strict=True):
-        lines = [line for line in group if not line.startswith(("Image Region", "Illustration of ROI", "Comment"))]
+    apart = ("Image Region", "Illustration of ROI", "Comment", "Number of the finding")
+    for group, finding, number in zip(shown, result.findings, shown_numbers(result), strict=True):
+        lines = [line for line in group if not line.startswith(apart)]
         assert lines == intended(result, finding)
+        numbers = [line for line in group if line.startswith("Number of the finding")]
+        assert numbers == ([] if number is None else [f"Number of the finding: {number}"])
         comments = [line.removeprefix("Comment: ") for line in group if line.startswith("Comment")]
         assert comments == [*(["URGENT"] if finding.urgent else []), *([finding.comment] if finding.comment else [])]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from node.results.context import prepare
 from node.results.request import EncodingProfile, Language
-from node.results.sc import pages
+from node.results.sc import page_makers
 from tests.support import reports
 
 FOLDER = Path(__file__).parents[1] / "unit" / "results" / "golden"
@@ -35,7 +35,8 @@ def drawn(name: str) -> NDArray[np.uint8]:
         paths = reports.write_series(kind, Path(folder))
         profile = EncodingProfile(language=language)
         request = reports.request(paths, reports.RESULTS[result](reports.reference(kind)), profile=profile)
-        page = pages(prepare(request))[index]
+        _, _, make = page_makers(prepare(request))[index]
+        page = make()
         return np.frombuffer(page.PixelData, np.uint8).reshape(page.Rows, page.Columns, 3)
 
 

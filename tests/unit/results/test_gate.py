@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sr.codedict import codes
 
-from node.results import encode as encoding
+from node.results import object_set
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
@@ -208,14 +208,17 @@ def test_one_uid_for_two_objects_is_found(made: tuple[Context, dict[str, Candida
 
 
 def test_refused_objects_stay_with_the_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole set is kept beside the reasons, nothing of it where the outbox takes from."""
-    monkeypatch.setattr(encoding, "problems_of", lambda made, context: ("sr 1: PatientID: missing",))
+    """The object that is refused is kept beside the reasons, and not where the outbox takes from."""
+    monkeypatch.setattr(
+        object_set,
+        "problems_of",
+        lambda made, *_, **__: ("sr 1: PatientID: missing",) if made[0].kind == "sr" else (),
+    )
     paths = reports.write_series("ct", tmp_path / "in")
-    with pytest.raises(RefusedError, match="sr 1: PatientID: missing"):
-        encode(reports.request(paths, reports.measured()), tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["refused"]
+    encode(reports.request(paths, reports.measured()), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"refused", "sc-001.dcm"}
     kept = {path.name for path in (tmp_path / "out" / "refused").iterdir()}
-    assert kept == {"reasons.txt", "sc-001.dcm", "sr-001.dcm"}
+    assert kept == {"reasons.txt", "sr-001.dcm"}
     assert (tmp_path / "out" / "refused" / "reasons.txt").read_text() == "sr 1: PatientID: missing\n"
 
 

@@ -293,7 +293,7 @@ def test_a_finding_has_the_number_of_its_region_and_one_row_of_numbers(series: l
     row = {placed.text: placed.box for placed in summary.placed}
     assert abs(row["2"][3] - row["Nodule 2: Solitary nodule of lung, Left"][3]) < 10  # on one line
     assert "2 Nodule 2: Solitary nodule of lung, Left" in {placed.text for placed in page.placed}
-    assert {"Finding", "Site", "Long axis, mm", "Nodule 1", "Nodule 2", "5.0", "6.0"} <= set(row)
+    assert {"Finding", "Site", "Long axis, mm", "1 · Nodule 1", "2 · Nodule 2", "5.0", "6.0"} <= set(row)
 
 
 def test_scores_say_what_they_mean(series: list[Path]) -> None:

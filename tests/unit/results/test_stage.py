@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 
@@ -14,7 +15,7 @@ from node.ledger import events
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results.texts import ENGLISH
-from plugins.contract import Code, Finding, ImageReference, Measurement, Result, Unit
+from plugins.contract import Box, Finding, ImageReference, Result
 from tests.support import reports
 from tests.support.result_site import ResultSite
 
@@ -53,10 +54,9 @@ def _texts(report: Dataset) -> set[str]:
 
 
 def _unspeakable() -> Result:
-    """A result that no report can hold: its unit is called by more than the 64 characters of a Code Meaning."""
-    unit = Unit("mm", "millimetres of the longest diameter of the lesion in the plane of the image")
-    length = Measurement(Code("410668003", "SCT", "Length"), 12.0, unit)
-    return Result("findings", "A length.", (Finding(reports.NODULE, present=True, measurements=(length,)),))
+    """A result that nothing can be made of: its finding lies beside its image."""
+    box = Box(np.array([[1.0, 1.0], [reports.COLUMNS + 9.0, 9.0]]), reports.reference("ct"))
+    return Result("findings", "A nodule.", (Finding(reports.NODULE, present=True, regions=(box,)),))
 
 
 def test_what_cannot_be_reported_stays_and_the_reader_is_told(site: ResultSite) -> None:

@@ -1,0 +1,220 @@
+"""The objects of one set, each made and judged for itself: what cannot be sent costs itself and not the others.
+
+The report and the pages speak of the others, so they come after them: they say which kind of object is missing, and
+refer to none that is. Whether an object is missing follows from the request alone, so equal requests give equal sets.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from node.errors import NodeError
+from node.results import ko, pm, pr, sc, seg, sr
+from node.results.context import Context
+from node.results.errors import NotEncodableError
+from node.results.gate import Candidate, problems_of
+from node.results.regions import locate
+from node.results.request import Kind, Part, SourceReference
+from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+Maker = Callable[[], Dataset]
+"""Makes one object, complete but for its file meta information."""
+
+_ORDER: tuple[Kind, ...] = ("seg", "pm", "sc", "ko", "pr", "sr")
+"""In which the objects are sent: the report last, because it refers to the others."""
+_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+
+
+def object_set(context: Context) -> ObjectSet:
+    """Make and judge all objects of a result, or the report alone where the rest of its set exists.
+
+    Raises `NotEncodableError` where the answer contradicts the images: what is beside its image, of another size, or
+    of an image that the plugin was not given, may be about other images as a whole (case 73 of docs/reliability.md).
+    """
+    _check_answer(context)
+    made = ObjectSet(context)
+    made.check_label_map()
+    kinds = context.request.profile.kinds_for(context.request.result.status)
+    if (existing := context.request.belongs_to) is not None:
+        made.make_report(existing.companions)
+        return made
+    for kind, makers in _COMPANIONS.items():
+        if kind in kinds:
+            made.make(kind, makers)
+    if "sc" in kinds:
+        made.make_pages()
+    if "sr" in kinds:
+        made.make_report(made.companions)
+        if made.context.lacks("sr") and "sc" in kinds and not made.context.lacks("sc"):
+            made.make_pages()  # again: now they have to say that there is no report
+    return made
+
+
+def _check_answer(context: Context) -> None:
+    result = context.request.result
+    for finding in result.findings:
+        for region in finding.regions:
+            if region.image is not None:
+                locate(region, context.sources)
+    for key in result.key_images:
+        context.sources.find(key.image.sop_instance_uid, "KeyImage.image", key.image.frame_number)
+    for heatmap in result.heatmaps:
+        pm.source_frames(context, heatmap)
+
+
+@dataclass
+class ObjectSet:
+    """The objects of one set while they are made."""
+
+    context: Context
+    """Says what is missing so far."""
+    sound: dict[Kind, list[Candidate]] = field(default_factory=dict)
+    refused: list[Candidate] = field(default_factory=list)
+    """What was made, and the gate has found something wrong with."""
+    reasons: dict[Part, tuple[str, ...]] = field(default_factory=dict)
+    """Of each missing part: why, for the site admin."""
+
+    @property
+    def objects(self) -> list[Candidate]:
+        """Those that may leave, in the order in which they are sent."""
+        return [one for kind in _ORDER for one in self.sound.get(kind, ())]
+
+    @property
+    def companions(self) -> list[tuple[Kind, SourceReference]]:
+        """What the report refers to: all but itself."""
+        return [(one.kind, _reference(one.dataset)) for one in self.objects if one.kind != "sr"]
+
+    def check_label_map(self) -> None:
+        """One that cannot be used is missing for pages and report too; `NotEncodableError`: it is of other images."""
+        try:
+            _ = self.context.masks
+        except NotEncodableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the rest of the result is not
+            self._lose({Part("mask", 0): (), Part("seg", 0): (f"seg: {_in_words(error)}",)})
+
+    def make(self, kind: Kind, makers_of: Callable[[Context], Sequence[tuple[int, Maker]]]) -> None:
+        """All objects of a kind that stands beside report and pages."""
+        lost: dict[Part, tuple[str, ...]] = {}
+        try:
+            makers = makers_of(self.context)
+        except Exception as error:  # noqa: BLE001 - it costs this kind only; the reason is kept
+            self._lose({Part(kind, 0): (f"{kind}: {_in_words(error)}",)})
+            return
+        for number, maker in makers:
+            lost |= self._attempt(kind, Part(kind, number), maker)
+        if lost and not self.sound.get(kind):
+            lost[Part(kind, 0)] = ()
+        self._lose(lost)
+
+    def make_pages(self) -> None:
+        """The pages; pictures that cannot be drawn are left out, and the pages laid out without them."""
+        while not self.context.lacks("sc"):
+            self.sound.pop("sc", None)
+            lost: dict[Part, tuple[str, ...]] = {}
+            try:
+                for number, picture, maker in sc.page_makers(self.context):
+                    lost |= self._attempt("sc", Part("picture", picture), maker, number)
+            except Exception as error:  # noqa: BLE001 - tried again without pictures; the reason is kept
+                lost = {Part("picture", 0): (f"sc: {_in_words(error)}",)}
+            if not lost:
+                return
+            if single := {part: why for part, why in lost.items() if part.number}:
+                lost = single  # the summary shows it in small, and may have failed for that alone
+            if self.context.lacks("picture"):
+                lost = {Part("sc", 0): tuple(text for why in lost.values() for text in why)}
+            self._lose(lost)
+        self.sound.pop("sc", None)
+
+    def make_report(self, companions: Sequence[tuple[Kind, SourceReference]]) -> None:
+        """The report, which refers to these objects."""
+        self._lose(self._attempt("sr", Part("sr", 0), partial(sr.structured_report, self.context, companions)))
+
+    def _attempt(self, kind: Kind, part: Part, maker: Maker, number: int = 0) -> dict[Part, tuple[str, ...]]:
+        """Make one object and judge it; empty where it is sound, else the part that is missing for it, and why."""
+        name = f"{kind} {number or part.number}" if number or part.number else kind
+        try:
+            dataset = maker()
+            syntax = _SYNTAXES[self.context.request.profile.transfer_syntax]
+            candidate = Candidate(kind, dataset, _file_content(dataset, syntax))
+            problems = problems_of([candidate], self.context, beside=self.objects)
+        except Exception as error:  # noqa: BLE001 - libraries raise what they like; it costs this object only
+            return {part: (f"{name}: {_in_words(error)}",)}
+        if problems:
+            self.refused.append(candidate)
+            return {part: problems}
+        self.sound.setdefault(kind, []).append(candidate)
+        return {}
+
+    def _lose(self, parts: dict[Part, tuple[str, ...]]) -> None:
+        if parts:
+            self.reasons |= parts
+            self.context = self.context.without(parts)
+
+
+# --- what a result holds beside report and pages ------------------------------------------------------
+
+
+def _segmentations(context: Context) -> list[tuple[int, Maker]]:
+    return [(mask.number, partial(seg.segmentation_object, context, mask)) for mask in context.masks]
+
+
+def _maps(context: Context) -> list[tuple[int, Maker]]:
+    maps = enumerate(pm.placed_maps(context), start=1)
+    return [(number, partial(pm.parametric_map, context, heatmap, number)) for number, heatmap in maps]
+
+
+def _selections(context: Context) -> list[tuple[int, Maker]]:
+    return [(1, partial(ko.key_object_selection, context))] if context.request.result.key_images else []
+
+
+_COMPANIONS: dict[Kind, Callable[[Context], Sequence[tuple[int, Maker]]]] = {
+    "seg": _segmentations,
+    "pm": _maps,
+    "ko": _selections,
+    "pr": pr.presentation_state_makers,
+}
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def _in_words(error: Exception) -> str:
+    """Why an object could not be made, for the site admin; of what nobody foresaw, where it came from."""
+    if isinstance(error, NodeError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _reference(dataset: Dataset) -> SourceReference:
+    return SourceReference(
+        str(dataset.StudyInstanceUID),
+        str(dataset.SeriesInstanceUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.SOPClassUID),
+    )
+
+
+def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
+    """The Part 10 file, under our own implementation identity instead of highdicom's."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = transfer_syntax
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta
+    dataset.preamble = b"\0" * 128
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
