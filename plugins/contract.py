@@ -312,6 +312,12 @@ class Segment:
         )
 
 
+def _labels_of(plane: NDArray[np.unsignedinteger[Any]]) -> Sequence[int]:
+    """The labels of one plane; without sorting it where that is not needed."""
+    found = np.unique(plane) if plane.dtype.itemsize > 2 else np.flatnonzero(np.bincount(plane.reshape(-1)))
+    return [int(label) for label in found]
+
+
 def _as_label_map(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     """Arrays of one size as one array; of several as they are."""
     planes = tuple(np.asarray(array) for array in arrays)
@@ -348,7 +354,7 @@ class Segmentation:
         )
         numbers = [segment.number for segment in self.segments]
         _require(len(set(numbers)) == len(numbers), "Segmentation.segments: a number occurs twice")
-        used = {number for array in labels for number in np.unique(array).tolist()}
+        used = {number for plane in self.planes for number in _labels_of(plane)}
         unknown = sorted(used - {0} - set(numbers))
         _require(not unknown, f"Segmentation.labels: holds {unknown}, which no segment describes")
 
@@ -380,7 +386,8 @@ class Heatmap:
             len(self.frames) == values.shape[0],
             f"Heatmap.frames: {len(self.frames)} references for {values.shape[0]} slices",
         )
-        _require(bool(np.isfinite(values).all()), "Heatmap.values: holds a value that is not finite")
+        finite = all(np.isfinite(plane).all() for plane in values)
+        _require(finite, "Heatmap.values: holds a value that is not finite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,21 @@ report can be made anew as it was, whatever the configuration says by then.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from node.errors import PermanentError
-from node.ledger import instances
+from node.ledger import instances, jobs
 from node.ledger.database import Ledger
 from node.ledger.encodings import Encoding
-from node.ledger.job import Job, JobInput
+from node.ledger.job import Job, JobInput, JobStatus
 from node.ledger.objects import ResultObject
 from node.report_classes import SRClass
 from node.results.encode import EncodedObject
-from node.results.encoder import Encoder, Order
+from node.results.encoder import Cost, Encoder, Order
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile, Kind, SetMade, SourceReference, encoding_digest
 from node.results.texts import texts_of
@@ -78,7 +78,7 @@ class Wanted:
 
 
 class Making:
-    """Orders to the encoder's process, which it keeps; for one thread."""
+    """Orders to the encoders' processes, which it keeps; for any number of threads."""
 
     def __init__(self, ledger: Ledger, spool: Spool) -> None:
         self._ledger = ledger
@@ -86,12 +86,22 @@ class Making:
         self._encoder = Encoder()
 
     def close(self) -> None:
-        """End the encoder's process."""
+        """End the encoders' processes."""
         self._encoder.close()
 
+    def cost(self, job: Job) -> Cost:
+        """What encoding the job's result may cost."""
+        assert job.result is not None, job.id
+        return Cost.of(self._spool.data / job.result, sum(len(chosen.receipts) for chosen in job.inputs))
+
     def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> tuple[EncodedObject, ...]:
-        """One set of objects; raises `NodeError`."""
-        return self._carry_out(job, wanted.name, self._fields(job, wanted, time_zone), _text_instead(wanted))
+        """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
+
+        def cancelled() -> bool:
+            return jobs.get(self._ledger.database, job.id).status is not JobStatus.ENDED
+
+        fields = self._fields(job, wanted, time_zone)
+        return self._carry_out(job, wanted.name, fields, _text_instead(wanted), cancelled)
 
     def report_alone(
         self, job: Job, wanted: Wanted, sr_class: SRClass, companions: Sequence[ResultObject], time_zone: str
@@ -102,7 +112,8 @@ class Making:
             "profile": replace(wanted.profile, sr_class=sr_class),
             "belongs_to": SetMade(wanted.digest, references),
         }
-        (report,) = self._carry_out(job, f"{wanted.name}-{sr_class}", fields, _text_instead(wanted))
+        name = f"{wanted.name}-{sr_class}"
+        (report,) = self._carry_out(job, name, fields, _text_instead(wanted), lambda: False)
         return report
 
     def row(self, job: Job, wanted: Wanted, made: EncodedObject, at: datetime) -> ResultObject:
@@ -122,7 +133,7 @@ class Making:
         )
 
     def _carry_out(
-        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None
+        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None, cancelled: Callable[[], bool]
     ) -> tuple[EncodedObject, ...]:
         """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
@@ -130,7 +141,8 @@ class Making:
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        return self._encoder.encode(Order(job.id, self._spool.data / job.result, target, fields, instead))
+        order = Order(job.id, self._spool.data / job.result, target, fields, self.cost(job), instead)
+        return self._encoder.encode(order, cancelled)
 
     def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
         database = self._ledger.database
