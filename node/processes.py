@@ -1,4 +1,4 @@
-"""Child processes for work on bytes that may be hostile: each call has a deadline, a memory limit, and can be cancelled.
+"""Child processes for work on bytes that may be hostile: a call has a deadline, a memory limit, and can be cancelled.
 
 A call that kills, hangs or fills its child costs that call alone: the child is replaced. Spawned, not forked: the node
 has threads. A child ends with its parent, whatever ended that. Plugins do not run here: they may need a GPU, and

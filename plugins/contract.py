@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.labels import label_counts
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -314,7 +316,7 @@ class Segment:
 
 def _labels_of(plane: NDArray[np.unsignedinteger[Any]]) -> Sequence[int]:
     """The labels of one plane; without sorting it where that is not needed."""
-    found = np.unique(plane) if plane.dtype.itemsize > 2 else np.flatnonzero(np.bincount(plane.reshape(-1)))
+    found = np.unique(plane) if plane.dtype.itemsize > 2 else np.flatnonzero(label_counts(plane))
     return [int(label) for label in found]
 
 

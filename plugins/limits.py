@@ -1,8 +1,8 @@
 """What a result may hold at most: the one table that the node, the harness and docs/plugins.md go by.
 
 Each limit lies well above what an honest result has (200 nodules, the landmarks of a whole spine, a mask of 2,000
-slices of 1,024 × 1,024 pixels) and well below what a reader, an archive or the node could not bear. The sizes of masks and
-heat maps are not here: they are those of the images that the plugin was given.
+slices of 1,024 × 1,024 pixels) and well below what a reader, an archive or the node could not bear. The sizes of
+masks and heat maps are not here: they are those of the images that the plugin was given.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,20 @@ from node.results.context import Context
 from node.results.geometry import functional_group, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
+from node.results.page import CONTENT, HEIGHTS
 from node.results.regions import locate
 from node.results.sources import SourceImage
 from node.results.tables import finding_name
 from node.results.tracking import region_numbers
 from plugins.contract import Heatmap, ImageReference
+from plugins.labels import label_counts
 
 log = structlog.get_logger(__name__)
+
+_STRIP = 256
+"""Rows that are windowed at a time."""
+_MOST_SAMPLES = 2**22
+"""Pixels from which a window is taken where nobody states one; of a larger frame every second, third … of each side."""
 
 
 @dataclass(frozen=True)
@@ -133,29 +141,55 @@ def _window(values: NDArray[np.float32], voi: Dataset, asked: tuple[float, float
 def _grey(
     stored: NDArray[np.generic], image: SourceImage, frame_number: int, asked: tuple[float, float] | None
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """A frame as it is shown, and its window; in strips, so that no second frame of floats is in memory."""
     header = image.header
     rescale = functional_group(header, "PixelValueTransformationSequence", frame_number)
     slope, intercept = _first(rescale.get("RescaleSlope")), _first(rescale.get("RescaleIntercept"))
-    values = stored.astype(np.float32) * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
-    window = _window(values, functional_group(header, "FrameVOILUTSequence", frame_number), asked)
-    shown = np.clip((values - (window[0] - window[1] / 2)) / window[1], 0, 1)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        shown = 1 - shown
-    return (shown * 255).round().astype(np.uint8), window
+
+    def rescaled(part: NDArray[np.generic]) -> NDArray[np.float32]:
+        return part.astype(np.float32) * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
+
+    step = max(1, math.isqrt(stored.size // _MOST_SAMPLES))
+    window = _window(
+        rescaled(stored[::step, ::step]), functional_group(header, "FrameVOILUTSequence", frame_number), asked
+    )
+    inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    grey = np.empty(stored.shape, dtype=np.uint8)
+    for start in range(0, len(stored), _STRIP):
+        shown = np.clip((rescaled(stored[start : start + _STRIP]) - (window[0] - window[1] / 2)) / window[1], 0, 1)
+        grey[start : start + _STRIP] = ((1 - shown if inverted else shown) * 255).round()
+    return grey, window
 
 
 def frame_pixels(
     image: SourceImage, frame_number: int, asked: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.uint8], tuple[float, float] | None]:
-    """One frame as RGB, shape (rows, columns, 3), and the window it is shown in (None for colour)."""
+    """One frame as RGB, no larger than a page shows it, shape (rows, columns, 3); and the window it is shown in (None
+    for colour).
+    """
     stored = pixel_array(image.path, index=frame_number - 1)
     if image.header.get("PhotometricInterpretation") == "PALETTE COLOR":
         coloured = apply_color_lut(stored, image.header)
-        return (coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8), None
+        return _shrunk((coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8)), None
     if stored.ndim == 3:
-        return stored.astype(np.uint8), None
+        return _shrunk(stored.astype(np.uint8, copy=False)), None
     grey, window = _grey(stored, image, frame_number, asked)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2), window
+    return np.repeat(_shrunk(grey)[:, :, np.newaxis], 3, axis=2), window
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As large as a page is at most: a set may have a hundred slices, of images of a hundred million pixels each."""
+    rows, columns = pixels.shape[:2]
+    factor = min(CONTENT / columns, HEIGHTS[-1] / rows)
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _frame_size(image: SourceImage) -> tuple[int, int]:
+    """Rows and Columns, of an image that has them."""
+    return int(image.header.get("Rows") or 0) or 512, int(image.header.get("Columns") or 0) or 512
 
 
 def _aspect(image: SourceImage, frame_number: int) -> float:
@@ -180,13 +214,15 @@ class DecodedSlice:
     context: Context
     key: KeySlice
     rgb: NDArray[np.uint8]
+    """No larger than a page shows it."""
     window: tuple[float, float] | None
     decoded: bool = True
 
     @property
     def size(self) -> tuple[float, float]:
         """Width and height, in columns."""
-        return self.rgb.shape[1], self.rgb.shape[0] * _aspect(self.key.image, self.key.frame_number)
+        rows, columns = _frame_size(self.key.image)
+        return columns, rows * _aspect(self.key.image, self.key.frame_number)
 
     @property
     def lines(self) -> list[str]:
@@ -217,12 +253,12 @@ class DecodedSlice:
         segmentation = self.context.request.result.segmentation
         if labels is None or segmentation is None:
             return []
-        here = set(np.unique(labels).tolist())
+        here = set(np.flatnonzero(label_counts(labels)).tolist())
         return [(segment.label, segment_colour(segment)) for segment in segmentation.segments if segment.number in here]
 
     def draw(self, box: tuple[int, int]) -> NDArray[np.uint8]:
         """RGB, as large as fits into `box` (width, height) with square millimetres."""
-        rows, columns = self.rgb.shape[0], self.rgb.shape[1]
+        rows, columns = _frame_size(self.key.image)
         size = fitting(self.size, box)
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
         labels = _labels(self.context, self.key)
@@ -259,8 +295,8 @@ def decode(context: Context, key: KeySlice) -> DecodedSlice:
             frame=key.frame_number,
             error=type(error).__name__,
         )
-        size = (int(key.image.header.get("Rows") or 0) or 512, int(key.image.header.get("Columns") or 0) or 512)
-        return DecodedSlice(context, key, np.zeros((*size, 3), dtype=np.uint8), None, decoded=False)
+        black = _shrunk(np.zeros(_frame_size(key.image), dtype=np.uint8))
+        return DecodedSlice(context, key, np.repeat(black[:, :, np.newaxis], 3, axis=2), None, decoded=False)
     return DecodedSlice(context, key, rgb, window)
 
 

@@ -45,6 +45,11 @@ class Lanes:
         """Whether anything is under way."""
         return bool(self._under_way)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more results can be started now."""
+        return self._stopping or len(self._under_way.keys() - {REFUSED}) >= _RESULTS
+
     def start(self, name: str, seconds: float, work: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> bool:
         """Do the work, which takes about so long, in a thread; false where there is no room for it now."""
         heavy = seconds >= HEAVY

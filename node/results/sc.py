@@ -21,7 +21,7 @@ from node.results.geometry import patient_orientation
 from node.results.key_slice import DecodedSlice
 from node.results.picture_page import Illustration
 from node.results.references import request_attributes, source_images
-from node.results.sheets import draw, sheets
+from node.results.sheets import draw, draw_one, sheets
 from node.results.sources import SourceImage
 
 
@@ -33,12 +33,11 @@ def sop_instance_uid(context: Context, number: int) -> str:
 def pages(context: Context) -> list[Dataset]:
     """All pages of a result: the summary, then each picture; complete but for their file meta information."""
     made = sheets(context)
-    drawn = [canvas.pixels for canvas in draw(context, made)]
     if context.request.profile.sc_form == "multi-frame":
-        return [_all_in_one(context, drawn)]
+        return [_all_in_one(context, [canvas.pixels for canvas in draw(context, made)])]
     return [
-        _page(context, pixels, number, sheet.illustration)
-        for number, (pixels, sheet) in enumerate(zip(drawn, made, strict=True), start=1)
+        _page(context, draw_one(context, made, number).pixels, number, sheet.illustration)
+        for number, sheet in enumerate(made, start=1)
     ]
 
 
