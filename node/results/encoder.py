@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ _SECONDS_A_BYTE = 1 / 20_000
 _SECONDS_AN_ARRAY_BYTE = 1 / (20 * 2**20)
 _SECONDS_AN_IMAGE = 0.01
 _MEMORY = 2 * 2**30
-_MEMORY_A_BYTE = 500
+_MEMORY_A_BYTE = 1000
 _MEMORY_AN_ARRAY_BYTE = 4
 _MEMORY_AN_IMAGE = 2**17
 
@@ -47,15 +48,16 @@ class Cost:
     """How long it takes, roughly."""
     deadline: float
     memory: int
-    """Bytes."""
+    """Bytes; never more than half of the machine's."""
 
     @classmethod
-    def of(cls, result_folder: Path, images: int) -> Cost:
-        """`images`: SOP instances under the result."""
-        document, arrays = _sizes(result_folder / exchange.OUT)
+    def of(cls, result_folder: Path | None, images: int) -> Cost:
+        """Of the result kept there, None for a sentence instead of one; `images`: SOP instances under it."""
+        document, arrays = _sizes(result_folder / exchange.OUT) if result_folder else (0, 0)
         seconds = document * _SECONDS_A_BYTE + arrays * _SECONDS_AN_ARRAY_BYTE + images * _SECONDS_AN_IMAGE
         memory = _MEMORY + document * _MEMORY_A_BYTE + arrays * _MEMORY_AN_ARRAY_BYTE + images * _MEMORY_AN_IMAGE
-        return cls(seconds, _SECONDS + _PATIENCE * seconds, memory)
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls(seconds, _SECONDS + _PATIENCE * seconds, min(memory, machine // 2))
 
 
 def _sizes(out: Path) -> tuple[int, int]:

@@ -141,7 +141,8 @@ class Making:
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        order = Order(job.id, self._spool.data / job.result, target, fields, self.cost(job), instead)
+        cost = self.cost(job) if instead is None else Cost.of(None, len(fields["sources"]))
+        order = Order(job.id, self._spool.data / job.result, target, fields, cost, instead)
         return self._encoder.encode(order, cancelled)
 
     def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
