@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.labels import label_counts
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -312,6 +314,12 @@ class Segment:
         )
 
 
+def _labels_of(plane: NDArray[np.unsignedinteger[Any]]) -> Sequence[int]:
+    """The labels of one plane; without sorting it where that is not needed."""
+    found = np.unique(plane) if plane.dtype.itemsize > 2 else np.flatnonzero(label_counts(plane))
+    return [int(label) for label in found]
+
+
 def _as_label_map(arrays: Sequence[NDArray[Any]]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     """Arrays of one size as one array; of several as they are."""
     planes = tuple(np.asarray(array) for array in arrays)
@@ -348,7 +356,7 @@ class Segmentation:
         )
         numbers = [segment.number for segment in self.segments]
         _require(len(set(numbers)) == len(numbers), "Segmentation.segments: a number occurs twice")
-        used = {number for array in labels for number in np.unique(array).tolist()}
+        used = {number for plane in self.planes for number in _labels_of(plane)}
         unknown = sorted(used - {0} - set(numbers))
         _require(not unknown, f"Segmentation.labels: holds {unknown}, which no segment describes")
 
@@ -380,7 +388,8 @@ class Heatmap:
             len(self.frames) == values.shape[0],
             f"Heatmap.frames: {len(self.frames)} references for {values.shape[0]} slices",
         )
-        _require(bool(np.isfinite(values).all()), "Heatmap.values: holds a value that is not finite")
+        finite = all(np.isfinite(plane).all() for plane in values)
+        _require(finite, "Heatmap.values: holds a value that is not finite")
 
 
 @dataclass(frozen=True, slots=True)

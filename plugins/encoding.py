@@ -17,7 +17,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -25,19 +25,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins import limits
 from plugins.contract import ContractError, Region
-
-STRING_LIMIT = 10_000
-"""Characters of one text."""
-LIST_LIMIT = 20_000
-"""Items of one list; a whole-body scan has a few thousand frames."""
-POINTS_LIMIT = 100_000
-"""Points of one region."""
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
-ArrayReader = Callable[[str, str, str], NDArray[Any]]
-"""(JSON path, field name, file name) → the array; raises `EncodingError`."""
+
+
+class Planes(typing.NamedTuple):
+    """What an array has to lie on, plane by plane."""
+
+    sizes: Sequence[tuple[int, int] | None]
+    """Rows and columns of the image under each plane; None where they are not known."""
+    flat: bool = False
+    """Whether the array is one of several, for one plane each."""
+
+
+ArrayReader = Callable[[str, str, str, Planes | None], NDArray[Any]]
+"""(JSON path, field name, file name, what it has to lie on) → the array; raises `EncodingError`."""
+PlanesOf = Callable[[str, Mapping[str, Any], int | None], Planes | None]
+"""(JSON path, the other fields of the object that has the array, which of several arrays) → what it has to lie on."""
 Check = Callable[[str, Any], None]
 """(JSON path, object just read) → raises `EncodingError` where it may not be there."""
 
@@ -106,14 +113,15 @@ class Decoder:
 
     read_array: ArrayReader
     check: Check
+    planes: PlanesOf
 
-    def decode(self, hint: Any, value: Any, path: str = "$") -> Any:
-        """`value` as an instance of the type `hint`; raises `EncodingError`."""
+    def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
+        """`value` as an instance of the type `hint`, a list of at most so many items; raises `EncodingError`."""
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Union, types.UnionType):
             return self._union(arguments, value, path)
         if origin is tuple:
-            return self._tuple(arguments, value, path)
+            return self._tuple(arguments, value, path, most)
         if origin is not None and issubclass(origin, Mapping):
             return self._scalars(value, path)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -134,8 +142,8 @@ class Decoder:
             raise EncodingError(f"{path}.type", f"{name!r} is none of {', '.join(by_name)}")
         return self._object(by_name[name], {key: item for key, item in value.items() if key != "type"}, path)
 
-    def _tuple(self, arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
-        items = _list(value, path)
+    def _tuple(self, arguments: tuple[Any, ...], value: Any, path: str, most: int) -> tuple[Any, ...]:
+        items = _list(value, path, most)
         if arguments[-1] is Ellipsis:
             return tuple(self.decode(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(items))
         if len(items) != len(arguments):
@@ -164,11 +172,16 @@ class Decoder:
         for key in given:
             if key not in hints:
                 raise EncodingError(path, f"unknown key {key[:64]!r}{did_you_mean(key, hints)}")
-        arguments = {}
-        for field in dataclasses.fields(cls):
+        arguments: dict[str, Any] = {}
+        # Arrays last: what else is there says how large they have to be.
+        for field in sorted(dataclasses.fields(cls), key=lambda each: _is_array(hints[each.name])):
             place = f"{path}.{field.name}"
-            if field.name in given:
-                arguments[field.name] = self._field(hints[field.name], field.name, given[field.name], place)
+            if field.name in given and _is_array(hints[field.name]):
+                planes = functools.partial(self.planes, place, arguments)
+                arguments[field.name] = self._field(hints[field.name], field.name, given[field.name], place, planes)
+            elif field.name in given:
+                most = limits.LISTS.get(f"{cls.__name__}.{field.name}", limits.FRAMES)
+                arguments[field.name] = self.decode(hints[field.name], given[field.name], place, most)
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise EncodingError(path, f"{field.name!r} is missing")
         try:
@@ -178,21 +191,20 @@ class Decoder:
         self.check(path, made)
         return made
 
-    def _field(self, hint: Any, name: str, value: Any, path: str) -> Any:
-        if not _is_array(hint):
-            return self.decode(hint, value, path)
+    def _field(self, hint: Any, name: str, value: Any, path: str, planes: Callable[[int | None], Planes | None]) -> Any:
+        """A field that holds an array, or several."""
         if name == "points":
             return _points(value, path)
         if isinstance(value, list) and typing.get_origin(hint) is not np.ndarray:  # or one array for each of several
-            parts = _list(value, path)
-            return tuple(self._array(name, part, f"{path}[{index}]") for index, part in enumerate(parts))
-        return self._array(name, value, path)
+            parts = _list(value, path, limits.ARRAY_FILES)
+            return tuple(self._array(name, each, f"{path}[{n}]", planes(n)) for n, each in enumerate(parts))
+        return self._array(name, value, path, planes(None))
 
-    def _array(self, name: str, value: Any, path: str) -> NDArray[Any]:
+    def _array(self, name: str, value: Any, path: str, planes: Planes | None) -> NDArray[Any]:
         reference = _mapping(value, path)
         if set(reference) != {"array"}:
             raise EncodingError(path, 'expected {"array": "<file in out/>.npy"}')
-        return self.read_array(path, name, _text(reference["array"], f"{path}.array"))
+        return self.read_array(path, name, _text(reference["array"], f"{path}.array"), planes)
 
 
 def _is_array(hint: Any) -> bool:
@@ -220,7 +232,7 @@ def _mapping(value: Any, path: str) -> dict[str, Any]:
     return value
 
 
-def _list(value: Any, path: str, limit: int = LIST_LIMIT) -> list[Any]:
+def _list(value: Any, path: str, limit: int) -> list[Any]:
     if not isinstance(value, list):
         raise EncodingError(path, f"expected a list, got {_describe(value)}")
     if len(value) > limit:
@@ -231,8 +243,8 @@ def _list(value: Any, path: str, limit: int = LIST_LIMIT) -> list[Any]:
 def _text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise EncodingError(path, f"expected a text, got {_describe(value)}")
-    if len(value) > STRING_LIMIT:
-        raise EncodingError(path, f"{len(value)} characters, at most {STRING_LIMIT}")
+    if len(value) > limits.TEXT:
+        raise EncodingError(path, f"{len(value)} characters, at most {limits.TEXT}")
     bad = next((c for c in value if (ord(c) < 32 and c not in "\n\t") or c == "\x7f" or 0xD800 <= ord(c) < 0xE000), "")
     if bad:
         raise EncodingError(path, f"holds the character U+{ord(bad):04X}, which no DICOM text may hold")
@@ -281,7 +293,7 @@ def _enumerated(cls: type[StrEnum], value: Any, path: str) -> StrEnum:
 
 
 def _points(value: Any, path: str) -> NDArray[np.float64]:
-    rows = _list(value, path, POINTS_LIMIT)
+    rows = _list(value, path, limits.POINTS_A_REGION)
     points = [
         [_number(item, f"{path}[{index}]") for item in _list(row, f"{path}[{index}]", 3)]
         for index, row in enumerate(rows)
@@ -320,13 +332,13 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
     }
 
 
-def _schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema_of(hint: Any, definitions: dict[str, Any], most: int = limits.FRAMES) -> dict[str, Any]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [_schema_of(argument, definitions) for argument in arguments]}
     if origin is tuple:
         if arguments[-1] is Ellipsis:
-            return {"type": "array", "items": _schema_of(arguments[0], definitions), "maxItems": LIST_LIMIT}
+            return {"type": "array", "items": _schema_of(arguments[0], definitions), "maxItems": most}
         items = [_schema_of(argument, definitions) for argument in arguments]
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
     if origin is not None and issubclass(origin, Mapping):
@@ -351,14 +363,15 @@ def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
             array = {"anyOf": [_ARRAY_SCHEMA, _ARRAYS_SCHEMA]} if several else _ARRAY_SCHEMA
             properties[field.name] = _POINTS_SCHEMA if field.name == "points" else array
         else:
-            properties[field.name] = _schema_of(hint, definitions)
+            most = limits.LISTS.get(f"{cls.__name__}.{field.name}", limits.FRAMES)
+            properties[field.name] = _schema_of(hint, definitions, most)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             required.append(field.name)
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
-    str: {"type": "string", "maxLength": STRING_LIMIT},
+    str: {"type": "string", "maxLength": limits.TEXT},
     float: {"type": "number"},
     int: {"type": "integer"},
     bool: {"type": "boolean"},
@@ -368,7 +381,7 @@ _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
 _POINTS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
-    "maxItems": POINTS_LIMIT,
+    "maxItems": limits.POINTS_A_REGION,
 }
 _ARRAY_SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -19,19 +19,36 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins import encoding
-from plugins.contract import Heatmap, ImageReference, Result, Segmentation, Series, Study
-from plugins.encoding import EncodingError
-from plugins.untrusted import SCHEMA, ArrayFiles, ExchangeError, open_folder, read_json
+from plugins import encoding, limits
+from plugins.contract import (
+    Box,
+    Ellipse,
+    Finding,
+    Heatmap,
+    ImageReference,
+    Measurement,
+    Picture,
+    Point,
+    Polygon,
+    Polyline,
+    Region,
+    Result,
+    Segmentation,
+    Series,
+    Study,
+)
+from plugins.encoding import EncodingError, Planes
+from plugins.untrusted import SCHEMA, ArrayFiles, ExchangeError, check_files, open_folder, read_json, shown_size
 
 REQUEST = "request.json"
 RESULT = "result.json"
@@ -67,6 +84,9 @@ class InputFile:
     sop_instance_uid: str
     frames: int = 1
     frame_of_reference_uid: str = ""
+    rows: int = 0
+    """Of each frame; 0 where the header does not say. What lies on the image has its rows and columns."""
+    columns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +162,7 @@ def read_request(folder: Path) -> Request:
     """Read `request.json`; raises `ExchangeError`."""
     with open_folder(folder, folder.name) as descriptor:
         document = read_json(descriptor, REQUEST, REQUEST)
-    decoder = encoding.Decoder(read_array=_no_array_in, check=_check_input_name)
+    decoder = encoding.Decoder(read_array=_no_array_in, check=_check_input_name, planes=_no_planes)
     try:
         request = decoder.decode(Request, document)
     except EncodingError as error:
@@ -177,8 +197,12 @@ def _no_array_out(name: str, _array: NDArray[Any]) -> str:
     raise TypeError(f"a request holds no array, but {name} is one")
 
 
-def _no_array_in(path: str, _field: str, _name: str) -> NDArray[Any]:
+def _no_array_in(path: str, _field: str, _name: str, _planes: Planes | None) -> NDArray[Any]:
     raise EncodingError(path, "a request holds no array")
+
+
+def _no_planes(_path: str, _fields: Mapping[str, Any], _index: int | None) -> None:
+    """What has no array lies on nothing."""
 
 
 # --- the result ----------------------------------------------------------------------------------
@@ -194,12 +218,19 @@ def write_result(folder: Path, result: Result) -> None:
         count += 1
         file_name = f"{name}-{count}.npy"
         with (out / file_name).open("wb") as file:
-            np.save(file, np.ascontiguousarray(_as_stored(name, array)), allow_pickle=False)
+            _save(file, _as_stored(name, array))
             file.flush()
             os.fsync(file.fileno())
         return file_name
 
     _write_json(out, RESULT, encoding.encode(result, write_array))
+
+
+def _save(file: BinaryIO, array: NDArray[Any]) -> None:
+    """As `np.save` does, but plane by plane: what is mapped from a file is never in memory as a whole."""
+    np.lib.format.write_array_header_1_0(file, {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape})
+    for plane in array:
+        np.ascontiguousarray(plane).tofile(file)
 
 
 def _as_stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -209,7 +240,7 @@ def _as_stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def read_result(folder: Path, request: Request) -> Result:
-    """Read what the plugin's process left in `out/`, trusting nothing.
+    """Read what the plugin's process left in `out/`, trusting nothing. Its arrays are mapped from there, not read.
 
     `request` is the node's own copy of what was asked, not the file: the plugin could have changed that.
     Raises `ExchangeError` where the result is missing, malformed, too large, leaves `out/`, or refers to
@@ -217,63 +248,93 @@ def read_result(folder: Path, request: Request) -> Result:
     """
     with open_folder(folder / OUT, f"{OUT}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
-        decoder = encoding.Decoder(read_array=ArrayFiles(descriptor, OUT), check=_Inputs.of(request))
+        inputs = _Inputs(request)
+        decoder = encoding.Decoder(ArrayFiles(descriptor, OUT), inputs.check, inputs.planes)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:
             raise ExchangeError(f"{OUT}/{RESULT}", error.path, error.problem) from error
+        check_files(descriptor, OUT)
     assert isinstance(result, Result)
     return result
 
 
-@dataclass(frozen=True)
 class _Inputs:
-    """What a result may refer to: frames of each instance, the series it is in, the frames of reference."""
+    """What a result may refer to, and how much there may be of it: held against each part as it is read."""
 
-    frames: Mapping[str, int]
-    series: Mapping[str, str]
-    frames_of_reference: frozenset[str]
-
-    @classmethod
-    def of(cls, request: Request) -> _Inputs:
+    def __init__(self, request: Request) -> None:
         files = [(series, file) for series in request.series for file in series.files]
-        return cls(
-            frames={file.sop_instance_uid: file.frames for _, file in files},
-            series={file.sop_instance_uid: series.series_instance_uid for series, file in files},
-            frames_of_reference=frozenset(
-                file.frame_of_reference_uid for _, file in files if file.frame_of_reference_uid
-            ),
-        )
+        self._files = {file.sop_instance_uid: file for _, file in files}
+        self._series = {file.sop_instance_uid: series.series_instance_uid for series, file in files}
+        self._frames_of_reference = {file.frame_of_reference_uid for _, file in files} - {""}
+        self._counted: Counter[str] = Counter()
 
-    def __call__(self, path: str, value: Any) -> None:
-        if isinstance(value, ImageReference):
-            self._check_image(path, value)
-        elif isinstance(value, Segmentation | Heatmap):
-            self._check_frames(f"{path}.frames", value)
-        else:
-            self._check_frame_of_reference(path, getattr(value, "frame_of_reference_uid", None))
+    def check(self, path: str, value: Any) -> None:
+        """`EncodingError` where a part refers to what the plugin was not given, or is one too many."""
+        match value:
+            case ImageReference():
+                self._check_image(path, value)
+            case Segmentation() | Heatmap():
+                self._check_frames(f"{path}.frames", value)
+            case Measurement():
+                self._count(path, "measurements", 1, limits.MEASUREMENTS)
+            case Finding():
+                self._count(f"{path}.comment", "characters of comments", len(value.comment), limits.COMMENTS)
+            case Picture():
+                height, width = value.pixels.shape[:2]
+                self._count(f"{path}.pixels", "pixels of pictures", height * width, limits.PICTURE_PIXELS)
+            case Point() | Polyline() | Box() | Polygon() | Ellipse():
+                self._check_region(path, value)
+
+    def planes(self, path: str, fields: Mapping[str, Any], index: int | None) -> Planes | None:
+        """The sizes of the images under an array; None where it lies on none."""
+        frames = fields.get("frames")
+        if frames is None:
+            return None
+        if index is None:
+            return Planes([self._size(frame) for frame in frames])
+        if index >= len(frames):
+            raise EncodingError(path, f"{len(frames)} references for {index + 1} slices or more")
+        return Planes([self._size(frames[index])], flat=True)
+
+    def _size(self, image: ImageReference) -> tuple[int, int] | None:
+        file = self._files[image.sop_instance_uid]
+        return (file.rows, file.columns) if file.rows and file.columns else None
+
+    def _count(self, path: str, what: str, more: int, most: int) -> None:
+        self._counted[what] += more
+        if self._counted[what] > most:
+            raise EncodingError(path, f"more than {most} {what} in one result")
 
     def _check_image(self, path: str, image: ImageReference) -> None:
-        known = self.frames.get(image.sop_instance_uid)
+        known = self._files.get(image.sop_instance_uid)
         if known is None:
             raise EncodingError(
                 f"{path}.sop_instance_uid", "is no instance that the plugin was given: the result is refused"
             )
-        if image.frame_number > known:
-            raise EncodingError(f"{path}.frame_number", f"{image.frame_number}, but the instance has {known} frames")
+        if image.frame_number > known.frames:
+            raise EncodingError(
+                f"{path}.frame_number", f"{image.frame_number}, but the instance has {known.frames} frames"
+            )
 
     def _check_frames(self, path: str, value: Segmentation | Heatmap) -> None:
         if len(set(value.frames)) != len(value.frames):
             raise EncodingError(path, "names a frame twice")
         # The views of an examination are often a series each; their masks become objects of their own, maps do not.
-        if isinstance(value, Heatmap) and len({self.series[frame.sop_instance_uid] for frame in value.frames}) > 1:
+        if isinstance(value, Heatmap) and len({self._series[frame.sop_instance_uid] for frame in value.frames}) > 1:
             raise EncodingError(path, "mixes frames of several series")
 
-    def _check_frame_of_reference(self, path: str, uid: str | None) -> None:
-        if uid is not None and uid not in self.frames_of_reference:
+    def _check_region(self, path: str, region: Region) -> None:
+        self._count(path, "regions", 1, limits.REGIONS)
+        self._count(f"{path}.points", "points of regions", len(region.points), limits.POINTS)
+        uid = region.frame_of_reference_uid
+        if uid is not None and uid not in self._frames_of_reference:
             raise EncodingError(
                 f"{path}.frame_of_reference_uid", "is no frame of reference of the instances that the plugin was given"
             )
+        size = self._size(region.image) if region.image is not None else None
+        if size and ((region.points[:, 0] > size[1]).any() or (region.points[:, 1] > size[0]).any()):
+            raise EncodingError(f"{path}.points", f"lies outside of its image, which has {shown_size(size)} pixels")
 
 
 def _write_json(folder: Path, name: str, document: dict[str, Any]) -> None:

@@ -84,6 +84,8 @@ def _series(uid: str, entries: Sequence[tuple[Dataset, Path]], folder: Path, ind
                 sop_instance_uid=str(header.SOPInstanceUID),
                 frames=int(header.get("NumberOfFrames") or 1),
                 frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
+                rows=int(header.Rows or 0),
+                columns=int(header.get("Columns") or 0),
             )
         )
     first = entries[0][0]

@@ -15,22 +15,16 @@ import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.encoding import EncodingError
+from plugins import limits
+from plugins.encoding import EncodingError, Planes
 
 SCHEMA = 1
 """Version of request.json and result.json; a reader refuses any other."""
-
-JSON_BYTES = 16 * 2**20
-"""The most that request.json or result.json may have."""
-ARRAY_BYTES = 4 * 2**30
-"""The most that all arrays of one result may have together."""
-ARRAY_FILES = 256
-"""The most array files of one result."""
 
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy", re.ASCII)
 _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
@@ -39,6 +33,8 @@ _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "pixels": (("uint8",), (3,)),
 }
 """Field → dtypes and numbers of dimensions that its array may have."""
+_HEADER_BYTES = 10_000
+"""Of a .npy file; numpy's own limit."""
 _UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError)
 """What opening a file, or numpy's parsing of a malformed .npy header, ends in."""
 
@@ -52,51 +48,115 @@ class ExchangeError(ValueError):
         self.path = path
         self.problem = problem
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExchangeError, (self.file, self.path, self.problem)  # it is pickled on its way out of a child process
+
 
 class ArrayFiles:
-    """Reads arrays by name from one folder, within a budget for all of them."""
+    """Opens arrays by name in one folder, within a budget for all of them.
+
+    Type, shape and length of a file are judged by its header before any of its data is read. The data is mapped, not
+    read: an array takes memory only as far as it is looked at, and a file with holes costs no more than one without.
+    """
 
     def __init__(self, descriptor: int, shown: str) -> None:
         self._shown = shown
         self._descriptor = descriptor
-        self._bytes_left = ARRAY_BYTES
-        self._files_left = ARRAY_FILES
+        self._bytes_left = limits.ARRAY_BYTES
+        self._files_left = limits.ARRAY_FILES
 
-    def __call__(self, path: str, field_name: str, name: str) -> NDArray[Any]:
-        """The array of the file `name`, of a type and shape `field_name` may have; `EncodingError` names `path`."""
+    def __call__(self, path: str, field_name: str, name: str, planes: Planes | None) -> NDArray[Any]:
+        """The array of the file `name`, read-only, of a type that `field_name` may have and as large as what it has to
+        lie on; `EncodingError` names `path`.
+        """
         place = f"{path}.array"
         if not _ARRAY_NAME.fullmatch(name):
             raise EncodingError(place, f"{name[:64]!r} is no plain name of a .npy file in {self._shown}/")
         self._files_left -= 1
         if self._files_left < 0:
-            raise EncodingError(place, f"more than {ARRAY_FILES} arrays")
+            raise EncodingError(place, f"more than {limits.ARRAY_FILES} arrays")
         try:
             with _open_file(self._descriptor, name) as file:
-                return self._read(file, place, *_ARRAY_TYPES[field_name])
+                return self._map(file, place, field_name, planes)
         except EncodingError:
             raise
         except _UNREADABLE as error:
             raise EncodingError(place, f"{self._shown}/{name} cannot be read: {error}") from error
 
-    def _read(self, file: BinaryIO, path: str, types: tuple[str, ...], dimensions: tuple[int, ...]) -> NDArray[Any]:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise EncodingError(path, f"has version {version} of the .npy format, expected 1.0 or 2.0")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(file)
+    def _map(self, file: BinaryIO, path: str, field_name: str, planes: Planes | None) -> NDArray[Any]:
+        types, dimensions = _ARRAY_TYPES[field_name]
+        shape, fortran_order, dtype = _header(file, path)
         if dtype.name not in types or not dtype.isnative:
             raise EncodingError(path, f"has the type {dtype}, expected little-endian {' or '.join(types)}")
         if len(shape) not in dimensions or min(shape) < 1:
             raise EncodingError(path, f"has the shape {shape}, expected {dimensions[-1]} dimensions, none empty")
+        problem = _misfit(shape, planes) if planes is not None else _picture_problem(shape)
+        if problem:
+            raise EncodingError(path, problem)
         size = math.prod(shape) * dtype.itemsize
         self._bytes_left -= size
         if self._bytes_left < 0:
-            raise EncodingError(path, f"the arrays of the result have more than {ARRAY_BYTES // 2**20} MiB")
+            raise EncodingError(path, f"the arrays of the result have more than {limits.ARRAY_BYTES // 2**20} MiB")
         there = os.fstat(file.fileno()).st_size - file.tell()
         if there != size:
             raise EncodingError(path, f"has {there} bytes behind its header, which announces {size}")
-        flat = np.fromfile(file, dtype=dtype, count=math.prod(shape))
-        return flat.reshape(shape, order="F" if fortran_order else "C")
+        order: Literal["F", "C"] = "F" if fortran_order else "C"
+        return np.asarray(np.memmap(file, dtype, "r", file.tell(), shape, order))
+
+
+def _header(file: BinaryIO, path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type, as the header of a .npy file says; the file is then at its data."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise EncodingError(path, f"has version {version} of the .npy format, expected 1.0 or 2.0")
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(file.read(width), "little")
+    if length > _HEADER_BYTES:  # numpy reads all of it before it looks
+        raise EncodingError(path, f"has a header of {length} bytes, at most {_HEADER_BYTES}")
+    file.seek(-width, os.SEEK_CUR)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(file)
+    return shape, fortran_order, dtype
+
+
+def _misfit(shape: tuple[int, ...], planes: Planes) -> str | None:
+    """Why an array does not lie on its images, in words."""
+    if planes.flat and len(shape) != 2:
+        return f"expected (rows, columns), got shape {shape}"
+    slices, size = (shape[0] if len(shape) == 3 else 1), shape[-2:]
+    if slices != len(planes.sizes):
+        return f"{len(planes.sizes)} references for {slices} slices"
+    other = next((each for each in planes.sizes if each is not None and each != size), None)
+    return f"has {shown_size(size)} pixels a slice, its images have {shown_size(other)}" if other else None
+
+
+def _picture_problem(shape: tuple[int, ...]) -> str | None:
+    if shape[2] != 3:
+        return f"expected (rows, columns, 3), got shape {shape}"
+    most = limits.PICTURE_SIDE
+    return f"{shown_size(shape[:2])} pixels, at most {most} a side" if max(shape) > most else None
+
+
+def shown_size(size: tuple[int, ...]) -> str:
+    """Rows × columns, for people."""
+    return " × ".join(map(str, size))
+
+
+def check_files(folder: int, shown: str) -> None:
+    """Refuse a folder that holds anything but regular files of its own, or too many; `ExchangeError` says `shown`."""
+    with os.scandir(folder) as entries:
+        for number, entry in enumerate(entries, start=1):
+            if number > limits.FILES:
+                raise ExchangeError(f"{shown}/", "", f"holds more than {limits.FILES} files")
+            status = entry.stat(follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):
+                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is not a regular file")
+            if status.st_nlink > 1:
+                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a hard link to another file")
+
+
+def _printable(name: str) -> str:
+    return ascii(name[:64])[1:-1]
 
 
 @contextmanager
@@ -129,12 +189,12 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     """The object in a file of the folder, its version checked and taken out; `ExchangeError` calls the file `shown`."""
     try:
         with _open_file(folder, name) as file:
-            raw = file.read(JSON_BYTES + 1)
+            raw = file.read(limits.JSON_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
         raise ExchangeError(shown, "", reason) from error
-    if len(raw) > JSON_BYTES:
-        raise ExchangeError(shown, "", f"has more than {JSON_BYTES // 2**20} MiB")
+    if len(raw) > limits.JSON_BYTES:
+        raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except RecursionError as error:

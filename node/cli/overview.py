@@ -95,6 +95,8 @@ class Found:
     dead: Sequence[Delivery]
     stuck: Sequence[Standing]
     """Held and dead images, by study and reason."""
+    encoding: Sequence[tuple[Job, datetime]]
+    """Jobs whose result is being made into objects, and since when."""
     troubled: Sequence[Job]
     waiting: Sequence[tuple[Timer, str | None]]
     """Rules that wait for more of a study, and what for."""
@@ -142,6 +144,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         stuck=forwards.stuck(database),
+        encoding=jobs.being_encoded(database),
         troubled=jobs.troubled(database, IN_JSON),
         waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),

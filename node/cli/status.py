@@ -63,6 +63,7 @@ def _plain(found: Found, configuration: Configuration, identify: bool) -> dict[s
         "waiting": [plain.waiting(*each) for each in found.waiting],
         "not_told": [plain.notification(each) for each in found.untold],
         "stuck_images": [plain.images(each) for each in found.stuck[:IN_JSON]],
+        "being_encoded": [plain.job(job) | {"since": since} for job, since in found.encoding[:IN_JSON]],
         "failures": [plain.job(job) for job in found.troubled],
         "commitments": [commitments.plain(each) for each in found.unsettled],
         "failing_stages": {name: {"since": each.at, "why": each.reason} for name, each in found.failing.items()},

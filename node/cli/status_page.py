@@ -121,6 +121,7 @@ def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
     yield _waiting_rules(found, zone)
     yield _untold(found)
     yield _stuck_images(found)
+    yield _being_encoded(found, zone)
     yield _failed_jobs(found)
     yield _listed(*commitments.attention(found.unsettled))
     yield _defects(found, zone)
@@ -175,6 +176,22 @@ def _stuck_images(found: Found) -> RenderableType | None:
         [
             (cell(s.destination), cell(s.status), cell(s.instances), cell(tail(s.study_instance_uid)), cell(s.why))
             for s in found.stuck
+        ],
+    )
+
+
+def _being_encoded(found: Found, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "Results being encoded (stop: pacsnode cancel JOB)",
+        ["=Since", "=Job", "=Study", "Plugin"],
+        [
+            (
+                cell(clock_text(since, zone, found.now)),
+                cell(short(job.id)),
+                cell(tail(job.study_instance_uid)),
+                cell(job.plugin),
+            )
+            for job, since in found.encoding
         ],
     )
 

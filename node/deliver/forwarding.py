@@ -17,12 +17,11 @@ from functools import partial
 import structlog
 
 from node import intact
-from node.child import Child, ChildDiedError
 from node.clock import Clock
 from node.config.models import Destination
 from node.deliver.archive import Archive, Kind, Sender
 from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, after
-from node.deliver.preparing import Coercion, Order, fallbacks, prepare
+from node.deliver.preparing import MEMORY, Coercion, Order, fallbacks, prepare
 from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
 from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
@@ -35,6 +34,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.forwards import Image
+from node.processes import CallCancelledError, ChildError, Pool
 from node.spool import Spool
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ class Forwarding:
         self._clock = clock
         self._ae_title = ae_title
         self._items = Items(STAGE, ledger, clock)
-        self._child = Child()
+        self._children = Pool(1)
         self._copies = spool.outgoing / name
         self._swept = False
         self._patience = Patience()
@@ -125,7 +125,7 @@ class Forwarding:
 
     def close(self) -> None:
         """End the process that prepares images."""
-        self._child.close()
+        self._children.close()
 
     def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> None:
         deliveries.interrupted(database, now, self.name)
@@ -268,12 +268,14 @@ class Forwarding:
         """Make the copy, in a child process: what a stranger sent is parsed and decoded there."""
         self._copies.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._child.call(prepare, order, _PREPARE_SECONDS)
+            self._children.call(prepare, order, deadline=_PREPARE_SECONDS, memory=MEMORY)
         except PermanentError as error:
             return Answer(Reading.DEAD_LETTER, str(error))
         except TransientError as error:
             return Answer(Reading.RETRY, str(error))
-        except ChildDiedError as error:
+        except CallCancelledError:
+            return Answer(Reading.RETRY, "the node is stopping")
+        except ChildError as error:
             return Answer(Reading.RETRY_FEW, f"{order.source.name}: the process that changes it died of it ({error})")
         return order
 

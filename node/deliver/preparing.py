@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from node.deliver.coercion import Coercion as Coercion
 from node.deliver.transcoding import fallbacks as fallbacks
 from node.errors import NodeError, PermanentError, TransientError
 
-_MEMORY = 3 * 2**30
+MEMORY = 3 * 2**30
 """Bytes of its own that the child may have; frames are decoded one by one."""
 
 
@@ -33,8 +32,6 @@ def prepare(order: Order) -> None:
     Raises TransientError where the disk refuses, PermanentError where this image cannot be changed that
     way; whatever goes wrong leaves it as one of these, which can be pickled.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's images
     between = order.target.with_suffix(".coerced")
     try:
         source = order.source
@@ -43,7 +40,7 @@ def prepare(order: Order) -> None:
             coercion.coerce(order.source, source, order.coercion)
         if order.transfer_syntax:
             transcoding.transcode(source, order.target, order.transfer_syntax)
-    except NodeError:
+    except (NodeError, MemoryError):
         raise
     except OSError as error:
         raise TransientError(f"{order.source.name}: no copy can be written: {error.strerror or error}") from error

@@ -1,23 +1,15 @@
 """Child processes that read headers and decode pixels, so that no file can bring the node down.
 
-Spawned, not forked: the node has threads. A child that dies of a file (a fault in a codec, memory,
-a hang) is replaced; its files are tried again one by one, and the one that kills a child twice is
-given up. A child ends when its pipe does, so none outlives the node.
+A child that dies of a file (a fault in a codec, memory, a hang) is replaced; its files are tried again one by one,
+and the one that kills a child twice is given up.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import resource
-import signal
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +18,7 @@ import structlog
 from node.errors import TransientError
 from node.index import decode, header
 from node.index.header import Reading
+from node.processes import CallCancelledError, ChildError, Pool
 from node.spool import NotOurFileError
 
 log = structlog.get_logger()
@@ -37,7 +30,6 @@ MEMORY = 3 * 2**30
 """Bytes of its own that a child may have (files are mapped, and do not count)."""
 SECONDS_A_TASK = 120.0
 SECONDS_A_GIBIBYTE = 120.0
-_context = multiprocessing.get_context("spawn")
 
 T = TypeVar("T")
 
@@ -61,40 +53,15 @@ class FailureKind(StrEnum):
     """This node did not write the file."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Task:
+    """One function on several files."""
+
     function: Callable[..., Any]
     arguments: list[tuple[Any, ...]]
     places: list[int]
     seconds: float
     lives: int = 2
-
-
-class _Child:
-    """One process and the pipe to it."""
-
-    def __init__(self) -> None:
-        self.pipe, far = _context.Pipe()
-        self.process: BaseProcess = _context.Process(target=_serve, args=(far,), name="pacsnode-reader", daemon=True)
-        self.process.start()
-        far.close()
-        self.task: _Task | None = None
-        self.deadline = 0.0
-
-    def give(self, task: _Task) -> None:
-        self.task = task
-        self.deadline = time.monotonic() + task.seconds
-        self.pipe.send((task.function, task.arguments))
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-
-    def end(self) -> str:
-        """Kill and reap it, and forget its pipe; how it ended, in words."""
-        self.kill()
-        self.pipe.close()
-        return f"exit code {self.process.exitcode}"
 
 
 class HeaderReader:
@@ -105,9 +72,8 @@ class HeaderReader:
     """
 
     def __init__(self, children: int = CHILDREN) -> None:
-        self._size = children
-        self._closed = False
-        self._children = [_Child() for _ in range(children)]
+        self._pool = Pool(children)
+        self._threads = ThreadPoolExecutor(children, thread_name_prefix="read")
 
     def read(self, paths: Sequence[Path]) -> list[Reading | Failure]:
         """One answer a path, in their order."""
@@ -128,69 +94,36 @@ class HeaderReader:
 
     def close(self) -> None:
         """End the children, whatever they are doing."""
-        self._closed = True
-        for child in [*self._children]:
-            child.kill()
+        self._pool.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, tasks: Iterable[_Task], count: int) -> list[Any]:
         answers: list[Any] = [None] * count
-        waiting = deque(tasks)
-        while waiting or any(child.task for child in self._children):
-            self._give_out(waiting)
-            busy = [child for child in self._children if child.task]
-            patience = max(0.0, min(child.deadline for child in busy) - time.monotonic())
-            ready = wait([child.pipe for child in busy], timeout=patience)
-            for child in busy:
-                if child.pipe in ready:
-                    self._take(child, answers, waiting)
-                elif time.monotonic() >= child.deadline:
-                    self._bury(child, "took too long", answers, waiting)
+        try:
+            under_way = [(task.places, self._threads.submit(self._answers, task)) for task in tasks]
+            for places, future in under_way:
+                for place, answer in zip(places, future.result(), strict=True):
+                    answers[place] = answer
+        except (CallCancelledError, CancelledError, RuntimeError) as error:
+            raise TransientError("the indexer is stopping: the rest is read at the next start") from error
         return answers
 
-    def _give_out(self, waiting: deque[_Task]) -> None:
-        while waiting:
-            if self._closed:
-                raise TransientError("the indexer is stopping: nothing more is read")
-            idle = next((child for child in self._children if child.task is None), None)
-            if idle is None and len(self._children) < self._size:
-                idle = _Child()
-                self._children.append(idle)
-            if idle is None:
-                return
-            task = waiting.popleft()
+    def _answers(self, task: _Task) -> list[Any]:
+        """One for each of its files; those of a child that died or hung are tried again one by one, then given up."""
+        lives = task.lives if len(task.arguments) == 1 else 1
+        for life in range(1, lives + 1):
             try:
-                idle.give(task)
-            except OSError:  # it died while idle: nobody's fault
-                waiting.appendleft(task)
-                idle.end()
-                self._children.remove(idle)
-
-    def _take(self, child: _Child, answers: list[Any], waiting: deque[_Task]) -> None:
-        try:
-            received = child.pipe.recv()
-        except (EOFError, OSError):
-            self._bury(child, "the process that read it died", answers, waiting)
-            return
-        assert child.task is not None
-        for place, answer in zip(child.task.places, received, strict=True):
-            answers[place] = answer
-        child.task = None
-
-    def _bury(self, child: _Child, why: str, answers: list[Any], waiting: deque[_Task]) -> None:
-        """Replace a dead or hanging child; its files are tried again one by one, and then given up."""
-        if self._closed:
-            raise TransientError("the indexer is stopping: the rest is read at the next start")
-        task = child.task
-        assert task is not None
-        how = child.end()
-        self._children.remove(child)
-        log.warning("index.child-died", why=why, how=how, files=[str(arguments[0]) for arguments in task.arguments])
-        if len(task.places) == 1 and task.lives <= 1:
-            answers[task.places[0]] = Failure(f"{why} ({how})", FailureKind.FATAL)
-            return
-        lives = task.lives if len(task.places) > 1 else task.lives - 1
-        for place, arguments in zip(reversed(task.places), reversed(task.arguments), strict=True):
-            waiting.appendleft(_Task(task.function, [arguments], [place], task.seconds, lives))
+                return self._pool.call(
+                    _answer_each, (task.function, task.arguments), deadline=task.seconds, memory=MEMORY
+                )
+            except ChildError as error:
+                reason = str(error)
+                files = [str(arguments[0]) for arguments in task.arguments]
+                log.warning("index.child-died", why=reason, life=life, files=files)
+        if len(task.arguments) == 1:
+            return [Failure(reason, FailureKind.FATAL)]
+        alone = [_Task(task.function, [each], [0], task.seconds, task.lives) for each in task.arguments]
+        return [answer for each in alone for answer in self._answers(each)]
 
 
 def _size(path: Path) -> int:
@@ -216,22 +149,10 @@ def _portions(paths: Sequence[Path]) -> list[tuple[list[int], int]]:
     return portions
 
 
-def _serve(pipe: Connection) -> None:
-    """What a child does: answer until the pipe ends."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is for the node; SIGTERM is how multiprocessing ends us at exit
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's images
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # codecs write there what they like about what a stranger sent
-        os.dup2(nowhere, stream)
-    while True:
-        try:
-            function, portion = pipe.recv()
-        except (EOFError, OSError):
-            return
-        pipe.send([_answer(function, arguments) for arguments in portion])
+def _answer_each(task: tuple[Callable[..., Any], list[tuple[Any, ...]]]) -> list[Any]:
+    """In the child."""
+    function, portion = task
+    return [_answer(function, arguments) for arguments in portion]
 
 
 def _answer(function: Callable[..., T], arguments: tuple[Any, ...]) -> T | Failure:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from node.clock import to_text
+from node.clock import from_text, to_text
 from node.errors import NotFoundError, PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
@@ -210,6 +210,27 @@ def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> N
     job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
     database.execute("UPDATE jobs SET attempts=attempts-1, not_before=? WHERE id=?", [to_text(at), job_id])
     events.record(database, at, "job.interrupted", study=job.study_instance_uid, job=job_id, reason=reason)
+
+
+def encoding(database: Database, at: datetime, job_id: str) -> bool:
+    """Its objects are being made from now on; false where it was cancelled or reported meanwhile."""
+    job = get(database, job_id)
+    if job.status is not JobStatus.ENDED:
+        return False
+    events.record(database, at, "job.encoding", study=job.study_instance_uid, job=job_id)
+    return True
+
+
+def being_encoded(database: Database) -> list[tuple[Job, datetime]]:
+    """Jobs whose objects are being made, and since when; the longest first."""
+    rows = query(
+        database,
+        "SELECT jobs.*, max(events.at) AS since FROM jobs"
+        " JOIN events ON events.study_instance_uid=jobs.study_instance_uid AND events.job=jobs.id"
+        " WHERE jobs.status=? AND events.kind='job.encoding' GROUP BY jobs.id ORDER BY since",
+        [JobStatus.ENDED],
+    )
+    return [(from_row({name: row[name] for name in Job.__slots__}), from_text(row["since"])) for row in rows]
 
 
 def refused(database: Database, at: datetime, job_id: str, error: str) -> None:

@@ -8,7 +8,9 @@ PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,11 @@ from plugins.stored_values import Meaning
 
 Window = tuple[float, float]
 """Centre and width."""
+_Show = Callable[[NDArray[Any]], NDArray[np.float32]]
+_STRIP = 256
+"""Rows that are windowed at a time."""
+_MOST_SAMPLES = 2**22
+"""Pixels from which a window is taken where nobody states one; of a larger frame every second, third … of each side."""
 
 
 def meaning_of(header: Dataset, frame_number: int) -> Meaning | None:
@@ -40,45 +47,57 @@ def grey(
 ) -> tuple[NDArray[np.uint8], Window | None]:
     """A decoded frame, bits above Bits Stored as they came, as 0 … 255, and the window that made it, where one did.
 
-    `asked`: the window that is wanted, in the unit of the rescaled values. Raises `NotApplicableError` where it is not
-    certain which bits are the value.
+    In strips, so that no second frame of floats is in memory. `asked`: the window that is wanted, in the unit of the
+    rescaled values. Raises `NotApplicableError` where it is not certain which bits are the value.
     """
-    stored = stored_values.stored(raw, stored_values.bits_of(header, "the image"), "the image")
-    values = _numbers(raw, header, frame_number)
-    if values is None:
-        values = stored.astype(np.float32)
-        shown, window = _windowed(values, _own_range(values)), None
-    else:
-        voi = functional_group(header, "FrameVOILUTSequence", frame_number)
-        shown, window = _through_voi(values, voi, header, asked)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        shown = 1 - shown
-    return (shown * 255).round().astype(np.uint8), window
+    step = max(1, math.isqrt(raw.size // _MOST_SAMPLES))
+    show, window = _way_of_showing(raw[::step, ::step], header, frame_number, asked)
+    inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    pixels = np.empty(raw.shape, dtype=np.uint8)
+    for start in range(0, len(raw), _STRIP):
+        shown = show(raw[start : start + _STRIP])
+        pixels[start : start + _STRIP] = ((1 - shown if inverted else shown) * 255).round()
+    return pixels, window
 
 
-def _numbers(raw: NDArray[Any], header: Dataset, frame_number: int) -> NDArray[np.float32] | None:
-    """The rescaled values; None where what they are is not certain."""
+def _way_of_showing(
+    sample: NDArray[Any], header: Dataset, frame_number: int, asked: Window | None
+) -> tuple[_Show, Window | None]:
+    """How the raw values of this frame become 0 … 1, found from a sample of them."""
+    bits = stored_values.bits_of(header, "the image")
+    stored_values.stored(sample, bits, "the image")
     meaning = meaning_of(header, frame_number)
     try:
-        return None if meaning is None else stored_values.applied(raw, meaning, "the image")
+        values = None if meaning is None else stored_values.applied(sample, meaning, "the image")
     except NotApplicableError:  # a table that is not built as it says
-        return None
+        values = None
+    if meaning is None or values is None:
+        own = _own_range(stored_values.stored(sample, bits, "the image").astype(np.float32))
+        return lambda raw: _windowed(stored_values.stored(raw, bits, "the image").astype(np.float32), own), None
+    voi = functional_group(header, "FrameVOILUTSequence", frame_number)
+    through, window = _through_voi(values, voi, header, asked)
+    return lambda raw: through(stored_values.applied(raw, meaning, "the image")), window
 
 
 def _through_voi(
     values: NDArray[np.float32], voi: Dataset, header: Dataset, asked: Window | None
-) -> tuple[NDArray[np.float32], Window | None]:
-    """As asked, else as the image says, else from 1st to 99th percentile."""
+) -> tuple[_Show, Window | None]:
+    """As asked, else as the image says, else from 1st to 99th percentile of these values."""
     stated = _stated(voi)
     if asked is None and stated is not None and voi.get("VOILUTFunction") == "SIGMOID":
-        exponent = np.clip(-4 * (values - stated[0]) / stated[1], -80, 80)
-        return (1 / (1 + np.exp(exponent))).astype(np.float32), stated
+        return partial(_sigmoid, window=stated), stated
     if asked is None and stated is None and voi.get("VOILUTSequence"):
-        return _through_table(values, voi.VOILUTSequence[0], header), None
+        return partial(_through_table, item=voi.VOILUTSequence[0], header=header), None
     if asked is None and stated is not None and stated[1] > 1 and voi.get("VOILUTFunction") != "LINEAR_EXACT":
-        return _windowed(values, (stated[0] - 0.5, stated[1] - 1)), stated  # PS3.3 C.11.2.1.2.1
+        return partial(_windowed, window=(stated[0] - 0.5, stated[1] - 1)), stated  # PS3.3 C.11.2.1.2.1
     window = asked or stated or _own_range(values)
-    return _windowed(values, window), window
+    return partial(_windowed, window=window), window
+
+
+def _sigmoid(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    exponent = np.clip(-4 * (values - window[0]) / window[1], -80, 80)
+    shown: NDArray[np.float32] = (1 / (1 + np.exp(exponent))).astype(np.float32)
+    return shown
 
 
 def _stated(voi: Dataset) -> Window | None:

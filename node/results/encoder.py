@@ -1,18 +1,19 @@
-"""The encoder's process: it stays warm between results, and is ended and begun anew where it dies or hangs."""
+"""The encoders' processes: they stay warm between results; one that dies, hangs or takes too much is replaced."""
 
 from __future__ import annotations
 
 import gc
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from node.child import Child, ChildDiedError
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
+from node.processes import ChildDiedError, ChildError, Pool
 from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingRequest
 from plugins import exchange
@@ -20,11 +21,50 @@ from plugins.contract import Result
 
 log = structlog.get_logger(__name__)
 
-_DEADLINE_SECONDS = 600.0
-"""For the encoding of one set: far above any real one, so that a stuck encoder does not stop all results."""
+PROCESSES = 3
+"""Two for results, of which one takes what is heavy; one for reports that are made again in another class."""
 _ATTEMPTS = 2
 """An encoder that dies may have been ended from outside; twice on the same result is the result's doing."""
 _OBJECTS_BEFORE_COLLECTION = 50_000
+
+# What encoding takes at most, measured on one core with results at their limits (plugins.limits); see `Cost`.
+_SECONDS = 60.0
+_PATIENCE = 5.0
+"""How much slower than measured a machine may be."""
+_SECONDS_A_BYTE = 1 / 20_000
+_SECONDS_AN_ARRAY_BYTE = 1 / (20 * 2**20)
+_SECONDS_AN_IMAGE = 0.01
+_MEMORY = 2 * 2**30
+_MEMORY_A_BYTE = 1000
+_MEMORY_AN_ARRAY_BYTE = 4
+_MEMORY_AN_IMAGE = 2**17
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a result may cost, by its size and that of its images."""
+
+    seconds: float
+    """How long it takes, roughly."""
+    deadline: float
+    memory: int
+    """Bytes; never more than half of the machine's."""
+
+    @classmethod
+    def of(cls, result_folder: Path | None, images: int) -> Cost:
+        """Of the result kept there, None for a sentence instead of one; `images`: SOP instances under it."""
+        document, arrays = _sizes(result_folder / exchange.OUT) if result_folder else (0, 0)
+        seconds = document * _SECONDS_A_BYTE + arrays * _SECONDS_AN_ARRAY_BYTE + images * _SECONDS_AN_IMAGE
+        memory = _MEMORY + document * _MEMORY_A_BYTE + arrays * _MEMORY_AN_ARRAY_BYTE + images * _MEMORY_AN_IMAGE
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls(seconds, _SECONDS + _PATIENCE * seconds, min(memory, machine // 2))
+
+
+def _sizes(out: Path) -> tuple[int, int]:
+    """Bytes of a kept result's JSON, and of its arrays."""
+    sizes = {path.name: path.stat().st_size for path in out.glob("*")}
+    document = sizes.pop(exchange.RESULT, 0)
+    return document, sum(sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +76,7 @@ class Order:
     target: Path
     fields: dict[str, Any]
     """Of the `EncodingRequest`, but for the result."""
+    cost: Cost
     instead: Result | None = None
     """What is reported instead of the result in the folder."""
 
@@ -59,7 +100,7 @@ def carry_out(order: Order) -> EncodedSet:
     try:
         result = order.instead or exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
         return encode(EncodingRequest(result=result, **order.fields), order.target)
-    except NodeError:
+    except (NodeError, MemoryError):
         raise
     except Exception as error:
         if is_of_the_machine(error):
@@ -72,20 +113,29 @@ def carry_out(order: Order) -> EncodedSet:
 
 
 class Encoder:
-    """One process, started with the first order."""
+    """Processes, each started with the first order that needs it; for any number of threads."""
 
     def __init__(self) -> None:
-        self._child = Child(begin)
+        self._pool = Pool(PROCESSES, begin)
 
-    def encode(self, order: Order) -> EncodedSet:
-        """What `order` asks for, once more where the process dies. Raises `NodeError`."""
+    def encode(self, order: Order, cancelled: Callable[[], bool]) -> EncodedSet:
+        """What `order` asks for, once more where the process dies; `cancelled` is asked about all the while.
+
+        Raises `NodeError`: PermanentError where it takes more time or memory than its size allows. CallCancelledError.
+        """
+        cost = order.cost
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._child.call(carry_out, order, _DEADLINE_SECONDS)
-            except ChildDiedError as error:
+                return self._pool.call(
+                    carry_out, order, deadline=cost.deadline, memory=cost.memory, cancelled=cancelled,
+                    weight=cost.seconds,
+                )  # fmt: skip
+            except ChildError as error:
                 log.warning("results.encoder-died", job=order.job, attempt=attempt, error=str(error))
+                if not isinstance(error, ChildDiedError):
+                    raise PermanentError(f"the result could not be encoded: {error}") from error
         raise PermanentError(f"the encoder died {_ATTEMPTS} times on this result")
 
     def close(self) -> None:
-        """End the process."""
-        self._child.close()
+        """End the processes, whatever they are doing."""
+        self._pool.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
 
@@ -49,6 +49,7 @@ def drawable(text: str) -> str:
     )
 
 
+@lru_cache(maxsize=2**16)
 def width(text: str, face: Face, size: int) -> int:
     """Pixels that `text` takes on one line."""
     return round(font(face, size).getlength(text))
@@ -70,6 +71,12 @@ def _break_word(word: str, face: Face, size: int, limit: int) -> list[str]:
 
 
 def wrap(text: str, face: Face, size: int, limit: int) -> list[str]:
+    """See `_wrapped`; pages are tried in many heights, so that each text is wrapped many times."""
+    return list(_wrapped(text, face, size, limit))
+
+
+@lru_cache(maxsize=2**14)
+def _wrapped(text: str, face: Face, size: int, limit: int) -> tuple[str, ...]:
     """`text` in lines of at most `limit` pixels: broken at spaces, within a word only where it is longer than a line.
 
     Line feeds are kept as breaks. Nothing is left out.
@@ -87,4 +94,4 @@ def wrap(text: str, face: Face, size: int, limit: int) -> list[str]:
             *full, line = _break_word(word, face, size, limit)
             lines.extend(full)
         lines.append(line)
-    return lines
+    return tuple(lines)

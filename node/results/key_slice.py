@@ -20,11 +20,13 @@ from node.results.copying import readable
 from node.results.geometry import numbers_of, plane_of
 from node.results.heat import blend, peak
 from node.results.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
+from node.results.page import CONTENT, HEIGHTS
 from node.results.regions import locate
 from node.results.sources import SourceImage
 from node.results.tables import finding_name
 from node.results.tracking import finding_numbers, shown_numbers
 from plugins.contract import Heatmap, ImageReference
+from plugins.labels import label_counts
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +122,7 @@ def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
 def frame_pixels(
     image: SourceImage, frame_number: int, asked: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.uint8], tuple[float, float] | None]:
-    """One frame as RGB, shape (rows, columns, 3), and the window it is shown in.
+    """One frame as RGB, no larger than a page shows it, shape (rows, columns, 3); and the window it is shown in.
 
     None for colour, and where the frame is shown through a table or its values mean nothing certain.
     """
@@ -129,12 +131,27 @@ def frame_pixels(
     stored = pixel_array(image.path, index=frame_number - 1, correct_unused_bits=not is_grey)
     if photometric == "PALETTE COLOR":
         coloured = apply_color_lut(stored, image.header)
-        return (coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8), None
+        return _shrunk((coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8)), None
     if stored.ndim == 3:
         more = max(0, int(image.header.BitsStored) - 8)  # bits a sample than a page has
-        return (stored >> more).astype(np.uint8), None
+        return _shrunk((stored >> more).astype(np.uint8)), None
     grey, window = display.grey(stored, image.header, frame_number, asked)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2), window
+    return np.repeat(_shrunk(grey)[:, :, np.newaxis], 3, axis=2), window
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As large as a page is at most: a set may have a hundred slices, of images of a hundred million pixels each."""
+    rows, columns = pixels.shape[:2]
+    factor = min(CONTENT / columns, HEIGHTS[-1] / rows)
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _frame_size(image: SourceImage) -> tuple[int, int]:
+    """Rows and Columns, of an image that has them."""
+    return int(image.header.get("Rows") or 0) or 512, int(image.header.get("Columns") or 0) or 512
 
 
 def _aspect(image: SourceImage, frame_number: int) -> float:
@@ -159,13 +176,15 @@ class DecodedSlice:
     context: Context
     key: KeySlice
     rgb: NDArray[np.uint8]
+    """No larger than a page shows it."""
     window: tuple[float, float] | None
     decoded: bool = True
 
     @property
     def size(self) -> tuple[float, float]:
         """Width and height, in columns."""
-        return self.rgb.shape[1], self.rgb.shape[0] * _aspect(self.key.image, self.key.frame_number)
+        rows, columns = _frame_size(self.key.image)
+        return columns, rows * _aspect(self.key.image, self.key.frame_number)
 
     @property
     def lines(self) -> list[str]:
@@ -196,12 +215,12 @@ class DecodedSlice:
         segmentation = self.context.request.result.segmentation
         if labels is None or segmentation is None:
             return []
-        here = set(np.unique(labels).tolist())
+        here = set(np.flatnonzero(label_counts(labels)).tolist())
         return [(segment.label, segment_colour(segment)) for segment in segmentation.segments if segment.number in here]
 
     def draw(self, box: tuple[int, int]) -> NDArray[np.uint8]:
         """RGB, as large as fits into `box` (width, height) with square millimetres."""
-        rows, columns = self.rgb.shape[0], self.rgb.shape[1]
+        rows, columns = _frame_size(self.key.image)
         size = fitting(self.size, box)
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
         labels = _labels(self.context, self.key)
@@ -238,8 +257,8 @@ def decode(context: Context, key: KeySlice) -> DecodedSlice:
             frame=key.frame_number,
             error=type(error).__name__,
         )
-        size = (int(key.image.header.get("Rows") or 0) or 512, int(key.image.header.get("Columns") or 0) or 512)
-        return DecodedSlice(context, key, np.zeros((*size, 3), dtype=np.uint8), None, decoded=False)
+        black = _shrunk(np.zeros(_frame_size(key.image), dtype=np.uint8))
+        return DecodedSlice(context, key, np.repeat(black[:, :, np.newaxis], 3, axis=2), None, decoded=False)
     return DecodedSlice(context, key, rgb, window)
 
 

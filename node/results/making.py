@@ -7,21 +7,21 @@ report can be made anew as it was, whatever the configuration says by then.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
 from node.clock import Clock
 from node.errors import PermanentError
-from node.ledger import instances
+from node.ledger import instances, jobs
 from node.ledger.database import Ledger
 from node.ledger.encodings import Encoding
-from node.ledger.job import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.report_classes import SRClass
 from node.results.encode import EncodedObject, EncodedSet
-from node.results.encoder import Encoder, Order
+from node.results.encoder import Cost, Encoder, Order
 from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
 from node.results.source_files import SourceFiles
 from node.results.texts import texts_of
@@ -83,7 +83,7 @@ class Wanted:
 
 
 class Making:
-    """Orders to the encoder's process, which it keeps; for one thread."""
+    """Orders to the encoders' processes, which it keeps; for any number of threads."""
 
     def __init__(self, ledger: Ledger, spool: Spool, clock: Clock) -> None:
         self._ledger = ledger
@@ -92,12 +92,22 @@ class Making:
         self._encoder = Encoder()
 
     def close(self) -> None:
-        """End the encoder's process."""
+        """End the encoders' processes."""
         self._encoder.close()
 
+    def cost(self, job: Job) -> Cost:
+        """What encoding the job's result may cost."""
+        assert job.result is not None, job.id
+        return Cost.of(self._spool.data / job.result, sum(len(chosen.receipts) for chosen in job.inputs))
+
     def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> EncodedSet:
-        """One set of objects; raises `NodeError`."""
-        return self._carry_out(job, wanted.name, self._fields(job, wanted, time_zone), _text_instead(wanted))
+        """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
+
+        def cancelled() -> bool:
+            return jobs.get(self._ledger.database, job.id).status is not JobStatus.ENDED
+
+        fields = self._fields(job, wanted, time_zone)
+        return self._carry_out(job, wanted.name, fields, _text_instead(wanted), cancelled)
 
     def report_alone(
         self,
@@ -117,7 +127,8 @@ class Making:
             "profile": replace(wanted.profile, sr_class=sr_class),
             "belongs_to": SetMade(wanted.digest, references, missing),
         }
-        (report,) = self._carry_out(job, f"{wanted.name}-{sr_class}", fields, _text_instead(wanted))
+        name = f"{wanted.name}-{sr_class}"
+        (report,) = self._carry_out(job, name, fields, _text_instead(wanted), lambda: False)
         return report
 
     def row(self, job: Job, wanted: Wanted, made: EncodedObject, at: datetime) -> ResultObject:
@@ -136,14 +147,18 @@ class Making:
             encoding=wanted.name,
         )
 
-    def _carry_out(self, job: Job, name: str, fields: dict[str, Any], instead: Result | None) -> EncodedSet:
+    def _carry_out(
+        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None, cancelled: Callable[[], bool]
+    ) -> EncodedSet:
         """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
         target = self._spool.results / job.id / name
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        return self._encoder.encode(Order(job.id, self._spool.data / job.result, target, fields, instead))
+        cost = self.cost(job) if instead is None else Cost.of(None, len(fields["sources"]))
+        order = Order(job.id, self._spool.data / job.result, target, fields, cost, instead)
+        return self._encoder.encode(order, cancelled)
 
     def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
         database = self._ledger.database

@@ -18,6 +18,7 @@ from node.results.errors import NotEncodableError
 from node.results.geometry import plane_of
 from node.results.sources import SourceImage, Sources
 from plugins.contract import Segmentation
+from plugins.labels import label_counts
 
 Plane = NDArray[np.unsignedinteger[Any]]
 
@@ -112,7 +113,7 @@ def masks_of(segmentation: Segmentation | None, sources: Sources) -> tuple[Mask,
 
 
 def _pixels(plane: Plane) -> dict[int, int]:
-    counts = np.bincount(plane.reshape(-1))
+    counts = label_counts(plane)
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label > 0}
 
 

@@ -95,11 +95,12 @@ def segment_colour(segment: Segment) -> Colour:
 def draw_segments(picture: Image.Image, labels: NDArray[np.unsignedinteger[Any]], segments: Sequence[Segment]) -> None:
     """The outline of each segment on this slice, in its colour."""
     pixels = np.asarray(picture).copy()
+    shown = np.asarray(Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST))
+    here = set(np.unique(shown).tolist())
     for segment in segments:
-        mask = Image.fromarray((labels == segment.number).astype(np.uint8) * 255).resize(
-            picture.size, Image.Resampling.NEAREST
-        )
-        inside = np.asarray(mask) > 0
+        if segment.number not in here:
+            continue
+        inside = shown == segment.number
         edge = inside.copy()
         edge[2:-2, 2:-2] &= ~(inside[:-4, 2:-2] & inside[4:, 2:-2] & inside[2:-2, :-4] & inside[2:-2, 4:])
         pixels[edge] = segment_colour(segment)

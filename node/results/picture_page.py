@@ -10,7 +10,7 @@ from node.results.canvas import SECONDARY, TEXT, Canvas, Colour, fitting, scaled
 from node.results.context import Context
 from node.results.fonts import Face, line_height, wrap
 from node.results.heat import scale_block
-from node.results.key_slice import DecodedSlice, decode, key_slices
+from node.results.key_slice import DecodedSlice, KeySlice, decode
 from node.results.page import CONTENT, HEIGHTS, MARGIN, Block, Frame, break_into_pages, text_blocks
 from node.results.sources import SourceImage
 from node.results.thumbnails import Thumbnail
@@ -33,12 +33,11 @@ class Illustration:
     thumbnail: Thumbnail
 
 
-def illustrations(context: Context) -> list[Illustration]:
+def illustrations(context: Context, keys: Sequence[KeySlice]) -> list[Illustration]:
     """The key slices, then the plugin's own pictures; without those that cannot be drawn."""
     made: list[Illustration] = []
     if context.lacks("picture"):
         return made
-    keys = key_slices(context)
     for number, key in enumerate(keys, start=1):
         if context.lacks("picture", number):
             continue

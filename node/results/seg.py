@@ -145,7 +145,7 @@ def _description(context: Context, segment: Segment, number: int, identifier: st
 def _relabelled(labels: NDArray[np.unsignedinteger], mask: Mask) -> NDArray[np.unsignedinteger]:
     numbers = {label: mask.segment_number(label) for label in mask.labels}
     if all(label == number for label, number in numbers.items()):
-        return labels.astype(np.uint8 if len(numbers) < 256 else np.uint16)
+        return labels.astype(np.uint8 if len(numbers) < 256 else np.uint16, copy=False)
     table = np.zeros(max(numbers) + 1, dtype=np.uint16)
     for label, number in numbers.items():
         table[label] = number

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.results.canvas import Canvas
+from node.results.canvas import TEXT, Canvas
 from node.results.context import Context
-from node.results.page import HEIGHTS, Block, Frame, break_into_pages, draw_page
+from node.results.key_slice import key_slices
+from node.results.page import HEIGHTS, Block, Frame, break_into_pages, draw_page, space, text_blocks
 from node.results.picture_page import Illustration, illustration_pages, illustrations, needed_height
 from node.results.summary_page import text_of_summary
 from node.results.thumbnails import Thumbnail, arranged
+
+MOST_SLICES = 100
+"""Key slices that have a page; of more the summary says so, and the report has them all."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ def _trimmed(context: Context, blocks: Sequence[Block]) -> int:
 
 def sheets(context: Context) -> list[Sheet]:
     """What stands on each page; pages that are frames of one object are all equally tall."""
-    pictures, text = illustrations(context), text_of_summary(context)
+    keys = key_slices(context)
+    pictures, text = illustrations(context, keys[:MOST_SLICES]), text_of_summary(context)
+    if len(keys) > MOST_SLICES:
+        more = context.texts.more_images.format(shown=MOST_SLICES, count=len(keys))
+        text += [space(10), *text_blocks(more, 20, TEXT)]
     frame = Frame(context, _height(context, text, pictures))
     pages: list[tuple[list[Block], Illustration | None]] = [
         (blocks, None) for blocks in _summary(frame, text, [picture.thumbnail for picture in pictures])
@@ -76,6 +84,6 @@ def draw(context: Context, made: Sequence[Sheet]) -> list[Canvas]:
 
 
 def draw_one(context: Context, made: Sequence[Sheet], number: int) -> Canvas:
-    """The page of this number, from 1."""
+    """One page, from 1."""
     sheet = made[number - 1]
     return draw_page(Frame(context, sheet.height), sheet.blocks, number, len(made))

@@ -14,14 +14,16 @@ from node.clock import Clock
 from node.config.models import Configuration, Destination
 from node.errors import PermanentError
 from node.items import Item, Items
-from node.ledger import deliveries, encodings, events, jobs, late, notifications, objects
+from node.ledger import deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
+from node.processes import CallCancelledError
 from node.results import partial_sets
 from node.results.anew import Anew
 from node.results.encode import EncodedSet
+from node.results.lanes import REFUSED, Lanes
 from node.results.making import Making, Wanted, reference_to
 from node.results.request import EncodingProfile, SourceReference
 from node.signal import Room, Signal
@@ -31,6 +33,7 @@ from plugins.contract import ResultStatus
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 30.0
+_BUSY_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +59,54 @@ class Results:
         self._making = Making(ledger, spool, clock)
         self._items = Items(Room.RESULTS, ledger, clock)
         self._anew = Anew(ledger, clock, self._making, self._items)
+        self._lanes = Lanes(signal)
 
     def run_once(self) -> float:
         """Encode every ended job, and every report whose class was refused; seconds until it should look again even
-        if nobody wakes it.
+        if nobody wakes it. What is heavy is still under way then.
         """
-        for job in jobs.unreported(self._ledger.database):
-            item = Item(f"job:{job.id}", job.study_instance_uid, job.id, give_up=partial(_give_up, job.id))
-            self._items.handle(item, partial(self._report, job), None)
-        if self._anew.run_once(self.configuration.node.time_zone):
-            self._signal.wake(Room.DELIVER)
-        return _POLL_SECONDS
+        seen: set[str] = set()
+        while True:
+            for job in jobs.unreported(self._ledger.database):
+                if self._lanes.full:
+                    break
+                if job.id not in seen and self._start(job):
+                    seen.add(job.id)
+            if REFUSED not in seen and fallbacks.waiting(self._ledger.database):
+                seen.add(REFUSED)
+                self._lanes.start(REFUSED, 0.0, self._replace_refused)
+            if not self._lanes.wait():
+                return _BUSY_POLL_SECONDS if self._lanes.busy else _POLL_SECONDS
+
+    def _start(self, job: Job) -> bool:
+        """Begin to encode it, unless it waits; false where there is no room for it now."""
+        item = Item(f"job:{job.id}", job.study_instance_uid, job.id, give_up=partial(_give_up, job.id))
+        cost = self._items.handle(item, partial(self._making.cost, job), None, last=False)
+        if cost is None:
+            return True
+        return self._lanes.start(job.id, cost.seconds, self._items.handle, item, partial(self._report, job), None)
 
     def close(self) -> None:
-        """End the encoder's process."""
+        """End the encoders' processes; what they were doing is done again at the next start."""
+        self._lanes.stop()
         self._making.close()
+        self._lanes.join()
+
+    def _replace_refused(self) -> None:
+        with suppress(CallCancelledError):
+            if self._anew.run_once(self.configuration.node.time_zone):
+                self._signal.wake(Room.DELIVER)
 
     def _report(self, job: Job) -> None:
+        with self._ledger.transaction() as database:
+            if not jobs.encoding(database, self._clock.now(), job.id):
+                return  # cancelled before its turn came
+        try:
+            self._encode_and_enqueue(job)
+        except CallCancelledError:
+            log.info("job.encoding-ended", job=job.id, study=job.study_instance_uid)
+
+    def _encode_and_enqueue(self, job: Job) -> None:
         try:
             wanted = self._wanted(job)
         except PermanentError as error:

@@ -57,6 +57,7 @@ class Texts:
     picture: str
     not_drawable: str
     no_pixels: str
+    more_images: str
     laterality: dict[str, str]
     not_verified: str
     not_reportable: str
@@ -124,6 +125,7 @@ ENGLISH = Texts(
     picture="Picture: {caption}",
     not_drawable="Some characters cannot be shown here (▯); the structured report holds them.",
     no_pixels="The pixels of this image could not be decoded here; see the image itself.",
+    more_images="Pages show {shown} of {count} images on which something lies; the report names all of them.",
     laterality={"24028007": "Right", "7771000": "Left", "51440002": "Both"},
     not_verified="Not verified by a physician.",
     not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
@@ -203,6 +205,7 @@ KOREAN = Texts(
     picture="그림: {caption}",
     not_drawable="일부 문자는 여기에 표시할 수 없습니다(▯). 구조화 보고서를 참고하십시오.",
     no_pixels="이 영상의 화소를 해독하지 못했습니다. 원본 영상을 확인하십시오.",
+    more_images="해당 영상 {count}장 가운데 {shown}장만 페이지에 표시합니다. 보고서에는 모두 기재되어 있습니다.",
     laterality={"24028007": "우측", "7771000": "좌측", "51440002": "양측"},
     not_verified="의사가 확인하지 않은 결과입니다.",
     not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "

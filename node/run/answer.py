@@ -1,8 +1,8 @@
 """What a plugin's process left behind, distrusted: its result is read, checked and only then kept.
 
-`plugins.exchange` refuses a result that is malformed, leaves its folder or names what the plugin was
-not given (faults.md 73). Here it is held against what the exchange does not know: the manifest, and the
-size of the images that it points into.
+That happens in a child process: no file that a plugin wrote is read by the node itself, but for the end of a log.
+`plugins.exchange` refuses a result that is malformed, too large for the images, leaves its folder or names what the
+plugin was not given (faults.md 73). Here it is held against what the exchange does not know: the manifest.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import structlog
 
 from node.durable import sync_folder, write_durably
-from node.run import process
-from node.run.inputs import Inputs
-from plugins import exchange
-from plugins.contract import ImageReference, Result
+from node.processes import ChildDiedError, ChildError, Pool
+from node.run import found, process
+from plugins import exchange, limits
+from plugins.contract import Result, ResultStatus
 from plugins.exchange import Request
 from plugins.manifest import Manifest
 from plugins.untrusted import ExchangeError
@@ -30,52 +30,96 @@ KEPT = "plugin"
 """In `results/<job>/`: request.json and out/, as `plugins.exchange` lays them out, without the images."""
 LOG = "log.txt"
 """In `results/<job>/`: what the plugin printed, attempt by attempt."""
+MEMORY = 2**30
+"""Bytes for reading one result: its JSON and one plane of its arrays, which are mapped."""
 _LOG_BYTES = 4 * 2**20
 _LOG_TOTAL = 16 * 2**20
+_SECONDS = 60.0
+_BYTES_A_SECOND = 20 * 2**20
+"""Read, checked, written and synchronised, on a slow disk."""
+_BYTES_A_WEIGHT = 100 * 2**20
+_ATTEMPTS = 2
+_log = structlog.get_logger(__name__)
 
 
-def read(folder: Path, inputs: Inputs, manifest: Manifest) -> Result:
-    """The result in a job's folder; `ExchangeError` names what is wrong with it."""
-    result = exchange.read_result(folder, inputs.request)
-    problem = next(iter(manifest.undeclared(result)), None) or next(_misfits(result, inputs.images), None)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A result to be read, and where it is kept."""
+
+    folder: Path
+    """The job's, as its plugin left it."""
+    request: Request
+    given: bytes
+    """request.json as the plugin got it."""
+    manifest: Manifest
+    results: Path
+    """`results/<job>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A result that holds, written but not yet in its place (`put_in_place`)."""
+
+    status: ResultStatus
+    found: Mapping[str, Any]
+    """See `node.run.found`."""
+
+
+def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
+    """Have the result read, judged and written to the disk, in a child process.
+
+    Raises ExchangeError, which says what is wrong with the result; OSError where it cannot be written;
+    CallCancelledError.
+    """
+    size = _size(order.folder / exchange.OUT)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return pool.call(
+                take, order, deadline=_SECONDS + size / _BYTES_A_SECOND, memory=MEMORY, cancelled=cancelled,
+                weight=size / _BYTES_A_WEIGHT,
+            )  # fmt: skip
+        except ChildError as error:
+            _log.warning("run.reader-died", job=order.request.job, attempt=attempt, error=str(error))
+            if attempt == _ATTEMPTS or not isinstance(error, ChildDiedError):
+                raise ExchangeError(f"{exchange.OUT}/", "", f"the result cannot be read: {error}") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def take(order: Order) -> Accepted:
+    """In the child: what `accept` does."""
+    result = exchange.read_result(order.folder, order.request)
+    problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
-    return result
+    _write(result, order.request, order.results, order.given)
+    return Accepted(result.status, found.of(result))
 
 
-def _misfits(result: Result, images: Mapping[str, tuple[int, int] | None]) -> Iterator[str]:
-    """Maps of another size than their images, and regions that lie outside of theirs."""
-    maps: list[tuple[str, Sequence[NDArray[Any]], tuple[ImageReference, ...]]] = []
-    if result.segmentation:
-        maps.append(("segmentation", result.segmentation.planes, result.segmentation.frames))
-    maps += [("heat map", list(heatmap.values), heatmap.frames) for heatmap in result.heatmaps]
-    for what, planes, frames in maps:
-        sizes = {(plane.shape, images.get(f.sop_instance_uid)) for plane, f in zip(planes, frames, strict=True)}
-        for shape, size in sizes:
-            if size is not None and shape != size:
-                yield f"the {what} has {_shown(shape)} pixels a slice, its images have {_shown(size)}"
-    for finding in result.findings:
-        for region in finding.regions:
-            size = images.get(region.image.sop_instance_uid) if isinstance(region.image, ImageReference) else None
-            if size and ((region.points[:, 0] > size[1]).any() or (region.points[:, 1] > size[0]).any()):
-                yield f"a region of {finding.code.meaning!r} lies outside of its image, which has {_shown(size)} pixels"
-
-
-def _shown(size: tuple[int, ...] | None) -> str:
-    return " × ".join(map(str, size or ()))
+def _size(out: Path) -> int:
+    """Bytes of what lies in a folder, as far as a result may have them."""
+    most = limits.ARRAY_BYTES + limits.JSON_BYTES
+    try:
+        with os.scandir(out) as entries:
+            sizes = (entry.stat(follow_symlinks=False).st_size for entry in entries)
+            return min(sum(size for _, size in zip(range(limits.FILES), sizes, strict=False)), most)
+    except OSError:
+        return 0  # reading it will say what is wrong
 
 
 def keep(result: Result, request: Request, results: Path, job: str, given: bytes | None) -> Path:
-    """Make the result durable in `results/<job>/plugin` and return that folder.
+    """Make the node's own result durable in `results/<job>/plugin` and return that folder.
 
-    What is written is what was checked, not the plugin's own files: nothing else of `out/` gets in.
     `given` is request.json as the plugin got it; where it got none, `request` is kept without images.
     """
-    target = results / job / KEPT
-    part = target.with_name(f"{KEPT}.part")
-    for old in (part, target):  # of an attempt that ended between here and the ledger
-        if old.exists():
-            shutil.rmtree(old)
+    _write(result, request, results / job, given)
+    return put_in_place(results, job)
+
+
+def _write(result: Result, request: Request, results: Path, given: bytes | None) -> None:
+    """What is written is what was checked, not the plugin's own files: nothing else of `out/` gets in."""
+    part = results / f"{KEPT}.part"
+    if part.exists():  # of an attempt that was cut short
+        shutil.rmtree(part)
     (part / exchange.OUT).mkdir(parents=True, mode=0o700)
     exchange.write_result(part, result)
     if given is None:
@@ -83,7 +127,14 @@ def keep(result: Result, request: Request, results: Path, job: str, given: bytes
         (part / exchange.SCRATCH).rmdir()
     else:
         write_durably(part / exchange.REQUEST, given)
-    part.rename(target)
+
+
+def put_in_place(results: Path, job: str) -> Path:
+    """Give a result that was written its name, durably; returns its folder, `results/<job>/plugin`."""
+    target = results / job / KEPT
+    if target.exists():  # of an attempt that ended between here and the ledger
+        shutil.rmtree(target)
+    target.with_name(f"{KEPT}.part").rename(target)
     sync_folder(target.parent)
     sync_folder(results)
     return target

@@ -14,6 +14,7 @@ import structlog
 from node.clock import to_text
 from node.errors import TransientError
 from node.ledger.job import Job
+from node.processes import CallCancelledError, Pool
 from node.run import answer, inputs
 from node.run.catalogue import SitePlugin
 from node.run.executor import Ending, Exit
@@ -46,6 +47,8 @@ class Attempt:
     plugin: SitePlugin
     spool: Spool
     settler: Settler
+    reader: Pool
+    """The processes in which its result is read."""
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -74,7 +77,10 @@ class Attempt:
             elif failure := _failure(ended, folder):
                 settler.failed(job, failure, self.plugin)
             else:
-                settler.answered(job, answer.read(folder, given, self.plugin.manifest), given.request, request)
+                order = answer.Order(folder, given.request, request, self.plugin.manifest, self.spool.results / job.id)
+                settler.answered(job, answer.accept(self.reader, order, self.cancel.is_set))
+        except CallCancelledError:
+            settler.interrupted(job)
         except InputChangedError as error:
             settler.cancelled(job, str(error))
         except InputDamagedError as error:

@@ -51,8 +51,6 @@ class Inputs:
     request: Request
     files: Mapping[str, Instance]
     """Name below `in/` → the received instance."""
-    images: Mapping[str, tuple[int, int] | None]
-    """SOP Instance UID → (Rows, Columns); None where the header does not say."""
 
 
 def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
@@ -91,7 +89,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         series=tuple(series),
         parameters=parameters,
     )
-    return Inputs(request, files, {instance.sop_instance_uid: _size(instance.header) for instance in used})
+    return Inputs(request, files)
 
 
 def _other_studies(
@@ -143,11 +141,14 @@ def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRe
 
 
 def _file(name: str, instance: InstanceRecord) -> InputFile:
+    rows, columns = _size(instance.header)
     return InputFile(
         name=name,
         sop_instance_uid=instance.sop_instance_uid,
         frames=max(1, instance.frames),
         frame_of_reference_uid=_text(instance.header, "FrameOfReferenceUID"),
+        rows=rows,
+        columns=columns,
     )
 
 
@@ -176,6 +177,7 @@ def _text(header: Mapping[str, Any], keyword: str) -> str:
     return str(found[0]).strip(values.PADDING) if found and isinstance(found[0], str | int | float) else ""
 
 
-def _size(header: Mapping[str, Any]) -> tuple[int, int] | None:
+def _size(header: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and Columns; 0 where the header does not say."""
     rows, columns = _text(header, "Rows"), _text(header, "Columns")
-    return (int(rows), int(columns)) if rows.isdecimal() and columns.isdecimal() else None
+    return (int(rows), int(columns)) if rows.isdecimal() and columns.isdecimal() else (0, 0)

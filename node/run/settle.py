@@ -19,6 +19,7 @@ from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer, found, inputs, retry, words
+from node.run.answer import Accepted
 from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError
 from node.run.retry import Again, Failure, FailureKind
@@ -48,10 +49,10 @@ class Settler:
     timer: Callable[[], datetime]
     """Wall time that never runs backwards: what `not_before` is measured with."""
 
-    def answered(self, job: Job, result: Result, request: Request, given: bytes) -> None:
+    def answered(self, job: Job, accepted: Accepted) -> None:
         """The plugin returned a result that holds; OSError where it cannot be kept."""
-        error = _SAID_FAILED if result.status is ResultStatus.FAILED else None
-        self._end(job, result, request, given, error)
+        error = _SAID_FAILED if accepted.status is ResultStatus.FAILED else None
+        self._end(job, accepted, answer.put_in_place(self.data / "results", job.id), error)
 
     def failed(self, job: Job, failure: Failure, plugin: SitePlugin | None) -> None:
         """The attempt failed: try again, or end the job with a result that says so."""
@@ -77,8 +78,7 @@ class Settler:
             if jobs.get(database, job.id).status is JobStatus.QUEUED:
                 jobs.started(database, self.clock.now(), job.id, unknown_algorithm(job))
         text = words.failed(FailureKind.NODE, job.attempts, None)
-        request = self._request(job, PluginReference(job.plugin, version="", folder=""))
-        self._end(job, Result(ResultStatus.FAILED, text), request, None, _UNFORESEEN)
+        self._give_up(job, Result(ResultStatus.FAILED, text), _UNFORESEEN, None)
         return True
 
     def cancelled(self, job: Job, reason: str) -> None:
@@ -102,26 +102,23 @@ class Settler:
 
     def _give_up(self, job: Job, result: Result, error: str, plugin: SitePlugin | None) -> None:
         named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
-        request = self._request(job, named)
+        request = Request(job.id, named, StudyFacts(job.study_instance_uid), series=())
         try:
-            self._end(job, result, request, None, error)
+            kept = answer.keep(result, request, self.data / "results", job.id, None)
+            self._end(job, Accepted(result.status, found.of(result)), kept, error)
         except OSError as problem:  # even the failure cannot be written: it must not get lost
             self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, counted=False)
 
-    def _request(self, job: Job, plugin: PluginReference) -> Request:
-        return Request(job.id, plugin, StudyFacts(job.study_instance_uid), series=())
-
-    def _end(self, job: Job, result: Result, request: Request, given: bytes | None, error: str | None) -> None:
-        kept = answer.keep(result, request, self.data / "results", job.id, given)
+    def _end(self, job: Job, accepted: Accepted, kept: Path, error: str | None) -> None:
         with self.ledger.transaction() as database:
             wanted = jobs.get(database, job.id).status is JobStatus.RUNNING
             if wanted:
                 folder = kept.relative_to(self.data).as_posix()
-                outcome = JobOutcome(result.status)
-                jobs.ended(database, self.clock.now(), job.id, outcome, folder, error, found.of(result))
+                outcome = JobOutcome(accepted.status)
+                jobs.ended(database, self.clock.now(), job.id, outcome, folder, error, accepted.found)
         if not wanted:
             answer.remove(kept)
             return
-        _log.info("run.ended", job=job.id, plugin=job.plugin, outcome=result.status)
+        _log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
         self.signal.wake(Room.RESULTS)
         self.signal.wake(Room.ROUTE)

@@ -24,6 +24,7 @@ from node.items import Item, Items
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job
+from node.processes import Pool
 from node.run import answer, hours
 from node.run.attempt import Attempt
 from node.run.catalogue import Catalogue, SitePlugin
@@ -40,6 +41,8 @@ WATCH_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0
 """How soon jobs that wait for something else than time are looked at again (a held study, a slot)."""
 IDLE_SECONDS = 60.0
+READERS = 2
+"""Processes that read results: a giant one in the first leaves the second to the others."""
 _KILL_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +62,7 @@ class Run:
         self._spool = spool
         self._slots = jobs_at_once
         self._pool = ThreadPoolExecutor(jobs_at_once, thread_name_prefix="run")
+        self._readers = Pool(READERS)
         self._active: dict[str, tuple[Attempt, Future[None]]] = {}
         self._lock = threading.Lock()
         self._stopping = False
@@ -93,6 +97,7 @@ class Run:
             if not future.done():
                 attempt.cancel.set()
         wait(futures, timeout=_KILL_SECONDS)
+        self._readers.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self) -> None:
@@ -196,7 +201,7 @@ class Run:
         begun = self._begin(job, asdict(identity))
         if begun is None:
             return
-        attempt = Attempt(begun, plugin, self._spool, self._settler)
+        attempt = Attempt(begun, plugin, self._spool, self._settler, self._readers)
         future = self._pool.submit(attempt.run)
         self._active[job.id] = (attempt, future)
         future.add_done_callback(lambda _: self._signal.wake(Room.RUN))

@@ -217,7 +217,7 @@ def test_closing_while_a_file_is_read_blames_no_file(tmp_path: Path, monkeypatch
 
     thread = threading.Thread(target=wait_for_it)
     thread.start()
-    until(lambda: busy._children[0].task is not None, what="the child to be busy")
+    until(lambda: len(busy._pool._busy) == 1, what="the child to be busy")
     busy.close()
     thread.join(20)
     assert [type(one) for one in outcome] == [TransientError]
@@ -240,12 +240,14 @@ def test_file_that_vanished_is_tried_again_and_not_condemned(room: Room) -> None
     assert answers[0].kind is FailureKind.INPUT_OUTPUT
 
 
-def test_a_reader_that_died_while_idle_is_replaced(room: Room) -> None:
+def test_a_reader_that_died_while_idle_is_replaced(room: Room, tmp_path: Path) -> None:
     """The system ended a child that had nothing to do: the next file is read all the same."""
     idle = HeaderReader(children=1)
     try:
-        os.kill(idle._children[0].process.pid or 0, 9)
-        idle._children[0].process.join()
+        idle.read([tmp_path / "file"])
+        (child,) = idle._pool._idle
+        os.kill(child.process.pid or 0, 9)
+        child.process.join()
         (answer,) = idle.read([room.spool.arrived(arrive(room.spool, ct()))])
     finally:
         idle.close()

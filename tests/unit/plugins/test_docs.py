@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins import exchange, imaging, testing, untrusted
+from plugins import exchange, imaging, limits, testing
 from plugins.contract import ResultStatus
 from tests.support.shared_data import ROOT
 
@@ -85,8 +85,8 @@ def test_smallest_result_is_one(job):
 
 def test_limits_of_the_page_are_the_codes():
     """Sizes and names that the page states."""
-    assert f"{untrusted.ARRAY_BYTES // 2**30} GiB" in PAGE
-    assert f"`result.json` {untrusted.JSON_BYTES // 2**20} MiB" in PAGE
+    assert f"{limits.ARRAY_BYTES // 2**30} GiB" in PAGE
+    assert f"`result.json` {limits.JSON_BYTES // 2**20} MiB" in PAGE
     for name in (
         exchange.REQUEST,
         exchange.RESULT,

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from plugins import exchange, untrusted
+from plugins import exchange, limits
 from plugins.contract import (
     Box,
     Code,
@@ -232,7 +232,7 @@ CHANGES = {
     "array extra": (at(("pictures", 0, "pixels"), {"array": "a.npy", "mode": "w"}), r'expected {"array"'),
     "array of another kind": (at(("pictures", 0, "pixels", "array"), "values-2.npy"), "has the type float32"),
     "labels of which one is no array": (
-        at(("segmentation", "labels"), [{"array": "labels-1.npy"}, 3]), r"labels\[1\]: expected an object"
+        at(("segmentation", "labels"), [3, {"array": "labels-1.npy"}]), r"labels\[0\]: expected an object"
     ),
     "labels for no frame": (at(("segmentation", "labels"), []), "3 references for 0 slices"),
     "labels of more dimensions": (
@@ -262,7 +262,7 @@ BAD_JSON = {
     "key twice": b'{"schema": 1, "status": "failed", "status": "findings", "summary": "x"}',
     "deep": b'{"schema":' + b"[" * 100_000,
     "long number": b'{"schema": ' + b"9" * 10_000 + b"}",
-    "large": b" " * (untrusted.JSON_BYTES + 1),
+    "large": b" " * (limits.JSON_BYTES + 1),
 }
 
 
@@ -348,7 +348,7 @@ def test_arrays_share_one_budget(job, monkeypatch):
     """Many arrays that are each small enough do not add up to more than a result may have."""
     folder, request = job
     write_result(folder, full_result())
-    monkeypatch.setattr(untrusted, "ARRAY_BYTES", 24 + 96 + 59)  # labels and heat map fit, the picture does not
+    monkeypatch.setattr(limits, "ARRAY_BYTES", 24 + 96 + 59)  # labels and heat map fit, the picture does not
     with pytest.raises(ExchangeError, match=r"pictures\[0\].pixels.array: the arrays of the result have more than"):
         read_result(folder, request)
 
