@@ -72,11 +72,13 @@ class Results:
                     break
                 if job.id not in seen and self._start(job):
                     seen.add(job.id)
-            if REFUSED not in seen and fallbacks.waiting(self._ledger.database):
-                seen.add(REFUSED)
-                self._lanes.start(REFUSED, 0.0, self._replace_refused)
-            if not self._lanes.wait():
+            if self._lanes.wait():
+                continue
+            # After the results: one of them may overtake a report that was refused.
+            if REFUSED in seen or not fallbacks.waiting(self._ledger.database):
                 return _BUSY_POLL_SECONDS if self._lanes.busy else _POLL_SECONDS
+            seen.add(REFUSED)
+            self._lanes.start(REFUSED, 0.0, self._replace_refused)
 
     def _start(self, job: Job) -> bool:
         """Begin to encode it, unless it waits; false where there is no room for it now."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from node.results.encode import encode
 from node.results.request import EncodingProfile
 from node.results.tracking import shown_numbers
 from plugins.contract import Finding, Result
@@ -66,7 +65,7 @@ def test_findings_and_numbers_stand_there_in_order(tmp_path: Path, name: str, ed
     """Marking and summary first; in each group the finding, its numbers with units, and present or absent."""
     result = reports.RESULTS[name](reports.reference("ct"))
     profile = EncodingProfile(kinds=frozenset({"sr"}), editable=editable)
-    (made,) = encode(
+    (made,) = reports.whole(
         reports.request(reports.write_series("ct", tmp_path / "in"), result, profile=profile), tmp_path / "out"
     )
     text = text_of(made.path)
@@ -90,7 +89,7 @@ def test_what_was_not_analysed_is_no_negative_in_it(tmp_path: Path, name: str) -
     """The reason is there in words, and neither "absent" nor "no finding"."""
     result = reports.RESULTS[name](reports.reference("ct"))
     profile = EncodingProfile(kinds=frozenset({"sr"}))
-    (made,) = encode(
+    (made,) = reports.whole(
         reports.request(reports.write_series("ct", tmp_path / "in"), result, profile=profile), tmp_path / "out"
     )
     text = text_of(made.path)

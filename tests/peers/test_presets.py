@@ -16,7 +16,6 @@ from node.config.models import PRESETS, Destination
 from node.dimse.scu import Peer, echo
 from node.dimse.storage_scu import StorageSCU, kind_of
 from node.errors import NodeError
-from node.results.encode import encode
 from node.results.stage import profile_of
 from tests.support import reports
 from tests.support.orthanc import Orthanc
@@ -45,7 +44,9 @@ def _files(folder: Path, preset: str) -> list[Path]:
     return [
         made.path
         for number, result in enumerate(results)
-        for made in encode(reports.request(paths, result, profile=profile, job_id=f"j{number}"), folder / str(number))
+        for made in reports.whole(
+            reports.request(paths, result, profile=profile, job_id=f"j{number}"), folder / str(number)
+        )
     ]
 
 

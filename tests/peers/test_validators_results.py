@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.results.encode import EncodedObject, encode
+from node.results.encode import EncodedObject
 from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
 from tests.support import reports
@@ -112,7 +112,10 @@ def test_dcentvfy_finds_one_patient_and_one_study(tmp_path: Path) -> None:
     """Patient, study and equipment attributes do not differ between the images and what we made of them."""
     for result in (reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct"))):
         sources = reports.write_series("ct", tmp_path / "in")
-        files = [*sources, *(one.path for one in encode(reports.request(sources, result), tmp_path / "out"))]
+        files = [
+            *sources,
+            *(one.path for one in reports.whole(reports.request(sources, result), tmp_path / "out")),
+        ]
         done = subprocess.run(
             [program("dicom3tools", "dcentvfy"), *map(str, files)], capture_output=True, text=True, errors="replace"
         )
@@ -135,7 +138,7 @@ def test_real_images_give_conformant_objects(tmp_path: Path, name: str) -> None:
     path = shared_data(name)
     paths = sorted(path.glob("**/*.dcm"))[:5] if path.is_dir() else [path]
     image = ImageReference(str(dcmread(paths[0], stop_before_pixels=True).SOPInstanceUID))
-    for one in encode(reports.request(paths, reports.nodule(image)), tmp_path / "out"):
+    for one in reports.whole(reports.request(paths, reports.nodule(image)), tmp_path / "out"):
         assert dciodvfy(one.path) == [], one.kind
 
 
@@ -152,7 +155,7 @@ def test_finding_s2_broken_sources_give_conformant_objects(tmp_path: Path) -> No
         key_images = reports.nodule(reports.reference("ct")).key_images
         result = replace(reports.segmented(reports.frames("ct")), key_images=key_images)
         profile = EncodingProfile(kinds=frozenset({"sr", "sc", "seg", "ko"}))
-        for one in encode(reports.request(paths, result, profile=profile), tmp_path / form / "out"):
+        for one in reports.whole(reports.request(paths, result, profile=profile), tmp_path / form / "out"):
             assert dciodvfy(one.path) == [], (form, one.kind)
             reports_made += [one.path] if one.kind == "sr" else []
     found = dicom_sr_validator(reports_made[:2])

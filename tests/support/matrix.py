@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import SegmentationStorage
 
-from node.results.encode import EncodedObject, encode
+from node.results.encode import EncodedObject
 from node.results.references import LABEL_MAP_STORAGE
 from node.results.request import EncodingProfile, EncodingRequest, Kind, SourceReference
 from plugins.contract import (
@@ -263,7 +263,10 @@ def made(cases: list[Case], folder: Path, *, pages_every: int) -> Iterator[tuple
     """Encode the cases; pages, which cost most and differ least, for one case of `pages_every`."""
     for number, case in enumerate(cases):
         pages = number % pages_every == 0
-        yield case, encode(request(case, folder / "in" / case.name, pages=pages), folder / "out" / case.name)
+        yield (
+            case,
+            reports.whole(request(case, folder / "in" / case.name, pages=pages), folder / "out" / case.name),
+        )
 
 
 def masks_read_back(segmentations: Iterable[Path]) -> dict[ImageReference, NDArray[Any]]:

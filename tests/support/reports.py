@@ -25,6 +25,7 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
+from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingProfile, EncodingRequest
 from plugins.contract import (
     AlgorithmIdentity,
@@ -443,3 +444,10 @@ def request(paths: Sequence[Path], result: Result, **changes: Any) -> EncodingRe
         "profile": EncodingProfile(),
     }
     return EncodingRequest(**(fields | changes))
+
+
+def whole(request: EncodingRequest, folder: Path) -> EncodedSet:
+    """The objects of a result, of which none is missing."""
+    made = encode(request, folder)
+    assert not made.missing, made.reasons
+    return made

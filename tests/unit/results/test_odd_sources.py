@@ -16,10 +16,10 @@ from pydicom import Dataset, dcmread
 
 from node.results.context import prepare
 from node.results.copied import of_patient_and_study
-from node.results.encode import EncodedObject, encode
-from node.results.encode import _objects as make_objects
+from node.results.encode import EncodedSet
 from node.results.errors import NotEncodableError
 from node.results.identity import Identity, identity_of
+from node.results.object_set import object_set
 from node.results.request import EncodingProfile, EncodingRequest
 from plugins.contract import Result
 from tests.support import reports
@@ -45,9 +45,9 @@ def request(folder: Path, forms: Mapping[str, str], result: Result | None = None
     return reports.request(paths, result or everything(), profile=EncodingProfile(**kinds))
 
 
-def made(folder: Path, forms: Mapping[str, str], **profile: Any) -> tuple[EncodedObject, ...]:
-    """The objects; the gate has judged them."""
-    return encode(request(folder / "in", forms, **profile), folder / "out")
+def made(folder: Path, forms: Mapping[str, str], **profile: Any) -> EncodedSet:
+    """The objects; the gate has judged them, and none is missing."""
+    return reports.whole(request(folder / "in", forms, **profile), folder / "out")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -131,7 +131,9 @@ def test_finding_s1_references_to_other_studies_and_patients_stay_behind(tmp_pat
     frames = result.segmentation.frames[:1]
     one = replace(result.segmentation, labels=result.segmentation.labels[:1], frames=frames)
     profile = EncodingProfile(kinds=ALL_KINDS)
-    objects = encode(reports.request(paths, replace(result, segmentation=one), profile=profile), tmp_path / "out")
+    objects = reports.whole(
+        reports.request(paths, replace(result, segmentation=one), profile=profile), tmp_path / "out"
+    )
     assert {made.kind for made in objects} == ALL_KINDS
     for made in objects:
         assert b"1.2.3.4.5" not in made.path.read_bytes(), made.kind
@@ -145,7 +147,7 @@ def test_finding_s2_a_character_set_that_is_none_is_not_handed_on(tmp_path: Path
     image.SpecificCharacterSet = label
     profile = EncodingProfile(character_set="source")
     request = reports.request([reports.write(image, tmp_path / "in.dcm")], reports.failed(), profile=profile)
-    for made in encode(request, tmp_path / "out"):
+    for made in reports.whole(request, tmp_path / "out"):
         assert dcmread(made.path).SpecificCharacterSet == "ISO_IR 192"
 
 
@@ -156,7 +158,7 @@ def test_finding_s3_a_code_without_meaning_is_left_out_and_the_others_stay(tmp_p
     whole.CodeValue, whole.CodingSchemeDesignator, whole.CodeMeaning = "CT1", "99SITE", "CT chest"
     image.ProcedureCodeSequence = [broken, whole]
     request = reports.request([reports.write(image, tmp_path / "in.dcm")], reports.failed())
-    for made in encode(request, tmp_path / "out"):
+    for made in reports.whole(request, tmp_path / "out"):
         assert [item.CodeValue for item in dcmread(made.path).ProcedureCodeSequence] == ["CT1"]
         assert made.changes == ("ProcedureCodeSequence (0008,1032): item 1 left out: without CodeMeaning",)
 
@@ -177,7 +179,7 @@ def test_finding_s10_making_objects_leaves_the_source_as_it_was(tmp_path: Path, 
     profile = EncodingProfile(kinds=ALL_KINDS - {"sc"})
     context = prepare(reports.request(reports.write_series(kind, tmp_path), everything(kind), profile=profile))
     before = [deepcopy(image.header) for image in context.sources.images]
-    objects = [dataset for _, dataset in make_objects(context)]
+    objects = [one.dataset for one in object_set(context).objects]
     assert [image.header for image in context.sources.images] == before
     datasets = [*objects, context.identity, *context.requests, *(image.header for image in context.sources.images)]
     counted = Counter(each for dataset in datasets for each in set(_within(dataset)))
@@ -192,7 +194,7 @@ def test_finding_s10_request_attributes_in_hangul_arrive_beside_a_segmentation(t
         image.SpecificCharacterSet = ["", "ISO 2022 IR 149"]
         image.RequestAttributesSequence[0].RequestedProcedureDescription = "\ud751\ubd80 CT"
         paths.append(reports.write(image, tmp_path / f"{number}.dcm"))
-    objects = encode(reports.request(paths, everything()), tmp_path / "out")
+    objects = reports.whole(reports.request(paths, everything()), tmp_path / "out")
     texts = {
         str(item.RequestedProcedureDescription)
         for made in objects

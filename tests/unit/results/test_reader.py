@@ -77,7 +77,7 @@ def _no_array(_field: str, name: object) -> str:
     raise AssertionError(f"an array in a report: {name}")
 
 
-def _refused(path: str, field: str, name: str) -> Any:
+def _refused(path: str, field: str, name: str, _planes: object) -> Any:
     raise AssertionError(f"{path}: {field} {name}")
 
 
@@ -120,7 +120,7 @@ def test_our_own_results_come_back_as_they_went(tmp_path: Path, name: str, sr_cl
         if number["value"] is None:
             assert "unit" not in number  # it stands with the value (C.18.1)
             number["unit"] = encoding.encode(NO_UNIT, _no_array)
-    read_back = encoding.Decoder(_refused, lambda _path, _value: None).decode(Result, document)
+    read_back = encoding.Decoder(_refused, lambda _path, _value: None, lambda *_: None).decode(Result, document)
     expected = _as_a_report_can_hold_it(result)
     assert encoding.encode(read_back, _no_array) == encoding.encode(expected, _no_array)
 
