@@ -12,11 +12,11 @@ import structlog
 
 from node.clock import Clock
 from node.errors import NodeError
-from node.health import Trouble, note_failing
 from node.items import place_of
 from node.ledger import events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
+from node.store.health import Trouble, note_failing
 
 log = structlog.get_logger(__name__)
 

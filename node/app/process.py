@@ -19,6 +19,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from node.app.failing import FailingStages
+from node.app.reload import NotInForceError, PutInForce, Reload, without_receivers
 from node.app.workers import Stage, Workers
 from node.clock import Clock, SystemClock
 from node.commit.asking import Asking
@@ -27,27 +28,26 @@ from node.commit.stage import Commit
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
-from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
+from node.deliver.ways.dimse import DicomArchive, peer_of
 from node.dimse.retrieve_scu import QueryRetrieve
 from node.errors import NodeError
 from node.fetch.stage import Fetching
 from node.index.children import HeaderReader
 from node.index.stage import Index
-from node.journal import Journal
 from node.ledger import database
 from node.ledger.database import Ledger
-from node.lifeline import Orders, end_with
 from node.notify.stage import Notify
 from node.observe import logs
-from node.reload import NotInForceError, PutInForce, Reload, without_receivers
 from node.results.stage import Results
 from node.route.stage import Route
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue
 from node.run.stage import Run
-from node.signal import Room, Signal
-from node.spool import Spool
+from node.serve.lifeline import Orders, end_with
+from node.store.journal import Journal
+from node.store.layout import Spool
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import structlog
 
 from node.errors import NodeError
 from node.items import frames_of, place_of
-from node.signal import Room, Signal
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

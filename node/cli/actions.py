@@ -22,7 +22,7 @@ from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
-from node.signal import Room
+from node.wake import Room
 
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""

@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from node import report_classes
 from node.cli import output, site
 from node.cli.output import Exit, cell, table
 from node.config.models import Configuration, Destination
 from node.config.problems import ConfigurationError, closest, printable
 from node.config.values import check_ae_title
-from node.deliver.dicom import peer_of
+from node.deliver.ways.dimse import peer_of
+from node.dicom import report_classes
 from node.dimse import scu, storage_scu
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from node import report_classes
 from node.cli import site
 from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration, Destination
-from node.health import Load, Trouble, cannot_write, failing, load_of, refusing_associations, trouble
+from node.dicom import report_classes
 from node.ledger import (
     commitments,
     decisions,
@@ -40,6 +39,7 @@ from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification, NotificationStatus
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
+from node.store.health import Load, Trouble, cannot_write, failing, load_of, refusing_associations, trouble
 
 if TYPE_CHECKING:
     from node.run.confinement import Confinement
@@ -107,7 +107,7 @@ class Found:
     unsettled: Sequence[Commitment]
     """Requests for storage commitment that wait for somebody, or could not be reported."""
     missing: Event | None
-    """Files that rows name and that were not there after the last upgrade (`node.upgrade`)."""
+    """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
     defects: Sequence[Defect]
     """What stages could not handle for reasons nobody foresaw."""
     alerts: Sequence[Event]

@@ -18,7 +18,7 @@ def read(
     as_json: site.AsJson = False,
 ) -> None:
     """Print a structured report: findings, numbers with their units, where they were found, and by which software."""
-    from node.results import as_result, reader  # highdicom takes a second to import
+    from node.results.reading import as_result, reader  # highdicom takes a second to import
 
     try:
         report = reader.read_sr(path)

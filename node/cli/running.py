@@ -25,7 +25,7 @@ from rules.timing import write_duration
 
 def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Start the node and keep it running until SIGTERM or Ctrl-C."""
-    from node import supervisor
+    from node.serve import supervisor
 
     loaded = site.read(config)
     _warn(loaded)
@@ -84,7 +84,7 @@ def demo(
 
     Starts a node on a folder of its own and a small PACS, sends the series, waits for the results and reads them back.
     """
-    from node import demo as showing
+    from node.cli import demo as showing
 
     raise typer.Exit(showing.run(paths or []))
 

@@ -23,7 +23,7 @@ from node.errors import NotFoundError, UsageError
 from node.ledger import studies
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.studies import Study
-from node.listening import LISTENING
+from node.serve.listening import LISTENING
 from rules.model import rule_set_digest
 
 ConfigPath = Annotated[

@@ -10,12 +10,12 @@ from node.cli import commitments, output, plain, site
 from node.cli.overview import IN_JSON, Found, look, warnings
 from node.cli.status_page import page
 from node.config.models import Configuration
-from node.health import refusing_associations
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.notifications import NotificationStatus
+from node.store.health import refusing_associations
 from rules.model import rule_set_digest
 
 

@@ -17,13 +17,13 @@ from node.dimse.scu import Peer
 from node.dimse.status import ActionStatus, FailureReason, is_taken, status_text
 from node.errors import NodeError, PermanentError
 from node.items import Item, Items
-from node.journal import Journal, Message
 from node.ledger import archive_requests, commitments
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
-from node.signal import Room, Signal
-from node.spool import Spool
+from node.store.journal import Journal, Message
+from node.store.layout import Spool
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

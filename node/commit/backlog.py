@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from node.spool import NotOurFileError, Spool, read_arrival
+from node.store.layout import NotOurFileError, Spool, read_arrival
 
 _FEW = 200
 """So many that they are worth being looked into; a longer backlog is waited for as a whole."""

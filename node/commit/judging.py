@@ -14,14 +14,14 @@ from pathlib import Path
 
 import structlog
 
-from node import intact
 from node.dimse.status import FailureReason
-from node.durable import sync_folder
-from node.intact import DamagedError
 from node.ledger import instances
 from node.ledger.database import Database
 from node.ledger.instances import Instance, InstanceStatus
-from node.spool import Spool
+from node.store import intact
+from node.store.durable import sync_folder
+from node.store.intact import DamagedError
+from node.store.layout import Spool
 
 log = structlog.get_logger(__name__)
 

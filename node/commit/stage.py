@@ -1,7 +1,7 @@
 """Requests for storage commitment: from the journal into the ledger, decided, and handed to who reports.
 
 Nothing here talks to anybody: what is decided is offered to the receiver while the association of the request lives
-(`node.journal`), and left to `node.commit.reporting` afterwards. Each step is a transaction of its own; a file of the
+(`store.journal`), and left to `node.commit.reporting` afterwards. Each step is a transaction of its own; a file of the
 journal is removed only when its row is there. So kill -9 between any two costs a repetition, never a request.
 """
 
@@ -19,13 +19,13 @@ from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference, result_of
 from node.dimse.status import FailureReason, is_taken
 from node.items import Item, Items
-from node.journal import Journal, Message
 from node.ledger import archive_requests, commitments, deliveries, events
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
-from node.signal import Room, Signal
-from node.spool import Spool
+from node.store.journal import Journal, Message
+from node.store.layout import Spool
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

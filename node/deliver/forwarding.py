@@ -3,7 +3,7 @@
 An image to which no answer comes ends its association, and nothing else: the others of the study go on another one.
 
 The data set that leaves is the one that came, byte for byte. It is another only where the rule overwrites
-attributes (`node.deliver.coercion`) or the destination refuses the transfer syntax (`node.deliver.transcoding`),
+attributes (`node.dicom.coercion`) or the destination refuses the transfer syntax (`node.dicom.transcoding`),
 and then in a copy that is gone afterwards. Whose study it is, is not asked: it may not be there yet.
 """
 
@@ -16,26 +16,26 @@ from functools import partial
 
 import structlog
 
-from node import intact
 from node.clock import Clock
 from node.config.models import Destination
-from node.deliver.archive import Archive, Kind, Sender
 from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, after
 from node.deliver.preparing import MEMORY, Coercion, Order, fallbacks, prepare
 from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
+from node.deliver.ways.archive import Archive, Kind, Sender
 from node.dimse.contexts import MAXIMUM_CONTEXTS
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
-from node.intact import DamagedError
 from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.forwards import Image
-from node.processes import CallCancelledError, ChildError, Pool
-from node.spool import Spool
+from node.processes.pool import CallCancelledError, ChildError, Pool
+from node.store import intact
+from node.store.intact import DamagedError
+from node.store.layout import Spool
 
 log = structlog.get_logger(__name__)
 

@@ -18,12 +18,12 @@ from pydicom import dcmread
 from node.clock import Clock
 from node.config.models import Destination
 from node.deliver import identity
-from node.deliver.archive import Archive, Sender
 from node.deliver.forwarding import Forwarding
 from node.deliver.identity import Verdict
 from node.deliver.policy import SLOW, Answer, Patience
 from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
 from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
+from node.deliver.ways.archive import Archive, Sender
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
@@ -33,8 +33,8 @@ from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.signal import Room, Signal
-from node.spool import Spool, sha256_of
+from node.store.layout import Spool, sha256_of
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,9 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.deliver import coercion, transcoding
-from node.deliver.coercion import Coercion as Coercion
-from node.deliver.transcoding import fallbacks as fallbacks
+from node.dicom import coercion, transcoding
+from node.dicom.coercion import Coercion as Coercion
+from node.dicom.transcoding import fallbacks as fallbacks
 from node.errors import NodeError, PermanentError, TransientError
 
 MEMORY = 3 * 2**30

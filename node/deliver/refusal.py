@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from node import report_classes
-from node.deliver.archive import Kind, Sender
 from node.deliver.policy import Answer
+from node.deliver.ways.archive import Kind, Sender
+from node.dicom import report_classes
 from node.dimse.status import Reading
 from node.dimse.storage_scu import kind_of
 from node.ledger import deliveries, fallbacks, objects

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from node.config.retrying import Retry
-from node.deliver.archive import Archive
 from node.deliver.policy import MOST_UNANSWERED, Answer, GiveUp, after
+from node.deliver.ways.archive import Archive
 from node.dimse.status import Reading
 from node.errors import PermanentError, TransientError
 from node.items import Item
@@ -14,7 +14,7 @@ from node.ledger import deliveries, silences
 from node.ledger.database import Database
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
-from node.signal import Room
+from node.wake import Room
 
 STAGE = Room.DELIVER
 """Under which the items of every destination are known (`node.items`)."""

@@ -25,7 +25,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
 from node.ledger.studies import Study, StudyStatus
-from node.signal import Room, Signal
+from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)
 

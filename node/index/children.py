@@ -18,8 +18,8 @@ import structlog
 from node.errors import TransientError
 from node.index import decode, header
 from node.index.header import Reading
-from node.processes import CallCancelledError, ChildError, Pool
-from node.spool import NotOurFileError
+from node.processes.pool import CallCancelledError, ChildError, Pool
+from node.store.layout import NotOurFileError
 
 log = structlog.get_logger()
 

@@ -27,8 +27,8 @@ from node.ledger import defects, studies, timers
 from node.ledger.database import Ledger
 from node.ledger.studies import Study
 from node.ledger.timers import TimerKind
-from node.signal import Room, Signal
-from node.spool import InFlight, Spool
+from node.store.layout import InFlight, Spool
+from node.wake import Room, Signal
 
 log = structlog.get_logger()
 

@@ -20,9 +20,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from node.config.models import Configuration
+from node.dicom.values import first_text
 from node.index.compare import patient_differences
 from node.index.stopping import stop_study
-from node.index.values import first_text
 from node.ledger import events, facts, instances, jobs, studies
 from node.ledger.database import Database
 from node.ledger.events import Severity

@@ -1,6 +1,6 @@
 """What of an element's encoding breaks PS3.5 7 although it can be read: a peer that is strict may choke on it.
 
-Pure functions of tag, VR and length. What cannot be read at all is for `node.index.elements` to say.
+Pure functions of tag, VR and length. What cannot be read at all is for `node.dicom.elements` to say.
 """
 
 from __future__ import annotations

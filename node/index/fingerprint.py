@@ -11,8 +11,8 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
-from node.index.elements import PIXELS, Contents, Elements
-from node.index.values import Header
+from node.dicom.elements import PIXELS, Contents, Elements
+from node.dicom.values import Header
 from node.ledger.rows import to_json
 
 PATIENT = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")

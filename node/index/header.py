@@ -25,12 +25,12 @@ from pydicom.uid import (
     MPEGTransferSyntaxes,
 )
 
-from node import maker
+from node import ourselves
+from node.dicom.elements import Contents, Elements, Items, parse, text_of
+from node.dicom.values import Converter, Header, first_text, items
 from node.index import pixels
-from node.index.elements import Contents, Elements, Items, parse, text_of
 from node.index.fingerprint import fingerprint
-from node.index.values import Converter, Header, first_text, items
-from node.spool import Arrival, cut_to_length, read_arrival
+from node.store.layout import Arrival, cut_to_length, read_arrival
 from rules.facts import BAD_ENCODING, LOSSY, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20
@@ -157,7 +157,7 @@ def _read(path: Path, arrival: Arrival, offset: int) -> Reading:
         comparison=fingerprint(contents, header, arrival.transfer_syntax_uid),
         marks=marks | _marks(contents, header, converter, arrival),
         rejection=_rejection(contents.elements, uids[0]),
-        is_ours=any(maker.is_ours(item) for item in items(header, "ContributingEquipmentSequence")),
+        is_ours=any(ourselves.is_ours(item) for item in items(header, "ContributingEquipmentSequence")),
     )
 
 

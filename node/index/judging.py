@@ -17,7 +17,7 @@ from node.index.header import Reading
 from node.ledger import facts, instances, objects
 from node.ledger.database import Ledger
 from node.ledger.instances import Instance, InstanceStatus
-from node.spool import Spool
+from node.store.layout import Spool
 
 _COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
 _STATUS = {

@@ -21,7 +21,7 @@ from node.ledger import instances, looks, studies, timers
 from node.ledger.database import Ledger
 from node.ledger.studies import OpenSeries, Study, StudyStatus
 from node.ledger.timers import TimerKind
-from node.spool import InFlight
+from node.store.layout import InFlight
 from rules.model import Rule
 
 SERIES_COMPLETE = "series complete"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydicom.uid import JPEG2000MC, JPEG2000MCLossless, MPEGTransferSyntaxes, RLELossless
 
-from node.index.elements import PIXELS, Contents, Raw
-from node.index.values import Header, first
+from node.dicom.elements import PIXELS, Contents, Raw
+from node.dicom.values import Header, first
 from rules.facts import BAD_PIXEL_DESCRIPTION, TRUNCATED_PIXEL_DATA
 
 _MANY_FRAMES_A_FRAGMENT = frozenset({*MPEGTransferSyntaxes, JPEG2000MC, JPEG2000MCLossless})

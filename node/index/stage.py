@@ -27,8 +27,8 @@ from node.items import Item, Items
 from node.ledger import defects, events, fetches, instances, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
-from node.signal import Room, Signal
-from node.spool import Spool, cut_to_length, read_arrival, sha256_of
+from node.store.layout import Spool, cut_to_length, read_arrival, sha256_of
+from node.wake import Room, Signal
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from node.errors import LedgerError, NotFoundError, TransientError
-from node.ledger.schema import VERSIONS, migrations
+from node.ledger.schema.migrations import VERSIONS, migrations
 
 __all__ = ["Database", "Ledger"]
 

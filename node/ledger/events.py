@@ -27,7 +27,7 @@ class Severity(StrEnum):
 
 
 FILES_CHECKED, FILES_MISSING = "files.checked", "files.missing"
-"""Kinds of the events that every file which a row names was there after an upgrade, or was not (`node.upgrade`)."""
+"""Kinds of the events that every file which a row names was there after an upgrade, or was not (`serve.upgrade`)."""
 
 
 @dataclass(frozen=True, slots=True)

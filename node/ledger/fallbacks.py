@@ -11,8 +11,8 @@ from datetime import datetime
 
 from sqlite_utils import Database
 
-from node import report_classes
 from node.clock import to_text
+from node.dicom import report_classes
 from node.ledger import deliveries, events
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity

@@ -1,7 +1,7 @@
 """Received SOP instances: one row a receipt, whatever became of it.
 
 In order of arrival means: in the order in which they were indexed, that of the rows. The indexer takes receipts by
-their numbers (`node.numbers`); those of earlier releases were times of a clock that may have been set back meanwhile.
+their numbers (`store.numbers`); those of earlier releases were times of a clock that may have been set back meanwhile.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from node.errors import NotFoundError
 from node.ledger import decisions, events
 
 IN_FORCE = "rules.in-force"
-"""Kind of the event that a version came into force; `node.reload` records it."""
+"""Kind of the event that a version came into force; `node.app.reload` records it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Literal
 
-from node import maker
+from node import ourselves
 from node.config.models import Configuration
 from node.config.people import Mail, Person, Webhook, read_secret
 from node.errors import NodeError, PermanentError, TransientError
@@ -53,7 +53,7 @@ def _email(mail: Mail, address: str, message: Message) -> EmailMessage:
     email = EmailMessage()
     email["From"] = mail.sender
     email["To"] = address
-    email["Subject"] = f"[{maker.MODEL_NAME}] {message.subject}"
+    email["Subject"] = f"[{ourselves.MODEL_NAME}] {message.subject}"
     email["Message-ID"] = f"<{message.key}@{mail.sender.partition('@')[2]}>"
     email["Auto-Submitted"] = "auto-generated"
     if message.plain["urgent"]:
@@ -90,7 +90,7 @@ def post(webhook: Webhook, message: Message) -> None:
     """To a web service; TransientError, PermanentError."""
     headers = {
         "Content-Type": "application/json; charset=utf-8",
-        "User-Agent": maker.MODEL_NAME,
+        "User-Agent": ourselves.MODEL_NAME,
         "Idempotency-Key": message.key,
     }
     with _named(f"webhook {webhook.url}"):

@@ -22,7 +22,7 @@ from node.ledger.notifications import Notification, NotificationStatus
 from node.notify import channels
 from node.notify.channels import Channel
 from node.notify.message import Message, compose
-from node.signal import Room
+from node.wake import Room
 
 log = structlog.get_logger(__name__)
 

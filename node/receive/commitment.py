@@ -1,7 +1,7 @@
 """Storage commitment on one association: who may, what is written down, and which report is to be sent now.
 
 The node process decides; here an N-ACTION is made durable before it is answered, and what the node offers to
-report is sent while the association lives (`node.journal`).
+report is sent while the association lives (`node.store.journal`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from node.config.models import Configuration
 from node.dimse.association import AssociationRequest, CommitmentRoles
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
 from node.dimse.status import ActionStatus
-from node.journal import Journal, Message
+from node.store.journal import Journal, Message
 
 if TYPE_CHECKING:
     from node.receive.service import Service

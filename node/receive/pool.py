@@ -3,13 +3,13 @@
 With `durability: fsync` they are slots, to be overwritten: names and blocks on the disk, so that one fdatasync makes an
 object durable. A new file costs two commits of the file system's journal, its own and its folder's. A slot costs none:
 it was made, filled with zeros and synchronised with its folder before. What tells a whole object from a torn one is its
-seal (`node.seal`), written in the same synchronisation; the object gets its final name after the answer, and where the
+seal (`store.seal`), written in the same synchronisation; the object gets its final name after the answer, and where the
 power goes before that, the seal gives it its name at the next start (`Spool.sweep_parts`).
 
 With `durability: os` they are empty: looking for a free inode is what takes longest of making a file.
 
 There are as many as the last burst needed, at most `MOST` of each size. A longer burst, or objects larger than the
-largest slot, take the plain way (`node.receive.part`), which is as durable.
+largest slot, take the plain way (`node.store.part`), which is as durable.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from pathlib import Path
 import structlog
 from isal.isal_zlib import crc32  # zlib's own, a tenth of the time: the thread that receives has none to spare
 
-from node import seal
-from node.durable import sync_folder
-from node.receive.part import Part
-from node.spool import Spool
+from node.store import seal
+from node.store.durable import sync_folder
+from node.store.layout import Spool
+from node.store.part import Part
 
 _log = structlog.get_logger(__name__)
 SIZES = (32 << 10, 192 << 10, 640 << 10)
@@ -49,7 +49,7 @@ _AMPLE = 4 << 30
 class Slot(Part):
     """A file that lies ready; `sync` seals it and makes it durable, whatever its name is by then.
 
-    What the object does not need of it stays until the indexer cuts it off (`node.spool.cut_to_length`).
+    What the object does not need of it stays until the indexer cuts it off (`node.store.layout.cut_to_length`).
     """
 
     is_named = True

@@ -34,11 +34,11 @@ from node.config.models import Configuration
 from node.dimse.association import Limits
 from node.dimse.engine.server import SharedServer
 from node.dimse.tls import server_context
-from node.lifeline import BEGIN, RETIRE, Orders, end_with
-from node.listening import BACKLOG, copy_of
 from node.observe import logs
 from node.receive.service import Service
-from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
+from node.serve.lifeline import BEGIN, RETIRE, Orders, end_with
+from node.serve.listening import BACKLOG, copy_of
+from node.store.layout import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
 
 _log = structlog.get_logger(__name__)
 _END = (signal.SIGTERM, signal.SIGINT)
@@ -49,7 +49,7 @@ _NO_LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """File descriptors that the supervisor opened for this process; see `node.supervisor`."""
+    """File descriptors that the supervisor opened for this process; see `node.serve.supervisor`."""
 
     listen: int
     tls: int | None = None

@@ -17,10 +17,10 @@ from pathlib import Path
 import structlog
 
 from node.dimse.status import StoreStatus, answer_for
-from node.durable import sync_folder
 from node.receive.head import HeadScanner, check_command_uids, check_uids
-from node.receive.part import Part
-from node.spool import Arrival, Spool, file_header
+from node.store.durable import sync_folder
+from node.store.layout import Arrival, Spool, file_header
+from node.store.part import Part
 
 _log = structlog.get_logger(__name__)
 

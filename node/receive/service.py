@@ -22,14 +22,14 @@ from node.dimse.association import (
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
 from node.dimse.status import ActionStatus, StoreStatus
 from node.dimse.wire import printable
-from node.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
-from node.journal import Journal
 from node.receive.commitment import Commitments, Permissions
-from node.receive.part import Part
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.pool import Pool
 from node.receive.reception import Reception, Tally
-from node.spool import Arrival, Spool
+from node.store.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
+from node.store.journal import Journal
+from node.store.layout import Arrival, Spool
+from node.store.part import Part
 
 _log = structlog.get_logger(__name__)
 

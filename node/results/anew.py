@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from node import report_classes
 from node.clock import Clock
+from node.dicom import report_classes
 from node.errors import PermanentError
 from node.items import Item, Items
 from node.ledger import deliveries, encodings, fallbacks, jobs, objects

@@ -11,18 +11,18 @@ from zoneinfo import ZoneInfo
 
 from pydicom import Dataset
 
-from node.charset import are_defined_terms, can_encode
+from node.dicom.charset import are_defined_terms, can_encode
 from node.results import codes as our_codes
-from node.results.copying import character_set
-from node.results.equipment import contributing_equipment, set_general_equipment
-from node.results.identity import identity_of
-from node.results.marking import content_qualification, marking, series_description
-from node.results.masks import Mask, masks_of
+from node.results.maps.masks import Mask, masks_of
 from node.results.request import EncodingRequest, Kind, Part, PartKind
-from node.results.sources import Sources, read_sources
+from node.results.source.copying import character_set
+from node.results.source.equipment import contributing_equipment, set_general_equipment
+from node.results.source.identity import identity_of
+from node.results.source.images import Sources, read_sources
+from node.results.source.marking import content_qualification, marking, series_description
+from node.results.source.values import TEXT_VRS
 from node.results.texts import Texts, texts_of
 from node.results.uids import ResultUIDs, series_number
-from node.results.values import TEXT_VRS
 
 _SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
 _SERIES_CONTENT: dict[Kind, str] = {
@@ -42,7 +42,7 @@ class Context:
     requests: tuple[Dataset, ...]
     """The requests that the images answer, as items of Request Attributes Sequence."""
     changes: tuple[str, ...]
-    """What of patient, study and requests could not be copied as it is (`node.results.copying`)."""
+    """What of patient, study and requests could not be copied as it is (`node.results.source.copying`)."""
     uids: ResultUIDs
     texts: Texts
     missing: frozenset[Part] = frozenset()

@@ -6,11 +6,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.durable import write_durably
 from node.results.context import prepare
-from node.results.gate import Candidate, RefusedError
+from node.results.gate.judging import Candidate, RefusedError
 from node.results.object_set import object_set
 from node.results.request import EncodingRequest, Kind, Part
+from node.store.durable import write_durably
 
 _REPORTING = frozenset(("sr", "sc"))
 """The kinds of object that a person reads."""

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
-from node.processes import ChildDiedError, ChildError, Pool
+from node.processes.pool import ChildDiedError, ChildError, Pool
 from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingRequest
 from plugins import exchange

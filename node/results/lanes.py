@@ -11,9 +11,9 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import ParamSpec
 
-from node.processes import HEAVY
+from node.processes.pool import HEAVY
 from node.results.encoder import PROCESSES
-from node.signal import Room, Signal
+from node.wake import Room, Signal
 
 P = ParamSpec("P")
 

@@ -13,19 +13,19 @@ from datetime import datetime
 from typing import Any, cast
 
 from node.clock import Clock
+from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
 from node.ledger import instances, jobs
 from node.ledger.database import Ledger
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
-from node.report_classes import SRClass
 from node.results.encode import EncodedObject, EncodedSet
 from node.results.encoder import Cost, Encoder, Order
 from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
-from node.results.source_files import SourceFiles
+from node.results.source.files import SourceFiles
 from node.results.texts import texts_of
-from node.spool import Spool
+from node.store.layout import Spool
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
 
 _REFUSED = "-refused"

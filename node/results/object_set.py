@@ -18,13 +18,15 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import NodeError
-from node.results import ko, pm, pr, sc, seg, sr
 from node.results.context import Context
 from node.results.errors import NotEncodableError
-from node.results.gate import Candidate, problems_of
-from node.results.regions import locate
+from node.results.gate.judging import Candidate, problems_of
+from node.results.maps import pm, pr, seg
+from node.results.pages import sc
+from node.results.report import ko, sr
+from node.results.report.regions import locate
 from node.results.request import Kind, Part, SourceReference
-from node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.store.layout import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 Maker = Callable[[], Dataset]
 """Makes one object, complete but for its file meta information."""

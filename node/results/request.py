@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from node import __version__, maker
-from node.report_classes import SRClass
+from node import __version__, ourselves
+from node.dicom.report_classes import SRClass
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 
 Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
@@ -119,8 +119,8 @@ class SetMade:
 class NodeIdentity:
     """Who writes the objects (PS3.3 C.7.5.1 General Equipment): the node, not the algorithm."""
 
-    manufacturer: str = maker.MANUFACTURER
-    model_name: str = maker.MODEL_NAME
+    manufacturer: str = ourselves.MANUFACTURER
+    model_name: str = ourselves.MODEL_NAME
     software_version: str = __version__
     serial_number: str = "pacsnode"
     """What tells this node from others of its kind; Type 1 in a Segmentation."""

@@ -19,15 +19,15 @@ from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
-from node.processes import CallCancelledError
+from node.processes.pool import CallCancelledError
 from node.results import partial_sets
 from node.results.anew import Anew
 from node.results.encode import EncodedSet
 from node.results.lanes import REFUSED, Lanes
 from node.results.making import Making, Wanted, reference_to
 from node.results.request import EncodingProfile, SourceReference
-from node.signal import Room, Signal
-from node.spool import Spool
+from node.store.layout import Spool
+from node.wake import Room, Signal
 from plugins.contract import ResultStatus
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from plugins.contract import Result
 _LIMIT = 64  # characters of Tracking ID (0062,0020), VR UT, but shown in LO-sized columns
 
 Masks = Sequence[Sequence[int]]
-"""The labels that occur in each SEG of a result (`node.results.masks`)."""
+"""The labels that occur in each SEG of a result (`node.results.maps.masks`)."""
 
 
 def finding_identifiers(result: Result) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from node.route import follow_ups, forwarding, priors
 from node.route.asking import Asked, RuleSet
 from node.route.forwarding import Destinations
 from node.route.new_jobs import Plugins, new_job
-from node.signal import Room, Signal
+from node.wake import Room, Signal
 from rules import engine
 from rules.decision import Decision
 from rules.facts import UNFIT_MARKS, StudyFacts

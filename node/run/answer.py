@@ -17,9 +17,9 @@ from typing import Any
 
 import structlog
 
-from node.durable import sync_folder, write_durably
-from node.processes import ChildDiedError, ChildError, Pool
+from node.processes.pool import ChildDiedError, ChildError, Pool
 from node.run import found, process
+from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
 from plugins.contract import Result, ResultStatus
 from plugins.exchange import Request

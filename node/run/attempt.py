@@ -14,14 +14,14 @@ import structlog
 from node.clock import to_text
 from node.errors import TransientError
 from node.ledger.job import Job
-from node.processes import CallCancelledError, Pool
+from node.processes.pool import CallCancelledError, Pool
 from node.run import answer, inputs
 from node.run.catalogue import SitePlugin
 from node.run.executor import Ending, Exit
 from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler
-from node.spool import Spool
+from node.store.layout import Spool
 from plugins.manifest import ParameterError
 from plugins.untrusted import ExchangeError
 

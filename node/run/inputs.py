@@ -11,16 +11,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from node import intact
 from node.errors import PermanentError
-from node.intact import DamagedError
 from node.ledger import facts, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job
 from node.run.catalogue import SitePlugin
-from node.spool import Spool
+from node.store import intact
+from node.store.intact import DamagedError
+from node.store.layout import Spool
 from plugins import exchange
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
 from plugins.manifest import ParameterValue

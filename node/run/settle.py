@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 
-from node import intact
 from node.clock import Clock
 from node.ledger import jobs
 from node.ledger.database import Ledger
@@ -23,7 +22,8 @@ from node.run.answer import Accepted
 from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError
 from node.run.retry import Again, Failure, FailureKind
-from node.signal import Room, Signal
+from node.store import intact
+from node.wake import Room, Signal
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 from plugins.exchange import PluginReference, Request, StudyFacts
 

@@ -24,15 +24,15 @@ from node.items import Item, Items
 from node.ledger import jobs
 from node.ledger.database import Ledger
 from node.ledger.job import Job
-from node.processes import Pool
+from node.processes.pool import Pool
 from node.run import answer, hours
 from node.run.attempt import Attempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.kinds.command import BUNDLE
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler, unknown_algorithm
-from node.signal import Room, Signal
-from node.spool import Spool
+from node.store.layout import Spool
+from node.wake import Room, Signal
 from plugins import bundle
 from plugins.manifest import ParameterError
 

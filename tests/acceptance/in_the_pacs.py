@@ -19,8 +19,8 @@ from pydicom.uid import (
 
 from node.ledger import objects
 from node.ledger.job import Job
-from node.results import reader
-from node.results.read_report import ReadReport
+from node.results.reading import reader
+from node.results.reading.report import ReadReport
 from plugins import exchange, phantom_series
 from plugins.contract import Result
 from plugins.phantom import Chest

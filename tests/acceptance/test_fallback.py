@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import deliveries
 from node.ledger.deliveries import DeliveryStatus
-from node.report_classes import SOP_CLASSES
-from node.results import reader
+from node.results.reading import reader
 from tests.acceptance.in_the_pacs import send, small_ct
 from tests.support.choosy_pacs import ChoosyPACS
 from tests.support.site import Site, destination

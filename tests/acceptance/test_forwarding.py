@@ -21,7 +21,7 @@ from node.dimse.status import Reading
 from node.ledger import deliveries, forwards, instances, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
-from node.spool import Spool, read_arrival
+from node.store.layout import Spool, read_arrival
 from plugins.phantom_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct
@@ -194,7 +194,7 @@ def decided(site: Site, study: str) -> bool:
     ("point", "again"),
     [
         ("node.route.forwarding:enqueue:after", 0),
-        ("node.deliver.dicom:_DicomSender.store:after:5", 1),
+        ("node.deliver.ways.dimse:_DicomSender.store:after:5", 1),
         ("node.deliver.forwarding:Forwarding._carry_out:after:2", 1),
     ],
 )

@@ -21,7 +21,7 @@ from node.dimse.demo_pacs import DemoPACS
 from node.ledger import instances, jobs, objects
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobOutcome, JobStatus
-from node.results import reader
+from node.results.reading import reader
 from plugins import phantom_series
 from plugins.phantom import Chest
 from tests.support.peers import storescu
@@ -113,19 +113,19 @@ def assert_as_if_nothing_had_happened(site: Site, pacs: DemoPACS, ct: CT, again:
 RECEIVER = {
     # mid-object: two of the third object's three parts are written
     "mid_object": "node.receive.reception:Reception.write:after:8",
-    "file_whole_before_rename": "node.receive.part:Part.close:before:3",
+    "file_whole_before_rename": "node.store.part:Part.close:before:3",
     "renamed_before_folder_is_durable": "node.receive.reception:sync_folder:before:3",
     "durable_before_answer": "node.receive.reception:Reception.finish:after:3",
 }
 NODE = {
     "before_rows": "node.index.stage:record:before",
     # the rows of all are there, one of the files is moved
-    "rows_before_move": "node.spool:Spool.stored:before:2",
+    "rows_before_move": "node.store.layout:Spool.stored:before:2",
     "in_completion": "node.index.completion:keep_facts:after",
     "mid_route": "node.ledger.jobs:enqueue:after",
     "result_kept_before_job_ended": "node.run.answer:keep:after",
     "objects_written_before_rows": "node.results.stage:Results._encode:after",
-    "before_c_store": "node.deliver.dicom:_DicomSender.store:before:2",
+    "before_c_store": "node.deliver.ways.dimse:_DicomSender.store:before:2",
 }
 
 
@@ -149,7 +149,7 @@ def test_fault_55_node_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: Path
 
 def test_fault_55_node_killed_after_the_answer_of_the_pacs(ct: CT, pacs: DemoPACS, tmp_path: Path) -> None:
     """What the PACS has accepted but the ledger does not know of is sent again under the same UID (faults.md 68)."""
-    with make_site(tmp_path, pacs, "node.deliver.dicom:_DicomSender.store:after:2") as site:
+    with make_site(tmp_path, pacs, "node.deliver.ways.dimse:_DicomSender.store:after:2") as site:
         assert send(site, ct) == 1
         assert_as_if_nothing_had_happened(site, pacs, ct, again=1)
         assert (tmp_path / "killed").exists()

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from node.ledger import deliveries, events, instances, jobs, objects, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
-from node.results import reader
+from node.results.reading import reader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import (
     CT,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger.job import JobOutcome
-from node.results.read_report import ReadReport
+from node.results.reading.report import ReadReport
 from plugins import phantom_series
 from plugins.phantom import Chest
 from plugins.phantom_series import KOREAN, SeriesHeader

@@ -18,8 +18,8 @@ from pydicom.data import get_testdata_file
 
 from node.clock import SystemClock, to_text
 from node.config.dictionary import DataDictionary
-from node.index.elements import parse
-from node.index.values import Converter
+from node.dicom.elements import parse
+from node.dicom.values import Converter
 from node.ledger import facts, instances, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.facts import InstanceRecord, SeriesRecord

@@ -51,7 +51,7 @@ from node.results.stage import Results
 from node.route import asking as route_asking
 from node.route.stage import Route
 from node.run.stage import Run
-from node.spool import Spool
+from node.store.layout import Spool
 from rules.model import Rule
 from tests.support.clocks import HandClock
 from tests.support.commit_room import CommitRoom, images

@@ -11,11 +11,11 @@ from node.commit.reporting import Reporting
 from node.commit.stage import Commit
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
 from node.dimse.scu import Peer
-from node.journal import Journal, Message
 from node.ledger import commitments, events
 from node.ledger.commitments import Commitment, Item
 from node.ledger.database import Ledger
 from node.ledger.events import Event
+from node.store.journal import Journal, Message
 from tests.support.index_room import Room, configuration
 from tests.support.receipts import SERIES
 

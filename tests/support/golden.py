@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from node.results.context import prepare
+from node.results.pages.sc import page_makers
 from node.results.request import EncodingProfile, Language
-from node.results.sc import page_makers
 from tests.support import reports
 
 FOLDER = Path(__file__).parents[1] / "unit" / "results" / "golden"

@@ -13,8 +13,8 @@ from node.ledger import events, instances
 from node.ledger.database import Ledger
 from node.ledger.events import Event
 from node.ledger.instances import InstanceStatus
-from node.signal import Signal
-from node.spool import Spool
+from node.store.layout import Spool
+from node.wake import Signal
 from tests.support.clocks import HandClock
 from tests.support.receipts import STUDY
 

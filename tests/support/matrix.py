@@ -23,8 +23,8 @@ from pydicom import dcmread
 from pydicom.uid import SegmentationStorage
 
 from node.results.encode import EncodedObject
-from node.results.references import LABEL_MAP_STORAGE
 from node.results.request import EncodingProfile, EncodingRequest, Kind, SourceReference
+from node.results.source.references import LABEL_MAP_STORAGE
 from plugins.contract import (
     Code,
     Finding,

@@ -9,16 +9,16 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from node.config.models import Destination
-from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
+from node.deliver.ways.dimse import DicomArchive, peer_of
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.instances import Instance, InstanceStatus
-from node.signal import Signal
-from node.spool import Spool, read_arrival, sha256_of
+from node.store.layout import Spool, read_arrival, sha256_of
+from node.wake import Signal
 from tests.support.clocks import HandClock
 from tests.support.receipts import arrive, ct
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from node.seal import PREAMBLE
+from node.store.seal import PREAMBLE
 from tests.support.peers import program
 from tests.support.wait import until
 

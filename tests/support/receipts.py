@@ -19,7 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from node.spool import Arrival, Spool, file_header
+from node.store.layout import Arrival, Spool, file_header
 
 STUDY = "1.2.3.1"
 SERIES = "1.2.3.1.1"

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from node import seal
-from node.spool import Spool, cut_to_length, read_arrival
+from node.store import seal
+from node.store.layout import Spool, cut_to_length, read_arrival
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 

@@ -23,8 +23,8 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.job import OPEN, Job, JobStatus
 from node.ledger.studies import StudyStatus
-from node.listening import LISTENING
 from node.run.kinds.command import BUNDLE
+from node.serve.listening import LISTENING
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from node.results import reader
+from node.results.reading import reader
 from plugins.contract import Finding
 from tests.support.orthanc import Orthanc
 from tests.support.peers import storescu

@@ -19,7 +19,7 @@ from tests.support.wait import until
 # Where it dies, and how often the modality may be told. Where it had to ask again, that is once where the node had not
 # yet reported the first request, which it kept, and else twice: each request is answered, and with the same.
 POINTS = {
-    "written_before_it_is_answered": ("node.journal:Journal.keep:after", {1, 2}),
+    "written_before_it_is_answered": ("node.store.journal:Journal.keep:after", {1, 2}),
     "answered_before_it_is_noted": ("node.commit.reporting:report:after", {2}),
 }
 

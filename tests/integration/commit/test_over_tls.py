@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from node.app.reload import CHANGED
 from node.ledger import events
 from node.ledger.events import Event, Severity
-from node.reload import CHANGED
 from plugins import phantom_series
 from plugins.phantom import Chest
 from tests.support.certificates import SERVER_NAME, Certificates

@@ -22,17 +22,18 @@ from pydicom.uid import (
 )
 
 from node.config.models import Configuration
-from node.deliver.dicom import DicomArchive, peer_of
 from node.deliver.outbox import Outbox
+from node.deliver.ways.dimse import DicomArchive, peer_of
+from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import deliveries, events, fallbacks, objects, studies
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import Job
 from node.ledger.terms import Terms
-from node.report_classes import SOP_CLASSES
-from node.results import making, reader
+from node.results import making
 from node.results.encoder import Encoder
 from node.results.making import Making
+from node.results.reading import reader
 from node.results.stage import Results
 from node.results.texts import ENGLISH
 from plugins.contract import Code, Finding, Measurement, Point, Result, Unit

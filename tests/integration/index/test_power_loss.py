@@ -19,7 +19,7 @@ import pytest
 from node.index.children import HeaderReader
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.index_room import room_of
 from tests.support.peers import program
 from tests.support.receipts import STUDY, arrive, ct
@@ -30,7 +30,7 @@ _INDEX = """
 import sys
 from pathlib import Path
 from node.index.children import HeaderReader
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.index_room import room_of
 room = room_of(Spool(Path(sys.argv[1])), HeaderReader(1))
 room.index.run_once()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from node.spool import Spool, cut_to_length, read_arrival
+from node.store.layout import Spool, cut_to_length, read_arrival
 from tests.support.power_loss import Disk, Promise, Remains, recorded
 from tests.support.raw_dimse import CT, RawPeer, data_set, store_rq
 from tests.support.receiver import Receiver

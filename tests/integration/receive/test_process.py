@@ -15,8 +15,8 @@ import pytest
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of
-from node.health import cannot_write
-from node.spool import Spool, read_arrival
+from node.store.health import cannot_write
+from node.store.layout import Spool, read_arrival
 from tests.support.raw_dimse import (
     ASSOCIATE_RJ,
     COMMAND_LAST,

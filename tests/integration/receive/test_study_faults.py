@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from node import maker
+from node import ourselves
 from node.index.children import HeaderReader
 from node.index.header import read
 from node.ledger import facts, instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
-from node.spool import read_arrival
+from node.store.layout import read_arrival
 from tests.support.index_room import Room, room_of
 from tests.support.raw_dimse import COMMAND_LAST as COMMAND
 from tests.support.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq
@@ -253,7 +253,7 @@ def test_fault_49_late_images_make_a_new_revision(receiver: Receiver, room: Room
 def test_fault_50_our_own_results_trigger_nothing(receiver: Receiver, room: Room) -> None:
     """What this node made comes back from the PACS: 0000, and no study, no revision."""
     equipment = Dataset()
-    equipment.Manufacturer, equipment.ManufacturerModelName = maker.MANUFACTURER, maker.MODEL_NAME
+    equipment.Manufacturer, equipment.ManufacturerModelName = ourselves.MANUFACTURER, ourselves.MODEL_NAME
     equipment.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
     send(receiver, room, of("1.2.50", 1))
     room.quiet()

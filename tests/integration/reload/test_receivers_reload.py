@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
+from node.app.reload import CHANGED, REFUSED
 from node.config import in_force
 from node.ledger import events
 from node.ledger.events import Event
-from node.reload import CHANGED, REFUSED
 from tests.support.certificates import signed_by_itself
 from tests.support.ports import free_port
 from tests.support.raw_dimse import ASSOCIATE_AC, RawPeer, associate_rq, data_set, pixels, store_rq

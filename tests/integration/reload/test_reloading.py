@@ -10,12 +10,12 @@ import psutil
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from node.app.reload import CHANGED, REFUSED
 from node.dimse.demo_pacs import DemoPACS
 from node.ledger import decisions, deliveries, events, studies
 from node.ledger.decisions import Decision
 from node.ledger.events import Event
 from node.ledger.rule_versions import IN_FORCE
-from node.reload import CHANGED, REFUSED
 from tests.acceptance.in_the_pacs import small_ct
 from tests.support.peers import storescu
 from tests.support.ports import free_port

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from node import intact
 from node.ledger import events, instances, jobs
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
@@ -15,6 +14,7 @@ from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run.executor import Ending
 from node.run.sandbox import Isolation
 from node.run.stage import Run
+from node.store import intact
 from plugins import exchange
 from plugins.contract import ResultStatus
 from tests.support.job_site import Site, processes_of
@@ -326,7 +326,7 @@ def test_a_full_disk_is_not_the_plugins_fault(
             raise OSError(28, "No space left on device")
         verified_copy(source, target, digest, transfer_syntax_uid)
 
-    monkeypatch.setattr("node.intact.copy", copy)
+    monkeypatch.setattr("node.store.intact.copy", copy)
     run = start()
     job = settle(run, site.job("good", receipts))
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)

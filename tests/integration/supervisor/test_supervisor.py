@@ -27,7 +27,7 @@ from tests.support.wait import until
 
 _SERVE = (
     "import sys; from pathlib import Path; from node.config.loading import read; from node.errors import NodeError\n"
-    "from node.supervisor import serve; from node.config.in_force import InForce\n"
+    "from node.serve.supervisor import serve; from node.config.in_force import InForce\n"
     "from node.clock import SystemClock\n"
     "path = Path(sys.argv[1])\n"
     "try: sys.exit(serve(InForce.of(read(path), SystemClock().now(), 'a test'), ['rules: none', 'plugins: none']))\n"

@@ -16,12 +16,12 @@ from node.clock import SystemClock
 from node.config import loading
 from node.config.in_force import InForce
 from node.errors import TransientError
-from node.health import failing
 from node.index.children import HeaderReader
 from node.items import TRIES, Item, Items, pause
 from node.ledger import defects, events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
+from node.store.health import failing
 from tests.support.broken_items import MAKERS, Fault, Maker, Play
 from tests.support.clocks import HandClock
 

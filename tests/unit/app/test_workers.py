@@ -8,7 +8,7 @@ import pytest
 
 from node.app import workers
 from node.app.workers import PERSISTS, Stage, Workers
-from node.signal import Room, Signal
+from node.wake import Room, Signal
 from tests.support.wait import until
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from node.health import Trouble, note_failing
+from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import defects, deliveries, events, fallbacks, identities, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
-from node.report_classes import SOP_CLASSES
+from node.store.health import Trouble, note_failing
 from tests.support import past
 from tests.support.calls import Run
 from tests.support.outcomes import deliver

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from node.cli.output import SEVERITY_STYLES
-from node.health import Trouble, note_trouble
 from node.ledger import database, studies
 from node.ledger.database import Ledger
 from node.run import confinement
 from node.run.sandbox import Isolation
+from node.store.health import Trouble, note_trouble
 from tests.support import past
 from tests.support.calls import Run
 from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW

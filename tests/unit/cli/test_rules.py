@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from node.app.reload import Reload
 from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.ledger.database import FILE, Ledger
-from node.reload import Reload
 from node.run import catalogue
 from rules.model import rule_set_digest
 from tests.support.calls import Run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node import supervisor
 from node.config.in_force import InForce
+from node.serve import supervisor
 from tests.support.calls import Run
 
 

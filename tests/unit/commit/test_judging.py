@@ -8,7 +8,7 @@ import pytest
 
 from node.dimse.status import FailureReason
 from node.ledger import instances
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.commit_room import CT, CommitRoom, images
 from tests.support.receipts import arrive, ct
 

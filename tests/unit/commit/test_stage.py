@@ -206,12 +206,12 @@ class PowerError(BaseException):
     "point",
     [
         "node.commit.stage.commitments.take",
-        "node.journal.Journal.taken",
+        "node.store.journal.Journal.taken",
         "node.commit.stage.commitments.judged",
         "node.commit.stage.commitments.offered",
-        "node.journal.Journal.offer",
+        "node.store.journal.Journal.offer",
         "node.commit.stage.commitments.reported",
-        "node.journal.Journal.forget",
+        "node.store.journal.Journal.forget",
     ],
 )
 def test_fault_55_dead_between_any_two_steps(room: CommitRoom, monkeypatch: pytest.MonkeyPatch, point: str) -> None:

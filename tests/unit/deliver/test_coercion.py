@@ -18,9 +18,9 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from node.deliver.coercion import Coercion, coerce
+from node.dicom.coercion import Coercion, coerce
 from node.errors import PermanentError
-from node.spool import Spool, read_arrival
+from node.store.layout import Spool, read_arrival
 from tests.support.receipts import arrive, compressed, ct, encoded
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

@@ -15,9 +15,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittle
 
 from node.config.models import Destination
 from node.deliver import forwarding
-from node.deliver.archive import Kind
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
+from node.deliver.ways.archive import Kind
 from node.dimse.scu import UnreachableError
 from node.dimse.status import Reading
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
@@ -26,8 +26,8 @@ from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
 from node.ledger.instances import Instance, InstanceStatus
-from node.signal import Signal
-from node.spool import Spool, read_arrival, sha256_of
+from node.store.layout import Spool, read_arrival, sha256_of
+from node.wake import Signal
 from tests.support.clocks import HandClock
 from tests.support.receipts import STUDY, arrive, compressed, ct
 

@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
 from node.config.models import Destination
-from node.deliver.archive import Kind
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
+from node.deliver.ways.archive import Kind
 from node.dimse.scu import RejectedError, UnreachableError
 from node.dimse.status import Reading
 from node.errors import PermanentError, TransientError
@@ -23,8 +23,8 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.signal import Signal
-from node.spool import Spool, sha256_of
+from node.store.layout import Spool, sha256_of
+from node.wake import Signal
 from tests.support.clocks import HandClock
 
 STUDY = "1.2.3"

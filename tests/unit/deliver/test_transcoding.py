@@ -26,9 +26,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from node.deliver.transcoding import fallbacks, transcode
+from node.dicom.transcoding import fallbacks, transcode
 from node.errors import PermanentError
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.receipts import arrive, ct, encoded
 
 EXPLICIT, IMPLICIT = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)

@@ -14,7 +14,7 @@ from node.ledger import decisions, events, fetches, studies
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.fetches import Fetch, FetchStatus
-from node.signal import Room
+from node.wake import Room
 from tests.support.job_site import STUDY, Site
 
 PRIOR = "1.2.4"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.index.children import HeaderReader
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.index_room import Room, room_of
 
 

@@ -16,7 +16,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
-from node.signal import Room as Rooms
+from node.wake import Room as Rooms
 from tests.support.index_room import Room
 from tests.support.outcomes import deliver, queue_job
 from tests.support.receipts import STUDY, arrive, ct

@@ -14,7 +14,7 @@ from node.errors import TransientError
 from node.index import stage
 from node.index.children import Failure, FailureKind, HeaderReader
 from node.ledger import defects, instances, studies
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.index_room import Room
 from tests.support.receipts import STUDY, arrive, ct
 from tests.support.shared_data import ROOT

@@ -14,7 +14,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from node import maker
+from node import ourselves
 from node.ledger import instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
@@ -213,7 +213,7 @@ def test_fault_36_missing_patient_id_is_indexed_and_marked(room: Room) -> None:
 def test_fault_50_our_own_result_triggers_nothing(room: Room) -> None:
     """A result that comes back is known by its Contributing Equipment, under whatever UID; no study, no revision."""
     equipment = Dataset()
-    equipment.Manufacturer, equipment.ManufacturerModelName = maker.MANUFACTURER, maker.MODEL_NAME
+    equipment.Manufacturer, equipment.ManufacturerModelName = ourselves.MANUFACTURER, ourselves.MODEL_NAME
     equipment.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
     arrive(room.spool, ct(1))
     room.quiet()
@@ -228,7 +228,7 @@ def test_fault_50_our_own_result_triggers_nothing(room: Room) -> None:
 def test_images_that_passed_through_other_equipment_are_routed(room: Room) -> None:
     """Only what this program made is its own, not what names it or others in another role."""
     equipment = Dataset()
-    equipment.Manufacturer, equipment.ManufacturerModelName = maker.MANUFACTURER, maker.MODEL_NAME
+    equipment.Manufacturer, equipment.ManufacturerModelName = ourselves.MANUFACTURER, ourselves.MODEL_NAME
     equipment.PurposeOfReferenceCodeSequence = [code("109103", "DCM", "Modifying Equipment")]
     arrive(room.spool, ct(ContributingEquipmentSequence=[equipment]))
     room.index.run_once()

@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.index.header import Reading, read
-from node.spool import Spool
+from node.store.layout import Spool
 from rules.facts import BAD_ENCODING, UNFIT_MARKS, UNREADABLE_HEADER
 from tests.support.receipts import arrive, ct, encoded
 

@@ -18,10 +18,10 @@ from pydicom.data import get_testdata_file
 from pydicom.dataelem import DataElement
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from node.dicom.elements import DEEPEST, parse
 from node.index import header
-from node.index.elements import DEEPEST, parse
 from node.index.header import CUT_HEADER, Reading, inflate, read
-from node.spool import Spool
+from node.store.layout import Spool
 from rules.facts import BAD_PIXEL_DESCRIPTION, LOSSY, TRUNCATED_PIXEL_DATA, UNREADABLE_HEADER
 from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
 

@@ -12,7 +12,7 @@ from pydicom.datadict import tag_for_keyword
 
 from node.index.header import read
 from node.ledger import instances
-from node.spool import Arrival, Spool, file_header
+from node.store.layout import Arrival, Spool, file_header
 from rules.facts import BAD_ENCODING
 from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data

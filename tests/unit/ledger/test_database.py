@@ -17,7 +17,7 @@ from node.ledger import database as module
 from node.ledger import decisions, events, facts, jobs
 from node.ledger.database import Database, Ledger
 from node.ledger.rows import one
-from node.ledger.schema import VERSIONS, migrations
+from node.ledger.schema.migrations import VERSIONS, migrations
 from node.ledger.terms import Terms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

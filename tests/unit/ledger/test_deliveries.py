@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
+from node.dicom.report_classes import SOP_CLASSES
 from node.errors import NotFoundError, PermanentError
 from node.ledger import deliveries, events, fallbacks, identities, objects, studies
 from node.ledger.database import Ledger
@@ -16,7 +17,6 @@ from node.ledger.deliveries import DeliveryStatus as Status
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.objects import ResultObject
-from node.report_classes import SOP_CLASSES
 from tests.support.outcomes import deliver, queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

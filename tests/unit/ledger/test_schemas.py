@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from node.ledger import facts, instances, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.job import JobStatus
-from node.ledger.schema import VERSIONS, migrations
+from node.ledger.schema.migrations import VERSIONS, migrations
 from tests.support.earlier import RELEASES, unpack
 from tests.support.outcomes import queue_job
 

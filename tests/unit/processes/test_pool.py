@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from node.processes import HEAVY, CallCancelledError, ChildDiedError, ChildLimitError, Pool
+from node.processes.pool import HEAVY, CallCancelledError, ChildDiedError, ChildLimitError, Pool
 from tests.support.wait import until
 
 PLENTY = 2**30

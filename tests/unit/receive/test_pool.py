@@ -9,7 +9,7 @@ import pytest
 
 from node.receive import pool as module
 from node.receive.pool import SIZES, Pool
-from node.spool import Spool
+from node.store.layout import Spool
 from tests.support.wait import until
 
 SMALL, MIDDLE, LARGE = SIZES

@@ -12,9 +12,10 @@ import pytest
 import structlog
 
 from node.dimse.status import StoreStatus
-from node.receive import part, reception
+from node.receive import reception
 from node.receive.reception import Reception, Tally
-from node.spool import Arrival, Spool, read_arrival
+from node.store import part
+from node.store.layout import Arrival, Spool, read_arrival
 from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
 from tests.support.receiver import data_set_of
 

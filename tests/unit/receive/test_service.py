@@ -11,9 +11,9 @@ import pytest
 from node.config.models import Configuration
 from node.dimse.association import AssociationRequest, Rejection, StoreRequest
 from node.dimse.status import StoreStatus
-from node.health import TROUBLE, cannot_write, trouble
 from node.receive.service import Service, Session
-from node.spool import Spool
+from node.store.health import TROUBLE, cannot_write, trouble
+from node.store.layout import Spool
 from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set
 
 REQUEST = AssociationRequest("PACSNODE", "CT1", "127.0.0.1", "", 16384)

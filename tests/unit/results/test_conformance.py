@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.uid import UID
 
 from node.cli.network import RESULT_CLASSES
-from node.report_classes import SOP_CLASSES
+from node.dicom.report_classes import SOP_CLASSES
 from tests.support.air import CLAUSES
 from tests.support.conformance import DOCUMENT, current
 

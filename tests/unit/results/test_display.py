@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, Sequence
 
-from node.results.display import meaning_of
-from node.results.key_slice import frame_pixels
-from node.results.sources import SourceImage, read_sources
+from node.results.pages.display import meaning_of
+from node.results.pages.key_slice import frame_pixels
+from node.results.source.images import SourceImage, read_sources
 from plugins.contract import NotApplicableError
 from tests.support import reports
 from tests.support.shared_data import shared_data

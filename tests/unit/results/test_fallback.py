@@ -9,9 +9,9 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 
-from node.report_classes import SOP_CLASSES, SRClass, lesser, name_of, setting_of
+from node.dicom.report_classes import SOP_CLASSES, SRClass, lesser, name_of, setting_of
 from node.results.encode import EncodedObject, encode
-from node.results.gate import RefusedError
+from node.results.gate.judging import RefusedError
 from node.results.request import EncodingProfile, SetMade, SourceReference
 from plugins.contract import ResultStatus
 from tests.support import reports

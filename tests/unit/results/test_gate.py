@@ -15,9 +15,9 @@ from node.results import object_set
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
-from node.results.gate import Candidate, RefusedError, problems_of
-from node.results.identity import Identity, identity_of
+from node.results.gate.judging import Candidate, RefusedError, problems_of
 from node.results.request import EncodingProfile, Kind
+from node.results.source.identity import Identity, identity_of
 from tests.support import reports
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))

@@ -19,7 +19,7 @@ from pydicom.uid import (
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile
-from node.results.sources import read_sources
+from node.results.source.images import read_sources
 from tests.support import reports
 
 HONG = "Hong^Gildong=洪^吉洞=홍^길동"

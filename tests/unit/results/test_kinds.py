@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from node.results import heat
 from node.results.context import prepare
 from node.results.encode import EncodedObject, encode
 from node.results.errors import NotEncodableError
-from node.results.key_slice import decode, key_slices
+from node.results.pages import heat
+from node.results.pages.key_slice import decode, key_slices
 from node.results.request import EncodingProfile, Kind
 from node.results.tracking import finding_identifiers
 from plugins.contract import Code, Heatmap, ImageReference, KeyImage, Result

@@ -14,14 +14,14 @@ from pydicom.uid import RLELossless
 
 from node.ledger import jobs
 from node.ledger.job import Job, JobOutcome, JobStatus
-from node.processes import HEAVY
+from node.processes.pool import HEAVY
 from node.results import encoder
 from node.results.context import prepare
 from node.results.encode import EncodedObject
 from node.results.encoder import Cost, Order
-from node.results.key_slice import decode, frame_pixels, key_slices
-from node.results.sheets import MOST_SLICES, draw_one, sheets
-from node.results.sources import read_sources
+from node.results.pages.key_slice import decode, frame_pixels, key_slices
+from node.results.pages.sheets import MOST_SLICES, draw_one, sheets
+from node.results.source.images import read_sources
 from plugins.contract import Ellipse, Finding, ImageReference, KeyImage, Result, ResultStatus
 from tests.support import reports
 from tests.support.result_site import ResultSite

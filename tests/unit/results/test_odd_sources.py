@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from node.results.context import prepare
-from node.results.copied import of_patient_and_study
 from node.results.encode import EncodedSet
 from node.results.errors import NotEncodableError
-from node.results.identity import Identity, identity_of
 from node.results.object_set import object_set
 from node.results.request import EncodingProfile, EncodingRequest
+from node.results.source.copied import of_patient_and_study
+from node.results.source.identity import Identity, identity_of
 from plugins.contract import Result
 from tests.support import reports
 from tests.support.broken_sources import FORMS, IDENTIFYING, IN_WORDS, attributes, write

@@ -13,11 +13,11 @@ from pydicom import dcmread
 
 from node.results.context import Context, prepare
 from node.results.encode import encode
-from node.results.key_slice import decode, key_slices
-from node.results.reader import read_sr
+from node.results.pages.key_slice import decode, key_slices
+from node.results.pages.sheets import draw, sheets
+from node.results.pages.tables import Table, tables
+from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
-from node.results.sheets import draw, sheets
-from node.results.tables import Table, tables
 from node.results.texts import ENGLISH, KOREAN
 from plugins.contract import Box, Code, Finding, ImageReference, Measurement, ReferenceRange, Result, Site, Unit
 from tests.support import reports

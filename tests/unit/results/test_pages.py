@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from node.results.canvas import BACKGROUND, Canvas, Colour, Placed
 from node.results.context import Context, prepare
 from node.results.encode import encode
-from node.results.fonts import MISSING, Face, drawable, width, wrap
-from node.results.geometry import opposite, patient_orientation
-from node.results.key_slice import decode, frame_pixels, key_slices
-from node.results.overlay import breast_view
-from node.results.page import HEIGHTS, WIDTH
+from node.results.pages.canvas import BACKGROUND, Canvas, Colour, Placed
+from node.results.pages.fonts import MISSING, Face, drawable, width, wrap
+from node.results.pages.key_slice import decode, frame_pixels, key_slices
+from node.results.pages.overlay import breast_view
+from node.results.pages.page import HEIGHTS, WIDTH
+from node.results.pages.sheets import draw, sheets
 from node.results.request import EncodingProfile
-from node.results.sheets import draw, sheets
-from node.results.sources import read_sources
+from node.results.source.geometry import opposite, patient_orientation
+from node.results.source.images import read_sources
 from plugins.contract import (
     AlgorithmIdentity,
     Box,

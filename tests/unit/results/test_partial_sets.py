@@ -18,13 +18,15 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results import context as context_of_sets
-from node.results import ko, picture_page, pm, pr, sc, seg, sr
 from node.results.context import prepare
 from node.results.encode import EncodedSet, encode
-from node.results.gate import RefusedError
-from node.results.reader import read_sr
+from node.results.gate.judging import RefusedError
+from node.results.maps import pm, pr, seg
+from node.results.pages import picture_page, sc
+from node.results.pages.sheets import draw, sheets
+from node.results.reading.reader import read_sr
+from node.results.report import ko, sr
 from node.results.request import EncodingProfile, Kind, Part
-from node.results.sheets import draw, sheets
 from node.results.texts import ENGLISH, KOREAN, texts_of
 from plugins.contract import Code, Finding, Measurement, Result, Segment, Segmentation, Unit
 from tests.support import reports

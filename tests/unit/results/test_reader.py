@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from pydicom import DataElement, Dataset, dcmread
 
-from node.results.as_result import as_result
 from node.results.encode import encode
-from node.results.reader import NotAReportError, read_sr, sc_png
+from node.results.reading.as_result import as_result
+from node.results.reading.reader import NotAReportError, read_sr, sc_png
 from node.results.request import EncodingProfile, SRClass
 from node.results.tracking import finding_identifiers
 from plugins import encoding

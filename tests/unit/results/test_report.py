@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from node.results.encode import EncodedObject, encode
-from node.results.reader import NotAReportError, ReadReport, read_sr
+from node.results.reading.reader import NotAReportError, ReadReport, read_sr
 from node.results.request import EncodingProfile, SourceReference, SRClass
 from plugins.contract import Code, Finding, ImageReference, Point, Result
 from tests.support import reports

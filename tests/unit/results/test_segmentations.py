@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from node.results.as_result import as_result
 from node.results.context import prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
-from node.results.key_slice import decode, key_slices
-from node.results.reader import read_sr
+from node.results.pages.key_slice import decode, key_slices
+from node.results.reading.as_result import as_result
+from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
 from plugins.contract import ContractError, Finding, ImageReference, KeyImage, Result, Segment, Segmentation
 from tests.support import reports

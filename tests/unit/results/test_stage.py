@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from node import intact
 from node.ledger import events
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results.texts import ENGLISH
+from node.store import intact
 from plugins.contract import Box, Finding, ImageReference, Result
 from tests.support import reports
 from tests.support.result_site import ResultSite
@@ -259,7 +259,7 @@ def test_finding_n5_the_images_of_a_job_are_read_once_for_all_its_sets(
         read.append(path)
         verify(path, digest, transfer_syntax_uid)
 
-    monkeypatch.setattr("node.intact.verify", counting)
+    monkeypatch.setattr("node.store.intact.verify", counting)
     job = _reported(site, reports.measured())
     site.results.close()
     assert job.status is JobStatus.REPORTED

@@ -11,7 +11,7 @@ from node.cli.network import RESULT_CLASSES
 
 _MOVED = (
     "highdicom has moved or changed its private tables of IODs and modules, and neither it nor pydicom has public ones:"
-    " node/results/gate.py takes them from highdicom._standard_utils. Pin the old version, or find them again"
+    " node/results/gate/judging.py takes them from highdicom._standard_utils. Pin the old version, or find them again"
 )
 _TYPES = {
     ("patient", "PatientID"): "2",

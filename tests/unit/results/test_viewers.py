@@ -12,11 +12,11 @@ from pydicom import Dataset, dcmread
 
 from node.config.models import Destination
 from node.results.encode import encode
-from node.results.hand_over import HandOver, Marked, hand_over
-from node.results.reader import read_sr
-from node.results.regions import LocatedRegion
+from node.results.reading.reader import read_sr
+from node.results.report.hand_over import HandOver, Marked, hand_over
+from node.results.report.regions import LocatedRegion
 from node.results.request import SourceReference
-from node.results.sources import SourceImage
+from node.results.source.images import SourceImage
 from node.results.stage import profile_of
 from plugins.contract import (
     Box,

@@ -15,7 +15,7 @@ from node.ledger.job import Job, JobOutcome
 from node.route import follow_ups
 from node.route.stage import Route
 from node.run import found
-from node.signal import Room
+from node.wake import Room
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from rules.model import Rule, rule_set_digest
 from tests.support.job_site import STUDY, Site

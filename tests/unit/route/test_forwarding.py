@@ -18,7 +18,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of
 from node.route.stage import Route
-from node.signal import Room
+from node.wake import Room
 from rules.model import Rule
 from tests.support.job_site import STUDY, Site
 

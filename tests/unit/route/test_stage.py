@@ -17,7 +17,7 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job
 from node.route import asking, stage
 from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
-from node.signal import Room
+from node.wake import Room
 from plugins.manifest import ParameterError
 from rules.model import Rule
 from tests.support.job_site import STUDY, Site

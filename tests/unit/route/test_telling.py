@@ -14,7 +14,7 @@ from node.ledger import decisions, jobs, notifications
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.notifications import Occasion
 from node.route.stage import Route
-from node.signal import Room
+from node.wake import Room
 from rules.model import Rule
 from tests.support.job_site import STUDY, Site
 

@@ -1,0 +1,1 @@
+"""The ways to a destination: one module a protocol, one Protocol for all."""

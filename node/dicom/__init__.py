@@ -1,0 +1,1 @@
+"""DICOM without a network: text, values, elements and transfer syntaxes, below the stages."""

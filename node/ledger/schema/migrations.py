@@ -1,0 +1,339 @@
+"""The ledger's tables. A change of the schema is a further migration, never an edit of one that shipped."""
+
+from __future__ import annotations
+
+import json
+import uuid
+import zlib
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+from node.ledger.rows import to_json
+from node.ledger.schema import (
+    m0005_looks,
+    m0006_forwards,
+    m0007_fetches,
+    m0008_notifications,
+    m0009_growth,
+    m0010_fallbacks,
+    m0011_mended,
+    m0012_silences,
+    m0013_defects,
+)
+
+migrations = Migrations("pacsnode")
+
+
+@migrations(name="0001_first")
+def _first(database: Database) -> None:
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            database.execute(statement)
+    database.execute(_EVENTS_ARE_APPEND_ONLY)
+    database.execute(_EVENTS_ARE_KEPT)
+    # A ledger made anew (the data folder was lost) must not derive the UIDs of the old one for other contents.
+    database.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY) STRICT")
+    database.execute("INSERT INTO ledger VALUES (?)", [uuid.uuid4().hex])
+
+
+@migrations(name="0002_steps_after_steps")
+def _steps_after_steps(database: Database) -> None:
+    for statement in _STEPS_AFTER_STEPS:
+        database.execute(statement)
+
+
+_STEPS_AFTER_STEPS = (
+    "ALTER TABLE jobs ADD COLUMN found TEXT",
+    "ALTER TABLE jobs ADD COLUMN followed_up INTEGER NOT NULL DEFAULT 0",
+    "UPDATE jobs SET followed_up=1 WHERE outcome IS NOT NULL",
+    "CREATE INDEX jobs_by_rule ON jobs (rule, study_instance_uid)",
+    "CREATE INDEX jobs_to_follow_up ON jobs (finished_at) WHERE followed_up=0 AND outcome IS NOT NULL",
+)
+
+
+@migrations(name="0003_facts_line_by_line")
+def _facts_line_by_line(database: Database) -> None:
+    """Series facts from one JSON document to a line for each attribute (`node.ledger.facts`)."""
+    for rowid, blob in database.execute("SELECT rowid, facts FROM series_facts").fetchall():
+        lines = _lines(json.loads(zlib.decompress(blob)))
+        database.execute("UPDATE series_facts SET facts=? WHERE rowid=?", [zlib.compress(lines.encode(), 6), rowid])
+
+
+@migrations(name="0004_commitments")
+def _commitments(database: Database) -> None:
+    for statement in _COMMITMENTS.split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
+_COMMITMENTS = """
+CREATE TABLE commitments (
+    id INTEGER PRIMARY KEY,
+    entry TEXT NOT NULL UNIQUE,
+    transaction_uid TEXT NOT NULL,
+    requester TEXT NOT NULL,
+    called_ae_title TEXT NOT NULL,
+    association TEXT NOT NULL,
+    contents TEXT NOT NULL,
+    status TEXT NOT NULL,
+    through TEXT,
+    attempts INTEGER NOT NULL,
+    refusals INTEGER NOT NULL,
+    not_before TEXT NOT NULL,
+    error TEXT,
+    requested_at TEXT NOT NULL,
+    taken_at TEXT NOT NULL,
+    decided_at TEXT,
+    reported_at TEXT
+) STRICT;
+CREATE INDEX commitments_by_status ON commitments (status, not_before);
+CREATE INDEX commitments_by_transaction ON commitments (requester, transaction_uid);
+
+CREATE TABLE commitment_items (
+    commitment INTEGER NOT NULL REFERENCES commitments,
+    position INTEGER NOT NULL,
+    sop_class_uid TEXT NOT NULL,
+    sop_instance_uid TEXT NOT NULL,
+    study_instance_uid TEXT,
+    failure INTEGER,
+    archive_said INTEGER,
+    PRIMARY KEY (commitment, position)
+) STRICT;
+CREATE INDEX commitment_items_by_sop ON commitment_items (sop_instance_uid);
+CREATE INDEX commitment_items_by_study ON commitment_items (study_instance_uid);
+
+CREATE TABLE archive_requests (
+    transaction_uid TEXT PRIMARY KEY,
+    commitment INTEGER NOT NULL REFERENCES commitments,
+    asked_at TEXT NOT NULL,
+    answered_at TEXT
+) STRICT;
+"""
+
+
+def _lines(old: dict[str, Any]) -> str:
+    rows, columns = old["instances"], old["columns"]
+    names = ("receipt", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "frames", "marks")
+    head = {
+        "series": old["series"],
+        "size": len(rows),
+        "instances": {name: {"values": [row[name] for row in rows], "at": list(range(len(rows)))} for name in names},
+        "keywords": list(columns),
+    }
+    return "\n".join(to_json(part) for part in (head, *columns.values()))
+
+
+migrations(name="0005_looks", transactional=False)(m0005_looks.migrate)
+migrations(name="0006_forwarded_images")(m0006_forwards.migrate)
+migrations(name="0007_fetches")(m0007_fetches.migrate)
+migrations(name="0008_notifications")(m0008_notifications.migrate)
+migrations(name="0009_what_grows")(m0009_growth.migrate)
+migrations(name="0010_fallbacks")(m0010_fallbacks.migrate)
+migrations(name="0011_what_was_edited")(m0011_mended.migrate)
+migrations(name="0012_silences")(m0012_silences.migrate)
+migrations(name="0013_defects")(m0013_defects.migrate)
+
+_FIRST = """
+CREATE TABLE studies (
+    study_instance_uid TEXT PRIMARY KEY,
+    patient_id TEXT NOT NULL,
+    issuer_of_patient_id TEXT NOT NULL,
+    accession_number TEXT NOT NULL,
+    status TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    decided_revision INTEGER NOT NULL,
+    hold TEXT,
+    first_received_at TEXT NOT NULL,
+    last_received_at TEXT NOT NULL,
+    last_association TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    completed_at TEXT
+) STRICT;
+CREATE INDEX studies_by_status ON studies (status, due_at);
+CREATE INDEX studies_by_arrival ON studies (last_received_at);
+
+CREATE TABLE series (
+    series_instance_uid TEXT NOT NULL,
+    study_instance_uid TEXT NOT NULL REFERENCES studies,
+    modality TEXT NOT NULL,
+    description TEXT NOT NULL,
+    last_received_at TEXT NOT NULL,
+    PRIMARY KEY (study_instance_uid, series_instance_uid)
+) STRICT;
+
+CREATE TABLE instances (
+    receipt TEXT PRIMARY KEY,
+    sop_instance_uid TEXT NOT NULL,
+    sop_class_uid TEXT NOT NULL,
+    study_instance_uid TEXT,
+    series_instance_uid TEXT,
+    transfer_syntax_uid TEXT NOT NULL,
+    status TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    comparison TEXT NOT NULL,
+    marks TEXT NOT NULL,
+    frames INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    calling_ae_title TEXT NOT NULL,
+    called_ae_title TEXT NOT NULL,
+    peer_address TEXT NOT NULL,
+    association TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    received_at TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX instances_current ON instances (sop_instance_uid) WHERE status IN ('current', 'rejected');
+CREATE INDEX instances_by_sop ON instances (sop_instance_uid);
+CREATE INDEX instances_by_series ON instances (study_instance_uid, series_instance_uid, status);
+
+CREATE TABLE headers (
+    receipt TEXT PRIMARY KEY REFERENCES instances,
+    study_instance_uid TEXT NOT NULL,
+    header BLOB NOT NULL
+) STRICT;
+CREATE INDEX headers_by_study ON headers (study_instance_uid);
+
+CREATE TABLE rejections (
+    sop_instance_uid TEXT NOT NULL,
+    study_instance_uid TEXT NOT NULL,
+    note TEXT NOT NULL REFERENCES instances,
+    title TEXT NOT NULL,
+    PRIMARY KEY (sop_instance_uid, note)
+) STRICT;
+
+CREATE TABLE series_facts (
+    study_instance_uid TEXT NOT NULL REFERENCES studies,
+    series_instance_uid TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    facts BLOB NOT NULL,
+    PRIMARY KEY (study_instance_uid, series_instance_uid, revision)
+) STRICT;
+
+CREATE TABLE rule_sets (
+    digest TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    first_used_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY,
+    study_instance_uid TEXT NOT NULL REFERENCES studies,
+    revision INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    rule_set TEXT NOT NULL REFERENCES rule_sets,
+    outcome TEXT NOT NULL,
+    trace TEXT NOT NULL,
+    decided_at TEXT NOT NULL,
+    UNIQUE (study_instance_uid, revision, rule)
+) STRICT;
+
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    decision INTEGER NOT NULL REFERENCES decisions,
+    study_instance_uid TEXT NOT NULL REFERENCES studies,
+    revision INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    step TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    inputs_digest TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    supersedes TEXT REFERENCES jobs,
+    plugin TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    destinations TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    on_correction TEXT NOT NULL,
+    status TEXT NOT NULL,
+    outcome TEXT,
+    attempts INTEGER NOT NULL,
+    not_before TEXT NOT NULL,
+    error TEXT,
+    result TEXT,
+    algorithm TEXT,
+    images_complete_at TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    started_at TEXT,
+    finished_at TEXT,
+    encoded_at TEXT,
+    UNIQUE (study_instance_uid, rule, step, subject, inputs_digest, round)
+) STRICT;
+CREATE INDEX jobs_by_status ON jobs (status, priority DESC, created_at);
+CREATE INDEX jobs_by_study ON jobs (study_instance_uid);
+
+CREATE TABLE objects (
+    sop_instance_uid TEXT PRIMARY KEY,
+    sop_class_uid TEXT NOT NULL,
+    series_instance_uid TEXT NOT NULL,
+    study_instance_uid TEXT NOT NULL,
+    job TEXT NOT NULL REFERENCES jobs,
+    kind TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    file TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    made_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX objects_by_job ON objects (job);
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    sop_instance_uid TEXT NOT NULL,
+    sop_class_uid TEXT NOT NULL,
+    study_instance_uid TEXT NOT NULL,
+    job TEXT REFERENCES jobs,
+    file TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    status TEXT NOT NULL,
+    hold TEXT,
+    attempts INTEGER NOT NULL,
+    refusals INTEGER NOT NULL,
+    not_before TEXT NOT NULL,
+    dimse_status INTEGER,
+    error TEXT,
+    enqueued_at TEXT NOT NULL,
+    sent_at TEXT,
+    UNIQUE (sop_instance_uid, destination)
+) STRICT;
+CREATE INDEX deliveries_by_status ON deliveries (destination, status, not_before);
+CREATE INDEX deliveries_by_job ON deliveries (job);
+CREATE INDEX deliveries_by_study ON deliveries (study_instance_uid);
+
+CREATE TABLE identities (
+    study_instance_uid TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    status TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    waiting_since TEXT NOT NULL,
+    checked_at TEXT,
+    alerted INTEGER NOT NULL,
+    PRIMARY KEY (study_instance_uid, destination)
+) STRICT;
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    study_instance_uid TEXT,
+    job TEXT,
+    delivery INTEGER,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_study ON events (study_instance_uid, id);
+CREATE INDEX events_by_severity ON events (severity, id);
+"""
+
+_EVENTS_ARE_APPEND_ONLY = """
+CREATE TRIGGER events_are_append_only BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+"""
+
+_EVENTS_ARE_KEPT = """
+CREATE TRIGGER events_are_kept BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+"""
+
+VERSIONS = tuple(migration.name for migration in migrations.pending(Database(memory=True)))
+"""Names of the schema's versions that this program knows, oldest first."""

@@ -1,0 +1,1 @@
+"""Child processes for work that may die of what it works on."""

@@ -1,0 +1,1 @@
+"""The gate: every object is judged before it may leave."""

@@ -1,0 +1,188 @@
+"""What the gate learns in one pass through an object as it was read back: values, texts and references."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+
+from pydicom import Dataset, config, dcmread
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.valuerep import validate_value
+
+from node.results.source.values import TEXT_VRS, problem_of
+
+_PLAIN_VRS = {"UI", "CS"}
+_WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN", "UI"}
+_CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
+_SCHEME, _MEANING, _URN = BaseTag(0x00080102), BaseTag(0x00080104), BaseTag(0x00080120)
+_CODE_VALUES = (BaseTag(0x00080100), BaseTag(0x00080119), _URN)
+
+
+class UnreadableError(Exception):
+    """The object cannot be read back; says by which error, without its message: that may hold a patient's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One SOP instance that the object names."""
+
+    within: str
+    """Keyword of the attribute of the object's root in which the reference stands."""
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+@dataclass
+class Reading:
+    """One object as it was read back, held against the object as it was built."""
+
+    read: Dataset
+    built: Dataset
+    problems: list[str] = field(default_factory=list)
+    """Each with the path of its attribute."""
+    references: list[Reference] = field(default_factory=list)
+    several: Mapping[str, object] = field(default_factory=dict)
+    """Identifiers that have several values in the source, where one is allowed: they are copied as they are."""
+    _right: set[tuple[str, str]] = field(default_factory=set)
+    """Value Representation and text of the values that were right: frames and codes repeat them by the thousand."""
+
+    def __post_init__(self) -> None:
+        self._pass(self.read, self.built, "", "")
+
+    def _pass(self, item: Dataset, built: Dataset, path: str, within: str) -> None:
+        uid = class_uid = ""
+        for tag, raw in list(item.items()):
+            meant = built.get(tag)
+            if meant is None:
+                self._note(path, raw, "was not meant to be there")
+                continue
+            if (value := _ascii(raw)) is not None:
+                self._judge(raw.VR or "", value, path, raw)
+                if tag == _INSTANCE:
+                    uid = value
+                elif tag == _CLASS:
+                    class_uid = value
+                continue
+            element = _converted(item, tag)
+            if element.VR == "SQ":
+                self._items(element, meant, path, within)
+                continue
+            if element.VR in TEXT_VRS and _stripped(element.value) != _stripped(meant.value):
+                self._note(path, element, "is not the text that was meant once it is written in its character set")
+            values = element.value if isinstance(element.value, MultiValue | list) else [element.value]
+            if len(values) > 1 and _allows_one(tag) and plain(element.value) != self.several.get(element.keyword):
+                self._note(path, element, f"{len(values)} values where one is allowed")
+            for value in values:
+                self._judge(element.VR, value, path, element)
+            if tag == _INSTANCE:
+                uid = str(element.value)
+            elif tag == _CLASS:
+                class_uid = str(element.value or "")
+        if uid:
+            self.references.append(Reference(within, uid, class_uid))
+
+    def _items(self, element: DataElement, meant: DataElement, path: str, within: str) -> None:
+        where = f"{path}{element.keyword or element.tag}"
+        if element.keyword.endswith("CodeSequence"):
+            problems = dict.fromkeys(problem for item in element.value if (problem := _code_problem(item)))
+            self.problems += [f"{where}: {problem}" for problem in problems]
+        for number, (ours, theirs) in enumerate(zip(element.value, meant.value, strict=False), 1):
+            self._pass(ours, theirs, f"{where}[{number}].", within or element.keyword)
+        if len(element.value) != len(meant.value):
+            self.problems.append(f"{where}: {len(element.value)} items, {len(meant.value)} were meant")
+
+    def _note(self, path: str, element: DataElement | RawDataElement, problem: str) -> None:
+        self.problems.append(f"{path}{keyword_for_tag(element.tag) or element.tag}: {problem}")
+
+    def _judge(self, vr: str, value: object, path: str, element: DataElement | RawDataElement) -> None:
+        """A value against its Value Representation: length, repertoire, form (PS3.5 6.2)."""
+        known = (vr, value) if isinstance(value, str) else None
+        if known is not None and known in self._right:
+            return
+        if problem := _value_problem(vr, value):
+            self._note(path, element, problem)
+        elif known is not None:
+            self._right.add(known)
+
+
+def read_back(content: bytes, built: Dataset, several: Mapping[str, object]) -> Reading:
+    """Read a Part 10 file whole; `several` as in `Reading`. Raises `UnreadableError`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that `Reading` names
+        with _unreadable_if_it_fails():
+            read = dcmread(BytesIO(content))
+        return Reading(read, built, several=several)
+
+
+@contextmanager
+def _unreadable_if_it_fails() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever pydicom raises, the object is unreadable, and it is said how
+        raise UnreadableError(f"cannot be read back without {type(error).__name__}") from error
+
+
+def _ascii(element: DataElement | RawDataElement) -> str | None:
+    """The one value of a UID or a code string as it stands in the bytes; None of everything else.
+
+    Two of three elements are such ones, and pydicom takes as long to convert one as everything else here takes.
+    """
+    if not isinstance(element, RawDataElement) or element.VR not in _PLAIN_VRS or not element.value:
+        return None
+    value = element.value
+    return value.rstrip(b" \0").decode("ascii") if value.isascii() and b"\\" not in value else None
+
+
+@lru_cache(maxsize=1024)
+def _allows_one(tag: BaseTag) -> bool:
+    """Whether the attribute's Value Multiplicity is 1 (PS3.6)."""
+    return dictionary_has_tag(tag) and dictionary_VM(tag) == "1"
+
+
+def _code_problem(item: Dataset) -> str:
+    """What a coded entry lacks (PS3.3 8.1, 8.8)."""
+    if all(tag not in item for tag in _CODE_VALUES):
+        return "a code without value"
+    if _SCHEME not in item and _URN not in item:
+        return "a code without coding scheme"
+    return "" if _MEANING in item else "a code without meaning"
+
+
+def _converted(item: Dataset, tag: BaseTag) -> DataElement:
+    """An element of an item; this is where pydicom decodes it."""
+    with _unreadable_if_it_fails():
+        return item[tag]
+
+
+def _value_problem(vr: str, value: object) -> str:
+    written = str(value) if vr in _WRITTEN_AS_TEXT and value is not None else value
+    if isinstance(written, str):
+        return problem_of(vr, written)
+    try:
+        validate_value(vr, written, config.RAISE)
+    except (ValueError, TypeError):
+        return f"VR {vr} cannot hold it"
+    return ""
+
+
+def _stripped(value: object) -> object:
+    text = plain(value)
+    return text.rstrip(" ") if isinstance(text, str) else text
+
+
+def plain(value: object) -> object:
+    """A value as it compares: sequences as their items' values, absent like empty."""
+    if value is None:
+        return ""
+    if isinstance(value, Dataset):
+        return {element.tag: plain(element.value) for element in value}
+    if isinstance(value, list | MultiValue) or type(value).__name__ == "Sequence":
+        return [plain(part) for part in value]  # type: ignore[attr-defined] # pydicom's Sequence is iterable
+    return str(value)

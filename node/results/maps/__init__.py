@@ -1,0 +1,1 @@
+"""Segmentations, parametric maps and presentation states."""

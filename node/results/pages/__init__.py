@@ -1,0 +1,1 @@
+"""Pages for people: Secondary Captures, and what is drawn on them."""

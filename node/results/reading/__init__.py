@@ -1,0 +1,1 @@
+"""Structured reports read back into the result model."""

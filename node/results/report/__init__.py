@@ -1,0 +1,1 @@
+"""Structured reports and key object selections."""

@@ -1,0 +1,1 @@
+"""What a result takes from the images: patient, study, geometry, references, equipment, marking."""

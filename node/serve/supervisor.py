@@ -1,0 +1,199 @@
+"""`serve`: holds the data folder's lock and the listening sockets, and keeps the processes alive.
+
+    supervisor ─┬─ receiver-1 … receiver-N   listening sockets, write end of the wake pipe
+                └─ node                      read end of the wake pipe
+
+Each child inherits the read end of the alive pipe, whose write end only the supervisor has: end of file
+means that the supervisor is gone, even by SIGKILL, and the child ends, so nothing orphaned keeps a port.
+Each also inherits the lock, so a second node is refused until the last process of the first has ended
+(faults.md 59). What dies is started again with back-off, on the configuration that was in force and not on
+what stands in the file by then. SIGHUP goes on to the node, which reads what was saved; where that changes
+what receivers go by, it asks back for other receivers (`node.receivers`). SIGTERM drains the receivers first,
+then stops the node (faults.md 58); a second SIGTERM ends all at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from node.clock import SystemClock
+from node.config import in_force
+from node.config.in_force import InForce
+from node.errors import DataFolderInUseError, PermanentError
+from node.ledger import database, instances
+from node.ledger.database import Ledger
+from node.observe import logs
+from node.serve import capabilities, receivers, upgrade
+from node.serve.keepalive import Child, any_alive
+from node.serve.listening import LISTENING, Ports
+from node.serve.receivers import Receivers, Shared
+from node.store import numbers
+from node.store.layout import Spool
+
+_log = structlog.get_logger(__name__)
+_NODE_MAY_TAKE = 30.0
+_LONGEST_ANSWER = 4096
+
+
+def serve(running: InForce, lines: Sequence[str]) -> int:
+    """Run the node by this configuration until SIGTERM or SIGINT; the exit code of the command.
+
+    `lines` are printed after the ones that say what it listens on. Raises DataFolderInUseError, LedgerError or
+    ListenError before anything is started.
+    """
+    configuration = running.configuration
+    logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="supervisor")
+    data = configuration.node.data
+    lock = take_lock(data)
+    # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
+    ledger = Ledger(data / database.FILE)
+    ports = Ports.open(configuration)
+    _leave_children_no_capabilities()
+    spool = Spool(data)
+    in_force.write(running)
+    receivers.sweep(spool)
+    upgrade.check_files(ledger, spool, SystemClock())
+    numbers.establish(data, above=numbers.number_of(instances.newest_receipt(ledger.database)))
+    ledger.close()
+    for line in (*ports.lines(configuration), *lines):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+    ports.write(data)
+    try:
+        return Supervisor(running, ports, spool, lock).run()
+    finally:
+        (data / LISTENING).unlink(missing_ok=True)
+
+
+def _leave_children_no_capabilities() -> None:
+    """The ports are bound. Where the system forbids it, the guards of plugins still drop the ambient ones."""
+    try:
+        capabilities.keep_what_binds_ports()
+    except OSError as error:
+        _log.warning("capabilities_not_dropped", error=str(error))
+
+
+def take_lock(data: Path) -> int:
+    """Lock the data folder for this node and its children; the descriptor that holds the lock.
+
+    Raises DataFolderInUseError where another node has it, PermanentError where the folder cannot be used.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PermanentError(f"the data folder {data} cannot be used: {error.strerror} ({error.filename})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise DataFolderInUseError(
+            f"another node (process {holder}) uses the data folder {data}: stop it, or give this one its own"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+class Supervisor:
+    """Keeps the children alive until a signal says that it is over. The node process is stopped last."""
+
+    def __init__(self, running: InForce, ports: Ports, spool: Spool, lock: int) -> None:
+        alive, _ = os.pipe()  # our end is closed by our own end, and only by that
+        wake, wake_end = os.pipe()
+        self._data = running.configuration.node.data
+        self._receivers = Receivers(running, ports, spool, Shared(wake_end, alive, lock))
+        self._asked, asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._asked.setblocking(False)
+        ends = ["--wake", str(wake), "--alive", str(alive), "--ask", str(asking.fileno())]
+        self._asking = asking  # kept open for the node process that is started next
+        command = ["node.app", "--in-force", str((self._data / in_force.FILE).resolve()), *ends]
+        self._node = Child("node", command, (wake, alive, asking.fileno(), lock))
+        self._signals = 0
+        self._reload = False
+        self._bell, bell_end = os.pipe()
+        os.set_blocking(bell_end, False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told_to_stop)
+        signal.signal(signal.SIGHUP, self._told_to_reload)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it rings the bell
+        signal.set_wakeup_fd(bell_end, warn_on_full_buffer=False)
+
+    def _told_to_stop(self, *_: object) -> None:
+        self._signals += 1
+
+    def _told_to_reload(self, *_: object) -> None:
+        self._reload = True
+
+    def run(self) -> int:
+        """Until stopped; 0."""
+        while not self._signals:
+            if self._reload:
+                self._reload = False
+                self._node.send(signal.SIGHUP)  # one that is dead just now begins with the file anyway
+            self._receivers.look()
+            self._look_after_node()
+            self._rest()
+        _log.info("stopping", first="receivers, which let open associations finish")
+        self._stop(self._receivers.all(), receivers.MAY_TAKE)
+        self._stop([self._node], _NODE_MAY_TAKE)
+        _log.info("stopped")
+        return 0
+
+    def _look_after_node(self) -> None:
+        """Start it where it has died; do what it asks for. What a dead one asked for is not done."""
+        if self._node.noticed_dead():
+            self._receivers.give_up("the node process that asked for them has died")
+        if self._node.process is None and self._node.due_at <= time.monotonic():
+            self._node.start()
+        if self._receivers.changing:
+            return
+        try:
+            asker = int(self._asked.recv(_LONGEST_ANSWER))
+        except BlockingIOError:
+            return
+        if asker == self._node.pid:
+            self._receivers.replace(self._data / in_force.WANTED, lambda reason: self._answer(asker, reason))
+
+    def _answer(self, asker: int, reason: str) -> None:
+        if not reason:
+            said = self._receivers.running.configuration.node.logs
+            logs.configure(said.format, said.level, process="supervisor")
+        with contextlib.suppress(OSError):  # a node that died meanwhile finds out from what is in force
+            self._asked.send(f"{asker} {reason}".encode()[:_LONGEST_ANSWER])
+
+    def _rest(self) -> None:
+        """Sleep until a child dies, says or asks something, a signal comes or one is due."""
+        times = [self._receivers.due_at(), self._node.due_at if self._node.process is None else None]
+        due = [each for each in times if each is not None]
+        heard = [self._receivers.bell] if self._receivers.changing else [self._receivers.bell, self._asked]
+        self._wait(max(0.0, min(due) - time.monotonic()) if due else None, *heard)
+
+    def _wait(self, seconds: float | None, *heard: int | socket.socket) -> None:
+        if self._bell in select.select([self._bell, *heard], [], [], seconds)[0]:
+            os.read(self._bell, 4096)
+
+    def _stop(self, children: Sequence[Child], seconds: float) -> None:
+        """SIGTERM, and SIGKILL for what has not ended in time or when a second signal came."""
+        end = time.monotonic() + seconds
+        for child in children:
+            child.send(signal.SIGTERM)
+        while any_alive(children):
+            remaining = end - time.monotonic()
+            if remaining <= 0 or self._signals > 1:
+                break
+            self._wait(remaining)
+        for child in children:
+            child.kill("it did not end in time")

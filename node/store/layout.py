@@ -1,0 +1,376 @@
+"""The data folder: where each file lies, and what a received file says about itself.
+
+The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
+answers 0x0000; the indexer moves it to `store/<aaaaaa>/<receipt>.dcm` once its row is committed. A
+receipt's name is the node's own (a number that only grows, `node.store.numbers`, and chance), never text from
+the wire; sorted names are in order of arrival. Or it overwrites a file that lies ready (`.slot`), seals
+it (`node.store.seal`) and answers, and renames it then; `adopt_sealed` and `sweep_parts` do that for a receiver
+that died in between. How it arrived stands in the file's own meta information, so that a restart needs
+nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title, Receiving AE
+Title (0002,0018) the called one, Source Presentation Address (0002,0026) the peer, and Private
+Information (0002,0102) the rest, as JSON).
+
+This module stands below the stages: the receiver writes with it, the others read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.uid import UID
+
+from node import __version__
+from node.clock import from_text, to_text
+from node.store import seal
+from node.store.durable import sync_folder
+from node.store.numbers import DIGITS, Numbers
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.149895115907351745800322143167512561953")
+"""Of pacsnode, the program: derived once from a random UUID (PS3.5 B.2)."""
+IMPLEMENTATION_VERSION_NAME = f"PACSNODE_{__version__.replace('.', '_')}"[:16]
+_PRIVATE_INFORMATION_CREATOR = IMPLEMENTATION_CLASS_UID
+_PREAMBLE = b"\0" * 128 + b"DICM"
+
+
+LAYOUT = 2
+"""Of the folders below the data folder; one more with each change. 1: `store/` by the last two digits of a receipt."""
+
+
+class NotOurFileError(ValueError):
+    """A file in the data folder that this node did not write, or not to the end of its meta information."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How one SOP instance reached the node."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    association: str
+    """Name of the association's file in `associations/`; it is locked while the association is open."""
+    received_at: datetime
+    origin: str = "received"
+    """`received`: sent to us; `retrieved`: fetched by us, triggers nothing."""
+    tls_subject: str = ""
+    lossy_accepted: bool = False
+    """The presentation context offered nothing lossless."""
+
+
+def file_header(arrival: Arrival) -> bytes:
+    """Preamble, prefix and file meta information for a dataset that follows as received.
+
+    The preamble is zeroed, until it is sealed (`store.seal`): 128 bytes that a sender could fill with a program header
+    (faults.md 45).
+    """
+    rest = {
+        "association": arrival.association,
+        "received_at": to_text(arrival.received_at),
+        "origin": arrival.origin,
+        "tls_subject": arrival.tls_subject,
+        "lossy_accepted": arrival.lossy_accepted,
+    }
+    meta = b"".join(
+        (
+            _element(0x0001, b"OB", b"\x00\x01"),
+            _element(0x0002, b"UI", arrival.sop_class_uid.encode()),
+            _element(0x0003, b"UI", arrival.sop_instance_uid.encode()),
+            _element(0x0010, b"UI", arrival.transfer_syntax_uid.encode()),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _element(0x0016, b"AE", arrival.calling_ae_title.encode("latin-1", "replace")),
+            _element(0x0018, b"AE", arrival.called_ae_title.encode("latin-1", "replace")),
+            _element(0x0026, b"UR", arrival.peer_address.encode()),
+            _element(0x0100, b"UI", _PRIVATE_INFORMATION_CREATOR.encode()),
+            _element(0x0102, b"OB", json.dumps(rest, separators=(",", ":"), sort_keys=True).encode(), b" "),
+        )
+    )
+    return _PREAMBLE + _element(0x0000, b"UL", len(meta).to_bytes(4, "little")) + meta
+
+
+def _element(number: int, vr: bytes, value: bytes, padding: bytes = b"") -> bytes:
+    """One element (0002,`number`) in Explicit VR Little Endian (PS3.5 7.1.2).
+
+    By hand, because the receiver does it for each object and pydicom needs a hundred times as long.
+    """
+    value += (padding or (b"\0" if vr == b"UI" else b" ")) * (len(value) % 2)
+    length = b"\0\0" + len(value).to_bytes(4, "little") if vr in (b"OB", b"UR") else len(value).to_bytes(2, "little")
+    return b"\x02\x00" + number.to_bytes(2, "little") + vr + length + value
+
+
+def _header_length(file: BinaryIO) -> int:
+    """Bytes before the dataset: preamble, prefix, the group length element and what it counts (PS3.10 7.1)."""
+    file.seek(132)
+    head = file.read(12)
+    if head[:8] != b"\x02\x00\x00\x00UL\x04\x00":
+        raise ValueError("its meta information does not begin with a group length")
+    return 144 + int.from_bytes(head[8:12], "little")
+
+
+def read_arrival(path: Path) -> tuple[Arrival, int]:
+    """What the file's meta information says, and the offset in bytes at which the dataset begins.
+
+    Raises OSError where the file cannot be read, NotOurFileError where it is not one that this node wrote.
+    """
+    try:
+        with path.open("rb") as file:
+            offset = _header_length(file)
+        meta = read_file_meta_info(path)
+        if meta.get("PrivateInformationCreatorUID") != _PRIVATE_INFORMATION_CREATOR:
+            raise ValueError("its meta information is another program's")
+        return _arrival(meta), offset
+    except OSError:
+        raise
+    except Exception as error:  # pydicom fails in many ways on what is no DICOM file
+        raise NotOurFileError(f"{path.name}: not a file that this node wrote ({error})") from error
+
+
+def _arrival(meta: FileMetaDataset) -> Arrival:
+    rest = json.loads(bytes(meta.PrivateInformation))
+    return Arrival(
+        sop_class_uid=str(meta.MediaStorageSOPClassUID),
+        sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
+        called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
+        peer_address=str(meta.get("SourcePresentationAddress", "")),
+        association=rest["association"],
+        received_at=from_text(rest["received_at"]),
+        origin=rest["origin"],
+        tls_subject=rest["tls_subject"],
+        lossy_accepted=rest["lossy_accepted"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """An object on its way in: its association, and its study and series where enough has arrived to tell."""
+
+    association: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None = None
+
+
+class Spool:
+    """The folders of one data folder; making it makes them (0700: patients' images are in them)."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.incoming = data / "incoming"
+        self.store = data / "store"
+        self.work = data / "work"
+        self.results = data / "results"
+        self.outgoing = data / "outgoing"
+        self.associations = data / "associations"
+        for folder in (data, self.incoming, self.store, self.work, self.results, self.associations):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._numbers = Numbers(data)
+
+    def new_receipt(self) -> str:
+        """A fresh name, 32 lower-case hexadecimal digits; above every earlier one, whichever process made that."""
+        return f"{self._numbers.next():0{DIGITS}x}{secrets.token_hex(8)}"
+
+    def part(self, receipt: str) -> Path:
+        """Where a receipt is written before it is whole."""
+        return self.incoming / f"{receipt}.part"
+
+    def blank(self, association: str) -> Path:
+        """An empty file that an open association keeps ready for its next object."""
+        return self.incoming / f"{association}.blank"
+
+    def slot(self) -> Path:
+        """Where a file may lie ready, empty or to be overwritten; by its name it is this process's."""
+        return self.incoming / f"{os.getpid()}-{self.new_receipt()}.slot"
+
+    def arrived(self, receipt: str) -> Path:
+        """Where a whole receipt waits for the indexer."""
+        return self.incoming / f"{receipt}.dcm"
+
+    def stored(self, receipt: str) -> Path:
+        """Where an indexed receipt stays: in a folder for each 18 minutes (2^40 ns), its first six digits.
+
+        By number, so that a batch of receipts goes to one folder and costs one sync.
+        """
+        return self.store / receipt[:6] / f"{receipt}.dcm"
+
+    def _stored_first(self, receipt: str) -> Path:
+        """Where the first release stored it, and where it stays: moving what was promised would only put it at risk."""
+        return self.store / receipt[-2:] / f"{receipt}.dcm"
+
+    def in_first_layout(self) -> frozenset[str]:
+        """Receipts that lie where the first release stored them."""
+        folders = [entry for entry in os.scandir(self.store) if len(entry.name) == 2 and entry.is_dir()]
+        return frozenset(name.removesuffix(".dcm") for folder in folders for name in os.listdir(folder))
+
+    def find(self, receipt: str) -> Path:
+        """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
+
+        The store is tried twice, because the indexer may move the file between two looks.
+        """
+        stored = self.stored(receipt)
+        for path in (stored, self.arrived(receipt), stored, self._stored_first(receipt)):
+            if path.exists():
+                return path
+        raise FileNotFoundError(f"receipt {receipt}: neither in {self.store} nor in {self.incoming}")
+
+    def waiting(self) -> list[str]:
+        """Receipts that wait for the indexer, in order of arrival."""
+        return sorted(entry.name[:-4] for entry in os.scandir(self.incoming) if entry.name.endswith(".dcm"))
+
+    def move_all_to_store(self, receipts: Sequence[str]) -> None:
+        """The same for many, syncing each folder once: as a batch is indexed."""
+        folders = set()
+        for receipt in receipts:
+            target = self.stored(receipt)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                folders.add(self.store)  # a folder's own name is in the one above
+            self.arrived(receipt).rename(target)
+            folders.add(target.parent)
+        for folder in sorted(folders):
+            sync_folder(folder)
+
+    @contextmanager
+    def association(self, name: str) -> Iterator[None]:
+        """Show the association `name` as open: its file is locked until this ends or the process dies."""
+        path = self.associations / name
+        unlocked = self.associations / f".{name}"  # locked before it has its name: a reader never sees it unlocked
+        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unlocked.rename(path)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def open_associations(self) -> frozenset[str]:
+        """Names of the associations that are open now; files that a dead receiver left are removed."""
+        names = [entry.name for entry in os.scandir(self.associations) if not entry.name.startswith(".")]
+        return frozenset(name for name in names if self._is_locked(self.associations / name))
+
+    def _is_locked(self, path: Path) -> bool:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            path.unlink(missing_ok=True)
+            return False
+        finally:
+            os.close(descriptor)
+
+    def in_flight(self) -> list[InFlight]:
+        """Objects being received now, on associations that are open."""
+        found = [_peek(path) for path in sorted(self.incoming.glob("*.part"))]
+        alive = self.open_associations()  # after the files, as in `sweep_parts`
+        return [part for part in found if part is not None and part.association in alive]
+
+    def adopt_sealed(self) -> int:
+        """Give whole objects their final name that a dead receiver sealed, and may have answered for; how many."""
+        sealed = [(path, found) for path in self.incoming.glob("*.part") if (found := seal.read(path)) is not None]
+        alive = self.open_associations() if sealed else frozenset()  # after the files, as in `sweep_parts`
+        dead = [(path, found) for path, found in sealed if not _belongs_to(path, alive)]
+        return sum(self._keep(path, found) for path, found in dead)
+
+    def _keep(self, path: Path, found: seal.Seal | None) -> bool:
+        """An object is whole where its seal holds, whatever its name is: from now on it has its final one."""
+        if found is None or not seal.holds(path, found):
+            return False
+        path.rename(self.arrived(found.receipt))
+        return True
+
+    def sweep_parts(self) -> int:
+        """Keep what is sealed, remove what else dead associations left (nothing of it was promised); how much of that.
+
+        May be called while receivers run: the files are looked at before the associations, so that none of an
+        association that was opened meanwhile is taken for a dead one's.
+        """
+        found = [(path, _peek(path)) for path in self.incoming.glob("*.part")]
+        blanks = list(self.incoming.glob("*.blank"))
+        alive = self.open_associations()
+        removed = 0
+        for path, part in found:
+            # One that does not say whose it is may have been begun just now, where anything is open.
+            if ((part.association not in alive) if part else not alive) and not self._keep(path, seal.read(path)):
+                path.unlink(missing_ok=True)
+                removed += 1
+        for path in blanks:
+            if path.stem not in alive:
+                path.unlink(missing_ok=True)
+        self.sweep_slots()
+        return removed
+
+    def sweep_slots(self) -> None:
+        """Remove the slots of dead receivers. One that is sealed was renamed, and the power went before that lasted."""
+        for path in self.incoming.glob("*.slot"):
+            if not self._keep(path, seal.read(path)) and not _is_another(path.name.partition("-")[0]):
+                path.unlink(missing_ok=True)
+
+
+def cut_to_length(path: Path) -> None:
+    """Cut off what a sealed file did not need of its slot; any other stays as it is. Raises OSError."""
+    found = seal.read(path)
+    if found is not None and found.length < path.stat().st_size:
+        os.truncate(path, found.length)
+
+
+def _is_another(process: str) -> bool:
+    """Whether another process of this number runs; one of our own number had it before us."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return int(process) != os.getpid()
+
+
+def _belongs_to(path: Path, associations: frozenset[str]) -> bool:
+    part = _peek(path)
+    return part is not None and part.association in associations
+
+
+def _peek(path: Path) -> InFlight | None:
+    """What an unfinished file tells; None where not even its meta information is there."""
+    try:
+        arrival, offset = read_arrival(path)
+    except (OSError, NotOurFileError):
+        return None  # the first bytes are not on disk yet, or the file was renamed meanwhile
+    study = series = None
+    try:
+        with path.open("rb") as file:
+            head = BytesIO(file.read(offset + 65536))
+        head_set = read_partial(head, stop_when=lambda tag, _vr, _length: tag > 0x0020000E)
+        study = str(head_set.get("StudyInstanceUID", "")) or None
+        series = str(head_set.get("SeriesInstanceUID", "")) or None
+    except Exception:  # noqa: BLE001 - a cut dataset can fail anywhere in the parser; not knowing is an answer
+        study = series = None
+    return InFlight(arrival.association, study, series)
+
+
+def sha256_of(path: Path, offset: int = 0) -> str:
+    """SHA-256, in hexadecimal, of a file from `offset` on."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,64 @@
+"""The supervisor's small decisions: the lock, the pauses, the words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.errors import DataFolderInUseError
+from node.serve import keepalive, listening
+from node.serve.keepalive import Child
+from node.serve.supervisor import take_lock
+
+
+def test_fault_59_the_lock_is_held_as_long_as_any_process_has_it(tmp_path: Path) -> None:
+    """Also by a child that outlives its supervisor."""
+    lock = take_lock(tmp_path)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[lock]) as child:
+        os.close(lock)
+        with pytest.raises(DataFolderInUseError, match=f"process {os.getpid()}"):
+            take_lock(tmp_path)
+        assert child.stdin is not None
+        child.stdin.close()
+        child.wait(20)
+    os.close(take_lock(tmp_path))
+
+
+def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.5 s, doubling up to 30 s; a process that ran well for a while begins again at 0.5 s."""
+    now = [1000.0]
+    monkeypatch.setattr(keepalive.time, "monotonic", lambda: now[0])
+    child = Child("broken", [], ())
+    pauses = []
+
+    def die_after(seconds: float) -> None:
+        child.process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+        child.started_at = now[0]
+        child.process.wait(20)
+        now[0] += seconds
+        assert child.noticed_dead()
+        assert not child.noticed_dead()
+        assert child.due_at == now[0] + child.pause
+        pauses.append(child.pause)
+
+    for _ in range(8):
+        die_after(0.1)
+    die_after(100.0)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "words"),
+    [
+        ("192.0.2.1", 11112, "this machine has no such address; change node.listen.host"),
+        ("no-such-host.invalid", 11112, "cannot listen on no-such-host.invalid port 11112"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_explained(host: str, port: int, words: str) -> None:
+    """The address and what to change."""
+    with pytest.raises(listening.ListenError, match=words):
+        listening._listen_on(host, port, {})
