@@ -1,6 +1,6 @@
 """Data folders that earlier releases left, and the stages of today over one of them.
 
-Each zip in `tests/unit/serve/upgrade` was made by the program at the commit of its name, out of the same seven events: study
+Each zip in `unit/serve/upgrade` was made by the program at the commit of its name, out of the same seven events: study
 1.2.3.1 was reported and waits to be sent, 1.2.3.2 has a result that is not encoded, 1.2.3.3 has a job that waits,
 1.2.3.4 is complete and undecided, 1.2.3.5 is being received, 1.2.3.6 waits to be indexed, with a second 1.2.3.1.1.1 of
 other pixels; and one object was cut off half-way. From 2f7d039 on the rule has a step that comes after the first; the
@@ -27,7 +27,7 @@ from tests.support.clocks import HandClock
 from tests.support.job_site import Site
 from tests.support.wait import until
 
-FOLDER = Path(__file__).parents[1] / "unit" / "upgrade"
+FOLDER = Path(__file__).parents[1] / "unit" / "serve" / "upgrade"
 RELEASES = ("252a44c", "2f7d039", "c6c8570")
 STUDIES = tuple(f"1.2.3.{number}" for number in range(1, 7))
 _AFTER = {"when_result": {"has": "99TEST:1"}}

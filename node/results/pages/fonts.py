@@ -24,7 +24,7 @@ class Face(Enum):
 @cache
 def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
     """A weight at a size in pixels; basic layout, because raqm is not in every build of Pillow."""
-    content = (files("node.results") / "fonts" / face.value).read_bytes()
+    content = (files("node.results.pages") / "fonts" / face.value).read_bytes()
     return ImageFont.truetype(BytesIO(content), size, layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -278,7 +278,7 @@ def test_where_receivers_cannot_be_had_nothing_is_taken_up(node: Node) -> None:
     assert "cannot listen on 0.0.0.0 port 104" in event.detail["problems"][0]
     assert in_force.read(node.config.parent / "data" / in_force.FILE).configuration.node.listen.port == 11112
     node.cannot = ""
-    node.app.reload.ask()
+    node.reload.ask()
     node.look()
     assert node.used[-1].node.listen.port == 104
 
@@ -322,8 +322,8 @@ def test_a_new_destination_is_taken_up_with_the_rules_that_send_there(node: Node
 def test_asked_for_a_reload_it_does_not_wait_for_the_second_look(node: Node) -> None:
     """SIGHUP."""
     node.write("chest", RULE % ("chest", "MR"))
-    node.app.reload.ask()
-    assert node.app.reload.bell.is_set()
+    node.reload.ask()
+    assert node.reload.bell.is_set()
     node.look(1)
     assert node.names() == ["chest"]
 

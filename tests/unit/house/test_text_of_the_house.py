@@ -24,7 +24,7 @@ IGNORES = re.compile(r"#\s*(?:noqa|type:\s*ignore|nosec|pragma:)(?P<what>[^#\n]*
 
 def texts() -> Iterator[tuple[Path, str]]:
     """Every text file of the project as it would be published."""
-    files = [path for path in ROOT.iterdir() if path.is_file()]
+    files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]  # a file in a worktree
     for room in ROOMS:
         files += [path for path in (ROOT / room).rglob("*") if path.is_file() and not MADE_HERE & set(path.parts)]
     for path in sorted(files):
