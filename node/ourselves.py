@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from node import __version__
+
+IMPLEMENTATION_CLASS_UID = "2.25.149895115907351745800322143167512561953"
+"""Of pacsnode, the program: derived once from a random UUID (PS3.5 B.2)."""
+IMPLEMENTATION_VERSION_NAME = f"PACSNODE_{__version__.replace('.', '_')}"[:16]
 MANUFACTURER = "pacsnode"
 MODEL_NAME = "pacsnode"
 PROCESSING_EQUIPMENT = "109102"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from node.store.layout import NotOurFileError, Spool, read_arrival
+from node.store.arrival import NotOurFileError, read_arrival
+from node.store.layout import Spool
 
 _FEW = 200
 """So many that they are worth being looked into; a longer backlog is waited for as a whole."""

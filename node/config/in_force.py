@@ -19,8 +19,7 @@ from node.clock import from_text, to_text
 from node.config.loading import Loaded, validated
 from node.config.models import Configuration
 from node.config.source import section
-from node.store.durable import sync_folder, write_durably
-from node.store.layout import sha256_of
+from node.store.durable import sha256_of, sync_folder, write_durably
 
 FILE, WANTED = "in-force.json", "in-force.next.json"
 """Names in the data folder: what is in force, and what receivers are asked to go by next."""

@@ -33,7 +33,8 @@ from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.store.layout import Spool, sha256_of
+from node.store.durable import sha256_of
+from node.store.layout import Spool
 from node.wake import Room, Signal
 
 log = structlog.get_logger(__name__)

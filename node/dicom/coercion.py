@@ -27,7 +27,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from node.dicom.charset import can_encode
 from node.dicom.deflated import Deflating, inflate
 from node.errors import PermanentError
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 
 _ORIGINAL_ATTRIBUTES = 0x04000561
 _CHARACTER_SET = 0x00080005

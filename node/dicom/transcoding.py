@@ -40,7 +40,7 @@ from pydicom.uid import (
 from node.dicom import writing
 from node.dicom.deflated import inflate
 from node.errors import PermanentError
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 
 TARGETS = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _PLAIN = frozenset({*TARGETS, str(DeflatedExplicitVRLittleEndian)})

@@ -22,7 +22,7 @@ from node.dimse.engine.requesting import RequestingAssociation, close, hold_reac
 from node.dimse.status import FindReading, read_find_status, status_text
 from node.dimse.tls import ClientContext, Credentials, client_context
 from node.errors import PermanentError, TransientError
-from node.store.layout import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from node.errors import TransientError
 from node.index import decode, header
 from node.index.header import Reading
 from node.processes.pool import CallCancelledError, ChildError, Pool
-from node.store.layout import NotOurFileError
+from node.store.arrival import NotOurFileError
 
 log = structlog.get_logger()
 

@@ -30,7 +30,8 @@ from node.dicom.elements import Contents, Elements, Items, parse, text_of
 from node.dicom.values import Converter, Header, first_text, items
 from node.index import pixels
 from node.index.fingerprint import fingerprint
-from node.store.layout import Arrival, cut_to_length, read_arrival
+from node.store.arrival import Arrival, read_arrival
+from node.store.seal import cut_to_length
 from rules.facts import BAD_ENCODING, LOSSY, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20

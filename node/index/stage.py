@@ -27,7 +27,10 @@ from node.items import Item, Items
 from node.ledger import defects, events, fetches, instances, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
-from node.store.layout import Spool, cut_to_length, read_arrival, sha256_of
+from node.store.arrival import read_arrival
+from node.store.durable import sha256_of
+from node.store.layout import Spool
+from node.store.seal import cut_to_length
 from node.wake import Room, Signal
 
 log = structlog.get_logger()

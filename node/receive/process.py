@@ -35,10 +35,11 @@ from node.dimse.association import Limits
 from node.dimse.engine.server import SharedServer
 from node.dimse.tls import server_context
 from node.observe import logs
+from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receive.service import Service
 from node.serve.lifeline import BEGIN, RETIRE, Orders, end_with
 from node.serve.listening import BACKLOG, copy_of
-from node.store.layout import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool
+from node.store.layout import Spool
 
 _log = structlog.get_logger(__name__)
 _END = (signal.SIGTERM, signal.SIGINT)

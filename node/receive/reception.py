@@ -18,8 +18,9 @@ import structlog
 
 from node.dimse.status import StoreStatus, answer_for
 from node.receive.head import HeadScanner, check_command_uids, check_uids
+from node.store.arrival import Arrival, file_header
 from node.store.durable import sync_folder
-from node.store.layout import Arrival, Spool, file_header
+from node.store.layout import Spool
 from node.store.part import Part
 
 _log = structlog.get_logger(__name__)

@@ -26,9 +26,10 @@ from node.receive.commitment import Commitments, Permissions
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.pool import Pool
 from node.receive.reception import Reception, Tally
+from node.store.arrival import Arrival
 from node.store.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
 from node.store.journal import Journal
-from node.store.layout import Arrival, Spool
+from node.store.layout import Spool
 from node.store.part import Part
 
 _log = structlog.get_logger(__name__)

@@ -18,6 +18,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import NodeError
+from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.results.context import Context
 from node.results.errors import NotEncodableError
 from node.results.gate.judging import Candidate, problems_of
@@ -26,7 +27,6 @@ from node.results.pages import sc
 from node.results.report import ko, sr
 from node.results.report.regions import locate
 from node.results.request import Kind, Part, SourceReference
-from node.store.layout import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 Maker = Callable[[], Dataset]
 """Makes one object, complete but for its file meta information."""
@@ -213,7 +213,7 @@ def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
     dataset.preamble = b"\0" * 128

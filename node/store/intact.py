@@ -16,7 +16,7 @@ from node.ledger import events
 from node.ledger.database import Database
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
-from node.store.layout import NotOurFileError, read_arrival
+from node.store.arrival import NotOurFileError, read_arrival
 
 _PIECE = 1 << 20
 

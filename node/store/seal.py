@@ -13,6 +13,7 @@ PS3.10 7.1 leaves to whoever writes the file:
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -69,3 +70,10 @@ def holds(path: Path, seal: Seal) -> bool:
     except OSError:
         return False
     return left == 0 and _SUM.unpack_from(encode(seal.receipt, seal.length, content), _LAYOUT.size) == (seal.checksum,)
+
+
+def cut_to_length(path: Path) -> None:
+    """Cut off what a sealed file did not need of its slot; any other stays as it is. Raises OSError."""
+    found = read(path)
+    if found is not None and found.length < path.stat().st_size:
+        os.truncate(path, found.length)

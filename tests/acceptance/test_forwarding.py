@@ -21,7 +21,8 @@ from node.dimse.status import Reading
 from node.ledger import deliveries, forwards, instances, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.instances import InstanceStatus
-from node.store.layout import Spool, read_arrival
+from node.store.arrival import read_arrival
+from node.store.layout import Spool
 from plugins.phantom_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct

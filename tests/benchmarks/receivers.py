@@ -20,7 +20,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.index import header
 from node.index.header import Reading
 from node.ledger import database
-from node.store.layout import Arrival, Spool, file_header
+from node.store.arrival import Arrival, file_header
+from node.store.layout import Spool
 from tests.benchmarks import ledger_rows, samples
 from tests.support.orthanc import Orthanc
 from tests.support.peers import find_program

@@ -20,11 +20,11 @@ from pydicom.uid import UID
 from node.cli.network import RESULT_CLASSES
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
 from node.dimse.status import ActionStatus, FailureReason
+from node.ourselves import IMPLEMENTATION_CLASS_UID
 from node.results import codes as our_codes
 from node.results.encode import encode
 from node.results.request import EncodingProfile, Kind
 from node.results.source.copied import of_patient_and_study
-from node.store.layout import IMPLEMENTATION_CLASS_UID
 from tests.support import air, reports
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"

@@ -22,7 +22,8 @@ from node.ledger.job import Job, JobInput, NewJob
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation
-from node.store.layout import Arrival, Spool, file_header
+from node.store.arrival import Arrival, file_header
+from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
 

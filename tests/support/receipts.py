@@ -19,7 +19,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from node.store.layout import Arrival, Spool, file_header
+from node.store.arrival import Arrival, file_header
+from node.store.layout import Spool
 
 STUDY = "1.2.3.1"
 SERIES = "1.2.3.1.1"

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from node.store import seal
-from node.store.layout import Spool, cut_to_length, read_arrival
+from node.store.arrival import read_arrival
+from node.store.layout import Spool
+from node.store.seal import cut_to_length
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 

@@ -14,7 +14,7 @@ from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError, ech
 from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.certificates import SERVER_NAME, Certificates
 from tests.support.files_to_send import content_of, plain
 from tests.support.peers import storescu

@@ -16,7 +16,7 @@ from pydicom import Dataset
 from node.index.children import HeaderReader
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.index_room import Room, room_of
 from tests.support.raw_dimse import CT, RawPeer, data_set, pixels, store_rq
 from tests.support.receipts import ct, encoded

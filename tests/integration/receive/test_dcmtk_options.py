@@ -16,7 +16,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.files_to_send import content_of, plain, small_real_file
 from tests.support.peers import dcmtk, storescu
 from tests.support.receiver import Receiver, data_set_of

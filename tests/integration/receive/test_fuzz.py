@@ -23,7 +23,7 @@ from pydicom.data import get_testdata_file
 from node.dimse.contexts import ACCEPTED, is_storage
 from node.index.children import HeaderReader
 from node.ledger import instances
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.dimse_grammar import conversations
 from tests.support.index_room import Room, room_of
 from tests.support.raw_dimse import (

@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 
 from node.dimse.wire import is_acceptable_uid
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.files_to_send import content_of, manifest, plain
 from tests.support.orthanc import Orthanc
 from tests.support.peers import dcmtk, program, storescu

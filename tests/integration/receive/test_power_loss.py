@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from node.store.layout import Spool, cut_to_length, read_arrival
+from node.store.arrival import read_arrival
+from node.store.layout import Spool
+from node.store.seal import cut_to_length
 from tests.support.power_loss import Disk, Promise, Remains, recorded
 from tests.support.raw_dimse import CT, RawPeer, data_set, store_rq
 from tests.support.receiver import Receiver

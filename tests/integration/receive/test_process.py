@@ -15,8 +15,9 @@ import pytest
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of
+from node.store.arrival import read_arrival
 from node.store.health import cannot_write
-from node.store.layout import Spool, read_arrival
+from node.store.layout import Spool
 from tests.support.raw_dimse import (
     ASSOCIATE_RJ,
     COMMAND_LAST,

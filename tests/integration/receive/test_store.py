@@ -20,7 +20,7 @@ from node.dimse.scu import Peer, echo, probe
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of, send
 from node.dimse.wire import is_acceptable_uid
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.files_to_send import content_of, has_uids, manifest, small_real_file
 from tests.support.peers import dcmtk, storescu
 from tests.support.raw_dimse import (

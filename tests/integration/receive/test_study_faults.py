@@ -19,7 +19,7 @@ from node.index.header import read
 from node.ledger import facts, instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
-from node.store.layout import read_arrival
+from node.store.arrival import read_arrival
 from tests.support.index_room import Room, room_of
 from tests.support.raw_dimse import COMMAND_LAST as COMMAND
 from tests.support.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq

@@ -20,7 +20,8 @@ from pydicom.uid import (
 
 from node.dicom.coercion import Coercion, coerce
 from node.errors import PermanentError
-from node.store.layout import Spool, read_arrival
+from node.store.arrival import read_arrival
+from node.store.layout import Spool
 from tests.support.receipts import arrive, compressed, ct, encoded
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

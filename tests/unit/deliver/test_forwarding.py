@@ -26,7 +26,9 @@ from node.ledger.decisions import DecisionOutcome
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Event, Severity
 from node.ledger.instances import Instance, InstanceStatus
-from node.store.layout import Spool, read_arrival, sha256_of
+from node.store.arrival import read_arrival
+from node.store.durable import sha256_of
+from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
 from tests.support.receipts import STUDY, arrive, compressed, ct

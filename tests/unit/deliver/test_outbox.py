@@ -23,7 +23,8 @@ from node.ledger.database import Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
-from node.store.layout import Spool, sha256_of
+from node.store.durable import sha256_of
+from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
 

@@ -10,7 +10,7 @@ from node.index import completion
 from node.ledger import facts, studies
 from node.ledger.database import Database
 from node.ledger.studies import Study, StudyStatus
-from node.store.layout import Arrival, file_header
+from node.store.arrival import Arrival, file_header
 from node.wake import Room as Rooms
 from tests.support.index_room import Room, configuration
 from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded

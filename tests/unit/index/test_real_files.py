@@ -12,7 +12,8 @@ from pydicom.datadict import tag_for_keyword
 
 from node.index.header import read
 from node.ledger import instances
-from node.store.layout import Arrival, Spool, file_header
+from node.store.arrival import Arrival, file_header
+from node.store.layout import Spool
 from rules.facts import BAD_ENCODING
 from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data

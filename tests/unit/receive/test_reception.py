@@ -15,7 +15,8 @@ from node.dimse.status import StoreStatus
 from node.receive import reception
 from node.receive.reception import Reception, Tally
 from node.store import part
-from node.store.layout import Arrival, Spool, read_arrival
+from node.store.arrival import Arrival, read_arrival
+from node.store.layout import Spool
 from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
 from tests.support.receiver import data_set_of
 

@@ -10,8 +10,8 @@ import pytest
 
 from node.run.retry import FailureKind, GiveUp, after
 from node.store import intact
+from node.store.arrival import Arrival, file_header
 from node.store.intact import DamagedError
-from node.store.layout import Arrival, file_header
 from tests.support.receipts import ct, encoded
 
 SYNTAX = "1.2.840.10008.1.2.1"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from node.receive.pool import Slot
 from node.store import seal
-from node.store.layout import Spool, cut_to_length
+from node.store.layout import Spool
+from node.store.seal import cut_to_length
 
 RECEIPT = "0123456789abcdef" * 2
 CONTENT = bytes(128) + b"DICM" + bytes(range(256)) * 40

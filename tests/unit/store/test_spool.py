@@ -16,8 +16,9 @@ from pydicom import dcmread
 from node import clock as clocks
 from node.clock import SystemClock, from_text, to_text
 from node.store import layout as module
-from node.store.durable import write_durably
-from node.store.layout import Arrival, InFlight, NotOurFileError, Spool, file_header, read_arrival, sha256_of
+from node.store.arrival import Arrival, NotOurFileError, file_header, read_arrival
+from node.store.durable import sha256_of, write_durably
+from node.store.layout import InFlight, Spool
 from node.wake import Room, Signal
 from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.shared_data import ROOT

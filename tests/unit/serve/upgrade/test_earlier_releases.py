@@ -19,8 +19,10 @@ from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
 from node.route.follow_ups import rule_of
 from node.serve import upgrade
+from node.store.arrival import read_arrival
+from node.store.durable import sha256_of
 from node.store.journal import Message
-from node.store.layout import Spool, read_arrival, sha256_of
+from node.store.layout import Spool
 from node.store.numbers import establish, number_of
 from tests.support.earlier import FOLDER, RELEASES, STUDIES, UpgradedSite, unpack
 
