@@ -1,7 +1,7 @@
 """Time, as a thing that can be handed in: no stage reads the system's clock on its own.
 
 The wall clock says when something happened, and may jump. Periods are measured on the monotonic
-clock, which does not (faults.md 57).
+clock, which does not (case 57).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SystemClock:
 
 
 class Timer:
-    """Wall time that never runs backwards while the process runs (faults.md 57): what due moments are held against."""
+    """Wall time that never runs backwards while the process runs (case 57): what due moments are held against."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

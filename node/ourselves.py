@@ -1,7 +1,7 @@
 """How objects that this program made are known again, whatever UIDs they have by now (PS3.3 C.12.1.5).
 
 Results carry an item of Contributing Equipment Sequence with these values; the indexer finds it and
-keeps the object out of routing, so that a result that comes back triggers nothing (faults.md 50).
+keeps the object out of routing, so that a result that comes back triggers nothing (case 50).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from rules.names import Kind
 RELATIVE_TOLERANCE = 1e-6
 """Two numbers this close, relative to the larger, are equal: 0.3 as a binary32 (FL) is 0.30000001."""
 PATTERN_LIMIT = 500
-"""Characters of a pattern; with re2's memory bound this bounds what a rule can cost (faults.md 77)."""
+"""Characters of a pattern; with re2's memory bound this bounds what a rule can cost (case 77)."""
 _PATTERN_MEMORY = 1 << 20
 
 Judge = Callable[[Sequence[Any], Moment], bool | None]

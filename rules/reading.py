@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 DEEPEST = 20
 LARGEST = 5000
-"""Keys and values of one condition; with `DEEPEST`, what a file full of YAML aliases can cost (faults.md 75)."""
+"""Keys and values of one condition; with `DEEPEST`, what a file full of YAML aliases can cost (case 75)."""
 _QUANTITIES = ("any", "every", "no")
 _COMBINING = ("all", "any", "not")
 _SERIES_BLOCKS = (*(f"{quantity}_series" for quantity in _QUANTITIES), "count_series")

@@ -1,4 +1,4 @@
-"""The node as requester: an archive's own commitment, before ours is reported; one thread an archive (faults.md 70)."""
+"""The node as requester: an archive's own commitment, before ours is reported; one thread an archive (case 70)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The file's node graph is walked by hand rather than loaded: so every duplicate key, custom tag and
 self-containing alias is found and named with its line, nothing is ever constructed but mappings with
-text keys, lists, texts, numbers, booleans and null, and an alias bomb ends at a count (faults.md 75).
+text keys, lists, texts, numbers, booleans and null, and an alias bomb ends at a count (case 75).
 The language is YAML 1.2: `yes`, `no`, `on` and `off` are texts.
 """
 

@@ -79,7 +79,7 @@ class GiveUp:
 
 
 def after(refusals: int, since: datetime, answer: Answer, retry: Retry, now: datetime) -> TryAgain | GiveUp:
-    """What to do with a delivery that was not stored (faults.md 61, 63, 65-68).
+    """What to do with a delivery that was not stored (cases 61, 63, 65-68).
 
     `refusals`: how often the destination has said that it could not process it; `since`: when it was enqueued.
     """

@@ -73,7 +73,7 @@ def severity(answer: Answer) -> Severity:
 
 
 def is_it_there(archive: Archive, delivery: Delivery, series_instance_uid: str, answer: Answer) -> Answer:
-    """0111, duplicate SOP instance: accepted where the destination does hold it (faults.md 66)."""
+    """0111, duplicate SOP instance: accepted where the destination does hold it (case 66)."""
     try:
         there = archive.has_instance(delivery.study_instance_uid, series_instance_uid, delivery.sop_instance_uid)
     except (TransientError, PermanentError) as error:

@@ -1,4 +1,4 @@
-"""Text of the source images, decoded for certain or not at all (PS3.5 6.1; faults.md 38).
+"""Text of the source images, decoded for certain or not at all (PS3.5 6.1; case 38).
 
 pydicom replaces what it cannot decode; a patient's name must never go out that way. So the raw bytes
 are decoded here, by the label first, and by what real senders get wrong next: UTF-8 or EUC-KR

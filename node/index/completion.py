@@ -4,7 +4,7 @@ Nothing in C-STORE says that a study has ended. It counts as complete when no ob
 flight, the association that last stored to it is released (or has been silent for `max_wait`), all
 that was received before is indexed, and its source has been quiet for its quiet period. Periods run
 on the monotonic clock from the moment of indexing; the rows' `due_at` is read only at start, and
-clamped, so no jump of the wall clock can complete a study early or never (faults.md 57).
+clamped, so no jump of the wall clock can complete a study early or never (case 57).
 """
 
 from __future__ import annotations

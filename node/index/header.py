@@ -35,7 +35,7 @@ from node.store.seal import cut_to_length
 from rules.facts import BAD_ENCODING, LOSSY, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20
-"""Bytes that a deflated dataset may inflate to (faults.md 42)."""
+"""Bytes that a deflated dataset may inflate to (case 42)."""
 MISSING_PATIENT_ID = "missing-patient-id"
 UNDECODABLE_TEXT = "undecodable-text"
 CUT_HEADER = "cut-header"

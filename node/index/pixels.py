@@ -1,4 +1,4 @@
-"""Whether the pixel data is what the header promises (faults.md 39 to 41). Nothing is decoded here."""
+"""Whether the pixel data is what the header promises (cases 39 to 41). Nothing is decoded here."""
 
 from __future__ import annotations
 

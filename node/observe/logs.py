@@ -1,9 +1,9 @@
 """Log lines: structlog, to standard error, as coloured text or as JSON lines.
 
 What a line may hold is decided here once. Control characters are escaped, because AE titles and UIDs
-come from the wire (faults.md 27). Values that could be a patient's name are withheld: person names,
+come from the wire (case 27). Values that could be a patient's name are withheld: person names,
 whole datasets, and pydicom's warnings, which quote values of headers. A line that cannot be written
-is counted and forgotten, because receiving goes on when the log's disk is full (faults.md 60).
+is counted and forgotten, because receiving goes on when the log's disk is full (case 60).
 """
 
 from __future__ import annotations

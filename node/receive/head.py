@@ -1,6 +1,6 @@
 """The UIDs at the head of a data set, read while it streams past, and held against the command.
 
-This is all that is checked before the answer (faults.md 29 to 31): the rest is the indexer's, in a
+This is all that is checked before the answer (cases 29 to 31): the rest is the indexer's, in a
 process of its own. The scanner keeps no more than an element header and a UID, whatever stands
 between, skips values by their length, and stops at the first element behind (0020,000E).
 """
@@ -35,7 +35,7 @@ _DEEPEST = 512
 _LONGEST_UID_VALUE = 128
 """Bytes of a UI value that are worth reading: 64 are allowed, some senders pad."""
 _MOST_INFLATED = 16 << 20
-"""Bytes that are inflated in search of the UIDs (faults.md 42)."""
+"""Bytes that are inflated in search of the UIDs (case 42)."""
 
 _Steps = Generator[int, memoryview, None]
 """Yields how many bytes it needs next (negative: how many to skip), is sent those needed."""

@@ -3,9 +3,9 @@
     begin ─► write … write ─► finish ─► status of the response ─► settle
                  └──────► abandon (the association died): nothing is left
 
-A reception never raises: a failure is remembered, its file removed at once (faults.md 18, 52), the rest
+A reception never raises: a failure is remembered, its file removed at once (cases 18, 52), the rest
 of the data set read and dropped, and `finish` says what happened. Names come from the spool, never from
-the wire (faults.md 28, 29).
+the wire (cases 28, 29).
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Service:
         self.wake_node()
 
     def cannot_write(self, reason: str) -> None:
-        """What was received could not be written: `status` is red until something can be again (faults.md 53)."""
+        """What was received could not be written: `status` is red until something can be again (case 53)."""
         note_trouble(self.spool.data, Trouble(self.clock.now(), reason))
 
     def wake_node(self) -> None:

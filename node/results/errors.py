@@ -6,7 +6,7 @@ from node.errors import PermanentError
 
 
 class NotEncodableError(PermanentError):
-    """The result cannot be written for this patient and study; names the attribute (faults.md 36, 37, 38).
+    """The result cannot be written for this patient and study; names the attribute (cases 36, 37, 38).
 
     Nothing is sent: an object with a guessed or garbled identity is worse than none.
     """

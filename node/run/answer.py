@@ -2,7 +2,7 @@
 
 That happens in a child process: no file that a plugin wrote is read by the node itself, but for the end of a log.
 `plugins.exchange` refuses a result that is malformed, too large for the images, leaves its folder or names what the
-plugin was not given (faults.md 73). Here it is held against what the exchange does not know: the manifest.
+plugin was not given (case 73). Here it is held against what the exchange does not know: the manifest.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Run:
         self._prepared = False
 
     def _timer(self) -> datetime:
-        """Wall time, except that it never runs backwards while the node runs (faults.md 57)."""
+        """Wall time, except that it never runs backwards while the node runs (case 57)."""
         wall, monotonic = self._started
         return max(self._clock.now(), wall + timedelta(seconds=self._clock.monotonic() - monotonic))
 

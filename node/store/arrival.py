@@ -51,7 +51,7 @@ def file_header(arrival: Arrival) -> bytes:
     """Preamble, prefix and file meta information for a dataset that follows as received.
 
     The preamble is zeroed, until it is sealed (`store.seal`): 128 bytes that a sender could fill with a program header
-    (faults.md 45).
+    (case 45).
     """
     rest = {
         "association": arrival.association,

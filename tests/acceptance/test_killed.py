@@ -1,4 +1,4 @@
-"""kill -9 at chosen points (faults.md 55): nothing is lost, nothing is there twice, and the node recovers by itself.
+"""kill -9 at chosen points (case 55): nothing is lost, nothing is there twice, and the node recovers by itself.
 
 Each test sends one small study and has one process die on the way. In the end the PACS holds exactly one SR and its
 pages with the right number, as if nothing had happened.
@@ -148,7 +148,7 @@ def test_fault_55_node_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: Path
 
 
 def test_fault_55_node_killed_after_the_answer_of_the_pacs(ct: CT, pacs: DemoPACS, tmp_path: Path) -> None:
-    """What the PACS has accepted but the ledger does not know of is sent again under the same UID (faults.md 68)."""
+    """What the PACS has accepted but the ledger does not know of is sent again under the same UID (case 68)."""
     with make_site(tmp_path, pacs, "node.deliver.ways.dimse:_DicomSender.store:after:2") as site:
         assert send(site, ct) == 1
         assert_as_if_nothing_had_happened(site, pacs, ct, again=1)

@@ -148,7 +148,7 @@ def waiting_for_the_pacs(site: Site, study: str) -> bool:
 def test_the_same_study_again_changes_nothing_and_a_late_slice_makes_a_new_revision(
     pacs: Orthanc, make_site: MakeSite, tmp_path: Path
 ) -> None:
-    """Duplicates are known as such (faults.md 32); the new SR names the one that it replaces (faults.md 49)."""
+    """Duplicates are known as such (case 32); the new SR names the one that it replaces (case 49)."""
     ct = small_ct(tmp_path / "ct")
     early, late = ct.files[:-1], ct.files[-1:]
     send(ct, pacs)

@@ -102,7 +102,7 @@ def test_two_modalities_send_at_once_one_of_them_compressed(pacs: Orthanc, make_
 
 
 def test_korean_names_are_shown_right_by_the_pacs(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
-    """Images in ISO 2022 IR 149; report and pages show the same name in Latin, Hanja and Hangul (faults.md 38)."""
+    """Images in ISO 2022 IR 149; report and pages show the same name in Latin, Hanja and Hangul (case 38)."""
     name = "Hong^Gildong=洪^吉洞=홍^길동"
     ct = small_ct(tmp_path / "ct", SeriesHeader(patient_name=name, character_set=KOREAN))
     assert b"\x1b$)C" in ct.files[0].read_bytes()

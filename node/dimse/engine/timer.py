@@ -11,7 +11,7 @@ class SteadyTimer(Timer):
     """As pynetdicom's Timer, measured on the monotonic clock.
 
     pynetdicom reads the wall clock: set forward by an hour, it would end every association at once, and set
-    back it would keep a silent one for an hour (faults.md 57).
+    back it would keep a silent one for an hour (case 57).
     """
 
     @property

@@ -172,7 +172,7 @@ def _is_empty(element: DataElement | RawDataElement) -> bool:
 
 
 def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
-    """Patient and study are the source's, no attribute more and none less (faults.md 35)."""
+    """Patient and study are the source's, no attribute more and none less (case 35)."""
     for keyword in (attribute.keyword for attribute in of_patient_and_study()):
         ours, theirs = read.get(keyword), context.identity.get(keyword)
         if keyword in read and keyword not in context.identity:

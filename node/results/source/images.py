@@ -141,7 +141,7 @@ def _identifier(header: Dataset, tag: BaseTag) -> bytes:
 
 
 def read_sources(paths: tuple[Path, ...]) -> Sources:
-    """Read the headers; refuse images of more than one patient or study (faults.md 35)."""
+    """Read the headers; refuse images of more than one patient or study (case 35)."""
     images = tuple(_read(path) for path in paths)
     if len({image.reference.study_instance_uid for image in images}) > 1:
         raise NotEncodableError("StudyInstanceUID", "the source images are of more than one study")

@@ -1,4 +1,4 @@
-"""`commit_through` with Orthanc as the archive: it opens associations of its own to report (faults.md 70)."""
+"""`commit_through` with Orthanc as the archive: it opens associations of its own to report (case 70)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 while a commitment is asked for and reported (faults.md 55): no request is lost.
+"""kill -9 while a commitment is asked for and reported (case 55): no request is lost.
 
 Here the receiver and the node die for real; tests/unit/commit/test_stage.py has every step between.
 """

@@ -144,7 +144,7 @@ def test_every_real_file_that_dcmtk_can_send_arrives_as_it_sent_it(
 
 
 def _is_in_order(path: Path) -> bool:
-    """Whether a receiver has no reason to refuse it (faults.md 29 to 31)."""
+    """Whether a receiver has no reason to refuse it (cases 29 to 31)."""
     content = dcmread(path, force=True, stop_before_pixels=True)
     keywords = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
     uids = [str(content.get(keyword, "")) for keyword in keywords]

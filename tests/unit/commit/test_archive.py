@@ -1,4 +1,4 @@
-"""`commit_through`: success only after the archive's own commitment (faults.md 70)."""
+"""`commit_through`: success only after the archive's own commitment (case 70)."""
 
 from __future__ import annotations
 

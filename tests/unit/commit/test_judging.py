@@ -36,7 +36,7 @@ def test_what_is_stored_and_indexed_is_committed(room: CommitRoom) -> None:
 
 
 def test_whose_object_was_quarantined_keeps_it(room: CommitRoom) -> None:
-    """Two senders, one UID, other pixels (faults.md 33): only the first may delete."""
+    """Two senders, one UID, other pixels (case 33): only the first may delete."""
     arrive(room.spool, ct(1))
     arrive(room.spool, ct(1, **OTHER_PIXELS), calling="CT2")
     assert said(room) == 0

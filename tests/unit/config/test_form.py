@@ -1,4 +1,4 @@
-"""What a configuration file may not be, whatever it says (faults.md 75)."""
+"""What a configuration file may not be, whatever it says (case 75)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_back_off_doubles_between_first_and_longest() -> None:
 
 
 def test_an_outage_of_a_day_kills_nothing() -> None:
-    """faults.md 61: after 24 hours without the destination the delivery still waits."""
+    """case 61: after 24 hours without the destination the delivery still waits."""
     step = after(0, START, Answer(Reading.RETRY, "connection refused"), RETRY, START + timedelta(hours=24))
     assert step == TryAgain(START + timedelta(hours=24, minutes=15))
 
@@ -36,7 +36,7 @@ def test_it_gives_up_after_the_limit_and_says_how_long_it_tried() -> None:
 
 
 def test_refusals_get_five_tries_over_24_hours() -> None:
-    """faults.md 66: C000 and its like are tried five times within about a day, then dead."""
+    """case 66: C000 and its like are tried five times within about a day, then dead."""
     now, refusals = START, 0
     while isinstance(step := after(refusals, START, Answer(Reading.RETRY_FEW, "C000"), RETRY, now), TryAgain):
         now, refusals = step.at, refusals + 1
@@ -47,11 +47,11 @@ def test_refusals_get_five_tries_over_24_hours() -> None:
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=3)])
 def test_forbidden_is_slow(age: timedelta) -> None:
-    """faults.md 67: where a person at the PACS has to act, half an hour between tries is enough."""
+    """case 67: where a person at the PACS has to act, half an hour between tries is enough."""
     step = after(0, START, Answer(Reading.RETRY_SLOWLY, "calling AE title not recognised"), RETRY, START + age)
     assert step == TryAgain(START + age + timedelta(minutes=30))
 
 
 def test_never_means_never() -> None:
-    """faults.md 63: an object the destination does not take is dead at once."""
+    """case 63: an object the destination does not take is dead at once."""
     assert after(0, START, Answer(Reading.DEAD_LETTER, "A900"), RETRY, START) == GiveUp("A900")

@@ -57,7 +57,7 @@ def test_more_than_the_limit_is_refused() -> None:
 
 @pytest.mark.parametrize("uid", ["", "../etc/passwd", "1.2.3\\1.2.4", "1" * 65])
 def test_a_uid_that_is_none_is_refused(uid: str) -> None:
-    """As transaction, class or instance (faults.md 29)."""
+    """As transaction, class or instance (case 29)."""
     for information in (
         action_information(CommitmentRequest(uid, (ONE,))),
         action_information(CommitmentRequest("1.2.9", (Reference(uid, "1.2"),))),

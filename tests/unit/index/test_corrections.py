@@ -1,4 +1,4 @@
-"""Corrections: the same images under another patient or order (faults.md 33b)."""
+"""Corrections: the same images under another patient or order (case 33b)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node dies between any two steps of the indexer, and what it finds when it starts again (faults.md 55)."""
+"""The node dies between any two steps of the indexer, and what it finds when it starts again (case 55)."""
 
 from __future__ import annotations
 

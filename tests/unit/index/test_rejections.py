@@ -1,4 +1,4 @@
-"""Rejection notes (IHE IOCM): what they name leaves every job's input (faults.md 47b)."""
+"""Rejection notes (IHE IOCM): what they name leaves every job's input (case 47b)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a receiver leaves word of when it cannot write, and what `status` makes of it (faults.md 53)."""
+"""What a receiver leaves word of when it cannot write, and what `status` makes of it (case 53)."""
 
 from __future__ import annotations
 
