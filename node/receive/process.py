@@ -1,6 +1,6 @@
 """A receiver process: accepts associations on sockets it inherits, until it is told to end.
 
-SIGTERM: no new associations, those that are open may finish, the rest is aborted after a while (reliability.md
+SIGTERM: no new associations, those that are open may finish, the rest is aborted after a while (docs/reliability.md,
 58). SIGUSR2: the same without haste, because others have taken over (a reload); who has connected and not yet
 asked for an association is served, too. SIGUSR1: where it was started to wait (`--held`), it may begin now.
 End of file on the pipe from the supervisor: the supervisor is gone, so end at once and free the port; an object

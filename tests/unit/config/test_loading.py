@@ -268,7 +268,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(write: Write) ->
 
 
 def test_shadow_may_send_to_an_audience_of_evaluation(write: Write) -> None:
-    """A result says that it is one (docs/conformance.md)."""
+    """Who evaluates gets results that no reader sees."""
     assert told(write(f"{SITE}rules:{rule(mode='shadow', send='research')}")) == []
 
 
