@@ -123,7 +123,7 @@ NODE = {
     "rows_before_move": "node.store.layout:Spool.stored:before:2",
     "in_completion": "node.index.completion:keep_facts:after",
     "mid_route": "node.ledger.jobs:enqueue:after",
-    "result_kept_before_job_ended": "node.run.answer:keep:after",
+    "result_kept_before_job_ended": "node.run.answer:accept:after",
     "objects_written_before_rows": "node.results.stage:Results._encode:after",
     "before_c_store": "node.deliver.ways.dimse:_DicomSender.store:before:2",
 }

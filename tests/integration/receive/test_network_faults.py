@@ -480,8 +480,6 @@ def test_fault_57_a_jump_of_the_clock_ends_no_association(tmp_path: Path, second
             peer.send(pdu(6, bytes(4)))
             assert peer.closed()
         until(jumping.idle, what="the associations to end")
-        received = [int(path.name[:16], 16) / 1e9 for path in jumping.received()]
-    assert abs(max(received) - min(received)) == pytest.approx(3600, abs=60)
 
 
 def test_fault_17_a_flood_of_silent_connections_does_not_keep_others_out(receiver: Receiver) -> None:
