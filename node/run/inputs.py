@@ -5,7 +5,7 @@ Copies, never links: a plugin that writes into its inputs spoils its own run and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from node import intact
 from node.errors import PermanentError
-from node.intact import DamagedError
+from node.intact import Damage, DamagedError
 from node.ledger import facts, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
@@ -32,12 +32,12 @@ class InputGoneError(PermanentError):
 
 
 class InputDamagedError(PermanentError):
-    """The file of an instance of the job is not what was received."""
+    """Files of instances of the job are not what was received."""
 
-    def __init__(self, instance: Instance, damage: DamagedError) -> None:
-        super().__init__(f"an image is damaged in the data folder: {damage}")
-        self.instance = instance
-        self.damage = damage
+    def __init__(self, damages: Sequence[Damage]) -> None:
+        more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
+        super().__init__(f"an image is damaged in the data folder: {damages[0].error}{more}")
+        self.damages = damages
 
 
 class InputChangedError(PermanentError):
@@ -115,9 +115,10 @@ def reference(plugin: SitePlugin) -> PluginReference:
 def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
     """Make the job's folder: copies, then request.json, whose content is returned.
 
-    Raises `InputGoneError` where a file is missing, `InputDamagedError` where one is not what was received, OSError.
+    Raises `InputGoneError` where a file is missing, `InputDamagedError` where files are not what was received, OSError.
     """
     folder.mkdir(parents=True, mode=0o700)
+    damages = []
     for name, instance in inputs.files.items():
         target = folder / exchange.IN / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,9 @@ def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
         except FileNotFoundError as error:
             raise InputGoneError(f"receipt {instance.receipt}: its file is missing from the data folder") from error
         except DamagedError as error:
-            raise InputDamagedError(instance, error) from error
+            damages.append(Damage(instance, error))
+    if damages:
+        raise InputDamagedError(damages)
     exchange.write_request(folder, inputs.request)
     return (folder / exchange.REQUEST).read_bytes()
 

@@ -378,9 +378,24 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     (alert,) = [
         e for e in events.of_study(site.ledger.database, job.study_instance_uid) if e.kind == "instance.damaged"
     ]
-    assert (alert.severity, alert.job, alert.detail["receipt"]) == (Severity.ALERT, job.id, receipts[1])
-    assert alert.detail["file"] == str(path)
+    assert (alert.severity, alert.job, alert.detail["receipts"]) == (Severity.ALERT, job.id, [receipts[1]])
+    assert alert.detail["files"] == [str(path)]
     assert not (site.spool.results / job.id / "log.txt").exists()
+
+
+def test_finding_n5_all_damaged_images_of_a_job_are_one_alert(site: Site, start: Start, settle: Settle) -> None:
+    """Who looks at the disk learns at once which images have to be sent again, and how many there are."""
+    site.python_plugin("eager", "print('it ran')", attempts=3)
+    receipts = site.receive(3)
+    site.complete()
+    paths = [site.spool.find(receipt) for receipt in receipts[1:]]
+    for path in paths:
+        _flip_last_bit(path)
+    job = settle(start(), site.job("eager", receipts))
+    assert job.outcome is JobOutcome.FAILED
+    assert "and 1 more" in (job.error or "")
+    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    assert alert.detail["files"] == [str(path) for path in paths]
 
 
 def test_finding_n5_a_file_that_still_waits_in_incoming_is_verified_and_given(
