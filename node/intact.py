@@ -17,7 +17,7 @@ from node.ledger import events
 from node.ledger.database import Database
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
-from node.spool import NotOurFileError, read_arrival
+from node.spool import NotOurFileError, Spool, read_arrival
 
 _PIECE = 1 << 20
 _DAMAGED = "instance.damaged"
@@ -72,14 +72,19 @@ def _verified(path: Path, digest: str, transfer_syntax_uid: str) -> Iterator[byt
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """An image whose file is not what was received."""
+    """An image whose file is missing or not what was received."""
 
     instance: Instance
     error: DamagedError
 
 
+def missing(instance: Instance, spool: Spool) -> Damage:
+    """What is said of an image whose file is not there any more."""
+    return Damage(instance, DamagedError(spool.stored(instance.receipt), "the file is missing"))
+
+
 def alert(database: Database, at: datetime, damages: Sequence[Damage], study: str, job: str) -> None:
-    """Write damaged images of a job into its history: a person has to look at the disk, and have them sent again.
+    """Write damaged and missing images of a job into its history: a person looks at the disk and has them sent again.
 
     One alert names them all. Those that an earlier alert of the job has named are not told again.
     """

@@ -49,7 +49,7 @@ class SourceFiles:
         self._clock = clock
 
     def of(self, job: Job) -> VerifiedImages:
-        """The images of the job's own study, each read to its end; damage is an alert, of which a job has one."""
+        """The images of the job's own study, each read to its end; those damaged or missing are one alert."""
         sound: list[Path] = []
         problem = ""
         damages: list[Damage] = []
@@ -64,6 +64,7 @@ class SourceFiles:
                 sound.append(path)
             except FileNotFoundError as error:
                 problem = f"a source image is gone: {error}"
+                damages.append(intact.missing(row, self._spool))
             except DamagedError as error:
                 problem = f"a source image is damaged: {error}"
                 damages.append(Damage(row, error))

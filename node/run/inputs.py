@@ -28,15 +28,15 @@ from rules import values
 
 
 class InputGoneError(PermanentError):
-    """An instance of the job, or its file, is not there any more."""
+    """The ledger does not know an instance of the job any more."""
 
 
 class InputDamagedError(PermanentError):
-    """Files of instances of the job are not what was received."""
+    """Files of instances of the job are missing or not what was received."""
 
     def __init__(self, damages: Sequence[Damage]) -> None:
         more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
-        super().__init__(f"an image is damaged in the data folder: {damages[0].error}{more}")
+        super().__init__(f"an image is damaged or missing in the data folder: {damages[0].error}{more}")
         self.damages = damages
 
 
@@ -115,7 +115,7 @@ def reference(plugin: SitePlugin) -> PluginReference:
 def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
     """Make the job's folder: copies, then request.json, whose content is returned.
 
-    Raises `InputGoneError` where a file is missing, `InputDamagedError` where files are not what was received, OSError.
+    Raises `InputDamagedError` where files are missing or not what was received, OSError.
     """
     folder.mkdir(parents=True, mode=0o700)
     damages = []
@@ -124,8 +124,8 @@ def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             intact.copy(spool.find(instance.receipt), target, instance.digest, instance.transfer_syntax_uid)
-        except FileNotFoundError as error:
-            raise InputGoneError(f"receipt {instance.receipt}: its file is missing from the data folder") from error
+        except FileNotFoundError:
+            damages.append(intact.missing(instance, spool))
         except DamagedError as error:
             damages.append(Damage(instance, error))
     if damages:

@@ -285,16 +285,20 @@ def test_an_instance_rejected_since_the_decision_stops_the_job(site: Site, start
     assert not (site.spool.results / job.id).exists()
 
 
-def test_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
-    """A receipt without its file is nothing that time heals; the reader is told, the admin which receipt."""
+def test_finding_n5_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
+    """A receipt without its file is nothing that time heals; the reader is told, the admin which file, by an alert."""
     site.python_plugin("good")
     receipts = site.receive(2)
     site.complete()
-    site.spool.find(receipts[0]).unlink()
+    path = site.spool.find(receipts[0])
+    path.unlink()
     job = settle(start(), site.job("good", receipts))
     assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
     assert receipts[0] in str(job.error)
-    assert "no longer available" in site.kept(job)["summary"]
+    assert "damaged or lost in the storage" in site.kept(job)["summary"]
+    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    assert (alert.severity, alert.detail["files"]) == (Severity.ALERT, [str(path)])
+    assert alert.detail["reasons"] == ["the file is missing"]
 
 
 def test_a_plugin_taken_out_of_the_configuration_ends_its_jobs_visibly(
@@ -372,7 +376,7 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     damage(path)
     job = settle(start(), site.job("eager", receipts))
     assert (job.status, job.outcome, job.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 1)
-    assert site.kept(job)["summary"].startswith("An image of this study was damaged in the storage")
+    assert site.kept(job)["summary"].startswith("An image of this study was damaged or lost in the storage")
     assert not site.kept(job).get("findings")
     assert str(path) in (job.error or "")
     (alert,) = [
