@@ -5,6 +5,7 @@ Copies, never links: a plugin that writes into its inputs spoils its own run and
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,10 @@ from plugins import exchange
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
 from plugins.manifest import ParameterValue
 from rules import values
+
+
+_NO_TEXT = frozenset({"Cc", "Cs"})
+"""Unicode categories of characters that no text of a request may hold."""
 
 
 class InputGoneError(PermanentError):
@@ -175,9 +180,13 @@ def _age(header: Mapping[str, Any], on: date | None) -> float | None:
 
 
 def _text(header: Mapping[str, Any], keyword: str) -> str:
-    """The first value of an attribute as text without padding; "" where there is none."""
+    """The first value of an attribute as text without padding; "" where there is none.
+
+    Control characters are spaces: a request may hold none, and what a sender wrote into a text must not cost the job.
+    """
     found = header[keyword][1] if keyword in header else []
-    return str(found[0]).strip(values.PADDING) if found and isinstance(found[0], str | int | float) else ""
+    text = str(found[0]) if found and isinstance(found[0], str | int | float) else ""
+    return "".join(" " if unicodedata.category(each) in _NO_TEXT else each for each in text).strip(values.PADDING)
 
 
 def _size(header: Mapping[str, Any]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from node.ledger import events, instances, jobs
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.run import inputs
 from node.run.executor import Ending
 from node.run.sandbox import Isolation
 from node.run.stage import Run
@@ -385,6 +386,23 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     assert (alert.severity, alert.job, alert.detail["receipts"]) == (Severity.ALERT, job.id, [receipts[1]])
     assert alert.detail["files"] == [str(path)]
     assert not (site.spool.results / job.id / "log.txt").exists()
+
+
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\r", "\f", "\x7f", "\x85"])
+def test_finding_s2_control_characters_in_what_a_plugin_is_told_do_not_cost_the_job(
+    site: Site, tmp_path: Path, character: str
+) -> None:
+    """A sender's slip in a text or a code is a space in the request, which a plugin can read then."""
+    site.python_plugin("good")
+    slip = ("LO", f"A{character}B{character}")
+    told = ("PatientSex", "Modality", "SeriesDescription", "FrameOfReferenceUID", "StudyDate", "PatientAge", "Rows")
+    receipts = site.receive(1, **dict.fromkeys(told, slip))
+    site.complete()
+    plugin = site.catalogue().plugins["good"]
+    given = inputs.gather(site.ledger.database, site.job("good", receipts), plugin, {})
+    inputs.lay_out(given, tmp_path / "given", site.spool)
+    request = exchange.read_request(tmp_path / "given")
+    assert (request.study.patient_sex, request.series[0].modality, request.series[0].description) == ("A B",) * 3
 
 
 def test_finding_n5_all_damaged_images_of_a_job_are_one_alert(site: Site, start: Start, settle: Settle) -> None:
