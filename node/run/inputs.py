@@ -27,7 +27,6 @@ from plugins.exchange import InputFile, InputSeries, PluginReference, Request, S
 from plugins.manifest import ParameterValue
 from rules import values
 
-
 _NO_TEXT = frozenset({"Cc", "Cs"})
 """Unicode categories of characters that no text of a request may hold."""
 
