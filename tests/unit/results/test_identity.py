@@ -262,7 +262,7 @@ def test_the_header_is_what_pydicom_reads_of_the_file(tmp_path: Path, syntax: UI
 
 @pytest.mark.parametrize(("value", "stays"), [("SHORT", False), ("A" * 16, False), ("A" * 17, True)])
 def test_finding_s13_a_long_code_value_that_is_short_is_left_out(tmp_path: Path, value: str, stays: bool) -> None:
-    """Validators refuse it: it is for more than 16 characters (PS3.3 8.1). The code only describes; the result leaves."""
+    """Validators refuse it: it is for more than 16 characters (PS3.3 8.1). The code describes; the result leaves."""
     code = Dataset()
     code.LongCodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "99LOCAL", "Chest"
     image = reports.ct()
