@@ -180,7 +180,7 @@ class _Attributes:
         try:
             value = self.within(sequence).get(keyword)
             is_contradicted = any(item.get(keyword) != value for item in self._items(sequence)[1:])
-            numbers = np.array([float(item) for item in ([value] if count == 1 else value)])
+            numbers = np.array([stored_values.decimal(item) for item in ([value] if count == 1 else value)])
         except (TypeError, ValueError):
             is_contradicted, numbers = False, np.empty(0)
         if is_contradicted:
@@ -227,7 +227,7 @@ def _thickness(measures: Dataset) -> float | None:
     """mm that a single image stands for; None where nothing usable is said. Which way slices are counted is no sign."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         try:
-            value = abs(float(measures.get(keyword) or 0))
+            value = abs(stored_values.decimal(measures.get(keyword) or 0))
         except (TypeError, ValueError):
             continue
         if value > 0 and math.isfinite(value):

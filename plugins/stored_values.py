@@ -170,11 +170,21 @@ def whole_number(header: Dataset, keyword: str, place: str) -> int | None:
     return None if value is None else int(value)
 
 
+def decimal(value: Any) -> float:
+    """The number that a value of DS, IS or a binary VR is; raises TypeError or ValueError where it is none.
+
+    Python reads `1_0` as ten, the Standard as nothing (PS3.5 6.2).
+    """
+    if "_" in str(value):
+        raise ValueError("an underscore in a number")
+    return float(value)
+
+
 def number(dataset: Dataset, keyword: str, place: str) -> float | None:
     """The value of an attribute that is one number, None where it is absent or empty; raises for any other."""
     try:
         value = dataset.get(keyword)
-        result = None if value is None or (isinstance(value, str) and not value.strip()) else float(value)
+        result = None if value is None or (isinstance(value, str) and not value.strip()) else decimal(value)
     except (TypeError, ValueError, OverflowError) as error:  # several values, or no number: also while pydicom reads it
         raise NotApplicableError(f"{place} has a {keyword} that is not one number.") from error
     if result is not None and not math.isfinite(result):
@@ -275,7 +285,7 @@ def _real_world(places: Iterable[Dataset], rescale: tuple[float, float]) -> tupl
 def _or_nan(item: Dataset, keyword: str) -> float:
     """The number, or NaN where there is none that can be used: a mapping by a table has none."""
     try:
-        return float(item.get(keyword))
+        return decimal(item.get(keyword))
     except (TypeError, ValueError):
         return math.nan
 
@@ -366,7 +376,7 @@ def stored(raw: NDArray[Any], bits: Bits | None, place: str) -> NDArray[Any]:
 
     Raises `NotApplicableError` where the pixels contradict what the header says of them.
     """
-    if bits is None or bits.stored == 1 or bits.stored >= raw.dtype.itemsize * 8:
+    if bits is None or bits.stored >= raw.dtype.itemsize * 8:
         return raw
     unused = raw.dtype.itemsize * 8 - bits.stored
     if bits.is_compressed:

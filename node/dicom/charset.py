@@ -2,7 +2,7 @@
 
 pydicom replaces what it cannot decode; a patient's name must never go out that way. So the raw bytes
 are decoded here, by the label first, and by what real senders get wrong next: UTF-8 or EUC-KR
-without or with another label, escape sequences left out, Windows' superset of KS X 1001.
+without or with another label, misspelt labels, escape sequences left out, Windows' superset of KS X 1001.
 """
 
 from __future__ import annotations
@@ -22,6 +22,17 @@ _UNWRITABLE = {"ISO 2022 IR 58"}
 _WITHOUT_EXTENSIONS = re.compile(r"|ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192)|GB18030|GBK")
 _WITH_EXTENSIONS = re.compile(r"ISO 2022 IR (6|13|58|87|100|101|109|110|126|127|138|144|148|149|159|166)")
 _DELIMITERS = {ord("^"), ord("=")}
+_MISSPELT = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*(?P<register>\d{1,3})|ISO[ _-]*8859[ _-]*(?P<part>\d{1,2})")
+_ONLY_WITH_EXTENSIONS = {"58", "87", "149", "159"}
+"""Registration numbers of sets of two bytes a character: a Defined Term only with code extensions."""
+_ONLY_WITHOUT_EXTENSIONS = {"192"}
+_REGISTERS = {
+    "1": "100", "2": "101", "3": "109", "4": "110", "5": "144", "6": "127", "7": "126", "8": "138", "9": "148",
+    "11": "166",
+}  # fmt: skip
+"""Parts of ISO 8859 to their registration numbers (PS3.3 C.12.1.1.2)."""
+_OTHER_NAMES = {"UTF8": "ISO_IR 192", "GB18030": "GB18030", "EUCKR": "ISO 2022 IR 149", "KSX1001": "ISO 2022 IR 149"}
+"""What the sets are called elsewhere, without what separates the parts of a name."""
 
 
 class UndecodableTextError(ValueError):
@@ -50,6 +61,21 @@ def _without_escapes(raw: bytes) -> bytes:
     return raw
 
 
+def _defined_term(label: str) -> str:
+    """The Defined Term (PS3.3 C.12.1.1.2) that a label misspells; the label itself where that is not certain."""
+    label = label.strip()
+    if label in python_encoding:
+        return label
+    found = _MISSPELT.fullmatch(label.upper())
+    if found is None:
+        return _OTHER_NAMES.get(re.sub(r"[ _-]", "", label.upper()), label)
+    register = found["register"] or _REGISTERS.get(found["part"], "")
+    register = register.lstrip("0") or "0"
+    has_extensions = register in _ONLY_WITH_EXTENSIONS or ("2022" in label and register not in _ONLY_WITHOUT_EXTENSIONS)
+    term = f"ISO 2022 IR {register}" if has_extensions else f"ISO_IR {register}"
+    return term if term in python_encoding else label
+
+
 def _by_label(raw: bytes, labels: Sequence[str]) -> str | None:
     known = [label for label in labels if label in python_encoding]
     if not known or set(known) <= {"", "ISO_IR 6", "ISO 2022 IR 6"}:
@@ -71,10 +97,11 @@ def _by_label(raw: bytes, labels: Sequence[str]) -> str | None:
 def decode_text(raw: bytes, labels: Sequence[str], assumed: str = "") -> str:
     """The text of one element value.
 
-    `labels`: the Specific Character Set that holds for it; `assumed`: one to try where the label is
-    missing or does not fit. Raises `UndecodableTextError` where nothing fits.
+    `labels`: the Specific Character Set that holds for it, also misspelt (`ISO IR 192`, `UTF-8`);
+    `assumed`: one to try where the label is missing or does not fit. Raises `UndecodableTextError` where nothing fits.
     """
-    labels = [label.strip() for label in labels] or [""]
+    given = [label.strip() for label in labels] or [""]
+    labels = [_defined_term(label) for label in given]
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
     # Text in Latin-1 is next to never valid UTF-8 by chance, and mislabelled UTF-8 is common.
@@ -82,12 +109,12 @@ def decode_text(raw: bytes, labels: Sequence[str], assumed: str = "") -> str:
         text = _strict(raw, "utf-8")
         if text is not None:
             return text
-    for candidate in (labels, assumed.split("\\")):
+    for candidate in (labels, [_defined_term(label) for label in assumed.split("\\")]):
         text = _by_label(raw, candidate)
         if text is not None:
             return text
     raise UndecodableTextError(
-        f"{len(raw)} bytes are no text in Specific Character Set {chr(92).join(labels) or '(none)'!r}"
+        f"{len(raw)} bytes are no text in Specific Character Set {chr(92).join(given) or '(none)'!r}"
         + (f" nor in the assumed {assumed!r}" if assumed else "; state the sender's character set in the configuration")
     )
 

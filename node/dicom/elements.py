@@ -94,23 +94,6 @@ def name_of(tag: int) -> str:
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
-class _GroupLength:
-    """The group length (gggg,0000) that was read last, held against where its group ends (PS3.5 7.2)."""
-
-    def __init__(self) -> None:
-        self.group = 0
-        self._from = self._announced = -1
-
-    def begin(self, group: int, at: int, announced: int) -> None:
-        """A group length was read whose value ends at `at`."""
-        self.group, self._from, self._announced = group, at, announced
-
-    def fault(self, at: int) -> str:
-        """What is wrong with it, where its group ends at `at`; "" where nothing is, or none was read."""
-        announced, self._announced = self._announced, -1
-        return "the group length is not that of its group" if announced not in (-1, at - self._from) else ""
-
-
 class _Reader:
     def __init__(self, data: memoryview, little: bool, contents: Contents) -> None:
         self._data = data
@@ -127,19 +110,16 @@ class _Reader:
 
         `delimited`: of undefined length, so that a delimiter has to end it.
         """
-        previous, lengths = -1, _GroupLength()
+        previous = -1
         while at + 8 <= end:
             tag, vr, length, start = self._head(at, implicit, end)
             if tag in (_ITEM_END, _SEQUENCE_END):
                 if depth == 0:
                     raise _BrokenError(f"{name_of(tag)}: stands outside of any sequence")
-                self._fault(lengths.group << 16, lengths.fault(at))
                 if tag == _ITEM_END:
                     return start
                 self._fault(tag, "ends a sequence whose last item does not end")  # as some writers leave it
                 return at
-            if tag >> 16 != lengths.group:
-                self._fault(lengths.group << 16, lengths.fault(at))
             self._fault(tag, place_fault(tag, previous))
             previous = tag
             known = None if length == _UNDEFINED else length
@@ -148,13 +128,10 @@ class _Reader:
                 self._tail(tag, self._pixels(tag, vr, start, length, end, into), end, implicit)
                 return end
             at = self._element(tag, vr, length, start, end, into, implicit, depth)
-            if tag & 0xFFFF == 0 and length == 4:
-                lengths.begin(tag >> 16, at, self._long(self._data, start)[0])
-        return self._ended(at, end, depth, lengths, delimited=delimited)
+        return self._ended(at, end, depth, delimited=delimited)
 
-    def _ended(self, at: int, end: int, depth: int, lengths: _GroupLength, *, delimited: bool) -> int:
+    def _ended(self, at: int, end: int, depth: int, *, delimited: bool) -> int:
         """The bytes of a data set or item are over without a delimiter; returns where they end."""
-        self._fault(lengths.group << 16, lengths.fault(at))
         if at < end and depth == 0 and any(self._data[at:end]):
             raise _BrokenError(f"{end - at} bytes at the end are no element")
         if at < end:

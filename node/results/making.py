@@ -23,7 +23,7 @@ from node.ledger.objects import ResultObject
 from node.results.encode import EncodedObject, EncodedSet
 from node.results.encoder import Cost, Encoder, Order
 from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
-from node.results.source.files import SourceFiles
+from node.results.source.files import SourceFiles, VerifiedImages
 from node.results.texts import texts_of
 from node.store.layout import Spool
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
@@ -100,13 +100,17 @@ class Making:
         assert job.result is not None, job.id
         return Cost.of(self._spool.data / job.result, sum(len(chosen.receipts) for chosen in job.inputs))
 
-    def whole_set(self, job: Job, wanted: Wanted, time_zone: str) -> EncodedSet:
+    def images(self, job: Job) -> VerifiedImages:
+        """The images that the job's objects are made from, verified: once for all sets that are made of them now."""
+        return self._sources.of(job)
+
+    def whole_set(self, job: Job, wanted: Wanted, images: VerifiedImages, time_zone: str) -> EncodedSet:
         """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
 
         def cancelled() -> bool:
             return jobs.get(self._ledger.database, job.id).status is not JobStatus.ENDED
 
-        fields = self._fields(job, wanted, time_zone)
+        fields = self._fields(job, wanted, images, time_zone)
         return self._carry_out(job, wanted.name, fields, _text_instead(wanted), cancelled)
 
     def report_alone(
@@ -123,7 +127,7 @@ class Making:
         `missing`: what the set lacks, which this report says too.
         """
         references = tuple((cast(Kind, each.kind), reference_to(each)) for each in companions)
-        fields = self._fields(job, wanted, time_zone) | {
+        fields = self._fields(job, wanted, self.images(job), time_zone) | {
             "profile": replace(wanted.profile, sr_class=sr_class),
             "belongs_to": SetMade(wanted.digest, references, missing),
         }
@@ -160,7 +164,7 @@ class Making:
         order = Order(job.id, self._spool.data / job.result, target, fields, cost, instead)
         return self._encoder.encode(order, cancelled)
 
-    def _fields(self, job: Job, wanted: Wanted, time_zone: str) -> dict[str, Any]:
+    def _fields(self, job: Job, wanted: Wanted, images: VerifiedImages, time_zone: str) -> dict[str, Any]:
         database = self._ledger.database
         if job.finished_at is None:
             raise PermanentError(f"job {job.id} has no end: nothing can be written for it")
@@ -170,7 +174,7 @@ class Making:
             "algorithm": algorithm_of(job),
             "rule": job.rule,
             "mode": job.mode,
-            "sources": self._sources.of(job, only_says_why=only_says_why),
+            "sources": images.usable(job, only_says_why=only_says_why),
             "asked": job.asked or job.rule,
             "images_complete_at": job.images_complete_at,
             "result_made_at": job.finished_at,

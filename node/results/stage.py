@@ -26,6 +26,7 @@ from node.results.encode import EncodedSet
 from node.results.lanes import REFUSED, Lanes
 from node.results.making import Making, Wanted, reference_to
 from node.results.request import EncodingProfile, SourceReference
+from node.results.source.files import VerifiedImages
 from node.store.layout import Spool
 from node.wake import Room, Signal
 from plugins.contract import ResultStatus
@@ -114,7 +115,8 @@ class Results:
         except PermanentError as error:
             self._unreportable(job, str(error))
             return
-        made = {each: self._sets(job, each) for each in dict.fromkeys(wanted.values())}
+        images = self._making.images(job)
+        made = {each: self._sets(job, each, images) for each in dict.fromkeys(wanted.values())}
         if made and not any(each.sets for each in made.values()):
             # Not even the end of the job can be written: the first reason is the one to mend.
             self._unreportable(job, next(each.refusal for each in made.values()))
@@ -167,13 +169,13 @@ class Results:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
         return {name: Wanted(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
 
-    def _sets(self, job: Job, wanted: Wanted) -> _Sets:
+    def _sets(self, job: Job, wanted: Wanted, images: VerifiedImages) -> _Sets:
         """What a destination gets: the sound objects of its set, and where nobody could read what was found, a report
         and a page that say so.
         """
         made, refusal = [], ""
         try:
-            encoded = self._encode(job, wanted)
+            encoded = self._encode(job, wanted, images)
             made.append((wanted, encoded))
             if encoded.missing:
                 log.warning("job.objects-missing", job=job.id, study=job.study_instance_uid, error=encoded.reasons)
@@ -184,12 +186,12 @@ class Results:
         if refusal:
             log.error("job.refused", job=job.id, study=job.study_instance_uid, error=refusal)
             with suppress(PermanentError):  # the refusal is told: it is the one to mend
-                made.append((wanted.instead(), self._encode(job, wanted.instead())))
+                made.append((wanted.instead(), self._encode(job, wanted.instead(), images)))
         return _Sets(tuple(made), refusal)
 
-    def _encode(self, job: Job, wanted: Wanted) -> EncodedSet:
+    def _encode(self, job: Job, wanted: Wanted, images: VerifiedImages) -> EncodedSet:
         """One set of objects."""
-        return self._making.whole_set(job, wanted, self.configuration.node.time_zone)
+        return self._making.whole_set(job, wanted, images, self.configuration.node.time_zone)
 
     def _predecessors(self, job: Job, destination: str) -> tuple[SourceReference, ...]:
         """The SRs of this question that a reader there may still have: of the last success, and of failures since.

@@ -5,7 +5,8 @@ Copies, never links: a plugin that writes into its inputs spoils its own run and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,25 +20,28 @@ from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job
 from node.run.catalogue import SitePlugin
 from node.store import intact
-from node.store.intact import DamagedError
+from node.store.intact import Damage, DamagedError
 from node.store.layout import Spool
 from plugins import exchange
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
 from plugins.manifest import ParameterValue
 from rules import values
 
+_NO_TEXT = frozenset({"Cc", "Cs"})
+"""Unicode categories of characters that no text of a request may hold."""
+
 
 class InputGoneError(PermanentError):
-    """An instance of the job, or its file, is not there any more."""
+    """The ledger does not know an instance of the job any more."""
 
 
 class InputDamagedError(PermanentError):
-    """The file of an instance of the job is not what was received."""
+    """Files of instances of the job are missing or not what was received."""
 
-    def __init__(self, instance: Instance, damage: DamagedError) -> None:
-        super().__init__(f"an image is damaged in the data folder: {damage}")
-        self.instance = instance
-        self.damage = damage
+    def __init__(self, damages: Sequence[Damage]) -> None:
+        more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
+        super().__init__(f"an image is damaged or missing in the data folder: {damages[0].error}{more}")
+        self.damages = damages
 
 
 class InputChangedError(PermanentError):
@@ -115,18 +119,21 @@ def reference(plugin: SitePlugin) -> PluginReference:
 def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
     """Make the job's folder: copies, then request.json, whose content is returned.
 
-    Raises `InputGoneError` where a file is missing, `InputDamagedError` where one is not what was received, OSError.
+    Raises `InputDamagedError` where files are missing or not what was received, OSError.
     """
     folder.mkdir(parents=True, mode=0o700)
+    damages = []
     for name, instance in inputs.files.items():
         target = folder / exchange.IN / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             intact.copy(spool.find(instance.receipt), target, instance.digest, instance.transfer_syntax_uid)
-        except FileNotFoundError as error:
-            raise InputGoneError(f"receipt {instance.receipt}: its file is missing from the data folder") from error
+        except FileNotFoundError:
+            damages.append(intact.missing(instance, spool))
         except DamagedError as error:
-            raise InputDamagedError(instance, error) from error
+            damages.append(Damage(instance, error))
+    if damages:
+        raise InputDamagedError(damages)
     exchange.write_request(folder, inputs.request)
     return (folder / exchange.REQUEST).read_bytes()
 
@@ -172,9 +179,13 @@ def _age(header: Mapping[str, Any], on: date | None) -> float | None:
 
 
 def _text(header: Mapping[str, Any], keyword: str) -> str:
-    """The first value of an attribute as text without padding; "" where there is none."""
+    """The first value of an attribute as text without padding; "" where there is none.
+
+    Control characters are spaces: a request may hold none, and what a sender wrote into a text must not cost the job.
+    """
     found = header[keyword][1] if keyword in header else []
-    return str(found[0]).strip(values.PADDING) if found and isinstance(found[0], str | int | float) else ""
+    text = str(found[0]) if found and isinstance(found[0], str | int | float) else ""
+    return "".join(" " if unicodedata.category(each) in _NO_TEXT else each for each in text).strip(values.PADDING)
 
 
 def _size(header: Mapping[str, Any]) -> tuple[int, int]:

@@ -67,9 +67,9 @@ class Settler:
                 self._give_up(job, Result(ResultStatus.FAILED, text), failure.detail, plugin)
 
     def damaged(self, job: Job, error: InputDamagedError, plugin: SitePlugin) -> None:
-        """An image of the job is damaged: an alert, and no result from what is left of it."""
+        """Images of the job are damaged: an alert, and no result from what is left of them."""
         with self.ledger.transaction() as database:
-            intact.alert(database, self.clock.now(), error.damage, error.instance, job.id)
+            intact.alert(database, self.clock.now(), error.damages, job.study_instance_uid, job.id)
         self.failed(job, Failure(FailureKind.DAMAGED, str(error)), plugin)
 
     def unforeseen(self, job: Job) -> bool:

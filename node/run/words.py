@@ -31,7 +31,7 @@ def _what_happened(kind: FailureKind, limits: Limits | None) -> str:
         case FailureKind.INPUT:
             return "The analysis could not be started: its program or its images are no longer available."
         case FailureKind.DAMAGED:
-            return "An image of this study was damaged in the storage of the system, so it was not analysed."
+            return "An image of this study was damaged or lost in the storage of the system, so it was not analysed."
         case FailureKind.NODE:
             return "The analysis could not be carried out because of a fault of the system that runs it."
         case _:

@@ -7,7 +7,8 @@ that leaves the node asks here first; a copy is verified in the same pass that m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from node.ledger.database import Database
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
 from node.store.arrival import NotOurFileError, read_arrival
+from node.store.layout import Spool
 
 _PIECE = 1 << 20
+_DAMAGED = "instance.damaged"
 
 
 class DamagedError(PermanentError):
@@ -68,16 +71,35 @@ def _verified(path: Path, digest: str, transfer_syntax_uid: str) -> Iterator[byt
         raise DamagedError(path, "its SHA-256 is not the one of what was received")
 
 
-def alert(database: Database, at: datetime, error: DamagedError, instance: Instance, job: str) -> None:
-    """Write it into the history of the job: a person has to look at the disk, and have the image sent again."""
-    events.record(
-        database,
-        at,
-        "instance.damaged",
-        study=instance.study_instance_uid,
-        job=job,
-        severity=Severity.ALERT,
-        receipt=instance.receipt,
-        file=str(error.path),
-        reason=error.reason,
-    )
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """An image whose file is missing or not what was received."""
+
+    instance: Instance
+    error: DamagedError
+
+
+def missing(instance: Instance, spool: Spool) -> Damage:
+    """What is said of an image whose file is not there any more."""
+    return Damage(instance, DamagedError(spool.stored(instance.receipt), "the file is missing"))
+
+
+def alert(database: Database, at: datetime, damages: Sequence[Damage], study: str, job: str) -> None:
+    """Write damaged and missing images of a job into its history: a person looks at the disk and has them sent again.
+
+    One alert names them all. Those that an earlier alert of the job has named are not told again.
+    """
+    told = {receipt for event in events.of_job(database, job, _DAMAGED) for receipt in event.detail.get("receipts", ())}
+    new = [each for each in damages if each.instance.receipt not in told]
+    if new:
+        events.record(
+            database,
+            at,
+            _DAMAGED,
+            study=study,
+            job=job,
+            severity=Severity.ALERT,
+            receipts=[each.instance.receipt for each in new],
+            files=[str(each.error.path) for each in new],
+            reasons=sorted({each.error.reason for each in new}),
+        )

@@ -106,7 +106,7 @@ def _stated(voi: Dataset) -> Window | None:
     for keyword in ("WindowCenter", "WindowWidth"):
         try:
             value = voi.get(keyword)
-            found.append(float(value if isinstance(value, str | int | float) else next(iter(value))))
+            found.append(stored_values.decimal(value if isinstance(value, str | int | float) else next(iter(value))))
         except (TypeError, ValueError, StopIteration):
             return None
     return (found[0], found[1]) if np.isfinite(found).all() and found[1] > 0 else None

@@ -266,6 +266,8 @@ def _repaired(source: Source, attribute: Copied, vr: str, part: str) -> str:
         value = short
     if attribute.values and value not in attribute.values:
         raise _WrongError("not one of the values that the Standard enumerates")
+    if attribute.keyword == "LongCodeValue" and len(value) <= _LONGEST["SH"]:  # PS3.3 8.1: Code Value is for these
+        raise _WrongError("not longer than Code Value can hold")
     if attribute.keyword == "TimezoneOffsetFromUTC" and not _TIME_ZONE.fullmatch(value):
         raise _WrongError("there is no such time zone")
     if problem := problem_of(vr, value):

@@ -14,6 +14,7 @@ from pydicom.sequence import Sequence as SequenceOfItems
 
 from node.results.source.copying import readable
 from node.results.source.images import SourceImage
+from plugins import stored_values
 
 Array = NDArray[np.float64]
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
@@ -78,7 +79,7 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
 def numbers_of(value: object, count: int) -> Array | None:
     """As many numbers as that; None where the value is anything else."""
     try:
-        array = np.asarray([float(part) for part in value], dtype=np.float64)  # type: ignore[attr-defined] # checked by the except
+        array = np.asarray([stored_values.decimal(part) for part in value], dtype=np.float64)  # type: ignore[attr-defined] # checked by the except
     except (TypeError, ValueError):
         return None
     return array if len(array) == count and np.isfinite(array).all() else None
@@ -110,7 +111,7 @@ def slice_thickness(image: SourceImage, frame_number: int = 1) -> str:
     """Slice Thickness in mm, within VR DS; where the source keeps silent a nominal 1, as it is Type 1C of ours."""
     measures = functional_group(image.header, "PixelMeasuresSequence", frame_number)
     try:
-        thickness = float(readable(measures, "SliceThickness") or 1.0)
+        thickness = stored_values.decimal(readable(measures, "SliceThickness") or 1.0)
     except (TypeError, ValueError):
         return "1"
     return f"{thickness:.9g}" if 0 < thickness < float("inf") else "1"

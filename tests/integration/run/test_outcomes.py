@@ -11,6 +11,7 @@ from node.ledger import events, instances, jobs
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.run import inputs
 from node.run.executor import Ending
 from node.run.sandbox import Isolation
 from node.run.stage import Run
@@ -285,16 +286,20 @@ def test_an_instance_rejected_since_the_decision_stops_the_job(site: Site, start
     assert not (site.spool.results / job.id).exists()
 
 
-def test_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
-    """A receipt without its file is nothing that time heals; the reader is told, the admin which receipt."""
+def test_finding_n5_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
+    """A receipt without its file is nothing that time heals; the reader is told, the admin which file, by an alert."""
     site.python_plugin("good")
     receipts = site.receive(2)
     site.complete()
-    site.spool.find(receipts[0]).unlink()
+    path = site.spool.find(receipts[0])
+    path.unlink()
     job = settle(start(), site.job("good", receipts))
     assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
     assert receipts[0] in str(job.error)
-    assert "no longer available" in site.kept(job)["summary"]
+    assert "damaged or lost in the storage" in site.kept(job)["summary"]
+    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    assert (alert.severity, alert.detail["files"]) == (Severity.ALERT, [str(path)])
+    assert alert.detail["reasons"] == ["the file is missing"]
 
 
 def test_a_plugin_taken_out_of_the_configuration_ends_its_jobs_visibly(
@@ -372,15 +377,47 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     damage(path)
     job = settle(start(), site.job("eager", receipts))
     assert (job.status, job.outcome, job.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 1)
-    assert site.kept(job)["summary"].startswith("An image of this study was damaged in the storage")
+    assert site.kept(job)["summary"].startswith("An image of this study was damaged or lost in the storage")
     assert not site.kept(job).get("findings")
     assert str(path) in (job.error or "")
     (alert,) = [
         e for e in events.of_study(site.ledger.database, job.study_instance_uid) if e.kind == "instance.damaged"
     ]
-    assert (alert.severity, alert.job, alert.detail["receipt"]) == (Severity.ALERT, job.id, receipts[1])
-    assert alert.detail["file"] == str(path)
+    assert (alert.severity, alert.job, alert.detail["receipts"]) == (Severity.ALERT, job.id, [receipts[1]])
+    assert alert.detail["files"] == [str(path)]
     assert not (site.spool.results / job.id / "log.txt").exists()
+
+
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\r", "\f", "\x7f", "\x85"])
+def test_finding_s2_control_characters_in_what_a_plugin_is_told_do_not_cost_the_job(
+    site: Site, tmp_path: Path, character: str
+) -> None:
+    """A sender's slip in a text or a code is a space in the request, which a plugin can read then."""
+    site.python_plugin("good")
+    slip = ("LO", f"A{character}B{character}")
+    told = ("PatientSex", "Modality", "SeriesDescription", "FrameOfReferenceUID", "StudyDate", "PatientAge", "Rows")
+    receipts = site.receive(1, **dict.fromkeys(told, slip))
+    site.complete()
+    plugin = site.catalogue().plugins["good"]
+    given = inputs.gather(site.ledger.database, site.job("good", receipts), plugin, {})
+    inputs.lay_out(given, tmp_path / "given", site.spool)
+    request = exchange.read_request(tmp_path / "given")
+    assert (request.study.patient_sex, request.series[0].modality, request.series[0].description) == ("A B",) * 3
+
+
+def test_finding_n5_all_damaged_images_of_a_job_are_one_alert(site: Site, start: Start, settle: Settle) -> None:
+    """Who looks at the disk learns at once which images have to be sent again, and how many there are."""
+    site.python_plugin("eager", "print('it ran')", attempts=3)
+    receipts = site.receive(3)
+    site.complete()
+    paths = [site.spool.find(receipt) for receipt in receipts[1:]]
+    for path in paths:
+        _flip_last_bit(path)
+    job = settle(start(), site.job("eager", receipts))
+    assert job.outcome is JobOutcome.FAILED
+    assert "and 1 more" in (job.error or "")
+    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    assert alert.detail["files"] == [str(path) for path in paths]
 
 
 def test_finding_n5_a_file_that_still_waits_in_incoming_is_verified_and_given(

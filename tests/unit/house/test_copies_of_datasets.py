@@ -17,7 +17,7 @@ from tests.unit.house.test_text_of_the_house import python_files
 NO_DATASETS = {
     "np.asarray(picture).copy()", "inside.copy()", "volume.affine.copy()", "source.affine.copy()",  # arrays
     "copy(document)",  # of YAML
-    "copy(self.error)", "copy(fault.error)",  # of exceptions
+    "copy(self.error)", "copy(fault.error)",  # exceptions
 }  # fmt: skip
 DATASETS = {"Dataset", "FileDataset", "FileMetaDataset"}
 

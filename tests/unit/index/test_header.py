@@ -168,6 +168,8 @@ def test_fault_38_mislabelled_korean_is_read_and_undecodable_text_is_marked(spoo
     """EUC-KR without escape sequences under its label is still Korean; bytes that are no text are marked."""
     korean = _read(spool, _with_name(ct(SpecificCharacterSet=["", "ISO 2022 IR 149"]), "홍^길동".encode("euc_kr")))
     assert korean.header["PatientName"] == ["PN", ["홍^길동"]]
+    misspelt = _read(spool, _with_name(ct(SpecificCharacterSet="ISO_IR 149"), "홍^길동".encode("euc_kr")))
+    assert (misspelt.header["PatientName"], misspelt.marks) == (["PN", ["홍^길동"]], {})
     garbage = _read(spool, _with_name(ct(SpecificCharacterSet="ISO_IR 192"), b"Ho\xff\xfe^\x81\x82"))
     assert garbage.header["PatientName"][1][0].startswith("Ho\N{REPLACEMENT CHARACTER}")
     assert garbage.marks == {"undecodable-text": "PatientName"}

@@ -14,7 +14,6 @@ from node.index.header import read
 from node.ledger import instances
 from node.store.arrival import Arrival, file_header
 from node.store.layout import Spool
-from rules.facts import BAD_ENCODING
 from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data
 
@@ -88,7 +87,7 @@ def test_reader_agrees_with_pydicom(room: Room) -> None:
 
 
 def test_chest_ct_is_complete_and_fit(room: Room) -> None:
-    """LIDC-IDRI-0314, 275 slices: all current, one series, one frame each; its stale group lengths are said once."""
+    """LIDC-IDRI-0314, 275 slices: all current, one series, one frame each; no mark for stale group lengths."""
     shared_data("LIDC-IDRI-0314")
     rows = [row for row in _rows() if "LIDC-IDRI-0314" in row["path"] and row["modality"] == "CT"]
     for row in rows:
@@ -96,9 +95,8 @@ def test_chest_ct_is_complete_and_fit(room: Room) -> None:
     room.quiet()
     found = instances.of_study(room.ledger.database, rows[0]["study_uid"])
     assert len(found) == 275
-    assert {(one.frames, *one.marks) for one in found} == {(1, BAD_ENCODING)}
-    (said,) = room.events("instance.marked")
-    assert said.detail["mark"] == BAD_ENCODING
+    assert {(one.frames, *one.marks) for one in found} == {(1,)}
+    assert room.events("instance.marked") == []
     assert len(room.events("study.complete")) == 1
 
 

@@ -87,6 +87,17 @@ def test_finding_n4_what_is_above_the_high_bit_means_nothing(tmp_path: Path, abo
     assert imaging.volume(stack(tmp_path, 1, change=change)).array[0] == pytest.approx(values)
 
 
+def test_finding_n4_one_bit_in_a_byte(tmp_path: Path) -> None:
+    """A mask of one bit a pixel in bytes: the seven bits above mean nothing there either."""
+    raw = np.array([[0, 1, 2, 3], [0xFE, 0xFF, 0x80, 0x81], [0, 1, 0, 1]], dtype=np.uint8)
+
+    def change(number: int, dataset: Dataset) -> None:
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 1, 0, 0
+        dataset.RescaleIntercept, dataset.PixelData = 0, raw.tobytes()
+
+    assert imaging.volume(stack(tmp_path, 1, change=change)).array[0] == pytest.approx(raw & 1)
+
+
 def test_finding_n4_an_overlay_in_bits_of_the_value_is_refused(tmp_path: Path) -> None:
     """An overlay plane within the stored bits: those bits are not the value's."""
 

@@ -79,7 +79,7 @@ def test_finding_n1_half_a_rescale_is_refused(
     refused(stack(tmp_path, change=change), match)
 
 
-@pytest.mark.parametrize("text", [b"nan ", b"inf ", b"1,5 ", b"one "])
+@pytest.mark.parametrize("text", [b"nan ", b"inf ", b"1,5 ", b"one ", b"1_0 "])
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_finding_n1_a_rescale_that_is_no_number_is_refused(tmp_path: Path, keyword: str, text: bytes) -> None:
     """What Python would read as a number that is none, or not read at all, ends in words and not in a traceback."""

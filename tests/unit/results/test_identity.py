@@ -78,6 +78,46 @@ def test_fault_38_the_name_arrives_whatever_its_character_set(
         assert str(result.PatientName).rstrip("=") == name.rstrip("=")
 
 
+@pytest.mark.parametrize(
+    ("label", "raw", "name"),
+    [
+        ("ISO IR 192", HONG.encode(), HONG),
+        ("ISO_IR192", HONG.encode(), HONG),
+        ("ISO 2022 IR 192", HONG.encode(), HONG),
+        ("UTF-8", HONG.encode(), HONG),
+        ("utf8", HONG.encode(), HONG),
+        ("ISO_IR 149", "홍^길동".encode("euc_kr"), "홍^길동"),
+        ("ISO 2022 IR149", "홍^길동".encode("euc_kr"), "홍^길동"),
+        (["", "ISO IR 149"], HONG_IR_149, HONG),
+        ("EUC-KR", "홍^길동".encode("euc_kr"), "홍^길동"),
+        (["", "ISO_IR 87"], YAMADA_IR_87, YAMADA),
+        ("ISO IR 100", "Müller^Jörg".encode("latin-1"), "Müller^Jörg"),
+        ("ISO-IR 100", "Müller^Jörg".encode(), "Müller^Jörg"),
+        ("ISO-8859-1", "Müller^Jörg".encode("latin-1"), "Müller^Jörg"),
+        ("iso8859-5", "Петров^Пётр".encode("iso8859-5"), "Петров^Пётр"),
+        ("ISO IR 144", "Петров^Пётр".encode("iso8859-5"), "Петров^Пётр"),
+        ("GB 18030", "王^小东".encode("gb18030"), "王^小东"),
+    ],
+)  # fmt: skip
+def test_finding_s5_a_misspelt_character_set_is_the_one_that_it_means(
+    tmp_path: Path, label: str | list[str], raw: bytes, name: str
+) -> None:
+    """The bytes fit the set that the label misspells: the name is in every object, as UTF-8."""
+    path = _with_raw_name(raw, label, tmp_path)
+    for made in encode(reports.request([path], reports.measured()), tmp_path / "out"):
+        result = dcmread(made.path)
+        assert result.SpecificCharacterSet == "ISO_IR 192"
+        assert str(result.PatientName).rstrip("=") == name.rstrip("=")
+
+
+@pytest.mark.parametrize("label", ["ISO IR 192", "UTF-8", "IR 149", "ISO_IR 87", "ISO_IR 203", "ISO 8859-12"])
+def test_finding_s5_a_misspelt_character_set_that_does_not_fit_is_not_guessed_at(tmp_path: Path, label: str) -> None:
+    """EUC-KR under a set that it is not in, or under a label that means none: the result is held, in words."""
+    path = _with_raw_name("홍^길동".encode("euc_kr"), label, tmp_path)
+    with pytest.raises(NotEncodableError, match="PatientName"):
+        encode(reports.request([path], reports.measured()), tmp_path / "out")
+
+
 @pytest.mark.parametrize("label", [None, "ISO_IR 6", "ISO_IR 999", ["", "ISO 2022 IR 87"]])
 def test_fault_38_a_name_that_nobody_can_decode_is_never_sent_as_question_marks(
     tmp_path: Path, label: str | list[str] | None
@@ -218,3 +258,14 @@ def test_the_header_is_what_pydicom_reads_of_the_file(tmp_path: Path, syntax: UI
         assert read.header == dcmread(path, stop_before_pixels=True)
         assert len(read.header) >= 30
         assert read.reference.sop_instance_uid == image.SOPInstanceUID
+
+
+@pytest.mark.parametrize(("value", "stays"), [("SHORT", False), ("A" * 16, False), ("A" * 17, True)])
+def test_finding_s13_a_long_code_value_that_is_short_is_left_out(tmp_path: Path, value: str, stays: bool) -> None:
+    """Validators refuse it: it is for more than 16 characters (PS3.3 8.1). The code describes; the result leaves."""
+    code = Dataset()
+    code.LongCodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "99LOCAL", "Chest"
+    image = reports.ct()
+    image.ProcedureCodeSequence = [code]
+    for made in _results(image, tmp_path):
+        assert ("ProcedureCodeSequence" in made) is stays

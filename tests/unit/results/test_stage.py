@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from node.ledger import events
+from node.ledger import events, instances
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.results.source.files import SourceFiles
 from node.results.texts import ENGLISH
 from node.store import intact
+from node.store.intact import Damage, DamagedError
 from plugins.contract import Box, Finding, ImageReference, Result
 from tests.support import reports
 from tests.support.result_site import ResultSite
@@ -235,6 +237,42 @@ def test_finding_n5_a_failure_is_reported_from_the_images_that_are_sound(site: R
     job = _reported(site, reports.failed())
     assert (job.status, job.outcome) == (JobStatus.REPORTED, JobOutcome.FAILED)
     assert _report(site, job).PatientID == "12345678"
+
+
+def test_finding_n5_damage_that_the_run_has_told_is_not_told_again(site: ResultSite) -> None:
+    """One alert a job; what is damaged since then is told, and nothing twice."""
+    known, new = _damage(site, 0), _damage(site, 1)
+    job = site.ended(reports.failed())
+    rows = [instances.by_receipt(site.ledger.database, receipt) for receipt in site.receipts]
+    assert rows[0] is not None
+    told = Damage(rows[0], DamagedError(known, "the test says so"))
+    with site.ledger.transaction() as database:
+        intact.alert(database, site.clock.now(), [told], job.study_instance_uid, job.id)
+    site.results.run_once()
+    alerts = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    assert [alert.detail["files"] for alert in alerts] == [[str(known)], [str(new)]]
+
+
+def test_finding_n5_jobs_encoded_at_the_same_time_keep_their_own_images(
+    site: ResultSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two results are encoded at a time: while the images of one are read, those of another are; neither gets the
+    other's, so no report is written for another patient."""
+    files = SourceFiles(site.ledger, site.spool, site.clock)
+    other_receipts = site.receive(2, study="1.2.840.99999.5")
+    site.complete("1.2.840.99999.5")
+    one = site.job("lung_density", site.receipts, study=reports.STUDY_UID)
+    other = site.job("lung_density", other_receipts, study="1.2.840.99999.5")
+    verify, found = intact.verify, []
+
+    def with_the_other_in_between(path: Path, digest: str, transfer_syntax_uid: str) -> None:
+        if path == site.spool.find(site.receipts[1]):
+            found.append(files.of(other))
+        verify(path, digest, transfer_syntax_uid)
+
+    monkeypatch.setattr("node.store.intact.verify", with_the_other_in_between)
+    assert files.of(one).sound == tuple(site.spool.find(receipt) for receipt in site.receipts)
+    assert [each.sound for each in found] == [tuple(site.spool.find(receipt) for receipt in other_receipts)]
 
 
 def test_finding_n5_where_no_image_is_sound_a_person_is_told(site: ResultSite) -> None:
