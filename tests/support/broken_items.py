@@ -45,6 +45,7 @@ from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
 from node.notify import channels
 from node.notify.stage import Notify
+from node.results.encode import EncodedSet
 from node.results.making import Making
 from node.results.stage import Results
 from node.route import asking as route_asking
@@ -278,9 +279,9 @@ def results(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
         _end(site, each)
     bad = _newest(site, 0)
 
-    def whole_set(self: Making, job: Job, *_: Any) -> tuple[()]:
+    def whole_set(self: Making, job: Job, *_: Any) -> EncodedSet:
         fault.on(job.id == bad.id)
-        return ()
+        return EncodedSet()
 
     monkeypatch.setattr(Making, "whole_set", whole_set)
     pacs = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}
