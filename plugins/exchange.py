@@ -48,7 +48,7 @@ from plugins.contract import (
     Study,
 )
 from plugins.encoding import EncodingError, Planes
-from plugins.untrusted import SCHEMA, ArrayFiles, ExchangeError, check_files, open_folder, read_json, shown_size
+from plugins.untrusted import SCHEMA, ArrayFiles, ExchangeError, open_folder, read_json, shown_size, strays
 
 REQUEST = "request.json"
 RESULT = "result.json"
@@ -239,7 +239,21 @@ def _as_stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read in `out/`."""
+
+    result: Result
+    ignored: tuple[str, ...]
+    """What else lies there, the first few of it: the result does not name it, and nobody has opened it."""
+
+
 def read_result(folder: Path, request: Request) -> Result:
+    """The result of `read`."""
+    return read(folder, request).result
+
+
+def read(folder: Path, request: Request) -> Reading:
     """Read what the plugin's process left in `out/`, trusting nothing. Its arrays are mapped from there, not read.
 
     `request` is the node's own copy of what was asked, not the file: the plugin could have changed that.
@@ -249,14 +263,15 @@ def read_result(folder: Path, request: Request) -> Result:
     with open_folder(folder / OUT, f"{OUT}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
         inputs = _Inputs(request)
-        decoder = encoding.Decoder(ArrayFiles(descriptor, OUT), inputs.check, inputs.planes)
+        arrays = ArrayFiles(descriptor, OUT)
+        decoder = encoding.Decoder(arrays, inputs.check, inputs.planes)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:
             raise ExchangeError(f"{OUT}/{RESULT}", error.path, error.problem) from error
-        check_files(descriptor, OUT)
+        ignored = strays(descriptor, OUT, {RESULT, LOG, *arrays.named})
     assert isinstance(result, Result)
-    return result
+    return Reading(result, ignored)
 
 
 class _Inputs:

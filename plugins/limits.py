@@ -43,7 +43,7 @@ ARRAY_BYTES = 4 * 2**30
 """Of all arrays together."""
 ARRAY_FILES = 256
 FILES = 1_000
-"""Entries of `out/`."""
+"""Entries of `out/` that are looked at."""
 
 LISTS: Mapping[str, int] = MappingProxyType(
     {

@@ -6,14 +6,16 @@ place meanwhile is not read.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import stat
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -35,6 +37,8 @@ _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 """Field → dtypes and numbers of dimensions that its array may have."""
 _HEADER_BYTES = 10_000
 """Of a .npy file; numpy's own limit."""
+_MOST_NAMED = 10
+"""Of what is ignored."""
 _UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError)
 """What opening a file, or numpy's parsing of a malformed .npy header, ends in."""
 
@@ -64,6 +68,8 @@ class ArrayFiles:
         self._descriptor = descriptor
         self._bytes_left = limits.ARRAY_BYTES
         self._files_left = limits.ARRAY_FILES
+        self.named: set[str] = set()
+        """The files that were asked for."""
 
     def __call__(self, path: str, field_name: str, name: str, planes: Planes | None) -> NDArray[Any]:
         """The array of the file `name`, read-only, of a type that `field_name` may have and as large as what it has to
@@ -72,6 +78,7 @@ class ArrayFiles:
         place = f"{path}.array"
         if not _ARRAY_NAME.fullmatch(name):
             raise EncodingError(place, f"{name[:64]!r} is no plain name of a .npy file in {self._shown}/")
+        self.named.add(name)
         self._files_left -= 1
         if self._files_left < 0:
             raise EncodingError(place, f"more than {limits.ARRAY_FILES} arrays")
@@ -81,7 +88,7 @@ class ArrayFiles:
         except EncodingError:
             raise
         except _UNREADABLE as error:
-            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {error}") from error
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {_why(error)}") from error
 
     def _map(self, file: BinaryIO, path: str, field_name: str, planes: Planes | None) -> NDArray[Any]:
         types, dimensions = _ARRAY_TYPES[field_name]
@@ -142,17 +149,36 @@ def shown_size(size: tuple[int, ...]) -> str:
     return " × ".join(map(str, size))
 
 
-def check_files(folder: int, shown: str) -> None:
-    """Refuse a folder that holds anything but regular files of its own, or too many; `ExchangeError` says `shown`."""
+def strays(folder: int, shown: str, named: Container[str]) -> tuple[str, ...]:
+    """What lies in a folder beside what is `named`, the first few of it in printable form: nobody opens it.
+
+    Programs leave caches, pictures and links behind, which must not cost a result. `ExchangeError`, which says `shown`,
+    for what no honest program leaves: a pipe, a socket, a device, or a second name of a file that may lie elsewhere.
+    """
+    found: list[str] = []
     with os.scandir(folder) as entries:
-        for number, entry in enumerate(entries, start=1):
-            if number > limits.FILES:
-                raise ExchangeError(f"{shown}/", "", f"holds more than {limits.FILES} files")
+        for entry in islice(entries, limits.FILES):
             status = entry.stat(follow_symlinks=False)
-            if not stat.S_ISREG(status.st_mode):
-                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is not a regular file")
-            if status.st_nlink > 1:
+            is_file = stat.S_ISREG(status.st_mode)
+            if not is_file and not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a pipe, a socket or a device")
+            if is_file and status.st_nlink > 1:
                 raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a hard link to another file")
+            if entry.name not in named and len(found) < _MOST_NAMED:
+                found.append(_printable(entry.name))
+    return tuple(found)
+
+
+def _why(error: Exception) -> str:
+    """Why a file cannot be opened or read, in words."""
+    match error:
+        case OSError(errno=errno.ELOOP):
+            return "it is a link"
+        case OSError(errno=errno.ENXIO | errno.EISDIR):
+            return "it is not a regular file"
+        case OSError():
+            return error.strerror or type(error).__name__
+    return str(error)
 
 
 def _printable(name: str) -> str:
@@ -191,7 +217,7 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
         with _open_file(folder, name) as file:
             raw = file.read(limits.JSON_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {_why(error)}"
         raise ExchangeError(shown, "", reason) from error
     if len(raw) > limits.JSON_BYTES:
         raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")

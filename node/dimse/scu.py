@@ -254,7 +254,7 @@ def _matches(
         status = status_of(answer)
         match read_find_status(status):
             case FindReading.MATCH if identifier is not None:
-                matches.append(_texts(identifier, keywords))
+                matches.append(_texts(peer, identifier, keywords))
                 characters += sum(map(len, matches[-1].values()))
                 if len(matches) > _MOST_MATCHES or characters > _MOST_TEXT:
                     raise TransientError(
@@ -277,9 +277,14 @@ def _why_none(peer: Peer, status: int | None, reason: str) -> str:
     return f"it broke off without an answer{why}; does its configuration let {peer.calling_ae_title} query?"
 
 
-def _texts(identifier: Dataset, keywords: Sequence[str]) -> dict[str, str]:
-    identifier.decode()
-    return {keyword: _text(identifier.get(keyword)) for keyword in keywords}
+def _texts(peer: Peer, identifier: Dataset, keywords: Sequence[str]) -> dict[str, str]:
+    """TransientError where the match cannot be read."""
+    try:
+        identifier.decode()
+        return {keyword: _text(identifier.get(keyword)) for keyword in keywords}
+    except Exception as error:  # whatever pydicom raises at values and character sets of a peer
+        kind = type(error).__name__  # without its message, which may hold a patient's data
+        raise TransientError(f"{peer} fails the C-FIND: a match that cannot be read ({kind})") from error
 
 
 def _text(value: object) -> str:

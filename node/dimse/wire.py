@@ -44,6 +44,12 @@ class Command(IntEnum):
     C_STORE_RQ = 0x0001
     C_STORE_RSP = 0x8001
     C_CANCEL_RQ = 0x0FFF
+    N_EVENT_REPORT_RQ = 0x0100
+    N_ACTION_RQ = 0x0130
+
+
+RESPONSE = 0x8000
+"""The bit of a Command Field that is set in responses (PS3.7 E.1-1)."""
 
 
 def pdu_header(header: bytes | bytearray, maximum_data_length: int) -> tuple[PDUType, int]:

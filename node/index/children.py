@@ -18,6 +18,7 @@ import structlog
 from node.errors import TransientError
 from node.index import decode, header
 from node.index.header import Reading
+from node.items import place_of
 from node.processes.pool import CallCancelledError, ChildError, Pool
 from node.store.arrival import NotOurFileError
 
@@ -163,4 +164,4 @@ def _answer(function: Callable[..., T], arguments: tuple[Any, ...]) -> T | Failu
     except NotOurFileError as error:
         return Failure(str(error), FailureKind.FOREIGN)
     except Exception as error:  # noqa: BLE001 - every failure of one file is an answer, and the node's to judge
-        return Failure(f"{type(error).__name__}: {error}", FailureKind.FATAL)
+        return Failure(place_of(error), FailureKind.FATAL)  # its text may hold a patient's data

@@ -222,12 +222,14 @@ def encoding(database: Database, at: datetime, job_id: str) -> bool:
 
 
 def being_encoded(database: Database) -> list[tuple[Job, datetime]]:
-    """Jobs whose objects are being made, and since when; the longest first."""
+    """Jobs whose objects are being made, and since when; the longest first. Not those that wait for their next try."""
     rows = query(
         database,
         "SELECT jobs.*, max(events.at) AS since FROM jobs"
         " JOIN events ON events.study_instance_uid=jobs.study_instance_uid AND events.job=jobs.id"
-        " WHERE jobs.status=? AND events.kind='job.encoding' GROUP BY jobs.id ORDER BY since",
+        " WHERE jobs.status=? AND events.kind='job.encoding'"
+        " AND NOT EXISTS (SELECT 1 FROM defects WHERE defects.job=jobs.id AND defects.stage='results')"
+        " GROUP BY jobs.id ORDER BY since",
         [JobStatus.ENDED],
     )
     return [(from_row({name: row[name] for name in Job.__slots__}), from_text(row["since"])) for row in rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
+from node.items import place_of
 from node.processes.pool import ChildDiedError, ChildError, Pool
 from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingRequest
@@ -107,9 +107,8 @@ def carry_out(order: Order) -> EncodedSet:
             raise TransientError(
                 f"the result cannot be encoded now: {os.strerror(getattr(error, 'errno', 0))}"
             ) from error
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        raise PermanentError(f"the result could not be encoded: {what}") from error
+        # Without its text, which may hold a patient's data.
+        raise PermanentError(f"the result could not be encoded: {place_of(error)}") from error
 
 
 class Encoder:

@@ -7,6 +7,7 @@ plugin was not given (case 73). Here it is held against what the exchange does n
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -39,6 +40,7 @@ _BYTES_A_SECOND = 20 * 2**20
 """Read, checked, written and synchronised, on a slow disk."""
 _BYTES_A_WEIGHT = 100 * 2**20
 _ATTEMPTS = 2
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _log = structlog.get_logger(__name__)
 
 
@@ -63,6 +65,8 @@ class Accepted:
     status: ResultStatus
     found: Mapping[str, Any]
     """See `node.run.found`."""
+    ignored: tuple[str, ...] = ()
+    """Of what else lay in `out/`: see `plugins.exchange.Reading`."""
 
 
 def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
@@ -87,12 +91,13 @@ def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
 
 def take(order: Order) -> Accepted:
     """In the child: what `accept` does."""
-    result = exchange.read_result(order.folder, order.request)
+    reading = exchange.read(order.folder, order.request)
+    result = reading.result
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
     _write(result, order.request, order.results, order.given)
-    return Accepted(result.status, found.of(result))
+    return Accepted(result.status, found.of(result), reading.ignored)
 
 
 def _size(out: Path) -> int:
@@ -152,6 +157,12 @@ def keep_log(folder: Path, results: Path, job: str, heading: str) -> None:
             file.write(_end_of(part))
 
 
+def add_to_log(results: Path, job: str, line: str) -> None:
+    """Append a line of the node's own to `results/<job>/log.txt`."""
+    with (results / job / LOG).open("a", encoding="utf-8") as file:
+        file.write(f"--- {line}\n")
+
+
 def _end_of(path: Path) -> bytes:
     """What a file holds, of a long one the end; nothing where it is no file of the plugin's own (a link, a pipe)."""
     try:
@@ -168,16 +179,46 @@ def _end_of(path: Path) -> bytes:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder that a plugin wrote into, whatever permissions it left there; OSError where it cannot be."""
+    """Remove a folder that a plugin wrote into, whatever it left there; OSError where it cannot be.
+
+    A plugin may nest folders deeper than Python recurses, a path reaches and descriptors last: one folder is open at a
+    time, and the way back is `..`.
+    """
     if not folder.exists():
         return
+    folder.chmod(0o700)
+    here = os.open(folder, _FOLDER)
     try:
-        shutil.rmtree(folder)
-    except PermissionError:
-        folder.chmod(0o700)
-        for parent, names, _ in os.walk(folder):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    path.chmod(0o700)
-        shutil.rmtree(folder)
+        way = [(folder.name, os.fstat(here), _empty(here))]
+        while way:
+            name, _, folders = way[-1]
+            if folders:
+                here = _moved(here, folders[-1])
+                way.append((folders.pop(), os.fstat(here), _empty(here)))
+            elif way.pop() and way:
+                here = _moved(here, "..")
+                if not os.path.samestat(os.fstat(here), way[-1][1]):
+                    raise OSError(errno.ESTALE, "a folder was moved while it was removed", str(folder))
+                os.rmdir(name, dir_fd=here)
+    finally:
+        os.close(here)
+    folder.rmdir()
+
+
+def _moved(here: int, name: str) -> int:
+    """The descriptor of another folder, in place of this one."""
+    there = os.open(name, _FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _empty(here: int) -> list[str]:
+    """Remove all but folders from a folder; returns these, which can be opened then."""
+    folders = []
+    for name in os.listdir(here):
+        if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            os.chmod(name, 0o700, dir_fd=here)
+            folders.append(name)
+        else:
+            os.unlink(name, dir_fd=here)
+    return folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import threading
@@ -22,6 +23,7 @@ from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler
 from node.store.layout import Spool
+from plugins import exchange
 from plugins.manifest import ParameterError
 from plugins.untrusted import ExchangeError
 
@@ -72,13 +74,16 @@ class Attempt:
             request = inputs.lay_out(given, folder, self.spool)
             ended = self.plugin.executor.execute(folder, self.plugin.limits, self.cancel)
             self._log(folder, ended)
+            order = answer.Order(folder, given.request, request, self.plugin.manifest, self.spool.results / job.id)
             if ended.ending is Ending.CANCELLED:
                 settler.interrupted(job)
+            elif ended.ending is Ending.DEADLINE and (late := self._whole_all_the_same(order)):
+                self._note("it had left a whole result before its deadline and did not end: the result is taken")
+                settler.answered(job, late)
             elif failure := _failure(ended, folder):
                 settler.failed(job, failure, self.plugin)
             else:
-                order = answer.Order(folder, given.request, request, self.plugin.manifest, self.spool.results / job.id)
-                settler.answered(job, answer.accept(self.reader, order, self.cancel.is_set))
+                settler.answered(job, self._accepted(order))
         except CallCancelledError:
             settler.interrupted(job)
         except InputChangedError as error:
@@ -91,6 +96,27 @@ class Attempt:
             settler.failed(job, Failure(FailureKind.CONTRACT, str(error)), self.plugin)
         except OSError as error:
             settler.failed(job, Failure(FailureKind.NODE, str(error)), self.plugin)
+
+    def _accepted(self, order: answer.Order) -> answer.Accepted:
+        accepted = answer.accept(self.reader, order, self.cancel.is_set)
+        if accepted.ignored:
+            shown = ", ".join(accepted.ignored)
+            self._note(f"ignored in out/, as the result does not name it: {shown}", len(accepted.ignored))
+        return accepted
+
+    def _whole_all_the_same(self, order: answer.Order) -> answer.Accepted | None:
+        """What a process that hangs has left: result.json is there only when the result is whole (case 105)."""
+        try:
+            return self._accepted(order) if (order.folder / exchange.OUT / exchange.RESULT).exists() else None
+        except ExchangeError as error:
+            _log.warning("run.late-result-refused", job=self.job.id, error=str(error))
+            return None
+
+    def _note(self, line: str, entries: int = 0) -> None:
+        """Say in the job's log what a person may want to know of a result that was taken."""
+        _log.info("run.noted", job=self.job.id, entries=entries)  # names of files are the plugin's: not in here
+        with contextlib.suppress(OSError):  # a log that cannot be kept must not cost the result
+            answer.add_to_log(self.spool.results, self.job.id, line)
 
     def _log(self, folder: Path, ended: Exit) -> None:
         heading = f"attempt {self.job.attempts}, ended {to_text(self.settler.clock.now())}: {_words(ended)}"

@@ -168,11 +168,14 @@ class Plugin:
         """What is wrong with the size of what it has written, in words."""
         size = files = 0
         for folder in self.order.writable:
-            for status in _walk(folder):
-                files += 1
-                size += status.st_blocks * 512
-                if files > self.order.files:
-                    return f"more than {self.order.files} files"
+            try:
+                for status in _walk(folder):
+                    files += 1
+                    size += status.st_blocks * 512
+                    if files > self.order.files:
+                        return f"more than {self.order.files} files"
+            except OSError as error:
+                return f"a folder of {os.path.basename(folder)}/ cannot be measured: {error.strerror}"
         if size > self.order.disk_bytes:
             return f"{size // 2**20} MiB written, at most {self.order.disk_bytes // 2**20} MiB"
         return None
@@ -225,7 +228,10 @@ def _proportional(process: psutil.Process) -> int:
 
 
 def _walk(folder: str) -> Iterator[os.stat_result]:
-    """Status of every entry below a folder; what vanishes meanwhile is left out, no link is followed."""
+    """Status of every entry below a folder; what vanishes meanwhile is left out, no link is followed.
+
+    OSError where a folder hides what is in it: by its permissions, or by a path that is too long.
+    """
     waiting = [folder]
     while waiting:
         try:
@@ -234,7 +240,7 @@ def _walk(folder: str) -> Iterator[os.stat_result]:
                     yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):  # removed, or another thing by now
             continue
 
 

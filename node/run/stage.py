@@ -105,10 +105,13 @@ class Run:
         if self._prepared:
             return
         for entry in self._spool.work.iterdir():
-            if entry.is_dir():
-                answer.remove(entry)
-            else:
-                entry.unlink()
+            try:
+                if entry.is_dir():
+                    answer.remove(entry)
+                else:
+                    entry.unlink()
+            except OSError as error:  # it takes room, and the jobs must not wait for it
+                _log.warning("run.not-removed", job=entry.name, error=str(error))
         bundle.write(self._spool.work / BUNDLE)
         self._prepared = True
 

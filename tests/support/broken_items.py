@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +74,7 @@ class Fault:
         """To be called where an item is handled."""
         if bad and self.error is not None:
             self.raised += 1
-            raise copy(self.error)
+            raise type(self.error)(*self.error.args)
 
 
 @dataclass
@@ -163,7 +162,7 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
     def record_or_raise(database: Any, at: datetime, judged: Any, configuration: Any) -> Any:
         bad = any(one.reading.study_instance_uid == BAD for one in judged)
         if bad and fault.error and len(judged) > 1:
-            raise copy(fault.error)  # it is tried alone after that, which counts
+            raise type(fault.error)(*fault.error.args)  # it is tried alone after that, which counts
         fault.on(bad)
         return record(database, at, judged, configuration)
 

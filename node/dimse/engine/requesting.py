@@ -44,6 +44,8 @@ _AHEAD = 32
 _LOOK = 0.2
 _LONGEST_GOODBYE = 2.0
 """Seconds for an A-ABORT to leave, and for the peer to close then."""
+_REQUESTS = (wire.Command.N_EVENT_REPORT_RQ, wire.Command.N_ACTION_RQ)
+"""What a peer may ask on an association that we opened: storage commitment, where either side may speak first."""
 _LONGEST_END = 5.0
 """Seconds that its thread gets to end; the connection is closed under it then."""
 
@@ -127,16 +129,38 @@ class RequestingDUL(BoundedDUL):
 class RequestingDIMSE(BoundedDIMSE):
     """The DIMSE service provider of an association that we open."""
 
+    _asked: tuple[type, int] | None = None
+    """What the last request was, and its Message ID."""
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """Send a request, or our response to one of the peer's."""
+        if primitive.MessageID is not None and primitive.MessageIDBeingRespondedTo is None:
+            self._asked = type(primitive), primitive.MessageID
+        super().send_msg(primitive, context_id)
+
     def get_msg(self, block: bool = False) -> Any:
-        """The next message, until the deadline of the request; then nothing, and what is not sent yet stays unsent."""
+        """The next message, until the deadline of the request; then nothing, and what is not sent yet stays unsent.
+
+        Nothing, too, where a response is not one to the last request: pynetdicom would take its status for the answer.
+        """
         association = cast(RequestingAssociation, self._bounded)
         seconds = min(association.longest_wait, association.connection.remaining)
         try:
-            return self.msg_queue.get(block=block and seconds > 0, timeout=seconds)
+            context_id, message = self.msg_queue.get(block=block and seconds > 0, timeout=seconds)
         except queue.Empty:
             if block:
                 association.waited_in_vain()
             return None, None
+        if block and message is not None and (type(message), message.MessageIDBeingRespondedTo) != self._asked:
+            association.broken_protocol("a message that is no response to this request")
+            return None, None
+        return context_id, message
+
+    def _begin_message(self, command: wire.CommandSet, context_id: int) -> None:  # noqa: ARG002 - as the base has it
+        """pynetdicom does not tell a request with a status from a response."""
+        is_request = command.field in _REQUESTS and command.message_id is not None
+        if not (command.field & wire.RESPONSE or is_request or command.field == wire.Command.C_CANCEL_RQ):
+            raise wire.ProtocolError(f"command 0x{command.field:04X}, which is no response")
 
 
 class RequestingAssociation(BoundedAssociation):

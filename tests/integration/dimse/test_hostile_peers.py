@@ -273,6 +273,77 @@ def test_finding_x3_requests_of_the_peer_in_place_of_a_response(name: str) -> No
     assert most < 40
 
 
+def _answering(answer: bytes) -> Script:
+    def script(peer: RawPeer) -> None:
+        _accept(peer)
+        _hear(peer)
+        peer.send(answer)
+
+    return script
+
+
+OTHERS = {
+    "another Message ID": {"field": 0x8001, "e0120": 77},
+    "no Message ID": {"field": 0x8001, "e0120": ""},
+    "of a C-ECHO": {"field": 0x8030},
+    "of an N-ACTION": {"field": 0x8130},
+    "a request with a status": {"field": 0x0001},
+    "an N-EVENT-REPORT with a status": {"field": 0x0100},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_finding_x3_a_success_that_answers_something_else_is_none(other: dict[str, int | str]) -> None:
+    """Status 0000 in a message that does not answer our C-STORE: the object may be there or not, and is sent again."""
+    elements = {"e0002": CT, "e0120": 1, "e0800": 0x0101, "e0900": 0, "e1000": "1.2.3", **other}
+    answer = p_data(1, COMMAND_LAST, command(**elements))  # type: ignore[arg-type] # by name
+    with hostile(_answering(answer), timeout=2.0) as peer:
+        (_, outcome), *_ = send(peer, [CT_FILE])
+    assert outcome.reading is Reading.UNKNOWN
+
+
+def test_finding_x3_a_second_response_is_not_taken_for_that_of_the_next_object() -> None:
+    """Two objects on one association; the first is answered twice, the second never."""
+
+    def script(peer: RawPeer) -> None:
+        _accept(peer)
+        _hear(peer)
+        peer.send(p_data(1, COMMAND_LAST, RESPONSES["C-STORE"]) * 2)
+        _hear(peer)
+
+    with hostile(script, timeout=2.0) as peer:
+        first, second = (outcome.reading for _, outcome in send(peer, [CT_FILE, CT_FILE]))
+    assert (first, second) == (Reading.STORED, Reading.UNKNOWN)
+
+
+@pytest.mark.parametrize("name", ["N-ACTION", "N-EVENT-REPORT"])
+def test_finding_x3_a_request_with_a_status_is_no_response_to_storage_commitment(name: str) -> None:
+    """The peer's own N-ACTION or N-EVENT-REPORT without Message ID, but with what a response has."""
+    field = 0x0130 if name == "N-ACTION" else 0x0100
+    answer = p_data(1, COMMAND_LAST, command(field, e0002=COMMITMENT, e0120=1, e0800=0x0101, e0900=0))
+    with hostile(_answering(answer), timeout=2.0) as peer:
+        assert REQUESTS[name](peer) is None
+
+
+def _implicit(group: int, element: int, value: bytes) -> bytes:
+    return struct.pack("<HHL", group, element, len(value)) + value
+
+
+@pytest.mark.parametrize("charset", [b"idna", b"undefined ", b"rot13 ", b"\\ISO 2022 IR 999", b"\0\0"])
+def test_finding_x3_a_match_in_any_character_set_is_read_or_one_failure_in_words(charset: bytes) -> None:
+    """Names of Python's own codecs too, some of which raise what no text should."""
+    match = _implicit(0x08, 0x05, charset) + _implicit(0x10, 0x20, b"\xff\xff")
+    success = command(0x8020, e0002=FIND, e0120=1, e0800=0x0101, e0900=0)
+    pending = command(0x8020, e0002=FIND, e0120=1, e0800=1, e0900=PENDING)
+    answer = p_data(1, COMMAND_LAST, pending) + p_data(1, DATA_LAST, match) + p_data(1, COMMAND_LAST, success)
+    with hostile(_answering(answer), timeout=2.0) as peer:
+        try:
+            said = f"{len(find_study(peer, '1.2.3', ['PatientID']))} match"
+        except TransientError as error:
+            said = str(error)
+    assert said == "1 match" or "a match that cannot be read" in said
+
+
 def test_finding_x3_a_peer_that_floods_after_the_response() -> None:
     """C-ECHO is answered; what comes instead of the release is dropped, and the end comes at its deadline."""
 

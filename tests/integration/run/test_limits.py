@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.run import answer
 from node.run.stage import Run
 from tests.support.job_site import STUDY, Site
 
@@ -60,7 +62,7 @@ BOMBS = {
         os.mkfifo(OUT / "stray")
         say()
         """,
-        "out/stray: is not a regular file",
+        "out/stray: is a pipe, a socket or a device",
     ),
 }
 
@@ -100,3 +102,67 @@ def test_finding_x1_a_mask_with_holes_of_the_right_shape_is_a_result(site: Site,
     receipts = site.receive(2)
     site.complete()
     assert settle(start(), site.job("holes", receipts)).outcome is JobOutcome.FINDINGS
+
+
+def test_finding_x1_what_else_an_honest_plugin_leaves_is_ignored_with_a_note(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """A cache in a folder of out/ costs no result; the job's log names it."""
+    body = """
+    (OUT / "mpl-cache" / "fonts").mkdir(parents=True)
+    (OUT / "latest").symlink_to("run-1")
+    """
+    site.python_plugin("tidy", body)
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("tidy", receipts))
+    assert job.outcome is JobOutcome.NO_FINDINGS
+    note = next(line for line in site.log(job).splitlines() if "ignored in out/" in line)
+    assert "mpl-cache" in note
+    assert "latest" in note
+
+
+HANGS = "threading.Thread(target=threading.Event().wait).start()"
+
+
+def test_fault_105_a_whole_result_of_a_process_that_hangs_is_taken(site: Site, start: Start, settle: Settle) -> None:
+    """A thread that never ends keeps the process alive after result.json: at the deadline the result counts."""
+    site.python_plugin("hangs", f"import threading; {HANGS}", deadline="3s")
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("hangs", receipts))
+    assert (job.outcome, job.attempts, job.error) == (JobOutcome.NO_FINDINGS, 1, None)
+    assert "the result is taken" in site.log(job)
+
+
+def test_fault_105_half_a_result_of_a_process_that_hangs_is_not(site: Site, start: Start, settle: Settle) -> None:
+    """What cannot be read at the deadline ends as the deadline, not as a broken result."""
+    body = """
+    (OUT / "result.json").write_text('{"schema": 1, "status":')
+    time.sleep(600)
+    """
+    site.python_plugin("hangs", body, deadline="3s", attempts=1)
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("hangs", receipts))
+    assert job.outcome is JobOutcome.FAILED
+    assert str(job.error).startswith("deadline")
+
+
+def test_finding_d3_a_folder_that_cannot_be_removed_holds_up_no_job(
+    site: Site, start: Start, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier life left in work/ and cannot be removed takes room; jobs run all the same."""
+    (site.spool.work / "stuck").mkdir()
+    remove = answer.remove
+
+    def refuse(folder: Path) -> None:
+        if folder.name == "stuck":
+            raise PermissionError(1, "Operation not permitted", str(folder))
+        remove(folder)
+
+    monkeypatch.setattr(answer, "remove", refuse)
+    site.python_plugin("good")
+    receipts = site.receive(1)
+    site.complete()
+    assert settle(start(), site.job("good", receipts)).outcome is JobOutcome.NO_FINDINGS

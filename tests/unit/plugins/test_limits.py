@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import socket
 
 import numpy as np
 import psutil
@@ -175,32 +176,59 @@ def test_finding_x1_a_header_of_gigabytes_is_not_read(sized):
         exchange.read_result(folder, request)
 
 
-STRAY = {
+HOSTILE = {
     "pipe": os.mkfifo,
-    "link": lambda path: path.symlink_to("/etc/passwd"),
-    "folder": lambda path: path.mkdir(),
+    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
     "hard link": lambda path: os.link(path.parent.parent / "request.json", path),
+}
+HARMLESS = {
+    "file": lambda path: path.write_bytes(b"x"),
+    "array": lambda path: np.save(path.with_suffix(".npy"), np.zeros(3)),
+    "link": lambda path: path.symlink_to("/etc/passwd"),
+    "folder": lambda path: (path / "matplotlib").mkdir(parents=True),
 }
 
 
-@pytest.mark.parametrize("kind", STRAY)
-def test_finding_x1_out_holds_regular_files_alone(sized, kind):
-    """What else lies in out/ is refused by name, though the result does not mention it."""
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_finding_x1_what_no_honest_plugin_leaves_in_out_is_refused(sized, kind):
+    """By name, though the result does not mention it."""
     folder, request = sized
     (folder / "out" / "result.json").write_text(json.dumps(document()))
-    STRAY[kind](folder / "out" / "stray")
+    HOSTILE[kind](folder / "out" / "stray")
     with pytest.raises(ExchangeError, match=r"^out/stray: "):
         exchange.read_result(folder, request)
 
 
-def test_finding_x1_many_files_are_refused(sized, monkeypatch):
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_finding_x1_what_the_result_does_not_name_costs_nothing(sized, kind):
+    """Caches, pictures and links that an honest plugin leaves in out/ are not opened, and named as ignored."""
+    folder, request = sized
+    (folder / "out" / "result.json").write_text(json.dumps(document()))
+    (folder / "out" / "worker.log").write_text("the worker's own")
+    HARMLESS[kind](folder / "out" / "stray")
+    reading = exchange.read(folder, request)
+    assert [name.removesuffix(".npy") for name in reading.ignored] == ["stray"]
+
+
+def test_finding_x1_many_files_cost_nothing_and_are_not_all_looked_at(sized, monkeypatch):
     """out/ is not searched for ever."""
     folder, request = sized
     monkeypatch.setattr(limits, "FILES", 5)
     (folder / "out" / "result.json").write_text(json.dumps(document()))
-    for number in range(5):
+    for number in range(50):
         (folder / "out" / f"{number}").touch()
-    with pytest.raises(ExchangeError, match="holds more than 5 files"):
+    assert 4 <= len(exchange.read(folder, request).ignored) <= 5
+
+
+def test_finding_x1_a_link_or_a_folder_in_place_of_a_file_is_said_in_words(sized):
+    """No error number, no descriptor."""
+    folder, request = sized
+    (folder / "out" / "result.json").symlink_to("/etc/passwd")
+    with pytest.raises(ExchangeError, match=r"^out/result.json: cannot be read: it is a link$"):
+        exchange.read_result(folder, request)
+    (folder / "out" / "result.json").unlink()
+    (folder / "out" / "result.json").mkdir()
+    with pytest.raises(ExchangeError, match=r"^out/result.json: cannot be read: it is not a regular file$"):
         exchange.read_result(folder, request)
 
 

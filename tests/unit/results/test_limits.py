@@ -12,7 +12,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
-from node.ledger import jobs
+from node.errors import PermanentError
+from node.ledger import defects, jobs
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.processes.pool import HEAVY
 from node.results import encoder
@@ -89,6 +90,36 @@ def test_finding_x2_other_reports_leave_while_a_giant_is_encoded(
     assert site.get(giant).status is JobStatus.ENDED
     ((job, since),) = jobs.being_encoded(site.ledger.database)
     assert (job.id, since) == (giant.id, site.clock.now())
+
+
+def test_finding_d3_what_waits_for_its_next_try_is_not_shown_as_being_encoded(
+    site: ResultSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed for a reason nobody foresaw: `status` has it there, and not as under way since then."""
+    job = site.ended(reports.measured())
+
+    def fail(*_: object) -> None:
+        raise KeyError("Hong^Gildong")
+
+    monkeypatch.setattr(site.results._making, "whole_set", fail)
+    site.results.run_once()
+    (defect,) = defects.of_stage(site.ledger.database, "results")
+    assert defect.job == job.id
+    assert jobs.being_encoded(site.ledger.database) == []
+
+
+def test_finding_d3_what_nobody_foresaw_in_the_encoder_is_told_without_its_text(
+    site: ResultSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of an exception may hold a patient's name, and the reason goes into alerts and `status`."""
+
+    def fail(**_: object) -> None:
+        raise KeyError("Hong^Gildong")
+
+    monkeypatch.setattr(encoder, "EncodingRequest", fail)
+    job = site.ended(reports.measured())
+    with pytest.raises(PermanentError, match=r"could not be encoded: KeyError in test_limits.py, line \d+$"):
+        encoder.carry_out(Order(job.id, Path(), site.folder, {}, Cost(1.0, 1.0, 1), reports.no_findings()))
 
 
 def test_finding_x2_cancel_ends_an_encoding_under_way(site: ResultSite, monkeypatch: pytest.MonkeyPatch) -> None:
