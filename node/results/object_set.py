@@ -6,18 +6,17 @@ refer to none that is. Whether an object is missing follows from the request alo
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import NodeError
+from node.items import place_of
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.results.context import Context
 from node.results.errors import NotEncodableError
@@ -191,11 +190,10 @@ _COMPANIONS: dict[Kind, Callable[[Context], Sequence[tuple[int, Maker]]]] = {
 
 
 def _in_words(error: Exception) -> str:
-    """Why an object could not be made, for the site admin; of what nobody foresaw, where it came from."""
-    if isinstance(error, NodeError):
-        return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    """Why an object could not be made, for the site admin; of what nobody foresaw the place, without its text, which
+    may hold a patient's data.
+    """
+    return str(error) if isinstance(error, NodeError) else place_of(error)
 
 
 def _reference(dataset: Dataset) -> SourceReference:
