@@ -1,4 +1,4 @@
-"""What `pacsnode status` shows, read at one moment, and what in it needs a warning."""
+"""The node and its queues at one moment, and what in it needs a warning."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from node.cli import site
-from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration, Destination
+from node.desk import site
+from node.desk.words import clock_text
 from node.dicom import report_classes
 from node.ledger import (
     commitments,
@@ -28,7 +28,7 @@ from node.ledger import (
     timers,
 )
 from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.database import Database
+from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
@@ -115,8 +115,13 @@ class Found:
     standing: site.Standing
 
 
-def look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
+def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) -> Found:
     """Read it, in one snapshot of the ledger."""
+    with ledger.reading() as database:
+        return _look(database, configuration, standing)
+
+
+def _look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
     from node.run import confinement
 
     data = configuration.node.data
