@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
@@ -122,8 +123,6 @@ def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) 
 
 
 def _look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
-    from node.run import confinement
-
     data = configuration.node.data
     running = site.running(data)
     by_destination = deliveries.counts(database)
@@ -135,7 +134,7 @@ def _look(database: Database, configuration: Configuration, standing: site.Stand
         unwritable=cannot_write(data),
         trouble=trouble(data),
         failing=failing(data),
-        confinement=(confinement.noted(data) if running else None) or confinement.tried(),
+        confinement=_confinement(data, running is not None),
         studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),
@@ -162,6 +161,13 @@ def _look(database: Database, configuration: Configuration, standing: site.Stand
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
     )
+
+
+def _confinement(data: Path, running: bool) -> Confinement:
+    """How plugins are confined: as the node that runs found it, else as this process would."""
+    from node.run import confinement
+
+    return (confinement.noted(data) if running else None) or confinement.tried()
 
 
 def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fallbacks]:

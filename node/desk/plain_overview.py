@@ -24,14 +24,7 @@ def of(found: Found, configuration: Configuration, *, identify: bool) -> dict[st
         "process": found.running,
         "ae_title": configuration.node.ae_title,
         "data": str(configuration.node.data),
-        "health": {
-            "free_bytes": found.load.free_bytes,
-            "refusing_associations": refusing_associations(found.load, configuration.node.limits),
-            "cannot_write": found.unwritable,
-            "isolated": found.confinement.isolated,
-            "isolation": found.confinement.text,
-            "warnings": [text for _, text in warnings(found, configuration)],
-        },
+        "health": _health(found, configuration),
         "rules": _rules(found.standing),
         "queues": _queues(found),
         "held_studies": [plain.study(study, identify=identify) for study in found.held_studies[:IN_JSON]],
@@ -57,6 +50,17 @@ def of(found: Found, configuration: Configuration, *, identify: bool) -> dict[st
             }
             for work in found.latest
         ],
+    }
+
+
+def _health(found: Found, configuration: Configuration) -> dict[str, Any]:
+    return {
+        "free_bytes": found.load.free_bytes,
+        "refusing_associations": refusing_associations(found.load, configuration.node.limits),
+        "cannot_write": found.unwritable,
+        "isolated": found.confinement.isolated,
+        "isolation": found.confinement.text,
+        "warnings": [text for _, text in warnings(found, configuration)],
     }
 
 
