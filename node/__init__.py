@@ -4,6 +4,7 @@ Read in the order in which a study travels: `receive` (C-STORE to a file on disk
 rows; when a study is complete), `route` (facts against rules), `run` (plugins in their own
 processes), `results` (what they said, as DICOM), `deliver` (to the PACS, until it has it).
 The stages meet in `ledger` and never import each other; `app` alone knows them all.
+What people see and do is `desk`; `cli` is its face on a terminal.
 "Case 57" in a comment or a test is that line of docs/reliability.md.
 """
 

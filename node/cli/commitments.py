@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.text import Text
 
 from node.cli.output import cell
+from node.desk import find
+from node.desk.rows import Commitment, CommitmentItem, CommitmentStatus
 from node.dimse.status import status_text
-from node.ledger.commitments import Commitment, CommitmentStatus, Item
 
-NAME = "commitment:"
-"""Stands before the number of a request, where a command names one."""
 Rows = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
 
 
@@ -40,10 +38,14 @@ def attention(found: Sequence[Commitment]) -> Rows:
         )
         for each in found
     ]
-    return f"Storage commitment (again: pacsnode retry {NAME}NUMBER)", [">Number", "=Asked by", "=Status", "Why"], rows
+    return (
+        f"Storage commitment (again: pacsnode retry {find.COMMITMENT}NUMBER)",
+        [">Number", "=Asked by", "=Status", "Why"],
+        rows,
+    )
 
 
-def of_study(found: Sequence[tuple[Commitment, Sequence[Item]]]) -> Rows:
+def of_study(found: Sequence[tuple[Commitment, Sequence[CommitmentItem]]]) -> Rows:
     """Every request that names instances of a study."""
     rows = []
     for each, items in found:
@@ -67,31 +69,3 @@ def of_study(found: Sequence[tuple[Commitment, Sequence[Item]]]) -> Rows:
 
 def _status(commitment: Commitment) -> str:
     return f"at {commitment.through}" if commitment.status is CommitmentStatus.AT_ARCHIVE else str(commitment.status)
-
-
-def plain(row: Commitment, items: Sequence[Item] | None = None) -> dict[str, Any]:
-    """A request for scripts; with its items where they are given."""
-    said: dict[str, Any] = {
-        "id": row.id,
-        "transaction_uid": row.transaction_uid,
-        "requester": row.requester,
-        "status": row.status,
-        "commit_through": row.through,
-        "attempts": row.attempts,
-        "not_before": row.not_before,
-        "error": row.error,
-        "requested_at": row.requested_at,
-        "decided_at": row.decided_at,
-        "reported_at": row.reported_at,
-    }
-    if items is not None:
-        said["instances"] = [
-            {
-                "sop_class_uid": item.sop_class_uid,
-                "sop_instance_uid": item.sop_instance_uid,
-                "committed": None if item.failure is None else item.failure == 0,
-                "failure_reason": f"{item.failure:04X}" if item.failure else None,
-            }
-            for item in items
-        ]
-    return said

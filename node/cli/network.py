@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,36 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from node.cli import output, site
 from node.cli.output import Exit, cell, table
-from node.config.models import Configuration, Destination
-from node.config.problems import ConfigurationError, closest, printable
-from node.config.values import check_ae_title
-from node.deliver.ways.dimse import peer_of
+from node.config.models import Destination
+from node.config.problems import printable
+from node.desk import peers
+from node.desk.peers import RESULT_CLASSES, Probe
 from node.dicom import report_classes
 from node.dimse import scu, storage_scu
-from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer
 from node.dimse.status import Reading, status_text
 from node.errors import NodeError, PermanentError, UsageError
 
-_PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
-_OWN_TITLE = "PACSNODE"
-"""What we call ourselves where no configuration says it."""
-_NO_STUDY = "2.25.0"
-"""A Study Instance UID that no study has: asking for it shows whether C-FIND is answered at all."""
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK)
 
-RESULT_CLASSES = {
-    **{report_classes.NAMES[each]: report_classes.SOP_CLASSES[each] for each in report_classes.NAMES},
-    "Secondary Capture": "1.2.840.10008.5.1.4.1.1.7",
-    "Multi-frame True Color Secondary Capture": "1.2.840.10008.5.1.4.1.1.7.4",
-    "Segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
-    "Label Map Segmentation": "1.2.840.10008.5.1.4.1.1.66.7",
-    "Parametric Map": "1.2.840.10008.5.1.4.1.1.30",
-    "Grayscale Softcopy Presentation State": "1.2.840.10008.5.1.4.1.1.11.1",
-    "Key Object Selection": "1.2.840.10008.5.1.4.1.1.88.59",
-}
-"""SOP classes that results can have (PS3.4 B.5)."""
 _SYNTAX_NAMES = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -66,87 +48,43 @@ def echo(
     as_json: site.AsJson = False,
 ) -> None:
     """Ask a destination whether it is there (C-ECHO); exit code 1 where it is not."""
-    peer, known = find_peer(destination, config)
+    peer, known = _named(destination, config)
     scu.echo(peer)
-    accepted = scu.probe(peer, list(RESULT_CLASSES.values()), list(UNCOMPRESSED)) if probe else None
-    refusal = _why_it_cannot_be_asked(peer) if probe else None
+    found = peers.probe(peer) if probe else None
     if as_json:
-        found: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
-        probed = {"accepts": accepted, "answers_c_find": refusal is None} if probe else {}
-        output.as_json({**found, **probed})
+        answers: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
+        probed = {"accepts": found.accepted, "answers_c_find": found.refusal is None} if found else {}
+        output.as_json({**answers, **probed})
     else:
         console = output.console()
         console.print(cell(f"{peer} answers"))
-        if accepted is not None:
-            _print_probe(console, accepted, known)
-            told = "It answers C-FIND, as is needed to see whose study a result is for"
-            console.print(cell(told) if refusal is None else cell(f"! {refusal}", "bold red"))
-    if refusal is not None:
+        if found is not None:
+            _print_probe(console, found, known)
+    if found is not None and found.refusal is not None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _why_it_cannot_be_asked(peer: Peer) -> str | None:
-    """Why it does not answer a C-FIND; None where it does."""
-    try:
-        scu.find_study(peer, _NO_STUDY, ["PatientID"])
-    except NodeError as error:
-        return str(error)
-    return None
+def _named(name: str, config: Path) -> tuple[Peer, Destination | None]:
+    """Who is meant, and the destination where the configuration has it."""
+    found = peers.named(name, config)
+    if found.warning is not None:
+        output.error(found.warning)
+    return found.peer, found.destination
 
 
-def _print_probe(console: Console, accepted: dict[str, tuple[str, ...]], known: Destination | None) -> None:
+def _print_probe(console: Console, found: Probe, known: Destination | None) -> None:
     rows = []
     for name, uid in RESULT_CLASSES.items():
-        syntaxes = ", ".join(_SYNTAX_NAMES.get(syntax, syntax) for syntax in accepted[uid])
+        syntaxes = ", ".join(_SYNTAX_NAMES.get(syntax, syntax) for syntax in found.accepted[uid])
         rows.append((cell(name), cell(syntaxes or "refused", "" if syntaxes else "yellow")))
     console.print(
         table("What it accepts (to accept is to store, not always to show)", ["Result", "Transfer syntaxes"], rows)
     )
-    if known is not None and not accepted[report_classes.SOP_CLASSES[known.sr_class]]:
+    if known is not None and not found.accepted[report_classes.SOP_CLASSES[known.sr_class]]:
         refused = report_classes.NAMES[known.sr_class]
         console.print(cell(f"! sr_class: {known.sr_class} is configured, and it refuses {refused}", "bold red"))
-
-
-def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:
-    """Who is meant by a destination's name or by `AET@host:port`; UsageError, ConfigurationError.
-
-    For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says.
-    """
-    written = _PEER.fullmatch(name)
-    if written is None:
-        configuration = site.load(config)
-        destination = configuration.destinations.get(name)
-        if destination is None:
-            raise UsageError(_unknown(name, configuration))
-        return peer_of(destination, configuration.node.ae_title), destination
-    title = _ae_title(written["title"])
-    if not 1 <= int(written["port"]) <= 65535:
-        raise UsageError(f"{written['port']} is no port: 1 to 65535")
-    return Peer(written["host"].strip("[]"), int(written["port"]), title, _own_title(config)), None
-
-
-def _ae_title(text: str) -> str:
-    try:
-        return check_ae_title(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _own_title(config: Path) -> str:
-    if not config.exists():
-        return _OWN_TITLE
-    try:
-        return site.load(config).node.ae_title
-    except ConfigurationError:
-        output.error(f"{config} has problems (pacsnode check); calling as {_OWN_TITLE}")
-        return _OWN_TITLE
-
-
-def _unknown(name: str, configuration: Configuration) -> str:
-    known = list(configuration.destinations)
-    meant = closest(name, known)
-    hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known)}" if known else "there is none"
-    return f'the configuration has no destination "{name}"; {hint} (or write AET@host:port)'
+    told = "It answers C-FIND, as is needed to see whose study a result is for"
+    console.print(cell(told) if found.refusal is None else cell(f"! {found.refusal}", "bold red"))
 
 
 @dataclass
@@ -177,9 +115,9 @@ def send(
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
-    peer, _ = find_peer(destination, config)
+    peer, _ = _named(destination, config)
     if calling is not None:
-        peer = replace(peer, calling_ae_title=_ae_title(calling))
+        peer = replace(peer, calling_ae_title=peers.ae_title(calling))
     done = _Sending()
     files = _files(paths, done)
     _send(peer, files, done, quiet=as_json)

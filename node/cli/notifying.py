@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from node.cli import output, site
 from node.cli.output import Exit, cell
-from node.config.problems import closest
-from node.errors import NodeError, UsageError
-from node.notify import channels, message
+from node.desk import trial
 
 
 def notify(
@@ -20,20 +17,7 @@ def notify(
     as_json: site.AsJson = False,
 ) -> None:
     """Send a test message to a person, at once and by every channel; exit code 1 where one does not take it."""
-    configuration = site.load(config)
-    known = configuration.people
-    if person not in known:
-        meant = closest(person, known)
-        hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'nobody'}"
-        raise UsageError(f'the configuration has nobody called "{person}" under people; {hint}')
-    trial = message.trial(str(uuid.uuid4()), configuration.node.ae_title)
-    found: dict[str, Any] = {}
-    for name, send in channels.of(known[person], configuration).items():
-        try:
-            send(trial)
-            found[name] = None
-        except NodeError as error:
-            found[name] = str(error)
+    found = trial.send(config, person)
     if as_json:
         output.as_json({"person": person, "channels": {name: problem or "taken" for name, problem in found.items()}})
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
@@ -68,32 +68,3 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Text | str
     for row in rows:
         made.add_row(*row)
     return Group(Text(title, style="bold"), made)
-
-
-def clock_text(moment: datetime | None, zone: tzinfo, now: datetime) -> str:
-    """A moment in the site's time zone, as short as it can be told on the day of `now`."""
-    if moment is None:
-        return ""
-    local, today = moment.astimezone(zone), now.astimezone(zone)
-    if local.date() == today.date():
-        return f"{local:%H:%M:%S}"
-    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
-
-
-def ago(period: timedelta) -> str:
-    """A period in its largest fitting unit: `42 s`, `7 min`, `3 h`, `5 d`."""
-    seconds = max(0, int(period.total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
-
-
-def tail(uid: str, length: int = 14) -> str:
-    """The end of a UID, which tells it from its neighbours; `study` takes it."""
-    return uid if len(uid) <= length else f"…{uid[-length + 1 :]}"
-
-
-def short(job: str) -> str:
-    """The beginning of a job's id, enough to name it."""
-    return job[:8]

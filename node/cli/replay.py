@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -15,17 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from node.cli import output, site
-from node.cli.output import cell, clock_text, table, tail
-from node.cli.overview import SHOWN
+from node.cli.output import cell, table
 from node.clock import SystemClock
-from node.config import loading
 from node.config.values import parse_duration
+from node.desk import replay as desk_replay
+from node.desk.overview import SHOWN
+from node.desk.replay import Change, Difference, PluginUse, Result
+from node.desk.words import clock_text, tail
 from node.errors import UsageError
-from node.ledger import jobs, studies
-from node.ledger.database import FILE
-from node.route import replay as replaying
-from node.route.replay import Change, Comparison, Replayed
-from rules.model import rule_set_digest
 
 _STYLES = {Change.NEW: "green", Change.GONE: "red", Change.DIFFERENT: "yellow"}
 
@@ -46,26 +42,13 @@ def replay(
     Plugin hours are counted by how long each plugin's jobs have taken so far.
     """
     configuration = site.known(config)
-    if not rules.is_file():
-        raise UsageError(f"{rules}: there is no such file")
-    period = _period(since)
-    draft = loading.read_draft(config, rules)
-    ledger = site.open_ledger(configuration)
     now = SystemClock().now()
-    with ledger.reading() as database:
-        uids = studies.completed_since(database, now - period)
-        seconds = jobs.mean_seconds(database)
-    comparison = Comparison(configuration.rules, draft)
+    plan = desk_replay.plan(config, configuration, rules, _period(since), now)
     with _progress(hidden=as_json) as progress:
-        task = progress.add_task("studies", total=len(uids))
-        done = replaying.replay(
-            configuration.node.data / FILE, uids, now - period, comparison, configuration.node.zone,
-            lambda count: progress.advance(task, count),
-        )  # fmt: skip
-    digests = (rule_set_digest(configuration.rules), rule_set_digest(draft))
-    result = _Result(done, comparison.names, now - period, period, digests, _loads(done, seconds, period))
+        task = progress.add_task("studies", total=len(plan.studies))
+        result = desk_replay.run(plan, lambda count: progress.advance(task, count))
     if as_json:
-        output.as_json(_plain(result))
+        output.as_json(desk_replay.for_scripts(result))
     else:
         about = clock_text(result.since, configuration.node.zone, now)
         output.console().print(Group(*_parts(result, about, rules)))
@@ -86,79 +69,7 @@ def _progress(*, hidden: bool) -> Progress:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """How much a plugin is used."""
-
-    plugin: str
-    runs_now: int
-    runs_draft: int
-    open_now: int
-    """Runs that hang on a result which nobody knows."""
-    open_draft: int
-    mean_seconds: float | None
-    """Of its past jobs; None where there are none."""
-    hours_a_day_now: float | None
-    hours_a_day_draft: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """All that is shown."""
-
-    done: Replayed
-    names: Sequence[str]
-    since: datetime
-    period: timedelta
-    digests: tuple[str, str]
-    loads: Sequence[_Load]
-
-
-def _loads(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> list[_Load]:
-    days = period / timedelta(days=1)
-    now, draft = done.now, done.draft
-    made = []
-    for plugin in sorted({name for side in (now, draft) for name in (*side.runs, *side.open)}):
-        mean = next((each for name, each in seconds.items() if name.replace("_", "-") == plugin), None)
-        a_day = None if mean is None else mean / 3600 / days
-        made.append(
-            _Load(
-                plugin, now.runs[plugin], draft.runs[plugin], now.open[plugin], draft.open[plugin], mean,
-                None if a_day is None else now.runs[plugin] * a_day,
-                None if a_day is None else draft.runs[plugin] * a_day,
-            )
-        )  # fmt: skip
-    return made
-
-
-def _plain(result: _Result) -> dict[str, Any]:
-    done = result.done
-    return {
-        "since": result.since,
-        "days": result.period / timedelta(days=1),
-        "studies": done.studies,
-        "rule_set": result.digests[0],
-        "draft_rule_set": result.digests[1],
-        "rules": [
-            {
-                "rule": name,
-                "now": done.now.matched[name],
-                "draft": done.draft.matched[name],
-                **{change.value: done.changes(name)[change] for change in Change},
-                "stopped_now": done.now.stopped[name],
-                "stopped_draft": done.draft.stopped[name],
-            }
-            for name in result.names
-        ],
-        "plugins": [asdict(each) for each in result.loads],
-        "differences": [asdict(each) for each in done.differences],
-    }
-
-
-# --- for people ----------------------------------------------------------------------------------
-
-
-def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]:
+def _parts(result: Result, since: str, draft: Path) -> Iterator[RenderableType]:
     done = result.done
     yield cell(f"{done.studies} studies that were complete since {since}")
     yield cell(f"now: version {result.digests[0][:8]}; draft: {draft}, version {result.digests[1][:8]}")
@@ -170,11 +81,11 @@ def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]
         rows.append((cell(name), cell(done.now.matched[name]), cell(done.draft.matched[name]), *counted))
     yield table("Studies that a rule matches", ["Rule", ">Now", ">Draft", ">New", ">Gone", ">Different"], rows)
     yield from _stopped(result)
-    if result.loads:
+    if result.plugins:
         columns = ["Plugin", ">Runs now", ">Draft", ">Seconds each", ">Hours a day now", ">Draft"]
         yield Text()
-        yield table("Plugin hours", columns, [_load(each) for each in result.loads])
-        yield from _hanging(result.loads)
+        yield table("Plugin hours", columns, [_load(each) for each in result.plugins])
+        yield from _hanging(result.plugins)
     yield Text()
     if not done.differences:
         yield cell("The draft changes nothing for these studies.")
@@ -185,7 +96,7 @@ def _parts(result: _Result, since: str, draft: Path) -> Iterator[RenderableType]
         yield cell(f"… and {len(done.differences) - SHOWN} more (--json)")
 
 
-def _stopped(result: _Result) -> Iterator[RenderableType]:
+def _stopped(result: Result) -> Iterator[RenderableType]:
     """What `limits` and `once` keep a rule from."""
     sides = (result.done.now.stopped, result.done.draft.stopped)
     rows = [(cell(name), *(cell(side[name]) for side in sides)) for name in result.names if any(s[name] for s in sides)]
@@ -194,7 +105,7 @@ def _stopped(result: _Result) -> Iterator[RenderableType]:
         yield table("Matches that limits or once stop", ["Rule", ">Now", ">Draft"], rows)
 
 
-def _hanging(loads: Sequence[_Load]) -> Iterator[RenderableType]:
+def _hanging(loads: Sequence[PluginUse]) -> Iterator[RenderableType]:
     """Runs that nobody can count."""
     for each in loads:
         if each.open_now or each.open_draft:
@@ -202,7 +113,7 @@ def _hanging(loads: Sequence[_Load]) -> Iterator[RenderableType]:
             yield cell(f"{each.plugin}: {counts}, by results that nobody knows yet")
 
 
-def _load(each: _Load) -> Sequence[Text]:
+def _load(each: PluginUse) -> Sequence[Text]:
     def hours(value: float | None) -> Text:
         return cell("?" if value is None else f"{value:.2f}")
 
@@ -211,7 +122,7 @@ def _load(each: _Load) -> Sequence[Text]:
     return (cell(each.plugin), *counted, hours(each.hours_a_day_now), hours(each.hours_a_day_draft))
 
 
-def _difference(each: replaying.Difference) -> Iterator[Sequence[Text]]:
+def _difference(each: Difference) -> Iterator[Sequence[Text]]:
     name = each.accession_number or tail(each.study_instance_uid)
     first = each.draft if each.change is Change.NEW else f"now: {each.now}"
     yield cell(name), cell(each.rule), cell(each.change, _STYLES[each.change]), cell(first)

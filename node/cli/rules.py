@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -13,13 +11,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from node.cli import output, site
-from node.cli.output import cell, clock_text, table
+from node.cli.output import cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.config.rule_text import rule_text
-from node.ledger import rule_versions
-from node.ledger.database import Database
-from node.ledger.rule_versions import Version
+from node.desk import rules as desk_rules
+from node.desk.rows import Version
+from node.desk.site import open_ledger
+from node.desk.words import clock_text
 from rules.model import rule_set_digest
 
 _STYLES = {"+": "green", "-": "red", "@": "bold"}
@@ -39,22 +37,20 @@ def rules(
     rules: `replay --rules` takes it, and it can be brought back.
     """
     configuration = site.known(config)
-    ledger = site.open_ledger(configuration)
-    with ledger.reading() as database:
-        if version is None:
-            _list(rule_versions.every(database), configuration, as_json)
-        elif other is None:
-            digest, content = rule_versions.named(database, version)
-            if as_json:
-                output.as_json({"digest": digest, "rules": json.loads(content)})
-            else:
-                typer.echo(_text(digest, content), nl=False)
-        else:
-            _differ(database, version, other, as_json)
+    ledger = open_ledger(configuration)
+    if version is None:
+        _list(desk_rules.versions(ledger), configuration, as_json)
+    elif other is None:
+        _write(desk_rules.kept(ledger, version), as_json)
+    else:
+        _differ(desk_rules.difference(ledger, version, other), as_json)
 
 
-def _text(digest: str, content: str) -> str:
-    return f"# version {digest}\n{rule_text(json.loads(content))}"
+def _write(kept: desk_rules.Kept, as_json: bool) -> None:
+    if as_json:
+        output.as_json({"digest": kept.digest, "rules": kept.rules})
+    else:
+        typer.echo(kept.text(), nl=False)
 
 
 def _list(versions: Sequence[Version], configuration: Configuration, as_json: bool) -> None:
@@ -94,23 +90,9 @@ def _changes(version: Version) -> str:
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in said if names) or "as before"
 
 
-def _differ(database: Database, version: str, other: str, as_json: bool) -> None:
-    """Unified diffs of the rules that came, went and changed, as they would be written."""
-    (one, old), (two, new) = (rule_versions.named(database, each) for each in (version, other))
-    before, after = ({rule["name"]: rule for rule in json.loads(content)} for content in (old, new))
-    lines = [
-        line
-        for name in {**before, **after}
-        for line in difflib.unified_diff(
-            _lines(before.get(name)), _lines(after.get(name)), f"{name} {one[:8]}", f"{name} {two[:8]}", lineterm=""
-        )
-    ]
+def _differ(found: desk_rules.Difference, as_json: bool) -> None:
     if as_json:
-        output.as_json({"digest": one, "other": two, "diff": "\n".join(lines)})
+        output.as_json({"digest": found.one, "other": found.other, "diff": "\n".join(found.lines)})
         return
-    for line in lines or ["The two say the same."]:
+    for line in found.lines or ["The two say the same."]:
         output.console().print(cell(line, _STYLES.get(line[:1], "")), soft_wrap=True)
-
-
-def _lines(rule: Any) -> list[str]:
-    return rule_text([rule]).splitlines()[1:] if rule else []

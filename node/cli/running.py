@@ -17,6 +17,8 @@ from node.config.loading import Loaded
 from node.config.models import Configuration, Destination, StorageCommitment
 from node.config.problems import ConfigurationError, Problem
 from node.config.values import duration_text
+from node.desk import site as sites
+from node.desk.actor import who_types
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
 from rules.model import Rule
@@ -27,19 +29,19 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
     """Start the node and keep it running until SIGTERM or Ctrl-C."""
     from node.serve import supervisor
 
-    loaded = site.read(config)
+    loaded = sites.read(config)
     _warn(loaded)
     lines = [
         f"{name:<12} {text}" for name, text in _about(loaded.configuration, catalogue.usable(loaded.configuration))
     ]
-    in_force = InForce.of(loaded, SystemClock().now(), site.person())
+    in_force = InForce.of(loaded, SystemClock().now(), who_types().name)
     raise typer.Exit(supervisor.serve(in_force, lines))
 
 
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
     try:
-        loaded = site.read(config)
+        loaded = sites.read(config)
         configuration = loaded.configuration
         plugins = catalogue.usable(configuration)
     except ConfigurationError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
@@ -12,18 +10,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from node.cli import commitments, output
-from node.cli.output import cell, clock_text, short, table, tail
-from node.cli.overview import SHOWN, Found, Work, warnings
+from node.cli.output import cell, table
 from node.config.models import Configuration
-from node.ledger.deliveries import DeliveryStatus
-from node.ledger.events import Event
-from node.ledger.instances import InstanceStatus
-from node.ledger.job import JobStatus
-from node.ledger.notifications import UNSENT
-from node.ledger.studies import Series, Study
+from node.desk.overview import SHOWN, Found, Work, warnings
+from node.desk.rows import UNSENT, DeliveryStatus, InstanceStatus, JobStatus, Series, Study
+from node.desk.words import ago, clock_text, short, tail, words
 from rules.model import rule_set_digest
-
-_UID = re.compile(r"[0-9.]{20,64}")
 
 
 def page(found: Found, configuration: Configuration, identify: bool) -> RenderableType:
@@ -102,7 +94,7 @@ def _outbox(found: Found) -> list[RenderableType]:
 
     def next_due(name: str) -> Text:
         due = found.next_due.get(name)
-        return cell("" if due is None else "now" if due <= found.now else f"in {output.ago(due - found.now)}")
+        return cell("" if due is None else "now" if due <= found.now else f"in {ago(due - found.now)}")
 
     rows = [[*row(name, counts), next_due(name)] for name, counts in found.deliveries.items()]
     if not rows:
@@ -250,24 +242,6 @@ def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) 
     shown = table(title, columns, rows[:SHOWN])
     more = [cell(f"… and {len(rows) - SHOWN} more (--json)")] if len(rows) > SHOWN else []
     return Group(Text(), shown, *more)
-
-
-_FOR_MACHINES = ("content", "in_force", "shown", "file", "count", "encoding", "parts")
-"""Details of `rules.refused` that say in another way what its `problems` say, and of `job.objects-missing`."""
-
-
-def words(event: Event) -> str:
-    """An event in one line: its kind, and its details as key=value."""
-    told = {key: value for key, value in event.detail.items() if value not in (None, "") and key not in _FOR_MACHINES}
-    detail = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
-    return f"{event.kind} {detail}".strip()
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if _UID.fullmatch(text):
-        return tail(text)
-    return json.dumps(text, ensure_ascii=False) if " " in text else text
 
 
 def _latest(found: Found, zone: tzinfo, identify: bool) -> list[RenderableType]:

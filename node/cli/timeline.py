@@ -4,41 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from node.cli import commitments, output, plain, site
+from node.cli import commitments, output, site
 from node.cli.explain import traced
-from node.cli.output import SEVERITY_STYLES, cell, clock_text, short, table, tail
-from node.cli.status_page import words
+from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.ledger import commitments as requests
-from node.ledger import (
-    decisions,
-    deliveries,
-    events,
-    fetches,
-    forwards,
-    identities,
-    jobs,
-    notifications,
-    objects,
-    studies,
+from node.desk import study as desk_study
+from node.desk.rows import (
+    Decision,
+    Delivery,
+    Event,
+    Fetch,
+    Identity,
+    ImagesStanding,
+    Job,
+    Notification,
+    Series,
 )
-from node.ledger.database import Database
-from node.ledger.decisions import Decision
-from node.ledger.deliveries import Delivery
-from node.ledger.events import Event
-from node.ledger.fetches import Fetch
-from node.ledger.forwards import Standing
-from node.ledger.identities import Identity
-from node.ledger.job import Job
-from node.ledger.notifications import Notification
-from node.ledger.studies import Series, Study
+from node.desk.site import open_ledger
+from node.desk.study import StudyHistory
+from node.desk.words import clock_text, short, tail, words
 from rules import explain as explaining
 
 _Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
@@ -63,54 +54,35 @@ def study(
 ) -> None:
     """Show one study: its series, every decision, job and delivery, and all that happened, in order."""
     configuration = site.known(config)
-    ledger = site.open_ledger(configuration)
-    with ledger.reading() as database:
-        found = site.find_study(database, name)
-        if as_json:
-            output.as_json(_plain(database, found, explain, identify))
-        else:
-            output.console().print(Group(*_parts(database, found, configuration, explain, identify)))
-
-
-def _plain(database: Database, found: Study, explain: bool, identify: bool) -> dict[str, Any]:
-    uid = found.study_instance_uid
-    return {
-        "study": plain.study(found, identify=identify),
-        "series": [plain.series(each) for each in studies.series_of(database, uid)],
-        "decisions": [plain.decision(each, explain=explain) for each in decisions.of_study(database, uid)],
-        "fetches": [plain.fetch(each) for each in fetches.of_study(database, uid)],
-        "jobs": [plain.job(each) for each in jobs.of_study(database, uid)],
-        "deliveries": [plain.delivery(each) for each in deliveries.results_of_study(database, uid)],
-        "images": [plain.images(each) for each in forwards.of_study(database, uid)],
-        "notifications": [plain.notification(each) for each in notifications.of_study(database, uid)],
-        "commitments": [commitments.plain(*each) for each in requests.of_study(database, uid)],
-        "identities": [plain.identity(each) for each in identities.of_study(database, uid)],
-        "events": [plain.event(each) for each in events.of_study(database, uid)],
-    }
+    found = desk_study.look(open_ledger(configuration), name)
+    if as_json:
+        output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
+    else:
+        output.console().print(Group(*_parts(found, configuration, explain, identify)))
 
 
 def _parts(
-    database: Database, found: Study, configuration: Configuration, explain: bool, identify: bool
+    found: StudyHistory, configuration: Configuration, explain: bool, identify: bool
 ) -> Iterator[RenderableType]:
-    uid, zone, now = found.study_instance_uid, configuration.node.zone, SystemClock().now()
+    study, zone, now = found.study, configuration.node.zone, SystemClock().now()
+    uid = study.study_instance_uid
     yield cell(f"Study {uid}", "bold")
-    who = f"; Patient ID {found.patient_id} {found.issuer_of_patient_id}".rstrip() if identify else ""
-    yield cell(f"accession {found.accession_number or '(none)'}{who}; {found.status}, revision {found.revision}")
-    if found.hold:
-        yield cell(f"held: {found.hold} (release: pacsnode retry {uid})", "bold red")
-    yield from _section(_series(studies.series_of(database, uid)))
-    taken = decisions.of_study(database, uid)
-    yield from _section(_decisions(taken))
+    who = f"; Patient ID {study.patient_id} {study.issuer_of_patient_id}".rstrip() if identify else ""
+    yield cell(f"accession {study.accession_number or '(none)'}{who}; {study.status}, revision {study.revision}")
+    if study.hold:
+        yield cell(f"held: {study.hold} (release: pacsnode retry {uid})", "bold red")
+    yield from _section(_series(found.series))
+    yield from _section(_decisions(found.decisions))
     if explain:
-        yield from _traces(taken)
-    yield from _section(_fetches(fetches.of_study(database, uid), zone, now))
-    yield from _section(_jobs(jobs.of_study(database, uid)))
-    yield from _section(_deliveries(deliveries.results_of_study(database, uid), _kinds(database, uid)))
-    yield from _section(_images(forwards.of_study(database, uid)))
-    yield from _section(_notifications(notifications.of_study(database, uid)))
-    yield from _section(_answers(identities.of_study(database, uid), zone, now))
-    yield from _section(commitments.of_study(requests.of_study(database, uid)))
-    yield from _section(_timeline(events.of_study(database, uid), zone))
+        yield from _traces(found.decisions)
+    yield from _section(_fetches(found.fetches, zone, now))
+    yield from _section(_jobs(found.jobs))
+    yield from _section(_deliveries(found.deliveries, found.kinds))
+    yield from _section(_images(found.images))
+    yield from _section(_notifications(found.notifications))
+    yield from _section(_answers(found.identities, zone, now))
+    yield from _section(commitments.of_study(found.commitments))
+    yield from _section(_timeline(found.events, zone))
 
 
 def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
@@ -122,7 +94,7 @@ def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
     return "Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], rows
 
 
-def _images(found: Sequence[Standing]) -> _Content:
+def _images(found: Sequence[ImagesStanding]) -> _Content:
     rows = [
         (cell(each.destination), cell(each.status, "red" if each.status in ("held", "dead") else ""),
          cell(each.instances), cell(each.why or ""))
@@ -198,12 +170,6 @@ def _jobs(work: Sequence[Job]) -> _Content:
             )
         )
     return "Jobs", ["=Job", "Plugin", "=Status", "Outcome", ">Tries", ">Seconds", "About"], rows
-
-
-def _kinds(database: Database, study: str) -> dict[str, str]:
-    """What each result object of the study is, by SOP Instance UID: sr, sc, seg."""
-    made = (made for job in jobs.of_study(database, study) for made in objects.of_job(database, job.id))
-    return {each.sop_instance_uid: each.kind for each in made}
 
 
 def _deliveries(sent: Sequence[Delivery], kinds: Mapping[str, str]) -> _Content:

@@ -15,7 +15,8 @@ from typing import Any
 from node.config import abilities, coercions, dictionary, plugins, reporting
 from node.config.models import Destination, Listen, PluginUse
 from node.config.problems import Problem, closest
-from node.config.source import Document, YamlPath, is_mapping, section
+from node.config.source import Document, YamlPath
+from node.config.values import is_mapping, section
 from node.dimse.tls import server_context
 from plugins.manifest import MANIFEST, Manifest, ManifestError, ParameterError
 

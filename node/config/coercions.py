@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydicom.config import RAISE
-from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, tag_for_keyword
-from pydicom.dataelem import DataElement
-
 from node.config.problems import closest
 
 _TEXTS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"))
@@ -21,6 +17,10 @@ _NEVER = frozenset({"ImageType", "Modality", "SpecificCharacterSet", "TimezoneOf
 
 def problem(keyword: str, value: Any) -> tuple[str, str | None] | None:
     """What is wrong with overwriting this attribute so, and what was probably meant; None where nothing is."""
+    from pydicom.config import RAISE  # it takes a while, and few configurations overwrite anything
+    from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, tag_for_keyword
+    from pydicom.dataelem import DataElement
+
     tag = tag_for_keyword(keyword)
     if tag is None:
         return f'"{keyword}" is no keyword of a DICOM attribute (PS3.6)', closest(keyword, keyword_dict.keys())

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterable, Mapping
 from functools import cache
-
-from pydicom.datadict import (
-    dictionary_has_tag,
-    dictionary_keyword,
-    dictionary_VM,
-    dictionary_VR,
-    keyword_dict,
-    tag_for_keyword,
-)
+from pathlib import Path
 
 _MODALITIES = """
     ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS
@@ -25,27 +18,57 @@ _RETIRED_MODALITIES = "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST VF"
 _LATERALITY = ("R", "L", "U", "B")
 
 
+_Entry = tuple[str, str, str, str, str]
+"""VR, VM, name, "Retired" or nothing, keyword."""
+
+
+@cache
+def _entries() -> Mapping[int, _Entry]:
+    """pydicom's table of every public attribute (PS3.6 6), by tag.
+
+    Its file is loaded alone: it is nothing but data, while `import pydicom` also sets up the decoders of pixels. That
+    costs 0.2 s of CPU, also in commands that only look at the ledger.
+    """
+    package = importlib.util.find_spec("pydicom")
+    assert package is not None, "pydicom is a dependency"
+    assert package.origin is not None, "it is a package with an __init__.py"
+    file = Path(package.origin).with_name("_dicom_dict.py")
+    spec = importlib.util.spec_from_file_location("node.config._dicom_dict", file)
+    assert spec is not None, "it is a Python file"
+    assert spec.loader is not None, "a spec from a file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    entries: Mapping[int, _Entry] = module.DicomDictionary
+    return entries
+
+
+@cache
+def _tags() -> Mapping[str, int]:
+    """The tag of each keyword."""
+    return {entry[4]: tag for tag, entry in _entries().items()}
+
+
 class DataDictionary:
     """pydicom's dictionary; stateless. It satisfies `rules.names.Dictionary`."""
 
     def vr(self, keyword: str) -> str | None:
         """Value representation, as in `DS` or `US or SS`; None where there is no such keyword."""
-        tag = tag_for_keyword(keyword)
-        return None if tag is None else dictionary_VR(tag)
+        tag = _tags().get(keyword)
+        return None if tag is None else _entries()[tag][0]
 
     def multiple(self, keyword: str) -> bool:
         """Whether the attribute may hold more than one value (value multiplicity other than 1)."""
-        tag = tag_for_keyword(keyword)
-        return tag is not None and dictionary_VM(tag) != "1"
+        tag = _tags().get(keyword)
+        return tag is not None and _entries()[tag][1] != "1"
 
     def keyword(self, group: int, element: int) -> str | None:
         """The keyword of a public tag, if it has one."""
-        tag = group << 16 | element
-        return (dictionary_keyword(tag) or None) if dictionary_has_tag(tag) else None
+        entry = _entries().get(group << 16 | element)
+        return (entry[4] or None) if entry else None
 
     def keywords(self) -> Iterable[str]:
         """Every keyword, to suggest from."""
-        return keyword_dict.keys()
+        return _tags().keys()
 
     def terms(self, keyword: str) -> Iterable[str] | None:
         """Every value that the attribute can sensibly hold; None where any text may stand."""

@@ -7,19 +7,24 @@ the commands still find the ledger by it.
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.clock import from_text, to_text
-from node.config.loading import Loaded, validated
+from node.config.from_values import validated
 from node.config.models import Configuration
-from node.config.source import section
+from node.config.values import Section, section
 from node.store.durable import sha256_of, sync_folder, write_durably
+
+if TYPE_CHECKING:
+    from node.config.loading import Loaded
 
 FILE, WANTED = "in-force.json", "in-force.next.json"
 """Names in the data folder: what is in force, and what receivers are asked to go by next."""
@@ -51,13 +56,27 @@ class InForce:
     """See `certificates`."""
     change: Mapping[str, Any] | None = None
     """The last change of anything but rules and plugins since the start: {"since", "by", "changed"}."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file that said this, by path; empty where that is not known, or where they say more than this."""
+    patterns: Sequence[str] = ()
+    """Of the files of rules: a further file that one of them matches is a change."""
 
     @classmethod
     def of(cls, loaded: Loaded, since: datetime, by: str) -> InForce:
         """A configuration that is now taken up as a whole."""
         folder, configuration = loaded.path.parent.resolve(), loaded.configuration
         known = certificates(configuration)
-        return cls(loaded.path.resolve(), folder, since, by, loaded.value, configuration, known)
+        return cls(
+            path=loaded.path.resolve(),
+            folder=folder,
+            since=since,
+            by=by,
+            value=loaded.value,
+            configuration=configuration,
+            certificates=known,
+            files=loaded.digests,
+            patterns=loaded.patterns,
+        )
 
     def taking_up(self, loaded: Loaded) -> InForce:
         """The same with all of another configuration that can be taken up without a restart."""
@@ -66,7 +85,14 @@ class InForce:
         configuration = wanted.model_copy(update={"node": wanted.node.model_copy(update=kept)})
         node = _but(section(loaded.value, "node"), _AT_START, section(self.value, "node"))
         value = {**loaded.value, "node": node}
-        return replace(self, value=value, configuration=configuration, certificates=certificates(configuration))
+        return replace(
+            self,
+            value=value,
+            configuration=configuration,
+            certificates=certificates(configuration),
+            files={} if needing_restart(self.configuration, wanted) else loaded.digests,
+            patterns=loaded.patterns,
+        )
 
 
 def _but(part: Mapping[str, Any], names: Sequence[str], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +124,8 @@ def write(in_force: InForce, name: str = FILE) -> None:
         "value": in_force.value,
         "certificates": in_force.certificates,
         "change": in_force.change,
+        "files": in_force.files,
+        "patterns": in_force.patterns,
     }
     write_durably(in_force.configuration.node.data / name, json.dumps(content, ensure_ascii=False).encode())
 
@@ -121,6 +149,8 @@ def read(path: Path) -> InForce:
         configuration=validated(content["value"], folder),
         certificates=content.get("certificates", {}),
         change=content.get("change"),
+        files=content.get("files", {}),
+        patterns=content.get("patterns", ()),
     )
 
 
@@ -138,6 +168,36 @@ def find(config: Path) -> InForce | None:
         if found.path == config.resolve():
             return found
     return None
+
+
+def stands_in_file(running: InForce) -> bool:
+    """Whether the files say what is in force, byte for byte as when they were read: then none needs to be read as YAML.
+
+    What the configuration only names (certificates of destinations, tokens) has to be there; that they can be used is
+    for `loading` to say.
+    """
+    matched = (
+        name for pattern in running.patterns for name in glob.iglob(pattern, root_dir=running.folder, recursive=True)
+    )
+    added = {path.resolve() for path in (running.folder / name for name in matched) if path.is_file()}
+    return (
+        bool(running.files)
+        and added <= {Path(path).resolve() for path in running.files}
+        and all(_digest(Path(path)) == digest for path, digest in running.files.items())
+        and all(os.access(path, os.R_OK) for path in _named(running.configuration))
+    )
+
+
+def _named(part: object) -> Iterator[Path]:
+    """Every path in a part of the configuration."""
+    if isinstance(part, Path):
+        yield part
+    elif isinstance(part, Section):
+        for _, value in part:
+            yield from _named(value)
+    elif isinstance(part, Mapping):
+        for value in part.values():
+            yield from _named(value)
 
 
 def needing_restart(running: Configuration, wanted: Configuration) -> list[str]:

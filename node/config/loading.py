@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from node.config import checks, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
-from node.config.models import Configuration, Destination, Modality, Node, StorageCommitment
-from node.config.people import Notifying, Person
+from node.config.from_values import validated
+from node.config.models import Configuration
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
-from node.config.source import Document, is_mapping, section
-from node.config.values import Section
+from node.config.source import Document
+from node.config.values import is_mapping, section
+from node.store.durable import sha256_of
 from plugins.manifest import MANIFEST
 from rules import examples, lint
-from rules.model import DICTIONARY, Rule
+from rules.model import Rule
 
-S = TypeVar("S", bound=Section)
+_CLOCK_TICK = 20_000_000
+"""Nanoseconds by which the time of a file may lag behind the clock."""
 _MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "people", "notify", "rules", "tests")
 
 
@@ -40,6 +43,8 @@ class Loaded:
     """Of the files of rules: a further file that one of them matches belongs to it too."""
     warnings: tuple[Problem, ...]
     """What is right, and hardly what was meant."""
+    digests: Mapping[str, str]
+    """SHA-256 of each of the files by its absolute path; empty where one was saved while they were being read."""
 
 
 def load(path: Path) -> Configuration:
@@ -58,15 +63,16 @@ def read_draft(path: Path, draft: Path) -> tuple[Rule, ...]:
     """
     if "node" in section(source.read(draft).value):
         return read(draft).configuration.rules
-    document = _sections(path)
+    began, document = _began(), _sections(path)
     document.value["rules"] = [glob.escape(str(draft.resolve()))]
     document.value.pop("tests", None)  # of the rules that the draft is to replace
-    return _read(path, document).configuration.rules
+    return _read(path, document, began).configuration.rules
 
 
 def read(path: Path) -> Loaded:
     """As `load`, with what a reload has to know."""
-    return _read(path, _sections(path))
+    began = _began()
+    return _read(path, _sections(path), began)
 
 
 def _sections(path: Path) -> Document:
@@ -77,7 +83,24 @@ def _sections(path: Path) -> Document:
     return document
 
 
-def _read(path: Path, document: Document) -> Loaded:
+def _began() -> int:
+    return time.time_ns() - _CLOCK_TICK
+
+
+def _digests(files: Iterable[Path], began: int) -> dict[str, str]:
+    """See `Loaded.digests`; `began`, in nanoseconds, is when the first of them was opened."""
+    found: dict[str, str] = {}
+    for file in {path.absolute() for path in files}:
+        try:
+            if file.stat().st_mtime_ns >= began:
+                return {}
+            found[str(file)] = sha256_of(file)
+        except OSError:  # gone meanwhile
+            return {}
+    return found
+
+
+def _read(path: Path, document: Document, began: int) -> Loaded:
     entries = document.value.get("rules")
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
     files, problems = rulefiles.expand(document, path.parent)
@@ -109,15 +132,8 @@ def _read(path: Path, document: Document) -> Loaded:
     read_too = {folder / MANIFEST for folder in manifests if folder is not None}
     tls = configuration.node.listen.tls
     read_too |= set(tls.files.values()) if tls else set()
-    return Loaded(
-        path, configuration, document.value, (path, *files, *studies, *sorted(read_too)), patterns, tuple(warnings)
-    )
-
-
-def validated(value: object, folder: Path) -> Configuration:
-    """The configuration that plain values stand for, relative paths beginning at `folder`; ValidationError."""
-    configuration = Configuration.model_validate(value, context={DICTIONARY: DataDictionary()})
-    return _absolute(configuration, folder)
+    every = (path, *files, *studies, *sorted(read_too))
+    return Loaded(path, configuration, document.value, every, patterns, tuple(warnings), _digests(every, began))
 
 
 def _fill_in_empty_sections(document: Document) -> None:
@@ -142,63 +158,3 @@ def _in_order(problems: list[Problem], file: str) -> list[Problem]:
             problem.place.column,
         ),
     )
-
-
-def _absolute(configuration: Configuration, folder: Path) -> Configuration:
-    """The configuration with its paths beginning at `folder`, its own."""
-    plugins = {
-        name: use.model_copy(update={"folder": folder / use.folder}) if use.folder else use
-        for name, use in configuration.plugins.items()
-    }
-    people, notify = _absolute_people(configuration, folder)
-    changes = {
-        "node": _absolute_node(configuration.node, folder),
-        "modalities": {name: _absolute_modality(each, folder) for name, each in configuration.modalities.items()},
-        "destinations": {name: _absolute_peer(each, folder) for name, each in configuration.destinations.items()},
-        "plugins": plugins,
-        "people": people,
-        "notify": notify,
-    }
-    return configuration.model_copy(update=changes)
-
-
-def _absolute_modality(modality: Modality, folder: Path) -> Modality:
-    asking = modality.storage_commitment
-    if asking is None or asking.tls is None:
-        return modality
-    return modality.model_copy(update={"storage_commitment": _absolute_peer(asking, folder)})
-
-
-_Peer = TypeVar("_Peer", Destination, StorageCommitment)
-
-
-def _absolute_peer(peer: _Peer, folder: Path) -> _Peer:
-    if peer.tls is None:
-        return peer
-    files = {name: getattr(peer.tls, name) for name in ("authorities", "certificate", "key")}
-    changes = {name: folder / path for name, path in files.items() if path is not None}
-    return peer.model_copy(update={"tls": peer.tls.model_copy(update=changes)})
-
-
-def _absolute_people(configuration: Configuration, folder: Path) -> tuple[dict[str, Person], Notifying]:
-    people = {name: _absolute_files(person, "webhook", folder) for name, person in configuration.people.items()}
-    return people, _absolute_files(configuration.notify, "mail", folder)
-
-
-def _absolute_files(section: S, name: str, folder: Path) -> S:
-    """The section with the files that its part of this name mentions beginning at `folder`."""
-    part: Section | None = getattr(section, name)
-    if part is None:
-        return section
-    files = {key: folder / value for key, value in part if isinstance(value, Path)}
-    return section.model_copy(update={name: part.model_copy(update=files)})
-
-
-def _absolute_node(node: Node, folder: Path) -> Node:
-    changes: dict[str, Any] = {"data": folder / node.data}
-    tls = node.listen.tls
-    if tls is not None:
-        authorities = folder / tls.authorities if tls.authorities else None
-        files = {"certificate": folder / tls.certificate, "key": folder / tls.key, "authorities": authorities}
-        changes["listen"] = node.listen.model_copy(update={"tls": tls.model_copy(update=files)})
-    return node.model_copy(update=changes)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from node.config.models import Destination
 from node.config.people import read_secret
 from node.config.problems import Problem, closest
-from node.config.source import Document, YamlPath, is_mapping, section
+from node.config.source import Document, YamlPath
+from node.config.values import is_mapping, section
 
 _FILES: Mapping[str, Literal["ascii", "latin-1"] | None] = {
     "token_file": "latin-1",

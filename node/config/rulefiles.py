@@ -13,7 +13,8 @@ from pathlib import Path
 
 from node.config import source
 from node.config.problems import ConfigurationError, Problem
-from node.config.source import Document, is_mapping
+from node.config.source import Document
+from node.config.values import is_mapping
 
 
 def expand(document: Document, folder: Path) -> tuple[list[Path], list[Problem]]:

@@ -8,10 +8,10 @@ The language is YAML 1.2: `yes`, `no`, `on` and `off` are texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError
@@ -242,15 +242,3 @@ class _Reader:
         source = self.lines[start.line] if start.line < len(self.lines) else ""
         width = end.column - start.column if end.line == start.line else len(source) - start.column
         return Place(self.file, start.line + 1, start.column + 1, max(1, width), source)
-
-
-def is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a value of a document is `key: value`."""
-    return isinstance(value, Mapping)
-
-
-def section(value: Any, *keys: str) -> Mapping[str, Any]:
-    """The mapping at these keys; empty where there is none or it is something else."""
-    for key in keys:
-        value = value.get(key) if is_mapping(value) else None
-    return value if is_mapping(value) else {}

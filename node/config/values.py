@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
@@ -75,6 +76,18 @@ def duration_text(value: timedelta) -> str:
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
             return f"{int(seconds / _SECONDS[unit])}{unit}"
     return f"{seconds:g}s"
+
+
+def is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value of a document is `key: value`."""
+    return isinstance(value, Mapping)
+
+
+def section(value: Any, *keys: str) -> Mapping[str, Any]:
+    """The mapping at these keys; empty where there is none or it is something else."""
+    for key in keys:
+        value = value.get(key) if is_mapping(value) else None
+    return value if is_mapping(value) else {}
 
 
 Host = Annotated[str, AfterValidator(check_host)]

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import attacks, encoding, page, receive, receivers, rules, samples, turnaround
+from tests.benchmarks import attacks, encoding, page, receive, receivers, rules, samples, start, turnaround
 from tests.benchmarks.receive import Figures, Scenario
 from tests.benchmarks.turnaround import Turn
 
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="pacsnode-bench-") as scratch:
         folder = Path(scratch)
+        print(start.show(start.measure(folder / "start")), flush=True)
         measured: list[tuple[Scenario, dict[str, Figures]]] = []
         for number, (scenario, rounds) in enumerate(scenarios(options.short)):
             found = receive.measure(scenario, rounds, folder / f"receive-{number}")

@@ -14,13 +14,14 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
-from node.cli import actions
 from node.commit import asking, reporting
 from node.commit import stage as commit_stage
 from node.config.models import Configuration, Destination
 from node.deliver import forwarding
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
+from node.desk import actions
+from node.desk.actor import Actor, ActorKind
 from node.dimse.status import Reading
 from node.fetch.stage import Fetching
 from node.index import completion
@@ -108,7 +109,7 @@ class Play:
     def ask_again(self, what: str) -> None:
         with self.ledger.transaction() as database:
             self.before_retry(database)
-            actions._retry(database, what, self.clock.now(), "a test", newest=False)
+        actions.retry(self.ledger, what, self.clock.now(), Actor(ActorKind.OS, "a test"))
         self.after_retry()
 
 

@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.uid import UID
 
-from node.cli.network import RESULT_CLASSES
+from node.desk.peers import RESULT_CLASSES
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
 from node.dimse.status import ActionStatus, FailureReason
 from node.ourselves import IMPLEMENTATION_CLASS_UID

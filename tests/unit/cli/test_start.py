@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from node.cli.commands import COMMANDS
+from node.config import in_force, loading
+from node.config.in_force import InForce
+from node.ledger.database import Ledger
+from tests.support.past import GOOD, NOW
 
 HEAVY = (
     "pydantic",
@@ -37,6 +43,14 @@ def imported(*arguments: str) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
+@pytest.fixture
+def site(config: Path, ledger: Ledger) -> Path:
+    """The configuration of a site with a past; it was saved a while ago, and is in force."""
+    os.utime(config, (1_700_000_000, 1_700_000_000))
+    in_force.write(InForce.of(loading.read(config), NOW, "hong"))
+    return config
+
+
 def test_the_version_is_said_without_importing_anything_heavy() -> None:
     """`pacsnode --version` loads the command line's own library, and no other."""
     assert imported("--version") == set()
@@ -51,3 +65,17 @@ def test_a_slip_in_the_name_of_a_command_is_answered_as_fast() -> None:
 def test_only_commands_that_speak_dicom_import_its_network_or_its_encoder(name: str) -> None:
     """The help of any other command comes without pynetdicom and highdicom."""
     assert not {"pynetdicom", "highdicom"} & imported(name, "--help")
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["status", "--json"], ["study", GOOD], ["retry", "3"], ["cancel", "3"], ["retry", "x"]]
+)
+def test_commands_that_ask_the_ledger_import_what_reads_it_and_no_more(site: Path, command: list[str]) -> None:
+    """No DICOM library, YAML or pictures: pydantic for what is in force, sqlite_utils (which brings numpy) for rows."""
+    assert imported(*command, "--config", str(site)) <= {"pydantic", "numpy", "sqlite_utils"}
+
+
+def test_a_changed_file_is_read_without_a_dicom_library(site: Path) -> None:
+    """Its YAML is read and held against the data dictionary, which is data; nothing of pydicom runs for it."""
+    site.write_text(site.read_text().replace("11113", "11119"))
+    assert imported("status", "--config", str(site)) <= {"pydantic", "numpy", "sqlite_utils", "ruamel"}

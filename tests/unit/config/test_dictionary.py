@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydicom import datadict
 from pydicom.sr.codedict import codes
 
 from node.config.dictionary import DataDictionary, modalities
@@ -40,3 +41,12 @@ def test_only_closed_vocabularies_have_terms() -> None:
     """Body parts and descriptions are free; sides are not."""
     assert DICTIONARY.terms("BodyPartExamined") is None
     assert set(DICTIONARY.terms("ImageLaterality") or ()) == {"R", "L", "U", "B"}
+
+
+def test_it_is_the_table_of_pydicom_to_the_last_attribute() -> None:
+    """The file is loaded beside the package: what is found there is what the package says of every keyword."""
+    assert set(DICTIONARY.keywords()) == set(datadict.keyword_dict)
+    for keyword, tag in datadict.keyword_dict.items():
+        assert DICTIONARY.vr(keyword) == datadict.dictionary_VR(tag)
+        assert DICTIONARY.multiple(keyword) == (datadict.dictionary_VM(tag) != "1")
+        assert (DICTIONARY.keyword(tag >> 16, tag & 0xFFFF) or "") == keyword

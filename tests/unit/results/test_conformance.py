@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.uid import UID
 
-from node.cli.network import RESULT_CLASSES
+from node.desk.peers import RESULT_CLASSES
 from node.dicom.report_classes import SOP_CLASSES
 from tests.support.air import CLAUSES
 from tests.support.conformance import DOCUMENT, current

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.cli.network import RESULT_CLASSES
+from node.desk.peers import RESULT_CLASSES
 
 _MOVED = (
     "highdicom has moved or changed its private tables of IODs and modules, and neither it nor pydicom has public ones:"

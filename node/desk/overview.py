@@ -1,16 +1,17 @@
-"""What `pacsnode status` shows, read at one moment, and what in it needs a warning."""
+"""The node and its queues at one moment, and what in it needs a warning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.cli import site
-from node.cli.output import clock_text
 from node.clock import SystemClock
 from node.config.models import Configuration, Destination
+from node.desk import site
+from node.desk.words import clock_text
 from node.dicom import report_classes
 from node.ledger import (
     commitments,
@@ -28,7 +29,7 @@ from node.ledger import (
     timers,
 )
 from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.database import Database
+from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
@@ -115,10 +116,13 @@ class Found:
     standing: site.Standing
 
 
-def look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
+def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) -> Found:
     """Read it, in one snapshot of the ledger."""
-    from node.run import confinement
+    with ledger.reading() as database:
+        return _look(database, configuration, standing)
 
+
+def _look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
     data = configuration.node.data
     running = site.running(data)
     by_destination = deliveries.counts(database)
@@ -130,7 +134,7 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         unwritable=cannot_write(data),
         trouble=trouble(data),
         failing=failing(data),
-        confinement=(confinement.noted(data) if running else None) or confinement.tried(),
+        confinement=_confinement(data, running is not None),
         studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),
@@ -157,6 +161,13 @@ def look(database: Database, configuration: Configuration, standing: site.Standi
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         standing=standing,
     )
+
+
+def _confinement(data: Path, running: bool) -> Confinement:
+    """How plugins are confined: as the node that runs found it, else as this process would."""
+    from node.run import confinement
+
+    return (confinement.noted(data) if running else None) or confinement.tried()
 
 
 def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fallbacks]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from node.ledger.commitments import Commitment, Item
 from node.ledger.decisions import Decision
 from node.ledger.defects import Defect
 from node.ledger.deliveries import Delivery
@@ -204,3 +206,31 @@ def defect(row: Defect) -> dict[str, Any]:
         "given_up": row.parked,
         "error": row.error,
     }
+
+
+def commitment(row: Commitment, items: Sequence[Item] | None = None) -> dict[str, Any]:
+    """A request for storage commitment; with its items where they are given."""
+    said: dict[str, Any] = {
+        "id": row.id,
+        "transaction_uid": row.transaction_uid,
+        "requester": row.requester,
+        "status": row.status,
+        "commit_through": row.through,
+        "attempts": row.attempts,
+        "not_before": row.not_before,
+        "error": row.error,
+        "requested_at": row.requested_at,
+        "decided_at": row.decided_at,
+        "reported_at": row.reported_at,
+    }
+    if items is not None:
+        said["instances"] = [
+            {
+                "sop_class_uid": item.sop_class_uid,
+                "sop_instance_uid": item.sop_instance_uid,
+                "committed": None if item.failure is None else item.failure == 0,
+                "failure_reason": f"{item.failure:04X}" if item.failure else None,
+            }
+            for item in items
+        ]
+    return said

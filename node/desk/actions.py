@@ -1,0 +1,188 @@
+"""What a person decides about a job, a delivery, a notification or a study: to have it done again, or not at all.
+
+Each action is one transaction, names who decided it, and returns what was done. What cannot be done raises a refusal
+that says why: NotFoundError, UsageError, PermanentError. Every face says the same sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from node.desk import find
+from node.desk.actor import Actor
+from node.desk.words import short
+from node.dimse.status import FailureReason
+from node.errors import NotFoundError, PermanentError, UsageError
+from node.ledger import (
+    commitments,
+    defects,
+    deliveries,
+    fallbacks,
+    forwards,
+    identities,
+    jobs,
+    notifications,
+    studies,
+)
+from node.ledger.database import Database, Ledger
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.job import Job, JobStatus
+from node.ledger.notifications import Notification
+from node.ledger.studies import Study
+from node.wake import Room
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an action did."""
+
+    sentence: str
+    """For people; may have several lines."""
+    value: Mapping[str, Any]
+    """The same for scripts."""
+
+
+def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bool = False) -> Done:
+    """Have what is named done again, sent again, decided again, or released.
+
+    `what` is what `find.item` takes, a storage commitment or a defect with its number (`find.COMMITMENT`,
+    `find.DEFECT`), or the UID of a study. `take_newest` releases a study that was sent again under another patient or
+    order, and goes by what came last.
+    """
+    with ledger.transaction() as database:
+        if find.is_study(what):
+            return _release(database, find.study(database, what), at, by, take_newest)
+        if take_newest:
+            raise UsageError("--take-newest is for a held study: name its UID")
+        if what.startswith(find.COMMITMENT):
+            return _commit_again(database, what.removeprefix(find.COMMITMENT), at, by)
+        if what.startswith(find.DEFECT):
+            return _handle_again(database, what.removeprefix(find.DEFECT), at, by)
+        found = find.item(database, what)
+        if isinstance(found, Job):
+            return _run_again(database, found, at, by)
+        if isinstance(found, Notification):
+            return _notify_again(database, found, at, by)
+        return _send_again(database, found, at, by)
+
+
+def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> Done:
+    """Stop a job that was not reported, a delivery or notification that was not sent, or the images of a study."""
+    reason = f"cancelled by {by.name}"
+    with ledger.transaction() as database:
+        if find.is_study(what):
+            return _keep_images(database, find.study(database, what), at, reason)
+        found = find.item(database, what)
+        if isinstance(found, Job):
+            jobs.cancel(database, at, found.id, reason)
+            return Done(f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"})
+        if isinstance(found, Notification):
+            notifications.cancel(database, at, found.id, reason)
+            value = {"notification": found.id, "status": "cancelled"}
+            return Done(f"notification {found.id} is cancelled", value)
+        last = fallbacks.newest(database, found)
+        deliveries.stop(database, at, last.id, DeliveryStatus.CANCELLED, reason)
+        sentence = f"{_in_place_of(found, last)}delivery {last.id} is cancelled"
+        return Done(sentence, {"delivery": last.id, "status": "cancelled"})
+
+
+def _keep_images(database: Database, study: Study, at: datetime, reason: str) -> Done:
+    uid = study.study_instance_uid
+    count = forwards.cancel(database, at, uid, reason)
+    if not count:
+        raise NotFoundError(f"no image of study {uid} waits to be sent on")
+    value = {"study_instance_uid": uid, "status": "cancelled", "images": count}
+    return Done(f"{count} images of study {uid} are not sent on", value)
+
+
+def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> Done:
+    new = jobs.again(database, at, job.id, by.name)
+    sentence = f"job {short(job.id)} is done again as job {short(new.id)} (round {new.round})"
+    return Done(sentence, {"job": new.id, "supersedes": job.id, "round": new.round, "status": new.status})
+
+
+def _notify_again(database: Database, notification: Notification, at: datetime, by: Actor) -> Done:
+    notifications.again(database, at, notification.id, by.name)
+    defects.forget(database, f"{find.NOTIFICATION}{notification.id}")
+    sentence = f"notification {notification.id} to {notification.person} is sent now"
+    return Done(sentence, {"notification": notification.id, "status": "waiting"})
+
+
+def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor) -> Done:
+    identities.forget(database, delivery.study_instance_uid, delivery.destination)
+    last = fallbacks.newest(database, delivery)
+    if last != delivery and last.status is DeliveryStatus.DELIVERED:
+        raise PermanentError(
+            f"{_in_place_of(delivery, last)}which was delivered: the same report twice would be one too many; "
+            f"pacsnode retry {short(delivery.job or '')} makes the result anew, in the class that is configured now"
+        )
+    again = deliveries.again(database, at, last.id, by.name)
+    defects.forget(database, f"{find.DELIVERY}{last.id}")
+    sentence = f"{_in_place_of(delivery, last)}delivery {again.id} to {again.destination} waits to be sent now"
+    return Done(sentence, {"delivery": again.id, "destination": again.destination, "status": again.status})
+
+
+def _in_place_of(asked: Delivery, last: Delivery) -> str:
+    """Says so where another delivery is meant than the one that was named."""
+    return "" if last == asked else f"delivery {asked.id} was replaced by delivery {last.id}: "
+
+
+def _commit_again(database: Database, number: str, at: datetime, by: Actor) -> Done:
+    if not find.is_number(number):
+        raise UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
+    again = commitments.again(database, at, int(number), by.name, keep=FailureReason.DUPLICATE_TRANSACTION)
+    defects.forget(database, f"{find.COMMITMENT}{again.id}")
+    sentence = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
+    return Done(sentence, {"commitment": again.id, "requester": again.requester, "status": again.status})
+
+
+def _handle_again(database: Database, number: str, at: datetime, by: Actor) -> Done:
+    if not find.is_number(number):
+        raise UsageError(f'"{number}" is not the number of a defect, as `status` shows it')
+    found = defects.again(database, at, int(number), by.name)
+    sentence = f"{found.stage} tries {found.item} again now"
+    study = studies.get(database, found.study_instance_uid) if found.study_instance_uid else None
+    if study is not None and study.hold is not None:
+        sentence += f"\nits study stays held; release it when that is done: pacsnode retry {study.study_instance_uid}"
+    return Done(sentence, {"defect": found.id, "stage": found.stage, "item": found.item})
+
+
+def _release(database: Database, study: Study, at: datetime, by: Actor, newest: bool) -> Done:
+    uid = study.study_instance_uid
+    if study.hold is None and not newest:
+        return _send_on(database, study, at, by)
+    if study.hold is None:
+        raise NotFoundError(f"study {uid} is not held; name the job or the delivery to retry")
+    if newest:
+        _take_newest(database, uid, at, by)
+    studies.unhold(database, at, uid, by.name)
+    images = 0 if newest else forwards.again(database, at, uid, by.name)  # the newest are decided on
+    stopped = [job.id for job in jobs.of_study(database, uid) if job.status is JobStatus.CANCELLED]
+    sentence = f"study {uid} is released; it was held because: {study.hold}"
+    if stopped:
+        sentence += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
+    if images:
+        sentence += f"\n{images} images that were held wait to be sent on now"
+    value = {"study_instance_uid": uid, "status": "released", "cancelled_jobs": stopped, "images": images}
+    return Done(sentence, value)
+
+
+def _take_newest(database: Database, uid: str, at: datetime, by: Actor) -> None:
+    from node.index import corrections  # with the library that reads DICOM, which no other action needs
+
+    if not corrections.take_newest(database, at, uid):
+        raise PermanentError("not every instance of the study was sent again: taking the newer would mix two patients")
+    studies.reopened(database, at, uid, at, f"{by.name} took the corrected instances")
+
+
+def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> Done:
+    """Its held and dead images; NotFoundError where there is none."""
+    uid = study.study_instance_uid
+    images = forwards.again(database, at, uid, by.name)
+    defects.study_changed(database, uid, Room.DELIVER)
+    if not images:
+        raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
+    return Done(f"{images} images of study {uid} wait to be sent on now", {"study_instance_uid": uid, "images": images})

@@ -1,0 +1,150 @@
+"""Why each rule matches a study or does not, now and as it was decided: of the ledger, or of files on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from node.config.models import Configuration
+from node.config.problems import closest
+from node.desk import find, plain
+from node.desk.site import open_ledger
+from node.desk.words import tail
+from node.errors import NotFoundError, UsageError
+from node.ledger import decisions
+from node.ledger.decisions import Decision as Recorded
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.studies import Study
+from node.route.recorded import recorded_facts
+from rules import engine, examples, given
+from rules.decision import Decision
+from rules.facts import StudyFacts
+from rules.model import Rule, rule_set_digest
+from rules.reading import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One study, and what each rule says of it."""
+
+    facts: StudyFacts
+    decisions: Sequence[Decision]
+    row: Study | None = None
+    """None for files."""
+    recorded: Sequence[Recorded] = field(default_factory=tuple)
+    """What was decided on its newest decided revision."""
+
+    @property
+    def differing(self) -> list[Recorded]:
+        """What was decided and is not what the rules say now."""
+        now = {each.rule.name: each for each in self.decisions}
+        return [each for each in self.recorded if _differs(each, now.get(each.rule))]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every study that was asked about."""
+
+    rules: Sequence[Rule]
+    """Those that were asked."""
+    digest: str
+    """Of all rules of the configuration."""
+    studies: Sequence[Explained]
+    skipped: Sequence[tuple[Path, str]] = ()
+    """Files that rules see nothing of, each with the reason."""
+
+
+def explain(configuration: Configuration, what: Sequence[str], rule: str | None, at: datetime) -> Explanation:
+    """What the rules of the configuration, or the one of this name, say of a study or of files and folders.
+
+    A study of the ledger is seen as of the moment when it was complete, files as if all had arrived at `at`. Raises
+    NotFoundError, UsageError.
+    """
+    rules = _chosen(configuration, rule)
+    digest = rule_set_digest(configuration.rules)
+    paths = [Path(each) for each in what]
+    if not any(path.exists() for path in paths):
+        return Explanation(rules, digest, [_in_ledger(what, configuration, rules)])
+    studies, skipped = _in_files(paths, configuration, rules, at)
+    return Explanation(rules, digest, studies, skipped)
+
+
+def _chosen(configuration: Configuration, name: str | None) -> tuple[Rule, ...]:
+    """The rules to be explained; a disabled one only where it is named."""
+    if name is None:
+        return configuration.rules
+    known = {rule.name: rule for rule in configuration.rules}
+    if name not in known:
+        meant = closest(name, known)
+        hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'none'}"
+        raise UsageError(f'there is no rule "{name}"; {hint}')
+    return (known[name].model_copy(update={"enabled": True}),)
+
+
+def _in_files(
+    paths: Sequence[Path], configuration: Configuration, rules: Sequence[Rule], at: datetime
+) -> tuple[list[Explained], list[tuple[Path, str]]]:
+    from node.desk import files  # with the library that reads DICOM, which a study of the ledger does not need
+
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
+    found = files.studies_in(paths, at, configuration.node.zone)
+    return [Explained(facts, engine.decide(rules, facts)) for facts in found.studies], found.skipped
+
+
+def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequence[Rule]) -> Explained:
+    if len(what) > 1:
+        raise UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
+    try:
+        ledger = open_ledger(configuration)
+        with ledger.reading() as database:
+            row = find.study(database, what[0])
+            facts = recorded_facts(database, row, configuration.node.zone)
+            names = {rule.name for rule in rules}
+            taken = [each for each in decisions.of_study(database, row.study_instance_uid) if each.rule in names]
+    except NotFoundError as error:
+        raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
+    newest = max((each.revision for each in taken), default=0)
+    recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
+    return Explained(facts, engine.decide(rules, facts), row, recorded)
+
+
+def _differs(recorded: Recorded, now: Decision | None) -> bool:
+    return now is None or (recorded.outcome is not DecisionOutcome.NOT_MATCHED) is not now.matched
+
+
+def for_scripts(explanation: Explanation) -> dict[str, Any]:
+    """All of it with stable keys."""
+    return {
+        "rule_set": explanation.digest,
+        "studies": [
+            {
+                "study_instance_uid": each.facts.study_instance_uid,
+                "accession_number": each.row.accession_number if each.row else None,
+                "revision": each.facts.revision,
+                "complete": each.facts.complete,
+                "as_of": each.facts.now,
+                "rules": [decision.trace for decision in each.decisions],
+                "decided": [plain.decision(one, explain=True) for one in each.recorded],
+            }
+            for each in explanation.studies
+        ],
+        "skipped": [{"file": str(path), "reason": reason} for path, reason in explanation.skipped],
+    }
+
+
+def as_test(explained: Explained, rules: Sequence[Rule]) -> str:
+    """YAML for `tests:`: what the rules do with this study now, and of the study only what they look at."""
+    study = given.write(explained.facts, examples.asked_for(rules))
+    accession = explained.row.accession_number if explained.row else ""
+    lines = ["tests:", f"  - name: {shown(f'study {accession or tail(explained.facts.study_instance_uid)}')}"]
+    lines.append("    given:")
+    lines += [f"      {key}: {shown(value)}" for key, value in study.items() if key != "series"]
+    lines += ["      series:", *(f"        - {shown(each)}" for each in study["series"]), "    expect:"]
+    for decision in explained.decisions:
+        lines.append(f"      {decision.rule.name}: {'match' if decision.matched else 'no match'}")
+    return "\n".join(lines) + "\n"

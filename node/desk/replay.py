@@ -1,0 +1,136 @@
+"""What draft rules would have done with the studies of the last days, beside what those in force would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from node.config import loading
+from node.config.models import Configuration
+from node.desk.site import open_ledger
+from node.errors import UsageError
+from node.ledger import jobs, studies
+from node.ledger.database import FILE
+from node.route import replay as replaying
+from node.route.replay import Change, Comparison, Difference, Replayed
+from rules.model import rule_set_digest
+
+__all__ = ["Change", "Difference", "Plan", "PluginUse", "Result", "for_scripts", "plan", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which studies are held against which rules."""
+
+    configuration: Configuration
+    comparison: Comparison
+    digests: tuple[str, str]
+    """Of the rules of the configuration, and of the draft."""
+    studies: Sequence[str]
+    """Study Instance UIDs."""
+    since: datetime
+    period: timedelta
+    mean_seconds: Mapping[str, float]
+    """How long the jobs of each plugin have taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginUse:
+    """How much a plugin is used."""
+
+    plugin: str
+    runs_now: int
+    runs_draft: int
+    open_now: int
+    """Runs that hang on a result which nobody knows."""
+    open_draft: int
+    mean_seconds: float | None
+    """Of its past jobs; None where there are none."""
+    hours_a_day_now: float | None
+    hours_a_day_draft: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What differs."""
+
+    done: Replayed
+    names: Sequence[str]
+    since: datetime
+    period: timedelta
+    digests: tuple[str, str]
+    plugins: Sequence[PluginUse]
+
+
+def plan(config: Path, configuration: Configuration, draft: Path, period: timedelta, at: datetime) -> Plan:
+    """The studies that became complete in the period before `at`; `draft` is a file of rules, or a configuration.
+
+    Raises UsageError, ConfigurationError, NotFoundError.
+    """
+    if not draft.is_file():
+        raise UsageError(f"{draft}: there is no such file")
+    rules = loading.read_draft(config, draft)
+    ledger = open_ledger(configuration)
+    with ledger.reading() as database:
+        uids = studies.completed_since(database, at - period)
+        seconds = jobs.mean_seconds(database)
+    digests = (rule_set_digest(configuration.rules), rule_set_digest(rules))
+    return Plan(configuration, Comparison(configuration.rules, rules), digests, uids, at - period, period, seconds)
+
+
+def run(plan: Plan, advance: Callable[[int], None]) -> Result:
+    """Hold both sets of rules against each study; `advance` is called with how many more are done."""
+    node = plan.configuration.node
+    done = replaying.replay(node.data / FILE, plan.studies, plan.since, plan.comparison, node.zone, advance)
+    used = _used(done, plan.mean_seconds, plan.period)
+    return Result(done, plan.comparison.names, plan.since, plan.period, plan.digests, used)
+
+
+def _used(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> list[PluginUse]:
+    days = period / timedelta(days=1)
+    now, draft = done.now, done.draft
+    made = []
+    for plugin in sorted({name for side in (now, draft) for name in (*side.runs, *side.open)}):
+        mean = next((each for name, each in seconds.items() if name.replace("_", "-") == plugin), None)
+        a_day = None if mean is None else mean / 3600 / days
+        made.append(
+            PluginUse(
+                plugin,
+                now.runs[plugin],
+                draft.runs[plugin],
+                now.open[plugin],
+                draft.open[plugin],
+                mean,
+                None if a_day is None else now.runs[plugin] * a_day,
+                None if a_day is None else draft.runs[plugin] * a_day,
+            )
+        )
+    return made
+
+
+def for_scripts(result: Result) -> dict[str, Any]:
+    """All of it with stable keys."""
+    done = result.done
+    return {
+        "since": result.since,
+        "days": result.period / timedelta(days=1),
+        "studies": done.studies,
+        "rule_set": result.digests[0],
+        "draft_rule_set": result.digests[1],
+        "rules": [
+            {
+                "rule": name,
+                "now": done.now.matched[name],
+                "draft": done.draft.matched[name],
+                **{change.value: done.changes(name)[change] for change in Change},
+                "stopped_now": done.now.stopped[name],
+                "stopped_draft": done.draft.stopped[name],
+            }
+            for name in result.names
+        ],
+        "plugins": [asdict(each) for each in result.plugins],
+        "differences": [asdict(each) for each in done.differences],
+    }

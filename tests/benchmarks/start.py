@@ -1,0 +1,80 @@
+"""What a command costs before it does anything: CPU seconds of `--version`, and of `status` on a small site.
+
+python -m tests.benchmarks.start
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.config import in_force, loading
+from node.config.in_force import InForce
+from node.ledger.database import FILE, Ledger
+from tests.benchmarks.figures import table
+from tests.support.past import CONFIG, NOW, tell
+
+VERSION_GOAL = 0.15
+"""CPU seconds of `pacsnode --version`."""
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One command, and what it cost."""
+
+    command: str
+    seconds: float
+    """CPU, user and system: the median of some rounds."""
+
+
+def measure(folder: Path) -> list[Start]:
+    """Call each command some times on a site that is made in `folder`."""
+    config = _site(folder)
+    return [
+        Start("--version", _median("--version")),
+        Start("status", _median("status", "--config", str(config))),
+    ]
+
+
+def show(found: list[Start]) -> str:
+    """For people."""
+    goals = {"--version": f"{VERSION_GOAL:.2f}"}
+    rows = [(each.command, f"{each.seconds:.2f}", goals.get(each.command, "")) for each in found]
+    return table(["Command", "CPU s", "Goal"], rows)
+
+
+def _site(folder: Path) -> Path:
+    """A configuration that is in force, and a ledger with four studies."""
+    (folder / "data").mkdir(parents=True)
+    config = folder / "config.yaml"
+    config.write_text(CONFIG)
+    os.utime(config, (1_700_000_000, 1_700_000_000))  # it was saved long before it was read
+    ledger = Ledger(folder / "data" / FILE)
+    with ledger.transaction() as database:
+        tell(database)
+    ledger.close()
+    in_force.write(InForce.of(loading.read(config), NOW, "bench"))
+    return config
+
+
+def _median(*arguments: str) -> float:
+    return statistics.median(_cpu_seconds(arguments) for _ in range(_ROUNDS))
+
+
+def _cpu_seconds(arguments: tuple[str, ...]) -> float:
+    process = subprocess.Popen([sys.executable, "-m", "node.cli", *arguments], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="pacsnode-bench-") as scratch:
+        print(show(measure(Path(scratch))))
