@@ -75,7 +75,7 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
         refused.mkdir(parents=True, exist_ok=True)
         for one in made.refused:
             _write(one, refused)
-        write_durably(refused / "reasons.txt", "".join(f"{reason}\n" for reason in reasons).encode())
+        write_durably(refused / "reasons.txt", "".join(f"{text}\n" for text in (*reasons, *made.texts)).encode())
         if not made.objects:
             raise RefusedError(reasons)
     folder.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,8 @@ class ObjectSet:
     """What was made, and the gate has found something wrong with."""
     reasons: dict[Part, tuple[str, ...]] = field(default_factory=dict)
     """Of each missing part: why, for the site admin."""
+    texts: list[str] = field(default_factory=list)
+    """Of exceptions that nobody foresaw; for the data folder only, as they may hold a patient's data."""
 
     @property
     def objects(self) -> list[Candidate]:
@@ -101,7 +103,7 @@ class ObjectSet:
         except NotEncodableError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the rest of the result is not
-            self._lose({Part("mask", 0): (), Part("seg", 0): (f"seg: {_in_words(error)}",)})
+            self._lose({Part("mask", 0): (), Part("seg", 0): (f"seg: {self._why(error)}",)})
 
     def make(self, kind: Kind, makers_of: Callable[[Context], Sequence[tuple[int, Maker]]]) -> None:
         """All objects of a kind that stands beside report and pages."""
@@ -109,7 +111,7 @@ class ObjectSet:
         try:
             makers = makers_of(self.context)
         except Exception as error:  # noqa: BLE001 - it costs this kind only; the reason is kept
-            self._lose({Part(kind, 0): (f"{kind}: {_in_words(error)}",)})
+            self._lose({Part(kind, 0): (f"{kind}: {self._why(error)}",)})
             return
         for number, maker in makers:
             lost |= self._attempt(kind, Part(kind, number), maker)
@@ -126,7 +128,7 @@ class ObjectSet:
                 for number, picture, maker in sc.page_makers(self.context):
                     lost |= self._attempt("sc", Part("picture", picture), maker, number)
             except Exception as error:  # noqa: BLE001 - tried again without pictures; the reason is kept
-                lost = {Part("picture", 0): (f"sc: {_in_words(error)}",)}
+                lost = {Part("picture", 0): (f"sc: {self._why(error)}",)}
             if not lost:
                 return
             if single := {part: why for part, why in lost.items() if part.number}:
@@ -149,12 +151,19 @@ class ObjectSet:
             candidate = Candidate(kind, dataset, _file_content(dataset, syntax))
             problems = problems_of([candidate], self.context, beside=self.objects)
         except Exception as error:  # noqa: BLE001 - libraries raise what they like; it costs this object only
-            return {part: (f"{name}: {_in_words(error)}",)}
+            return {part: (f"{name}: {self._why(error)}",)}
         if problems:
             self.refused.append(candidate)
             return {part: problems}
         self.sound.setdefault(kind, []).append(candidate)
         return {}
+
+    def _why(self, error: Exception) -> str:
+        """Why an object could not be made; of what nobody foresaw the place."""
+        if isinstance(error, NodeError):
+            return str(error)
+        self.texts.append(f"{place_of(error)}: {error}")
+        return place_of(error)
 
     def _lose(self, parts: dict[Part, tuple[str, ...]]) -> None:
         if parts:
@@ -187,13 +196,6 @@ _COMPANIONS: dict[Kind, Callable[[Context], Sequence[tuple[int, Maker]]]] = {
 
 
 # --- files --------------------------------------------------------------------------------------------
-
-
-def _in_words(error: Exception) -> str:
-    """Why an object could not be made, for the site admin; of what nobody foresaw the place, without its text, which
-    may hold a patient's data.
-    """
-    return str(error) if isinstance(error, NodeError) else place_of(error)
 
 
 def _reference(dataset: Dataset) -> SourceReference:
