@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.orthanc import Orthanc
+from tests.support.programs.orthanc import Orthanc
 
 # No deadline: a test here never says how fast something must be. print_blob: a failure in CI can be repeated at a desk.
 settings.register_profile("pacsnode", deadline=None, print_blob=True)

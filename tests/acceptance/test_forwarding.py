@@ -26,9 +26,9 @@ from node.store.layout import Spool
 from plugins.phantom_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct
-from tests.support.orthanc import Orthanc
-from tests.support.site import Site, destination, rule
-from tests.support.storescp import StoreSCP
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.storescp import StoreSCP
+from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 
 PRIVATE = "1.3.12.2.1107.5.9.1"

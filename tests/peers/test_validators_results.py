@@ -12,9 +12,11 @@ from pydicom import dcmread
 from node.results.encode import EncodedObject
 from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
-from tests.support import reports
-from tests.support.broken_sources import IDENTIFYING, attributes, write
-from tests.support.matrix import (
+from tests.support.images.broken_sources import IDENTIFYING, attributes, write
+from tests.support.programs.peers import dcmtk, program
+from tests.support.programs.validators import dciodvfy, dicom_sr_validator
+from tests.support.results import reports
+from tests.support.results.matrix import (
     CHARACTER_SETS,
     PROFILES,
     RESULTS,
@@ -28,10 +30,8 @@ from tests.support.matrix import (
     pairwise,
     wrong_masks,
 )
-from tests.support.peers import dcmtk, program
+from tests.support.results.viewer_rules import problems_for_viewers
 from tests.support.shared_data import shared_data
-from tests.support.validators import dciodvfy, dicom_sr_validator
-from tests.support.viewer_rules import problems_for_viewers
 
 Made = dict[Case, tuple[EncodedObject, ...]]
 

@@ -33,8 +33,8 @@ from plugins.contract import (
 )
 from plugins.phantom import Chest
 from plugins.phantom_series import SeriesHeader
-from tests.support import reports
-from tests.support.result_site import PACS
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS
 
 NAME = "Hong^Gildong=洪^吉洞=홍^길동"
 HANGUL = "홍^길동"

@@ -14,10 +14,10 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.commitment import INSTANCE, Requester, information
-from tests.support.orthanc import Orthanc
-from tests.support.peers import storescu
-from tests.support.site import Site
+from tests.support.dimse.commitment import INSTANCE, Requester, information
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

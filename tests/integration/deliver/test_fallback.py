@@ -37,10 +37,10 @@ from node.results.reading import reader
 from node.results.stage import Results
 from node.results.texts import ENGLISH
 from plugins.contract import Code, Finding, Measurement, Point, Result, Unit
-from tests.support import reports
-from tests.support.choosy_pacs import ChoosyPACS
-from tests.support.result_site import PACS, ResultSite
-from tests.support.validators import dciodvfy
+from tests.support.dimse.choosy_pacs import ChoosyPACS
+from tests.support.programs.validators import dciodvfy
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS, ResultSite
 
 THREE_D, COMPREHENSIVE, ENHANCED = (SOP_CLASSES[each] for each in ("comprehensive-3d", "comprehensive", "enhanced"))
 ALL = ("sr", "sc", "seg", "pm", "ko", "pr")

@@ -25,9 +25,9 @@ from node.dimse.status import ActionStatus, Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.errors import NodeError, TransientError
-from tests.support.certificates import Certificates
-from tests.support.hostile import Script, drip, flood, hostile
-from tests.support.raw_dimse import (
+from tests.support.dimse.certificates import Certificates
+from tests.support.dimse.hostile import Script, drip, flood, hostile
+from tests.support.dimse.raw_dimse import (
     COMMAND,
     COMMAND_LAST,
     CT,

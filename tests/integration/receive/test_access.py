@@ -15,12 +15,12 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.store.arrival import read_arrival
-from tests.support.certificates import SERVER_NAME, Certificates
-from tests.support.files_to_send import content_of, plain
-from tests.support.peers import storescu
+from tests.support.dimse.certificates import SERVER_NAME, Certificates
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
+from tests.support.images.files_to_send import content_of, plain
 from tests.support.ports import refusing_port
-from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.programs.peers import storescu
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set, pixels
-from tests.support.receiver import Receiver, data_set_of, small_disk
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set, pixels
+from tests.support.sites.receiver import Receiver, data_set_of, small_disk
 from tests.support.wait import until
 
 FOR_NOW = (ASSOCIATE_RJ, b"\x00\x02\x03\x02")

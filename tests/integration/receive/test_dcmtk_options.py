@@ -17,10 +17,10 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from node.store.arrival import read_arrival
-from tests.support.files_to_send import content_of, plain, small_real_file
-from tests.support.peers import dcmtk, storescu
-from tests.support.receiver import Receiver, data_set_of
-from tests.support.storescp import StoreSCP
+from tests.support.images.files_to_send import content_of, plain, small_real_file
+from tests.support.programs.peers import dcmtk, storescu
+from tests.support.programs.storescp import StoreSCP
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 DEFLATED, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
@@ -31,11 +31,11 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
 from tests.support.shared_data import ROOT
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
-JUMPING = ROOT / "tests" / "support" / "jumping"
+JUMPING = ROOT / "tests" / "support" / "faults" / "jumping"
 SHORT = {"association_request": 2.0, "pdu": 2.0, "idle": 3.0, "waiting_connections": 8}
 """Long enough for honest clients on a busy machine; tests of silent ones wait for them."""
 

@@ -18,7 +18,7 @@ from node.dimse.storage_scu import StorageSCU, kind_of
 from node.store.arrival import read_arrival
 from node.store.health import cannot_write
 from node.store.layout import Spool
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     ASSOCIATE_RJ,
     COMMAND_LAST,
     DATA,
@@ -30,7 +30,7 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of, small_disk
+from tests.support.sites.receiver import Receiver, data_set_of, small_disk
 from tests.support.wait import until
 
 

@@ -21,9 +21,7 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of, send
 from node.dimse.wire import is_acceptable_uid
 from node.store.arrival import read_arrival
-from tests.support.files_to_send import content_of, has_uids, manifest, small_real_file
-from tests.support.peers import dcmtk, storescu
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,
     CT,
     DATA,
@@ -38,8 +36,10 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.images.files_to_send import content_of, has_uids, manifest, small_real_file
+from tests.support.programs.peers import dcmtk, storescu
 from tests.support.shared_data import shared_data
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 JPEG_EXTENDED, JPEG_BASELINE, JPIP = "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.94"

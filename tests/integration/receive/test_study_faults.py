@@ -20,11 +20,11 @@ from node.ledger import facts, instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
 from node.store.arrival import read_arrival
-from tests.support.index_room import Room, room_of
-from tests.support.raw_dimse import COMMAND_LAST as COMMAND
-from tests.support.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq
-from tests.support.receipts import KEY_OBJECT_SELECTION, code, ct, encoded, rejection_note
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.dimse.raw_dimse import COMMAND_LAST as COMMAND
+from tests.support.dimse.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq
+from tests.support.images.receipts import KEY_OBJECT_SELECTION, code, ct, encoded, rejection_note
+from tests.support.sites.index_room import Room, room_of
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"

@@ -20,10 +20,10 @@ from node.app.reload import CHANGED, REFUSED
 from node.config import in_force
 from node.ledger import events
 from node.ledger.events import Event
-from tests.support.certificates import signed_by_itself
+from tests.support.dimse.certificates import signed_by_itself
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, RawPeer, associate_rq, data_set, pixels, store_rq
 from tests.support.ports import free_port
-from tests.support.raw_dimse import ASSOCIATE_AC, RawPeer, associate_rq, data_set, pixels, store_rq
-from tests.support.site import Site
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 

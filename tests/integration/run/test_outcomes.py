@@ -17,7 +17,7 @@ from node.run.stage import Run
 from node.store import intact
 from plugins import exchange
 from plugins.contract import ResultStatus
-from tests.support.job_site import Site, processes_of
+from tests.support.sites.job_site import Site, processes_of
 from tests.support.wait import until
 
 Start = Callable[..., Run]

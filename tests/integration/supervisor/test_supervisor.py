@@ -20,9 +20,9 @@ from node.cli import main
 from node.dimse.scu import Peer, echo
 from node.errors import NodeError
 from node.ledger.database import Ledger
-from tests.support.earlier import unpack
-from tests.support.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
+from tests.support.dimse.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
 from tests.support.shared_data import ROOT
+from tests.support.sites.earlier import unpack
 from tests.support.wait import until
 
 _SERVE = (

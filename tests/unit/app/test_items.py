@@ -22,8 +22,8 @@ from node.ledger import defects, events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
 from node.store.health import failing
-from tests.support.broken_items import MAKERS, Fault, Maker, Play
 from tests.support.clocks import HandClock
+from tests.support.sites.broken_items import MAKERS, Fault, Maker, Play
 
 NAME = "Hong^Gildong"
 EVERY = [pytest.param(maker, id=maker.__name__) for makers in MAKERS.values() for maker in makers]

@@ -9,8 +9,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from node.dimse.demo_pacs import DemoPACS
-from tests.support.calls import Run
 from tests.support.ports import free_port
+from tests.support.sites.calls import Run
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from node.ledger import archive_requests, deliveries
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
-from tests.support.commit_room import Archive, CommitRoom, images
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.sites.commit_room import Archive, CommitRoom, images
 
 
 @pytest.fixture

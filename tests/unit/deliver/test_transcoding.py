@@ -29,7 +29,7 @@ from pydicom.uid import (
 from node.dicom.transcoding import fallbacks, transcode
 from node.errors import PermanentError
 from node.store.layout import Spool
-from tests.support.receipts import arrive, ct, encoded
+from tests.support.images.receipts import arrive, ct, encoded
 
 EXPLICIT, IMPLICIT = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
 

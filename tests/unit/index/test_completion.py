@@ -12,8 +12,8 @@ from node.ledger.database import Database
 from node.ledger.studies import Study, StudyStatus
 from node.store.arrival import Arrival, file_header
 from node.wake import Room as Rooms
-from tests.support.index_room import Room, configuration
-from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.sites.index_room import Room, configuration
 
 
 def _study(room: Room, uid: str = STUDY) -> Study:

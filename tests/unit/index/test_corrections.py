@@ -17,9 +17,9 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
 from node.wake import Room as Rooms
-from tests.support.index_room import Room
-from tests.support.outcomes import deliver, queue_job
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.sites.index_room import Room
+from tests.support.sites.outcomes import deliver, queue_job
 
 CORRECTED = {"PatientID": "P2", "PatientName": "Kim^Cheolsu"}
 

@@ -15,9 +15,9 @@ from node.index import stage
 from node.index.children import Failure, FailureKind, HeaderReader
 from node.ledger import defects, instances, studies
 from node.store.layout import Spool
-from tests.support.index_room import Room
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.shared_data import ROOT
+from tests.support.sites.index_room import Room
 from tests.support.wait import until
 
 

@@ -18,8 +18,8 @@ from node import ourselves
 from node.ledger import instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
-from tests.support.index_room import Room
-from tests.support.receipts import SERIES, STUDY, arrive, code, compressed, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, code, compressed, ct, encoded
+from tests.support.sites.index_room import Room
 
 
 def test_fault_32_identical_duplicate_is_stored_once_and_not_re_run(room: Room) -> None:

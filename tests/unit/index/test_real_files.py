@@ -15,8 +15,8 @@ from node.ledger import instances
 from node.store.arrival import Arrival, file_header
 from node.store.layout import Spool
 from rules.facts import BAD_ENCODING
-from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data
+from tests.support.sites.index_room import Room
 
 _COMPARED = (
     "PatientID",

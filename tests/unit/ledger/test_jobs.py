@@ -13,7 +13,7 @@ from node.errors import NotFoundError, PermanentError
 from node.ledger import decisions, events, jobs, rule_history, studies
 from node.ledger.database import Ledger
 from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
-from tests.support.outcomes import queue_job
+from tests.support.sites.outcomes import queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

@@ -22,8 +22,8 @@ from node.notify.stage import Notify
 from node.run import found
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from tests.support.clocks import HandClock
-from tests.support.job_site import STUDY, Site
-from tests.support.listeners import MailServer, WebService, mail_server, own_certificate, web_service
+from tests.support.sites.job_site import STUDY, Site
+from tests.support.sites.listeners import MailServer, WebService, mail_server, own_certificate, web_service
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
 VOLUME = Measurement(Code("118565006", "SCT", "Volume"), 30.0, Unit("mL", "mL"))

@@ -17,8 +17,8 @@ from node.receive.reception import Reception, Tally
 from node.store import part
 from node.store.arrival import Arrival, read_arrival
 from node.store.layout import Spool
-from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
-from tests.support.receiver import data_set_of
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
+from tests.support.sites.receiver import data_set_of
 
 CONTENT = data_set(tail=pixels(100000))
 

@@ -18,7 +18,7 @@ from node.results.errors import NotEncodableError
 from node.results.gate.judging import Candidate, RefusedError, problems_of
 from node.results.request import EncodingProfile, Kind
 from node.results.source.identity import Identity, identity_of
-from tests.support import reports
+from tests.support.results import reports
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
 

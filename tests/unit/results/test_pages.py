@@ -36,7 +36,7 @@ from plugins.contract import (
     Score,
     Site,
 )
-from tests.support import reports
+from tests.support.results import reports
 
 
 @pytest.fixture(scope="module")

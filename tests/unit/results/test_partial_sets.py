@@ -29,8 +29,8 @@ from node.results.report import ko, sr
 from node.results.request import EncodingProfile, Kind, Part
 from node.results.texts import ENGLISH, KOREAN, texts_of
 from plugins.contract import Code, Finding, Measurement, Result, Segment, Segmentation, Unit
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
 MAKERS: dict[Kind, tuple[Any, str]] = {

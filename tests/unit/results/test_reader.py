@@ -20,7 +20,7 @@ from node.results.request import EncodingProfile, SRClass
 from node.results.tracking import finding_identifiers
 from plugins import encoding
 from plugins.contract import Box, Code, Finding, Measurement, Point, ReferenceRange, Result, Score, Unit
-from tests.support import reports
+from tests.support.results import reports
 from tests.support.shared_data import shared_data
 
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")

@@ -14,7 +14,7 @@ from node.results.encode import EncodedObject, encode
 from node.results.reading.reader import NotAReportError, ReadReport, read_sr
 from node.results.request import EncodingProfile, SourceReference, SRClass
 from plugins.contract import Code, Finding, ImageReference, Point, Result
-from tests.support import reports
+from tests.support.results import reports
 
 
 def _set(tmp_path: Path, result: Result, kind: str = "ct", **changes: object) -> tuple[EncodedObject, ...]:

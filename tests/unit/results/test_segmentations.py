@@ -18,9 +18,9 @@ from node.results.reading.as_result import as_result
 from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
 from plugins.contract import ContractError, Finding, ImageReference, KeyImage, Result, Segment, Segmentation
-from tests.support import reports
-from tests.support.matrix import masks_read_back
-from tests.support.validators import dciodvfy
+from tests.support.programs.validators import dciodvfy
+from tests.support.results import reports
+from tests.support.results.matrix import masks_read_back
 
 VIEWS = (("R", "CC", (64, 48)), ("L", "CC", (64, 48)), ("R", "MLO", (80, 56)), ("L", "MLO", (72, 40)))
 """Laterality, view, and rows × columns: views differ in size."""

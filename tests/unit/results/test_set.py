@@ -17,7 +17,7 @@ from node.results.encode import EncodedObject, encode
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile
 from plugins.contract import Box, Finding, ImageReference, Result
-from tests.support import reports
+from tests.support.results import reports
 
 
 def _frames() -> list[ImageReference]:

@@ -16,8 +16,8 @@ from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results.texts import ENGLISH
 from node.store import intact
 from plugins.contract import Box, Finding, ImageReference, Result
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 
 
 @pytest.fixture

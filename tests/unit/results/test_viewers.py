@@ -31,9 +31,9 @@ from plugins.contract import (
     Result,
     Unit,
 )
-from tests.support import matrix, reports
-from tests.support.result_site import PACS
-from tests.support.viewer_rules import every_item, problems_for_viewers
+from tests.support.results import matrix, reports
+from tests.support.results.viewer_rules import every_item, problems_for_viewers
+from tests.support.sites.result_site import PACS
 
 IMAGE = reports.reference("ct")
 AREA = Measurement(Code("42798000", "SCT", "Area"), 40.0, Unit("mm2", "mm2"))

@@ -18,7 +18,7 @@ from node.run import found
 from node.wake import Room
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from rules.model import Rule, rule_set_digest
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
 MILLILITRES = Measurement(Code("118565006", "SCT", "Volume"), 30.0, Unit("mL", "mL"))

@@ -20,7 +20,7 @@ from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
 from node.wake import Room
 from plugins.manifest import ParameterError
 from rules.model import Rule
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 class Plugins:

@@ -1,4 +1,4 @@
-"""The generated parts of docs/conformance.md: `python -m tests.support.conformance` writes them anew.
+"""The generated parts of docs/conformance.md: `python -m tests.support.results.conformance` writes them anew.
 
 SOP classes and transfer syntaxes come from the code that negotiates them, the attributes from objects that are
 encoded here and read.
@@ -25,9 +25,9 @@ from node.results import codes as our_codes
 from node.results.encode import encode
 from node.results.request import EncodingProfile, Kind
 from node.results.source.copied import of_patient_and_study
-from tests.support import air, reports
+from tests.support.results import air, reports
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
 COPIED = frozenset(attribute.keyword for attribute in of_patient_and_study())
 _KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr")
 _ALGORITHM = {"ContributingEquipmentSequence"}

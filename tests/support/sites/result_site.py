@@ -18,9 +18,9 @@ from node.run import answer
 from plugins import exchange
 from plugins.contract import Result
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
-from tests.support import reports
-from tests.support.job_site import Site
-from tests.support.receipts import encoded
+from tests.support.images.receipts import encoded
+from tests.support.results import reports
+from tests.support.sites.job_site import Site
 
 PACS = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}
 

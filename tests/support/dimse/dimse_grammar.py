@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,
     CT,
     EXPLICIT,

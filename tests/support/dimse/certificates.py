@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.peers import find_program
+from tests.support.programs.peers import find_program
 
 SERVER_NAME = "node.hospital.example"
 _EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]

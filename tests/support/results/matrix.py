@@ -36,8 +36,8 @@ from plugins.contract import (
     Site,
     Unit,
 )
-from tests.support import reports
-from tests.support.validators import dciodvfy, dicom_sr_validator
+from tests.support.programs.validators import dciodvfy, dicom_sr_validator
+from tests.support.results import reports
 
 EARLIER = SourceReference(reports.STUDY_UID, "1.2.7", "1.2.7.1", "1.2.840.10008.5.1.4.1.1.88.33")
 _KOREAN = "Hong^Gildong=洪^吉洞=홍^길동"

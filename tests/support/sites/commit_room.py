@@ -16,8 +16,8 @@ from node.ledger.commitments import Commitment, Item
 from node.ledger.database import Ledger
 from node.ledger.events import Event
 from node.store.journal import Journal, Message
-from tests.support.index_room import Room, configuration
-from tests.support.receipts import SERIES
+from tests.support.images.receipts import SERIES
+from tests.support.sites.index_room import Room, configuration
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 RETRY = {"first": "10s", "factor": 2, "longest": "15m"}

@@ -16,7 +16,7 @@ from node.ledger.instances import InstanceStatus
 from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
-from tests.support.receipts import STUDY
+from tests.support.images.receipts import STUDY
 
 
 def configuration(**sections: Any) -> Configuration:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.peers import LANGUAGE_SERVER, program
+from tests.support.programs.peers import LANGUAGE_SERVER, program
 from tests.support.wait import until
 
 _SETTINGS = {

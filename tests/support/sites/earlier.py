@@ -24,10 +24,10 @@ from node.route.stage import Route
 from node.run.stage import Run
 from node.store.journal import Journal
 from tests.support.clocks import HandClock
-from tests.support.job_site import Site
+from tests.support.sites.job_site import Site
 from tests.support.wait import until
 
-FOLDER = Path(__file__).parents[1] / "unit" / "serve" / "upgrade"
+FOLDER = Path(__file__).parents[2] / "unit" / "serve" / "upgrade"
 RELEASES = ("252a44c", "2f7d039", "c6c8570")
 STUDIES = tuple(f"1.2.3.{number}" for number in range(1, 7))
 _AFTER = {"when_result": {"has": "99TEST:1"}}

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.support.peers import PIXELMED_JAR, program, require_peer
+from tests.support.programs.peers import PIXELMED_JAR, program, require_peer
 
 _REPORT_VALIDATOR = Path(__file__).with_name("ValidateReports.java")
 _NEXT_FILE = "=== "  # how ValidateReports.java begins each file's part

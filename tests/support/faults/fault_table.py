@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, made from the tests: `python -m tests.support.fault_table` writes it anew.
+"""The table of docs/reliability.md, made from the tests: `python -m tests.support.faults.fault_table` writes it anew.
 
 A test names its cases: `test_fault_18_reset_mid_object`, `test_faults_25_26_…`. The first line of its docstring is what
 the page says it shows, so the page cannot claim what is not run.
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.shared_data import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- made by tests/support/fault_table.py -->", "<!-- end -->"
+BEGIN, END = "<!-- made by tests/support/faults/fault_table.py -->", "<!-- end -->"
 _NUMBERS = re.compile(r"test_faults?_((?:\d+[bc]?_)+)")
 
 CASES: dict[str, dict[str, str]] = {

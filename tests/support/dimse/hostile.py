@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from node.dimse.scu import Peer
-from tests.support.raw_dimse import RawPeer
+from tests.support.dimse.raw_dimse import RawPeer
 
 Script = Callable[[RawPeer], None]
 _PAUSE = 0.1

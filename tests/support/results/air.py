@@ -17,9 +17,9 @@ from node.results.encode import encode
 from node.results.request import EncodingProfile
 from node.results.stage import profile_of
 from plugins.contract import Finding, Point, Polygon, Polyline, Result
-from tests.support import reports
-from tests.support.matrix import EARLIER
-from tests.support.result_site import PACS
+from tests.support.results import reports
+from tests.support.results.matrix import EARLIER
+from tests.support.sites.result_site import PACS
 
 Objects = dict[str, list[Dataset]]
 """By what was encoded: the objects of its set, as they are read back."""

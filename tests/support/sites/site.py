@@ -27,8 +27,8 @@ from node.run.kinds.command import BUNDLE
 from node.serve.listening import LISTENING
 from tests.support.wait import until
 
-ROOT = Path(__file__).resolve().parents[2]
-SUPPORT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[3]
+SUPPORT = Path(__file__).resolve().parents[1]
 _MARK = "PACSNODE_TEST_SITE"
 """In the environment of every process of a site: so that none of them is overlooked in the end."""
 _LOG_SHOWN = 60_000
@@ -86,7 +86,7 @@ class Site:
         self._process: subprocess.Popen[bytes] | None = None
         self._ledger: Ledger | None = None
         folder.mkdir(parents=True)
-        shutil.copytree(SUPPORT / "mean_hu", self.plugin, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(SUPPORT / "sites" / "mean_hu", self.plugin, ignore=shutil.ignore_patterns("__pycache__"))
         self._configure(destinations, [rule()] if rules is None else rules, plugins or {}, node or {}, modalities or {})
 
     def _configure(
@@ -117,7 +117,7 @@ class Site:
 
     def start(self) -> Self:
         """Start it, and return when it listens and its ledger is there."""
-        paths = [str(SUPPORT / "killing"), str(ROOT)] if self._environment else [str(ROOT)]
+        paths = [str(SUPPORT / "faults" / "killing"), str(ROOT)] if self._environment else [str(ROOT)]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import requests
 
-from tests.support.peers import ORTHANC_PLUGINS, program, require_peer
 from tests.support.ports import free_ports
+from tests.support.programs.peers import ORTHANC_PLUGINS, program, require_peer
 from tests.support.wait import until
 
 

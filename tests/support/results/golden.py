@@ -1,4 +1,4 @@
-"""Pages that a person has looked at: `python -m tests.support.golden` writes them anew; look before committing."""
+"""Pages that a person has looked at: `python -m tests.support.results.golden` writes them; look before committing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image
 from node.results.context import prepare
 from node.results.pages.sc import page_makers
 from node.results.request import EncodingProfile, Language
-from tests.support import reports
+from tests.support.results import reports
 
-FOLDER = Path(__file__).parents[1] / "unit" / "results" / "golden"
+FOLDER = Path(__file__).parents[2] / "unit" / "results" / "golden"
 PAGES: dict[str, tuple[str, str, Language, int]] = {
     "finding-en": ("nodule", "ct", "en", 0),
     "several-en": ("regions", "ct", "en", 0),

@@ -10,8 +10,8 @@ from typing import Self
 
 from pydicom.filereader import read_file_meta_info
 
-from tests.support.peers import dcmtk
 from tests.support.ports import listens, started_on_a_free_port
+from tests.support.programs.peers import dcmtk
 from tests.support.wait import until
 
 

@@ -19,7 +19,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from tests.support import reports
+from tests.support.results import reports
 
 MODULES = (
     "patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study",

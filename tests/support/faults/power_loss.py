@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from node.store.seal import PREAMBLE
-from tests.support.peers import program
+from tests.support.programs.peers import program
 from tests.support.wait import until
 
 _CALLS = "openat,write,pwrite64,fsync,fdatasync,rename,unlink,sendto,close"

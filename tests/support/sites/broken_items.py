@@ -55,10 +55,10 @@ from node.run.stage import Run
 from node.store.layout import Spool
 from rules.model import Rule
 from tests.support.clocks import HandClock
-from tests.support.commit_room import CommitRoom, images
-from tests.support.index_room import Room, room_of
-from tests.support.job_site import Site
-from tests.support.receipts import SERIES, arrive, ct
+from tests.support.images.receipts import SERIES, arrive, ct
+from tests.support.sites.commit_room import CommitRoom, images
+from tests.support.sites.index_room import Room, room_of
+from tests.support.sites.job_site import Site
 
 UIDS = ("1.2.1", "1.2.2", "1.2.3")
 BAD = UIDS[0]

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
-from tests.support.peers import find_program
+from tests.support.programs.peers import find_program
 
 
 @dataclass

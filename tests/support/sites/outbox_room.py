@@ -22,7 +22,7 @@ from node.store.durable import sha256_of
 from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
-from tests.support.receipts import arrive, ct
+from tests.support.images.receipts import arrive, ct
 
 
 class OutboxRoom:

@@ -18,8 +18,8 @@ import pytest
 
 PIXELMED_JAR = Path("/usr/share/java/pixelmed.jar")
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
-LANGUAGE_SERVER = Path(__file__).parents[1] / "peers/editor/node_modules/yaml-language-server/bin/yaml-language-server"
-VIEWERS = Path(__file__).resolve().parents[1] / "viewer"
+LANGUAGE_SERVER = Path(__file__).parents[2] / "peers/editor/node_modules/yaml-language-server/bin/yaml-language-server"
+VIEWERS = Path(__file__).resolve().parents[2] / "viewer"
 """Where .ci/viewer puts OHIF and what comes from npm."""
 
 
