@@ -21,7 +21,7 @@ from node.index.header import Reading
 from node.processes.pool import CallCancelledError, ChildError, Pool
 from node.store.arrival import NotOurFileError
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 CHILDREN = 2
 FILES_A_TASK = 16

@@ -36,7 +36,7 @@ _KINDS = {
     Ending.DISK: FailureKind.RESOURCES,
     Ending.NOT_STARTED: FailureKind.NODE,
 }
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Attempt:
         try:
             self._run(self.spool.work / self.job.id / str(self.job.attempts))
         except TransientError as error:
-            _log.warning("run.unsettled", job=self.job.id, error=str(error))
+            log.warning("run.unsettled", job=self.job.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours must end neither the thread nor the job's story
             self._defect(error)
         finally:
@@ -97,22 +97,22 @@ class Attempt:
         try:
             answer.keep_log(folder, self.spool.results, self.job.id, heading)
         except OSError as error:  # a log that cannot be kept must not cost the result
-            _log.warning("run.log-lost", job=self.job.id, error=str(error))
+            log.warning("run.log-lost", job=self.job.id, error=str(error))
 
     def _defect(self, error: Exception) -> None:
         frames = traceback.format_tb(error.__traceback__)  # without the message: it may hold a patient's data
-        _log.error("run.defect", job=self.job.id, error=type(error).__name__, frames=frames)
+        log.error("run.defect", job=self.job.id, error=type(error).__name__, frames=frames)
         try:
             detail = f"a defect of the node: {type(error).__name__}, see the node's log"
             self.settler.failed(self.job, Failure(FailureKind.NODE, detail), self.plugin)
         except TransientError as again:
-            _log.warning("run.unsettled", job=self.job.id, error=str(again))
+            log.warning("run.unsettled", job=self.job.id, error=str(again))
 
     def _clean(self) -> None:
         try:
             answer.remove(self.spool.work / self.job.id)
         except OSError as error:  # the next start sweeps it
-            _log.warning("run.not-removed", job=self.job.id, error=str(error))
+            log.warning("run.not-removed", job=self.job.id, error=str(error))
 
 
 def _failure(ended: Exit, folder: Path) -> Failure | None:

@@ -98,7 +98,7 @@ def defects(receiver: Receiver, since: int) -> list[str]:
     with receiver.log_file.open("rb") as log:
         log.seek(since)
         lines = log.read().decode().splitlines()
-    return [line for line in lines if '"exception"' in line or '"C001"' in line or '"thread_died"' in line]
+    return [line for line in lines if '"exception"' in line or '"C001"' in line or '"receive.thread-died"' in line]
 
 
 def survives(receiver: Receiver, stream: bytes) -> None:

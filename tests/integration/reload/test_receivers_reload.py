@@ -164,7 +164,7 @@ def test_an_open_association_is_finished_by_the_receiver_that_accepted_it(runnin
         connected.release()
         under_way.release()
     until(lambda: old not in running.receivers(), 60, "the old receiver to end")
-    until(lambda: "receiver_retired" in running.site.log(), what="the supervisor to have noticed")
+    until(lambda: "serve.receiver-retired" in running.site.log(), what="the supervisor to have noticed")
     assert uid in kept(running.site)
 
 
@@ -271,7 +271,7 @@ def test_fault_55_killed_in_the_midst_of_a_reload(running: Running, full_length:
     for number, (who, when) in enumerate(_MIDST + _MORE if full_length else _MIDST):
         title, before = f"NEW{number}", len(running.site.log())
         running.save(lambda content, title=title: content["modalities"].update({title: {"ae_title": title}}))
-        step = "receivers_starting" if when == "starting" else "receiver_retiring"
+        step = "serve.receivers-starting" if when == "starting" else "receive.retiring"
         until(lambda step=step, before=before: step in running.site.log()[before:], 60, step)
         if who == "supervisor":
             running.site.kill()

@@ -94,7 +94,7 @@ class Receiver:
         listening.close()
         if tls_listening is not None:
             tls_listening.close()
-        until(lambda: self.events("receiver_started") or self.process.poll() is not None, what="the receiver")
+        until(lambda: self.events("receive.started") or self.process.poll() is not None, what="the receiver")
         assert self.process.poll() is None, self.log_file.read_text()
         return self
 
