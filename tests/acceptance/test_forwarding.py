@@ -89,7 +89,7 @@ def variants(ct: CT, folder: Path) -> list[Path]:
             image.compress(JPEGLSLossless, generate_instance_uid=False)
             image.save_as(folder / path.name)
         else:
-            image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = PRIVATE
+            image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = PRIVATE  # type: ignore[assignment]
             image.save_as(folder / path.name)
         changed.append(folder / path.name)
     return [*changed, *ct.files[3:6]]
@@ -144,7 +144,7 @@ def assert_same(sent: tuple[str, bytes], stored: tuple[str, bytes]) -> None:
 
 def as_file(syntax: str, data: bytes) -> Dataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
     buffer = BytesIO()
     empty = Dataset()
     empty.file_meta = meta

@@ -275,7 +275,7 @@ def _under(attack: Attack, running: Running) -> Outcome:
 def _attack(attack: Attack, running: Running, over: threading.Event) -> None:
     while not over.is_set():
         with suppress(OSError, AssertionError), Attacker(running, over) as peer:
-            attack.begin(peer)
+            attack.begin(peer)  # type: ignore[arg-type]
         over.wait(0.01)
 
 

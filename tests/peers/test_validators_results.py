@@ -104,8 +104,8 @@ def test_dcmtk_reads_every_report(objects: Made) -> None:
     path = next(one.path for one in measured if one.kind == "sr")
     html = subprocess.run([dcmtk("dsr2html"), "+U8", str(path)], capture_output=True, text=True, errors="replace")
     assert html.returncode == 0, html.stderr
-    for shown in ("2801.437", "8.125", "-941", "LAA%-950 is 7.2 %"):
-        assert shown in html.stdout, shown
+    for text in ("2801.437", "8.125", "-941", "LAA%-950 is 7.2 %"):
+        assert text in html.stdout, text
 
 
 def test_dcentvfy_finds_one_patient_and_one_study(tmp_path: Path) -> None:

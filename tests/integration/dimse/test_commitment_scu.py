@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
 from node.dimse.commitment_scu import ask, report

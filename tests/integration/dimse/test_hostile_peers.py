@@ -43,7 +43,7 @@ from tests.support.dimse.raw_dimse import (
     pdu,
 )
 
-CT_FILE = Path(get_testdata_file("CT_small.dcm"))
+CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
 COMMITMENT, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 IMAGE = Reference(CT, "1.2.3")

@@ -18,7 +18,7 @@ from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
 from tests.support.dimse.raw_dimse import CT, EXPLICIT, command, p_data, pdu
 
-CT_FILE = Path(get_testdata_file("CT_small.dcm"))
+CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 _DATA_LAST = 2
 
 

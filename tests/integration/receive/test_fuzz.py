@@ -83,7 +83,7 @@ def converse(receiver: Receiver, stream: bytes) -> list[int]:
                 peer.receive()
             peer.send(stream[first:])
             peer.connection.shutdown(socket.SHUT_WR)  # nothing more comes
-        statuses = []
+        statuses: list[int] = []
         while True:
             kind, body = peer.receive()
             if kind == 0:

@@ -213,8 +213,8 @@ def test_probe_sees_what_is_accepted(receiver: Receiver) -> None:
 
 def test_an_object_of_a_private_sop_class_is_stored(receiver: Receiver, tmp_path: Path) -> None:
     """Sent as a file by our own SCU."""
-    content = dcmread(get_testdata_file("CT_small.dcm"))
-    content.SOPClassUID = content.file_meta.MediaStorageSOPClassUID = PRIVATE
+    content = dcmread(str(get_testdata_file("CT_small.dcm")))
+    content.SOPClassUID = content.file_meta.MediaStorageSOPClassUID = PRIVATE  # type: ignore[assignment]
     content.save_as(tmp_path / "private.dcm")
     with StorageSCU(us(receiver), [kind_of(tmp_path / "private.dcm")]) as scu:
         assert scu.store(tmp_path / "private.dcm").reading is Reading.STORED

@@ -54,7 +54,7 @@ class Running:
         return newest if newest is not None and newest.id > self._saved_after else None
 
     def wait_told(self, kind: str) -> Event:
-        return until(lambda: self.told(kind), 60, kind)
+        return until(lambda: self.told(kind), 60, kind)  # type: ignore[return-value]
 
     def changed(self, change: Callable[[dict[str, Any]], object]) -> list[str]:
         """Save, wait until it is in force, and return what was told to be other."""

@@ -261,8 +261,8 @@ def test_several_receivers_share_the_port(tmp_path: Path) -> None:
         receivers = until(lambda: len(found := node.receivers()) == 3 and found, what="three receivers")
         until(lambda: (tmp_path / "serve.log").read_text().count("receive.started") == 3, 60, "all to accept")
         with ExitStack() as stack:
-            peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]
-            receivers[0].kill()
+            peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]  # type: ignore[arg-type]
+            receivers[0].kill()  # type: ignore[index]
             assert peers[0].closed()
             assert [peer.store(data_set()) for peer in peers[1:]] == [0, 0]
             with node.connect() as another:

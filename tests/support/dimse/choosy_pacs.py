@@ -43,7 +43,7 @@ class ChoosyPACS(DemoPACS):
         ]
 
     def _store(self, event: evt.Event) -> int:
-        if str(event.request.AffectedSOPClassUID) in self.unsupported:  # type: ignore[union-attr] # of a C-STORE it has one
+        if str(event.request.AffectedSOPClassUID) in self.unsupported:  # of a C-STORE it has one
             return 0x0122
         return super()._store(event)
 
@@ -107,7 +107,7 @@ class ChokingPACS(DemoPACS):
         return [each for number, each in self.tried if number == association] == [uid]
 
     def _store(self, event: evt.Event) -> int:
-        uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr] # of a C-STORE it has one
+        uid = str(event.request.AffectedSOPInstanceUID)  # of a C-STORE it has one
         self.tried.append((id(event.assoc), uid))
         if uid in self.bad:
             if self._choke is None:

@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 INSTANCE = "1.2.840.10008.1.20.1.1"
 Pair = tuple[str, str]
@@ -79,7 +79,10 @@ class Requester:
         entity.add_supported_context(StorageCommitmentPushModel, syntaxes, scu_role=False, scp_role=True)
         handlers = [(evt.EVT_N_EVENT_REPORT, self._handle, ["new"])]
         self._server = entity.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self.tls
+            ("127.0.0.1", self.port),
+            block=False,
+            evt_handlers=handlers,  # type: ignore[arg-type]
+            ssl_context=self.tls,
         )
         self.port = int(self._server.server_address[1])
 
@@ -148,7 +151,7 @@ class Requester:
             self.reports.append(
                 Report(
                     str(said.TransactionUID),
-                    int(event.event_type),
+                    int(event.event_type),  # type: ignore[arg-type]
                     frozenset(str(each.ReferencedSOPInstanceUID) for each in said.get("ReferencedSOPSequence", [])),
                     {str(e.ReferencedSOPInstanceUID): int(e.FailureReason) for e in said.get("FailedSOPSequence", [])},
                     how,

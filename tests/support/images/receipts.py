@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.pixels import compress
+from pydicom.pixels.utils import compress
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,

@@ -16,7 +16,7 @@ from node.config.models import Destination
 from node.results.encode import encode
 from node.results.request import EncodingProfile
 from node.results.stage import profile_of
-from plugins.contract import Finding, Point, Polygon, Polyline, Result
+from plugins.contract import Finding, Point, Polygon, Polyline, Result, ResultStatus
 from tests.support.results import reports
 from tests.support.results.matrix import EARLIER
 from tests.support.sites.result_site import PACS
@@ -41,7 +41,7 @@ def _in_the_patient() -> Result:
         Polygon(np.array([corner, right, below]), frame_of_reference_uid=frame),
     )
     findings = tuple(Finding(reports.NODULE, present=True, regions=(form,)) for form in forms)
-    return Result("findings", "Three findings.", findings)
+    return Result(ResultStatus.FINDINGS, "Three findings.", findings)
 
 
 def encoded(folder: Path) -> Objects:
@@ -140,7 +140,7 @@ def _refers_to(document: Dataset, target: Dataset | None) -> str:
 
 
 def _contributing(dataset: Dataset) -> Dataset:
-    return dataset.ContributingEquipmentSequence[0]  # type: ignore[no-any-return]
+    return dataset.ContributingEquipmentSequence[0]
 
 
 def _attributes(item: Dataset, *keywords: str) -> str:

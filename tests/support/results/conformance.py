@@ -105,7 +105,7 @@ def _statuses(kind: type[IntEnum], title: str) -> str:
 def _sample(folder: Path) -> dict[str, Dataset]:
     paths = reports.write_series("ct", folder / "in")
     profile = EncodingProfile(kinds=frozenset(_KINDS))
-    made = {}
+    made = {}  # type: ignore[var-annotated]
     for number, result in enumerate((reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")))):
         for one in encode(reports.request(paths, result, profile=profile), folder / str(number)):
             made.setdefault(one.kind, dcmread(one.path))

@@ -31,6 +31,7 @@ from plugins.contract import (
     ImageReference,
     Measurement,
     Result,
+    ResultStatus,
     Segment,
     Segmentation,
     Site,
@@ -106,13 +107,15 @@ def _lesion(kind: str) -> Result:
     labels[0, 20:30, 15:27] = 7
     area = Measurement(Code("42798000", "SCT", "Area"), 4.8, Unit("cm2", "square centimeter"))
     finding = Finding(reports.NODULE, present=True, measurements=(area,), segments=(7,), tracking_id="Nodule A")
-    return Result("findings", "One nodule.", (finding,), segmentation=Segmentation(labels, (frames[1],), (lesion,)))
+    return Result(
+        ResultStatus.FINDINGS, "One nodule.", (finding,), segmentation=Segmentation(labels, (frames[1],), (lesion,))
+    )
 
 
 def _partly_measured(_kind: str) -> Result:
     site = Site(reports.LUNG, reports.RIGHT)
     finding = Finding(reports.DENSITY, site=site, measurements=reports.density(reports.RIGHT, 2801.0, 8.1, None))
-    return Result("findings", "Perc15 could not be computed.", (finding,))
+    return Result(ResultStatus.FINDINGS, "Perc15 could not be computed.", (finding,))
 
 
 def _of(make: Callable[[ImageReference], Result]) -> Callable[[str], Result]:
@@ -251,7 +254,7 @@ def request(case: Case, folder: Path, *, pages: bool = True) -> EncodingRequest:
     settings = dict(PROFILES[case.profile])
     changes = {"mode": settings.pop("mode"), "supersedes": (EARLIER,) if settings.pop("supersedes") else ()}
     maps = settings.pop("maps")
-    kinds: set[Kind] = {"sr", "ko", "pr"} | ({"sc"} if pages else set())
+    kinds: set[Kind] = {"sr", "ko", "pr", "sc"} if pages else {"sr", "ko", "pr"}
     if maps != "not sent":
         kinds |= {"seg", "pm"}
         settings["seg_form"] = maps
@@ -280,7 +283,7 @@ def masks_read_back(segmentations: Iterable[Path]) -> dict[ImageReference, NDArr
             for source in groups.DerivationImageSequence[0].SourceImageSequence
         }
         for uid, number in sources:
-            options = {"combine_segments": True, "ignore_spatial_locations": True}
+            options: dict[str, Any] = {"combine_segments": True, "ignore_spatial_locations": True}
             if number:
                 pixels = read.get_pixels_by_source_frame(uid, [number], **options)
             else:  # an image of one frame

@@ -158,7 +158,7 @@ def run_commit(room: CommitRoom) -> None:
 
 def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
     room = room_of(Spool(folder), reader)
-    record = index_stage.record
+    record = index_stage.record  # type: ignore[attr-defined]
 
     def record_or_raise(database: Any, at: datetime, judged: Any, configuration: Any) -> Any:
         bad = any(one.reading.study_instance_uid == BAD for one in judged)
@@ -178,7 +178,7 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
 
 def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
     room = room_of(Spool(folder), reader)
-    keep = completion.keep_facts
+    keep = completion.keep_facts  # type: ignore[attr-defined]
 
     def keep_or_raise(database: Any, study: str, revision: int) -> None:
         fault.on(study == BAD)
@@ -213,7 +213,7 @@ RULE = {
 
 def route(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
     site = _site(folder)
-    facts = route_asking.study_facts
+    facts = route_asking.study_facts  # type: ignore[attr-defined]
 
     def facts_or_raise(study: Any, *rest: Any) -> Any:
         fault.on(study.study_instance_uid == BAD)
@@ -356,7 +356,7 @@ def _outbox(site: Site, archive: _Archive) -> _Stage:
     plain = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "identity_check": "none"}
     destination = Destination.model_validate(plain)
     return _Stage(
-        lambda: Outbox("pacs", destination, archive, site.ledger, site.spool, site.clock, site.signal)  # type: ignore[arg-type] # plays it
+        lambda: Outbox("pacs", destination, archive, site.ledger, site.spool, site.clock, site.signal)  # plays it
     )
 
 
@@ -402,9 +402,9 @@ def deliver_images(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
                 decision=decision, rule="r", coerce={},
             )  # fmt: skip
 
-    def prepare(self: forwarding.Forwarding, sender: object, image: Any) -> forwarding.Order:
+    def prepare(self: forwarding.Forwarding, sender: object, image: Any) -> object:
         path = self._spool.find(image.delivery.receipt)
-        return forwarding.Order(path, path)
+        return forwarding.Order(path, path)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(forwarding.Forwarding, "_prepare", prepare)
     stage = _outbox(site, _Archive(fault, bad))
@@ -465,7 +465,7 @@ def _of_commitment(room: CommitRoom, number: int) -> str:
 
 def commit(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
     room = _commit_room(folder, reader, "CT1")
-    judge = commit_stage.judge
+    judge = commit_stage.judge  # type: ignore[attr-defined]
 
     def judge_or_raise(database: Any, spool: Any, requester: str, sop_class: str, uid: str, *, sync: bool) -> Any:
         fault.on(uid == f"{SERIES}.1")

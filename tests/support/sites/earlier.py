@@ -79,7 +79,7 @@ class UpgradedSite(Site):
     def go_on(self) -> None:
         """Every stage, until no study is under way."""
         self.index.run_once()
-        self.clock.pass_(minutes=10)
+        self.clock.pass_(minutes=10)  # type: ignore[attr-defined]
         self.index.run_once()
         self.route.run_once()
         until(self._is_run)

@@ -141,7 +141,7 @@ class Site:
         now = self.clock.now()
         row = studies.get(self.ledger.database, study)
         assert row is not None
-        new = {
+        new: dict[str, Any] = {
             "study_instance_uid": study, "revision": row.revision, "rule": f"rule of {plugin}", "step": plugin,
             "subject": "study", "plugin": plugin, "parameters": {"level": 5},
             "inputs": (JobInput("", f"{study}.1", tuple(receipts)),), "inputs_digest": "digest",

@@ -54,7 +54,7 @@ class MailServer:
                     content += hear.readline()
                 answer = self.answers.get("DATA.", "250 kept")
                 if answer.startswith("250"):
-                    self.received.append(cast(EmailMessage, message_from_bytes(content[:-3], policy=policy.default)))
+                    self.received.append(message_from_bytes(content[:-3], policy=policy.default))
                     self.encrypted.append(secure)
                 say.write(f"{answer}\r\n".encode())
             if verb == "QUIT":

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.pixels import compress
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.utils import compress, iter_pixels
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,

@@ -76,7 +76,7 @@ class Play:
         return found
 
     def run(self, **later: float) -> Fetch:
-        self.site.clock.pass_(**later)
+        self.site.clock.pass_(**later)  # type: ignore[attr-defined]
         self.stage.run_once()
         return self.fetch
 

@@ -26,7 +26,7 @@ def mistakes(path: Path, source: str) -> Iterator[str]:
     """`file:line: what` for each logger that is made in another way, and each event of another form."""
     event = re.compile(rf"{re.escape(room_of(path))}\.[a-z0-9]+(?:-[a-z0-9]+)*")
     tree = ast.parse(source)
-    for statement in ast.walk(tree):
+    for statement in (each for each in ast.walk(tree) if isinstance(each, ast.expr | ast.stmt)):
         made = isinstance(statement, ast.Assign | ast.AnnAssign) and "get_logger" in ast.unparse(statement)
         if made and (statement not in tree.body or ast.unparse(statement) != THE_WAY):
             yield f"{path}:{statement.lineno}: a logger is made by `{THE_WAY}`, at the top of its module"

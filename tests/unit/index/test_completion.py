@@ -187,7 +187,7 @@ def test_fault_49_late_instances_make_a_new_revision(room: Room) -> None:
 
 def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect nobody foresaw costs one study, with an alert, and is tried again later."""
-    keep = completion.keep_facts
+    keep = completion.keep_facts  # type: ignore[attr-defined]
 
     def fails(database: Database, study: str, revision: int) -> None:
         if study == STUDY:

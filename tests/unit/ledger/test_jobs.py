@@ -80,7 +80,7 @@ def test_finding_m1_the_result_that_later_steps_go_by_is_the_last_jobs(ledger: L
         job = queue_job(ledger, at, "1.2", receipts, revision=len(receipts))
         with ledger.transaction() as database:
             jobs.started(database, at, job.id, {"name": "x"})
-            jobs.ended(database, at, job.id, outcome, None)
+            jobs.ended(database, at, job.id, outcome, None)  # type: ignore[arg-type]
     assert [outcome for outcome, _ in rule_history.results(ledger.database, "1.2").values()] == ["no_findings"]
 
 

@@ -26,7 +26,7 @@ from tests.support.images.broken_sources import FORMS, IDENTIFYING, IN_WORDS, at
 from tests.support.results import reports
 
 DESCRIPTIVE = sorted(attributes().keys() - IDENTIFYING)
-ALL_KINDS = frozenset({"sr", "sc", "seg", "pm", "ko", "pr"})
+ALL_KINDS: frozenset[Any] = frozenset({"sr", "sc", "seg", "pm", "ko", "pr"})
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 

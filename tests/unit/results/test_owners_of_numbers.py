@@ -19,7 +19,18 @@ from node.results.pages.tables import Table, tables
 from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
 from node.results.texts import ENGLISH, KOREAN
-from plugins.contract import Box, Code, Finding, ImageReference, Measurement, ReferenceRange, Result, Site, Unit
+from plugins.contract import (
+    Box,
+    Code,
+    Finding,
+    ImageReference,
+    Measurement,
+    ReferenceRange,
+    Result,
+    ResultStatus,
+    Site,
+    Unit,
+)
 from tests.support.results import reports
 from tests.support.results.reports import BOTH, LEFT, LUNG, MM, NODULE, RIGHT
 
@@ -45,7 +56,7 @@ def _finding(
 
 
 def _result(*findings: Finding) -> Result:
-    return Result("findings", "Nodules.", findings)
+    return Result(ResultStatus.FINDINGS, "Nodules.", findings)
 
 
 def _rows(table: Table) -> list[list[str]]:
