@@ -10,10 +10,11 @@ help: ## this list
 demo: runtime ## send a chest CT through the node and show what the PACS received; PATHS="…" takes your own DICOM files
 	@.venv/bin/pacsnode demo $(PATHS)
 
-test: env ## every test, two at a time; installs the Debian packages of the test peers where it may
+# Three at a time on two cores: tests of the network wait for peers and deadlines most of the time.
+test: env ## every test, three at a time; installs the Debian packages of the test peers where it may
 	@.ci/peers
 	@.ci/editor
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file
 	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
