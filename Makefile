@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak fuzz matrix viewer bench check env lock runtime
+.PHONY: help demo test soak fuzz matrix viewer nightly bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -10,13 +10,15 @@ help: ## this list
 demo: runtime ## send a chest CT through the node and show what the PACS received; PATHS="…" takes your own DICOM files
 	@.venv/bin/pacsnode demo $(PATHS)
 
-test: env ## every test, two at a time; installs the Debian packages of the test peers where it may
+# Three at a time on two cores: tests of the network wait for peers and deadlines most of the time.
+test: env ## every test, three at a time; installs the Debian packages of the test peers where it may
 	@.ci/peers
 	@.ci/editor
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file
-	@.venv/bin/pytest tests/integration/receive tests/integration/reload --full-length -k "fault or real_file"
+	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
+		tests/unit/results/test_odd_sources.py --full-length -k "fault or real_file or in_each_form"
 
 FUZZ_SECONDS ?= 600
 
@@ -31,6 +33,9 @@ matrix: env ## every result × image × character set under both validators, two
 viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests
 	@.ci/viewer
 	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
+
+nightly: env ## soak, fuzz, matrix, viewer and bench in full, one after the other, however each ends; some hours
+	@.ci/nightly
 
 check: env ## formatting, lint, types, and who imports whom
 	@.ci/check

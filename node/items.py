@@ -134,19 +134,19 @@ class Items:
             with self._ledger.transaction() as database:
                 defects.settled(database, self.stage, item.key)
                 self._record(database, item, "item.recovered", Severity.INFO)
-            log.info("item.recovered", stage=self.stage, item=item.key)
+            log.info("items.recovered", stage=self.stage, item=item.key)
 
     def _failed(self, item: Item, error: Exception) -> None:
         if item.find_study is not None:
             item = replace(item, study=item.find_study())
         place = place_of(error)
-        log.error("item.failed", stage=self.stage, item=item.key, place=place, frames=frames_of(error))
+        log.error("items.failed", stage=self.stage, item=item.key, place=place, frames=frames_of(error))
         try:
             with self._ledger.transaction() as database:
                 self._settle(database, item, place, item.put_off, item.give_up)
         except Exception as second:  # noqa: BLE001 - its own row cannot say so either: the defect's row does
             self._of_the_item(second)
-            log.error("item.not-settled", stage=self.stage, item=item.key, place=place_of(second))
+            log.error("items.not-settled", stage=self.stage, item=item.key, place=place_of(second))
             with self._ledger.transaction() as database:
                 self._settle(database, item, place, None, None)
 

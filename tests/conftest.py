@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support.orthanc import Orthanc
+from tests.support.programs.orthanc import Orthanc
 
 # No deadline: a test here never says how fast something must be. print_blob: a failure in CI can be repeated at a desk.
 settings.register_profile("pacsnode", deadline=None, print_blob=True)
@@ -36,13 +36,21 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what was not tested here and why, one line a reason."""
-    reasons: Counter[str] = Counter()
+    """Say at the end what was not tested here: how many, by reason, and which."""
+    reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for report in terminalreporter.stats.get("skipped", []):
         where = report.longrepr
         reason = where[2] if isinstance(where, tuple) else str(where)
-        reasons[reason.removeprefix("Skipped: ")] += 1
-    if reasons:
-        terminalreporter.section("not tested here")
-        for reason, count in sorted(reasons.items()):
-            terminalreporter.line(f"{count} test{'s' if count > 1 else ''}: {reason}")
+        reasons[reason.removeprefix("Skipped: ")][report.nodeid.partition("[")[0]] += 1
+    if not reasons:
+        return
+    total = sum(tests.total() for tests in reasons.values())
+    terminalreporter.section(f"not tested here: {_tests(total)}")
+    for reason, tests in sorted(reasons.items()):
+        terminalreporter.line(f"{_tests(tests.total())}: {reason}")
+        for name, count in sorted(tests.items()):
+            terminalreporter.line(f"    {name}" + (f", {count} cases" if count > 1 else ""))
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'s' if count > 1 else ''}"

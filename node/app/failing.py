@@ -60,6 +60,6 @@ class FailingStages:
                 events.record(database, self._clock.now(), kind, severity=severity, stage=stage, error=why)
         except Exception as error:  # noqa: BLE001 - said again at the next failure; the file says it now
             reason = str(error) if isinstance(error, NodeError) else place_of(error)
-            log.warning("stage.failure-not-recorded", stage=stage, reason=reason)
+            log.warning("app.stage-failure-not-recorded", stage=stage, reason=reason)
             return False
         return True

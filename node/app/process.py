@@ -75,7 +75,7 @@ class App:
         self._failing = FailingStages(self.ledger, clock, data)
         confined = confinement.note(data)
         if confined.severity:
-            log.warning("plugins.not-isolated", reason=confined.text)
+            log.warning("app.plugins-not-isolated", reason=confined.text)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
         self._route = Route(
             self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone,
@@ -161,7 +161,7 @@ class App:
         self._workers.start()
         self._outside.start()
         self._scheduler.start()
-        log.info("node.started", stages=[*self._workers.names, *self._outside.names])
+        log.info("app.started", stages=[*self._workers.names, *self._outside.names])
 
     def stop(self) -> None:
         """Let what is under way end, within limits; everything else is in the ledger for the next start."""
@@ -174,7 +174,7 @@ class App:
         self._workers.join(5.0)
         self._outside.join(5.0)
         self.ledger.close()
-        log.info("node.stopped")
+        log.info("app.stopped")
 
 
 def _others(configuration: Configuration) -> tuple[object, ...]:
@@ -234,7 +234,7 @@ def main() -> int:
     try:
         app = App(running, without_receivers if arguments.ask is None else _asking(arguments.ask))
     except NodeError as error:
-        log.error("node.cannot-start", error=str(error))
+        log.error("app.cannot-start", error=str(error))
         return 1
     if arguments.wake is not None:
         _listen_to_receivers(arguments.wake, app.signal)

@@ -47,7 +47,7 @@ _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
 _MOST_TOLD = 10
 _MOST_DIFF = 200
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -151,12 +151,12 @@ class Reload:
         except ConfigurationError as error:
             self._watch([*self._files, *(Path(each.place.file) for each in error.problems)], self._patterns)
             self._refuse([each.headline for each in error.problems], str(error.problems[0]), asked)
-        except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the old rules stay in force
-            _log.exception("rules.reader-failed")
+        except Exception as error:  # whatever a file does to its reader, the old rules stay in force
+            log.exception("app.rules-reader-failed")
             self._refuse([f"{path}: reading it failed: {type(error).__name__}; the log says where"], "", asked)
         else:
             for problem in loaded.warnings:
-                _log.warning("rules.warning", problem=problem.headline)
+                log.warning("app.rules-warning", problem=problem.headline)
             self._swap(loaded, plugins, asked)
             self._tell_restart(loaded)
 
@@ -178,7 +178,7 @@ class Reload:
         last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
         told = same and last is not None and last.kind == IN_FORCE
         if told and not changes:
-            _log.info("rules.unchanged", version=old[:8])
+            log.info("app.rules-unchanged", version=old[:8])
             return
         if not told:
             wanted = replace(wanted, since=now, by=by)
@@ -202,7 +202,7 @@ class Reload:
         change = dict(running.change or {})
         with self._ledger.transaction() as database:
             events.record(database, self._clock.now(), CHANGED, **change)
-        _log.info("configuration.in-force", changed=change["changed"], by=change["by"])
+        log.info("app.configuration-in-force", changed=change["changed"], by=change["by"])
 
     def _record(self, rules: Sequence[Rule], before: str | None, since: datetime, by: str) -> None:
         kept = RuleSet.of(rules)
@@ -215,7 +215,7 @@ class Reload:
                 rules=len(kept.rules), **change,
             )  # fmt: skip
         names = {key: change[key] for key in ("added", "removed", "changed")}
-        _log.info("rules.in-force", version=kept.digest[:8], previous=before and before[:8], by=by, **names)
+        log.info("app.rules-in-force", version=kept.digest[:8], previous=before and before[:8], by=by, **names)
 
     def _refuse(self, headlines: Sequence[str], shown: str, asked: bool) -> None:
         """Once for each content: an alert that comes back with every look is soon read by nobody."""
@@ -223,7 +223,7 @@ class Reload:
         last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
         known = last is not None and last.kind == REFUSED and last.detail["content"] == content
         if not known or asked:
-            _log.error("rules.refused", problems=list(headlines[:_MOST_TOLD]), in_force="the rules as they were")
+            log.error("app.rules-refused", problems=list(headlines[:_MOST_TOLD]), in_force="the rules as they were")
         if known:
             return
         with self._ledger.transaction() as database:
@@ -240,7 +240,7 @@ class Reload:
         content = _digest([*sections, json.dumps(loaded.value.get("node"))])
         last = events.latest_of(self._ledger.database, (RESTART,))
         if last is None or last.detail["content"] != content:
-            _log.warning("configuration.needs-restart", changed=sections)
+            log.warning("app.configuration-needs-restart", changed=sections)
             with self._ledger.transaction() as database:
                 events.record(
                     database, self._clock.now(), RESTART, severity=Severity.WARNING, changed=sections, content=content

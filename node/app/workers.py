@@ -122,8 +122,8 @@ class Workers:
         """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
         why = str(error) if isinstance(error, NodeError) else place_of(error)
         if self._over.is_set():  # it is told to stop, and says that it could not go on
-            log.info("stage.stopped", stage=stage.name, why=why)
+            log.info("app.stage-stopped", stage=stage.name, why=why)
             return
-        log.error("stage.failed", stage=stage.name, why=why, failures=failures, frames=frames_of(error))
+        log.error("app.stage-failed", stage=stage.name, why=why, failures=failures, frames=frames_of(error))
         if failures >= PERSISTS and self._failing is not None:
             self._failing.fails(stage.name, why)

@@ -138,7 +138,7 @@ class Asking:
         try:
             self._journal.keep(self._spool.new_receipt(), message)
         except OSError as error:
-            log.error("commitment.not-written", reason=str(error))
+            log.error("commit.not-written", reason=str(error))
             return ActionStatus.PROCESSING_FAILURE
         self._signal.wake(Room.COMMIT)
         return ActionStatus.SUCCESS

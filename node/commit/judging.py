@@ -95,7 +95,7 @@ def _damaged(spool: Spool, instance: Instance, *, sync: bool) -> str:
         if sync:
             _make_durable(path)
     except (OSError, DamagedError) as error:
-        log.error("commitment.file-unreadable", receipt=instance.receipt, reason=str(error))
+        log.error("commit.file-unreadable", receipt=instance.receipt, reason=str(error))
         return str(error)
     return ""
 

@@ -71,7 +71,7 @@ class Reporting:
         try:
             status = report(peer, report_of(self._ledger.database, commitment))
         except NodeError as error:
-            log.warning("commitment.not-reported", requester=self._requester, reason=str(error))
+            log.warning("commit.not-reported", requester=self._requester, reason=str(error))
             severity = Severity.ALERT if isinstance(error, PermanentError) else Severity.WARNING
             with self._ledger.transaction() as database:
                 for each in self._due():

@@ -122,7 +122,7 @@ class Commit:
 
     def _set_aside(self, name: str, error: Exception) -> None:
         """Whoever sent it was promised an answer that nobody can give: a person has to know."""
-        log.error("commitment.message-unreadable", message=name, reason=str(error))
+        log.error("commit.message-unreadable", message=name, reason=str(error))
         with self._ledger.transaction() as database:
             now = self._clock.now()
             events.record(database, now, "commitment.unreadable", severity=Severity.ALERT, message=f"journal/{name}")

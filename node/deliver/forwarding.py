@@ -107,16 +107,16 @@ class Forwarding:
         try:
             left, why = self._send_on_associations(batch, kinds, patience)
         except (UnreachableError, BusyError, RejectedError) as error:
-            log.warning("forward.unreachable", destination=self.name, error=str(error))
+            log.warning("deliver.forward-unreachable", destination=self.name, error=str(error))
             self._put_off(error)
             return False
         except (TransientError, PermanentError) as error:
-            log.warning("forward.not-now", destination=self.name, study=study, error=str(error))
+            log.warning("deliver.forward-not-now", destination=self.name, study=study, error=str(error))
             self._put_off(error, study)
             return True
         if patience.ends_destination:
             patience.in_a_row = 0
-            log.warning("forward.no-answers", destination=self.name, error=why)
+            log.warning("deliver.forward-no-answers", destination=self.name, error=why)
             self._put_off(TransientError(why))
             return False
         if left:
@@ -226,7 +226,7 @@ class Forwarding:
         if answer.reading is Reading.ASK:
             answer = is_it_there(self._archive, image.delivery, image.series_instance_uid, answer)
         if answer.reading is not Reading.STORED:
-            log.info("forward.answer", destination=self.name, delivery=image.delivery.id, answer=answer.text)
+            log.info("deliver.forward-answer", destination=self.name, delivery=image.delivery.id, answer=answer.text)
         return answer
 
     # --- the file ---------------------------------------------------------------------------------

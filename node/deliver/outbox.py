@@ -179,12 +179,12 @@ class Outbox:
             if self._identity_agrees(study, sound):
                 self._send_on_associations(sound)
         except (UnreachableError, BusyError, RejectedError) as error:
-            log.warning("delivery.unreachable", destination=self.name, error=str(error))
+            log.warning("deliver.unreachable", destination=self.name, error=str(error))
             due = deliveries.due(self._ledger.database, self.name, self._clock.now(), set_aside=True)
             self._wait_together(due, error)
             return False
         except (TransientError, PermanentError) as error:  # an answer about this study: the others may fare better
-            log.warning("delivery.not-now", destination=self.name, study=study, error=str(error))
+            log.warning("deliver.not-now", destination=self.name, study=study, error=str(error))
             self._wait_together(sound, error)
         return True
 
@@ -294,7 +294,7 @@ class Outbox:
         if answer.reading is Reading.ASK:
             made = objects.get(self._ledger.database, delivery.sop_instance_uid)
             answer = is_it_there(self._archive, delivery, made.series_instance_uid if made else "", answer)
-        log.info("delivery.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
+        log.info("deliver.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
         with self._ledger.transaction() as database:
             if answer.reading in REFUSALS:
                 settle_refusal(database, self._clock.now(), delivery, answer, sender, self._data / delivery.file)

@@ -22,7 +22,7 @@ from node.items import place_of
 from node.processes.pool import CallCancelledError, ChildError, Pool
 from node.store.arrival import NotOurFileError
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 CHILDREN = 2
 FILES_A_TASK = 16

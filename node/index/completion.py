@@ -30,7 +30,7 @@ from node.ledger.timers import TimerKind
 from node.store.layout import InFlight, Spool
 from node.wake import Room, Signal
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 POLL = 1.0
 """Seconds after which to look again at what gives no signal: files, associations."""
@@ -151,4 +151,4 @@ class CompletionWatch:
             defects.settled(database, Room.INDEX, f"look:{study}")
         del self._watches[study]
         self._looks.forget(study)
-        log.info("study.complete", study=study, revision=revision)
+        log.info("index.study-complete", study=study, revision=revision)

@@ -33,7 +33,7 @@ from node.store.layout import Spool
 from node.store.seal import cut_to_length
 from node.wake import Room, Signal
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 BATCH = 128
 """Receipts a transaction: enough that its fsync costs little, few enough that the first rows appear soon."""

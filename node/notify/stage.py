@@ -98,9 +98,9 @@ class Notify:
                 raise TransientError(silent)
             way(message)
         except (TransientError, PermanentError) as error:
-            log.warning("notification.not-sent", notification=notification.id, channel=name, error=str(error))
+            log.warning("notify.not-sent", notification=notification.id, channel=name, error=str(error))
             return error
-        log.info("notification.taken", notification=notification.id, channel=name)
+        log.info("notify.taken", notification=notification.id, channel=name)
         with self._ledger.transaction() as database:
             notifications.taken(database, self._clock.now(), notification.id, name)
         return None

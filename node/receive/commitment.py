@@ -21,7 +21,7 @@ from node.store.journal import Journal, Message
 if TYPE_CHECKING:
     from node.receive.service import Service
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class DueReport:
         try:
             self._journal.settle(self._claimed, status)
         except OSError as error:  # it counts as unanswered once the association has ended, and is reported again
-            _log.error("commitment_answer_lost", reason=str(error))
+            log.error("receive.commitment-answer-lost", reason=str(error))
         self._service.wake_node()
 
 
@@ -98,10 +98,10 @@ class Commitments:
             self._service.journal.keep(self._service.spool.new_receipt(), message)
         except OSError as error:
             reason = error.strerror or str(error)
-            _log.error("commitment_not_written", association=self._association, reason=reason)
+            log.error("receive.commitment-not-written", association=self._association, reason=reason)
             self._service.cannot_write(reason)
             return ActionStatus.PROCESSING_FAILURE
-        _log.info("commitment_written", association=self._association, transaction=content.transaction_uid)
+        log.info("receive.commitment-written", association=self._association, transaction=content.transaction_uid)
         self._service.wake_node()
         return ActionStatus.SUCCESS
 
@@ -112,6 +112,6 @@ class Commitments:
         try:
             found = self._service.journal.claim(self._association)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            _log.error("commitment_report_unreadable", association=self._association, reason=str(error))
+            log.error("receive.commitment-report-unreadable", association=self._association, reason=str(error))
             return None
         return DueReport(self._service.journal, *found, self._service) if found else None

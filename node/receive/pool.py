@@ -31,7 +31,7 @@ from node.store.durable import sync_folder
 from node.store.layout import Spool
 from node.store.part import Part
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 SIZES = (32 << 10, 192 << 10, 640 << 10)
 """Bytes of a slot: small images, MR, CT. An object that does not fit its slot makes it longer, and pays for that."""
 _ANY = sys.maxsize
@@ -140,7 +140,7 @@ class Pool:
                     if not self._wait_for_quiet():
                         self._make(*missing)
             except OSError as error:
-                _log.warning("slots_not_made", reason=error.strerror or str(error))
+                log.warning("receive.slots-not-made", reason=error.strerror or str(error))
 
     def _missing(self) -> tuple[int, int] | None:
         """Of which size files are missing, and how many of them to make at once."""

@@ -41,7 +41,7 @@ from node.serve.lifeline import BEGIN, RETIRE, Orders, end_with
 from node.serve.listening import BACKLOG, copy_of
 from node.store.layout import Spool
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _END = (signal.SIGTERM, signal.SIGINT)
 _TLS_FILES = ("certificate", "key", "authorities")
 _NO_LIMIT = 1 << 20
@@ -85,7 +85,7 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, h
         return
     for server in servers:
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
-    _log.info("receiver_started", ports=[server.server_address[1] for server in servers])
+    log.info("receive.started", ports=[server.server_address[1] for server in servers])
     while (order := orders.next()) == BEGIN:  # it has begun by itself, after a death in the midst of a reload
         pass
     for server in servers:
@@ -94,10 +94,10 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, h
         server.stop_accepting()
     inherited.say("closed")
     if order == RETIRE:
-        _log.info("receiver_retiring", connections=_count(servers))
+        log.info("receive.retiring", connections=_count(servers))
         _wait(lambda: _count(servers) == 0 or orders.next(0) in _END, limits.retire)
     _drain(servers, limits.drain)
-    _log.info("receiver_ended")
+    log.info("receive.ended")
 
 
 def _servers(
@@ -136,9 +136,11 @@ def _drain(servers: Sequence[SharedServer], seconds: float) -> None:
     """Let what is open finish, `seconds` at most; then abort the rest."""
     for server in servers:
         server.drop_waiting()
-    _log.info("receiver_draining", associations=_count(servers))
+    log.info("receive.draining", associations=_count(servers))
     if not _wait(lambda: _count(servers) == 0, seconds):
-        _log.warning("associations_aborted", associations=_count(servers), reason="still open when the drain ended")
+        log.warning(
+            "receive.associations-aborted", associations=_count(servers), reason="still open when the drain ended"
+        )
         for server in servers:
             for association in server.active_associations:
                 association.abort(block=False)
@@ -187,7 +189,9 @@ def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -
     say = configuration.node.logs
     logs.configure(say.format, say.level, process=options.name)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it has to say is said by the engine, in one line
-    threading.excepthook = lambda died: _log.error("thread_died", thread=str(died.thread), exc_info=died.exc_value)
+    threading.excepthook = lambda died: log.error(
+        "receive.thread-died", thread=str(died.thread), exc_info=died.exc_value
+    )
     copies = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
     ends = (options.listen, options.tls, options.wake, options.alive, options.tell)
     run(configuration, Inherited(*ends, copies), limits or Limits(), held=options.held)

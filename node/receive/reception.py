@@ -23,7 +23,7 @@ from node.store.durable import sync_folder
 from node.store.layout import Spool
 from node.store.part import Part
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class Reception:
             except FileNotFoundError:  # the association ended before this, and the indexer was quicker
                 self._stored()
             except OSError as error:  # it is whole and sealed: the indexer finds it when the association has ended
-                _log.error("object_not_renamed", receipt=self._receipt, reason=str(error))
+                log.error("receive.object-not-renamed", receipt=self._receipt, reason=str(error))
                 self._cannot_write(error.strerror or str(error))
             else:
                 self._stored()
@@ -155,8 +155,8 @@ class Reception:
         status = answer_for(failure)
         ours = status is StoreStatus.PROCESSING_FAILURE
         self.comment = _comment(failure, status)
-        _log.error(
-            "object_refused",
+        log.error(
+            "receive.object-refused",
             association=self._arrival.association,
             status=f"{status:04X}",
             reason=self.comment if not ours else repr(failure),

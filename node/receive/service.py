@@ -32,7 +32,7 @@ from node.store.journal import Journal
 from node.store.layout import Spool
 from node.store.part import Part
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Service:
@@ -64,9 +64,11 @@ class Service:
         answer = self._decide(request)
         if isinstance(answer, Rejection):
             permanent = answer.code[0] == 1  # somebody who is not known here, not one who comes at a bad moment
-            _log.warning("association_refused", security=permanent, code=answer.code, reason=answer.reason, **about)
+            log.warning(
+                "receive.association-refused", security=permanent, code=answer.code, reason=answer.reason, **about
+            )
         else:
-            _log.info("association_accepted", association=answer.name, tls=bool(request.tls_subject), **about)
+            log.info("receive.association-accepted", association=answer.name, tls=bool(request.tls_subject), **about)
         return answer
 
     def _decide(self, request: AssociationRequest) -> Session | Rejection:
@@ -153,7 +155,7 @@ class Session:
         """A C-STORE request has begun."""
         refused = self._service.refuses_objects()
         if refused:
-            _log.error("object_refused", association=self.name, status="A700", reason=refused)
+            log.error("receive.object-refused", association=self.name, status="A700", reason=refused)
             return Refusal(refused, self._tally)
         arrival = replace(
             self._arrival,
@@ -217,8 +219,8 @@ class Session:
             self._blank.discard()
         self._shown.close()
         self._service.wake_node()
-        _log.info(
-            "association_ended",
+        log.info(
+            "receive.association-ended",
             association=self.name,
             how=how,
             stored=self._tally.stored,

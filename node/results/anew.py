@@ -69,7 +69,7 @@ class Anew:
             )
             fallbacks.replaced(database, now, refused.id, successor)
         log.warning(
-            "report.made-anew", job=refused.job, destination=refused.destination, delivery=successor,
+            "results.report-made-anew", job=refused.job, destination=refused.destination, delivery=successor,
             refused=refused.sop_class_uid, used=report.sop_class_uid,
         )  # fmt: skip
         return True
@@ -96,7 +96,7 @@ class Anew:
 
     def _give_up(self, refused: Delivery, error: PermanentError) -> None:
         reason = f"{refused.error}, which failed: {error}"
-        log.error("report.not-made-anew", job=refused.job, delivery=refused.id, error=str(error))
+        log.error("results.report-not-made-anew", job=refused.job, delivery=refused.id, error=str(error))
         with self.ledger.transaction() as database:
             if deliveries.get(database, refused.id).status is DeliveryStatus.REFUSED:
                 deliveries.dead(database, self.clock.now(), refused.id, reason)

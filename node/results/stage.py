@@ -107,7 +107,7 @@ class Results:
         try:
             self._encode_and_enqueue(job)
         except CallCancelledError:
-            log.info("job.encoding-ended", job=job.id, study=job.study_instance_uid)
+            log.info("results.encoding-ended", job=job.id, study=job.study_instance_uid)
 
     def _encode_and_enqueue(self, job: Job) -> None:
         try:
@@ -131,7 +131,7 @@ class Results:
             job = self._told_of_missing(database, job, by_destination)
             self._record_changes(database, job, made.values())
             count = self._enqueue(database, job, by_destination)
-        log.info("job.reported", job=job.id, study=job.study_instance_uid, objects=count)
+        log.info("results.reported", job=job.id, study=job.study_instance_uid, objects=count)
         self._signal.wake(Room.DELIVER)
 
     def _told_of_missing(self, database: Database, job: Job, made: dict[str, _Sets]) -> Job:
@@ -154,7 +154,7 @@ class Results:
         return job
 
     def _unreportable(self, job: Job, reason: str) -> None:
-        log.error("job.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
+        log.error("results.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
         with self._ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.ENDED:
                 jobs.unreportable(database, self._clock.now(), job.id, reason)
@@ -178,13 +178,13 @@ class Results:
             encoded = self._encode(job, wanted, images)
             made.append((wanted, encoded))
             if encoded.missing:
-                log.warning("job.objects-missing", job=job.id, study=job.study_instance_uid, error=encoded.reasons)
+                log.warning("results.objects-missing", job=job.id, study=job.study_instance_uid, error=encoded.reasons)
             if encoded.is_silent:
                 refusal = "; ".join(encoded.reasons)
         except PermanentError as error:
             refusal = str(error)
         if refusal:
-            log.error("job.refused", job=job.id, study=job.study_instance_uid, error=refusal)
+            log.error("results.refused", job=job.id, study=job.study_instance_uid, error=refusal)
             with suppress(PermanentError):  # the refusal is told: it is the one to mend
                 made.append((wanted.instead(), self._encode(job, wanted.instead(), images)))
         return _Sets(tuple(made), refusal)

@@ -48,7 +48,7 @@ IDLE_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
 _LEAST_SECONDS = 1.0
 _MOST_NAMED = 30
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Route:
@@ -78,7 +78,7 @@ class Route:
             try:
                 self._items.handle(item, partial(self._decide, find), None)
             except TransientError as error:
-                _log.warning("route.postponed", study=item.study, error=str(error))
+                log.warning("route.postponed", study=item.study, error=str(error))
                 delay = AGAIN_SECONDS
         return min(delay, self._follow_up(), self._until_next_wait_is_over())
 
@@ -127,7 +127,7 @@ class Route:
 
     def _end_wait(self, timer: timers.Timer, error: ValueError) -> None:
         """Nothing is decided: a person has to know."""
-        _log.error("route.failed", study=timer.study_instance_uid, rule=timer.rule, error=type(error).__name__)
+        log.error("route.failed", study=timer.study_instance_uid, rule=timer.rule, error=type(error).__name__)
         with self._ledger.transaction() as database:
             events.record(
                 database, self._clock.now(), "study.decision-failed", study=timer.study_instance_uid,
@@ -152,7 +152,7 @@ class Route:
                 item = _item(f"fetch:{fetch.id} jobs", fetch.study_instance_uid)
                 queued += self._items.handle(item, partial(self._after_fetch, fetch), otherwise=0)
         except TransientError as error:
-            _log.warning("route.postponed", error=str(error))
+            log.warning("route.postponed", error=str(error))
             return AGAIN_SECONDS
         finally:
             if queued:

@@ -41,7 +41,7 @@ _BYTES_A_SECOND = 20 * 2**20
 _BYTES_A_WEIGHT = 100 * 2**20
 _ATTEMPTS = 2
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
                 weight=size / _BYTES_A_WEIGHT,
             )  # fmt: skip
         except ChildError as error:
-            _log.warning("run.reader-died", job=order.request.job, attempt=attempt, error=str(error))
+            log.warning("run.reader-died", job=order.request.job, attempt=attempt, error=str(error))
             if attempt == _ATTEMPTS or not isinstance(error, ChildDiedError):
                 raise ExchangeError(f"{exchange.OUT}/", "", f"the result cannot be read: {error}") from error
     raise AssertionError("the last attempt returns or raises")

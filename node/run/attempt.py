@@ -38,7 +38,7 @@ _KINDS = {
     Ending.DISK: FailureKind.RESOURCES,
     Ending.NOT_STARTED: FailureKind.NODE,
 }
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Attempt:
         try:
             self._run(self.spool.work / self.job.id / str(self.job.attempts))
         except TransientError as error:
-            _log.warning("run.unsettled", job=self.job.id, error=str(error))
+            log.warning("run.unsettled", job=self.job.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours must end neither the thread nor the job's story
             self._defect(error)
         finally:
@@ -109,12 +109,12 @@ class Attempt:
         try:
             return self._accepted(order) if (order.folder / exchange.OUT / exchange.RESULT).exists() else None
         except ExchangeError as error:
-            _log.warning("run.late-result-refused", job=self.job.id, error=str(error))
+            log.warning("run.late-result-refused", job=self.job.id, error=str(error))
             return None
 
     def _note(self, line: str, entries: int = 0) -> None:
         """Say in the job's log what a person may want to know of a result that was taken."""
-        _log.info("run.noted", job=self.job.id, entries=entries)  # names of files are the plugin's: not in here
+        log.info("run.noted", job=self.job.id, entries=entries)  # names of files are the plugin's: not in here
         with contextlib.suppress(OSError):  # a log that cannot be kept must not cost the result
             answer.add_to_log(self.spool.results, self.job.id, line)
 
@@ -123,22 +123,22 @@ class Attempt:
         try:
             answer.keep_log(folder, self.spool.results, self.job.id, heading)
         except OSError as error:  # a log that cannot be kept must not cost the result
-            _log.warning("run.log-lost", job=self.job.id, error=str(error))
+            log.warning("run.log-lost", job=self.job.id, error=str(error))
 
     def _defect(self, error: Exception) -> None:
         frames = traceback.format_tb(error.__traceback__)  # without the message: it may hold a patient's data
-        _log.error("run.defect", job=self.job.id, error=type(error).__name__, frames=frames)
+        log.error("run.defect", job=self.job.id, error=type(error).__name__, frames=frames)
         try:
             detail = f"a defect of the node: {type(error).__name__}, see the node's log"
             self.settler.failed(self.job, Failure(FailureKind.NODE, detail), self.plugin)
         except TransientError as again:
-            _log.warning("run.unsettled", job=self.job.id, error=str(again))
+            log.warning("run.unsettled", job=self.job.id, error=str(again))
 
     def _clean(self) -> None:
         try:
             answer.remove(self.spool.work / self.job.id)
         except OSError as error:  # the next start sweeps it
-            _log.warning("run.not-removed", job=self.job.id, error=str(error))
+            log.warning("run.not-removed", job=self.job.id, error=str(error))
 
 
 def _failure(ended: Exit, folder: Path) -> Failure | None:

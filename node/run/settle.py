@@ -30,7 +30,7 @@ from plugins.exchange import PluginReference, Request, StudyFacts
 _DISK_FULL_DELAY = timedelta(minutes=5)
 _SAID_FAILED = "the plugin reports the failure itself: see the result's summary and log.txt"
 _UNFORESEEN = "a defect of the node kept it from running; the alert of the job says where"
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def unknown_algorithm(job: Job) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Settler:
 
     def failed(self, job: Job, failure: Failure, plugin: SitePlugin | None) -> None:
         """The attempt failed: try again, or end the job with a result that says so."""
-        _log.warning("run.attempt-failed", job=job.id, plugin=job.plugin, kind=failure.kind, detail=failure.detail)
+        log.warning("run.attempt-failed", job=job.id, plugin=job.plugin, kind=failure.kind, detail=failure.detail)
         postponements = jobs.postponements(self.ledger.database, job.id)
         allowed = plugin.attempts if plugin else 1
         match retry.after(failure.kind, job.attempts, allowed, postponements):
@@ -119,6 +119,6 @@ class Settler:
         if not wanted:
             answer.remove(kept)
             return
-        _log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
+        log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
         self.signal.wake(Room.RESULTS)
         self.signal.wake(Room.ROUTE)

@@ -44,7 +44,7 @@ IDLE_SECONDS = 60.0
 READERS = 2
 """Processes that read results: a giant one in the first leaves the second to the others."""
 _KILL_SECONDS = 60.0
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class Run:
                 else:
                     entry.unlink()
             except OSError as error:  # it takes room, and the jobs must not wait for it
-                _log.warning("run.not-removed", job=entry.name, error=str(error))
+                log.warning("run.not-removed", job=entry.name, error=str(error))
         bundle.write(self._spool.work / BUNDLE)
         self._prepared = True
 
@@ -194,7 +194,7 @@ class Run:
             with self._ledger.transaction() as database:
                 return jobs.started(database, self._clock.now(), job.id, algorithm)
         except PermanentError as error:
-            _log.info("run.not-claimed", job=job.id, reason=str(error))
+            log.info("run.not-claimed", job=job.id, reason=str(error))
             return None
 
     def _start(self, job: Job, plugin: SitePlugin) -> None:
@@ -208,7 +208,7 @@ class Run:
         future = self._pool.submit(attempt.run)
         self._active[job.id] = (attempt, future)
         future.add_done_callback(lambda _: self._signal.wake(Room.RUN))
-        _log.info("run.started", job=job.id, plugin=plugin.name, attempt=begun.attempts)
+        log.info("run.started", job=job.id, plugin=plugin.name, attempt=begun.attempts)
 
     def _delay(self, waiting: bool) -> float:
         if self._active:

@@ -15,7 +15,7 @@ import structlog
 
 import node
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _STEADY = 60.0
 """Seconds after which a process counts as running well, and its next death as its first."""
@@ -62,7 +62,7 @@ class Child:
         steady = now - self.started_at > _STEADY
         self.pause = _FIRST_PAUSE if steady or not self.pause else min(self.pause * 2, _LONGEST_PAUSE)
         self.due_at = now + self.pause
-        _log.error("process_died", child=self.name, exit=self.process.returncode, again_in_seconds=self.pause)
+        log.error("serve.process-died", child=self.name, exit=self.process.returncode, again_in_seconds=self.pause)
         self.process = None
         return True
 
@@ -74,7 +74,7 @@ class Child:
     def kill(self, reason: str) -> None:
         """SIGKILL, and wait until it is gone."""
         if self.process is not None and self.process.poll() is None:
-            _log.warning("killed", child=self.name, reason=reason)
+            log.warning("serve.killed", child=self.name, reason=reason)
             self.process.kill()
             self.process.wait()
 

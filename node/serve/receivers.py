@@ -31,7 +31,7 @@ from node.serve.lifeline import BEGIN, RETIRE
 from node.serve.listening import ListenError, Ports
 from node.store.layout import Spool
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _MAY_START, _MAY_CLOSE = 60.0, 10.0
 """Seconds."""
 _MOST_RETIRED = 16
@@ -154,7 +154,7 @@ class Receivers:
         for child in [each for each in self._retired if not each.alive]:
             self._retired.remove(child)
             code = child.process.returncode if child.process else 0
-            _log.info("receiver_retired", child=child.name, exit=code)
+            log.info("serve.receiver-retired", child=child.name, exit=code)
             if code:
                 sweep(self._spool)
 
@@ -173,7 +173,7 @@ class Receivers:
             return
         children = self._made(new, ports)
         self._change = _Change(new, ports, children, answer, time.monotonic() + _MAY_START)
-        _log.info("receivers_starting", receivers=[child.name for child in children])
+        log.info("serve.receivers-starting", receivers=[child.name for child in children])
         for child in children:
             self._start(child, "--in-force", str(wanted.resolve()), "--held")
 
@@ -204,7 +204,7 @@ class Receivers:
         for child in change.children:
             child.kill("it is not needed")
         change.ports.close(but=self.ports)
-        _log.error("receivers_unchanged", reason=reason)
+        log.error("serve.receivers-unchanged", reason=reason)
         change.answer(reason)
 
     def _put_in_force(self, change: _Change) -> None:
@@ -225,13 +225,15 @@ class Receivers:
     def _begin(self, change: _Change, late: bool) -> None:
         self._change = None
         if late:
-            _log.error("receivers_slow_to_close", receivers=[child.name for child in self._retired])
+            log.error("serve.receivers-slow-to-close", receivers=[child.name for child in self._retired])
         for child in self.children:
             child.send(BEGIN)
         self.ports.write(change.wanted.configuration.node.data)
         for line in self.ports.lines(change.wanted.configuration):
-            _log.info("listening", about=line)
-        _log.info("receivers_changed", receivers=[child.name for child in self.children], finishing=len(self._retired))
+            log.info("serve.listening", about=line)
+        log.info(
+            "serve.receivers-changed", receivers=[child.name for child in self.children], finishing=len(self._retired)
+        )
         change.answer("")
 
     # --- the end ----------------------------------------------------------------------------------
@@ -245,4 +247,4 @@ def sweep(spool: Spool) -> None:
     """A receiver that was killed leaves what it was writing; its sender was promised nothing and sends again."""
     swept = spool.sweep_parts()
     if swept:
-        _log.info("unfinished_objects_removed", count=swept)
+        log.info("serve.unfinished-objects-removed", count=swept)

@@ -41,7 +41,7 @@ from node.serve.receivers import Receivers, Shared
 from node.store import numbers
 from node.store.layout import Spool
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _NODE_MAY_TAKE = 30.0
 _LONGEST_ANSWER = 4096
 
@@ -81,7 +81,7 @@ def _leave_children_no_capabilities() -> None:
     try:
         capabilities.keep_what_binds_ports()
     except OSError as error:
-        _log.warning("capabilities_not_dropped", error=str(error))
+        log.warning("serve.capabilities-not-dropped", error=str(error))
 
 
 def take_lock(data: Path) -> int:
@@ -146,10 +146,10 @@ class Supervisor:
             self._receivers.look()
             self._look_after_node()
             self._rest()
-        _log.info("stopping", first="receivers, which let open associations finish")
+        log.info("serve.stopping", first="receivers, which let open associations finish")
         self._stop(self._receivers.all(), receivers.MAY_TAKE)
         self._stop([self._node], _NODE_MAY_TAKE)
-        _log.info("stopped")
+        log.info("serve.stopped")
         return 0
 
     def _look_after_node(self) -> None:

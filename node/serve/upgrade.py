@@ -23,7 +23,7 @@ from node.ledger.events import FILES_CHECKED, FILES_MISSING, Severity
 from node.ledger.schema.migrations import VERSIONS
 from node.store.layout import LAYOUT, Spool
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _EXAMPLES = 10
 
 
@@ -39,7 +39,7 @@ def check_files(ledger: Ledger, spool: Spool, clock: Clock) -> None:
         if not images and not results:
             events.record(database, clock.now(), FILES_CHECKED, program=program)
             return
-        _log.error("files.missing", images=len(images), results=len(results))
+        log.error("serve.files-missing", images=len(images), results=len(results))
         events.record(
             database, clock.now(), FILES_MISSING, severity=Severity.ALERT, program=program, images=len(images),
             results=len(results), examples=[*images[:_EXAMPLES], *results[:_EXAMPLES]],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Part:
@@ -53,4 +53,4 @@ class Part:
             finally:
                 self.path.unlink(missing_ok=True)
         except OSError as error:
-            _log.error("part_left_behind", part=self.path.name, reason=str(error))
+            log.error("store.part-left-behind", part=self.path.name, reason=str(error))

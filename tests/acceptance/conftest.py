@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.orthanc import Orthanc
 from tests.support.ports import free_port
-from tests.support.site import Site, destination, rule
+from tests.support.programs.orthanc import Orthanc
+from tests.support.sites.site import Site, destination, rule
 
 pytest.register_assert_rewrite("tests.acceptance.in_the_pacs")
 MakeSite = Callable[..., Site]

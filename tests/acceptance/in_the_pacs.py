@@ -25,10 +25,10 @@ from plugins import exchange, phantom_series
 from plugins.contract import Result
 from plugins.phantom import Chest
 from plugins.phantom_series import SeriesHeader
-from tests.support.orthanc import Orthanc
-from tests.support.peers import program, storescu
-from tests.support.site import Site
-from tests.support.validators import dciodvfy, dicom_sr_validator
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import program, storescu
+from tests.support.programs.validators import dciodvfy, dicom_sr_validator
+from tests.support.sites.site import Site
 
 _KINDS = {
     ComprehensiveSRStorage: "sr",

@@ -11,8 +11,8 @@ from node.ledger import deliveries
 from node.ledger.deliveries import DeliveryStatus
 from node.results.reading import reader
 from tests.acceptance.in_the_pacs import send, small_ct
-from tests.support.choosy_pacs import ChoosyPACS
-from tests.support.site import Site, destination
+from tests.support.dimse.choosy_pacs import ChoosyPACS
+from tests.support.sites.site import Site, destination
 from tests.support.wait import until
 
 OBJECTS = 3  # the SR, its summary page, the plugin's picture

@@ -26,9 +26,9 @@ from node.store.layout import Spool
 from plugins.phantom_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct
-from tests.support.orthanc import Orthanc
-from tests.support.site import Site, destination, rule
-from tests.support.storescp import StoreSCP
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.storescp import StoreSCP
+from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 
 PRIVATE = "1.3.12.2.1107.5.9.1"
@@ -89,7 +89,7 @@ def variants(ct: CT, folder: Path) -> list[Path]:
             image.compress(JPEGLSLossless, generate_instance_uid=False)
             image.save_as(folder / path.name)
         else:
-            image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = PRIVATE
+            image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = PRIVATE  # type: ignore[assignment]
             image.save_as(folder / path.name)
         changed.append(folder / path.name)
     return [*changed, *ct.files[3:6]]
@@ -144,7 +144,7 @@ def assert_same(sent: tuple[str, bytes], stored: tuple[str, bytes]) -> None:
 
 def as_file(syntax: str, data: bytes) -> Dataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
     buffer = BytesIO()
     empty = Dataset()
     empty.file_meta = meta

@@ -24,8 +24,8 @@ from node.ledger.job import JobOutcome, JobStatus
 from node.results.reading import reader
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.peers import storescu
-from tests.support.site import Site, destination, rule
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 
 CHEST = Chest(size=64, slice_mm=23.0)

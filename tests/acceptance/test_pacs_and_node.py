@@ -21,8 +21,8 @@ from tests.acceptance.in_the_pacs import (
     send,
     small_ct,
 )
-from tests.support.orthanc import Orthanc
-from tests.support.site import Site
+from tests.support.programs.orthanc import Orthanc
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 OBJECTS = 3  # the SR, its summary page, the plugin's picture

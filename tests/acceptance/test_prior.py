@@ -12,8 +12,8 @@ from node.ledger.job import Job
 from plugins.phantom_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct
-from tests.support.orthanc import Orthanc
-from tests.support.site import Site, rule
+from tests.support.programs.orthanc import Orthanc
+from tests.support.sites.site import Site, rule
 from tests.support.wait import until
 
 CHOOSE: dict[str, object] = {"role": "current", "where": {"Modality": "CT"}}

@@ -29,10 +29,10 @@ from tests.acceptance.in_the_pacs import (
     send,
     small_ct,
 )
-from tests.support.orthanc import Orthanc
-from tests.support.peers import dcmtk
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import dcmtk
 from tests.support.shared_data import shared_data
-from tests.support.site import Site, rule
+from tests.support.sites.site import Site, rule
 
 
 def assert_lung_density_arrives(

@@ -23,7 +23,7 @@ import psutil
 from tests.benchmarks import receivers
 from tests.benchmarks.figures import table
 from tests.benchmarks.receivers import Contender, Running
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     ASSOCIATE_AC,
     COMMAND,
     COMMAND_LAST,
@@ -41,7 +41,7 @@ from tests.support.raw_dimse import (
     pdu,
     store_rq,
 )
-from tests.support.receipts import ct, encoded
+from tests.support.images.receipts import ct, encoded
 from tests.support.wait import until
 
 SERVED_WITHIN, MAY_GROW = 5.0, 60 * 2**20
@@ -275,7 +275,7 @@ def _under(attack: Attack, running: Running) -> Outcome:
 def _attack(attack: Attack, running: Running, over: threading.Event) -> None:
     while not over.is_set():
         with suppress(OSError, AssertionError), Attacker(running, over) as peer:
-            attack.begin(peer)
+            attack.begin(peer)  # type: ignore[arg-type]
         over.wait(0.01)
 
 

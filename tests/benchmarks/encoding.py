@@ -19,7 +19,7 @@ from node.results.request import EncodingProfile, Kind
 from plugins.contract import ImageReference, Result, Segmentation
 from tests.benchmarks import samples
 from tests.benchmarks.figures import spread, table
-from tests.support import reports
+from tests.support.results import reports
 
 SLICES = 300
 _UID = "1.2.826.0.1.8"

@@ -18,7 +18,7 @@ from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.receive import Figures, Scenario
 from tests.benchmarks.turnaround import Turn
-from tests.support.peers import find_program
+from tests.support.programs.peers import find_program
 
 _ROOT = Path(__file__).resolve().parents[2]
 PATH = _ROOT / "docs" / "performance.md"

@@ -24,7 +24,7 @@ from tests.benchmarks import samples
 from tests.benchmarks.figures import spread, table
 from tests.benchmarks.receivers import Contender, Disk, Running
 from tests.benchmarks.samples import Kind
-from tests.support.peers import dcmtk
+from tests.support.programs.peers import dcmtk
 from tests.support.wait import until
 
 

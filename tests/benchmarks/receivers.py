@@ -23,10 +23,10 @@ from node.ledger import database
 from node.store.arrival import Arrival, file_header
 from node.store.layout import Spool
 from tests.benchmarks import ledger_rows, samples
-from tests.support.orthanc import Orthanc
-from tests.support.peers import find_program
 from tests.support.ports import free_port
-from tests.support.site import Site
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import find_program
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 

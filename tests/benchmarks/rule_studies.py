@@ -25,7 +25,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.facts import InstanceRecord, SeriesRecord
 from node.ledger.instances import Instance, InstanceStatus
 from rules.model import DICTIONARY, Rule
-from tests.support.job_site import CT
+from tests.support.sites.job_site import CT
 
 SERIES = {"localizer": (2, 5.0), "thin": (240, 1.0), "thick": (60, 5.0), "sharp": (61, 1.0)}
 ZONE = ZoneInfo("Asia/Seoul")

@@ -17,7 +17,7 @@ from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.ledger.database import FILE, Ledger
 from tests.benchmarks.figures import table
-from tests.support.past import CONFIG, NOW, tell
+from tests.support.sites.past import CONFIG, NOW, tell
 
 VERSION_GOAL = 0.15
 """CPU seconds of `pacsnode --version`."""

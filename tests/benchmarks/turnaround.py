@@ -13,8 +13,8 @@ from node.dimse.demo_pacs import DemoPACS
 from node.ledger import deliveries
 from tests.benchmarks import receivers, samples
 from tests.benchmarks.figures import quantile, table
-from tests.support.peers import storescu
-from tests.support.site import Site, destination
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site, destination
 
 QUIET_SECONDS = 1.0
 OBJECTS = 3

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.support import reports
-from tests.support.matrix import (
+from tests.support.results import reports
+from tests.support.results.matrix import (
     CHARACTER_SETS,
     RESULTS,
     Kept,

@@ -12,8 +12,8 @@ import pytest
 from node.results.request import EncodingProfile
 from node.results.tracking import shown_numbers
 from plugins.contract import Finding, Result
-from tests.support import reports
-from tests.support.peers import dcmtk
+from tests.support.programs.peers import dcmtk
+from tests.support.results import reports
 
 NO_VALUE = "Measurement failure"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from node.config import schema
-from tests.support.language_server import LanguageServer
+from tests.support.programs.language_server import LanguageServer
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = (ROOT / "config.example.yaml").read_text()

@@ -17,11 +17,11 @@ from node.dimse.scu import Peer, echo
 from node.dimse.storage_scu import StorageSCU, kind_of
 from node.errors import NodeError
 from node.results.stage import profile_of
-from tests.support import reports
-from tests.support.orthanc import Orthanc
-from tests.support.peers import dcmtk
 from tests.support.ports import started_on_a_free_port
-from tests.support.result_site import PACS
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import dcmtk
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS
 from tests.support.wait import until
 
 CONFIGURATION = """

@@ -12,9 +12,11 @@ from pydicom import dcmread
 from node.results.encode import EncodedObject
 from node.results.request import EncodingProfile
 from plugins.contract import ImageReference
-from tests.support import reports
-from tests.support.broken_sources import IDENTIFYING, attributes, write
-from tests.support.matrix import (
+from tests.support.images.broken_sources import IDENTIFYING, attributes, write
+from tests.support.programs.peers import dcmtk, program
+from tests.support.programs.validators import dciodvfy, dicom_sr_validator
+from tests.support.results import reports
+from tests.support.results.matrix import (
     CHARACTER_SETS,
     PROFILES,
     RESULTS,
@@ -28,10 +30,8 @@ from tests.support.matrix import (
     pairwise,
     wrong_masks,
 )
-from tests.support.peers import dcmtk, program
+from tests.support.results.viewer_rules import problems_for_viewers
 from tests.support.shared_data import shared_data
-from tests.support.validators import dciodvfy, dicom_sr_validator
-from tests.support.viewer_rules import problems_for_viewers
 
 Made = dict[Case, tuple[EncodedObject, ...]]
 
@@ -104,8 +104,8 @@ def test_dcmtk_reads_every_report(objects: Made) -> None:
     path = next(one.path for one in measured if one.kind == "sr")
     html = subprocess.run([dcmtk("dsr2html"), "+U8", str(path)], capture_output=True, text=True, errors="replace")
     assert html.returncode == 0, html.stderr
-    for shown in ("2801.437", "8.125", "-941", "LAA%-950 is 7.2 %"):
-        assert shown in html.stdout, shown
+    for text in ("2801.437", "8.125", "-941", "LAA%-950 is 7.2 %"):
+        assert text in html.stdout, text
 
 
 def test_dcentvfy_finds_one_patient_and_one_study(tmp_path: Path) -> None:

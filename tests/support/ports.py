@@ -68,4 +68,4 @@ def started_on_a_free_port(start: Callable[[int], subprocess.Popen[bytes]]) -> t
             process.poll() is None
         ):
             return process, port
-    raise AssertionError(f"{process.args} ended at once, with {process.returncode}, on each of four ports")
+    raise AssertionError(f"{process.args!r} ended at once, with {process.returncode}, on each of four ports")

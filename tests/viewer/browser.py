@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from tests.support.peers import program
+from tests.support.programs.peers import program
 from tests.support.wait import until
 
 HERE = Path(__file__).resolve().parent

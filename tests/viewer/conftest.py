@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.orthanc import Orthanc
-from tests.support.peers import require_peer
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import require_peer
 from tests.viewer.browser import Browser
 from tests.viewer.ohif import OHIF
 

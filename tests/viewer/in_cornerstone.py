@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.support.peers import program
+from tests.support.programs.peers import program
 from tests.viewer import studies
 from tests.viewer.radiologist import distance, tracking_uids
 from tests.viewer.studies import FORMS, Study

@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 from scipy import ndimage
 
-from tests.support.site import Site, destination, rule
+from tests.support.sites.site import Site, destination, rule
 from tests.viewer import studies
 from tests.viewer.radiologist import PIXEL, Radiologist, distance
 from tests.viewer.studies import AREA, FORMS, HANGUL, LENGTH, Study

@@ -14,8 +14,8 @@ from PIL import Image
 
 from node.results.reading import reader
 from plugins.contract import Finding
-from tests.support.orthanc import Orthanc
-from tests.support.peers import storescu
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import storescu
 from tests.viewer.browser import Browser, BrowserError
 from tests.viewer.ohif import OHIF
 from tests.viewer.studies import FORMS, Study

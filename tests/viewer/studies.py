@@ -27,14 +27,15 @@ from plugins.contract import (
     Polyline,
     Region,
     Result,
+    ResultStatus,
     Score,
     Site,
     Unit,
 )
 from plugins.phantom import Chest
 from plugins.phantom_series import SeriesHeader
-from tests.support import reports
-from tests.support.result_site import PACS
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS
 
 NAME = "Hong^Gildong=洪^吉洞=홍^길동"
 HANGUL = "홍^길동"
@@ -86,7 +87,13 @@ def _corner_and_spacing(image: Dataset) -> tuple[Points, float]:
 def chest(folder: Path, patient: str, name: str = NAME, **changes: Any) -> list[Path]:
     """A CT of a few slices through the middle of the phantom, under a Korean name in ISO 2022 IR 149."""
     header = SeriesHeader(patient_name=name, patient_id=patient, character_set=phantom_series.KOREAN)
-    settings = {"size": 256, "slice_mm": 4.0, "extent": (-40.0, 40.0), "vessels": True, "noise_hu": 12.0} | changes
+    settings: dict[str, Any] = {
+        "size": 256,
+        "slice_mm": 4.0,
+        "extent": (-40.0, 40.0),
+        "vessels": True,
+        "noise_hu": 12.0,
+    } | changes
     return phantom_series.write_series(Chest(**settings), folder, header)
 
 
@@ -147,7 +154,7 @@ def regions(image: Dataset, *names: str, numbers: bool = True) -> Result:
                 comment=f"AI {name}",
             )
         )
-    return Result("findings", f"{len(findings)} regions.", tuple(findings))
+    return Result(ResultStatus.FINDINGS, f"{len(findings)} regions.", tuple(findings))
 
 
 def in_the_patient(result: Result, image: Dataset) -> Result:

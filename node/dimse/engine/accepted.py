@@ -21,7 +21,7 @@ from node.dimse.tls import PeerCertificate
 if TYPE_CHECKING:
     from node.dimse.engine.server import SharedServer
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _REPORT_SECONDS = 60.0
 """Longest wait for the answer to an N-EVENT-REPORT on an association that the peer opened."""
 
@@ -56,7 +56,7 @@ class AcceptedAssociation(BoundedAssociation):
     def broken_protocol(self, reason: str) -> None:
         """The association ends with one log line."""
         super().broken_protocol(reason)
-        _log.warning("protocol_error", peer=self.peer_address, reason=wire.printable(reason, 300))
+        log.warning("dimse.protocol-error", peer=self.peer_address, reason=wire.printable(reason, 300))
 
     def wait_for_knock(self, seconds: float) -> None:
         """Sleep until something came."""
@@ -108,8 +108,8 @@ class AcceptedAssociation(BoundedAssociation):
         try:
             self.acceptor.supported_contexts = supported_for(primitive.presentation_context_definition_list)
             answer = accept(self._request(primitive))
-        except Exception:  # noqa: BLE001 - an error must close the door, not leave it open
-            _log.exception("association_check_failed", peer=self.peer_address)
+        except Exception:  # an error must close the door, not leave it open
+            log.exception("dimse.association-check-failed", peer=self.peer_address)
             answer = Rejection((2, 3, 1), "the check failed")
         if isinstance(answer, Rejection):
             self.acse.send_reject(*answer.code)

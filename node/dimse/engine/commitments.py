@@ -16,7 +16,7 @@ from node.dimse.commitment import CommitmentRequest, CommitmentResult, RefusedEr
 from node.dimse.status import ActionStatus
 
 Said = TypeVar("Said")
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def on_request(association: Association, commit: Callable[[CommitmentRequest], ActionStatus]) -> None:
@@ -70,8 +70,8 @@ def _answer(event: evt.Event, read: Callable[[], Said], then: Callable[[Said], A
         return then(read())
     except RefusedError as error:
         reason = wire.printable(str(error), 300)
-        _log.warning("commitment_refused", peer=peer, status=f"{error.status:04X}", reason=reason)
+        log.warning("dimse.commitment-refused", peer=peer, status=f"{error.status:04X}", reason=reason)
         return error.status
-    except Exception:  # noqa: BLE001 - a defect of ours becomes a status, with a trace; pynetdicom would hide it
-        _log.exception("commitment_failed", peer=peer)
+    except Exception:  # a defect of ours becomes a status, with a trace; pynetdicom would hide it
+        log.exception("dimse.commitment-failed", peer=peer)
         return ActionStatus.PROCESSING_FAILURE

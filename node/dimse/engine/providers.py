@@ -25,7 +25,7 @@ from node.dimse.status import StoreStatus
 if TYPE_CHECKING:
     from node.dimse.engine.accepted import AcceptedAssociation
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
 MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
@@ -131,8 +131,8 @@ class BoundedDUL(DULServiceProvider):
         except OSError as error:
             self.association.reason = str(error) or type(error).__name__
             self.event_queue.put("Evt17")
-        except Exception:  # noqa: BLE001 - a defect of ours ends this association, with a trace, and no other
-            _log.exception("association_failed", peer=self.association.peer_address)
+        except Exception:  # a defect of ours ends this association, with a trace, and no other
+            log.exception("dimse.association-failed", peer=self.association.peer_address)
             self._refuse("defect of the node")
 
     def _may_read_on(self, connection: DeadlineSocket) -> bool:

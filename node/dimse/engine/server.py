@@ -25,7 +25,7 @@ from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.providers import MAXIMUM_LENGTH
 from node.dimse.tls import PeerCertificate, certificate_of
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _STEP, _MOST_STEPS = 0.002, 8
 """Seconds that a receiver waits, for each connection it has, before it accepts one that a sibling may accept."""
 
@@ -121,7 +121,7 @@ class SharedServer(ThreadedAssociationServer):
             oldest = next(iter(self._waiting)) if len(self._waiting) > self.limits.waiting_connections else None
             dropped = self._waiting.pop(oldest) if oldest is not None else None
         if dropped is not None:
-            _log.warning("waiting_connection_dropped", peer=oldest[0] if oldest else "")
+            log.warning("dimse.waiting-connection-dropped", peer=oldest[0] if oldest else "")
             _shut(dropped)
         return True
 
@@ -142,11 +142,11 @@ class SharedServer(ThreadedAssociationServer):
         error = sys.exception()
         if isinstance(error, ssl.SSLError):
             reason = error.reason or str(error)
-            _log.warning("tls_handshake_failed", security=True, peer=client_address[0], reason=reason)
+            log.warning("dimse.tls-handshake-failed", security=True, peer=client_address[0], reason=reason)
         elif isinstance(error, OSError):
-            _log.warning("connection_failed", peer=client_address[0], reason=str(error))
+            log.warning("dimse.connection-failed", peer=client_address[0], reason=str(error))
         else:
-            _log.error("connection_failed", peer=client_address[0], exc_info=error)
+            log.error("dimse.connection-failed", peer=client_address[0], exc_info=error)
 
     def stop_accepting(self) -> None:
         """What calls from now on waits for another receiver of the socket; what is connected goes on."""

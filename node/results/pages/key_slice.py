@@ -252,7 +252,7 @@ def decode(context: Context, key: KeySlice) -> DecodedSlice:
         rgb, window = frame_pixels(key.image, key.frame_number, key.window)
     except Exception as error:  # noqa: BLE001 - codecs raise what they like; the reader is told, the log names the image
         log.warning(
-            "key slice not decoded",
+            "results.key-slice-not-decoded",
             sop_instance_uid=key.image.reference.sop_instance_uid,
             frame=key.frame_number,
             error=type(error).__name__,

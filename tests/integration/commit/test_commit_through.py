@@ -10,10 +10,10 @@ import pytest
 from node.ledger import commitments
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.commitment import Requester
-from tests.support.orthanc import Orthanc
-from tests.support.peers import storescu
-from tests.support.site import Site, destination
+from tests.support.dimse.commitment import Requester
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site, destination
 from tests.support.wait import until
 
 

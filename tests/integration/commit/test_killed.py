@@ -12,8 +12,8 @@ from pydicom.uid import generate_uid
 
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.commitment import Requester, information
-from tests.support.site import Site
+from tests.support.dimse.commitment import Requester, information
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 # Where it dies, and how often the modality may be told. Where it had to ask again, that is once where the node had not

@@ -14,9 +14,9 @@ from node.ledger import events
 from node.ledger.events import Event, Severity
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.certificates import SERVER_NAME, Certificates
-from tests.support.commitment import Requester
-from tests.support.site import Site
+from tests.support.dimse.certificates import SERVER_NAME, Certificates
+from tests.support.dimse.commitment import Requester
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 WAITS = "commitment.waits"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 from pynetdicom import AE
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from plugins import phantom_series
 from plugins.phantom import Chest
-from tests.support.commitment import INSTANCE, Requester, information
-from tests.support.orthanc import Orthanc
-from tests.support.peers import storescu
-from tests.support.site import Site
+from tests.support.dimse.commitment import INSTANCE, Requester, information
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -151,6 +152,7 @@ def test_orthanc_asks(site: Site, orthanc: Orthanc, files: list[Path]) -> None:
     orphan = {"SOPClassUID": str(header.SOPClassUID), "SOPInstanceUID": "1.2.3.4.5"}
     asked = orthanc.post("/modalities/node/storage-commitment", {"Resources": held, "DicomInstances": [orphan]})
     said = until(lambda: _answered(orthanc, asked["ID"]), 60, "the report to Orthanc")
+    assert said is not None
     assert said["Status"] == "Failure"
     assert {each["SOPInstanceUID"] for each in said["Success"]} == {
         str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in files[:3]
@@ -158,7 +160,7 @@ def test_orthanc_asks(site: Site, orthanc: Orthanc, files: list[Path]) -> None:
     assert [(each["SOPInstanceUID"], each["FailureReason"]) for each in said["Failures"]] == [("1.2.3.4.5", 0x0112)]
 
 
-def _answered(orthanc: Orthanc, transaction: str) -> dict[str, object] | None:
+def _answered(orthanc: Orthanc, transaction: str) -> dict[str, Any] | None:
     said: dict[str, object] = orthanc.rest(f"/storage-commitment/{transaction}")
     return said if said["Status"] != "Pending" else None
 

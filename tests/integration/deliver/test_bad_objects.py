@@ -10,9 +10,9 @@ import pytest
 from node.ledger import deliveries, forwards
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
-from tests.support import choosy_pacs
-from tests.support.choosy_pacs import ChokingPACS
-from tests.support.outbox_room import OutboxRoom
+from tests.support.dimse import choosy_pacs
+from tests.support.dimse.choosy_pacs import ChokingPACS
+from tests.support.sites.outbox_room import OutboxRoom
 
 ONE, OTHER, THIRD = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 DELIVERED, WAITING, DEAD = DeliveryStatus.DELIVERED, DeliveryStatus.WAITING, DeliveryStatus.DEAD

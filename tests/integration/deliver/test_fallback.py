@@ -36,11 +36,11 @@ from node.results.making import Making
 from node.results.reading import reader
 from node.results.stage import Results
 from node.results.texts import ENGLISH
-from plugins.contract import Code, Finding, Measurement, Point, Result, Unit
-from tests.support import reports
-from tests.support.choosy_pacs import ChoosyPACS
-from tests.support.result_site import PACS, ResultSite
-from tests.support.validators import dciodvfy
+from plugins.contract import Code, Finding, Measurement, Point, Result, ResultStatus, Unit
+from tests.support.dimse.choosy_pacs import ChoosyPACS
+from tests.support.programs.validators import dciodvfy
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS, ResultSite
 
 THREE_D, COMPREHENSIVE, ENHANCED = (SOP_CLASSES[each] for each in ("comprehensive-3d", "comprehensive", "enhanced"))
 ALL = ("sr", "sc", "seg", "pm", "ko", "pr")
@@ -52,7 +52,7 @@ class Room:
 
     def __init__(self, folder: Path, kinds: list[str], **pacs: ChoosyPACS) -> None:
         self.pacs = pacs
-        self.settings: dict[str, dict[str, Any]] = {
+        self.settings: dict[str, Any] = {
             name: {"port": each.port, "sr_class": "comprehensive-3d", "kinds": kinds, "timeout": "20s"}
             for name, each in pacs.items()
         }
@@ -294,7 +294,7 @@ def test_that_there_is_no_result_is_told_in_another_class_too(make_room: MakeRoo
     unit = Unit("mm", "millimetres of the longest diameter of the lesion in the plane of the image")
     length = Measurement(Code("410668003", "SCT", "Length"), 12.0, unit)
     finding = Finding(reports.NODULE, present=True, measurements=(length,))
-    room.reported(Result("findings", "A length.", (finding,)))
+    room.reported(Result(ResultStatus.FINDINGS, "A length.", (finding,)))
     room.deliver()
     (report,) = [each for each in room.pacs["pacs"].results() if each.Modality == "SR"]
     read = reader.read_sr(report)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
 from node.dimse.commitment_scu import ask, report
 from node.dimse.scu import ContextRefusedError, Peer
 from node.dimse.status import ActionStatus
-from tests.support.commitment import INSTANCE, Requester
+from tests.support.dimse.commitment import INSTANCE, Requester
 
 IMAGE = Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
 REQUEST = CommitmentRequest("1.2.3.9", (IMAGE,))

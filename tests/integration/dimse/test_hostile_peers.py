@@ -25,9 +25,9 @@ from node.dimse.status import ActionStatus, Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.errors import NodeError, TransientError
-from tests.support.certificates import Certificates
-from tests.support.hostile import Script, drip, flood, hostile
-from tests.support.raw_dimse import (
+from tests.support.dimse.certificates import Certificates
+from tests.support.dimse.hostile import Script, drip, flood, hostile
+from tests.support.dimse.raw_dimse import (
     COMMAND,
     COMMAND_LAST,
     CT,
@@ -43,7 +43,7 @@ from tests.support.raw_dimse import (
     pdu,
 )
 
-CT_FILE = Path(get_testdata_file("CT_small.dcm"))
+CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
 COMMITMENT, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 IMAGE = Reference(CT, "1.2.3")

@@ -16,9 +16,9 @@ from node.dimse.scu import Peer, find_study
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
-from tests.support.raw_dimse import CT, EXPLICIT, command, p_data, pdu
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, command, p_data, pdu
 
-CT_FILE = Path(get_testdata_file("CT_small.dcm"))
+CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 _DATA_LAST = 2
 
 

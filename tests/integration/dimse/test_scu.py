@@ -18,11 +18,11 @@ from node.dimse.scu import Peer, UnreachableError, echo, find_study, has_instanc
 from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, batches, dicom_files, kind_of, send
 from node.errors import PermanentError
-from tests.support.raw_dimse import CT, EXPLICIT, pdu
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, pdu
 
-J2K_FILE = Path(get_testdata_file("JPEG2000.dcm"))
-BIG_ENDIAN_FILE = Path(get_testdata_file("ExplVR_BigEnd.dcm"))
-CT_FILE = Path(get_testdata_file("CT_small.dcm"))
+J2K_FILE = Path(str(get_testdata_file("JPEG2000.dcm")))
+BIG_ENDIAN_FILE = Path(str(get_testdata_file("ExplVR_BigEnd.dcm")))
+CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from node.index.children import HeaderReader
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
 from node.store.layout import Spool
-from tests.support.index_room import room_of
-from tests.support.peers import program
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.programs.peers import program
 from tests.support.shared_data import ROOT
+from tests.support.sites.index_room import room_of
 
 OBJECTS = 6
 _INDEX = """
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from node.index.children import HeaderReader
 from node.store.layout import Spool
-from tests.support.index_room import room_of
+from tests.support.sites.index_room import room_of
 room = room_of(Spool(Path(sys.argv[1])), HeaderReader(1))
 room.index.run_once()
 room.index.close()

@@ -15,12 +15,12 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
 from node.store.arrival import read_arrival
-from tests.support.certificates import SERVER_NAME, Certificates
-from tests.support.files_to_send import content_of, plain
-from tests.support.peers import storescu
+from tests.support.dimse.certificates import SERVER_NAME, Certificates
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
+from tests.support.images.files_to_send import content_of, plain
 from tests.support.ports import refusing_port
-from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.programs.peers import storescu
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 
@@ -67,7 +67,7 @@ def test_faults_22_23_24_ae_titles_and_addresses(
 def test_fault_24_a_known_ae_from_another_address_is_audited(receiver: Receiver) -> None:
     """The log line says who, from where and why, and is marked for security."""
     answer(receiver, b"MR1")
-    line = receiver.events("association_refused")[-1]
+    line = receiver.events("receive.association-refused")[-1]
     assert (line["calling"], line["peer"], line["security"]) == ("MR1", "127.0.0.1", True)
     assert "address" in line["reason"]
 
@@ -99,7 +99,7 @@ def test_fault_27_control_characters_in_an_ae_title_make_no_log_line(receiver: R
 
     def new_lines() -> list[str]:
         lines = receiver.log_file.read_bytes().decode("utf-8").splitlines()[before:]
-        return [line for line in lines if "association_ended" not in line]
+        return [line for line in lines if "receive.association-ended" not in line]
 
     lines = until(new_lines, what="a log line")
     assert len(lines) == 1
@@ -175,13 +175,13 @@ def test_faults_25_26_the_handshake_fails_and_is_audited(
     secure: Receiver, certificates: Certificates, client: str | None, version: ssl.TLSVersion | None
 ) -> None:
     """No, expired or foreign certificate, or an old protocol: no association, a security line in the log."""
-    before = len(secure.events("tls_handshake_failed"))
+    before = len(secure.events("dimse.tls-handshake-failed"))
     with (
         pytest.raises((ssl.SSLError, ConnectionError, AssertionError)),
         handshake(secure, certificates, client, version) as peer,
     ):
         peer.associate()  # under TLS 1.3 the client learns only with its first read
-    lines = until(lambda: secure.events("tls_handshake_failed")[before:], what="the audit line")
+    lines = until(lambda: secure.events("dimse.tls-handshake-failed")[before:], what="the audit line")
     assert all(line["security"] is True and line["peer"] == "127.0.0.1" for line in lines)
 
 
@@ -209,7 +209,7 @@ def test_fault_25_a_bound_ae_title_needs_its_own_certificate(secure: Receiver, c
     """With its certificate it is served; with another's, or without TLS, it is refused as unknown and audited."""
     assert _answer_over_tls(secure, certificates, "ct2", b"CT2") == ASSOCIATE_AC
     assert _answer_over_tls(secure, certificates, "ct1", b"CT2") == ASSOCIATE_RJ
-    line = secure.events("association_refused")[-1]
+    line = secure.events("receive.association-refused")[-1]
     assert (line["calling"], line["security"], line["reason"]) == (
         "CT2",
         True,
@@ -218,7 +218,7 @@ def test_fault_25_a_bound_ae_title_needs_its_own_certificate(secure: Receiver, c
     assert line["tls_subject"] == "organizationName=Hospital,commonName=ct1"
     assert len(line["tls_fingerprint"]) == 64
     assert answer(secure, b"CT2") == (ASSOCIATE_RJ, b"\x00\x01\x01\x03")
-    assert secure.events("association_refused")[-1]["reason"] == "known calling AE title with no certificate"
+    assert secure.events("receive.association-refused")[-1]["reason"] == "known calling AE title with no certificate"
     assert _answer_over_tls(secure, certificates, "ct2", b"OTHER") == ASSOCIATE_AC
 
 
@@ -253,13 +253,13 @@ def test_an_optional_certificate_may_be_missing(
 def test_fault_25_an_optional_certificate_must_be_right(lenient: Receiver, certificates: Certificates) -> None:
     """One that is shown and is expired or foreign is refused, and audited."""
     for client in ("expired", "foreign"):
-        before = len(lenient.events("tls_handshake_failed"))
+        before = len(lenient.events("dimse.tls-handshake-failed"))
         with (
             pytest.raises((ssl.SSLError, ConnectionError, AssertionError)),
             handshake(lenient, certificates, client) as peer,
         ):
             peer.associate()
-        until(lambda seen=before: lenient.events("tls_handshake_failed")[seen:], what="the audit line")
+        until(lambda seen=before: lenient.events("dimse.tls-handshake-failed")[seen:], what="the audit line")
 
 
 @pytest.mark.parametrize(
@@ -354,10 +354,10 @@ def test_our_own_scu_sends_nothing_where_trust_is_missing(
     secure: Receiver, certificates: Certificates, client: str | None, server_name: str, by: str, said: str
 ) -> None:
     """It is worth another try, because somebody may mend it; it says what, and nothing was sent."""
-    before = len(secure.events("association_accepted"))
+    before = len(secure.events("receive.association-accepted"))
     with pytest.raises(UnreachableError, match=said):
         echo(_called(secure, certificates, client, server_name, by))
-    assert len(secure.events("association_accepted")) == before
+    assert len(secure.events("receive.association-accepted")) == before
 
 
 def test_our_own_scu_says_where_no_tls_is_spoken(receiver: Receiver, certificates: Certificates) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set, pixels
-from tests.support.receiver import Receiver, data_set_of, small_disk
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set, pixels
+from tests.support.sites.receiver import Receiver, data_set_of, small_disk
 from tests.support.wait import until
 
 FOR_NOW = (ASSOCIATE_RJ, b"\x00\x02\x03\x02")
@@ -40,7 +40,7 @@ def test_fault_51_a_disk_below_its_mark_refuses_associations_then_objects(tmp_pa
             until(lambda: peer.store(data_set()) == 0, what="objects to be taken again")
             peer.release()
         assert answer(receiver)[0] == ASSOCIATE_AC
-        refused = receiver.events("association_refused")[-1]
+        refused = receiver.events("receive.association-refused")[-1]
         assert "MiB free, 16.0 MiB are to stay free" in refused["reason"]
         assert refused["security"] is False
 
@@ -65,4 +65,4 @@ def test_a_backlog_beyond_its_mark_refuses_associations_then_objects(tmp_path: P
             until(lambda: peer.store(data_set()) == 0, what="objects to be taken again")
             peer.release()
         assert answer(receiver)[0] == ASSOCIATE_AC
-        assert "objects wait to be indexed" in receiver.events("object_refused")[-1]["reason"]
+        assert "objects wait to be indexed" in receiver.events("receive.object-refused")[-1]["reason"]

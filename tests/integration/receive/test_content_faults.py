@@ -17,10 +17,10 @@ from node.index.children import HeaderReader
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
 from node.store.arrival import read_arrival
-from tests.support.index_room import Room, room_of
-from tests.support.raw_dimse import CT, RawPeer, data_set, pixels, store_rq
-from tests.support.receipts import ct, encoded
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.dimse.raw_dimse import CT, RawPeer, data_set, pixels, store_rq
+from tests.support.images.receipts import ct, encoded
+from tests.support.sites.index_room import Room, room_of
+from tests.support.sites.receiver import Receiver, data_set_of
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 

@@ -17,10 +17,10 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from node.store.arrival import read_arrival
-from tests.support.files_to_send import content_of, plain, small_real_file
-from tests.support.peers import dcmtk, storescu
-from tests.support.receiver import Receiver, data_set_of
-from tests.support.storescp import StoreSCP
+from tests.support.images.files_to_send import content_of, plain, small_real_file
+from tests.support.programs.peers import dcmtk, storescu
+from tests.support.programs.storescp import StoreSCP
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 DEFLATED, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4."
@@ -269,10 +269,10 @@ def test_storescu_repeats(receiver: Receiver, files: list[Path]) -> None:
 def test_storescu_aborts(receiver: Receiver, files: list[Path]) -> None:
     """Instead of a release: what was answered for is here, and the log says how it ended."""
     until(receiver.idle, what="earlier associations to end")
-    before, ended = len(receiver.received()), len(receiver.events("association_ended"))
+    before, ended = len(receiver.received()), len(receiver.events("receive.association-ended"))
     assert storescu(receiver.port, files, "PACSNODE", options=("-R", "--abort")).returncode == 0
     assert arrived(receiver, before) == sorted(content_of(path) for path in files)
-    [end] = until(lambda: receiver.events("association_ended")[ended:], what="the end to be logged")
+    [end] = until(lambda: receiver.events("receive.association-ended")[ended:], what="the end to be logged")
     assert end["how"].startswith("aborted")
 
 
@@ -354,7 +354,7 @@ def test_dcmsend_sends_many_kinds_at_once(
 ) -> None:
     """Fourteen objects in twelve transfer syntaxes: in one association or in several, all of them arrive, once."""
     until(receiver.idle, what="earlier associations to end")
-    before, ended = len(receiver.received()), len(receiver.events("association_ended"))
+    before, ended = len(receiver.received()), len(receiver.events("receive.association-ended"))
     paths = [*files, *(small_real_file(syntax) for syntax in sorted(LOSSLESS | LOSSY | UNREADABLE))]
     sent = dcmsend(receiver.port, paths, associations, decompress)
     assert sent.returncode == 0, sent.stderr
@@ -362,7 +362,7 @@ def test_dcmsend_sends_many_kinds_at_once(
     assert sorted(copies) == sorted(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths)
     assert set(map(content_of, files)) <= set(arrived(receiver, before))
     until(receiver.idle, what="the associations to end")
-    ends = until(lambda: receiver.events("association_ended")[ended:], what="the ends to be logged")
+    ends = until(lambda: receiver.events("receive.association-ended")[ended:], what="the ends to be logged")
     assert {end["how"] for end in ends} == {"released"}
 
 

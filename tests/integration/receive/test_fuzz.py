@@ -24,9 +24,8 @@ from node.dimse.contexts import ACCEPTED, is_storage
 from node.index.children import HeaderReader
 from node.ledger import instances
 from node.store.arrival import read_arrival
-from tests.support.dimse_grammar import conversations
-from tests.support.index_room import Room, room_of
-from tests.support.raw_dimse import (
+from tests.support.dimse.dimse_grammar import conversations
+from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,
     DATA,
     DATA_LAST,
@@ -37,8 +36,9 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
 from tests.support.shared_data import ROOT, SHARED_DATA
+from tests.support.sites.index_room import Room, room_of
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 REGRESSIONS = ROOT / "tests" / "regressions" / "conversations"
@@ -83,7 +83,7 @@ def converse(receiver: Receiver, stream: bytes) -> list[int]:
                 peer.receive()
             peer.send(stream[first:])
             peer.connection.shutdown(socket.SHUT_WR)  # nothing more comes
-        statuses = []
+        statuses: list[int] = []
         while True:
             kind, body = peer.receive()
             if kind == 0:
@@ -98,7 +98,7 @@ def defects(receiver: Receiver, since: int) -> list[str]:
     with receiver.log_file.open("rb") as log:
         log.seek(since)
         lines = log.read().decode().splitlines()
-    return [line for line in lines if '"exception"' in line or '"C001"' in line or '"thread_died"' in line]
+    return [line for line in lines if '"exception"' in line or '"C001"' in line or '"receive.thread-died"' in line]
 
 
 def survives(receiver: Receiver, stream: bytes) -> None:

@@ -18,10 +18,7 @@ from pynetdicom.ae import ApplicationEntity
 
 from node.dimse.wire import is_acceptable_uid
 from node.store.arrival import read_arrival
-from tests.support.files_to_send import content_of, manifest, plain
-from tests.support.orthanc import Orthanc
-from tests.support.peers import dcmtk, program, storescu
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,
     CT,
     DATA_LAST,
@@ -30,9 +27,12 @@ from tests.support.raw_dimse import (
     p_data,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.images.files_to_send import content_of, manifest, plain
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import dcmtk, program, storescu
+from tests.support.programs.storescp import StoreSCP
 from tests.support.shared_data import shared_data
-from tests.support.storescp import StoreSCP
+from tests.support.sites.receiver import Receiver, data_set_of
 
 VIDEO = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 JPEG = "1.2.840.10008.1.2.4."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
@@ -31,11 +31,11 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
 from tests.support.shared_data import ROOT
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
-JUMPING = ROOT / "tests" / "support" / "jumping"
+JUMPING = ROOT / "tests" / "support" / "faults" / "jumping"
 SHORT = {"association_request": 2.0, "pdu": 2.0, "idle": 3.0, "waiting_connections": 8}
 """Long enough for honest clients on a busy machine; tests of silent ones wait for them."""
 
@@ -137,7 +137,7 @@ def test_fault_06_another_protocol_is_aborted_with_one_log_line(receiver: Receiv
         assert aborted(stranger)
         assert stranger.closed()
     lines = [line for line in receiver.log()[before:] if "association" not in line]  # an earlier test's may still end
-    assert [line["event"] for line in lines] == ["protocol_error"], lines
+    assert [line["event"] for line in lines] == ["dimse.protocol-error"], lines
 
 
 @pytest.mark.parametrize("associate_first", [False, True])
@@ -180,8 +180,8 @@ def test_fault_08_a_request_that_takes_longer_to_decode_than_it_may_ends(tmp_pat
             large.send(request)
             assert large.closed()
         until(lambda: receiver.threads() <= quiet, what="the threads to end")
-        assert receiver.events("thread_died") == []
-        assert receiver.events("association_accepted") == []
+        assert receiver.events("receive.thread-died") == []
+        assert receiver.events("receive.association-accepted") == []
 
 
 def test_fault_09_a_pdu_over_the_announced_maximum_is_aborted(receiver: Receiver) -> None:
@@ -329,7 +329,7 @@ def test_finding_x3_a_message_in_drops_is_ended(tmp_path: Path) -> None:
             while not dripping.ended(0.1):
                 dripping.send(p_data(1, DATA, b"\0"))
                 assert time.monotonic() - began < 30
-        assert "slower than" in until(lambda: strict.events("protocol_error"))[0]["reason"]
+        assert "slower than" in until(lambda: strict.events("dimse.protocol-error"))[0]["reason"]
         until(lambda: not strict.parts(), what="the part to go")
         stores_still(strict)
 
@@ -412,14 +412,14 @@ def test_fault_19_release_within_an_object(receiver: Receiver, end: bytes) -> No
 def test_fault_20_an_idle_association_is_released_and_its_place_is_free(receiver: Receiver, answers: bool) -> None:
     """The node asks for release; a peer that does not answer is aborted."""
     until(receiver.idle, what="earlier associations to end")
-    before = len(receiver.events("association_ended"))
+    before = len(receiver.events("receive.association-ended"))
     with associated(receiver) as idle:
         assert idle.receive()[0] == 5
         if answers:
             idle.send(pdu(6, bytes(4)))
         assert idle.closed()
     until(receiver.idle, what="the place to be free")
-    [end] = until(lambda: receiver.events("association_ended")[before:], what="the end to be logged")
+    [end] = until(lambda: receiver.events("receive.association-ended")[before:], what="the end to be logged")
     assert end["how"].startswith("released" if answers else "aborted")
 
 
@@ -491,7 +491,7 @@ def test_fault_17_a_flood_of_silent_connections_does_not_keep_others_out(receive
     finally:
         for peer in peers:
             peer.connection.close()
-    assert receiver.events("waiting_connection_dropped")
+    assert receiver.events("dimse.waiting-connection-dropped")
 
 
 def test_fault_17_associations_above_the_limit_are_rejected_for_now(tmp_path: Path) -> None:

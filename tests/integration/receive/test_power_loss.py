@@ -1,7 +1,7 @@
 """Durability: what was answered with success is there after a power loss, on the weakest file system that is legal.
 
-The receiver's system calls are recorded below it and replayed (tests/support/power_loss.py), because the kernel of a
-machine that stays up shows what was written whether it is on the disk or not.
+The receiver's system calls are recorded below it and replayed (tests/support/faults/power_loss.py), because the kernel
+of a machine that stays up shows what was written whether it is on the disk or not.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from node.store.arrival import read_arrival
 from node.store.layout import Spool
 from node.store.seal import cut_to_length
-from tests.support.power_loss import Disk, Promise, Remains, recorded
-from tests.support.raw_dimse import CT, RawPeer, data_set, store_rq
-from tests.support.receiver import Receiver
+from tests.support.dimse.raw_dimse import CT, RawPeer, data_set, store_rq
+from tests.support.faults.power_loss import Disk, Promise, Remains, recorded
+from tests.support.sites.receiver import Receiver
 from tests.support.wait import until
 
 ASSOCIATIONS, OBJECTS = 3, 5

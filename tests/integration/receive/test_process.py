@@ -18,7 +18,7 @@ from node.dimse.storage_scu import StorageSCU, kind_of
 from node.store.arrival import read_arrival
 from node.store.health import cannot_write
 from node.store.layout import Spool
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     ASSOCIATE_RJ,
     COMMAND_LAST,
     DATA,
@@ -30,7 +30,7 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of, small_disk
+from tests.support.sites.receiver import Receiver, data_set_of, small_disk
 from tests.support.wait import until
 
 
@@ -82,7 +82,7 @@ def test_fault_58_sigterm_lets_open_associations_finish(tmp_path: Path) -> None:
         peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()))
         until(receiver.parts, what="the object to be begun")
         receiver.terminate()
-        until(lambda: receiver.events("receiver_draining"), what="the drain to begin")
+        until(lambda: receiver.events("receive.draining"), what="the drain to begin")
         with pytest.raises(ConnectionRefusedError):
             receiver.connect()
         peer.send(p_data(1, DATA_LAST, pixels(100)))
@@ -156,7 +156,7 @@ def test_fault_53_a_read_only_file_system_refuses_associations_for_now(tmp_path:
         with RawPeer(receiver.connect()) as peer:
             peer.send(associate_rq())
             assert peer.receive() == (ASSOCIATE_RJ, b"\x00\x02\x03\x01")
-        assert "Read-only file system" in until(lambda: receiver.events("association_refused"))[-1]["reason"]
+        assert "Read-only file system" in until(lambda: receiver.events("receive.association-refused"))[-1]["reason"]
         assert cannot_write(receiver.spool.data) == "Read-only file system"
         subprocess.run([*remount, "remount,rw"], check=True)
         assert cannot_write(receiver.spool.data) is None

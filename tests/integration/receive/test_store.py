@@ -21,9 +21,7 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU, kind_of, send
 from node.dimse.wire import is_acceptable_uid
 from node.store.arrival import read_arrival
-from tests.support.files_to_send import content_of, has_uids, manifest, small_real_file
-from tests.support.peers import dcmtk, storescu
-from tests.support.raw_dimse import (
+from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,
     CT,
     DATA,
@@ -38,8 +36,10 @@ from tests.support.raw_dimse import (
     pixels,
     store_rq,
 )
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.images.files_to_send import content_of, has_uids, manifest, small_real_file
+from tests.support.programs.peers import dcmtk, storescu
 from tests.support.shared_data import shared_data
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 JPEG_EXTENDED, JPEG_BASELINE, JPIP = "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.94"
@@ -213,8 +213,8 @@ def test_probe_sees_what_is_accepted(receiver: Receiver) -> None:
 
 def test_an_object_of_a_private_sop_class_is_stored(receiver: Receiver, tmp_path: Path) -> None:
     """Sent as a file by our own SCU."""
-    content = dcmread(get_testdata_file("CT_small.dcm"))
-    content.SOPClassUID = content.file_meta.MediaStorageSOPClassUID = PRIVATE
+    content = dcmread(str(get_testdata_file("CT_small.dcm")))
+    content.SOPClassUID = content.file_meta.MediaStorageSOPClassUID = PRIVATE  # type: ignore[assignment]
     content.save_as(tmp_path / "private.dcm")
     with StorageSCU(us(receiver), [kind_of(tmp_path / "private.dcm")]) as scu:
         assert scu.store(tmp_path / "private.dcm").reading is Reading.STORED

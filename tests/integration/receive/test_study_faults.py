@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -20,11 +21,11 @@ from node.ledger import facts, instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
 from node.store.arrival import read_arrival
-from tests.support.index_room import Room, room_of
-from tests.support.raw_dimse import COMMAND_LAST as COMMAND
-from tests.support.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq
-from tests.support.receipts import KEY_OBJECT_SELECTION, code, ct, encoded, rejection_note
-from tests.support.receiver import Receiver, data_set_of
+from tests.support.dimse.raw_dimse import COMMAND_LAST as COMMAND
+from tests.support.dimse.raw_dimse import DATA, DATA_LAST, EXPLICIT, RawPeer, p_data, store_rq
+from tests.support.images.receipts import KEY_OBJECT_SELECTION, code, ct, encoded, rejection_note
+from tests.support.sites.index_room import Room, room_of
+from tests.support.sites.receiver import Receiver, data_set_of
 from tests.support.wait import until
 
 PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
@@ -105,7 +106,7 @@ def test_fault_32_a_study_that_is_sent_twice_counts_once(receiver: Receiver, roo
     ids=["fault_33", "fault_34"],
 )
 def test_faults_33_34_other_content_under_one_uid_is_set_aside(
-    receiver: Receiver, room: Room, study: str, changes: dict[str, object], difference: str
+    receiver: Receiver, room: Room, study: str, changes: dict[str, Any], difference: str
 ) -> None:
     """Other pixels, or the same UID in another series: 0000, the first one counts, an alert, both kept as they came."""
     [first] = send(receiver, room, of(study))
@@ -193,7 +194,7 @@ def test_fault_47_objects_without_pixels_are_like_any_other(receiver: Receiver, 
     """Received, indexed without a mark, in the facts of their study."""
     study = f"1.2.47.{sop_class.rpartition('.')[2]}"
     pixels = ("Rows", "Columns", "PixelData", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation")
-    send(receiver, room, of(study, SOPClassUID=sop_class, **dict.fromkeys(pixels)))
+    send(receiver, room, of(study, SOPClassUID=sop_class, **dict.fromkeys(pixels)))  # type: ignore[arg-type]
     room.quiet()
     [row] = instances.of_study(room.ledger.database, study)
     assert row.marks == {}

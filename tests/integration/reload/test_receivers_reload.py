@@ -20,10 +20,10 @@ from node.app.reload import CHANGED, REFUSED
 from node.config import in_force
 from node.ledger import events
 from node.ledger.events import Event
-from tests.support.certificates import signed_by_itself
+from tests.support.dimse.certificates import signed_by_itself
+from tests.support.dimse.raw_dimse import ASSOCIATE_AC, RawPeer, associate_rq, data_set, pixels, store_rq
 from tests.support.ports import free_port
-from tests.support.raw_dimse import ASSOCIATE_AC, RawPeer, associate_rq, data_set, pixels, store_rq
-from tests.support.site import Site
+from tests.support.sites.site import Site
 from tests.support.wait import until
 
 
@@ -54,7 +54,7 @@ class Running:
         return newest if newest is not None and newest.id > self._saved_after else None
 
     def wait_told(self, kind: str) -> Event:
-        return until(lambda: self.told(kind), 60, kind)
+        return until(lambda: self.told(kind), 60, kind)  # type: ignore[return-value]
 
     def changed(self, change: Callable[[dict[str, Any]], object]) -> list[str]:
         """Save, wait until it is in force, and return what was told to be other."""
@@ -164,7 +164,7 @@ def test_an_open_association_is_finished_by_the_receiver_that_accepted_it(runnin
         connected.release()
         under_way.release()
     until(lambda: old not in running.receivers(), 60, "the old receiver to end")
-    until(lambda: "receiver_retired" in running.site.log(), what="the supervisor to have noticed")
+    until(lambda: "serve.receiver-retired" in running.site.log(), what="the supervisor to have noticed")
     assert uid in kept(running.site)
 
 
@@ -271,7 +271,7 @@ def test_fault_55_killed_in_the_midst_of_a_reload(running: Running, full_length:
     for number, (who, when) in enumerate(_MIDST + _MORE if full_length else _MIDST):
         title, before = f"NEW{number}", len(running.site.log())
         running.save(lambda content, title=title: content["modalities"].update({title: {"ae_title": title}}))
-        step = "receivers_starting" if when == "starting" else "receiver_retiring"
+        step = "serve.receivers-starting" if when == "starting" else "receive.retiring"
         until(lambda step=step, before=before: step in running.site.log()[before:], 60, step)
         if who == "supervisor":
             running.site.kill()

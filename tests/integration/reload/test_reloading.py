@@ -17,10 +17,10 @@ from node.ledger.decisions import Decision
 from node.ledger.events import Event
 from node.ledger.rule_versions import IN_FORCE
 from tests.acceptance.in_the_pacs import small_ct
-from tests.support.peers import storescu
+from tests.support.images.receipts import ct
 from tests.support.ports import free_port
-from tests.support.receipts import ct
-from tests.support.site import Site, destination
+from tests.support.programs.peers import storescu
+from tests.support.sites.site import Site, destination
 from tests.support.wait import until
 
 

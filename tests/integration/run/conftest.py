@@ -11,7 +11,7 @@ from node.ledger import events
 from node.ledger.job import Job, JobStatus
 from node.run.sandbox import Isolation, isolation
 from node.run.stage import Run
-from tests.support.job_site import NOT_ISOLATED, Site
+from tests.support.sites.job_site import NOT_ISOLATED, Site
 from tests.support.wait import until
 
 

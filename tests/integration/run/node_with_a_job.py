@@ -13,7 +13,7 @@ from node.clock import SystemClock
 from node.config.models import PluginUse
 from node.run.sandbox import isolation
 from node.run.stage import Run
-from tests.support.job_site import NOT_ISOLATED, Site
+from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from node.ledger.job import Job, JobOutcome
 from node.run import confinement, sandbox
 from node.run.sandbox import Isolation
 from node.run.stage import Run
-from tests.support.job_site import NOT_ISOLATED, Site
+from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 Start = Callable[..., Run]
 Settle = Callable[..., Job]

@@ -19,7 +19,7 @@ from node.ledger.terms import Terms
 from node.run.sandbox import Isolation
 from node.run.stage import BLOCKED_SECONDS, IDLE_SECONDS, Run
 from tests.support.clocks import HandClock
-from tests.support.job_site import STUDY, Site, processes_of
+from tests.support.sites.job_site import STUDY, Site, processes_of
 from tests.support.wait import until
 
 Start = Callable[..., Run]

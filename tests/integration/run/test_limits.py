@@ -12,7 +12,7 @@ import pytest
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer
 from node.run.stage import Run
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 Start = Callable[..., Run]
 Settle = Callable[..., Job]

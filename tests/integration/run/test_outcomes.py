@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from node.run.stage import Run
 from node.store import intact
 from plugins import exchange
 from plugins.contract import ResultStatus
-from tests.support.job_site import Site, processes_of
+from tests.support.sites.job_site import Site, processes_of
 from tests.support.wait import until
 
 Start = Callable[..., Run]
@@ -396,7 +397,8 @@ def test_finding_s2_control_characters_in_what_a_plugin_is_told_do_not_cost_the_
     site.python_plugin("good")
     slip = ("LO", f"A{character}B{character}")
     told = ("PatientSex", "Modality", "SeriesDescription", "FrameOfReferenceUID", "StudyDate", "PatientAge", "Rows")
-    receipts = site.receive(1, **dict.fromkeys(told, slip))
+    slips: dict[str, Any] = dict.fromkeys(told, slip)
+    receipts = site.receive(1, **slips)
     site.complete()
     plugin = site.catalogue().plugins["good"]
     given = inputs.gather(site.ledger.database, site.job("good", receipts), plugin, {})

@@ -20,9 +20,9 @@ from node.cli import main
 from node.dimse.scu import Peer, echo
 from node.errors import NodeError
 from node.ledger.database import Ledger
-from tests.support.earlier import unpack
-from tests.support.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
+from tests.support.dimse.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, RawPeer, data_set, p_data, pixels, store_rq
 from tests.support.shared_data import ROOT
+from tests.support.sites.earlier import unpack
 from tests.support.wait import until
 
 _SERVE = (
@@ -135,7 +135,7 @@ def test_fault_58_sigterm_drains(served: Served) -> None:
         peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()))
         until(lambda: list((served.data / "incoming").glob("*.part")), what="the object to be begun")
         served.process.send_signal(signal.SIGTERM)
-        until(lambda: "receiver_draining" in (served.folder / "serve.log").read_text(), what="the drain to begin")
+        until(lambda: "receive.draining" in (served.folder / "serve.log").read_text(), what="the drain to begin")
         peer.send(p_data(1, DATA_LAST, pixels(100)))
         assert peer.status() == 0
         peer.release()
@@ -155,7 +155,7 @@ def test_fault_55_a_receiver_that_dies_is_started_again(served: Served) -> None:
         peer.release()
     [second] = served.receivers()
     assert second.pid != first.pid
-    assert "process_died" in (served.folder / "serve.log").read_text()
+    assert "serve.process-died" in (served.folder / "serve.log").read_text()
 
 
 def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> None:
@@ -238,7 +238,7 @@ def test_associations_spread_over_the_receivers(tmp_path: Path) -> None:
     try:
         node.wait_until_it_serves()
         said = node.folder / "serve.log"
-        until(lambda: said.read_text().count("receiver_started") == 2, 60, what="two receivers")
+        until(lambda: said.read_text().count("receive.started") == 2, 60, what="two receivers")
         with ExitStack() as opened:
             for _ in range(16):  # enough that a hiccup of the machine, which lets the busier one be first, evens out
                 opened.enter_context(node.connect()).associate()
@@ -259,10 +259,10 @@ def test_several_receivers_share_the_port(tmp_path: Path) -> None:
     try:
         node.wait_until_it_serves()
         receivers = until(lambda: len(found := node.receivers()) == 3 and found, what="three receivers")
-        until(lambda: (tmp_path / "serve.log").read_text().count("receiver_started") == 3, 60, "all to accept")
+        until(lambda: (tmp_path / "serve.log").read_text().count("receive.started") == 3, 60, "all to accept")
         with ExitStack() as stack:
-            peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]
-            receivers[0].kill()
+            peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]  # type: ignore[arg-type]
+            receivers[0].kill()  # type: ignore[index]
             assert peers[0].closed()
             assert [peer.store(data_set()) for peer in peers[1:]] == [0, 0]
             with node.connect() as another:

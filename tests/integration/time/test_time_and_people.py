@@ -14,10 +14,10 @@ from node.ledger import decisions, deliveries, jobs, notifications, studies, tim
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.notifications import NotificationStatus
 from node.ledger.studies import StudyStatus
-from tests.support.listeners import MailServer, WebService, mail_server, web_service
+from tests.support.images.receipts import SERIES, STUDY, ct
 from tests.support.ports import free_port
-from tests.support.receipts import SERIES, STUDY, ct
-from tests.support.site import Site, destination, rule
+from tests.support.sites.listeners import MailServer, WebService, mail_server, web_service
+from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 
 RULES: list[dict[str, object]] = [

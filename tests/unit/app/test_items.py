@@ -22,8 +22,8 @@ from node.ledger import defects, events
 from node.ledger.database import Ledger
 from node.ledger.events import Severity
 from node.store.health import failing
-from tests.support.broken_items import MAKERS, Fault, Maker, Play
 from tests.support.clocks import HandClock
+from tests.support.sites.broken_items import MAKERS, Fault, Maker, Play
 
 NAME = "Hong^Gildong"
 EVERY = [pytest.param(maker, id=maker.__name__) for makers in MAKERS.values() for maker in makers]
@@ -169,7 +169,7 @@ def test_finding_d3_a_dead_letter_that_fails_too_is_parked(tmp_path: Path) -> No
     """Even the item's own row cannot be written: the ledger keeps the pause, and in the end that it is given up."""
     ledger, clock = Ledger(tmp_path / "ledger.db"), HandClock()
     items = Items("stage", ledger, clock)
-    item = Item("thing:1", put_off=lambda *_: {}["row"], give_up=lambda *_: {}["row"])
+    item = Item("thing:1", put_off=lambda *_: {}["row"], give_up=lambda *_: {}["row"])  # type: ignore[index]
     tried: list[int] = []
 
     def fails() -> None:
@@ -191,7 +191,7 @@ def test_finding_d3_a_wrong_clock_puts_nothing_off_for_days(tmp_path: Path) -> N
     ledger, clock = Ledger(tmp_path / "ledger.db"), HandClock()
     items = Items("stage", ledger, clock)
     clock.jump(days=10)
-    items.handle(Item("thing:1"), lambda: {}["row"], None)
+    items.handle(Item("thing:1"), lambda: {}["row"], None)  # type: ignore[index]
     clock.jump(days=-10)
     assert items.handle(Item("thing:1"), lambda: "done", "") == "done"
 

@@ -182,7 +182,7 @@ def test_fault_76_a_bad_file_leaves_the_old_rules_in_force_and_is_told_once(node
     assert "chest.yaml:4:8: [0].run: there is no plugin" in event.detail["problems"][0]
     assert 'did you mean "lung-density"?' in event.detail["problems"][0]
     assert "^~~~" in event.detail["shown"]
-    assert [each["event"] for each in logs] == ["rules.refused"]
+    assert [each["event"] for each in logs] == ["app.rules-refused"]
     node.write("chest", "- name: [")
     node.look(4)
     assert len(node.events(REFUSED)) == 2

@@ -8,8 +8,8 @@ import pytest
 
 from node.cli import main
 from node.ledger.database import FILE, Ledger
-from tests.support.calls import Answer, Run
-from tests.support.past import CONFIG, tell
+from tests.support.sites.calls import Answer, Run
+from tests.support.sites.past import CONFIG, tell
 
 
 @pytest.fixture

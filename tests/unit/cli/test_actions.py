@@ -11,10 +11,10 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
 from node.store.health import Trouble, note_failing
-from tests.support import past
-from tests.support.calls import Run
-from tests.support.outcomes import deliver
-from tests.support.past import FAILED, GOOD, HELD, NOW
+from tests.support.sites import past
+from tests.support.sites.calls import Run
+from tests.support.sites.outcomes import deliver
+from tests.support.sites.past import FAILED, GOOD, HELD, NOW
 
 
 @pytest.fixture(autouse=True)

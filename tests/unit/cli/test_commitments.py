@@ -11,7 +11,7 @@ import pytest
 from node.ledger import commitments, studies
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.database import FILE, Ledger
-from tests.support.calls import Run
+from tests.support.sites.calls import Run
 
 NOW = datetime(2026, 3, 2, 4, 30, tzinfo=UTC)
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -16,9 +16,9 @@ from node.ledger.instances import InstanceStatus
 from node.route.stage import Route
 from node.run.catalogue import Catalogue
 from rules.model import Rule
-from tests.support.calls import Run
-from tests.support.job_site import STUDY, Site
-from tests.support.receipts import ct
+from tests.support.images.receipts import ct
+from tests.support.sites.calls import Run
+from tests.support.sites.job_site import STUDY, Site
 
 CONFIG = """\
 node: {time_zone: Asia/Seoul, data: data}

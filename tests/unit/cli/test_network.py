@@ -9,8 +9,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from node.dimse.demo_pacs import DemoPACS
-from tests.support.calls import Run
 from tests.support.ports import free_port
+from tests.support.sites.calls import Run
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def image(folder: Path, name: str) -> Path:
     """A CT image."""
     source = get_testdata_file("CT_small.dcm")
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(folder / name).write_bytes(Path(str(source)).read_bytes()) and folder / name
+    (folder / name).write_bytes(Path(str(source)).read_bytes())
+    return folder / name
 
 
 @pytest.mark.usefixtures("site")

@@ -8,9 +8,9 @@ from node.ledger import notifications, timers
 from node.ledger.database import Ledger
 from node.ledger.notifications import NotificationStatus, Occasion
 from node.ledger.timers import TimerKind
-from tests.support.calls import Run
-from tests.support.listeners import web_service
-from tests.support.past import GOOD, NOW
+from tests.support.sites.calls import Run
+from tests.support.sites.listeners import web_service
+from tests.support.sites.past import GOOD, NOW
 
 
 def test_a_test_message_goes_to_whom_it_is_for_and_says_what_became_of_it(run: Run, config: Path) -> None:

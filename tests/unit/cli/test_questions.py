@@ -15,9 +15,9 @@ from node.ledger.database import Ledger
 from node.run import confinement
 from node.run.sandbox import Isolation
 from node.store.health import Trouble, note_trouble
-from tests.support import past
-from tests.support.calls import Run
-from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW
+from tests.support.sites import past
+from tests.support.sites.calls import Run
+from tests.support.sites.past import ARRIVING, FAILED, GOOD, HELD, NOW
 
 
 @pytest.mark.usefixtures("config")

@@ -11,9 +11,9 @@ import pytest
 from node.clock import SystemClock
 from node.ledger import jobs
 from node.ledger.job import JobOutcome
-from tests.support.calls import Run
 from tests.support.clocks import HandClock
-from tests.support.job_site import Site
+from tests.support.sites.calls import Run
+from tests.support.sites.job_site import Site
 
 HEAD = "node: {time_zone: Asia/Seoul, data: data}\nrules:\n  - rules.yaml\n"
 RULE = """\

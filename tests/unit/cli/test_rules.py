@@ -13,8 +13,8 @@ from node.config.in_force import InForce
 from node.ledger.database import FILE, Ledger
 from node.run import catalogue
 from rules.model import rule_set_digest
-from tests.support.calls import Run
 from tests.support.clocks import HandClock
+from tests.support.sites.calls import Run
 
 HEAD = "node: {time_zone: Asia/Seoul, data: data}\nrules: [rules.yaml]\n"
 RULE = """\

@@ -8,7 +8,7 @@ import pytest
 
 from node.config.in_force import InForce
 from node.serve import supervisor
-from tests.support.calls import Run
+from tests.support.sites.calls import Run
 
 
 @pytest.mark.usefixtures("config")

@@ -9,8 +9,8 @@ import pytest
 
 from node.index.children import HeaderReader
 from node.store.layout import Spool
-from tests.support.commit_room import CommitRoom
-from tests.support.index_room import room_of
+from tests.support.sites.commit_room import CommitRoom
+from tests.support.sites.index_room import room_of
 
 
 @pytest.fixture(scope="session")

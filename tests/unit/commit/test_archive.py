@@ -9,8 +9,8 @@ from node.ledger import archive_requests, deliveries
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
-from tests.support.commit_room import Archive, CommitRoom, images
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.sites.commit_room import Archive, CommitRoom, images
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_an_archive_that_the_configuration_no_longer_has(room: CommitRoom, archi
     """Nobody asks it any more: failure and an alert at once, never success without it."""
     asked(room, archive, 1, 2)
     ct2 = room.settings.modalities["ct2"]
-    asking = ct2.storage_commitment.model_copy(update={"commit_through": None})  # type: ignore[union-attr]
+    asking = ct2.storage_commitment.model_copy(update={"commit_through": None})
     changed = {**room.settings.modalities, "ct2": ct2.model_copy(update={"storage_commitment": asking})}
     room.settings = room.settings.model_copy(update={"modalities": changed})
     room.restart()

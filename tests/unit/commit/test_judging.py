@@ -9,8 +9,8 @@ import pytest
 from node.dimse.status import FailureReason
 from node.ledger import instances
 from node.store.layout import Spool
-from tests.support.commit_room import CT, CommitRoom, images
-from tests.support.receipts import arrive, ct
+from tests.support.images.receipts import arrive, ct
+from tests.support.sites.commit_room import CT, CommitRoom, images
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 OTHER_PIXELS = {"PixelData": bytes(8192)}

@@ -10,8 +10,8 @@ from node.dimse.scu import RejectedError, UnreachableError
 from node.ledger import commitments
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.events import Severity
-from tests.support.commit_room import CommitRoom, Told, images
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.sites.commit_room import CommitRoom, Told, images
 
 
 def decided(room: CommitRoom, requester: str = "CT1", association: str = "gone") -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.configurations import MANIFEST, Write
+from tests.support.sites.configurations import MANIFEST, Write
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from node.config.loading import load
-from tests.support.configurations import SITE, Write, rule, told
+from tests.support.sites.configurations import SITE, Write, rule, told
 
 
 def test_an_earlier_study_is_not_fetched_for_a_study_that_grows(write: Write) -> None:

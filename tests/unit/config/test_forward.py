@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.config.loading import load
-from tests.support.configurations import SITE, Write, told
+from tests.support.sites.configurations import SITE, Write, told
 
 RULE = """
   - name: on
@@ -64,7 +64,7 @@ def test_whom_it_names_has_to_be_there_and_to_be_for_it(write: Write) -> None:
 
 def test_where_an_earlier_study_comes_from_has_to_be_there(write: Write) -> None:
     """The archive is a destination; the role is not that of a choice."""
-    from tests.support.configurations import rule as a_rule
+    from tests.support.sites.configurations import rule as a_rule
 
     text = f"{SITE}rules:{a_rule()}    prior: {{source: pcas, within: 2 years}}\n"
     [(_, path, message)] = told(write(text))

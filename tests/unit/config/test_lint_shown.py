@@ -6,7 +6,7 @@ import pytest
 
 from node.config import loading
 from node.config.problems import ConfigurationError
-from tests.support.configurations import Write
+from tests.support.sites.configurations import Write
 
 HEAD = "node: {time_zone: Asia/Seoul}\nrules:\n"
 RULE = """\

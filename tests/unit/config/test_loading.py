@@ -10,8 +10,8 @@ import pytest
 
 from node.config.loading import load
 from node.config.problems import ConfigurationError
-from tests.support.certificates import signed_by_itself
-from tests.support.configurations import SITE, Write, problems, rule, told
+from tests.support.dimse.certificates import signed_by_itself
+from tests.support.sites.configurations import SITE, Write, problems, rule, told
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.config.loading import load
-from tests.support.configurations import SITE, Write, rule, told
+from tests.support.sites.configurations import SITE, Write, rule, told
 
 
 @pytest.mark.parametrize(

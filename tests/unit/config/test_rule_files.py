@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.config.loading import load, read
-from tests.support.configurations import SITE, Write, problems, rule, told
+from tests.support.sites.configurations import SITE, Write, problems, rule, told
 
 
 @pytest.fixture

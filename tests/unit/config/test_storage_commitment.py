@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from node.config.loading import load
-from tests.support.configurations import SITE, Write, told
+from tests.support.sites.configurations import SITE, Write, told
 
 CIRCLE = '"pacs" is the one who asks: each would delete because the other keeps'
 WHOLE = "host: 10.0.0.4, port: 104"

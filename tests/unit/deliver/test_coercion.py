@@ -22,7 +22,7 @@ from node.dicom.coercion import Coercion, coerce
 from node.errors import PermanentError
 from node.store.arrival import read_arrival
 from node.store.layout import Spool
-from tests.support.receipts import arrive, compressed, ct, encoded
+from tests.support.images.receipts import arrive, compressed, ct, encoded
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 

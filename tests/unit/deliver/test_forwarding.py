@@ -31,7 +31,7 @@ from node.store.durable import sha256_of
 from node.store.layout import Spool
 from node.wake import Signal
 from tests.support.clocks import HandClock
-from tests.support.receipts import STUDY, arrive, compressed, ct
+from tests.support.images.receipts import STUDY, arrive, compressed, ct
 
 STORED = Answer(Reading.STORED, "0000", 0)
 

@@ -397,7 +397,7 @@ def test_finding_d3_what_may_be_too_late_and_cannot_be_judged_is_held(
     doubtful, _ = site.enqueue("2.1"), site.enqueue("2.2")
     found = late.Expired(doubtful, "a job", STUDY)
     monkeypatch.setattr(late, "expired", lambda *_: [found] if site.statuses()[0] is DeliveryStatus.WAITING else [])
-    monkeypatch.setattr(late, "settle", lambda *_: {}["job"])
+    monkeypatch.setattr(late, "settle", lambda *_: {}["job"])  # type: ignore[index]
     site.outbox.run_once()
     assert site.statuses() == [DeliveryStatus.WAITING, DeliveryStatus.DELIVERED]
     for _ in range(9):

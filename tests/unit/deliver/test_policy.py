@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.config.models import Retry
+from node.config.retrying import Retry
 from node.deliver.policy import Answer, GiveUp, TryAgain, after
 from node.dimse.status import Reading
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.pixels import compress
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.utils import compress, iter_pixels
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -29,7 +28,7 @@ from pydicom.uid import (
 from node.dicom.transcoding import fallbacks, transcode
 from node.errors import PermanentError
 from node.store.layout import Spool
-from tests.support.receipts import arrive, ct, encoded
+from tests.support.images.receipts import arrive, ct, encoded
 
 EXPLICIT, IMPLICIT = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger.database import FILE, Ledger
-from tests.support.past import CONFIG, tell
+from tests.support.sites.past import CONFIG, tell
 
 
 @pytest.fixture

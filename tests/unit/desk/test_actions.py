@@ -15,8 +15,8 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
 from node.ledger.notifications import NotificationStatus, Occasion
-from tests.support import past
-from tests.support.past import FAILED, GOOD, HELD, NOW
+from tests.support.sites import past
+from tests.support.sites.past import FAILED, GOOD, HELD, NOW
 
 ALICE = Actor(ActorKind.OS, "alice")
 

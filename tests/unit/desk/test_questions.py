@@ -10,7 +10,7 @@ from node.desk import explain, find, overview, plain_overview, rules, site, stud
 from node.errors import NotFoundError, UsageError
 from node.ledger import decisions
 from node.ledger.database import Ledger
-from tests.support.past import ARRIVING, FAILED, GOOD, HELD, NOW, ROOT
+from tests.support.sites.past import ARRIVING, FAILED, GOOD, HELD, NOW, ROOT
 
 
 def test_the_overview_has_what_needs_a_person(config: Path, ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.desk import site
 from node.serve.listening import LISTENING
-from tests.support.past import CONFIG, NOW
+from tests.support.sites.past import CONFIG, NOW
 
 RULES = """
 - name: one

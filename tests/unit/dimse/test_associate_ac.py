@@ -12,7 +12,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from node.dimse.associate_ac import understood
 from node.dimse.wire import ProtocolError
-from tests.support.raw_dimse import CT, EXPLICIT, IMPLICIT, accepted, associate_ac, item
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, IMPLICIT, accepted, associate_ac, item
 
 PROPOSED = {1: [EXPLICIT], 3: [IMPLICIT, EXPLICIT]}
 

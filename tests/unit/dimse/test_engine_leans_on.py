@@ -86,7 +86,7 @@ def _attributes(function: Callable[..., object]) -> set[str]:
         (ACSE.is_release_requested, "peek_next_pdu"),
         (Association.send_c_store, "_reactor_checkpoint clear _is_paused set get_msg"),
         (ACSE.send_reject, "is_rejected"),
-        (Association.accepted_contexts.fget, "_accepted_cx"),
+        (Association.accepted_contexts.fget, "_accepted_cx"),  # type: ignore[attr-defined]
         (transport.AssociationServer.__init__, "ssl_context request_handler"),
         (transport.RequestHandler._create_association, "set_socket supported_contexts implementation_class_uid"),
         (transport.AssociationSocket.connect, "address_info provider_queue _ready _is_connected result tls_args"),

@@ -12,7 +12,7 @@ from pynetdicom import dsutils
 from pynetdicom.dimse_messages import C_STORE_RSP
 
 from node.dimse import wire
-from tests.support.raw_dimse import command, data_set, pdu, pdv, store_rq
+from tests.support.dimse.raw_dimse import command, data_set, pdu, pdv, store_rq
 
 
 def test_a_p_data_header_within_the_announced_maximum_is_read() -> None:

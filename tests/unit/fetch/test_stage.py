@@ -15,7 +15,7 @@ from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.fetches import Fetch, FetchStatus
 from node.wake import Room
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 PRIOR = "1.2.4"
 WANTED = {"earliest": "20240101", "latest": "20260301", "modalities": ["CT"], "body_parts": [], "descriptions": []}
@@ -76,7 +76,7 @@ class Play:
         return found
 
     def run(self, **later: float) -> Fetch:
-        self.site.clock.pass_(**later)
+        self.site.clock.pass_(**later)  # type: ignore[attr-defined]
         self.stage.run_once()
         return self.fetch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.support.fault_table import CASES, PAGE, fault_tests, page_with, table
+from tests.support.faults.fault_table import CASES, PAGE, fault_tests, page_with, table
 from tests.support.shared_data import ROOT
 
 KNOWN = {number for cases in CASES.values() for number in cases}
@@ -13,7 +13,7 @@ STORING = {str(number) for number in range(1, 61)} | {"33b", "47b"}
 
 
 def test_the_page_is_what_the_tests_say() -> None:
-    """Write it anew with `python -m tests.support.fault_table`."""
+    """Write it anew with `python -m tests.support.faults.fault_table`."""
     assert page_with(table()) == PAGE.read_text()
 
 

@@ -76,7 +76,7 @@ def lint(folder: Path, files: dict[str, str]) -> tuple[set[str], str]:
     configuration = (ROOT / "pyproject.toml").read_text()
     (folder / "pyproject.toml").write_text(configuration[configuration.index("[tool.importlinter]") :])
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": "."}, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": "."}, check=False)  # type: ignore[arg-type]
     verdicts = re.findall(r"^(.+?) (KEPT|BROKEN)\b", done.stdout, re.MULTILINE)
     assert verdicts, done.stdout + done.stderr
     return {name for name, verdict in verdicts if verdict == "BROKEN"}, done.stdout

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
 
+import pydicom.pixels.decoders.gdcm
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK_FILES = ("requirements.lock", "requirements-dev.lock")
@@ -27,6 +30,28 @@ def wanted(*groups: str) -> list[Requirement]:
     for group in groups:
         lines += [line for line in project["dependency-groups"][group] if isinstance(line, str)]
     return [Requirement(line) for line in lines]
+
+
+KNOWN_HOLES = {"pydicom": "3.0.1", "pynetdicom": "3.0.3", "pillow": "12.1.99", "python-gdcm": "3.2.1"}
+"""The last versions with published holes: paths out of a data set, fonts, codestreams. They read hostile bytes."""
+
+
+@pytest.mark.parametrize("package", sorted(KNOWN_HOLES))
+def test_what_reads_hostile_bytes_is_newer_than_its_known_holes(package: str) -> None:
+    """Neither pyproject.toml nor a lock file lets the version with the hole in, however a site installs."""
+    (requirement,) = [each for each in wanted() if canonicalize_name(each.name) == package]
+    assert not requirement.specifier.contains(KNOWN_HOLES[package])
+    for lock in LOCK_FILES:
+        assert Version(pins(lock)[package]) > Version(KNOWN_HOLES[package]), lock
+
+
+def test_gdcm_is_pinned_and_never_given_a_file() -> None:
+    """Its reader of files allocates what a header asks for. pydicom hands it codestreams; nothing of ours calls it."""
+    (requirement,) = [each for each in wanted() if each.name == "python-gdcm"]
+    assert [each.operator for each in requirement.specifier] == ["=="]
+    sources = [path for room in ("node", "rules", "plugins") for path in (ROOT / room).rglob("*.py")]
+    assert [path for path in sources if re.search(r"\bimport gdcm|\bfrom gdcm", path.read_text())] == []
+    assert not re.search(r"gdcm\.\w*(?:Reader|File|Stream)\b", inspect.getsource(pydicom.pixels.decoders.gdcm))
 
 
 @pytest.mark.parametrize(("lock", "groups"), [(LOCK_FILES[0], ["build"]), (LOCK_FILES[1], ["build", "dev"])])

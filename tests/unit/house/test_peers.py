@@ -9,12 +9,12 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.support import peers
-from tests.support.orthanc import Orthanc
-from tests.support.peers import dcmtk, find_program, require_peer, storescu
 from tests.support.ports import free_ports
+from tests.support.programs import peers
+from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import dcmtk, find_program, require_peer, storescu
+from tests.support.programs.validators import dciodvfy, dicom_sr_validator
 from tests.support.shared_data import shared_data
-from tests.support.validators import dciodvfy, dicom_sr_validator
 
 
 def example(name: str) -> Path:

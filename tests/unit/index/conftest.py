@@ -9,7 +9,7 @@ import pytest
 
 from node.index.children import HeaderReader
 from node.store.layout import Spool
-from tests.support.index_room import Room, room_of
+from tests.support.sites.index_room import Room, room_of
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from node.ledger.database import Database
 from node.ledger.studies import Study, StudyStatus
 from node.store.arrival import Arrival, file_header
 from node.wake import Room as Rooms
-from tests.support.index_room import Room, configuration
-from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.sites.index_room import Room, configuration
 
 
 def _study(room: Room, uid: str = STUDY) -> Study:
@@ -187,7 +187,7 @@ def test_fault_49_late_instances_make_a_new_revision(room: Room) -> None:
 
 def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect nobody foresaw costs one study, with an alert, and is tried again later."""
-    keep = completion.keep_facts
+    keep = completion.keep_facts  # type: ignore[attr-defined]
 
     def fails(database: Database, study: str, revision: int) -> None:
         if study == STUDY:

@@ -17,11 +17,11 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
 from node.wake import Room as Rooms
-from tests.support.index_room import Room
-from tests.support.outcomes import deliver, queue_job
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.sites.index_room import Room
+from tests.support.sites.outcomes import deliver, queue_job
 
-CORRECTED = {"PatientID": "P2", "PatientName": "Kim^Cheolsu"}
+CORRECTED: dict[str, Any] = {"PatientID": "P2", "PatientName": "Kim^Cheolsu"}
 
 
 def _study_with_results(room: Room, on_correction: str = "hold") -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_correction_sent_twice_is_recorded_once(room: Room) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"AccessionNumber": "A2"}, {"StudyID": "S2"}, {"PatientSex": "F"}])
-def test_another_order_is_a_correction_too(room: Room, changes: dict[str, str]) -> None:
+def test_another_order_is_a_correction_too(room: Room, changes: dict[str, Any]) -> None:
     """Accession number, study ID, sex: what an order or a patient record says, on the same pixels."""
     arrive(room.spool, ct())
     arrive(room.spool, ct(**changes))

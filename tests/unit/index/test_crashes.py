@@ -15,9 +15,9 @@ from node.index import stage
 from node.index.children import Failure, FailureKind, HeaderReader
 from node.ledger import defects, instances, studies
 from node.store.layout import Spool
-from tests.support.index_room import Room
-from tests.support.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.shared_data import ROOT
+from tests.support.sites.index_room import Room
 from tests.support.wait import until
 
 
@@ -92,9 +92,9 @@ def test_a_receipt_that_cannot_be_recorded_stops_no_other(room: Room, monkeypatc
     arrive(room.spool, ct(1))
     poison = arrive(room.spool, ct(2))
     arrive(room.spool, ct(3))
-    record = stage.record
+    record = stage.record  # type: ignore[attr-defined]
 
-    def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
+    def fails(database, at, judged, configuration):
         if any(one.reading.receipt == poison for one in judged):
             raise OverflowError("unforeseen")
         return record(database, at, judged, configuration)
@@ -113,9 +113,9 @@ def test_finding_d3_a_study_waits_for_a_receipt_that_is_tried_again_and_is_held_
     """Not complete while the object may still come in; then held; the file stays, and counts when the cause is gone."""
     arrive(room.spool, ct(1))
     poison = arrive(room.spool, ct(2))
-    record = stage.record
+    record = stage.record  # type: ignore[attr-defined]
 
-    def fails(database, at, judged, configuration):  # type: ignore[no-untyped-def]
+    def fails(database, at, judged, configuration):
         if any(one.reading.receipt == poison for one in judged):
             raise OverflowError("Hong^Gildong")
         return record(database, at, judged, configuration)

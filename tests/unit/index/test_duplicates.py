@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydicom import Dataset
@@ -18,8 +20,8 @@ from node import ourselves
 from node.ledger import instances, studies
 from node.ledger.events import Severity
 from node.ledger.studies import StudyStatus
-from tests.support.index_room import Room
-from tests.support.receipts import SERIES, STUDY, arrive, code, compressed, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, code, compressed, ct, encoded
+from tests.support.sites.index_room import Room
 
 
 def test_fault_32_identical_duplicate_is_stored_once_and_not_re_run(room: Room) -> None:
@@ -103,7 +105,7 @@ def test_trivial_differences_are_recorded_by_name_and_change_nothing(room: Room)
     ],
 )
 def test_fault_33_34_other_content_under_one_uid_is_quarantined(
-    room: Room, changes: dict[str, object], difference: str
+    room: Room, changes: dict[str, Any], difference: str
 ) -> None:
     """First kept, second quarantined, alert: other pixels, another place or side, another series or study."""
     first = arrive(room.spool, ct())
@@ -130,7 +132,12 @@ def test_the_same_conflict_again_alerts_nobody_again(room: Room) -> None:
 
 def test_changed_report_under_one_uid_is_a_conflict(room: Room) -> None:
     """An object without pixels is what its content says."""
-    report = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33", "Modality": "SR", "PixelData": None, "Rows": None}
+    report: dict[str, Any] = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33",
+        "Modality": "SR",
+        "PixelData": None,
+        "Rows": None,
+    }
     arrive(room.spool, ct(**report, ContentSequence=[_text("no nodule")]))
     arrive(room.spool, ct(**report, ContentSequence=[_text("nodule of 12 mm")]))
     room.index.run_once()
@@ -140,7 +147,12 @@ def test_changed_report_under_one_uid_is_a_conflict(room: Room) -> None:
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_report_in_another_encoding_is_a_duplicate(room: Room, syntax: str) -> None:
     """The same report, implicit or deflated, says the same."""
-    report = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33", "Modality": "SR", "PixelData": None, "Rows": None}
+    report: dict[str, Any] = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33",
+        "Modality": "SR",
+        "PixelData": None,
+        "Rows": None,
+    }
     dataset = ct(**report, ContentSequence=[_text("no nodule")])
     arrive(room.spool, dataset)
     arrive(room.spool, dataset, syntax=syntax)

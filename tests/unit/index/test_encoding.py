@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from node.index.header import Reading, read
 from node.store.layout import Spool
 from rules.facts import BAD_ENCODING, UNFIT_MARKS, UNREADABLE_HEADER
-from tests.support.receipts import arrive, ct, encoded
+from tests.support.images.receipts import arrive, ct, encoded
 
 EXPLICIT = str(ExplicitVRLittleEndian)
 

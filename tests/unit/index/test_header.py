@@ -23,7 +23,7 @@ from node.index import header
 from node.index.header import CUT_HEADER, Reading, inflate, read
 from node.store.layout import Spool
 from rules.facts import BAD_PIXEL_DESCRIPTION, LOSSY, TRUNCATED_PIXEL_DATA, UNREADABLE_HEADER
-from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 

@@ -16,8 +16,8 @@ from node.ledger.studies import StudyStatus
 from node.route.recorded import recorded_facts
 from node.route.stage import Route
 from rules.model import DICTIONARY, Rule
-from tests.support.index_room import Room, configuration
-from tests.support.receipts import SERIES, STUDY, arrive, ct
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct
+from tests.support.sites.index_room import Room, configuration
 
 SECOND = f"{STUDY}.2"
 ZONE = ZoneInfo("Asia/Seoul")

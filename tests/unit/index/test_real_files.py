@@ -14,8 +14,8 @@ from node.index.header import read
 from node.ledger import instances
 from node.store.arrival import Arrival, file_header
 from node.store.layout import Spool
-from tests.support.index_room import Room
 from tests.support.shared_data import SHARED_DATA, shared_data
+from tests.support.sites.index_room import Room
 
 _COMPARED = (
     "PatientID",
@@ -42,8 +42,8 @@ def _arrive(spool: Spool, path: Path, at: object) -> tuple[str, Dataset]:
         pytest.skip("no meta information")
     arrival = Arrival(
         str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.file_meta.TransferSyntaxUID), "CT1",
-        "PACSNODE", "127.0.0.1", "association-1", at,
-    )  # type: ignore[arg-type]  # fmt: skip
+        "PACSNODE", "127.0.0.1", "association-1", at,  # type: ignore[arg-type]
+    )  # fmt: skip
     receipt = spool.new_receipt()
     spool.arrived(receipt).write_bytes(file_header(arrival) + content[start:])
     return receipt, dataset
@@ -79,7 +79,7 @@ def test_reader_agrees_with_pydicom(room: Room) -> None:
         receipt, dataset = _arrive(room.spool, SHARED_DATA / row["path"], room.clock.now())
         reading = read(room.spool.arrived(receipt))
         for keyword in _COMPARED:
-            if tag_for_keyword(keyword) not in dataset:
+            if tag_for_keyword(keyword) not in dataset:  # type: ignore[operator]
                 continue
             expected = dataset[keyword].value
             expected = [] if expected in (None, "") else list(expected) if dataset[keyword].VM > 1 else [expected]

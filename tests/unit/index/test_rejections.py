@@ -8,9 +8,9 @@ from node.ledger import deliveries, facts, jobs, studies
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import JobStatus
-from tests.support.index_room import Room
-from tests.support.outcomes import deliver, queue_job
-from tests.support.receipts import STUDY, arrive, ct, rejection_note
+from tests.support.images.receipts import STUDY, arrive, ct, rejection_note
+from tests.support.sites.index_room import Room
+from tests.support.sites.outcomes import deliver, queue_job
 
 
 @pytest.mark.parametrize("title", ["113001", "113037", "113038", "113039"])

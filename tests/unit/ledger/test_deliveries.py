@@ -17,7 +17,7 @@ from node.ledger.deliveries import DeliveryStatus as Status
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.objects import ResultObject
-from tests.support.outcomes import deliver, queue_job
+from tests.support.sites.outcomes import deliver, queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

@@ -13,7 +13,7 @@ from node.errors import NotFoundError, PermanentError
 from node.ledger import decisions, events, jobs, rule_history, studies
 from node.ledger.database import Ledger
 from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
-from tests.support.outcomes import queue_job
+from tests.support.sites.outcomes import queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -80,7 +80,7 @@ def test_finding_m1_the_result_that_later_steps_go_by_is_the_last_jobs(ledger: L
         job = queue_job(ledger, at, "1.2", receipts, revision=len(receipts))
         with ledger.transaction() as database:
             jobs.started(database, at, job.id, {"name": "x"})
-            jobs.ended(database, at, job.id, outcome, None)
+            jobs.ended(database, at, job.id, outcome, None)  # type: ignore[arg-type]
     assert [outcome for outcome, _ in rule_history.results(ledger.database, "1.2").values()] == ["no_findings"]
 
 

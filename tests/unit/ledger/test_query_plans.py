@@ -29,7 +29,7 @@ from node.ledger.database import FILE, Database, Ledger
 from node.ledger.deliveries import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
-from tests.support.past import tell
+from tests.support.sites.past import tell
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ONE = "1.2.3"

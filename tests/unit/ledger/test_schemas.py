@@ -15,8 +15,8 @@ from node.ledger import facts, instances, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.job import JobStatus
 from node.ledger.schema.migrations import VERSIONS, migrations
-from tests.support.earlier import RELEASES, unpack
-from tests.support.outcomes import queue_job
+from tests.support.sites.earlier import RELEASES, unpack
+from tests.support.sites.outcomes import queue_job
 
 T = "2026-03-01T00:00:00.000000Z"
 ROWS = (

@@ -22,12 +22,12 @@ from node.notify.stage import Notify
 from node.run import found
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from tests.support.clocks import HandClock
-from tests.support.job_site import STUDY, Site
-from tests.support.listeners import MailServer, WebService, mail_server, own_certificate, web_service
+from tests.support.sites.job_site import STUDY, Site
+from tests.support.sites.listeners import MailServer, WebService, mail_server, own_certificate, web_service
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
 VOLUME = Measurement(Code("118565006", "SCT", "Volume"), 30.0, Unit("mL", "mL"))
-NAMES = {"PatientName": ("PN", "Hong^Gildong"), "StudyDescription": ("LO", "Hong Gildong head")}
+NAMES: dict[str, Any] = {"PatientName": ("PN", "Hong^Gildong"), "StudyDescription": ("LO", "Hong Gildong head")}
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_finding_t1_one_message_without_answer_does_not_begin_each_run(
     room = stage(site, configured(None, web))
     room.run_once()
     assert (taken, [standing(site, each).attempts for each in about]) == ([], [1, 0, 0])
-    site.clock.pass_(minutes=1)
+    site.clock.pass_(minutes=1)  # type: ignore[attr-defined]
     room.run_once()
     assert taken == [about[1].key, about[2].key]
     assert standing(site, about[0]).status is NotificationStatus.WAITING
@@ -280,7 +280,9 @@ def test_a_redirected_webhook_counts_as_not_told(site: Site, web: WebService) ->
 def test_nothing_goes_in_the_clear_where_tls_is_asked_for(site: Site, mail: MailServer) -> None:
     """The server does not offer STARTTLS: nothing is sent, and the reason says so."""
     settings = configured(mail, None)
-    asked = settings.notify.model_copy(update={"mail": settings.notify.mail.model_copy(update={"tls": "starttls"})})  # type: ignore[union-attr]  # there is one
+    asked = settings.notify.model_copy(
+        update={"mail": settings.notify.mail.model_copy(update={"tls": "starttls"})}
+    )  # there is one
     about = told(site)
     stage(site, settings.model_copy(update={"notify": asked})).run_once()
     assert "STARTTLS" in str(standing(site, about).error)
@@ -298,8 +300,8 @@ def test_tls_with_the_sites_own_authority(site: Site, tmp_path: Path) -> None:
         settings = configured(mail, web)
         for trusted in (None, authority):
             changes = {"tls": "starttls", "authorities": trusted, "username": "u", "password_file": tmp_path / "secret"}
-            server = settings.notify.mail.model_copy(update=changes)  # type: ignore[union-attr]  # there is one
-            hook = settings.people["duty"].webhook.model_copy(  # type: ignore[union-attr]  # there is one
+            server = settings.notify.mail.model_copy(update=changes)  # there is one
+            hook = settings.people["duty"].webhook.model_copy(  # there is one
                 update={"authorities": trusted, "token_file": tmp_path / "secret"}
             )
             update = {
@@ -324,7 +326,7 @@ def test_finding_m5_a_token_that_cannot_be_sent_costs_that_way_alone(
     """The mail goes, others are told; when the file is right again, so does the webhook; the secret is nowhere told."""
     (tmp_path / "token").write_bytes(secret)
     settings = configured(mail, web)
-    hook = settings.people["duty"].webhook.model_copy(update={"token_file": tmp_path / "token"})  # type: ignore[union-attr]  # there is one
+    hook = settings.people["duty"].webhook.model_copy(update={"token_file": tmp_path / "token"})  # there is one
     people = {
         "duty": settings.people["duty"].model_copy(update={"webhook": hook}),
         "chief": settings.people["duty"].model_copy(update={"webhook": None}),
@@ -351,7 +353,7 @@ def test_finding_m5_one_way_that_raises_keeps_no_other_from_being_taken(
     """What nobody foresaw in the mail costs the mail: the webhook has it, once."""
     about = told(site)
     with monkeypatch.context() as patched:
-        patched.setattr(channels, "_email", lambda *_: {}["Hong^Gildong"])
+        patched.setattr(channels, "_email", lambda *_: {}["Hong^Gildong"])  # type: ignore[index]
         room = stage(site, configured(mail, web))
         room.run_once()
         assert (len(mail.received), len(web.received)) == (0, 1)
@@ -367,7 +369,7 @@ def test_finding_m5_a_host_whose_own_name_is_no_ascii_can_send_mail(
     site: Site, mail: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name goes into the greeting of SMTP."""
-    monkeypatch.setattr(channels.socket, "gethostname", lambda: "röntgen")
+    monkeypatch.setattr(channels.socket, "gethostname", lambda: "röntgen")  # type: ignore[attr-defined]
     about = told(site)
     stage(site, configured(mail, None)).run_once()
     assert standing(site, about).status is NotificationStatus.SENT

@@ -79,7 +79,7 @@ def full_result() -> Result:
             FRAMES,
             (Segment(7, "Nodule", LUNG, LUNG, colour=(1, 2, 255)),),
         ),
-        heatmaps=(Heatmap(np.linspace(0, 1, 24).reshape(3, 2, 4), FRAMES, LUNG),),
+        heatmaps=(Heatmap(np.linspace(0, 1, 24).reshape(3, 2, 4), FRAMES, LUNG),),  # type: ignore[arg-type]
         key_images=(KeyImage(IMAGE, "the nodule", (-600.0, 1500.0)),),
         pictures=(Picture(np.full((4, 5, 3), 9, np.uint8), "a picture", (IMAGE,)),),
         quality=("thick slices",),
@@ -153,7 +153,7 @@ def test_labels_of_images_that_differ_in_size_round_trip(job):
     write_result(folder, Result(ResultStatus.FINDINGS, "seen on two views", (finding,), segmentation))
     read = read_result(folder, request).segmentation
     assert [(plane.dtype, plane.shape) for plane in read.planes] == [(np.uint8, (2, 4)), (np.uint16, (3, 5))]
-    assert all(np.array_equal(*both) for both in zip(planes, read.planes, strict=True))
+    assert all(np.array_equal(*both) for both in zip(planes, read.planes, strict=True))  # type: ignore[arg-type]
     assert read.frames == frames
     labels = exchange.result_schema()["$defs"]["Segmentation"]["properties"]["labels"]
     assert [choice["type"] for choice in labels["anyOf"]] == ["object", "array"]

@@ -403,7 +403,7 @@ def test_single_image_without_thickness(tmp_path):
 
 def test_pydicom_ct_small():
     """pydicom's own CT file: 128 × 128, 5 mm, HU."""
-    volume = imaging.volume([Path(get_testdata_file("CT_small.dcm"))])
+    volume = imaging.volume([Path(str(get_testdata_file("CT_small.dcm")))])
     assert volume.array.shape == (1, 128, 128)
     assert volume.spacing == pytest.approx((5.0, 0.661468, 0.661468))
     assert (volume.array.min(), volume.array.max()) == (-896, 1167)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+from typing import Any
 
 import numpy as np
 import psutil
@@ -50,11 +51,11 @@ def sized(job):
     return folder, dataclasses.replace(request, series=series)
 
 
-def finding(**more) -> dict:
+def finding(**more: Any) -> dict[str, Any]:
     return {"code": {"value": "1", "scheme": "99TEST", "meaning": "Thing"}, "present": True, **more}
 
 
-def document(**more) -> dict:
+def document(**more: Any) -> dict[str, Any]:
     return {"schema": 1, "status": "findings", "summary": "x", "findings": [finding()], **more}
 
 
@@ -147,7 +148,7 @@ def test_finding_x1_an_array_is_judged_by_its_header(sized, name):
     """An array larger than its images is refused before a byte of its data is read: this process stays as it was."""
     folder, request = sized
     more, shape, dtype, expected = ARRAYS[name]
-    (folder / "out" / "result.json").write_text(json.dumps(document(**more)))
+    (folder / "out" / "result.json").write_text(json.dumps(document(**more)))  # type: ignore[arg-type]
     sparse(folder / "out" / "a.npy", shape, dtype)
     before = psutil.Process().memory_info().rss
     with pytest.raises(ExchangeError, match=expected):

@@ -77,7 +77,7 @@ def reoriented(volume: Volume, flips, order=(0, 1, 2)) -> Volume:
         affine[:3, column] *= -1
     array = np.flip(volume.array, flips).transpose(order)
     affine[:3, :3] = np.stack([affine[:3, columns[order[axis]]] for axis in (2, 1, 0)], axis=1)
-    return Volume(array, tuple(volume.spacing[axis] for axis in order), affine, volume.frames)
+    return Volume(array, tuple(volume.spacing[axis] for axis in order), affine, volume.frames)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def _table() -> Sequence:
     return Sequence([item])
 
 
-NOTHING = {"RescaleSlope": None, "RescaleIntercept": None}
+NOTHING: dict[str, Any] = {"RescaleSlope": None, "RescaleIntercept": None}
 MIXED = {
     "rescale on some": (only(2, **NOTHING), r"1 of the 5 images has no rescale \(SOP instance 1\.2\.3\.3\)"),
     "rescale on one": (only(0, 1, 3, 4, **NOTHING), r"1 of the 5 .* RescaleSlope and RescaleIntercept .*1\.2\.3\.3"),

@@ -27,7 +27,7 @@ from node.receive.head import (
     check_command_uids,
     check_uids,
 )
-from tests.support.raw_dimse import CT, INSTANCE, SERIES, STUDY, data_set, pixels
+from tests.support.dimse.raw_dimse import CT, INSTANCE, SERIES, STUDY, data_set, pixels
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"

@@ -64,8 +64,8 @@ def test_nothing_is_made_where_space_is_scarce(spool: Spool, monkeypatch: pytest
         looks.append(path)
         return real(path)
 
-    real = module.shutil.disk_usage
-    monkeypatch.setattr(module.shutil, "disk_usage", usage)
+    real = module.shutil.disk_usage  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.shutil, "disk_usage", usage)  # type: ignore[attr-defined]
     pool = Pool(spool, real(spool.incoming).free, durable=True)
     pool.brought(SMALL)
     until(lambda: looks, what="the thread to look")

@@ -17,8 +17,8 @@ from node.receive.reception import Reception, Tally
 from node.store import part
 from node.store.arrival import Arrival, read_arrival
 from node.store.layout import Spool
-from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
-from tests.support.receiver import data_set_of
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, INSTANCE, data_set, pixels
+from tests.support.sites.receiver import data_set_of
 
 CONTENT = data_set(tail=pixels(100000))
 
@@ -112,7 +112,7 @@ def test_fault_52_53_a_write_that_fails_mid_object_leaves_nothing(
     """A700, the part is gone at once, and what still arrives is dropped."""
     object_ = begin(spool)
     object_.write(memoryview(CONTENT)[:50000])
-    monkeypatch.setattr(part.os, "write", _failing(number, lambda: True))
+    monkeypatch.setattr(part.os, "write", _failing(number, lambda: True))  # type: ignore[attr-defined]
     object_.write(memoryview(CONTENT)[50000:60000])
     assert files(spool) == []
     monkeypatch.undo()
@@ -130,9 +130,9 @@ def test_fault_53_any_step_that_fails_is_a700(spool: Spool, monkeypatch: pytest.
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     if step == "open":
-        monkeypatch.setattr(part.os, "open", fail)
+        monkeypatch.setattr(part.os, "open", fail)  # type: ignore[attr-defined]
     elif step == "fsync":
-        monkeypatch.setattr(part.os, "fsync", fail)
+        monkeypatch.setattr(part.os, "fsync", fail)  # type: ignore[attr-defined]
     elif step == "rename":
         monkeypatch.setattr(Path, "rename", fail)
     else:

@@ -14,7 +14,7 @@ from node.dimse.status import StoreStatus
 from node.receive.service import Service, Session
 from node.store.health import TROUBLE, cannot_write, trouble
 from node.store.layout import Spool
-from tests.support.raw_dimse import CT, EXPLICIT, INSTANCE, data_set
+from tests.support.dimse.raw_dimse import CT, EXPLICIT, INSTANCE, data_set
 
 REQUEST = AssociationRequest("PACSNODE", "CT1", "127.0.0.1", "", 16384)
 

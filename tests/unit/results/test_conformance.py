@@ -6,12 +6,12 @@ from pydicom.uid import UID
 
 from node.desk.peers import RESULT_CLASSES
 from node.dicom.report_classes import SOP_CLASSES
-from tests.support.air import CLAUSES
-from tests.support.conformance import DOCUMENT, current
+from tests.support.results.air import CLAUSES
+from tests.support.results.conformance import DOCUMENT, current
 
 
 def test_the_conformance_statement_is_current() -> None:
-    """Run `python -m tests.support.conformance` where this fails."""
+    """Run `python -m tests.support.results.conformance` where this fails."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text == current(text)
 

@@ -13,7 +13,7 @@ from node.results.pages.display import meaning_of
 from node.results.pages.key_slice import frame_pixels
 from node.results.source.images import SourceImage, read_sources
 from plugins.contract import NotApplicableError
-from tests.support import reports
+from tests.support.results import reports
 from tests.support.shared_data import shared_data
 
 Change = Callable[[Dataset], None]

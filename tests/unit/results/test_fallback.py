@@ -14,7 +14,7 @@ from node.results.encode import EncodedObject, encode
 from node.results.gate.judging import RefusedError
 from node.results.request import EncodingProfile, SetMade, SourceReference
 from plugins.contract import ResultStatus
-from tests.support import reports
+from tests.support.results import reports
 
 
 def _profile(sr_class: SRClass) -> EncodingProfile:

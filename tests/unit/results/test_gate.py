@@ -18,7 +18,7 @@ from node.results.errors import NotEncodableError
 from node.results.gate.judging import Candidate, RefusedError, problems_of
 from node.results.request import EncodingProfile, Kind
 from node.results.source.identity import Identity, identity_of
-from tests.support import reports
+from tests.support.results import reports
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
 
@@ -38,11 +38,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, dict[str, C
 
 def _group(report: Dataset) -> Dataset:
     container = next(i for i in report.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "126010")
-    return container.ContentSequence[0]  # type: ignore[no-any-return]
+    return container.ContentSequence[0]
 
 
 def _named(item: Dataset, value_type: str) -> Dataset:
-    return next(i for i in item.ContentSequence if i.ValueType == value_type)  # type: ignore[no-any-return]
+    return next(i for i in item.ContentSequence if i.ValueType == value_type)
 
 
 def _drop(keyword: str) -> Callable[[Dataset], None]:

@@ -20,7 +20,7 @@ from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile
 from node.results.source.images import read_sources
-from tests.support import reports
+from tests.support.results import reports
 
 HONG = "Hong^Gildong=洪^吉洞=홍^길동"
 YAMADA = "Yamada^Tarou=山田^太郎=やまだ^たろう"

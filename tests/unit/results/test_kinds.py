@@ -17,7 +17,7 @@ from node.results.pages.key_slice import decode, key_slices
 from node.results.request import EncodingProfile, Kind
 from node.results.tracking import finding_identifiers
 from plugins.contract import Code, Heatmap, ImageReference, KeyImage, Result
-from tests.support import reports
+from tests.support.results import reports
 
 ACTIVATION = Code("130402", "DCM", "Class activation")
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))

@@ -24,8 +24,8 @@ from node.results.pages.key_slice import decode, frame_pixels, key_slices
 from node.results.pages.sheets import MOST_SLICES, draw_one, sheets
 from node.results.source.images import read_sources
 from plugins.contract import Ellipse, Finding, ImageReference, KeyImage, Result, ResultStatus
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 from tests.support.wait import until
 
 

@@ -22,11 +22,11 @@ from node.results.request import EncodingProfile, EncodingRequest
 from node.results.source.copied import of_patient_and_study
 from node.results.source.identity import Identity, identity_of
 from plugins.contract import Result
-from tests.support import reports
-from tests.support.broken_sources import FORMS, IDENTIFYING, IN_WORDS, attributes, write
+from tests.support.images.broken_sources import FORMS, IDENTIFYING, IN_WORDS, attributes, write
+from tests.support.results import reports
 
 DESCRIPTIVE = sorted(attributes().keys() - IDENTIFYING)
-ALL_KINDS = frozenset({"sr", "sc", "seg", "pm", "ko", "pr"})
+ALL_KINDS: frozenset[Any] = frozenset({"sr", "sc", "seg", "pm", "ko", "pr"})
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 

@@ -19,9 +19,20 @@ from node.results.pages.tables import Table, tables
 from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
 from node.results.texts import ENGLISH, KOREAN
-from plugins.contract import Box, Code, Finding, ImageReference, Measurement, ReferenceRange, Result, Site, Unit
-from tests.support import reports
-from tests.support.reports import BOTH, LEFT, LUNG, MM, NODULE, RIGHT
+from plugins.contract import (
+    Box,
+    Code,
+    Finding,
+    ImageReference,
+    Measurement,
+    ReferenceRange,
+    Result,
+    ResultStatus,
+    Site,
+    Unit,
+)
+from tests.support.results import reports
+from tests.support.results.reports import BOTH, LEFT, LUNG, MM, NODULE, RIGHT
 
 LONG, SHORT = Code("103339001", "SCT", "Long axis"), Code("103340004", "SCT", "Short axis")
 AREA, MM2 = Code("42798000", "SCT", "Area"), Unit("mm2", "square millimetre")
@@ -45,7 +56,7 @@ def _finding(
 
 
 def _result(*findings: Finding) -> Result:
-    return Result("findings", "Nodules.", findings)
+    return Result(ResultStatus.FINDINGS, "Nodules.", findings)
 
 
 def _rows(table: Table) -> list[list[str]]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,10 +34,11 @@ from plugins.contract import (
     Measurement,
     ReferenceRange,
     Result,
+    ResultStatus,
     Score,
     Site,
 )
-from tests.support import reports
+from tests.support.results import reports
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def _assert_well_laid_out(canvases: list[Canvas]) -> None:
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize("name", list(reports.RESULTS))
-def test_nothing_is_clipped_overlaps_or_is_hard_to_read(series: list[Path], name: str, language: str) -> None:
+def test_nothing_is_clipped_overlaps_or_is_hard_to_read(series: list[Path], name: str, language: Any) -> None:
     """Every text of every page lies within it, apart from the others, at a contrast of 4.5:1 or more (WCAG 1.4.3)."""
     result = reports.RESULTS[name](reports.reference("ct"))
     context = _context(series, result, profile=EncodingProfile(language=language))
@@ -121,7 +123,7 @@ def test_whatever_a_plugin_writes_is_there_whole(
     side = Site(reports.LUNG, reports.RIGHT)
     finding = Finding(code, present=True, score=Score(0.5, 0.5, unit=reports.Unit(unit, unit)), site=side,
                       measurements=(number,) * 9, comment=comment)  # fmt: skip
-    result = Result("findings", summary, (finding,), quality=(limit[:256].strip() or "x",))
+    result = Result(ResultStatus.FINDINGS, summary, (finding,), quality=(limit[:256].strip() or "x",))
     identity = AlgorithmIdentity(algorithm, "1.0", "Maker", intended_use=comment[:300])
     canvases = _canvases(_context(series, result, asked=asked, algorithm=identity))
     _assert_well_laid_out(canvases)
@@ -157,7 +159,7 @@ def test_a_page_with_characters_it_cannot_draw_says_so(series: list[Path]) -> No
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "Thisisnotanegativeresult."), ("ko", "음성(정상)결과가아닙니다.")]
 )
-def test_a_failure_cannot_be_read_as_a_negative(series: list[Path], language: str, words: str) -> None:
+def test_a_failure_cannot_be_read_as_a_negative(series: list[Path], language: Any, words: str) -> None:
     """It says NOT ANALYSED, that nothing follows from it, and why; no word of absence."""
     canvases = _canvases(_context(series, reports.failed(), profile=EncodingProfile(language=language)))
     assert words in _words(canvases)
@@ -203,7 +205,7 @@ def test_a_long_result_runs_over_pages_with_the_head_of_its_table(series: list[P
     numbers = tuple(
         Measurement(reports.Code(f"M{i}", "99TEST", f"Measurement number {i}"), float(i), reports.MM) for i in range(40)
     )
-    result = Result("findings", "Much.", (Finding(reports.DENSITY, measurements=numbers),))
+    result = Result(ResultStatus.FINDINGS, "Much.", (Finding(reports.DENSITY, measurements=numbers),))
     canvases = _canvases(_context(series, result))
     assert len(canvases) >= 2
     assert all("Measurement" in {placed.text for placed in canvas.placed} for canvas in canvases)
@@ -288,7 +290,7 @@ def _lesion(number: int, image: ImageReference) -> Finding:
 def test_a_finding_has_the_number_of_its_region_and_one_row_of_numbers(series: list[Path]) -> None:
     """What is drawn as 2 is called 2 beside its finding and under its image; lesions stand in a table of their own."""
     image = reports.reference("ct")
-    result = Result("findings", "Two nodules.", tuple(_lesion(number, image) for number in (1, 2)))
+    result = Result(ResultStatus.FINDINGS, "Two nodules.", tuple(_lesion(number, image) for number in (1, 2)))
     summary, page = _canvases(_context(series, result))
     row = {placed.text: placed.box for placed in summary.placed}
     assert abs(row["2"][3] - row["Nodule 2: Solitary nodule of lung, Left"][3]) < 10  # on one line
@@ -298,11 +300,13 @@ def test_a_finding_has_the_number_of_its_region_and_one_row_of_numbers(series: l
 
 def test_scores_say_what_they_mean(series: list[Path]) -> None:
     """What all mean, with its threshold, stands above them; where they differ, each says it itself."""
-    alike = Result("findings", "Two nodules.", tuple(_lesion(number, reports.reference("ct")) for number in (1, 2)))
+    alike = Result(
+        ResultStatus.FINDINGS, "Two nodules.", tuple(_lesion(number, reports.reference("ct")) for number in (1, 2))
+    )
     (summary, _) = _canvases(_context(series, alike))
     assert {"Likelihood of finding (threshold 0.50)", "0.60", "0.70"} <= {placed.text for placed in summary.placed}
     other = Finding(reports.PNEUMOTHORAX, present=False, score=Score(3.0, meaning="Pneumothorax volume class"))
-    differing = Result("findings", "Mixed.", (*alike.findings, other))
+    differing = Result(ResultStatus.FINDINGS, "Mixed.", (*alike.findings, other))
     texts = {placed.text for placed in _canvases(_context(series, differing))[0].placed}
     assert {"Likelihood of finding", "0.70 (threshold 0.50)", "Pneumothorax volume class", "3.00"} <= texts
 

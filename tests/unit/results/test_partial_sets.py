@@ -28,9 +28,9 @@ from node.results.reading.reader import read_sr
 from node.results.report import ko, sr
 from node.results.request import EncodingProfile, Kind, Part
 from node.results.texts import ENGLISH, KOREAN, texts_of
-from plugins.contract import Code, Finding, Measurement, Result, Segment, Segmentation, Unit
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Segment, Segmentation, Unit
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
 MAKERS: dict[Kind, tuple[Any, str]] = {
@@ -205,7 +205,7 @@ def _on_two_projections() -> Result:
     length = Measurement(Code("410668003", "SCT", "Length"), 12.4, reports.MM)
     finding = Finding(reports.NODULE, present=True, segments=(1,), tracking_id="Mass A", measurements=(length,))
     frames = tuple(reports.frames("mg")[:2])
-    return Result("findings", "A mass.", (finding,), segmentation=Segmentation(labels, frames, (mass,)))
+    return Result(ResultStatus.FINDINGS, "A mass.", (finding,), segmentation=Segmentation(labels, frames, (mass,)))
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -261,7 +261,7 @@ def test_where_nothing_sound_is_left_the_set_is_refused(
 def sites(tmp_path: Path) -> Iterator[Callable[..., ResultSite]]:
     made: list[ResultSite] = []
 
-    def site(**destinations: dict[str, Any]) -> ResultSite:
+    def site(**destinations: Any) -> ResultSite:
         made.append(ResultSite(tmp_path, **destinations))
         return made[-1]
 
@@ -289,7 +289,7 @@ def _unmapped() -> Result:
 def _unspeakable() -> Result:
     """Its measurement is in a unit that no report can hold."""
     length = Measurement(Code("410668003", "SCT", "Length"), 12.0, LONG)
-    return Result("findings", "A length.", (Finding(reports.NODULE, present=True, measurements=(length,)),))
+    return Result(ResultStatus.FINDINGS, "A length.", (Finding(reports.NODULE, present=True, measurements=(length,)),))
 
 
 def _sent(site: ResultSite, job: Job, destination: str) -> list[str]:
@@ -373,4 +373,4 @@ def test_the_earlier_result_stays_where_the_new_one_cannot_be_read(sites: Callab
 def test_every_language_names_every_kind() -> None:
     """A kind without a sentence would end the report that has to say it."""
     for language in ("en", "ko"):
-        assert {*ALL, "picture"} == set(texts_of(language).missing)  # type: ignore[arg-type] # both are languages
+        assert {*ALL, "picture"} == set(texts_of(language).missing)  # both are languages

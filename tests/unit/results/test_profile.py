@@ -15,8 +15,8 @@ from node.results.encode import encode
 from node.results.request import EncodingProfile
 from node.results.stage import profile_of
 from plugins.contract import Result
-from tests.support import reports
-from tests.support.result_site import PACS
+from tests.support.results import reports
+from tests.support.sites.result_site import PACS
 
 
 def _encode(folder: Path, result: Result | None = None, **destination: Any) -> list[tuple[str, Dataset]]:

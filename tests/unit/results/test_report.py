@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.dicom.report_classes import SRClass
 from node.results.encode import EncodedObject, encode
-from node.results.reading.reader import NotAReportError, ReadReport, read_sr
-from node.results.request import EncodingProfile, SourceReference, SRClass
-from plugins.contract import Code, Finding, ImageReference, Point, Result
-from tests.support import reports
+from node.results.reading.reader import NotAReportError, ReadReport, read_sr  # type: ignore[attr-defined]
+from node.results.request import EncodingProfile, SourceReference
+from plugins.contract import Code, Finding, ImageReference, Point, Result, ResultStatus
+from tests.support.results import reports
 
 
 def _set(tmp_path: Path, result: Result, kind: str = "ct", **changes: object) -> tuple[EncodedObject, ...]:
@@ -62,7 +63,7 @@ def test_a_number_that_could_not_be_computed_says_why(tmp_path: Path) -> None:
         site=reports.Site(reports.LUNG, reports.RIGHT),
         measurements=reports.density(reports.RIGHT, 10.0, 1.0, None),
     )
-    document = _sr(tmp_path, Result("findings", "Partly measured.", (finding,)))
+    document = _sr(tmp_path, Result(ResultStatus.FINDINGS, "Partly measured.", (finding,)))
     items = [i for i in _all_items(document) if i.ValueType == "NUM" and not i.MeasuredValueSequence]
     assert [i.NumericValueQualifierCodeSequence[0].CodeValue for i in items] == ["114006"]
     last = read_sr(document).findings[0].measurements[2]
@@ -126,7 +127,9 @@ def test_a_region_in_the_patient_lies_on_its_slice(tmp_path: Path) -> None:
     """Millimetres become the slice and the pixels they mean where the SR class has no 3D coordinates."""
     # Slice 2 lies at z = 10; its first pixel's centre at (-100, -100), 2 mm pixels.
     point = reports.Point(np.array([-60.0, -80.0, 10.2]), frame_of_reference_uid=reports.FRAME_OF_REFERENCE)
-    result = Result("findings", "A point.", (reports.Finding(reports.NODULE, present=True, regions=(point,)),))
+    result = Result(
+        ResultStatus.FINDINGS, "A point.", (reports.Finding(reports.NODULE, present=True, regions=(point,)),)
+    )
     region = _read(tmp_path / "2d", result).findings[0].regions[0]
     assert (region.graphic_type, region.points) == ("POINT", ((20.5, 10.5),))
     assert region.sop_instance_uid == f"{reports.STUDY_UID}.2.2"
@@ -138,7 +141,9 @@ def test_a_region_in_the_patient_lies_on_its_slice(tmp_path: Path) -> None:
 def test_a_region_that_no_slice_holds_is_told_in_words(tmp_path: Path) -> None:
     """Nothing that the plugin said is dropped because an SR class cannot draw it."""
     point = reports.Point(np.array([-60.0, -80.0, 400.0]), frame_of_reference_uid=reports.FRAME_OF_REFERENCE)
-    result = Result("findings", "A point.", (reports.Finding(reports.NODULE, present=True, regions=(point,)),))
+    result = Result(
+        ResultStatus.FINDINGS, "A point.", (reports.Finding(reports.NODULE, present=True, regions=(point,)),)
+    )
     finding = _read(tmp_path, result).findings[0]
     assert finding.regions == ()
     assert finding.comments == ("Point, mm in the patient (L, P, H): -60.0 -80.0 400.0",)
@@ -165,7 +170,7 @@ def test_several_regions_of_one_finding_have_groups_and_tracking_of_their_own(tm
     """One SCOORD a group, and a tracking UID is never shared by two groups."""
     image = reports.reference("ct")
     forms = tuple(finding.regions[0] for finding in reports.regions(image).findings)
-    result = Result("findings", "Many.", (reports.Finding(reports.NODULE, present=True, regions=forms),))
+    result = Result(ResultStatus.FINDINGS, "Many.", (reports.Finding(reports.NODULE, present=True, regions=forms),))
     findings = _read(tmp_path, result).findings
     assert len(findings) == 5
     assert len({finding.tracking_uid for finding in findings}) == 5
@@ -184,7 +189,7 @@ def test_no_names_of_a_plugin_make_two_lesions_one(tmp_path: Path, names: tuple[
         Finding(reports.PNEUMOTHORAX, present=True, regions=tuple(pair), tracking_id=name)
         for name, pair in zip(names, (points[:2], points[2:]), strict=True)
     )
-    read = _read(tmp_path, Result("findings", "Four points.", findings)).findings
+    read = _read(tmp_path, Result(ResultStatus.FINDINGS, "Four points.", findings)).findings
     assert len({finding.tracking_uid for finding in read}) == len({one.tracking_identifier for one in read}) == 4
     given = [finding.tracking_identifier for finding in read][::2]
     assert given == ["Pneumothorax 1 #1" if name is None else name for name in names]
@@ -275,7 +280,9 @@ def test_a_finding_has_the_category_of_the_segment_that_is_the_finding(tmp_path:
     lungs = reports.lungs(reports.frames("ct"))
     nodule = replace(lungs.segments[0], category=altered, type=reports.NODULE)
     findings = (Finding(reports.NODULE, True, segments=(1,)), Finding(reports.DENSITY, True, segments=(2,)))
-    result = Result("findings", "Two.", findings, segmentation=replace(lungs, segments=(nodule, lungs.segments[1])))
+    result = Result(
+        ResultStatus.FINDINGS, "Two.", findings, segmentation=replace(lungs, segments=(nodule, lungs.segments[1]))
+    )
     document = _sr(tmp_path, result)
     groups = [
         i for i in _all_items(document) if i.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "125007"

@@ -17,10 +17,19 @@ from node.results.pages.key_slice import decode, key_slices
 from node.results.reading.as_result import as_result
 from node.results.reading.reader import read_sr
 from node.results.request import EncodingProfile
-from plugins.contract import ContractError, Finding, ImageReference, KeyImage, Result, Segment, Segmentation
-from tests.support import reports
-from tests.support.matrix import masks_read_back
-from tests.support.validators import dciodvfy
+from plugins.contract import (
+    ContractError,
+    Finding,
+    ImageReference,
+    KeyImage,
+    Result,
+    ResultStatus,
+    Segment,
+    Segmentation,
+)
+from tests.support.programs.validators import dciodvfy
+from tests.support.results import reports
+from tests.support.results.matrix import masks_read_back
 
 VIEWS = (("R", "CC", (64, 48)), ("L", "CC", (64, 48)), ("R", "MLO", (80, 56)), ("L", "MLO", (72, 40)))
 """Laterality, view, and rows × columns: views differ in size."""
@@ -52,7 +61,7 @@ def _mass_and_cyst() -> Result:
     labels[0][10:20, 5:15] = labels[2][40:52, 30:44] = 3
     labels[1][50:60, 20:30] = 5
     return Result(
-        "findings",
+        ResultStatus.FINDINGS,
         "A mass in the right breast, a cyst in the left.",
         (
             Finding(reports.NODULE, present=True, segments=(3,), tracking_id="Mass 1"),
@@ -81,7 +90,7 @@ def _groups(report: Dataset) -> list[dict[str, Any]]:
                 said["tracking"] = item.UID
             elif _name(item) in {"121191", "121214"}:
                 said["seg"], said["segment"] = reference.ReferencedSOPInstanceUID, reference.ReferencedSegmentNumber
-                assert "ReferencedFrameNumber" not in reference, "Table 10-3 allows one of both"
+                assert "ReferencedFrameNumber" not in reference, "Table 10-3 allows one of both"  # type: ignore[operator]
             elif _name(item) == "121233":
                 frames = reference.get("ReferencedFrameNumber", [])
                 said["image"] = reference.ReferencedSOPInstanceUID
@@ -165,7 +174,7 @@ def _clip(kind: str, numbers: tuple[int, ...]) -> Result:
         labels[index, 10 : 20 + index, 30:50] = 3
     frames = tuple(ImageReference(f"{reports.STUDY_UID}.2.1", number) for number in numbers)
     finding = Finding(reports.NODULE, present=True, segments=(3,), tracking_id="Mass 1")
-    return Result("findings", "A mass.", (finding,), segmentation=Segmentation(labels, frames, (MASS,)))
+    return Result(ResultStatus.FINDINGS, "A mass.", (finding,), segmentation=Segmentation(labels, frames, (MASS,)))
 
 
 @pytest.mark.parametrize("kind", ["us", "xa"])
@@ -288,4 +297,4 @@ def test_labels_of_several_images() -> None:
         ((np.zeros((4, 6), np.uint8),), "2 references for 1 slices"),
     ):
         with pytest.raises(ContractError, match=message):
-            Segmentation(labels, (_view(1), _view(2)), (MASS,))
+            Segmentation(labels, (_view(1), _view(2)), (MASS,))  # type: ignore[arg-type]

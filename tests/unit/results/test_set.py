@@ -16,8 +16,8 @@ from pydicom import dcmread
 from node.results.encode import EncodedObject, encode
 from node.results.errors import NotEncodableError
 from node.results.request import EncodingProfile
-from plugins.contract import Box, Finding, ImageReference, Result
-from tests.support import reports
+from plugins.contract import Box, Finding, ImageReference, Result, ResultStatus
+from tests.support.results import reports
 
 
 def _frames() -> list[ImageReference]:
@@ -143,7 +143,7 @@ def test_what_the_source_shows_or_lost_is_inherited(tmp_path: Path) -> None:
 def test_a_reference_to_an_image_that_was_not_given_is_refused(tmp_path: Path) -> None:
     """Fault 73: a result about another image never becomes an object; nothing is written."""
     box = Box(np.array([[1.0, 1.0], [2.0, 2.0]]), ImageReference("1.2.3.4"))
-    result = Result("findings", "x", (Finding(reports.NODULE, present=True, regions=(box,)),))
+    result = Result(ResultStatus.FINDINGS, "x", (Finding(reports.NODULE, present=True, regions=(box,)),))
     with pytest.raises(NotEncodableError, match=r"1\.2\.3\.4"):
         _encode(tmp_path, result)
     assert not (tmp_path / "out").exists()
@@ -157,7 +157,7 @@ def test_a_region_beside_the_image_is_refused(tmp_path: Path, corner: float, fra
     image = ImageReference(reports.reference("ct").sop_instance_uid, frame)
     box = Box(np.array([[1.0, 1.0], [corner, 2.0]]), image)
     with pytest.raises(NotEncodableError, match=words):
-        _encode(tmp_path, Result("findings", "x", (Finding(reports.NODULE, present=True, regions=(box,)),)))
+        _encode(tmp_path, Result(ResultStatus.FINDINGS, "x", (Finding(reports.NODULE, present=True, regions=(box,)),)))
 
 
 def test_the_error_survives_the_way_out_of_the_encoders_process() -> None:

@@ -17,9 +17,9 @@ from node.results.source.files import SourceFiles
 from node.results.texts import ENGLISH
 from node.store import intact
 from node.store.intact import Damage, DamagedError
-from plugins.contract import Box, Finding, ImageReference, Result
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from plugins.contract import Box, Finding, ImageReference, Result, ResultStatus
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def _texts(report: Dataset) -> set[str]:
 def _unspeakable() -> Result:
     """A result that nothing can be made of: its finding lies beside its image."""
     box = Box(np.array([[1.0, 1.0], [reports.COLUMNS + 9.0, 9.0]]), reports.reference("ct"))
-    return Result("findings", "A nodule.", (Finding(reports.NODULE, present=True, regions=(box,)),))
+    return Result(ResultStatus.FINDINGS, "A nodule.", (Finding(reports.NODULE, present=True, regions=(box,)),))
 
 
 def test_what_cannot_be_reported_stays_and_the_reader_is_told(site: ResultSite) -> None:
@@ -189,7 +189,7 @@ def test_predecessors_are_those_that_the_destination_got(tmp_path: Path) -> None
 def test_an_earlier_report_that_arrives_meanwhile_is_named(site: ResultSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is delivered while the next one is encoded: that one is encoded anew, and supersedes it."""
     first = _reported(site, reports.measured())
-    encode, encoded = site.results._encode, []
+    encode, encoded = site.results._encode, []  # type: ignore[var-annotated]
 
     def delivered_meanwhile(*order: Any) -> Any:
         if not encoded:

@@ -15,8 +15,8 @@ from node.ledger.deliveries import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.terms import Terms, from_kept
 from plugins.contract import Result
-from tests.support import reports
-from tests.support.result_site import ResultSite
+from tests.support.results import reports
+from tests.support.sites.result_site import ResultSite
 
 QUIET = Terms(send_when=("findings", "not_applicable", "failed"))
 

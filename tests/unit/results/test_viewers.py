@@ -29,11 +29,12 @@ from plugins.contract import (
     Polyline,
     Region,
     Result,
+    ResultStatus,
     Unit,
 )
-from tests.support import matrix, reports
-from tests.support.result_site import PACS
-from tests.support.viewer_rules import every_item, problems_for_viewers
+from tests.support.results import matrix, reports
+from tests.support.results.viewer_rules import every_item, problems_for_viewers
+from tests.support.sites.result_site import PACS
 
 IMAGE = reports.reference("ct")
 AREA = Measurement(Code("42798000", "SCT", "Area"), 40.0, Unit("mm2", "mm2"))
@@ -59,7 +60,7 @@ def _documents(folder: Path, result: Result, kind: str = "ct", **destination: ob
 def _report(folder: Path, *marked: tuple[Region, tuple[Measurement, ...]], **destination: object) -> Dataset:
     """A report with a finding for each region and its numbers."""
     findings = tuple(Finding(reports.NODULE, True, regions=(region,), measurements=m) for region, m in marked)
-    made = _documents(folder, Result("findings", "Regions.", findings), **{"kinds": ["sr"], **destination})
+    made = _documents(folder, Result(ResultStatus.FINDINGS, "Regions.", findings), **{"kinds": ["sr"], **destination})  # type: ignore[arg-type]
     return made[0]
 
 
@@ -86,7 +87,7 @@ IN_THE_PATIENT = Point(np.array([[-60.0, -80.0, 10.0]]), frame_of_reference_uid=
 
 
 def _in_the_patient(_kind: str) -> Result:
-    return Result("findings", "A point.", (Finding(reports.NODULE, True, regions=(IN_THE_PATIENT,)),))
+    return Result(ResultStatus.FINDINGS, "A point.", (Finding(reports.NODULE, True, regions=(IN_THE_PATIENT,)),))
 
 
 @pytest.mark.parametrize("preset", ["any-pacs", "ai-results", "ohif"])
@@ -201,7 +202,7 @@ def _outline(region: Region) -> NDArray[np.float64]:
 def test_a_report_is_written_as_was_decided(tmp_path: Path, numbers: bool, editable: bool, way: HandOver) -> None:
     """By name: identifier and first number of each group say it. Unsafe: illustrations, which OHIF draws and leaves."""
     marked = [(BOX, (AREA,) if numbers else ()), (LINE, (LENGTH,) if numbers else ())]
-    document = _report(tmp_path, *marked, editable=editable)
+    document = _report(tmp_path, *marked, editable=editable)  # type: ignore[arg-type]
     named = way is HandOver.BY_NAME
     assert [one.startswith("Cornerstone3DTools@^0.1.0:") for one in _identifiers(document)] == [named, named]
     for group in _groups(document):
@@ -235,7 +236,7 @@ def test_the_first_number_is_the_one_that_the_tool_shows(tmp_path: Path) -> None
         tracking_id="A",
     )
     box = Finding(reports.NODULE, True, regions=(BOX,), measurements=(DENSITY, AREA))
-    result = Result("findings", "Two.", (finding, box))
+    result = Result(ResultStatus.FINDINGS, "Two.", (finding, box))
     (document,) = _documents(tmp_path, result, kinds=["sr"], editable=True)
     assert _identifiers(document)[0] == "A", "the second outline has no area, so none may be named"
     line, _, outline = read_sr(document).findings
@@ -245,7 +246,9 @@ def test_the_first_number_is_the_one_that_the_tool_shows(tmp_path: Path) -> None
         DENSITY.concept.meaning,
     ]
     assert [m.concept.meaning for m in outline.measurements] == ["Area", DENSITY.concept.meaning]
-    (document,) = _documents(tmp_path / "named", Result("findings", "Box.", (box,)), kinds=["sr"], editable=True)
+    (document,) = _documents(
+        tmp_path / "named", Result(ResultStatus.FINDINGS, "Box.", (box,)), kinds=["sr"], editable=True
+    )
     (read,) = read_sr(document).findings
     assert _identifiers(document) == [f"Cornerstone3DTools@^0.1.0:RectangleROI:{read.tracking_identifier}"]
     assert len(read.regions) == 1

@@ -17,7 +17,7 @@ from node.route.stage import Route
 from node.run import hours
 from rules.model import Rule
 from tests.support.clocks import HandClock
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 SEOUL = ZoneInfo("Asia/Seoul")
 

@@ -11,7 +11,7 @@ from node.ledger import facts, instances, studies
 from node.ledger.instances import InstanceStatus
 from node.route.facts import study_facts
 from rules.facts import Element, StudyFacts
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 SEOUL = ZoneInfo("Asia/Seoul")
 

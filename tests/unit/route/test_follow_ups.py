@@ -18,7 +18,7 @@ from node.run import found
 from node.wake import Room
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from rules.model import Rule, rule_set_digest
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
 MILLILITRES = Measurement(Code("118565006", "SCT", "Volume"), 30.0, Unit("mL", "mL"))
@@ -163,7 +163,7 @@ def test_a_defect_in_a_follow_up_is_alerted_once(site: Site, monkeypatch: pytest
     stage = route(site)
     stage.run_once()
     end(site, "bleed", bleeding())
-    monkeypatch.setattr(follow_ups, "_result", lambda _: {}["Hong^Gildong"])
+    monkeypatch.setattr(follow_ups, "_result", lambda _: {}["Hong^Gildong"])  # type: ignore[index]
     stage.run_once()
     stage.run_once()
     kinds = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == "job.follow-up-failed"]
@@ -245,14 +245,14 @@ def test_studies_that_were_corrected_meanwhile_are_left_for_the_next_run(
     stage = route(site)
     stage.run_once()
     end(site, "bleed", bleeding())
-    real = follow_ups.engine.follow_up
+    real = follow_ups.engine.follow_up  # type: ignore[attr-defined]
 
     def meanwhile(*arguments: Any) -> Any:
         site.receive(1, series="7")
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(follow_ups.engine, "follow_up", meanwhile)
+        patch.setattr(follow_ups.engine, "follow_up", meanwhile)  # type: ignore[attr-defined]
         stage.run_once()
     assert "volume" not in steps(site)
     assert studies.get(site.ledger.database, STUDY) is not None

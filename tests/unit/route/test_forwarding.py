@@ -20,7 +20,7 @@ from node.route.forwarding import ae_titles_of
 from node.route.stage import Route
 from node.wake import Room
 from rules.model import Rule
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 def destination(ae_title: str, port: int, host: str = "10.0.0.1") -> Destination:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from node.ledger import decisions, events
 from node.route.stage import Route
 from rules.model import Rule
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 class Plugins:

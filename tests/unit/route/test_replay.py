@@ -21,7 +21,7 @@ from node.run import found
 from plugins.contract import Code, Finding, Result, ResultStatus
 from rules.model import Rule
 from tests.support.clocks import HandClock
-from tests.support.job_site import Site
+from tests.support.sites.job_site import Site
 
 ZONE = ZoneInfo("Asia/Seoul")
 BLOOD = Code("50960005", "SCT", "Hemorrhage")

@@ -20,7 +20,7 @@ from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
 from node.wake import Room
 from plugins.manifest import ParameterError
 from rules.model import Rule
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 class Plugins:
@@ -186,7 +186,7 @@ def test_a_defect_in_one_study_does_not_stop_the_others(site: Site, monkeypatch:
     site.complete("9.9")
     site.receive(1)
     site.complete()
-    real = asking.study_facts
+    real = asking.study_facts  # type: ignore[attr-defined]
 
     def broken(study: Any, *rest: Any) -> Any:
         if study.study_instance_uid == "9.9":
@@ -214,7 +214,7 @@ def test_fault_54_a_locked_ledger_is_tried_again(site: Site, monkeypatch: pytest
 
     site_route = route(site)
     with monkeypatch.context() as patch:
-        patch.setattr(stage.decisions, "keep_rule_set", locked)
+        patch.setattr(stage.decisions, "keep_rule_set", locked)  # type: ignore[attr-defined]
         assert site_route.run_once() == AGAIN_SECONDS
     assert decided(site) == []
     assert site_route.run_once() == IDLE_SECONDS
@@ -227,7 +227,7 @@ def test_an_instance_rejected_while_the_rules_are_asked_stops_the_decision(
     """Nothing is written on facts that do not hold any more; the next run decides without the instance."""
     receipts = site.receive(2)
     site.complete()
-    real = stage.engine.decide
+    real = stage.engine.decide  # type: ignore[attr-defined]
 
     def meanwhile(*arguments: Any) -> Any:
         with site.ledger.transaction() as database:
@@ -236,7 +236,7 @@ def test_an_instance_rejected_while_the_rules_are_asked_stops_the_decision(
 
     site_route = route(site)
     with monkeypatch.context() as patch:
-        patch.setattr(stage.engine, "decide", meanwhile)
+        patch.setattr(stage.engine, "decide", meanwhile)  # type: ignore[attr-defined]
         site_route.run_once()
     assert (decided(site), queued(site)) == ([], [])
     site_route.run_once()
@@ -264,14 +264,14 @@ def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: py
     site.receive(1)
     site.complete()
     site_route = route(site)
-    real = stage.engine.decide
+    real = stage.engine.decide  # type: ignore[attr-defined]
 
     def meanwhile(*arguments: Any) -> Any:
         site_route.use([rule(name="new")], Plugins())
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage.engine, "decide", meanwhile)
+        patch.setattr(stage.engine, "decide", meanwhile)  # type: ignore[attr-defined]
         site_route.run_once()
     (decision,) = decided(site)
     assert decision.rule == "chest"
@@ -290,7 +290,7 @@ def test_a_defect_about_one_earlier_study_does_not_stop_what_comes_after(
     (fetch,) = fetches.of_study(site.ledger.database, STUDY)
     with site.ledger.transaction() as database:
         fetches.ended(database, site.clock.now(), fetch, fetches.FetchStatus.NONE)
-    monkeypatch.setattr(stage.priors, "decide", lambda *_: {}["Hong^Gildong"])
+    monkeypatch.setattr(stage.priors, "decide", lambda *_: {}["Hong^Gildong"])  # type: ignore[attr-defined, index]
     for _ in range(2):
         assert site_route.run_once() == IDLE_SECONDS
     (alert,) = events.latest(site.ledger.database, 5, (Severity.ALERT,))

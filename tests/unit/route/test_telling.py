@@ -16,7 +16,7 @@ from node.ledger.notifications import Occasion
 from node.route.stage import Route
 from node.wake import Room
 from rules.model import Rule
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 class Plugins:

@@ -15,7 +15,7 @@ from node.ledger.decisions import Decision
 from node.route.stage import Route
 from rules.model import Rule
 from tests.support.clocks import HandClock
-from tests.support.job_site import STUDY, Site
+from tests.support.sites.job_site import STUDY, Site
 
 
 class Plugins:

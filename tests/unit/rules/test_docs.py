@@ -71,7 +71,7 @@ def test_an_example_of_a_whole_rule_carries_a_test_of_what_it_decides(name: str)
 def test_the_chest_ct_example_takes_the_thin_soft_series_and_leaves_the_localizer_out() -> None:
     """Non-contrast chest CT: thinnest, then softest; localizers, thick and contrast series are not chosen."""
     shared = {"StudyDescription": "CT Thorax", "PatientAge": "045Y", "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}
-    shared["ImageOrientationPatient"] = (1, 0, 0, 0, 1, 0)
+    shared["ImageOrientationPatient"] = (1, 0, 0, 0, 1, 0)  # type: ignore[assignment]
     scout = {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}
 
     def series(number: int, count: int, **own: Any) -> Any:
@@ -181,7 +181,7 @@ def test_the_example_of_originals_leaves_out_what_another_ai_made() -> None:
     touched = {**original, "ContributingEquipmentSequence": [{"Manufacturer": "Acme AI Inc."}]}
     derived = {**original, "ImageType": ("DERIVED", "SECONDARY")}
     for images, left in (([original, touched, derived], ["1.1.0"]), ([touched, derived], [])):
-        (decision,) = decide(named("originals-only").rules, make_study(make_series("1.1", "CT", images)))
+        (decision,) = decide(named("originals-only").rules, make_study(make_series("1.1", "CT", images)))  # type: ignore[arg-type]
         given = [uid for run in decision.runs for each in run.inputs for uid in each.sop_instance_uids]
         assert given == left
 

@@ -125,7 +125,11 @@ def test_fault_39_a_series_with_a_damaged_instance_is_given_to_no_plugin() -> No
 
 def test_only_images_is_applied_before_anything_is_asked_or_counted() -> None:
     """Frames of the images that are left are counted, and only they reach the plugin."""
-    instances = [{"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER"), "frames": 50}, {"frames": 10}, {"frames": 10}]
+    instances: list[dict[str, Any]] = [
+        {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER"), "frames": 50},
+        {"frames": 10},
+        {"frames": 10},
+    ]
     study = make_study(make_series("1.1", "CT", instances))
     only = {"not": {"ImageType": {"contains": "LOCALIZER"}}}
     assert chosen(study, only_images=only, where={"image_count": 20}) == ["1.1"]

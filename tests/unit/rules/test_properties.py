@@ -17,7 +17,7 @@ from rules.facts import Element, InstanceFacts, SeriesFacts, StudyFacts
 from tests.unit.rules.building import make_rule
 
 KEYWORDS = ("StudyDescription", "ImageType", "SliceThickness", "PixelSpacing", "StudyDate", "StudyTime", "PatientAge")
-KEYWORDS = (*KEYWORDS, "PatientBirthDate", "ViewCodeSequence", "SeriesNumber", "CodeValue", "(0029,ACME,10)")
+KEYWORDS = (*KEYWORDS, "PatientBirthDate", "ViewCodeSequence", "SeriesNumber", "CodeValue", "(0029,ACME,10)")  # type: ignore[assignment]
 SURROGATES = st.text(st.characters(codec=None), max_size=6)
 LIKELY = st.sampled_from(
     ["CT", "AXIAL", "1.5", "20240301", "20240230", "0830", "045Y", "19790101", "", " ", "a*", "nan"]

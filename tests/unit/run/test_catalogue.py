@@ -11,7 +11,7 @@ from node.errors import NotFoundError
 from node.run import catalogue
 from node.run.kinds.command import CommandExecutor
 from plugins.manifest import ParameterError
-from tests.support.job_site import NOT_ISOLATED, Site
+from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 
 @pytest.fixture

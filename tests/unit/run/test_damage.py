@@ -12,7 +12,7 @@ from node.run.retry import FailureKind, GiveUp, after
 from node.store import intact
 from node.store.arrival import Arrival, file_header
 from node.store.intact import DamagedError
-from tests.support.receipts import ct, encoded
+from tests.support.images.receipts import ct, encoded
 
 SYNTAX = "1.2.840.10008.1.2.1"
 

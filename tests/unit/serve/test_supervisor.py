@@ -31,7 +31,7 @@ def test_fault_59_the_lock_is_held_as_long_as_any_process_has_it(tmp_path: Path)
 def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.5 s, doubling up to 30 s; a process that ran well for a while begins again at 0.5 s."""
     now = [1000.0]
-    monkeypatch.setattr(keepalive.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(keepalive.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]
     child = Child("broken", [], ())
     pauses = []
 

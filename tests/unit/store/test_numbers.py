@@ -17,7 +17,7 @@ from node.store import numbers
 from node.store.layout import Spool
 from node.store.numbers import FILE, number_of
 
-JUMPING = Path(__file__).parents[2] / "support" / "jumping"
+JUMPING = Path(__file__).parents[2] / "support" / "faults" / "jumping"
 HOUR = 3600
 _RECEIVER = """
 import sys

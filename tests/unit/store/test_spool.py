@@ -20,7 +20,7 @@ from node.store.arrival import Arrival, NotOurFileError, file_header, read_arriv
 from node.store.durable import sha256_of, write_durably
 from node.store.layout import InFlight, Spool
 from node.wake import Room, Signal
-from tests.support.receipts import SERIES, STUDY, arrive, ct, encoded
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 

@@ -24,7 +24,7 @@ from node.store.durable import sha256_of
 from node.store.journal import Message
 from node.store.layout import Spool
 from node.store.numbers import establish, number_of
-from tests.support.earlier import FOLDER, RELEASES, STUDIES, UpgradedSite, unpack
+from tests.support.sites.earlier import FOLDER, RELEASES, STUDIES, UpgradedSite, unpack
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

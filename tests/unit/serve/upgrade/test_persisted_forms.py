@@ -17,7 +17,7 @@ from node.results.making import Wanted
 from node.results.request import EncodingProfile, SourceReference
 from node.store.health import TROUBLE, Trouble, trouble
 from node.store.journal import Journal, Message
-from tests.support.earlier import FOLDER
+from tests.support.sites.earlier import FOLDER
 
 AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TEXT = "2026-03-01T09:00:00.000000Z"

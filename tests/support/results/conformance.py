@@ -1,0 +1,166 @@
+"""The generated parts of docs/conformance.md: `python -m tests.support.results.conformance` writes them anew.
+
+SOP classes and transfer syntaxes come from the code that negotiates them, the attributes from objects that are
+encoded here and read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.uid import UID
+
+from node.desk.peers import RESULT_CLASSES
+from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
+from node.dimse.status import ActionStatus, FailureReason
+from node.ourselves import IMPLEMENTATION_CLASS_UID
+from node.results import codes as our_codes
+from node.results.encode import encode
+from node.results.request import EncodingProfile, Kind
+from node.results.source.copied import of_patient_and_study
+from tests.support.results import air, reports
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
+COPIED = frozenset(attribute.keyword for attribute in of_patient_and_study())
+_KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr")
+_ALGORITHM = {"ContributingEquipmentSequence"}
+_REQUEST = {"RequestAttributesSequence", "ReferencedRequestSequence"}
+_DERIVED = {"SOPInstanceUID", "SeriesInstanceUID", "DimensionOrganizationSequence", "DimensionIndexSequence"}
+_CLOCK = {
+    f"{name}{form}"
+    for name in ("InstanceCreation", "Series", "Content", "PresentationCreation")
+    for form in ("Date", "Time")
+} | {"DateOfSecondaryCapture", "TimeOfSecondaryCapture"}
+_CONFIGURED = {"SeriesNumber", "SeriesDescription", "SpecificCharacterSet"}
+_RULE = {"ContentQualification"}
+_IMAGES = {
+    "FrameOfReferenceUID", "PatientOrientation", "Laterality", "BurnedInAnnotation", "SourceImageSequence",
+    "ReferencedSeriesSequence", "CurrentRequestedProcedureEvidenceSequence", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "SoftcopyVOILUTSequence", "PresentationLUTShape", "DisplayedAreaSelectionSequence", "Modality",
+}  # fmt: skip
+_RESULT = {
+    "ContentSequence", "PixelData", "FloatPixelData", "SegmentSequence", "GraphicAnnotationSequence", "CompletionFlag",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+}  # fmt: skip
+
+
+def _source(keyword: str) -> str:
+    for names, text in (
+        (COPIED, "image: copied"),
+        (_REQUEST, "image: its request attributes"),
+        (_ALGORITHM, "manifest of the algorithm; the node"),
+        (_DERIVED, "derived from the job and the destination's profile"),
+        (_CLOCK, "when the result was made"),
+        (_CONFIGURED, "configuration of the destination; the marking comes first"),
+        (_RULE, "mode of the rule"),
+        (_IMAGES, "images that were analysed"),
+        (_RESULT, "result of the algorithm"),
+    ):
+        if keyword in names:
+            return text
+    return "the node"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join([_row(head), _row("---" for _ in head), *(_row(row) for row in rows)])
+
+
+def _result_classes() -> str:
+    return _table(("SOP class", "UID", "Role"), ((UID(uid).name, uid, "SCU") for uid in RESULT_CLASSES.values()))
+
+
+def _transfer_syntaxes() -> str:
+    rows = [(UID(uid).name, uid, "lossless") for uid in LOSSLESS] + [(UID(uid).name, uid, "lossy") for uid in LOSSY]
+    return _table(("Transfer syntax, in the order in which one is chosen", "UID", ""), rows)
+
+
+def _limits() -> str:
+    sent = ", ".join(UID(uid).name for uid in UNCOMPRESSED)
+    return "\n".join(
+        [
+            f"- Implementation Class UID: {IMPLEMENTATION_CLASS_UID}",
+            f"- Presentation contexts in one association as SCU: at most {MAXIMUM_CONTEXTS}",
+            f"- Transfer syntaxes of results: {sent}, as the destination's `transfer_syntax` says",
+        ]
+    )
+
+
+def _statuses(kind: type[IntEnum], title: str) -> str:
+    """Members of an enumeration, with what stands below each."""
+    said = dict(re.findall(r'^    (\w+) = .+\n    """(.+)"""', inspect.getsource(kind), flags=re.MULTILINE))
+    return _table((title, "Meaning"), ((f"{each:04X}H", said[each.name]) for each in kind))
+
+
+def _sample(folder: Path) -> dict[str, Dataset]:
+    paths = reports.write_series("ct", folder / "in")
+    profile = EncodingProfile(kinds=frozenset(_KINDS))
+    made = {}  # type: ignore[var-annotated]
+    for number, result in enumerate((reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")))):
+        for one in encode(reports.request(paths, result, profile=profile), folder / str(number)):
+            made.setdefault(one.kind, dcmread(one.path))
+    return {kind: made[kind] for kind in _KINDS}
+
+
+def _attributes() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        made = _sample(Path(folder))
+    keywords = {element.keyword: element.tag for dataset in made.values() for element in dataset}
+    keywords |= {keyword: tag_for_keyword(keyword) for keyword in COPIED}  # where the image has them
+    rows = []
+    for keyword, tag in sorted(keywords.items(), key=lambda each: each[1]):
+        everywhere = keyword in COPIED
+        marks = ["•" if keyword in made[kind] else "○" if everywhere else "" for kind in _KINDS]
+        rows.append([f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag), *marks, _source(keyword)])
+    return _table(("Tag", "Attribute", *(kind.upper() for kind in _KINDS), "Source"), rows)
+
+
+def _private_codes() -> str:
+    found = {
+        value.value: value.meaning
+        for name, value in vars(our_codes).items()
+        if name.isupper() and getattr(value, "scheme_designator", "") == our_codes.SCHEME
+    }
+    return _table(("Code value", "Code meaning"), sorted(found.items()))
+
+
+def _ai_results() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return _table(("AIR asks for", "", "Found in what the node wrote"), air.rows(air.encoded(Path(folder))))
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "result classes": _result_classes,
+    "transfer syntaxes": _transfer_syntaxes,
+    "limits": _limits,
+    "action statuses": lambda: _statuses(ActionStatus, "Status of the response"),
+    "failure reasons": lambda: _statuses(FailureReason, "Failure Reason"),
+    "attributes": _attributes,
+    "private codes": _private_codes,
+    "ai results": _ai_results,
+}
+
+
+def current(text: str) -> str:
+    """The document with its generated parts as they are now."""
+    for name, make in PARTS.items():
+        start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        if text.count(start) != 1:
+            raise ValueError(f"docs/conformance.md: {text.count(start)} places for the generated part {name!r}")
+        before, rest = text.split(start)
+        text = f"{before}{start}{make()}\n{rest[rest.index(end) :]}"
+    return text
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(current(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,146 @@
+"""The stages of storage commitment over a data folder of a test's own, each run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from node.commit import asking, reporting
+from node.commit.asking import Asking
+from node.commit.reporting import Reporting
+from node.commit.stage import Commit
+from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
+from node.dimse.scu import Peer
+from node.ledger import commitments, events
+from node.ledger.commitments import Commitment, Item
+from node.ledger.database import Ledger
+from node.ledger.events import Event
+from node.store.journal import Journal, Message
+from tests.support.images.receipts import SERIES
+from tests.support.sites.index_room import Room, configuration
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+RETRY = {"first": "10s", "factor": 2, "longest": "15m"}
+Pairs = Sequence[tuple[str, str]]
+
+
+def images(*numbers: int) -> list[tuple[str, str]]:
+    """References to slices of `receipts.ct`."""
+    return [(CT, f"{SERIES}.{number}") for number in numbers]
+
+
+class CommitRoom:
+    """CT1 and CT2 may ask; CT2 only through the archive `pacs`."""
+
+    def __init__(self, index: Room, **sections: Any) -> None:
+        told = {"host": "127.0.0.1", "port": 11199, "retry": RETRY}
+        through = {"commit_through": "pacs", "wait_for_archive": "6h"}
+        self.index = index
+        self.settings = configuration(
+            modalities={
+                "ct1": {"ae_title": "CT1", "storage_commitment": told},
+                "ct2": {"ae_title": "CT2", "storage_commitment": told | through},
+            },
+            destinations={"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 11198, "retry": RETRY}},
+            **sections,
+        )
+        self.spool, self.clock, self.ledger = index.spool, index.clock, index.ledger
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process: nothing in memory is left."""
+        self.ledger = Ledger(self.index.data / "ledger.db")
+        self.journal = Journal(self.index.data)
+        self.commit = Commit(self.ledger, self.spool, self.journal, self.clock, self.index.signal, self.settings)
+
+    def ask(
+        self, references: Pairs, transaction: str = "1.2.3.77", requester: str = "CT1", association: str = "gone"
+    ) -> None:
+        """Leave an N-ACTION in the journal, as the receiver does."""
+        request = CommitmentRequest(transaction, tuple(Reference(*each) for each in references))
+        message = Message(request, requester, "PACSNODE", association, self.clock.now())
+        self.journal.keep(self.spool.new_receipt(), message)
+
+    def archive_reports(
+        self, transaction: str, committed: Pairs = (), failed: Pairs = (), calling: str = "PACS"
+    ) -> None:
+        """Leave an archive's N-EVENT-REPORT in the journal; what fails, fails with 0112H."""
+        result = CommitmentResult(
+            transaction,
+            tuple(Reference(*each) for each in committed),
+            tuple((Reference(*each), 0x0112) for each in failed),
+        )
+        self.journal.keep(self.spool.new_receipt(), Message(result, calling, "PACSNODE", "", self.clock.now()))
+
+    def run(self) -> None:
+        """Index what is there, and let the stage go as far as it can."""
+        self.index.index.run_once()
+        for _ in range(2):
+            self.commit.run_once()
+
+    @property
+    def rows(self) -> list[Commitment]:
+        """Every request, oldest first."""
+        return commitments.with_status(self.ledger.database, list(commitments.CommitmentStatus))
+
+    def outcomes(self, number: int) -> dict[str, int | None]:
+        """End of the SOP instance UID → what is said of it."""
+        items = commitments.items(self.ledger.database, number)
+        return {item.sop_instance_uid.rpartition(".")[2]: item.failure for item in items}
+
+    def commit_items(self, number: int) -> list[Item]:
+        """What one request names."""
+        return commitments.items(self.ledger.database, number)
+
+    def events(self, kind: str) -> list[Event]:
+        """Of this kind, oldest first."""
+        found = events.latest(self.ledger.database, 10_000)
+        return [event for event in reversed(found) if event.kind == kind]
+
+
+class Told:
+    """In place of the requester: takes reports, or does not."""
+
+    def __init__(self, monkeypatch: Any, *answers: int | Exception | None) -> None:
+        self.reports: list[CommitmentResult] = []
+        self.called_as: list[str] = []
+        self._answers = list(answers)
+        monkeypatch.setattr(reporting, "report", self._report)
+
+    def _report(self, peer: Peer, result: CommitmentResult) -> int | None:
+        answer = self._answers.pop(0) if self._answers else 0x0000
+        if isinstance(answer, Exception):
+            raise answer
+        self.reports.append(result)
+        self.called_as.append(peer.calling_ae_title)
+        return answer
+
+    def reporting(self, room: CommitRoom, requester: str = "CT1") -> Reporting:
+        settings = next(each for each in room.settings.modalities.values() if each.ae_title == requester)
+        assert settings.storage_commitment is not None
+        return Reporting(requester, settings.storage_commitment, room.ledger, room.clock)
+
+
+class Archive:
+    """In place of the archive that is asked."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.asked: list[CommitmentRequest] = []
+        self.answers: list[int | Exception | None] = []
+        monkeypatch.setattr(asking, "ask", self._ask)
+
+    def _ask(self, peer: Peer, request: CommitmentRequest, *_: Callable[..., Any]) -> int | None:
+        answer = self.answers.pop(0) if self.answers else 0x0000
+        if isinstance(answer, Exception):
+            raise answer
+        self.asked.append(request)
+        return answer
+
+    def asking(self, room: CommitRoom) -> Asking:
+        settings = room.settings.modalities["ct2"].storage_commitment
+        assert settings is not None
+        peer = Peer("127.0.0.1", 11198, "PACS", "PACSNODE")
+        return Asking(
+            "pacs", room.settings.destinations["pacs"], peer, {"CT2": settings}, room.ledger, room.spool, room.journal,
+            room.clock, room.index.signal,
+        )  # fmt: skip

@@ -1,0 +1,119 @@
+"""One outbox that delivers to a real peer on loopback: images that a rule sends on, and results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from node.config.models import Destination
+from node.deliver.outbox import Outbox
+from node.deliver.ways.dimse import DicomArchive, peer_of
+from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.ledger.database import Ledger
+from node.ledger.decisions import DecisionOutcome
+from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.events import Event
+from node.ledger.instances import Instance, InstanceStatus
+from node.store.arrival import read_arrival
+from node.store.durable import sha256_of
+from node.store.layout import Spool
+from node.wake import Signal
+from tests.support.clocks import HandClock
+from tests.support.images.receipts import arrive, ct
+
+
+class OutboxRoom:
+    """An outbox on a data folder of its own; its clock stands still, its peer's time-out is a second."""
+
+    def __init__(self, data: Path, port: int, identity_check: str = "study") -> None:
+        self.spool = Spool(data)
+        self.clock = HandClock()
+        self.ledger = Ledger(data / "ledger.db")
+        settings = {"ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout": "1s"}
+        self.destination = Destination.model_validate(settings | {"identity_check": identity_check})
+        self._decisions: dict[str, int] = {}
+        self.outbox = self.restart()
+
+    def restart(self) -> Outbox:
+        """A new one on the same rows, as after the node died."""
+        archive = DicomArchive(peer_of(self.destination, "PACSNODE"))
+        self.outbox = Outbox("pacs", self.destination, archive, self.ledger, self.spool, self.clock, Signal())
+        return self.outbox
+
+    def forward(self, study: str, count: int) -> list[str]:
+        """Receive so many images of a study, to be sent on; their SOP Instance UIDs."""
+        now = self.clock.now()
+        rows = []
+        with self.ledger.transaction() as database:
+            decision = self._decision(study)
+            known = len(instances.of_study(database, study))
+            for number in range(known + 1, known + count + 1):
+                dataset = self._ct(study, f"{study}.1.{number}")
+                receipt = arrive(self.spool, dataset, syntax=ExplicitVRLittleEndian)
+                path = self.spool.arrived(receipt)
+                row = Instance(
+                    receipt, dataset.SOPInstanceUID, dataset.SOPClassUID, study, dataset.SeriesInstanceUID,
+                    ExplicitVRLittleEndian, InstanceStatus.CURRENT, sha256_of(path, read_arrival(path)[1]), {}, {}, 1,
+                    10, "CT1", "PACSNODE", "127.0.0.1", "a", "received", now,
+                )  # fmt: skip
+                instances.insert(database, row)
+                rows.append(row)
+            forwards.enqueue(
+                database, now, study=study, destination="pacs", decision=decision, rule="on", images=rows, coerce={}
+            )
+        return [row.sop_instance_uid for row in rows]
+
+    def result(self, study: str, uid: str) -> str:
+        """Put a result into the outbox; its SOP Instance UID."""
+        dataset = self._ct(study, uid)
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.save_as(self.spool.data / f"{uid}.dcm", enforce_file_format=True)
+        with self.ledger.transaction() as database:
+            self._decision(study)
+            deliveries.enqueue(
+                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=CTImageStorage, study=study, job=None,
+                file=f"{uid}.dcm", destination="pacs",
+            )  # fmt: skip
+        return uid
+
+    def _ct(self, study: str, uid: str) -> Dataset:
+        return ct(1, SOPInstanceUID=uid, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1")
+
+    def _decision(self, study: str) -> int:
+        if study not in self._decisions:
+            now, database = self.clock.now(), self.ledger.database
+            studies.received(
+                database, now, study=study, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
+                association="a", received_at=now, due_at=now,
+            )  # fmt: skip
+            studies.complete(database, now, study)
+            decisions.keep_rule_set(database, now, "rules", "[]")
+            self._decisions[study] = decisions.record(
+                database, now, study=study, revision=1, rule="on", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                trace={},
+            )  # fmt: skip
+        return self._decisions[study]
+
+    def run(self) -> None:
+        """As the outbox's thread does, until nothing is due."""
+        for _ in range(50):
+            if self.outbox.run_once() > 0:
+                return
+        raise AssertionError("it never comes to rest")
+
+    def of(self, uid: str) -> Delivery:
+        """The delivery of a SOP instance."""
+        (row,) = self.ledger.database.query("SELECT * FROM deliveries WHERE sop_instance_uid=?", [uid])
+        return deliveries.of_row(row)
+
+    def status(self, uid: str) -> DeliveryStatus:
+        """How its delivery stands."""
+        return self.of(uid).status
+
+    def events(self, study: str, kind: str) -> list[Event]:
+        """Those of a kind about a study."""
+        return events.of_kind_and_study(self.ledger.database, study, kind)
