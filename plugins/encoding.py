@@ -116,7 +116,7 @@ class Decoder:
     planes: PlanesOf
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
-        """`value` as an instance of the type `hint`, a list of at most so many items; raises `EncodingError`."""
+        """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Union, types.UnionType):
             return self._union(arguments, value, path)

@@ -90,9 +90,9 @@ class Decision:
     later: tuple[Later, ...] = ()
     """Steps that will be decided by `follow_up`."""
     forward: Forward | None = None
-    """To whom the study's images are sent on."""
+    """To whom the study's images are forwarded."""
     notify: tuple[Notify, ...] = ()
-    """Who is told."""
+    """Who is notified."""
     fetch: Prior | None = None
     """The earlier study that is fetched before the runs begin."""
     waits_until: datetime | None = None

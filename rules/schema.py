@@ -66,11 +66,11 @@ _BLOCKS = {
     "any_series": "Some series satisfies this.",
     "every_series": "Every series satisfies this.",
     "no_series": "No series satisfies this.",
-    "count_series": "So many series satisfy `where`.",
+    "count_series": "How many series satisfy `where`.",
     "any_image": "Some image satisfies this.",
     "every_image": "Every image satisfies this.",
     "no_image": "No image satisfies this.",
-    "count_images": "So many images satisfy `where`; frames count.",
+    "count_images": "How many images satisfy `where`; frames count.",
 }
 
 

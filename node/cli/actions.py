@@ -27,25 +27,25 @@ from node.wake import Room
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
 _DELIVERY = "delivery:"
-"""May stand before the number of a delivery, for the rare case that a job's id begins with the same digits."""
+"""Optional prefix of the number of a delivery, for the rare case that a job's id begins with the same digits."""
 _HELP = (
-    "A job (its id or a unique beginning of it), a delivery (its number) or a notification (notification:NUMBER), as "
+    "A job (its id or a unique beginning of it), a delivery (its number) or a notification (notification:NUMBER). "
     "`status` and `study` show them"
 )
 
 _NOTIFICATION = "notification:"
-"""Stands before the number of a notification."""
+"""Prefix of the number of a notification."""
 _DEFECT = "defect:"
-"""Stands before the number of what a stage could not handle."""
+"""Prefix of the number of a defect: an item that a stage could not handle."""
 JobOrDelivery = Annotated[
-    str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a study: its images are not sent on.")
+    str, typer.Argument(metavar="ID", help=f"{_HELP}. The UID of a study: its waiting images are not forwarded.")
 ]
 JobDeliveryOrStudy = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help=f"{_HELP}; commitment: and the number of a storage commitment; defect: and the number of what could not "
-        "be handled; or the UID of a study: one that is held, or has held or dead images.",
+        help=f"{_HELP}. Also commitment:NUMBER (a storage commitment) and defect:NUMBER (an item that an "
+        "unexpected error stopped). The UID of a study: one that is held, or has held or dead images.",
     ),
 ]
 
@@ -54,7 +54,7 @@ TakeNewest = Annotated[
     bool,
     typer.Option(
         "--take-newest",
-        help="Of a study held because it was sent again under another patient or order: go by the newer.",
+        help="For a study that is held because it was sent again under another patient or order: use the newer images.",
     ),
 ]
 
@@ -65,13 +65,14 @@ def retry(
     take_newest: TakeNewest = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Do a job again, send a delivery (again), or release a held study. The record says who asked for it.
+    """Run a job again, send a delivery now, or release a held study. The record says who asked for it.
 
-    An ended job is done again as a new job that names the old one; what it finds is a new result.
-    A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
-    A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
-    instances count, and it is decided and run anew. A storage commitment is decided anew, by what is stored now, and
-    reported. What could not be handled for a reason nobody foresaw is tried again. A running node notices by itself.
+    An ended job runs again as a new job that names the old one. Its result is a new result.
+    A delivery is sent now, under the same UIDs, after a new identity check at the destination.
+    A held study is released as it was first received. With --take-newest it is released as it was sent again: the
+    corrected instances count, and the rules decide again.
+    A storage commitment is decided again, by what is stored now, and reported.
+    What an unexpected error stopped is tried again. A running node notices by itself.
     """
     ledger = site.open_ledger(site.known(config))
     with ledger.transaction() as database:
@@ -80,7 +81,7 @@ def retry(
 
 
 def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
-    """Stop a job that has not been reported, or a delivery that has not been sent. The record says who asked for it."""
+    """Stop a job that has no report yet, or a delivery that was not sent yet. The record says who asked for it."""
     ledger = site.open_ledger(site.known(config))
     plain: dict[str, Any]
     now, reason = SystemClock().now(), f"cancelled by {site.person()}"
@@ -90,8 +91,8 @@ def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, a
             uid = found.study_instance_uid
             count = forwards.cancel(database, now, uid, reason)
             if not count:
-                raise NotFoundError(f"no image of study {uid} waits to be sent on")
-            told = f"{count} images of study {uid} are not sent on"
+                raise NotFoundError(f"no image of study {uid} waits to be forwarded")
+            told = f"{count} images of study {uid} are not forwarded"
             plain = {"study_instance_uid": uid, "status": "cancelled", "images": count}
         elif isinstance(found, Job):
             jobs.cancel(database, now, found.id, reason)
@@ -129,8 +130,8 @@ def _retry(database: Database, what: str, now: datetime, by: str, newest: bool) 
     last = fallbacks.newest(database, found)
     if last != found and last.status is DeliveryStatus.DELIVERED:
         raise PermanentError(
-            f"{_in_place_of(found, last)}which was delivered: the same report twice would be one too many; "
-            f"pacsnode retry {short(found.job or '')} makes the result anew, in the class that is configured now"
+            f"{_in_place_of(found, last)}which was delivered: the report would be there twice; "
+            f"pacsnode retry {short(found.job or '')} makes the result again, in the class that is configured now"
         )
     again = deliveries.again(database, now, last.id, by)
     defects.forget(database, f"{_DELIVERY}{last.id}")
@@ -151,7 +152,7 @@ def _commit_again(database: Database, number: str, now: datetime, by: str) -> tu
         raise UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
     again = requests.again(database, now, int(number), by, keep=FailureReason.DUPLICATE_TRANSACTION)
     defects.forget(database, f"{commitments.NAME}{again.id}")
-    text = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
+    text = f"storage commitment {again.id} is decided again and reported to {again.requester}"
     return text, {"commitment": again.id, "requester": again.requester, "status": again.status}
 
 
@@ -184,7 +185,7 @@ def _release(database: Database, study: Study, now: datetime, by: str, newest: b
     if stopped:
         text += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
     if images:
-        text += f"\n{images} images that were held wait to be sent on now"
+        text += f"\n{images} images that were held wait to be forwarded now"
     return text, {
         "study_instance_uid": study.study_instance_uid,
         "status": "released",
@@ -200,7 +201,7 @@ def _send_on(database: Database, study: Study, now: datetime, by: str) -> tuple[
     defects.study_changed(database, uid, Room.DELIVER)
     if not images:
         raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
-    return f"{images} images of study {uid} wait to be sent on now", {"study_instance_uid": uid, "images": images}
+    return f"{images} images of study {uid} wait to be forwarded now", {"study_instance_uid": uid, "images": images}
 
 
 def _is_study(what: str) -> bool:

@@ -53,7 +53,7 @@ _SYNTAX_NAMES = {
 }
 
 DestinationName = Annotated[
-    str, typer.Argument(metavar="DEST", help="A destination of the configuration, or AET@host:port.")
+    str, typer.Argument(metavar="DEST", help="A destination from the configuration, or AET@host:port.")
 ]
 
 
@@ -61,11 +61,11 @@ def echo(
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Ask also which kinds of result it accepts, and whether it answers C-FIND.")
+        bool, typer.Option("--probe", help="Also ask which kinds of result it accepts, and whether it answers C-FIND.")
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Ask a destination whether it is there (C-ECHO); exit code 1 where it is not."""
+    """Check that a destination answers (C-ECHO). Exit code 1: it does not."""
     peer, known = find_peer(destination, config)
     scu.echo(peer)
     accepted = scu.probe(peer, list(RESULT_CLASSES.values()), list(UNCOMPRESSED)) if probe else None
@@ -79,7 +79,7 @@ def echo(
         console.print(cell(f"{peer} answers"))
         if accepted is not None:
             _print_probe(console, accepted, known)
-            told = "It answers C-FIND, as is needed to see whose study a result is for"
+            told = "It answers C-FIND, which the identity check needs"
             console.print(cell(told) if refusal is None else cell(f"! {refusal}", "bold red"))
     if refusal is not None:
         raise typer.Exit(Exit.FAILED)
@@ -121,7 +121,7 @@ def find_peer(name: str, config: Path) -> tuple[Peer, Destination | None]:
         return peer_of(destination, configuration.node.ae_title), destination
     title = _ae_title(written["title"])
     if not 1 <= int(written["port"]) <= 65535:
-        raise UsageError(f"{written['port']} is no port: 1 to 65535")
+        raise UsageError(f"{written['port']} is not a port: 1 to 65535")
     return Peer(written["host"].strip("[]"), int(written["port"]), title, _own_title(config)), None
 
 
@@ -161,18 +161,18 @@ class _Sending:
 
 def send(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="DICOM files, and folders, which are searched to their end.")
+        list[Path], typer.Argument(metavar="PATH", help="DICOM files and folders. Folders are searched recursively.")
     ],
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     calling: Annotated[
-        str | None, typer.Option("--calling", metavar="AET", help="Call ourselves this, as a modality would.")
+        str | None, typer.Option("--calling", metavar="AET", help="Calling AE title to use, as a modality would.")
     ] = None,
     as_json: site.AsJson = False,
 ) -> None:
-    """Send DICOM files (C-STORE), as they are.
+    """Send DICOM files (C-STORE) as they are.
 
-    What is no DICOM file is named and skipped. Exit code 1 where any file was not stored, or none was found.
+    Other files are named and skipped. Exit code 1: a file was not stored, or no DICOM file was found.
     """
     missing = [path for path in paths if not path.exists()]
     if missing:

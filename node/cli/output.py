@@ -71,7 +71,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Text | str
 
 
 def clock_text(moment: datetime | None, zone: tzinfo, now: datetime) -> str:
-    """A moment in the site's time zone, as short as it can be told on the day of `now`."""
+    """A moment in the site's time zone, as short as possible on the day of `now`."""
     if moment is None:
         return ""
     local, today = moment.astimezone(zone), now.astimezone(zone)

@@ -30,7 +30,7 @@ ConfigPath = Annotated[
     Path,
     typer.Option("--config", "-c", envvar="PACSNODE_CONFIG", help="The configuration file.", show_default=True),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 DEFAULT_CONFIG = Path("config.yaml")
 
 
@@ -48,7 +48,7 @@ def load(config: Path) -> Configuration:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a configuration file says, and what the node goes by."""
+    """What a configuration file says, and what the node uses."""
 
     configuration: Configuration
     """The one in force; the file's own where nothing is known of any other."""

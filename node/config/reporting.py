@@ -31,7 +31,7 @@ def problems(
         return
     place = (*path, "send_when")
     if missing := [status for status in _ALWAYS if status not in sent]:
-        message = f"readers would not be told of {' and '.join(missing)}: add {', '.join(missing)}"
+        message = f"readers would not learn of {' and '.join(missing)}: add {', '.join(missing)}"
         yield document.problem(place, message)
     elif not set(_EITHER) & set(sent):
         message = "readers who see nothing could not tell no_findings from not_applicable: add one of them"
@@ -55,7 +55,7 @@ def _whom(document: Document, rule: Mapping[str, Any], path: YamlPath) -> Iterat
 
 
 def people(document: Document, folder: Path) -> Iterator[Problem]:
-    """What is missing for people to be told."""
+    """What is missing for notifications to be sent."""
     mail = section(document.value, "notify", "mail")
     for name, person in section(document.value, "people").items():
         path: YamlPath = ("people", name)

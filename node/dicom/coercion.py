@@ -159,7 +159,7 @@ def _splice(file: BinaryIO, offset: int, out: BinaryIO | Deflating, encoding: _E
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     if tag is None:
-        raise PermanentError(f"coerce: {keyword!r} is no keyword of a DICOM attribute")
+        raise PermanentError(f"coerce: {keyword!r} is not a keyword of a DICOM attribute")
     return tag
 
 

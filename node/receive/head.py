@@ -1,4 +1,4 @@
-"""The UIDs at the head of a data set, read while it streams past, and held against the command.
+"""The UIDs at the head of a data set, read while it streams past, and checked against the command.
 
 This is all that is checked before the answer (cases 29 to 31): the rest is the indexer's, in a
 process of its own. The scanner keeps no more than an element header and a UID, whatever stands
@@ -44,7 +44,7 @@ _Steps = Generator[int, memoryview, None]
 class HeadScanner:
     """Feed it fragments; `uids` fills; `done` says that no more are needed.
 
-    Raises UnreadableError where the bytes are no data set in the transfer syntax.
+    Raises UnreadableError where the bytes are not a data set in the transfer syntax.
     """
 
     def __init__(self, transfer_syntax_uid: str) -> None:

@@ -191,7 +191,7 @@ _COMPANIONS: dict[Kind, Callable[[Context], Sequence[tuple[int, Maker]]]] = {
 
 
 def _in_words(error: Exception) -> str:
-    """Why an object could not be made, for the site admin; of what nobody foresaw, where it came from."""
+    """Why an object could not be made, for the site admin; of an unexpected exception, where it came from."""
     if isinstance(error, NodeError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -18,7 +18,7 @@ from node.processes.pool import HEAVY
 from node.results import encoder
 from node.results.context import prepare
 from node.results.encode import EncodedObject
-from node.results.encoder import Cost, Order
+from node.results.encoder import Cost, EncoderTask
 from node.results.pages.key_slice import decode, frame_pixels, key_slices
 from node.results.pages.sheets import MOST_SLICES, draw_one, sheets
 from node.results.source.images import read_sources
@@ -41,7 +41,7 @@ class Stuck:
     def __init__(self, job: Job, note: Path, *, fills: bool = False) -> None:
         self.job, self.note, self.fills = job.id, note, fills
 
-    def __call__(self, order: Order) -> tuple[EncodedObject, ...]:
+    def __call__(self, order: EncoderTask) -> tuple[EncodedObject, ...]:
         if order.job != self.job or order.instead is not None:
             return encoder.carry_out(order)
         with self.note.open("a") as file:
