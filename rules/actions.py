@@ -91,7 +91,7 @@ class Expires(Section):
     after: Duration
     """How long after the images were complete."""
     then: Literal["send", "notify", "withhold"]
-    """send it all the same, notify somebody, or withhold it."""
+    """send it anyway, notify somebody, or withhold it."""
     notify: Notify | None = None
     """Who is notified, with `then: notify`."""
 

@@ -174,7 +174,7 @@ def _does(decision: Decision) -> Iterator[str]:
     if rule.expires:
         whom = rule.expires.notify.whom if rule.expires.notify else ()
         late = {
-            "send": "are sent all the same",
+            "send": "are sent anyway",
             "withhold": "are withheld",
             "notify": f"are sent, and findings told to {', '.join(whom)}",
         }

@@ -35,7 +35,7 @@ BAD_PIXEL_DESCRIPTION = "bad-pixel-description"
 UNREADABLE_HEADER = "unreadable-header"
 """The dataset could not be read completely (case 43)."""
 BAD_ENCODING = "bad-encoding"
-"""The dataset breaks an encoding rule of PS3.5 7, such as an odd length, and could be read all the same."""
+"""The dataset breaks an encoding rule of PS3.5 7, such as an odd length, and could still be read."""
 UNFIT_MARKS = frozenset({TRUNCATED_PIXEL_DATA, BAD_PIXEL_DESCRIPTION, UNREADABLE_HEADER})
 """Marks of an instance that no plugin is given, and with it no part of its series."""
 

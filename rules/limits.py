@@ -64,7 +64,7 @@ class RunLimits(Section):
     per_day: Annotated[int, Field(ge=1)] | None = None
     """Studies a day, from midnight in the site's time zone."""
     cool_down: Duration | None = None
-    """After a run on a patient, no other study of that patient for so long."""
+    """After a run on a patient, no other study of that patient for this long."""
 
 
 class Gate(NamedTuple):

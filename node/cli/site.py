@@ -90,7 +90,7 @@ def known(config: Path) -> Configuration:
         if running is None:
             raise
         output.error(
-            f"{problem.problems[0].headline}\nthe file has problems (pacsnode check); going by what is in force"
+            f"{problem.problems[0].headline}\nthe file has problems (pacsnode check); using what is in force"
         )
         return running.configuration
 

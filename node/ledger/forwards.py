@@ -48,7 +48,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Images of a study that stand alike."""
+    """Images of a study that are in the same state."""
 
     study_instance_uid: str
     destination: str

@@ -23,7 +23,7 @@ class Terms:
     expires_at: datetime | None = None
     """From then on the result is too late; never where it is None."""
     when_late: Late = "send"
-    """`send`: all the same; `notify`: and tell `whom`; `withhold`: keep it here."""
+    """`send`: anyway; `notify`: and tell `whom`; `withhold`: keep it here."""
     whom: tuple[str, ...] = ()
     """People of the configuration who are notified of findings that come too late."""
     text: str = ""

@@ -118,7 +118,7 @@ class HeadScanner:
             self._at_start = False
             if tag > SERIES_INSTANCE_UID:
                 return
-            if tag < 0x00010000:  # other groups below 0008 are wrong too (PS3.5 7.8), and in real files all the same
+            if tag < 0x00010000:  # other groups below 0008 are wrong too (PS3.5 7.8), but real files have them
                 raise UnreadableError("data set with an element of a command's group 0000")
             if length == _UNDEFINED:
                 yield from self._undefined(self._explicit and vr != b"UN")

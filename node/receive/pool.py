@@ -176,7 +176,7 @@ class Pool:
             self._ready[size] += made
 
     def _discard(self) -> None:
-        """At the end of the process; what is left behind all the same, the next one sweeps."""
+        """At the end of the process; what is left behind anyway, the next one sweeps."""
         with self._lock:
             left = [path for ready in self._ready.values() for path in ready]
             self._ready = {size: [] for size in self._ready}

@@ -129,7 +129,7 @@ class Isolation:
             return "isolated: plugins have no network and see only their own job (bubblewrap)"
         return (
             f"not isolated: plugins can read what the node's user can, and use the network ({self.reason}). "
-            "Their time, memory, processes and disk are limited all the same"
+            "Their time, memory, processes and disk are still limited"
         )
 
 
