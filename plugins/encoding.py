@@ -1,7 +1,7 @@
 """The contract's dataclasses as JSON and back, and the JSON Schema of both, from one source: their type hints.
 
 Each dataclass is an object with its field names as keys; fields that have their default are left
-out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates stand
+out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates are
 in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`.
 
 Reading is strict, because what is read may come from a broken or hostile program: unknown keys,
