@@ -89,9 +89,7 @@ def known(config: Path) -> Configuration:
         running = in_force.find(config)
         if running is None:
             raise
-        output.error(
-            f"{problem.problems[0].headline}\nthe file has problems (pacsnode check); using what is in force"
-        )
+        output.error(f"{problem.problems[0].headline}\nthe file has problems (pacsnode check); using what is in force")
         return running.configuration
 
 

@@ -400,7 +400,7 @@ def test_what_cannot_be_made_anew_is_a_dead_letter_that_says_why(make_room: Make
     assert dead.status is DEAD
     (alert,) = room.said(Severity.ALERT)
     expected = {
-        "the_result_is_gone": "takes no Comprehensive 3D SR: to be made anew as Comprehensive SR, which failed: ",
+        "the_result_is_gone": "takes no Comprehensive 3D SR: to be re-encoded as Comprehensive SR, which failed: ",
         "made_before_the_update": "pacsnode retry JOB",
     }
     assert expected[what] in alert.detail["error"]

@@ -113,7 +113,7 @@ def test_status_and_study_tell_of_a_refused_class_and_not_of_trouble(run: Run, l
     said = run("status", "--json").json
     (warning,) = set(said["health"]["warnings"]) - set(before["health"]["warnings"])
     assert warning == (
-        "pacs refuses Comprehensive SR (sr_class: comprehensive): a report was made anew as Enhanced SR; "
+        "pacs refuses Comprehensive SR (sr_class: comprehensive): a report was re-encoded as Enhanced SR; "
         "set sr_class: enhanced for pacs, or have it accept Comprehensive SR"
     )
     assert warning in run("status").out.replace("\n", " ")

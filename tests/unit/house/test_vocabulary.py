@@ -33,7 +33,7 @@ _THINGS = (
 )
 PHRASES: dict[str, tuple[str, str]] = {
     r"\b(?:is|are|be|been|being|was|were) told\b": ("is told", "is notified, is reported, gets"),
-    r"\banew\b": ("made anew", "again; re-encoded, for a report"),
+    r"\banew\b(?!\.py)": ("made anew", "again; re-encoded, for a report"),
     r"\b(?:stand|stands|stood) (?:there|in(?! for)|where|under|beside|alone|alike)\b": ("stands there", "is, is in"),
     r"\b(?:lie|lies|lay) (?:ready|there)\b": ("lies ready", "is ready, prepared"),
     r"\bwhose (?:study|patient) it is\b": ("whose study it is", "which patient the study belongs to; identity check"),
