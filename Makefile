@@ -32,7 +32,7 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 	@.ci/viewer
 	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
 
-check: env ## formatting, lint, types, and who imports whom
+check: env ## formatting, lint, types, who imports whom, and plain English
 	@.ci/check
 
 bench: env ## measure against dcmtk, Orthanc and pynetdicom, and write docs/performance.md; SHORT=1 takes minutes and only prints

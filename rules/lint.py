@@ -241,7 +241,7 @@ def _empty(name: Name, group: Sequence[_Part]) -> Finding | None:
         low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
         if low > high:
             hint = "; over midnight, write the two halves under `any`" if kind is Kind.TIME else ""
-            return Finding(place, f"{said} can never hold: there is no {kind} between{hint}", True)
+            return Finding(place, f"{said} can never hold: no {kind} is between{hint}", True)
     if name.text in _SINGLE_TEXTS:
         allowed = [found for part in group if (found := _texts(part.asked)) is not None]
         if len(allowed) > 1 and not set.intersection(*map(set, allowed)):

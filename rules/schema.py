@@ -13,7 +13,7 @@ _MARKER = "x-pacsnode"
 
 
 def marker(definition: str) -> WithJsonSchema:
-    """Placeholder in a generated schema for a definition that `complete` puts in: pydantic knows no references of ours."""
+    """Placeholder in a schema for a definition that `complete` puts in: pydantic knows no references of ours."""
     return WithJsonSchema({_MARKER: definition})
 
 

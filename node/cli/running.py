@@ -80,7 +80,7 @@ def demo(
 ) -> None:
     """Show the complete journey on this machine: a chest CT goes in, the report and its pictures come out.
 
-    Starts a node in a temporary folder and a small PACS. Sends the series, waits for the results and reads them back.
+    Starts a node and a small PACS in the folder `demo`. Sends the series, waits for the results and reads them back.
     """
     from node.cli import demo as showing
 

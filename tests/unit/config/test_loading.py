@@ -136,8 +136,8 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 3,
                 "modalities.a.addresses[0]",
-                '"10.0.0.1/24" is not an address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits are'
-                " zero)",
+                '"10.0.0.1/24" is not an address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits'
+                " are zero)",
             ),
         ),
         (
@@ -174,8 +174,8 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 3,
                 "modalities.a.certificate.fingerprint",
-                "'abc' is not a SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256`"
-                " prints them",
+                "'abc' is not a SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint"
+                " -sha256` prints them",
             ),
         ),
         (

@@ -103,3 +103,19 @@ def test_the_pictures_of_states_show_every_state_and_no_other(states: type[StrEn
     diagram = section.partition("```mermaid")[2].partition("```")[0]
     arrows = re.findall(r"^ +(\S+) --> ([\w\[\]*]+)", diagram, re.MULTILINE)
     assert {state for arrow in arrows for state in arrow} - {"[*]"} == {state.value for state in states}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/glossary.md"])
+def test_every_path_that_a_page_names_exists(page: str) -> None:
+    """Where to add something is where it goes; only the table of history names what is gone."""
+    text = (ROOT / page).read_text().partition("## Where things were before")[0]
+    paths = re.findall(r"`((?:node|rules|plugins|tests)/[\w./]*\w/?)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_table_of_history_names_the_present_places() -> None:
+    """The right column of "Where things were before" is the code as it is."""
+    table = (ROOT / "docs/architecture.md").read_text().partition("## Where things were before")[2]
+    places = re.findall(r"\| `[^`]+` \| `([^`]+)` \|", table)
+    assert len(places) > 50
+    assert [place for place in places if not (ROOT / place).is_file()] == []

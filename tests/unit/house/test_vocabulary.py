@@ -92,7 +92,7 @@ def words_of(page: str) -> str:
     return page.split("## Phrases that are not used")[0]
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", list(pages()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_pages_and_the_example_configuration_use_plain_english(path: Path) -> None:
     """No phrase of the list; the failure names the line and what to write."""
     found = complaints(str(path.relative_to(ROOT)), words_of(path.read_text(encoding="utf-8")))
