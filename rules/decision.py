@@ -166,7 +166,7 @@ def _does(decision: Decision) -> Iterator[str]:
     """What comes of the match beside its runs, and what becomes of their results, line by line."""
     rule = decision.rule
     for each in decision.notify:
-        yield f"tells {', '.join(each.whom)}"
+        yield f"notifies {', '.join(each.whom)}"
     if not decision.runs:
         return
     if rule.send_when:
@@ -176,7 +176,7 @@ def _does(decision: Decision) -> Iterator[str]:
         late = {
             "send": "are sent anyway",
             "withhold": "are withheld",
-            "notify": f"are sent, and findings told to {', '.join(whom)}",
+            "notify": f"are sent, and findings notified to {', '.join(whom)}",
         }
         when = f"later than {write_duration(rule.expires.after)} after the images were complete"
         yield f"results that come {when} {late[rule.expires.then]}"

@@ -51,7 +51,7 @@ def _whom(document: Document, rule: Mapping[str, Any], path: YamlPath) -> Iterat
                 there = f"; there is {', '.join(known)}" if known and meant is None else ""
                 yield document.problem(place, f'there is nobody called "{name}" under people{there}', meant)
         if told and rule.get("mode") == "shadow":
-            yield document.problem((*path, *keys), "a rule of mode shadow tells nobody: take it out", key=True)
+            yield document.problem((*path, *keys), "a rule of mode shadow notifies nobody: take it out", key=True)
 
 
 def people(document: Document, folder: Path) -> Iterator[Problem]:

@@ -51,7 +51,7 @@ def test_a_rule_in_shadow_tells_nobody(write: Write) -> None:
     quiet = rule(send="research", mode="shadow")
     [(_, path, text)] = told(write(f"{SITE}{PEOPLE}rules:{quiet}    notify: {{whom: duty}}\n"))
     assert path == "rules[0].notify"
-    assert "tells nobody" in text
+    assert "notifies nobody" in text
 
 
 @pytest.mark.parametrize(

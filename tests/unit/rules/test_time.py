@@ -303,7 +303,7 @@ def test_an_explanation_says_what_becomes_of_a_match() -> None:
     }
     said = lines(decided(study(), **rule).trace)
     assert said[-3:] == [
-        "  then tells duty, desk",
+        "  then notifies duty, desk",
         "  then sends results that are findings, failed; withholds the others",
         "  then results that come later than 2 hours after the images were complete are sent, and findings "
         "told to duty",
