@@ -37,7 +37,7 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 nightly: env ## soak, fuzz, matrix, viewer and bench in full, one after the other, however each ends; some hours
 	@.ci/nightly
 
-check: env ## formatting, lint, types, and who imports whom
+check: env ## formatting, lint, types, who imports whom, and plain English
 	@.ci/check
 
 bench: env ## measure against dcmtk, Orthanc and pynetdicom, and write docs/performance.md; SHORT=1 takes minutes and only prints

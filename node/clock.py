@@ -36,7 +36,7 @@ class SystemClock:
 
 
 class Timer:
-    """Wall time that never runs backwards while the process runs (case 57): what due moments are held against."""
+    """Wall time that never runs backwards while the process runs (case 57): which due moments are compared with."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""How every stage handles its items: what nobody foresaw costs one item, never the stage (case 99).
+"""How every stage handles its items: an unexpected exception costs one item, never the stage (case 99).
 
 A stage says what it handles (`Item`) and how. Failures that it foresees it settles itself. Any other exception is
 caught here, around the one item: it is logged by its place, without its text, which may hold a patient's data; it is a

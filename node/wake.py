@@ -1,7 +1,7 @@
 """The one signal by which stages wake each other.
 
 A stage that committed something another stage waits for calls `wake(Room.…)`. Waking is a hint:
-what is to be done stands in the ledger, so a wake that is lost costs a poll interval, never a study.
+what is to be done is in the ledger, so a wake that is lost costs a poll interval, never a study.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In the words of the IHE Radiology *AI Results* (AIR) profile. A plugin is a class with one method,
 `analyse(study, parameters) -> Result`. It says what it saw; how that becomes DICOM is the node's
-affair (`node/results`), and who the algorithm is stands in its manifest, never in a result.
+affair (`node/results`), and the identity of the algorithm is in its manifest, never in a result.
 
 Each class checks itself when it is made, and raises `ContractError` naming the field: an author
 sees the mistake in the line that made it, not in a PACS.

@@ -1,7 +1,7 @@
 """The contract's dataclasses as JSON and back, and the JSON Schema of both, from one source: their type hints.
 
 Each dataclass is an object with its field names as keys; fields that have their default are left
-out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates stand
+out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates are
 in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`.
 
 Reading is strict, because what is read may come from a broken or hostile program: unknown keys,
@@ -116,7 +116,7 @@ class Decoder:
     planes: PlanesOf
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
-        """`value` as an instance of the type `hint`, a list of at most so many items; raises `EncodingError`."""
+        """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Union, types.UnionType):
             return self._union(arguments, value, path)

@@ -6,7 +6,7 @@
     <folder>/scratch/       temporary files of the plugin, never read by the node
 
 `out/result.json` is written under another name and renamed when it is whole: a result that is
-there is complete. What stands in it comes from a program that may be broken or hostile, so
+there is complete. What it holds comes from a program that may be broken or hostile, so
 `read_result` bounds every size before it allocates, follows no link, opens nothing outside `out/`
 and refuses a result that names an instance the plugin was not given (another patient, another study).
 Every `ExchangeError` names the file and the JSON path.
@@ -112,7 +112,7 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class Request:
-    """All that a plugin's process is told."""
+    """All that a plugin's process gets."""
 
     job: str
     plugin: PluginReference
@@ -150,7 +150,7 @@ def write_request(folder: Path, request: Request) -> None:
         for index, file in enumerate(series.files):
             place = f"$.series[{series_index}].files[{index}].name"
             if not _INPUT_NAME.fullmatch(file.name):
-                raise ExchangeError(REQUEST, place, f"{file.name!r} is no plain file name below {IN}/")
+                raise ExchangeError(REQUEST, place, f"{file.name!r} is not a plain file name below {IN}/")
             if not (folder / IN / file.name).is_file():
                 raise ExchangeError(REQUEST, place, f"{IN}/{file.name} is not there")
     (folder / OUT).mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def _with_version(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _check_input_name(path: str, value: Any) -> None:
     if isinstance(value, InputFile) and not _INPUT_NAME.fullmatch(value.name):
-        raise EncodingError(f"{path}.name", f"is no plain file name below {IN}/")
+        raise EncodingError(f"{path}.name", f"is not a plain file name below {IN}/")
 
 
 def _no_array_out(name: str, _array: NDArray[Any]) -> str:
@@ -275,7 +275,7 @@ def read(folder: Path, request: Request) -> Reading:
 
 
 class _Inputs:
-    """What a result may refer to, and how much there may be of it: held against each part as it is read."""
+    """What a result may refer to, and how much there may be of it: checked against each part as it is read."""
 
     def __init__(self, request: Request) -> None:
         files = [(series, file) for series in request.series for file in series.files]
@@ -325,7 +325,7 @@ class _Inputs:
         known = self._files.get(image.sop_instance_uid)
         if known is None:
             raise EncodingError(
-                f"{path}.sop_instance_uid", "is no instance that the plugin was given: the result is refused"
+                f"{path}.sop_instance_uid", "is not an instance that the plugin was given: the result is refused"
             )
         if image.frame_number > known.frames:
             raise EncodingError(
@@ -345,7 +345,7 @@ class _Inputs:
         uid = region.frame_of_reference_uid
         if uid is not None and uid not in self._frames_of_reference:
             raise EncodingError(
-                f"{path}.frame_of_reference_uid", "is no frame of reference of the instances that the plugin was given"
+                f"{path}.frame_of_reference_uid", "is not a frame of reference of the instances that the plugin has"
             )
         size = self._size(region.image) if region.image is not None else None
         if size and ((region.points[:, 0] > size[1]).any() or (region.points[:, 1] > size[0]).any()):

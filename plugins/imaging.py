@@ -82,7 +82,7 @@ def _place(reference: ImageReference) -> str:
 def headers(files: Iterable[Path]) -> list[Dataset]:
     """The instances' datasets without pixel data, in the order given.
 
-    Raises `NotApplicableError` for a file that is no DICOM file.
+    Raises `NotApplicableError` for a file that is not a DICOM file.
     """
     return [_header(file) for file in files]
 
@@ -224,7 +224,7 @@ def _perpendicular(orientation: NDArray[np.float64]) -> bool:
 
 
 def _thickness(measures: Dataset) -> float | None:
-    """mm that a single image stands for; None where nothing usable is said. Which way slices are counted is no sign."""
+    """mm that a single image stands for; None where nothing usable is said. Its sign is the direction of counting."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         try:
             value = abs(stored_values.decimal(measures.get(keyword) or 0))
@@ -273,7 +273,7 @@ def _frame_of_reference(frames: list[_Frame]) -> str | None:
     """The frame of reference of all frames; None where there is none to be named.
 
     Some de-identification tools (that of the LIDC-IDRI collection, for one) gave every instance of a series a
-    frame of reference of its own. That is no mixture of two coordinate systems, and is let pass.
+    frame of reference of its own. That is not a mixture of two coordinate systems, and is let pass.
     """
     uids = {frame.frame_of_reference_uid for frame in frames}
     if len(uids) == 1:

@@ -1,4 +1,4 @@
-"""What a result may hold at most: the one table that the node, the harness and docs/plugins.md go by.
+"""What a result may hold at most: the one table that the node, the harness and docs/plugins.md use.
 
 Each limit lies well above what an honest result has (200 nodules, the landmarks of a whole spine, a mask of 2,000
 slices of 1,024 × 1,024 pixels) and well below what a reader, an archive or the node could not bear. The sizes of

@@ -350,7 +350,7 @@ def _code(table: _Table) -> Code:
 def _parameter(name: str, table: _Table) -> Parameter:
     default = table.values.get("default")
     if type(default) not in _TYPE_NAMES:
-        raise table.error("default", "is missing" if default is None else f"{default!r} is no number, text or boolean")
+        raise table.error("default", "is missing" if default is None else f"{default!r} is not number, text or boolean")
     parameter = Parameter(
         name=name,
         default=table.take("default", type(default)),

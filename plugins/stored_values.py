@@ -35,7 +35,7 @@ from plugins.contract import NotApplicableError
 _SCALED = frozenset({"CT", "PT"})
 """Modalities whose values mean nothing without a rescale: it is Type 1 in their IODs (PS3.3 C.8.2.1, C.8.9.4)."""
 _OTHER_QUANTITIES = frozenset({"OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
-"""Defined Terms of Rescale Type that are no Hounsfield units (PS3.3 C.11.1.1.2)."""
+"""Defined Terms of Rescale Type that are not Hounsfield units (PS3.3 C.11.1.1.2)."""
 _SAME_IN_ALL = ("Units", "SUVType", "DecayCorrection")
 """Attributes of a PET series (PS3.3 C.8.9.1) that decide what a value is."""
 _ALL_BITS = frozenset(
@@ -59,7 +59,7 @@ class Bits:
     stored: int
     signed: bool
     is_compressed: bool
-    """A codec wrote the pixels: bits above `stored` are no leftovers then, they are values."""
+    """A codec wrote the pixels: bits above `stored` are not leftovers then, they are values."""
     padding: tuple[int, ...]
     """Pixel Padding Values that do not fit into the stored bits."""
 
@@ -390,7 +390,7 @@ def stored(raw: NDArray[Any], bits: Bits | None, place: str) -> NDArray[Any]:
         if (raw == np.array(padding & (1 << raw.dtype.itemsize * 8) - 1).astype(raw.dtype)).any():
             raise NotApplicableError(
                 f"{place} has pixels of the PixelPaddingValue {padding}, which does not fit into its BitsStored "
-                f"{bits.stored}: they cannot be told from values."
+                f"{bits.stored}: they cannot be distinguished from values."
             )
     value: NDArray[Any] = np.right_shift(np.left_shift(raw, unused), unused)
     return value

@@ -77,7 +77,7 @@ class ArrayFiles:
         """
         place = f"{path}.array"
         if not _ARRAY_NAME.fullmatch(name):
-            raise EncodingError(place, f"{name[:64]!r} is no plain name of a .npy file in {self._shown}/")
+            raise EncodingError(place, f"{name[:64]!r} is not a plain name of a .npy file in {self._shown}/")
         self.named.add(name)
         self._files_left -= 1
         if self._files_left < 0:
@@ -187,11 +187,11 @@ def _printable(name: str) -> str:
 
 @contextmanager
 def open_folder(folder: Path, name: str) -> Iterator[int]:
-    """Descriptor of a folder that is no link; `ExchangeError` calls it `name`."""
+    """Descriptor of a folder that is not a link; `ExchangeError` calls it `name`."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise ExchangeError(name, "", f"is no folder that can be read ({error.strerror})") from error
+        raise ExchangeError(name, "", f"is not a folder that can be read ({error.strerror})") from error
     try:
         yield descriptor
     finally:

@@ -38,14 +38,14 @@ class Notify(Section):
     """Tell a person."""
 
     whom: Names
-    """Names of people or places that are told."""
+    """Names of people or places that are notified."""
     text: str = ""
-    """What they are told."""
+    """What the notification says."""
 
 
 def _span(written: str) -> str:
     if values.duration(written) is None:
-        raise ValueError(f"{written!r} is no span of time: write it as in `2 years`, `6 months`, `30 days`")
+        raise ValueError(f"{written!r} is not a span of time: write it as in `2 years`, `6 months`, `30 days`")
     return written
 
 
@@ -72,11 +72,11 @@ class Wait(Section):
     until: StudyCondition
     """A condition on the study, as in `when`."""
     at_most: Duration
-    """Counted from when `when` first held for the study."""
+    """CountCondition from when `when` first held for the study."""
     otherwise: Literal["run", "notify", "nothing"] = "nothing"
     """What is done if it does not hold in time."""
     notify: Notify | None = None
-    """Who is told, with `otherwise: notify`."""
+    """Who is notified, with `otherwise: notify`."""
 
     @model_validator(mode="after")
     def _whom(self) -> Wait:
@@ -91,9 +91,9 @@ class Expires(Section):
     after: Duration
     """How long after the images were complete."""
     then: Literal["send", "notify", "withhold"]
-    """send it all the same, notify somebody, or withhold it."""
+    """send it anyway, notify somebody, or withhold it."""
     notify: Notify | None = None
-    """Who is told, with `then: notify`."""
+    """Who is notified, with `then: notify`."""
 
     @model_validator(mode="after")
     def _whom(self) -> Expires:

@@ -150,7 +150,7 @@ _NUMBER = names.reader(Name("SeriesNumber", ("SeriesNumber",), None, Kind.NUMBER
 
 
 def choose(wish: Wish, study: StudyView, used: Collection[str]) -> Choice:
-    """Hold every series against the wish; series in `used` already fill another role.
+    """Check every series against the wish; series in `used` already fill another role.
 
     Nothing is taken while a series is undecided: it might be the better one.
     """

@@ -34,7 +34,7 @@ Masks: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One attribute or fact, held against one or more operators."""
+    """One attribute or fact, checked against one or more operators."""
 
     text: str
     """As the rule says it."""
@@ -72,7 +72,7 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantified:
+class Quantifier:
     """Any, every or no series (or image) satisfies the part."""
 
     text: str
@@ -82,8 +82,8 @@ class Quantified:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """So many series (or images: frames count) satisfy the part."""
+class CountCondition:
+    """A number of series (or images: frames count) that satisfy the part."""
 
     text: str
     of: Literal["series", "image"]
@@ -91,7 +91,7 @@ class Counted:
     tests: tuple[Test, ...]
 
 
-Condition: TypeAlias = Clause | AllOf | AnyOf | Not | Quantified | Counted
+Condition: TypeAlias = Clause | AllOf | AnyOf | Not | Quantifier | CountCondition
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ class SeriesView:
 
 
 class StudyView:
-    """A study while rules are held against it; remembers the verdict of each clause, as rules share many."""
+    """A study while rules are checked against it; remembers the verdict of each clause, as rules share many."""
 
     def __init__(self, facts: StudyFacts) -> None:
         self.facts = facts
@@ -175,7 +175,7 @@ def mentions(condition: Condition, name: str) -> bool:
             return condition.name.text == name
         case AllOf(parts=parts) | AnyOf(parts=parts):
             return any(mentions(part, name) for part in parts)
-        case Not(part=part) | Quantified(part=part) | Counted(part=part):
+        case Not(part=part) | Quantifier(part=part) | CountCondition(part=part):
             return mentions(part, name)
 
 
@@ -204,9 +204,9 @@ def images(condition: Condition, view: SeriesView) -> Masks:
         case Not(part=part):
             true, false = images(part, view)
             return false, true
-        case Quantified(quantity=quantity, part=part):
+        case Quantifier(quantity=quantity, part=part):
             return _everywhere(_quantify_images(quantity, part, (view,)), view)
-        case Counted(part=part, tests=tests):
+        case CountCondition(part=part, tests=tests):
             return _everywhere(_count_images(part, tests, (view,)), view)
 
 
@@ -300,14 +300,14 @@ def study(condition: Condition, view: StudyView) -> Verdict:
             return disjunction(study(part, view) for part in parts)
         case Not(part=part):
             return negation(study(part, view))
-        case Quantified(quantity=quantity, of="series", part=part):
+        case Quantifier(quantity=quantity, of="series", part=part):
             return _quantify(quantity, (series(part, each) for each in view.series))
-        case Quantified(quantity=quantity, part=part):
+        case Quantifier(quantity=quantity, part=part):
             return _quantify_images(quantity, part, view.series)
-        case Counted(of="series", part=part, tests=tests):
+        case CountCondition(of="series", part=part, tests=tests):
             verdicts = [series(part, each) for each in view.series]
             return _count(tests, verdicts.count(True), verdicts.count(None))
-        case Counted(part=part, tests=tests):
+        case CountCondition(part=part, tests=tests):
             return _count_images(part, tests, view.series)
 
 

@@ -46,4 +46,4 @@ def parse(operand: object) -> Day:
         return Day(None, found[1], -span[0] if found[2] == "-" else span[0], span[1])
     if isinstance(operand, str) and re.fullmatch(r"\d{4}-?\d\d-?\d\d", operand) and (fixed := values.day(operand)):
         return Day(fixed)
-    raise ValueError(f"{operand!r} is no day: write 2024-03-01, today, StudyDate, or as in `today - 2 years`")
+    raise ValueError(f"{operand!r} is not a day: write 2024-03-01, today, StudyDate, or as in `today - 2 years`")

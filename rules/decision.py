@@ -90,9 +90,9 @@ class Decision:
     later: tuple[Later, ...] = ()
     """Steps that will be decided by `follow_up`."""
     forward: Forward | None = None
-    """To whom the study's images are sent on."""
+    """To whom the study's images are forwarded."""
     notify: tuple[Notify, ...] = ()
-    """Who is told."""
+    """Who is notified."""
     fetch: Prior | None = None
     """The earlier study that is fetched before the runs begin."""
     waits_until: datetime | None = None
@@ -166,7 +166,7 @@ def _does(decision: Decision) -> Iterator[str]:
     """What comes of the match beside its runs, and what becomes of their results, line by line."""
     rule = decision.rule
     for each in decision.notify:
-        yield f"tells {', '.join(each.whom)}"
+        yield f"notifies {', '.join(each.whom)}"
     if not decision.runs:
         return
     if rule.send_when:
@@ -174,9 +174,9 @@ def _does(decision: Decision) -> Iterator[str]:
     if rule.expires:
         whom = rule.expires.notify.whom if rule.expires.notify else ()
         late = {
-            "send": "are sent all the same",
+            "send": "are sent anyway",
             "withhold": "are withheld",
-            "notify": f"are sent, and findings told to {', '.join(whom)}",
+            "notify": f"are sent, and findings notified to {', '.join(whom)}",
         }
         when = f"later than {write_duration(rule.expires.after)} after the images were complete"
         yield f"results that come {when} {late[rule.expires.then]}"

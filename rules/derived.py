@@ -1,6 +1,6 @@
 """Facts that are read from several attributes of an image, in words that a rule can ask for.
 
-Headers say the same thing in different places: a mammogram's side stands in Image Laterality, in a
+Headers say the same thing in different places: a mammogram's side is in Image Laterality, in a
 frame's anatomy or in the series' Laterality, its view in a code or in the older View Position.
 """
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, field_validator
 
 from rules import given, names
-from rules.conditions import AllOf, AnyOf, Clause, Condition, Counted, Not, Quantified
+from rules.conditions import AllOf, AnyOf, Clause, Condition, CountCondition, Not, Quantifier
 from rules.decision import Decision
 from rules.engine import decide
 from rules.facts import FromAttributes, Reader, StudyFacts
@@ -146,5 +146,5 @@ def _names(condition: Condition) -> Iterator[str]:
         case AllOf(parts=parts) | AnyOf(parts=parts):
             for part in parts:
                 yield from _names(part)
-        case Not(part=part) | Quantified(part=part) | Counted(part=part):
+        case Not(part=part) | Quantifier(part=part) | CountCondition(part=part):
             yield from _names(part)

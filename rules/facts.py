@@ -3,7 +3,7 @@
 Pure data. The node fills it in (`node/route`); the rules read it and nothing else, so a decision can
 be taken again from kept facts when the images are long gone. Whoever fills it in keeps to this:
 
-- an attribute stands under its DICOM keyword (`SliceThickness`); a public one without keyword under
+- an attribute is found under its DICOM keyword (`SliceThickness`); a public one without keyword under
   its tag as eight lower-case hexadecimal digits, `(0018,9999)`; a private one under group, private
   creator and the last two digits of the element, `(0029,SIEMENS CSA HEADER,10)` (PS3.5 7.8.1): the
   creator as decoded, without padding, its letters as they are;
@@ -33,9 +33,9 @@ TRUNCATED_PIXEL_DATA = "truncated-pixel-data"
 BAD_PIXEL_DESCRIPTION = "bad-pixel-description"
 """Rows, columns, bits, frames or palette contradict each other (cases 40, 41)."""
 UNREADABLE_HEADER = "unreadable-header"
-"""The dataset could not be read to its end (case 43)."""
+"""The dataset could not be read completely (case 43)."""
 BAD_ENCODING = "bad-encoding"
-"""The dataset breaks an encoding rule of PS3.5 7, such as an odd length, and could be read all the same."""
+"""The dataset breaks an encoding rule of PS3.5 7, such as an odd length, and could still be read."""
 UNFIT_MARKS = frozenset({TRUNCATED_PIXEL_DATA, BAD_PIXEL_DESCRIPTION, UNREADABLE_HEADER})
 """Marks of an instance that no plugin is given, and with it no part of its series."""
 
@@ -49,7 +49,7 @@ class Element:
 
 
 class Code(NamedTuple):
-    """A coded concept as it stands in a code sequence item (PS3.3 8.8); "" where a part is absent."""
+    """A coded concept as it is in a code sequence item (PS3.3 8.8); "" where a part is absent."""
 
     value: str
     scheme: str
@@ -93,7 +93,7 @@ class FromTrait:
 
 @dataclass(frozen=True, slots=True)
 class FromInstance:
-    """A reader of values that are no attributes: each instance is asked."""
+    """A reader of values that are not attributes: each instance is asked."""
 
     read: Callable[[InstanceFacts, SeriesFacts], tuple[Datum, ...]]
 

@@ -99,7 +99,7 @@ class _Reading:
                     return datetime(year, month, on, hour if found[4] else 12, minute, tzinfo=UTC)
             except ValueError:
                 pass  # no such day: told below
-            self.wrong(("received",), f"{plain!r} is no moment: write it as in 2024-03-01 09:30")
+            self.wrong(("received",), f"{plain!r} is not a moment: write it as in 2024-03-01 09:30")
         first = next((each.instances[0] for each in series if each and each.instances), None)
         element = first.attributes.get("StudyDate") if first else None
         stated = values.day(element.values[0]) if element and isinstance(element.values[0], str) else None
@@ -160,7 +160,7 @@ class _Reading:
         return made
 
     def name(self, key: object, place: Place) -> str | None:
-        """The canonical name of an attribute; what is none is told."""
+        """The canonical name of an attribute; what is none is reported."""
         if isinstance(key, str) and (key[:1].isupper() or key.startswith("(")):
             try:
                 name = names.parse(key, self.dictionary, closest)
@@ -196,7 +196,7 @@ class _Reading:
         try:
             scheme, code = read_code(value)
         except OperandError:
-            self.wrong(place, f"{shown(value)} is no item: write keys and values, or a code as in SCT:51185008")
+            self.wrong(place, f"{shown(value)} is not an item: write keys and values, or a code as in SCT:51185008")
             return {}
         return {"CodeValue": Element("SH", (code,)), "CodingSchemeDesignator": Element("SH", (scheme,))}
 

@@ -1,4 +1,4 @@
-"""How often a rule runs: a sample of the studies, an end of enrolment, so many a day, once, a pause.
+"""How often a rule runs: a sample of the studies, an end of enrolment, a number a day, once, a pause.
 
 What has run so far is a fact that the node hands in (`rules.facts.History`); which studies are in a
 sample rests on their UIDs alone, so the same studies are in it today, tomorrow and in a replay.
@@ -25,7 +25,7 @@ def _read_share(plain: Any) -> float:
     found = _PERCENT.fullmatch(plain.strip()) if isinstance(plain, str) else None
     share = float(found[1]) / 100 if found else plain if isinstance(plain, float) else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{plain!r} is no share of the studies: write it as in `20 %`, between 0 and 100")
+        raise ValueError(f"{plain!r} is not a share of the studies: write it as in `20 %`, between 0 and 100")
     return share
 
 
@@ -56,7 +56,7 @@ def lot(study_instance_uid: str, salt: str) -> float:
     return int.from_bytes(drawn[:7], "big") / 2**56
 
 
-class Limits(Section):
+class RunLimits(Section):
     """Bounds on how often a rule runs; a study that it has run on before is not counted again."""
 
     enrolled: Annotated[int, Field(ge=1)] | None = None
@@ -64,7 +64,7 @@ class Limits(Section):
     per_day: Annotated[int, Field(ge=1)] | None = None
     """Studies a day, from midnight in the site's time zone."""
     cool_down: Duration | None = None
-    """After a run on a patient, no other study of that patient for so long."""
+    """After a run on a patient, no other study of that patient for this long."""
 
 
 class Gate(NamedTuple):
@@ -76,9 +76,9 @@ class Gate(NamedTuple):
 
 
 def gates(
-    name: str, sample: Sample | None, limits: Limits | None, once: Once, study: str, history: History, now: datetime
+    name: str, sample: Sample | None, limits: RunLimits | None, once: Once, study: str, history: History, now: datetime
 ) -> list[Gate]:
-    """Every bound that the rule of this name sets, held against the study of this UID and what the rule has done."""
+    """Every bound that the rule of this name sets, checked against the study of this UID and what the rule has done."""
     found = []
     if sample:
         mine = lot(study, sample.salt or name)
@@ -92,7 +92,7 @@ def gates(
     return found
 
 
-def _bounds(limits: Limits, history: History, now: datetime) -> list[Gate]:
+def _bounds(limits: RunLimits, history: History, now: datetime) -> list[Gate]:
     found = []
     if limits.enrolled is not None:
         passed = history.enrolled < limits.enrolled

@@ -76,7 +76,7 @@ def _conditions(rule: Rule) -> Iterator[tuple[Place, Mapping[str, Any], Level]]:
 
 
 def _choices(rule: Rule) -> Iterator[tuple[Place, Any]]:
-    """Each choice with its place; the first of several and the only one cannot be told apart, and need not be."""
+    """Each choice with its place; the first of several and the only one cannot be distinguished, and need not be."""
     for number, choice in enumerate(rule.choose):
         yield ("choose", number) if len(rule.choose) > 1 else ("choose",), choice
 
@@ -241,7 +241,7 @@ def _empty(name: Name, group: Sequence[_Part]) -> Finding | None:
         low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
         if low > high:
             hint = "; over midnight, write the two halves under `any`" if kind is Kind.TIME else ""
-            return Finding(place, f"{said} can never hold: no {kind} lies in there{hint}", True)
+            return Finding(place, f"{said} can never hold: no {kind} is between{hint}", True)
     if name.text in _SINGLE_TEXTS:
         allowed = [found for part in group if (found := _texts(part.asked)) is not None]
         if len(allowed) > 1 and not set.intersection(*map(set, allowed)):

@@ -2,7 +2,7 @@
 
 Load with the DICOM dictionary in the validation context, `Rule.model_validate(plain, context={DICTIONARY:
 dictionary})`: without it, keywords and value representations are not checked. Each error's `loc` is the
-path to the offending key or value as it stands in the YAML; `rules.section.problems()` reads errors for people.
+path to the offending key or value as it is in the YAML; `rules.section.problems()` reads errors for people.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rules import schema
 from rules.actions import Expires, Forward, Names, Notify, Prior, Wait
 from rules.choose import Wish
 from rules.conditions import Condition
-from rules.limits import Limits, Once, Sample
+from rules.limits import Once, RunLimits, Sample
 from rules.reading import Problem
 from rules.results import ResultCondition, Status
 from rules.section import Name, Section, one_or_many, raise_problems
@@ -139,7 +139,7 @@ class Rule(Section):
     """Runs once on the same images of a study, whatever comes later; `study`: once; `series`: once on each series."""
     sample: Sample | None = None
     """Only a share of the studies, drawn by their UIDs: `20 %`."""
-    limits: Limits | None = None
+    limits: RunLimits | None = None
     """How many studies it may run on."""
     hours: Hours | None = None
     """When its jobs may start."""
@@ -184,7 +184,7 @@ class Rule(Section):
         names = [step.name for step in steps]
         for place, step in enumerate(steps):
             if step.after and step.after not in names[:place]:
-                raise ValueError(f"{step.name} comes after {step.after}, which is no step above it")
+                raise ValueError(f"{step.name} comes after {step.after}, which is not a step above it")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two steps are called {twice[0]}: name them, as in {{plugin: {twice[0]}, step: first}}")
         return steps

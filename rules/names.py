@@ -79,7 +79,7 @@ class Dictionary(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact that is no DICOM attribute."""
+    """One fact that is not a DICOM attribute."""
 
     name: str
     kind: Kind
@@ -160,7 +160,7 @@ def parse(written: str, dictionary: Dictionary | None, suggest: Callable[[str, I
     known = [_vr(part, dictionary, suggest) for part in path]
     for part, vr in zip(path[:-1], known[:-1], strict=True):
         if vr not in (None, "SQ"):
-            raise NameProblem(f"{part} is no sequence ({vr}), so nothing can follow it after a dot")
+            raise NameProblem(f"{part} is not a sequence ({vr}), so nothing can follow it after a dot")
     return Name(".".join(path), path, None, _kind(known[-1]))
 
 
@@ -172,7 +172,7 @@ def _steps(written: str) -> list[str]:
         steps.append(found[1])
         end = found.end()
     if not steps or end != len(written) or written.endswith("."):
-        raise NameProblem(f"{written!r} is no attribute: write a DICOM keyword, (gggg,eeee) or (gggg,CREATOR,ee)")
+        raise NameProblem(f"{written!r} is not an attribute: write a DICOM keyword, (gggg,eeee) or (gggg,CREATOR,ee)")
     return steps
 
 
@@ -192,7 +192,7 @@ def _part(step: str, dictionary: Dictionary | None) -> str:
 def _vr(part: str, dictionary: Dictionary | None, suggest: Callable[[str, Iterable[str]], str | None]) -> str | None:
     if part.startswith("("):
         if not (_TAG.fullmatch(part) or _PRIVATE.fullmatch(part)):
-            raise NameProblem(f"{part!r} is no tag: write (gggg,eeee) or (gggg,CREATOR,ee)")
+            raise NameProblem(f"{part!r} is not a tag: write (gggg,eeee) or (gggg,CREATOR,ee)")
         return None
     vr = dictionary.vr(part) if dictionary else None
     if vr is None and (dictionary or not _KEYWORD.fullmatch(part)):

@@ -35,12 +35,12 @@ class OperandError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Modifiers that stand beside operators."""
+    """Modifiers beside operators."""
 
     tolerance: float | None = None
     case_sensitive: bool = False
     modifiers: frozenset[tuple[str, str]] = frozenset()
-    """(scheme, value) of which one has to stand in the item of the code."""
+    """(scheme, value) of which one must be in the item of the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,15 @@ _READ: Mapping[Kind, Callable[[Datum], Any]] = {
 
 def _read_number(operand: object) -> float:
     if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise OperandError(f"{operand!r} is no number")
+        raise OperandError(f"{operand!r} is not a number")
     if (read := values.number(operand)) is None:
-        raise OperandError(f"{operand!r} is no finite number")
+        raise OperandError(f"{operand!r} is not a finite number")
     return read
 
 
 def _read_text(operand: object) -> str:
     if not isinstance(operand, str):
-        raise OperandError(f'{operand} is no text here: write it in quotes, "{operand}"')
+        raise OperandError(f'{operand} is not text here: write it in quotes, "{operand}"')
     if values.blank(operand):
         raise OperandError("an empty text: to ask whether there is a value, write {present: true} or {present: false}")
     return operand.strip(values.PADDING)
@@ -96,7 +96,7 @@ def _read_age(operand: object) -> tuple[int, str]:
         return operand, "years"
     if read := values.duration(operand):
         return read
-    raise OperandError(f"{operand!r} is no age: write whole years, or a unit as in `6 months`, `2 weeks`, `10 days`")
+    raise OperandError(f"{operand!r} is not an age: write whole years, or a unit, as in `6 months`, `2 weeks`")
 
 
 def _completed(age: Age, unit: str) -> int:
@@ -106,7 +106,7 @@ def _completed(age: Age, unit: str) -> int:
 def _read_time(operand: object) -> time:
     if isinstance(operand, str) and ":" in operand and (read := values.time_of_day(operand)):
         return read
-    raise OperandError(f'{operand!r} is no time of day: write it in quotes, as in "08:30"')
+    raise OperandError(f'{operand!r} is not a time of day: write it in quotes, as in "08:30"')
 
 
 _Order = Callable[[Any, Any, float], bool]
@@ -191,7 +191,7 @@ def _compile(pattern: str, *, case_sensitive: bool) -> Any:
         return re2.compile(pattern, options)
     except re2.error as problem:
         reason = problem.args[0].decode() if isinstance(problem.args[0], bytes) else str(problem)
-        raise OperandError(f"{pattern!r} is no regular expression that RE2 knows: {reason}") from problem
+        raise OperandError(f"{pattern!r} is not a regular expression that RE2 knows: {reason}") from problem
 
 
 def wildcard(pattern: str, fold: Callable[[str], str] = values.fold) -> Callable[[str], bool]:
@@ -249,7 +249,7 @@ def read_code(operand: object) -> tuple[str, str]:
     scheme, colon, value = operand.partition(":") if isinstance(operand, str) else ("", "", "")
     scheme, value = scheme.strip(), value.strip()
     if not (colon and scheme and value):
-        raise OperandError(f"{operand!r} is no code: write scheme, colon, value, as in SCT:51440002")
+        raise OperandError(f"{operand!r} is not a code: write scheme, colon, value, as in SCT:51440002")
     return _SAME_SCHEME.get(scheme, scheme), value
 
 

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from rules import names, operators
-from rules.conditions import AllOf, AnyOf, Clause, Condition, Counted, Not, Quantified
+from rules.conditions import AllOf, AnyOf, Clause, Condition, CountCondition, Not, Quantifier
 from rules.names import Dictionary, Kind, Name
 from rules.operators import OperandError, Options, Test
 
@@ -34,7 +34,7 @@ BLOCKS: Mapping[Level, tuple[str, ...]] = {
     "image": _COMBINING,
 }
 MOST_TERMS = 8
-"""So many are listed where a value is none of them."""
+"""At most this many are listed where a value is none of them."""
 COUNTING = ("is", "at_least", "at_most", "above", "below", "between")
 
 
@@ -111,7 +111,7 @@ class _Reading:
     def entry(self, key: object, value: object, place: Place, level: Level) -> Condition:
         at = (*place, key if isinstance(key, str | int) else str(key))
         if not isinstance(key, str):
-            raise _Wrong(at, f"{key!r} is no attribute: write its DICOM keyword")
+            raise _Wrong(at, f"{key!r} is not an attribute: write its DICOM keyword")
         if key in ("all", "any"):
             return self.combined(key, value, at, level)
         if key == "not":
@@ -129,7 +129,7 @@ class _Reading:
 
     def block(self, key: str, value: object, place: Place, level: Level) -> Condition:
         if key not in BLOCKS[level]:
-            where = "only stands in `when`" if level == "series" else "cannot stand inside a condition on images"
+            where = "is allowed only in `when`" if level == "series" else "is not allowed inside a condition on images"
             raise _Wrong(place, f"{key} {where}")
         amount, _, of = key.partition("_")
         about: Literal["series", "image"] = "series" if of == "series" else "image"
@@ -137,7 +137,7 @@ class _Reading:
             return self.count(f"{key}: {shown(value)}", value, place, about)
         part = self.condition(value, place, about)
         quantity: Literal["any", "every", "no"] = "any" if amount == "any" else "every" if amount == "every" else "no"
-        return Quantified(f"{key}: {shown(value)}", quantity, about, part)
+        return Quantifier(f"{key}: {shown(value)}", quantity, about, part)
 
     def count(self, text: str, value: object, place: Place, about: Literal["series", "image"]) -> Condition:
         asked = {key: each for key, each in value.items() if key != "where"} if isinstance(value, Mapping) else {}
@@ -148,13 +148,13 @@ class _Reading:
             self.tried(self.test, key, each, (*place, key), Kind.NUMBER, Options(), COUNTING)
             for key, each in asked.items()
         ]
-        return Counted(text, about, part, tuple(test for test in tests if test))
+        return CountCondition(text, about, part, tuple(test for test in tests if test))
 
     # -- clauses
 
     def name(self, key: object, place: Place) -> Name:
         if not isinstance(key, str):
-            raise _Wrong(place, f"{key!r} is no attribute: write its DICOM keyword")
+            raise _Wrong(place, f"{key!r} is not an attribute: write its DICOM keyword")
         try:
             return names.parse(key, self.dictionary, closest)
         except names.NameProblem as problem:
@@ -180,7 +180,7 @@ class _Reading:
     def presence(self, name: Name, key: str, value: object, place: Place) -> Condition:
         present = value.get("present") if isinstance(value, Mapping) and len(value) == 1 else None
         if not isinstance(present, bool):
-            raise _Wrong(place, "present stands alone: {present: true} or {present: false}")
+            raise _Wrong(place, "present is used alone: {present: true} or {present: false}")
         asked = Clause(f"{key}: {{present: true}}", name, (), False, names.reader(name), presence=True)
         return asked if present else Not(f"{key}: {{present: false}}", asked)
 
@@ -250,7 +250,7 @@ class _Reading:
     def modifiers(self, operands: Mapping[Any, Any], place: Place) -> frozenset[tuple[str, str]]:
         at = (*place, "modifier")
         if "modifier" in operands and "code" not in operands:
-            self.wrong(at, "modifier stands beside code: it asks for another code in the same item")
+            self.wrong(at, "modifier goes beside code: it asks for another code in the same item")
         elif "modifier" in operands:
             try:
                 return operators.read_codes(operands["modifier"])

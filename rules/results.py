@@ -120,7 +120,7 @@ class ResultClause(NamedTuple):
 
 
 def judge(asked: ResultCondition, result: ResultFacts) -> list[ResultClause]:
-    """Every line that is asked, held against the result."""
+    """Every line that is asked, checked against the result."""
     present = [finding for finding in result.findings if finding.present]
     said = ", ".join(f"{each.code.scheme}:{each.code.value}" for each in present[:6]) or "none"
     found = [

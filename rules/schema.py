@@ -13,7 +13,7 @@ _MARKER = "x-pacsnode"
 
 
 def marker(definition: str) -> WithJsonSchema:
-    """Stands in a generated schema for a definition that `complete` puts in: pydantic knows no references of ours."""
+    """Placeholder in a schema for a definition that `complete` puts in: pydantic knows no references of ours."""
     return WithJsonSchema({_MARKER: definition})
 
 
@@ -66,11 +66,11 @@ _BLOCKS = {
     "any_series": "Some series satisfies this.",
     "every_series": "Every series satisfies this.",
     "no_series": "No series satisfies this.",
-    "count_series": "So many series satisfy `where`.",
+    "count_series": "How many series satisfy `where`.",
     "any_image": "Some image satisfies this.",
     "every_image": "Every image satisfies this.",
     "no_image": "No image satisfies this.",
-    "count_images": "So many images satisfy `where`; frames count.",
+    "count_images": "How many images satisfy `where`; frames count.",
 }
 
 

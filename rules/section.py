@@ -88,7 +88,8 @@ def _explained(error: Any, fields: Iterable[str]) -> Problem:
         return Problem(place, f"{error['input']!r} is none of {context['expected']}", meant)
     if kind == "string_pattern_mismatch":
         return Problem(
-            place, f"{error['input']!r} is no name: up to 63 letters, digits, '-', '_' and '.', a letter or digit first"
+            place,
+            f"{error['input']!r} is not a name: up to 63 letters, digits, '-', '_', '.'; a letter or digit first",
         )
     if kind in ("model_type", "model_attributes_type"):
         return Problem(place, f"keys and values are expected here: {', '.join(fields)}")

@@ -23,7 +23,7 @@ def read_duration(plain: Any) -> timedelta:
         return plain
     found = _DURATION.fullmatch(plain.strip()) if isinstance(plain, str) else None
     if not found or not int(found[1]):
-        raise ValueError(f"{plain!r} is no duration: write it as in `20 minutes`, `2 hours`, `3 days`")
+        raise ValueError(f"{plain!r} is not a duration: write it as in `20 minutes`, `2 hours`, `3 days`")
     return timedelta(**{_UNITS[found[2][0]]: int(found[1])})
 
 
@@ -46,7 +46,7 @@ Duration = Annotated[
 def _read_time(plain: Any) -> time:
     read = plain if isinstance(plain, time) else values.time_of_day(plain) if ":" in str(plain) else None
     if read is None:
-        raise ValueError(f'{plain!r} is no time of day: write it in quotes, as in "08:30"')
+        raise ValueError(f'{plain!r} is not a time of day: write it in quotes, as in "08:30"')
     return read
 
 
@@ -73,7 +73,7 @@ class Window(Section):
         return (not self.days or WEEKDAYS[day.weekday()] in self.days) and (not self.dates or day in self.dates)
 
     def around(self, moment: datetime, days: int) -> Iterator[tuple[datetime, datetime]]:
-        """Its (start, end) from the day before `moment` on, for so many days."""
+        """Its (start, end) from the day before `moment` on, for this many days."""
         start, end = self.between
         for offset in range(-1, days):
             day = moment.date() + timedelta(days=offset)

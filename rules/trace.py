@@ -13,7 +13,18 @@ from typing import Any, TypeAlias
 
 from rules import conditions, names, values
 from rules.choose import Preference, series_number
-from rules.conditions import AllOf, AnyOf, Clause, Condition, Counted, Not, Quantified, SeriesView, StudyView, Verdict
+from rules.conditions import (
+    AllOf,
+    AnyOf,
+    Clause,
+    Condition,
+    CountCondition,
+    Not,
+    Quantifier,
+    SeriesView,
+    StudyView,
+    Verdict,
+)
 from rules.facts import Datum
 
 Node: TypeAlias = dict[str, Any]
@@ -33,7 +44,7 @@ def in_study(condition: Condition, view: StudyView) -> Node:
             return _clause(clause, verdict, view.series, of_study=True, negated=condition.text)
         case Not(part=part):
             return _combined(condition, verdict, [in_study(part, view)])
-        case Quantified() | Counted():
+        case Quantifier() | CountCondition():
             return _block(condition, verdict, view.series)
 
 
@@ -49,7 +60,7 @@ def in_series(condition: Condition, view: SeriesView) -> Node:
             return _clause(clause, verdict, (view,), of_study=False, negated=condition.text)
         case Not(part=part):
             return _combined(condition, verdict, [in_series(part, view)])
-        case Quantified() | Counted():
+        case Quantifier() | CountCondition():
             return _block(condition, verdict, (view,))
 
 
@@ -181,7 +192,7 @@ def _of(count: int, total: int) -> str:
 # -- blocks on series and images
 
 
-def _block(block: Quantified | Counted, verdict: Verdict, views: Sequence[SeriesView]) -> Node:
+def _block(block: Quantifier | CountCondition, verdict: Verdict, views: Sequence[SeriesView]) -> Node:
     judged = [(view, *conditions.images(block.part, view)) for view in views]
     by_series = [conditions.agreed(true, false, view) for view, true, false in judged]
     if block.of == "series":
@@ -195,7 +206,7 @@ def _block(block: Quantified | Counted, verdict: Verdict, views: Sequence[Series
     parts = [
         _of_series(block.part, *each) for each in zip(views, by_series, (true for _, true, _ in judged), strict=True)
     ]
-    clause = f"{block.quantity}_{block.of}" if isinstance(block, Quantified) else block.text
+    clause = f"{block.quantity}_{block.of}" if isinstance(block, Quantifier) else block.text
     return {"clause": clause, "passed": verdict, "why": why, "parts": parts[:MOST_SERIES]}
 
 

@@ -108,7 +108,7 @@ def duration(value: object) -> tuple[int, str] | None:
 
 
 def move(start: date, count: int, unit: str) -> date | None:
-    """`start` plus so many units; the 29th of February and its like become the month's last day."""
+    """`start` plus this many units; the 29th of February and its like become the month's last day."""
     try:
         if unit in ("days", "weeks"):
             return start + timedelta(days=count * (7 if unit == "weeks" else 1))

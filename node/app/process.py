@@ -52,7 +52,7 @@ from node.wake import Room, Signal
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 20.0
-"""For plugins that run when the node is told to stop; the supervisor waits a little longer."""
+"""For plugins that run when the node is stopped; the supervisor waits a little longer."""
 _SWEEP_SECONDS = 5
 _BETWEEN_WAKES = 0.2
 """Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
@@ -106,7 +106,7 @@ class App:
         )
 
     def _for_others(self, configuration: Configuration, clock: Clock) -> list[Stage]:
-        """What has to do with others by their names and addresses: made anew when the configuration is."""
+        """What has to do with others by their names and addresses: built again when the configuration changes."""
         stages: list[Stage] = []
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
@@ -178,7 +178,7 @@ class App:
 
 
 def _others(configuration: Configuration) -> tuple[object, ...]:
-    """What `App._for_others` goes by."""
+    """What `App._for_others` uses."""
     node = configuration.node
     return configuration.destinations, configuration.modalities, node.ae_title, node.durability
 
@@ -218,7 +218,7 @@ def _asking(descriptor: int) -> PutInForce:
 def main() -> int:
     """Run until SIGTERM, or until the supervisor is gone."""
     parser = argparse.ArgumentParser(prog="python -m node.app")
-    parser.add_argument("--in-force", type=Path, required=True, help="the configuration to go by")
+    parser.add_argument("--in-force", type=Path, required=True, help="the configuration to use")
     parser.add_argument("--wake", type=int, help="read end of the pipe on which receivers say that something came")
     parser.add_argument("--alive", type=int, help="read end of a pipe that ends with the supervisor")
     parser.add_argument("--ask", type=int, help="socket on which the supervisor is asked for other receivers")

@@ -2,9 +2,9 @@
 
 The files are looked at every second, those of TLS among them. One that has come to rest and says something new is
 read, checked and tested like at the start; only then are the rules, and the plugins they run, replaced, between two
-studies. Where it changes what receivers go by, the supervisor is asked for others first (`node.receivers`): if they
-cannot be had, nothing is taken up. A bad file changes nothing but is told: in the log, as an alert (once for each
-content), in `status`. The little that waits for a restart is told too.
+studies. Where it changes what receivers use, the supervisor is asked for others first (`node.receivers`): if they
+do not start, nothing is taken up. A bad file changes nothing but is reported: in the log, as an alert (once for each
+content), in `status`. The little that waits for a restart is reported too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class NotInForceError(PermanentError):
 
 
 PutInForce = Callable[[InForce], None]
-"""Makes a configuration the one in force, with receivers that go by it; raises NotInForceError."""
+"""Makes a configuration the one in force, with receivers that use it; raises NotInForceError."""
 
 
 def without_receivers(wanted: InForce) -> None:
@@ -248,7 +248,7 @@ class Reload:
 
 
 def _digest(parts: Sequence[str]) -> str:
-    """To know again what was told."""
+    """To recognise what was reported before."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Threads that each run one stage, or one destination's outbox, until they are told to stop."""
+"""Threads that each run one stage, or one destination's outbox, until they are stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_WAIT = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 """After a stage has failed as a whole: twice as long each time, whatever wakes it meanwhile."""
 PERSISTS = 3
-"""Failures of a stage, one after the other, of which a person is told."""
+"""Failures of a stage, one after the other, after which a person is alerted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Stage:
 
 
 class Failing(Protocol):
-    """Who is told of stages that fail as a whole (`node.app.failing`)."""
+    """Who is notified of stages that fail as a whole (`node.app.failing`)."""
 
     def fails(self, stage: str, why: str) -> None:
         """It has failed again, and no less than `PERSISTS` times."""
@@ -114,14 +114,14 @@ class Workers:
             bell.wait(min(seconds, _LONGEST_WAIT))
             bell.clear()
         if failures >= PERSISTS and self._failing is not None:
-            self._failing.works(stage.name)  # what follows it, after a reload, begins anew
+            self._failing.works(stage.name)  # what follows it, after a reload, begins again
         if stage.close is not None:
             stage.close()
 
     def _failed(self, stage: Stage, error: Exception, failures: int) -> None:
         """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
         why = str(error) if isinstance(error, NodeError) else place_of(error)
-        if self._over.is_set():  # it is told to stop, and says that it could not go on
+        if self._over.is_set():  # it is being stopped, and says that it could not go on
             log.info("app.stage-stopped", stage=stage.name, why=why)
             return
         log.error("app.stage-failed", stage=stage.name, why=why, failures=failures, frames=frames_of(error))

@@ -15,18 +15,18 @@ from node.desk.actor import who_types
 from node.desk.site import open_ledger
 
 _HELP = (
-    "A job (its id or a unique beginning of it), a delivery (its number) or a notification (notification:NUMBER), as "
+    "A job (its id or a unique beginning of it), a delivery (its number) or a notification (notification:NUMBER). "
     "`status` and `study` show them"
 )
 JobOrDelivery = Annotated[
-    str, typer.Argument(metavar="ID", help=f"{_HELP}; or the UID of a study: its images are not sent on.")
+    str, typer.Argument(metavar="ID", help=f"{_HELP}. The UID of a study: its waiting images are not forwarded.")
 ]
 JobDeliveryOrStudy = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help=f"{_HELP}; commitment: and the number of a storage commitment; defect: and the number of what could not "
-        "be handled; or the UID of a study: one that is held, or has held or dead images.",
+        help=f"{_HELP}. Also commitment:NUMBER (a storage commitment) and defect:NUMBER (an item that an "
+        "unexpected error stopped). The UID of a study: one that is held, or has held or dead images.",
     ),
 ]
 
@@ -35,7 +35,7 @@ TakeNewest = Annotated[
     bool,
     typer.Option(
         "--take-newest",
-        help="Of a study held because it was sent again under another patient or order: go by the newer.",
+        help="For a study that is held because it was sent again under another patient or order: use the newer images.",
     ),
 ]
 
@@ -46,20 +46,21 @@ def retry(
     take_newest: TakeNewest = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Do a job again, send a delivery (again), or release a held study. The record says who asked for it.
+    """Run a job again, send a delivery now, or release a held study. The record says who asked for it.
 
-    An ended job is done again as a new job that names the old one; what it finds is a new result.
-    A delivery is sent at once, under the same UIDs, and the destination is asked again whose study it is.
-    A held study is released as it was first received, or with --take-newest as it was sent again: then the corrected
-    instances count, and it is decided and run anew. A storage commitment is decided anew, by what is stored now, and
-    reported. What could not be handled for a reason nobody foresaw is tried again. A running node notices by itself.
+    An ended job runs again as a new job that names the old one. Its result is a new result.
+    A delivery is sent now, under the same UIDs, after a new identity check at the destination.
+    A held study is released as it was first received. With --take-newest it is released as it was sent again: the
+    corrected instances count, and the rules decide again.
+    A storage commitment is decided again, by what is stored now, and reported.
+    What an unexpected error stopped is tried again. A running node notices by itself.
     """
     ledger = open_ledger(site.known(config))
     _tell(actions.retry(ledger, what, SystemClock().now(), who_types(), take_newest=take_newest), as_json)
 
 
 def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
-    """Stop a job that has not been reported, or a delivery that has not been sent. The record says who asked for it."""
+    """Stop a job that has no report yet, or a delivery that was not sent yet. The record says who asked for it."""
     ledger = open_ledger(site.known(config))
     _tell(actions.cancel(ledger, what, SystemClock().now(), who_types()), as_json)
 

@@ -1,4 +1,4 @@
-"""`pacsnode demo`: the whole way on one machine, with a small PACS that stands in for the hospital's.
+"""`pacsnode demo`: the complete journey on one machine, with a small PACS in place of the hospital's.
 
 A folder `demo/` in the current one holds all of it: the node's configuration and data, the PACS's files,
 the pictures. The images go to the PACS and to the node, as a modality that sends twice does it; what is
@@ -47,7 +47,7 @@ _POLL_SECONDS = 0.2
 _PACS = "DEMOPACS"
 _ZONE = ZoneInfo("Asia/Seoul")
 _CONFIGURATION = """\
-# Made by `pacsnode demo`, anew each time. config.example.yaml is the one to start from.
+# Written by `pacsnode demo`, again each time. config.example.yaml is the one to start from.
 node:
   ae_title: PACSNODE
   time_zone: {zone}
@@ -91,7 +91,7 @@ class _Sent:
 
 
 def run(paths: Sequence[Path]) -> int:
-    """Show the whole way for these files or folders, or for a phantom; 0 only if all arrived and reads back right."""
+    """Show the complete journey of these files or folders, or of a phantom; 0 only if all arrived as it should."""
     console = Console(highlight=False)
     folder = FOLDER.resolve()
     folder.mkdir(exist_ok=True)
@@ -236,7 +236,7 @@ def _show(study: str, ledger: Ledger, pacs: DemoPACS, folder: Path, console: Con
             console.print("\n".join(explain.lines(decision.trace)), markup=False)
         raise DemoError("no rule wanted this study; each clause stands above")
     if failed := [job for job in done if job.outcome is JobOutcome.FAILED]:
-        raise DemoError(f"the analysis failed: {failed[0].error}; the PACS was told so")
+        raise DemoError(f"the analysis failed: {failed[0].error}; the PACS has a report that says so")
     for job in done:
         _show_job(job, ledger, pacs, folder, console)
     console.print()

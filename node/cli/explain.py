@@ -28,21 +28,24 @@ def explain(
         list[str],
         typer.Argument(
             metavar="STUDY|PATH",
-            help="A study (UID, a unique beginning or end of it, accession number), or DICOM files and folders.",
+            help="A study (UID, a unique beginning or end of it, or accession number), or DICOM files and folders.",
         ),
     ],
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     rule: Annotated[str | None, typer.Option("--rule", help="Only this rule.")] = None,
     as_test: Annotated[
-        bool, typer.Option("--as-test", help="Write a test for the rules instead: this study, what they do now.")
+        bool,
+        typer.Option(
+            "--as-test", help="Write a test for the rules instead: this study, and what the rules do with it now."
+        ),
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Show for each rule whether it matches, and for each clause the value found, where, and why it passed or failed.
+    """Show why each rule matches or not: for each clause the value found, where, and why it passed or failed.
 
-    A study is looked up in the ledger and held against the rules that the configuration holds now, as of the moment
-    when it was complete; what was decided then, and why, is shown where it differs. Files are read as they would be
-    on arrival. Exit code 1 where there is no such study or no DICOM file.
+    A study is looked up in the ledger. It is checked against the rules in the configuration now, as it was when it was
+    complete. The decision of that time is shown if it differs. DICOM files are read as the node would read them on
+    arrival. Exit code 1: there is no such study, or no DICOM file.
     """
     configuration = site.known(config)
     found = desk_explain.explain(configuration, what, rule, SystemClock().now())

@@ -35,7 +35,7 @@ _SYNTAX_NAMES = {
 }
 
 DestinationName = Annotated[
-    str, typer.Argument(metavar="DEST", help="A destination of the configuration, or AET@host:port.")
+    str, typer.Argument(metavar="DEST", help="A destination from the configuration, or AET@host:port.")
 ]
 
 
@@ -43,11 +43,11 @@ def echo(
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Ask also which kinds of result it accepts, and whether it answers C-FIND.")
+        bool, typer.Option("--probe", help="Also ask which kinds of result it accepts, and whether it answers C-FIND.")
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Ask a destination whether it is there (C-ECHO); exit code 1 where it is not."""
+    """Check that a destination answers (C-ECHO). Exit code 1: it does not."""
     peer, known = _named(destination, config)
     scu.echo(peer)
     found = peers.probe(peer) if probe else None
@@ -83,7 +83,7 @@ def _print_probe(console: Console, found: Probe, known: Destination | None) -> N
     if known is not None and not found.accepted[report_classes.SOP_CLASSES[known.sr_class]]:
         refused = report_classes.NAMES[known.sr_class]
         console.print(cell(f"! sr_class: {known.sr_class} is configured, and it refuses {refused}", "bold red"))
-    told = "It answers C-FIND, as is needed to see whose study a result is for"
+    told = "It answers C-FIND, which the identity check needs"
     console.print(cell(told) if found.refusal is None else cell(f"! {found.refusal}", "bold red"))
 
 
@@ -99,18 +99,18 @@ class _Sending:
 
 def send(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="DICOM files, and folders, which are searched to their end.")
+        list[Path], typer.Argument(metavar="PATH", help="DICOM files and folders. Folders are searched recursively.")
     ],
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     calling: Annotated[
-        str | None, typer.Option("--calling", metavar="AET", help="Call ourselves this, as a modality would.")
+        str | None, typer.Option("--calling", metavar="AET", help="Calling AE title to use, as a modality would.")
     ] = None,
     as_json: site.AsJson = False,
 ) -> None:
-    """Send DICOM files (C-STORE), as they are.
+    """Send DICOM files (C-STORE) as they are.
 
-    What is no DICOM file is named and skipped. Exit code 1 where any file was not stored, or none was found.
+    Other files are named and skipped. Exit code 1: a file was not stored, or no DICOM file was found.
     """
     missing = [path for path in paths if not path.exists()]
     if missing:

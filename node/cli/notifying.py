@@ -16,7 +16,7 @@ def notify(
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     as_json: site.AsJson = False,
 ) -> None:
-    """Send a test message to a person, at once and by every channel; exit code 1 where one does not take it."""
+    """Send a test message to a person now, by every channel. Exit code 1: a channel did not take it."""
     found = trial.send(config, person)
     if as_json:
         output.as_json({"person": person, "channels": {name: problem or "taken" for name, problem in found.items()}})

@@ -28,18 +28,18 @@ _STYLES = {Change.NEW: "green", Change.GONE: "red", Change.DIFFERENT: "yellow"}
 
 def replay(
     rules: Annotated[
-        Path, typer.Option("--rules", metavar="PATH", help="The draft: a file of rules, or a configuration.")
+        Path, typer.Option("--rules", metavar="PATH", help="The draft: a file of rules or a whole configuration.")
     ],
     since: Annotated[
-        str, typer.Option("--since", metavar="PERIOD", help="How far back: 12h, 7d.", show_default=True)
+        str, typer.Option("--since", metavar="PERIOD", help="How far back, as in 12h or 7d.", show_default=True)
     ] = "7d",
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     as_json: site.AsJson = False,
 ) -> None:
-    """Hold draft rules against the studies of the last days: which would match, no longer match, match differently.
+    """Try draft rules on the studies of the last days: which would match, no longer match or match differently.
 
-    Nothing is run and nothing is changed. The images need not be there any more: what rules see of a study is kept.
-    Plugin hours are counted by how long each plugin's jobs have taken so far.
+    Nothing runs and nothing changes. The images may be gone: the facts that rules see are kept. Plugin hours are
+    estimated from the jobs of each plugin so far.
     """
     configuration = site.known(config)
     now = SystemClock().now()

@@ -17,13 +17,13 @@ def read(
     path: Annotated[Path, typer.Argument(metavar="SR", help="A DICOM file with a structured report (TID 1500).")],
     as_json: site.AsJson = False,
 ) -> None:
-    """Print a structured report: findings, numbers with their units, where they were found, and by which software."""
+    """Print a structured report: findings, measurements with units, where they are, and which software made them."""
     from node.results.reading import as_result, reader  # highdicom takes a second to import
 
     try:
         report = reader.read_sr(path)
     except InvalidDicomError as error:
-        raise PermanentError(f"{path}: this is no DICOM file") from error
+        raise PermanentError(f"{path}: this is not a DICOM file") from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     if as_json:

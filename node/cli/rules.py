@@ -25,16 +25,18 @@ _STYLES = {"+": "green", "-": "red", "@": "bold"}
 
 def rules(
     version: Annotated[
-        str | None, typer.Argument(metavar="VERSION", help="A version, by the beginning of its digest.")
+        str | None, typer.Argument(metavar="VERSION", help="A version: the beginning of its digest.")
     ] = None,
-    other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Another one, to see what it changed.")] = None,
+    other: Annotated[
+        str | None, typer.Argument(metavar="OTHER", help="A second version, to see what it changed.")
+    ] = None,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     as_json: site.AsJson = False,
 ) -> None:
-    """List the versions of the rules that were in force, or write the rules of one, or the difference of two.
+    """List the versions of the rules that were in force, write one of them, or show how two differ.
 
-    Each decision names the version it was made by (`explain`, `study --explain`). What one version writes is a file of
-    rules: `replay --rules` takes it, and it can be brought back.
+    Each decision names its version (`explain`, `study --explain`). A version is written as a file of rules: use it with
+    `replay --rules`, or put it in force again.
     """
     configuration = site.known(config)
     ledger = open_ledger(configuration)

@@ -26,7 +26,7 @@ from rules.timing import write_duration
 
 
 def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
-    """Start the node and keep it running until SIGTERM or Ctrl-C."""
+    """Start the node. It runs until SIGTERM or Ctrl-C."""
     from node.serve import supervisor
 
     loaded = sites.read(config)
@@ -39,7 +39,7 @@ def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
 
 
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
-    """Check the configuration, and say in one line each what it means; exit code 2 where it has problems."""
+    """Check the configuration and say what it means. Exit code 2: it has problems."""
     try:
         loaded = sites.read(config)
         configuration = loaded.configuration
@@ -61,9 +61,9 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
 
 
 def schema(
-    rules: Annotated[bool, typer.Option("--rules", help="Of a file of rules instead of the configuration.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="The schema of a file of rules instead.")] = False,
 ) -> None:
-    """Write the JSON Schema of the configuration, for editors: completion, descriptions, mistakes while typing."""
+    """Write the JSON Schema of the configuration. Editors use it to complete keys and to underline mistakes."""
     from node.config import schema as schemas  # the whole dictionary of DICOM, which no other command needs
 
     typer.echo(json.dumps(schemas.rules() if rules else schemas.configuration(), indent=1, ensure_ascii=False))
@@ -77,14 +77,12 @@ def _warn(loaded: Loaded) -> None:
 def demo(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH", help="Your own DICOM files or folders; a phantom's chest CT where none is given."
-        ),
+        typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: the chest CT of a phantom."),
     ] = None,
 ) -> None:
-    """Show the whole way on this machine: a chest CT in, the report and its pictures out.
+    """Show the complete journey on this machine: a chest CT goes in, the report and its pictures come out.
 
-    Starts a node on a folder of its own and a small PACS, sends the series, waits for the results and reads them back.
+    Starts a node and a small PACS in the folder `demo`. Sends the series, waits for the results and reads them back.
     """
     from node.cli import demo as showing
 
@@ -126,10 +124,10 @@ def _listening(configuration: Configuration) -> str:
 
 
 def _committed(ae_title: str, asking: StorageCommitment) -> str:
-    """`CT1, told at 10.1.2.3:104, once pacs has committed itself (24h at most)`."""
+    """`CT1, reports go to 10.1.2.3:104, once pacs has committed itself (24h at most)`."""
     wait = duration_text(asking.wait_for_archive)
     through = f", once {asking.commit_through} has committed itself ({wait} at most)" if asking.commit_through else ""
-    return f"{ae_title}, told at {asking.host}:{asking.port}{through}"
+    return f"{ae_title}, reports go to {asking.host}:{asking.port}{through}"
 
 
 def _accepted(configuration: Configuration) -> str:
@@ -162,7 +160,7 @@ def _rule(rule: Rule) -> str:
         changed = f", changing {', '.join(rule.forward.coerce)}" if rule.forward.coerce else ""
         told.append(f"images → {', '.join(rule.forward.to)}{changed}")
     if rule.notify:
-        told.append(f"tells {', '.join(rule.notify.whom)}")
+        told.append(f"notifies {', '.join(rule.notify.whom)}")
     asked = "" if rule.decide == "complete" else f", asked {'when ' if rule.growing is None else ''}{rule.decide}"
     waits = f", waits up to {write_duration(rule.wait.at_most)}" if rule.wait else ""
     enabled = "" if rule.enabled else " (disabled)"
@@ -171,7 +169,8 @@ def _rule(rule: Rule) -> str:
 
 def _destination(name: str, destination: Destination) -> str:
     where = f"{destination.ae_title} at {destination.host}:{destination.port}{' over TLS' if destination.tls else ''}"
-    asked = "asked whose study it is" if destination.identity_check == "study" else "NOT asked whose study it is"
+    checked = "checked" if destination.identity_check == "study" else "NOT checked"
+    asked = f"identity {checked} before sending"
     patience = duration_text(destination.retry.give_up_after)
     return f"{name}: {where}, for {destination.audience}, {destination.sr_class} SR, {asked}, tried for {patience}"
 

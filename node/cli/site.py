@@ -15,7 +15,7 @@ ConfigPath = Annotated[
     Path,
     typer.Option("--config", "-c", envvar="PACSNODE_CONFIG", help="The configuration file.", show_default=True),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 DEFAULT_CONFIG = site.DEFAULT_CONFIG
 
 
@@ -23,5 +23,5 @@ def known(config: Path) -> Configuration:
     """The configuration to find the ledger by (`desk.site.known`); says so where it is not the file's own."""
     found = site.known(config)
     if found.headline is not None:
-        output.error(f"{found.headline}\nthe file has problems (pacsnode check); going by what is in force")
+        output.error(f"{found.headline}\nthe file has problems (pacsnode check); using what is in force")
     return found.configuration

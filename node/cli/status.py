@@ -14,14 +14,12 @@ from node.desk import site as sites
 
 def status(
     config: site.ConfigPath = site.DEFAULT_CONFIG,
-    identify: Annotated[
-        bool, typer.Option("--identify", help="Show the Patient ID of studies too; it is left out by default.")
-    ] = False,
+    identify: Annotated[bool, typer.Option("--identify", help="Also show the Patient ID of studies.")] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Show queues, the last studies, failures, what is held, and health; works while the node is stopped, too.
+    """Show queues, the last studies, failures, what is held, and health. Works while the node is stopped, too.
 
-    Patients' names are never shown. Studies are found by accession number, or by the end of their UID.
+    Patient names are never shown. Studies are named by accession number or by the end of their UID.
     """
     standing = sites.standing(config)
     configuration = standing.configuration

@@ -32,7 +32,7 @@ def page(found: Found, configuration: Configuration, identify: bool) -> Renderab
 def _headline(found: Found, configuration: Configuration) -> Text:
     title = configuration.node.ae_title
     if found.running is None:
-        return cell(f"{title} is not running; this is what its ledger holds", "bold yellow")
+        return cell(f"{title} is not running; this is the state in its ledger", "bold yellow")
     port, tls = found.running.get("port"), found.running.get("tls_port")
     runs = f"{title} runs (process {found.running['pid']}), port {port}{f', TLS {tls}' if tls else ''}"
     return Text.assemble((runs, "bold green"), f"; {_rules(found, configuration)}")
@@ -102,7 +102,7 @@ def _outbox(found: Found) -> list[RenderableType]:
     names = ["Destination", ">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead"]
     why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
     images = [row(name, counts) for name, counts in found.images.items()]
-    sent_on = [Text(), table("Images sent on", names, images)] if images else []
+    sent_on = [Text(), table("Forwarded images", names, images)] if images else []
     return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why]
 
 
@@ -152,7 +152,7 @@ def _waiting_rules(found: Found, zone: tzinfo) -> RenderableType | None:
 
 def _untold(found: Found) -> RenderableType | None:
     return _listed(
-        "People who have not been told (pacsnode retry notification:NUMBER, or cancel)",
+        "People not yet notified (pacsnode retry notification:NUMBER, or cancel)",
         [">Number", "=Person", "=Status", "=Study", "Why"],
         [
             (cell(n.id), cell(n.person), cell(n.status), cell(tail(n.study_instance_uid)), cell(n.error))
@@ -207,7 +207,7 @@ def _failed_jobs(found: Found) -> RenderableType | None:
 
 def _defects(found: Found, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "Could not be handled for a reason nobody foresaw (try again: pacsnode retry defect:NUMBER)",
+        "Stopped by an unexpected error (try again: pacsnode retry defect:NUMBER)",
         [">Number", "=Stage", "What", "=Study", ">Tries", "=Since", "=Next", "Why"],
         [
             (

@@ -38,21 +38,19 @@ _Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
 
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="STUDY", help="UID, a unique beginning or end of it, or the accession number.")
+        str, typer.Argument(metavar="STUDY", help="The UID, a unique beginning or end of it, or the accession number.")
     ],
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", "-v", help="Show for each decision every clause, and the values it was held against."
+            "--explain", "-v", help="Show every clause of each decision, with the values it was checked against."
         ),
     ] = False,
-    identify: Annotated[
-        bool, typer.Option("--identify", help="Show the Patient ID too; it is left out by default.")
-    ] = False,
+    identify: Annotated[bool, typer.Option("--identify", help="Also show the Patient ID.")] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Show one study: its series, every decision, job and delivery, and all that happened, in order."""
+    """Show one study: its series, every decision, job and delivery, and its history in order."""
     configuration = site.known(config)
     found = desk_study.look(open_ledger(configuration), name)
     if as_json:
@@ -100,7 +98,7 @@ def _images(found: Sequence[ImagesStanding]) -> _Content:
          cell(each.instances), cell(each.why or ""))
         for each in found
     ]  # fmt: skip
-    return "Images sent on", ["Destination", "=Status", ">Images", "About"], rows
+    return "Forwarded images", ["Destination", "=Status", ">Images", "About"], rows
 
 
 def _answers(found: Sequence[Identity], zone: tzinfo, now: datetime) -> _Content:
@@ -109,7 +107,7 @@ def _answers(found: Sequence[Identity], zone: tzinfo, now: datetime) -> _Content
          cell(each.detail), cell(clock_text(each.checked_at, zone, now)))
         for each in found
     ]  # fmt: skip
-    return "Whose study it is, as the destinations say", ["Destination", "=Answer", "Differs in", "=Asked"], rows
+    return "Identity of the study at each destination", ["Destination", "=Answer", "Differs in", "=Asked"], rows
 
 
 def _section(content: _Content) -> Iterator[RenderableType]:

@@ -75,7 +75,7 @@ class Asking:
         return max(_LEAST_SECONDS, min([_IDLE, *(each - self._clock.now() for each in times)]).total_seconds())
 
     def _item(self, commitment: Commitment) -> Item:
-        """As what nobody foresaw is settled for it: asked again later, and reported as not committed in the end."""
+        """After an unexpected exception: asked again later, and reported as not committed in the end."""
 
         def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
             if commitments.get(database, commitment.id).status is CommitmentStatus.AT_ARCHIVE:

@@ -9,15 +9,15 @@ from node.store.arrival import NotOurFileError, read_arrival
 from node.store.layout import Spool
 
 _FEW = 200
-"""So many that they are worth being looked into; a longer backlog is waited for as a whole."""
+"""More than this are not looked into one by one; a longer backlog is waited for as a whole."""
 
 
 class Backlog:
     """The receipts that one request waits for.
 
     Taken when the request is taken: whatever was answered before the N-ACTION lay in `incoming/` by then, or was
-    indexed. Not by time: a clock may be set. Objects that were still arriving count, too. Made anew after a restart, it
-    can only hold more.
+    indexed. Not by time: a clock may be set. Objects that were still arriving count, too. Built again after a
+    restart, it can only hold more.
     """
 
     def __init__(self, spool: Spool, since: float) -> None:
@@ -44,7 +44,7 @@ class Backlog:
         return concern
 
     def _uid(self, receipt: str) -> str | None:
-        """Its SOP instance UID; "" where that cannot be told yet, None where the file is nobody's that we answered."""
+        """Its SOP instance UID; "" where that is not known yet, None where the file is nobody's that we answered."""
         try:
             return read_arrival(self._spool.arrived(receipt))[0].sop_instance_uid
         except FileNotFoundError:

@@ -59,7 +59,7 @@ def judge(
 
 
 def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:
-    """The receipt that stands for what the requester holds; None where that cannot be told.
+    """The receipt that stands for what the requester holds; None where that is not known.
 
     What it sent last, or, where that was a duplicate, what it duplicates. Of one that sent nothing under its AE title
     (a gateway sends for it) only what nobody ever contradicted.

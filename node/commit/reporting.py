@@ -79,7 +79,7 @@ class Reporting:
             return False
         with self._ledger.transaction() as database:
             if commitments.get(database, commitment.id).status is not CommitmentStatus.DECIDED:
-                return True  # a person has had it decided anew meanwhile
+                return True  # a person has had it decided again meanwhile
             if is_taken(status):
                 commitments.reported(
                     database, self._clock.now(), commitment.id, status or 0, "on an association of ours"
@@ -106,7 +106,7 @@ class Reporting:
 
 
 def _item(commitment: Commitment) -> Item:
-    """As what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+    """After an unexpected exception: later in its own row, and a dead letter in the end."""
 
     def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
         if commitments.get(database, commitment.id).status is CommitmentStatus.DECIDED:

@@ -81,7 +81,7 @@ class Commit:
         return _POLL if offered or waiting else _IDLE
 
     def _item(self, commitment: Commitment) -> Item:
-        """As what nobody foresaw is settled for it: again later, and answered as failed in the end."""
+        """After an unexpected exception: again later, and answered as failed in the end."""
         return Item(f"commitment:{commitment.id}", give_up=partial(self._fail, commitment.id))
 
     def _fail(self, number: int, database: Database, now: datetime, why: str) -> None:
@@ -225,7 +225,7 @@ class Commit:
 
     def _leave_requester(self, commitment: Commitment) -> None:
         if settings_of(self._configuration, commitment.requester) is None:
-            why = f"the configuration no longer says where {commitment.requester} is told"
+            why = f"the configuration no longer says where {commitment.requester} gets its report"
             with self._ledger.transaction() as database:
                 commitments.dead(database, self._clock.now(), commitment.id, why)
 

@@ -16,6 +16,6 @@ def lacking(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key in ("once", "limits"):
             if rule.get(key) and rule[key] != "revision":
                 what = f"{key} counts what was run, and this rule runs nothing"
-                yield key, f"{what}; an image is sent on once in any case"
+                yield key, f"{what}; an image is forwarded once in any case"
     if rule.get("prior") and rule.get("decide", "complete") != "complete":
         yield "prior", "an earlier study is fetched for complete studies only: write decide: complete"

@@ -44,7 +44,7 @@ def _node(document: Document, folder: Path) -> Iterator[Problem]:
         if modality not in dictionary.modalities():
             path = ("node", "completion", "quiet_by_modality", modality)
             meant = closest(modality, dictionary.modalities())
-            yield document.problem(path, f'"{modality}" is no Modality (PS3.3 C.7.3.1.1.1)', meant, key=True)
+            yield document.problem(path, f'"{modality}" is not a Modality (PS3.3 C.7.3.1.1.1)', meant, key=True)
     listen = section(document.value, "node", "listen")
     tls = section(listen, "tls")
     if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):

@@ -23,7 +23,7 @@ def problem(keyword: str, value: Any) -> tuple[str, str | None] | None:
 
     tag = tag_for_keyword(keyword)
     if tag is None:
-        return f'"{keyword}" is no keyword of a DICOM attribute (PS3.6)', closest(keyword, keyword_dict.keys())
+        return f'"{keyword}" is not a keyword of a DICOM attribute (PS3.6)', closest(keyword, keyword_dict.keys())
     vr = dictionary_VR(tag)
     if keyword in _NEVER or (tag >> 16 not in _GROUPS and keyword not in _MORE):
         return f"{keyword} says what the image is or how it is read: it is not overwritten", None

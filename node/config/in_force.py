@@ -1,4 +1,4 @@
-"""The configuration that a running node goes by: kept in the data folder, so that a bad file brings nothing down.
+"""The configuration that a running node uses: kept in the data folder, so that a bad file brings nothing down.
 
 What the admin edits is only what the node is asked to take up. A process that dies and is started again
 begins with what was in force before, whatever the file says by then; and while the file cannot be read,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from node.config.loading import Loaded
 
 FILE, WANTED = "in-force.json", "in-force.next.json"
-"""Names in the data folder: what is in force, and what receivers are asked to go by next."""
+"""Names in the data folder: what is in force, and what receivers are to use next."""
 _AT_START = ("data", "time_zone", "jobs_at_once")
 """Keys of `node` that are read when the node starts: to change them takes a restart."""
 _RULES = ("rules", "plugins", "tests")

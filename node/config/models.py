@@ -29,7 +29,7 @@ Network = IPv4Network | IPv6Network
 
 def _check_time_zone(value: str) -> str:
     if value not in available_timezones():
-        raise ValueError(f"{value!r} is no IANA time zone name, as in Asia/Seoul or Europe/Berlin")
+        raise ValueError(f"{value!r} is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin")
     return value
 
 
@@ -127,7 +127,7 @@ class Node(Section):
     accept: Literal["known", "any"] = "known"
     """Calling AE titles: only those under `modalities` and `destinations`, or any."""
     maximum_associations: Annotated[int, Field(ge=1, le=500)] = 50
-    """So many at once; further ones are refused for now."""
+    """Maximum concurrent associations; further ones are refused for now."""
     limits: Limits = Limits()
     """High-water marks, beyond which associations are refused for now."""
     completion: Completion = Completion()
@@ -182,7 +182,7 @@ class ClientTLS(Section):
 
 
 class StorageCommitment(Section):
-    """A sender may ask for storage commitment (PS3.4 J), and is told here where its association has ended by then."""
+    """A sender may ask for storage commitment (PS3.4 J), and gets the report here if its association has ended."""
 
     host: Host
     """Where the sender listens for reports: name or address."""
@@ -193,7 +193,7 @@ class StorageCommitment(Section):
     timeout: Duration = timedelta(seconds=60)
     """Longest silence of the sender, and longest wait for its answer."""
     retry: Retry = Retry()
-    """While it cannot be told; after `give_up_after` the report is a dead letter."""
+    """While it cannot be delivered; after `give_up_after` the report is a dead letter."""
     commit_through: Name | None = None
     """A destination: success is reported only of what that archive has committed itself to."""
     wait_for_archive: Duration = timedelta(hours=24)
@@ -254,7 +254,7 @@ class Destination(Section):
     retry: Retry = Retry()
     """Back-off where it does not answer."""
     identity_check: Literal["study", "none"] = "study"
-    """study: before anything is sent it is asked (C-FIND) whose study it is. none: results are sent blindly."""
+    """study: before the first object, C-FIND asks the destination for patient and order. none: results go blindly."""
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     sr_class: Literal["comprehensive", "comprehensive-3d", "enhanced"] = "comprehensive"
@@ -312,7 +312,7 @@ class PluginUse(Section):
     at_once: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs of this plugin at the same time, at most."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """A failed attempt is repeated until there were so many."""
+    """Maximum attempts of one job."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
 
@@ -329,9 +329,9 @@ class Configuration(Section):
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     """Plugins as this site uses them, by the name that rules call them."""
     people: dict[Name, Person] = Field(default_factory=dict)
-    """Who can be told by rules."""
+    """Who can be notified by rules."""
     notify: Notifying = Notifying()
-    """How they are told."""
+    """How they are notified."""
     rules: tuple[Rule, ...] = ()
     """Rules, and the files that hold some: rules.d/*.yaml"""
     tests: tuple[Example, ...] = ()

@@ -1,4 +1,4 @@
-"""Who can be told by a rule, and how: the sections `people` and `notify`."""
+"""Who can be notified by a rule, and how: the sections `people` and `notify`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z
 
 def _check_address(value: str) -> str:
     if not _ADDRESS.fullmatch(value):
-        raise ValueError(f"{value!r} is no e-mail address: write it as in duty@hospital.example")
+        raise ValueError(f"{value!r} is not an e-mail address: write it as in duty@hospital.example")
     return value
 
 
 def _check_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
-        raise ValueError(f"{value!r} is no address of a web service: it begins with https:// or http://")
+        raise ValueError(f"{value!r} is not an address of a web service: it begins with https:// or http://")
     if not value.isascii():
-        raise ValueError(f"{value!r} is no address of a web service: write other characters than ASCII as %C3%A9")
+        raise ValueError(f"{value!r} is not an address of a web service: write other characters than ASCII as %C3%A9")
     if parts.username is not None:
         raise ValueError("the address of a web service names no user: put the token into token_file")
     check_host(parts.hostname)
-    if parts.port == 0:  # a port that is no number, or too great, raises ValueError itself
-        raise ValueError(f"{value!r} is no address of a web service: there is no port 0")
+    if parts.port == 0:  # a port that is not a number, or too great, raises ValueError itself
+        raise ValueError(f"{value!r} is not an address of a web service: there is no port 0")
     return value
 
 
@@ -78,7 +78,7 @@ class Webhook(Section):
 
 
 class Person(Section):
-    """Somebody who can be told: by all that is given."""
+    """Somebody who can be notified, by every way that is given."""
 
     email: Address | None = None
     """The e-mail address."""
@@ -88,7 +88,7 @@ class Person(Section):
     @model_validator(mode="after")
     def _somehow(self) -> Person:
         if self.email is None and self.webhook is None:
-            raise ValueError("a person needs email or webhook, or nothing could be told")
+            raise ValueError("a person needs email or webhook, or no notification could be sent")
         return self
 
 
@@ -108,7 +108,7 @@ class Mail(Section):
     username: Annotated[str, AfterValidator(_check_username)] | None = None
     """Where it wants to know who we are."""
     password_file: Path | None = None
-    """File with the password, so that it stands in no configuration."""
+    """File with the password, so that no configuration holds it."""
     timeout: Duration = timedelta(seconds=30)
     """How long it may take to answer."""
 
@@ -120,7 +120,7 @@ class Mail(Section):
 
 
 class Notifying(Section):
-    """How people are told."""
+    """How people are notified."""
 
     mail: Mail | None = None
     """The mail server; without one, nobody has e-mail."""

@@ -32,7 +32,7 @@ def problems(
         return
     place = (*path, "send_when")
     if missing := [status for status in _ALWAYS if status not in sent]:
-        message = f"readers would not be told of {' and '.join(missing)}: add {', '.join(missing)}"
+        message = f"readers would not learn of {' and '.join(missing)}: add {', '.join(missing)}"
         yield document.problem(place, message)
     elif not set(_EITHER) & set(sent):
         message = "readers who see nothing could not tell no_findings from not_applicable: add one of them"
@@ -52,11 +52,11 @@ def _whom(document: Document, rule: Mapping[str, Any], path: YamlPath) -> Iterat
                 there = f"; there is {', '.join(known)}" if known and meant is None else ""
                 yield document.problem(place, f'there is nobody called "{name}" under people{there}', meant)
         if told and rule.get("mode") == "shadow":
-            yield document.problem((*path, *keys), "a rule of mode shadow tells nobody: take it out", key=True)
+            yield document.problem((*path, *keys), "a rule of mode shadow notifies nobody: take it out", key=True)
 
 
 def people(document: Document, folder: Path) -> Iterator[Problem]:
-    """What is missing for people to be told."""
+    """What is missing for notifications to be sent."""
     mail = section(document.value, "notify", "mail")
     for name, person in section(document.value, "people").items():
         path: YamlPath = ("people", name)

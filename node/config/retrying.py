@@ -16,7 +16,7 @@ class Retry(Section):
     first: Duration = timedelta(seconds=10)
     """The pause after the first attempt that failed."""
     factor: Annotated[float, Field(ge=1.0, le=10.0)] = 2.0
-    """Each further pause is so many times as long."""
+    """Factor by which each further pause is longer."""
     longest: Duration = timedelta(minutes=15)
     """No pause is longer."""
     give_up_after: Duration = timedelta(days=7)

@@ -1,6 +1,6 @@
 """JSON Schema (draft 7) of the configuration and of files of rules: what editors complete from and check against.
 
-Draft 7, because that is what yaml-language-server reads; there nothing may stand beside a `$ref`, so references are
+Draft 7, because that is what yaml-language-server reads; there nothing may be beside a `$ref`, so references are
 wrapped in `allOf`. DICOM keywords are properties of their own, each with its name and value representation, so that an
 editor offers them; tags, private attributes and paths into sequences fit a pattern. An editor sees shapes and names;
 `pacsnode check` sees the rest.

@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigurationError([_whole(path, f"cannot be read: {error.strerror}")]) from error
     if len(content) > LARGEST_FILE:
-        raise ConfigurationError([_whole(path, f"is larger than {LARGEST_FILE} bytes: this is no configuration")])
+        raise ConfigurationError([_whole(path, f"is larger than {LARGEST_FILE} bytes: this is not a configuration")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

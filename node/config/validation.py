@@ -32,12 +32,12 @@ _EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
 }
-_NETWORK = "is no address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits are zero)"
-_NAME = "is no name: letters, digits, _ . and -, at most 63, the first a letter or digit"
+_NETWORK = "is not an address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits are zero)"
+_NAME = "is not a name: letters, digits, _ . and -, at most 63, the first a letter or digit"
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
-    """Every complaint, one a place: of a value that fits none of several types the first is told."""
+    """Every complaint, one a place: of a value that fits none of several types the first is reported."""
     found: dict[YamlPath, Problem] = {}
     for detail in error.errors(include_url=False):
         path, missing = _path(detail["loc"], document.value, detail["type"] == "missing")

@@ -54,7 +54,7 @@ def check_host(value: str) -> str:
     except UnicodeError:
         named = b""
     if not named or not value.isprintable() or any(character in " /@\\" for character in value):
-        raise ValueError(f"{value!r} is no name or address of a machine: write it as in pacs.hospital.example")
+        raise ValueError(f"{value!r} is not a name or address of a machine: write it as in pacs.hospital.example")
     return value
 
 
@@ -63,7 +63,7 @@ def check_fingerprint(value: str) -> str:
     digits = value.replace(":", "").strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", digits):
         raise ValueError(
-            f"{value!r} is no SHA-256 fingerprint: 64 hexadecimal digits, as "
+            f"{value!r} is not a SHA-256 fingerprint: 64 hexadecimal digits, as "
             "`openssl x509 -noout -fingerprint -sha256` prints them"
         )
     return digits

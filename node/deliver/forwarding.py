@@ -4,7 +4,7 @@ An image to which no answer comes ends its association, and nothing else: the ot
 
 The data set that leaves is the one that came, byte for byte. It is another only where the rule overwrites
 attributes (`node.dicom.coercion`) or the destination refuses the transfer syntax (`node.dicom.transcoding`),
-and then in a copy that is gone afterwards. Whose study it is, is not asked: it may not be there yet.
+and then in a copy that is gone afterwards. Which patient the study belongs to is not asked: it may not be there yet.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One destination's outbox: what is due, whose it is, send it, write down what came of it.
 
-Results first; then received images that a rule sends on, one association's worth, and from the beginning. What
+Results first; then received images that a rule forwards, one association's worth, and from the beginning. What
 got no answer, or was tried twice in vain, goes when nothing else is due, on an association of its own: it keeps
 nothing else back (`node.ledger.silences`, `node.deliver.policy.Patience`).
 """
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 _IDLE = timedelta(minutes=1)
 _SAID = (Reading.RETRY, Reading.RETRY_SLOWLY)
-"""Answers that take no time: the other results of a set are few, and each is told so itself."""
+"""Answers that take no time: the other results of a set are few, and each gets its own record."""
 _OVERDUE = timedelta(minutes=5)
 """After this long what was set aside is tried although other images are still due."""
 _LEAST_SECONDS = 0.5
@@ -92,7 +92,7 @@ class Outbox:
         return max(_LEAST_SECONDS, wait.total_seconds())
 
     def _settle_late(self) -> set[int]:
-        """What has become too late while it waited; returns those of which that cannot be told now.
+        """What has become too late while it waited; returns those of which that is not known now.
 
         They are not sent meanwhile, and are held in the end.
         """
@@ -140,7 +140,7 @@ class Outbox:
         return True
 
     def _handle_study(self, study: str, those: list[Delivery]) -> bool:
-        """As `_deliver_study`; what nobody foresaw costs these alone."""
+        """Like `_deliver_study`; an unexpected exception costs these alone."""
         item = self._item_of_study(study, those)
         return self._items.handle(item, partial(self._deliver_study, study, those), otherwise=True)
 
@@ -240,7 +240,7 @@ class Outbox:
             answers = self._archive.find_study(study, identity.KEYWORDS)
         except (UnreachableError, BusyError):
             raise
-        except TransientError as error:  # it answers, but not this: a person is told where that goes on
+        except TransientError as error:  # it answers, but not this: a person is notified where that continues
             self._patience_to_ask.note(Answer(Reading.UNKNOWN, str(error)))
             return Verdict(IdentityStatus.ABSENT), str(error), True
         self._patience_to_ask = Patience()
@@ -301,7 +301,7 @@ class Outbox:
             else:
                 settle(database, self._clock.now(), delivery, answer, self._destination.retry)
         if answer.reading in REFUSALS:
-            self._signal.wake(Room.RESULTS)  # a report is made anew in another class
+            self._signal.wake(Room.RESULTS)  # a report is re-encoded in another class
         return answer
 
     def _wait_together(self, those: list[Delivery], error: NodeError) -> None:
@@ -319,7 +319,7 @@ def _open(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
 
 
 def _hold(database: Database, now: datetime, why: str, delivery_id: int) -> None:
-    deliveries.hold(database, now, delivery_id, f"whether it has become too late cannot be told: {why}")
+    deliveries.hold(database, now, delivery_id, f"whether it has become too late is not known: {why}")
 
 
 def _still_waiting(database: Database, due: Iterable[Delivery]) -> list[Delivery]:

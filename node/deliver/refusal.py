@@ -1,6 +1,6 @@
-"""A destination does not take an object's SOP class: a report is made anew in another one, all else is a dead letter.
+"""A destination does not take an object's SOP class: a report is re-encoded in another one, all else is a dead letter.
 
-The classes in which a report could be made anew are proposed beside its own, so that the association in which it is
+The classes in which a report could be re-encoded are proposed beside its own, so that the association in which it is
 refused says which of them the destination takes; nothing is made that would be refused as well.
 """
 
@@ -24,7 +24,7 @@ REFUSALS = (Reading.CONTEXT_REFUSED, Reading.CLASS_REFUSED)
 
 
 def kinds_with_fallbacks(files: Iterable[Path]) -> set[Kind]:
-    """What these files are, and what their reports could be made anew as."""
+    """What these files are, and what their reports could be re-encoded as."""
     found = set()
     for file in files:
         sop_class, syntax = kind_of(file)
@@ -35,7 +35,7 @@ def kinds_with_fallbacks(files: Iterable[Path]) -> set[Kind]:
 def settle_refusal(
     database: Database, at: datetime, delivery: Delivery, answer: Answer, sender: Sender, file: Path
 ) -> None:
-    """Refused: to be made anew in the best class that the destination takes, or a dead letter that names all tried."""
+    """Refused: to be re-encoded in the best class that the destination takes, or a dead letter that names all tried."""
     made = objects.get(database, delivery.sop_instance_uid)
     if made is None or made.kind != "sr":
         deliveries.dead(database, at, delivery.id, answer.text, answer.dimse_status)
@@ -47,7 +47,7 @@ def settle_refusal(
         tried = [*fallbacks.tried_before(database, delivery.id), delivery.sop_class_uid, *lesser]
         deliveries.dead(database, at, delivery.id, _nothing_left(tried, instead, answer), answer.dimse_status)
         return
-    told = f"{delivery.destination} takes no {_name(delivery.sop_class_uid)}: to be made anew as {_name(instead)}"
+    told = f"{delivery.destination} takes no {_name(delivery.sop_class_uid)}: to be re-encoded as {_name(instead)}"
     fallbacks.refused(database, at, delivery.id, instead, told)
 
 
@@ -55,7 +55,7 @@ def _nothing_left(tried: Iterable[str], instead: str | None, answer: Answer) -> 
     if instead is not None:
         return (
             f"{answer.text}; it takes {_name(instead)}, but what was made before an update of this node is not made "
-            "anew in another class: pacsnode retry JOB"
+            "in another class: pacsnode retry JOB"
         )
     names = ", ".join(map(_name, tried))
     return (

@@ -51,7 +51,7 @@ def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer
 
 
 def item_of(delivery: Delivery) -> Item:
-    """One delivery, as what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+    """One delivery: an unexpected exception delays it in its own row, and makes it a dead letter in the end."""
 
     def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
         if deliveries.get(database, delivery.id).status in OPEN:

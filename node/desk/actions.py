@@ -93,9 +93,9 @@ def _keep_images(database: Database, study: Study, at: datetime, reason: str) ->
     uid = study.study_instance_uid
     count = forwards.cancel(database, at, uid, reason)
     if not count:
-        raise NotFoundError(f"no image of study {uid} waits to be sent on")
+        raise NotFoundError(f"no image of study {uid} waits to be forwarded")
     value = {"study_instance_uid": uid, "status": "cancelled", "images": count}
-    return Done(f"{count} images of study {uid} are not sent on", value)
+    return Done(f"{count} images of study {uid} are not forwarded", value)
 
 
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> Done:
@@ -116,8 +116,8 @@ def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor)
     last = fallbacks.newest(database, delivery)
     if last != delivery and last.status is DeliveryStatus.DELIVERED:
         raise PermanentError(
-            f"{_in_place_of(delivery, last)}which was delivered: the same report twice would be one too many; "
-            f"pacsnode retry {short(delivery.job or '')} makes the result anew, in the class that is configured now"
+            f"{_in_place_of(delivery, last)}which was delivered: the report would be there twice; "
+            f"pacsnode retry {short(delivery.job or '')} makes the result again, in the class that is configured now"
         )
     again = deliveries.again(database, at, last.id, by.name)
     defects.forget(database, f"{find.DELIVERY}{last.id}")
@@ -135,7 +135,7 @@ def _commit_again(database: Database, number: str, at: datetime, by: Actor) -> D
         raise UsageError(f'"{number}" is not the number of a storage commitment, as `status` and `study` show it')
     again = commitments.again(database, at, int(number), by.name, keep=FailureReason.DUPLICATE_TRANSACTION)
     defects.forget(database, f"{find.COMMITMENT}{again.id}")
-    sentence = f"storage commitment {again.id} is decided anew and reported to {again.requester}"
+    sentence = f"storage commitment {again.id} is decided again and reported to {again.requester}"
     return Done(sentence, {"commitment": again.id, "requester": again.requester, "status": again.status})
 
 
@@ -165,7 +165,7 @@ def _release(database: Database, study: Study, at: datetime, by: Actor, newest: 
     if stopped:
         sentence += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
     if images:
-        sentence += f"\n{images} images that were held wait to be sent on now"
+        sentence += f"\n{images} images that were held wait to be forwarded now"
     value = {"study_instance_uid": uid, "status": "released", "cancelled_jobs": stopped, "images": images}
     return Done(sentence, value)
 
@@ -185,4 +185,6 @@ def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> Done:
     defects.study_changed(database, uid, Room.DELIVER)
     if not images:
         raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
-    return Done(f"{images} images of study {uid} wait to be sent on now", {"study_instance_uid": uid, "images": images})
+    return Done(
+        f"{images} images of study {uid} wait to be forwarded now", {"study_instance_uid": uid, "images": images}
+    )

@@ -1,4 +1,4 @@
-"""What rules would see of DICOM files that lie on this machine: read as the indexer reads what it receives."""
+"""What rules would see of DICOM files on this machine: read as the indexer reads what it receives."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ from node.ledger.notifications import Notification
 from node.ledger.studies import Study
 
 DELIVERY = "delivery:"
-"""May stand before the number of a delivery, for the rare case that a job's id begins with the same digits."""
+"""Optional prefix of the number of a delivery, for the rare case that a job's id begins with the same digits."""
 NOTIFICATION = "notification:"
-"""Stands before the number of a notification."""
+"""Prefix of the number of a notification."""
 COMMITMENT = "commitment:"
 """Stands before the number of a request for storage commitment."""
 DEFECT = "defect:"
-"""Stands before the number of what a stage could not handle."""
+"""Prefix of the number of a defect: an item that a stage could not handle."""
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
 _LONGEST_NUMBER = 18

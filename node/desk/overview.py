@@ -86,7 +86,7 @@ class Found:
     """Earlier studies that are being fetched; the jobs that are to get them wait."""
     deliveries: Mapping[str, Mapping[DeliveryStatus, int]]
     images: Mapping[str, Mapping[DeliveryStatus, int]]
-    """Received images that rules send on, by destination."""
+    """Received images that rules forward, by destination."""
     next_due: Mapping[str, datetime | None]
     why_waiting: Mapping[str, str | None]
     fallbacks: Mapping[str, Fallbacks]
@@ -103,14 +103,14 @@ class Found:
     """Rules that wait for more of a study, and what for."""
     notifications: Mapping[NotificationStatus, int]
     untold: Sequence[Notification]
-    """What people have not been told, and why: it waits after a failure, or was given up."""
+    """Notifications that did not arrive, and why: it waits after a failure, or was given up."""
     commitments: Mapping[CommitmentStatus, int]
     unsettled: Sequence[Commitment]
     """Requests for storage commitment that wait for somebody, or could not be reported."""
     missing: Event | None
     """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
     defects: Sequence[Defect]
-    """What stages could not handle for reasons nobody foresaw."""
+    """What unexpected errors stopped."""
     alerts: Sequence[Event]
     latest: Sequence[Work]
     standing: site.Standing
@@ -217,18 +217,18 @@ def _with_work(database: Database, study: Study) -> Work:
 
 
 def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
-    """What stands in the file and is not what the node goes by."""
+    """What the file says and the node does not use."""
     if standing.headlines:
         more = f" (and {len(standing.headlines) - 1} more)" if len(standing.headlines) > 1 else ""
         yield (
             "alert",
-            f"the changed configuration is refused, the rules as they were stay in force (pacsnode check): "
+            f"the changed configuration is refused, the previous rules stay in force (pacsnode check): "
             f"{standing.headlines[0]}{more}",
         )
     if standing.needs_restart:
-        yield "warning", f"changed in the file, taken up only by a restart: {', '.join(standing.needs_restart)}"
+        yield "warning", f"changed in the file, takes effect after a restart: {', '.join(standing.needs_restart)}"
     if standing.pending:
-        yield "warning", "what stands in the file is not in force: just saved, or refused (Alerts say why)"
+        yield "warning", "the file differs from what is in force: just saved, or refused (see Alerts)"
 
 
 def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
@@ -245,7 +245,7 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
         yield found.confinement.severity, found.confinement.text
     for name, destination in configuration.destinations.items():
         if destination.identity_check == "none":
-            yield "warning", f"{name}: results are sent without asking whose study it is (identity_check: none)"
+            yield "warning", f"{name}: results are sent without an identity check (identity_check: none)"
         if refusal := found.fallbacks.get(name):
             yield "warning", _refused_class(name, destination, refusal)
     for name in sorted((found.deliveries.keys() | found.images.keys()) - configuration.destinations.keys()):
@@ -260,14 +260,14 @@ def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, 
 def _failing(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
     for name, each in found.failing.items():
         since = clock_text(each.at, configuration.node.zone, found.now)
-        yield "alert", f"{name} fails again and again since {since}, nothing of it is done: {each.reason}"
+        yield "alert", f"{name} has failed repeatedly since {since} and does no work: {each.reason}"
 
 
 def _refused_class(name: str, destination: Destination, found: Fallbacks) -> str:
     stated, used = report_classes.NAMES[destination.sr_class], report_classes.name_of(found.sop_class_uid)
     reports = "a report was" if found.reports == 1 else f"{found.reports} reports were"
     remedy = fallbacks.remedy(name, found.sop_class_uid, stated)
-    return f"{name} refuses {stated} (sr_class: {destination.sr_class}): {reports} made anew as {used}; {remedy}"
+    return f"{name} refuses {stated} (sr_class: {destination.sr_class}): {reports} re-encoded as {used}; {remedy}"
 
 
 def _storage_warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:

@@ -71,7 +71,7 @@ def named(name: str, config: Path) -> NamedPeer:
         return NamedPeer(peer_of(destination, configuration.node.ae_title), destination)
     title = ae_title(written["title"])
     if not 1 <= int(written["port"]) <= 65535:
-        raise UsageError(f"{written['port']} is no port: 1 to 65535")
+        raise UsageError(f"{written['port']} is not a port: 1 to 65535")
     own, warning = _own_title(config)
     return NamedPeer(Peer(written["host"].strip("[]"), int(written["port"]), title, own), None, warning)
 

@@ -122,7 +122,7 @@ def waiting(row: Timer, why: str | None) -> dict[str, Any]:
 
 
 def notification(row: Notification) -> dict[str, Any]:
-    """What a person is told."""
+    """A notification."""
     return {
         "id": row.id,
         "study_instance_uid": row.study_instance_uid,
@@ -141,7 +141,7 @@ def notification(row: Notification) -> dict[str, Any]:
 
 
 def images(row: Standing) -> dict[str, Any]:
-    """Received images of a study that a rule sends on, and that stand alike."""
+    """Received images of a study that a rule forwards, in the same state."""
     return {
         "study_instance_uid": row.study_instance_uid,
         "destination": row.destination,
@@ -167,7 +167,7 @@ def fetch(row: Fetch) -> dict[str, Any]:
 
 
 def identity(row: Identity) -> dict[str, Any]:
-    """What a destination says of whose study it is."""
+    """What a destination says of which patient the study belongs to."""
     return {
         "destination": row.destination,
         "status": row.status,

@@ -41,7 +41,7 @@ def load(config: Path) -> Configuration:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a configuration file says, and what the node goes by."""
+    """What a configuration file says, and what the node uses."""
 
     configuration: Configuration
     """The one in force; the file's own where nothing is known of any other."""

@@ -14,7 +14,7 @@ _FOR_MACHINES = ("content", "in_force", "shown", "file", "count", "encoding", "p
 
 
 def clock_text(moment: datetime | None, zone: tzinfo, now: datetime) -> str:
-    """A moment in the site's time zone, as short as it can be told on the day of `now`."""
+    """A moment in the site's time zone, as short as possible on the day of `now`."""
     if moment is None:
         return ""
     local, today = moment.astimezone(zone), now.astimezone(zone)

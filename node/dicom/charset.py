@@ -114,7 +114,7 @@ def decode_text(raw: bytes, labels: Sequence[str], assumed: str = "") -> str:
         if text is not None:
             return text
     raise UndecodableTextError(
-        f"{len(raw)} bytes are no text in Specific Character Set {chr(92).join(given) or '(none)'!r}"
+        f"{len(raw)} bytes are not text in Specific Character Set {chr(92).join(given) or '(none)'!r}"
         + (f" nor in the assumed {assumed!r}" if assumed else "; state the sender's character set in the configuration")
     )
 

@@ -1,7 +1,7 @@
 """Attribute coercion on the way (PS3.3 C.12.1, Original Attributes Macro): what is named changes, and nothing else.
 
 The data set is not decoded and encoded again: elements are found, cut out and put in, and every other
-byte, pixel data last, is copied as it was received. What stood there before goes, as it stood there, into
+byte, pixel data last, is copied as it was received. What was there before goes, as it was, into
 a new item of Original Attributes Sequence behind those of earlier systems; an attribute that was not there
 is named in it without a value.
 """
@@ -159,7 +159,7 @@ def _splice(file: BinaryIO, offset: int, out: BinaryIO | Deflating, encoding: _E
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     if tag is None:
-        raise PermanentError(f"coerce: {keyword!r} is no keyword of a DICOM attribute")
+        raise PermanentError(f"coerce: {keyword!r} is not a keyword of a DICOM attribute")
     return tag
 
 
@@ -187,7 +187,7 @@ def _items(element: bytes, encoding: _Encoding) -> bytes:
 
 
 def _item(before: bytes, encoding: _Encoding, coercion: Coercion) -> bytes:
-    """One item: what stood there before, when it was changed, by whom, where it came from, and why."""
+    """One item: the value before, when it was changed, by whom, where it came from, and why."""
     at = coercion.at.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f+0000")
     told = {
         "AttributeModificationDateTime": at,

@@ -2,7 +2,7 @@
 
 pydicom reads well-formed files; here come files as modalities and attackers send them, 300 at a time.
 So this reader walks the structure itself and leaves the meaning of values to others: nesting and the
-number of elements are bounded, lengths are held against the bytes that are there, values are views
+number of elements are bounded, lengths are checked against the bytes that are there, values are views
 that copy nothing, and what was read before a defect is kept together with the defect's description.
 """
 
@@ -57,7 +57,7 @@ class Contents:
     fragments: Fragments | None = None
     """Pixel data that is encapsulated; native pixel data is an element."""
     defects: list[str] = field(default_factory=list)
-    """Why the dataset could not be read to its end, or not all of it was kept; empty where it is whole."""
+    """Why the dataset could not be read completely, or not all of it was kept; empty where it is whole."""
     cut_pixels: str = ""
     """Why the pixel data ends too early."""
     faults: list[str] = field(default_factory=list)
@@ -133,9 +133,9 @@ class _Reader:
     def _ended(self, at: int, end: int, depth: int, *, delimited: bool) -> int:
         """The bytes of a data set or item are over without a delimiter; returns where they end."""
         if at < end and depth == 0 and any(self._data[at:end]):
-            raise _BrokenError(f"{end - at} bytes at the end are no element")
+            raise _BrokenError(f"{end - at} bytes at the end are not an element")
         if at < end:
-            self._fault(0, f"{end - at} bytes at the end of the {'item' if depth else 'data set'} are no element")
+            self._fault(0, f"{end - at} bytes at the end of the {'item' if depth else 'data set'} are not an element")
         if delimited:
             self._fault(_ITEM, "an item of undefined length does not end")
         return end
@@ -152,9 +152,9 @@ class _Reader:
                 at = start + known if known is not None else self._skip(start, end, implicit or vr == "UN")
                 previous = tag
         except _BrokenError:
-            pass  # where `at` is, it is no element any more
+            pass  # where `at` is, it is not an element any more
         if at < end:
-            self._fault(PIXEL_DATA, f"{end - at} bytes after the pixel data are no element")
+            self._fault(PIXEL_DATA, f"{end - at} bytes after the pixel data are not an element")
 
     def _head(self, at: int, implicit: bool, end: int) -> tuple[int, str, int, int]:
         """Tag, VR, length, and where the value begins."""
@@ -223,7 +223,7 @@ class _Reader:
             if tag == _SEQUENCE_END:
                 return at
             if tag != _ITEM:
-                raise _BrokenError(f"{name_of(tag)}: stands where an item of a sequence should begin")
+                raise _BrokenError(f"{name_of(tag)}: is where an item of a sequence should begin")
             open_ended = length == _UNDEFINED
             stop = end if open_ended else at + length
             if stop > end:
@@ -238,7 +238,7 @@ class _Reader:
         if delimited:
             self._fault(of, "a sequence of undefined length does not end")
         elif at < end:
-            self._fault(of, f"{end - at} bytes at its end are no item")
+            self._fault(of, f"{end - at} bytes at its end are not an item")
         return end
 
     def _skip(self, at: int, end: int, implicit: bool) -> int:
@@ -270,7 +270,7 @@ class _Reader:
         return stop
 
     def _fragments(self, at: int, end: int, into: Fragments, *, whole: bool = True) -> int:
-        """Read items of encapsulated data; `whole`: it is no pixel data, so its end is needed to go on."""
+        """Read items of encapsulated data; `whole`: it is not pixel data, so its end is needed to go on."""
         first = True
         while at + 8 <= end:
             group, element, length = self._tag_length(self._data, at)

@@ -21,17 +21,17 @@ NAMES: dict[SRClass, str] = {
 
 
 def lesser(sop_class_uid: str) -> tuple[str, ...]:
-    """The SOP classes in which such a report can be made anew, best first; none of what is no such report."""
+    """The SOP classes in which such a report can be re-encoded, best first; none of what is no such report."""
     classes = tuple(SOP_CLASSES.values())
     return classes[classes.index(sop_class_uid) + 1 :] if sop_class_uid in classes else ()
 
 
 def setting_of(sop_class_uid: str) -> SRClass:
-    """How `sr_class` calls it; ValueError where it is no SOP class of our reports."""
+    """How `sr_class` calls it; ValueError where it is not a SOP class of our reports."""
     for setting, uid in SOP_CLASSES.items():
         if uid == sop_class_uid:
             return setting
-    raise ValueError(f"{sop_class_uid} is no SOP class of a report")
+    raise ValueError(f"{sop_class_uid} is not a SOP class of a report")
 
 
 def name_of(sop_class_uid: str) -> str:

@@ -1,4 +1,4 @@
-"""From the bytes of elements to values that rules can be held against: `{keyword: [VR, [values]]}`.
+"""From the bytes of elements to values that rules can ask about: `{keyword: [VR, [values]]}`.
 
 The names of attributes are those of rules/facts.py. Bulk values, and whatever is too long to be
 asked for in a rule, are left out: a header is a few kilobytes, however large the object.

@@ -21,7 +21,7 @@ _REPORT_MAY_FOLLOW = 5.0
 def report(peer: Peer, result: CommitmentResult) -> int | None:
     """Send an N-EVENT-REPORT on a new association, in the role of the SCP; the status of the answer, None without one.
 
-    The role is proposed (PS3.7 D.3.3.4); of a peer that does not answer the proposal the report is sent all the same,
+    The role is proposed (PS3.7 D.3.3.4); of a peer that does not answer the proposal the report is sent anyway,
     because many take reports and know no role selection. Raises as `node.dimse.scu.associated` does.
     """
     context = build_context(PUSH_MODEL, list(UNCOMPRESSED))

@@ -21,7 +21,7 @@ _LONGEST_SILENCE = 600.0
 _LONGEST_MOVE = 3600.0
 """Seconds for a series, however often the archive says that it still sends."""
 _MOST_ANSWERS = 100_000
-"""Answers to one C-MOVE: one for each image is usual, and no series has so many."""
+"""Answers to one C-MOVE: one for each image is usual, and no series has that many."""
 _MOVE = StudyRootQueryRetrieveInformationModelMove
 _PENDING = (0xFF00, 0xFF01)
 _DESTINATION_UNKNOWN = 0xA801

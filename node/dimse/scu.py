@@ -143,7 +143,7 @@ class _Attempt:
         except OSError as error:
             raise UnreachableError(f"{peer}: {error.strerror or error}") from error
         except UnicodeError as error:
-            raise RejectedError(f"{peer}: the host is no name or address of a machine") from error
+            raise RejectedError(f"{peer}: the host is not a name or address of a machine") from error
         association.propose(contexts, roles)
         if self.tls and peer.tls:
             association.connection.tls_args = self.tls, peer.tls.server_name
@@ -294,7 +294,7 @@ def _text(value: object) -> str:
 
 
 def status_of(answer: Dataset) -> int | None:
-    """The status of a response; None where pynetdicom says by an empty data set that none came, or it is no number."""
+    """The status of a response; None where none came (pynetdicom: an empty data set), or it is not a number."""
     return number_of(answer, "Status")
 
 

@@ -107,7 +107,7 @@ class StorageSCU:
         try:
             with self._association.exchange(2 * self.peer.timeout + path.stat().st_size / _SLOWEST):
                 answer = self._association.send_c_store(path, msg_id=self._message_id)
-        except ValueError as error:  # a UID in the file's header that is none: it cannot stand in a command
+        except ValueError as error:  # a UID in the file's header that is none: it cannot be in a command
             return StoreOutcome(Reading.DEAD_LETTER, None, f"{path.name}: {error}")
         status = status_of(answer)
         if status is None and self._association.is_established:

@@ -40,7 +40,7 @@ class Credentials:
     certificate: Path | None
     key: Path | None
     server_name: str
-    """The name that has to stand in the peer's certificate."""
+    """The name that must be in the peer's certificate."""
 
 
 class _ClientSocket(ssl.SSLSocket):

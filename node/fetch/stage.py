@@ -33,7 +33,7 @@ _IDLE = 60.0
 _LEAST = 0.1
 """Seconds between two runs: what is due by then has become so while this one ran."""
 _TRIES = 5
-"""After what nobody foresaw: a quarter of an hour, within the time that a rule waits for an earlier study."""
+"""After an unexpected exception: a quarter of an hour, within the time that a rule waits for an earlier study."""
 _AGAIN = timedelta(seconds=2)
 """Between two looks at whether all that was sent is complete here."""
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
@@ -81,7 +81,7 @@ class Fetching:
         return _IDLE if next_at is None else min(_IDLE, max(_LEAST, (next_at - self._clock.now()).total_seconds()))
 
     def _item(self, fetch: Fetch) -> Item:
-        """As what nobody foresaw is settled for it: later, and failed in the end, so that the rule goes on."""
+        """After an unexpected exception: later, and failed in the end, so that the rule goes on."""
 
         def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
             fetches.wait(database, now, fetch, min(again, fetch.deadline), why)

@@ -10,7 +10,7 @@ from typing import Any
 from node.index.fingerprint import DEPENDS_ON_SYNTAX
 
 
-class Verdict(StrEnum):
+class RepeatKind(StrEnum):
     """What a second receipt of a SOP instance is."""
 
     DUPLICATE = "duplicate"
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 class Comparison:
     """The verdict, and which attributes differ: their keywords, never their values."""
 
-    verdict: Verdict
+    verdict: RepeatKind
     differences: tuple[str, ...] = ()
 
 
@@ -50,12 +50,12 @@ def compare(existing: Mapping[str, Any], new: Mapping[str, Any], decoded_equal: 
     whose = [*patient_differences(existing, new), *_different(existing["order"], new["order"])]
     rest = [] if existing["rest"] == new["rest"] else [OTHER]
     if not existing["pixels"] and rest:  # a report is what its content says: nothing about it is a detail
-        return Comparison(Verdict.CONFLICT, (*firm, *whose, *rest))
+        return Comparison(RepeatKind.CONFLICT, (*firm, *whose, *rest))
     if firm:
-        return Comparison(Verdict.CONFLICT, (*firm, *whose, *rest))
+        return Comparison(RepeatKind.CONFLICT, (*firm, *whose, *rest))
     if whose:
-        return Comparison(Verdict.CORRECTION, (*whose, *rest))
-    return Comparison(Verdict.DUPLICATE, tuple(rest))
+        return Comparison(RepeatKind.CORRECTION, (*whose, *rest))
+    return Comparison(RepeatKind.DUPLICATE, tuple(rest))
 
 
 OTHER = "other attributes"

@@ -7,7 +7,7 @@ from being sent, lists what was sent for withdrawal, and alerts. `on_correction`
   beside it as `correction` until a person lets the study go on (`studies.unhold`; its cancelled jobs
   run again by `jobs.again`) or takes the corrected instances (`take_newest`).
 - `take_newest`: the study counts as being received again, and when it is complete the corrected
-  instances replace the first ones together, in a new revision which the rules decide on anew. Only
+  instances replace the first ones together, in a new revision which the rules decide on again. Only
   if all of it was corrected: a study half of which is another patient's is held.
 
 It is a word of each rule, but a study has one patient: the newest is taken only where every job of

@@ -38,7 +38,7 @@ def fault_of(tag: int, vr: str, length: int | None, *, explicit: bool) -> str:
     if length % 2:
         return f"odd length {length}"
     size = _SIZES.get(vr or _dictionary_vr(tag), 1)
-    return f"length {length} is no multiple of {size}" if length % size else ""
+    return f"length {length} is not a multiple of {size}" if length % size else ""
 
 
 def place_fault(tag: int, previous: int) -> str:

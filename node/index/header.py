@@ -101,7 +101,7 @@ def read_file(path: Path, at: datetime) -> Reading:
     """Read a DICOM file (PS3.10) that did not come over the network, as if it had come at `at`.
 
     Never raises for what its dataset holds. Raises OSError where the file cannot be read, ValueError where it
-    is no DICOM file.
+    is not a DICOM file.
     """
     arrival, offset = _as_if_arrived(path, at)
     return _read(path, arrival, offset)
@@ -126,7 +126,7 @@ def _as_if_arrived(path: Path, at: datetime) -> tuple[Arrival, int]:
         )
     except OSError:
         raise
-    except Exception as error:  # pydicom fails in many ways on what is no DICOM file
+    except Exception as error:  # pydicom fails in many ways on what is not a DICOM file
         raise ValueError(f"{path}: no DICOM file with SOP class and transfer syntax in its header") from error
     return arrival, offset
 

@@ -1,4 +1,4 @@
-"""What a receipt counts as, held against all that is known already. Reads the ledger, writes nothing.
+"""What a receipt counts as, checked against all that is known already. Reads the ledger, writes nothing.
 
 Files are decoded here where two compressions of one image have to be compared, so none of this runs
 within a transaction. The indexer is the only writer of instances: what is read here still holds when
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.index.children import HeaderReader
-from node.index.compare import OTHER, Comparison, Verdict, compare, is_other_patient, needs_decoding
+from node.index.compare import OTHER, Comparison, RepeatKind, compare, is_other_patient, needs_decoding
 from node.index.header import Reading
 from node.ledger import facts, instances, objects
 from node.ledger.database import Ledger
@@ -21,9 +21,9 @@ from node.store.layout import Spool
 
 _COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
 _STATUS = {
-    Verdict.DUPLICATE: InstanceStatus.DUPLICATE,
-    Verdict.CORRECTION: InstanceStatus.CORRECTION,
-    Verdict.CONFLICT: InstanceStatus.CONFLICT,
+    RepeatKind.DUPLICATE: InstanceStatus.DUPLICATE,
+    RepeatKind.CORRECTION: InstanceStatus.CORRECTION,
+    RepeatKind.CONFLICT: InstanceStatus.CONFLICT,
 }
 _MOST_NAMED = 20
 
@@ -63,9 +63,9 @@ class Judge:
 
     def _against(self, current: Instance, earlier: Sequence[Instance], reading: Reading) -> Judgement:
         found = self._compare(current, reading)
-        if found.verdict is Verdict.CORRECTION:
+        if found.verdict is RepeatKind.CORRECTION:
             pending = [one for one in earlier if one.status is InstanceStatus.CORRECTION]
-            if pending and self._compare(pending[-1], reading).verdict is Verdict.DUPLICATE:
+            if pending and self._compare(pending[-1], reading).verdict is RepeatKind.DUPLICATE:
                 return Judgement(reading, InstanceStatus.DUPLICATE)
         return Judgement(reading, _STATUS[found.verdict], self._named(found.differences, current, reading))
 
@@ -109,7 +109,7 @@ class Judge:
         return Judgement(reading, InstanceStatus.CONFLICT, tuple(other))
 
     def _witness(self, study: str) -> Mapping[str, Any] | None:
-        """The fingerprint of an instance that says whose study it is."""
+        """The fingerprint of an instance that says which patient the study belongs to."""
         if study not in self._witnesses:
             found = instances.witness(self._ledger.database, study)
             self._witnesses[study] = found.comparison if found else None

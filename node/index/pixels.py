@@ -88,7 +88,7 @@ def _problems(contents: Contents, header: Header) -> list[str]:
         problems.append(f"SamplesPerPixel is {samples} for {interpretation}")
     number = first(header, "NumberOfFrames")
     if number is not None and not (isinstance(number, int) and 0 <= number <= _MOST_FRAMES):
-        problems.append("NumberOfFrames is no count")
+        problems.append("NumberOfFrames is not a count")
     if interpretation == "PALETTE COLOR":
         problems.extend(_palette_problems(contents))
     return problems

@@ -34,7 +34,7 @@ RETRIEVED = "retrieved"
 
 
 @dataclass
-class Recorded:
+class Changes:
     """What a batch changed."""
 
     arrivals: dict[str, timedelta] = field(default_factory=dict)
@@ -65,10 +65,10 @@ def study_quiet(
     return max(periods, default=configuration.node.completion.quiet)
 
 
-def record(database: Database, at: datetime, judged: Sequence[Judgement], configuration: Configuration) -> Recorded:
+def record(database: Database, at: datetime, judged: Sequence[Judgement], configuration: Configuration) -> Changes:
     """Rows, facts and events of one batch; runs in the caller's transaction."""
     final = [_with_rejections(database, judgement) for judgement in judged]
-    done = Recorded()
+    done = Changes()
     by_study: dict[str, list[Judgement]] = {}
     for judgement in final:
         by_study.setdefault(judgement.reading.study_instance_uid, []).append(judgement)
@@ -90,7 +90,7 @@ def _with_rejections(database: Database, judgement: Judgement) -> Judgement:
 
 
 def _study(
-    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Recorded
+    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
 ) -> None:  # fmt: skip
     """The study's own row: it is there, and being received where what came makes it so."""
     arrived = [one.reading for one in those if one.status in _ARRIVES]
@@ -120,7 +120,7 @@ def _reopens(database: Database, study: str, those: Sequence[Judgement]) -> bool
 
 
 def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]) -> None:
-    """The first instance may have come without Patient ID: the first that has one says whose study it is."""
+    """The first instance may have come without Patient ID: the first that has one decides."""
     row = studies.get(database, study)
     known = next((one for one in counting if one.text("PatientID")), None)
     if row is not None and known is not None and not row.patient_id:
@@ -131,7 +131,7 @@ def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]
 
 
 def _instance(
-    database: Database, at: datetime, judgement: Judgement, configuration: Configuration, done: Recorded
+    database: Database, at: datetime, judgement: Judgement, configuration: Configuration, done: Changes
 ) -> None:
     reading, arrival = judgement.reading, judgement.reading.arrival
     row = Instance(
@@ -210,7 +210,7 @@ def _said(database: Database, study: str, mark: str, reasons: Sequence[str]) -> 
 
 
 def _consequences(
-    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Recorded
+    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
 ) -> None:  # fmt: skip
     corrected = [one for one in those if one.status is InstanceStatus.CORRECTION]
     if corrected:
@@ -228,7 +228,7 @@ def _consequences(
 
 
 def _reopen(
-    database: Database, at: datetime, study: str, configuration: Configuration, done: Recorded, reason: str
+    database: Database, at: datetime, study: str, configuration: Configuration, done: Changes, reason: str
 ) -> None:  # fmt: skip
     row = studies.get(database, study)
     if row is not None and row.status is StudyStatus.COMPLETE:

@@ -110,7 +110,7 @@ class Index:
     def _each_alone_if_together_fails(
         self, receipts: Sequence[str], work: Callable[[Sequence[str]], object]
     ) -> None:  # fmt: skip
-        """A receipt that nobody foresaw costs itself: those beside it are handled, and it waits for its next try."""
+        """An unexpected exception costs one receipt: the others are handled, and it waits for its next try."""
         try:
             if len(receipts) != 1:
                 work(receipts)

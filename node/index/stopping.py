@@ -19,10 +19,10 @@ _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DE
 def stop_study(database: Database, at: datetime, study: str, reason: str, *, for_good: bool = False) -> None:
     """Everything about a study stops; `for_good`: results that were not sent are cancelled, not held for a person.
 
-    Images are held in any case: those that count in the end are sent when the study is decided anew.
+    Images are held in any case: those that count in the end are sent when the study is decided again.
     """
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
-    if for_good:  # of a study that is held nobody is told before it is released
+    if for_good:  # of a study that is held nobody is notified before it is released
         notifications.cancel_about(database, at, study, reason)
 
 
@@ -77,7 +77,7 @@ def _stop(
     images = Counter(one.destination for one in gone if one.receipt is not None)
     objects += [{"images": count, "destination": destination} for destination, count in sorted(images.items())]
     told = events.last_of(database, study, "study.to-withdraw")
-    # Corrected images come one by one: a person is told once, and again only where there is more to withdraw.
+    # Corrected images come one by one: a person is notified once, and again only where there is more to withdraw.
     if objects and (told is None or (told.detail["objects"], told.detail["reason"]) != (objects, reason)):
         events.record(
             database, at, "study.to-withdraw", study=study, severity=Severity.ALERT, reason=reason, objects=objects

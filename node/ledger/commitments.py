@@ -32,7 +32,7 @@ class CommitmentStatus(StrEnum):
     REPORTED = "reported"
     """The requester has taken the report."""
     DEAD = "dead"
-    """It could not be told for too long, or refused: kept, and reported again only by `retry`."""
+    """It could not be reported for too long, or was refused: kept, and reported again only by `retry`."""
 
 
 OPEN = (CommitmentStatus.WAITING, CommitmentStatus.AT_ARCHIVE, CommitmentStatus.DECIDED, CommitmentStatus.OFFERED)
@@ -99,7 +99,7 @@ def take(
     """A message of the journal becomes a row, once; its id, or None where it adds nothing.
 
     The same Transaction UID of the same AE again: with the same references, while the first waits, it is a repetition,
-    and the report goes to the newest association. After the report it is decided anew. With other references all of
+    and the report goes to the newest association. After the report it is decided again. With other references all of
     them fail with the reason `duplicate` (PS3.3 C.14.1.1).
     """
     if one(database, "SELECT id FROM commitments WHERE entry=?", [entry]):
@@ -228,7 +228,7 @@ def dead(database: Database, at: datetime, number: int, error: str) -> None:
 
 
 def again(database: Database, at: datetime, number: int, by: str, keep: int) -> Commitment:
-    """A person says: decide it anew and report it; but what failed with `keep` still fails."""
+    """A person says: decide it again and report it; but what failed with `keep` still fails."""
     allowed = (CommitmentStatus.DEAD, CommitmentStatus.REPORTED, CommitmentStatus.DECIDED)
     _transition(database, number, allowed, CommitmentStatus.WAITING)
     database.execute(
@@ -261,7 +261,7 @@ def items(database: Database, number: int) -> list[Item]:
 
 
 def with_status(database: Database, statuses: Sequence[CommitmentStatus], limit: int | None = None) -> list[Commitment]:
-    """Requests that stand there, oldest first."""
+    """Requests in this state, oldest first."""
     sql = f"SELECT * FROM commitments WHERE status IN ({placeholders(statuses)}) ORDER BY id LIMIT ?"  # noqa: S608 - only question marks
     return [_commitment(row) for row in query(database, sql, [*statuses, -1 if limit is None else limit])]
 
@@ -269,7 +269,7 @@ def with_status(database: Database, statuses: Sequence[CommitmentStatus], limit:
 def due(
     database: Database, status: CommitmentStatus, at: datetime, *, requester: str = "", through: str = ""
 ) -> list[Commitment]:
-    """Requests that stand there and whose time has come, of this requester or through this archive.
+    """Requests in this state and whose time has come, of this requester or through this archive.
 
     Oldest first, but what was tried in vain after the rest: it may get no answer again, and that takes time.
     """
@@ -290,7 +290,7 @@ def next_due_at(
 
 
 def counts(database: Database) -> dict[CommitmentStatus, int]:
-    """How many requests stand where."""
+    """How many requests are in each state."""
     rows = query(database, "SELECT status, count(*) AS n FROM commitments GROUP BY status")
     return {CommitmentStatus(row["status"]): int(row["n"]) for row in rows}
 
@@ -308,7 +308,7 @@ def of_study(database: Database, study: str) -> list[tuple[Commitment, list[Item
 def record_for(
     database: Database, at: datetime, number: int, kind: str, severity: Severity = Severity.INFO, **detail: Any
 ) -> None:
-    """An event about a request that is no transition of its own row."""
+    """An event about a request that is not a transition of its own row."""
     _record(database, at, number, kind, severity, **detail)
 
 

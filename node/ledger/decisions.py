@@ -95,7 +95,7 @@ def record(
 
 
 def set_outcome(database: Database, decision: int, outcome: DecisionOutcome) -> None:
-    """What came of it once its jobs were held against the earlier ones; same transaction as `record`."""
+    """What came of it once its jobs were checked against the earlier ones; same transaction as `record`."""
     database.execute("UPDATE decisions SET outcome=? WHERE id=?", [outcome, decision])
 
 

@@ -1,4 +1,4 @@
-"""Items of stages whose handling raised what nobody foresaw: how often, and when each is tried again.
+"""Items of stages whose handling raised an unexpected exception: how often, and when each is tried again.
 
 A row is there from the first failure until the item is handled, ends in a dead letter of its own kind, or for good
 where it has none: it is parked then, and tried again only by `retry`. `node.items` is the only writer but `retry`.

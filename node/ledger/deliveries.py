@@ -1,6 +1,6 @@
 """The outbox: one row per SOP instance and destination, from enqueued to accepted.
 
-Results and received images stand in it side by side and go through the same states. A study has thousands
+It holds results and received images side by side; both go through the same states. A study has thousands
 of images: what is done with many of them at once is `node.ledger.forwards`, and of each one alone no event
 is written but of what a person should know, once for each reason.
 """
@@ -43,7 +43,7 @@ class DeliveryStatus(StrEnum):
     CANCELLED = "cancelled"
     """A person, a correction or a rejection note stopped it."""
     REFUSED = "refused"
-    """A report whose SOP class the destination does not take: it is being made anew (`node.ledger.fallbacks`)."""
+    """A report whose SOP class the destination does not take: it is being re-encoded (`node.ledger.fallbacks`)."""
     REPLACED = "replaced"
     """It never arrived; `successor` is the same report in another SOP class."""
 
@@ -58,7 +58,7 @@ class Delivery:
     study_instance_uid: str
     job: str | None
     file: str
-    """Relative to the data folder; the receipt of an image that is sent on."""
+    """Relative to the data folder; the receipt of an image that is forwarded."""
     destination: str
     status: DeliveryStatus
     hold: str | None
@@ -74,13 +74,13 @@ class Delivery:
     enqueued_at: datetime
     sent_at: datetime | None
     receipt: str | None = None
-    """Of the received image that a rule sends on; None of a result."""
+    """Of the received image that a rule forwards; None of a result."""
     decision: int | None = None
-    """Of the rule that sends it on."""
+    """Of the rule that forwards it."""
     coerce: Mapping[str, Any] | None = None
     """Attributes of the image that are overwritten on its way: keyword to value, None empties."""
     fallback: str | None = None
-    """SOP class in which a refused report is made anew."""
+    """SOP class in which a refused report is re-encoded."""
     successor: int | None = None
     """The delivery that took its place."""
     unanswered: int = 0
@@ -380,7 +380,7 @@ def of_job(database: Database, job: str) -> list[Delivery]:
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
-    """How many deliveries of results stand where, by destination."""
+    """How many deliveries of results are in each state, by destination."""
     found: dict[str, dict[DeliveryStatus, int]] = {}
     for row in query(
         database,
@@ -391,7 +391,7 @@ def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
 
 
 def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
-    """Deliveries of results that stand there, newest first."""
+    """Deliveries of results in this state, newest first."""
     marks = ",".join("?" for _ in statuses)
     sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) AND receipt IS NULL ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
     return [of_row(row) for row in query(database, sql, [*statuses, limit])]

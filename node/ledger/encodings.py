@@ -1,4 +1,4 @@
-"""How the objects of a job were encoded, once for each way: what is made anew later is made alike."""
+"""How the objects of a job were encoded, once for each way: what is re-encoded later comes out alike."""
 
 from __future__ import annotations
 

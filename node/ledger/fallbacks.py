@@ -1,6 +1,6 @@
 """Reports whose SOP class a destination refuses: another report, under another UID, takes the place of each.
 
-The outbox writes down the refusal and the class to make it anew in; the stage `results` makes it, and puts the new
+The outbox writes down the refusal and the class to re-encode it in; the stage `results` makes it, and puts the new
 one into the outbox in the transaction that ends the old one.
 """
 
@@ -21,7 +21,7 @@ from node.ledger.rows import one, query
 
 @dataclass(frozen=True, slots=True)
 class Fallbacks:
-    """Reports made anew for one destination since it last took one of the class that it refuses."""
+    """Reports re-encoded for one destination since it last took one of the class that it refuses."""
 
     reports: int
     sop_class_uid: str
@@ -46,7 +46,7 @@ def refused(database: Database, at: datetime, delivery_id: int, instead: str, er
 
 
 def waiting(database: Database) -> list[Delivery]:
-    """Refused reports that are to be made anew, oldest first; none of a study that is held."""
+    """Refused reports that are to be re-encoded, oldest first; none of a study that is held."""
     rows = query(
         database,
         "SELECT deliveries.* FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
@@ -58,12 +58,12 @@ def waiting(database: Database) -> list[Delivery]:
 def replaced(database: Database, at: datetime, delivery_id: int, successor: int) -> None:
     """The same report in another SOP class is in the outbox: this one is over.
 
-    The new one is as old as this one: a result does not become timely because it was made anew.
+    The new one is as old as this one: a result does not become timely because it was re-encoded.
     """
     delivery = deliveries.transition(database, delivery_id, (DeliveryStatus.REFUSED,), DeliveryStatus.REPLACED)
     new = deliveries.get(database, successor)
     refused_class, used = (report_classes.name_of(each.sop_class_uid) for each in (delivery, new))
-    about = f"{delivery.destination} takes no {refused_class}: made anew as {used}, delivery {successor}"
+    about = f"{delivery.destination} takes no {refused_class}: re-encoded as {used}, delivery {successor}"
     database.execute("UPDATE deliveries SET successor=?, error=? WHERE id=?", [successor, about, delivery_id])
     database.execute("UPDATE deliveries SET enqueued_at=? WHERE id=?", [to_text(delivery.enqueued_at), successor])
     events.record(

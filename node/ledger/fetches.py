@@ -32,7 +32,7 @@ class FetchStatus(StrEnum):
     NONE = "none"
     """The archive has none that will do."""
     FAILED = "failed"
-    """It could not be had in time, or is another patient's: a person is told."""
+    """It did not arrive in time, or is another patient's: a person is notified."""
 
 
 OPEN = (FetchStatus.SEEKING, FetchStatus.ARRIVING)
@@ -103,7 +103,7 @@ def requested(database: Database, at: datetime, fetch: Fetch, prior: str) -> Non
 
 
 def sent(database: Database, at: datetime, fetch: Fetch, expected: int) -> None:
-    """The archive says that it has sent so many images."""
+    """The archive says that it has sent this many images."""
     database.execute("UPDATE fetches SET expected=?, error=NULL WHERE id=?", [expected, fetch.id])
     events.record(database, at, "fetch.sent", study=fetch.study_instance_uid, source=fetch.source, images=expected)
 
@@ -170,11 +170,11 @@ def followed_up(database: Database, fetch: int) -> None:
 
 
 def overtaken(database: Database, at: datetime, study: str, rule: str) -> None:
-    """The rule decides anew on a newer revision: what it wanted for the older one is not waited for."""
+    """The rule decides again on a newer revision: what it wanted for the older one is not waited for."""
     database.execute(
         "UPDATE fetches SET status=?, error=?, ended_at=?, followed_up=1"
         " WHERE study_instance_uid=? AND rule=? AND ended_at IS NULL",
-        [FetchStatus.NONE, "the study has grown: the rule asks anew", to_text(at), study, rule],
+        [FetchStatus.NONE, "the study has grown: the rule asks again", to_text(at), study, rule],
     )
 
 

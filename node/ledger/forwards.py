@@ -1,4 +1,4 @@
-"""Received images in the outbox, many at a time: what a rule sends on, how far it is, and putting it off together.
+"""Received images in the outbox, many at a time: what a rule forwards, how far it is, and putting it off together.
 
 The rows are deliveries with a `receipt`, and each one's own transitions are in `node.ledger.deliveries`.
 """
@@ -48,7 +48,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Images of a study that stand alike."""
+    """Images of a study that are in the same state."""
 
     study_instance_uid: str
     destination: str
@@ -212,7 +212,7 @@ def put_off(
 
 
 def give_up(database: Database, at: datetime, due: Due, destination: str, why: str) -> None:
-    """These images are dead letters, and a person is told."""
+    """These images are dead letters, and a person is notified."""
     count = _change_due(database, at, due, destination, "status=?, error=?", [DeliveryStatus.DEAD, why])
     events.record(
         database, at, "forward.dead", study=due.study_instance_uid, severity=Severity.ALERT, destination=destination,
@@ -282,7 +282,7 @@ def _all_of(
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
-    """How many images stand where, by destination."""
+    """How many images are in each state, by destination."""
     found: dict[str, dict[DeliveryStatus, int]] = {}
     sql = (
         "SELECT destination, status, count(*) AS n FROM deliveries WHERE receipt IS NOT NULL"

@@ -69,7 +69,7 @@ def answered(
 
 
 def alerted(database: Database, at: datetime, study: str, destination: str, text: str) -> None:
-    """A person has been told, once, that the study does not appear there."""
+    """A person has been notified, once, that the study does not appear there."""
     database.execute(
         "UPDATE identities SET alerted=1 WHERE study_instance_uid=? AND destination=?", [study, destination]
     )

@@ -54,7 +54,7 @@ class Instance:
     digest: str
     """SHA-256 of the dataset's bytes as received."""
     comparison: Mapping[str, Any]
-    """What duplicates, corrections and conflicts are told apart by: digests of pixels, identity, geometry."""
+    """What duplicates, corrections and conflicts are distinguished by: digests of pixels, identity, geometry."""
     marks: Mapping[str, str]
     """What was noticed (`truncated-pixel-data`: why); `rules.facts.UNFIT_MARKS` keep it out of plugins."""
     frames: int
@@ -133,7 +133,7 @@ def of_sop_instance(database: Database, sop_instance_uid: str) -> list[Instance]
 
 
 def witness(database: Database, study: str) -> Instance | None:
-    """An instance that says whose study it is: the first that counts, one with a Patient ID before one without."""
+    """An instance that says who the patient is: the first that counts, one with a Patient ID before one without."""
     row = one(
         database,
         "SELECT * FROM instances WHERE study_instance_uid=? AND status IN ('current', 'rejected')"

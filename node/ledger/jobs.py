@@ -2,7 +2,7 @@
 
 A job's identity is (study, rule, step, subject, digest of inputs and parameters, round), and its id
 derives from it and from the ledger's own, so deciding twice makes it once, everything derived from the
-id comes out equal, and a ledger that was lost and made anew never repeats the UIDs of the old one.
+id comes out equal, and a new ledger in place of a lost one never repeats the UIDs of the old one.
 """
 
 from __future__ import annotations
@@ -322,7 +322,7 @@ def mean_seconds(database: Database) -> dict[str, float]:
 
 
 def counts(database: Database) -> dict[JobStatus, int]:
-    """How many jobs stand where."""
+    """How many jobs are in each state."""
     rows = query(database, "SELECT status, count(*) AS n FROM jobs GROUP BY status")
     return {JobStatus(row["status"]): int(row["n"]) for row in rows}
 

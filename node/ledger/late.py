@@ -1,7 +1,7 @@
 """Results that come too late by their rule's `expires`: withheld, or sent and told to a person.
 
 A result is late when it is made, or when it has not reached its destination by then: both count from when the
-images were complete. Findings are told, and nothing else: nobody is called for a result that found nothing.
+images were complete. Findings are notified, and nothing else: nobody is called for a result that found nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Expired:
 
 
 def settle(database: Database, at: datetime, destination: str, found: Expired) -> None:
-    """It has become too late while it waited for a destination: withheld, or people are told.
+    """It has become too late while it waited for a destination: withheld, or people are notified.
 
     What a person had sent again since then is left alone, and so is the rest of a set that is partly there.
     """

@@ -1,4 +1,4 @@
-"""What people are told: one row a person and occasion, from enqueued to sent by every channel the person has."""
+"""Notifications: one row a person and occasion, from enqueued to sent by every channel the person has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMESPACE = uuid.UUID("0f3f4c8e-55a1-5d0c-8a57-1c3b7d9e2b60")
 
 
 class Occasion(StrEnum):
-    """Why somebody is told."""
+    """Why somebody is notified."""
 
     MATCH = "match"
     """A rule matched that tells people of it."""
@@ -79,7 +79,7 @@ def enqueue(
     database: Database, at: datetime, *, study: str, rule: str, occasion: Occasion, whom: Sequence[str], text: str,
     job: str | None = None, not_before: datetime | None = None,
 ) -> int:  # fmt: skip
-    """Each of these people is to be told, once for this occasion; how many were not told of it before.
+    """Each of these people is to be notified, once for this occasion; how many were not notified of it before.
 
     Not before `not_before`, where that is to come.
     """
@@ -154,7 +154,7 @@ def sent(database: Database, at: datetime, number: int) -> None:
 
 
 def wait(database: Database, at: datetime, number: int, not_before: datetime, error: str) -> None:
-    """Not now: again at `not_before`. A person has not been told yet: an alert, but not again for the same reason."""
+    """Not now: again at `not_before`. That nobody has been notified yet is an alert, once for each reason."""
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
     found = _transition(database, number, allowed, NotificationStatus.WAITING)
     database.execute("UPDATE notifications SET not_before=?, error=? WHERE id=?", [to_text(not_before), error, number])
@@ -163,7 +163,7 @@ def wait(database: Database, at: datetime, number: int, not_before: datetime, er
 
 
 def dead(database: Database, at: datetime, number: int, error: str) -> None:
-    """Nobody is told by it any more, unless somebody says `retry`."""
+    """Nobody is notified by it any more, unless somebody says `retry`."""
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
     found = _transition(database, number, allowed, NotificationStatus.DEAD)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [error, number])
@@ -180,7 +180,7 @@ def cancel(database: Database, at: datetime, number: int, reason: str) -> None:
 def cancel_about(
     database: Database, at: datetime, study: str, reason: str, jobs: Collection[str] | None = None
 ) -> None:
-    """Nobody is told any more about a study, or about these jobs; what is being sent cannot be called back."""
+    """Nobody is notified any more about a study, or about these jobs; what is being sent cannot be called back."""
     for each in of_study(database, study):
         concerned = jobs is None or each.job in jobs
         if concerned and each.status in (NotificationStatus.WAITING, NotificationStatus.DEAD):
@@ -211,14 +211,14 @@ def of_study(database: Database, study: str) -> list[Notification]:
 
 
 def with_status(database: Database, statuses: Sequence[NotificationStatus], limit: int) -> list[Notification]:
-    """Notifications that stand there, newest first."""
+    """Notifications in this state, newest first."""
     marks = ",".join("?" for _ in statuses)
     sql = f"SELECT * FROM notifications WHERE status IN ({marks}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
     return [_notification(row) for row in query(database, sql, [*statuses, limit])]
 
 
 def counts(database: Database) -> dict[NotificationStatus, int]:
-    """How many notifications stand where."""
+    """How many notifications are in each state."""
     rows = query(database, "SELECT status, count(*) AS n FROM notifications GROUP BY status")
     return {NotificationStatus(row["status"]): int(row["n"]) for row in rows}
 

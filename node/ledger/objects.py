@@ -34,7 +34,7 @@ class ResultObject:
 
 
 def insert(database: Database, made: ResultObject) -> None:
-    """Record it; encoding again gives the same UID and is no new row."""
+    """Record it; encoding again gives the same UID and is not a new row."""
     row = {**asdict(made), "made_at": to_text(made.made_at)}
     sql = f"INSERT OR IGNORE INTO objects ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))

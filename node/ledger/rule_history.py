@@ -46,7 +46,7 @@ def of_rule(
 ) -> RuleHistory:
     """The history of a rule; `midnight` is when the day of the site began.
 
-    `counted`: other studies matter, too; else only what the rule did to this one is looked up. `runs`: it is told by
+    `counted`: other studies matter, too; else only what the rule did to this one is looked up. `runs`: it is counted by
     the rule's jobs; else, as it runs no plugin, by its matches.
     """
     named = {"rule": rule, "study": study, "midnight": to_text(midnight)}
@@ -88,7 +88,7 @@ class Ran(NamedTuple):
 
 
 def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> list[Ran]:
-    """All that these rules had done by then; of each whether it is told by its jobs, as in `of_rule`."""
+    """All that these rules had done by then; of each whether its jobs count, as in `of_rule`."""
     found: list[Ran] = []
     for rule, runs in sorted(rules.items()):
         rows = query(

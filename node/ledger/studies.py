@@ -153,7 +153,7 @@ def complete(database: Database, at: datetime, study: str) -> int:
 
 
 def reopened(database: Database, at: datetime, study: str, due_at: datetime, reason: str) -> None:
-    """What counts of the study has changed without an instance that counts: it will be complete anew."""
+    """What counts of the study has changed without an instance that counts: it will be complete again."""
     database.execute(
         "UPDATE studies SET status=?, due_at=? WHERE study_instance_uid=?",
         [StudyStatus.RECEIVING, to_text(due_at), study],
@@ -164,7 +164,7 @@ def reopened(database: Database, at: datetime, study: str, due_at: datetime, rea
 def set_patient(
     database: Database, study: str, *, patient_id: str, issuer_of_patient_id: str, accession_number: str
 ) -> None:
-    """Whose study it is, where the first instance did not say or a correction says otherwise."""
+    """Which patient the study belongs to, where the first instance did not say or a correction says otherwise."""
     database.execute(
         "UPDATE studies SET patient_id=?, issuer_of_patient_id=?, accession_number=? WHERE study_instance_uid=?",
         [patient_id, issuer_of_patient_id, accession_number, study],
@@ -241,7 +241,7 @@ def held(database: Database) -> list[Study]:
 
 
 def counts(database: Database) -> dict[StudyStatus, int]:
-    """How many studies stand where."""
+    """How many studies are in each state."""
     rows = query(database, "SELECT status, count(*) AS n FROM studies GROUP BY status")
     return {StudyStatus(row["status"]): int(row["n"]) for row in rows}
 

@@ -1,4 +1,4 @@
-"""On what terms a job is done: when it may start, which results are sent, until when, and who is told of late ones."""
+"""Terms of a job: when it may start, which results are sent, until when, and who is notified of late ones."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Terms:
     expires_at: datetime | None = None
     """From then on the result is too late; never where it is None."""
     when_late: Late = "send"
-    """`send`: all the same; `notify`: and tell `whom`; `withhold`: keep it here."""
+    """`send`: anyway; `notify`: and tell `whom`; `withhold`: keep it here."""
     whom: tuple[str, ...] = ()
-    """People of the configuration who are told of findings that come too late."""
+    """People of the configuration who are notified of findings that come too late."""
     text: str = ""
     """What the rule has to say to them."""
     hours: Mapping[str, Any] | None = None

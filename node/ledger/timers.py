@@ -40,7 +40,7 @@ def start(
     database: Database, study: str, rule: str, kind: TimerKind, since: datetime, due_at: datetime,
     decision: int | None = None,
 ) -> None:  # fmt: skip
-    """Start it, or set it anew."""
+    """Start it, or set it again."""
     database.execute(
         "INSERT OR REPLACE INTO timers (study_instance_uid, rule, kind, since, due_at, decision) VALUES (?,?,?,?,?,?)",
         [study, rule, kind, to_text(since), to_text(due_at), decision],

@@ -1,7 +1,7 @@
 """The ways to a person: SMTP, and an HTTP POST with JSON.
 
 Each raises TransientError where it may work later (or when a person at the site has put something right), and
-PermanentError where this message will never be taken. What the other side says is told by its number, and never
+PermanentError where this message will never be taken. What the other side says is reported by its number, and never
 quoted: a server may answer with the message itself.
 """
 
@@ -80,7 +80,7 @@ def _session(mail: Mail) -> Iterator[smtplib.SMTP]:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A POST that is redirected would become a GET, and nobody be told."""
+    """A POST that is redirected would become a GET, and nobody would be notified."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Never; the answer then counts as an error."""

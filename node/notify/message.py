@@ -1,6 +1,6 @@
-"""What a person is told: enough to know how urgent it is and to find it, and nothing that names the patient.
+"""What a notification says: enough to know how urgent it is and to find it, and nothing that names the patient.
 
-No text that a plugin or a modality wrote goes in: findings are told by the codes that the plugin's manifest declares,
+No text that a plugin or a modality wrote goes in: findings are named by the codes that the plugin's manifest declares,
 of the study only its date and modality, and the accession number where the site wants it.
 """
 
@@ -34,7 +34,7 @@ class Message:
     """The same for each attempt, so that whoever gets it twice can tell."""
     subject: str
     lines: tuple[tuple[str, str], ...]
-    """(what, value), in the order in which they are told."""
+    """(what, value), in the order in which they are written."""
     text: str
     """What the rule has to say."""
     plain: Mapping[str, Any]
@@ -116,7 +116,7 @@ def _in_words(finding: Mapping[str, Any]) -> str:
 
 
 def _modality(database: Database, study: str) -> str:
-    """`CT`, `MG+SR`; only words that can be a modality, whatever stands in a header."""
+    """`CT`, `MG+SR`; only words that can be a modality, whatever a header says."""
     found = {each.modality for each in studies.series_of(database, study) if each.instances}
     return "+".join(sorted(each for each in found if _MODALITY.fullmatch(each)))
 

@@ -145,7 +145,7 @@ _OPEN = (NotificationStatus.SENDING, NotificationStatus.WAITING)
 
 
 def _item(notification: Notification) -> Item:
-    """As what nobody foresaw is settled for it: later in its own row, and a dead letter in the end."""
+    """After an unexpected exception: later in its own row, and a dead letter in the end."""
 
     def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
         if notifications.get(database, notification.id).status in _OPEN:

@@ -1,4 +1,4 @@
-"""The UIDs at the head of a data set, read while it streams past, and held against the command.
+"""The UIDs at the head of a data set, read while it streams past, and checked against the command.
 
 This is all that is checked before the answer (cases 29 to 31): the rest is the indexer's, in a
 process of its own. The scanner keeps no more than an element header and a UID, whatever stands
@@ -44,7 +44,7 @@ _Steps = Generator[int, memoryview, None]
 class HeadScanner:
     """Feed it fragments; `uids` fills; `done` says that no more are needed.
 
-    Raises UnreadableError where the bytes are no data set in the transfer syntax.
+    Raises UnreadableError where the bytes are not a data set in the transfer syntax.
     """
 
     def __init__(self, transfer_syntax_uid: str) -> None:
@@ -118,7 +118,7 @@ class HeadScanner:
             self._at_start = False
             if tag > SERIES_INSTANCE_UID:
                 return
-            if tag < 0x00010000:  # other groups below 0008 are wrong too (PS3.5 7.8), and in real files all the same
+            if tag < 0x00010000:  # other groups below 0008 are wrong too (PS3.5 7.8), but real files have them
                 raise UnreadableError("data set with an element of a command's group 0000")
             if length == _UNDEFINED:
                 yield from self._undefined(self._explicit and vr != b"UN")

@@ -1,4 +1,4 @@
-"""Files that lie ready: made while nothing arrives, so that a modality does not wait for it.
+"""Prepared files: made while nothing arrives, so that a modality does not wait for it.
 
 With `durability: fsync` they are slots, to be overwritten: names and blocks on the disk, so that one fdatasync makes an
 object durable. A new file costs two commits of the file system's journal, its own and its folder's. A slot costs none:
@@ -43,11 +43,11 @@ QUIET = 0.5
 _NONE = 0
 _AT_ONCE = 8
 _AMPLE = 4 << 30
-"""Bytes that must be free beyond the high-water mark; what lies ready is a convenience."""
+"""Bytes that must be free beyond the high-water mark; prepared files are a convenience."""
 
 
 class Slot(Part):
-    """A file that lies ready; `sync` seals it and makes it durable, whatever its name is by then.
+    """A prepared file; `sync` seals it and makes it durable, whatever its name is by then.
 
     What the object does not need of it stays until the indexer cuts it off (`node.store.layout.cut_to_length`).
     """
@@ -73,7 +73,7 @@ class Slot(Part):
 
 
 class Pool:
-    """What lies ready in one receiver process; its associations share it."""
+    """The prepared files of one receiver process; its associations share it."""
 
     def __init__(self, spool: Spool, reserve: int, *, durable: bool) -> None:
         """`reserve`: bytes that the node keeps free (`node.limits.free_space`); `durable`: slots, else empty files."""
@@ -153,7 +153,7 @@ class Pool:
         return None
 
     def _wait_for_quiet(self) -> bool:
-        """Whether it had to be waited for: look anew at what is missing then."""
+        """Whether it had to be waited for: check again what is missing then."""
         left = self._last_object + QUIET - time.monotonic()
         if left <= 0:
             return False
@@ -176,7 +176,7 @@ class Pool:
             self._ready[size] += made
 
     def _discard(self) -> None:
-        """At the end of the process; what is left behind all the same, the next one sweeps."""
+        """At the end of the process; what is left behind anyway, the next one sweeps."""
         with self._lock:
             left = [path for ready in self._ready.values() for path in ready]
             self._ready = {size: [] for size in self._ready}

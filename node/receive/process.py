@@ -1,4 +1,4 @@
-"""A receiver process: accepts associations on sockets it inherits, until it is told to end.
+"""A receiver process: accepts associations on sockets it inherits, until it is stopped.
 
 SIGTERM: no new associations, those that are open may finish, the rest is aborted after a while (docs/reliability.md,
 58). SIGUSR2: the same without haste, because others have taken over (a reload); who has connected and not yet
@@ -49,7 +49,7 @@ _NO_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
+class ReceiverDescriptors:
     """File descriptors that the supervisor opened for this process; see `node.serve.supervisor`."""
 
     listen: int
@@ -69,8 +69,8 @@ class Inherited:
             os.write(self.tell, f"{word} {os.getpid()}\n".encode())
 
 
-def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, held: bool = False) -> None:
-    """Receive until told to end, then drain; where it is `held`, begin when told so."""
+def run(configuration: Configuration, inherited: ReceiverDescriptors, limits: Limits, *, held: bool = False) -> None:
+    """Receive until stopped, then drain; where it is `held`, begin on the signal to."""
     orders = Orders(*_END, BEGIN, RETIRE)
     if inherited.alive is not None:
         end_with(inherited.alive)
@@ -101,7 +101,7 @@ def run(configuration: Configuration, inherited: Inherited, limits: Limits, *, h
 
 
 def _servers(
-    configuration: Configuration, inherited: Inherited, service: Service, limits: Limits
+    configuration: Configuration, inherited: ReceiverDescriptors, service: Service, limits: Limits
 ) -> list[SharedServer]:
     entity = ApplicationEntity(configuration.node.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -194,4 +194,4 @@ def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -
     )
     copies = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
     ends = (options.listen, options.tls, options.wake, options.alive, options.tell)
-    run(configuration, Inherited(*ends, copies), limits or Limits(), held=options.held)
+    run(configuration, ReceiverDescriptors(*ends, copies), limits or Limits(), held=options.held)

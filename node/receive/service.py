@@ -178,7 +178,7 @@ class Session:
         return self._last
 
     def _file_for_it(self) -> Part | None:
-        """A file that lies ready, the best there is."""
+        """A prepared file, the best there is."""
         ready = self._service.pool.take(self._last.length if self._last is not None else None)
         if ready is not None:
             return ready

@@ -68,7 +68,7 @@ def _sizes(out: Path) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EncoderTask:
     """All that the encoder's process needs; the result's arrays are read there, not sent to it."""
 
     job: str
@@ -84,14 +84,14 @@ class Order:
 def begin() -> None:
     """In the encoder's process, once, after its imports.
 
-    A content tree is made of so many small objects that Python's default looks for garbage a hundred times while
+    A content tree has very many small objects: Python's default looks for garbage a hundred times while
     one is written, in libraries too.
     """
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
 
-def carry_out(order: Order) -> EncodedSet:
+def carry_out(order: EncoderTask) -> EncodedSet:
     """In the encoder's process; whatever goes wrong leaves it as an error that can be pickled.
 
     What a result or an image makes the encoder stumble over is one job's trouble, and a person's to look
@@ -117,7 +117,7 @@ class Encoder:
     def __init__(self) -> None:
         self._pool = Pool(PROCESSES, begin)
 
-    def encode(self, order: Order, cancelled: Callable[[], bool]) -> EncodedSet:
+    def encode(self, order: EncoderTask, cancelled: Callable[[], bool]) -> EncodedSet:
         """What `order` asks for, once more where the process dies; `cancelled` is asked about all the while.
 
         Raises `NodeError`: PermanentError where it takes more time or memory than its size allows. CallCancelledError.

@@ -1,7 +1,7 @@
 """From a job in the ledger to objects on disk: what the encoder is asked for, and in which folder it writes.
 
-All that one destination's objects depend on beside the job is a `Wanted`; the ledger keeps it (`encodings`), so that a
-report can be made anew as it was, whatever the configuration says by then.
+All that one destination's objects depend on beside the job is a `SetRequest`. The ledger keeps it (`encodings`),
+so that a report can be re-encoded as it was, whatever the configuration says by then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.results.encode import EncodedObject, EncodedSet
-from node.results.encoder import Cost, Encoder, Order
+from node.results.encoder import Cost, Encoder, EncoderTask
 from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
 from node.results.source.files import SourceFiles, VerifiedImages
 from node.results.texts import texts_of
@@ -35,7 +35,7 @@ _SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SetRequest:
     """What one destination is to get; destinations of which all is equal share their objects."""
 
     profile: EncodingProfile
@@ -56,15 +56,15 @@ class Wanted:
         """Of its folder, and in the ledger."""
         return f"{self.digest}{_REFUSED}" if self.says_why else self.digest
 
-    def instead(self) -> Wanted:
+    def instead(self) -> SetRequest:
         """What is sent in place of a result that was refused: a report and a page that say so, in no one's place.
 
         PermanentError where the destination takes neither.
         """
         kinds = self.profile.kinds_for(ResultStatus.FAILED) & _SAYS_SO
         if not kinds:
-            raise PermanentError("a destination takes neither reports nor pages: it cannot be told")
-        return Wanted(replace(self.profile, kinds=kinds), (), says_why=True)
+            raise PermanentError("a destination takes neither reports nor pages: nothing can be reported to it")
+        return SetRequest(replace(self.profile, kinds=kinds), (), says_why=True)
 
     def kept(self, job: Job) -> Encoding:
         """As the ledger keeps it."""
@@ -75,14 +75,14 @@ class Wanted:
         return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why)
 
     @classmethod
-    def of(cls, kept: Encoding) -> Wanted:
+    def of(cls, kept: Encoding) -> SetRequest:
         """What the ledger has kept."""
         supersedes = tuple(SourceReference(*each) for each in kept.supersedes)
         profile = EncodingProfile.from_json(kept.profile)
         return cls(profile, supersedes, kept.says_why, kept.name.removesuffix(_REFUSED))
 
 
-class Making:
+class ObjectMaker:
     """Orders to the encoders' processes, which it keeps; for any number of threads."""
 
     def __init__(self, ledger: Ledger, spool: Spool, clock: Clock) -> None:
@@ -104,7 +104,7 @@ class Making:
         """The images that the job's objects are made from, verified: once for all sets that are made of them now."""
         return self._sources.of(job)
 
-    def whole_set(self, job: Job, wanted: Wanted, images: VerifiedImages, time_zone: str) -> EncodedSet:
+    def whole_set(self, job: Job, wanted: SetRequest, images: VerifiedImages, time_zone: str) -> EncodedSet:
         """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
 
         def cancelled() -> bool:
@@ -116,7 +116,7 @@ class Making:
     def report_alone(
         self,
         job: Job,
-        wanted: Wanted,
+        wanted: SetRequest,
         sr_class: SRClass,
         companions: Sequence[ResultObject],
         missing: frozenset[Part],
@@ -135,7 +135,7 @@ class Making:
         (report,) = self._carry_out(job, name, fields, _text_instead(wanted), lambda: False)
         return report
 
-    def row(self, job: Job, wanted: Wanted, made: EncodedObject, at: datetime) -> ResultObject:
+    def row(self, job: Job, wanted: SetRequest, made: EncodedObject, at: datetime) -> ResultObject:
         """An object as the ledger knows it."""
         return ResultObject(
             sop_instance_uid=made.sop_instance_uid,
@@ -161,10 +161,10 @@ class Making:
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
         cost = self.cost(job) if instead is None else Cost.of(None, len(fields["sources"]))
-        order = Order(job.id, self._spool.data / job.result, target, fields, cost, instead)
+        order = EncoderTask(job.id, self._spool.data / job.result, target, fields, cost, instead)
         return self._encoder.encode(order, cancelled)
 
-    def _fields(self, job: Job, wanted: Wanted, images: VerifiedImages, time_zone: str) -> dict[str, Any]:
+    def _fields(self, job: Job, wanted: SetRequest, images: VerifiedImages, time_zone: str) -> dict[str, Any]:
         database = self._ledger.database
         if job.finished_at is None:
             raise PermanentError(f"job {job.id} has no end: nothing can be written for it")
@@ -190,7 +190,7 @@ class Making:
         }
 
 
-def _text_instead(wanted: Wanted) -> Result | None:
+def _text_instead(wanted: SetRequest) -> Result | None:
     """What is reported where it is not the result."""
     summary = texts_of(wanted.profile.language).not_reportable
     return Result(ResultStatus.FAILED, summary) if wanted.says_why else None

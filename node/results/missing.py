@@ -6,7 +6,7 @@ from node.results.context import Context
 
 
 def missing_texts(context: Context) -> list[str]:
-    """A sentence for each kind of object that is missing, in the reader's language; never why, which is no reader's."""
+    """A sentence for each kind of object that is missing, in the reader's language; the reason is for the admin."""
     texts = context.texts
     kinds = {part.kind for part in context.missing}
     if "sc" in kinds:

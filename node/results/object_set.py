@@ -106,7 +106,7 @@ class ObjectSet:
             self._lose({Part("mask", 0): (), Part("seg", 0): (f"seg: {self._why(error)}",)})
 
     def make(self, kind: Kind, makers_of: Callable[[Context], Sequence[tuple[int, Maker]]]) -> None:
-        """All objects of a kind that stands beside report and pages."""
+        """All objects of one kind, other than report and pages."""
         lost: dict[Part, tuple[str, ...]] = {}
         try:
             makers = makers_of(self.context)

@@ -40,7 +40,7 @@ class EncodingProfile:
     sc_form: Literal["single", "multi-frame"] = "single"
     """Pages as one object each, or as frames of one."""
     series_text: str = ""
-    """Stands in Series Description behind the marking, before what the series holds."""
+    """In Series Description, after the marking, before what the series holds."""
     transfer_syntax: Literal["explicit", "implicit"] = "explicit"
     """Explicit or Implicit VR Little Endian."""
     editable: bool = False

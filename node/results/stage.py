@@ -21,10 +21,10 @@ from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError
 from node.results import partial_sets
-from node.results.anew import Anew
 from node.results.encode import EncodedSet
+from node.results.fallback_reports import FallbackReports
 from node.results.lanes import REFUSED, Lanes
-from node.results.making import Making, Wanted, reference_to
+from node.results.making import ObjectMaker, SetRequest, reference_to
 from node.results.request import EncodingProfile, SourceReference
 from node.results.source.files import VerifiedImages
 from node.store.layout import Spool
@@ -41,7 +41,7 @@ _BUSY_POLL_SECONDS = 1.0
 class _Sets:
     """What one destination gets of a job."""
 
-    sets: tuple[tuple[Wanted, EncodedSet], ...]
+    sets: tuple[tuple[SetRequest, EncodedSet], ...]
     refusal: str
     """Why it gets no report or page of the result itself; empty where it does."""
 
@@ -57,9 +57,9 @@ class Results:
         self._clock = clock
         self._signal = signal
         self.configuration = configuration
-        self._making = Making(ledger, spool, clock)
+        self._maker = ObjectMaker(ledger, spool, clock)
         self._items = Items(Room.RESULTS, ledger, clock)
-        self._anew = Anew(ledger, clock, self._making, self._items)
+        self._fallback_reports = FallbackReports(ledger, clock, self._maker, self._items)
         self._lanes = Lanes(signal)
 
     def run_once(self) -> float:
@@ -84,7 +84,7 @@ class Results:
     def _start(self, job: Job) -> bool:
         """Begin to encode it, unless it waits; false where there is no room for it now."""
         item = Item(f"job:{job.id}", job.study_instance_uid, job.id, give_up=partial(_give_up, job.id))
-        cost = self._items.handle(item, partial(self._making.cost, job), None, last=False)
+        cost = self._items.handle(item, partial(self._maker.cost, job), None, last=False)
         if cost is None:
             return True
         return self._lanes.start(job.id, cost.seconds, self._items.handle, item, partial(self._report, job), None)
@@ -92,12 +92,12 @@ class Results:
     def close(self) -> None:
         """End the encoders' processes; what they were doing is done again at the next start."""
         self._lanes.stop()
-        self._making.close()
+        self._maker.close()
         self._lanes.join()
 
     def _replace_refused(self) -> None:
         with suppress(CallCancelledError):
-            if self._anew.run_once(self.configuration.node.time_zone):
+            if self._fallback_reports.run_once(self.configuration.node.time_zone):
                 self._signal.wake(Room.DELIVER)
 
     def _report(self, job: Job) -> None:
@@ -115,7 +115,7 @@ class Results:
         except PermanentError as error:
             self._unreportable(job, str(error))
             return
-        images = self._making.images(job)
+        images = self._maker.images(job)
         made = {each: self._sets(job, each, images) for each in dict.fromkeys(wanted.values())}
         if made and not any(each.sets for each in made.values()):
             # Not even the end of the job can be written: the first reason is the one to mend.
@@ -143,7 +143,7 @@ class Results:
             job = jobs.get(database, job.id)
         elif refused:
             jobs.refused_for(database, now, job, refused)
-        lacking: dict[Wanted, list[str]] = {}
+        lacking: dict[SetRequest, list[str]] = {}
         for name, each in made.items():
             for wanted, encoded in each.sets:
                 if encoded.missing:
@@ -161,15 +161,15 @@ class Results:
 
     # --- encoding ---------------------------------------------------------------------------------
 
-    def _wanted(self, job: Job) -> dict[str, Wanted]:
+    def _wanted(self, job: Job) -> dict[str, SetRequest]:
         """What each of the job's destinations that is still configured is to get."""
         known = self.configuration.destinations
         missing = sorted(set(job.destinations) - set(known))
         if missing:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
-        return {name: Wanted(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
+        return {name: SetRequest(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
 
-    def _sets(self, job: Job, wanted: Wanted, images: VerifiedImages) -> _Sets:
+    def _sets(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> _Sets:
         """What a destination gets: the sound objects of its set, and where nobody could read what was found, a report
         and a page that say so.
         """
@@ -185,13 +185,13 @@ class Results:
             refusal = str(error)
         if refusal:
             log.error("results.refused", job=job.id, study=job.study_instance_uid, error=refusal)
-            with suppress(PermanentError):  # the refusal is told: it is the one to mend
+            with suppress(PermanentError):  # the refusal is reported: it is the one to mend
                 made.append((wanted.instead(), self._encode(job, wanted.instead(), images)))
         return _Sets(tuple(made), refusal)
 
-    def _encode(self, job: Job, wanted: Wanted, images: VerifiedImages) -> EncodedSet:
+    def _encode(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> EncodedSet:
         """One set of objects."""
-        return self._making.whole_set(job, wanted, images, self.configuration.node.time_zone)
+        return self._maker.whole_set(job, wanted, images, self.configuration.node.time_zone)
 
     def _predecessors(self, job: Job, destination: str) -> tuple[SourceReference, ...]:
         """The SRs of this question that a reader there may still have: of the last success, and of failures since.
@@ -240,7 +240,7 @@ class Results:
             for wanted, encoded in each.sets:
                 encodings.insert(database, wanted.kept(job))
                 for one in encoded:
-                    row = self._making.row(job, wanted, one, now)
+                    row = self._maker.row(job, wanted, one, now)
                     objects.insert(database, row)
                     deliveries.enqueue(
                         database,

@@ -63,7 +63,7 @@ def segment_identifiers(result: Result, masks: Masks) -> dict[int, tuple[str, ..
 
 
 def _with_further_parts(taken: set[str], identifiers: tuple[str, ...], parts: int) -> tuple[str, ...]:
-    """`identifiers`, and so many more that there is one for each part."""
+    """`identifiers`, and enough more that there is one for each part."""
     further = range(len(identifiers) + 1, parts + 1)
     return (*identifiers, *(_unlike(taken, f"{identifiers[0][:56]} ({part})", part) for part in further))
 

@@ -1,1 +1,1 @@
-"""Complete studies are held against the rules; what matches becomes jobs in the decision's transaction."""
+"""Complete studies are checked against the rules; what matches becomes jobs in the decision's transaction."""

@@ -1,4 +1,4 @@
-"""From a decision to send images on to rows in the outbox."""
+"""From a decision to forward images to rows in the outbox."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def enqueue(
     database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int, current: Iterable[Instance],
     destinations: Destinations,
 ) -> int:  # fmt: skip
-    """Put what the rule sends on into the outbox; how many images that are. `current` are those that count.
+    """Put what the rule forwards into the outbox; how many images that are. `current` are those that count.
 
-    Left out: what this node fetched, for each destination what came from there, where a rule goes by complete
+    Left out: what this node fetched, for each destination what came from there, where a rule decides on complete
     series what belongs to a series that is not, and, with an alert, what has an unreadable header.
     """
     forward = verdict.forward

@@ -89,7 +89,7 @@ def _parameters(
     """All parameters of the run.
 
     Where the plugin or a parameter cannot be used (a manifest that changed after the configuration was
-    checked) the job is made all the same: it will end as failed, which the radiologist sees.
+    checked) the job is made anyway: it will end as failed, which the radiologist sees.
     """
     try:
         return dict(plugins.parameters_for(run.plugin, run.parameters))

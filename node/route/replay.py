@@ -1,4 +1,4 @@
-"""Draft rules held against the studies of the last days, beside the rules in force: what would be other.
+"""Draft rules checked against the studies of the last days, beside the rules in force: what would be other.
 
 Facts are kept, so the images may be gone. Each study is looked at as of the moment when it was last complete; a rule
 that would have waited for more of it, as of when it would have given up. Rules that are alike in both sets are decided
@@ -137,7 +137,7 @@ class _Pair(NamedTuple):
 
 
 class Comparison:
-    """Two rule sets, ready to be held against studies."""
+    """Two rule sets, ready to be checked against studies."""
 
     def __init__(self, now: Sequence[Rule], draft: Sequence[Rule]) -> None:
         self.now = {rule.name: rule for rule in now if rule.enabled}
@@ -241,7 +241,7 @@ def _say(
     decisions: Sequence[tuple[Decision, datetime]], at: int | None, facts: StudyFacts,
     known: Callable[[], Mapping[str, ResultFacts]], *, alone: bool,
 ) -> Said | None:  # fmt: skip
-    """What the decision of this number comes to; `alone`: nothing else is to be held against it."""
+    """What the decision of this number comes to; `alone`: nothing else is to be checked against it."""
     if at is None:
         return None
     decision, moment = decisions[at]
@@ -316,7 +316,7 @@ def replay(
 ) -> Replayed:  # fmt: skip
     """Hold both rule sets against these studies of a ledger, all of them complete since then.
 
-    `advance` is told of every few that are done.
+    `advance` is called after every few that are done.
     """
     done = Replayed()
     chunks = [(start, uids[start : start + _CHUNK]) for start in range(0, len(uids), _CHUNK)]

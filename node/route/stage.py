@@ -1,4 +1,4 @@
-"""The route stage: every complete revision is held against the rules, and what matches becomes jobs and deliveries.
+"""The route stage: every complete revision is checked against the rules, and what matches becomes jobs and deliveries.
 
 So is what has come of a study that grows, for rules that ask for it, and a study on which a rule waited too long.
 
@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 class Route:
-    """Decides on what is complete; `use` and `destinations` swap what it goes by between two runs (a reload)."""
+    """Decides on what is complete; `use` and `destinations` swap its configuration between two runs (a reload)."""
 
     def __init__(
         self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo,
@@ -267,7 +267,7 @@ def _enqueue(
 
 
 def _as_asked(asked: Asked, new: NewJob) -> str:
-    """What readers are told was asked: they have to know where it was about a part of the images."""
+    """The question as readers see it: they have to know where it was about a part of the images."""
     growing = asked.look.growing if asked.look else None
     if growing and any(each.series_instance_uid in growing for each in new.inputs):
         return f"{new.asked or new.rule} (on the images that had come so far)"

@@ -2,7 +2,7 @@
 
 That happens in a child process: no file that a plugin wrote is read by the node itself, but for the end of a log.
 `plugins.exchange` refuses a result that is malformed, too large for the images, leaves its folder or names what the
-plugin was not given (case 73). Here it is held against what the exchange does not know: the manifest.
+plugin was not given (case 73). Here it is checked against what the exchange does not know: the manifest.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def add_to_log(results: Path, job: str, line: str) -> None:
 
 
 def _end_of(path: Path) -> bytes:
-    """What a file holds, of a long one the end; nothing where it is no file of the plugin's own (a link, a pipe)."""
+    """What a file holds, of a long one the end; nothing where it is not a file of the plugin's own (a link, a pipe)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt, and how it is told to stop."""
+    """One attempt, and how it is stopped."""
 
     job: Job
     plugin: SitePlugin
@@ -142,7 +142,7 @@ class Attempt:
 
 
 def _failure(ended: Exit, folder: Path) -> Failure | None:
-    """Why the attempt failed, judged by how its process ended; None where that is no failure."""
+    """Why the attempt failed, judged by how its process ended; None where that is not a failure."""
     if ended.ending is Ending.EXITED and ended.code == 0:
         return None
     if shutil.disk_usage(folder).free < _LEAST_FREE:

@@ -304,7 +304,7 @@ def _ended(plugin: Plugin) -> Verdict:
 
 
 def _drain(output: BinaryIO, log: Log, most: int) -> bool:
-    """Read what is there, up to so many blocks; false at the end of the file."""
+    """Read what is there, up to this many blocks; false at the end of the file."""
     for _ in range(most):
         try:
             content = os.read(output.fileno(), 65536)
@@ -317,7 +317,7 @@ def _drain(output: BinaryIO, log: Log, most: int) -> bool:
 
 
 def run(order: Order, orders: BinaryIO) -> Verdict:
-    """Run one order to its end, whatever that is; no process of it is left."""
+    """Run one order until it ends, whatever that is; no process of it is left."""
     started = time.monotonic()
     log = Log(Path(order.log), order.log_bytes)
     try:

@@ -1,4 +1,4 @@
-"""The hours in which jobs of a rule may start: held against the moment of the start, however long a job has queued."""
+"""The hours in which jobs of a rule may start: what counts is the moment of the start, not how long a job queued."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ done </proc/net/dev
 while read -r key value; do
     case $key in
         Cap*:) case $value in *[!0]*) no "capabilities are left ($key $value)" ;; esac ;;
-        NoNewPrivs:) [ "$value" = 1 ] || no "new privileges can be had" ;;
+        NoNewPrivs:) [ "$value" = 1 ] || no "new privileges are possible" ;;
     esac
 done </proc/self/status
 for each in /proc/sys/kernel/core_pattern /proc/sys/vm/overcommit_memory /proc/sysrq-trigger; do
@@ -129,7 +129,7 @@ class Isolation:
             return "isolated: plugins have no network and see only their own job (bubblewrap)"
         return (
             f"not isolated: plugins can read what the node's user can, and use the network ({self.reason}). "
-            "Their time, memory, processes and disk are limited all the same"
+            "Their time, memory, processes and disk are still limited"
         )
 
 

@@ -73,7 +73,7 @@ class Settler:
         self.failed(job, Failure(FailureKind.DAMAGED, str(error)), plugin)
 
     def unforeseen(self, job: Job) -> bool:
-        """It could not be begun or settled for a reason nobody foresaw: it ends as failed; true."""
+        """It could not be begun or settled because of an unexpected exception: it ends as failed; true."""
         with self.ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.QUEUED:
                 jobs.started(database, self.clock.now(), job.id, unknown_algorithm(job))

@@ -134,7 +134,7 @@ class Run:
         self._settler.failed(job, failure, self._find(job))
 
     def _handle(self, job: Job, work: Callable[[], T], otherwise: T) -> T:
-        """What nobody foresaw costs this job: tried often enough, it ends as failed, and that is reported."""
+        """An unexpected exception costs this job: tried often enough, it ends as failed, and that is reported."""
         key = f"job:{job.id}"
         if self._items.is_parked(key):
             end = Item(f"{key} end", job.study_instance_uid, job.id)

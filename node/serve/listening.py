@@ -1,7 +1,7 @@
 """What receivers inherit: listening sockets, and the files of TLS as they were when they came into force.
 
-The files are copied into memory (memfd_create(2)), so that a receiver that dies and is started again goes by the
-certificate that is in force, whatever lies on the disk by then: perhaps half of a new one.
+The files are copied into memory (memfd_create(2)), so that a receiver that dies and is started again uses the
+certificate that is in force, whatever is on the disk by then: perhaps half of a new one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Ports:
 
     @property
     def arguments(self) -> list[str]:
-        """The same, as `node.receive` is told."""
+        """The same, as `node.receive` gets it."""
         sides = zip(("--listen", "--tls"), self.sockets.values(), strict=False)
         said = [f for name, each in sides for f in (name, str(each.fileno()))]
         return said + [f for name, descriptor in self.tls_files.items() for f in (f"--{name}", str(descriptor))]

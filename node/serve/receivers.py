@@ -1,12 +1,12 @@
 """The supervisor's receivers: those in force, those that are to follow them, and those that finish what they began.
 
-A change of what receivers go by (a reload) is made in steps, so that no association is refused or broken by it, and
+A change of what receivers use (a reload) is made in steps, so that no association is refused or broken by it, and
 none is served by two policies:
 
 1. what is to be listened on is bound, and new receivers start; they read and check all, and wait;
 2. when all of them have said `ready`, the new configuration is put in force (`in-force.json`): until here any failure
    ends the new ones, and the old go on as if nothing had been;
-3. the old ones are told to retire: they accept who has called by then, no more after that, and say `closed`, and go on
+3. the old ones retire: they accept who has called by then, no more after that, and say `closed`, and go on
    with their open associations;
 4. when all have said so, the new ones begin to accept; who called meanwhile has waited in the sockets' queues. A port
    that was given up has none any more: who calls there now is refused.
@@ -37,7 +37,7 @@ _MAY_START, _MAY_CLOSE = 60.0, 10.0
 _MOST_RETIRED = 16
 """Processes that finish old associations; beyond this no further change is taken up, rather than break one."""
 MAY_TAKE = Limits().drain + 5.0
-"""Seconds for receivers to end once they are told to."""
+"""Seconds for receivers to end after the order."""
 Answer = Callable[[str], None]
 """Told how a change went: why it did not, or nothing."""
 
@@ -161,7 +161,7 @@ class Receivers:
     # --- a change ---------------------------------------------------------------------------------
 
     def replace(self, wanted: Path, answer: Answer) -> None:
-        """Let receivers that go by `wanted` (see `in_force.read`) follow those in force; `answer` is told the end."""
+        """Let receivers that use `wanted` (see `in_force.read`) follow those in force; `answer` gets the outcome."""
         if len(self._retired) >= _MOST_RETIRED:
             answer(f"{len(self._retired)} receivers still finish associations from before earlier changes")
             return

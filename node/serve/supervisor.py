@@ -7,8 +7,8 @@ Each child inherits the read end of the alive pipe, whose write end only the sup
 means that the supervisor is gone, even by SIGKILL, and the child ends, so nothing orphaned keeps a port.
 Each also inherits the lock, so a second node is refused until the last process of the first has ended
 (case 59). What dies is started again with back-off, on the configuration that was in force and not on
-what stands in the file by then. SIGHUP goes on to the node, which reads what was saved; where that changes
-what receivers go by, it asks back for other receivers (`node.receivers`). SIGTERM drains the receivers first,
+what the file says by then. SIGHUP goes on to the node, which reads what was saved; where that changes
+what receivers use, it asks back for other receivers (`node.receivers`). SIGTERM drains the receivers first,
 then stops the node (case 58); a second SIGTERM ends all at once.
 """
 

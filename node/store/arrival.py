@@ -111,7 +111,7 @@ def read_arrival(path: Path) -> tuple[Arrival, int]:
         return _arrival(meta), offset
     except OSError:
         raise
-    except Exception as error:  # pydicom fails in many ways on what is no DICOM file
+    except Exception as error:  # pydicom fails in many ways on what is not a DICOM file
         raise NotOurFileError(f"{path.name}: not a file that this node wrote ({error})") from error
 
 

@@ -1,7 +1,7 @@
 """Whether the node can keep what it is sent: space, the objects that wait to be indexed, and whether writing works.
 
 Receivers ask this before they take more (backpressure); `status` asks the same of the same data folder. So nothing has
-to be told by one to the other, but a failure to write, which leaves a file behind while it lasts.
+to be passed from one to the other, but a failure to write, which leaves a file behind while it lasts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ way is finished if it can be, because a modality that is refused in its midst of
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What lies in the data folder at one moment."""
+    """What is in the data folder at one moment."""
 
     free_bytes: int
     """On its file system, as far as the node may use it."""

@@ -37,7 +37,7 @@ class DamagedError(PermanentError):
 
 
 def verify(path: Path, digest: str, transfer_syntax_uid: str) -> None:
-    """Read the file to its end and compare it with what the ledger has of it.
+    """Read the whole file and compare it with what the ledger has of it.
 
     `digest`: SHA-256 of the data set as received, in hexadecimal. Raises `DamagedError`; OSError where the file
     cannot be read.

@@ -3,9 +3,9 @@
 The receiver writes `incoming/<receipt>.part`, makes it durable, renames it to `.dcm` and only then
 answers 0x0000; the indexer moves it to `store/<aaaaaa>/<receipt>.dcm` once its row is committed. A
 receipt's name is the node's own (a number that only grows, `node.store.numbers`, and chance), never text from
-the wire; sorted names are in order of arrival. Or it overwrites a file that lies ready (`.slot`), seals
+the wire; sorted names are in order of arrival. Or it overwrites a prepared file (`.slot`), seals
 it (`node.store.seal`) and answers, and renames it then; `adopt_sealed` and `sweep_parts` do that for a receiver
-that died in between. How it arrived stands in the file's own meta information, so that a restart needs
+that died in between. How it arrived is in the file's own meta information, so that a restart needs
 nothing but the files (PS3.10 7.1: Source AE Title (0002,0016) holds the calling AE title, Receiving AE
 Title (0002,0018) the called one, Source Presentation Address (0002,0026) the peer, and Private
 Information (0002,0102) the rest, as JSON).
@@ -72,7 +72,7 @@ class Spool:
         return self.incoming / f"{association}.blank"
 
     def slot(self) -> Path:
-        """Where a file may lie ready, empty or to be overwritten; by its name it is this process's."""
+        """Where a prepared file may be, empty or to be overwritten; by its name it is this process's."""
         return self.incoming / f"{os.getpid()}-{self.new_receipt()}.slot"
 
     def arrived(self, receipt: str) -> Path:

@@ -55,7 +55,7 @@ class Numbers:
 def establish(data: Path, above: int = 0) -> int:
     """Choose the distance such that numbers are above `above` and every name in the data folder, and keep it; it.
 
-    Called when the node starts. One that was chosen in this boot only grows, so that processes which go by it already
+    Called when the node starts. One that was chosen in this boot only grows, so that processes which use it already
     are not overtaken by the past. Raises OSError.
     """
     with _locked(data):

@@ -1,4 +1,4 @@
-"""A file in `incoming/` that is being written, or that lies ready for the object that comes next."""
+"""A file in `incoming/` that is being written, or that is prepared for the object that comes next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 class Part:
-    """A file open to be written, new or one that lies ready; in the end it is renamed or discarded.
+    """A file open to be written, new or a prepared one; in the end it is renamed or discarded.
 
     Every method but `discard` raises OSError where the disk refuses.
     """

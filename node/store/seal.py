@@ -1,8 +1,8 @@
 """The seal of a received file: tells a whole one from a torn one, also after a power loss.
 
 A receipt that is written into a file whose name and blocks are on the disk already (`node.receive.pool`) is durable
-by one fdatasync, if afterwards it can be told whether that was reached. So the seal is written with the content
-and made durable with it: it holds only where every byte is as it was received. It stands in the preamble, which
+by one fdatasync, if afterwards it is known whether that was reached. So the seal is written with the content
+and made durable with it: it holds only where every byte is as it was received. It is in the preamble, which
 PS3.10 7.1 leaves to whoever writes the file:
 
     0   16 bytes   b"PACSNODE SEAL 1\\0"

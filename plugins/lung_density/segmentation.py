@@ -58,7 +58,7 @@ def segment(view: Anatomical) -> Lungs:
     out = airways(view.array, inside, spacing)
     if out is None:
         raise NotApplicableError(
-            "No trachea was found, so air in the airways cannot be told from lung: this is no complete chest CT, "
+            "No trachea was found, so air in the airways cannot be separated from lung: not a complete chest CT, "
             "or the airway is filled or displaced."
         )
     candidates = _without_gas(view.array, inside & ~out, spacing)
@@ -98,7 +98,7 @@ def _sides(
         seeds = _seeds(array, mask, spacing, threshold, erosion)
         if seeds is not None:
             return _grown(*seeds, mask), True
-    raise NotApplicableError("Two lungs could not be told apart: one is missing, very small, or filled.")
+    raise NotApplicableError("Two lungs could not be separated: one is missing, very small, or filled.")
 
 
 def _pair(

@@ -16,7 +16,7 @@ from tests.support.sites.site import Site, destination
 from tests.support.wait import until
 
 OBJECTS = 3  # the SR, its summary page, the plugin's picture
-FILE_THERE_BEFORE_ROWS = "node.results.making:Making.report_alone:after"
+FILE_THERE_BEFORE_ROWS = "node.results.making:ObjectMaker.report_alone:after"
 
 
 def test_fault_55_node_killed_while_it_makes_a_refused_report_anew(tmp_path: Path) -> None:

@@ -63,6 +63,6 @@ class _DicomSender:
     def store(self, file: Path) -> Answer:
         try:
             outcome = self._association.store(file)
-        except PermanentError as error:  # the file is no DICOM file any more
+        except PermanentError as error:  # the file is not a DICOM file any more
             return Answer(Reading.DEAD_LETTER, str(error))
         return Answer(outcome.reading, outcome.text, outcome.status)

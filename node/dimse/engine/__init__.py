@@ -17,7 +17,7 @@ DeadlineSocket.recv, send, ready
     a whole-PDU deadline in both directions, and waiting instead of polling: accepted sockets have no timeout in
     pynetdicom, so that a partial PDU holds a thread for ever, and both its threads wake up every millisecond.
 BoundedDUL._read_pdu_data
-    lengths are held against their bounds at the header, P-DATA is taken apart in place and its lengths
+    lengths are checked against their bounds at the header, P-DATA is taken apart in place and its lengths
     are checked: pynetdicom buffers whatever length is announced, also before any AE title is seen. What cannot be
     made a primitive is refused here: pynetdicom raises later, in the thread that reads.
     As long as P-DATA comes and nothing waits to be sent, the next PDU is read at once: pynetdicom's loop

@@ -1,4 +1,4 @@
-"""An association that a peer opened with us, from its first byte to its end."""
+"""An association that a peer opened with us, from its first byte to its last."""
 
 from __future__ import annotations
 

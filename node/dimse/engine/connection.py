@@ -76,7 +76,7 @@ class DeadlineSocket(AssociationSocket):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def allow(self, seconds: float) -> None:
-        """All that is read and sent from now on ends within so many seconds, however many PDUs it is."""
+        """All that is read and sent from now on ends within this many seconds, however many PDUs it is."""
         self._all_ends = time.monotonic() + seconds
 
     @property

@@ -57,7 +57,7 @@ def report_commitment(association: Association, result: CommitmentResult, second
 
 
 def serve(association: Association, seconds: float, until: Callable[[], bool]) -> None:
-    """Answer the peer's requests for so long, or until `until`, or until the association ends."""
+    """Answer the peer's requests for this long, or until `until`, or until the association ends."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
         context_id, message = _next(association)

@@ -30,7 +30,7 @@ _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the l
 MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
 _MAXIMUM_OTHER_DATA_SET = 2 << 20
-"""Bytes of the data set of a message that is no C-STORE: 10,000 references of storage commitment need 1.5 MB."""
+"""Bytes of the data set of a message that is not a C-STORE: 10,000 references of storage commitment need 1.5 MB."""
 _WAITING_MESSAGES = 8
 """Messages that wait to be served or read; the peer's next ones stay in the connection meanwhile."""
 _SLOWEST = 4096

@@ -220,7 +220,7 @@ class RequestingAssociation(BoundedAssociation):
 
     @contextmanager
     def exchange(self, seconds: float, longest_wait: float | None = None) -> Iterator[None]:
-        """One request with all its responses, for which there are so many seconds; so many too from one to the next."""
+        """One request with all its responses: a time limit for all, and the same from one response to the next."""
         self.connection.allow(seconds)
         self.longest_wait = longest_wait or self.seconds
         yield

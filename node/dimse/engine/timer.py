@@ -25,7 +25,7 @@ class SteadyTimer(Timer):
         return self.timeout - (end - self._start_time)
 
     def start(self) -> None:
-        """Begin, or begin anew."""
+        """Begin, or begin again."""
         self._start_time = time.monotonic()
         self._end_time = None
 

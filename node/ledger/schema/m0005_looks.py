@@ -12,7 +12,7 @@ from sqlite_utils import Database
 def migrate(database: Database) -> None:
     """Make it; a crash half-way leaves nothing, and a second run on what is done changes nothing.
 
-    Tables are made anew where a UNIQUE changes. That goes with foreign keys off only, which SQLite takes outside
+    A table is created again where a UNIQUE changes. That goes with foreign keys off only, which SQLite takes outside
     of transactions only: hence a transaction of its own (https://www.sqlite.org/lang_altertable.html, section 7).
     """
     if "look" in {column.name for column in database["decisions"].columns}:

@@ -1,4 +1,4 @@
-"""Schema 0006: deliveries of received images, sent on by a rule."""
+"""Schema 0006: deliveries of received images, forwarded by a rule."""
 
 from __future__ import annotations
 

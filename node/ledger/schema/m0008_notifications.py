@@ -1,4 +1,4 @@
-"""Schema 0008: what people are told, one row a person and occasion."""
+"""Schema 0008: notifications, one row a person and occasion."""
 
 from __future__ import annotations
 

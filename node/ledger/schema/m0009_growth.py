@@ -8,7 +8,7 @@ _INDEXES = (
     "CREATE INDEX studies_undecided ON studies (completed_at) WHERE status='complete' AND decided_revision < revision",
     "CREATE INDEX studies_held ON studies (last_received_at) WHERE hold IS NOT NULL",
     "CREATE INDEX studies_by_completion ON studies (completed_at)",
-    # of those alone: an index of every status would be taken for searches by study and status, and is no help there
+    # of those alone: an index of every status would be taken for searches by study and status, and does not help there
     "CREATE INDEX instances_not_current ON instances (status) WHERE status<>'current'",
     "CREATE INDEX jobs_superseding ON jobs (supersedes) WHERE supersedes IS NOT NULL",
     "CREATE INDEX jobs_in_trouble ON jobs (finished_at) WHERE status='unreportable' OR outcome='failed'",

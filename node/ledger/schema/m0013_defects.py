@@ -1,4 +1,4 @@
-"""Schema 0013: items of stages whose handling raised what nobody foresaw."""
+"""Schema 0013: items of stages whose handling raised an unexpected exception."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _first(database: Database) -> None:
             database.execute(statement)
     database.execute(_EVENTS_ARE_APPEND_ONLY)
     database.execute(_EVENTS_ARE_KEPT)
-    # A ledger made anew (the data folder was lost) must not derive the UIDs of the old one for other contents.
+    # A new ledger (the data folder was lost) must not derive the UIDs of the old one for other contents.
     database.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY) STRICT")
     database.execute("INSERT INTO ledger VALUES (?)", [uuid.uuid4().hex])
 

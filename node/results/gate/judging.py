@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from node.results.context import Context
 from node.results.errors import NotEncodableError
-from node.results.gate.reading import Reading, UnreadableError, plain, read_back
+from node.results.gate.reading import ObjectReadBack, UnreadableError, plain, read_back
 from node.results.gate.report import report_problems
 from node.results.request import Kind, SourceReference
 from node.results.source.copied import Treatment, of_patient_and_study
@@ -110,7 +110,7 @@ def _module_problems(read: Dataset) -> Iterator[str]:
     """Types 1 and 2 of every mandatory module of the IOD, in sequences too (PS3.3 Annex A; PS3.5 7.4)."""
     iod = get_sop_class_iod_map().get(str(read.SOPClassUID))
     if iod is None:
-        yield f"SOPClassUID: {read.SOPClassUID} is no SOP class whose IOD is known"
+        yield f"SOPClassUID: {read.SOPClassUID} is not a SOP class whose IOD is known"
         return
     for path, attributes in _mandatory(iod).items():
         for item in _items_at(read, path):
@@ -225,11 +225,11 @@ def _known(context: Context, objects: Iterable[Candidate]) -> dict[str, str]:
     return known | {str(one.dataset.SOPInstanceUID): str(one.dataset.SOPClassUID) for one in objects}
 
 
-def _reference_problems(reading: Reading, known: dict[str, str]) -> Iterator[str]:
+def _reference_problems(reading: ObjectReadBack, known: dict[str, str]) -> Iterator[str]:
     """No dangling reference: each names an instance that is known, with its own SOP class."""
     for reference in reading.references:
         if reference.sop_instance_uid not in known:
-            yield f"ReferencedSOPInstanceUID: {reference.sop_instance_uid} is no instance that is known here"
+            yield f"ReferencedSOPInstanceUID: {reference.sop_instance_uid} is not an instance that is known here"
         elif known[reference.sop_instance_uid] != reference.sop_class_uid:
             yield f"ReferencedSOPClassUID: {reference.sop_class_uid} is not the class of {reference.sop_instance_uid}"
     listed = {reference.sop_instance_uid for reference in reading.references if reference.within in _EVIDENCE}

@@ -34,14 +34,14 @@ class Reference:
     """One SOP instance that the object names."""
 
     within: str
-    """Keyword of the attribute of the object's root in which the reference stands."""
+    """Keyword of the attribute of the object's root that holds the reference."""
     sop_instance_uid: str
     sop_class_uid: str
 
 
 @dataclass
-class Reading:
-    """One object as it was read back, held against the object as it was built."""
+class ObjectReadBack:
+    """One object as it was read back, checked against the object as it was built."""
 
     read: Dataset
     built: Dataset
@@ -112,13 +112,13 @@ class Reading:
             self._right.add(known)
 
 
-def read_back(content: bytes, built: Dataset, several: Mapping[str, object]) -> Reading:
-    """Read a Part 10 file whole; `several` as in `Reading`. Raises `UnreadableError`."""
+def read_back(content: bytes, built: Dataset, several: Mapping[str, object]) -> ObjectReadBack:
+    """Read a Part 10 file whole; `several` as in `ObjectReadBack`. Raises `UnreadableError`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that `Reading` names
+        warnings.simplefilter("ignore")  # of values that `ObjectReadBack` names
         with _unreadable_if_it_fails():
             read = dcmread(BytesIO(content))
-        return Reading(read, built, several=several)
+        return ObjectReadBack(read, built, several=several)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def _unreadable_if_it_fails() -> Iterator[None]:
 
 
 def _ascii(element: DataElement | RawDataElement) -> str | None:
-    """The one value of a UID or a code string as it stands in the bytes; None of everything else.
+    """The one value of a UID or a code string as it is in the bytes; None of everything else.
 
     Two of three elements are such ones, and pydicom takes as long to convert one as everything else here takes.
     """

@@ -92,7 +92,7 @@ def _root_problems(read: Dataset) -> Iterator[str]:
     if (template.get("MappingResource"), template.get("TemplateIdentifier")) != ("DCMR", "1500"):
         yield "ContentTemplateSequence: is not DCMR 1500"
     if _name(read) != codes.DCM.ImagingMeasurementReport.value:
-        yield "ConceptNameCodeSequence: the root is no Imaging Measurement Report"
+        yield "ConceptNameCodeSequence: the root is not an Imaging Measurement Report"
     for code, name in _ONCE.items():
         if len(_children(read, name=code)) != 1:
             yield f"TID 1500: {len(_children(read, name=code))} items {name!r}, expected one"
@@ -138,7 +138,7 @@ def _group_problems(group: Dataset) -> Iterator[str]:
 
 
 def _answer_problems(read: Dataset, items: list[Dataset], context: Context) -> Iterator[str]:
-    """How it ended stands there once; what was not analysed is never called absent."""
+    """How it ended is said once; what was not analysed is never called absent."""
     status = context.request.result.status
     stated = [
         str(item.ConceptCodeSequence[0].CodeValue)

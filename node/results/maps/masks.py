@@ -97,7 +97,7 @@ def masks_of(segmentation: Segmentation | None, sources: Sources) -> tuple[Mask,
             )
         pixels = _pixels(plane)
         group = _group(image, frame.frame_number)
-        if pixels or group[0]:  # of a volume every slice is told, though those without labels are not stored
+        if pixels or group[0]:  # of a volume every slice is passed, though those without labels are not stored
             groups.setdefault(group, []).append((plane, image, frame.frame_number, pixels))
     made = [(placed, parts) for (placed, _), parts in groups.items() if any(pixels for *_, pixels in parts)]
     return tuple(

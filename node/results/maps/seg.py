@@ -41,7 +41,7 @@ def sop_class_uid(context: Context) -> str:
 def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
     """The segments that a SEG describes, in the order of their numbers, and the tracking identifier of each.
 
-    What is seen on several projections has a SEG, and in the report a group, for each: the first goes by the
+    What is seen on several projections has a SEG, and in the report a group, for each: the first uses the
     finding's identifier, the others by that of a further part, as regions do.
     """
     segmentation = context.request.result.segmentation
@@ -101,7 +101,7 @@ def _decimals(values: Iterable[float]) -> list[str]:
 
 
 def _flat(mask: Mask) -> Dataset:
-    """A stand-in for images that are no stack: highdicom makes the SEG as of one frame, `write_frames` its frames."""
+    """A stand-in where images are not a stack: highdicom makes a SEG of one frame, `write_frames` the frames."""
     image = mask.images[0]
     header = anchor_stub(image.reference)
     header.SOPClassUID = SecondaryCaptureImageStorage

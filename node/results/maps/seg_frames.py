@@ -1,4 +1,4 @@
-"""The frames of a SEG whose images are no stack of slices: each lies on a frame of its image, pixel by pixel.
+"""The frames of a SEG whose images are not a stack of slices: each lies on a frame of its image, pixel by pixel.
 
 Written by hand: highdicom 0.28.2 makes no SEG of several frames that have no place in the patient, and none of an image
 that has several frames in one place (a beating heart) or stacks in several directions.

@@ -28,7 +28,7 @@ ON_URGENT: Colour = (38, 0, 0)
 
 
 @dataclass(frozen=True)
-class Placed:
+class TextPlacement:
     """A text as it was drawn: its box in pixels (left, top, right, bottom) and its colours."""
 
     text: str
@@ -43,7 +43,7 @@ class Canvas:
 
     width: int
     height: int
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[TextPlacement] = field(default_factory=list)
     image: Image.Image = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Canvas:
         offset = (line_height(size) - ascent - descent) // 2
         self._draw.text((left, top + offset), shown, font=used, fill=colour)
         box = self._draw.textbbox((left, top + offset), shown, font=used)
-        self.placed.append(Placed(shown, (int(box[0]), int(box[1]), int(box[2]), int(box[3])), colour, ground))
+        self.placed.append(TextPlacement(shown, (int(box[0]), int(box[1]), int(box[2]), int(box[3])), colour, ground))
         return left + round(used.getlength(shown))
 
     def rectangle(self, left: int, top: int, right: int, bottom: int, colour: Colour, radius: int = 0) -> None:

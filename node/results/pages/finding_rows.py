@@ -59,7 +59,7 @@ class _Columns:
     texts: Texts
     chip: int
     score: int
-    """Width of the longest score; 0 where scores are too long to stand beside names."""
+    """Width of the longest score; 0 where scores are too long to fit beside names."""
     bar: bool
     meaning: str
     """Of all scores, with their threshold, where it is one: it stands above them."""

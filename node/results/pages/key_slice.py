@@ -250,7 +250,7 @@ def decode(context: Context, key: KeySlice) -> DecodedSlice:
     """
     try:
         rgb, window = frame_pixels(key.image, key.frame_number, key.window)
-    except Exception as error:  # noqa: BLE001 - codecs raise what they like; the reader is told, the log names the image
+    except Exception as error:  # noqa: BLE001 - codecs raise what they like; the reader sees it, the log names the image
         log.warning(
             "results.key-slice-not-decoded",
             sop_instance_uid=key.image.reference.sop_instance_uid,

@@ -36,7 +36,7 @@ class Drawn:
     finding: str
     """The finding's code meaning."""
     legend: str
-    """What stands beside the number under the picture."""
+    """What is beside the number under the picture."""
     located: LocatedRegion
 
 

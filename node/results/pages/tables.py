@@ -12,7 +12,7 @@ from plugins.contract import Code, Finding, Measurement, NoValue, Result, Site
 
 _UCUM_SHOWN = {"[hnsf'U]": "HU", "1": "", "{score}": ""}
 _What = tuple[Code, Code | None, Code | None, str]
-"""Concept, derivation, method and unit: where these agree, two values can stand in one row or column."""
+"""Concept, derivation, method and unit: where these agree, two values can be in one row or column."""
 _SIDES = ("24028007", "7771000", "51440002")
 """Right, left, both: in the order of the image, where the patient's right is on the left."""
 
@@ -242,7 +242,7 @@ def _notes(entries: Sequence[_Entry], texts: Texts) -> tuple[str, ...]:
 def tables(result: Result, texts: Texts) -> list[Table]:
     """One table for each kind of finding that has measurements, in the order of the result.
 
-    Each row, or each column of a side, is one finding's: a number never stands beside those of another.
+    Each row, or each column of a side, is one finding's: a number is never beside those of another.
     """
     by_code: dict[Code, list[_Entry]] = {}
     for finding, number in zip(result.findings, shown_numbers(result), strict=True):

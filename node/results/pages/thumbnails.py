@@ -55,7 +55,7 @@ def _below(thumbnails: Sequence[Thumbnail], cell: int) -> int:
 
 
 def _grid(thumbnails: Sequence[Thumbnail], columns: int, room: int) -> _Grid | None:
-    """The pictures in so many columns, within `room`; None where they would be too small."""
+    """The pictures in this many columns, within `room`; None where they would be too small."""
     cell, rows = _cell(columns), _in_rows(thumbnails, columns)
     height = (room - sum(_ABOVE + _below(row, cell) for row in rows)) // len(rows)
     if height < LEAST:

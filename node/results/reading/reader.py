@@ -41,7 +41,7 @@ _NO_ANSWERS = {
 
 
 class NotAReportError(PermanentError):
-    """The file is no SR, or its content is no measurement report."""
+    """The file is not an SR, or its content is not a measurement report."""
 
 
 # --- the tree -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from node.results.pages.tables import unit_text
 
 @dataclass(frozen=True, slots=True)
 class ReadCode:
-    """A code as it stands in the report."""
+    """A code as it is in the report."""
 
     value: str
     scheme: str

@@ -39,7 +39,7 @@ from pydicom.uid import SegmentationStorage
 from node.results import codes as our_codes
 from node.results.context import Context
 from node.results.maps.masks import Mask
-from node.results.report.hand_over import HandOver, Marked, hand_over, tracking_identifier
+from node.results.report.hand_over import HandOver, RegionOfFinding, hand_over, tracking_identifier
 from node.results.report.regions import LocatedRegion, locate
 from node.results.source.equipment import algorithm_for_sr
 from node.results.source.references import stand_in
@@ -93,12 +93,12 @@ class _Part:
     """Whether the tracking identifier names the tool that takes the region over."""
 
     @property
-    def marked(self) -> Marked | None:
+    def marked(self) -> RegionOfFinding | None:
         """The region as this SR has it; None where it has none."""
         if self.region is None or self.place is None:
             return None
         outline = self.place.outline if isinstance(self.place, LocatedRegion) else None
-        return Marked(self.region, self.finding, self.number, outline)
+        return RegionOfFinding(self.region, self.finding, self.number, outline)
 
     @property
     def is_length(self) -> bool:

@@ -1,6 +1,6 @@
 """What viewers built on Cornerstone (OHIF) make of our regions when a reader takes a report's measurements over.
 
-Such a viewer offers to turn the regions of an SR into measurements of its own, which can be edited. It goes by the
+Such a viewer offers to turn the regions of an SR into measurements of its own, which can be edited. It uses the
 tracking identifier, else by the shape (one point; a line of four or five points is a rectangle, whatever it is), and
 reads the region from the first number of the group. Regions that it cannot read vanish from the screen without a word
 as soon as the reader agrees; OHIF 3.13 does that, and tests/viewer watches it. So a report is written such that either
@@ -34,7 +34,7 @@ class HandOver(Enum):
 
 
 @dataclass(frozen=True)
-class Marked:
+class RegionOfFinding:
     """A region as a report has it, the `number`th of its finding."""
 
     region: Region
@@ -91,7 +91,7 @@ class Marked:
         return bool(across < 0.01 * along)
 
 
-def hand_over(regions: Sequence[Marked], *, editable: bool) -> HandOver:
+def hand_over(regions: Sequence[RegionOfFinding], *, editable: bool) -> HandOver:
     """How all regions of a report can be taken over together."""
     tools, guesses = [one.tool for one in regions], [one.guess for one in regions]
     if editable and None not in tools:

@@ -24,7 +24,7 @@ def key_object_selection(context: Context) -> Dataset:
         (context.sources.find(key.image.sop_instance_uid, "KeyImage.image", key.image.frame_number), key)
         for key in request.result.key_images
     ]
-    # One item for each image; the frames of one that are meant stand in it together (C.18.4.1).
+    # One item for each image; the frames meant are in it together (C.18.4.1).
     frames: dict[str, list[int]] = {}
     images = {image.reference.sop_instance_uid: image for image, _ in keys}
     for image, key in keys:

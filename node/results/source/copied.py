@@ -22,7 +22,7 @@ class Treatment(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyRule:
     """One attribute that is copied."""
 
     keyword: str
@@ -39,7 +39,7 @@ class Copied:
 class Item:
     """What is copied of an item, and what it must have so that it may stay."""
 
-    attributes: tuple[Copied, ...]
+    attributes: tuple[CopyRule, ...]
     required: tuple[tuple[str, ...], ...] = ()
     """Of each group of keywords, one has to have a value."""
     needs: tuple[tuple[str, str], ...] = ()
@@ -48,24 +48,24 @@ class Item:
     """Of these keywords only the first that has a value stays."""
 
 
-def _identifies(*keywords: str) -> tuple[Copied, ...]:
-    return tuple(Copied(keyword, Treatment.IDENTIFIES) for keyword in keywords)
+def _identifies(*keywords: str) -> tuple[CopyRule, ...]:
+    return tuple(CopyRule(keyword, Treatment.IDENTIFIES) for keyword in keywords)
 
 
-def _names(*keywords: str) -> tuple[Copied, ...]:
-    return tuple(Copied(keyword, Treatment.NAMES) for keyword in keywords)
+def _names(*keywords: str) -> tuple[CopyRule, ...]:
+    return tuple(CopyRule(keyword, Treatment.NAMES) for keyword in keywords)
 
 
-def _describes(*keywords: str) -> tuple[Copied, ...]:
-    return tuple(Copied(keyword, Treatment.DESCRIBES) for keyword in keywords)
+def _describes(*keywords: str) -> tuple[CopyRule, ...]:
+    return tuple(CopyRule(keyword, Treatment.DESCRIBES) for keyword in keywords)
 
 
-def _one_of(keyword: str, *values: str) -> Copied:
-    return Copied(keyword, Treatment.DESCRIBES, frozenset(values))
+def _one_of(keyword: str, *values: str) -> CopyRule:
+    return CopyRule(keyword, Treatment.DESCRIBES, frozenset(values))
 
 
-def _items(keyword: str, item: Item, *, single: bool = False) -> Copied:
-    return Copied(keyword, Treatment.NAMES, item=item, single=single)
+def _items(keyword: str, item: Item, *, single: bool = False) -> CopyRule:
+    return CopyRule(keyword, Treatment.NAMES, item=item, single=single)
 
 
 _ENTITY_TYPE = _one_of("UniversalEntityIDType", "DNS", "EUI64", "ISO", "URI", "UUID", "X400", "X500")
@@ -122,7 +122,7 @@ PATIENT = (
     _ID_TYPE,
     _items("IssuerOfPatientIDQualifiersSequence", _QUALIFIERS, single=True),
     *_names("PatientBirthDate", "PatientBirthTime"),
-    Copied("PatientSex", Treatment.NAMES, frozenset(("M", "F", "O"))),
+    CopyRule("PatientSex", Treatment.NAMES, frozenset(("M", "F", "O"))),
     _items("OtherPatientIDsSequence", _OTHER_ID),
     *_describes("OtherPatientNames", "EthnicGroup", "PatientComments", "PatientSpeciesDescription"),
     _items("PatientSpeciesCodeSequence", CODE, single=True),
@@ -166,7 +166,7 @@ TYPE_2 = (
 """There even when empty."""
 
 
-def of_patient_and_study() -> Iterator[Copied]:
+def of_patient_and_study() -> Iterator[CopyRule]:
     """What every object has of the images at its root."""
     yield from PATIENT
     yield from STUDY

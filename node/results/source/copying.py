@@ -1,7 +1,7 @@
-"""Copies attributes of the images for certain, repaired, or not at all; what was changed is told, never a value.
+"""Copies attributes of the images for certain, repaired, or not at all; what was changed is recorded, never a value.
 
 An optional attribute that a sender filled wrongly must not cost the result, and must not leave in an object of ours
-either. So each value is decoded from its bytes and held against its Value Representation, Value Multiplicity and
+either. So each value is decoded from its bytes and checked against its Value Representation, Value Multiplicity and
 Enumerated Values (PS3.5 6.2, 6.4), each item against what it must have; `results.source.copied` says which attributes,
 and what becomes of those that are wrong.
 """
@@ -21,7 +21,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from node.dicom.charset import UndecodableTextError, decode_text
 from node.results.errors import NotEncodableError
-from node.results.source.copied import TYPE_2, Copied, Item, Treatment
+from node.results.source.copied import TYPE_2, CopyRule, Item, Treatment
 from node.results.source.values import LONG_TEXT_VRS, TEXT_VRS, is_decimal, problem_of, unwritable
 
 _ASCII_VRS = frozenset({"CS", "DA", "TM", "DT", "AS", "DS", "IS", "UI", "UR"})
@@ -88,7 +88,7 @@ def readable(dataset: Dataset, keyword: str) -> Any:
         return None
 
 
-def copied(source: Source, attributes: Iterable[Copied]) -> Dataset:
+def copied(source: Source, attributes: Iterable[CopyRule]) -> Dataset:
     """The attributes that are there and right, or could be repaired; sequences with the items that may stay.
 
     Raises `NotEncodableError` naming an attribute that identifies and cannot be copied as it is.
@@ -111,10 +111,10 @@ def copied(source: Source, attributes: Iterable[Copied]) -> Dataset:
 
 
 def items_of(source: Source, keyword: str) -> list[Dataset]:
-    """The items of a sequence as they are; none where it is no sequence, which is told."""
+    """The items of a sequence as they are; none where it is not a sequence, which is recorded."""
     try:
         element = source.dataset[keyword]
-    except Exception:  # noqa: BLE001 - whatever pydicom's converters raise, there are no items; it is told
+    except Exception:  # noqa: BLE001 - whatever pydicom's converters raise, there are no items; it is recorded
         source.changes.tell(source.path, keyword, "left out: cannot be read")
         return []
     if element.VR != "SQ":
@@ -159,7 +159,7 @@ def _what_is_missing(item: Dataset, plan: Item) -> str:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _value(source: Source, attribute: Copied, tag: BaseTag) -> str | list[str]:
+def _value(source: Source, attribute: CopyRule, tag: BaseTag) -> str | list[str]:
     keyword, vr = attribute.keyword, dictionary_VR(tag)
     identifies = attribute.treatment is Treatment.IDENTIFIES
     try:
@@ -178,7 +178,7 @@ def _value(source: Source, attribute: Copied, tag: BaseTag) -> str | list[str]:
         return ""
 
 
-def _text(source: Source, attribute: Copied, tag: BaseTag, vr: str) -> str:
+def _text(source: Source, attribute: CopyRule, tag: BaseTag, vr: str) -> str:
     """What the bytes say, without padding."""
     element = source.dataset.get_item(tag)
     if element is None or element.value is None or element.value == b"":
@@ -229,7 +229,7 @@ def _as_it_is(source: Source, keyword: str, vr: str, parts: list[str]) -> str | 
     return parts[0]
 
 
-def _joined(source: Source, attribute: Copied, vr: str, parts: list[str]) -> str:
+def _joined(source: Source, attribute: CopyRule, vr: str, parts: list[str]) -> str:
     """One text of several values where one is allowed: a backslash that a person typed."""
     if attribute.treatment is not Treatment.DESCRIBES or vr not in _LIMITS:
         raise _WrongError(f"{len(parts)} values where one is allowed")
@@ -237,7 +237,7 @@ def _joined(source: Source, attribute: Copied, vr: str, parts: list[str]) -> str
     return "/".join(part.strip() for part in parts)
 
 
-def _right(source: Source, attribute: Copied, vr: str, parts: list[str]) -> str | list[str]:
+def _right(source: Source, attribute: CopyRule, vr: str, parts: list[str]) -> str | list[str]:
     """The values that are right or can be put right."""
     kept, reasons = [], []
     for part in parts:
@@ -255,7 +255,7 @@ def _right(source: Source, attribute: Copied, vr: str, parts: list[str]) -> str 
     return kept[0] if len(kept) == 1 else kept
 
 
-def _repaired(source: Source, attribute: Copied, vr: str, part: str) -> str:
+def _repaired(source: Source, attribute: CopyRule, vr: str, part: str) -> str:
     value = _in_its_form(vr, part)
     if attribute.treatment is Treatment.DESCRIBES and vr in _LIMITS:
         clean = "".join(" " if unwritable(character, vr) else character for character in value)

@@ -32,7 +32,7 @@ from node.ledger.job import Job
 from node.ledger.terms import Terms
 from node.results import making
 from node.results.encoder import Encoder
-from node.results.making import Making
+from node.results.making import ObjectMaker
 from node.results.reading import reader
 from node.results.stage import Results
 from node.results.texts import ENGLISH
@@ -304,7 +304,7 @@ def test_that_there_is_no_result_is_told_in_another_class_too(make_room: MakeRoo
 
 STEPS = {
     "refusal_written_not_committed": (fallbacks, "refused"),
-    "file_written_before_rows": (Making, "report_alone"),
+    "file_written_before_rows": (ObjectMaker, "report_alone"),
     "rows_written_not_committed": (fallbacks, "replaced"),
 }
 
@@ -400,7 +400,7 @@ def test_what_cannot_be_made_anew_is_a_dead_letter_that_says_why(make_room: Make
     assert dead.status is DEAD
     (alert,) = room.said(Severity.ALERT)
     expected = {
-        "the_result_is_gone": "takes no Comprehensive 3D SR: to be made anew as Comprehensive SR, which failed: ",
+        "the_result_is_gone": "takes no Comprehensive 3D SR: to be re-encoded as Comprehensive SR, which failed: ",
         "made_before_the_update": "pacsnode retry JOB",
     }
     assert expected[what] in alert.detail["error"]

@@ -124,5 +124,5 @@ def test_finding_d3_an_odd_accept_is_a_failure_with_a_name(contexts: bytes, user
 @pytest.mark.parametrize("host", ["pacs..example", f"{'x' * 70}.example", "\ud800"])
 def test_finding_m5_a_host_that_cannot_be_looked_up_is_a_failure_with_a_name(host: str) -> None:
     """The system's look-up raises UnicodeError there."""
-    with pytest.raises(NodeError, match="no name or address of a machine"):
+    with pytest.raises(NodeError, match="not a name or address of a machine"):
         find_study(Peer(host, 104, "PACS", "PACSNODE", 3), "1.2.3", ["PatientID"])

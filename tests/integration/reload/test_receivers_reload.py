@@ -181,7 +181,7 @@ def test_a_port_changes_and_one_that_cannot_be_had_does_not(running: Running) ->
         assert f"port {taken} is in use by another program" in problem
         assert running.accepts(b"CT1", old)
         status = " ".join(running.site.command("status").stdout.split())
-        assert "what stands in the file is not in force" in status
+        assert "the file differs from what is in force" in status
     os.kill(json.loads((running.site.data / "listening.json").read_text())["pid"], signal.SIGHUP)
     running.wait_told(CHANGED)
     assert running.port() == taken

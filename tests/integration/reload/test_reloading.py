@@ -93,7 +93,7 @@ def test_rules_are_swapped_refused_and_kept_over_a_death(tmp_path: Path) -> None
         assert 'did you mean "shadow"?' in refused.detail["problems"][0]
         status = site.command("status")
         assert status.returncode == 0, status.stderr
-        assert "refused, the rules as they were stay in force" in " ".join(status.stdout.split())
+        assert "refused, the previous rules stay in force" in " ".join(status.stdout.split())
         assert [each.rule_set for each in node.decided()] == [second.rule_set]
 
         for name in ("node.app", "node.receive"):

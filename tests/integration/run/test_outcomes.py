@@ -194,7 +194,7 @@ def test_fault_71_other_jobs_live_on(site: Site, start: Start, settle: Settle) -
 LIES = {
     "an instance of another study": (
         'return Result("findings", "s", (Finding(CODE, regions=(Point([1, 1], ImageReference("9.9.9")),)),))',
-        "no instance that the plugin was given",
+        "not an instance that the plugin was given",
     ),
     "a map of another shape": (
         "return Result('findings', 's', (Finding(CODE, True),), Segmentation(np.ones((1, 5, 6), np.uint8), "
@@ -222,7 +222,7 @@ LIES = {
         '"findings": [{"code": {"value": "1", "scheme": "99TEST", "meaning": "Thing"}}], "heatmaps": '
         '[{"values": {"array": "../../in/s01/00001.dcm"}, "frames": [], "quantity": '
         '{"value": "1", "scheme": "99TEST", "meaning": "Thing"}}]})); os._exit(0)',
-        "no plain name",
+        "not a plain name",
     ),
     "a link": ('os.symlink("/etc/passwd", OUT / "result.json"); os._exit(0)', "cannot be read"),
 }

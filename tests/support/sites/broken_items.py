@@ -47,7 +47,7 @@ from node.ledger.notifications import Occasion
 from node.notify import channels
 from node.notify.stage import Notify
 from node.results.encode import EncodedSet
-from node.results.making import Making
+from node.results.making import ObjectMaker
 from node.results.stage import Results
 from node.route import asking as route_asking
 from node.route.stage import Route
@@ -280,11 +280,11 @@ def results(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
         _end(site, each)
     bad = _newest(site, 0)
 
-    def whole_set(self: Making, job: Job, *_: Any) -> EncodedSet:
+    def whole_set(self: ObjectMaker, job: Job, *_: Any) -> EncodedSet:
         fault.on(job.id == bad.id)
         return EncodedSet()
 
-    monkeypatch.setattr(Making, "whole_set", whole_set)
+    monkeypatch.setattr(ObjectMaker, "whole_set", whole_set)
     pacs = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}
     configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "destinations": {"pacs": pacs}})
     stage = _Stage(lambda: Results(site.ledger, site.spool, site.clock, site.signal, configuration))

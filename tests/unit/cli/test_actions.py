@@ -103,7 +103,7 @@ def test_who_names_a_replaced_report_means_what_took_its_place(run: Run, ledger:
         deliveries.delivered(database, NOW, new, 0)
     answer = run("retry", old)
     assert answer.code == 1
-    assert f"pacsnode retry {only_job(ledger, GOOD)[:8]} makes the result anew" in answer.err
+    assert f"pacsnode retry {only_job(ledger, GOOD)[:8]} makes the result again" in answer.err
 
 
 def test_status_and_study_tell_of_a_refused_class_and_not_of_trouble(run: Run, ledger: Ledger) -> None:
@@ -113,10 +113,10 @@ def test_status_and_study_tell_of_a_refused_class_and_not_of_trouble(run: Run, l
     said = run("status", "--json").json
     (warning,) = set(said["health"]["warnings"]) - set(before["health"]["warnings"])
     assert warning == (
-        "pacs refuses Comprehensive SR (sr_class: comprehensive): a report was made anew as Enhanced SR; "
+        "pacs refuses Comprehensive SR (sr_class: comprehensive): a report was re-encoded as Enhanced SR; "
         "set sr_class: enhanced for pacs, or have it accept Comprehensive SR"
     )
-    assert warning in run("status").out.replace("\n", " ")
+    assert warning in " ".join(run("status").out.split())
     for trouble in ("dead_letters", "held_deliveries", "failures", "alerts"):
         assert said[trouble] == before[trouble]
     assert said["queues"]["deliveries"]["pacs"]["replaced"] == 1

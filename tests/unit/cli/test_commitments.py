@@ -64,7 +64,7 @@ def test_retry_has_it_decided_anew(made: Ledger, run: Run) -> None:
     """By what is stored by then; nothing of what was said before stays."""
     answer = run("retry", "commitment:1")
     assert answer.code == 0
-    assert "decided anew and reported to CT3" in answer.out
+    assert "decided again and reported to CT3" in answer.out
     assert commitments.get(made.database, 1).status is CommitmentStatus.WAITING
     assert [item.failure for item in commitments.items(made.database, 1)] == [None, None]
 
@@ -86,4 +86,4 @@ def test_check_says_who_may_ask_and_through_whom(tmp_path: Path, run: Run) -> No
         "  ct1: {ae_title: CT1, storage_commitment: {host: 10.0.0.4, port: 105, commit_through: pacs}}\n"
     )
     shown = " ".join(run("check").out.split())
-    assert "commits to CT1, told at 10.0.0.4:105, once pacs has committed itself (1d at most)" in shown
+    assert "commits to CT1, reports go to 10.0.0.4:105, once pacs has committed itself (1d at most)" in shown

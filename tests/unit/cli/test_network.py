@@ -72,7 +72,7 @@ def test_nobody_there_is_exit_code_1(run: Run) -> None:
     [
         ("pasc", 'did you mean "pacs"?'),
         ("A_TITLE_THAT_IS_TOO_LONG@127.0.0.1:104", "is not an AE title"),
-        ("PACS@127.0.0.1:99999", "99999 is no port"),
+        ("PACS@127.0.0.1:99999", "99999 is not a port"),
     ],
 )
 def test_a_destination_that_makes_no_sense_is_exit_code_2(run: Run, name: str, message: str) -> None:

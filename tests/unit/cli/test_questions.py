@@ -46,7 +46,7 @@ def test_status_counts_what_the_ledger_holds(run: Run) -> None:
     assert [each["study_instance_uid"] for each in found["failures"]] == [FAILED]
     assert found["health"]["warnings"] == [
         *([found["health"]["isolation"]] if not found["health"]["isolated"] else []),
-        "research: results are sent without asking whose study it is (identity_check: none)",
+        "research: results are sent without an identity check (identity_check: none)",
     ]
     assert {each["study_instance_uid"] for each in found["studies"]} == {GOOD, HELD, FAILED, ARRIVING}
 

@@ -31,7 +31,7 @@ def test_check_says_who_is_told_and_when_rules_are_asked(run: Run, config: Path)
     )
     lines = [" ".join(line.split()) for line in run("check").out.splitlines()]
     assert "person duty: webhook" in lines
-    assert "rule tell: tells duty, pilot, routine, asked when series complete, waits up to 20 minutes" in lines
+    assert "rule tell: notifies duty, pilot, routine, asked when series complete, waits up to 20 minutes" in lines
     assert run("check", "--json").json["people"]["duty"]["webhook"] == "https://pager.example/x"
 
 

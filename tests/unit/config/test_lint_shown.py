@@ -38,7 +38,7 @@ REFUSED = {
     "contradiction": (
         rule("{patient_age: {at_least: 18, below: 10}}"),
         """\
-config.yaml:4:12: rules[0].when.patient_age: patient_age: {at_least: 18, below: 10} can never hold: no age lies in there
+config.yaml:4:12: rules[0].when.patient_age: patient_age: {at_least: 18, below: 10} can never hold: no age is between
     4 |     when: {patient_age: {at_least: 18, below: 10}}
       |            ^~~~~~~~~~~""",
     ),

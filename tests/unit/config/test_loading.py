@@ -93,7 +93,7 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
         ),
         (
             "node: {time_zone: Asia/Soul}\n",
-            (1, "node.time_zone", "'Asia/Soul' is no IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
+            (1, "node.time_zone", "'Asia/Soul' is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
         ),
         (
             "node: {time_zone: UTC, durability: fsnyc}\n",
@@ -120,7 +120,7 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 1,
                 "node.completion.quiet_by_modality.MRI",
-                '"MRI" is no Modality (PS3.3 C.7.3.1.1.1) → MR',
+                '"MRI" is not a Modality (PS3.3 C.7.3.1.1.1) → MR',
             ),
         ),
         (
@@ -136,8 +136,8 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 3,
                 "modalities.a.addresses[0]",
-                '"10.0.0.1/24" is no address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits are'
-                " zero)",
+                '"10.0.0.1/24" is not an address or network: write 10.1.2.3 or 10.1.2.0/24 (after the prefix all bits'
+                " are zero)",
             ),
         ),
         (
@@ -145,7 +145,7 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 3,
                 "modalities.a b",
-                '"a b" is no name: letters, digits, _ . and -, at most 63, the first a letter or digit',
+                '"a b" is not a name: letters, digits, _ . and -, at most 63, the first a letter or digit',
             ),
         ),
         (
@@ -174,8 +174,8 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 3,
                 "modalities.a.certificate.fingerprint",
-                "'abc' is no SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256`"
-                " prints them",
+                "'abc' is not a SHA-256 fingerprint: 64 hexadecimal digits, as `openssl x509 -noout -fingerprint"
+                " -sha256` prints them",
             ),
         ),
         (

@@ -11,13 +11,13 @@ from tests.support.sites.configurations import SITE, Write, rule, told
 @pytest.mark.parametrize(
     ("sent", "send", "message"),
     [
-        ("[findings]", "pacs", "would not be told of failed: add failed"),
-        ("no_findings", "pacs", "would not be told of findings and failed"),
+        ("[findings]", "pacs", "would not learn of failed: add failed"),
+        ("no_findings", "pacs", "would not learn of findings and failed"),
         ("[findings, failed]", "pacs", "could not tell no_findings from not_applicable"),
         ("[findings, failed, not_applicable]", "pacs", None),
         ("[findings, no_findings, failed]", "pacs", None),
         ("findings", "research", None),
-        ("findings", "[research, pacs]", "would not be told of failed"),
+        ("findings", "[research, pacs]", "would not learn of failed"),
     ],
 )
 def test_silence_may_mean_one_thing_only(write: Write, sent: str, send: str, message: str | None) -> None:
@@ -51,7 +51,7 @@ def test_a_rule_in_shadow_tells_nobody(write: Write) -> None:
     quiet = rule(send="research", mode="shadow")
     [(_, path, text)] = told(write(f"{SITE}{PEOPLE}rules:{quiet}    notify: {{whom: duty}}\n"))
     assert path == "rules[0].notify"
-    assert "tells nobody" in text
+    assert "notifies nobody" in text
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_a_rule_in_shadow_tells_nobody(write: Write) -> None:
     [
         ("people: {duty: {}}", "people.duty", "needs email or webhook"),
         ("people: {duty: {email: duty@x.example}}", "people.duty.email", "no mail server is given"),
-        ("people: {duty: {email: duty}}", "people.duty.email", "no e-mail address"),
-        ("people: {duty: {email: 'a@b\\nBcc: c@d'}}", "people.duty.email", "no e-mail address"),
+        ("people: {duty: {email: duty}}", "people.duty.email", "not an e-mail address"),
+        ("people: {duty: {email: 'a@b\\nBcc: c@d'}}", "people.duty.email", "not an e-mail address"),
         ("people: {duty: {webhook: {url: 'file:///etc/passwd'}}}", "people.duty.webhook.url", "begins with https://"),
         (
             "people: {duty: {webhook: {url: 'https://x', token_file: none.txt}}}",
@@ -88,19 +88,19 @@ MAIL = "notify: {mail: {host: %s, sender: a@b.example}}"
         (WEBHOOK % "'https://x.example:0'", "people.duty.webhook.url", "no port 0"),
         (WEBHOOK % "'https://x.example:http'", "people.duty.webhook.url", "ort"),
         (WEBHOOK % "'https://u:p@x.example/'", "people.duty.webhook.url", "token_file"),
-        (WEBHOOK % "'https://x..example/'", "people.duty.webhook.url", "no name or address of a machine"),
+        (WEBHOOK % "'https://x..example/'", "people.duty.webhook.url", "not a name or address of a machine"),
         (WEBHOOK % '"https://x.example/a\\r\\nb"', "people.duty.webhook.url", "begins with https://"),
-        (MAIL % '"smtp.example\\r\\nQUIT"', "notify.mail.host", "no name or address of a machine"),
-        (MAIL % "'smtp..example'", "notify.mail.host", "no name or address of a machine"),
-        (MAIL % f"'{'x' * 64}.example'", "notify.mail.host", "no name or address of a machine"),
-        (MAIL % "'user@smtp.example'", "notify.mail.host", "no name or address of a machine"),
+        (MAIL % '"smtp.example\\r\\nQUIT"', "notify.mail.host", "not a name or address of a machine"),
+        (MAIL % "'smtp..example'", "notify.mail.host", "not a name or address of a machine"),
+        (MAIL % f"'{'x' * 64}.example'", "notify.mail.host", "not a name or address of a machine"),
+        (MAIL % "'user@smtp.example'", "notify.mail.host", "not a name or address of a machine"),
         (
             "notify: {mail: {host: x, sender: 'a@b.example', username: 'müller', password_file: p}}",
             "notify.mail.username",
             "printable ASCII",
         ),
-        ("notify: {mail: {host: x, sender: 'dïenst@b.example'}}", "notify.mail.sender", "no e-mail address"),
-        ("people: {duty: {email: 'dïenst@b.example'}}", "people.duty.email", "no e-mail address"),
+        ("notify: {mail: {host: x, sender: 'dïenst@b.example'}}", "notify.mail.sender", "not an e-mail address"),
+        ("people: {duty: {email: 'dïenst@b.example'}}", "people.duty.email", "not an e-mail address"),
     ],
 )
 def test_finding_m5_what_could_never_be_sent_is_refused(write: Write, text: str, path: str, message: str) -> None:

@@ -53,8 +53,8 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "odd length in an item": (
         before_pixels(long(0x4010, 0x1001, b"SQ", item(short(0x0008, 0x0100, b"SH", b"1")))), "odd length",
     ),
-    "length of a number": (before_pixels(short(0x5F01, 0x1001, b"UL", bytes(6))), "length 6 is no multiple of 4"),
-    "length of a float": (before_pixels(short(0x5F01, 0x1001, b"FD", bytes(6))), "length 6 is no multiple of 8"),
+    "length of a number": (before_pixels(short(0x5F01, 0x1001, b"UL", bytes(6))), "length 6 is not a multiple of 4"),
+    "length of a float": (before_pixels(short(0x5F01, 0x1001, b"FD", bytes(6))), "length 6 is not a multiple of 8"),
     "VR of nobody": (before_pixels(long(0x5F01, 0x1001, b"ZZ", b"ab")), "VR ZZ is not of the Standard"),
     "no VR": (before_pixels(struct.pack("<HHL", 0x5F01, 0x1001, 2) + b"\1\0"), "no VR is stated"),
     "item without its end": (

@@ -112,7 +112,7 @@ FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
     ),
     "no UID": ("ko", _set("SeriesInstanceUID", "1.2.x"), "SeriesInstanceUID: malformed UID"),
     "a source's series": ("sc", _set("SeriesInstanceUID", f"{reports.STUDY_UID}.2"), "SeriesInstanceUID: is a source"),
-    "dangling": ("sr", _dangling, "1.2.3.4 is no instance that is known here"),
+    "dangling": ("sr", _dangling, "1.2.3.4 is not an instance that is known here"),
     "not in the evidence": ("sr", _dangling, "ContentSequence: refers to 1.2.3.4, which the evidence does not list"),
     "another class": ("sr", _wrong_class, "is not the class of"),
     "unmarked": ("sc", _set("SeriesDescription", "Result"), "does not begin with the marking 'AI-INV lung_density'"),

@@ -19,7 +19,7 @@ from node.processes.pool import HEAVY
 from node.results import encoder
 from node.results.context import prepare
 from node.results.encode import EncodedObject
-from node.results.encoder import Cost, Order
+from node.results.encoder import Cost, EncoderTask
 from node.results.pages.key_slice import decode, frame_pixels, key_slices
 from node.results.pages.sheets import MOST_SLICES, draw_one, sheets
 from node.results.source.images import read_sources
@@ -42,7 +42,7 @@ class Stuck:
     def __init__(self, job: Job, note: Path, *, fills: bool = False) -> None:
         self.job, self.note, self.fills = job.id, note, fills
 
-    def __call__(self, order: Order) -> tuple[EncodedObject, ...]:
+    def __call__(self, order: EncoderTask) -> tuple[EncodedObject, ...]:
         if order.job != self.job or order.instead is not None:
             return encoder.carry_out(order)
         with self.note.open("a") as file:
@@ -57,14 +57,14 @@ def _stuck(
     site: ResultSite, monkeypatch: pytest.MonkeyPatch, job: Job, *, fills: bool = False, deadline: float = 600.0
 ) -> Path:
     """A heavy job that is stuck; the file that says how often it was begun."""
-    note, cost_of = site.folder / "begun", site.results._making.cost
+    note, cost_of = site.folder / "begun", site.results._maker.cost
     stuck = Stuck(job, note, fills=fills)
     monkeypatch.setattr(encoder, "carry_out", stuck)
 
     def cost(each: Job) -> Cost:
         return Cost(HEAVY, deadline, 2**30) if each.id == job.id else cost_of(each)
 
-    monkeypatch.setattr(site.results._making, "cost", cost)
+    monkeypatch.setattr(site.results._maker, "cost", cost)
     return note
 
 
@@ -101,7 +101,7 @@ def test_finding_d3_what_waits_for_its_next_try_is_not_shown_as_being_encoded(
     def fail(*_: object) -> None:
         raise KeyError("Hong^Gildong")
 
-    monkeypatch.setattr(site.results._making, "whole_set", fail)
+    monkeypatch.setattr(site.results._maker, "whole_set", fail)
     site.results.run_once()
     (defect,) = defects.of_stage(site.ledger.database, "results")
     assert defect.job == job.id
@@ -119,7 +119,7 @@ def test_finding_d3_what_nobody_foresaw_in_the_encoder_is_told_without_its_text(
     monkeypatch.setattr(encoder, "EncodingRequest", fail)
     job = site.ended(reports.measured())
     with pytest.raises(PermanentError, match=r"could not be encoded: KeyError in test_limits.py, line \d+$"):
-        encoder.carry_out(Order(job.id, Path(), site.folder, {}, Cost(1.0, 1.0, 1), reports.no_findings()))
+        encoder.carry_out(EncoderTask(job.id, Path(), site.folder, {}, Cost(1.0, 1.0, 1), reports.no_findings()))
 
 
 def test_finding_x2_cancel_ends_an_encoding_under_way(site: ResultSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_finding_x2_cancel_ends_an_encoding_under_way(site: ResultSite, monkeypa
     until(note.exists, what="the giant to be begun")
     with site.ledger.transaction() as database:
         jobs.cancel(database, site.clock.now(), giant.id, "a test")
-    until(lambda: not site.results._making._encoder._pool._busy, what="the child to end")
+    until(lambda: not site.results._maker._encoder._pool._busy, what="the child to end")
     site.results.run_once()
     assert site.get(giant).status is JobStatus.CANCELLED
     assert site.objects(giant) == []

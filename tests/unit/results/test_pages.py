@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from node.results.context import Context, prepare
 from node.results.encode import encode
-from node.results.pages.canvas import BACKGROUND, Canvas, Colour, Placed
+from node.results.pages.canvas import BACKGROUND, Canvas, Colour, TextPlacement
 from node.results.pages.fonts import MISSING, Face, drawable, width, wrap
 from node.results.pages.key_slice import decode, frame_pixels, key_slices
 from node.results.pages.overlay import breast_view
@@ -65,7 +65,7 @@ def _luminance(colour: tuple[int, int, int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _contrast(placed: Placed) -> float:
+def _contrast(placed: TextPlacement) -> float:
     light, dark = sorted((_luminance(placed.colour), _luminance(placed.ground)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 

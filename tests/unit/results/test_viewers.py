@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from node.config.models import Destination
 from node.results.encode import encode
 from node.results.reading.reader import read_sr
-from node.results.report.hand_over import HandOver, Marked, hand_over
+from node.results.report.hand_over import HandOver, RegionOfFinding, hand_over
 from node.results.report.regions import LocatedRegion
 from node.results.request import SourceReference
 from node.results.source.images import SourceImage
@@ -179,7 +179,7 @@ def test_regions_are_taken_over_whole_or_not_offered(
 ) -> None:
     """Never some of them: a radiologist who says yes to OHIF's offer would see the others vanish."""
     marked = [
-        Marked(region, Finding(reports.NODULE, True, measurements=numbers), 0, _outline(region))
+        RegionOfFinding(region, Finding(reports.NODULE, True, measurements=numbers), 0, _outline(region))
         for region, numbers in regions
     ]
     assert (hand_over(marked, editable=False), hand_over(marked, editable=True)) == (plain, editable)
@@ -265,8 +265,8 @@ def test_a_region_in_the_patient_counts_as_it_is_written() -> None:
     """A triangle is a POLYLINE of four points on an image, and a POLYGON in the patient."""
     outline = np.array([[40.0, 40.0], [50.0, 40.0], [45.0, 55.0], [40.0, 40.0]])
     finding = Finding(reports.NODULE, True)
-    assert hand_over([Marked(TRIANGLE, finding, 0, outline)], editable=False) is HandOver.UNSAFE
-    assert hand_over([Marked(TRIANGLE, finding, 0, None)], editable=False) is HandOver.NOT_OFFERED
+    assert hand_over([RegionOfFinding(TRIANGLE, finding, 0, outline)], editable=False) is HandOver.UNSAFE
+    assert hand_over([RegionOfFinding(TRIANGLE, finding, 0, None)], editable=False) is HandOver.NOT_OFFERED
 
 
 def test_tracking_uids_are_the_same_whether_tools_are_named_or_not(tmp_path: Path) -> None:

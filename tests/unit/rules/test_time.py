@@ -142,17 +142,17 @@ def test_a_match_outside_the_hours_waits_or_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"sample": "120 %"}, "no share of the studies"),
+        ({"sample": "120 %"}, "not a share of the studies"),
         ({"sample": 0.2}, "keys and values are expected"),
         ({"limits": {"per_day": 0}}, "greater than or equal to 1"),
-        ({"limits": {"cool_down": "6"}}, "is no duration"),
+        ({"limits": {"cool_down": "6"}}, "is not a duration"),
         ({"hours": {}}, "hours says nothing"),
         ({"hours": {"open": [{"between": ["08:00", "18:00"]}], "closed": [{}]}}, "never open"),
-        ({"hours": {"open": [{"between": ["8", "18:00"]}]}}, "no time of day"),
+        ({"hours": {"open": [{"between": ["8", "18:00"]}]}}, "not a time of day"),
         ({"decide": "often"}, "every 5 minutes"),
         ({"run": {"plugin": "x", "when_result": {"urgent": True}}}, "name it, as in `after: bleed`"),
-        ({"run": [{"plugin": "x", "after": "y"}, "y"]}, "no step above it"),
-        ({"run": ["y", {"plugin": "x", "after": "y", "when_result": {"has": "blood"}}]}, "is no code"),
+        ({"run": [{"plugin": "x", "after": "y"}, "y"]}, "not a step above it"),
+        ({"run": ["y", {"plugin": "x", "after": "y", "when_result": {"has": "blood"}}]}, "is not a code"),
         ({"wait": {"until": CT, "at_most": "20 minutes", "otherwise": "notify"}}, "go together"),
         ({"forward": {"to": []}}, "forwards to nobody"),
         ({"once": "series", "choose": [{"role": "a"}, {"role": "b"}]}, "there is one choice"),
@@ -303,7 +303,7 @@ def test_an_explanation_says_what_becomes_of_a_match() -> None:
     }
     said = lines(decided(study(), **rule).trace)
     assert said[-3:] == [
-        "  then tells duty, desk",
+        "  then notifies duty, desk",
         "  then sends results that are findings, failed; withholds the others",
         "  then results that come later than 2 hours after the images were complete are sent, and findings "
         "told to duty",

@@ -13,7 +13,7 @@ from node.config.loading import load
 from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
 from node.ledger.encodings import Encoding
 from node.ledger.terms import Terms, from_kept
-from node.results.making import Wanted
+from node.results.making import SetRequest
 from node.results.request import EncodingProfile, SourceReference
 from node.store.health import TROUBLE, Trouble, trouble
 from node.store.journal import Journal, Message
@@ -55,7 +55,7 @@ def test_finding_m2_how_objects_were_encoded(without: tuple[str, ...], ending: s
     later is recorded with it and has UIDs of the same set."""
     text = json.dumps({key: value for key, value in PROFILE.items() if key not in without}, sort_keys=True)
     kept = Encoding("j", f"{'d' * 32}{ending}", text, (("1", "2", "3", "4"),), says_why=bool(ending))
-    wanted = Wanted.of(kept)
+    wanted = SetRequest.of(kept)
     assert wanted.profile == EncodingProfile(sr_class="enhanced", language="ko")
     assert wanted.supersedes == (SourceReference("1", "2", "3", "4"),)
     assert (wanted.name, wanted.digest) == (kept.name, "d" * 32)

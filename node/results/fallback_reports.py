@@ -1,4 +1,4 @@
-"""Reports whose SOP class a destination refuses are made anew in one that it takes: another object, another UID.
+"""Reports whose SOP class a destination refuses are re-encoded in one that it takes: another object, another UID.
 
 The rest of the set was sent or will be, and stays what it is: the new report refers to the very objects that the
 ledger has of it. What it cannot say in its class, it says as every report of that class does.
@@ -20,19 +20,19 @@ from node.ledger import deliveries, encodings, fallbacks, jobs, objects
 from node.ledger.database import Database, Ledger
 from node.ledger.deliveries import Delivery, DeliveryStatus
 from node.ledger.objects import ResultObject
-from node.results.making import Making, Wanted
+from node.results.making import ObjectMaker, SetRequest
 from node.results.partial_sets import parts_missing
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
+class FallbackReports:
     """What the stage `results` does about refused reports; each in one transaction, once its file is durable."""
 
     ledger: Ledger
     clock: Clock
-    making: Making
+    making: ObjectMaker
     items: Items
 
     def run_once(self, time_zone: str) -> int:
@@ -69,7 +69,7 @@ class Anew:
             )
             fallbacks.replaced(database, now, refused.id, successor)
         log.warning(
-            "results.report-made-anew", job=refused.job, destination=refused.destination, delivery=successor,
+            "results.report-re-encoded", job=refused.job, destination=refused.destination, delivery=successor,
             refused=refused.sop_class_uid, used=report.sop_class_uid,
         )  # fmt: skip
         return True
@@ -87,7 +87,7 @@ class Anew:
         for made in of_set:
             if made.sop_class_uid == refused.fallback:
                 return made
-        job, wanted = jobs.get(database, refused.job), Wanted.of(kept)
+        job, wanted = jobs.get(database, refused.job), SetRequest.of(kept)
         companions = [each for each in of_set if each.kind != "sr"]
         setting = report_classes.setting_of(refused.fallback)
         missing = parts_missing(database, job.id, first.encoding)
@@ -96,7 +96,7 @@ class Anew:
 
     def _give_up(self, refused: Delivery, error: PermanentError) -> None:
         reason = f"{refused.error}, which failed: {error}"
-        log.error("results.report-not-made-anew", job=refused.job, delivery=refused.id, error=str(error))
+        log.error("results.report-not-re-encoded", job=refused.job, delivery=refused.id, error=str(error))
         with self.ledger.transaction() as database:
             if deliveries.get(database, refused.id).status is DeliveryStatus.REFUSED:
                 deliveries.dead(database, self.clock.now(), refused.id, reason)
