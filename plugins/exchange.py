@@ -245,7 +245,7 @@ class Reading:
 
     result: Result
     ignored: tuple[str, ...]
-    """What else lies there, the first few of it: the result does not name it, and nobody has opened it."""
+    """What else is in the folder, the first few of it: the result does not name it, and nobody has opened it."""
 
 
 def read_result(folder: Path, request: Request) -> Result:

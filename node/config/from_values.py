@@ -1,6 +1,6 @@
 """Plain values, such as YAML or JSON hold, → `Configuration`.
 
-It stands apart from `loading`, because whoever goes by what is in force (`in_force`) needs no YAML.
+It is apart from `loading`, because whoever uses what is in force (`in_force`) needs no YAML.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
 
     `what` is what `find.item` takes, a storage commitment or a defect with its number (`find.COMMITMENT`,
     `find.DEFECT`), or the UID of a study. `take_newest` releases a study that was sent again under another patient or
-    order, and goes by what came last.
+    order, and uses what came last.
     """
     with ledger.transaction() as database:
         if find.is_study(what):

@@ -23,7 +23,7 @@ __all__ = ["Change", "Difference", "Plan", "PluginUse", "Result", "for_scripts",
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which studies are held against which rules."""
+    """Which studies are checked against which rules."""
 
     configuration: Configuration
     comparison: Comparison

@@ -1,4 +1,4 @@
-"""What people work on: a site's configuration, what its node goes by, and its ledger."""
+"""What people work on: a site's configuration, what its node uses, and its ledger."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ class StudyHistory:
     kinds: Mapping[str, str]
     """What each result object is, by SOP Instance UID: sr, sc, seg."""
     images: Sequence[Standing]
-    """Received images that rules send on."""
+    """Received images that rules forward."""
     notifications: Sequence[Notification]
     identities: Sequence[Identity]
-    """What destinations say of whose study it is."""
+    """What the identity checks at destinations said."""
     commitments: Sequence[tuple[Commitment, Sequence[Item]]]
     """Requests for storage commitment that name instances of it."""
     events: Sequence[Event]

@@ -84,7 +84,7 @@ class ObjectSet:
     reasons: dict[Part, tuple[str, ...]] = field(default_factory=dict)
     """Of each missing part: why, for the site admin."""
     texts: list[str] = field(default_factory=list)
-    """Of exceptions that nobody foresaw; for the data folder only, as they may hold a patient's data."""
+    """Of unexpected exceptions; for the data folder only, as they may hold a patient's data."""
 
     @property
     def objects(self) -> list[Candidate]:
@@ -159,7 +159,7 @@ class ObjectSet:
         return {}
 
     def _why(self, error: Exception) -> str:
-        """Why an object could not be made; of what nobody foresaw the place."""
+        """Why an object could not be made; of an unexpected exception the place."""
         if isinstance(error, NodeError):
             return str(error)
         self.texts.append(f"{place_of(error)}: {error}")

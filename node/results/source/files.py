@@ -49,7 +49,7 @@ class SourceFiles:
         self._clock = clock
 
     def of(self, job: Job) -> VerifiedImages:
-        """The images of the job's own study, each read to its end; those damaged or missing are one alert."""
+        """The images of the job's own study, each read completely; those damaged or missing are one alert."""
         sound: list[Path] = []
         problem = ""
         damages: list[Damage] = []
