@@ -52,7 +52,7 @@ def replay(
     draft = loading.read_draft(config, rules)
     ledger = site.open_ledger(configuration)
     now = SystemClock().now()
-    with ledger.reading() as database:
+    with ledger.snapshot() as database:
         uids = studies.completed_since(database, now - period)
         seconds = jobs.mean_seconds(database)
     comparison = Comparison(configuration.rules, draft)

@@ -33,7 +33,7 @@ def status(
     standing = site.standing(config)
     configuration = standing.configuration
     ledger = site.open_ledger(configuration)
-    with ledger.reading() as database:
+    with ledger.snapshot() as database:
         found = look(database, configuration, standing)
     if as_json:
         output.as_json(_plain(found, configuration, identify))

@@ -64,12 +64,14 @@ def study(
     """Show one study: its series, every decision, job and delivery, and all that happened, in order."""
     configuration = site.known(config)
     ledger = site.open_ledger(configuration)
-    with ledger.reading() as database:
+    with ledger.snapshot() as database:
         found = site.find_study(database, name)
-        if as_json:
-            output.as_json(_plain(database, found, explain, identify))
-        else:
-            output.console().print(Group(*_parts(database, found, configuration, explain, identify)))
+        plainly = _plain(database, found, explain, identify) if as_json else {}
+        parts = () if as_json else tuple(_parts(database, found, configuration, explain, identify))
+    if as_json:
+        output.as_json(plainly)
+    else:
+        output.console().print(Group(*parts))
 
 
 def _plain(database: Database, found: Study, explain: bool, identify: bool) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 SQLite in WAL mode, synchronous=FULL, foreign keys on, one connection a thread. Every write runs in
 `Ledger.transaction()`, which begins IMMEDIATE: a plain BEGIN that reads and then writes fails at
-once under contention, whatever the busy timeout.
+once under contention, whatever the busy timeout. What must agree with each other is read in
+`Ledger.snapshot()`: statements outside of it each see the ledger as it is at that moment.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 from sqlite_utils import Database
 
@@ -23,6 +26,12 @@ __all__ = ["Database", "Ledger"]
 BUSY_SECONDS = 30.0
 FILE = "ledger.db"
 """Its name in the data folder."""
+_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"journal_size_limit={64 << 20}",  # what a long reader has let the WAL grow to is given back
+)
 
 _TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
@@ -31,16 +40,47 @@ _TRANSIENT = frozenset(
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that another thread may close: it is closed between two statements, never within one."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.busy = threading.RLock()
+        """Held by the connection's thread while a statement, a transaction or a snapshot is under way."""
+        self.closed = self.reads_only = False
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with self.busy:
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with self.busy:
+            return super().executemany(*arguments)
+
+    def close(self) -> None:
+        with self.busy:
+            self.closed = True
+            super().close()
+
+
+class _Connections(threading.local):
+    """What one thread has opened: to read and write, and to read a snapshot."""
+
+    writing: Database | None = None
+    reading: Database | None = None
+    opened: int = -1
+    """How often the ledger had been closed by then."""
+
+
 class Ledger:
-    """One ledger file; safe to share between threads, each of which gets its own connection."""
+    """One ledger file; safe to share between threads, each of which gets its own connections."""
 
     def __init__(self, path: Path) -> None:
         """Open the ledger, making or migrating it.
 
         Raises LedgerError where the file is damaged or was written by a newer program.
         """
-        self.path = path
-        self._local = threading.local()
+        self._prepare(path)
         try:
             self._check_version()
             migrations.apply(self.database)
@@ -56,8 +96,7 @@ class Ledger:
         if not path.is_file():
             raise NotFoundError(f"{path}: there is no ledger; `pacsnode serve` makes it when it first starts")
         ledger = cls.__new__(cls)
-        ledger.path = path
-        ledger._local = threading.local()
+        ledger._prepare(path)
         try:
             ledger._check_version()
             behind = [migration.name for migration in migrations.pending(ledger.database)]
@@ -70,23 +109,49 @@ class Ledger:
             )
         return ledger
 
+    def _prepare(self, path: Path) -> None:
+        self.path = path
+        self._local = _Connections()
+        self._open: WeakSet[_Connection] = WeakSet()  # a thread that ends lets go of its connections
+        self._opening = threading.Lock()
+        self._closed = 0
+
     @property
     def database(self) -> Database:
         """This thread's connection, for reading; writes go through `transaction()`."""
-        existing: Database | None = getattr(self._local, "database", None)
-        if existing is None:
-            existing = self._local.database = self._connect()
-        return existing
+        return self._writing()
 
-    def _connect(self) -> Database:
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=True)
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={int(BUSY_SECONDS * 1000)}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+    def _writing(self) -> Database:
+        mine = self._mine()
+        if mine.writing is None:
+            mine.writing = self._connect(str(self.path), _SETTINGS)
+        return mine.writing
+
+    def _reading(self) -> Database:
+        mine = self._mine()
+        if mine.reading is None:
+            mine.reading = self._connect(
+                f"{self.path.absolute().as_uri()}?mode=ro", ("query_only=ON",), reads_only=True
+            )
+        return mine.reading
+
+    def _mine(self) -> _Connections:
+        """This thread's connections, without those that `close` has closed since."""
+        if self._local.opened != self._closed:
+            self._local.writing = self._local.reading = None
+            self._local.opened = self._closed
+        return self._local
+
+    def _connect(self, name: str, settings: tuple[str, ...], *, reads_only: bool = False) -> Database:
+        connection = sqlite3.connect(
+            name, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=_Connection,
+            check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
+        )  # fmt: skip
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
+        connection.reads_only = reads_only
+        with self._opening:
+            self._open.add(connection)
         return Database(connection)
 
     def _check_version(self) -> None:
@@ -105,7 +170,7 @@ class Ledger:
         Raises TransientError where the ledger stays locked for longer than `BUSY_SECONDS` or the disk
         refuses, LedgerError where the file is damaged. Does not nest.
         """
-        with self.reading() as database:
+        with self._named(), _busy(self._writing) as database:
             database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -116,10 +181,35 @@ class Ledger:
                 raise
 
     @contextmanager
+    def snapshot(self) -> Iterator[Database]:
+        """The ledger as it is when the block begins, whatever is written meanwhile; read-only.
+
+        For reads of at most 250 ms that must agree with each other. Render, send and wait after the block, not in it:
+        while a snapshot is open, the WAL cannot begin again from its start and grows with each write. Failures are
+        named as `transaction` names them. Does not nest.
+        """
+        with self._named(), _busy(self._reading) as database:
+            database.conn.execute("BEGIN")
+            try:
+                database.conn.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # BEGIN alone takes no snapshot
+                yield database
+            finally:
+                if database.conn.in_transaction:
+                    database.conn.execute("ROLLBACK")
+
+    @contextmanager
     def reading(self) -> Iterator[Database]:
-        """This thread's connection, with the failures of SQLite named as `transaction` names them."""
-        try:
+        """This thread's connection, with the failures of SQLite named as `transaction` names them.
+
+        Each statement sees the ledger as it is at that moment: `snapshot` is for those that must agree.
+        """
+        with self._named():
             yield self.database
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.DatabaseError as error:
             named = self.named(error)
             if named is error:
@@ -141,8 +231,25 @@ class Ledger:
         return error
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        existing: Database | None = getattr(self._local, "database", None)
-        if existing is not None:
-            existing.close()
-            del self._local.database
+        """Close the connections of all threads, each when its statement, transaction or snapshot is over.
+
+        A thread that goes on after that gets a new one.
+        """
+        with self._opening:
+            still_open = sorted(self._open, key=lambda each: not each.reads_only)  # the last takes the WAL with it
+            self._closed += 1
+        for connection in still_open:
+            connection.close()
+
+
+@contextmanager
+def _busy(find: Callable[[], Database]) -> Iterator[Database]:
+    """The connection that `find` has open, not closed by another thread before the block ends."""
+    while True:
+        database = find()
+        connection = database.conn
+        assert isinstance(connection, _Connection), "the ledger opens no others"
+        with connection.busy:
+            if not connection.closed:
+                yield database
+                return
