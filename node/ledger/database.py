@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from node.errors import LedgerError, NotFoundError, TransientError
 from node.ledger.schema.migrations import VERSIONS, migrations
+from node.ledger.turnstile import Turnstile
 
 __all__ = ["Database", "Ledger"]
 
@@ -111,6 +112,7 @@ class Ledger:
 
     def _prepare(self, path: Path) -> None:
         self.path = path
+        self._turnstile = Turnstile(path)
         self._local = _Connections()
         self._open: WeakSet[_Connection] = WeakSet()  # a thread that ends lets go of its connections
         self._opening = threading.Lock()
@@ -167,10 +169,14 @@ class Ledger:
     def transaction(self) -> Iterator[Database]:
         """All or nothing; committed when the block ends, rolled back when it raises.
 
+        Writers of all threads and processes take turns (`node.ledger.turnstile`), so that nobody waits for more than a
+        few transactions of others. Hence none may be long, at most 50 ms: what has to be decoded, compressed, hashed or
+        waited for is done before it.
+
         Raises TransientError where the ledger stays locked for longer than `BUSY_SECONDS` or the disk
         refuses, LedgerError where the file is damaged. Does not nest.
         """
-        with self._named(), _busy(self._writing) as database:
+        with self._named(), self._turn(), _busy(self._writing) as database:
             database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -207,6 +213,17 @@ class Ledger:
             yield self.database
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        assert not self._writing().conn.in_transaction, "transactions do not nest"
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._turnstile.turn(BUSY_SECONDS))
+            except OSError as error:
+                why = "others write" if isinstance(error, TimeoutError) else error
+                raise TransientError(f"{self.path}: the ledger is locked ({why})") from error
+            yield
+
+    @contextmanager
     def _named(self) -> Iterator[None]:
         try:
             yield
@@ -238,6 +255,7 @@ class Ledger:
         with self._opening:
             still_open = sorted(self._open, key=lambda each: not each.reads_only)  # the last takes the WAL with it
             self._closed += 1
+            self._turnstile = Turnstile(self.path)  # the old one's files are closed with the last who waits in it
         for connection in still_open:
             connection.close()
 
