@@ -149,6 +149,10 @@ class Ledger:
             name, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=_Connection,
             check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
         )  # fmt: skip
+        if connection.execute("PRAGMA page_count").fetchone() == (
+            0,
+        ):  # in a new file, before anything is written to it
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for setting in settings:
             connection.execute(f"PRAGMA {setting}")
         connection.reads_only = reads_only
