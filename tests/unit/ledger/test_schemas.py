@@ -169,7 +169,7 @@ def test_an_image_is_removed_without_a_look_at_every_delivery(tmp_path: Path) ->
         for each in range(number):
             connection.execute(
                 "INSERT INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, receipt, file,"
-                f" destination, status, attempts, refusals, not_before, enqueued_at)"
+                " destination, status, attempts, refusals, not_before, enqueued_at)"
                 f" VALUES (?,'1','1.2',?,'f','p','sent',0,0,'{T}','{T}')",
                 [f"{number}.{each}", f"{number}-{each}"],
             )
