@@ -69,8 +69,6 @@ class _Connections(threading.local):
 
     writing: Database | None = None
     reading: Database | None = None
-    opened: int = -1
-    """How often the ledger had been closed by then."""
 
 
 class Ledger:
@@ -116,7 +114,6 @@ class Ledger:
         self._local = _Connections()
         self._open: WeakSet[_Connection] = WeakSet()  # a thread that ends lets go of its connections
         self._opening = threading.Lock()
-        self._closed = 0
 
     @property
     def database(self) -> Database:
@@ -124,34 +121,25 @@ class Ledger:
         return self._writing()
 
     def _writing(self) -> Database:
-        mine = self._mine()
-        if mine.writing is None:
-            mine.writing = self._connect(str(self.path), _SETTINGS)
-        return mine.writing
+        mine = self._local.writing
+        if mine is None or _connection(mine).closed:
+            mine = self._local.writing = self._connect(str(self.path), _SETTINGS)
+        return mine
 
     def _reading(self) -> Database:
-        mine = self._mine()
-        if mine.reading is None:
-            mine.reading = self._connect(
-                f"{self.path.absolute().as_uri()}?mode=ro", ("query_only=ON",), reads_only=True
-            )
-        return mine.reading
-
-    def _mine(self) -> _Connections:
-        """This thread's connections, without those that `close` has closed since."""
-        if self._local.opened != self._closed:
-            self._local.writing = self._local.reading = None
-            self._local.opened = self._closed
-        return self._local
+        mine = self._local.reading
+        if mine is None or _connection(mine).closed:
+            name = f"{self.path.absolute().as_uri()}?mode=ro"
+            mine = self._local.reading = self._connect(name, ("query_only=ON",), reads_only=True)
+        return mine
 
     def _connect(self, name: str, settings: tuple[str, ...], *, reads_only: bool = False) -> Database:
         connection = sqlite3.connect(
             name, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=_Connection,
             check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
         )  # fmt: skip
-        if connection.execute("PRAGMA page_count").fetchone() == (
-            0,
-        ):  # in a new file, before anything is written to it
+        ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
+        if not pages:  # a new file: before anything is written to it
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for setting in settings:
             connection.execute(f"PRAGMA {setting}")
@@ -258,7 +246,6 @@ class Ledger:
         """
         with self._opening:
             still_open = sorted(self._open, key=lambda each: not each.reads_only)  # the last takes the WAL with it
-            self._closed += 1
             self._turnstile = Turnstile(self.path)  # the old one's files are closed with the last who waits in it
         for connection in still_open:
             connection.close()
@@ -269,9 +256,13 @@ def _busy(find: Callable[[], Database]) -> Iterator[Database]:
     """The connection that `find` has open, not closed by another thread before the block ends."""
     while True:
         database = find()
-        connection = database.conn
-        assert isinstance(connection, _Connection), "the ledger opens no others"
+        connection = _connection(database)
         with connection.busy:
             if not connection.closed:
                 yield database
                 return
+
+
+def _connection(database: Database) -> _Connection:
+    assert isinstance(database.conn, _Connection), "the ledger opens no others"
+    return database.conn

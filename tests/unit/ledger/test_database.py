@@ -171,6 +171,7 @@ def test_closing_waits_for_a_transaction(ledger: Ledger) -> None:
             begun.set()
             assert go_on.wait(30)
             events.record(database, NOW, "slowly.written")
+            assert ledger.database is database
 
     with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(write)
