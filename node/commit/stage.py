@@ -243,7 +243,7 @@ class Commit:
     def _offer(self, commitment: Commitment, *, alive: bool) -> None:
         with self._ledger.transaction() as database:
             if alive:
-                commitments.offered(database, commitment.id)
+                commitments.offered(database, self._clock.now(), commitment.id)
             else:
                 commitments.association_over(database, commitment.id)
         if alive:

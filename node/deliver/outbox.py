@@ -26,6 +26,7 @@ from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
 from node.deliver.ways.archive import Archive, Sender
 from node.dimse.scu import BusyError, RejectedError, UnreachableError
 from node.dimse.status import Reading
+from node.dimse.storage_scu import kind_of
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
 from node.ledger import deliveries, identities, late, objects, silences
@@ -295,9 +296,10 @@ class Outbox:
             made = objects.get(self._ledger.database, delivery.sop_instance_uid)
             answer = is_it_there(self._archive, delivery, made.series_instance_uid if made else "", answer)
         log.info("deliver.answer", destination=self.name, delivery=delivery.id, job=delivery.job, answer=answer.text)
+        syntax = kind_of(self._data / delivery.file)[1] if answer.reading in REFUSALS else ""
         with self._ledger.transaction() as database:
             if answer.reading in REFUSALS:
-                settle_refusal(database, self._clock.now(), delivery, answer, sender, self._data / delivery.file)
+                settle_refusal(database, self._clock.now(), delivery, answer, sender, syntax)
             else:
                 settle(database, self._clock.now(), delivery, answer, self._destination.retry)
         if answer.reading in REFUSALS:

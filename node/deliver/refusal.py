@@ -33,14 +33,16 @@ def kinds_with_fallbacks(files: Iterable[Path]) -> set[Kind]:
 
 
 def settle_refusal(
-    database: Database, at: datetime, delivery: Delivery, answer: Answer, sender: Sender, file: Path
+    database: Database, at: datetime, delivery: Delivery, answer: Answer, sender: Sender, syntax: str
 ) -> None:
-    """Refused: to be re-encoded in the best class that the destination takes, or a dead letter that names all tried."""
+    """Refused: to be re-encoded in the best class that the destination takes, or a dead letter that names all tried.
+
+    `syntax` is the transfer syntax of the object that was refused.
+    """
     made = objects.get(database, delivery.sop_instance_uid)
     if made is None or made.kind != "sr":
         deliveries.dead(database, at, delivery.id, answer.text, answer.dimse_status)
         return
-    _, syntax = kind_of(file)
     lesser = report_classes.lesser(delivery.sop_class_uid)
     instead = next((each for each in lesser if sender.accepts(each, syntax)), None)
     if instead is None or not made.encoding:

@@ -101,7 +101,7 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
         raise UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
     try:
         ledger = open_ledger(configuration)
-        with ledger.reading() as database:
+        with ledger.snapshot() as database:
             row = find.study(database, what[0])
             facts = recorded_facts(database, row, configuration.node.zone)
             names = {rule.name for rule in rules}

@@ -118,13 +118,20 @@ class Found:
 
 def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) -> Found:
     """Read it, in one snapshot of the ledger."""
-    with ledger.reading() as database:
-        return _look(database, configuration, standing)
+    running = site.running(configuration.node.data)
+    confined = _confinement(configuration.node.data, running is not None)  # it may have to be tried, which takes time
+    with ledger.snapshot() as database:
+        return _look(database, configuration, standing, running, confined)
 
 
-def _look(database: Database, configuration: Configuration, standing: site.Standing) -> Found:
+def _look(
+    database: Database,
+    configuration: Configuration,
+    standing: site.Standing,
+    running: Mapping[str, Any] | None,
+    confined: Confinement,
+) -> Found:
     data = configuration.node.data
-    running = site.running(data)
     by_destination = deliveries.counts(database)
     held = studies.held(database)
     return Found(
@@ -134,7 +141,7 @@ def _look(database: Database, configuration: Configuration, standing: site.Stand
         unwritable=cannot_write(data),
         trouble=trouble(data),
         failing=failing(data),
-        confinement=_confinement(data, running is not None),
+        confinement=confined,
         studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),

@@ -74,7 +74,7 @@ def plan(config: Path, configuration: Configuration, draft: Path, period: timede
         raise UsageError(f"{draft}: there is no such file")
     rules = loading.read_draft(config, draft)
     ledger = open_ledger(configuration)
-    with ledger.reading() as database:
+    with ledger.snapshot() as database:
         uids = studies.completed_since(database, at - period)
         seconds = jobs.mean_seconds(database)
     digests = (rule_set_digest(configuration.rules), rule_set_digest(rules))

@@ -58,7 +58,7 @@ class StudyHistory:
 
 def look(ledger: Ledger, name: str) -> StudyHistory:
     """The study that `name` names (`desk.find.study`), in one snapshot of the ledger; NotFoundError, UsageError."""
-    with ledger.reading() as database:
+    with ledger.snapshot() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
         work = jobs.of_study(database, uid)

@@ -19,7 +19,7 @@ import structlog
 from node.clock import Clock
 from node.config.models import Configuration
 from node.index import corrections
-from node.index.keeping import keep_facts
+from node.index.keeping import keep_facts, prepare
 from node.index.looking import Looks
 from node.index.recording import study_quiet
 from node.items import Item, Items
@@ -113,7 +113,7 @@ class CompletionWatch:
         watch, uid = self._watch(study), study.study_instance_uid
         left = watch.due - doorstep.at
         if left <= 0 and not incomplete and not self._is_held_back(study, watch, doorstep, unindexed):
-            self._complete(uid)
+            self._complete(study)
             return True, POLL
         item = Item(f"look:{uid}", uid, event="study.not-looked-at")
         look = partial(self._looks.look, study, doorstep, unindexed=unindexed or incomplete)
@@ -140,12 +140,13 @@ class CompletionWatch:
             return True
         return any(one.study_instance_uid in (None, study.study_instance_uid) for one in doorstep.in_flight)
 
-    def _complete(self, study: str) -> None:
-        now = self._clock.now()
+    def _complete(self, row: Study) -> None:
+        now, study = self._clock.now(), row.study_instance_uid
+        prepared = prepare(self._ledger, study, row.revision + 1)
         with self._ledger.transaction() as database:
             corrections.settle(database, now, study, self.configuration)
             revision = studies.complete(database, now, study)
-            keep_facts(database, study, revision)
+            keep_facts(database, study, revision, 0, prepared)
             timers.stop_others(database, study, TimerKind.GROWING)
             defects.study_changed(database, study, Room.ROUTE)
             defects.settled(database, Room.INDEX, f"look:{study}")

@@ -15,7 +15,7 @@ from typing import Protocol
 from node.clock import Clock
 from node.config.models import Configuration
 from node.index import corrections
-from node.index.keeping import keep_facts
+from node.index.keeping import keep_facts, prepare
 from node.index.recording import study_quiet
 from node.ledger import instances, looks, studies, timers
 from node.ledger.database import Ledger
@@ -82,7 +82,7 @@ class Looks:
         settled = self._settled(study, door) if by_series and not unindexed else ()
         again = self._over(study.study_instance_uid, [rule for rule in early if rule.growing])
         rules = (*(by_series if settled else ()), *(name for name, _ in again))
-        return bool(rules) and self._take(study.study_instance_uid, _Due(settled, rules, again))
+        return bool(rules) and self._take(study, _Due(settled, rules, again))
 
     # --- series -----------------------------------------------------------------------------------
 
@@ -125,8 +125,11 @@ class Looks:
 
     # --- the look ---------------------------------------------------------------------------------
 
-    def _take(self, study: str, due: _Due) -> bool:
-        now, come = self._clock.now(), self._come(study)
+    def _take(self, seen: Study, due: _Due) -> bool:
+        study, now = seen.study_instance_uid, self._clock.now()
+        come = self._come(study)
+        number = looks.planned(self._ledger.database, now, study, seen.revision, due.rules).look
+        prepared = prepare(self._ledger, study, seen.revision, number)
         with self._ledger.transaction() as database:
             row = studies.get(database, study)
             if row is None or row.status is not StudyStatus.RECEIVING or row.hold is not None:
@@ -134,7 +137,7 @@ class Looks:
             studies.series_completed(database, now, study, due.settled)
             growing = [each.series_instance_uid for each in studies.open_series(database, study)]
             look = looks.planned(database, now, study, row.revision, due.rules, growing)
-            keep_facts(database, study, row.revision, look.look)
+            keep_facts(database, study, row.revision, look.look, prepared)
             looks.keep(database, look)
             for rule, every in due.again:
                 timers.start(database, study, rule, TimerKind.GROWING, now, now + every)

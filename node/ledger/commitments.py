@@ -12,10 +12,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from node.clock import from_text, to_text
-from node.errors import NotFoundError, PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
-from node.ledger.rows import moment, one, placeholders, query
+from node.ledger.rows import Table, moment, one, placeholders, query
 
 
 class CommitmentStatus(StrEnum):
@@ -142,7 +141,7 @@ def judged(
     database: Database, at: datetime, number: int, verdicts: Mapping[int, tuple[int | None, str | None]]
 ) -> None:
     """What is said of each item, by position: failure (None where the archive is asked first), and its study."""
-    commitment = _transition(database, number, (CommitmentStatus.WAITING,), CommitmentStatus.AT_ARCHIVE)
+    commitment = _TABLE.transition(database, number, (CommitmentStatus.WAITING,), CommitmentStatus.AT_ARCHIVE)
     database.conn.executemany(
         "UPDATE commitment_items SET failure=?, study_instance_uid=? WHERE commitment=? AND position=?",
         [(failure, study, number, position) for position, (failure, study) in verdicts.items()],
@@ -157,7 +156,7 @@ def decide_if_settled(database: Database, at: datetime, number: int) -> bool:
     """Once no item is open any more there is something to report."""
     if any(item.failure is None for item in items(database, number)):
         return False
-    commitment = _transition(database, number, (CommitmentStatus.AT_ARCHIVE,), CommitmentStatus.DECIDED)
+    commitment = _TABLE.transition(database, number, (CommitmentStatus.AT_ARCHIVE,), CommitmentStatus.DECIDED)
     database.execute(
         "UPDATE commitments SET decided_at=?, not_before=?, error=NULL WHERE id=?", [to_text(at), to_text(at), number]
     )
@@ -170,14 +169,15 @@ def decide_if_settled(database: Database, at: datetime, number: int) -> bool:
     return True
 
 
-def offered(database: Database, number: int) -> None:
+def offered(database: Database, at: datetime, number: int) -> None:
     """The report is left with the receiver that holds the association."""
-    _transition(database, number, (CommitmentStatus.DECIDED,), CommitmentStatus.OFFERED)
+    commitment = _TABLE.transition(database, number, (CommitmentStatus.DECIDED,), CommitmentStatus.OFFERED)
+    _record(database, at, number, "commitment.offered", requester=commitment.requester)
 
 
 def not_taken(database: Database, at: datetime, number: int) -> None:
     """It could not be reported on the association of the request: on one of our own, now."""
-    commitment = _transition(database, number, (CommitmentStatus.OFFERED,), CommitmentStatus.DECIDED)
+    commitment = _TABLE.transition(database, number, (CommitmentStatus.OFFERED,), CommitmentStatus.DECIDED)
     # No association has an empty name: it is not offered a second time.
     database.execute("UPDATE commitments SET not_before=?, association='' WHERE id=?", [to_text(at), number])
     _record(database, at, number, "commitment.association-ended", requester=commitment.requester)
@@ -186,7 +186,7 @@ def not_taken(database: Database, at: datetime, number: int) -> None:
 def reported(database: Database, at: datetime, number: int, dimse_status: int, how: str) -> None:
     """The requester has taken the report; `how` says on which association."""
     allowed = (CommitmentStatus.OFFERED, CommitmentStatus.DECIDED)
-    commitment = _transition(database, number, allowed, CommitmentStatus.REPORTED)
+    commitment = _TABLE.transition(database, number, allowed, CommitmentStatus.REPORTED)
     database.execute("UPDATE commitments SET reported_at=?, error=NULL WHERE id=?", [to_text(at), number])
     failed = sum(bool(item.failure) for item in items(database, number))
     _record(
@@ -222,7 +222,7 @@ def wait(
 def dead(database: Database, at: datetime, number: int, error: str) -> None:
     """It cannot be reported: a dead letter, and an alert."""
     allowed = (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED)
-    commitment = _transition(database, number, allowed, CommitmentStatus.DEAD)
+    commitment = _TABLE.transition(database, number, allowed, CommitmentStatus.DEAD)
     database.execute("UPDATE commitments SET error=? WHERE id=?", [error, number])
     _record(database, at, number, "commitment.dead", Severity.ALERT, requester=commitment.requester, error=error)
 
@@ -230,7 +230,7 @@ def dead(database: Database, at: datetime, number: int, error: str) -> None:
 def again(database: Database, at: datetime, number: int, by: str, keep: int) -> Commitment:
     """A person says: decide it again and report it; but what failed with `keep` still fails."""
     allowed = (CommitmentStatus.DEAD, CommitmentStatus.REPORTED, CommitmentStatus.DECIDED)
-    _transition(database, number, allowed, CommitmentStatus.WAITING)
+    _TABLE.transition(database, number, allowed, CommitmentStatus.WAITING)
     database.execute(
         "UPDATE commitment_items SET failure=NULL, archive_said=NULL WHERE commitment=? AND failure<>?", [number, keep]
     )
@@ -245,10 +245,7 @@ def again(database: Database, at: datetime, number: int, by: str, keep: int) -> 
 
 def get(database: Database, number: int) -> Commitment:
     """The request of this number; NotFoundError where there is none."""
-    row = one(database, "SELECT * FROM commitments WHERE id=?", [number])
-    if row is None:
-        raise NotFoundError(f"there is no request for storage commitment {number}")
-    return _commitment(row)
+    return _TABLE.get(database, number)
 
 
 def items(database: Database, number: int) -> list[Item]:
@@ -291,8 +288,7 @@ def next_due_at(
 
 def counts(database: Database) -> dict[CommitmentStatus, int]:
     """How many requests are in each state."""
-    rows = query(database, "SELECT status, count(*) AS n FROM commitments GROUP BY status")
-    return {CommitmentStatus(row["status"]): int(row["n"]) for row in rows}
+    return _TABLE.counts(database)
 
 
 def of_study(database: Database, study: str) -> list[tuple[Commitment, list[Item]]]:
@@ -327,18 +323,6 @@ def _of_transaction(database: Database, requester: str, transaction_uid: str) ->
     return [_commitment(row) for row in query(database, sql, [requester, transaction_uid])]
 
 
-def _transition(
-    database: Database, number: int, allowed: Sequence[CommitmentStatus], to: CommitmentStatus
-) -> Commitment:
-    commitment = get(database, number)
-    if commitment.status not in allowed:
-        raise PermanentError(
-            f"the request for storage commitment {number} is {commitment.status}: it cannot become {to}"
-        )
-    database.execute("UPDATE commitments SET status=? WHERE id=?", [to, number])
-    return commitment
-
-
 def _commitment(row: dict[str, Any]) -> Commitment:
     return Commitment(
         **{
@@ -351,3 +335,6 @@ def _commitment(row: dict[str, Any]) -> Commitment:
             "reported_at": moment(row["reported_at"]),
         }
     )
+
+
+_TABLE = Table("commitments", "request for storage commitment", CommitmentStatus, _commitment)

@@ -2,27 +2,37 @@
 
 SQLite in WAL mode, synchronous=FULL, foreign keys on, one connection a thread. Every write runs in
 `Ledger.transaction()`, which begins IMMEDIATE: a plain BEGIN that reads and then writes fails at
-once under contention, whatever the busy timeout.
+once under contention, whatever the busy timeout. What must agree with each other is read in
+`Ledger.snapshot()`: statements outside of it each see the ledger as it is at that moment.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 from sqlite_utils import Database
 
 from node.errors import LedgerError, NotFoundError, TransientError
 from node.ledger.schema.migrations import VERSIONS, migrations
+from node.ledger.turnstile import Turnstile
 
 __all__ = ["Database", "Ledger"]
 
 BUSY_SECONDS = 30.0
 FILE = "ledger.db"
 """Its name in the data folder."""
+_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"journal_size_limit={64 << 20}",  # what a long reader has let the WAL grow to is given back
+)
 
 _TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
@@ -31,16 +41,45 @@ _TRANSIENT = frozenset(
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that another thread may close: it is closed between two statements, never within one."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.busy = threading.RLock()
+        """Held by the connection's thread while a statement, a transaction or a snapshot is under way."""
+        self.closed = self.reads_only = False
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with self.busy:
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with self.busy:
+            return super().executemany(*arguments)
+
+    def close(self) -> None:
+        with self.busy:
+            self.closed = True
+            super().close()
+
+
+class _Connections(threading.local):
+    """What one thread has opened: to read and write, and to read a snapshot."""
+
+    writing: Database | None = None
+    reading: Database | None = None
+
+
 class Ledger:
-    """One ledger file; safe to share between threads, each of which gets its own connection."""
+    """One ledger file; safe to share between threads, each of which gets its own connections."""
 
     def __init__(self, path: Path) -> None:
         """Open the ledger, making or migrating it.
 
         Raises LedgerError where the file is damaged or was written by a newer program.
         """
-        self.path = path
-        self._local = threading.local()
+        self._prepare(path)
         try:
             self._check_version()
             migrations.apply(self.database)
@@ -56,8 +95,7 @@ class Ledger:
         if not path.is_file():
             raise NotFoundError(f"{path}: there is no ledger; `pacsnode serve` makes it when it first starts")
         ledger = cls.__new__(cls)
-        ledger.path = path
-        ledger._local = threading.local()
+        ledger._prepare(path)
         try:
             ledger._check_version()
             behind = [migration.name for migration in migrations.pending(ledger.database)]
@@ -70,23 +108,44 @@ class Ledger:
             )
         return ledger
 
+    def _prepare(self, path: Path) -> None:
+        self.path = path
+        self._turnstile = Turnstile(path)
+        self._local = _Connections()
+        self._open: WeakSet[_Connection] = WeakSet()  # a thread that ends lets go of its connections
+        self._opening = threading.Lock()
+
     @property
     def database(self) -> Database:
         """This thread's connection, for reading; writes go through `transaction()`."""
-        existing: Database | None = getattr(self._local, "database", None)
-        if existing is None:
-            existing = self._local.database = self._connect()
-        return existing
+        return self._writing()
 
-    def _connect(self) -> Database:
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=True)
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={int(BUSY_SECONDS * 1000)}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+    def _writing(self) -> Database:
+        mine = self._local.writing
+        if mine is None or _connection(mine).closed:
+            mine = self._local.writing = self._connect(str(self.path), _SETTINGS)
+        return mine
+
+    def _reading(self) -> Database:
+        mine = self._local.reading
+        if mine is None or _connection(mine).closed:
+            name = f"{self.path.absolute().as_uri()}?mode=ro"
+            mine = self._local.reading = self._connect(name, ("query_only=ON",), reads_only=True)
+        return mine
+
+    def _connect(self, name: str, settings: tuple[str, ...], *, reads_only: bool = False) -> Database:
+        connection = sqlite3.connect(
+            name, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=_Connection,
+            check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
+        )  # fmt: skip
+        ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
+        if not pages:  # a new file: before anything is written to it
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
+        connection.reads_only = reads_only
+        with self._opening:
+            self._open.add(connection)
         return Database(connection)
 
     def _check_version(self) -> None:
@@ -102,10 +161,14 @@ class Ledger:
     def transaction(self) -> Iterator[Database]:
         """All or nothing; committed when the block ends, rolled back when it raises.
 
+        Writers of all threads and processes take turns (`node.ledger.turnstile`), so that nobody waits for more than a
+        few transactions of others. Hence none may be long, at most 50 ms: what has to be decoded, compressed, hashed or
+        waited for is done before it.
+
         Raises TransientError where the ledger stays locked for longer than `BUSY_SECONDS` or the disk
         refuses, LedgerError where the file is damaged. Does not nest.
         """
-        with self.reading() as database:
+        with self._named(), self._turn(), _busy(self._writing) as database:
             database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -116,10 +179,46 @@ class Ledger:
                 raise
 
     @contextmanager
+    def snapshot(self) -> Iterator[Database]:
+        """The ledger as it is when the block begins, whatever is written meanwhile; read-only.
+
+        For reads of at most 250 ms that must agree with each other. Render, send and wait after the block, not in it:
+        while a snapshot is open, the WAL cannot begin again from its start and grows with each write. Failures are
+        named as `transaction` names them. Does not nest.
+        """
+        with self._named(), _busy(self._reading) as database:
+            database.conn.execute("BEGIN")
+            try:
+                database.conn.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # BEGIN alone takes no snapshot
+                yield database
+            finally:
+                if database.conn.in_transaction:
+                    database.conn.execute("ROLLBACK")
+
+    @contextmanager
     def reading(self) -> Iterator[Database]:
-        """This thread's connection, with the failures of SQLite named as `transaction` names them."""
-        try:
+        """This thread's connection, with the failures of SQLite named as `transaction` names them.
+
+        Each statement sees the ledger as it is at that moment: `snapshot` is for those that must agree.
+        """
+        with self._named():
             yield self.database
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        assert not self._writing().conn.in_transaction, "transactions do not nest"
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._turnstile.turn(BUSY_SECONDS))
+            except OSError as error:
+                why = "others write" if isinstance(error, TimeoutError) else error
+                raise TransientError(f"{self.path}: the ledger is locked ({why})") from error
+            yield
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.DatabaseError as error:
             named = self.named(error)
             if named is error:
@@ -141,8 +240,29 @@ class Ledger:
         return error
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        existing: Database | None = getattr(self._local, "database", None)
-        if existing is not None:
-            existing.close()
-            del self._local.database
+        """Close the connections of all threads, each when its statement, transaction or snapshot is over.
+
+        A thread that goes on after that gets a new one.
+        """
+        with self._opening:
+            still_open = sorted(self._open, key=lambda each: not each.reads_only)  # the last takes the WAL with it
+            self._turnstile = Turnstile(self.path)  # the old one's files are closed with the last who waits in it
+        for connection in still_open:
+            connection.close()
+
+
+@contextmanager
+def _busy(find: Callable[[], Database]) -> Iterator[Database]:
+    """The connection that `find` has open, not closed by another thread before the block ends."""
+    while True:
+        database = find()
+        connection = _connection(database)
+        with connection.busy:
+            if not connection.closed:
+                yield database
+                return
+
+
+def _connection(database: Database) -> _Connection:
+    assert isinstance(database.conn, _Connection), "the ledger opens no others"
+    return database.conn

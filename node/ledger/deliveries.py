@@ -17,10 +17,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from node.clock import from_text, to_text
-from node.errors import NotFoundError, PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
-from node.ledger.rows import moment, one, query
+from node.ledger.rows import Table, moment, one, query
 
 
 class DeliveryStatus(StrEnum):
@@ -399,19 +398,12 @@ def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: i
 
 def get(database: Database, delivery_id: int) -> Delivery:
     """The delivery of this id; NotFoundError where there is none."""
-    row = one(database, "SELECT * FROM deliveries WHERE id=?", [delivery_id])
-    if row is None:
-        raise NotFoundError(f"there is no delivery {delivery_id}")
-    return of_row(row)
+    return _TABLE.get(database, delivery_id)
 
 
 def transition(database: Database, delivery_id: int, allowed: Sequence[DeliveryStatus], to: DeliveryStatus) -> Delivery:
     """Bring it there; the row as it was. PermanentError where it stands at none of the `allowed`."""
-    delivery = get(database, delivery_id)
-    if delivery.status not in allowed:
-        raise PermanentError(f"delivery {delivery_id} is {delivery.status}: it cannot become {to}")
-    database.execute("UPDATE deliveries SET status=? WHERE id=?", [to, delivery_id])
-    return delivery
+    return _TABLE.transition(database, delivery_id, allowed, to)
 
 
 def of_row(row: Mapping[str, Any]) -> Delivery:
@@ -427,3 +419,6 @@ def of_row(row: Mapping[str, Any]) -> Delivery:
             "coerce": json.loads(row["coerce"]) if row["coerce"] else None,
         }
     )
+
+
+_TABLE = Table("deliveries", "delivery", DeliveryStatus, of_row)

@@ -68,11 +68,12 @@ def enqueue(
     """
     known = {each.sop_instance_uid: each for each in _going(database, study, destination)}
     start = not_before or at
-    fresh = again = 0
+    new: list[Instance] = []
+    again = 0
     for image in images:
         earlier = known.get(image.sop_instance_uid)
         if earlier is None:
-            fresh += _insert(database, image, destination, decision, coerce, start)
+            new.append(image)
         elif earlier.receipt != image.receipt or earlier.status is DeliveryStatus.HELD:
             if earlier.status is DeliveryStatus.SENDING:
                 raise TransientError(f"{image.sop_instance_uid} is just being sent to {destination}")
@@ -86,6 +87,7 @@ def enqueue(
                     to_text(start), to_text(start), earlier.id,
                 ],
             )  # fmt: skip
+    fresh = _insert(database, new, destination, decision, coerce, start) if new else 0
     if fresh or again:
         events.record(
             database, at, "forward.enqueued", study=study, rule=rule, destination=destination, instances=fresh,
@@ -116,14 +118,11 @@ def _going(database: Database, study: str, destination: str) -> list[Delivery]:
 
 
 def _insert(
-    database: Database, image: Instance, destination: str, decision: int, coerce: Mapping[str, Any], start: datetime
+    database: Database, images: Sequence[Instance], destination: str, decision: int, coerce: Mapping[str, Any],
+    start: datetime,
 ) -> int:  # fmt: skip
-    row = {
-        "sop_instance_uid": image.sop_instance_uid,
-        "sop_class_uid": image.sop_class_uid,
-        "study_instance_uid": image.study_instance_uid,
-        "receipt": image.receipt,
-        "file": image.receipt,
+    """All at once: a study may have thousands, and other writers wait meanwhile."""
+    same = {
         "decision": decision,
         "coerce": _coerced(coerce),
         "destination": destination,
@@ -133,8 +132,13 @@ def _insert(
         "not_before": to_text(start),
         "enqueued_at": to_text(start),
     }
-    sql = f"INSERT OR IGNORE INTO deliveries ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
-    return int(database.execute(sql, list(row.values())).rowcount)
+    columns = ("sop_instance_uid", "sop_class_uid", "study_instance_uid", "receipt", "file", *same)
+    sql = f"INSERT OR IGNORE INTO deliveries ({','.join(columns)}) VALUES ({placeholders(columns)})"  # noqa: S608 - our own columns
+    rows = [
+        (each.sop_instance_uid, each.sop_class_uid, each.study_instance_uid, each.receipt, each.receipt, *same.values())
+        for each in images
+    ]
+    return int(database.conn.executemany(sql, rows).rowcount)
 
 
 def _coerced(coerce: Mapping[str, Any]) -> str | None:

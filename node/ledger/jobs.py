@@ -8,7 +8,7 @@ id comes out equal, and a new ledger in place of a lost one never repeats the UI
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 from sqlite_utils import Database
 
 from node.clock import from_text, to_text
-from node.errors import NotFoundError, PermanentError
+from node.errors import PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus, NewJob, from_row
-from node.ledger.rows import moment, one, query, to_json
+from node.ledger.rows import Table, moment, one, query, to_json
 
 _NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
 
@@ -136,7 +136,7 @@ def next_ready_at(database: Database) -> datetime | None:
 
 def started(database: Database, at: datetime, job_id: str, algorithm: Mapping[str, Any]) -> Job:
     """An attempt begins: the job is running, and the attempt is counted now, in case it kills us."""
-    job = _transition(database, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING)
+    job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING)
     database.execute(
         "UPDATE jobs SET attempts=attempts+1, started_at=?, algorithm=? WHERE id=?",
         [to_text(at), to_json(dict(algorithm)), job_id],
@@ -150,7 +150,7 @@ def ended(
     found: Mapping[str, Any] | None = None,
 ) -> Job:  # fmt: skip
     """The outcome is known for good; `result` is the folder that holds it, durable already."""
-    job = _transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
+    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
     database.execute(
         "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=?, found=?, followed_up=0 WHERE id=?",
         [outcome, result, error, to_text(at), to_json(dict(found)) if found else None, job_id],
@@ -165,7 +165,7 @@ def ended(
 
 def try_again(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
     """The attempt failed, and there is another one."""
-    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
     database.execute("UPDATE jobs SET error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id])
     events.record(
         database, at, "job.attempt-failed", study=job.study_instance_uid, job=job_id, severity=Severity.WARNING,
@@ -175,7 +175,7 @@ def try_again(database: Database, at: datetime, job_id: str, error: str, not_bef
 
 def postponed(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
     """The node could not do its part (a full disk, say): the attempt does not count against the plugin."""
-    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
     database.execute(
         "UPDATE jobs SET attempts=attempts-1, error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id]
     )
@@ -187,7 +187,7 @@ def postponed(database: Database, at: datetime, job_id: str, error: str, not_bef
 
 def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
     """Its turn has come at a time at which its rule lets no job start."""
-    job = _transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)
+    job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)
     database.execute("UPDATE jobs SET not_before=? WHERE id=?", [to_text(not_before), job_id])
     events.record(
         database, at, "job.outside-hours", study=job.study_instance_uid, job=job_id, not_before=to_text(not_before)
@@ -207,7 +207,7 @@ def postponements(database: Database, job_id: str) -> int:
 
 def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> None:
     """The node was stopped on purpose while it ran: the attempt does not count, and the next start takes it up."""
-    job = _transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
+    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
     database.execute("UPDATE jobs SET attempts=attempts-1, not_before=? WHERE id=?", [to_text(at), job_id])
     events.record(database, at, "job.interrupted", study=job.study_instance_uid, job=job_id, reason=reason)
 
@@ -237,9 +237,10 @@ def being_encoded(database: Database) -> list[tuple[Job, datetime]]:
 
 def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
     """Its result could not be reported as it is: it counts as failed, and a report that says so takes its place."""
+    job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.ENDED)
     database.execute("UPDATE jobs SET outcome=?, error=? WHERE id=?", [JobOutcome.FAILED, error, job_id])
     events.record(
-        database, at, "job.refused", study=get(database, job_id).study_instance_uid, job=job_id,
+        database, at, "job.refused", study=job.study_instance_uid, job=job_id,
         severity=Severity.ALERT, error=error,
     )  # fmt: skip
 
@@ -254,14 +255,14 @@ def refused_for(database: Database, at: datetime, job: Job, refusals: Mapping[st
 
 def reported(database: Database, at: datetime, job_id: str, objects: int) -> None:
     """Its objects, as many as that, are in the outbox."""
-    job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)
+    job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)
     database.execute("UPDATE jobs SET encoded_at=? WHERE id=?", [to_text(at), job_id])
     events.record(database, at, "job.reported", study=job.study_instance_uid, job=job_id, objects=objects)
 
 
 def unreportable(database: Database, at: datetime, job_id: str, error: str) -> None:
     """Nothing can be sent for it: the reason is for a person, at once."""
-    job = _transition(database, job_id, (JobStatus.ENDED,), JobStatus.UNREPORTABLE)
+    job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.UNREPORTABLE)
     database.execute("UPDATE jobs SET error=?, encoded_at=? WHERE id=?", [error, to_text(at), job_id])
     events.record(
         database, at, "job.unreportable", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT, error=error
@@ -270,7 +271,7 @@ def unreportable(database: Database, at: datetime, job_id: str, error: str) -> N
 
 def cancel(database: Database, at: datetime, job_id: str, reason: str) -> Job:
     """Stop it, whether it waits, runs or has ended unreported; PermanentError where it is over."""
-    job = _transition(database, job_id, OPEN, JobStatus.CANCELLED)
+    job = _TABLE.transition(database, job_id, OPEN, JobStatus.CANCELLED)
     database.execute(
         "UPDATE jobs SET error=?, finished_at=coalesce(finished_at, ?) WHERE id=?", [reason, to_text(at), job_id]
     )
@@ -323,8 +324,7 @@ def mean_seconds(database: Database) -> dict[str, float]:
 
 def counts(database: Database) -> dict[JobStatus, int]:
     """How many jobs are in each state."""
-    rows = query(database, "SELECT status, count(*) AS n FROM jobs GROUP BY status")
-    return {JobStatus(row["status"]): int(row["n"]) for row in rows}
+    return _TABLE.counts(database)
 
 
 def matching(database: Database, prefix: str) -> list[Job]:
@@ -348,19 +348,11 @@ def troubled(database: Database, limit: int) -> list[Job]:
 
 def get(database: Database, job_id: str) -> Job:
     """The job of this id; NotFoundError where there is none."""
-    row = one(database, "SELECT * FROM jobs WHERE id=?", [job_id])
-    if row is None:
-        raise NotFoundError(f"there is no job {job_id}")
-    return from_row(row)
+    return _TABLE.get(database, job_id)
 
 
 def _by_status(database: Database, status: JobStatus) -> list[Job]:
     return [from_row(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY rowid", [status])]
 
 
-def _transition(database: Database, job_id: str, allowed: Sequence[JobStatus], to: JobStatus) -> Job:
-    job = get(database, job_id)
-    if job.status not in allowed:
-        raise PermanentError(f"job {job_id} is {job.status}: it cannot become {to}")
-    database.execute("UPDATE jobs SET status=? WHERE id=?", [to, job_id])
-    return job
+_TABLE = Table("jobs", "job", JobStatus, from_row)

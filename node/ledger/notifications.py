@@ -13,10 +13,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from node.clock import from_text, to_text
-from node.errors import NotFoundError, PermanentError
 from node.ledger import events
 from node.ledger.events import Severity
-from node.ledger.rows import moment, one, query, to_json
+from node.ledger.rows import Table, moment, one, query, to_json
 
 _NAMESPACE = uuid.UUID("0f3f4c8e-55a1-5d0c-8a57-1c3b7d9e2b60")
 
@@ -133,7 +132,7 @@ def next_due_at(database: Database) -> datetime | None:
 
 def sending(database: Database, at: datetime, number: int) -> Notification:
     """An attempt begins; it is counted now."""
-    found = _transition(database, number, (NotificationStatus.WAITING,), NotificationStatus.SENDING)
+    found = _TABLE.transition(database, number, (NotificationStatus.WAITING,), NotificationStatus.SENDING)
     database.execute("UPDATE notifications SET attempts=attempts+1 WHERE id=?", [number])
     _tell(database, at, "notification.sending", found, attempt=found.attempts + 1)
     return get(database, number)
@@ -148,7 +147,7 @@ def taken(database: Database, at: datetime, number: int, channel: str) -> None:
 
 def sent(database: Database, at: datetime, number: int) -> None:
     """Every channel has taken it."""
-    found = _transition(database, number, (NotificationStatus.SENDING,), NotificationStatus.SENT)
+    found = _TABLE.transition(database, number, (NotificationStatus.SENDING,), NotificationStatus.SENT)
     database.execute("UPDATE notifications SET sent_at=?, error=NULL WHERE id=?", [to_text(at), number])
     _tell(database, at, "notification.sent", found)
 
@@ -156,7 +155,7 @@ def sent(database: Database, at: datetime, number: int) -> None:
 def wait(database: Database, at: datetime, number: int, not_before: datetime, error: str) -> None:
     """Not now: again at `not_before`. That nobody has been notified yet is an alert, once for each reason."""
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
-    found = _transition(database, number, allowed, NotificationStatus.WAITING)
+    found = _TABLE.transition(database, number, allowed, NotificationStatus.WAITING)
     database.execute("UPDATE notifications SET not_before=?, error=? WHERE id=?", [to_text(not_before), error, number])
     severity = Severity.INFO if found.error == error else Severity.ALERT
     _tell(database, at, "notification.waits", found, severity, error=error, not_before=to_text(not_before))
@@ -165,14 +164,14 @@ def wait(database: Database, at: datetime, number: int, not_before: datetime, er
 def dead(database: Database, at: datetime, number: int, error: str) -> None:
     """Nobody is notified by it any more, unless somebody says `retry`."""
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
-    found = _transition(database, number, allowed, NotificationStatus.DEAD)
+    found = _TABLE.transition(database, number, allowed, NotificationStatus.DEAD)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [error, number])
     _tell(database, at, "notification.dead", found, Severity.ALERT, error=error)
 
 
 def cancel(database: Database, at: datetime, number: int, reason: str) -> None:
     """It has no ground any more; PermanentError where it was sent."""
-    found = _transition(database, number, UNSENT, NotificationStatus.CANCELLED)
+    found = _TABLE.transition(database, number, UNSENT, NotificationStatus.CANCELLED)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [reason, number])
     _tell(database, at, "notification.cancelled", found, reason=reason)
 
@@ -190,7 +189,7 @@ def cancel_about(
 def again(database: Database, at: datetime, number: int, by: str) -> Notification:
     """A person says: send it, now, by the channels that have not taken it."""
     allowed = (NotificationStatus.DEAD, NotificationStatus.CANCELLED, NotificationStatus.WAITING)
-    found = _transition(database, number, allowed, NotificationStatus.WAITING)
+    found = _TABLE.transition(database, number, allowed, NotificationStatus.WAITING)
     database.execute(
         "UPDATE notifications SET enqueued_at=?, not_before=? WHERE id=?", [to_text(at), to_text(at), number]
     )
@@ -219,26 +218,12 @@ def with_status(database: Database, statuses: Sequence[NotificationStatus], limi
 
 def counts(database: Database) -> dict[NotificationStatus, int]:
     """How many notifications are in each state."""
-    rows = query(database, "SELECT status, count(*) AS n FROM notifications GROUP BY status")
-    return {NotificationStatus(row["status"]): int(row["n"]) for row in rows}
+    return _TABLE.counts(database)
 
 
 def get(database: Database, number: int) -> Notification:
     """The notification of this number; NotFoundError where there is none."""
-    row = one(database, "SELECT * FROM notifications WHERE id=?", [number])
-    if row is None:
-        raise NotFoundError(f"there is no notification {number}")
-    return _notification(row)
-
-
-def _transition(
-    database: Database, number: int, allowed: Sequence[NotificationStatus], to: NotificationStatus
-) -> Notification:
-    found = get(database, number)
-    if found.status not in allowed:
-        raise PermanentError(f"notification {number} is {found.status}: it cannot become {to}")
-    database.execute("UPDATE notifications SET status=? WHERE id=?", [to, number])
-    return found
+    return _TABLE.get(database, number)
 
 
 def _tell(
@@ -262,3 +247,6 @@ def _notification(row: dict[str, Any]) -> Notification:
             "sent_at": moment(row["sent_at"]),
         }
     )
+
+
+_TABLE = Table("notifications", "notification", NotificationStatus, _notification)

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from node.config.dictionary import DataDictionary
 from node.ledger import decisions, events, instances, jobs, looks, rule_history, studies
 from node.ledger.database import Database, Ledger
+from node.ledger.instances import Instance
 from node.ledger.job import Job, JobOutcome
 from node.route.asking import Asked, RuleSet
 from node.route.new_jobs import WHOLE_STUDY, Given, Plugins, new_job
@@ -34,11 +35,14 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
     rule = _rule(ledger.database, job)
     assert study is not None, job.study_instance_uid
     found: tuple[FollowUp, ...] = ()
-    arrived = instances.arrivals(ledger.database, study.study_instance_uid)
     look = looks.get(ledger.database, study.study_instance_uid, job.revision, job.look)
     asked = Asked(study, RuleSet((), "", ""), (rule,) if rule else (), look)
-    if rule and rule_history.is_newest(ledger.database, job_id):
-        seen = asked.facts(ledger.database, arrived, now, zone)
+    with ledger.snapshot() as database:
+        arrived = instances.arrivals(database, study.study_instance_uid)
+        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        newest = rule is not None and rule_history.is_newest(database, job_id)
+        seen = asked.facts(database, arrived, now, zone) if newest else None
+    if rule and seen:
         subject = "" if job.subject == WHOLE_STUDY else job.subject
         found = engine.follow_up(rule, seen, {job.step: _result(job)}, subject)
     with ledger.transaction() as database:
@@ -46,18 +50,17 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
             return 0  # it grows, or was corrected: the next run sees it as it is then
         if not arrived.receipts <= instances.arrivals(database, study.study_instance_uid).receipts:
             return 0
-        made = sum(_enqueue(database, now, asked, job, rule, each, plugins, zone) for each in found if rule)
+        made = sum(_enqueue(database, now, asked, job, rule, each, by_uid, plugins, zone) for each in found if rule)
         rule_history.followed_up(database, job_id)
     return made
 
 
 def _enqueue(
-    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp, plugins: Plugins,
-    zone: ZoneInfo,
+    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp,
+    by_uid: Mapping[str, Instance], plugins: Plugins, zone: ZoneInfo,
 ) -> bool:  # fmt: skip
     made, study = None, asked.as_seen
     if follow_up.run:
-        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
         new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone, _prior(database, rule, job))
         new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)

@@ -72,15 +72,16 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
         return 0
     look = looks.get(ledger.database, study.study_instance_uid, decision.revision, decision.look)
     asked = Asked(study, RuleSet((), "", ""), (rule,), look)
-    arrived = instances.arrivals(ledger.database, study.study_instance_uid)
-    seen = asked.facts(ledger.database, arrived, now, zone)
-    found = _chosen(ledger.database, fetch, rule, now, zone)
+    with ledger.snapshot() as database:
+        arrived = instances.arrivals(database, study.study_instance_uid)
+        seen = asked.facts(database, arrived, now, zone)
+        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        found = _chosen(database, fetch, rule, now, zone)
     runs = engine.first_runs(rule, seen) if found or rule.prior.missing == "run" else ()
     with ledger.transaction() as database:
         if not asked.still_holds(database, arrived):
             return 0  # it grows: the next revision asks for its own
         made = 0
-        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
         for run in runs:
             job = new_job(database, now, asked.as_seen, rule, run, by_uid, plugins, zone, found)
             new = replace(job, revision=study.revision, look=asked.number)

@@ -15,7 +15,7 @@ import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -323,7 +323,7 @@ def replay(
     for part in _spread(ledger, chunks, comparison, zone):
         done.add(part)
         advance(part.studies)
-    with _reading(ledger) as database:
+    with closing(Ledger.existing(ledger)) as opened, opened.snapshot() as database:
         before = rule_history.before(database, comparison.counted, since)
     comparison.settle(done, before, zone)
     return done
@@ -352,28 +352,19 @@ def _collect_rarely() -> None:
     gc.freeze()
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[Database]:
-    ledger = Ledger.existing(path)
-    try:
-        with ledger.reading() as database:
-            yield database
-    finally:
-        ledger.close()
-
-
 def _chunk(chunk: _Chunk) -> Replayed:
     assert _work is not None, "the caller has set it"
     path, comparison, zone = _work
     start, uids = chunk
     done = Replayed()
-    with _reading(path) as database:
+    with closing(Ledger.existing(path)) as ledger:
         for number, uid in enumerate(uids, start):
-            row = studies.get(database, uid)
-            if row is not None:
-                study = Studied(uid, row.accession_number, (row.patient_id, row.issuer_of_patient_id))
-                seen = recorded_facts(database, row, zone)
-                comparison.hold_against(number, study, seen, partial(_results, database, uid), done)
+            with ledger.snapshot() as database:
+                row = studies.get(database, uid)
+                if row is not None:
+                    study = Studied(uid, row.accession_number, (row.patient_id, row.issuer_of_patient_id))
+                    seen = recorded_facts(database, row, zone)
+                    comparison.hold_against(number, study, seen, partial(_results, database, uid), done)
     if not gc.isenabled():
         gc.collect()
     return done

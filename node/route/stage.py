@@ -170,8 +170,10 @@ class Route:
         if asked is None:
             return
         plugins, study = self._in_force[1], asked.as_seen
-        current = instances.arrivals(self._ledger.database, study.study_instance_uid)
-        seen = asked.facts(self._ledger.database, current, self._timer.now(), self._zone)
+        with self._ledger.snapshot() as database:
+            current = instances.arrivals(database, study.study_instance_uid)
+            seen = asked.facts(database, current, self._timer.now(), self._zone)
+            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, study.study_instance_uid)}
         verdicts = engine.decide(asked.rules, seen)
         unfit = {
             each.sop_instance_uid: sorted(each.marks & UNFIT_MARKS)
@@ -181,22 +183,21 @@ class Route:
             if each.marks & UNFIT_MARKS
         }
         traces = [_trace(verdict, unfit, seen if asked.look else None) for verdict in verdicts]
-        for room, count in self._write(asked, current, seen, list(zip(verdicts, traces, strict=True)), plugins).items():
+        found = list(zip(verdicts, traces, strict=True))
+        for room, count in self._write(asked, current, seen, by_uid, found, plugins).items():
             if count:
                 self._signal.wake(room)
 
     def _write(
-        self, asked: Asked, current: Arrivals, seen: StudyFacts, verdicts: Sequence[tuple[Decision, Mapping[str, Any]]],
-        plugins: Plugins,
+        self, asked: Asked, current: Arrivals, seen: StudyFacts, by_uid: Mapping[str, Instance],
+        verdicts: Sequence[tuple[Decision, Mapping[str, Any]]], plugins: Plugins,
     ) -> Counter[Room]:  # fmt: skip
         """All that comes of decisions, in one transaction; how much that is for whom."""
         work: Counter[Room] = Counter()
-        uid = asked.study.study_instance_uid
         with self._ledger.transaction() as database:
             if not asked.still_holds(database, current):
                 return work
             at = self._clock.now()
-            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, uid)}
             decisions.keep_rule_set(database, at, asked.rule_set.digest, asked.rule_set.content)
             for verdict, trace in verdicts:
                 decision = _record(database, at, asked, verdict, trace)

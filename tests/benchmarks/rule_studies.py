@@ -62,7 +62,7 @@ def _example(database: Database, now: datetime) -> None:
     revision = studies.complete(database, now, _FIRST)
     for number, name in enumerate(SERIES, 1):
         series = _series(number, name, template)
-        facts.save(database, _FIRST, revision, series)
+        facts.save(database, _FIRST, revision, facts.packed(series))
         for one in series.instances:
             instances.insert(database, _row(series.series_instance_uid, one, now))
 

@@ -20,6 +20,7 @@ from node.ledger.schema import (
     m0011_mended,
     m0012_silences,
     m0013_defects,
+    m0014_space,
 )
 
 migrations = Migrations("pacsnode")
@@ -133,6 +134,7 @@ migrations(name="0010_fallbacks")(m0010_fallbacks.migrate)
 migrations(name="0011_what_was_edited")(m0011_mended.migrate)
 migrations(name="0012_silences")(m0012_silences.migrate)
 migrations(name="0013_defects")(m0013_defects.migrate)
+migrations(name="0014_space", transactional=False)(m0014_space.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

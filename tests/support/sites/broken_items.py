@@ -180,9 +180,9 @@ def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Head
     room = room_of(Spool(folder), reader)
     keep = completion.keep_facts  # type: ignore[attr-defined]
 
-    def keep_or_raise(database: Any, study: str, revision: int) -> None:
+    def keep_or_raise(database: Any, study: str, *more: Any) -> None:
         fault.on(study == BAD)
-        keep(database, study, revision)
+        keep(database, study, *more)
 
     monkeypatch.setattr(completion, "keep_facts", keep_or_raise)
     for uid in UIDS:

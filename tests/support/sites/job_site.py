@@ -133,7 +133,7 @@ class Site:
                     )
                 )
             for uid, records in by_series.items():
-                facts.save(database, study, revision, SeriesRecord(uid, tuple(records)))
+                facts.save(database, study, revision, facts.packed(SeriesRecord(uid, tuple(records))))
         return revision
 
     def job(self, plugin: str, receipts: Sequence[str], *, study: str = STUDY, **fields: Any) -> Job:

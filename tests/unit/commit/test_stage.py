@@ -120,6 +120,7 @@ def test_reported_to_the_association_while_it_lives(room: CommitRoom) -> None:
     with room.spool.association("open"):
         number = decided(room, association="open")
         assert room.rows[0].status is CommitmentStatus.OFFERED
+        assert len(room.events("commitment.offered")) == 1
         claimed = room.journal.claim("open")
         assert claimed is not None
         assert room.journal.claim("open") is None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from node.index import completion
-from node.ledger import facts, studies
-from node.ledger.database import Database
+from node.index import completion, keeping
+from node.ledger import database as database_module
+from node.ledger import events, facts, instances, studies
+from node.ledger.database import Database, Ledger
+from node.ledger.instances import InstanceStatus
 from node.ledger.studies import Study, StudyStatus
 from node.store.arrival import Arrival, file_header
 from node.wake import Room as Rooms
@@ -189,10 +192,10 @@ def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch
     """A defect nobody foresaw costs one study, with an alert, and is tried again later."""
     keep = completion.keep_facts  # type: ignore[attr-defined]
 
-    def fails(database: Database, study: str, revision: int) -> None:
+    def fails(database: Database, study: str, *more: Any) -> None:
         if study == STUDY:
             raise KeyError(study)
-        keep(database, study, revision)
+        keep(database, study, *more)
 
     arrive(room.spool, ct())
     arrive(room.spool, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"))
@@ -205,6 +208,46 @@ def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch
     assert len(room.events("study.not-completed")) == 1
     room.quiet(600)
     assert _study(room).revision == 1
+
+
+def test_records_are_made_before_the_transaction_that_keeps_them(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other writers do not wait while headers are compressed: the ledger can be written to at that time."""
+    second, pack, made = Ledger(room.ledger.path), facts.packed, []
+
+    def packed(record: facts.SeriesRecord) -> facts.PackedSeries:
+        with second.transaction() as database:
+            events.record(database, room.clock.now(), "meanwhile.written")
+        made.append(record.series_instance_uid)
+        return pack(record)
+
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(facts, "packed", packed)
+    arrive(room.spool, ct())
+    room.quiet()
+    assert _study(room).status is StudyStatus.COMPLETE
+    assert made == [SERIES]
+
+
+def test_records_are_made_again_where_something_came_between(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process rejects an image after the records were made: what is kept is what counts."""
+    prepare = keeping.prepare
+
+    def and_then(ledger: Ledger, *of: Any) -> keeping.Prepared:
+        prepared = prepare(ledger, *of)
+        (_, last) = instances.of_study(ledger.database, STUDY)
+        with ledger.transaction() as database:
+            instances.set_status(database, last.receipt, InstanceStatus.REJECTED)
+        return prepared
+
+    monkeypatch.setattr(completion, "prepare", and_then)
+    arrive(room.spool, ct(1))
+    arrive(room.spool, ct(2))
+    room.quiet()
+    (record,) = facts.of_study(room.ledger.database, STUDY, 1)
+    assert [one.receipt for one in record.instances] == [
+        one.receipt for one in instances.of_study(room.ledger.database, STUDY)
+    ]
+    assert len(record.instances) == 1
 
 
 def test_only_series_that_changed_are_kept_anew(room: Room) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import threading
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,7 +83,6 @@ def test_a_reader_sees_the_state_before_while_another_writes(ledger: Ledger) -> 
 
     def read() -> None:
         seen.append(len([event for event in events.latest(ledger.database, 1000) if event.kind == "half.done"]))
-        ledger.close()
 
     with ledger.transaction() as database:
         events.record(database, NOW, "half.done")
@@ -87,6 +90,101 @@ def test_a_reader_sees_the_state_before_while_another_writes(ledger: Ledger) -> 
         thread.start()
         thread.join()
     assert seen == [0]
+
+
+def test_a_snapshot_does_not_change_while_others_write(ledger: Ledger) -> None:
+    """What another thread commits after the block began is seen after it only."""
+
+    def write() -> None:
+        with ledger.transaction() as database:
+            events.record(database, NOW, "meanwhile.written")
+
+    with ledger.snapshot() as database:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write).result()
+        assert "meanwhile.written" not in {event.kind for event in events.latest(database, 1000)}
+        assert "meanwhile.written" in {event.kind for event in events.latest(ledger.database, 1000)}
+    with ledger.snapshot() as database:
+        assert "meanwhile.written" in {event.kind for event in events.latest(database, 1000)}
+
+
+def test_a_snapshot_cannot_be_written_to(ledger: Ledger) -> None:
+    """A reader's mistake changes nothing, and the next snapshot goes on working."""
+    with pytest.raises(TransientError, match="readonly"), ledger.snapshot() as database:
+        events.record(database, NOW, "x.y")
+    with ledger.snapshot() as database:
+        assert "x.y" not in {event.kind for event in events.latest(database, 1000)}
+
+
+def test_a_snapshot_is_over_when_its_block_raises(ledger: Ledger) -> None:
+    """It holds on to no old state: the WAL can be emptied after it."""
+    with pytest.raises(ZeroDivisionError), ledger.snapshot():
+        _ = 1 / 0
+    with ledger.transaction() as database:
+        events.record(database, NOW, "x.y")
+    blocked, *_ = ledger.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not blocked
+
+
+def test_a_snapshot_of_a_ledger_that_nobody_has_open(ledger: Ledger) -> None:
+    """A command reads while the node is stopped, when there is no WAL; in a folder with any name."""
+    ledger.close()
+    folder = ledger.path.parent / "50% of #1?"
+    folder.mkdir()
+    shutil.move(ledger.path, folder)
+    with Ledger.existing(folder / ledger.path.name).snapshot() as database:
+        assert events.latest(database, 10)
+
+
+def test_closing_closes_the_connections_of_all_threads(ledger: Ledger) -> None:
+    """No connection stays open, whoever opened it, and nothing is left beside the file. A thread may go on after it."""
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            for opening in (ledger.snapshot, ledger.transaction, ledger.reading):
+                assert pool.submit(_events_in, opening).result()
+            assert events.latest(ledger.database, 10)
+            assert str(ledger.path) in _open_files()
+            ledger.close()
+            assert str(ledger.path) not in _open_files()
+            assert not Path(f"{ledger.path}-wal").exists()
+
+
+def _open_files() -> set[str]:
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            found.add(os.readlink(each))
+    return found
+
+
+def _events_in(opening: Callable[[], AbstractContextManager[Database]]) -> list[events.Event]:
+    with opening() as database:
+        return events.latest(database, 10)
+
+
+def test_closing_waits_for_a_transaction(ledger: Ledger) -> None:
+    """It is committed, not torn."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with ledger.transaction() as database:
+            begun.set()
+            assert go_on.wait(30)
+            events.record(database, NOW, "slowly.written")
+            assert ledger.database is database
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(write)
+        assert begun.wait(30)
+        closing = pool.submit(ledger.close)
+        go_on.set()
+        writing.result(), closing.result()
+    assert "slowly.written" in {event.kind for event in events.latest(ledger.database, 10)}
+
+
+def test_what_a_reader_let_the_log_grow_to_is_given_back(ledger: Ledger) -> None:
+    """The WAL keeps 64 MiB at most once it begins again from its start."""
+    assert ledger.database.conn.execute("PRAGMA journal_size_limit").fetchone() == (64 << 20,)
 
 
 def test_fault_54_locked_is_transient(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

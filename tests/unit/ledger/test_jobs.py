@@ -30,6 +30,7 @@ TRANSITIONS: dict[str, tuple[Transition, set[JobStatus], JobStatus]] = {
     "postponed": (lambda d, j: jobs.postponed(d, NOW, j, "why", LATER), {JobStatus.RUNNING}, JobStatus.QUEUED),
     "interrupted": (lambda d, j: jobs.interrupted(d, NOW, j, "why"), {JobStatus.RUNNING}, JobStatus.QUEUED),
     "reported": (lambda d, j: jobs.reported(d, NOW, j, 2), {JobStatus.ENDED}, JobStatus.REPORTED),
+    "refused": (lambda d, j: jobs.refused(d, NOW, j, "why"), {JobStatus.ENDED}, JobStatus.ENDED),
     "unreportable": (lambda d, j: jobs.unreportable(d, NOW, j, "why"), {JobStatus.ENDED}, JobStatus.UNREPORTABLE),
     "cancel": (lambda d, j: jobs.cancel(d, NOW, j, "why"), set(OPEN), JobStatus.CANCELLED),
 }

@@ -180,9 +180,9 @@ def _record(*receipts: str, thickness: float = 1.0) -> SeriesRecord:
 def test_facts_are_read_back_as_they_were_at_each_revision(ledger: Ledger) -> None:
     """Columns in, headers out: absent stays absent, empty stays empty; the newest record up to a revision counts."""
     with ledger.transaction() as database:
-        facts.save(database, "1.2", 1, _record("r1", "r2"))
-        facts.save(database, "1.2", 3, _record("r1", "r2", "r3", thickness=2.0))
-        facts.save(database, "1.2", 4, SeriesRecord("1.2.1", ()))
+        facts.save(database, "1.2", 1, facts.packed(_record("r1", "r2")))
+        facts.save(database, "1.2", 3, facts.packed(_record("r1", "r2", "r3", thickness=2.0)))
+        facts.save(database, "1.2", 4, facts.packed(SeriesRecord("1.2.1", ())))
     assert facts.of_study(ledger.database, "1.2", 1) == [_record("r1", "r2")]
     assert facts.of_study(ledger.database, "1.2", 2) == [_record("r1", "r2")]
     assert facts.of_study(ledger.database, "1.2", 3) == [_record("r1", "r2", "r3", thickness=2.0)]
@@ -201,7 +201,7 @@ def test_headers_wait_until_a_record_holds_them(ledger: Ledger) -> None:
     assert facts.headers_of(ledger.database, "1.2") == {"r1": header}
     assert facts.header_of(ledger.database, "1.2", "r1") == header
     with ledger.transaction() as database:
-        facts.save(database, "1.2", 1, _record("r1"))
+        facts.save(database, "1.2", 1, facts.packed(_record("r1")))
     assert facts.headers_of(ledger.database, "1.2") == {}
     kept = facts.header_of(ledger.database, "1.2", "r1")
     assert kept is not None
