@@ -56,14 +56,14 @@ def _stuck(
     site: ResultSite, monkeypatch: pytest.MonkeyPatch, job: Job, *, fills: bool = False, deadline: float = 600.0
 ) -> Path:
     """A heavy job that is stuck; the file that says how often it was begun."""
-    note, cost_of = site.folder / "begun", site.results._making.cost
+    note, cost_of = site.folder / "begun", site.results._maker.cost
     stuck = Stuck(job, note, fills=fills)
     monkeypatch.setattr(encoder, "carry_out", stuck)
 
     def cost(each: Job) -> Cost:
         return Cost(HEAVY, deadline, 2**30) if each.id == job.id else cost_of(each)
 
-    monkeypatch.setattr(site.results._making, "cost", cost)
+    monkeypatch.setattr(site.results._maker, "cost", cost)
     return note
 
 
@@ -99,7 +99,7 @@ def test_finding_x2_cancel_ends_an_encoding_under_way(site: ResultSite, monkeypa
     until(note.exists, what="the giant to be begun")
     with site.ledger.transaction() as database:
         jobs.cancel(database, site.clock.now(), giant.id, "a test")
-    until(lambda: not site.results._making._encoder._pool._busy, what="the child to end")
+    until(lambda: not site.results._maker._encoder._pool._busy, what="the child to end")
     site.results.run_once()
     assert site.get(giant).status is JobStatus.CANCELLED
     assert site.objects(giant) == []
