@@ -176,7 +176,7 @@ def _does(decision: Decision) -> Iterator[str]:
         late = {
             "send": "are sent anyway",
             "withhold": "are withheld",
-            "notify": f"are sent, and findings notified to {', '.join(whom)}",
+            "notify": f"are sent, with a notification to {', '.join(whom)}",
         }
         when = f"later than {write_duration(rule.expires.after)} after the images were complete"
         yield f"results that come {when} {late[rule.expires.then]}"

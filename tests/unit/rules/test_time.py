@@ -305,8 +305,8 @@ def test_an_explanation_says_what_becomes_of_a_match() -> None:
     assert said[-3:] == [
         "  then notifies duty, desk",
         "  then sends results that are findings, failed; withholds the others",
-        "  then results that come later than 2 hours after the images were complete are sent, and findings "
-        "told to duty",
+        "  then results that come later than 2 hours after the images were complete are sent, with a notification "
+        "to duty",
     ]
     assert not any(
         line.startswith("  then") for line in lines(decided(make_study(make_series("1.1", "MR", [{}])), **rule).trace)
