@@ -15,7 +15,7 @@ _ENOUGH_BYTES = 1 << 30
 
 @pytest.fixture
 def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of the test's own, in memory where there is enough; what a power loss leaves, tests/integration says."""
+    """A folder of the test's own, in memory where there is enough; a confined plugin cannot see it there."""
     if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ENOUGH_BYTES:
         yield tmp_path_factory.mktemp("unit")
         return

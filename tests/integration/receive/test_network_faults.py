@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node.store.arrival import read_arrival
 from tests.support.dimse.raw_dimse import (
     ABORT,
     ASSOCIATE_AC,
@@ -480,6 +481,10 @@ def test_fault_57_a_jump_of_the_clock_ends_no_association(tmp_path: Path, second
             peer.send(pdu(6, bytes(4)))
             assert peer.closed()
         until(jumping.idle, what="the associations to end")
+        before, after = (
+            read_arrival(path)[0].received_at for path in jumping.received()
+        )  # the order is not the clock's
+    assert (after - before).total_seconds() == pytest.approx(seconds, abs=60)
 
 
 def test_fault_17_a_flood_of_silent_connections_does_not_keep_others_out(receiver: Receiver) -> None:
