@@ -151,10 +151,13 @@ class Items:
                 self._settle(database, item, place, None, None)
 
     def _settle(
-        self, database: Database, item: Item, place: str,
+        self,
+        database: Database,
+        item: Item,
+        place: str,
         put_off: Callable[[Database, datetime, datetime, str], None] | None,
         give_up: Callable[[Database, datetime, str], None] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Again later, or no more; in one transaction with what says so."""
         now = self._clock.now()
         about = {"study": item.study, "job": item.job, "delivery": item.delivery}
@@ -179,9 +182,17 @@ class Items:
 
     def _record(self, database: Database, item: Item, kind: str, severity: Severity, **detail: str) -> None:
         events.record(
-            database, self._clock.now(), kind, study=item.study, job=item.job, delivery=item.delivery,
-            severity=severity, stage=self.stage, item=item.key, **detail,
-        )  # fmt: skip
+            database,
+            self._clock.now(),
+            kind,
+            study=item.study,
+            job=item.job,
+            delivery=item.delivery,
+            severity=severity,
+            stage=self.stage,
+            item=item.key,
+            **detail,
+        )
 
 
 def place_of(error: BaseException) -> str:

@@ -209,9 +209,19 @@ def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime
     waits = starts is not None and starts > view.facts.now
     expires = view.facts.completed_at + rule.expires.after if rule.expires else None
     return Run(
-        step.name, step.plugin, step.parameters, inputs, subject,
-        rule.send, rule.mode, rule.priority, rule.on_correction, starts if waits else None, rule.send_when, expires,
-    )  # fmt: skip
+        step.name,
+        step.plugin,
+        step.parameters,
+        inputs,
+        subject,
+        rule.send,
+        rule.mode,
+        rule.priority,
+        rule.on_correction,
+        starts if waits else None,
+        rule.send_when,
+        expires,
+    )
 
 
 def _input(role: str, taken: Candidate) -> Input:

@@ -199,9 +199,15 @@ class _Reading:
         return Clause(text, name, tuple(test for test in tests if test), missing, names.reader(name))
 
     def test(
-        self, operator: object, operand: object, place: Place, kind: Kind, options: Options,
-        allowed: Sequence[str], name: Name | None = None,
-    ) -> Test:  # fmt: skip
+        self,
+        operator: object,
+        operand: object,
+        place: Place,
+        kind: Kind,
+        options: Options,
+        allowed: Sequence[str],
+        name: Name | None = None,
+    ) -> Test:
         what = name.text if name else "a count"
         if operator not in allowed or not isinstance(operator, str):
             known = [*allowed, *operators.MODIFIERS] if name else allowed

@@ -78,9 +78,14 @@ class App:
             log.warning("app.plugins-not-isolated", reason=confined.text)
         self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
         self._route = Route(
-            self.ledger, clock, self.signal, configuration.rules, plugins, configuration.node.zone,
+            self.ledger,
+            clock,
+            self.signal,
+            configuration.rules,
+            plugins,
+            configuration.node.zone,
             configuration.destinations,
-        )  # fmt: skip
+        )
         self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
         self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
         self._notify = Notify(self.ledger, clock, configuration)

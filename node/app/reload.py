@@ -211,9 +211,16 @@ class Reload:
         with self._ledger.transaction() as database:
             decisions.keep_rule_set(database, since, kept.digest, kept.content)
             events.record(
-                database, self._clock.now(), IN_FORCE, digest=kept.digest, previous=before, since=to_text(since), by=by,
-                rules=len(kept.rules), **change,
-            )  # fmt: skip
+                database,
+                self._clock.now(),
+                IN_FORCE,
+                digest=kept.digest,
+                previous=before,
+                since=to_text(since),
+                by=by,
+                rules=len(kept.rules),
+                **change,
+            )
         names = {key: change[key] for key in ("added", "removed", "changed")}
         log.info("app.rules-in-force", version=kept.digest[:8], previous=before and before[:8], by=by, **names)
 
@@ -228,10 +235,17 @@ class Reload:
             return
         with self._ledger.transaction() as database:
             events.record(
-                database, self._clock.now(), REFUSED, severity=Severity.ALERT, file=str(self._running.path),
-                problems=list(headlines[:_MOST_TOLD]), count=len(headlines), shown=shown, content=content,
+                database,
+                self._clock.now(),
+                REFUSED,
+                severity=Severity.ALERT,
+                file=str(self._running.path),
+                problems=list(headlines[:_MOST_TOLD]),
+                count=len(headlines),
+                shown=shown,
+                content=content,
                 in_force=rule_set_digest(self._running.configuration.rules),
-            )  # fmt: skip
+            )
 
     def _tell_restart(self, loaded: Loaded) -> None:
         sections = in_force.needing_restart(self._running.configuration, loaded.configuration)

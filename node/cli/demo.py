@@ -146,8 +146,11 @@ def _running_node(folder: Path, pacs: DemoPACS) -> Iterator[int]:
     with (folder / "node.log").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "node.cli", "serve", "--config", str(config)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": packages},
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": packages},
+        )
         try:
             end = time.monotonic() + 60.0
             while not listening.exists():

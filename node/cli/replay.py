@@ -64,9 +64,14 @@ def _period(since: str) -> timedelta:
 def _progress(*, hidden: bool) -> Progress:
     """A bar for who watches at a terminal."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=hidden or not sys.stderr.isatty(), transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=hidden or not sys.stderr.isatty(),
+        transient=True,
+    )
 
 
 def _parts(result: Result, since: str, draft: Path) -> Iterator[RenderableType]:

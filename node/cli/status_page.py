@@ -211,14 +211,18 @@ def _defects(found: Found, zone: tzinfo) -> RenderableType | None:
         [">Number", "=Stage", "What", "=Study", ">Tries", "=Since", "=Next", "Why"],
         [
             (
-                cell(each.id), cell(each.stage), cell(each.item.partition(":")[0]),
-                cell(tail(each.study_instance_uid or "")), cell(each.times),
+                cell(each.id),
+                cell(each.stage),
+                cell(each.item.partition(":")[0]),
+                cell(tail(each.study_instance_uid or "")),
+                cell(each.times),
                 cell(clock_text(each.first_at, zone, found.now)),
-                cell("given up" if each.parked else "by itself", "bold red" if each.parked else ""), cell(each.error),
+                cell("given up" if each.parked else "by itself", "bold red" if each.parked else ""),
+                cell(each.error),
             )
             for each in found.defects
         ],
-    )  # fmt: skip
+    )
 
 
 def _alerts(found: Found, zone: tzinfo) -> RenderableType | None:

@@ -85,28 +85,43 @@ def _parts(
 
 def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
     rows = [
-        (cell(each.rule), cell(each.source), cell(each.status), cell(tail(each.prior_study or "")),
-         cell(each.error or (f"waits until {clock_text(each.deadline, zone, now)}" if each.ended_at is None else "")))
+        (
+            cell(each.rule),
+            cell(each.source),
+            cell(each.status),
+            cell(tail(each.prior_study or "")),
+            cell(
+                each.error or (f"waits until {clock_text(each.deadline, zone, now)}" if each.ended_at is None else "")
+            ),
+        )
         for each in found
-    ]  # fmt: skip
+    ]
     return "Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], rows
 
 
 def _images(found: Sequence[ImagesStanding]) -> _Content:
     rows = [
-        (cell(each.destination), cell(each.status, "red" if each.status in ("held", "dead") else ""),
-         cell(each.instances), cell(each.why or ""))
+        (
+            cell(each.destination),
+            cell(each.status, "red" if each.status in ("held", "dead") else ""),
+            cell(each.instances),
+            cell(each.why or ""),
+        )
         for each in found
-    ]  # fmt: skip
+    ]
     return "Forwarded images", ["Destination", "=Status", ">Images", "About"], rows
 
 
 def _answers(found: Sequence[Identity], zone: tzinfo, now: datetime) -> _Content:
     rows = [
-        (cell(each.destination), cell(each.status, "bold red" if each.status == "differs" else ""),
-         cell(each.detail), cell(clock_text(each.checked_at, zone, now)))
+        (
+            cell(each.destination),
+            cell(each.status, "bold red" if each.status == "differs" else ""),
+            cell(each.detail),
+            cell(clock_text(each.checked_at, zone, now)),
+        )
         for each in found
-    ]  # fmt: skip
+    ]
     return "Identity of the study at each destination", ["Destination", "=Answer", "Differs in", "=Asked"], rows
 
 

@@ -93,9 +93,14 @@ class Reporting:
         return True
 
     def _wait(
-        self, database: Database, commitment: Commitment, error: str, severity: Severity = Severity.WARNING,
-        *, refused: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        database: Database,
+        commitment: Commitment,
+        error: str,
+        severity: Severity = Severity.WARNING,
+        *,
+        refused: bool = False,
+    ) -> None:
         now, retry = self._clock.now(), self._settings.retry
         age = now - (commitment.decided_at or commitment.taken_at)
         if age >= retry.give_up_after:

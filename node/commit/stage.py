@@ -201,9 +201,13 @@ class Commit:
             commitments.judged(database, now, commitment.id, said)
             for verdict in (each for each in verdicts.values() if each.damaged):
                 events.record(
-                    database, now, "instance.damaged", study=verdict.study_instance_uid, severity=Severity.ALERT,
+                    database,
+                    now,
+                    "instance.damaged",
+                    study=verdict.study_instance_uid,
+                    severity=Severity.ALERT,
                     reason=verdict.damaged,
-                )  # fmt: skip
+                )
         self._signal.wake(Room.COMMIT)
 
     def _leave_to_nobody(self) -> None:

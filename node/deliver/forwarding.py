@@ -98,9 +98,11 @@ class Forwarding:
         """Send images of one study, on as many associations as that takes; false where all that is due waits."""
         study = batch[0].delivery.study_instance_uid
         item = Item(
-            f"images:{study} to {self.name}", study, put_off=partial(self._later, study),
+            f"images:{study} to {self.name}",
+            study,
+            put_off=partial(self._later, study),
             give_up=partial(self._dead, study),
-        )  # fmt: skip
+        )
         return self._items.handle(item, partial(self._send_batch, study, batch, kinds, patience), otherwise=False)
 
     def _send_batch(self, study: str, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
@@ -238,9 +240,11 @@ class Forwarding:
         if syntax is None:
             told = f"{self.name} accepts no {delivery.sop_class_uid} in transfer syntax {image.transfer_syntax_uid}"
             others = fallbacks(delivery.sop_class_uid, image.transfer_syntax_uid)
-            more = ", nor in one that it could be brought into without loss" if others else (
-                ", and it cannot be brought into another one without loss"
-            )  # fmt: skip
+            more = (
+                ", nor in one that it could be brought into without loss"
+                if others
+                else (", and it cannot be brought into another one without loss")
+            )
             return Answer(Reading.CONTEXT_REFUSED, told + more)
         try:
             source = self._spool.find(delivery.receipt or "")

@@ -100,9 +100,12 @@ class Outbox:
         doubtful: set[int] = set()
         for found in late.expired(self._ledger.database, self._clock.now(), self.name):
             item = Item(
-                f"expiry:{found.delivery}", found.study_instance_uid, found.job, found.delivery,
+                f"expiry:{found.delivery}",
+                found.study_instance_uid,
+                found.job,
+                found.delivery,
                 give_up=partial(_hold, delivery_id=found.delivery),
-            )  # fmt: skip
+            )
             if not self._items.handle(item, partial(self._settle_expired, found), otherwise=False):
                 doubtful.add(found.delivery)
         return doubtful

@@ -63,10 +63,20 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo) -> StudyFacts:
     study = Study(
-        study_instance_uid=uid, patient_id="", issuer_of_patient_id="", accession_number="",
-        status=StudyStatus.COMPLETE, revision=1, decided_revision=0, hold=None, first_received_at=now,
-        last_received_at=now, last_association="", due_at=now, completed_at=now,
-    )  # fmt: skip
+        study_instance_uid=uid,
+        patient_id="",
+        issuer_of_patient_id="",
+        accession_number="",
+        status=StudyStatus.COMPLETE,
+        revision=1,
+        decided_revision=0,
+        hold=None,
+        first_received_at=now,
+        last_received_at=now,
+        last_association="",
+        due_at=now,
+        completed_at=now,
+    )
     series: dict[str, list[InstanceRecord]] = {}
     for reading in readings:
         series.setdefault(reading.series_instance_uid, []).append(_record(reading))
@@ -76,10 +86,14 @@ def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo)
 
 def _record(reading: Reading) -> InstanceRecord:
     return InstanceRecord(
-        receipt=reading.sop_instance_uid, sop_instance_uid=reading.sop_instance_uid,
-        sop_class_uid=reading.sop_class_uid, transfer_syntax_uid=reading.arrival.transfer_syntax_uid,
-        frames=reading.frames, marks=tuple(sorted(reading.marks)), header=reading.header,
-    )  # fmt: skip
+        receipt=reading.sop_instance_uid,
+        sop_instance_uid=reading.sop_instance_uid,
+        sop_class_uid=reading.sop_class_uid,
+        transfer_syntax_uid=reading.arrival.transfer_syntax_uid,
+        frames=reading.frames,
+        marks=tuple(sorted(reading.marks)),
+        header=reading.header,
+    )
 
 
 def _arrivals(readings: Sequence[Reading]) -> Arrivals:

@@ -27,9 +27,17 @@ _ONLY_WITH_EXTENSIONS = {"58", "87", "149", "159"}
 """Registration numbers of sets of two bytes a character: a Defined Term only with code extensions."""
 _ONLY_WITHOUT_EXTENSIONS = {"192"}
 _REGISTERS = {
-    "1": "100", "2": "101", "3": "109", "4": "110", "5": "144", "6": "127", "7": "126", "8": "138", "9": "148",
+    "1": "100",
+    "2": "101",
+    "3": "109",
+    "4": "110",
+    "5": "144",
+    "6": "127",
+    "7": "126",
+    "8": "138",
+    "9": "148",
     "11": "166",
-}  # fmt: skip
+}
 """Parts of ISO 8859 to their registration numbers (PS3.3 C.12.1.1.2)."""
 _OTHER_NAMES = {"UTF8": "ISO_IR 192", "GB18030": "GB18030", "EUCKR": "ISO 2022 IR 149", "KSX1001": "ISO 2022 IR 149"}
 """What the sets are called elsewhere, without what separates the parts of a name."""

@@ -214,7 +214,7 @@ class _Reader:
 
     def _items(
         self, at: int, end: int, items: Items, implicit: bool, depth: int, *, of: int, delimited: bool = False
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Read the items of the sequence `of`; returns where it ends. `delimited`: it is of undefined length."""
         while at + 8 <= end:
             group, element, length = self._tag_length(self._data, at)

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 STUDY_KEYWORDS = (
-    "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription",
+    "PatientID",
+    "IssuerOfPatientID",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
     "ModalitiesInStudy",
-)  # fmt: skip
+)
 SERIES_KEYWORDS = ("Modality", "BodyPartExamined", "NumberOfSeriesRelatedInstances")
 Answer = Mapping[str, str]
 

@@ -90,9 +90,7 @@ class Fetching:
             fetches.ended(database, now, fetch, FetchStatus.FAILED, why)
             self._signal.wake(Room.ROUTE)
 
-        return Item(
-            f"fetch:{fetch.id}", fetch.study_instance_uid, tries=_TRIES, put_off=put_off, give_up=give_up
-        )  # fmt: skip
+        return Item(f"fetch:{fetch.id}", fetch.study_instance_uid, tries=_TRIES, put_off=put_off, give_up=give_up)
 
     def _try(self, fetch: Fetch) -> None:
         try:
@@ -152,9 +150,12 @@ class Fetching:
         wanted = seeking.wanted_of(fetch.wanted)
         answers = archive.find_studies(wanted.keys(study.patient_id), seeking.STUDY_KEYWORDS)
         for answer in seeking.candidates(
-            answers, wanted, study=study.study_instance_uid, patient_id=study.patient_id,
+            answers,
+            wanted,
+            study=study.study_instance_uid,
+            patient_id=study.patient_id,
             issuer=study.issuer_of_patient_id,
-        ):  # fmt: skip
+        ):
             uid = answer["StudyInstanceUID"]
             series = seeking.series_of(archive.find_series(uid, seeking.SERIES_KEYWORDS), wanted)
             if series:

@@ -58,7 +58,7 @@ class CompletionWatch:
 
     def __init__(
         self, ledger: Ledger, spool: Spool, clock: Clock, signal: Signal, configuration: Configuration
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
@@ -106,9 +106,7 @@ class CompletionWatch:
             self._signal.wake(Room.ROUTE)
         return wait
 
-    def _look_after(
-        self, study: Study, doorstep: Doorstep, unindexed: bool, incomplete: bool
-    ) -> tuple[bool, float]:  # fmt: skip
+    def _look_after(self, study: Study, doorstep: Doorstep, unindexed: bool, incomplete: bool) -> tuple[bool, float]:
         """Complete it, or look at it as it grows; whether there is something to be decided, and when to look again."""
         watch, uid = self._watch(study), study.study_instance_uid
         left = watch.due - doorstep.at

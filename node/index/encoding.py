@@ -18,9 +18,21 @@ SHORT = frozenset(
 """VRs with a length of two bytes."""
 _STATED = frozenset(vr.decode() for vr in SHORT | LONG)
 _SIZES = {
-    "AT": 4, "FD": 8, "FL": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8,
+    "AT": 4,
+    "FD": 8,
+    "FL": 4,
+    "OD": 8,
+    "OF": 4,
+    "OL": 4,
+    "OV": 8,
+    "SL": 4,
+    "SS": 2,
+    "SV": 8,
+    "UL": 4,
+    "US": 2,
+    "UV": 8,
     "US or SS": 2,
-}  # fmt: skip
+}
 """Bytes of one value (PS3.5 6.2)."""
 _NOT_OF_DATA_SETS = frozenset({0x0000, 0x0001, 0x0002, 0x0003, 0x0005, 0x0007, 0xFFFF})
 """Groups of commands and file meta information, and those that private elements must not use (PS3.5 7.8)."""

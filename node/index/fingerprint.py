@@ -17,17 +17,41 @@ from node.ledger.rows import to_json
 
 PATIENT = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
 ORDER = (
-    "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "AdmissionID", "RequestedProcedureID",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AdmissionID",
+    "RequestedProcedureID",
     "RequestAttributesSequence",
-)  # fmt: skip
+)
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 IMAGE = (
-    "Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel",
-    "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "Units", "ImagePositionPatient",
-    "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "PatientPosition", "PatientOrientation", "ViewPosition", "Laterality", "ImageLaterality", "BodyPartExamined",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "Units",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "PatientPosition",
+    "PatientOrientation",
+    "ViewPosition",
+    "Laterality",
+    "ImageLaterality",
+    "BodyPartExamined",
     "Modality",
-)  # fmt: skip
+)
 NESTED_IMAGE = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SegmentSequence")
 """Geometry and laterality of enhanced objects, and what the pixels of a segmentation mean: compared as a whole."""
 DEPENDS_ON_SYNTAX = frozenset({"PhotometricInterpretation"})

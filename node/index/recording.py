@@ -91,7 +91,7 @@ def _with_rejections(database: Database, judgement: Judgement) -> Judgement:
 
 def _study(
     database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
-) -> None:  # fmt: skip
+) -> None:
     """The study's own row: it is there, and being received where what came makes it so."""
     arrived = [one.reading for one in those if one.status in _ARRIVES]
     counting = [one.reading for one in those if one.status in _COUNTS]
@@ -103,10 +103,16 @@ def _study(
     quiet = study_quiet(database, study, configuration, counting)
     for one in arrived[:1] + arrived[1:][-1:]:  # the first says when it began, the last on which association it goes on
         studies.received(
-            database, at, study=study, patient_id=one.text("PatientID"),
-            issuer_of_patient_id=one.text("IssuerOfPatientID"), accession_number=one.text("AccessionNumber"),
-            association=one.arrival.association, received_at=one.arrival.received_at, due_at=at + quiet,
-        )  # fmt: skip
+            database,
+            at,
+            study=study,
+            patient_id=one.text("PatientID"),
+            issuer_of_patient_id=one.text("IssuerOfPatientID"),
+            accession_number=one.text("AccessionNumber"),
+            association=one.arrival.association,
+            received_at=one.arrival.received_at,
+            due_at=at + quiet,
+        )
     _fill_in_patient(database, study, counting)
     done.arrivals[study] = quiet
 
@@ -125,9 +131,12 @@ def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]
     known = next((one for one in counting if one.text("PatientID")), None)
     if row is not None and known is not None and not row.patient_id:
         studies.set_patient(
-            database, study, patient_id=known.text("PatientID"), issuer_of_patient_id=known.text("IssuerOfPatientID"),
+            database,
+            study,
+            patient_id=known.text("PatientID"),
+            issuer_of_patient_id=known.text("IssuerOfPatientID"),
             accession_number=row.accession_number or known.text("AccessionNumber"),
-        )  # fmt: skip
+        )
 
 
 def _instance(
@@ -161,10 +170,14 @@ def _instance(
         quiet = quiet_period(configuration, arrival.calling_ae_title, reading.text("Modality"))
         done.series[reading.study_instance_uid, reading.series_instance_uid] = quiet
         studies.series_received(
-            database, study=reading.study_instance_uid, series=reading.series_instance_uid,
-            modality=reading.text("Modality"), description=reading.text("SeriesDescription"),
-            received_at=arrival.received_at, due_at=at + quiet,
-        )  # fmt: skip
+            database,
+            study=reading.study_instance_uid,
+            series=reading.series_instance_uid,
+            modality=reading.text("Modality"),
+            description=reading.text("SeriesDescription"),
+            received_at=arrival.received_at,
+            due_at=at + quiet,
+        )
 
 
 def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement]]) -> None:
@@ -179,20 +192,32 @@ def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement
             associations = sorted({one.reading.arrival.association for one in of_kind})
             if of_kind and not _told(database, study, f"instance.{status}", associations, differences):
                 events.record(
-                    database, at, f"instance.{status}", study=study or None, severity=severity, instances=len(of_kind),
-                    associations=associations, differences=differences,
+                    database,
+                    at,
+                    f"instance.{status}",
+                    study=study or None,
+                    severity=severity,
+                    instances=len(of_kind),
+                    associations=associations,
+                    differences=differences,
                     sop_instance_uids=[one.reading.sop_instance_uid for one in of_kind[:_MOST_NAMED]],
                     reasons=sorted({one.reading.unreadable for one in of_kind} - {""})[:_MOST_NAMED],
-                )  # fmt: skip
+                )
         marks = Counter(mark for one in those if one.status in _COUNTS for mark in one.reading.marks if mark != LOSSY)
         for mark, count in sorted(marks.items()):
             severity = Severity.ALERT if mark == MISSING_PATIENT_ID else Severity.WARNING
             why = sorted({one.reading.marks[mark] for one in those if mark in one.reading.marks})[:_MOST_NAMED]
             if not _said(database, study, mark, why):
                 events.record(
-                    database, at, "instance.marked", study=study, severity=severity, mark=mark, instances=count,
+                    database,
+                    at,
+                    "instance.marked",
+                    study=study,
+                    severity=severity,
+                    mark=mark,
+                    instances=count,
                     reasons=why,
-                )  # fmt: skip
+                )
 
 
 def _told(database: Database, study: str, kind: str, associations: Sequence[str], differences: Sequence[str]) -> bool:
@@ -211,7 +236,7 @@ def _said(database: Database, study: str, mark: str, reasons: Sequence[str]) -> 
 
 def _consequences(
     database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
-) -> None:  # fmt: skip
+) -> None:
     corrected = [one for one in those if one.status is InstanceStatus.CORRECTION]
     if corrected:
         newest = corrections.takes_newest(database, study, configuration)
@@ -229,7 +254,7 @@ def _consequences(
 
 def _reopen(
     database: Database, at: datetime, study: str, configuration: Configuration, done: Changes, reason: str
-) -> None:  # fmt: skip
+) -> None:
     row = studies.get(database, study)
     if row is not None and row.status is StudyStatus.COMPLETE:
         quiet = study_quiet(database, study, configuration)

@@ -54,9 +54,15 @@ def apply(database: Database, at: datetime, note: Reading) -> frozenset[str]:
         _stop(database, at, study, those, title)
     if ignored:
         events.record(
-            database, at, "rejection.ignored", study=note.study_instance_uid, severity=Severity.ALERT, title=title,
-            instances=ignored, reason="the note names instances of another study or patient than it states",
-        )  # fmt: skip
+            database,
+            at,
+            "rejection.ignored",
+            study=note.study_instance_uid,
+            severity=Severity.ALERT,
+            title=title,
+            instances=ignored,
+            reason="the note names instances of another study or patient than it states",
+        )
     return frozenset(rejected)
 
 

@@ -107,9 +107,7 @@ class Index:
             self._each_alone_if_together_fails(due[start : start + BATCH], self._index)
         return bool(self._failed)
 
-    def _each_alone_if_together_fails(
-        self, receipts: Sequence[str], work: Callable[[Sequence[str]], object]
-    ) -> None:  # fmt: skip
+    def _each_alone_if_together_fails(self, receipts: Sequence[str], work: Callable[[Sequence[str]], object]) -> None:
         """An unexpected exception costs one receipt: the others are handled, and it waits for its next try."""
         try:
             if len(receipts) != 1:
@@ -127,9 +125,13 @@ class Index:
     def _item(self, receipt: str) -> Item:
         """One that is given up stays in incoming/, as it was promised, until `retry`; its study is held meanwhile."""
         return Item(
-            _RECEIPT + receipt, event="receipt.not-indexed", tries=_TRIES, parks=True,
-            find_study=partial(self._study_of.get, receipt), give_up=partial(self._hold_study_of, receipt),
-        )  # fmt: skip
+            _RECEIPT + receipt,
+            event="receipt.not-indexed",
+            tries=_TRIES,
+            parks=True,
+            find_study=partial(self._study_of.get, receipt),
+            give_up=partial(self._hold_study_of, receipt),
+        )
 
     def _hold_study_of(self, receipt: str, database: Database, now: datetime, why: str) -> None:
         """Nothing is concluded from a study of which an object is missing that came, unless a person says so."""
@@ -204,9 +206,13 @@ class Index:
             log.error("index.not-readable", receipt=receipt, reason=failure.reason)
             with self._ledger.transaction() as database:
                 events.record(
-                    database, self._clock.now(), "receipt.not-readable", severity=Severity.ALERT, receipt=receipt,
+                    database,
+                    self._clock.now(),
+                    "receipt.not-readable",
+                    severity=Severity.ALERT,
+                    receipt=receipt,
                     reason=failure.reason,
-                )  # fmt: skip
+                )
         if failure.kind is FailureKind.INPUT_OUTPUT:
             self._failed[receipt] = failure.reason
         return None

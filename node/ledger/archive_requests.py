@@ -33,9 +33,15 @@ def begin(database: Database, at: datetime, number: int, again_at: datetime) -> 
 
 
 def answered(
-    database: Database, at: datetime, *, transaction_uid: str, archives: frozenset[str], committed: frozenset[str],
-    failed: Mapping[str, int], pause: Callable[[timedelta], timedelta],
-) -> list[str]:  # fmt: skip
+    database: Database,
+    at: datetime,
+    *,
+    transaction_uid: str,
+    archives: frozenset[str],
+    committed: frozenset[str],
+    failed: Mapping[str, int],
+    pause: Callable[[timedelta], timedelta],
+) -> list[str]:
     """An archive's report: what it has committed itself to is settled; the SOP instances that it failed are returned.
 
     `archives` are the destinations that the report may have come from; one that is not about a request to them changes
@@ -47,9 +53,13 @@ def answered(
     commitment = commitments.get(database, number) if number is not None else None
     if commitment is None or number is None or commitment.through not in archives:
         events.record(
-            database, at, "commitment.unknown-report", severity=Severity.WARNING, archives=sorted(archives),
+            database,
+            at,
+            "commitment.unknown-report",
+            severity=Severity.WARNING,
+            archives=sorted(archives),
             transaction_uid=transaction_uid,
-        )  # fmt: skip
+        )
         return []
     database.execute(
         "UPDATE archive_requests SET answered_at=? WHERE transaction_uid=?", [to_text(at), transaction_uid]
@@ -67,10 +77,16 @@ def answered(
         [(failed[item.sop_instance_uid], number, item.position) for item in refused],
     )
     commitments.record_for(
-        database, at, number, "commitment.archive-answered", Severity.WARNING if refused else Severity.INFO,
-        through=commitment.through, committed=len(committed), failed=len(failed),
+        database,
+        at,
+        number,
+        "commitment.archive-answered",
+        Severity.WARNING if refused else Severity.INFO,
+        through=commitment.through,
+        committed=len(committed),
+        failed=len(failed),
         reasons=sorted({f"{reason:04X}" for reason in failed.values()}),
-    )  # fmt: skip
+    )
     if not commitments.decide_if_settled(database, at, number) and refused:
         again = at + pause(at - commitment.taken_at)
         commitments.wait(database, at, number, again, f"{commitment.through} lacks {len(refused)} of the instances")
@@ -92,7 +108,14 @@ def give_up(database: Database, at: datetime, number: int, otherwise: int, after
         [(item.archive_said or otherwise, number, item.position) for item in missing],
     )
     commitments.record_for(
-        database, at, number, "commitment.archive-late", Severity.ALERT, through=commitment.through,
-        instances=len(missing), after=after, error=commitment.error,
-    )  # fmt: skip
+        database,
+        at,
+        number,
+        "commitment.archive-late",
+        Severity.ALERT,
+        through=commitment.through,
+        instances=len(missing),
+        after=after,
+        error=commitment.error,
+    )
     commitments.decide_if_settled(database, at, number)

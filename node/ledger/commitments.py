@@ -92,9 +92,19 @@ def digest_of(references: References) -> str:
 
 
 def take(
-    database: Database, at: datetime, *, entry: str, transaction_uid: str, requester: str, called_ae_title: str,
-    association: str, requested_at: datetime, references: References, through: str | None, duplicate: int,
-) -> int | None:  # fmt: skip
+    database: Database,
+    at: datetime,
+    *,
+    entry: str,
+    transaction_uid: str,
+    requester: str,
+    called_ae_title: str,
+    association: str,
+    requested_at: datetime,
+    references: References,
+    through: str | None,
+    duplicate: int,
+) -> int | None:
     """A message of the journal becomes a row, once; its id, or None where it adds nothing.
 
     The same Transaction UID of the same AE again: with the same references, while the first waits, it is a repetition,
@@ -118,10 +128,20 @@ def take(
         " through, attempts, refusals, not_before, requested_at, taken_at, decided_at)"
         " VALUES (?,?,?,?,?,?,?,?,0,0,?,?,?,?)",
         [
-            entry, transaction_uid, requester, called_ae_title, association, contents, status, through, to_text(at),
-            to_text(requested_at), to_text(at), to_text(at) if misused else None,
+            entry,
+            transaction_uid,
+            requester,
+            called_ae_title,
+            association,
+            contents,
+            status,
+            through,
+            to_text(at),
+            to_text(requested_at),
+            to_text(at),
+            to_text(at) if misused else None,
         ],
-    )  # fmt: skip
+    )
     number = int(cursor.lastrowid or 0)
     database.conn.executemany(
         "INSERT INTO commitment_items (commitment, position, sop_class_uid, sop_instance_uid, failure)"
@@ -131,9 +151,14 @@ def take(
     _record(database, at, number, "commitment.requested", requester=requester, instances=len(references))
     if misused:
         _record(
-            database, at, number, "commitment.duplicate-transaction", Severity.WARNING, requester=requester,
+            database,
+            at,
+            number,
+            "commitment.duplicate-transaction",
+            Severity.WARNING,
+            requester=requester,
             transaction_uid=transaction_uid,
-        )  # fmt: skip
+        )
     return number
 
 
@@ -162,10 +187,16 @@ def decide_if_settled(database: Database, at: datetime, number: int) -> bool:
     )
     failures = [item.failure for item in items(database, number) if item.failure]
     _record(
-        database, at, number, "commitment.decided", Severity.WARNING if failures else Severity.INFO,
-        requester=commitment.requester, failed=len(failures), reasons=sorted({f"{each:04X}" for each in failures}),
+        database,
+        at,
+        number,
+        "commitment.decided",
+        Severity.WARNING if failures else Severity.INFO,
+        requester=commitment.requester,
+        failed=len(failures),
+        reasons=sorted({f"{each:04X}" for each in failures}),
         through=commitment.through,
-    )  # fmt: skip
+    )
     return True
 
 
@@ -190,9 +221,15 @@ def reported(database: Database, at: datetime, number: int, dimse_status: int, h
     database.execute("UPDATE commitments SET reported_at=?, error=NULL WHERE id=?", [to_text(at), number])
     failed = sum(bool(item.failure) for item in items(database, number))
     _record(
-        database, at, number, "commitment.reported", requester=commitment.requester, failed=failed, how=how,
+        database,
+        at,
+        number,
+        "commitment.reported",
+        requester=commitment.requester,
+        failed=failed,
+        how=how,
         dimse_status=f"{dimse_status:04X}",
-    )  # fmt: skip
+    )
 
 
 def association_over(database: Database, number: int) -> None:
@@ -206,9 +243,15 @@ def trying(database: Database, number: int) -> None:
 
 
 def wait(
-    database: Database, at: datetime, number: int, not_before: datetime, error: str, *, refused: bool = False,
+    database: Database,
+    at: datetime,
+    number: int,
+    not_before: datetime,
+    error: str,
+    *,
+    refused: bool = False,
     severity: Severity = Severity.WARNING,
-) -> None:  # fmt: skip
+) -> None:
     """Not now: again at `not_before`. The same reason a second time is recorded, but alerts nobody again."""
     commitment = get(database, number)
     database.execute(

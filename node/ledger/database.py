@@ -135,9 +135,13 @@ class Ledger:
 
     def _connect(self, name: str, settings: tuple[str, ...], *, reads_only: bool = False) -> Database:
         connection = sqlite3.connect(
-            name, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=_Connection,
+            name,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            uri=True,
+            factory=_Connection,
             check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
-        )  # fmt: skip
+        )
         ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
         if not pages:  # a new file: before anything is written to it
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")

@@ -52,9 +52,16 @@ def get(database: Database, stage: str, item: str) -> Defect | None:
 
 
 def failed(
-    database: Database, at: datetime, stage: str, item: str, error: str, *, study: str | None = None,
-    job: str | None = None, delivery: int | None = None,
-) -> Defect:  # fmt: skip
+    database: Database,
+    at: datetime,
+    stage: str,
+    item: str,
+    error: str,
+    *,
+    study: str | None = None,
+    job: str | None = None,
+    delivery: int | None = None,
+) -> Defect:
     """It has failed once more; `put_off`, `park` or `settled` says what follows."""
     database.execute("DELETE FROM defects WHERE parked=0 AND last_at<?", [to_text(at - _FORGOTTEN)])
     database.execute(
@@ -97,9 +104,16 @@ def again(database: Database, at: datetime, number: int, by: str) -> Defect:
     database.execute("UPDATE defects SET times=0, parked=0, not_before=NULL WHERE id=?", [number])
     found = _defect(row)
     events.record(
-        database, at, "item.again", study=found.study_instance_uid, job=found.job, delivery=found.delivery,
-        stage=found.stage, item=found.item, by=by,
-    )  # fmt: skip
+        database,
+        at,
+        "item.again",
+        study=found.study_instance_uid,
+        job=found.job,
+        delivery=found.delivery,
+        stage=found.stage,
+        item=found.item,
+        by=by,
+    )
     return found
 
 

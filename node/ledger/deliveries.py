@@ -89,9 +89,17 @@ class Delivery:
 
 
 def enqueue(
-    database: Database, at: datetime, *, sop_instance_uid: str, sop_class_uid: str, study: str, job: str | None,
-    file: str, destination: str, withheld: str | None = None,
-) -> int:  # fmt: skip
+    database: Database,
+    at: datetime,
+    *,
+    sop_instance_uid: str,
+    sop_class_uid: str,
+    study: str,
+    job: str | None,
+    file: str,
+    destination: str,
+    withheld: str | None = None,
+) -> int:
     """Into the outbox, once: an instance goes to a destination once, however often it is asked for.
 
     `withheld`: why it is not sent, where it is not. Returns the delivery's id.
@@ -114,9 +122,16 @@ def enqueue(
     )
     if cursor.rowcount:
         events.record(
-            database, at, "delivery.withheld" if withheld else "delivery.enqueued", study=study, job=job,
-            delivery=cursor.lastrowid, destination=destination, sop_instance_uid=sop_instance_uid, reason=withheld,
-        )  # fmt: skip
+            database,
+            at,
+            "delivery.withheld" if withheld else "delivery.enqueued",
+            study=study,
+            job=job,
+            delivery=cursor.lastrowid,
+            destination=destination,
+            sop_instance_uid=sop_instance_uid,
+            reason=withheld,
+        )
     row = one(
         database,
         "SELECT id FROM deliveries WHERE sop_instance_uid=? AND destination=?",
@@ -183,9 +198,15 @@ def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
     if delivery.receipt is not None:
         return get(database, delivery_id)
     events.record(
-        database, at, "delivery.sending", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        attempt=delivery.attempts + 1, destination=delivery.destination,
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.sending",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        attempt=delivery.attempts + 1,
+        destination=delivery.destination,
+    )
     return get(database, delivery_id)
 
 
@@ -196,9 +217,16 @@ def delivered(
     delivery = transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
     if delivery.hold:
         events.record(
-            database, at, "delivery.delivered-though-held", study=delivery.study_instance_uid, job=delivery.job,
-            delivery=delivery_id, severity=Severity.ALERT, destination=delivery.destination, reason=delivery.hold,
-        )  # fmt: skip
+            database,
+            at,
+            "delivery.delivered-though-held",
+            study=delivery.study_instance_uid,
+            job=delivery.job,
+            delivery=delivery_id,
+            severity=Severity.ALERT,
+            destination=delivery.destination,
+            reason=delivery.hold,
+        )
     database.execute(
         "UPDATE deliveries SET dimse_status=?, error=?, sent_at=? WHERE id=?",
         [dimse_status, warning, to_text(at), delivery_id],
@@ -206,10 +234,17 @@ def delivered(
     if delivery.receipt is not None and (not warning or _told(database, delivery, "delivery.delivered", warning)):
         return
     events.record(
-        database, at, "delivery.delivered", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
+        database,
+        at,
+        "delivery.delivered",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
         severity=Severity.WARNING if warning else Severity.INFO,
-        destination=delivery.destination, dimse_status=f"{dimse_status:04X}", warning=warning,
-    )  # fmt: skip
+        destination=delivery.destination,
+        dimse_status=f"{dimse_status:04X}",
+        warning=warning,
+    )
 
 
 def wait(
@@ -258,9 +293,16 @@ def dead(database: Database, at: datetime, delivery_id: int, error: str, dimse_s
     if _told(database, delivery, "delivery.dead", error):
         return
     events.record(
-        database, at, "delivery.dead", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        severity=Severity.ALERT, destination=delivery.destination, error=error,
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.dead",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        severity=Severity.ALERT,
+        destination=delivery.destination,
+        error=error,
+    )
 
 
 def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
@@ -273,9 +315,16 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     if _told(database, delivery, "delivery.held", reason):
         return
     events.record(
-        database, at, "delivery.held", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        severity=Severity.ALERT, destination=delivery.destination, reason=reason,
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.held",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        severity=Severity.ALERT,
+        destination=delivery.destination,
+        reason=reason,
+    )
 
 
 def withhold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
@@ -283,9 +332,15 @@ def withhold(database: Database, at: datetime, delivery_id: int, reason: str) ->
     delivery = transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
     events.record(
-        database, at, "delivery.withheld", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        destination=delivery.destination, reason=reason,
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.withheld",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        destination=delivery.destination,
+        reason=reason,
+    )
 
 
 def _told(database: Database, delivery: Delivery, kind: str, why: str) -> bool:
@@ -297,23 +352,36 @@ def _told(database: Database, delivery: Delivery, kind: str, why: str) -> bool:
 def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
     """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
     allowed = (
-        DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD,
+        DeliveryStatus.WAITING,
+        DeliveryStatus.HELD,
+        DeliveryStatus.DEAD,
+        DeliveryStatus.WITHHELD,
         DeliveryStatus.REFUSED,
-    )  # fmt: skip
+    )
     delivery = transition(database, delivery_id, allowed, status)
     database.execute("UPDATE deliveries SET error=? WHERE id=?", [reason, delivery_id])
     events.record(
-        database, at, f"delivery.{status}", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        destination=delivery.destination, reason=reason,
-    )  # fmt: skip
+        database,
+        at,
+        f"delivery.{status}",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        destination=delivery.destination,
+        reason=reason,
+    )
 
 
 def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delivery:
     """A person says: send it (again), now; the attempts start over."""
     allowed = (
-        DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.CANCELLED, DeliveryStatus.WAITING,
-        DeliveryStatus.WITHHELD, DeliveryStatus.REFUSED,
-    )  # fmt: skip
+        DeliveryStatus.HELD,
+        DeliveryStatus.DEAD,
+        DeliveryStatus.CANCELLED,
+        DeliveryStatus.WAITING,
+        DeliveryStatus.WITHHELD,
+        DeliveryStatus.REFUSED,
+    )
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
     database.execute(
         "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?,"
@@ -344,9 +412,15 @@ def not_kept(database: Database, at: datetime, destination: str, sop_instance_ui
             [to_text(at), to_text(at), row["id"]],
         )
         events.record(
-            database, at, "delivery.not-kept", study=delivery.study_instance_uid, job=delivery.job, delivery=row["id"],
-            severity=Severity.WARNING, destination=destination,
-        )  # fmt: skip
+            database,
+            at,
+            "delivery.not-kept",
+            study=delivery.study_instance_uid,
+            job=delivery.job,
+            delivery=row["id"],
+            severity=Severity.WARNING,
+            destination=destination,
+        )
         number += 1
     return number
 

@@ -40,9 +40,15 @@ def refused(database: Database, at: datetime, delivery_id: int, instead: str, er
         "UPDATE deliveries SET fallback=?, error=?, attempts=attempts-1 WHERE id=?", [instead, error, delivery_id]
     )
     events.record(
-        database, at, "delivery.class-refused", study=delivery.study_instance_uid, job=delivery.job,
-        delivery=delivery_id, destination=delivery.destination, error=error,
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.class-refused",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        destination=delivery.destination,
+        error=error,
+    )
 
 
 def waiting(database: Database) -> list[Delivery]:
@@ -67,10 +73,19 @@ def replaced(database: Database, at: datetime, delivery_id: int, successor: int)
     database.execute("UPDATE deliveries SET successor=?, error=? WHERE id=?", [successor, about, delivery_id])
     database.execute("UPDATE deliveries SET enqueued_at=? WHERE id=?", [to_text(delivery.enqueued_at), successor])
     events.record(
-        database, at, "delivery.replaced", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id,
-        severity=Severity.WARNING, destination=delivery.destination, refused=refused_class, used=used,
-        successor=successor, what_to_do=remedy(delivery.destination, new.sop_class_uid, refused_class),
-    )  # fmt: skip
+        database,
+        at,
+        "delivery.replaced",
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery_id,
+        severity=Severity.WARNING,
+        destination=delivery.destination,
+        refused=refused_class,
+        used=used,
+        successor=successor,
+        what_to_do=remedy(delivery.destination, new.sop_class_uid, refused_class),
+    )
 
 
 def remedy(destination: str, used: str, refused_class: str) -> str:

@@ -67,15 +67,29 @@ class Fetch:
 
 
 def ask(
-    database: Database, at: datetime, *, decision: int, study: str, rule: str, source: str, wanted: Mapping[str, Any],
+    database: Database,
+    at: datetime,
+    *,
+    decision: int,
+    study: str,
+    rule: str,
+    source: str,
+    wanted: Mapping[str, Any],
     deadline: datetime,
-) -> None:  # fmt: skip
+) -> None:
     """A rule wants an earlier study before its jobs are made."""
     row = {
-        "decision": decision, "study_instance_uid": study, "rule": rule, "source": source, "wanted": to_json(wanted),
-        "status": FetchStatus.SEEKING, "attempts": 0, "not_before": to_text(at), "deadline": to_text(deadline),
+        "decision": decision,
+        "study_instance_uid": study,
+        "rule": rule,
+        "source": source,
+        "wanted": to_json(wanted),
+        "status": FetchStatus.SEEKING,
+        "attempts": 0,
+        "not_before": to_text(at),
+        "deadline": to_text(deadline),
         "asked_at": to_text(at),
-    }  # fmt: skip
+    }
     sql = f"INSERT INTO fetches ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
     events.record(database, at, "fetch.asked", study=study, rule=rule, source=source, deadline=to_text(deadline))
@@ -119,9 +133,14 @@ def wait(
     )
     if error and error != fetch.error:
         events.record(
-            database, at, "fetch.waits", study=fetch.study_instance_uid, severity=Severity.WARNING,
-            source=fetch.source, error=error,
-        )  # fmt: skip
+            database,
+            at,
+            "fetch.waits",
+            study=fetch.study_instance_uid,
+            severity=Severity.WARNING,
+            source=fetch.source,
+            error=error,
+        )
 
 
 def ended(database: Database, at: datetime, fetch: Fetch, status: FetchStatus, why: str | None = None) -> None:
@@ -130,10 +149,15 @@ def ended(database: Database, at: datetime, fetch: Fetch, status: FetchStatus, w
         "UPDATE fetches SET status=?, error=?, ended_at=? WHERE id=?", [status, why, to_text(at), fetch.id]
     )
     events.record(
-        database, at, f"fetch.{status}", study=fetch.study_instance_uid,
+        database,
+        at,
+        f"fetch.{status}",
+        study=fetch.study_instance_uid,
         severity=Severity.ALERT if status is FetchStatus.FAILED else Severity.INFO,
-        source=fetch.source, prior=fetch.prior_study, reason=why,
-    )  # fmt: skip
+        source=fetch.source,
+        prior=fetch.prior_study,
+        reason=why,
+    )
 
 
 def was_requested(database: Database, study: str, ae_title: str, sources: Mapping[str, str], at: datetime) -> bool:

@@ -58,9 +58,17 @@ class Standing:
 
 
 def enqueue(
-    database: Database, at: datetime, *, study: str, destination: str, decision: int, rule: str,
-    images: Sequence[Instance], coerce: Mapping[str, Any], not_before: datetime | None = None,
-) -> int:  # fmt: skip
+    database: Database,
+    at: datetime,
+    *,
+    study: str,
+    destination: str,
+    decision: int,
+    rule: str,
+    images: Sequence[Instance],
+    coerce: Mapping[str, Any],
+    not_before: datetime | None = None,
+) -> int:
     """Send these images there, each once; returns how many that puts into the outbox.
 
     Not one that went there or waits to, but the corrected one that took its place, and one that was held
@@ -83,32 +91,54 @@ def enqueue(
                 " attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?, sent_at=NULL"
                 " WHERE id=?",
                 [
-                    image.receipt, image.receipt, decision, _coerced(coerce), DeliveryStatus.WAITING,
-                    to_text(start), to_text(start), earlier.id,
+                    image.receipt,
+                    image.receipt,
+                    decision,
+                    _coerced(coerce),
+                    DeliveryStatus.WAITING,
+                    to_text(start),
+                    to_text(start),
+                    earlier.id,
                 ],
-            )  # fmt: skip
+            )
     fresh = _insert(database, new, destination, decision, coerce, start) if new else 0
     if fresh or again:
         events.record(
-            database, at, "forward.enqueued", study=study, rule=rule, destination=destination, instances=fresh,
-            corrected=again or None, coerced=sorted(coerce) or None, not_before=to_text(start) if not_before else None,
-        )  # fmt: skip
+            database,
+            at,
+            "forward.enqueued",
+            study=study,
+            rule=rule,
+            destination=destination,
+            instances=fresh,
+            corrected=again or None,
+            coerced=sorted(coerce) or None,
+            not_before=to_text(start) if not_before else None,
+        )
     return fresh + again
 
 
 def left_out(
     database: Database, at: datetime, *, study: str, destination: str, rule: str, images: Sequence[Instance], mark: str
-) -> None:  # fmt: skip
+) -> None:
     """These are not sent there because of that mark: an alert, once for as many."""
     uids = sorted(each.sop_instance_uid for each in images)
     told = [each.detail for each in events.of_kind_and_study(database, study, "forward.left-out")]
     if not uids or any((each["destination"], each["instances"]) == (destination, len(uids)) for each in told):
         return
     events.record(
-        database, at, "forward.left-out", study=study, severity=Severity.ALERT, rule=rule, destination=destination,
-        instances=len(uids), mark=mark, reasons=sorted({each.marks[mark] for each in images})[:_MOST_NAMED],
+        database,
+        at,
+        "forward.left-out",
+        study=study,
+        severity=Severity.ALERT,
+        rule=rule,
+        destination=destination,
+        instances=len(uids),
+        mark=mark,
+        reasons=sorted({each.marks[mark] for each in images})[:_MOST_NAMED],
         sop_instance_uids=uids[:_MOST_NAMED],
-    )  # fmt: skip
+    )
 
 
 def _going(database: Database, study: str, destination: str) -> list[Delivery]:
@@ -118,9 +148,13 @@ def _going(database: Database, study: str, destination: str) -> list[Delivery]:
 
 
 def _insert(
-    database: Database, images: Sequence[Instance], destination: str, decision: int, coerce: Mapping[str, Any],
+    database: Database,
+    images: Sequence[Instance],
+    destination: str,
+    decision: int,
+    coerce: Mapping[str, Any],
     start: datetime,
-) -> int:  # fmt: skip
+) -> int:
     """All at once: a study may have thousands, and other writers wait meanwhile."""
     same = {
         "decision": decision,
@@ -203,25 +237,38 @@ def all_due(database: Database, destination: str, at: datetime) -> list[Due]:
 
 def put_off(
     database: Database, at: datetime, due: Due, destination: str, not_before: datetime, why: str, severity: Severity
-) -> None:  # fmt: skip
+) -> None:
     """None of these images could be tried: again at `not_before`; one event, loud the first time."""
     study = due.study_instance_uid
     count = _change_due(database, at, due, destination, "not_before=?, error=?", [to_text(not_before), why])
     last = events.last_of(database, study, "forward.waits")
     told = last is not None and (last.detail["destination"], last.detail["error"]) == (destination, why)
     events.record(
-        database, at, "forward.waits", study=study, severity=Severity.INFO if told else severity,
-        destination=destination, instances=count, error=why, not_before=to_text(not_before),
-    )  # fmt: skip
+        database,
+        at,
+        "forward.waits",
+        study=study,
+        severity=Severity.INFO if told else severity,
+        destination=destination,
+        instances=count,
+        error=why,
+        not_before=to_text(not_before),
+    )
 
 
 def give_up(database: Database, at: datetime, due: Due, destination: str, why: str) -> None:
     """These images are dead letters, and a person is notified."""
     count = _change_due(database, at, due, destination, "status=?, error=?", [DeliveryStatus.DEAD, why])
     events.record(
-        database, at, "forward.dead", study=due.study_instance_uid, severity=Severity.ALERT, destination=destination,
-        instances=count, error=why,
-    )  # fmt: skip
+        database,
+        at,
+        "forward.dead",
+        study=due.study_instance_uid,
+        severity=Severity.ALERT,
+        destination=destination,
+        instances=count,
+        error=why,
+    )
 
 
 def _change_due(
@@ -248,19 +295,27 @@ def record_if_done(database: Database, at: datetime, study: str, destination: st
         return
     stuck = sum(found.get(status, 0) for status in _STUCK)
     events.record(
-        database, at, "forward.done", study=study, severity=Severity.WARNING if stuck else Severity.INFO,
-        destination=destination, instances=found.get(DeliveryStatus.DELIVERED, 0), not_sent=stuck or None,
-    )  # fmt: skip
+        database,
+        at,
+        "forward.done",
+        study=study,
+        severity=Severity.WARNING if stuck else Severity.INFO,
+        destination=destination,
+        instances=found.get(DeliveryStatus.DELIVERED, 0),
+        not_sent=stuck or None,
+    )
 
 
 def again(database: Database, at: datetime, study: str, by: str) -> int:
     """A person says: send its held and dead images now, as far as they count; how many."""
     count = _all_of(
-        database, study, _STUCK,
+        database,
+        study,
+        _STUCK,
         "status=?, hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?",
         [DeliveryStatus.WAITING, to_text(at), to_text(at)],
         "receipt IN (SELECT receipt FROM instances WHERE status='current')",  # not one that was rejected
-    )  # fmt: skip
+    )
     if count:
         events.record(database, at, "forward.again", study=study, instances=count, by=by)
     return count
@@ -277,9 +332,13 @@ def cancel(database: Database, at: datetime, study: str, why: str) -> int:
 
 
 def _all_of(
-    database: Database, study: str, statuses: Sequence[DeliveryStatus], change: str, values: Sequence[object],
+    database: Database,
+    study: str,
+    statuses: Sequence[DeliveryStatus],
+    change: str,
+    values: Sequence[object],
     which: str = "receipt IS NOT NULL",
-) -> int:  # fmt: skip
+) -> int:
     among = f"{which} AND status IN ({placeholders(statuses)})"
     sql = f"UPDATE deliveries SET {change} WHERE study_instance_uid=? AND {among}"  # noqa: S608 - our own text
     return int(database.execute(sql, [*values, study, *statuses]).rowcount)

@@ -75,9 +75,14 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
 
 
 def _insert(
-    database: Database, at: datetime, decision: int, new: NewJob, round_: int, supersedes: str | None,
+    database: Database,
+    at: datetime,
+    decision: int,
+    new: NewJob,
+    round_: int,
+    supersedes: str | None,
     not_before: datetime | None = None,
-) -> Job:  # fmt: skip
+) -> Job:
     ledger = one(database, "SELECT id FROM ledger")
     assert ledger is not None, "the first migration makes it"
     name = to_json([ledger["id"], new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
@@ -111,9 +116,15 @@ def _insert(
     sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
     events.record(
-        database, at, "job.queued", study=job.study_instance_uid, job=job.id, rule=job.rule, plugin=job.plugin,
+        database,
+        at,
+        "job.queued",
+        study=job.study_instance_uid,
+        job=job.id,
+        rule=job.rule,
+        plugin=job.plugin,
         round=round_,
-    )  # fmt: skip
+    )
     return job
 
 
@@ -146,9 +157,14 @@ def started(database: Database, at: datetime, job_id: str, algorithm: Mapping[st
 
 
 def ended(
-    database: Database, at: datetime, job_id: str, outcome: JobOutcome, result: str, error: str | None = None,
+    database: Database,
+    at: datetime,
+    job_id: str,
+    outcome: JobOutcome,
+    result: str,
+    error: str | None = None,
     found: Mapping[str, Any] | None = None,
-) -> Job:  # fmt: skip
+) -> Job:
     """The outcome is known for good; `result` is the folder that holds it, durable already."""
     job = _TABLE.transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
     database.execute(
@@ -157,9 +173,15 @@ def ended(
     )
     severity = Severity.WARNING if outcome is JobOutcome.FAILED else Severity.INFO
     events.record(
-        database, at, "job.ended", study=job.study_instance_uid, job=job_id, severity=severity, outcome=outcome,
+        database,
+        at,
+        "job.ended",
+        study=job.study_instance_uid,
+        job=job_id,
+        severity=severity,
+        outcome=outcome,
         error=error,
-    )  # fmt: skip
+    )
     return get(database, job_id)
 
 
@@ -168,9 +190,16 @@ def try_again(database: Database, at: datetime, job_id: str, error: str, not_bef
     job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
     database.execute("UPDATE jobs SET error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id])
     events.record(
-        database, at, "job.attempt-failed", study=job.study_instance_uid, job=job_id, severity=Severity.WARNING,
-        attempt=job.attempts, error=error, not_before=to_text(not_before),
-    )  # fmt: skip
+        database,
+        at,
+        "job.attempt-failed",
+        study=job.study_instance_uid,
+        job=job_id,
+        severity=Severity.WARNING,
+        attempt=job.attempts,
+        error=error,
+        not_before=to_text(not_before),
+    )
 
 
 def postponed(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
@@ -180,9 +209,15 @@ def postponed(database: Database, at: datetime, job_id: str, error: str, not_bef
         "UPDATE jobs SET attempts=attempts-1, error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id]
     )
     events.record(
-        database, at, "job.postponed", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT,
-        error=error, not_before=to_text(not_before),
-    )  # fmt: skip
+        database,
+        at,
+        "job.postponed",
+        study=job.study_instance_uid,
+        job=job_id,
+        severity=Severity.ALERT,
+        error=error,
+        not_before=to_text(not_before),
+    )
 
 
 def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
@@ -240,17 +275,28 @@ def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
     job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.ENDED)
     database.execute("UPDATE jobs SET outcome=?, error=? WHERE id=?", [JobOutcome.FAILED, error, job_id])
     events.record(
-        database, at, "job.refused", study=job.study_instance_uid, job=job_id,
-        severity=Severity.ALERT, error=error,
-    )  # fmt: skip
+        database,
+        at,
+        "job.refused",
+        study=job.study_instance_uid,
+        job=job_id,
+        severity=Severity.ALERT,
+        error=error,
+    )
 
 
 def refused_for(database: Database, at: datetime, job: Job, refusals: Mapping[str, str]) -> None:
     """Some of its destinations get no report of its result, for these reasons; the others do, so it has not failed."""
     events.record(
-        database, at, "job.refused-for", study=job.study_instance_uid, job=job.id, severity=Severity.ALERT,
-        destinations=", ".join(refusals), error="; ".join(dict.fromkeys(refusals.values())),
-    )  # fmt: skip
+        database,
+        at,
+        "job.refused-for",
+        study=job.study_instance_uid,
+        job=job.id,
+        severity=Severity.ALERT,
+        destinations=", ".join(refusals),
+        error="; ".join(dict.fromkeys(refusals.values())),
+    )
 
 
 def reported(database: Database, at: datetime, job_id: str, objects: int) -> None:

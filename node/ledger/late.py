@@ -24,9 +24,15 @@ def tell(database: Database, at: datetime, job: Job) -> int:
     if job.terms.when_late != "notify" or job.outcome is not JobOutcome.FINDINGS:
         return 0
     return notifications.enqueue(
-        database, at, study=job.study_instance_uid, rule=job.rule, occasion=Occasion.LATE, whom=job.terms.whom,
-        text=job.terms.text, job=job.id,
-    )  # fmt: skip
+        database,
+        at,
+        study=job.study_instance_uid,
+        rule=job.rule,
+        occasion=Occasion.LATE,
+        whom=job.terms.whom,
+        text=job.terms.text,
+        job=job.id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,13 @@ class Look:
 
 
 def planned(
-    database: Database, at: datetime, study: str, revision: int, rules: Iterable[str],
+    database: Database,
+    at: datetime,
+    study: str,
+    revision: int,
+    rules: Iterable[str],
     growing: Collection[str] | None = None,
-) -> Look:  # fmt: skip
+) -> Look:
     """The next look at a study, not kept yet."""
     row = one(database, "SELECT max(look) AS n FROM looks WHERE study_instance_uid=? AND revision=?", [study, revision])
     number = (row["n"] or 0) + 1 if row else 1
@@ -56,9 +60,15 @@ def keep(database: Database, look: Look) -> None:
         [look.study_instance_uid, look.revision, look.look, to_json(look.rules), growing, to_text(look.asked_at)],
     )
     events.record(
-        database, look.asked_at, "study.looked-at", study=look.study_instance_uid, revision=look.revision,
-        look=look.look, rules=look.rules, growing=look.growing is not None,
-    )  # fmt: skip
+        database,
+        look.asked_at,
+        "study.looked-at",
+        study=look.study_instance_uid,
+        revision=look.revision,
+        look=look.look,
+        rules=look.rules,
+        growing=look.growing is not None,
+    )
 
 
 def decided(database: Database, at: datetime, look: Look) -> None:

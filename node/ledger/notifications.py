@@ -75,9 +75,17 @@ class Notification:
 
 
 def enqueue(
-    database: Database, at: datetime, *, study: str, rule: str, occasion: Occasion, whom: Sequence[str], text: str,
-    job: str | None = None, not_before: datetime | None = None,
-) -> int:  # fmt: skip
+    database: Database,
+    at: datetime,
+    *,
+    study: str,
+    rule: str,
+    occasion: Occasion,
+    whom: Sequence[str],
+    text: str,
+    job: str | None = None,
+    not_before: datetime | None = None,
+) -> int:
     """Each of these people is to be notified, once for this occasion; how many were not notified of it before.
 
     Not before `not_before`, where that is to come.
@@ -106,9 +114,16 @@ def enqueue(
         if cursor.rowcount:
             made += 1
             events.record(
-                database, at, "notification.enqueued", study=study, job=job, notification=cursor.lastrowid,
-                person=person, rule=rule, occasion=occasion,
-            )  # fmt: skip
+                database,
+                at,
+                "notification.enqueued",
+                study=study,
+                job=job,
+                notification=cursor.lastrowid,
+                person=person,
+                rule=rule,
+                occasion=occasion,
+            )
     return made
 
 
@@ -230,9 +245,16 @@ def _tell(
     database: Database, at: datetime, kind: str, about: Notification, severity: Severity = Severity.INFO, **detail: Any
 ) -> None:
     events.record(
-        database, at, kind, study=about.study_instance_uid, job=about.job, severity=severity, notification=about.id,
-        person=about.person, **detail,
-    )  # fmt: skip
+        database,
+        at,
+        kind,
+        study=about.study_instance_uid,
+        job=about.job,
+        severity=severity,
+        notification=about.id,
+        person=about.person,
+        **detail,
+    )
 
 
 def _notification(row: dict[str, Any]) -> Notification:

@@ -35,11 +35,16 @@ def every(database: Database) -> list[Version]:
     """All versions, newest first."""
     return [
         Version(
-            each.detail["digest"], from_text(each.detail["since"]), each.detail["by"], each.detail["rules"],
-            each.detail["added"], each.detail["removed"], each.detail["changed"],
+            each.detail["digest"],
+            from_text(each.detail["since"]),
+            each.detail["by"],
+            each.detail["rules"],
+            each.detail["added"],
+            each.detail["removed"],
+            each.detail["changed"],
         )
         for each in events.of_kind(database, IN_FORCE)
-    ]  # fmt: skip
+    ]
 
 
 def named(database: Database, beginning: str) -> tuple[str, str]:

@@ -94,10 +94,17 @@ def received(
             " revision, decided_revision, first_received_at, last_received_at, last_association, due_at)"
             " VALUES (?,?,?,?,?,0,0,?,?,?,?)",
             [
-                study, patient_id, issuer_of_patient_id, accession_number, StudyStatus.RECEIVING,
-                to_text(received_at), to_text(received_at), association, to_text(due_at),
+                study,
+                patient_id,
+                issuer_of_patient_id,
+                accession_number,
+                StudyStatus.RECEIVING,
+                to_text(received_at),
+                to_text(received_at),
+                association,
+                to_text(due_at),
             ],
-        )  # fmt: skip
+        )
         events.record(database, at, "study.first-received", study=study, association=association)
         return
     database.execute(
@@ -110,9 +117,15 @@ def received(
 
 
 def series_received(
-    database: Database, *, study: str, series: str, modality: str, description: str, received_at: datetime,
+    database: Database,
+    *,
+    study: str,
+    series: str,
+    modality: str,
+    description: str,
+    received_at: datetime,
     due_at: datetime | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """An instance of this series has arrived: it is (again) being received, and quiet at `due_at`."""
     database.execute(
         "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at, due_at)"

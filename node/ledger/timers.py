@@ -37,9 +37,14 @@ class Timer:
 
 
 def start(
-    database: Database, study: str, rule: str, kind: TimerKind, since: datetime, due_at: datetime,
+    database: Database,
+    study: str,
+    rule: str,
+    kind: TimerKind,
+    since: datetime,
+    due_at: datetime,
     decision: int | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Start it, or set it again."""
     database.execute(
         "INSERT OR REPLACE INTO timers (study_instance_uid, rule, kind, since, due_at, decision) VALUES (?,?,?,?,?,?)",

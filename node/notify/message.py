@@ -62,10 +62,19 @@ def compose(
     named = " of ".join(each for each in (modality or "study", date) if each)
     headline = f"{'URGENT: ' if urgent else ''}{_HEADLINES[notification.occasion]}"
     plain = {
-        "id": notification.key, "notification": notification.id, "node": node, "occasion": notification.occasion,
-        "headline": headline, "urgent": urgent, "text": notification.text, "rule": notification.rule,
-        "modality": modality, "study_date": date, "job": job.id if job else None, "findings": findings,
-    }  # fmt: skip
+        "id": notification.key,
+        "notification": notification.id,
+        "node": node,
+        "occasion": notification.occasion,
+        "headline": headline,
+        "urgent": urgent,
+        "text": notification.text,
+        "rule": notification.rule,
+        "modality": modality,
+        "study_date": date,
+        "job": job.id if job else None,
+        "findings": findings,
+    }
     lines = [("Study", named)]
     if accession_number and study.accession_number:
         plain["accession_number"] = study.accession_number

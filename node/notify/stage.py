@@ -69,9 +69,12 @@ class Notify:
             self._settle(notification, [PermanentError(nobody)])
             return
         message = compose(
-            self._ledger.database, notification, configuration.node.ae_title, configuration.node.zone,
+            self._ledger.database,
+            notification,
+            configuration.node.ae_title,
+            configuration.node.zone,
             accession_number=configuration.notify.accession_number,
-        )  # fmt: skip
+        )
         problems: list[NodeError] = []
         unforeseen: list[Exception] = []
         for name, way in ways.items():

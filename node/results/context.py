@@ -26,8 +26,13 @@ from node.results.uids import ResultUIDs, series_number
 
 _SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
 _SERIES_CONTENT: dict[Kind, str] = {
-    "sr": "report", "sc": "pages", "seg": "segmentation", "pm": "heat map", "ko": "key images", "pr": "regions",
-}  # fmt: skip
+    "sr": "report",
+    "sc": "pages",
+    "seg": "segmentation",
+    "pm": "heat map",
+    "ko": "key images",
+    "pr": "regions",
+}
 UTF_8 = "ISO_IR 192"
 
 

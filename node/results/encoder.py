@@ -126,9 +126,13 @@ class Encoder:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._pool.call(
-                    carry_out, order, deadline=cost.deadline, memory=cost.memory, cancelled=cancelled,
+                    carry_out,
+                    order,
+                    deadline=cost.deadline,
+                    memory=cost.memory,
+                    cancelled=cancelled,
                     weight=cost.seconds,
-                )  # fmt: skip
+                )
             except ChildError as error:
                 log.warning("results.encoder-died", job=order.job, attempt=attempt, error=str(error))
                 if not isinstance(error, ChildDiedError):

@@ -40,9 +40,12 @@ class FallbackReports:
         made = 0
         for refused in fallbacks.waiting(self.ledger.database):
             item = Item(
-                f"delivery:{refused.id}", refused.study_instance_uid, refused.job, refused.id,
+                f"delivery:{refused.id}",
+                refused.study_instance_uid,
+                refused.job,
+                refused.id,
                 give_up=partial(_dead, refused),
-            )  # fmt: skip
+            )
             made += self.items.handle(item, partial(self._replace, refused, time_zone), otherwise=False)
         return made
 
@@ -69,9 +72,13 @@ class FallbackReports:
             )
             fallbacks.replaced(database, now, refused.id, successor)
         log.warning(
-            "results.report-re-encoded", job=refused.job, destination=refused.destination, delivery=successor,
-            refused=refused.sop_class_uid, used=report.sop_class_uid,
-        )  # fmt: skip
+            "results.report-re-encoded",
+            job=refused.job,
+            destination=refused.destination,
+            delivery=successor,
+            refused=refused.sop_class_uid,
+            used=report.sop_class_uid,
+        )
         return True
 
     def _report(self, refused: Delivery, time_zone: str) -> ResultObject:

@@ -19,11 +19,19 @@ def record(
 ) -> None:
     """An alert: which objects of this set could not be written, for which destinations, why, and where they are."""
     events.record(
-        database, at, _KIND, study=job.study_instance_uid, job=job.id, severity=Severity.ALERT,
-        missing=", ".join(_in_short(encoded.missing)), destinations=", ".join(destinations),
-        error="; ".join(encoded.reasons), kept=f"results/{job.id}/{encoding}/refused", encoding=encoding,
+        database,
+        at,
+        _KIND,
+        study=job.study_instance_uid,
+        job=job.id,
+        severity=Severity.ALERT,
+        missing=", ".join(_in_short(encoded.missing)),
+        destinations=", ".join(destinations),
+        error="; ".join(encoded.reasons),
+        kept=f"results/{job.id}/{encoding}/refused",
+        encoding=encoding,
         parts=[[part.kind, part.number] for part in sorted(encoded.missing)],
-    )  # fmt: skip
+    )
 
 
 def _in_short(missing: frozenset[Part]) -> list[str]:

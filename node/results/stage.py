@@ -267,9 +267,13 @@ class Results:
         )
         if changes:
             events.record(
-                database, self._clock.now(), "job.source-changed", study=job.study_instance_uid, job=job.id,
+                database,
+                self._clock.now(),
+                "job.source-changed",
+                study=job.study_instance_uid,
+                job=job.id,
                 changes=changes,
-            )  # fmt: skip
+            )
 
     def _why_withheld(self, job: Job, destination: str, now: datetime) -> str | None:
         """Why a destination does not get the result; None where it does.
@@ -283,9 +287,14 @@ class Results:
     def _tell_nothing_goes(self, database: Database, job: Job, destination: str, now: datetime) -> None:
         reason = f"{destination} takes no kind of object of a result that is {job.outcome} (destinations: send_when)"
         events.record(
-            database, now, "job.withheld", study=job.study_instance_uid, job=job.id, destination=destination,
+            database,
+            now,
+            "job.withheld",
+            study=job.study_instance_uid,
+            job=job.id,
+            destination=destination,
             reason=reason,
-        )  # fmt: skip
+        )
 
     def _overtake(self, database: Database, job: Job, now: datetime, but: set[str]) -> None:
         """Results of this question that were not sent yet never will be, nor is anybody told of them: this is newer.
@@ -309,8 +318,12 @@ def _give_up(job: str, database: Database, now: datetime, why: str) -> None:
 
 
 _NOT_SENT = (
-    DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.WITHHELD, DeliveryStatus.REFUSED,
-)  # fmt: skip
+    DeliveryStatus.WAITING,
+    DeliveryStatus.HELD,
+    DeliveryStatus.DEAD,
+    DeliveryStatus.WITHHELD,
+    DeliveryStatus.REFUSED,
+)
 _MAY_HAVE_ARRIVED = (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING)
 
 

@@ -18,9 +18,14 @@ RETRIEVED = "retrieved"
 
 
 def study_facts(
-    study: Study, records: Sequence[SeriesColumns], current: Arrivals, now: datetime, zone: ZoneInfo,
-    history: Mapping[str, History] = MappingProxyType({}), growing: Collection[str] | None = None,
-) -> StudyFacts:  # fmt: skip
+    study: Study,
+    records: Sequence[SeriesColumns],
+    current: Arrivals,
+    now: datetime,
+    zone: ZoneInfo,
+    history: Mapping[str, History] = MappingProxyType({}),
+    growing: Collection[str] | None = None,
+) -> StudyFacts:
     """The facts of one revision; `records` are those of `ledger.facts.columns_of_study`.
 
     `current` are the instances that count now: one that was rejected or replaced since the records were

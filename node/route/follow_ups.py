@@ -56,19 +56,34 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
 
 
 def _enqueue(
-    database: Database, now: datetime, asked: Asked, job: Job, rule: Rule, follow_up: FollowUp,
-    by_uid: Mapping[str, Instance], plugins: Plugins, zone: ZoneInfo,
-) -> bool:  # fmt: skip
+    database: Database,
+    now: datetime,
+    asked: Asked,
+    job: Job,
+    rule: Rule,
+    follow_up: FollowUp,
+    by_uid: Mapping[str, Instance],
+    plugins: Plugins,
+    zone: ZoneInfo,
+) -> bool:
     made, study = None, asked.as_seen
     if follow_up.run:
         new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone, _prior(database, rule, job))
         new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
     events.record(
-        database, now, "decision.follow-up", study=study.study_instance_uid, job=job.id, rule=rule.name,
-        step=follow_up.step, after=follow_up.after, runs=follow_up.run is not None, why=follow_up.why,
+        database,
+        now,
+        "decision.follow-up",
+        study=study.study_instance_uid,
+        job=job.id,
+        rule=rule.name,
+        step=follow_up.step,
+        after=follow_up.after,
+        runs=follow_up.run is not None,
+        why=follow_up.why,
         clauses=[f"{'+' if each.passed else '-'} {each.text}: {each.why}" for each in follow_up.clauses],
-    )  # fmt: skip
+    )
     return made is not None
 
 

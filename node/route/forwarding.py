@@ -18,9 +18,14 @@ Destinations = Mapping[str, Destination]
 
 
 def enqueue(
-    database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int, current: Iterable[Instance],
+    database: Database,
+    at: datetime,
+    seen: StudyFacts,
+    verdict: Decision,
+    decision: int,
+    current: Iterable[Instance],
     destinations: Destinations,
-) -> int:  # fmt: skip
+) -> int:
     """Put what the rule forwards into the outbox; how many images that are. `current` are those that count.
 
     Left out: what this node fetched, for each destination what came from there, where a rule decides on complete
@@ -42,15 +47,26 @@ def enqueue(
     for name in forward.to:
         titles = ae_titles_of(name, destinations)
         forwards.left_out(
-            database, at, study=seen.study_instance_uid, destination=name, rule=rule.name,
+            database,
+            at,
+            study=seen.study_instance_uid,
+            destination=name,
+            rule=rule.name,
             images=[each for each in unreadable if each.calling_ae_title.strip() not in titles],
             mark=UNREADABLE_HEADER,
-        )  # fmt: skip
+        )
         going = [each for each in images if each.calling_ae_title.strip() not in titles]
         made += forwards.enqueue(
-            database, at, study=seen.study_instance_uid, destination=name, decision=decision, rule=rule.name,
-            images=going, coerce=forward.coerce, not_before=later,
-        )  # fmt: skip
+            database,
+            at,
+            study=seen.study_instance_uid,
+            destination=name,
+            decision=decision,
+            rule=rule.name,
+            images=going,
+            coerce=forward.coerce,
+            not_before=later,
+        )
     return made
 
 

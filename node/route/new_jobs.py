@@ -35,9 +35,16 @@ class Plugins(Protocol):
 
 
 def new_job(
-    database: Database, at: datetime, study: Study, rule: Rule, run: Run, by_uid: Mapping[str, Instance],
-    plugins: Plugins, zone: ZoneInfo, more: Sequence[Given] = (),
-) -> NewJob:  # fmt: skip
+    database: Database,
+    at: datetime,
+    study: Study,
+    rule: Rule,
+    run: Run,
+    by_uid: Mapping[str, Instance],
+    plugins: Plugins,
+    zone: ZoneInfo,
+    more: Sequence[Given] = (),
+) -> NewJob:
     """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours.
 
     `more` is what it is given of another study.
@@ -95,7 +102,13 @@ def _parameters(
         return dict(plugins.parameters_for(run.plugin, run.parameters))
     except (NotFoundError, ParameterError) as error:
         events.record(
-            database, at, "decision.plugin-unusable", study=study.study_instance_uid,
-            severity=Severity.ALERT, rule=rule, plugin=run.plugin, error=str(error),
-        )  # fmt: skip
+            database,
+            at,
+            "decision.plugin-unusable",
+            study=study.study_instance_uid,
+            severity=Severity.ALERT,
+            rule=rule,
+            plugin=run.plugin,
+            error=str(error),
+        )
         return dict(run.parameters)

@@ -45,9 +45,15 @@ def ask(database: Database, at: datetime, seen: StudyFacts, verdict: Decision, d
         wanted["descriptions"] = [described]
     fetches.overtaken(database, at, seen.study_instance_uid, verdict.rule.name)
     fetches.ask(
-        database, at, decision=decision, study=seen.study_instance_uid, rule=verdict.rule.name, source=prior.source,
-        wanted=wanted, deadline=at + PATIENCE,
-    )  # fmt: skip
+        database,
+        at,
+        decision=decision,
+        study=seen.study_instance_uid,
+        rule=verdict.rule.name,
+        source=prior.source,
+        wanted=wanted,
+        deadline=at + PATIENCE,
+    )
     return True
 
 
@@ -90,9 +96,17 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
             outcome = DecisionOutcome.UNCHANGED if runs else DecisionOutcome.NOT_MATCHED
             decisions.set_outcome(database, fetch.decision, outcome)
         events.record(
-            database, now, "decision.prior", study=study.study_instance_uid, rule=rule.name, prior=fetch.prior_study,
-            handed_over=bool(found), runs=made, severity=_severity(fetch, found), reason=_why(fetch, found),
-        )  # fmt: skip
+            database,
+            now,
+            "decision.prior",
+            study=study.study_instance_uid,
+            rule=rule.name,
+            prior=fetch.prior_study,
+            handed_over=bool(found),
+            runs=made,
+            severity=_severity(fetch, found),
+            reason=_why(fetch, found),
+        )
         fetches.followed_up(database, fetch.id)
     return made
 

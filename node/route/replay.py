@@ -159,9 +159,13 @@ class Comparison:
         return {pair.name: bool(known[pair.name].run) for pair in self._pairs if pair.counted}
 
     def hold_against(
-        self, number: int, study: Studied, facts: StudyFacts, known: Callable[[], Mapping[str, ResultFacts]],
+        self,
+        number: int,
+        study: Studied,
+        facts: StudyFacts,
+        known: Callable[[], Mapping[str, ResultFacts]],
         into: Replayed,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Count and compare what both sets say of the study of this number; `known` are its plugins' results."""
         into.studies += 1
         decided = decide(self._rules, facts)
@@ -238,9 +242,13 @@ def _at_last(decision: Decision, facts: StudyFacts) -> tuple[Decision, datetime]
 
 
 def _say(
-    decisions: Sequence[tuple[Decision, datetime]], at: int | None, facts: StudyFacts,
-    known: Callable[[], Mapping[str, ResultFacts]], *, alone: bool,
-) -> Said | None:  # fmt: skip
+    decisions: Sequence[tuple[Decision, datetime]],
+    at: int | None,
+    facts: StudyFacts,
+    known: Callable[[], Mapping[str, ResultFacts]],
+    *,
+    alone: bool,
+) -> Said | None:
     """What the decision of this number comes to; `alone`: nothing else is to be checked against it."""
     if at is None:
         return None
@@ -311,9 +319,13 @@ def _number(series: Any) -> str:
 
 
 def replay(
-    ledger: Path, uids: Sequence[str], since: datetime, comparison: Comparison, zone: ZoneInfo,
+    ledger: Path,
+    uids: Sequence[str],
+    since: datetime,
+    comparison: Comparison,
+    zone: ZoneInfo,
     advance: Callable[[int], None],
-) -> Replayed:  # fmt: skip
+) -> Replayed:
     """Hold both rule sets against these studies of a ledger, all of them complete since then.
 
     `advance` is called after every few that are done.

@@ -55,9 +55,15 @@ class Route:
     """Decides on what is complete; `use` and `destinations` swap its configuration between two runs (a reload)."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, signal: Signal, rules: Sequence[Rule], plugins: Plugins, zone: ZoneInfo,
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        signal: Signal,
+        rules: Sequence[Rule],
+        plugins: Plugins,
+        zone: ZoneInfo,
         destinations: Destinations = MappingProxyType({}),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._signal = signal
@@ -130,10 +136,14 @@ class Route:
         log.error("route.failed", study=timer.study_instance_uid, rule=timer.rule, error=type(error).__name__)
         with self._ledger.transaction() as database:
             events.record(
-                database, self._clock.now(), "study.decision-failed", study=timer.study_instance_uid,
-                severity=Severity.ALERT, rule=timer.rule,
+                database,
+                self._clock.now(),
+                "study.decision-failed",
+                study=timer.study_instance_uid,
+                severity=Severity.ALERT,
+                rule=timer.rule,
                 error="the rule, as it was when it began to wait, cannot be read any more",
-            )  # fmt: skip
+            )
             timers.stop(database, timer.study_instance_uid, TimerKind.WAIT, timer.rule)
 
     def _until_next_wait_is_over(self) -> float:
@@ -189,9 +199,14 @@ class Route:
                 self._signal.wake(room)
 
     def _write(
-        self, asked: Asked, current: Arrivals, seen: StudyFacts, by_uid: Mapping[str, Instance],
-        verdicts: Sequence[tuple[Decision, Mapping[str, Any]]], plugins: Plugins,
-    ) -> Counter[Room]:  # fmt: skip
+        self,
+        asked: Asked,
+        current: Arrivals,
+        seen: StudyFacts,
+        by_uid: Mapping[str, Instance],
+        verdicts: Sequence[tuple[Decision, Mapping[str, Any]]],
+        plugins: Plugins,
+    ) -> Counter[Room]:
         """All that comes of decisions, in one transaction; how much that is for whom."""
         work: Counter[Room] = Counter()
         with self._ledger.transaction() as database:
@@ -242,19 +257,37 @@ def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, t
     study = asked.study
     if verdict.problems:
         events.record(
-            database, at, "decision.in-doubt", study=study.study_instance_uid, severity=Severity.ALERT,
-            rule=verdict.rule.name, missing=len(verdict.problems),
-        )  # fmt: skip
+            database,
+            at,
+            "decision.in-doubt",
+            study=study.study_instance_uid,
+            severity=Severity.ALERT,
+            rule=verdict.rule.name,
+            missing=len(verdict.problems),
+        )
     return decisions.record(
-        database, at, study=study.study_instance_uid, revision=study.revision, look=asked.number,
-        rule=verdict.rule.name, rule_set=asked.rule_set.digest, outcome=outcome, trace=trace,
-    )  # fmt: skip
+        database,
+        at,
+        study=study.study_instance_uid,
+        revision=study.revision,
+        look=asked.number,
+        rule=verdict.rule.name,
+        rule_set=asked.rule_set.digest,
+        outcome=outcome,
+        trace=trace,
+    )
 
 
 def _enqueue(
-    database: Database, at: datetime, asked: Asked, verdict: Decision, decision: int, by_uid: Mapping[str, Instance],
-    plugins: Plugins, zone: ZoneInfo,
-) -> int:  # fmt: skip
+    database: Database,
+    at: datetime,
+    asked: Asked,
+    verdict: Decision,
+    decision: int,
+    by_uid: Mapping[str, Instance],
+    plugins: Plugins,
+    zone: ZoneInfo,
+) -> int:
     """The jobs of a decision; how many there were none of before."""
     made = 0
     for run in verdict.runs:
@@ -298,12 +331,17 @@ def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decisio
     opens = opening(rule.hours, seen.now) if rule.hours else None
     return sum(
         notifications.enqueue(
-            database, at, study=seen.study_instance_uid, rule=rule.name, whom=each.whom, text=each.text,
+            database,
+            at,
+            study=seen.study_instance_uid,
+            rule=rule.name,
+            whom=each.whom,
+            text=each.text,
             occasion=Occasion.WAIT_OVER if each is waited else Occasion.MATCH,
             not_before=None if each is waited else opens,
         )
         for each in verdict.notify
-    )  # fmt: skip
+    )
 
 
 def _trace(verdict: Decision, unfit: Mapping[str, Sequence[str]], seen: StudyFacts | None) -> Mapping[str, Any]:

@@ -79,9 +79,13 @@ def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return pool.call(
-                take, order, deadline=_SECONDS + size / _BYTES_A_SECOND, memory=MEMORY, cancelled=cancelled,
+                take,
+                order,
+                deadline=_SECONDS + size / _BYTES_A_SECOND,
+                memory=MEMORY,
+                cancelled=cancelled,
                 weight=size / _BYTES_A_WEIGHT,
-            )  # fmt: skip
+            )
         except ChildError as error:
             log.warning("run.reader-died", job=order.request.job, attempt=attempt, error=str(error))
             if attempt == _ATTEMPTS or not isinstance(error, ChildDiedError):

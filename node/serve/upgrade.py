@@ -41,9 +41,15 @@ def check_files(ledger: Ledger, spool: Spool, clock: Clock) -> None:
             return
         log.error("serve.files-missing", images=len(images), results=len(results))
         events.record(
-            database, clock.now(), FILES_MISSING, severity=Severity.ALERT, program=program, images=len(images),
-            results=len(results), examples=[*images[:_EXAMPLES], *results[:_EXAMPLES]],
-        )  # fmt: skip
+            database,
+            clock.now(),
+            FILES_MISSING,
+            severity=Severity.ALERT,
+            program=program,
+            images=len(images),
+            results=len(results),
+            examples=[*images[:_EXAMPLES], *results[:_EXAMPLES]],
+        )
 
 
 def _images_missing(database: Database, spool: Spool) -> Iterator[str]:

@@ -46,9 +46,10 @@ def anatomical(volume: Volume) -> Anatomical:
         raise NotApplicableError("The images are not axial; lung density is measured on axial reconstructions.")
     order = tuple(int(np.flatnonzero(nearest == direction)[0]) for direction in (2, 1, 0))
     flips = tuple(
-        axis for axis, (source, direction) in enumerate(zip(order, (2, 1, 0), strict=True))
+        axis
+        for axis, (source, direction) in enumerate(zip(order, (2, 1, 0), strict=True))
         if cosines[direction, source] < 0
-    )  # fmt: skip
+    )
     return Anatomical(
         array=np.flip(volume.array.transpose(order), flips),
         spacing=(volume.spacing[order[0]], volume.spacing[order[1]], volume.spacing[order[2]]),

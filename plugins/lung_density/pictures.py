@@ -121,8 +121,13 @@ def _legend(pen: ImageDraw.ImageDraw, pixels_per_mm: float) -> None:
     for edge in (start, end):
         pen.line((edge, y - 7, edge, y + 7), fill=_INK, width=3)
     pen.text((start - 12, y), "5 cm", _INK, _font(20), anchor="rm")
-    pen.text((_MARGIN, SIZE[1] - 22), "Reference implementation for pilots. Not a medical device.", _FAINT, _font(18),
-             anchor="lm")  # fmt: skip
+    pen.text(
+        (_MARGIN, SIZE[1] - 22),
+        "Reference implementation for pilots. Not a medical device.",
+        _FAINT,
+        _font(18),
+        anchor="lm",
+    )
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -112,8 +112,10 @@ def test_images_go_on_byte_for_byte_and_without_loss_where_the_syntax_is_refused
             wait_sent(site, ct.study, archive=6, plain=5)
             came = received(site, ct.study)
             assert {syntax for syntax, _ in came.values()} == {
-                ImplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless,
-            }  # fmt: skip
+                ImplicitVRLittleEndian,
+                ExplicitVRLittleEndian,
+                JPEGLSLossless,
+            }
             assert archive.data_sets() == came
             assert archive.times_stored() == 6
             for uid, (syntax, data) in plain.data_sets().items():

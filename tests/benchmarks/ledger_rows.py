@@ -67,9 +67,12 @@ def _studies(database: Database, count: int) -> None:
 def _instances(database: Database, count: int) -> None:
     study = f"'1.2.9.' || (1 + value / {SLICES_A_STUDY})"
     columns = {
-        "receipt": "printf('%032x', value)", "sop_instance_uid": "'1.2.9.0.' || value",
-        "study_instance_uid": study, "series_instance_uid": f"{study} || '.1'", "digest": "printf('%064x', value)",
-    }  # fmt: skip
+        "receipt": "printf('%032x', value)",
+        "sop_instance_uid": "'1.2.9.0.' || value",
+        "study_instance_uid": study,
+        "series_instance_uid": f"{study} || '.1'",
+        "digest": "printf('%064x', value)",
+    }
     kept = [name for name in Instance.__slots__ if name not in columns]
     database.execute(
         f"INSERT INTO instances ({','.join([*columns, *kept])})"
@@ -89,12 +92,24 @@ _SERIES = "(WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM
 def _example(database: Database, reading: Reading) -> None:
     arrival = reading.arrival
     row = Instance(
-        receipt="example", sop_instance_uid="1.2.9.0", sop_class_uid=reading.sop_class_uid,
-        study_instance_uid="1.2.9.1", series_instance_uid="1.2.9.1.1",
-        transfer_syntax_uid=arrival.transfer_syntax_uid, status=InstanceStatus.CURRENT, digest=reading.digest,
-        comparison=reading.comparison, marks={}, frames=1, bytes=reading.bytes,
-        calling_ae_title=arrival.calling_ae_title, called_ae_title=arrival.called_ae_title,
-        peer_address=arrival.peer_address, association="none", origin="received", received_at=_OLD,
-    )  # fmt: skip
+        receipt="example",
+        sop_instance_uid="1.2.9.0",
+        sop_class_uid=reading.sop_class_uid,
+        study_instance_uid="1.2.9.1",
+        series_instance_uid="1.2.9.1.1",
+        transfer_syntax_uid=arrival.transfer_syntax_uid,
+        status=InstanceStatus.CURRENT,
+        digest=reading.digest,
+        comparison=reading.comparison,
+        marks={},
+        frames=1,
+        bytes=reading.bytes,
+        calling_ae_title=arrival.calling_ae_title,
+        called_ae_title=arrival.called_ae_title,
+        peer_address=arrival.peer_address,
+        association="none",
+        origin="received",
+        received_at=_OLD,
+    )
     instances.insert(database, row)
     facts.add_header(database, "example", "1.2.9.1", reading.header)

@@ -133,9 +133,19 @@ def _written(processes: Sequence[psutil.Process]) -> int:
 def _send(scenario: Scenario, receiver: Running, files: Path) -> float:
     """Seconds that dcmtk's storescu needs, one process an association."""
     command = [
-        dcmtk("storescu"), "-R", "--max-send-pdu", str(scenario.pdu), "-aet", "CT1", "-aec", receiver.ae_title,
-        "+sd", "+r", "127.0.0.1", str(receiver.port),
-    ]  # fmt: skip
+        dcmtk("storescu"),
+        "-R",
+        "--max-send-pdu",
+        str(scenario.pdu),
+        "-aet",
+        "CT1",
+        "-aec",
+        receiver.ae_title,
+        "+sd",
+        "+r",
+        "127.0.0.1",
+        str(receiver.port),
+    ]
     environment = {**os.environ, "TCP_NODELAY": str(int(scenario.nodelay))}
     began = time.perf_counter()
     senders = [
@@ -177,9 +187,12 @@ def _role(command: Sequence[str]) -> str:
     """What a process is, in one word."""
     words = " ".join(command)
     roles = {
-        "node.receive": "receiver", "node.app": "node", "spawn_main": "readers, encoder", "node.cli": "supervisor",
+        "node.receive": "receiver",
+        "node.app": "node",
+        "spawn_main": "readers, encoder",
+        "node.cli": "supervisor",
         "resource_tracker": "tracker",
-    }  # fmt: skip
+    }
     return next((role for part, role in roles.items() if part in words), "all")
 
 

@@ -93,9 +93,15 @@ def _example(folder: Path) -> Reading:
     spool = Spool(folder / "data")
     content = next(samples.write_study(folder / "files", samples.CT, 1, "1.2.9").iterdir()).read_bytes()
     arrival = Arrival(
-        samples.CT.sop_class_uid, "1.2.9.1.1", ExplicitVRLittleEndian, "CT1", "PACSNODE", "127.0.0.1", "none",
+        samples.CT.sop_class_uid,
+        "1.2.9.1.1",
+        ExplicitVRLittleEndian,
+        "CT1",
+        "PACSNODE",
+        "127.0.0.1",
+        "none",
         datetime.now(UTC),
-    )  # fmt: skip
+    )
     path = spool.arrived(spool.new_receipt())
     path.write_bytes(file_header(arrival) + content[144 + int.from_bytes(content[140:144], "little") :])
     return header.read(path)
@@ -112,9 +118,13 @@ class Program(AbstractContextManager["Program"]):
         received.mkdir(parents=True)
         self._log = (folder / "log").open("wb")
         self._process = psutil.Popen(
-            command(self.port, received), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            env={**os.environ, **environment}, cwd=folder,
-        )  # fmt: skip
+            command(self.port, received),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, **environment},
+            cwd=folder,
+        )
 
     def __enter__(self) -> Program:
         until(lambda: _answers(self.port), 30, "the program to listen")
@@ -157,9 +167,10 @@ class OrthancReceiver(AbstractContextManager["OrthancReceiver"]):
 
     def processes(self) -> list[psutil.Process]:
         return [
-            each for each in psutil.Process().children(recursive=True)
+            each
+            for each in psutil.Process().children(recursive=True)
             if str(self._pacs.folder / "orthanc.json") in each.cmdline()
-        ]  # fmt: skip
+        ]
 
     def indexed(self) -> int | None:
         return int(self._pacs.rest("/statistics")["CountInstances"])

@@ -56,9 +56,16 @@ def record(ledger: Ledger, count: int) -> list[str]:
 def _example(database: Database, now: datetime) -> None:
     template = _header()
     studies.received(
-        database, now, study=_FIRST, patient_id="P", issuer_of_patient_id="", accession_number="A",
-        association="a", received_at=now, due_at=now,
-    )  # fmt: skip
+        database,
+        now,
+        study=_FIRST,
+        patient_id="P",
+        issuer_of_patient_id="",
+        accession_number="A",
+        association="a",
+        received_at=now,
+        due_at=now,
+    )
     revision = studies.complete(database, now, _FIRST)
     for number, name in enumerate(SERIES, 1):
         series = _series(number, name, template)
@@ -94,8 +101,14 @@ def _series(number: int, name: str, template: dict[str, Any]) -> SeriesRecord:
         uid,
         tuple(
             InstanceRecord(
-                f"{uid}.{slice_}", f"{uid}.{slice_}", CT, "1.2.840.10008.1.2.1", 1, (),
-                shared | {
+                f"{uid}.{slice_}",
+                f"{uid}.{slice_}",
+                CT,
+                "1.2.840.10008.1.2.1",
+                1,
+                (),
+                shared
+                | {
                     "SOPInstanceUID": ["UI", [f"{uid}.{slice_}"]],
                     "InstanceNumber": ["IS", [slice_]],
                     "ImagePositionPatient": ["DS", [-120.5, -130.5, slice_ * thickness]],
@@ -105,14 +118,30 @@ def _series(number: int, name: str, template: dict[str, Any]) -> SeriesRecord:
             )
             for slice_ in range(1, count + 1)
         ),
-    )  # fmt: skip
+    )
 
 
 def _row(series: str, one: InstanceRecord, now: datetime) -> Instance:
     return Instance(
-        one.receipt, one.sop_instance_uid, CT, _FIRST, series, one.transfer_syntax_uid, InstanceStatus.CURRENT,
-        "digest", {}, {}, 1, 10, "SCANNER", "PACSNODE", "127.0.0.1", "a", "received", now,
-    )  # fmt: skip
+        one.receipt,
+        one.sop_instance_uid,
+        CT,
+        _FIRST,
+        series,
+        one.transfer_syntax_uid,
+        InstanceStatus.CURRENT,
+        "digest",
+        {},
+        {},
+        1,
+        10,
+        "SCANNER",
+        "PACSNODE",
+        "127.0.0.1",
+        "a",
+        "received",
+        now,
+    )
 
 
 def _copy(database: Database, uid: str, number: int, completed_at: datetime) -> None:
@@ -134,9 +163,12 @@ def _copy(database: Database, uid: str, number: int, completed_at: datetime) -> 
     )
     part, kind = _PARTS[number % 10], _KINDS[number // 10 % 8]
     values = {
-        _FIRST: uid, "its description": f"CT {part} {kind}", "its protocol": f"{number % 31} {part.lower()} {kind}",
-        "its station": _STATIONS[number * 7 % 6], "its age": f"{1 + number * 37 % 95:03}Y",
-    }  # fmt: skip
+        _FIRST: uid,
+        "its description": f"CT {part} {kind}",
+        "its protocol": f"{number % 31} {part.lower()} {kind}",
+        "its station": _STATIONS[number * 7 % 6],
+        "its age": f"{1 + number * 37 % 95:03}Y",
+    }
     rows = database.execute(
         "SELECT series_instance_uid, look, facts FROM series_facts WHERE study_instance_uid=?", [_FIRST]
     )

@@ -75,11 +75,15 @@ class Figures:
         measured = f"{seconds:.0f}" + ("" if self.replayed == REPLAYED else f", by {self.replayed:,} studies")
         late = "met" if seconds <= REPLAY_GOAL else f"missed by {seconds - REPLAY_GOAL:.0f} s"
         return [
-            ["rules", f"decisions per second with {COUNT} rules, one core", f"≥ {DECISIONS_GOAL:,.0f}", f"{rate:,.0f}",
-             "met" if rate >= DECISIONS_GOAL else f"missed by {1 - rate / DECISIONS_GOAL:.0%}"],
-            ["rules", f"replay of {REPLAYED:,} studies × {COUNT} rules, s", f"≤ {REPLAY_GOAL:g}",
-             measured, late],
-        ]  # fmt: skip
+            [
+                "rules",
+                f"decisions per second with {COUNT} rules, one core",
+                f"≥ {DECISIONS_GOAL:,.0f}",
+                f"{rate:,.0f}",
+                "met" if rate >= DECISIONS_GOAL else f"missed by {1 - rate / DECISIONS_GOAL:.0%}",
+            ],
+            ["rules", f"replay of {REPLAYED:,} studies × {COUNT} rules, s", f"≤ {REPLAY_GOAL:g}", measured, late],
+        ]
 
 
 def measure(folder: Path, count: int) -> Figures:
@@ -128,10 +132,14 @@ def _decide(ledger: Ledger, uids: list[str], rules: list[Rule], *, traces: bool)
 def show(figures: Figures) -> str:
     """What was decided and replayed, in words, and the rates in a table."""
     rows = [
-        [f"{rate.rules:,}", f"{rate.per_second:,.0f}", f"{traced.per_second:,.0f}",
-         f"{rate.cpu_seconds / rate.decisions * rate.rules * 1000:.1f}"]
+        [
+            f"{rate.rules:,}",
+            f"{rate.per_second:,.0f}",
+            f"{traced.per_second:,.0f}",
+            f"{rate.cpu_seconds / rate.decisions * rate.rules * 1000:.1f}",
+        ]
         for rate, traced in zip(figures.rates, figures.traced, strict=True)
-    ]  # fmt: skip
+    ]
     size = sum(count for count, _ in SERIES.values())
     return (
         f"CT studies of {size} instances in {len(SERIES)} series, read from the ledger, unpacked and decided anew;"

@@ -42,9 +42,10 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]
     schemas: dict[str, Any] = {"pacsnode": schema.configuration(), "rules": schema.rules()}
     for name in ("SeriesCondition", "StudyCondition"):
         schemas[name] = {
-            "$schema": schema.DRAFT, "allOf": [{"$ref": f"#/definitions/{name}"}],
+            "$schema": schema.DRAFT,
+            "allOf": [{"$ref": f"#/definitions/{name}"}],
             "definitions": schemas["rules"]["definitions"],
-        }  # fmt: skip
+        }
     for name, made in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(made))
     with LanguageServer(folder) as server:

@@ -17,9 +17,13 @@ from tests.viewer.studies import FORMS, Study
 
 HERE = Path(__file__).resolve().parent
 TOOLS = {
-    "point": "Probe", "line": "Length", "box": "RectangleROI",
-    "polygon": "PlanarFreehandROI", "ellipse": "EllipticalROI", "circle": "EllipticalROI",
-}  # fmt: skip
+    "point": "Probe",
+    "line": "Length",
+    "box": "RectangleROI",
+    "polygon": "PlanarFreehandROI",
+    "ellipse": "EllipticalROI",
+    "circle": "EllipticalROI",
+}
 
 
 def plane(image: Dataset) -> dict[str, object]:
@@ -29,9 +33,14 @@ def plane(image: Dataset) -> dict[str, object]:
     return {
         "frameOfReferenceUID": image.FrameOfReferenceUID,
         "imagePositionPatient": [float(value) for value in image.ImagePositionPatient],
-        "imageOrientationPatient": orientation, "rowCosines": orientation[:3], "columnCosines": orientation[3:],
-        "rowPixelSpacing": rows, "columnPixelSpacing": columns, "rows": image.Rows, "columns": image.Columns,
-    }  # fmt: skip
+        "imageOrientationPatient": orientation,
+        "rowCosines": orientation[:3],
+        "columnCosines": orientation[3:],
+        "rowPixelSpacing": rows,
+        "columnPixelSpacing": columns,
+        "rows": image.Rows,
+        "columns": image.Columns,
+    }
 
 
 def read_back(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
@@ -40,8 +49,11 @@ def read_back(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
     images.write_text(json.dumps({str(study.image.SOPInstanceUID): plane(study.image)}))
     done = subprocess.run(
         [program("cornerstone", "node"), str(HERE / "read_back.mjs"), str(study.kind("sr")[0]), str(images)],
-        capture_output=True, text=True, timeout=120, cwd=HERE,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=HERE,
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith("=== ")]
     assert len(lines) == 1, done.stdout[-1000:] + done.stderr[-2000:]
     names = {uid: name for name, uid in tracking_uids(study).items()}

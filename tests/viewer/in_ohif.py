@@ -21,9 +21,13 @@ from tests.viewer.studies import AREA, FORMS, HANGUL, LENGTH, Study
 
 Keep = Callable[[str], None]
 TOOLS = {
-    "point": "Probe", "line": "Length", "box": "RectangleROI",
-    "polygon": "PlanarFreehandROI", "ellipse": "EllipticalROI", "circle": "EllipticalROI",
-}  # fmt: skip
+    "point": "Probe",
+    "line": "Length",
+    "box": "RectangleROI",
+    "polygon": "PlanarFreehandROI",
+    "ellipse": "EllipticalROI",
+    "circle": "EllipticalROI",
+}
 HANGUL_IR_149 = b"\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
 
 
@@ -127,9 +131,11 @@ def test_a_box_on_a_radiograph_stands_around_what_it_marks(radiologist: Radiolog
     largest = np.bincount(areas[areas > 0]).argmax()  # the others are letters
     rows, columns = np.nonzero(areas == largest)
     for seen, edge in (
-        (columns.min() + x, box[:, 0].min()), (columns.max() + 1 + x, box[:, 0].max()),
-        (rows.min() + y, box[:, 1].min()), (rows.max() + 1 + y, box[:, 1].max()),
-    ):  # fmt: skip
+        (columns.min() + x, box[:, 0].min()),
+        (columns.max() + 1 + x, box[:, 0].max()),
+        (rows.min() + y, box[:, 1].min()),
+        (rows.max() + 1 + y, box[:, 1].max()),
+    ):
         assert abs(seen - edge) <= 3, f"an edge of the block is seen at {seen}, of the box at {edge}"
 
 
@@ -165,8 +171,11 @@ def test_lung_density_through_the_node(radiologist: Radiologist, tmp_path: Path,
     assert radiologist.can_read(shown)
     name = "AI-INV Lung density - "
     assert set(radiologist.series()) == {
-        ("CT", "Chest 2.5 mm"), ("CT", f"{name}pages"), ("SEG", f"{name}segmentation"), ("SR", f"{name}report"),
-    }  # fmt: skip
+        ("CT", "Chest 2.5 mm"),
+        ("CT", f"{name}pages"),
+        ("SEG", f"{name}segmentation"),
+        ("SR", f"{name}report"),
+    }
     keep("series")
     for number, page in enumerate(held["pages"] if full_length else held["pages"][:2]):
         radiologist.turns_to_page(str(page.SOPInstanceUID), len(held["pages"]))

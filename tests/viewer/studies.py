@@ -132,8 +132,13 @@ FORMS: Mapping[str, Points] = {
 }
 """(n, 2) column, row."""
 _CLASSES: Mapping[str, type[Region]] = {
-    "point": Point, "line": Polyline, "box": Box, "polygon": Polygon, "ellipse": Ellipse, "circle": Ellipse,
-}  # fmt: skip
+    "point": Point,
+    "line": Polyline,
+    "box": Box,
+    "polygon": Polygon,
+    "ellipse": Ellipse,
+    "circle": Ellipse,
+}
 
 
 def regions(image: Dataset, *names: str, numbers: bool = True) -> Result:

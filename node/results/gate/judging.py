@@ -30,14 +30,33 @@ _MACROS_OF_MANY_KINDS = ("sr-document-content", "multi-frame-functional-groups")
 _SPECIALISED = {("multi-frame-true-color-secondary-capture-image", "FrameIncrementPointer")}
 """Attributes whose type an IOD changes: that of SC Multi-frame Image (C.8.6.3) overrides that of Multi-frame."""
 _NOT_INHERITED = (
-    "patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study",
-    "clinical-trial-series", "general-series", "general-equipment",
-)  # fmt: skip
-_OURS = frozenset({
-    "SeriesDate", "SeriesTime", "Modality", "SeriesDescription", "SeriesInstanceUID", "SeriesNumber", "Laterality",
-    "ReferencedPerformedProcedureStepSequence", "RequestAttributesSequence", "Manufacturer", "ManufacturerModelName",
-    "DeviceSerialNumber", "SoftwareVersions", "PixelPaddingValue",
-})  # fmt: skip
+    "patient",
+    "general-study",
+    "patient-study",
+    "clinical-trial-subject",
+    "clinical-trial-study",
+    "clinical-trial-series",
+    "general-series",
+    "general-equipment",
+)
+_OURS = frozenset(
+    {
+        "SeriesDate",
+        "SeriesTime",
+        "Modality",
+        "SeriesDescription",
+        "SeriesInstanceUID",
+        "SeriesNumber",
+        "Laterality",
+        "ReferencedPerformedProcedureStepSequence",
+        "RequestAttributesSequence",
+        "Manufacturer",
+        "ManufacturerModelName",
+        "DeviceSerialNumber",
+        "SoftwareVersions",
+        "PixelPaddingValue",
+    }
+)
 """Attributes of these modules that we write ourselves."""
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12

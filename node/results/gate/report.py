@@ -15,10 +15,19 @@ from node.results.context import Context
 from plugins.contract import Finding, ResultStatus
 
 _VALUES = {
-    "CODE": "ConceptCodeSequence", "TEXT": "TextValue", "UIDREF": "UID", "IMAGE": "ReferencedSOPSequence",
-    "COMPOSITE": "ReferencedSOPSequence", "SCOORD": "GraphicData", "SCOORD3D": "GraphicData", "DATETIME": "DateTime",
-    "DATE": "Date", "TIME": "Time", "PNAME": "PersonName", "CONTAINER": "ContinuityOfContent",
-}  # fmt: skip
+    "CODE": "ConceptCodeSequence",
+    "TEXT": "TextValue",
+    "UIDREF": "UID",
+    "IMAGE": "ReferencedSOPSequence",
+    "COMPOSITE": "ReferencedSOPSequence",
+    "SCOORD": "GraphicData",
+    "SCOORD3D": "GraphicData",
+    "DATETIME": "DateTime",
+    "DATE": "Date",
+    "TIME": "Time",
+    "PNAME": "PersonName",
+    "CONTAINER": "ContinuityOfContent",
+}
 """Value Type → the attribute that holds the value (C.17.3)."""
 _TAGS = {keyword: Tag(keyword) for keyword in _VALUES.values()}
 _CONTENT, _CONCEPT_NAME, _VALUE_TYPE = Tag("ContentSequence"), Tag("ConceptNameCodeSequence"), Tag("ValueType")

@@ -67,8 +67,11 @@ def _strokes(located: LocatedRegion, scale: tuple[float, float]) -> list[_Stroke
     if isinstance(located.region, Point):
         x, y = (float(value) for value in points[0])
         # A cross that leaves the point itself free.
-        return [[(x + dx * a, y + dy * a), (x + dx * b, y + dy * b)]
-                for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)) for a, b in ((5, 16),)]  # fmt: skip
+        return [
+            [(x + dx * a, y + dy * a), (x + dx * b, y + dy * b)]
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))
+            for a, b in ((5, 16),)
+        ]
     return [[(float(x), float(y)) for x, y in points]]
 
 
@@ -131,8 +134,11 @@ def draw_orientation(picture: Image.Image, image: SourceImage, frame_number: int
     elif orientation is not None:
         right, bottom = orientation
         for letters, x, y in (
-            (right, 1.0, 0.5), (opposite(right), 0.0, 0.5), (bottom, 0.5, 1.0), (opposite(bottom), 0.5, 0.0)
-        ):  # fmt: skip
+            (right, 1.0, 0.5),
+            (opposite(right), 0.0, 0.5),
+            (bottom, 0.5, 1.0),
+            (opposite(bottom), 0.5, 0.0),
+        ):
             used = width(letters, Face.SEMIBOLD, size)
             at = (8 + x * (picture.width - used - 16), 4 + y * (picture.height - size - 16))
             _outlined(draw, at, letters, size, TEXT)

@@ -34,19 +34,22 @@ def as_result(report: ReadReport) -> Json:
     ours = bool(report.marking)
     status = _STATUS.get(report.status.value) if report.status else None
     reasons = _notes(report, our_codes.REASON.meaning) if status in {"failed", "not_applicable"} else []
-    return _without_nothing({
-        "report": {name: getattr(report, name) for name in (
-            "title", "sop_instance_uid", "study_instance_uid", "observer", "marking"
-        )},
-        "status": status,
-        "summary": reasons[0] if reasons else report.summary,
-        "findings": [_finding(first, others) for first, others in _whole(report.findings, ours)],
-        "key_images": [
-            _without_nothing({"image": _image(key.sop_instance_uid, key.frame_number), "reason": key.reason})
-            for key in report.key_images
-        ],
-        "quality": _notes(report, our_codes.LIMIT.meaning),
-    })  # fmt: skip
+    return _without_nothing(
+        {
+            "report": {
+                name: getattr(report, name)
+                for name in ("title", "sop_instance_uid", "study_instance_uid", "observer", "marking")
+            },
+            "status": status,
+            "summary": reasons[0] if reasons else report.summary,
+            "findings": [_finding(first, others) for first, others in _whole(report.findings, ours)],
+            "key_images": [
+                _without_nothing({"image": _image(key.sop_instance_uid, key.frame_number), "reason": key.reason})
+                for key in report.key_images
+            ],
+            "quality": _notes(report, our_codes.LIMIT.meaning),
+        }
+    )
 
 
 def _notes(report: ReadReport, name: str) -> list[str]:
@@ -83,19 +86,21 @@ def _finding(group: ReadFinding, others: Sequence[ReadFinding]) -> Json:
     }
     score = next((number for number in group.measurements if _is_score(number, thresholds)), None)
     told = group.finding.meaning if group.finding and group.present is not None else None
-    return _without_nothing({
-        "code": _code(group.finding),
-        "present": group.present,
-        "score": _score(score, thresholds) if score else None,
-        "site": _site(group.site),
-        "measurements": [_measurement(number) for number in group.measurements if number is not score],
-        "regions": [each for one in (group, *others) for region in one.regions for each in _regions(region)],
-        "segments": sorted({number for one in (group, *others) for number in one.segments}),
-        "tracking_id": group.tracking_identifier,
-        "urgent": True if _URGENT in group.comments else None,
-        "comment": "\n".join(text for text in group.comments if text != _URGENT),
-        "evaluations": [list(pair) for pair in group.evaluations if pair[0] != told],
-    })  # fmt: skip
+    return _without_nothing(
+        {
+            "code": _code(group.finding),
+            "present": group.present,
+            "score": _score(score, thresholds) if score else None,
+            "site": _site(group.site),
+            "measurements": [_measurement(number) for number in group.measurements if number is not score],
+            "regions": [each for one in (group, *others) for region in one.regions for each in _regions(region)],
+            "segments": sorted({number for one in (group, *others) for number in one.segments}),
+            "tracking_id": group.tracking_identifier,
+            "urgent": True if _URGENT in group.comments else None,
+            "comment": "\n".join(text for text in group.comments if text != _URGENT),
+            "evaluations": [list(pair) for pair in group.evaluations if pair[0] != told],
+        }
+    )
 
 
 def _code(code: ReadCode | None) -> Json | None:
@@ -120,25 +125,29 @@ def _is_score(number: ReadMeasurement, thresholds: dict[str, float]) -> bool:
 def _score(number: ReadMeasurement, thresholds: dict[str, float]) -> Json:
     private = number.concept.scheme == our_codes.SCHEME
     meaning = number.concept.meaning
-    return _without_nothing({
-        "value": number.value,
-        "threshold": thresholds.get(meaning),
-        "meaning": meaning,
-        "unit": _unit(number.unit),
-        "concept": None if private else _code(number.concept),
-    })  # fmt: skip
+    return _without_nothing(
+        {
+            "value": number.value,
+            "threshold": thresholds.get(meaning),
+            "meaning": meaning,
+            "unit": _unit(number.unit),
+            "concept": None if private else _code(number.concept),
+        }
+    )
 
 
 def _measurement(number: ReadMeasurement) -> Json:
-    return {"value": number.value} | _without_nothing({
-        "concept": _code(number.concept),
-        "unit": _unit(number.unit),
-        "no_value": _no_value(number),
-        "derivation": _code(number.derivation),
-        "method": _code(number.method),
-        "reference_range": _range(number),
-        "site": _site(number.site),
-    })  # fmt: skip
+    return {"value": number.value} | _without_nothing(
+        {
+            "concept": _code(number.concept),
+            "unit": _unit(number.unit),
+            "no_value": _no_value(number),
+            "derivation": _code(number.derivation),
+            "method": _code(number.method),
+            "reference_range": _range(number),
+            "site": _site(number.site),
+        }
+    )
 
 
 def _no_value(number: ReadMeasurement) -> str | None:
@@ -200,9 +209,11 @@ def _line(points: list[list[float]]) -> tuple[str, list[list[float]]]:
 
 
 def _region(kind: str, points: list[list[float]], region: ReadRegion) -> Json:
-    return _without_nothing({
-        "type": kind,
-        "points": points,
-        "image": _image(region.sop_instance_uid, region.frame_number) if region.sop_instance_uid else None,
-        "frame_of_reference_uid": region.frame_of_reference_uid,
-    })  # fmt: skip
+    return _without_nothing(
+        {
+            "type": kind,
+            "points": points,
+            "image": _image(region.sop_instance_uid, region.frame_number) if region.sop_instance_uid else None,
+            "frame_of_reference_uid": region.frame_of_reference_uid,
+        }
+    )

@@ -159,11 +159,13 @@ def _image_library(context: Context) -> ContainerContentItem:
 
 def _library_entry(reference: SourceReference) -> Dataset:
     """TID 1601 row 1."""
-    return Dataset({
-        _SOP: DataElement(_SOP, "SQ", [instance_item(reference)]),
-        _RELATIONSHIP: DataElement(_RELATIONSHIP, "CS", "CONTAINS", already_converted=True),
-        _VALUE_TYPE: DataElement(_VALUE_TYPE, "CS", "IMAGE", already_converted=True),
-    })  # fmt: skip
+    return Dataset(
+        {
+            _SOP: DataElement(_SOP, "SQ", [instance_item(reference)]),
+            _RELATIONSHIP: DataElement(_RELATIONSHIP, "CS", "CONTAINS", already_converted=True),
+            _VALUE_TYPE: DataElement(_VALUE_TYPE, "CS", "IMAGE", already_converted=True),
+        }
+    )
 
 
 def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:

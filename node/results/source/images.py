@@ -17,9 +17,11 @@ from node.results.source.copying import readable
 from node.results.source.values import problem_of
 
 _NEEDED = {
-    "StudyInstanceUID": BaseTag(0x0020000D), "SeriesInstanceUID": BaseTag(0x0020000E),
-    "SOPInstanceUID": BaseTag(0x00080018), "SOPClassUID": BaseTag(0x00080016),
-}  # fmt: skip
+    "StudyInstanceUID": BaseTag(0x0020000D),
+    "SeriesInstanceUID": BaseTag(0x0020000E),
+    "SOPInstanceUID": BaseTag(0x00080018),
+    "SOPClassUID": BaseTag(0x00080016),
+}
 """As `SourceReference` has them."""
 _PATIENT = {"PatientID": BaseTag(0x00100020), "IssuerOfPatientID": BaseTag(0x00100021)}
 _TRANSFER_SYNTAX = 0x00020010

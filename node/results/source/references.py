@@ -76,10 +76,12 @@ def instance_item(reference: SourceReference) -> Dataset:
 
     A report has two of every image; set by keyword they would cost three times as much.
     """
-    return Dataset({
-        _CLASS: DataElement(_CLASS, "UI", reference.sop_class_uid, already_converted=True),
-        _INSTANCE: DataElement(_INSTANCE, "UI", reference.sop_instance_uid, already_converted=True),
-    })  # fmt: skip
+    return Dataset(
+        {
+            _CLASS: DataElement(_CLASS, "UI", reference.sop_class_uid, already_converted=True),
+            _INSTANCE: DataElement(_INSTANCE, "UI", reference.sop_instance_uid, already_converted=True),
+        }
+    )
 
 
 def hierarchical(references: Iterable[SourceReference]) -> list[Dataset]:

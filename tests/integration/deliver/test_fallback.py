@@ -77,11 +77,16 @@ class Room:
         )
         self.outboxes = {
             name: Outbox(
-                name, each, DicomArchive(peer_of(each, "PACSNODE")), self.site.ledger, self.site.spool,
-                self.site.clock, self.site.signal,
+                name,
+                each,
+                DicomArchive(peer_of(each, "PACSNODE")),
+                self.site.ledger,
+                self.site.spool,
+                self.site.clock,
+                self.site.signal,
             )
             for name, each in configuration.destinations.items()
-        }  # fmt: skip
+        }
 
     def close(self) -> None:
         self.site.results.close()
@@ -196,9 +201,13 @@ def test_fault_63_a_refused_report_arrives_in_the_next_class(
     assert not set(SOP_CLASSES.values()) & pacs.classes().keys()
     room.deliver()
     assert pacs.classes() == {
-        used: 1, SecondaryCaptureImageStorage: pacs.classes()[SecondaryCaptureImageStorage], SegmentationStorage: 1,
-        ParametricMapStorage: 1, KeyObjectSelectionDocumentStorage: 1, GrayscaleSoftcopyPresentationStateStorage: 1,
-    }  # fmt: skip
+        used: 1,
+        SecondaryCaptureImageStorage: pacs.classes()[SecondaryCaptureImageStorage],
+        SegmentationStorage: 1,
+        ParametricMapStorage: 1,
+        KeyObjectSelectionDocumentStorage: 1,
+        GrayscaleSoftcopyPresentationStateStorage: 1,
+    }
     report = next(each for each in pacs.results() if each.SOPClassUID == used)
     held = {(str(each.SOPClassUID), str(each.SOPInstanceUID)) for each in map(dcmread, pacs.files())}
     assert referenced(report) <= held
@@ -214,8 +223,10 @@ def test_fault_63_a_refused_report_arrives_in_the_next_class(
     assert (arrived.status, arrived.sop_class_uid) == (DELIVERED, used)
     (told,) = room.said(Severity.WARNING)
     assert (told.kind, told.detail["destination"], told.detail["refused"]) == (
-        "delivery.replaced", "pacs", "Comprehensive 3D SR",
-    )  # fmt: skip
+        "delivery.replaced",
+        "pacs",
+        "Comprehensive 3D SR",
+    )
     assert f"set sr_class: {setting} for pacs" in told.detail["what_to_do"]
     assert room.said(Severity.ALERT) == []
     assert len(pacs.proposed) == 2, "one association for the rest of the set, one for the report"
@@ -330,8 +341,9 @@ def test_fault_55_killed_while_a_report_is_made_anew(
     room.restart()
     room.deliver()
     assert [(each.status, each.sop_class_uid) for each in room.reports(job)] == [
-        (REPLACED, THREE_D), (DELIVERED, COMPREHENSIVE),
-    ]  # fmt: skip
+        (REPLACED, THREE_D),
+        (DELIVERED, COMPREHENSIVE),
+    ]
     assert room.pacs["pacs"].classes()[COMPREHENSIVE] == 1
     assert room.pacs["pacs"].received_again == 0
     assert len([each for each in room.said(Severity.WARNING) if each.kind == "delivery.replaced"]) == 1

@@ -146,8 +146,11 @@ def test_finding_x9_a_confined_plugin_has_no_capability_and_gets_none(
     site: Site, start: Start, settle: Settle, isolated: Isolation
 ) -> None:
     """All sets are empty, the bounding set too, and no program can raise them."""
-    site.python_plugin("looks", "print(*[line for line in open('/proc/self/status') if line[:5] in ('CapIn', 'CapPr', "
-                       "'CapEf', 'CapBn', 'CapAm', 'NoNew')])")  # fmt: skip
+    site.python_plugin(
+        "looks",
+        "print(*[line for line in open('/proc/self/status') if line[:5] in ('CapIn', 'CapPr', "
+        "'CapEf', 'CapBn', 'CapAm', 'NoNew')])",
+    )
     receipts = site.receive(1)
     site.complete()
     log = site.log(settle(start(isolated), site.job("looks", receipts)))

@@ -22,21 +22,24 @@ from tests.support.wait import until
 
 RULES: list[dict[str, object]] = [
     rule(
-        name="late", send="away",
+        name="late",
+        send="away",
         expires={"after": "2 hours", "then": "notify", "notify": {"whom": "duty", "text": "It came late."}},
     ),
     rule(name="too-late", send="away", expires={"after": "2 hours", "then": "withhold"}),
     rule(
-        name="pair", mode="pilot", send="away",
+        name="pair",
+        mode="pilot",
+        send="away",
         wait={
-            "until": {"series_count": {"at_least": 3}}, "at_most": "1 hours", "otherwise": "notify",
+            "until": {"series_count": {"at_least": 3}},
+            "at_most": "1 hours",
+            "otherwise": "notify",
             "notify": {"whom": "desk", "text": "A series is missing."},
         },
     ),
-    rule(
-        name="early", decide="series complete", once="series", choose={"take": "all"}, send=[], mode="shadow"
-    ),
-]  # fmt: skip
+    rule(name="early", decide="series complete", once="series", choose={"take": "all"}, send=[], mode="shadow"),
+]
 
 
 class Node:
@@ -106,8 +109,9 @@ def test_early_late_waiting_and_told_over_a_death(tmp_path: Path) -> None:
         sent = ("late", "too-late")
         until(lambda: all(node.deliveries_of(name) == {DeliveryStatus.WAITING} for name in sent), 90, "results to wait")
         assert sorted(job.subject for job in jobs.of_study(node.database, STUDY) if job.rule == "early") == [
-            SERIES, f"{STUDY}.2",
-        ]  # fmt: skip
+            SERIES,
+            f"{STUDY}.2",
+        ]
         said = site.status()
         assert [each["rule"] for each in said["waiting"]] == ["pair"]
         assert "more is awaited until" in said["waiting"][0]["why"]

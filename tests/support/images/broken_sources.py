@@ -22,27 +22,69 @@ from pydicom.filewriter import write_data_element
 from tests.support.results import reports
 
 MODULES = (
-    "patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study",
-    "clinical-trial-series", "general-series", "general-equipment", "enhanced-general-equipment", "frame-of-reference",
-    "sop-common", "general-reference",
-)  # fmt: skip
-IDENTIFYING = frozenset({
-    "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "PatientID", "PatientName",
-    "IssuerOfPatientID", "AccessionNumber", "OtherPatientIDsSequence", "IssuerOfAccessionNumberSequence",
-    "SpecificCharacterSet",
-})  # fmt: skip
+    "patient",
+    "general-study",
+    "patient-study",
+    "clinical-trial-subject",
+    "clinical-trial-study",
+    "clinical-trial-series",
+    "general-series",
+    "general-equipment",
+    "enhanced-general-equipment",
+    "frame-of-reference",
+    "sop-common",
+    "general-reference",
+)
+IDENTIFYING = frozenset(
+    {
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "SOPClassUID",
+        "PatientID",
+        "PatientName",
+        "IssuerOfPatientID",
+        "AccessionNumber",
+        "OtherPatientIDsSequence",
+        "IssuerOfAccessionNumberSequence",
+        "SpecificCharacterSet",
+    }
+)
 """For whose sake a result may be held, and the character set, without which they cannot be read."""
 IN_WORDS = IDENTIFYING | {"LocalNamespaceEntityID", "UniversalEntityID"}
 """What the reason may name: an attribute of these, or one of their items."""
 
 _VALID = {
-    "PN": b"Kim^Doctor", "LO": b"Some text", "SH": b"TEXT", "ST": b"Some text", "LT": b"Some text", "UT": b"Some text",
-    "UC": b"Some text", "CS": b"YES", "DA": b"20240101", "TM": b"101500", "DT": b"20240101101500", "AS": b"063Y",
-    "DS": b"1.5", "IS": b"1", "UI": b"1.2.840.99999.7", "UR": b"urn:oid:1.2.3", "US": b"\1\0", "SS": b"\1\0",
-    "UL": b"\1\0\0\0", "SL": b"\1\0\0\0", "FL": struct.pack("<f", 1.5), "FD": struct.pack("<d", 1.5),
-    "AT": b"\x10\0\x20\0", "AE": b"SCANNER", "OB": b"\1\2", "OW": b"\1\2", "UN": b"\1\2", "OV": bytes(8),
-    "UV": bytes(8), "SV": bytes(8),
-}  # fmt: skip
+    "PN": b"Kim^Doctor",
+    "LO": b"Some text",
+    "SH": b"TEXT",
+    "ST": b"Some text",
+    "LT": b"Some text",
+    "UT": b"Some text",
+    "UC": b"Some text",
+    "CS": b"YES",
+    "DA": b"20240101",
+    "TM": b"101500",
+    "DT": b"20240101101500",
+    "AS": b"063Y",
+    "DS": b"1.5",
+    "IS": b"1",
+    "UI": b"1.2.840.99999.7",
+    "UR": b"urn:oid:1.2.3",
+    "US": b"\1\0",
+    "SS": b"\1\0",
+    "UL": b"\1\0\0\0",
+    "SL": b"\1\0\0\0",
+    "FL": struct.pack("<f", 1.5),
+    "FD": struct.pack("<d", 1.5),
+    "AT": b"\x10\0\x20\0",
+    "AE": b"SCANNER",
+    "OB": b"\1\2",
+    "OW": b"\1\2",
+    "UN": b"\1\2",
+    "OV": bytes(8),
+    "UV": bytes(8),
+    "SV": bytes(8),
+}
 _BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "AT", "OB", "OW", "UN", "OV", "UV", "SV"})
 _LONG_HEAD = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _TEXTS = {
@@ -66,10 +108,24 @@ _TEXTS = {
     "lower case": b"yes, perhaps",
 }
 FORMS = (
-    "valid", "absent", "empty", *_TEXTS, "valid as UN", "text as OB", "number as US", "sequence instead",
-    "text instead of a sequence", "no items", "empty item", "empty items within", "two items, one empty",
-    "codes without meaning", "codes without value", "codes without scheme", "undefined lengths",
-)  # fmt: skip
+    "valid",
+    "absent",
+    "empty",
+    *_TEXTS,
+    "valid as UN",
+    "text as OB",
+    "number as US",
+    "sequence instead",
+    "text instead of a sequence",
+    "no items",
+    "empty item",
+    "empty items within",
+    "two items, one empty",
+    "codes without meaning",
+    "codes without value",
+    "codes without scheme",
+    "undefined lengths",
+)
 
 
 @dataclass
@@ -130,9 +186,11 @@ def encoded(attribute: Attribute, form: str) -> bytes:
         return _encoded_sequence(attribute, form)
     tag, vr = attribute.tag, attribute.vr
     odd = {
-        "empty": (vr, b""), "valid as UN": ("UN", _VALID[vr]), "text as OB": ("OB", b"\0\xff\1Kim"),
+        "empty": (vr, b""),
+        "valid as UN": ("UN", _VALID[vr]),
+        "text as OB": ("OB", b"\0\xff\1Kim"),
         "number as US": ("US", b"\1\2"),
-    }  # fmt: skip
+    }
     if form in odd:
         return element(tag, *odd[form])
     if form == "sequence instead":
@@ -143,9 +201,12 @@ def encoded(attribute: Attribute, form: str) -> bytes:
 def _encoded_sequence(attribute: Attribute, form: str) -> bytes:
     tag = attribute.tag
     items = {
-        "empty": [], "no items": [], "empty item": [b""], "empty items within": [_item(attribute, "empty item")],
+        "empty": [],
+        "no items": [],
+        "empty item": [b""],
+        "empty items within": [_item(attribute, "empty item")],
         "two items, one empty": [_item(attribute, "valid"), b""],
-    }  # fmt: skip
+    }
     without = {"codes without meaning": "CodeMeaning", "codes without value": "CodeValue"}
     if form == "text instead of a sequence":
         return element(tag, "LO", b"Some text")

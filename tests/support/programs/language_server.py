@@ -14,10 +14,14 @@ from tests.support.wait import until
 
 _SETTINGS = {
     "yaml": {
-        "validate": True, "hover": True, "completion": True, "schemaStore": {"enable": False},
-        "disableAdditionalProperties": False, "schemas": {},
+        "validate": True,
+        "hover": True,
+        "completion": True,
+        "schemaStore": {"enable": False},
+        "disableAdditionalProperties": False,
+        "schemas": {},
     }
-}  # fmt: skip
+}
 
 
 class LanguageServer:
@@ -33,9 +37,12 @@ class LanguageServer:
     def __enter__(self) -> Self:
         node = program("yaml-language-server", "node")
         self._process = subprocess.Popen(
-            [node, str(LANGUAGE_SERVER), "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, cwd=self._folder,
-        )  # fmt: skip
+            [node, str(LANGUAGE_SERVER), "--stdio"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+        )
         threading.Thread(target=self._read, daemon=True).start()
         abilities = {"textDocument": {"hover": {"contentFormat": ["markdown"]}}, "workspace": {"configuration": True}}
         self._ask("initialize", {"processId": None, "rootUri": self._folder.as_uri(), "capabilities": abilities})

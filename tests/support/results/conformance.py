@@ -41,14 +41,31 @@ _CLOCK = {
 _CONFIGURED = {"SeriesNumber", "SeriesDescription", "SpecificCharacterSet"}
 _RULE = {"ContentQualification"}
 _IMAGES = {
-    "FrameOfReferenceUID", "PatientOrientation", "Laterality", "BurnedInAnnotation", "SourceImageSequence",
-    "ReferencedSeriesSequence", "CurrentRequestedProcedureEvidenceSequence", "RescaleSlope", "RescaleIntercept",
-    "RescaleType", "SoftcopyVOILUTSequence", "PresentationLUTShape", "DisplayedAreaSelectionSequence", "Modality",
-}  # fmt: skip
+    "FrameOfReferenceUID",
+    "PatientOrientation",
+    "Laterality",
+    "BurnedInAnnotation",
+    "SourceImageSequence",
+    "ReferencedSeriesSequence",
+    "CurrentRequestedProcedureEvidenceSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "SoftcopyVOILUTSequence",
+    "PresentationLUTShape",
+    "DisplayedAreaSelectionSequence",
+    "Modality",
+}
 _RESULT = {
-    "ContentSequence", "PixelData", "FloatPixelData", "SegmentSequence", "GraphicAnnotationSequence", "CompletionFlag",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-}  # fmt: skip
+    "ContentSequence",
+    "PixelData",
+    "FloatPixelData",
+    "SegmentSequence",
+    "GraphicAnnotationSequence",
+    "CompletionFlag",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+}
 
 
 def _source(keyword: str) -> str:

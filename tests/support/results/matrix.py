@@ -62,8 +62,14 @@ CHARACTER_SETS = {
     "latin-1": _texts("ISO_IR 100", "Müller^Jörg", "latin-1"),
     "korean": Texts(
         "\\ISO 2022 IR 149",
-        b"Hong^Gildong=\x1b$)C" + "洪".encode("euc_kr") + b"^\x1b$)C" + "吉洞".encode("euc_kr")
-        + b"=\x1b$)C" + "홍".encode("euc_kr") + b"^\x1b$)C" + "길동".encode("euc_kr"),
+        b"Hong^Gildong=\x1b$)C"
+        + "洪".encode("euc_kr")
+        + b"^\x1b$)C"
+        + "吉洞".encode("euc_kr")
+        + b"=\x1b$)C"
+        + "홍".encode("euc_kr")
+        + b"^\x1b$)C"
+        + "길동".encode("euc_kr"),
         _KOREAN,
     ),
     "japanese": Texts(
@@ -80,7 +86,7 @@ CHARACTER_SETS = {
     "utf-8": _texts("ISO_IR 192", _KOREAN, "utf-8"),
     "wrong": Texts("ISO_IR 100", _KOREAN.encode("utf-8"), _KOREAN),
     "missing": Texts("", _KOREAN.encode("utf-8"), _KOREAN),
-}  # fmt: skip
+}
 
 
 def _segmented(kind: str) -> Result:

@@ -230,9 +230,18 @@ def private_class(number: int = 1) -> Dataset:
 
 
 SOURCES: dict[str, Callable[[int], Dataset]] = {
-    "ct": ct, "enhanced-ct": enhanced_ct, "mr": mr, "cr": cr, "dx": dx, "us": us, "private": private_class,
-    "enhanced-mr": enhanced_mr, "mg": mg, "xa": xa, "pt": pt,
-}  # fmt: skip
+    "ct": ct,
+    "enhanced-ct": enhanced_ct,
+    "mr": mr,
+    "cr": cr,
+    "dx": dx,
+    "us": us,
+    "private": private_class,
+    "enhanced-mr": enhanced_mr,
+    "mg": mg,
+    "xa": xa,
+    "pt": pt,
+}
 
 
 MULTI_FRAME = frozenset({"enhanced-ct", "enhanced-mr", "us", "xa"})

@@ -171,9 +171,15 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
     for uid in UIDS:
         arrive(room.spool, ct(StudyInstanceUID=uid, SOPInstanceUID=f"{uid}.1.1"))
     return Play(
-        room.clock, room.ledger, lambda: run_index(room), room.restart,
-        lambda number: "".join(room.statuses(UIDS[number])), frozenset({"current"}), "", "defect:{defect}",
-    )  # fmt: skip
+        room.clock,
+        room.ledger,
+        lambda: run_index(room),
+        room.restart,
+        lambda number: "".join(room.statuses(UIDS[number])),
+        frozenset({"current"}),
+        "",
+        "defect:{defect}",
+    )
 
 
 def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -195,9 +201,15 @@ def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Head
         return str(row.status) if row else ""
 
     return Play(
-        room.clock, room.ledger, lambda: run_index(room), room.restart, status, frozenset({"complete"}), "",
+        room.clock,
+        room.ledger,
+        lambda: run_index(room),
+        room.restart,
+        status,
+        frozenset({"complete"}),
+        "",
         "defect:{defect}",
-    )  # fmt: skip
+    )
 
 
 class _Plugins:
@@ -206,9 +218,14 @@ class _Plugins:
 
 
 RULE = {
-    "name": "chest", "description": "Is there a thing?", "when": {"Modality": "CT"}, "choose": {"take": "one"},
-    "run": "good", "send": "pacs", "mode": "pilot",
-}  # fmt: skip
+    "name": "chest",
+    "description": "Is there a thing?",
+    "when": {"Modality": "CT"},
+    "choose": {"take": "one"},
+    "run": "good",
+    "send": "pacs",
+    "mode": "pilot",
+}
 
 
 def route(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -224,10 +241,15 @@ def route(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
     zone = ZoneInfo("Asia/Seoul")
     stage = _Stage(lambda: Route(site.ledger, site.clock, site.signal, rules, _Plugins(), zone))
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart,
-        lambda number: "queued" if jobs.of_study(site.ledger.database, UIDS[number]) else "", frozenset({"queued"}), "",
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        lambda number: "queued" if jobs.of_study(site.ledger.database, UIDS[number]) else "",
+        frozenset({"queued"}),
+        "",
         "defect:{defect}",
-    )  # fmt: skip
+    )
 
 
 def _jobs(site: Site) -> list[Job]:
@@ -261,11 +283,16 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fau
         return f"{job.status} {job.error}"
 
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart, status,
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        status,
         frozenset({"ended there is no usable plugin gone in the configuration any more"}),
-        "ended a defect of the node kept it from running; the alert of the job says where", bad.id,
+        "ended a defect of the node kept it from running; the alert of the job says where",
+        bad.id,
         before_retry=lambda database: jobs.reported(database, site.clock.now(), bad.id, 1),
-    )  # fmt: skip
+    )
 
 
 def _end(site: Site, job: Job) -> None:
@@ -289,9 +316,16 @@ def results(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
     configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "destinations": {"pacs": pacs}})
     stage = _Stage(lambda: Results(site.ledger, site.spool, site.clock, site.signal, configuration))
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart, lambda number: str(_newest(site, number).status),
-        frozenset({"reported"}), "unreportable", bad.id, lambda: _end(site, _newest(site, 0)),
-    )  # fmt: skip
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        lambda number: str(_newest(site, number).status),
+        frozenset({"reported"}),
+        "unreportable",
+        bad.id,
+        lambda: _end(site, _newest(site, 0)),
+    )
 
 
 def notify(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -300,7 +334,7 @@ def notify(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
         for uid in UIDS:
             notifications.enqueue(
                 database, site.clock.now(), study=uid, rule="r", occasion=Occasion.MATCH, whom=["duty"], text="Look."
-            )  # fmt: skip
+            )
     (bad,) = notifications.of_study(site.ledger.database, BAD)
     monkeypatch.setattr(channels, "of", lambda *_: {"webhook": lambda message: fault.on(message.key == bad.key)})
     person = {"webhook": {"url": "https://pager.example"}}
@@ -311,9 +345,15 @@ def notify(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
         return str(notifications.of_study(site.ledger.database, UIDS[number])[0].status)
 
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart, status, frozenset({"sent"}), "dead",
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        status,
+        frozenset({"sent"}),
+        "dead",
         f"notification:{bad.id}",
-    )  # fmt: skip
+    )
 
 
 class _Archive:
@@ -373,16 +413,27 @@ def deliver(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
         with site.ledger.transaction() as database:
             numbers.append(
                 deliveries.enqueue(
-                    database, site.clock.now(), sop_instance_uid=f"2.{number}", sop_class_uid=EnhancedSRStorage,
-                    study=study, job=None, file=f"2.{number}.dcm", destination="pacs",
+                    database,
+                    site.clock.now(),
+                    sop_instance_uid=f"2.{number}",
+                    sop_class_uid=EnhancedSRStorage,
+                    study=study,
+                    job=None,
+                    file=f"2.{number}.dcm",
+                    destination="pacs",
                 )
-            )  # fmt: skip
+            )
     stage = _outbox(site, _Archive(fault, "2.0.dcm"))
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart,
-        lambda number: str(deliveries.get(site.ledger.database, numbers[number]).status), frozenset({"delivered"}),
-        "dead", f"delivery:{numbers[0]}",
-    )  # fmt: skip
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        lambda number: str(deliveries.get(site.ledger.database, numbers[number]).status),
+        frozenset({"delivered"}),
+        "dead",
+        f"delivery:{numbers[0]}",
+    )
 
 
 def deliver_images(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -394,13 +445,25 @@ def deliver_images(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
         decisions.keep_rule_set(database, now, "rules", "[]")
         for uid in UIDS:
             decision = decisions.record(
-                database, now, study=uid, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                database,
+                now,
+                study=uid,
+                revision=1,
+                rule="r",
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
                 trace={},
-            )  # fmt: skip
+            )
             forwards.enqueue(
-                database, now, study=uid, destination="pacs", images=instances.of_study(database, uid),
-                decision=decision, rule="r", coerce={},
-            )  # fmt: skip
+                database,
+                now,
+                study=uid,
+                destination="pacs",
+                images=instances.of_study(database, uid),
+                decision=decision,
+                rule="r",
+                coerce={},
+            )
 
     def prepare(self: forwarding.Forwarding, sender: object, image: Any) -> object:
         path = self._spool.find(image.delivery.receipt)
@@ -412,9 +475,7 @@ def deliver_images(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
     def status(number: int) -> str:
         return str(deliveries.of_study(site.ledger.database, UIDS[number])[0].status)
 
-    return Play(
-        _clock(site), site.ledger, stage.run, stage.restart, status, frozenset({"delivered"}), "dead", BAD
-    )  # fmt: skip
+    return Play(_clock(site), site.ledger, stage.run, stage.restart, status, frozenset({"delivered"}), "dead", BAD)
 
 
 def fetch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -425,13 +486,25 @@ def fetch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
         decisions.keep_rule_set(database, now, "rules", "[]")
         for uid in UIDS:
             decision = decisions.record(
-                database, now, study=uid, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                database,
+                now,
+                study=uid,
+                revision=1,
+                rule="r",
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
                 trace={},
-            )  # fmt: skip
+            )
             fetches.ask(
-                database, now, decision=decision, study=uid, rule="r", source="pacs", wanted=wanted,
+                database,
+                now,
+                decision=decision,
+                study=uid,
+                rule="r",
+                source="pacs",
+                wanted=wanted,
                 deadline=now + timedelta(minutes=30),
-            )  # fmt: skip
+            )
     seek = Fetching._seek
 
     def seek_or_raise(self: Fetching, each: fetches.Fetch) -> None:
@@ -442,10 +515,15 @@ def fetch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
     archives = {"pacs": _Archive(fault)}
     stage = _Stage(lambda: Fetching(site.ledger, site.clock, site.signal, archives, "PACSNODE"))
     return Play(
-        _clock(site), site.ledger, stage.run, stage.restart,
-        lambda number: str(fetches.of_study(site.ledger.database, UIDS[number])[0].status), frozenset({"none"}),
-        "failed", "",
-    )  # fmt: skip
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        lambda number: str(fetches.of_study(site.ledger.database, UIDS[number])[0].status),
+        frozenset({"none"}),
+        "failed",
+        "",
+    )
 
 
 def _commit_room(folder: Path, reader: HeaderReader, requester: str) -> CommitRoom:
@@ -474,10 +552,15 @@ def commit(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
     monkeypatch.setattr(commit_stage, "judge", judge_or_raise)
     room.commit.run_once()
     return Play(
-        room.clock, room.ledger, lambda: run_commit(room), room.restart,
-        lambda number: _of_commitment(room, number), frozenset({"decided 0"}), "decided 272",
+        room.clock,
+        room.ledger,
+        lambda: run_commit(room),
+        room.restart,
+        lambda number: _of_commitment(room, number),
+        frozenset({"decided 0"}),
+        "decided 272",
         f"commitment:{room.rows[0].id}",
-    )  # fmt: skip
+    )
 
 
 def commit_report(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -493,9 +576,16 @@ def commit_report(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderR
     assert settings is not None
     stage = _Stage(lambda: reporting.Reporting("CT1", settings, room.ledger, room.clock))
     return Play(
-        room.clock, room.ledger, stage.run, stage.restart, lambda number: _of_commitment(room, number),
-        frozenset({"reported 0"}), "dead 0", f"commitment:{room.rows[0].id}", room.run,
-    )  # fmt: skip
+        room.clock,
+        room.ledger,
+        stage.run,
+        stage.restart,
+        lambda number: _of_commitment(room, number),
+        frozenset({"reported 0"}),
+        "dead 0",
+        f"commitment:{room.rows[0].id}",
+        room.run,
+    )
 
 
 def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -517,9 +607,16 @@ def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
 
     def make() -> asking.Asking:
         return asking.Asking(
-            "pacs", room.settings.destinations["pacs"], peer, {"CT2": settings}, room.ledger, room.spool, room.journal,
-            room.clock, room.index.signal,
-        )  # fmt: skip
+            "pacs",
+            room.settings.destinations["pacs"],
+            peer,
+            {"CT2": settings},
+            room.ledger,
+            room.spool,
+            room.journal,
+            room.clock,
+            room.index.signal,
+        )
 
     stage = _Stage(make)
 
@@ -528,9 +625,16 @@ def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
         room.commit.run_once()
 
     return Play(
-        room.clock, room.ledger, run_both, stage.restart, lambda number: _of_commitment(room, number),
-        frozenset({"decided 0"}), "decided 272", f"commitment:{room.rows[0].id}", room.run,
-    )  # fmt: skip
+        room.clock,
+        room.ledger,
+        run_both,
+        stage.restart,
+        lambda number: _of_commitment(room, number),
+        frozenset({"decided 0"}),
+        "decided 272",
+        f"commitment:{room.rows[0].id}",
+        room.run,
+    )
 
 
 MAKERS: dict[str, tuple[Maker, ...]] = {

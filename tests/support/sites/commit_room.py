@@ -141,6 +141,13 @@ class Archive:
         assert settings is not None
         peer = Peer("127.0.0.1", 11198, "PACS", "PACSNODE")
         return Asking(
-            "pacs", room.settings.destinations["pacs"], peer, {"CT2": settings}, room.ledger, room.spool, room.journal,
-            room.clock, room.index.signal,
-        )  # fmt: skip
+            "pacs",
+            room.settings.destinations["pacs"],
+            peer,
+            {"CT2": settings},
+            room.ledger,
+            room.spool,
+            room.journal,
+            room.clock,
+            room.index.signal,
+        )

@@ -63,9 +63,14 @@ class UpgradedSite(Site):
         plugins, zone = self.catalogue(), self.configuration.node.zone
         self.index = Index(*of_all, reader)
         self.route = Route(
-            self.ledger, self.clock, self.signal, self.configuration.rules, plugins, zone,
+            self.ledger,
+            self.clock,
+            self.signal,
+            self.configuration.rules,
+            plugins,
+            zone,
             self.configuration.destinations,
-        )  # fmt: skip
+        )
         self.runs = Run(self.ledger, self.clock, self.signal, self.spool, plugins, 1)
         self.results = Results(*of_all)
         self.journal = Journal(self.spool.data)
@@ -98,7 +103,11 @@ class UpgradedSite(Site):
 def _rule(release: str) -> dict[str, object]:
     steps = [{"plugin": "quiet"}, {"plugin": "second", "after": "quiet", **_AFTER}]
     return {
-        "name": "all-ct", "description": "Is the chest quiet?", "when": {"Modality": "CT"},
-        "choose": {"where": {"Modality": "CT"}}, "run": "quiet" if release == RELEASES[0] else steps,
-        "send": ["pacs"], "mode": "pilot",
-    }  # fmt: skip
+        "name": "all-ct",
+        "description": "Is the chest quiet?",
+        "when": {"Modality": "CT"},
+        "choose": {"where": {"Modality": "CT"}},
+        "run": "quiet" if release == RELEASES[0] else steps,
+        "send": ["pacs"],
+        "mode": "pilot",
+    }

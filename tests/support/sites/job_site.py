@@ -87,9 +87,16 @@ class Site:
         now = self.clock.now()
         with self.ledger.transaction() as database:
             studies.received(
-                database, now, study=study, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-                association="a", received_at=now, due_at=now,
-            )  # fmt: skip
+                database,
+                now,
+                study=study,
+                patient_id="P1",
+                issuer_of_patient_id="",
+                accession_number="A1",
+                association="a",
+                received_at=now,
+                due_at=now,
+            )
             studies.series_received(
                 database, study=study, series=f"{study}.{series}", modality="CT", description="", received_at=now
             )
@@ -103,10 +110,26 @@ class Site:
                 instances.insert(
                     database,
                     Instance(
-                        receipt, uid, CT, study, f"{study}.{series}", EXPLICIT, InstanceStatus.CURRENT,
-                        digest, {}, marks, 1, 10, "SCANNER", "PACSNODE", "127.0.0.1", "a", origin, now,
+                        receipt,
+                        uid,
+                        CT,
+                        study,
+                        f"{study}.{series}",
+                        EXPLICIT,
+                        InstanceStatus.CURRENT,
+                        digest,
+                        {},
+                        marks,
+                        1,
+                        10,
+                        "SCANNER",
+                        "PACSNODE",
+                        "127.0.0.1",
+                        "a",
+                        origin,
+                        now,
                     ),
-                )  # fmt: skip
+                )
                 facts.add_header(database, receipt, study, _header(number, options))
                 receipts.append(receipt)
         return receipts
@@ -142,18 +165,33 @@ class Site:
         row = studies.get(self.ledger.database, study)
         assert row is not None
         new: dict[str, Any] = {
-            "study_instance_uid": study, "revision": row.revision, "rule": f"rule of {plugin}", "step": plugin,
-            "subject": "study", "plugin": plugin, "parameters": {"level": 5},
-            "inputs": (JobInput("", f"{study}.1", tuple(receipts)),), "inputs_digest": "digest",
-            "destinations": ("pacs",), "mode": "pilot", "priority": 0, "on_correction": "hold",
+            "study_instance_uid": study,
+            "revision": row.revision,
+            "rule": f"rule of {plugin}",
+            "step": plugin,
+            "subject": "study",
+            "plugin": plugin,
+            "parameters": {"level": 5},
+            "inputs": (JobInput("", f"{study}.1", tuple(receipts)),),
+            "inputs_digest": "digest",
+            "destinations": ("pacs",),
+            "mode": "pilot",
+            "priority": 0,
+            "on_correction": "hold",
             "images_complete_at": now,
-        } | fields  # fmt: skip
+        } | fields
         with self.ledger.transaction() as database:
             decisions.keep_rule_set(database, now, "rules", "[]")
             decision = decisions.record(
-                database, now, study=study, revision=row.revision, rule=new["rule"], rule_set="rules",
-                outcome=DecisionOutcome.MATCHED, trace={},
-            )  # fmt: skip
+                database,
+                now,
+                study=study,
+                revision=row.revision,
+                rule=new["rule"],
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
+                trace={},
+            )
             job = jobs.enqueue(database, now, decision, NewJob(**new))
         assert job is not None
         return job
@@ -220,8 +258,14 @@ def processes_of(site: Site) -> list[str]:
 def _header(number: int, options: dict[str, Any]) -> dict[str, Any]:
     """A CT header; `options` are further elements as `Keyword=(VR, value)`."""
     plain = {
-        "Modality": ("CS", "CT"), "SeriesDescription": ("LO", "Thorax"), "Rows": ("US", 4), "Columns": ("US", 6),
-        "InstanceNumber": ("IS", number), "PatientAge": ("AS", "045Y"), "PatientSex": ("CS", "F"),
-        "StudyDate": ("DA", "20260301"), "FrameOfReferenceUID": ("UI", "1.2.9"),
-    } | options  # fmt: skip
+        "Modality": ("CS", "CT"),
+        "SeriesDescription": ("LO", "Thorax"),
+        "Rows": ("US", 4),
+        "Columns": ("US", 6),
+        "InstanceNumber": ("IS", number),
+        "PatientAge": ("AS", "045Y"),
+        "PatientSex": ("CS", "F"),
+        "StudyDate": ("DA", "20260301"),
+        "FrameOfReferenceUID": ("UI", "1.2.9"),
+    } | options
     return {keyword: [vr, [value]] for keyword, (vr, value) in plain.items()}

@@ -55,10 +55,25 @@ class OutboxRoom:
                 receipt = arrive(self.spool, dataset, syntax=ExplicitVRLittleEndian)
                 path = self.spool.arrived(receipt)
                 row = Instance(
-                    receipt, dataset.SOPInstanceUID, dataset.SOPClassUID, study, dataset.SeriesInstanceUID,
-                    ExplicitVRLittleEndian, InstanceStatus.CURRENT, sha256_of(path, read_arrival(path)[1]), {}, {}, 1,
-                    10, "CT1", "PACSNODE", "127.0.0.1", "a", "received", now,
-                )  # fmt: skip
+                    receipt,
+                    dataset.SOPInstanceUID,
+                    dataset.SOPClassUID,
+                    study,
+                    dataset.SeriesInstanceUID,
+                    ExplicitVRLittleEndian,
+                    InstanceStatus.CURRENT,
+                    sha256_of(path, read_arrival(path)[1]),
+                    {},
+                    {},
+                    1,
+                    10,
+                    "CT1",
+                    "PACSNODE",
+                    "127.0.0.1",
+                    "a",
+                    "received",
+                    now,
+                )
                 instances.insert(database, row)
                 rows.append(row)
             forwards.enqueue(
@@ -75,9 +90,15 @@ class OutboxRoom:
         with self.ledger.transaction() as database:
             self._decision(study)
             deliveries.enqueue(
-                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=CTImageStorage, study=study, job=None,
-                file=f"{uid}.dcm", destination="pacs",
-            )  # fmt: skip
+                database,
+                self.clock.now(),
+                sop_instance_uid=uid,
+                sop_class_uid=CTImageStorage,
+                study=study,
+                job=None,
+                file=f"{uid}.dcm",
+                destination="pacs",
+            )
         return uid
 
     def _ct(self, study: str, uid: str) -> Dataset:
@@ -87,15 +108,28 @@ class OutboxRoom:
         if study not in self._decisions:
             now, database = self.clock.now(), self.ledger.database
             studies.received(
-                database, now, study=study, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-                association="a", received_at=now, due_at=now,
-            )  # fmt: skip
+                database,
+                now,
+                study=study,
+                patient_id="P1",
+                issuer_of_patient_id="",
+                accession_number="A1",
+                association="a",
+                received_at=now,
+                due_at=now,
+            )
             studies.complete(database, now, study)
             decisions.keep_rule_set(database, now, "rules", "[]")
             self._decisions[study] = decisions.record(
-                database, now, study=study, revision=1, rule="on", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                database,
+                now,
+                study=study,
+                revision=1,
+                rule="on",
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
                 trace={},
-            )  # fmt: skip
+            )
         return self._decisions[study]
 
     def run(self) -> None:

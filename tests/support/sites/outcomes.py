@@ -15,18 +15,34 @@ from node.ledger.job import Job, JobInput, NewJob
 def queue_job(ledger: Ledger, at: datetime, study: str, receipts: list[str], **changes: Any) -> Job:
     """A decision on the study and its job on these receipts; `changes` by field of NewJob."""
     fields: dict[str, Any] = {
-        "study_instance_uid": study, "revision": 1, "rule": "lungs", "step": "run", "subject": "study",
-        "plugin": "lung_density", "parameters": {}, "inputs": (JobInput("ct", "1.2.3.1.1", tuple(receipts)),),
-        "inputs_digest": "d" + "".join(receipts), "destinations": ("pacs",), "mode": "pilot", "priority": 0,
-        "on_correction": "hold", "images_complete_at": at,
-    } | changes  # fmt: skip
+        "study_instance_uid": study,
+        "revision": 1,
+        "rule": "lungs",
+        "step": "run",
+        "subject": "study",
+        "plugin": "lung_density",
+        "parameters": {},
+        "inputs": (JobInput("ct", "1.2.3.1.1", tuple(receipts)),),
+        "inputs_digest": "d" + "".join(receipts),
+        "destinations": ("pacs",),
+        "mode": "pilot",
+        "priority": 0,
+        "on_correction": "hold",
+        "images_complete_at": at,
+    } | changes
     new = NewJob(**fields)
     with ledger.transaction() as database:
         decisions.keep_rule_set(database, at, "rules", "rules: []")
         decision = decisions.record(
-            database, at, study=study, revision=new.revision, rule=new.rule, rule_set="rules",
-            outcome=DecisionOutcome.MATCHED, trace={},
-        )  # fmt: skip
+            database,
+            at,
+            study=study,
+            revision=new.revision,
+            rule=new.rule,
+            rule_set="rules",
+            outcome=DecisionOutcome.MATCHED,
+            trace={},
+        )
         job = jobs.enqueue(database, at, decision, new)
     assert job is not None
     return job
@@ -38,9 +54,15 @@ def deliver(
     """A delivery of one result object, as far on its way as `status`: waiting, sending or delivered."""
     with ledger.transaction() as database:
         deliveries.enqueue(
-            database, at, sop_instance_uid=uid, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33", study=study, job=job,
-            file=f"results/{uid}.dcm", destination="pacs",
-        )  # fmt: skip
+            database,
+            at,
+            sop_instance_uid=uid,
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+            study=study,
+            job=job,
+            file=f"results/{uid}.dcm",
+            destination="pacs",
+        )
         (made,) = [one for one in deliveries.of_study(database, study) if one.sop_instance_uid == uid]
         if status in (DeliveryStatus.SENDING, DeliveryStatus.DELIVERED):
             deliveries.sending(database, at, made.id)

@@ -68,9 +68,16 @@ def _at(seconds: float) -> datetime:
 
 def _study(database: Database, uid: str, accession: str, *, complete: bool = True) -> None:
     studies.received(
-        database, NOW, study=uid, patient_id="SECRET-4711", issuer_of_patient_id="", accession_number=accession,
-        association="a1", received_at=NOW, due_at=_at(60),
-    )  # fmt: skip
+        database,
+        NOW,
+        study=uid,
+        patient_id="SECRET-4711",
+        issuer_of_patient_id="",
+        accession_number=accession,
+        association="a1",
+        received_at=NOW,
+        due_at=_at(60),
+    )
     series = f"{uid}.3"
     studies.series_received(
         database, study=uid, series=series, modality="CT", description="Chest 1.0 B30", received_at=NOW
@@ -108,16 +115,33 @@ def _analysed(database: Database, uid: str, accession: str) -> Job:
     """A complete study with a job that waits."""
     _study(database, uid, accession)
     decision = decisions.record(
-        database, _at(60), study=uid, revision=1, rule="thin-chest", rule_set="d" * 64,
-        outcome=DecisionOutcome.MATCHED, trace=TRACE,
-    )  # fmt: skip
+        database,
+        _at(60),
+        study=uid,
+        revision=1,
+        rule="thin-chest",
+        rule_set="d" * 64,
+        outcome=DecisionOutcome.MATCHED,
+        trace=TRACE,
+    )
     studies.decided(database, _at(60), uid, 1)
     new = NewJob(
-        study_instance_uid=uid, revision=1, rule="thin-chest", step="lung-density", subject=uid,
-        plugin="lung-density", parameters={}, inputs=(JobInput("", f"{uid}.3", ("r1",)),), inputs_digest="e" * 64,
-        destinations=("pacs", "research"), mode="pilot", priority=0, on_correction="hold", images_complete_at=_at(60),
+        study_instance_uid=uid,
+        revision=1,
+        rule="thin-chest",
+        step="lung-density",
+        subject=uid,
+        plugin="lung-density",
+        parameters={},
+        inputs=(JobInput("", f"{uid}.3", ("r1",)),),
+        inputs_digest="e" * 64,
+        destinations=("pacs", "research"),
+        mode="pilot",
+        priority=0,
+        on_correction="hold",
+        images_complete_at=_at(60),
         asked="Emphysema",
-    )  # fmt: skip
+    )
     job = jobs.enqueue(database, _at(60), decision, new)
     assert job is not None
     return job
@@ -131,9 +155,15 @@ def _reported(database: Database, job: Job, outcome: JobOutcome) -> None:
 
 def _delivery(database: Database, job: Job, number: int, destination: str) -> None:
     deliveries.enqueue(
-        database, _at(70), sop_instance_uid=f"2.25.31415926535{number}", sop_class_uid=COMPREHENSIVE_SR,
-        study=job.study_instance_uid, job=job.id, file=f"results/{job.id}/{number}.dcm", destination=destination,
-    )  # fmt: skip
+        database,
+        _at(70),
+        sop_instance_uid=f"2.25.31415926535{number}",
+        sop_class_uid=COMPREHENSIVE_SR,
+        study=job.study_instance_uid,
+        job=job.id,
+        file=f"results/{job.id}/{number}.dcm",
+        destination=destination,
+    )
 
 
 def images(ledger: Ledger) -> None:

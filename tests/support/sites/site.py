@@ -128,8 +128,12 @@ class Site:
         with (self.folder / "node.log").open("ab") as log:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "node.cli", "serve", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=self.folder,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=self.folder,
+            )
         said = until(lambda: self._listening() or process.poll() is not None, 60, "the node to listen")
         assert isinstance(said, dict), f"the node ended at once, exit {process.poll()}:\n{self.log()}"
         self.port = int(said["port"])
@@ -255,9 +259,13 @@ class Site:
         """Run `pacsnode ARGUMENTS` on its configuration, as the admin does."""
         return subprocess.run(
             [sys.executable, "-P", "-m", "node.cli", *arguments, "--config", str(self.config)],
-            capture_output=True, text=True, timeout=120, check=False, cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        )
 
     def status(self) -> dict[str, Any]:
         """What `pacsnode status --json` says."""
@@ -273,8 +281,9 @@ class Site:
         """
         until(
             lambda: self._at_rest(study, revision) and len(self._delivered(study)) >= objects,
-            deadline_seconds, f"{objects} objects of {study} to be delivered",
-        )  # fmt: skip
+            deadline_seconds,
+            f"{objects} objects of {study} to be delivered",
+        )
         sent = [each for each in self._results(study) if each.status is not DeliveryStatus.REPLACED]
         assert len(sent) == len(self._delivered(study)) == objects, [(each.status, each.error) for each in sent]
         return jobs.of_study(self.ledger.database, study)

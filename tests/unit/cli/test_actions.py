@@ -83,9 +83,15 @@ def replaced(ledger: Ledger) -> tuple[int, int]:
     with ledger.transaction() as database:
         fallbacks.refused(database, NOW, old.id, SOP_CLASSES["enhanced"], "why")
         new = deliveries.enqueue(
-            database, NOW, sop_instance_uid="2.25.82", sop_class_uid=SOP_CLASSES["enhanced"], study=GOOD, job=job,
-            file="results/2.25.82.dcm", destination="pacs",
-        )  # fmt: skip
+            database,
+            NOW,
+            sop_instance_uid="2.25.82",
+            sop_class_uid=SOP_CLASSES["enhanced"],
+            study=GOOD,
+            job=job,
+            file="results/2.25.82.dcm",
+            destination="pacs",
+        )
         fallbacks.replaced(database, NOW, old.id, new)
     return old.id, new
 

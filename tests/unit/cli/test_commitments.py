@@ -26,14 +26,29 @@ def made(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "data" / FILE)
     with ledger.transaction() as database:
         studies.received(
-            database, NOW, study=STUDY, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-            association="a", received_at=NOW, due_at=NOW,
-        )  # fmt: skip
+            database,
+            NOW,
+            study=STUDY,
+            patient_id="P1",
+            issuer_of_patient_id="",
+            accession_number="A1",
+            association="a",
+            received_at=NOW,
+            due_at=NOW,
+        )
         number = commitments.take(
-            database, NOW, entry="1", transaction_uid="1.2.9", requester="CT3", called_ae_title="PACSNODE",
-            association="a", requested_at=NOW, references=[(CT, "1.2.3.1.1"), (CT, "1.2.3.1.2")], through=None,
+            database,
+            NOW,
+            entry="1",
+            transaction_uid="1.2.9",
+            requester="CT3",
+            called_ae_title="PACSNODE",
+            association="a",
+            requested_at=NOW,
+            references=[(CT, "1.2.3.1.1"), (CT, "1.2.3.1.2")],
+            through=None,
             duplicate=0x0131,
-        )  # fmt: skip
+        )
         assert number == 1
         commitments.judged(database, NOW, number, {0: (0, STUDY), 1: (0x0112, None)})
         commitments.dead(database, NOW, number, "nobody answers at 10.0.0.4")

@@ -216,8 +216,9 @@ def test_images_that_are_sent_on_are_counted_and_not_listed(run: Run, ledger: Le
     past.images(ledger)
     found = run("status", "--json").json
     assert {name: count for name, count in found["queues"]["images"]["research"].items() if count} == {
-        "waiting": 1, "dead": 1,
-    }  # fmt: skip
+        "waiting": 1,
+        "dead": 1,
+    }
     assert "research" in found["queues"]["deliveries"]
     (stuck,) = found["stuck_images"]
     assert (stuck["instances"], stuck["why"]) == (1, "RESEARCH accepts none of them")

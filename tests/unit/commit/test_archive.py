@@ -47,9 +47,15 @@ def test_fault_70_commitment_partial(room: CommitRoom, archive: Archive) -> None
     with room.ledger.transaction() as database:
         for sop_class, uid in images(1, 2):
             deliveries.enqueue(
-                database, now, sop_instance_uid=uid, sop_class_uid=sop_class, study=STUDY, job=None, file="f",
+                database,
+                now,
+                sop_instance_uid=uid,
+                sop_class_uid=sop_class,
+                study=STUDY,
+                job=None,
+                file="f",
                 destination="pacs",
-            )  # fmt: skip
+            )
         for delivery in deliveries.of_study(database, STUDY):
             deliveries.sending(database, now, delivery.id)
             deliveries.delivered(database, now, delivery.id, 0)

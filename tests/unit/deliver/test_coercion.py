@@ -67,8 +67,10 @@ def test_attributes_are_overwritten_and_what_stood_there_is_recorded(tmp_path: P
     (item,) = found.OriginalAttributesSequence
     (before,) = item.ModifiedAttributesSequence
     assert {e.keyword: str(e.value or "") for e in before} == {
-        "InstitutionName": "Ward 3", "ReferringPhysicianName": "Kim^Chulsoo", "IssuerOfPatientID": "",
-    }  # fmt: skip
+        "InstitutionName": "Ward 3",
+        "ReferringPhysicianName": "Kim^Chulsoo",
+        "IssuerOfPatientID": "",
+    }
     del item.ModifiedAttributesSequence
     assert {e.keyword: e.value for e in item} == {
         "AttributeModificationDateTime": "20260301123000.000000+0000",

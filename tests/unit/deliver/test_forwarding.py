@@ -93,15 +93,28 @@ class Room:
         now = self.clock.now()
         with self.ledger.transaction() as database:
             studies.received(
-                database, now, study=STUDY, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-                association="a", received_at=now, due_at=now,
-            )  # fmt: skip
+                database,
+                now,
+                study=STUDY,
+                patient_id="P1",
+                issuer_of_patient_id="",
+                accession_number="A1",
+                association="a",
+                received_at=now,
+                due_at=now,
+            )
             studies.complete(database, now, STUDY)
             decisions.keep_rule_set(database, now, "rules", "[]")
             self.decision = decisions.record(
-                database, now, study=STUDY, revision=1, rule="on", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                database,
+                now,
+                study=STUDY,
+                revision=1,
+                rule="on",
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
                 trace={},
-            )  # fmt: skip
+            )
 
     def restart(self) -> Outbox:
         destination = Destination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104})
@@ -118,16 +131,37 @@ class Room:
                 receipt = arrive(self.spool, dataset, syntax=syntax)
                 path = self.spool.arrived(receipt)
                 row = Instance(
-                    receipt, dataset.SOPInstanceUID, dataset.SOPClassUID, STUDY, dataset.SeriesInstanceUID, syntax,
-                    InstanceStatus.CURRENT, sha256_of(path, read_arrival(path)[1]), {}, {}, 1, 10, "CT1", "PACSNODE",
-                    "127.0.0.1", "a", "received", self.clock.now(),
-                )  # fmt: skip
+                    receipt,
+                    dataset.SOPInstanceUID,
+                    dataset.SOPClassUID,
+                    STUDY,
+                    dataset.SeriesInstanceUID,
+                    syntax,
+                    InstanceStatus.CURRENT,
+                    sha256_of(path, read_arrival(path)[1]),
+                    {},
+                    {},
+                    1,
+                    10,
+                    "CT1",
+                    "PACSNODE",
+                    "127.0.0.1",
+                    "a",
+                    "received",
+                    self.clock.now(),
+                )
                 instances.insert(database, row)
                 rows.append(row)
             forwards.enqueue(
-                database, self.clock.now(), study=STUDY, destination="pacs", decision=self.decision, rule="on",
-                images=rows, coerce=coerce or {},
-            )  # fmt: skip
+                database,
+                self.clock.now(),
+                study=STUDY,
+                destination="pacs",
+                decision=self.decision,
+                rule="on",
+                images=rows,
+                coerce=coerce or {},
+            )
         return [row.receipt for row in rows]
 
     def result(self, uid: str) -> None:
@@ -138,9 +172,15 @@ class Room:
         dataset.save_as(self.spool.data / f"{uid}.dcm", enforce_file_format=True)
         with self.ledger.transaction() as database:
             deliveries.enqueue(
-                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=CTImageStorage, study=STUDY, job=None,
-                file=f"{uid}.dcm", destination="pacs",
-            )  # fmt: skip
+                database,
+                self.clock.now(),
+                sop_instance_uid=uid,
+                sop_class_uid=CTImageStorage,
+                study=STUDY,
+                job=None,
+                file=f"{uid}.dcm",
+                destination="pacs",
+            )
 
     def file(self, receipt: str) -> bytes:
         return self.spool.find(receipt).read_bytes()
@@ -215,8 +255,10 @@ def test_a_destination_that_is_down_gets_all_of_it_later(room: Room) -> None:
         room.clock.pass_(hours=1)
     waits = room.events("forward.waits")
     assert [(each.detail["instances"], each.severity) for each in waits] == [
-        (3, Severity.WARNING), (3, Severity.INFO), (3, Severity.INFO),
-    ]  # fmt: skip
+        (3, Severity.WARNING),
+        (3, Severity.INFO),
+        (3, Severity.INFO),
+    ]
     assert {(each.status, each.attempts) for each in room.all()} == {(DeliveryStatus.WAITING, 0)}
     room.archive.unreachable = False
     room.run()
@@ -283,8 +325,10 @@ def test_a_file_that_is_not_what_was_received_is_not_sent(room: Room) -> None:
     room.run()
     assert room.archive.uids() == [ct(3).SOPInstanceUID]
     assert [("SHA-256" in (each.error or ""), "cannot be read" in (each.error or "")) for each in room.all()] == [
-        (True, False), (False, True), (False, False),
-    ]  # fmt: skip
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_held_or_replaced_meanwhile_is_not_sent(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,9 +105,15 @@ class Site:
         dataset.save_as(path, enforce_file_format=True)
         with self.ledger.transaction() as database:
             deliveries.enqueue(
-                database, self.clock.now(), sop_instance_uid=uid, sop_class_uid=EnhancedSRStorage, study=study,
-                job=None, file=path.name, destination="pacs",
-            )  # fmt: skip
+                database,
+                self.clock.now(),
+                sop_instance_uid=uid,
+                sop_class_uid=EnhancedSRStorage,
+                study=study,
+                job=None,
+                file=path.name,
+                destination="pacs",
+            )
             found = deliveries.of_study(database, study)
         return found[-1].id
 
@@ -288,10 +294,17 @@ def test_a_damaged_file_is_never_sent(site: Site) -> None:
     site.enqueue("2.1")
     delivery = site.all()[0]
     made = objects.ResultObject(
-        sop_instance_uid="2.1", sop_class_uid=delivery.sop_class_uid, series_instance_uid="2", study_instance_uid=STUDY,
-        job="", kind="sr", profile="", file=delivery.file, digest=sha256_of(site.data / delivery.file),
+        sop_instance_uid="2.1",
+        sop_class_uid=delivery.sop_class_uid,
+        series_instance_uid="2",
+        study_instance_uid=STUDY,
+        job="",
+        kind="sr",
+        profile="",
+        file=delivery.file,
+        digest=sha256_of(site.data / delivery.file),
         made_at=site.clock.now(),
-    )  # fmt: skip
+    )
     site.ledger.database.execute("PRAGMA foreign_keys=OFF")  # the job it came from is not what this test is about
     with site.ledger.transaction() as database:
         objects.insert(database, made)
@@ -331,9 +344,15 @@ def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None
     outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock, Signal())
     with site.ledger.transaction() as database:
         deliveries.enqueue(
-            database, site.clock.now(), sop_instance_uid="2.1", sop_class_uid=EnhancedSRStorage, study=STUDY,
-            job=None, file="2.1.dcm", destination="research",
-        )  # fmt: skip
+            database,
+            site.clock.now(),
+            sop_instance_uid="2.1",
+            sop_class_uid=EnhancedSRStorage,
+            study=STUDY,
+            job=None,
+            file="2.1.dcm",
+            destination="research",
+        )
     site.outbox.run_once()
     outbox.run_once()
     assert other.received == ["2.1"]

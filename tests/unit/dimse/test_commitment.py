@@ -76,5 +76,11 @@ def test_an_unknown_event_is_refused() -> None:
 def test_a_warning_is_an_answer() -> None:
     """Success and warnings: the peer has taken it; everything else, and silence: it has not."""
     assert [is_taken(status) for status in (0x0000, 0xB001, 0x0107, 0x0110, 0x0122, 0xC000, None)] == [
-        True, True, True, False, False, False, False,
-    ]  # fmt: skip
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]

@@ -9,9 +9,14 @@ WANTED = Wanted("20220102", "20240102", ["CT"], ["CHEST"], ["*chest*"])
 
 def answer(uid: str, date: str, **more: str) -> dict[str, str]:
     plain = {
-        "PatientID": "P1", "IssuerOfPatientID": "", "StudyInstanceUID": uid, "StudyDate": date, "StudyTime": "120000",
-        "StudyDescription": "CT Chest low dose", "ModalitiesInStudy": "CT\\SR",
-    }  # fmt: skip
+        "PatientID": "P1",
+        "IssuerOfPatientID": "",
+        "StudyInstanceUID": uid,
+        "StudyDate": date,
+        "StudyTime": "120000",
+        "StudyDescription": "CT Chest low dose",
+        "ModalitiesInStudy": "CT\\SR",
+    }
     return {**plain, **more}
 
 

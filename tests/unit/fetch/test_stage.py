@@ -62,13 +62,25 @@ class Play:
         with self.site.ledger.transaction() as database:
             decisions.keep_rule_set(database, now, "rules", "[]")
             decision = decisions.record(
-                database, now, study=STUDY, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+                database,
+                now,
+                study=STUDY,
+                revision=1,
+                rule="r",
+                rule_set="rules",
+                outcome=DecisionOutcome.MATCHED,
                 trace={},
-            )  # fmt: skip
+            )
             fetches.ask(
-                database, now, decision=decision, study=STUDY, rule="r", source="pacs", wanted=WANTED,
+                database,
+                now,
+                decision=decision,
+                study=STUDY,
+                rule="r",
+                source="pacs",
+                wanted=WANTED,
                 deadline=now + timedelta(minutes=30),
-            )  # fmt: skip
+            )
 
     @property
     def fetch(self) -> Fetch:
@@ -137,13 +149,25 @@ def test_finding_t1_what_failed_is_tried_after_the_others(play: Play) -> None:
     now = play.site.clock.now()
     with play.site.ledger.transaction() as database:
         decision = decisions.record(
-            database, now, study=other, revision=1, rule="r", rule_set="rules", outcome=DecisionOutcome.MATCHED,
+            database,
+            now,
+            study=other,
+            revision=1,
+            rule="r",
+            rule_set="rules",
+            outcome=DecisionOutcome.MATCHED,
             trace={},
-        )  # fmt: skip
+        )
         fetches.ask(
-            database, now, decision=decision, study=other, rule="r", source="pacs", wanted=WANTED,
+            database,
+            now,
+            decision=decision,
+            study=other,
+            rule="r",
+            source="pacs",
+            wanted=WANTED,
             deadline=now + timedelta(minutes=30),
-        )  # fmt: skip
+        )
     due = fetches.due(play.site.ledger.database, now + timedelta(minutes=1))
     assert [each.study_instance_uid for each in due] == [other, STUDY]
 

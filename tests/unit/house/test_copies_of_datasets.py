@@ -15,10 +15,14 @@ from pydicom import Dataset
 from tests.unit.house.test_text_of_the_house import python_files
 
 NO_DATASETS = {
-    "np.asarray(picture).copy()", "inside.copy()", "volume.affine.copy()", "source.affine.copy()",  # arrays
+    "np.asarray(picture).copy()",
+    "inside.copy()",
+    "volume.affine.copy()",
+    "source.affine.copy()",  # arrays
     "copy(document)",  # of YAML
-    "copy(self.error)", "copy(fault.error)",  # exceptions
-}  # fmt: skip
+    "copy(self.error)",
+    "copy(fault.error)",  # exceptions
+}
 DATASETS = {"Dataset", "FileDataset", "FileMetaDataset"}
 
 
@@ -72,9 +76,13 @@ def test_finding_s10_no_dataset_is_copied_shallowly() -> None:
 def test_finding_s10_each_way_of_sharing_elements_is_seen() -> None:
     """The ways that were in use, and pydicom's own."""
     ways = (
-        "import copy\nx = copy.copy(header)", "from copy import copy\nx = copy(header)", "x = header.copy()",
-        "x = Dataset(header)", "x = pydicom.Dataset(header)", "header[keyword] = image.header[keyword]",
-    )  # fmt: skip
+        "import copy\nx = copy.copy(header)",
+        "from copy import copy\nx = copy(header)",
+        "x = header.copy()",
+        "x = Dataset(header)",
+        "x = pydicom.Dataset(header)",
+        "header[keyword] = image.header[keyword]",
+    )
     for way in ways:
         assert list(shallow_copies(way)), way
     for way in ("import copy\nx = copy.deepcopy(header)", "x = Dataset({tag: element})", "x[name] = facts[name]"):

@@ -29,9 +29,15 @@ def _part(room: Room, study: str | None, association: str) -> str:
     """Leave half of an object in incoming/, as it is while it streams in."""
     dataset = ct(7, StudyInstanceUID=study or STUDY)
     arrival = Arrival(
-        dataset.SOPClassUID, dataset.SOPInstanceUID, "1.2.840.10008.1.2.1", "CT1", "PACSNODE", "127.0.0.1",
-        association, room.clock.now(),
-    )  # fmt: skip
+        dataset.SOPClassUID,
+        dataset.SOPInstanceUID,
+        "1.2.840.10008.1.2.1",
+        "CT1",
+        "PACSNODE",
+        "127.0.0.1",
+        association,
+        room.clock.now(),
+    )
     content = encoded(dataset)[: 600 if study else 40]
     receipt = room.spool.new_receipt()
     room.spool.part(receipt).write_bytes(file_header(arrival) + content)

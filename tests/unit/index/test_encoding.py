@@ -51,29 +51,32 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "odd length": (before_pixels(short(0x4000, 0x4000, b"LT", b"odd")), "odd length 3"),
     "odd length of a private one": (before_pixels(long(0x5F01, 0x1001, b"OB", b"odd")), "odd length 3"),
     "odd length in an item": (
-        before_pixels(long(0x4010, 0x1001, b"SQ", item(short(0x0008, 0x0100, b"SH", b"1")))), "odd length",
+        before_pixels(long(0x4010, 0x1001, b"SQ", item(short(0x0008, 0x0100, b"SH", b"1")))),
+        "odd length",
     ),
     "length of a number": (before_pixels(short(0x5F01, 0x1001, b"UL", bytes(6))), "length 6 is not a multiple of 4"),
     "length of a float": (before_pixels(short(0x5F01, 0x1001, b"FD", bytes(6))), "length 6 is not a multiple of 8"),
     "VR of nobody": (before_pixels(long(0x5F01, 0x1001, b"ZZ", b"ab")), "VR ZZ is not of the Standard"),
     "no VR": (before_pixels(struct.pack("<HHL", 0x5F01, 0x1001, 2) + b"\1\0"), "no VR is stated"),
     "item without its end": (
-        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE, UNDEFINED) + SEQUENCE_END, UNDEFINED)), "does not end",
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE, UNDEFINED) + SEQUENCE_END, UNDEFINED)),
+        "does not end",
     ),
     "sequence without its end": (
-        before_pixels(
-            long(0x5F01, 0x1001, b"SQ", item(long(0x0008, 0x0100, b"SQ", item(CODE), UNDEFINED)))
-        ),
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(long(0x0008, 0x0100, b"SQ", item(CODE), UNDEFINED)))),
         "a sequence of undefined length does not end",
     ),
     "item that ends early": (
-        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + ITEM_END + item(CODE)))), "an item ends before",
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + ITEM_END + item(CODE)))),
+        "an item ends before",
     ),
     "bytes at the end of an item": (
-        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + b"\0\0"))), "2 bytes at the end of the item",
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE + b"\0\0"))),
+        "2 bytes at the end of the item",
     ),
     "bytes at the end of a sequence": (
-        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE) + b"\0\0")), "2 bytes at its end",
+        before_pixels(long(0x5F01, 0x1001, b"SQ", item(CODE) + b"\0\0")),
+        "2 bytes at its end",
     ),
     "order": (before_pixels(short(0x0010, 0x4000, b"LT", b"ab")), "tags do not ascend"),
     "twice": (before_pixels(short(0x4000, 0x4000, b"LT", b"ab") * 2), "comes twice"),
@@ -81,7 +84,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "garbage after the pixel data": (after_pixels(b"garbage, some"), "13 bytes after the pixel data"),
     "zeros after the pixel data": (after_pixels(bytes(64)), "64 bytes after the pixel data"),
     "odd length after the pixel data": (after_pixels(long(0xFFFC, 0xFFFC, b"OB", b"\0")), "odd length"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -89,9 +89,14 @@ def test_what_is_too_long_or_bulk_is_left_out(spool: Spool) -> None:
     """Bulk data, long texts and long lists do not enter the header; empty attributes do, without values."""
     found = _read(
         spool,
-        ct(IconImageSequence=[], ImageComments="x" * 2000, EncapsulatedDocument=b"%PDF", BodyPartExamined="",
-           RedPaletteColorLookupTableData=b"\0\1" * 500),
-    ).header  # fmt: skip
+        ct(
+            IconImageSequence=[],
+            ImageComments="x" * 2000,
+            EncapsulatedDocument=b"%PDF",
+            BodyPartExamined="",
+            RedPaletteColorLookupTableData=b"\0\1" * 500,
+        ),
+    ).header
     assert "ImageComments" not in found
     assert "EncapsulatedDocument" not in found
     assert "RedPaletteColorLookupTableData" not in found

@@ -30,9 +30,14 @@ class Plugins:
 
 def rule(decide: str = "series complete", **fields: Any) -> dict[str, Any]:
     return {
-        "name": "early", "when": {"Modality": "CT"}, "decide": decide, "choose": {"take": "all"}, "run": "good",
-        "send": "pacs", "mode": "pilot",
-    } | fields  # fmt: skip
+        "name": "early",
+        "when": {"Modality": "CT"},
+        "decide": decide,
+        "choose": {"take": "all"},
+        "run": "good",
+        "send": "pacs",
+        "mode": "pilot",
+    } | fields
 
 
 class Growing:

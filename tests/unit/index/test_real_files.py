@@ -41,9 +41,15 @@ def _arrive(spool: Spool, path: Path, at: object) -> tuple[str, Dataset]:
     if content[128:132] != b"DICM" or content[132:136] != b"\2\0\0\0":
         pytest.skip("no meta information")
     arrival = Arrival(
-        str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.file_meta.TransferSyntaxUID), "CT1",
-        "PACSNODE", "127.0.0.1", "association-1", at,  # type: ignore[arg-type]
-    )  # fmt: skip
+        str(dataset.SOPClassUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.file_meta.TransferSyntaxUID),
+        "CT1",
+        "PACSNODE",
+        "127.0.0.1",
+        "association-1",
+        at,  # type: ignore[arg-type]
+    )
     receipt = spool.new_receipt()
     spool.arrived(receipt).write_bytes(file_header(arrival) + content[start:])
     return receipt, dataset

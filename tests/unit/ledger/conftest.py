@@ -18,8 +18,15 @@ def ledger(tmp_path: Path) -> Ledger:
     made = Ledger(tmp_path / "ledger.db")
     with made.transaction() as database:
         studies.received(
-            database, NOW, study="1.2", patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-            association="a1", received_at=NOW, due_at=NOW,
-        )  # fmt: skip
+            database,
+            NOW,
+            study="1.2",
+            patient_id="P1",
+            issuer_of_patient_id="",
+            accession_number="A1",
+            association="a1",
+            received_at=NOW,
+            due_at=NOW,
+        )
         studies.complete(database, NOW, "1.2")
     return made

@@ -270,11 +270,15 @@ def test_facts_that_an_earlier_version_kept_are_still_read(ledger: Ledger) -> No
     header = {"SliceThickness": ["DS", [1.0]]}
     rows = [
         {
-            "receipt": f"r{number}", "sop_instance_uid": f"1.2.{number}", "sop_class_uid": "1.2.840",
-            "transfer_syntax_uid": "1.2.840.10008.1.2.1", "frames": 1, "marks": ["lossy"],
+            "receipt": f"r{number}",
+            "sop_instance_uid": f"1.2.{number}",
+            "sop_class_uid": "1.2.840",
+            "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+            "frames": 1,
+            "marks": ["lossy"],
         }
         for number in (1, 2)
-    ]  # fmt: skip
+    ]
     old = {
         "series": "1.2.1",
         "instances": rows,

@@ -163,8 +163,10 @@ def test_a_refused_report_and_what_took_its_place(ledger: Ledger) -> None:
     assert fallbacks.tried_before(ledger.database, new.id) == [COMPREHENSIVE]
     (told,) = events.latest(ledger.database, 10, (Severity.WARNING,))
     assert (told.kind, told.detail["refused"], told.detail["used"]) == (
-        "delivery.replaced", "Comprehensive SR", "Enhanced SR",
-    )  # fmt: skip
+        "delivery.replaced",
+        "Comprehensive SR",
+        "Enhanced SR",
+    )
 
 
 def test_a_destination_refuses_a_class_until_it_takes_one(ledger: Ledger) -> None:

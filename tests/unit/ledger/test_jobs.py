@@ -168,9 +168,15 @@ def test_decisions_keep_their_trace_and_rule_set(ledger: Ledger) -> None:
         for _ in range(2):
             decisions.keep_rule_set(database, NOW, "digest", "rules: []")
         number = decisions.record(
-            database, NOW, study="1.2", revision=1, rule="lungs", rule_set="digest",
-            outcome=decisions.DecisionOutcome.NOT_MATCHED, trace={"clause": "Modality is CT", "found": ["MR"]},
-        )  # fmt: skip
+            database,
+            NOW,
+            study="1.2",
+            revision=1,
+            rule="lungs",
+            rule_set="digest",
+            outcome=decisions.DecisionOutcome.NOT_MATCHED,
+            trace={"clause": "Modality is CT", "found": ["MR"]},
+        )
         decisions.set_outcome(database, number, decisions.DecisionOutcome.UNCHANGED)
     (decision,) = decisions.of_study(ledger.database, "1.2")
     assert decision.trace == {"clause": "Modality is CT", "found": ["MR"]}

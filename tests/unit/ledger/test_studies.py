@@ -23,19 +23,39 @@ LATER = NOW + timedelta(minutes=5)
 def _received(ledger: Ledger, study: str, at: datetime, association: str = "a1") -> None:
     with ledger.transaction() as database:
         studies.received(
-            database, at, study=study, patient_id="P1", issuer_of_patient_id="", accession_number="A1",
-            association=association, received_at=at, due_at=at + timedelta(seconds=60),
-        )  # fmt: skip
+            database,
+            at,
+            study=study,
+            patient_id="P1",
+            issuer_of_patient_id="",
+            accession_number="A1",
+            association=association,
+            received_at=at,
+            due_at=at + timedelta(seconds=60),
+        )
 
 
 def _instance(receipt: str, **changes: Any) -> Instance:
     fields: dict[str, Any] = {
-        "receipt": receipt, "sop_instance_uid": f"1.2.{receipt}", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
-        "study_instance_uid": "1.2", "series_instance_uid": "1.2.1", "transfer_syntax_uid": "1.2.840.10008.1.2.1",
-        "status": InstanceStatus.CURRENT, "digest": "d", "comparison": {"patient": {"PatientID": "x"}}, "marks": {},
-        "frames": 1, "bytes": 10, "calling_ae_title": "CT1", "called_ae_title": "PACSNODE",
-        "peer_address": "127.0.0.1", "association": "a1", "origin": "received", "received_at": NOW,
-    } | changes  # fmt: skip
+        "receipt": receipt,
+        "sop_instance_uid": f"1.2.{receipt}",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "study_instance_uid": "1.2",
+        "series_instance_uid": "1.2.1",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "status": InstanceStatus.CURRENT,
+        "digest": "d",
+        "comparison": {"patient": {"PatientID": "x"}},
+        "marks": {},
+        "frames": 1,
+        "bytes": 10,
+        "calling_ae_title": "CT1",
+        "called_ae_title": "PACSNODE",
+        "peer_address": "127.0.0.1",
+        "association": "a1",
+        "origin": "received",
+        "received_at": NOW,
+    } | changes
     return Instance(**fields)
 
 
@@ -170,11 +190,18 @@ def _record(*receipts: str, thickness: float = 1.0) -> SeriesRecord:
     return SeriesRecord(
         "1.2.1",
         tuple(
-            InstanceRecord(receipt, f"1.2.{receipt}", "1.2.840", "1.2.840.10008.1.2.1", 1, ("lossy",),
-                           {**header, "InstanceNumber": ["IS", [number]], **({"KVP": ["DS", []]} if number else {})})
+            InstanceRecord(
+                receipt,
+                f"1.2.{receipt}",
+                "1.2.840",
+                "1.2.840.10008.1.2.1",
+                1,
+                ("lossy",),
+                {**header, "InstanceNumber": ["IS", [number]], **({"KVP": ["DS", []]} if number else {})},
+            )
             for number, receipt in enumerate(receipts)
         ),
-    )  # fmt: skip
+    )
 
 
 def test_facts_are_read_back_as_they_were_at_each_revision(ledger: Ledger) -> None:

@@ -85,12 +85,13 @@ def bleeding(site: Site, *, urgent: bool = True) -> str:
     """A job of the study that found blood; its summary names the patient, as a careless plugin's might."""
     job = site.job("bleed", ["r1"])
     result = Result(
-        ResultStatus.FINDINGS, "Hong Gildong bleeds.",
+        ResultStatus.FINDINGS,
+        "Hong Gildong bleeds.",
         (
             Finding(BLOOD, present=True, urgent=urgent, measurements=(VOLUME,)),
             Finding(Code("1", "99T", "No"), present=False),
         ),
-    )  # fmt: skip
+    )
     with site.ledger.transaction() as database:
         now = site.clock.now()
         jobs.started(database, now, job.id, {})

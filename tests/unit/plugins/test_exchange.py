@@ -114,8 +114,9 @@ def test_request_round_trip(job):
 def test_request_with_a_name_that_leaves_in_is_refused(job, name):
     """File names of a request stay below in/ when it is written and when it is read."""
     folder, request = job
-    bad = dataclasses.replace(request, series=(dataclasses.replace(
-        request.series[0], files=(exchange.InputFile(name, "1.2.1.1"),)),))  # fmt: skip
+    bad = dataclasses.replace(
+        request, series=(dataclasses.replace(request.series[0], files=(exchange.InputFile(name, "1.2.1.1"),)),)
+    )
     with pytest.raises(ExchangeError, match=r"series\[0\].files\[0\].name"):
         write_request(folder, bad)
     document = json.loads((folder / "request.json").read_text())
@@ -232,16 +233,18 @@ CHANGES = {
     "array extra": (at(("pictures", 0, "pixels"), {"array": "a.npy", "mode": "w"}), r'expected {"array"'),
     "array of another kind": (at(("pictures", 0, "pixels", "array"), "values-2.npy"), "has the type float32"),
     "labels of which one is no array": (
-        at(("segmentation", "labels"), [3, {"array": "labels-1.npy"}]), r"labels\[0\]: expected an object"
+        at(("segmentation", "labels"), [3, {"array": "labels-1.npy"}]),
+        r"labels\[0\]: expected an object",
     ),
     "labels for no frame": (at(("segmentation", "labels"), []), "3 references for 0 slices"),
     "labels of more dimensions": (
-        at(("segmentation", "labels"), [{"array": "labels-1.npy"}] * 3), r"expected \(rows, columns\), got shape"
+        at(("segmentation", "labels"), [{"array": "labels-1.npy"}] * 3),
+        r"expected \(rows, columns\), got shape",
     ),
     "array inline": (at(("pictures", 0, "pixels"), [[1]]), r"pixels: expected an object"),
     "colour": (at(("segmentation", "segments", 0, "colour"), [0, 0, 300]), "Segment.colour"),
     "window": (at(("key_images", 0, "window"), [0, 0]), "KeyImage.window"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -40,8 +40,10 @@ def test_command_line(chest_files, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("findings: Lung density of both lungs")
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
-        "picture-1.png", "picture-2.png", "segmentation.npy",
-    ]  # fmt: skip
+        "picture-1.png",
+        "picture-2.png",
+        "segmentation.npy",
+    ]
     ended = subprocess.run([*command, "maximum_slice=2"], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, "did you mean 'maximum_slice_mm'" in ended.stderr) == (2, True)
 

@@ -135,12 +135,18 @@ ARRAYS = {
     "sparse 4 GiB map": ({"heatmaps": [MAP]}, (3, 2**14, 21845), "f4", "has 16384 × 21845 pixels a slice"),
     "more slices than images": ({"segmentation": MASK}, (2**20, 20, 30), "u1", "3 references for 1048576 slices"),
     "one of several": (
-        {"segmentation": {**MASK, "labels": [{"array": "a.npy"}] * 3}}, (2**15, 2**16), "u1", "its images have 20 × 30",
+        {"segmentation": {**MASK, "labels": [{"array": "a.npy"}] * 3}},
+        (2**15, 2**16),
+        "u1",
+        "its images have 20 × 30",
     ),
     "huge picture": (
-        {"pictures": [{"pixels": {"array": "a.npy"}, "caption": "x"}]}, (30_000, 40_000, 3), "u1", "at most 4096 a",
+        {"pictures": [{"pixels": {"array": "a.npy"}, "caption": "x"}]},
+        (30_000, 40_000, 3),
+        "u1",
+        "at most 4096 a",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ARRAYS)

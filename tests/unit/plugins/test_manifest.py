@@ -163,8 +163,11 @@ def test_parameters_are_completed_and_typed(tmp_path):
     assert given["sensitivity"] == 1.0
     assert isinstance(given["sensitivity"], float)
     assert loaded.identity_with(given).parameters == (
-        ("sensitivity", "1"), ("mode", "fast"), ("count", "3"), ("vessels", "true"),
-    )  # fmt: skip
+        ("sensitivity", "1"),
+        ("mode", "fast"),
+        ("count", "3"),
+        ("vessels", "true"),
+    )
 
 
 @pytest.mark.parametrize(

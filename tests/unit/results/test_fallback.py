@@ -84,9 +84,18 @@ def test_classes_in_their_order() -> None:
 def test_a_profile_comes_back_from_the_ledger_as_it_was() -> None:
     """All of it, so that what is made anew later is made alike."""
     profile = EncodingProfile(
-        "enhanced", "source", "source", "ko", 7000, frozenset({"sr", "pr"}),
-        ((ResultStatus.FAILED, frozenset({"sr"})), (ResultStatus.NOT_APPLICABLE, frozenset())), "label-map",
-        "multi-frame", "chest", "implicit", True,
-    )  # fmt: skip
+        "enhanced",
+        "source",
+        "source",
+        "ko",
+        7000,
+        frozenset({"sr", "pr"}),
+        ((ResultStatus.FAILED, frozenset({"sr"})), (ResultStatus.NOT_APPLICABLE, frozenset())),
+        "label-map",
+        "multi-frame",
+        "chest",
+        "implicit",
+        True,
+    )
     assert EncodingProfile.from_json(profile.to_json()) == profile
     assert EncodingProfile.from_json(EncodingProfile().to_json()).digest() == EncodingProfile().digest()

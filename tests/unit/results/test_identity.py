@@ -66,7 +66,7 @@ def _with_raw_name(raw: bytes, label: str | list[str] | None, tmp_path: Path) ->
         (["", "ISO 2022 IR 149"], "쀼^똠방".encode("cp949"), "쀼^똠방"),
         ("ISO 2022 IR 149", b"Hong^Gildong==\x1b$)C\xc8\xab^\xb1\xe6\xb5\xbf", "Hong^Gildong==홍^길동"),
     ],
-)  # fmt: skip
+)
 def test_fault_38_the_name_arrives_whatever_its_character_set(
     tmp_path: Path, label: str | list[str] | None, raw: bytes, name: str
 ) -> None:
@@ -98,7 +98,7 @@ def test_fault_38_the_name_arrives_whatever_its_character_set(
         ("ISO IR 144", "Петров^Пётр".encode("iso8859-5"), "Петров^Пётр"),
         ("GB 18030", "王^小东".encode("gb18030"), "王^小东"),
     ],
-)  # fmt: skip
+)
 def test_finding_s5_a_misspelt_character_set_is_the_one_that_it_means(
     tmp_path: Path, label: str | list[str], raw: bytes, name: str
 ) -> None:
@@ -170,8 +170,18 @@ def test_patient_and_study_are_the_sources(tmp_path: Path) -> None:
     image.IssuerOfAccessionNumberSequence = [issuer]
     del image.PatientBirthDate, image.ReferringPhysicianName, image.StudyID
     for result in _results(image, tmp_path):
-        for keyword in ("PatientID", "PatientName", "IssuerOfPatientID", "PatientSex", "AccessionNumber", "StudyDate",
-                        "StudyInstanceUID", "StudyDescription", "StudyTime", "PatientAge"):  # fmt: skip
+        for keyword in (
+            "PatientID",
+            "PatientName",
+            "IssuerOfPatientID",
+            "PatientSex",
+            "AccessionNumber",
+            "StudyDate",
+            "StudyInstanceUID",
+            "StudyDescription",
+            "StudyTime",
+            "PatientAge",
+        ):
             assert result[keyword].value == image[keyword].value, keyword
         assert result.IssuerOfAccessionNumberSequence[0].LocalNamespaceEntityID == "RIS"
         for keyword in ("PatientBirthDate", "ReferringPhysicianName", "StudyID"):
@@ -239,11 +249,14 @@ def test_a_deidentified_source_stays_conformant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "syntax",
     [
-        ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
         JPEG2000Lossless,
     ],
     ids=lambda syntax: syntax.name,
-)  # fmt: skip
+)
 def test_the_header_is_what_pydicom_reads_of_the_file(tmp_path: Path, syntax: UID) -> None:
     """Read by a shorter way, in every encoding and of enhanced objects too: the same elements, the same UIDs."""
     for make in (reports.ct, reports.enhanced_ct):

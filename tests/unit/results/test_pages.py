@@ -82,9 +82,11 @@ def _assert_well_laid_out(canvases: list[Canvas]) -> None:
             assert _contrast(placed) >= 4.5, placed
         for one, other in combinations(boxes, 2):
             apart = (
-                one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
-                or one.box[3] <= other.box[1] + 1 or other.box[3] <= one.box[1] + 1
-            )  # fmt: skip
+                one.box[2] <= other.box[0]
+                or other.box[2] <= one.box[0]
+                or one.box[3] <= other.box[1] + 1
+                or other.box[3] <= one.box[1] + 1
+            )
             assert apart, (one, other)
 
 
@@ -121,8 +123,14 @@ def test_whatever_a_plugin_writes_is_there_whole(
     code = reports.Code("X", "99TEST", name)
     number = Measurement(code, -1234567.875, reports.Unit(unit, unit), reference_range=ReferenceRange(-5, 7, name))
     side = Site(reports.LUNG, reports.RIGHT)
-    finding = Finding(code, present=True, score=Score(0.5, 0.5, unit=reports.Unit(unit, unit)), site=side,
-                      measurements=(number,) * 9, comment=comment)  # fmt: skip
+    finding = Finding(
+        code,
+        present=True,
+        score=Score(0.5, 0.5, unit=reports.Unit(unit, unit)),
+        site=side,
+        measurements=(number,) * 9,
+        comment=comment,
+    )
     result = Result(ResultStatus.FINDINGS, summary, (finding,), quality=(limit[:256].strip() or "x",))
     identity = AlgorithmIdentity(algorithm, "1.0", "Maker", intended_use=comment[:300])
     canvases = _canvases(_context(series, result, asked=asked, algorithm=identity))

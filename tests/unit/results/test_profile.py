@@ -87,8 +87,10 @@ def test_segmentation_as_label_map(tmp_path: Path) -> None:
     references = [item for item in report.iterall() if item.keyword == "ReferencedSOPSequence"]
     found = {
         (ref.ReferencedSOPClassUID, "ReferencedSegmentNumber" in ref)
-        for element in references for ref in element.value if ref.ReferencedSOPInstanceUID == seg.SOPInstanceUID
-    }  # fmt: skip
+        for element in references
+        for ref in element.value
+        if ref.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+    }
     assert found == {(seg.SOPClassUID, True), (seg.SOPClassUID, False)}  # in the groups, and as evidence
 
 

@@ -87,20 +87,53 @@ THIRDS = ReferenceRange(1 / 3, 2 / 3, "A source")
 RESULTS = {
     **reports.RESULTS,
     "segmented": lambda _image: reports.segmented(reports.frames("ct")),
-    "partly": lambda _image: Result(ResultStatus.FINDINGS, "x", (Finding(
-        reports.DENSITY, site=reports.Site(reports.LUNG, reports.LEFT),
-        measurements=(*reports.density(reports.LEFT, 0.1 + 0.2, 1e-7, None),
-                      Measurement(reports.DENSITY, 3.3, reports.PERCENT, reference_range=THIRDS))),)),
-    "many-regions": lambda image: Result(ResultStatus.FINDINGS, "Two.", (
-        Finding(reports.NODULE, present=True, score=Score(87.5, 1 / 3, "Suspicion", reports.PERCENT), tracking_id="A",
-                regions=(Point(np.array([[1.1, 2.2]]), image), Box(np.array([[3.3, 4.4], [5.5, 6.6]]), image))),
-        Finding(reports.PNEUMOTHORAX, present=True, score=Score(0.7, concept=CERTAINTY, meaning=CERTAINTY.meaning),
-                regions=(Point(np.array([[7.7, 8.8]]), image),)))),
-    "names-alike": lambda image: Result(ResultStatus.FINDINGS, "Two.", (
-        Finding(reports.NODULE, present=True, tracking_id="A",
-                regions=tuple(Point(np.array([[x, 2.2]]), image) for x in (1.1, 2.2, 3.3))),
-        Finding(reports.NODULE, present=True, tracking_id="A (2)", regions=(Point(np.array([[4.4, 2.2]]), image),)))),
-}  # fmt: skip
+    "partly": lambda _image: Result(
+        ResultStatus.FINDINGS,
+        "x",
+        (
+            Finding(
+                reports.DENSITY,
+                site=reports.Site(reports.LUNG, reports.LEFT),
+                measurements=(
+                    *reports.density(reports.LEFT, 0.1 + 0.2, 1e-7, None),
+                    Measurement(reports.DENSITY, 3.3, reports.PERCENT, reference_range=THIRDS),
+                ),
+            ),
+        ),
+    ),
+    "many-regions": lambda image: Result(
+        ResultStatus.FINDINGS,
+        "Two.",
+        (
+            Finding(
+                reports.NODULE,
+                present=True,
+                score=Score(87.5, 1 / 3, "Suspicion", reports.PERCENT),
+                tracking_id="A",
+                regions=(Point(np.array([[1.1, 2.2]]), image), Box(np.array([[3.3, 4.4], [5.5, 6.6]]), image)),
+            ),
+            Finding(
+                reports.PNEUMOTHORAX,
+                present=True,
+                score=Score(0.7, concept=CERTAINTY, meaning=CERTAINTY.meaning),
+                regions=(Point(np.array([[7.7, 8.8]]), image),),
+            ),
+        ),
+    ),
+    "names-alike": lambda image: Result(
+        ResultStatus.FINDINGS,
+        "Two.",
+        (
+            Finding(
+                reports.NODULE,
+                present=True,
+                tracking_id="A",
+                regions=tuple(Point(np.array([[x, 2.2]]), image) for x in (1.1, 2.2, 3.3)),
+            ),
+            Finding(reports.NODULE, present=True, tracking_id="A (2)", regions=(Point(np.array([[4.4, 2.2]]), image),)),
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", RESULTS)

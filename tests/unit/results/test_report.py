@@ -109,8 +109,12 @@ def test_the_sop_class_is_the_one_the_destination_states(tmp_path: Path, sr_clas
     """Each class writes the same findings."""
     report = _read(tmp_path, reports.regions(reports.reference("ct")), profile=EncodingProfile(sr_class=sr_class))
     assert [finding.regions[0].graphic_type for finding in report.findings] == [
-        "POINT", "POLYLINE", "POLYLINE", "POLYLINE", "ELLIPSE",
-    ]  # fmt: skip
+        "POINT",
+        "POLYLINE",
+        "POLYLINE",
+        "POLYLINE",
+        "ELLIPSE",
+    ]
 
 
 def test_regions_on_a_frame_name_the_frame(tmp_path: Path) -> None:
@@ -222,8 +226,10 @@ def test_flags_and_marking(tmp_path: Path) -> None:
     """Preliminary and unverified always; PARTIAL when the analysis failed; the marking opens the description."""
     document = _sr(tmp_path / "a", reports.measured())
     assert (document.CompletionFlag, document.VerificationFlag, document.PreliminaryFlag) == (
-        "COMPLETE", "UNVERIFIED", "PRELIMINARY",
-    )  # fmt: skip
+        "COMPLETE",
+        "UNVERIFIED",
+        "PRELIMINARY",
+    )
     assert document.ContentQualification == "RESEARCH"
     assert document.SeriesDescription == "AI-INV lung_density - report"
     assert read_sr(document).marking.startswith("AI-INV lung_density: Investigational AI result")
@@ -297,8 +303,9 @@ def test_a_finding_has_the_category_of_the_segment_that_is_the_finding(tmp_path:
     ]
     assert values == [["49755003"], []]
     assert [finding.evaluations for finding in read_sr(document).findings] == [
-        ((reports.NODULE.meaning, "Present"),), ((reports.DENSITY.meaning, "Present"),),
-    ]  # fmt: skip
+        ((reports.NODULE.meaning, "Present"),),
+        ((reports.DENSITY.meaning, "Present"),),
+    ]
 
 
 def test_a_rerun_names_what_it_supersedes(tmp_path: Path) -> None:

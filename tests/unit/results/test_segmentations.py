@@ -223,8 +223,9 @@ def test_volumes_of_two_frames_of_reference_are_two_series(tmp_path: Path) -> No
     paths.append(reports.write(other, tmp_path / "in" / "other.dcm"))
     made = _made(paths, reports.segmented(reports.frames("ct")), tmp_path / "out", kinds=frozenset({"seg", "sr"}))
     assert [(seg.FrameOfReferenceUID, len(seg.SourceImageSequence)) for seg in made["seg"]] == [
-        (reports.FRAME_OF_REFERENCE, 2), ("1.2.840.99", 1),
-    ]  # fmt: skip
+        (reports.FRAME_OF_REFERENCE, 2),
+        ("1.2.840.99", 1),
+    ]
     assert len({seg.SeriesInstanceUID for seg in made["seg"]}) == 2
 
 

@@ -26,9 +26,7 @@ _TYPES = {
 def _tables() -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
     try:
         tables = importlib.import_module("highdicom._standard_utils")
-        return (
-            tables.get_sop_class_iod_map(), tables.get_iod_module_map(), tables.get_module_attribute_map()
-        )  # fmt: skip
+        return (tables.get_sop_class_iod_map(), tables.get_iod_module_map(), tables.get_module_attribute_map())
     except (ImportError, AttributeError) as error:
         pytest.fail(f"{_MOVED}: {error}")
 

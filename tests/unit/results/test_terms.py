@@ -197,9 +197,9 @@ def test_what_a_person_has_done_again_does_not_expire(site: ResultSite) -> None:
 
 def test_nobody_is_told_of_a_late_finding_that_was_overtaken(site: ResultSite) -> None:
     """The message could not be sent yet, and a newer result says something else: about that one nobody has to know."""
-    first = reported(site, reports.measured(), terms=Terms(
-        expires_at=site.clock.now(), when_late="notify", whom=("duty",)
-    ))  # fmt: skip
+    first = reported(
+        site, reports.measured(), terms=Terms(expires_at=site.clock.now(), when_late="notify", whom=("duty",))
+    )
     reported(site, reports.no_findings(), instead_of=first)
     (about,) = notifications.of_study(site.ledger.database, reports.STUDY_UID)
     assert (about.job, str(about.status)) == (first.id, "cancelled")

@@ -173,7 +173,7 @@ def test_what_viewers_stumble_over_is_noticed(tmp_path: Path, fault: str) -> Non
         ([(WIDE, (AREA,))], HandOver.NOT_OFFERED, HandOver.NOT_OFFERED),
         ([(WIDE, (AREA,)), (POINT, ())], HandOver.UNSAFE, HandOver.UNSAFE),
     ],
-)  # fmt: skip
+)
 def test_regions_are_taken_over_whole_or_not_offered(
     regions: list[tuple[Region, tuple[Measurement, ...]]], plain: HandOver, editable: HandOver
 ) -> None:
@@ -198,7 +198,7 @@ def _outline(region: Region) -> NDArray[np.float64]:
         (True, False, HandOver.UNSAFE),
         (False, True, HandOver.UNSAFE),
     ],
-)  # fmt: skip
+)
 def test_a_report_is_written_as_was_decided(tmp_path: Path, numbers: bool, editable: bool, way: HandOver) -> None:
     """By name: identifier and first number of each group say it. Unsafe: illustrations, which OHIF draws and leaves."""
     marked = [(BOX, (AREA,) if numbers else ()), (LINE, (LENGTH,) if numbers else ())]

@@ -37,9 +37,14 @@ class Plugins:
 
 def rule(**fields: Any) -> Rule:
     plain = {
-        "name": "head", "when": {"Modality": "CT"}, "choose": {"take": "all"}, "run": STEPS, "send": "pacs",
-        "mode": "pilot", "priority": "urgent",
-    } | fields  # fmt: skip
+        "name": "head",
+        "when": {"Modality": "CT"},
+        "choose": {"take": "all"},
+        "run": STEPS,
+        "send": "pacs",
+        "mode": "pilot",
+        "priority": "urgent",
+    } | fields
     return Rule.model_validate(plain)
 
 
@@ -226,12 +231,17 @@ def test_outside_the_hours_a_job_waits(site: Site) -> None:
 def test_a_rule_set_reads_back_as_it_was_kept() -> None:
     """Written to the ledger and read again: the same rule, the same digest."""
     full = rule(
-        sample={"share": "20 %", "salt": "pilot"}, limits={"per_day": 200, "cool_down": "90 minutes"},
+        sample={"share": "20 %", "salt": "pilot"},
+        limits={"per_day": 200, "cool_down": "90 minutes"},
         hours={"open": [{"days": ["monday"], "between": ["08:00", "18:00"]}], "closed": [{"dates": ["2026-12-25"]}]},
-        once="study", wait={"until": {"Modality": "SR"}, "at_most": "20 minutes"}, decide="every 5 minutes",
-        prior={"source": "pacs", "within": "2 years"}, forward={"to": ["pacs"], "coerce": {"InstitutionName": "A"}},
-        expires={"after": "2 hours", "then": "withhold"}, send_when=["findings"],
-    )  # fmt: skip
+        once="study",
+        wait={"until": {"Modality": "SR"}, "at_most": "20 minutes"},
+        decide="every 5 minutes",
+        prior={"source": "pacs", "within": "2 years"},
+        forward={"to": ["pacs"], "coerce": {"InstitutionName": "A"}},
+        expires={"after": "2 hours", "then": "withhold"},
+        send_when=["findings"],
+    )
     again = Rule.model_validate(full.model_dump(mode="json"))
     assert again == full
     assert rule_set_digest([again]) == rule_set_digest([full])

@@ -71,9 +71,13 @@ def test_every_image_is_put_into_the_outbox_once(site: Site) -> None:
     assert decision.outcome is DecisionOutcome.MATCHED
     (event,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind.startswith("forward.")]
     assert event.detail == {
-        "rule": "on", "destination": "archive", "instances": 3, "corrected": None, "coerced": ["InstitutionName"],
+        "rule": "on",
+        "destination": "archive",
+        "instances": 3,
+        "corrected": None,
+        "coerced": ["InstitutionName"],
         "not_before": None,
-    }  # fmt: skip
+    }
     assert bell.is_set()
 
 
@@ -140,9 +144,13 @@ def test_finding_t1_an_unreadable_header_is_not_sent_on_and_an_alert_says_so(sit
     (said,) = found
     assert said.severity is Severity.ALERT
     assert said.detail == {
-        "rule": "on", "destination": "archive", "instances": 1, "mark": "unreadable-header",
-        "reasons": ["3 bytes at the end are no element"], "sop_instance_uids": [uid.sop_instance_uid],
-    }  # fmt: skip
+        "rule": "on",
+        "destination": "archive",
+        "instances": 1,
+        "mark": "unreadable-header",
+        "reasons": ["3 bytes at the end are no element"],
+        "sop_instance_uids": [uid.sop_instance_uid],
+    }
 
 
 def test_two_rules_for_one_destination_send_once(site: Site) -> None:
@@ -193,8 +201,9 @@ def test_a_corrected_image_takes_the_place_of_what_was_sent_or_not(site: Site, s
     site.complete()
     run(site, rule("archive"))
     assert [(each.receipt, each.status, each.hold) for each in outbox(site)] == [
-        (corrected, DeliveryStatus.WAITING, None), (other, DeliveryStatus.WAITING, None),
-    ]  # fmt: skip
+        (corrected, DeliveryStatus.WAITING, None),
+        (other, DeliveryStatus.WAITING, None),
+    ]
 
 
 def test_while_the_first_one_is_being_sent_the_corrected_one_waits_for_the_decision(site: Site) -> None:
@@ -212,9 +221,15 @@ def test_while_the_first_one_is_being_sent_the_corrected_one_waits_for_the_decis
     assert [each.receipt for each in outbox(site)] == [first]
     with pytest.raises(TransientError), site.ledger.transaction() as database:
         forwards.enqueue(
-            database, site.clock.now(), study=STUDY, destination="archive", decision=1, rule="on",
-            images=instances.of_study(database, STUDY), coerce={},
-        )  # fmt: skip
+            database,
+            site.clock.now(),
+            study=STUDY,
+            destination="archive",
+            decision=1,
+            rule="on",
+            images=instances.of_study(database, STUDY),
+            coerce={},
+        )
 
 
 def test_a_person_sends_again_or_cancels(site: Site) -> None:

@@ -185,9 +185,15 @@ def test_what_a_rule_without_plugins_did_is_told_by_its_decisions(site: Site) ->
     with site.ledger.transaction() as database:
         decisions.keep_rule_set(database, site.clock.now(), "x", "[]")
         decisions.record(
-            database, site.clock.now(), study="1.1", revision=1, rule="tell", rule_set="x",
-            outcome=DecisionOutcome.MATCHED, trace={},
-        )  # fmt: skip
+            database,
+            site.clock.now(),
+            study="1.1",
+            revision=1,
+            rule="tell",
+            rule_set="x",
+            outcome=DecisionOutcome.MATCHED,
+            trace={},
+        )
     since = site.clock.now() + timedelta(minutes=1)
     arrive(site, "1.2", "P", hours=0.1)
     arrive(site, "1.3", "P", hours=0.1)

@@ -36,9 +36,14 @@ class Plugins:
 
 def rule(**fields: Any) -> Rule:
     plain = {
-        "name": "chest", "description": "Is there a thing?", "when": {"Modality": "CT"}, "choose": {"take": "one"},
-        "run": "good", "send": "pacs", "mode": "pilot",
-    } | fields  # fmt: skip
+        "name": "chest",
+        "description": "Is there a thing?",
+        "when": {"Modality": "CT"},
+        "choose": {"take": "one"},
+        "run": "good",
+        "send": "pacs",
+        "mode": "pilot",
+    } | fields
     return Rule.model_validate(plain)
 
 

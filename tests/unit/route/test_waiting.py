@@ -29,9 +29,14 @@ def rule(otherwise: str = "run", **fields: Any) -> Rule:
     if otherwise == "notify":
         wait["notify"] = {"whom": "desk", "text": "views are missing"}
     plain = {
-        "name": "pair", "when": {"Modality": "CT"}, "wait": wait, "choose": {"take": "all"}, "run": "good",
-        "send": "pacs", "mode": "pilot",
-    } | fields  # fmt: skip
+        "name": "pair",
+        "when": {"Modality": "CT"},
+        "wait": wait,
+        "choose": {"take": "all"},
+        "run": "good",
+        "send": "pacs",
+        "mode": "pilot",
+    } | fields
     return Rule.model_validate(plain)
 
 
@@ -187,8 +192,10 @@ def test_a_wait_is_ended_by_the_rules_that_began_it_and_growth_is_decided_by_tho
     second.comes()
     second.pass_(minutes=20)
     assert [(d.rule, str(d.outcome)) for d in decisions.of_study(second.database, STUDY)] == [
-        ("pair", "waiting"), ("other", "waiting"), ("other", "not_matched"),
-    ]  # fmt: skip
+        ("pair", "waiting"),
+        ("other", "waiting"),
+        ("other", "not_matched"),
+    ]
 
 
 def test_a_rule_that_does_not_wait_any_more_ends_its_wait(node: Waiting) -> None:

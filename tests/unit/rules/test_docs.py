@@ -57,9 +57,14 @@ def test_every_operator_fact_and_block_has_an_example_or_an_entry() -> None:
 
 
 SITUATIONS = (
-    "chest-ct-density", "mammography", "chest-x-ray", "head-ct-emergency", "brain-lesions", "off-peak",
+    "chest-ct-density",
+    "mammography",
+    "chest-x-ray",
+    "head-ct-emergency",
+    "brain-lesions",
+    "off-peak",
     "originals-only",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("name", SITUATIONS)

@@ -133,8 +133,9 @@ def test_a_recorded_study_written_down_decides_the_same_and_says_no_more() -> No
     assert "Hong" not in str(plain)
     assert plain["PatientAge"] == "045Y"
     assert [each["images"] for each in plain["series"]] == [
-        30, [{"SliceThickness": 1.0, "count": 20}, {"SliceThickness": 3.0, "count": 1}]
-    ]  # fmt: skip
+        30,
+        [{"SliceThickness": 1.0, "count": 20}, {"SliceThickness": 3.0, "count": 1}],
+    ]
     again, problems = given.read(plain, Dictionary())
     assert problems == []
     assert again is not None
@@ -145,9 +146,13 @@ def test_a_recorded_study_written_down_decides_the_same_and_says_no_more() -> No
 def test_rules_that_wait_ask_early_or_let_results_expire_are_tested_like_others() -> None:
     """As of when the study is complete: what waits for more does not match yet."""
     rule = make_rule(
-        {"Modality": "CT"}, name="thin", wait={"until": {"series_count": {"at_least": 2}}, "at_most": "20 minutes"},
-        decide="every 5 minutes", expires={"after": "2 hours", "then": "withhold"}, send_when=["findings", "failed"],
-    )  # fmt: skip
+        {"Modality": "CT"},
+        name="thin",
+        wait={"until": {"series_count": {"at_least": 2}}, "at_most": "20 minutes"},
+        decide="every 5 minutes",
+        expires={"after": "2 hours", "then": "withhold"},
+        send_when=["findings", "failed"],
+    )
     assert told(STUDY, "match", rule) == []
     assert told({**STUDY, "series": [{"images": 3}]}, "no match", rule) == []
     (message,) = told({**STUDY, "series": [{"images": 3}]}, "match", rule)

@@ -99,9 +99,10 @@ def test_rules_that_do_the_same_are_told_once_each() -> None:
     same = make_rule({"Modality": "CT"}, name="same")
     messages = [found.message for found in lint([wide, narrow, same], Dictionary())]
     assert [message.split(",")[0] for message in messages] == [
-        "the rule wide matches whatever this one does", "asks the same as the rule wide",
+        "the rule wide matches whatever this one does",
+        "asks the same as the rule wide",
         "matches whatever the rule narrow does",
-    ]  # fmt: skip
+    ]
     others = [
         make_rule({"Modality": "CT"}, name="plugin", run="other"),
         make_rule({"Modality": "CT"}, name="choice", choose={"take": "one"}),
@@ -122,8 +123,9 @@ TEXTS = st.sampled_from(
 )
 PRESENCE = st.builds(
     lambda keyword, present: {keyword: {"present": present}},
-    st.sampled_from(["SliceThickness", "StudyDescription"]), st.booleans(),
-)  # fmt: skip
+    st.sampled_from(["SliceThickness", "StudyDescription"]),
+    st.booleans(),
+)
 PRONE = st.recursive(st.one_of(RANGES, TEXTS, PRESENCE), combined, max_leaves=4)
 ON_SERIES_PRONE = st.builds(
     lambda quantity, parts: {quantity: {"all": parts}},

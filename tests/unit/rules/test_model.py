@@ -88,7 +88,7 @@ def test_each_mistake_is_reported_at_once_and_in_its_place() -> None:
         ({"received_weekday": "friyday"}, ("received_weekday",), "did you mean friday?"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_mistake_in_a_condition(plain: object, place: tuple[str | int, ...], text: str) -> None:
     """What is wrong is named where it stands, with what to write instead."""
     ((found, said),) = when(plain)
@@ -124,7 +124,7 @@ def test_a_mistake_in_a_condition(plain: object, place: tuple[str | int, ...], t
         ({"choose": {"prefer": [{"KVP": "smallest", "Exposure": "largest"}]}}, ("choose", "prefer", 0), "one line"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_mistake_in_a_rule(changed: dict[str, Any], place: tuple[str | int, ...], text: str) -> None:
     """The same for the keys around the conditions."""
     ((found, said),) = refused(**changed)

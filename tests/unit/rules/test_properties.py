@@ -145,9 +145,17 @@ _UNDECODED = (
     InstanceFacts("", "", {"ViewCodeSequence": Element("UN", ("\ud800",))}, 0, "", frozenset()),
 )
 _UNDECODABLE = StudyFacts(
-    "", 0, (SeriesFacts("\ud800", "\ud800", _UNDECODED),), "received", frozenset(), frozenset(), frozenset(),
-    _MOMENT, _MOMENT, _MOMENT,
-)  # fmt: skip
+    "",
+    0,
+    (SeriesFacts("\ud800", "\ud800", _UNDECODED),),
+    "received",
+    frozenset(),
+    frozenset(),
+    frozenset(),
+    _MOMENT,
+    _MOMENT,
+    _MOMENT,
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -23,17 +23,30 @@ AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TEXT = "2026-03-01T09:00:00.000000Z"
 REQUEST = {
     "content": {"transaction_uid": "1.2.3", "references": [["1.2.840.10008.5.1.4.1.1.2", "1.2.4"]]},
-    "calling_ae_title": "CT1", "called_ae_title": "NODE", "association": "a", "received_at": TEXT, "kind": "request",
-}  # fmt: skip
+    "calling_ae_title": "CT1",
+    "called_ae_title": "NODE",
+    "association": "a",
+    "received_at": TEXT,
+    "kind": "request",
+}
 RESULT = REQUEST | {
     "content": {"transaction_uid": "1.2.3", "committed": [["1.2", "1.4"]], "failed": [["1.2", "1.5", 272]]},
     "kind": "result",
 }
 PROFILE = {
-    "character_set": "utf-8", "editable": False, "kinds": ["ko", "pm", "sc", "seg", "sr"], "language": "ko",
-    "sc_form": "single", "sc_modality": "OT", "seg_form": "binary", "send_when": [["not_applicable", ["sr"]]],
-    "series_number_base": 9000, "series_text": "", "sr_class": "enhanced", "transfer_syntax": "explicit",
-}  # fmt: skip
+    "character_set": "utf-8",
+    "editable": False,
+    "kinds": ["ko", "pm", "sc", "seg", "sr"],
+    "language": "ko",
+    "sc_form": "single",
+    "sc_modality": "OT",
+    "seg_form": "binary",
+    "send_when": [["not_applicable", ["sr"]]],
+    "series_number_base": 9000,
+    "series_text": "",
+    "sr_class": "enhanced",
+    "transfer_syntax": "explicit",
+}
 
 
 def test_finding_m2_messages_of_storage_commitment(tmp_path: Path) -> None:
