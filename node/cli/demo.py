@@ -33,7 +33,7 @@ from node.dimse.storage_scu import dicom_files, kind_of, send
 from node.errors import PermanentError, TransientError
 from node.ledger import database, decisions, deliveries, events, instances, jobs, objects, studies
 from node.ledger.database import Ledger
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
 from node.results.reading import reader, report

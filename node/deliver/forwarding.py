@@ -29,7 +29,7 @@ from node.errors import NodeError, PermanentError, TransientError, is_of_the_mac
 from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards
 from node.ledger.database import Database, Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.forwards import Image
 from node.processes.pool import CallCancelledError, ChildError, Pool

@@ -31,7 +31,7 @@ from node.errors import NodeError, PermanentError, TransientError, is_of_the_mac
 from node.items import Item, Items
 from node.ledger import deliveries, identities, late, objects, silences
 from node.ledger.database import Database, Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.store.durable import sha256_of

@@ -17,7 +17,7 @@ from node.dimse.status import Reading
 from node.dimse.storage_scu import kind_of
 from node.ledger import deliveries, fallbacks, objects
 from node.ledger.database import Database
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery
 
 REFUSALS = (Reading.CONTEXT_REFUSED, Reading.CLASS_REFUSED)
 """Answers that are about the SOP class, not about the object."""

@@ -12,7 +12,7 @@ from node.errors import PermanentError, TransientError
 from node.items import Item
 from node.ledger import deliveries, silences
 from node.ledger.database import Database
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.wake import Room
 

@@ -28,7 +28,7 @@ from node.ledger import (
     studies,
 )
 from node.ledger.database import Database, Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study

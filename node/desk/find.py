@@ -8,7 +8,7 @@ from contextlib import suppress
 from node.errors import NotFoundError, UsageError
 from node.ledger import deliveries, jobs, notifications, studies
 from node.ledger.database import Database
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study

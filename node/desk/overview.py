@@ -31,7 +31,7 @@ from node.ledger import (
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
 from node.ledger.fallbacks import Fallbacks
 from node.ledger.forwards import Standing

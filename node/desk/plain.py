@@ -8,7 +8,7 @@ from typing import Any
 from node.ledger.commitments import Commitment, Item
 from node.ledger.decisions import Decision
 from node.ledger.defects import Defect
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import Standing

@@ -9,7 +9,7 @@ from node.desk import plain
 from node.desk.overview import IN_JSON, Found, warnings
 from node.desk.site import Standing
 from node.ledger.commitments import CommitmentStatus
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.notifications import NotificationStatus

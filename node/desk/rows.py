@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.ledger.commitments import Commitment, CommitmentStatus
 from node.ledger.commitments import Item as CommitmentItem
 from node.ledger.decisions import Decision
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import Standing as ImagesStanding

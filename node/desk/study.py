@@ -23,7 +23,7 @@ from node.ledger import (
 from node.ledger.commitments import Commitment, Item
 from node.ledger.database import Ledger
 from node.ledger.decisions import Decision
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import Standing

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from node.ledger import deliveries, events, jobs, notifications
 from node.ledger.database import Database
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import OPEN, Job
 

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from node.clock import to_text
 from node.dicom import report_classes
 from node.ledger import deliveries, events
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.rows import one, query
 

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from node.clock import from_text, to_text
 from node.errors import TransientError
 from node.ledger import deliveries, events
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import Instance
 from node.ledger.rows import one, placeholders, query, to_json

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from node.clock import to_text
 from node.ledger import deliveries, jobs, notifications
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
 from node.ledger.rows import query

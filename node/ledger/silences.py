@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from node.clock import to_text
 from node.ledger import deliveries
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery
 from node.ledger.rows import one
 
 

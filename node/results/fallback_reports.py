@@ -18,7 +18,7 @@ from node.errors import PermanentError
 from node.items import Item, Items
 from node.ledger import deliveries, encodings, fallbacks, jobs, objects
 from node.ledger.database import Database, Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.objects import ResultObject
 from node.results.making import ObjectMaker, SetRequest
 from node.results.partial_sets import parts_missing

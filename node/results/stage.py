@@ -16,7 +16,7 @@ from node.errors import PermanentError
 from node.items import Item, Items
 from node.ledger import deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
 from node.ledger.database import Database, Ledger
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError

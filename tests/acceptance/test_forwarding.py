@@ -19,7 +19,7 @@ from node.dimse import storage_scu
 from node.dimse.scu import Peer
 from node.dimse.status import Reading
 from node.ledger import deliveries, forwards, instances, studies
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.store.arrival import read_arrival
 from node.store.layout import Spool

@@ -8,7 +8,7 @@ from typing import Any
 from pydicom import dcmread
 
 from node.ledger import deliveries, events, instances, jobs, objects, studies
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.results.reading import reader
 from tests.acceptance.conftest import MakeSite

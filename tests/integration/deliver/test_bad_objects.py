@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger import deliveries, forwards
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from tests.support.dimse import choosy_pacs
 from tests.support.dimse.choosy_pacs import ChokingPACS

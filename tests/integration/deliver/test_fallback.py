@@ -26,7 +26,7 @@ from node.deliver.outbox import Outbox
 from node.deliver.ways.dimse import DicomArchive, peer_of
 from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import deliveries, events, fallbacks, objects, studies
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import Job
 from node.ledger.terms import Terms

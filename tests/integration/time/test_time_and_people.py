@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from node.ledger import decisions, deliveries, jobs, notifications, studies, timers
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.notifications import NotificationStatus
 from node.ledger.studies import StudyStatus
 from tests.support.images.receipts import SERIES, STUDY, ct

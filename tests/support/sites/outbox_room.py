@@ -14,7 +14,7 @@ from node.deliver.ways.dimse import DicomArchive, peer_of
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.instances import Instance, InstanceStatus
 from node.store.arrival import read_arrival

@@ -8,7 +8,7 @@ from typing import Any
 from node.ledger import decisions, deliveries, jobs
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobInput, NewJob
 
 

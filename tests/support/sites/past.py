@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from node.ledger import decisions, deliveries, events, forwards, identities, instances, jobs, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.instances import Instance, InstanceStatus

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 
 from node.config.models import Configuration
 from node.ledger import deliveries, jobs, objects
-from node.ledger.deliveries import Delivery
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobOutcome
 from node.results.stage import Results
 from node.run import answer
@@ -86,7 +86,7 @@ class ResultSite(Site):
         with self.ledger.transaction() as database:
             for delivery in deliveries.of_job(database, job.id):
                 wanted = not only or delivery.destination in only
-                if wanted and delivery.status is deliveries.DeliveryStatus.WAITING:
+                if wanted and delivery.status is DeliveryStatus.WAITING:
                     deliveries.sending(database, self.clock.now(), delivery.id)
                     deliveries.delivered(database, self.clock.now(), delivery.id, 0)
         return [dataset for _, dataset in self.objects(job)]

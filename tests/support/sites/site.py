@@ -20,7 +20,7 @@ import psutil
 from node.errors import NodeError
 from node.ledger import database, deliveries, jobs, studies
 from node.ledger.database import Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import OPEN, Job, JobStatus
 from node.ledger.studies import StudyStatus
 from node.run.kinds.command import BUNDLE

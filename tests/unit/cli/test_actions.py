@@ -7,7 +7,7 @@ import pytest
 from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import defects, deliveries, events, fallbacks, identities, jobs, studies
 from node.ledger.database import Ledger
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
 from node.store.health import Trouble, note_failing

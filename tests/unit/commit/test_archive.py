@@ -7,7 +7,7 @@ import pytest
 from node.dimse.scu import UnreachableError
 from node.ledger import archive_requests, deliveries
 from node.ledger.commitments import CommitmentStatus
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.commit_room import Archive, CommitRoom, images

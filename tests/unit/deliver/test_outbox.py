@@ -20,7 +20,7 @@ from node.errors import PermanentError, TransientError
 from node.items import TRIES
 from node.ledger import deliveries, events, identities, late, objects
 from node.ledger.database import Ledger
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.store.durable import sha256_of

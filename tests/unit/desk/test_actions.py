@@ -11,7 +11,7 @@ from node.desk.actor import Actor, ActorKind, who_types
 from node.errors import NodeError, NotFoundError, PermanentError, UsageError
 from node.ledger import deliveries, events, identities, jobs, notifications, studies
 from node.ledger.database import Ledger
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
 from node.ledger.notifications import NotificationStatus, Occasion

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
 

@@ -11,7 +11,7 @@ import pytest
 from node.cli import main
 from node.index import corrections
 from node.ledger import deliveries, facts, instances, jobs, studies
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus

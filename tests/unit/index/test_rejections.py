@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.ledger import deliveries, facts, jobs, studies
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import JobStatus
 from tests.support.images.receipts import STUDY, arrive, ct, rejection_note

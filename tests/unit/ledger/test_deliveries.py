@@ -13,7 +13,7 @@ from node.dicom.report_classes import SOP_CLASSES
 from node.errors import NotFoundError, PermanentError
 from node.ledger import deliveries, events, fallbacks, identities, objects, studies
 from node.ledger.database import Ledger
-from node.ledger.deliveries import DeliveryStatus as Status
+from node.ledger.delivery import DeliveryStatus as Status
 from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.objects import ResultObject

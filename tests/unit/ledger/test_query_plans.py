@@ -26,7 +26,7 @@ from node.ledger import (
 )
 from node.ledger.commitments import CommitmentStatus
 from node.ledger.database import FILE, Database, Ledger
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from tests.support.sites.past import tell

@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage
 
 from node.ledger import deliveries, events, fallbacks
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results import context as context_of_sets

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset
 
 from node.ledger import events, instances
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results.source.files import SourceFiles
 from node.results.texts import ENGLISH

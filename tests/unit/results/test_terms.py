@@ -11,7 +11,7 @@ import pytest
 
 from node.ledger import deliveries, events, jobs, late, notifications
 from node.ledger.database import Database
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.terms import Terms, from_kept
 from plugins.contract import Result

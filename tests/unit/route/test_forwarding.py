@@ -13,7 +13,7 @@ from node.config.models import Destination
 from node.errors import TransientError
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.deliveries import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of

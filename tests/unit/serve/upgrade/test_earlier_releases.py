@@ -13,7 +13,7 @@ from node.dimse.status import FailureReason
 from node.index.children import HeaderReader
 from node.ledger import commitments, deliveries, events, facts, instances, objects, studies
 from node.ledger.commitments import CommitmentStatus
-from node.ledger.deliveries import DeliveryStatus
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import FILES_CHECKED, FILES_MISSING
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
