@@ -1,6 +1,6 @@
-"""The one signal by which stages wake each other.
+"""Who wakes whom: the one way by which stages wake each other.
 
-A stage that committed something another stage waits for calls `wake(Room.…)`. Waking is a hint:
+A stage that committed something another stage waits for calls `wake(Stage.…)`. Waking is a hint:
 what is to be done is in the ledger, so a wake that is lost costs a poll interval, never a study.
 """
 
@@ -10,7 +10,7 @@ import threading
 from enum import StrEnum
 
 
-class Room(StrEnum):
+class Stage(StrEnum):
     """Who can be woken."""
 
     INDEX = "index"
@@ -23,28 +23,28 @@ class Room(StrEnum):
     COMMIT = "commit"
 
 
-class Signal:
-    """One bell for each thread that waits in a room (deliver and commit have several)."""
+class Wakes:
+    """One bell for each thread that waits at a stage (deliver and commit have several)."""
 
     def __init__(self) -> None:
-        self._bells: dict[Room, list[threading.Event]] = {room: [] for room in Room}
+        self._bells: dict[Stage, list[threading.Event]] = {stage: [] for stage in Stage}
 
-    def subscribe(self, room: Room) -> threading.Event:
-        """A bell that every `wake(room)` sets; the thread that waits for it clears it."""
+    def subscribe(self, stage: Stage) -> threading.Event:
+        """A bell that every `wake(stage)` sets; the thread that waits for it clears it."""
         bell = threading.Event()
-        self._bells[room].append(bell)
+        self._bells[stage].append(bell)
         return bell
 
-    def unsubscribe(self, room: Room, bell: threading.Event) -> None:
+    def unsubscribe(self, stage: Stage, bell: threading.Event) -> None:
         """Nobody waits for this bell any more."""
-        self._bells[room] = [each for each in self._bells[room] if each is not bell]
+        self._bells[stage] = [each for each in self._bells[stage] if each is not bell]
 
-    def wake(self, room: Room) -> None:
-        """There may be something to do in `room`."""
-        for bell in self._bells[room]:
+    def wake(self, stage: Stage) -> None:
+        """There may be something to do in `stage`."""
+        for bell in self._bells[stage]:
             bell.set()
 
     def wake_all(self) -> None:
-        """Every room should look: at the start, and when the node stops."""
-        for room in Room:
-            self.wake(room)
+        """Every stage should look: at the start, and when the node stops."""
+        for stage in Stage:
+            self.wake(stage)

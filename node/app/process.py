@@ -20,7 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from node.app.failing import FailingStages
 from node.app.reload import NotInForceError, PutInForce, Reload, without_receivers
-from node.app.workers import Stage, Workers
+from node.app.workers import Worker, Workers
 from node.clock import Clock, SystemClock
 from node.commit.asking import Asking
 from node.commit.reporting import Reporting
@@ -47,7 +47,7 @@ from node.run.stage import Run
 from node.serve.lifeline import Orders, end_with
 from node.store.journal import Journal
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class App:
         """Build everything; raises LedgerError where the ledger cannot be used."""
         configuration = running.configuration
         data = configuration.node.data
-        clock, self.signal = SystemClock(), Signal()
+        clock, self.wakes = SystemClock(), Wakes()
         self.spool = Spool(data)
         self.ledger = Ledger(data / database.FILE)
         plugins = catalogue.load(configuration.plugins, data)
@@ -76,59 +76,57 @@ class App:
         confined = confinement.note(data)
         if confined.severity:
             log.warning("app.plugins-not-isolated", reason=confined.text)
-        self._index = Index(self.ledger, self.spool, clock, self.signal, configuration, HeaderReader())
+        self._index = Index(self.ledger, self.spool, clock, self.wakes, configuration, HeaderReader())
         self._route = Route(
             self.ledger,
             clock,
-            self.signal,
+            self.wakes,
             configuration.rules,
             plugins,
             configuration.node.zone,
             configuration.destinations,
         )
-        self._run = Run(self.ledger, clock, self.signal, self.spool, plugins, configuration.node.jobs_at_once)
-        self._results = Results(self.ledger, self.spool, clock, self.signal, configuration)
+        self._run = Run(self.ledger, clock, self.wakes, self.spool, plugins, configuration.node.jobs_at_once)
+        self._results = Results(self.ledger, self.spool, clock, self.wakes, configuration)
         self._notify = Notify(self.ledger, clock, configuration)
         self.reload = Reload(self.ledger, clock, running, plugins, self._use, with_receivers)
         self._workers = Workers(
             [
-                Stage(Room.INDEX, "index", self._index.run_once),
-                Stage(Room.ROUTE, "route", self._route.run_once),
-                Stage(Room.RUN, "run", self._run.run_once),
-                Stage(Room.RESULTS, "results", self._results.run_once),
-                Stage(Room.NOTIFY, "notify", self._notify.run_once),
-                Stage(self.reload.bell, "reload", self.reload.run_once),
+                Worker(Stage.INDEX, "index", self._index.run_once),
+                Worker(Stage.ROUTE, "route", self._route.run_once),
+                Worker(Stage.RUN, "run", self._run.run_once),
+                Worker(Stage.RESULTS, "results", self._results.run_once),
+                Worker(Stage.NOTIFY, "notify", self._notify.run_once),
+                Worker(self.reload.bell, "reload", self.reload.run_once),
             ],
-            self.signal,
+            self.wakes,
             failing=self._failing,
         )
         self._others = _others(configuration)
-        self._outside = Workers(self._for_others(configuration, clock), self.signal, failing=self._failing)
+        self._outside = Workers(self._for_others(configuration, clock), self.wakes, failing=self._failing)
         # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
         self._scheduler = BackgroundScheduler(timezone="UTC")
-        self._scheduler.add_job(
-            self.signal.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1
-        )
+        self._scheduler.add_job(self.wakes.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1)
 
-    def _for_others(self, configuration: Configuration, clock: Clock) -> list[Stage]:
+    def _for_others(self, configuration: Configuration, clock: Clock) -> list[Worker]:
         """What has to do with others by their names and addresses: built again when the configuration changes."""
-        stages: list[Stage] = []
+        stages: list[Worker] = []
         for name, destination in configuration.destinations.items():
             archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
             outbox = Outbox(
-                name, destination, archive, self.ledger, self.spool, clock, self.signal, configuration.node.ae_title
+                name, destination, archive, self.ledger, self.spool, clock, self.wakes, configuration.node.ae_title
             )
-            stages.append(Stage(Room.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
+            stages.append(Worker(Stage.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
         title = configuration.node.ae_title
         archives = {name: QueryRetrieve(peer_of(each, title)) for name, each in configuration.destinations.items()}
-        fetching = Fetching(self.ledger, clock, self.signal, archives, title)
-        stages.append(Stage(Room.FETCH, "fetch", fetching.run_once))
+        fetching = Fetching(self.ledger, clock, self.wakes, archives, title)
+        stages.append(Worker(Stage.FETCH, "fetch", fetching.run_once))
         return [*stages, *self._commitment(configuration, clock)]
 
-    def _commitment(self, configuration: Configuration, clock: Clock) -> list[Stage]:
+    def _commitment(self, configuration: Configuration, clock: Clock) -> list[Worker]:
         """Storage commitment: who decides, who tells each AE that may ask, who asks each archive it goes through."""
         journal = Journal(self.spool.data)
-        commit = Commit(self.ledger, self.spool, journal, clock, self.signal, configuration)
+        commit = Commit(self.ledger, self.spool, journal, clock, self.wakes, configuration)
         asking = {
             each.ae_title: each.storage_commitment
             for each in configuration.modalities.values()
@@ -141,9 +139,9 @@ class App:
             through = {requester: each for requester, each in asking.items() if each.commit_through == name}
             if through:
                 peer = peer_of(destination, configuration.node.ae_title)
-                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.signal)
+                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.wakes)
                 stages.append((f"commitment-of-{name}", archive.run_once))
-        return [Stage(Room.COMMIT, name, run_once) for name, run_once in stages]
+        return [Worker(Stage.COMMIT, name, run_once) for name, run_once in stages]
 
     def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
         """Plugins and people first: what the new rules decide has to find them."""
@@ -155,7 +153,7 @@ class App:
         if _others(configuration) != self._others:
             before, self._others = self._outside, _others(configuration)
             others = self._for_others(configuration, SystemClock())
-            self._outside = Workers(others, self.signal, after=before, failing=self._failing)
+            self._outside = Workers(others, self.wakes, after=before, failing=self._failing)
             before.end()
             self._outside.start()
         self._route.destinations = configuration.destinations
@@ -188,7 +186,7 @@ def _others(configuration: Configuration) -> tuple[object, ...]:
     return configuration.destinations, configuration.modalities, node.ae_title, node.durability
 
 
-def _listen_to_receivers(wake: int, signal_: Signal) -> None:
+def _listen_to_receivers(wake: int, wakes: Wakes) -> None:
     """Each byte on the pipe says that something has arrived; read many at once, wake once.
 
     Then not again for a moment: an indexer that runs for each image takes the time that the next needs to arrive.
@@ -196,8 +194,8 @@ def _listen_to_receivers(wake: int, signal_: Signal) -> None:
 
     def listen() -> None:
         while os.read(wake, 65536):
-            signal_.wake(Room.INDEX)
-            signal_.wake(Room.COMMIT)
+            wakes.wake(Stage.INDEX)
+            wakes.wake(Stage.COMMIT)
             time.sleep(_BETWEEN_WAKES)
 
     threading.Thread(target=listen, name="wake", daemon=True).start()
@@ -242,7 +240,7 @@ def main() -> int:
         log.error("app.cannot-start", error=str(error))
         return 1
     if arguments.wake is not None:
-        _listen_to_receivers(arguments.wake, app.signal)
+        _listen_to_receivers(arguments.wake, app.wakes)
     app.start()
     while orders.next() == signal.SIGHUP:
         app.reload.ask()

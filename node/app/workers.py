@@ -11,7 +11,7 @@ import structlog
 
 from node.errors import NodeError
 from node.items import frames_of, place_of
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ PERSISTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Worker:
     """What one thread does."""
 
-    where: Room | threading.Event
-    """The room in which it is woken, or its own bell."""
+    where: Stage | threading.Event
+    """The stage whose wakes it hears, or its own bell."""
     name: str
     run_once: Callable[[], float]
     """Returns the seconds until it wants to be called again."""
@@ -55,20 +55,20 @@ class Workers:
     """
 
     def __init__(
-        self, stages: Iterable[Stage], signal: Signal, after: Workers | None = None, failing: Failing | None = None
+        self, workers: Iterable[Worker], wakes: Wakes, after: Workers | None = None, failing: Failing | None = None
     ) -> None:
-        self._signal = signal
+        self._wakes = wakes
         self._failing = failing
         self._over = threading.Event()
-        self._bells: list[tuple[Room | threading.Event, threading.Event]] = []
+        self._bells: list[tuple[Stage | threading.Event, threading.Event]] = []
         self._threads: dict[str, threading.Thread] = {}
         before = after._threads if after is not None else {}
-        for stage in stages:
-            where = stage.where
-            bell = signal.subscribe(where) if isinstance(where, Room) else where
+        for worker in workers:
+            where = worker.where
+            bell = wakes.subscribe(where) if isinstance(where, Stage) else where
             self._bells.append((where, bell))
-            self._threads[stage.name] = threading.Thread(
-                target=self._loop, args=(stage, bell, before.get(stage.name)), name=stage.name, daemon=True
+            self._threads[worker.name] = threading.Thread(
+                target=self._loop, args=(worker, bell, before.get(worker.name)), name=worker.name, daemon=True
             )
 
     @property
@@ -84,9 +84,9 @@ class Workers:
     def end(self) -> None:
         """Let each finish what it does just now, and do no more."""
         self._over.set()
-        for room, bell in self._bells:
-            if isinstance(room, Room):
-                self._signal.unsubscribe(room, bell)
+        for where, bell in self._bells:
+            if isinstance(where, Stage):
+                self._wakes.unsubscribe(where, bell)
             bell.set()
 
     def join(self, seconds: float) -> None:
@@ -95,35 +95,35 @@ class Workers:
             if thread is not threading.current_thread():
                 thread.join(seconds)
 
-    def _loop(self, stage: Stage, bell: threading.Event, before: threading.Thread | None) -> None:
+    def _loop(self, worker: Worker, bell: threading.Event, before: threading.Thread | None) -> None:
         """Work, then wait for the bell or the time that the stage asked for, until told to stop."""
         if before is not None:
             before.join()
         failures = 0
         while not self._over.is_set():
             try:
-                seconds = stage.run_once()
+                seconds = worker.run_once()
             except Exception as error:  # noqa: BLE001 - it must end neither the node nor the other stages: it tries again
                 failures += 1
-                self._failed(stage, error, failures)
+                self._failed(worker, error, failures)
                 self._over.wait(min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE))
                 continue
             if failures >= PERSISTS and self._failing is not None:
-                self._failing.works(stage.name)
+                self._failing.works(worker.name)
             failures = 0
             bell.wait(min(seconds, _LONGEST_WAIT))
             bell.clear()
         if failures >= PERSISTS and self._failing is not None:
-            self._failing.works(stage.name)  # what follows it, after a reload, begins again
-        if stage.close is not None:
-            stage.close()
+            self._failing.works(worker.name)  # what follows it, after a reload, begins again
+        if worker.close is not None:
+            worker.close()
 
-    def _failed(self, stage: Stage, error: Exception, failures: int) -> None:
+    def _failed(self, worker: Worker, error: Exception, failures: int) -> None:
         """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
         why = str(error) if isinstance(error, NodeError) else place_of(error)
         if self._over.is_set():  # it is being stopped, and says that it could not go on
-            log.info("app.stage-stopped", stage=stage.name, why=why)
+            log.info("app.stage-stopped", stage=worker.name, why=why)
             return
-        log.error("app.stage-failed", stage=stage.name, why=why, failures=failures, frames=frames_of(error))
+        log.error("app.stage-failed", stage=worker.name, why=why, failures=failures, frames=frames_of(error))
         if failures >= PERSISTS and self._failing is not None:
-            self._failing.fails(stage.name, why)
+            self._failing.fails(worker.name, why)

@@ -23,7 +23,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
 from node.store.journal import Journal, Message
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Asking:
         spool: Spool,
         journal: Journal,
         clock: Clock,
-        signal: Signal,
+        wakes: Wakes,
     ) -> None:
         """`requesters`: the AE titles that commit through this archive, and how long each waits for it."""
         self._name = name
@@ -56,7 +56,7 @@ class Asking:
         self._spool = spool
         self._journal = journal
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._items = Items("commitment-of", ledger, clock)
 
     def run_once(self) -> float:
@@ -84,7 +84,7 @@ class Asking:
         def give_up(database: Database, now: datetime, why: str) -> None:
             if commitments.get(database, commitment.id).status is CommitmentStatus.AT_ARCHIVE:
                 archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, why)
-            self._signal.wake(Room.COMMIT)
+            self._wakes.wake(Stage.COMMIT)
 
         return Item(f"commitment:{commitment.id}", put_off=put_off, give_up=give_up)
 
@@ -103,7 +103,7 @@ class Asking:
             if commitments.get(database, commitment.id).status is CommitmentStatus.AT_ARCHIVE:
                 now = self._clock.now()
                 archive_requests.give_up(database, now, commitment.id, FailureReason.PROCESSING_FAILURE, after)
-        self._signal.wake(Room.COMMIT)
+        self._wakes.wake(Stage.COMMIT)
 
     def _ask(self, commitment: Commitment) -> bool:
         """Ask for what is still open of one request; false where the archive was silent: that has taken time."""
@@ -140,7 +140,7 @@ class Asking:
         except OSError as error:
             log.error("commit.not-written", reason=str(error))
             return ActionStatus.PROCESSING_FAILURE
-        self._signal.wake(Room.COMMIT)
+        self._wakes.wake(Stage.COMMIT)
         return ActionStatus.SUCCESS
 
     def _wait(self, commitment: Commitment, error: str, severity: Severity) -> None:

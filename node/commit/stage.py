@@ -25,7 +25,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.events import Severity
 from node.store.journal import Journal, Message
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -57,15 +57,15 @@ class Commit:
     """The stage; `run_once` is its only way in, called by one thread."""
 
     def __init__(
-        self, ledger: Ledger, spool: Spool, journal: Journal, clock: Clock, signal: Signal, configuration: Configuration
+        self, ledger: Ledger, spool: Spool, journal: Journal, clock: Clock, wakes: Wakes, configuration: Configuration
     ) -> None:
         self._ledger = ledger
         self._spool = spool
         self._journal = journal
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._configuration = configuration
-        self._items = Items(Room.COMMIT, ledger, clock)
+        self._items = Items(Stage.COMMIT, ledger, clock)
         self._backlogs: dict[int, Backlog] = {}
         journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
 
@@ -97,7 +97,7 @@ class Commit:
             archive_requests.give_up(database, now, number, FailureReason.PROCESSING_FAILURE, why)
         elif status in (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED):
             commitments.dead(database, now, number, why)
-        self._signal.wake(Room.COMMIT)
+        self._wakes.wake(Stage.COMMIT)
 
     def _of(self, status: CommitmentStatus) -> list[Commitment]:
         return commitments.with_status(self._ledger.database, [status])
@@ -162,7 +162,7 @@ class Commit:
             pause=lambda age: min((retry.pause(age) for retry in retries), default=age),
         )
         if missing and sum(deliveries.not_kept(database, now, name, missing) for name in names):
-            self._signal.wake(Room.DELIVER)
+            self._wakes.wake(Stage.DELIVER)
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Commit:
                     severity=Severity.ALERT,
                     reason=verdict.damaged,
                 )
-        self._signal.wake(Room.COMMIT)
+        self._wakes.wake(Stage.COMMIT)
 
     def _leave_to_nobody(self) -> None:
         """An archive or a requester that the configuration no longer has cannot be waited for."""
@@ -254,7 +254,7 @@ class Commit:
             result = report_of(self._ledger.database, commitment)
             self._journal.offer(commitment.association, commitment.id, result)
         else:
-            self._signal.wake(Room.COMMIT)
+            self._wakes.wake(Stage.COMMIT)
 
     def _settle_offers(self) -> None:
         for commitment in self._of(CommitmentStatus.OFFERED):
@@ -272,4 +272,4 @@ class Commit:
             else:
                 commitments.not_taken(database, now, commitment.id)
         self._journal.forget(commitment.association, commitment.id)
-        self._signal.wake(Room.COMMIT)
+        self._wakes.wake(Stage.COMMIT)

@@ -36,7 +36,7 @@ from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.store.durable import sha256_of
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Outbox:
         ledger: Ledger,
         spool: Spool,
         clock: Clock,
-        signal: Signal,
+        wakes: Wakes,
         ae_title: str = "PACSNODE",
     ) -> None:
         self.name = name
@@ -71,7 +71,7 @@ class Outbox:
         self._ledger = ledger
         self._data = spool.data
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._patience = self._patience_to_ask = Patience()
         self._patience_for_set_aside = Patience()
         self._items = Items(STAGE, ledger, clock)
@@ -306,7 +306,7 @@ class Outbox:
             else:
                 settle(database, self._clock.now(), delivery, answer, self._destination.retry)
         if answer.reading in REFUSALS:
-            self._signal.wake(Room.RESULTS)  # a report is re-encoded in another class
+            self._wakes.wake(Stage.RESULTS)  # a report is re-encoded in another class
         return answer
 
     def _wait_together(self, those: list[Delivery], error: NodeError) -> None:

@@ -14,9 +14,9 @@ from node.ledger import deliveries, silences
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Severity
-from node.wake import Room
+from node.wake import Stage
 
-STAGE = Room.DELIVER
+STAGE = Stage.DELIVER
 """Under which the items of every destination are known (`node.items`)."""
 OPEN = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)

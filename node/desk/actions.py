@@ -32,7 +32,7 @@ from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
-from node.wake import Room
+from node.wake import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> Done:
     """Its held and dead images; NotFoundError where there is none."""
     uid = study.study_instance_uid
     images = forwards.again(database, at, uid, by.name)
-    defects.study_changed(database, uid, Room.DELIVER)
+    defects.study_changed(database, uid, Stage.DELIVER)
     if not images:
         raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
     return Done(

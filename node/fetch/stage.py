@@ -25,7 +25,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
 from node.ledger.studies import Study, StudyStatus
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -62,15 +62,15 @@ class Fetching:
     """The stage; one thread calls `run_once`."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, signal: Signal, archives: Mapping[str, Archive], ae_title: str
+        self, ledger: Ledger, clock: Clock, wakes: Wakes, archives: Mapping[str, Archive], ae_title: str
     ) -> None:
         """`archives` by name of the destination; `ae_title` is ours, where they are asked to send to."""
         self._ledger = ledger
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._archives = archives
         self._ae_title = ae_title
-        self._items = Items(Room.FETCH, ledger, clock)
+        self._items = Items(Stage.FETCH, ledger, clock)
 
     def run_once(self) -> float:
         """Do what is due; seconds until something may be due again."""
@@ -88,7 +88,7 @@ class Fetching:
 
         def give_up(database: Database, now: datetime, why: str) -> None:
             fetches.ended(database, now, fetch, FetchStatus.FAILED, why)
-            self._signal.wake(Room.ROUTE)
+            self._wakes.wake(Stage.ROUTE)
 
         return Item(f"fetch:{fetch.id}", fetch.study_instance_uid, tries=_TRIES, put_off=put_off, give_up=give_up)
 
@@ -119,7 +119,7 @@ class Fetching:
     def _end(self, fetch: Fetch, status: FetchStatus, why: str | None = None) -> None:
         with self._ledger.transaction() as database:
             fetches.ended(database, self._clock.now(), fetch, status, why)
-        self._signal.wake(Room.ROUTE)
+        self._wakes.wake(Stage.ROUTE)
 
     # --- seeking ----------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from node.ledger.database import Ledger
 from node.ledger.studies import Study
 from node.ledger.timers import TimerKind
 from node.store.layout import InFlight, Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -56,17 +56,15 @@ class _Watch:
 class CompletionWatch:
     """Watches the studies that are being received."""
 
-    def __init__(
-        self, ledger: Ledger, spool: Spool, clock: Clock, signal: Signal, configuration: Configuration
-    ) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, wakes: Wakes, configuration: Configuration) -> None:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self.configuration = configuration
         self._watches: dict[str, _Watch] = {}
         self._looks = Looks(ledger, clock, configuration)
-        self._items = Items(Room.INDEX, ledger, clock)
+        self._items = Items(Stage.INDEX, ledger, clock)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """From now on, by this configuration."""
@@ -103,7 +101,7 @@ class CompletionWatch:
             decide, left = self._items.handle(item, look_after, (False, POLL))
             to_decide, wait = to_decide or decide, min(wait, left)
         if to_decide:
-            self._signal.wake(Room.ROUTE)
+            self._wakes.wake(Stage.ROUTE)
         return wait
 
     def _look_after(self, study: Study, doorstep: Doorstep, unindexed: bool, incomplete: bool) -> tuple[bool, float]:
@@ -146,8 +144,8 @@ class CompletionWatch:
             revision = studies.complete(database, now, study)
             keep_facts(database, study, revision, 0, prepared)
             timers.stop_others(database, study, TimerKind.GROWING)
-            defects.study_changed(database, study, Room.ROUTE)
-            defects.settled(database, Room.INDEX, f"look:{study}")
+            defects.study_changed(database, study, Stage.ROUTE)
+            defects.settled(database, Stage.INDEX, f"look:{study}")
         del self._watches[study]
         self._looks.forget(study)
         log.info("index.study-complete", study=study, revision=revision)

@@ -31,7 +31,7 @@ from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
 from node.store.layout import Spool
 from node.store.seal import cut_to_length
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
@@ -50,20 +50,20 @@ class Index:
         ledger: Ledger,
         spool: Spool,
         clock: Clock,
-        signal: Signal,
+        wakes: Wakes,
         configuration: Configuration,
         header_reader: HeaderReader,
     ) -> None:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._configuration = configuration
         self._reader = header_reader
-        self._completion = CompletionWatch(ledger, spool, clock, signal, configuration)
+        self._completion = CompletionWatch(ledger, spool, clock, wakes, configuration)
         self._failed: dict[str, str] = {}
         """Receipts that the disk or the system would not give, and why: tried again, reported once."""
-        self._items = Items(Room.INDEX, ledger, clock)
+        self._items = Items(Stage.INDEX, ledger, clock)
         self._study_of: dict[str, str] = {}
         """Studies of receipts that were read and could not be recorded."""
         self._foreign: set[str] = set()
@@ -88,7 +88,7 @@ class Index:
 
     def _studies_that_wait(self) -> set[str | None]:
         """For a receipt that is tried again; None where it is not known whose it is."""
-        known = defects.of_stage(self._ledger.database, Room.INDEX)
+        known = defects.of_stage(self._ledger.database, Stage.INDEX)
         return {each.study_instance_uid for each in known if each.item.startswith(_RECEIPT) and not each.parked}
 
     def close(self) -> None:
@@ -188,8 +188,8 @@ class Index:
         for (study, series), quiet in done.series.items():
             self._completion.series_arrived(study, series, quiet)
         if done.stopped:
-            self._signal.wake(Room.RUN)
-            self._signal.wake(Room.DELIVER)
+            self._wakes.wake(Stage.RUN)
+            self._wakes.wake(Stage.DELIVER)
         log.debug("index.batch", receipts=len(readings), studies=len(done.arrivals))
 
     def _without_header(self, receipt: str, failure: Failure) -> Reading | None:

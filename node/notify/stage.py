@@ -22,7 +22,7 @@ from node.ledger.notifications import Notification, NotificationStatus
 from node.notify import channels
 from node.notify.channels import Channel
 from node.notify.message import Message, compose
-from node.wake import Room
+from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Notify:
         self.configuration = configuration
         self._ledger = ledger
         self._clock = clock
-        self._items = Items(Room.NOTIFY, ledger, clock)
+        self._items = Items(Stage.NOTIFY, ledger, clock)
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""

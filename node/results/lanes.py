@@ -13,7 +13,7 @@ from typing import ParamSpec
 
 from node.processes.pool import HEAVY
 from node.results.encoder import PROCESSES
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 
 P = ParamSpec("P")
 
@@ -34,8 +34,8 @@ class _UnderWay:
 class Lanes:
     """Threads that each see to one result; started and waited for by one thread."""
 
-    def __init__(self, signal: Signal) -> None:
-        self._signal = signal
+    def __init__(self, wakes: Wakes) -> None:
+        self._wakes = wakes
         self._threads = ThreadPoolExecutor(PROCESSES, thread_name_prefix="results")
         self._under_way: dict[str, _UnderWay] = {}
         self._stopping = False
@@ -60,7 +60,7 @@ class Lanes:
         future = self._threads.submit(work, *arguments, **named)
         self._under_way[name] = _UnderWay(future, heavy)
         if heavy:  # nobody waits for it
-            future.add_done_callback(lambda _: self._signal.wake(Room.RESULTS))
+            future.add_done_callback(lambda _: self._wakes.wake(Stage.RESULTS))
         return True
 
     def wait(self) -> bool:

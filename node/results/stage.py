@@ -28,7 +28,7 @@ from node.results.making import ObjectMaker, SetRequest, reference_to
 from node.results.request import EncodingProfile, SourceReference
 from node.results.source.files import VerifiedImages
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 from plugins.contract import ResultStatus
 
 log = structlog.get_logger(__name__)
@@ -49,18 +49,16 @@ class _Sets:
 class Results:
     """The stage `results`; one thread calls `run_once`, `configuration` may be swapped between two runs (a reload)."""
 
-    def __init__(
-        self, ledger: Ledger, spool: Spool, clock: Clock, signal: Signal, configuration: Configuration
-    ) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, wakes: Wakes, configuration: Configuration) -> None:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self.configuration = configuration
         self._maker = ObjectMaker(ledger, spool, clock)
-        self._items = Items(Room.RESULTS, ledger, clock)
+        self._items = Items(Stage.RESULTS, ledger, clock)
         self._fallback_reports = FallbackReports(ledger, clock, self._maker, self._items)
-        self._lanes = Lanes(signal)
+        self._lanes = Lanes(wakes)
 
     def run_once(self) -> float:
         """Encode every ended job, and every report whose class was refused; seconds until it should look again even
@@ -98,7 +96,7 @@ class Results:
     def _replace_refused(self) -> None:
         with suppress(CallCancelledError):
             if self._fallback_reports.run_once(self.configuration.node.time_zone):
-                self._signal.wake(Room.DELIVER)
+                self._wakes.wake(Stage.DELIVER)
 
     def _report(self, job: Job) -> None:
         with self._ledger.transaction() as database:
@@ -125,14 +123,14 @@ class Results:
             if jobs.get(database, job.id).status is not JobStatus.ENDED:
                 return  # cancelled while it was encoded: nothing of it leaves
             if self._wanted(job) != wanted:
-                self._signal.wake(Room.RESULTS)  # an earlier report arrived meanwhile, and is to be named
+                self._wakes.wake(Stage.RESULTS)  # an earlier report arrived meanwhile, and is to be named
                 return
             by_destination = {name: made[each] for name, each in wanted.items()}
             job = self._told_of_missing(database, job, by_destination)
             self._record_changes(database, job, made.values())
             count = self._enqueue(database, job, by_destination)
         log.info("results.reported", job=job.id, study=job.study_instance_uid, objects=count)
-        self._signal.wake(Room.DELIVER)
+        self._wakes.wake(Stage.DELIVER)
 
     def _told_of_missing(self, database: Database, job: Job, made: dict[str, _Sets]) -> Job:
         """Alerts for what is missing; the job as it is then: failed where no destination gets what was found."""
@@ -256,7 +254,7 @@ class Results:
         if job.outcome is not JobOutcome.FAILED:
             self._overtake(database, job, now, {name for name, each in made.items() if each.refusal})
         if job.terms.is_late(now) and None in withheld.values() and late.tell(database, now, job):
-            self._signal.wake(Room.NOTIFY)
+            self._wakes.wake(Stage.NOTIFY)
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
 

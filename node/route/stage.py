@@ -37,7 +37,7 @@ from node.route import follow_ups, forwarding, priors
 from node.route.asking import Asked, RuleSet
 from node.route.forwarding import Destinations
 from node.route.new_jobs import Plugins, new_job
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 from rules import engine
 from rules.decision import Decision
 from rules.facts import UNFIT_MARKS, StudyFacts
@@ -58,7 +58,7 @@ class Route:
         self,
         ledger: Ledger,
         clock: Clock,
-        signal: Signal,
+        wakes: Wakes,
         rules: Sequence[Rule],
         plugins: Plugins,
         zone: ZoneInfo,
@@ -66,10 +66,10 @@ class Route:
     ) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._zone = zone
         self._timer = Timer(clock)
-        self._items = Items(Room.ROUTE, ledger, clock)
+        self._items = Items(Stage.ROUTE, ledger, clock)
         self.destinations = destinations
         self.use(rules, plugins)
 
@@ -166,7 +166,7 @@ class Route:
             return AGAIN_SECONDS
         finally:
             if queued:
-                self._signal.wake(Room.RUN)
+                self._wakes.wake(Stage.RUN)
         return IDLE_SECONDS
 
     def _after_job(self, job: str) -> int:
@@ -196,7 +196,7 @@ class Route:
         found = list(zip(verdicts, traces, strict=True))
         for room, count in self._write(asked, current, seen, by_uid, found, plugins).items():
             if count:
-                self._signal.wake(room)
+                self._wakes.wake(room)
 
     def _write(
         self,
@@ -206,9 +206,9 @@ class Route:
         by_uid: Mapping[str, Instance],
         verdicts: Sequence[tuple[Decision, Mapping[str, Any]]],
         plugins: Plugins,
-    ) -> Counter[Room]:
+    ) -> Counter[Stage]:
         """All that comes of decisions, in one transaction; how much that is for whom."""
-        work: Counter[Room] = Counter()
+        work: Counter[Stage] = Counter()
         with self._ledger.transaction() as database:
             if not asked.still_holds(database, current):
                 return work
@@ -222,7 +222,7 @@ class Route:
                 if (verdict.runs or verdict.forward) and not made + sent + waits:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 told = _notify(database, at, seen, verdict)
-                work.update({Room.RUN: made, Room.DELIVER: sent, Room.NOTIFY: told, Room.FETCH: int(waits)})
+                work.update({Stage.RUN: made, Stage.DELIVER: sent, Stage.NOTIFY: told, Stage.FETCH: int(waits)})
                 _start_timer(database, seen, verdict, decision)
             self._end(database, at, asked, {each.rule.name for each, _ in verdicts if each.waits_until})
         return work

@@ -23,7 +23,7 @@ from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError
 from node.run.retry import Again, Failure, FailureKind
 from node.store import intact
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 from plugins.exchange import PluginReference, Request, StudyFacts
 
@@ -44,7 +44,7 @@ class Settler:
 
     ledger: Ledger
     clock: Clock
-    signal: Signal
+    wakes: Wakes
     data: Path
     timer: Callable[[], datetime]
     """Wall time that never runs backwards: what `not_before` is measured with."""
@@ -120,5 +120,5 @@ class Settler:
             answer.remove(kept)
             return
         log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
-        self.signal.wake(Room.RESULTS)
-        self.signal.wake(Room.ROUTE)
+        self.wakes.wake(Stage.RESULTS)
+        self.wakes.wake(Stage.ROUTE)

@@ -32,7 +32,7 @@ from node.run.kinds.command import BUNDLE
 from node.run.retry import Failure, FailureKind
 from node.run.settle import Settler, unknown_algorithm
 from node.store.layout import Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 from plugins import bundle
 from plugins.manifest import ParameterError
 
@@ -53,12 +53,12 @@ class Run:
     """Runs jobs; `catalogue` may be swapped between two runs (a reload)."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, signal: Signal, spool: Spool, catalogue: Catalogue, jobs_at_once: int
+        self, ledger: Ledger, clock: Clock, wakes: Wakes, spool: Spool, catalogue: Catalogue, jobs_at_once: int
     ) -> None:
         self.catalogue = catalogue
         self._ledger = ledger
         self._clock = clock
-        self._signal = signal
+        self._wakes = wakes
         self._spool = spool
         self._slots = jobs_at_once
         self._pool = ThreadPoolExecutor(jobs_at_once, thread_name_prefix="run")
@@ -67,8 +67,8 @@ class Run:
         self._lock = threading.Lock()
         self._stopping = False
         self._started = (clock.now(), clock.monotonic())
-        self._settler = Settler(ledger, clock, signal, spool.data, self._timer)
-        self._items = Items(Room.RUN, ledger, clock)
+        self._settler = Settler(ledger, clock, wakes, spool.data, self._timer)
+        self._items = Items(Stage.RUN, ledger, clock)
         self._prepared = False
 
     def _timer(self) -> datetime:
@@ -207,7 +207,7 @@ class Run:
         attempt = Attempt(begun, plugin, self._spool, self._settler, self._readers)
         future = self._pool.submit(attempt.run)
         self._active[job.id] = (attempt, future)
-        future.add_done_callback(lambda _: self._signal.wake(Room.RUN))
+        future.add_done_callback(lambda _: self._wakes.wake(Stage.RUN))
         log.info("run.started", job=job.id, plugin=plugin.name, attempt=begun.attempts)
 
     def _delay(self, waiting: bool) -> float:

@@ -28,7 +28,7 @@ _INCREMENTAL = 2
 
 
 def migrate(database: Database) -> None:
-    """Make the indexes; write an old ledger's file anew, once. May be done again after a crash half-way.
+    """Make the indexes; write an old ledger's file again, once. May be done again after a crash half-way.
 
     VACUUM does not run in a transaction, hence none around this.
     """
@@ -41,7 +41,7 @@ def migrate(database: Database) -> None:
         database.execute("PRAGMA auto_vacuum=INCREMENTAL")
         database.execute("VACUUM")
     except sqlite3.OperationalError as error:
-        # It needs twice the ledger's size for a while. Where that is not to be had, the file grows on as it has so far:
+        # It needs twice the ledger's size for a while. Without that space the file grows on as it has so far:
         # no reason for a hospital's node not to start.
         if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
             raise

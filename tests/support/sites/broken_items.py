@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +76,7 @@ class Fault:
         """To be called where an item is handled."""
         if bad and self.error is not None:
             self.raised += 1
-            raise type(self.error)(*self.error.args)
+            raise deepcopy(self.error)  # with its code, without the traceback of the last time
 
 
 @dataclass
@@ -163,7 +164,7 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
     def record_or_raise(database: Any, at: datetime, judged: Any, configuration: Any) -> Any:
         bad = any(one.reading.study_instance_uid == BAD for one in judged)
         if bad and fault.error and len(judged) > 1:
-            raise type(fault.error)(*fault.error.args)  # it is tried alone after that, which counts
+            raise deepcopy(fault.error)  # it is tried alone after that, which counts
         fault.on(bad)
         return record(database, at, judged, configuration)
 

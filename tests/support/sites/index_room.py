@@ -14,7 +14,7 @@ from node.ledger.database import Ledger
 from node.ledger.events import Event
 from node.ledger.instances import InstanceStatus
 from node.store.layout import Spool
-from node.wake import Signal
+from node.wake import Wakes
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import STUDY
 
@@ -32,7 +32,7 @@ class Room:
     spool: Spool
     ledger: Ledger
     clock: HandClock
-    signal: Signal
+    signal: Wakes
     reader: HeaderReader
     configuration: Configuration
     index: Index
@@ -56,7 +56,7 @@ class Room:
 
 def room_of(spool: Spool, reader: HeaderReader) -> Room:
     """An indexer over a data folder that something else fills."""
-    clock, signal, settings = HandClock(), Signal(), configuration()
+    clock, signal, settings = HandClock(), Wakes(), configuration()
     ledger = Ledger(spool.data / "ledger.db")
     index = Index(ledger, spool, clock, signal, settings, reader)
     return Room(spool.data, spool, ledger, clock, signal, reader, settings, index)

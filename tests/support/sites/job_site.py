@@ -24,7 +24,7 @@ from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation
 from node.store.arrival import Arrival, file_header
 from node.store.layout import Spool
-from node.wake import Signal
+from node.wake import Wakes
 from tests.support.clocks import HandClock
 
 STUDY = "1.2.3"
@@ -77,7 +77,7 @@ class Site:
         self.spool = Spool(folder / "data")
         self.ledger = Ledger(self.spool.data / FILE)
         self.clock = clock or HandClock()
-        self.signal = Signal()
+        self.signal = Wakes()
         self.uses: dict[str, PluginUse] = {}
 
     def receive(self, count: int = 2, *, study: str = STUDY, series: str = "1", **options: Any) -> list[str]:

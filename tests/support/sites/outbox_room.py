@@ -20,7 +20,7 @@ from node.ledger.instances import Instance, InstanceStatus
 from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
 from node.store.layout import Spool
-from node.wake import Signal
+from node.wake import Wakes
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import arrive, ct
 
@@ -40,7 +40,7 @@ class OutboxRoom:
     def restart(self) -> Outbox:
         """A new one on the same rows, as after the node died."""
         archive = DicomArchive(peer_of(self.destination, "PACSNODE"))
-        self.outbox = Outbox("pacs", self.destination, archive, self.ledger, self.spool, self.clock, Signal())
+        self.outbox = Outbox("pacs", self.destination, archive, self.ledger, self.spool, self.clock, Wakes())
         return self.outbox
 
     def forward(self, study: str, count: int) -> list[str]:

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from node.app import workers
-from node.app.workers import PERSISTS, Stage, Workers
-from node.wake import Room, Signal
+from node.app.workers import PERSISTS, Worker, Workers
+from node.wake import Stage, Wakes
 from tests.support.wait import until
 
 
@@ -31,11 +31,11 @@ def test_who_follows_begins_when_the_one_of_the_same_name_has_ended() -> None:
         over.set()
         return 60.0
 
-    signal = Signal()
-    before = Workers([Stage(Room.DELIVER, "pacs", old, lambda: said.append("old closed"))], signal)
+    signal = Wakes()
+    before = Workers([Worker(Stage.DELIVER, "pacs", old, lambda: said.append("old closed"))], signal)
     before.start()
     assert sending.wait(20)
-    after = Workers([Stage(Room.DELIVER, "pacs", new), Stage(Room.DELIVER, "other", other)], signal, after=before)
+    after = Workers([Worker(Stage.DELIVER, "pacs", new), Worker(Stage.DELIVER, "other", other)], signal, after=before)
     before.end()
     after.start()
     assert over.wait(20)
@@ -57,15 +57,15 @@ def test_a_stage_is_woken_by_its_room_and_survives_what_it_raises() -> None:
             return 60.0
         raise ValueError("for once")
 
-    signal = Signal()
-    workers = Workers([Stage(Room.INDEX, "index", fails)], signal)
+    signal = Wakes()
+    workers = Workers([Worker(Stage.INDEX, "index", fails)], signal)
     workers.start()
     until(lambda: calls, what="the first call")
-    until(lambda: signal.wake(Room.INDEX) or len(calls) > 1, what="another call")
+    until(lambda: signal.wake(Stage.INDEX) or len(calls) > 1, what="another call")
     workers.end()
     workers.join(20)
     before = len(calls)
-    signal.wake(Room.INDEX)
+    signal.wake(Stage.INDEX)
     assert len(calls) == before
 
 
@@ -94,8 +94,8 @@ def test_finding_d3_a_stage_that_fails_as_a_whole_backs_off_and_is_told(monkeypa
             raise KeyError("Hong^Gildong")
         return 60.0
 
-    signal, told = Signal(), Told()
-    room = Workers([Stage(Room.INDEX, "index", run_once)], signal, failing=told)
+    signal, told = Wakes(), Told()
+    room = Workers([Worker(Stage.INDEX, "index", run_once)], signal, failing=told)
     room.start()
     until(lambda: told.said, what="somebody to be told")
     assert len(calls) >= PERSISTS
@@ -103,7 +103,7 @@ def test_finding_d3_a_stage_that_fails_as_a_whole_backs_off_and_is_told(monkeypa
     until(lambda: len(calls) >= 6, what="more tries")
     before = len(calls)
     for _ in range(1000):
-        signal.wake(Room.INDEX)
+        signal.wake(Stage.INDEX)
     assert len(calls) <= before + 1
     mended.set()
     until(lambda: told.said[-1] == "index works", what="it to work again")

@@ -29,7 +29,7 @@ from node.ledger.instances import Instance, InstanceStatus
 from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
 from node.store.layout import Spool
-from node.wake import Signal
+from node.wake import Wakes
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import STUDY, arrive, compressed, ct
 
@@ -118,7 +118,7 @@ class Room:
 
     def restart(self) -> Outbox:
         destination = Destination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104})
-        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.spool, self.clock, Signal())
+        self.outbox = Outbox("pacs", destination, self.archive, self.ledger, self.spool, self.clock, Wakes())
         return self.outbox
 
     def forward(

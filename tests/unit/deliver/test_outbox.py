@@ -25,7 +25,7 @@ from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.store.durable import sha256_of
 from node.store.layout import Spool
-from node.wake import Signal
+from node.wake import Wakes
 from tests.support.clocks import HandClock
 
 STUDY = "1.2.3"
@@ -89,7 +89,7 @@ class Site:
     def restart(self, **settings: object) -> Outbox:
         base = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
         self.destination = Destination.model_validate(base | settings)
-        spool, signal = Spool(self.data), Signal()
+        spool, signal = Spool(self.data), Wakes()
         self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, spool, self.clock, signal)
         return self.outbox
 
@@ -341,7 +341,7 @@ def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None
     site.enqueue("2.1")
     site.archive.unreachable = UnreachableError("connection refused")
     other = PlayedArchive()
-    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock, Signal())
+    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock, Wakes())
     with site.ledger.transaction() as database:
         deliveries.enqueue(
             database,

@@ -14,7 +14,7 @@ from node.ledger import decisions, events, fetches, studies
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.events import Severity
 from node.ledger.fetches import Fetch, FetchStatus
-from node.wake import Room
+from node.wake import Stage
 from tests.support.sites.job_site import STUDY, Site
 
 PRIOR = "1.2.4"
@@ -100,7 +100,7 @@ def play(tmp_path: Path) -> Play:
 
 def test_it_is_here_when_all_that_was_sent_is_complete(play: Play) -> None:
     """Asked once; while some is missing or not complete it waits; routing is woken."""
-    bell = play.site.signal.subscribe(Room.ROUTE)
+    bell = play.site.signal.subscribe(Stage.ROUTE)
     assert play.run().status is FetchStatus.ARRIVING
     assert play.archive.moves == [(PRIOR, f"{PRIOR}.1", "PACSNODE")]
     play.site.receive(1, study=PRIOR)

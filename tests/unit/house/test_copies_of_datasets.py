@@ -20,8 +20,6 @@ NO_DATASETS = {
     "volume.affine.copy()",
     "source.affine.copy()",  # arrays
     "copy(document)",  # of YAML
-    "copy(self.error)",
-    "copy(fault.error)",  # exceptions
 }
 DATASETS = {"Dataset", "FileDataset", "FileMetaDataset"}
 

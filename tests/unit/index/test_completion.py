@@ -14,7 +14,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.instances import InstanceStatus
 from node.ledger.studies import Study, StudyStatus
 from node.store.arrival import Arrival, file_header
-from node.wake import Room as Rooms
+from node.wake import Stage as Rooms
 from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.sites.index_room import Room, configuration
 

@@ -16,7 +16,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
-from node.wake import Room as Rooms
+from node.wake import Stage as Rooms
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.index_room import Room
 from tests.support.sites.outcomes import deliver, queue_job

@@ -15,7 +15,7 @@ from node.ledger.job import Job, JobOutcome
 from node.route import follow_ups
 from node.route.stage import Route
 from node.run import found
-from node.wake import Room
+from node.wake import Stage
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from rules.model import Rule, rule_set_digest
 from tests.support.sites.job_site import STUDY, Site
@@ -90,7 +90,7 @@ def test_a_third_step_runs_only_after_the_first_found_something(site: Site) -> N
     stage = route(site)
     stage.run_once()
     assert steps(site) == ["bleed", "midline"]
-    bell = site.signal.subscribe(Room.RUN)
+    bell = site.signal.subscribe(Stage.RUN)
     end(site, "bleed", bleeding())
     stage.run_once()
     stage.run_once()

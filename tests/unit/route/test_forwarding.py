@@ -18,7 +18,7 @@ from node.ledger.events import Severity
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of
 from node.route.stage import Route
-from node.wake import Room
+from node.wake import Stage
 from rules.model import Rule
 from tests.support.sites.job_site import STUDY, Site
 
@@ -56,7 +56,7 @@ def outbox(site: Site) -> list[Delivery]:
 
 def test_every_image_is_put_into_the_outbox_once(site: Site) -> None:
     """With the decision, its rule and the receipt; one line of history a destination; the outbox is woken."""
-    bell = site.signal.subscribe(Room.DELIVER)
+    bell = site.signal.subscribe(Stage.DELIVER)
     receipts = site.receive(3)
     site.complete()
     run(site, rule("archive", forward={"to": ["archive"], "coerce": {"InstitutionName": "Site A"}}))

@@ -17,7 +17,7 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job
 from node.route import asking, stage
 from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
-from node.wake import Room
+from node.wake import Stage
 from plugins.manifest import ParameterError
 from rules.model import Rule
 from tests.support.sites.job_site import STUDY, Site
@@ -72,7 +72,7 @@ def test_a_match_becomes_a_job_with_all_that_it_needs(site: Site) -> None:
     """Inputs in order of arrival, parameters with defaults, priority as a number, the run stage woken."""
     receipts = site.receive(3)
     site.complete()
-    bell = site.signal.subscribe(Room.RUN)
+    bell = site.signal.subscribe(Stage.RUN)
     assert route(site, rule(priority="urgent", run={"plugin": "good"})).run_once() == IDLE_SECONDS
     (job,) = queued(site)
     assert job.inputs[0].receipts == tuple(receipts)

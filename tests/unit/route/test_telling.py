@@ -14,7 +14,7 @@ from node.ledger import decisions, jobs, notifications
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.notifications import Occasion
 from node.route.stage import Route
-from node.wake import Room
+from node.wake import Stage
 from rules.model import Rule
 from tests.support.sites.job_site import STUDY, Site
 
@@ -44,7 +44,7 @@ def decide(site: Site, study: str = STUDY, *rules: Rule) -> list[tuple[str, str]
 
 def test_a_match_tells_everybody_named_and_once_a_study(site: Site) -> None:
     """A rule that does nothing else matches; as the study grows nobody is told again."""
-    bell = site.signal.subscribe(Room.NOTIFY)
+    bell = site.signal.subscribe(Stage.NOTIFY)
     assert decide(site) == [("duty", "Look."), ("desk", "Look.")]
     assert bell.is_set()
     (decision,) = decisions.of_study(site.ledger.database, STUDY)

@@ -19,7 +19,7 @@ from node.store import layout as module
 from node.store.arrival import Arrival, NotOurFileError, file_header, read_arrival
 from node.store.durable import sha256_of, write_durably
 from node.store.layout import InFlight, Spool
-from node.wake import Room, Signal
+from node.wake import Stage, Wakes
 from tests.support.images.receipts import SERIES, STUDY, arrive, ct, encoded
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
@@ -202,9 +202,9 @@ def test_times_as_text_sort_in_order_and_read_back() -> None:
 
 def test_waking_a_room_rings_all_its_bells_and_no_other() -> None:
     """Two threads that wait in one room are both woken; `wake_all` reaches everybody."""
-    made = Signal()
-    bells = [made.subscribe(room) for room in (Room.DELIVER, Room.DELIVER, Room.RUN)]
-    made.wake(Room.DELIVER)
+    made = Wakes()
+    bells = [made.subscribe(room) for room in (Stage.DELIVER, Stage.DELIVER, Stage.RUN)]
+    made.wake(Stage.DELIVER)
     assert [bell.is_set() for bell in bells] == [True, True, False]
     made.wake_all()
     assert all(bell.is_set() for bell in bells)
