@@ -18,6 +18,7 @@ from node.results.encode import EncodedSet, encode
 from node.results.request import EncodingRequest
 from plugins import exchange
 from plugins.contract import Result
+from plugins.untrusted import ExchangeError
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +103,8 @@ def carry_out(order: EncoderTask) -> EncodedSet:
         return encode(EncodingRequest(result=result, **order.fields), order.target)
     except (NodeError, MemoryError):
         raise
+    except ExchangeError as error:
+        raise PermanentError(f"the result could not be encoded: {error}") from error
     except Exception as error:
         if is_of_the_machine(error):
             raise TransientError(

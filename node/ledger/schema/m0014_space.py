@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-import structlog
 from sqlite_utils import Database
-
-log = structlog.get_logger(__name__)
 
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS rejections_by_note ON rejections (note)",
@@ -42,7 +39,6 @@ def migrate(database: Database) -> None:
         database.execute("VACUUM")
     except sqlite3.OperationalError as error:
         # It needs twice the ledger's size for a while. Without that space the file grows on as it has so far:
-        # no reason for a hospital's node not to start.
+        # no reason for a hospital's node not to start. `PRAGMA auto_vacuum` says 0 then.
         if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
             raise
-        log.warning("ledger.not-vacuumed", error=str(error))
