@@ -15,6 +15,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from scipy import ndimage
 
 from tests.support.sites.site import Site, destination, rule
+from tests.support.wait import until
 from tests.viewer import studies
 from tests.viewer.radiologist import PIXEL, Radiologist, distance
 from tests.viewer.studies import AREA, FORMS, HANGUL, LENGTH, Study
@@ -60,7 +61,7 @@ def test_regions_are_drawn_in_their_place_and_can_be_taken_over(
     radiologist.opens(study)
     radiologist.opens_report(study)
     radiologist.assert_sees_regions(study)
-    assert radiologist.is_asked_to_take_over()
+    until(radiologist.is_asked_to_take_over, what="OHIF to offer the regions")
     keep("regions")
 
     taken = {str(each["label"]).removeprefix("AI "): each for each in radiologist.takes_over()}
