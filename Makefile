@@ -10,15 +10,17 @@ help: ## this list
 demo: runtime ## send a chest CT through the node and show what the PACS received; PATHS="…" takes your own DICOM files
 	@.venv/bin/pacsnode demo $(PATHS)
 
-# Three at a time on two cores: tests of the network wait for peers and deadlines most of the time.
-test: env ## every test, three at a time; installs the Debian packages of the test peers where it may
+# Four at a time on two cores: tests of the network wait for peers and deadlines most of the time.
+test: env ## every test, four at a time; installs the Debian packages of the test peers where it may
 	@.ci/peers
 	@.ci/editor
-	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file
+soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file; 24,000 rules
 	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
-		tests/unit/results/test_odd_sources.py --full-length -k "fault or real_file or in_each_form"
+		tests/unit/results/test_odd_sources.py tests/unit/results/test_odd_images.py \
+		tests/unit/rules/test_by_the_page.py tests/peers/real_volumes.py --full-length \
+		-k "fault or real_file or in_each_form or by_the_page or finding_s2"
 
 FUZZ_SECONDS ?= 600
 

@@ -35,7 +35,7 @@ class SystemClock:
         return time.monotonic()
 
 
-class Timer:
+class SteadyClock:
     """Wall time that never runs backwards while the process runs (case 57): which due moments are compared with."""
 
     def __init__(self, clock: Clock) -> None:
@@ -46,6 +46,30 @@ class Timer:
         """Wall time, aware, UTC; where the clock was set back, as if it had not been."""
         wall, monotonic = self._started
         return max(self._clock.now(), wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+
+
+class Jumps:
+    """Notices that the wall clock was set; periods on the monotonic clock say by how much it should have moved."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._distance: float | None = None
+
+    def by(self) -> timedelta | None:
+        """By how much it was set since this was asked before, a second at least, else nothing; None the first time."""
+        distance = self._clock.now().timestamp() - self._clock.monotonic()
+        before, self._distance = self._distance, distance
+        if before is None:
+            return None
+        return timedelta(seconds=distance - before) if abs(distance - before) > _SET else timedelta()
+
+    def noticed(self) -> bool:
+        """Whether it was set since this was asked before; true the first time, too."""
+        return self.by() != timedelta()
+
+
+_SET = 1.0
+"""Seconds; time servers move a clock that is nearly right by less."""
 
 
 def to_text(moment: datetime) -> str:

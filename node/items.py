@@ -5,7 +5,7 @@ caught here, around the one item: it is logged by its place, without its text, w
 row of the ledger (`node.ledger.defects`), so that a restart neither forgets nor hammers it; the first is an alert; the
 next tries come ever later; and after the last one the item ends in the dead letter of its kind, or is parked.
 
-    items = Items("notify", ledger, clock)
+    items = Items("notify", node)
     for each in notifications.due(ledger.database, clock.now()):
         items.handle(Item(f"notification:{each.id}", study=each.study_instance_uid), partial(self._notify, each), None)
 
@@ -24,12 +24,13 @@ from typing import TypeVar
 
 import structlog
 
-from node.clock import Clock
 from node.errors import LedgerError, TransientError, is_of_the_machine
-from node.ledger import defects, events
-from node.ledger.database import Database, Ledger
+from node.ledger import alerts, defects, events
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.database import Database
 from node.ledger.defects import Defect
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
+from node.stage import Node
 
 log = structlog.get_logger(__name__)
 
@@ -50,14 +51,15 @@ class Item:
     study: str | None = None
     job: str | None = None
     delivery: int | None = None
-    event: str = "item.failed"
+    event: EventKind = EventKind.ITEM_FAILED
     """Kind of the alert when it begins to fail."""
     tries: int = TRIES
-    put_off: Callable[[Database, datetime, datetime, str], None] | None = None
+    put_off: Callable[[Database, datetime, datetime, str], bool | None] | None = None
     """Writes (now, not before, why) into the item's own row, where that has a time; without it the defect's row keeps
-    the time."""
-    give_up: Callable[[Database, datetime, str], None] | None = None
-    """Makes it a dead letter of its kind (now, why), which `retry` knows; without it the item is parked."""
+    the time. True where that are many rows and some are left: it is called again, in the next transaction."""
+    give_up: Callable[[Database, datetime, str], bool | None] | None = None
+    """Makes it a dead letter of its kind (now, why), which `retry` knows, and returns what `put_off` returns; without
+    it the item is parked."""
     find_study: Callable[[], str | None] | None = None
     """Where only the work tells its study: asked after it has failed."""
     parks: bool = False
@@ -73,10 +75,10 @@ def pause(times: int) -> timedelta:
 class Items:
     """The items of one stage; for the thread of that stage."""
 
-    def __init__(self, stage: str, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, stage: str, node: Node) -> None:
         self.stage = stage
-        self._ledger = ledger
-        self._clock = clock
+        self._ledger = node.ledger
+        self._clock = node.clock
 
     def handle(self, item: Item, work: Callable[[], T], otherwise: T, *, last: bool = True) -> T:
         """What `work` returns; `otherwise` where it fails, or its time for another try has not come.
@@ -133,62 +135,72 @@ class Items:
             item = Item(known.item, known.study_instance_uid, known.job, known.delivery)
             with self._ledger.transaction() as database:
                 defects.settled(database, self.stage, item.key)
-                self._record(database, item, "item.recovered", Severity.INFO)
+                events.record(
+                    database,
+                    self._clock.now(),
+                    EventKind.ITEM_RECOVERED,
+                    study=item.study,
+                    job=item.job,
+                    delivery=item.delivery,
+                    stage=self.stage,
+                    item=item.key,
+                )
             log.info("items.recovered", stage=self.stage, item=item.key)
 
     def _failed(self, item: Item, error: Exception) -> None:
         if item.find_study is not None:
             item = replace(item, study=item.find_study())
-        place = place_of(error)
-        log.error("items.failed", stage=self.stage, item=item.key, place=place, frames=frames_of(error))
+        why = defect_of(error)
+        log.error("items.failed", stage=self.stage, item=item.key, place=place_of(error), frames=frames_of(error))
         try:
-            with self._ledger.transaction() as database:
-                self._settle(database, item, place, item.put_off, item.give_up)
+            self._settle(item, why)
         except Exception as second:  # noqa: BLE001 - its own row cannot say so either: the defect's row does
             self._of_the_item(second)
             log.error("items.not-settled", stage=self.stage, item=item.key, place=place_of(second))
-            with self._ledger.transaction() as database:
-                self._settle(database, item, place, None, None)
+            self._settle(replace(item, put_off=None, give_up=None), why)
 
-    def _settle(
-        self,
-        database: Database,
-        item: Item,
-        place: str,
-        put_off: Callable[[Database, datetime, datetime, str], None] | None,
-        give_up: Callable[[Database, datetime, str], None] | None,
-    ) -> None:
-        """Again later, or no more; in one transaction with what says so."""
+    def _settle(self, item: Item, why: str) -> None:
+        """Again later, or no more; in one transaction with what says so, but for what is left of many rows."""
         now = self._clock.now()
         about = {"study": item.study, "job": item.job, "delivery": item.delivery}
-        defect = defects.failed(database, now, self.stage, item.key, place, **about)  # type: ignore[arg-type] # as Item has them
-        if defect.times == 1:
-            self._record(database, item, item.event, Severity.ALERT, error=place)
-        if defect.times < item.tries:
-            again, why = now + pause(defect.times), f"unforeseen: {place}"
-            if put_off is not None:
-                put_off(database, now, again, why)
-            else:
-                defects.put_off(database, defect, again)
-            return
-        why = f"unforeseen: {place}; {defect.times} tries"
-        if give_up is not None:
-            give_up(database, now, why)
-        if give_up is not None and not item.parks:
-            defects.settled(database, self.stage, item.key)
-            return
-        defects.park(database, defect)
-        self._record(database, item, "item.parked", Severity.ALERT, error=why, retry=f"defect:{defect.id}")
+        with self._ledger.transaction() as database:
+            defect = defects.failed(database, now, self.stage, item.key, why, **about)  # type: ignore[arg-type] # as Item has them
+            if defect.times == 1:
+                self._alert(database, item, item.event, error=why)
+            left = self._write(database, item, defect, why)
+        while left:
+            with self._ledger.transaction() as database:
+                left = self._write(database, item, defect, why)
 
-    def _record(self, database: Database, item: Item, kind: str, severity: Severity, **detail: str) -> None:
-        events.record(
+    def _write(self, database: Database, item: Item, defect: Defect, why: str) -> bool:
+        """What follows from a failure; whether some rows are left. The defect ends with the last of them."""
+        if defect.times < item.tries:
+            again = defect.last_at + pause(defect.times)
+            if item.put_off is not None:
+                return bool(item.put_off(database, defect.last_at, again, why))
+            defects.put_off(database, defect, again)
+            return False
+        why = f"{why}; {defect.times} tries"
+        if item.give_up is not None and item.give_up(database, defect.last_at, why):
+            return True
+        if item.give_up is not None and not item.parks:
+            defects.settled(database, self.stage, item.key)
+            return False
+        defects.park(database, defect)
+        self._alert(database, item, EventKind.ITEM_PARKED, error=why, retry=f"defect:{defect.id}")
+        return False
+
+    def _alert(self, database: Database, item: Item, event: EventKind, **detail: str) -> None:
+        """One alert an item, however often it fails and whatever becomes of it."""
+        alerts.raised(
             database,
             self._clock.now(),
-            kind,
+            AlertKind(item.event),
+            f"{self.stage} {item.key}",
             study=item.study,
             job=item.job,
             delivery=item.delivery,
-            severity=severity,
+            event=event,
             stage=self.stage,
             item=item.key,
             **detail,
@@ -196,10 +208,20 @@ class Items:
 
 
 def place_of(error: BaseException) -> str:
-    """`KeyError in stage.py, line 17`: where it happened, without its text."""
+    """For the log, `KeyError in stage.py, line 17`: where it happened, without its text."""
+    where = _where(error)
+    return f"{type(error).__name__}{f' in {where}' if where else ''}"
+
+
+def defect_of(error: BaseException) -> str:
+    """For people, `an error in the program (stage.py, line 17), which the log names`: whoever calls this logs it."""
+    where = _where(error)
+    return f"an error in the program{f' ({where})' if where else ''}, which the log names"
+
+
+def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}"
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
 def frames_of(error: BaseException) -> list[str]:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from plugins import limits
 from plugins.contract import ContractError, Region
+from plugins.fields import bad_character
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
@@ -245,7 +246,7 @@ def _text(value: Any, path: str) -> str:
         raise EncodingError(path, f"expected a text, got {_describe(value)}")
     if len(value) > limits.TEXT:
         raise EncodingError(path, f"{len(value)} characters, at most {limits.TEXT}")
-    bad = next((c for c in value if (ord(c) < 32 and c not in "\n\t") or c == "\x7f" or 0xD800 <= ord(c) < 0xE000), "")
+    bad = bad_character(value)
     if bad:
         raise EncodingError(path, f"holds the character U+{ord(bad):04X}, which no DICOM text may hold")
     return value

@@ -48,7 +48,16 @@ from plugins.contract import (
     Study,
 )
 from plugins.encoding import EncodingError, Planes
-from plugins.untrusted import SCHEMA, ArrayFiles, ExchangeError, open_folder, read_json, shown_size, strays
+from plugins.untrusted import (
+    SCHEMA,
+    ArrayFiles,
+    ExchangeError,
+    open_folder,
+    read_json,
+    read_line,
+    shown_size,
+    strays,
+)
 
 REQUEST = "request.json"
 RESULT = "result.json"
@@ -57,6 +66,8 @@ OUT = "out"
 SCRATCH = "scratch"
 LOG = "worker.log"
 """In `out/`: the traceback of a Python plugin that failed."""
+ERROR = "error.txt"
+"""In `out/`, beside a result that is `failed`: a line that says where it failed. The admin sees it, readers do not."""
 
 _INPUT_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -101,7 +112,7 @@ class InputSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class StudyFacts:
+class RequestFacts:
     """The few facts of patient and study that algorithms ask for; never a name, an identifier or a birth date."""
 
     study_instance_uid: str
@@ -116,7 +127,7 @@ class Request:
 
     job: str
     plugin: PluginReference
-    study: StudyFacts
+    study: RequestFacts
     series: tuple[InputSeries, ...]
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
 
@@ -156,6 +167,11 @@ def write_request(folder: Path, request: Request) -> None:
     (folder / OUT).mkdir(exist_ok=True)
     (folder / SCRATCH).mkdir(exist_ok=True)
     _write_json(folder, REQUEST, encoding.encode(request, _no_array_out))
+
+
+def request_bytes(request: Request) -> bytes:
+    """The content of `request.json`."""
+    return _as_json(encoding.encode(request, _no_array_out))
 
 
 def read_request(folder: Path) -> Request:
@@ -240,12 +256,14 @@ def _as_stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class OutputReading:
     """What was read in `out/`."""
 
     result: Result
     ignored: tuple[str, ...]
     """What else is in the folder, the first few of it: the result does not name it, and nobody has opened it."""
+    error: str = ""
+    """Where it failed, as the plugin's process says (`ERROR`)."""
 
 
 def read_result(folder: Path, request: Request) -> Result:
@@ -253,7 +271,7 @@ def read_result(folder: Path, request: Request) -> Result:
     return read(folder, request).result
 
 
-def read(folder: Path, request: Request) -> Reading:
+def read(folder: Path, request: Request) -> OutputReading:
     """Read what the plugin's process left in `out/`, trusting nothing. Its arrays are mapped from there, not read.
 
     `request` is the node's own copy of what was asked, not the file: the plugin could have changed that.
@@ -262,19 +280,20 @@ def read(folder: Path, request: Request) -> Reading:
     """
     with open_folder(folder / OUT, f"{OUT}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
-        inputs = _Inputs(request)
+        inputs = _AllowedParts(request)
         arrays = ArrayFiles(descriptor, OUT)
         decoder = encoding.Decoder(arrays, inputs.check, inputs.planes)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:
             raise ExchangeError(f"{OUT}/{RESULT}", error.path, error.problem) from error
-        ignored = strays(descriptor, OUT, {RESULT, LOG, *arrays.named})
+        ignored = strays(descriptor, OUT, {RESULT, LOG, ERROR, *arrays.named})
+        failed_at = read_line(descriptor, ERROR)
     assert isinstance(result, Result)
-    return Reading(result, ignored)
+    return OutputReading(result, ignored, failed_at)
 
 
-class _Inputs:
+class _AllowedParts:
     """What a result may refer to, and how much there may be of it: checked against each part as it is read."""
 
     def __init__(self, request: Request) -> None:
@@ -352,10 +371,14 @@ class _Inputs:
             raise EncodingError(f"{path}.points", f"lies outside of its image, which has {shown_size(size)} pixels")
 
 
+def _as_json(document: dict[str, Any]) -> bytes:
+    return json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
 def _write_json(folder: Path, name: str, document: dict[str, Any]) -> None:
     part = folder / f"{name}.part"
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"schema": SCHEMA, **document}, file, ensure_ascii=False, allow_nan=False, indent=1)
+    with part.open("wb") as file:
+        file.write(_as_json(document))
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / name)

@@ -5,7 +5,6 @@ A mistake in it is found when the node starts (or by `pacsnode check`), with fil
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 import tomllib
@@ -15,19 +14,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from plugins import concepts, privileges, resources, weights
+from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
+from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
+from plugins.privileges import NOTHING, Privileges
+from plugins.resources import Resources
 
 MANIFEST = "plugin.toml"
 SCHEMA = 1
-DEADLINE_SECONDS = 600
-MEMORY_MB = 4096
+DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 
 ParameterValue = bool | int | float | str
-
-
-class ManifestError(ValueError):
-    """A manifest that cannot be used; the message names file, line and key."""
 
 
 class ParameterError(ValueError):
@@ -41,6 +40,15 @@ class RuntimeKind(StrEnum):
     """`plugins.worker` imports `entry` in a Python process."""
     COMMAND = "command"
     """A program that reads request.json and writes out/result.json itself."""
+
+
+class PatientIdentity(StrEnum):
+    """What a plugin learns of who the patient is."""
+
+    PSEUDONYM = "pseudonym"
+    """Images and request with pseudonyms: see docs/plugins.md, "Whose images they are"."""
+    FULL = "full"
+    """The images as received."""
 
 
 class Output(StrEnum):
@@ -65,6 +73,12 @@ class Runtime:
     """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
     deadline_seconds: int = DEADLINE_SECONDS
     memory_mb: int = MEMORY_MB
+    loading_seconds: int = LOADING_SECONDS  # of kind python, before the deadline begins
+    identity: PatientIdentity = PatientIdentity.PSEUDONYM
+    """What it needs where no rule says otherwise."""
+    privileges: Privileges = NOTHING
+    """What it asks for beyond its own job."""
+    resources: Resources = field(default_factory=Resources)
 
     @property
     def executable(self) -> str:
@@ -89,7 +103,7 @@ class Parameter:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not wanted:
-            raise ParameterError(f"parameter {self.name!r}: expected {_TYPE_NAMES[wanted]}, got {value!r}")
+            raise ParameterError(f"parameter {self.name!r}: expected {TYPE_NAMES[wanted]}, got {value!r}")
         assert isinstance(value, bool | int | float | str)
         if isinstance(value, str) and self.choices and value not in self.choices:
             raise ParameterError(
@@ -115,9 +129,15 @@ class Manifest:
     identity: AlgorithmIdentity
     runtime: Runtime
     outputs: tuple[Output, ...]
-    concepts: tuple[Code, ...]
+    concepts: tuple[Concept, ...]
     """Every code that its findings, scores and measurements may have."""
     parameters: tuple[Parameter, ...] = ()
+    weights: tuple[str, ...] = ()
+    """Patterns of the files that hold what was learnt, below the plugin's folder."""
+
+    def weight_files(self) -> list[Path]:
+        """The files that `weights` match now, in the order of their names."""
+        return sorted({path for pattern in self.weights for path in weights.matching(self.folder, pattern)})
 
     def parameters_for(self, given: Mapping[str, object]) -> dict[str, ParameterValue]:
         """All parameters: the given ones, checked, and the defaults of the rest; raises `ParameterError`."""
@@ -144,32 +164,14 @@ class Manifest:
             for output in Output
             if getattr(result, output.value) and output not in self.outputs
         ]
-        known = {(code.value, code.scheme) for code in self.concepts}
-        problems += [
-            f"it returned {code.meaning!r} ({code.value}, {code.scheme}), which {MANIFEST} does not list in concepts"
-            for code in _codes(result)
-            if (code.value, code.scheme) not in known
-        ]
+        problems += concepts.code_problems(result, self.concepts, MANIFEST)
         return list(dict.fromkeys(problems))
-
-
-def _codes(result: Result) -> list[Code]:
-    codes = []
-    for finding in result.findings:
-        codes.append(finding.code)
-        codes += [measurement.concept for measurement in finding.measurements]
-        if finding.score and finding.score.concept:
-            codes.append(finding.score.concept)
-    return codes
 
 
 def _shown(value: ParameterValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-_TYPE_NAMES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -185,101 +187,24 @@ def load(folder: Path) -> Manifest:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # TOMLDecodeError (names line and column) and UnicodeDecodeError
         raise ManifestError(f"{path}: {error}") from error
-    table = _Table(document, "", path, text)
+    table = ManifestTable(document, "", path, text)
     if table.take("schema", int) != SCHEMA:
         raise table.error("schema", f"expected {SCHEMA}, the version that this program understands")
+    identity = table.table("identity")
     manifest = Manifest(
         folder=folder.resolve(),
-        identity=_identity(table.table("identity"), folder),
+        weights=weights.read(identity, folder),
+        identity=_identity(identity),
         runtime=_runtime(table.table("runtime")),
         outputs=tuple(table.member("outputs", Output, name) for name in table.texts("outputs")),
-        concepts=tuple(_code(entry) for entry in table.tables("concepts")),
+        concepts=_concepts(table.tables("concepts")),
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
     )
     table.finish()
     return manifest
 
 
-@dataclass
-class _Table:
-    """One table of the document: hands out its keys, and complains with file, line and key."""
-
-    values: dict[str, Any]
-    place: str
-    path: Path
-    text: str
-    taken: set[str] = field(default_factory=set)
-
-    def error(self, key: str, problem: str) -> ManifestError:
-        where = f"{self.place}.{key}".strip(".")
-        line = _line(self.text, self.place, key)
-        return ManifestError(f"{self.path}{f':{line}' if line else ''}: {where}: {problem}")
-
-    def take(self, key: str, kind: type, default: Any = ...) -> Any:
-        self.taken.add(key)
-        if key not in self.values:
-            if default is ...:
-                raise self.error(key, "is missing")
-            return default
-        value = self.values[key]
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise self.error(key, f"expected {_TOML_NAMES[kind]}, got {value!r}")
-        return value
-
-    def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
-        values = self.take(key, list, default)
-        if not all(isinstance(value, str) for value in values):
-            raise self.error(key, "expected a list of texts")
-        return tuple(values)
-
-    def member(self, key: str, kind: type[StrEnum], name: str) -> Any:
-        try:
-            return kind(name)
-        except ValueError:
-            known = [member.value for member in kind]
-            raise self.error(key, f"{name!r} is none of {', '.join(known)}{did_you_mean(name, known)}") from None
-
-    def table(self, key: str, default: Any = ...) -> _Table:
-        return _Table(self.take(key, dict, default), f"{self.place}.{key}".strip("."), self.path, self.text)
-
-    def tables(self, key: str) -> list[_Table]:
-        entries = self.take(key, list)
-        if not entries or not all(isinstance(entry, dict) for entry in entries):
-            raise self.error(key, f"expected one table [[{key}]] or more")
-        return [_Table(entry, f"{key}[{index}]", self.path, self.text) for index, entry in enumerate(entries)]
-
-    def named_tables(self, key: str) -> list[tuple[str, _Table]]:
-        parent = self.table(key, {})
-        return [(name, parent.table(name)) for name in parent.values]
-
-    def finish(self) -> None:
-        for key in self.values:
-            if key not in self.taken:
-                raise self.error(key, f"unknown key{did_you_mean(key, self.taken)}")
-
-
-_TOML_NAMES: dict[type, str] = {**_TYPE_NAMES, list: "a list", dict: "a table"}
-
-
-def _line(text: str, place: str, key: str) -> int | None:
-    """Line on which a key stands (or else its table begins), found by reading the text as a person would."""
-    table, wanted = re.sub(r"\[\d+\]", "", place), int(match[1]) if (match := re.search(r"\[(\d+)\]", place)) else 0
-    current, seen, header = "", -1, None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if match := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-            current = match[1]
-            seen += current == table
-            if current in (table, f"{table}.{key}".strip(".")) and (seen == wanted or current != table):
-                header = number
-        elif current == table and (not table or seen == wanted) and re.match(rf'\s*"?{re.escape(key)}"?\s*=', line):
-            return number
-    return header
-
-
-def _identity(table: _Table, folder: Path) -> AlgorithmIdentity:
-    weights = table.texts("weights", ())
+def _identity(table: ManifestTable) -> AlgorithmIdentity:
     arguments = {
         "name": table.take("name", str),
         "version": table.take("version", str),
@@ -287,7 +212,6 @@ def _identity(table: _Table, folder: Path) -> AlgorithmIdentity:
         "model_name": table.take("model_name", str, ""),
         "udi": table.take("udi", str, ""),
         "intended_use": table.take("intended_use", str),
-        "weights_digest": _digest(table, folder, weights) if weights else "",
     }
     if "family" in table.values:
         arguments["family"] = _code(table.table("family"))
@@ -298,47 +222,61 @@ def _identity(table: _Table, folder: Path) -> AlgorithmIdentity:
         raise table.error("name", str(error)) from error
 
 
-def _digest(table: _Table, folder: Path, patterns: tuple[str, ...]) -> str:
-    """SHA-256 over names and contents of all files that the patterns match."""
-    root = folder.resolve()
-    files: set[Path] = set()
-    for pattern in patterns:
-        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-            raise table.error("weights", f"{pattern!r} leaves the plugin's folder")
-        found = {path for path in root.glob(pattern) if path.is_file()}
-        if not found:
-            raise table.error("weights", f"{pattern!r} matches no file in {folder}")
-        files |= found
-    total = hashlib.sha256()
-    for path in sorted(files):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{content}  {path.relative_to(root).as_posix()}\n".encode())
-    return total.hexdigest()
-
-
-def _runtime(table: _Table) -> Runtime:
+def _runtime(table: ManifestTable) -> Runtime:
+    asked, needed = privileges.read(table), resources.read(table.table("resources", {}))
     kind = table.member("kind", RuntimeKind, table.take("kind", str))
     runtime = Runtime(
         kind=kind,
-        entry=table.take("entry", str) if kind is RuntimeKind.PYTHON else "",
-        command=table.texts("command") if kind is RuntimeKind.COMMAND else (),
-        interpreter=table.take("interpreter", str, "") if kind is RuntimeKind.PYTHON else "",
+        **_KEYS_OF[kind](table),
         deadline_seconds=table.take("deadline_seconds", int, DEADLINE_SECONDS),
         memory_mb=table.take("memory_mb", int, MEMORY_MB),
+        identity=table.member("identity", PatientIdentity, table.take("identity", str, PatientIdentity.PSEUDONYM)),
+        privileges=replace(asked, gpu=asked.gpu or needed.needs_gpu),
+        resources=needed,
     )
-    if kind is RuntimeKind.PYTHON and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", runtime.entry):
-        raise table.error("entry", f"{runtime.entry!r} is not module:Class")
-    if kind is RuntimeKind.COMMAND and not runtime.command:
-        raise table.error("command", "is empty; give the program and its arguments")
-    for key in ("deadline_seconds", "memory_mb"):
+    for key in ("deadline_seconds", "memory_mb", "loading_seconds"):
         if getattr(runtime, key) <= 0:
             raise table.error(key, "must be above zero")
     table.finish()
     return runtime
 
 
-def _code(table: _Table) -> Code:
+def _python(table: ManifestTable) -> dict[str, Any]:
+    entry = table.take("entry", str)
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry):
+        raise table.error("entry", f"{entry!r} is not module:Class")
+    loading = table.take("loading_seconds", int, LOADING_SECONDS)
+    return {"entry": entry, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+
+
+def _command(table: ManifestTable) -> dict[str, Any]:
+    command = table.texts("command")
+    if not command:
+        raise table.error("command", "is empty; give the program and its arguments")
+    return {"command": command}
+
+
+_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command}
+"""The keys that a kind has beside those that all have."""
+
+
+def _concepts(tables: list[ManifestTable]) -> tuple[Concept, ...]:
+    found: dict[tuple[str, str], Concept] = {}
+    for table in tables:
+        bounds = {"unit": table.take("unit", str, ""), **{key: table.take(key, float, None) for key in _BOUNDS}}
+        concept = Concept(_code(table), **bounds)
+        key, problem = concept.mistake
+        if problem:
+            raise table.error(key, problem)
+        if found.setdefault((concept.code.value, concept.code.scheme), concept) is not concept:
+            raise table.error("value", f"({concept.code.value}, {concept.code.scheme}) is listed twice")
+    return tuple(found.values())
+
+
+_BOUNDS = ("minimum", "maximum")
+
+
+def _code(table: ManifestTable) -> Code:
     arguments = [table.take(key, str) for key in ("value", "scheme", "meaning")]
     table.finish()
     try:
@@ -347,9 +285,9 @@ def _code(table: _Table) -> Code:
         raise table.error("value", str(error)) from error
 
 
-def _parameter(name: str, table: _Table) -> Parameter:
+def _parameter(name: str, table: ManifestTable) -> Parameter:
     default = table.values.get("default")
-    if type(default) not in _TYPE_NAMES:
+    if type(default) not in TYPE_NAMES:
         raise table.error("default", "is missing" if default is None else f"{default!r} is not number, text or boolean")
     parameter = Parameter(
         name=name,

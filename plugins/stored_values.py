@@ -1,11 +1,11 @@
-"""What the stored values of a frame's pixels mean: which bits they are, and the scale that makes numbers of them.
+"""What the stored values of a frame's pixels mean: the scale that makes numbers of them.
 
 Nothing is guessed. Where a header says half of a scale, contradicts itself, or where the frames of one volume are on
 different scales, the images are refused with the attribute, its values and the frames it is about: an algorithm that
 takes such values for HU or Bq/mL reports a wrong number, and nobody can see it.
 
-Bits: PS3.5 8.1.1, PS3.3 C.7.6.3.1. Scale: PS3.3 C.11.1 (Modality LUT), C.7.6.16.2.9 (Pixel Value Transformation),
-C.7.6.16.2.11 (Real World Value Mapping), C.8.9.1 (PET: Units, Decay Correction).
+`plugins.stored_bits` has which bits they are. Scale: PS3.3 C.11.1 (Modality LUT), C.7.6.16.2.9 (Pixel Value
+Transformation), C.7.6.16.2.11 (Real World Value Mapping), C.8.9.1 (PET: Units, Decay Correction).
 
 Needs pydicom.
 """
@@ -13,7 +13,6 @@ Needs pydicom.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,16 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRBigEndian
 
-from plugins.contract import NotApplicableError
+from plugins.attribute_numbers import decimal, number
+from plugins.images import NotApplicableError
+from plugins.lookup_table import looked_up
+from plugins.stored_bits import Bits, bits_of, stored
 
 _SCALED = frozenset({"CT", "PT"})
 """Modalities whose values mean nothing without a rescale: it is Type 1 in their IODs (PS3.3 C.8.2.1, C.8.9.4)."""
@@ -38,30 +33,8 @@ _OTHER_QUANTITIES = frozenset({"OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PC
 """Defined Terms of Rescale Type that are not Hounsfield units (PS3.3 C.11.1.1.2)."""
 _SAME_IN_ALL = ("Units", "SUVType", "DecayCorrection")
 """Attributes of a PET series (PS3.3 C.8.9.1) that decide what a value is."""
-_ALL_BITS = frozenset(
-    {
-        ImplicitVRLittleEndian,
-        ExplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
-    }
-)
-"""Transfer syntaxes that keep all allocated bits of a pixel, the unused ones too."""
 _REAL_WORLD_TOLERANCE = 1e-4
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Bits:
-    """Which bits of a stored pixel are its value (PS3.5 8.1.1)."""
-
-    stored: int
-    signed: bool
-    is_compressed: bool
-    """A codec wrote the pixels: bits above `stored` are not leftovers then, they are values."""
-    padding: tuple[int, ...]
-    """Pixel Padding Values that do not fit into the stored bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +72,8 @@ def meaning(header: Dataset, groups: Sequence[Dataset], place: str) -> Meaning:
     modality = str(header.get("Modality") or "")
     if table is None and rescale is None and modality in _SCALED:
         raise NotApplicableError(f"{place} has no rescale slope and intercept: {_consequence(header)}.")
+    if modality == "PT" and not groups and not str(header.get("Units") or "").strip():
+        raise NotApplicableError(f"{place} has no Units: whether its values are Bq/mL, counts or a ratio is not known.")
     if modality == "CT" and unit in _OTHER_QUANTITIES:
         raise NotApplicableError(f"{place} has the RescaleType {unit}: its values are not HU.")
     said = {"RescaleType": ("HU" if modality == "CT" and not unit else "" if unit == "US" else unit)}
@@ -118,7 +93,7 @@ def refuse_mixed(frames: Sequence[tuple[str, Meaning]]) -> None:
         places = [place for place, one in frames if one.scale == odd]
         raise NotApplicableError(
             f"{len(places)} of the {len(frames)} images {'has' if len(places) == 1 else 'have'} {odd} "
-            f"({_named(places)}), the others have {others}: "
+            f"({named(places)}), the others have {others}: "
             "their values are not on one scale."
         )
     first = frames[0][1]
@@ -127,7 +102,7 @@ def refuse_mixed(frames: Sequence[tuple[str, Meaning]]) -> None:
         if places:
             other = next(one.quantity[index][1] for _, one in frames if one.quantity[index][1] != usual)
             raise NotApplicableError(
-                f"The images differ in {keyword}: {usual or 'none'} and {other or 'none'} ({_named(places)}), so their "
+                f"The images differ in {keyword}: {usual or 'none'} and {other or 'none'} ({named(places)}), so their "
                 "values cannot be compared."
             )
     _refuse_mixed_mappings(frames)
@@ -142,7 +117,7 @@ def _refuse_mixed_mappings(frames: Sequence[tuple[str, Meaning]]) -> None:
     places = [place for place, one in frames if not _alike(one.real_world, with_one[0])]
     if places:
         raise NotApplicableError(
-            f"The images differ in their RealWorldValueMappingSequence ({_named(places)}): their values are not on one "
+            f"The images differ in their RealWorldValueMappingSequence ({named(places)}): their values are not on one "
             "scale."
         )
 
@@ -154,42 +129,10 @@ def _alike(one: tuple[tuple[Any, ...], ...], other: tuple[tuple[Any, ...], ...])
     )
 
 
-def _named(places: Sequence[str]) -> str:
+def named(places: Sequence[str]) -> str:
+    """The first of several images, and how many more there are."""
     more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
     return ", ".join(places[:_MOST_NAMED]) + more
-
-
-# --- attributes ------------------------------------------------------------------------------------
-
-
-def whole_number(header: Dataset, keyword: str, place: str) -> int | None:
-    """The value of an attribute that is one whole number, None where it is absent or empty; raises for any other."""
-    value = number(header, keyword, place)
-    if value is not None and value != int(value):
-        raise NotApplicableError(f"{place} has the {keyword} {value:g}, which is not a whole number.")
-    return None if value is None else int(value)
-
-
-def decimal(value: Any) -> float:
-    """The number that a value of DS, IS or a binary VR is; raises TypeError or ValueError where it is none.
-
-    Python reads `1_0` as ten, the Standard as nothing (PS3.5 6.2).
-    """
-    if "_" in str(value):
-        raise ValueError("an underscore in a number")
-    return float(value)
-
-
-def number(dataset: Dataset, keyword: str, place: str) -> float | None:
-    """The value of an attribute that is one number, None where it is absent or empty; raises for any other."""
-    try:
-        value = dataset.get(keyword)
-        result = None if value is None or (isinstance(value, str) and not value.strip()) else decimal(value)
-    except (TypeError, ValueError, OverflowError) as error:  # several values, or no number: also while pydicom reads it
-        raise NotApplicableError(f"{place} has a {keyword} that is not one number.") from error
-    if result is not None and not math.isfinite(result):
-        raise NotApplicableError(f"{place} has the {keyword} {result}, which is not a finite number.")
-    return result
 
 
 # --- the scale -------------------------------------------------------------------------------------
@@ -230,7 +173,7 @@ def _rescale_of_image(header: Dataset, place: str) -> tuple[tuple[float, float] 
         raise NotApplicableError(f"{place} has a ModalityLUTSequence and a RescaleSlope: {_consequence(header)}.")
     if len(tables) > 1:
         raise NotApplicableError(f"{place} has {len(tables)} items in its ModalityLUTSequence: {_consequence(header)}.")
-    return rescale, _unit(tables[0].get("ModalityLUTType") if tables else header.get("RescaleType"))
+    return rescale, rescale_unit(tables[0].get("ModalityLUTType") if tables else header.get("RescaleType"))
 
 
 def _rescale_in_groups(
@@ -239,7 +182,7 @@ def _rescale_in_groups(
     """Rescale and its type of a frame with functional groups; what stands elsewhere may only say the same."""
     items = [item for group in groups for item in group.get("PixelValueTransformationSequence") or ()]
     stated = {_rescale(item, header, place) for item in items}
-    units = {_unit(item.get("RescaleType")) for item in items}
+    units = {rescale_unit(item.get("RescaleType")) for item in items}
     if len(stated) > 1 or len(units) > 1:
         raise NotApplicableError(
             f"{place} has more than one PixelValueTransformationSequence, and they contradict each other: "
@@ -264,7 +207,7 @@ def _shown(rescale: tuple[float, float] | None) -> str:
     return "none" if rescale is None else f"{rescale[0]:g} and {rescale[1]:g}"
 
 
-def _unit(value: object) -> str:
+def rescale_unit(value: object) -> str:
     """Rescale Type or Modality LUT Type; HU however it is spelt."""
     text = str(value or "").strip().upper()
     return "HU" if text.startswith(("HOUN", "[HNSF")) else text
@@ -290,58 +233,6 @@ def _or_nan(item: Dataset, keyword: str) -> float:
         return math.nan
 
 
-# --- the bits --------------------------------------------------------------------------------------
-
-
-def bits_of(header: Dataset, place: str) -> Bits | None:
-    """Which bits of the image's pixels are their value; None for float pixel data.
-
-    Raises `NotApplicableError` where that is not certain.
-    """
-    keywords = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
-    allocated, stored, high, representation = (whole_number(header, keyword, place) for keyword in keywords)
-    if allocated in (32, 64) and stored is None and high is None and representation is None:
-        return None
-    for keyword, value in zip(keywords, (allocated, stored, high, representation), strict=True):
-        if value is None and not (keyword == "HighBit" and stored == allocated):  # no other bit could be the highest
-            raise NotApplicableError(f"{place} has no {keyword}, so what its pixels mean is not certain.")
-    assert allocated is not None
-    assert stored is not None
-    if not 1 <= stored <= allocated:
-        raise NotApplicableError(f"{place} has BitsStored {stored} and BitsAllocated {allocated}, which is impossible.")
-    if high is not None and high != stored - 1:
-        raise NotApplicableError(
-            f"{place} has HighBit {high}, which contradicts BitsStored {stored} (it has to be {stored - 1}): which of "
-            f"the {allocated} bits of a pixel are its value is not certain."
-        )
-    if representation not in (0, 1):
-        raise NotApplicableError(f"{place} has PixelRepresentation {representation}, which is neither 0 nor 1.")
-    _refuse_overlay_in_values(header, stored, place)
-    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
-    is_compressed = syntax is not None and syntax not in _ALL_BITS
-    return Bits(stored, representation == 1, is_compressed, _unfit_padding(header, stored, signed=representation == 1))
-
-
-def _refuse_overlay_in_values(header: Dataset, stored: int, place: str) -> None:
-    """An overlay within the pixels (retired, PS3.5 8.1.2) whose bit is one of the value."""
-    for group in range(0x6000, 0x6020, 2):
-        position = header.get((group, 0x0102))
-        if position is None or (group, 0x3000) in header or header.get((group, 0x0100)) is None:
-            continue
-        if header[group, 0x0100].value != 1 and isinstance(position.value, int) and position.value < stored:
-            raise NotApplicableError(
-                f"{place} has an overlay in bit {position.value} of its pixels (OverlayBitPosition), which is one of "
-                f"the {stored} bits of the value (BitsStored)."
-            )
-
-
-def _unfit_padding(header: Dataset, stored: int, *, signed: bool) -> tuple[int, ...]:
-    """Pixel Padding Values that no stored bits can be: pixels that have them decode to ordinary values."""
-    lowest = -(1 << stored - 1) if signed else 0
-    values = (header.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
-    return tuple(value for value in values if isinstance(value, int) and not lowest <= value < lowest + (1 << stored))
-
-
 # --- pixels ----------------------------------------------------------------------------------------
 
 
@@ -362,35 +253,11 @@ def applied(raw: NDArray[Any], frame: Meaning, place: str) -> NDArray[np.float32
 
 
 def _through_table(values: NDArray[Any], header: Dataset, place: str) -> NDArray[np.float32]:
+    is_little = not hasattr(header, "file_meta") or header.file_meta.get("TransferSyntaxUID") != ExplicitVRBigEndian
     try:
-        mapped: NDArray[np.unsignedinteger[Any]] = apply_modality_lut(values.astype(np.int64), header)
-    except (AttributeError, IndexError, OverflowError, TypeError, ValueError, struct.error) as error:
+        mapped, _ = looked_up(values, header.ModalityLUTSequence[0], little_endian=is_little)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise NotApplicableError(
             f"{place} has a ModalityLUTSequence that is not built as it says: {_consequence(header)}."
         ) from error
     return mapped.astype(np.float32)
-
-
-def stored(raw: NDArray[Any], bits: Bits | None, place: str) -> NDArray[Any]:
-    """The bits of decoded pixels that are their value, with their sign; what is above means nothing (PS3.5 8.1.1).
-
-    Raises `NotApplicableError` where the pixels contradict what the header says of them.
-    """
-    if bits is None or bits.stored >= raw.dtype.itemsize * 8:
-        return raw
-    unused = raw.dtype.itemsize * 8 - bits.stored
-    if bits.is_compressed:
-        lowest, highest = int(raw.min()), int(raw.max())
-        if highest >= 1 << bits.stored or lowest < -(1 << bits.stored - 1):
-            raise NotApplicableError(
-                f"{place} has pixels from {lowest} to {highest}, which are more than its BitsStored {bits.stored} can "
-                "hold: what its pixels mean is not certain."
-            )
-    for padding in bits.padding:
-        if (raw == np.array(padding & (1 << raw.dtype.itemsize * 8) - 1).astype(raw.dtype)).any():
-            raise NotApplicableError(
-                f"{place} has pixels of the PixelPaddingValue {padding}, which does not fit into its BitsStored "
-                f"{bits.stored}: they cannot be distinguished from values."
-            )
-    value: NDArray[Any] = np.right_shift(np.left_shift(raw, unused), unused)
-    return value

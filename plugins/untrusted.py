@@ -37,6 +37,8 @@ _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 """Field → dtypes and numbers of dimensions that its array may have."""
 _HEADER_BYTES = 10_000
 """Of a .npy file; numpy's own limit."""
+_LINE = 300
+"""Characters of `read_line`."""
 _MOST_NAMED = 10
 """Of what is ignored."""
 _UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError)
@@ -177,7 +179,7 @@ def _why(error: Exception) -> str:
         case OSError(errno=errno.ENXIO | errno.EISDIR):
             return "it is not a regular file"
         case OSError():
-            return error.strerror or type(error).__name__
+            return error.strerror or "it cannot be read"
     return str(error)
 
 
@@ -233,6 +235,17 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     if version != SCHEMA or isinstance(version, bool):
         raise ExchangeError(shown, "$.schema", f"expected {SCHEMA}, which is the version this program understands")
     return document
+
+
+def read_line(folder: int, name: str) -> str:
+    """The first line of a file of the folder, its beginning in printable form; "" where there is nothing to read."""
+    try:
+        with _open_file(folder, name) as file:
+            line = file.read(4 * _LINE).split(b"\n", 1)[0]
+    except (OSError, ValueError):
+        return ""
+    text = line.decode("utf-8", errors="replace").strip()[:_LINE]
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

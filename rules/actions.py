@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, WrapValidator, field_validator, model_validator
 
 from rules import values
-from rules.section import Name, Section, one_or_many
+from rules.section import Name, RuleSection, one_or_many
 from rules.timing import Duration
 from rules.written import StudyCondition
 
 Names = Annotated[tuple[Name, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])]
 
 
-class Forward(Section):
+class Forward(RuleSection):
     """Send the study's images on; no byte of a dataset is changed but what `coerce` names."""
 
     to: Names
@@ -34,7 +34,7 @@ class Forward(Section):
         return to
 
 
-class Notify(Section):
+class Notify(RuleSection):
     """Tell a person."""
 
     whom: Names
@@ -49,7 +49,7 @@ def _span(written: str) -> str:
     return written
 
 
-class Prior(Section):
+class Prior(RuleSection):
     """An earlier study to be fetched from an archive and handed to the plugin under a role."""
 
     role: Name = "prior"
@@ -66,7 +66,7 @@ class Prior(Section):
     """Whether to run without it where there is none."""
 
 
-class Wait(Section):
+class Wait(RuleSection):
     """Hold a match back until more of the study is there, and what to do if that does not come in time."""
 
     until: StudyCondition
@@ -85,7 +85,7 @@ class Wait(Section):
         return self
 
 
-class Expires(Section):
+class Expires(RuleSection):
     """A result that comes later than this after the images were complete."""
 
     after: Duration

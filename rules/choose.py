@@ -14,9 +14,10 @@ from typing import Literal
 from rules import conditions, names, operators, values
 from rules.conditions import Condition, SeriesView, StudyView, Verdict
 from rules.facts import Datum
-from rules.names import Dictionary, Kind, Name
+from rules.names import Dictionary, Name, ValueKind
 from rules.operators import OperandError
-from rules.reading import Problem, attribute, closest, shown
+from rules.origin import NOT_ORIGINAL
+from rules.reading import RuleProblem, attribute, closest, shown
 
 Rank = tuple[int, float]
 """Sorts series within one preference; (1, 0) where the value is missing: last."""
@@ -24,22 +25,22 @@ _LAST: Rank = (1, 0.0)
 
 
 def _rounded(value: Datum) -> float | None:
-    """To six digits: 0.3 and its binary32 neighbour 0.30000001 are the same preference."""
+    """Decimal numbers to six digits: 0.3 and its binary32 neighbour 0.30000001 are the same preference."""
     read = values.number(value)
-    return None if read is None else float(f"{read:.6g}")
+    return None if read is None else read if isinstance(read, int) else float(f"{read:.6g}")
 
 
 _ORDERS: Mapping[str, tuple[Callable[[Datum], float | None], float]] = {
     "smallest": (_rounded, 1.0),
     "largest": (_rounded, -1.0),
-    "oldest": (values.instant, 1.0),
-    "newest": (values.instant, -1.0),
+    "oldest": (values.moment, 1.0),
+    "newest": (values.moment, -1.0),
 }
 _KINDS_OF_ORDER = {
-    "smallest": (Kind.NUMBER,),
-    "largest": (Kind.NUMBER,),
-    "oldest": (Kind.DATE, Kind.TIME),
-    "newest": (Kind.DATE, Kind.TIME),
+    "smallest": (ValueKind.NUMBER,),
+    "largest": (ValueKind.NUMBER,),
+    "oldest": (ValueKind.DATE, ValueKind.TIME),
+    "newest": (ValueKind.DATE, ValueKind.TIME),
 }
 
 
@@ -62,6 +63,7 @@ class Wish:
     where: Condition | None
     prefer: tuple[Preference, ...]
     take: Literal["one", "all"]
+    images: Literal["original", "any"] = "any"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,7 @@ class Candidate:
     """Why it was not eligible; empty where it was."""
     ranks: tuple[Rank, ...] = ()
     undecided: bool = False
-    """`missing: error` keeps it from being eligible, and nothing else does."""
+    """`missing: error` or a value that is not kept is what keeps it from being eligible, and nothing else does."""
 
     @property
     def order(self) -> tuple[tuple[Rank, ...], Rank, str]:
@@ -93,23 +95,23 @@ class Choice:
     taken: tuple[Candidate, ...]
 
 
-def preference(plain: object, dictionary: Dictionary | None) -> tuple[Preference | None, list[Problem]]:
+def preference(plain: object, dictionary: Dictionary | None) -> tuple[Preference | None, list[RuleProblem]]:
     """The preference that one line of `prefer` stands for, or what is wrong with it."""
     if not isinstance(plain, Mapping) or len(plain) != 1:
         return None, [
-            Problem((), f"a preference is one line, as in `SliceThickness: smallest`, this is {shown(plain)}")
+            RuleProblem((), f"a preference is one line, as in `SliceThickness: smallest`, this is {shown(plain)}")
         ]
     ((key, order),) = plain.items()
     name, problems = attribute(key, dictionary)
     if name is None:
-        return None, [Problem((str(key),), problem.message, problem.suggestion) for problem in problems]
+        return None, [RuleProblem((str(key),), problem.message, problem.suggestion) for problem in problems]
     if name.fact and name.fact.of == "study":
-        return None, [Problem((key,), f"{key} is the same for every series of a study: it prefers none")]
+        return None, [RuleProblem((key,), f"{key} is the same for every series of a study: it prefers none")]
     try:
         return Preference(f"{key}: {shown(order)}", name, _ranking(name, order)), []
     except OperandError as problem:
         suggestion = closest(order, _ORDERS) if isinstance(order, str) and order not in _ORDERS else None
-        return None, [Problem((key,), str(problem), suggestion)]
+        return None, [RuleProblem((key,), str(problem), suggestion)]
 
 
 def _ranking(name: Name, order: object) -> Callable[[Sequence[Datum]], float | None]:
@@ -117,9 +119,11 @@ def _ranking(name: Name, order: object) -> Callable[[Sequence[Datum]], float | N
         if name.kind and name.kind not in _KINDS_OF_ORDER[order]:
             raise OperandError(f"{order} does not suit {name.text}, which holds a {name.kind}")
         read, sign = _ORDERS[order]
+        if read is values.moment and name.kind:
+            read = values.seconds_of_day if name.kind is ValueKind.TIME else values.instant
         return lambda found: _worst([read(value) for value in found], sign)
     if isinstance(order, list | tuple) and order and all(isinstance(each, str) and each.strip() for each in order):
-        if name.kind not in (Kind.TEXT, None):
+        if name.kind not in (ValueKind.TEXT, None):
             raise OperandError(f"a list of texts does not suit {name.text}, which holds a {name.kind}")
         patterns = [operators.wildcard(each.strip()) for each in order]
         return lambda found: _first(patterns, [text for value in found if (text := values.text(value))])
@@ -146,7 +150,7 @@ def series_number(view: SeriesView) -> Rank:
     return (0, min(known)) if known else _LAST
 
 
-_NUMBER = names.reader(Name("SeriesNumber", ("SeriesNumber",), None, Kind.NUMBER))
+_NUMBER = names.reader(Name("SeriesNumber", ("SeriesNumber",), None, ValueKind.NUMBER))
 
 
 def choose(wish: Wish, study: StudyView, used: Collection[str]) -> Choice:
@@ -166,6 +170,12 @@ def choose(wish: Wish, study: StudyView, used: Collection[str]) -> Choice:
 def _candidate(wish: Wish, whole: SeriesView, used: Collection[str]) -> Candidate:
     if whole.facts.series_instance_uid in used:
         return Candidate(whole, False, "it already fills another role")
+    if wish.images == "original":
+        column = whole.facts.column("not original", NOT_ORIGINAL)
+        whole = whole.narrowed(whole.scope & column.missing)
+        if not whole.scope:
+            why = ", ".join(dict.fromkeys(str(found[0]) for found, _ in column.groups))
+            return Candidate(whole, False, f"none of its images is original ({why}); images: any takes others, too")
     kept, left_out = conditions.images(wish.only_images, whole) if wish.only_images else (whole.scope, 0)
     view = whole.narrowed(whole.scope & ~left_out)
     if not view.scope:
@@ -177,12 +187,21 @@ def _candidate(wish: Wish, whole: SeriesView, used: Collection[str]) -> Candidat
             view, False if agree else None, "where does not hold" if agree else "its images disagree on where"
         )
     if true != view.scope or kept != view.scope:
-        return Candidate(view, None, "a value is missing that the rule calls an error", undecided=True)
+        return Candidate(view, None, _undecided(wish, view), undecided=True)
     if unfit := (view.facts.unfit & view.scope).bit_count():
         return Candidate(
-            view, False, f"{unfit} of its instances are damaged: a plugin is given no part of such a series"
+            view,
+            False,
+            f"{unfit} of its instances are damaged or have a bad UID: a plugin is given no part of such a series",
         )
     return Candidate(view, True, "", tuple(rank(each, view) for each in wish.prefer))
+
+
+def _undecided(wish: Wish, view: SeriesView) -> str:
+    asked = [part for part in (wish.only_images, wish.where) if part is not None]
+    if any(conditions.asks_of_unkept(part, view) for part in asked):
+        return "it is asked for a value that is there and not kept, so it cannot be decided"
+    return "a value is missing that the rule calls an error"
 
 
 def rank(preferred: Preference, view: SeriesView) -> Rank:

@@ -11,19 +11,21 @@ if they disagree the series is *in doubt*.
 `any_image` … `count_images` ask images.
 
 Doubt (None) is Kleene's third truth value: it stays doubt under `not`, and a rule with a doubtful
-condition does not match. It comes from images that disagree and from `missing: error`.
+condition does not match. It comes from images that disagree, from `missing: error`, and from values that
+are there and not kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeAlias
 
 from rules import names, values
 from rules.dates import Moment
-from rules.facts import Column, Datum, Reader, SeriesFacts, StudyFacts
+from rules.facts import Column, Datum, Reader, SeriesFacts, StudyFacts, UnkeptValue
 from rules.names import Name
 from rules.operators import Test
 
@@ -133,39 +135,40 @@ class StudyView:
 
 
 def _study_date(series: Iterable[SeriesView]) -> date | None:
-    stated = {
-        values.day(found[0]) for view in series for found, _ in view.facts.column("StudyDate", _STUDY_DATE).groups
-    }
-    stated.discard(None)
-    return stated.pop() if len(stated) == 1 else None
+    """The StudyDate of most images; of two that as many state, the earlier one."""
+    stated = Counter[date]()
+    for view in series:
+        for found, mask in view.facts.column("StudyDate", _STUDY_DATE).groups:
+            if on := values.day(found[0]):
+                stated[on] += mask.bit_count()
+    return min(stated, key=lambda on: (-stated[on], on), default=None)
 
 
-_STUDY_DATE = names.reader(Name("StudyDate", ("StudyDate",), None, names.Kind.DATE))
+_STUDY_DATE = names.reader(Name("StudyDate", ("StudyDate",), None, names.ValueKind.DATE))
 
 
 def conjunction(verdicts: Iterable[Verdict]) -> Verdict:
     """All of them, in Kleene's logic; stops at the first that fails."""
+    return _until(False, verdicts)
+
+
+def disjunction(verdicts: Iterable[Verdict]) -> Verdict:
+    """Any of them, in Kleene's logic; stops at the first that holds."""
+    return _until(True, verdicts)
+
+
+def _until(decisive: bool, verdicts: Iterable[Verdict]) -> Verdict:
     doubt = False
     for verdict in verdicts:
-        if verdict is False:
-            return False
+        if verdict is decisive:
+            return decisive
         doubt = doubt or verdict is None
-    return None if doubt else True
+    return None if doubt else not decisive
 
 
 def negation(verdict: Verdict) -> Verdict:
     """Not, in Kleene's logic."""
     return None if verdict is None else not verdict
-
-
-def disjunction(verdicts: Iterable[Verdict]) -> Verdict:
-    """Any of them, in Kleene's logic; stops at the first that holds."""
-    doubt = False
-    for verdict in verdicts:
-        if verdict is True:
-            return True
-        doubt = doubt or verdict is None
-    return None if doubt else False
 
 
 def mentions(condition: Condition, name: str) -> bool:
@@ -239,16 +242,37 @@ def _column_masks(clause: Clause, view: SeriesView) -> Masks:
 
 
 def judge_values(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verdict:
-    """Whether one image's values satisfy the clause; None where `missing: error` applies."""
+    """Whether one image's values satisfy the clause; None where `missing: error` applies, or one is not kept."""
     if clause.presence:
         return bool(found)
     verdict = satisfied(clause, found, moment)
-    return clause.missing if verdict is None else verdict
+    return clause.missing if verdict is None and not is_not_kept(found) else verdict
 
 
 def satisfied(clause: Clause, found: Sequence[Datum], moment: Moment) -> Verdict:
-    """Whether values satisfy every operator of the clause; None where they cannot be read."""
+    """Whether values satisfy every operator of the clause; None where they cannot be read, or are not kept."""
+    if is_not_kept(found):
+        kept = [value for value in found if not isinstance(value, UnkeptValue)]
+        return conjunction([test.decides(kept, moment) if kept else None for test in clause.tests])
     return conjunction([test.holds(found, moment) for test in clause.tests]) if found else None
+
+
+def is_not_kept(found: Sequence[Datum]) -> bool:
+    """Whether a value is there that the node does not keep: only its presence can be asked for."""
+    return any(isinstance(value, UnkeptValue) for value in found)
+
+
+def asks_of_unkept(condition: Condition, view: SeriesView) -> bool:
+    """Whether the condition asks images in view for a value that the node does not keep."""
+    match condition:
+        case Clause(name=name, presence=presence):
+            if presence or (name.fact and name.fact.of != "image"):
+                return False
+            return any(is_not_kept(found) for found, mask in column(condition, view).groups if mask & view.scope)
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return any(asks_of_unkept(part, view) for part in parts)
+        case Not(part=part) | Quantifier(part=part) | CountCondition(part=part):
+            return asks_of_unkept(part, view)
 
 
 def fact_values(name: Name, views: Sequence[SeriesView]) -> tuple[Datum, ...]:
@@ -306,7 +330,7 @@ def study(condition: Condition, view: StudyView) -> Verdict:
             return _quantify_images(quantity, part, view.series)
         case CountCondition(of="series", part=part, tests=tests):
             verdicts = [series(part, each) for each in view.series]
-            return _count(tests, verdicts.count(True), verdicts.count(None))
+            return _count(tests, verdicts.count(True), {1: verdicts.count(None)})
         case CountCondition(part=part, tests=tests):
             return _count_images(part, tests, view.series)
 
@@ -319,12 +343,14 @@ def _clause_study(clause: Clause, view: StudyView) -> Verdict:
     if clause.presence:
         return bool(held)
     verdict: Verdict = clause.missing
+    doubt = False
     for found in held:
         each = satisfied(clause, found, view.moment)
         if each is True:
             return True
         verdict = False if each is False else verdict
-    return verdict
+        doubt = doubt or (each is None and is_not_kept(found))
+    return None if doubt else verdict
 
 
 def _some_image(part: Condition, view: SeriesView) -> Verdict:
@@ -343,18 +369,31 @@ def _quantify_images(quantity: str, part: Condition, views: Iterable[SeriesView]
 
 
 def _count_images(part: Condition, tests: Sequence[Test], views: Sequence[SeriesView]) -> Verdict:
-    sure = doubtful = 0
+    sure, doubtful = 0, Counter[int]()
     for view in views:
         true, false = images(part, view)
         sure += view.facts.frames(true)
-        doubtful += view.facts.frames(view.scope & ~true & ~false)
+        open_ = view.scope & ~true & ~false
+        for frames, having in view.facts.groups("number_of_frames") if open_ else ():
+            doubtful[max(0, frames)] += (open_ & having).bit_count()
     return _count(tests, sure, doubtful)
 
 
-def _count(tests: Sequence[Test], sure: int, doubtful: int) -> Verdict:
-    """Whether a count passes; where some are in doubt, only if it passes with and without them."""
-    fewest, most = (conjunction(test.holds((n,), _NO_MOMENT) for test in tests) for n in (sure, sure + doubtful))
-    return fewest if not doubtful or (fewest and most) else None
+def _count(tests: Sequence[Test], sure: int, doubtful: Mapping[int, int]) -> Verdict:
+    """Whether a count passes; where some are in doubt, only if each number that it may be gives the same answer.
+
+    `doubtful`: how much one of them counts → how many of these there are.
+    """
+    possible = {sure}
+    for each, number in doubtful.items():
+        if each and len(possible) * number > _MOST_COUNTS:
+            return None
+        if each:
+            possible = {known + each * more for known in possible for more in range(number + 1)}
+    verdicts = {conjunction(test.holds((n,), _NO_MOMENT) for test in tests) for n in possible}
+    return verdicts.pop() if len(verdicts) == 1 else None
 
 
+_MOST_COUNTS = 50_000
+"""Numbers that a doubtful count may be; beyond that it stays in doubt."""
 _NO_MOMENT = Moment(date.min, None)  # numbers do not look at it

@@ -17,7 +17,7 @@ class Moment:
 
     today: date
     study_date: date | None
-    """None where the study states none, or several."""
+    """Of most of its images; None where none states one."""
 
 
 @dataclass(frozen=True, slots=True)

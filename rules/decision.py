@@ -34,7 +34,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlannedRun:
     """One plugin run that a rule asks for."""
 
     step: str
@@ -53,10 +53,12 @@ class Run:
     """Statuses of results that are sent; all where it is empty."""
     expires_at: datetime | None = None
     """When its result comes too late; `Rule.expires` says what is done then."""
+    identity: Literal["pseudonym", "full"] | None = None
+    """What the plugin learns of who the patient is; None leaves it to the plugin."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class LaterStep:
     """A step that waits for the result of another one."""
 
     step: str
@@ -69,7 +71,7 @@ class FollowUp:
 
     step: str
     after: str
-    run: Run | None
+    run: PlannedRun | None
     why: str
     clauses: tuple[ResultClause, ...]
 
@@ -86,8 +88,8 @@ class Decision:
     _choices: tuple[Choice, ...] = field(default=(), repr=False, compare=False)
     gates: tuple[Gate, ...] = ()
     """Bounds on how often the rule runs, asked once it would match."""
-    runs: tuple[Run, ...] = ()
-    later: tuple[Later, ...] = ()
+    runs: tuple[PlannedRun, ...] = ()
+    later: tuple[LaterStep, ...] = ()
     """Steps that will be decided by `follow_up`."""
     forward: Forward | None = None
     """To whom the study's images are forwarded."""
@@ -130,11 +132,18 @@ class Decision:
             "near_miss": self.near_miss,
             "problems": sorted(set(_errors([when, *chosen]))) if undecided else [],
             "when": when,
+            "ignore": self._ignored,
             "choose": chosen,
             "wait": self._awaited,
             "does": list(_does(self)),
             "gates": [{"clause": text, "passed": passed, "why": why} for text, passed, why in self.gates],
         }
+
+    @property
+    def _ignored(self) -> list[Node]:
+        """What the site ignores and the study is, or is perhaps, clause by clause."""
+        asked = [each.when.read for each in self.rule.ignore if self._view.series]
+        return [trace.in_study(each, self._view) for each in asked if conditions.study(each, self._view) is not False]
 
     @property
     def _awaited(self) -> Node | None:

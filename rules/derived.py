@@ -6,10 +6,22 @@ frame's anatomy or in the series' Laterality, its view in a code or in the older
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 from rules import values
-from rules.facts import Age, Code, Datum, FromAttributes, FromInstance, FromTrait, InstanceFacts, Item, SeriesFacts
+from rules.facts import (
+    Age,
+    CodeItem,
+    Datum,
+    FromAttributes,
+    FromInstance,
+    FromTrait,
+    InstanceFacts,
+    Item,
+    SeriesFacts,
+    UnkeptValue,
+)
 
 SIDES = {"L": "left", "R": "right", "B": "both", "U": "unpaired"}
 _SIDE_ATTRIBUTES = ("ImageLaterality", "FrameLaterality", "Laterality")
@@ -28,7 +40,6 @@ _VIEWS = {
     "specimen": ("127457009", "G-8310"),
 }
 """View for Mammography (PS3.16 CID 4014): SNOMED CT, and the SNOMED-RT codes of older objects."""
-VIEWS = tuple(_VIEWS)
 _VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
 
 _MODIFIERS = {
@@ -52,7 +63,7 @@ MODIFIERS = tuple(_MODIFIERS)
 _MODIFIER_OF_CODE = {code: name for name, codes in _MODIFIERS.items() for code in codes}
 
 PLANES = ("axial", "coronal", "sagittal", "oblique")
-_ALONG = 0.8
+_ALONG = math.cos(math.radians(37))
 """Least part of a slice's normal along an axis of the patient: a head CT tilted by 30 degrees is still axial."""
 
 BREAST_IMAGES = ("mammogram", "tomosynthesis", "synthetic")
@@ -60,7 +71,7 @@ _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def code_of(item: Item) -> Code:
+def code_of(item: Item) -> CodeItem:
     """The code of an item, with its modifiers (View Modifier Code Sequence and its like)."""
     nested = (keyword for keyword in item if "Modifier" in keyword)
     return _plain_code(item)._replace(
@@ -68,10 +79,10 @@ def code_of(item: Item) -> Code:
     )
 
 
-def _plain_code(item: Item) -> Code:
+def _plain_code(item: Item) -> CodeItem:
     """Code Value, Long Code Value or URN Code Value (PS3.3 table 8.8-1)."""
     value = text_of(item, "CodeValue") or text_of(item, "LongCodeValue") or text_of(item, "URNCodeValue")
-    return Code(value, text_of(item, "CodingSchemeDesignator"), text_of(item, "CodeMeaning"))
+    return CodeItem(value, text_of(item, "CodingSchemeDesignator"), text_of(item, "CodeMeaning"))
 
 
 def text_of(item: Item, keyword: str) -> str:
@@ -109,9 +120,9 @@ def _patient_age(image: Item) -> tuple[Datum, ...]:
 
 
 def _laterality(image: Item) -> tuple[Datum, ...]:
-    """The first of the image's, its frames' and its series' statement that says anything."""
-    stated = (_texts(image, keyword) for keyword in _SIDE_ATTRIBUTES)
-    return _distinct(SIDES.get(each) for each in next(filter(None, stated), []))
+    """The first of the image's, its frames' and its series' statement that names a side."""
+    stated = (_distinct(SIDES.get(each) for each in _texts(image, keyword)) for keyword in _SIDE_ATTRIBUTES)
+    return next(filter(None, stated), ())
 
 
 def _view(image: Item) -> tuple[Datum, ...]:
@@ -162,10 +173,20 @@ def _breast_image(image: InstanceFacts, series: SeriesFacts) -> tuple[Datum, ...
     return () if captured or image.number_of_frames < 1 else ("mammogram",)
 
 
-PATIENT_AGE = FromAttributes(("PatientAge", "PatientBirthDate", "StudyDate"), _patient_age)
-LATERALITY = FromAttributes(_SIDE_ATTRIBUTES, _laterality)
-VIEW = FromAttributes(("ViewCodeSequence", "ViewPosition"), _view)
-VIEW_MODIFIERS = FromAttributes(("ViewCodeSequence",), _view_modifiers)
-SLICE_PLANE = FromAttributes(("ImageOrientationPatient",), _slice_plane)
+def _of(keywords: tuple[str, ...], read: Callable[[Item], tuple[Datum, ...]]) -> FromAttributes:
+    """A reader of a fact; where one of its attributes is not kept, the fact is not known either."""
+
+    def known(image: Item) -> tuple[Datum, ...]:
+        cut = [element.vr for each in keywords if (element := image.get(each)) and not element.kept]
+        return (UnkeptValue(cut[0]),) if cut else read(image)
+
+    return FromAttributes(keywords, known)
+
+
+PATIENT_AGE = _of(("PatientAge", "PatientBirthDate", "StudyDate"), _patient_age)
+LATERALITY = _of(_SIDE_ATTRIBUTES, _laterality)
+VIEW = _of(("ViewCodeSequence", "ViewPosition"), _view)
+VIEW_MODIFIERS = _of(("ViewCodeSequence",), _view_modifiers)
+SLICE_PLANE = _of(("ImageOrientationPatient",), _slice_plane)
 BREAST_IMAGE = FromInstance(_breast_image)
 MARKS = FromTrait("marks", lambda marks: tuple(sorted(marks)))

@@ -15,7 +15,7 @@ from rules import conditions, trace
 from rules.actions import Wait
 from rules.choose import Candidate, Choice, choose
 from rules.conditions import StudyView
-from rules.decision import Decision, FollowUp, Input, Later, Run
+from rules.decision import Decision, FollowUp, Input, LaterStep, PlannedRun
 from rules.facts import History, StudyFacts
 from rules.limits import Gate, gates
 from rules.model import Rule, Step
@@ -25,11 +25,37 @@ from rules.timing import opening, write_duration
 
 def decide(rules: Sequence[Rule], study: StudyFacts) -> tuple[Decision, ...]:
     """One decision for each enabled rule, in the order of the rules."""
-    view = StudyView(study)
+    asked = [rule for rule in rules if rule.enabled]
+    view = _view(study, asked)
     by_series = _complete_series(view)
-    return tuple(
-        _decide(rule, by_series if rule.decide == "series complete" else view) for rule in rules if rule.enabled
-    )
+    first = [
+        None if rule.otherwise else _decide(rule, by_series if rule.decide == "series complete" else view)
+        for rule in asked
+    ]
+    taken = next((each.rule.name for each in first if each and _takes(each, study)), None)
+    pairs = zip(asked, first, strict=True)
+    return tuple(each or _otherwise(rule, view, taken) for rule, each in pairs)
+
+
+def _view(study: StudyFacts, rules: Sequence[Rule]) -> StudyView:
+    """The study as these rules see it: with the makers that their site names."""
+    vendors = tuple(vendor.made for vendor in dict.fromkeys(each for rule in rules for each in rule.vendors))
+    if not vendors:
+        return StudyView(study)
+    return StudyView(replace(study, series=tuple(replace(series, vendors=vendors) for series in study.series)))
+
+
+def _takes(decision: Decision, study: StudyFacts) -> bool:
+    """Whether a rule leaves nothing to those for what no other rule takes: it does something, waits, or has run."""
+    done = study.history.get(decision.rule.name, History())
+    return decision.matched or decision.waits_until is not None or bool(done.subjects)
+
+
+def _otherwise(rule: Rule, view: StudyView, taken: str | None) -> Decision:
+    """What a rule says that is for studies which no other rule takes."""
+    if taken is None:
+        return _decide(rule, view)
+    return Decision(rule, f"it is for what no other rule takes, and {taken} takes the study", view, None)
 
 
 def _complete_series(view: StudyView) -> StudyView:
@@ -67,7 +93,7 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
         _choices=choices,
         gates=bounds,
         runs=tuple(run for run in runs if _step(rule, run.step).after is None),
-        later=tuple(Later(step.name, step.after) for step in rule.run if step.after and runs),
+        later=tuple(LaterStep(step.name, step.after) for step in rule.run if step.after and runs),
         forward=rule.forward,
         notify=(rule.notify,) if rule.notify else (),
         fetch=rule.prior if runs else None,
@@ -135,7 +161,7 @@ def follow_up(
     how often the rule runs are not asked again: the study has passed them. `subject` is that of the
     run whose result is known; the study's where it is empty.
     """
-    view = StudyView(study)
+    view = _view(study, [rule])
     view = _complete_series(view) if rule.decide == "series complete" else view
     choices = _choose(rule, view)
     all_of_it = replace(study, history={}) if study.history else study
@@ -157,9 +183,9 @@ def follow_up(
     return tuple(found)
 
 
-def first_runs(rule: Rule, study: StudyFacts) -> tuple[Run, ...]:
+def first_runs(rule: Rule, study: StudyFacts) -> tuple[PlannedRun, ...]:
     """The runs of a rule that has decided to run, once what it waited for is here; bounds are not asked again."""
-    view = StudyView(study)
+    view = _view(study, [rule])
     choices = _choose(rule, view)
     if not all(choice.taken for choice in choices):
         return ()
@@ -172,13 +198,18 @@ def prior_series(rule: Rule, prior: StudyFacts) -> tuple[Input, ...]:
     """The series of an earlier study that the rule would choose there: by its first choice, one, under the role."""
     assert rule.prior is not None, rule.name
     wish = replace(rule.wishes[0], role=rule.prior.role, take="one")
-    return tuple(_input(wish.role, taken) for taken in choose(wish, StudyView(prior), set()).taken)
+    return tuple(_input(wish.role, taken) for taken in choose(wish, _view(prior, [rule]), set()).taken)
 
 
 def _closed(rule: Rule, view: StudyView) -> str | None:
     """Why no rule, or not this one, may see the study at all."""
     if not view.series:
         return "the study has no instances"
+    for each in rule.ignore:
+        verdict = conditions.study(each.when.read, view)
+        if verdict is not False:
+            doubt = "" if verdict else ", perhaps: that is in doubt"
+            return f"the site ignores such studies ({each.name}{doubt})"
     if not view.facts.complete and (early := _early(rule, view.facts)):
         return early
     if view.facts.origin == "retrieved" and not conditions.mentions(rule.condition, "origin"):
@@ -204,11 +235,11 @@ def _nothing(choice: Choice) -> str:
     return f"the choice{role} is in doubt" if undecided else f"no series is left to choose{role}"
 
 
-def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime | None) -> Run:
+def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime | None) -> PlannedRun:
     subject, inputs = given
     waits = starts is not None and starts > view.facts.now
     expires = view.facts.completed_at + rule.expires.after if rule.expires else None
-    return Run(
+    return PlannedRun(
         step.name,
         step.plugin,
         step.parameters,
@@ -221,6 +252,7 @@ def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime
         starts if waits else None,
         rule.send_when,
         expires,
+        step.identity,
     )
 
 

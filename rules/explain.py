@@ -15,6 +15,8 @@ def lines(trace: Mapping[str, Any]) -> list[str]:
     if trace["near_miss"]:
         said.append(f"  near miss, all but: {trace['near_miss']}")
     said += ["  when", *_node(trace["when"], 2)]
+    for ignored in trace.get("ignore", ()):
+        said += ["  ignored when", *_node(ignored, 2)]
     if trace.get("wait"):
         said += ["  wait until", *_node(trace["wait"], 2)]
     for choice in trace["choose"]:

@@ -11,7 +11,7 @@ be taken again from kept facts when the images are long gone. Whoever fills it i
 - functional groups of enhanced objects are lifted: an attribute of a shared or per-frame group that
   the instance itself lacks stands at the instance, with each of the frames' distinct values one
   after the other; the Per-frame Functional Groups Sequence is one item that holds the same;
-- pixel data and other bulk data are left out.
+- of pixel data, bulk data and values too long to be asked for it is kept that they are there, and no more.
 """
 
 from __future__ import annotations
@@ -34,10 +34,20 @@ BAD_PIXEL_DESCRIPTION = "bad-pixel-description"
 """Rows, columns, bits, frames or palette contradict each other (cases 40, 41)."""
 UNREADABLE_HEADER = "unreadable-header"
 """The dataset could not be read completely (case 43)."""
+CUT_HEADER = "cut-header"
+"""Not all attributes were kept: rules do not see those left out."""
+UNDECODABLE_TEXT = "undecodable-text"
+"""A text does not fit the Specific Character Set: it is read with replacement characters."""
+MISSING_PATIENT_ID = "missing-patient-id"
+"""Patient ID is absent or empty."""
 BAD_ENCODING = "bad-encoding"
 """The dataset breaks an encoding rule of PS3.5 7, such as an odd length, and could still be read."""
-UNFIT_MARKS = frozenset({TRUNCATED_PIXEL_DATA, BAD_PIXEL_DESCRIPTION, UNREADABLE_HEADER})
+BAD_UID = "bad-uid"
+"""A UID that results could not name it by (`node.uids` says how strictly)."""
+UNFIT_MARKS = frozenset({TRUNCATED_PIXEL_DATA, BAD_PIXEL_DESCRIPTION, UNREADABLE_HEADER, BAD_UID})
 """Marks of an instance that no plugin is given, and with it no part of its series."""
+MARKS = (LOSSY, BAD_ENCODING, CUT_HEADER, UNDECODABLE_TEXT, MISSING_PATIENT_ID, *sorted(UNFIT_MARKS))
+"""Every mark there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +56,23 @@ class Element:
 
     vr: str
     values: tuple[Value, ...]
+    kept: bool = True
+    """False where there are values, or more of them, that the node does not keep."""
 
 
-class Code(NamedTuple):
+class UnkeptValue(NamedTuple):
+    """Stands for a value that is there and that the node does not keep: present, and undecidable otherwise."""
+
+    vr: str
+
+
+class CodeItem(NamedTuple):
     """A coded concept as it is in a code sequence item (PS3.3 8.8); "" where a part is absent."""
 
     value: str
     scheme: str
     meaning: str
-    modifiers: tuple[Code, ...] = ()
+    modifiers: tuple[CodeItem, ...] = ()
     """Codes in the same item that change it: a view's, an anatomic region's."""
 
 
@@ -67,7 +85,7 @@ class Age(NamedTuple):
     text: str
 
 
-Datum: TypeAlias = str | int | float | Code | Age
+Datum: TypeAlias = str | int | float | CodeItem | Age | UnkeptValue
 """One value as conditions read it; hashable."""
 
 
@@ -79,7 +97,9 @@ class FromAttributes:
     read: Callable[[Item], tuple[Datum, ...]]
 
 
-Trait: TypeAlias = Literal["sop_instance_uid", "sop_class_uid", "number_of_frames", "transfer_syntax_uid", "marks"]
+Trait: TypeAlias = Literal[
+    "sop_instance_uid", "sop_class_uid", "number_of_frames", "transfer_syntax_uid", "marks", "calling_ae_title"
+]
 """What an instance states beside its attributes."""
 
 
@@ -89,6 +109,21 @@ class FromTrait:
 
     trait: Trait
     read: Callable[[Any], tuple[Datum, ...]]
+
+
+class InstanceSource(NamedTuple):
+    """What an instance is and who sent it, as far as its attributes do not say."""
+
+    sop_class_uid: str
+    calling_ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromSource:
+    """A reader of values that rest on attributes, on the source, and on what the site knows of makers."""
+
+    keywords: tuple[str, ...]
+    read: Callable[[Item, InstanceSource, SeriesFacts], tuple[Datum, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +140,7 @@ class FromSeries:
     read: Callable[[SeriesFacts], tuple[Datum, ...]]
 
 
-Reader: TypeAlias = FromAttributes | FromTrait | FromInstance | FromSeries
+Reader: TypeAlias = FromAttributes | FromTrait | FromInstance | FromSeries | FromSource
 
 
 class InstanceFacts(NamedTuple):
@@ -119,9 +154,21 @@ class InstanceFacts(NamedTuple):
     transfer_syntax_uid: str
     marks: frozenset[str] = frozenset()
     """What the indexer noticed: `lossy`, `truncated-pixel-data`, …; see the constants of this module."""
+    calling_ae_title: str = ""
+    """Who sent it."""
 
 
-class Spread(NamedTuple):
+class IndexedInstance(NamedTuple):
+    """What the node reads of an instance: the node makes it of what a test describes, too."""
+
+    attributes: Mapping[str, Element]
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    number_of_frames: int
+    marks: frozenset[str]
+
+
+class DistinctElements(NamedTuple):
     """One attribute as the node keeps it: its distinct elements, and which instance has which."""
 
     elements: tuple[Element, ...]
@@ -129,7 +176,7 @@ class Spread(NamedTuple):
     """For each instance an index into `elements`, or -1; None where every instance has the first."""
 
 
-ABSENT = Spread((), ())
+ABSENT = DistinctElements((), ())
 
 
 Groups: TypeAlias = tuple[tuple[Any, int], ...]
@@ -152,12 +199,14 @@ class SeriesFacts:
     series_instance_uid: str
     modality: str
     instances: Sequence[InstanceFacts]
-    spread: Callable[[str], Spread] | None = field(default=None, repr=False, compare=False)
+    spread: Callable[[str], DistinctElements] | None = field(default=None, repr=False, compare=False)
     """The attributes of all instances by keyword, where the node keeps them so; ABSENT where none has it."""
     complete: bool = True
     """Nothing more of it is expected."""
     shared: Callable[[Trait], Groups] | None = field(default=None, repr=False, compare=False)
     """The traits of all instances, where the node keeps them so."""
+    vendors: tuple[Callable[[str, str], bool], ...] = field(default=(), repr=False, compare=False)
+    """Whether a Manufacturer and a calling AE title are those of an AI vendor that the site names."""
     _columns: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False)
     _traits: dict[Trait, Groups] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -218,13 +267,29 @@ def _readings(series: SeriesFacts, read: Reader) -> Iterator[tuple[tuple[Datum, 
         yield from ((read.read(value), mask) for value, mask in series.groups(read.trait))
     elif isinstance(read, FromInstance):
         yield from ((read.read(each, series), 1 << bit) for bit, each in enumerate(series.instances))
-    elif series.spread is None:
-        yield from ((read.read(each.attributes), 1 << bit) for bit, each in enumerate(series.instances))
+    elif isinstance(read, FromSource):
+        yield from _by_source(series, read)
     else:
-        spreads = [(keyword, *series.spread(keyword)) for keyword in read.keywords]
+        yield from ((read.read(item), mask) for item, mask in _items(series, read.keywords))
+
+
+def _by_source(series: SeriesFacts, read: FromSource) -> Iterator[tuple[tuple[Datum, ...], int]]:
+    for item, having in _items(series, read.keywords):
+        for sop_class, of_class in series.groups("sop_class_uid"):
+            for title, sent in series.groups("calling_ae_title"):
+                if mask := having & of_class & sent:
+                    yield read.read(item, InstanceSource(sop_class, title), series), mask
+
+
+def _items(series: SeriesFacts, keywords: Sequence[str]) -> Iterator[tuple[Item, int]]:
+    """These attributes of all instances: of those that have them alike at once where that is known."""
+    if series.spread is None:
+        yield from ((each.attributes, 1 << bit) for bit, each in enumerate(series.instances))
+    else:
+        spreads = [(keyword, *series.spread(keyword)) for keyword in keywords]
         for indices, mask in _alike([at for _, _, at in spreads], series):
             pairs = zip(spreads, indices, strict=True)
-            yield read.read({keyword: elements[at] for (keyword, elements, _), at in pairs if at >= 0}), mask
+            yield {keyword: elements[at] for (keyword, elements, _), at in pairs if at >= 0}, mask
 
 
 def _alike(spreads: Sequence[Sequence[int] | None], series: SeriesFacts) -> Iterable[tuple[tuple[int, ...], int]]:

@@ -19,42 +19,47 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rules import names, values
-from rules.facts import Element, InstanceFacts, Item, SeriesFacts, StudyFacts
+from rules.facts import Element, IndexedInstance, InstanceFacts, Item, SeriesFacts, StudyFacts
 from rules.names import Dictionary
 from rules.operators import OperandError, read_code
-from rules.reading import Place, Problem, closest, shown
+from rules.reading import Place, RuleProblem, closest, shown
 
 MOST_IMAGES = 20_000
 STUDY_KEYS = ("calling_ae_title", "called_ae_title", "peer_address", "origin", "revision", "received")
 IMAGE_KEYS = ("frames", "marks", "count")
-_CT_IMAGE, _EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d))?")
 _ROOT = "1.2.3"
+_FIRST = 10_000
+"""The UIDs of series sort in the order of the list."""
 
 
-def read(plain: object, dictionary: Dictionary | None) -> tuple[StudyFacts | None, list[Problem]]:
+def read(plain: object, dictionary: Dictionary | None) -> tuple[StudyFacts | None, list[RuleProblem]]:
     """The facts that `plain` stands for; None and every problem where it is wrong."""
-    reading = _Reading(dictionary)
+    reading = _StudyReader(dictionary)
     facts = reading.study(plain)
     return (None, reading.problems) if reading.problems else (facts, [])
 
 
 def series_number(series: SeriesFacts) -> int:
-    """The SeriesNumber of a series of a given study, which always has one."""
-    number = series.instances[0].attributes["SeriesNumber"].values[0]
-    return 0 if isinstance(number, Mapping) else int(values.number(number) or 0)
+    """How a test calls a series: by its SeriesNumber, else by its place in the list, from 1."""
+    element = series.instances[0].attributes.get("SeriesNumber")
+    number = element.values[0] if element and element.values else None
+    known = None if number is None or isinstance(number, Mapping) else values.number(number)
+    return int(series.series_instance_uid.rpartition(".")[2]) - _FIRST if known is None else int(known)
 
 
 @dataclass
-class _Reading:
+class _StudyReader:
     """One study being read: collects problems instead of stopping at the first."""
 
     dictionary: Dictionary | None
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[RuleProblem] = field(default_factory=list)
     images: int = 0
+    sender: str = ""
+    """The calling AE title, if there is only one."""
 
     def wrong(self, place: Place, message: str, suggestion: str | None = None) -> None:
-        self.problems.append(Problem(place, message, suggestion))
+        self.problems.append(RuleProblem(place, message, suggestion))
 
     def study(self, plain: object) -> StudyFacts | None:
         if not isinstance(plain, Mapping) or not plain:
@@ -66,6 +71,8 @@ class _Reading:
             return None
         own = {key: value for key, value in plain.items() if key in STUDY_KEYS}
         shared = {key: value for key, value in plain.items() if key not in (*STUDY_KEYS, "series")}
+        senders = self.texts(own, "calling_ae_title")
+        self.sender = next(iter(senders)) if len(senders) == 1 else ""
         if parts is None:
             series = [self.series(shared, {}, (), 0)]
         else:
@@ -119,8 +126,8 @@ class _Reading:
         else:
             self.wrong((*place, "images"), f"images is a number, or a list of images, not {shown(images)}")
             return None
-        attributes = {"SeriesNumber": Element("IS", (index + 1,)), **shared, **self.attributes(own, place, IMAGE_KEYS)}
-        uid = f"{_ROOT}.{index + 1}"
+        attributes = {**shared, **self.attributes(own, place, IMAGE_KEYS)}
+        uid = f"{_ROOT}.{_FIRST + index + 1}"
         instances = tuple(self.instances(groups, own, attributes, uid))
         modality = instances[0].attributes.get("Modality") if instances else None
         return SeriesFacts(uid, str(modality.values[0]) if modality and modality.values else "", instances)
@@ -130,23 +137,32 @@ class _Reading:
     ) -> Iterator[InstanceFacts]:
         number = 0
         for plain, place in groups:
-            attributes = {**shared, **self.attributes(plain, place, IMAGE_KEYS)}
-            count, frames = plain.get("count", 1), plain.get("frames", series.get("frames", 1))
+            seen = self.indexed({**shared, **self.attributes(plain, place, IMAGE_KEYS)})
+            frames = plain.get("frames", series.get("frames", seen.number_of_frames))
+            count = plain.get("count", 1)
             if not _natural(count) or not _natural(frames) or (self.images + count) > MOST_IMAGES:
                 self.wrong(place, f"count and frames are whole numbers, and {MOST_IMAGES} images are the most")
                 return
             self.images += count
-            marks = plain.get("marks", series.get("marks", ()))
+            said = plain.get("marks", series.get("marks", ()))
+            marks = seen.marks.union(said if isinstance(said, list | tuple) else (said,))
             for _ in range(count):
                 number += 1
                 yield InstanceFacts(
-                    sop_instance_uid=_first(attributes, "SOPInstanceUID", f"{uid}.{number}"),
-                    sop_class_uid=_first(attributes, "SOPClassUID", _CT_IMAGE),
-                    attributes=attributes,
+                    sop_instance_uid=_first(seen.attributes, "SOPInstanceUID", f"{uid}.{number}"),
+                    sop_class_uid=seen.sop_class_uid,
+                    attributes=seen.attributes,
                     number_of_frames=frames,
-                    transfer_syntax_uid=_first(attributes, "TransferSyntaxUID", _EXPLICIT),
-                    marks=frozenset(marks if isinstance(marks, list | tuple) else (marks,)),
+                    transfer_syntax_uid=seen.transfer_syntax_uid,
+                    marks=marks,
+                    calling_ae_title=self.sender,
                 )
+
+    def indexed(self, attributes: Item) -> IndexedInstance:
+        """The attributes as the node would read them: the same way as those of a received image."""
+        if self.dictionary is None or self.problems:
+            return IndexedInstance(attributes, "", "", 1, frozenset())
+        return self.dictionary.indexed(attributes)
 
     def attributes(self, plain: Mapping[Any, Any], place: Place, besides: Sequence[str]) -> dict[str, Element]:
         """Attributes by their canonical names, as the indexer would have kept them."""
@@ -182,6 +198,8 @@ class _Reading:
 
     def element(self, name: str, value: object, place: Place) -> Element:
         vr = (self.dictionary.vr(name) if self.dictionary and not name.startswith("(") else None) or "UN"
+        if value == values.NOT_KEPT:
+            return Element(vr, (), kept=False)
         several = value if isinstance(value, list | tuple) else () if value is None else (value,)
         return Element(vr, tuple(self.value(vr, each, place) for each in several))
 
@@ -232,7 +250,8 @@ def _series(series: SeriesFacts, wanted: frozenset[str]) -> dict[str, Any]:
     """One series: what all its images share, then the images that differ, equal ones in a row together."""
     groups: list[dict[str, Any]] = []
     for instance in series.instances:
-        found = ((key, element) for key, element in instance.attributes.items() if key in wanted and element.values)
+        kept = instance.attributes.items()
+        found = ((key, each) for key, each in kept if key in wanted and (each.values or not each.kept))
         image: dict[str, Any] = {key: _plain(element) for key, element in found}
         image |= {"frames": instance.number_of_frames} if instance.number_of_frames != 1 else {}
         image |= {"marks": sorted(instance.marks)} if instance.marks else {}
@@ -260,6 +279,8 @@ def _shared(series: Sequence[Mapping[str, Any]], whole: Sequence[SeriesFacts]) -
 
 
 def _plain(element: Element) -> Any:
+    if not element.kept:
+        return values.NOT_KEPT
     several = [_plain_item(each) if isinstance(each, Mapping) else each for each in element.values]
     return several[0] if len(several) == 1 and not isinstance(several[0], dict) else several
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from rules.facts import History
-from rules.section import Section
+from rules.section import RuleSection
 from rules.timing import Duration, write_duration
 
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
@@ -36,7 +36,7 @@ Share = Annotated[
 ]
 
 
-class Sample(Section):
+class Sample(RuleSection):
     """A random but reproducible part of the studies."""
 
     share: Share
@@ -56,7 +56,7 @@ def lot(study_instance_uid: str, salt: str) -> float:
     return int.from_bytes(drawn[:7], "big") / 2**56
 
 
-class RunLimits(Section):
+class RunLimits(RuleSection):
     """Bounds on how often a rule runs; a study that it has run on before is not counted again."""
 
     enrolled: Annotated[int, Field(ge=1)] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -23,15 +24,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from rules import schema
 from rules.actions import Expires, Forward, Names, Notify, Prior, Wait
 from rules.choose import Wish
 from rules.conditions import Condition
 from rules.limits import Once, RunLimits, Sample
-from rules.reading import Problem
+from rules.operators import wildcard
+from rules.reading import RuleProblem
 from rules.results import ResultCondition, Status
-from rules.section import Name, Section, one_or_many, raise_problems
+from rules.section import Name, RuleSection, one_or_many, raise_problems
 from rules.timing import Hours, read_duration, write_duration
 from rules.written import DICTIONARY as DICTIONARY
 from rules.written import ImageCondition, Preferences, SeriesCondition, StudyCondition
@@ -39,13 +42,15 @@ from rules.written import ImageCondition, Preferences, SeriesCondition, StudyCon
 _GROWING = "every "
 
 
-class Step(Section):
+class Step(RuleSection):
     """One plugin to run on the chosen series."""
 
     plugin: Name
     """Name of the plugin."""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """Overrides of the plugin's parameters, as its plugin.toml lists them."""
+    identity: Literal["pseudonym", "full"] | None = None
+    """What the plugin learns of who the patient is; what its plugin.toml says where it is not given."""
     step: Name | None = None
     """Its name within the rule; the plugin's where it is not given."""
     after: Name | None = None
@@ -85,11 +90,13 @@ def _all_finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-class Choose(Section):
+class Choose(RuleSection):
     """Which series the plugin is given; with a `role`, under a name that it knows them by."""
 
     role: Name | None = None
     """The name under which the plugin knows the series."""
+    images: Literal["original", "any"] = "original"
+    """original: derived images, secondary captures and what an AI made are left out. any: all images."""
     only_images: ImageCondition | None = None
     """Drops the images of each series that do not satisfy it, before `where` is asked."""
     where: SeriesCondition | None = None
@@ -103,7 +110,7 @@ class Choose(Section):
     def wish(self) -> Wish:
         """What the engine needs of it."""
         only, where = (each.read if each else None for each in (self.only_images, self.where))
-        return Wish(self.role or "", only, where, self.prefer.read if self.prefer else (), self.take)
+        return Wish(self.role or "", only, where, self.prefer.read if self.prefer else (), self.take, self.images)
 
 
 def _read_decide(plain: Any) -> str:
@@ -120,7 +127,36 @@ def _read_decide(plain: Any) -> str:
 Decide = Annotated[str, PlainValidator(_read_decide, json_schema_input_type=str)]
 
 
-class Rule(Section):
+class Vendor(RuleSection):
+    """A maker of AI results, told by who sends them or by their Manufacturer."""
+
+    ae_title: str | None = None
+    """Its calling AE title."""
+    manufacturer: str | None = None
+    """Manufacturer of its objects; * stands for anything."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Vendor:
+        if not (self.ae_title or self.manufacturer):
+            raise ValueError("write ae_title, manufacturer, or both: an object is the vendor's where all of it holds")
+        return self
+
+    def made(self, manufacturer: str, calling_ae_title: str) -> bool:
+        """Whether an object of this Manufacturer, sent by this title, is the vendor's."""
+        sent = self.ae_title is None or self.ae_title.strip() == calling_ae_title.strip()
+        return sent and (self.manufacturer is None or wildcard(self.manufacturer)(manufacturer))
+
+
+class IgnoredStudies(RuleSection):
+    """Studies that no rule of the site is asked about."""
+
+    name: Name
+    """How decisions call it."""
+    when: StudyCondition
+    """A condition on the study, as in a rule."""
+
+
+class Rule(RuleSection):
     """One rule: when a study is like this, choose these series, run that, send the results there."""
 
     name: Name
@@ -163,6 +199,12 @@ class Rule(Section):
     """What becomes of results that come too late."""
     mode: Literal["shadow", "pilot", "clinical"]
     """shadow: for evaluation only. pilot: for readers, marked as such. clinical: marked as AI only."""
+    otherwise: bool = False
+    """true: it is for studies that no other rule takes."""
+    ignore: Annotated[tuple[IgnoredStudies, ...], SkipJsonSchema()] = ()
+    """What the site ignores: said once beside the rules, and put into each of them so that decisions keep it."""
+    vendors: Annotated[tuple[Vendor, ...], SkipJsonSchema()] = ()
+    """Makers of AI results that the site names: put into each rule, too."""
     priority: Literal["routine", "high", "urgent"] = "routine"
     """Which job comes first where several wait."""
     on_correction: Literal["hold", "take_newest"] = "hold"
@@ -201,25 +243,33 @@ class Rule(Section):
         raise_problems(self._gaps(), self.name)
         return self
 
-    def _gaps(self) -> Iterator[Problem]:
+    def _gaps(self) -> Iterator[RuleProblem]:
+        if self.otherwise and self.decide != "complete":
+            yield RuleProblem(
+                ("otherwise",), "before the study is complete nobody knows which rules take it: leave out decide"
+            )
+        if self.otherwise and self.wait:
+            yield RuleProblem(("otherwise",), "a rule for what no other rule takes does not wait: leave out wait")
         if not (self.run or self.forward or self.notify):
-            yield Problem(("run",), "run is missing: the plugin to run; or forward, or notify")
+            yield RuleProblem(("run",), "run is missing: the plugin to run; or forward, or notify")
         elif self.run and not self.choose:
             example = "as in `choose: {where: {Modality: CT}}`"
-            yield Problem(("choose",), f"choose is missing: which series the plugin is given, {example}")
+            yield RuleProblem(("choose",), f"choose is missing: which series the plugin is given, {example}")
         elif not self.run and (self.choose or self.send):
-            yield Problem(("choose" if self.choose else "send",), "there is no plugin to run: this says nothing")
+            yield RuleProblem(("choose" if self.choose else "send",), "there is no plugin to run: this says nothing")
         if self.run and self.mode != "shadow" and not self.send:
-            yield Problem(
+            yield RuleProblem(
                 ("send",),
                 f"send is missing: results of mode {self.mode} are for somebody; those of mode shadow stay here",
             )
         if self.prior and not self.run:
-            yield Problem(("prior",), "there is no plugin to run: nobody is handed the earlier study")
+            yield RuleProblem(("prior",), "there is no plugin to run: nobody is handed the earlier study")
         elif self.prior and self.prior.role in {each.role for each in self.choose}:
-            yield Problem(("prior", "role"), f"the role {self.prior.role} is that of a choice: give another one")
+            yield RuleProblem(("prior", "role"), f"the role {self.prior.role} is that of a choice: give another one")
         if self.once == "series" and (len(self.choose) != 1 or self.prior):
-            yield Problem(("once",), "once: series runs on each series by itself, so there is one choice and no prior")
+            yield RuleProblem(
+                ("once",), "once: series runs on each series by itself, so there is one choice and no prior"
+            )
 
     @property
     def condition(self) -> Condition:
@@ -238,19 +288,29 @@ class Rule(Section):
         return tuple(each.wish for each in self.choose)
 
 
-class RuleSet(Section):
+class RuleSet(RuleSection):
     """A file of rules."""
 
+    ignore: tuple[IgnoredStudies, ...] = ()
+    """Studies that no rule of the site is asked about: outside images, research, phantoms."""
+    vendors: tuple[Vendor, ...] = ()
+    """Makers of AI results whose objects do not say that a program made them."""
     rules: tuple[Rule, ...]
     """The rules."""
 
     @field_validator("rules")
     @classmethod
     def _names(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        names = [rule.name for rule in rules]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        names = Counter(rule.name for rule in rules)
+        if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"two rules are called {twice[0]}")
         return rules
+
+
+def of_site(rules: Sequence[Rule], ignored: Sequence[IgnoredStudies], vendors: Sequence[Vendor]) -> tuple[Rule, ...]:
+    """The rules with what the site says for all of them put into each."""
+    said = {"ignore": tuple(ignored), "vendors": tuple(vendors)}
+    return tuple(rule.model_copy(update=said) for rule in rules) if ignored or vendors else tuple(rules)
 
 
 def rule_set_digest(rules: Sequence[Rule]) -> str:

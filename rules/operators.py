@@ -8,6 +8,7 @@ that "no image has it" and "not every image has it" cannot be confused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -17,11 +18,11 @@ import re2
 
 from rules import dates, values
 from rules.dates import Moment
-from rules.facts import Age, Code, Datum
-from rules.names import Kind
+from rules.facts import Age, CodeItem, Datum
+from rules.names import ValueKind
 
 RELATIVE_TOLERANCE = 1e-6
-"""Two numbers this close, relative to the larger, are equal: 0.3 as a binary32 (FL) is 0.30000001."""
+"""Two decimal numbers this close, relative to the larger, are equal: 0.3 as a binary32 (FL) is 0.30000001."""
 PATTERN_LIMIT = 500
 """Characters of a pattern; with re2's memory bound this bounds what a rule can cost (case 77)."""
 _PATTERN_MEMORY = 1 << 20
@@ -48,7 +49,7 @@ class Test:
     """One operator with its operand, ready to judge values."""
 
     operator: str
-    kind: Kind
+    kind: ValueKind
     judge: Judge = field(compare=False)
     read: Callable[[Datum], Any] = field(init=False, compare=False, repr=False)
 
@@ -59,25 +60,46 @@ class Test:
         """Whether the values satisfy it; None where they cannot be read as its kind."""
         readings = [self.read(value) for value in found]
         if None in readings:
-            if self.kind is not Kind.TEXT:
+            if self.kind is not ValueKind.TEXT:
                 return None
             readings = [reading for reading in readings if reading is not None]
         return self.judge(readings, moment) if readings else None
 
+    def decides(self, found: Sequence[Datum], moment: Moment) -> bool | None:
+        """Whether these values decide it, whatever others there are: True, False, or None where they do not."""
+        held = self.holds(found, moment)
+        one_is_enough = self.kind in (ValueKind.TEXT, ValueKind.SEQUENCE)
+        return held if held is one_is_enough else None
 
-_READ: Mapping[Kind, Callable[[Datum], Any]] = {
-    Kind.TEXT: values.text,
-    Kind.NUMBER: values.number,
-    Kind.DATE: values.day,
-    Kind.TIME: values.time_of_day,
-    Kind.AGE: lambda value: value if isinstance(value, Age) else None,
-    Kind.SEQUENCE: lambda value: value if isinstance(value, Code) else None,
+
+_READ: Mapping[ValueKind, Callable[[Datum], Any]] = {
+    ValueKind.TEXT: values.text,
+    ValueKind.NUMBER: values.number,
+    ValueKind.DATE: values.day,
+    ValueKind.TIME: values.time_of_day,
+    ValueKind.AGE: lambda value: value if isinstance(value, Age) else None,
+    ValueKind.SEQUENCE: lambda value: value if isinstance(value, CodeItem) else None,
 }
+
+
+_SIGNS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "=": "is", "==": "is"}
+_SIGNED = re.compile(r"(>=?|<=?|==?)\s*(.+)")
+
+
+def _number_meant(operand: object) -> str:
+    """What to write instead of a text that looks like a number."""
+    if not isinstance(operand, str):
+        return ""
+    if found := _SIGNED.fullmatch(operand.strip()):
+        return f": write {{{_SIGNS[found[1]]}: {found[2]}}}"
+    if re.fullmatch(r"-?\d+,\d+", operand.strip()):
+        return f": write a decimal point, {operand.strip().replace(',', '.')}"
+    return ": write it without quotes and without a unit" if re.match(r"\s*-?[\d.]+", operand) else ""
 
 
 def _read_number(operand: object) -> float:
     if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise OperandError(f"{operand!r} is not a number")
+        raise OperandError(f"{operand!r} is not a number{_number_meant(operand)}")
     if (read := values.number(operand)) is None:
         raise OperandError(f"{operand!r} is not a finite number")
     return read
@@ -127,7 +149,10 @@ _CALENDAR: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def _slack(found: float, asked: float, tolerance: float | None) -> float:
-    return tolerance if tolerance is not None else RELATIVE_TOLERANCE * max(abs(found), abs(asked))
+    """Whole numbers (IS, US and their like) are exact; decimal ones (DS, FD, FL) are rounded on their way."""
+    if tolerance is not None:
+        return tolerance
+    return 0.0 if isinstance(found, int) else RELATIVE_TOLERANCE * max(abs(found), abs(asked))
 
 
 def _number_test(operator: str, operand: object, options: Options) -> Judge:
@@ -160,14 +185,16 @@ def _time_test(operator: str, operand: object, _: Options) -> Judge:
 
 
 def _folding(options: Options) -> Callable[[str], str]:
-    return (lambda text: text) if options.case_sensitive else values.fold
+    return values.composed if options.case_sensitive else values.fold
 
 
 def _is_text(_operator: str, operand: object, options: Options) -> Judge:
     fold = _folding(options)
     asked = fold(_read_text(operand))
     if "*" in asked:
-        raise OperandError(f"a wildcard compares only in matches: write {{matches: {operand!r}}}")
+        star = str(operand).replace("*", "\\*")
+        hint = f"write {{matches: {operand!r}}}, or for a star itself {{matches: '{star}'}}"
+        raise OperandError(f"a wildcard compares only in matches: {hint}")
     return lambda found, _: any(fold(each) == asked for each in found)
 
 
@@ -194,8 +221,11 @@ def _compile(pattern: str, *, case_sensitive: bool) -> Any:
         raise OperandError(f"{pattern!r} is not a regular expression that RE2 knows: {reason}") from problem
 
 
+_STAR = re.compile(r"(?<!\\)\*")
+
+
 def wildcard(pattern: str, fold: Callable[[str], str] = values.fold) -> Callable[[str], bool]:
-    """Whether a whole text matches a pattern in which `*` stands for any run of characters, none included."""
+    """Whether a whole text matches a pattern: `*` stands for any run of characters, none included; `\\*` for a star."""
     fits = _pattern(pattern, fold)
     return lambda text: fits(fold(text))
 
@@ -204,7 +234,7 @@ def _pattern(pattern: str, fold: Callable[[str], str]) -> Callable[[str], bool]:
     """The same for texts that are folded already."""
     if len(pattern) > PATTERN_LIMIT:
         raise OperandError(f"the pattern has {len(pattern)} characters, {PATTERN_LIMIT} are the most")
-    first, *rest = fold(pattern).split("*")
+    first, *rest = (part.replace("\\*", "*") for part in _STAR.split(fold(pattern)))
     if not rest:
         return first.__eq__
     *between, last = rest
@@ -237,8 +267,8 @@ def _matches(_operator: str, operand: object, options: Options) -> Judge:
 
 
 def _regex(_operator: str, operand: object, options: Options) -> Judge:
-    compiled = _compile(_read_text(operand), case_sensitive=options.case_sensitive)
-    return lambda found, _: any(compiled.search(each) is not None for each in found)
+    compiled = _compile(values.composed(_read_text(operand)), case_sensitive=options.case_sensitive)
+    return lambda found, _: any(compiled.search(values.composed(each)) is not None for each in found)
 
 
 _SAME_SCHEME = {"SNM3": "SRT", "99SDM": "SRT"}  # PS3.16 8: three designators of one scheme
@@ -258,14 +288,14 @@ def read_codes(operand: object) -> frozenset[tuple[str, str]]:
     return frozenset(read_code(each) for each in _listed(operand))
 
 
-def _is_one_of(code: Code, asked: frozenset[tuple[str, str]]) -> bool:
+def _is_one_of(code: CodeItem, asked: frozenset[tuple[str, str]]) -> bool:
     return (_SAME_SCHEME.get(code.scheme, code.scheme), code.value) in asked
 
 
 def _code(_operator: str, operand: object, options: Options) -> Judge:
     asked, modifiers = read_codes(operand), options.modifiers
 
-    def fits(each: Code) -> bool:
+    def fits(each: CodeItem) -> bool:
         modified = not modifiers or any(_is_one_of(modifier, modifiers) for modifier in each.modifiers)
         return modified and _is_one_of(each, asked)
 
@@ -281,25 +311,25 @@ def _listed(operand: object) -> Sequence[object]:
 
 
 Builder = Callable[[str, object, Options], Judge]
-_BUILDERS: Mapping[tuple[str, Kind], Builder] = {
-    ("is", Kind.TEXT): _is_text,
-    ("contains", Kind.TEXT): _contains,
-    ("matches", Kind.TEXT): _matches,
-    ("regex", Kind.TEXT): _regex,
-    ("code", Kind.SEQUENCE): _code,
-    **{(operator, Kind.NUMBER): _number_test for operator in _ORDERS},
-    **{(operator, Kind.AGE): _age_test for operator in _ORDERS},
-    **{(operator, Kind.DATE): _date_test for operator in _CALENDAR},
-    **{(operator, Kind.TIME): _time_test for operator in ("before", "after", "from", "until")},
+_BUILDERS: Mapping[tuple[str, ValueKind], Builder] = {
+    ("is", ValueKind.TEXT): _is_text,
+    ("contains", ValueKind.TEXT): _contains,
+    ("matches", ValueKind.TEXT): _matches,
+    ("regex", ValueKind.TEXT): _regex,
+    ("code", ValueKind.SEQUENCE): _code,
+    **{(operator, ValueKind.NUMBER): _number_test for operator in _ORDERS},
+    **{(operator, ValueKind.AGE): _age_test for operator in _ORDERS},
+    **{(operator, ValueKind.DATE): _date_test for operator in _CALENDAR},
+    **{(operator, ValueKind.TIME): _time_test for operator in ("before", "after", "from", "until")},
 }
-_BETWEEN = {Kind.NUMBER: ("at_least", "at_most"), Kind.AGE: ("at_least", "at_most"), Kind.DATE: ("from", "until")}
-_BETWEEN[Kind.TIME] = ("from", "until")
+_BETWEEN = dict.fromkeys((ValueKind.NUMBER, ValueKind.AGE), ("at_least", "at_most"))
+_BETWEEN |= dict.fromkeys((ValueKind.DATE, ValueKind.TIME), ("from", "until"))
 _COMPARING = ("at_least", "at_most", "above", "below", "between", "before", "after")
 OPERATORS = ("is", "in", "contains", "matches", "regex", *_COMPARING, "code", "present")
 MODIFIERS = ("missing", "tolerance", "case_sensitive", "modifier")
 
 
-def suits(operator: str, kind: Kind) -> bool:
+def suits(operator: str, kind: ValueKind) -> bool:
     """Whether an operator can be asked of values of this kind."""
     if operator == "between":
         return kind in _BETWEEN
@@ -308,20 +338,21 @@ def suits(operator: str, kind: Kind) -> bool:
     return operator == "present" or (operator, kind) in _BUILDERS
 
 
-def kind_of_operand(operator: str, operand: object) -> Kind:
+def kind_of_operand(operator: str, operand: object) -> ValueKind:
     """What is asked where the value representation is not known: the operand tells."""
     if operator == "code":
-        return Kind.SEQUENCE
+        return ValueKind.SEQUENCE
     sample = operand[0] if isinstance(operand, list | tuple) and operand else operand
     if operator in ("before", "after") or (operator == "between" and not isinstance(sample, int | float)):
-        return Kind.TIME if isinstance(sample, str) and ":" in sample else Kind.DATE
+        return ValueKind.TIME if isinstance(sample, str) and ":" in sample else ValueKind.DATE
     if isinstance(sample, date):
-        return Kind.DATE
+        return ValueKind.DATE
     numeric = operator in ("at_least", "at_most", "above", "below", "between")
-    return Kind.NUMBER if numeric or (isinstance(sample, int | float) and not isinstance(sample, bool)) else Kind.TEXT
+    numeric = numeric or (isinstance(sample, int | float) and not isinstance(sample, bool))
+    return ValueKind.NUMBER if numeric else ValueKind.TEXT
 
 
-def build(operator: str, operand: object, kind: Kind, options: Options) -> Test:
+def build(operator: str, operand: object, kind: ValueKind, options: Options) -> Test:
     """The test that an operator and its operand stand for; OperandError where they make none."""
     if operator == "in":
         if not isinstance(operand, list | tuple):
@@ -333,23 +364,23 @@ def build(operator: str, operand: object, kind: Kind, options: Options) -> Test:
     return Test(operator, kind, _BUILDERS[operator, kind](operator, operand, options))
 
 
-def _in(judges: Sequence[Judge], kind: Kind) -> Judge:
+def _in(judges: Sequence[Judge], kind: ValueKind) -> Judge:
     def one(reading: Any, moment: Moment) -> bool | None:
         verdicts = [judge([reading], moment) for judge in judges]
         return True if True in verdicts else None if None in verdicts else False
 
     def judge(found: Sequence[Any], moment: Moment) -> bool | None:
         verdicts = [one(reading, moment) for reading in found]
-        decisive = kind is Kind.TEXT  # one text is enough; one number, date or age outside is too many
+        decisive = kind is ValueKind.TEXT  # one text is enough; one number, date or age outside is too many
         return decisive if decisive in verdicts else None if None in verdicts else not decisive
 
     return judge
 
 
-def _between(operand: object, kind: Kind, options: Options) -> Judge:
+def _between(operand: object, kind: ValueKind, options: Options) -> Judge:
     if not isinstance(operand, list | tuple) or len(operand) != 2:
         raise OperandError("between needs its two ends, as in [1, 3]; both count as inside")
-    if kind is Kind.NUMBER and _read_number(operand[0]) > _read_number(operand[1]):
+    if kind is ValueKind.NUMBER and _read_number(operand[0]) > _read_number(operand[1]):
         raise OperandError(f"{operand[0]} is above {operand[1]}: nothing lies between")
     low, high = (_BUILDERS[end, kind](end, each, options) for end, each in zip(_BETWEEN[kind], operand, strict=True))
 

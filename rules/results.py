@@ -10,10 +10,10 @@ from pydantic import Field, PlainValidator, WrapValidator, model_validator
 
 from rules import operators
 from rules.dates import Moment
-from rules.facts import Code
-from rules.names import Kind
+from rules.facts import CodeItem
+from rules.names import ValueKind
 from rules.operators import OperandError, Options
-from rules.section import Section, one_or_many
+from rules.section import RuleSection, one_or_many
 
 Status = Literal["findings", "no_findings", "not_applicable", "failed"]
 WORKED: tuple[Status, ...] = ("findings", "no_findings")
@@ -23,7 +23,7 @@ WORKED: tuple[Status, ...] = ("findings", "no_findings")
 class MeasurementFacts(NamedTuple):
     """One number of a result."""
 
-    concept: Code
+    concept: CodeItem
     value: float | None
     """None where the plugin could not measure it."""
 
@@ -31,7 +31,7 @@ class MeasurementFacts(NamedTuple):
 class FindingFacts(NamedTuple):
     """One thing that a plugin looked for."""
 
-    code: Code
+    code: CodeItem
     present: bool | None
     urgent: bool
     measurements: tuple[MeasurementFacts, ...] = ()
@@ -60,11 +60,11 @@ CodeText = Annotated[str, PlainValidator(_read_code, json_schema_input_type=str)
 Codes = Annotated[tuple[CodeText, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])]
 
 
-def _is(code: Code, asked: Sequence[str]) -> bool:
-    return bool(operators.build("code", list(asked), Kind.SEQUENCE, Options()).holds((code,), _NO_MOMENT))
+def _is(code: CodeItem, asked: Sequence[str]) -> bool:
+    return bool(operators.build("code", list(asked), ValueKind.SEQUENCE, Options()).holds((code,), _NO_MOMENT))
 
 
-class Measured(Section):
+class MeasurementCondition(RuleSection):
     """A number of the result: there, with a value, and within these bounds."""
 
     code: CodeText
@@ -83,14 +83,14 @@ class Measured(Section):
         if found.value is None or not _is(found.concept, (self.code,)):
             return False
         asked = {key: bound for key in _BOUNDS if (bound := getattr(self, key)) is not None}
-        tests = [operators.build(key, bound, Kind.NUMBER, Options()) for key, bound in asked.items()]
+        tests = [operators.build(key, bound, ValueKind.NUMBER, Options()) for key, bound in asked.items()]
         return all(test.holds((found.value,), _NO_MOMENT) for test in tests)
 
 
 _BOUNDS = ("at_least", "at_most", "above", "below")
 
 
-class ResultCondition(Section):
+class ResultCondition(RuleSection):
     """What the result must be like; all of it must hold."""
 
     status: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = WORKED
@@ -101,7 +101,7 @@ class ResultCondition(Section):
     """None of these is present."""
     urgent: bool | None = None
     """Whether a finding that is present is urgent."""
-    measurement: Annotated[Measured, Field()] | None = None
+    measurement: Annotated[MeasurementCondition, Field()] | None = None
     """A number that the result has, and its bounds."""
 
     @model_validator(mode="after")

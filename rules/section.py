@@ -19,13 +19,13 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rules import reading
-from rules.reading import Problem
+from rules.reading import RuleProblem
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-M = TypeVar("M", bound="Section")
+M = TypeVar("M", bound="RuleSection")
 
 
-def raise_problems(problems: Iterable[Problem], given: object) -> None:
+def raise_problems(problems: Iterable[RuleProblem], given: object) -> None:
     """Refuse `given` for all of these; nothing where there are none."""
     details = [
         InitErrorDetails(
@@ -51,10 +51,10 @@ def one_or_many(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         raise_problems((replace(problem, place=problem.place[1:]) for problem in problems(error)), value)
 
 
-class Section(BaseModel):
+class RuleSection(BaseModel):
     """Frozen; an unknown key is refused, with the key that was probably meant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -66,34 +66,50 @@ class Section(BaseModel):
             raise
 
 
-def _explained(error: Any, fields: Iterable[str]) -> Problem:
+def _explained(error: Any, fields: Iterable[str]) -> RuleProblem:
     place, kind = error["loc"], error["type"]
     if len(place) == 1 and kind == "extra_forbidden":
-        return Problem(
+        return RuleProblem(
             place,
             f"there is no {place[0]!r} here: it takes {', '.join(fields)}",
             reading.closest(str(place[0]), fields),
         )
     if len(place) == 1 and kind == "missing":
-        return Problem(place, _MISSING.get(place[0], f"{place[0]} is missing"))
+        return RuleProblem(place, _MISSING.get(place[0], f"{place[0]} is missing"))
     context = error.get("ctx", {})
     if kind == "rule":
-        return Problem(
+        return RuleProblem(
             place,
             context["message"].removesuffix(f"; did you mean {context['suggestion']}?"),
             context["suggestion"] or None,
         )
     if kind == "literal_error":
         meant = reading.closest(str(error["input"]), re.findall("'([^']+)'", context["expected"]))
-        return Problem(place, f"{error['input']!r} is none of {context['expected']}", meant)
+        return RuleProblem(place, f"{error['input']!r} is none of {context['expected']}", meant)
     if kind == "string_pattern_mismatch":
-        return Problem(
+        return RuleProblem(
             place,
             f"{error['input']!r} is not a name: up to 63 letters, digits, '-', '_', '.'; a letter or digit first",
         )
     if kind in ("model_type", "model_attributes_type"):
-        return Problem(place, f"keys and values are expected here: {', '.join(fields)}")
-    return Problem(place, error["msg"].removeprefix("Value error, "))
+        return RuleProblem(place, f"keys and values are expected here: {', '.join(fields)}")
+    if kind in _EXPECTED:
+        return RuleProblem(place, f"{_EXPECTED[kind]} is expected here, this is {reading.shown(error['input'])}")
+    return RuleProblem(place, error["msg"].removeprefix("Value error, "))
+
+
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list, as in [one, two],",
+    "list_type": "a list, as in [one, two],",
+    "dict_type": "a section of key: value",
+}
 
 
 _MISSING = {
@@ -102,6 +118,6 @@ _MISSING = {
 }
 
 
-def problems(error: ValidationError) -> list[Problem]:
+def problems(error: ValidationError) -> list[RuleProblem]:
     """What a validation found wrong, with the place of each as a path of keys and indices."""
     return [_explained(each, ()) for each in error.errors(include_url=False)]

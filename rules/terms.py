@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 USUAL: Mapping[str, tuple[str, ...]] = {
+    "AcquisitionType": ("SEQUENCED", "SPIRAL", "CONSTANT_ANGLE", "STATIONARY", "FREE"),  # PS3.3 C.8.15.3.2.1
+    "CompletionFlag": ("PARTIAL", "COMPLETE"),  # PS3.3 C.17.2
+    "QualityControlImage": ("YES", "NO", "BOTH"),  # PS3.3 C.7.6.1
+    "ScanningSequence": ("SE", "IR", "GR", "EP", "RM"),  # PS3.3 C.8.3.1
+    "SegmentAlgorithmType": ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"),  # PS3.3 C.8.20.2
+    "SegmentationType": ("BINARY", "FRACTIONAL", "LABELMAP"),  # PS3.3 C.8.20.2
+    "VerificationFlag": ("UNVERIFIED", "VERIFIED"),  # PS3.3 C.17.2
     "BurnedInAnnotation": ("YES", "NO"),  # PS3.3 C.7.6.1
     "ContentQualification": ("PRODUCT", "RESEARCH", "SERVICE"),  # PS3.3 C.8.13.2.1
     "LossyImageCompression": ("00", "01"),  # PS3.3 C.7.6.1.1.5

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
 from rules import values
 from rules.names import WEEKDAYS
-from rules.section import Section
+from rules.section import RuleSection
 
 _DURATION = re.compile(r"(\d{1,6})\s*(minutes?|min|hours?|h|days?|d|weeks?|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -58,7 +58,7 @@ TimeOfDay = Annotated[
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
-class Window(Section):
+class Window(RuleSection):
     """Part of the day, on some days of the week or on some dates; its end is outside of it."""
 
     between: tuple[TimeOfDay, TimeOfDay] = (time(), time())
@@ -67,6 +67,12 @@ class Window(Section):
     """Days on which it begins; every day where none is named."""
     dates: tuple[date, ...] = ()
     """Dates on which it begins; every date where none is named."""
+
+    def __str__(self) -> str:
+        """`monday, tuesday 08:00-18:00`, as `check` shows it."""
+        start, end = self.between
+        times = "all day" if start == end == time() else f"{start:%H:%M}-{end:%H:%M}"
+        return " ".join([", ".join([*self.days, *(f"{each}" for each in self.dates)]), times]).strip()
 
     def begins_on(self, day: date) -> bool:
         """Whether it opens on this day."""
@@ -80,10 +86,26 @@ class Window(Section):
             if self.begins_on(day):
                 opens = datetime.combine(day, start, moment.tzinfo)
                 closes = datetime.combine(day + timedelta(days=end <= start), end, moment.tzinfo)
-                yield opens, closes
+                yield _kept_whole(opens, closes)
 
 
-class Hours(Section):
+def _kept_whole(opens: datetime, closes: datetime) -> tuple[datetime, datetime]:
+    """A window that lies in the hour that is left out when the clocks go forward comes behind it, as long as ever."""
+    skipped = _skipped(opens)
+    if skipped and (_skipped(closes) or closes.astimezone(UTC) <= opens.astimezone(UTC)):
+        return opens + skipped, closes + skipped
+    return opens, closes
+
+
+def _skipped(moment: datetime) -> timedelta:
+    """By how much the clocks go forward over this time of day; nothing for one that there is."""
+    if moment.tzinfo is None:
+        return timedelta()
+    real = moment.astimezone(UTC).astimezone(moment.tzinfo)
+    return real.replace(tzinfo=None) - moment.replace(tzinfo=None)
+
+
+class Hours(RuleSection):
     """When jobs of a rule may start, in the site's time zone."""
 
     open: tuple[Window, ...] = ()

@@ -119,7 +119,7 @@ def _clause(
     counts = conditions.negation(clause.missing) if negated else clause.missing
     silent = clause.presence or (of_study and bool(groups))
     node["why"] = _why(groups, missing, total, None if silent else _COUNTS[counts], of_study=of_study)
-    unread = missing + sum(group["instances"] for group in groups if group["passed"] is None)
+    unread = missing + sum(group["instances"] for group in groups if group["passed"] is None and not _unkept(group))
     if clause.missing is None and not clause.presence and (unread == total if of_study else unread):
         node["error"] = True
     return node
@@ -176,11 +176,17 @@ def _where(group: Node, total: int, of_study: bool) -> str:
 
 def _number(view: SeriesView) -> str:
     missing, number = series_number(view)
-    return "?" if missing else f"{number:g}"
+    return "?" if missing else f"{number}" if isinstance(number, int) else f"{number:g}"
 
 
 def _fate(group: Node) -> str:
+    if group["passed"] is None and _unkept(group):
+        return ", so nothing but its presence can be decided"
     return {True: "", False: ", fails", None: ", cannot be read"}[group["passed"]]
+
+
+def _unkept(group: Node) -> bool:
+    return values.NOT_KEPT in group["value"]
 
 
 def _of(count: int, total: int) -> str:

@@ -12,7 +12,7 @@ from pydantic import JsonValue, PlainSerializer, PlainValidator, ValidationInfo
 from rules import reading, schema
 from rules.choose import preference
 from rules.names import Dictionary
-from rules.reading import Level, Problem
+from rules.reading import Level, RuleProblem
 from rules.section import raise_problems
 
 DICTIONARY = "dictionary"
@@ -23,7 +23,7 @@ def _dictionary(info: ValidationInfo) -> Dictionary | None:
     return (info.context or {}).get(DICTIONARY)
 
 
-class Written:
+class WrittenPart:
     """A part of a rule with a language of its own: as it was written, and as it was read."""
 
     __slots__ = ("plain", "read")
@@ -33,7 +33,7 @@ class Written:
         self.read = read
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Written) and self.plain == other.plain
+        return isinstance(other, WrittenPart) and self.plain == other.plain
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.plain, sort_keys=True))
@@ -52,46 +52,46 @@ def _jsonable(plain: object) -> JsonValue:
     return plain.isoformat() if isinstance(plain, date) else str(plain)
 
 
-def _condition(level: Level) -> Callable[[Any, ValidationInfo], Written]:
-    def read(plain: Any, info: ValidationInfo) -> Written:
-        if isinstance(plain, Written):
+def _condition(level: Level) -> Callable[[Any, ValidationInfo], WrittenPart]:
+    def read(plain: Any, info: ValidationInfo) -> WrittenPart:
+        if isinstance(plain, WrittenPart):
             return plain
         condition, problems = reading.condition(plain, level, _dictionary(info))
         raise_problems(problems, plain)
-        return Written(plain, condition)
+        return WrittenPart(plain, condition)
 
     return read
 
 
-def _preferences(plain: Any, info: ValidationInfo) -> Written:
-    if isinstance(plain, Written):
+def _preferences(plain: Any, info: ValidationInfo) -> WrittenPart:
+    if isinstance(plain, WrittenPart):
         return plain
     if not isinstance(plain, list | tuple):
-        raise_problems([Problem((), "prefer is a list, most important first, one to a line after a dash")], plain)
+        raise_problems([RuleProblem((), "prefer is a list, most important first, one to a line after a dash")], plain)
     read = [preference(each, _dictionary(info)) for each in plain]
     raise_problems(
         (
-            Problem((index, *problem.place), problem.message, problem.suggestion)
+            RuleProblem((index, *problem.place), problem.message, problem.suggestion)
             for index, (_, problems) in enumerate(read)
             for problem in problems
         ),
         plain,
     )
-    return Written(plain, tuple(each for each, _ in read))
+    return WrittenPart(plain, tuple(each for each, _ in read))
 
 
-def _as_written(value: Written) -> JsonValue:
+def _as_written(value: WrittenPart) -> JsonValue:
     return value.plain
 
 
-def _language(read: Callable[[Any, ValidationInfo], Written], definition: str) -> Any:
+def _language(read: Callable[[Any, ValidationInfo], WrittenPart], definition: str) -> Any:
     return (
         PlainValidator(read, json_schema_input_type=Annotated[Any, schema.marker(definition)]),
         PlainSerializer(_as_written),
     )
 
 
-StudyCondition = Annotated[Written, *_language(_condition("study"), "StudyCondition")]
-SeriesCondition = Annotated[Written, *_language(_condition("series"), "SeriesCondition")]
-ImageCondition = Annotated[Written, *_language(_condition("image"), "ImageCondition")]
-Preferences = Annotated[Written, *_language(_preferences, "Preferences")]
+StudyCondition = Annotated[WrittenPart, *_language(_condition("study"), "StudyCondition")]
+SeriesCondition = Annotated[WrittenPart, *_language(_condition("series"), "SeriesCondition")]
+ImageCondition = Annotated[WrittenPart, *_language(_condition("image"), "ImageCondition")]
+Preferences = Annotated[WrittenPart, *_language(_preferences, "Preferences")]

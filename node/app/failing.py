@@ -6,32 +6,35 @@ The file is there because what makes a stage fail is often the ledger itself: lo
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 import structlog
 
-from node.clock import Clock
 from node.errors import NodeError
 from node.items import place_of
-from node.ledger import events
-from node.ledger.database import Ledger
-from node.ledger.events import Severity
+from node.ledger import failing_stages
+from node.ledger.database import Database
+from node.stage import Node
 from node.store.health import Trouble, note_failing
 
 log = structlog.get_logger(__name__)
 
 
 class FailingStages:
-    """See `node.app.workers.Failing`; called by the threads of all stages."""
+    """See `node.app.workers.FailureObserver`; called by the threads of all stages."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, data: Path) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._data = data
+    def __init__(self, node: Node) -> None:
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._data = node.store.data
         self._lock = threading.Lock()
         self._failing: dict[str, Trouble] = {}
         self._alerted: set[str] = set()
-        note_failing(data, {})  # of a process that ended
+        note_failing(self._data, {})  # of a process that ended
+        with self._ledger.transaction() as database:
+            failing_stages.forget(database)
 
     def fails(self, stage: str, why: str) -> None:
         """It fails since the first time that this was said; one alert, as soon as the ledger takes it."""
@@ -40,7 +43,7 @@ class FailingStages:
             self._failing[stage] = Trouble(since, why)
             note_failing(self._data, self._failing)
             alerted = stage in self._alerted
-        if not alerted and self._record("stage.failing", Severity.ALERT, stage, why):
+        if not alerted and self._record(partial(failing_stages.fails, stage=stage, since=since, why=why), stage):
             with self._lock:
                 self._alerted.add(stage)
 
@@ -52,12 +55,12 @@ class FailingStages:
             alerted = stage in self._alerted
             self._alerted.discard(stage)
         if alerted:
-            self._record("stage.fails-no-more", Severity.INFO, stage, None)
+            self._record(partial(failing_stages.works, stage=stage), stage)
 
-    def _record(self, kind: str, severity: Severity, stage: str, why: str | None) -> bool:
+    def _record(self, transition: Callable[[Database, datetime], None], stage: str) -> bool:
         try:
             with self._ledger.transaction() as database:
-                events.record(database, self._clock.now(), kind, severity=severity, stage=stage, error=why)
+                transition(database, self._clock.now())
         except Exception as error:  # noqa: BLE001 - said again at the next failure; the file says it now
             reason = str(error) if isinstance(error, NodeError) else place_of(error)
             log.warning("app.stage-failure-not-recorded", stage=stage, reason=reason)

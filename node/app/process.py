@@ -1,7 +1,7 @@
-"""The node process: makes the stages, gives each a thread, and stops them.
+"""The node process: gives each stage a thread and the configuration in force, and stops it.
 
-Started by the supervisor as `python -m node.app --in-force PATH --wake FD --alive FD --ask FD`. This is the one
-place that knows all stages: they know the ledger and the signal, and never each other.
+Started by the supervisor as `python -m node.app --in-force PATH --wake FD --alive FD --ask FD`. The stages
+know the ledger and the signal, and never each other; `node.app.stages` alone knows them all.
 """
 
 from __future__ import annotations
@@ -13,47 +13,38 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 
+from node.app import stages, upkeep
 from node.app.failing import FailingStages
-from node.app.reload import NotInForceError, PutInForce, Reload, without_receivers
+from node.app.reload import NotInForceError, Reload
+from node.app.schedule import Schedule
+from node.app.sweep import Sweep
+from node.app.taking_up import Change
+from node.app.wake_listener import WakeListener
 from node.app.workers import Worker, Workers
-from node.clock import Clock, SystemClock
-from node.commit.asking import Asking
-from node.commit.reporting import Reporting
-from node.commit.stage import Commit
+from node.clock import SystemClock
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
-from node.deliver.outbox import Outbox
-from node.deliver.ways.dimse import DicomArchive, peer_of
-from node.dimse.retrieve_scu import QueryRetrieve
+from node.config.sections import Party
 from node.errors import NodeError
-from node.fetch.stage import Fetching
-from node.index.children import HeaderReader
-from node.index.stage import Index
 from node.ledger import database
 from node.ledger.database import Ledger
-from node.notify.stage import Notify
 from node.observe import logs
-from node.results.stage import Results
-from node.route.stage import Route
-from node.run import catalogue, confinement
-from node.run.catalogue import Catalogue
-from node.run.stage import Run
-from node.serve.lifeline import Orders, end_with
-from node.store.journal import Journal
-from node.store.layout import Spool
+from node.run import confinement
+from node.run.catalogue import Catalogues
+from node.run.workers import WarmWorkers
+from node.serve.lifeline import SupervisorOrders, end_with
+from node.stage import Node
+from node.store.layout import DataFolder
 from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
 
-_DRAIN_SECONDS = 20.0
-"""For plugins that run when the node is stopped; the supervisor waits a little longer."""
-_SWEEP_SECONDS = 5
 _BETWEEN_WAKES = 0.2
 """Seconds between two looks at what receivers have brought: so it is indexed in batches, a sync for each."""
 _LONGEST_ANSWER = 4096
@@ -61,129 +52,93 @@ _NICE = 5
 """How much the node process and its children stand back from the receivers: a modality never waits for the index."""
 
 
+PutInForce = Callable[[InForce], None]
+"""Makes a configuration the one in force, with receivers that use it; raises NotInForceError or OSError."""
+
+
 class App:
     """The stages of one node on one data folder."""
 
-    def __init__(self, running: InForce, with_receivers: PutInForce = without_receivers) -> None:
+    def __init__(self, running: InForce, with_receivers: PutInForce = in_force.write) -> None:
         """Build everything; raises LedgerError where the ledger cannot be used."""
-        configuration = running.configuration
-        data = configuration.node.data
-        clock, self.wakes = SystemClock(), Wakes()
-        self.spool = Spool(data)
-        self.ledger = Ledger(data / database.FILE)
-        plugins = catalogue.load(configuration.plugins, data)
-        self._failing = FailingStages(self.ledger, clock, data)
-        confined = confinement.note(data)
-        if confined.severity:
-            log.warning("app.plugins-not-isolated", reason=confined.text)
-        self._index = Index(self.ledger, self.spool, clock, self.wakes, configuration, HeaderReader())
-        self._route = Route(
-            self.ledger,
-            clock,
-            self.wakes,
-            configuration.rules,
-            plugins,
-            configuration.node.zone,
-            configuration.destinations,
-        )
-        self._run = Run(self.ledger, clock, self.wakes, self.spool, plugins, configuration.node.jobs_at_once)
-        self._results = Results(self.ledger, self.spool, clock, self.wakes, configuration)
-        self._notify = Notify(self.ledger, clock, configuration)
-        self.reload = Reload(self.ledger, clock, running, plugins, self._use, with_receivers)
-        self._workers = Workers(
-            [
-                Worker(Stage.INDEX, "index", self._index.run_once),
-                Worker(Stage.ROUTE, "route", self._route.run_once),
-                Worker(Stage.RUN, "run", self._run.run_once),
-                Worker(Stage.RESULTS, "results", self._results.run_once),
-                Worker(Stage.NOTIFY, "notify", self._notify.run_once),
-                Worker(self.reload.bell, "reload", self.reload.run_once),
-            ],
-            self.wakes,
-            failing=self._failing,
-        )
-        self._others = _others(configuration)
-        self._outside = Workers(self._for_others(configuration, clock), self.wakes, failing=self._failing)
-        # Timers are rows; this only makes sure that nobody sleeps through one, whatever happened to a wake-up.
-        self._scheduler = BackgroundScheduler(timezone="UTC")
-        self._scheduler.add_job(self.wakes.wake_all, "interval", seconds=_SWEEP_SECONDS, coalesce=True, max_instances=1)
+        data = running.configuration.node.data
+        store = DataFolder(data)
+        self.node = Node(Ledger(data / database.FILE), store, SystemClock(), Wakes())
+        self._running = running
+        self._with_receivers = with_receivers
+        _note_confinement(running.configuration)
+        catalogues = Catalogues()
+        self._warm = WarmWorkers(store.work)
+        self._of_the_node = stages.of_the_node(self.node, running.configuration, catalogues, self._warm)
+        self._for_peers = stages.for_peers(self.node, running.configuration)
+        self.reload = Reload(self.node, running, catalogues, self.take_up)
+        self._workers = Workers(self.node.wakes, FailingStages(self.node))
+        self._schedule = Schedule(running.configuration.node.zone)
+        upkeep.enter(self._schedule, self.node)
+        self._wake_listener: WakeListener | None = None
 
-    def _for_others(self, configuration: Configuration, clock: Clock) -> list[Worker]:
-        """What has to do with others by their names and addresses: built again when the configuration changes."""
-        stages: list[Worker] = []
-        for name, destination in configuration.destinations.items():
-            archive = DicomArchive(peer_of(destination, configuration.node.ae_title))
-            outbox = Outbox(
-                name, destination, archive, self.ledger, self.spool, clock, self.wakes, configuration.node.ae_title
-            )
-            stages.append(Worker(Stage.DELIVER, f"deliver-{name}", outbox.run_once, outbox.close))
-        title = configuration.node.ae_title
-        archives = {name: QueryRetrieve(peer_of(each, title)) for name, each in configuration.destinations.items()}
-        fetching = Fetching(self.ledger, clock, self.wakes, archives, title)
-        stages.append(Worker(Stage.FETCH, "fetch", fetching.run_once))
-        return [*stages, *self._commitment(configuration, clock)]
-
-    def _commitment(self, configuration: Configuration, clock: Clock) -> list[Worker]:
-        """Storage commitment: who decides, who tells each AE that may ask, who asks each archive it goes through."""
-        journal = Journal(self.spool.data)
-        commit = Commit(self.ledger, self.spool, journal, clock, self.wakes, configuration)
-        asking = {
-            each.ae_title: each.storage_commitment
-            for each in configuration.modalities.values()
-            if each.storage_commitment is not None
-        }
-        stages = [("commit", commit.run_once)]
-        for requester, settings in asking.items():
-            stages.append((f"report-{requester}", Reporting(requester, settings, self.ledger, clock).run_once))
-        for name, destination in configuration.destinations.items():
-            through = {requester: each for requester, each in asking.items() if each.commit_through == name}
-            if through:
-                peer = peer_of(destination, configuration.node.ae_title)
-                archive = Asking(name, destination, peer, through, self.ledger, self.spool, journal, clock, self.wakes)
-                stages.append((f"commitment-of-{name}", archive.run_once))
-        return [Worker(Stage.COMMIT, name, run_once) for name, run_once in stages]
-
-    def _use(self, configuration: Configuration, plugins: Catalogue) -> None:
-        """Plugins and people first: what the new rules decide has to find them."""
-        logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
-        self._notify.configuration = configuration
-        self._results.configuration = configuration
-        self._run.catalogue = plugins
-        self._index.reconfigure(configuration)
-        if _others(configuration) != self._others:
-            before, self._others = self._outside, _others(configuration)
-            others = self._for_others(configuration, SystemClock())
-            self._outside = Workers(others, self.wakes, after=before, failing=self._failing)
-            before.end()
-            self._outside.start()
-        self._route.destinations = configuration.destinations
-        self._route.use(configuration.rules, plugins)
+    def workers(self) -> list[Worker]:
+        """Every stage that runs with the configuration in force; called once."""
+        made = [maker.worker(name, self._running.configuration) for name, maker in self._for_peers.items()]
+        of_the_process = [
+            Worker("reload", self.reload, self.reload.bell),
+            Worker("sweep", Sweep(self.node, self._schedule)),
+        ]
+        return [*self._of_the_node, *of_the_process, *made]
 
     def start(self) -> None:
-        """Start a thread for each stage and destination."""
-        self._workers.start()
-        self._outside.start()
-        self._scheduler.start()
-        log.info("app.started", stages=[*self._workers.names, *self._outside.names])
+        """Start a thread for each stage."""
+        self._workers.start(self.workers())
+        self._schedule.start()
+        try:
+            self._wake_listener = WakeListener(self.node.store.data, self.node.wakes.wake_all)
+        except OSError as error:  # what others write is found by the sweep
+            log.warning("app.no-wake-socket", reason=error.strerror or str(error))
+        log.info("app.started", stages=self._workers.names)
+
+    def take_up(self, wanted: InForce, parties: frozenset[Party]) -> None:
+        """Put a configuration in force, with stages and receivers that use it: all of them, or none.
+
+        Raises NotInForceError or OSError where nothing has changed.
+        """
+        put_in_force = self._with_receivers if Party.RECEIVERS in parties else in_force.write
+        concerned = stages.for_peers(self.node, wanted.configuration) if Party.PEERS in parties else self._for_peers
+        come, gone = concerned.keys() - self._for_peers.keys(), self._for_peers.keys() - concerned.keys()
+        with self._workers.between_runs():
+            with Change(self._running, wanted) as change:
+                if Party.NODE in parties:
+                    change.use(Party.NODE, {each.name: each.stage for each in self._of_the_node})
+                if Party.PEERS in parties:
+                    running = self._workers.stages
+                    change.use(Party.PEERS, {name: running[name] for name in concerned if name not in come})
+                    change.make(Party.PEERS, {name: concerned[name] for name in concerned if name in come})
+                put_in_force(wanted)
+            self._running, self._for_peers = wanted, concerned
+            self._workers.end(gone)
+            self._workers.start(change.made)
+        if Party.NODE in parties:
+            _note_confinement(wanted.configuration)
+        logs.configure(wanted.configuration.node.logs.format, wanted.configuration.node.logs.level, process="node")
+        self._workers.run_at_once()
 
     def stop(self) -> None:
         """Let what is under way end, within limits; everything else is in the ledger for the next start."""
-        self._workers.end()
-        self._outside.end()
-        self._scheduler.shutdown(wait=False)
-        self._run.stop(_DRAIN_SECONDS)
-        self._index.close()
-        self._results.close()
+        self._schedule.close()
+        if self._wake_listener is not None:
+            self._wake_listener.close()
+        self._workers.end(self._workers.names)
+        for worker in reversed(self._of_the_node):
+            worker.stage.close()
+        self._warm.close()
         self._workers.join(5.0)
-        self._outside.join(5.0)
-        self.ledger.close()
+        self.node.ledger.close()
         log.info("app.stopped")
 
 
-def _others(configuration: Configuration) -> tuple[object, ...]:
-    """What `App._for_others` uses."""
-    node = configuration.node
-    return configuration.destinations, configuration.modalities, node.ae_title, node.durability
+def _note_confinement(configuration: Configuration) -> None:
+    confined = confinement.note(configuration)
+    if confined.severity:
+        log.warning("app.plugins-not-isolated", reason=confined.text)
 
 
 def _listen_to_receivers(wake: int, wakes: Wakes) -> None:
@@ -226,7 +181,7 @@ def main() -> int:
     parser.add_argument("--alive", type=int, help="read end of a pipe that ends with the supervisor")
     parser.add_argument("--ask", type=int, help="socket on which the supervisor is asked for other receivers")
     arguments = parser.parse_args()
-    orders = Orders(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    orders = SupervisorOrders(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     running = in_force.read(arguments.in_force)
     configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="node")
@@ -235,12 +190,12 @@ def main() -> int:
         end_with(arguments.alive)
     os.nice(_NICE)
     try:
-        app = App(running, without_receivers if arguments.ask is None else _asking(arguments.ask))
+        app = App(running, in_force.write if arguments.ask is None else _asking(arguments.ask))
     except NodeError as error:
         log.error("app.cannot-start", error=str(error))
         return 1
     if arguments.wake is not None:
-        _listen_to_receivers(arguments.wake, app.wakes)
+        _listen_to_receivers(arguments.wake, app.node.wakes)
     app.start()
     while orders.next() == signal.SIGHUP:
         app.reload.ask()

@@ -1,10 +1,9 @@
 """Taking up a changed configuration while the node runs: a saved file is checked as a whole, then swapped, or refused.
 
 The files are looked at every second, those of TLS among them. One that has come to rest and says something new is
-read, checked and tested like at the start; only then are the rules, and the plugins they run, replaced, between two
-studies. Where it changes what receivers use, the supervisor is asked for others first (`node.receivers`): if they
-do not start, nothing is taken up. A bad file changes nothing but is reported: in the log, as an alert (once for each
-content), in `status`. The little that waits for a restart is reported too.
+read, checked and tested like at the start; only then is it taken up, as a whole (`node.app.process.App.take_up`).
+A bad file changes nothing but is reported: in the log, as an alert (once for each content), in `status`. The little
+that waits for a restart is reported too.
 """
 
 from __future__ import annotations
@@ -17,32 +16,30 @@ import pwd
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from node.clock import Clock, to_text
+from node.clock import to_text
 from node.config import in_force, loading
 from node.config.in_force import InForce
-from node.config.loading import Loaded
-from node.config.models import Configuration
+from node.config.loading import LoadedConfiguration
 from node.config.problems import ConfigurationError
+from node.config.sections import Party
 from node.errors import PermanentError
-from node.ledger import decisions, events
-from node.ledger.database import Ledger
-from node.ledger.events import Severity
-from node.ledger.rule_versions import IN_FORCE
-from node.route.asking import RuleSet
+from node.items import defect_of
+from node.ledger import configurations, decisions, rule_versions
+from node.ledger.rule_versions import Version
+from node.route.asking import RulesInForce
 from node.run import catalogue
-from node.run.catalogue import Catalogue
+from node.run.catalogue import Catalogue, Catalogues, SitePlugin
+from node.stage import Node, NodeStage
 from rules.model import Rule, rule_set_digest
 
 LOOK_SECONDS = 1.0
-REFUSED = "rules.refused"
-CHANGED, RESTART = "configuration.in-force", "configuration.needs-restart"
 _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
 _MOST_TOLD = 10
@@ -52,46 +49,26 @@ log = structlog.get_logger(__name__)
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-class Use(Protocol):
-    """What brings rules and plugins into force; must not raise."""
-
-    def __call__(self, configuration: Configuration, plugins: Catalogue) -> None:
-        """From the next study on, by these."""
-        ...
-
-
 class NotInForceError(PermanentError):
     """Right in itself, but not beside what runs."""
 
 
-PutInForce = Callable[[InForce], None]
-"""Makes a configuration the one in force, with receivers that use it; raises NotInForceError."""
+TakeUp = Callable[[InForce, frozenset[Party]], None]
+"""Puts a configuration in force, with all these parties using it. Raises NotInForceError or OSError where nothing has
+changed (`node.app.process.App.take_up`).
+"""
 
 
-def without_receivers(wanted: InForce) -> None:
-    """Put in force where receivers need not be others, or nobody keeps any."""
-    in_force.write(wanted)
+class Reload(NodeStage):
+    """Watches the files of one configuration, and has a new one taken up."""
 
-
-class Reload:
-    """Watches the files of one configuration, and swaps rules and plugins."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        clock: Clock,
-        running: InForce,
-        plugins: Catalogue,
-        use: Use,
-        with_receivers: PutInForce = without_receivers,
-    ) -> None:
+    def __init__(self, node: Node, running: InForce, catalogues: Catalogues, take_up: TakeUp) -> None:
         self.bell = threading.Event()
-        self._ledger = ledger
-        self._clock = clock
+        self._ledger = node.ledger
+        self._clock = node.clock
         self._running = running
-        self._plugins = plugins
-        self._use = use
-        self._with_receivers = with_receivers
+        self._catalogues = catalogues
+        self._take_up = take_up
         self._files: set[Path] = {running.path}
         self._patterns: tuple[str, ...] = ()
         self._last: Signature = ()
@@ -133,12 +110,10 @@ class Reload:
     def _begin(self) -> None:
         """The rules that the node starts with are a version like any other."""
         running = self._running
-        before = events.latest_of(self._ledger.database, (IN_FORCE,))
-        if before is None or before.detail["since"] != to_text(running.since):
-            digest = before.detail["digest"] if before else None
-            self._record(running.configuration.rules, digest, running.since, running.by)
-        told = events.latest_of(self._ledger.database, (CHANGED,))
-        if running.change is not None and (told is None or told.detail["since"] != running.change["since"]):
+        before = rule_versions.last(self._ledger.database)
+        if before is None or before.since != running.since:
+            self._record(running.configuration.rules, before.digest if before else None, running.since, running.by)
+        if running.change is not None:
             self._record_change(running)  # the node died when it had come into force
 
     def _reload(self, asked: bool) -> None:
@@ -147,36 +122,37 @@ class Reload:
         try:
             loaded = loading.read(path)
             self._watch(loaded.files, loaded.patterns)
-            plugins = catalogue.usable(loaded.configuration)
+            wanted = self._running.taking_up(loaded)
+            catalogue.check_usable(wanted.configuration, self._catalogues.of(wanted.configuration))
         except ConfigurationError as error:
             self._watch([*self._files, *(Path(each.place.file) for each in error.problems)], self._patterns)
             self._refuse([each.headline for each in error.problems], str(error.problems[0]), asked)
         except Exception as error:  # whatever a file does to its reader, the old rules stay in force
             log.exception("app.rules-reader-failed")
-            self._refuse([f"{path}: reading it failed: {type(error).__name__}; the log says where"], "", asked)
+            self._refuse([f"{path}: it cannot be read: {defect_of(error)}"], "", asked)
         else:
             for problem in loaded.warnings:
                 log.warning("app.rules-warning", problem=problem.headline)
-            self._swap(loaded, plugins, asked)
+            self._swap(wanted, loaded.files, asked)
             self._tell_restart(loaded)
+        self._catalogues.keep_only(self._running.configuration)
 
     def _watch(self, files: Iterable[Path], patterns: Sequence[str]) -> None:
-        # Not resolved: a link that is set to another file is a change.
-        self._files = {self._running.path, *(path.absolute() for path in files if str(path) and path.exists())}
+        # Not resolved: a link that is set to another file is a change; and so is a file that is gone and comes back.
+        self._files = {self._running.path, *(path.absolute() for path in files if str(path))}
         self._patterns = tuple(patterns)
         self._last = seen = self._signature()
         # Saved again while it was being read: look once more. A time to come is from before the clock was set back.
         touched = any(self._began <= modified <= time.time_ns() for _, modified, _, _ in seen)
         self._tried = None if touched else seen
 
-    def _swap(self, loaded: Loaded, plugins: Catalogue, asked: bool) -> None:
-        before, now, by = self._running, self._clock.now(), _owner(loaded.files)
-        wanted = before.taking_up(loaded)
+    def _swap(self, wanted: InForce, files: Sequence[Path], asked: bool) -> None:
+        before, now, by = self._running, self._clock.now(), _owner(files)
         changes = in_force.changed(before, wanted)
         old, new = (rule_set_digest(each.configuration.rules) for each in (before, wanted))
-        same = old == new and _used(self._plugins) == _used(plugins)
-        last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
-        told = same and last is not None and last.kind == IN_FORCE
+        one, other = (_used(self._catalogues.of(each.configuration)) for each in (before, wanted))
+        same = old == new and one == other
+        told = same and configurations.refusal(self._ledger.database, str(self._running.path)) is None
         if told and not changes:
             log.info("app.rules-unchanged", version=old[:8])
             return
@@ -184,81 +160,68 @@ class Reload:
             wanted = replace(wanted, since=now, by=by)
         if changes:
             wanted = replace(wanted, change={"since": to_text(now), "by": by, "changed": changes})
-        put_in_force = self._with_receivers if in_force.concerns_receivers(before, wanted) else without_receivers
+        parties = in_force.taken_up_by(before, wanted) | (frozenset() if same else {Party.NODE})
         try:
-            put_in_force(wanted)
+            self._take_up(wanted, parties)
         except (NotInForceError, OSError) as error:
             self._refuse([str(error)], str(error), asked)
             return
-        self._running, self._plugins = wanted, plugins
+        self._running = wanted
         if changes:
             self._record_change(wanted)
         if not told:
             self._record(wanted.configuration.rules, old, now, by)
-        self._use(wanted.configuration, plugins)
 
     def _record_change(self, running: InForce) -> None:
         """What but rules and plugins is in force from now on."""
         change = dict(running.change or {})
         with self._ledger.transaction() as database:
-            events.record(database, self._clock.now(), CHANGED, **change)
-        log.info("app.configuration-in-force", changed=change["changed"], by=change["by"])
+            new = configurations.changed(database, self._clock.now(), change)
+        if new:
+            log.info("app.configuration-in-force", changed=change["changed"], by=change["by"])
 
     def _record(self, rules: Sequence[Rule], before: str | None, since: datetime, by: str) -> None:
-        kept = RuleSet.of(rules)
+        kept = RulesInForce.of(rules)
         old = decisions.rule_set(self._ledger.database, before) if before else None
         change = _difference(json.loads(old or "[]"), json.loads(kept.content))
+        names = {key: change[key] for key in ("added", "removed", "changed")}
         with self._ledger.transaction() as database:
             decisions.keep_rule_set(database, since, kept.digest, kept.content)
-            events.record(
-                database,
-                self._clock.now(),
-                IN_FORCE,
-                digest=kept.digest,
-                previous=before,
-                since=to_text(since),
-                by=by,
-                rules=len(kept.rules),
-                **change,
-            )
-        names = {key: change[key] for key in ("added", "removed", "changed")}
+            version = Version(kept.digest, since, by, len(kept.rules), **names)
+            rule_versions.came_into_force(database, self._clock.now(), version, before, change["diff"])
+            configurations.accepted(database, str(self._running.path))
         log.info("app.rules-in-force", version=kept.digest[:8], previous=before and before[:8], by=by, **names)
 
     def _refuse(self, headlines: Sequence[str], shown: str, asked: bool) -> None:
         """Once for each content: an alert that comes back with every look is soon read by nobody."""
         content = _digest(headlines)
-        last = events.latest_of(self._ledger.database, (IN_FORCE, REFUSED))
-        known = last is not None and last.kind == REFUSED and last.detail["content"] == content
+        file = str(self._running.path)
+        known = configurations.refusal(self._ledger.database, file) == content
         if not known or asked:
             log.error("app.rules-refused", problems=list(headlines[:_MOST_TOLD]), in_force="the rules as they were")
         if known:
             return
         with self._ledger.transaction() as database:
-            events.record(
+            configurations.refused(
                 database,
                 self._clock.now(),
-                REFUSED,
-                severity=Severity.ALERT,
-                file=str(self._running.path),
+                file,
+                content,
                 problems=list(headlines[:_MOST_TOLD]),
                 count=len(headlines),
                 shown=shown,
-                content=content,
                 in_force=rule_set_digest(self._running.configuration.rules),
             )
 
-    def _tell_restart(self, loaded: Loaded) -> None:
+    def _tell_restart(self, loaded: LoadedConfiguration) -> None:
         sections = in_force.needing_restart(self._running.configuration, loaded.configuration)
         if not sections:
             return
         content = _digest([*sections, json.dumps(loaded.value.get("node"))])
-        last = events.latest_of(self._ledger.database, (RESTART,))
-        if last is None or last.detail["content"] != content:
+        with self._ledger.transaction() as database:
+            new = configurations.needs_restart(database, self._clock.now(), sections, content)
+        if new:
             log.warning("app.configuration-needs-restart", changed=sections)
-            with self._ledger.transaction() as database:
-                events.record(
-                    database, self._clock.now(), RESTART, severity=Severity.WARNING, changed=sections, content=content
-                )
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -267,11 +230,9 @@ def _digest(parts: Sequence[str]) -> str:
 
 
 def _used(plugins: Catalogue) -> dict[str, Any]:
-    """What a plugin is run by, as far as it can be compared."""
-    return {
-        name: (each.manifest, each.limits, each.at_once, each.attempts, dict(each.site_parameters))
-        for name, each in plugins.plugins.items()
-    }
+    """All that a plugin is run by; its executor is made of the rest."""
+    names = [each.name for each in fields(SitePlugin) if each.name != "executor"]
+    return {name: [getattr(plugin, each) for each in names] for name, plugin in plugins.plugins.items()}
 
 
 def _owner(files: Sequence[Path]) -> str:

@@ -1,16 +1,19 @@
-"""Threads that each run one stage, or one destination's outbox, until they are stopped."""
+"""Threads that each run one stage, until they are stopped."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from node.errors import NodeError
-from node.items import frames_of, place_of
+from node.items import defect_of, frames_of, place_of
+from node.stage import NodeStage
 from node.wake import Stage, Wakes
 
 log = structlog.get_logger(__name__)
@@ -24,18 +27,15 @@ PERSISTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one thread does."""
+    """A stage, and what wakes it."""
 
-    where: Stage | threading.Event
-    """The stage whose wakes it hears, or its own bell."""
     name: str
-    run_once: Callable[[], float]
-    """Returns the seconds until it wants to be called again."""
-    close: Callable[[], None] | None = None
-    """Called in the end, by its own thread."""
+    stage: NodeStage
+    where: Stage | threading.Event = field(default_factory=threading.Event)
+    """The name by which others wake it, or its own bell."""
 
 
-class Failing(Protocol):
+class FailureObserver(Protocol):
     """Who is notified of stages that fail as a whole (`node.app.failing`)."""
 
     def fails(self, stage: str, why: str) -> None:
@@ -47,83 +47,117 @@ class Failing(Protocol):
         ...
 
 
+class _RunningWorker:
+    """A worker, and how its thread is reached."""
+
+    def __init__(self, worker: Worker, bell: threading.Event) -> None:
+        self.worker = worker
+        self.bell = bell
+        self.over = False
+        self.at_once = threading.Event()
+        """Set to end the pause after a failure."""
+
+
 class Workers:
-    """Stages that begin and end together; each has a thread and a bell of its own.
+    """The stages of a node; each has a thread and a bell of its own."""
 
-    Those that follow others (a reload) begin where the one of the same name has ended: what it was about, such as an
-    object on its way to a PACS, is finished before, and no destination has two outboxes at a time.
-    """
-
-    def __init__(
-        self, workers: Iterable[Worker], wakes: Wakes, after: Workers | None = None, failing: Failing | None = None
-    ) -> None:
+    def __init__(self, wakes: Wakes, failing: FailureObserver | None = None) -> None:
         self._wakes = wakes
         self._failing = failing
-        self._over = threading.Event()
-        self._bells: list[tuple[Stage | threading.Event, threading.Event]] = []
+        self._running: dict[str, _RunningWorker] = {}
         self._threads: dict[str, threading.Thread] = {}
-        before = after._threads if after is not None else {}
-        for worker in workers:
-            where = worker.where
-            bell = wakes.subscribe(where) if isinstance(where, Stage) else where
-            self._bells.append((where, bell))
-            self._threads[worker.name] = threading.Thread(
-                target=self._loop, args=(worker, bell, before.get(worker.name)), name=worker.name, daemon=True
-            )
+        """The last one of each name."""
+        self._gate = threading.Lock()
 
     @property
     def names(self) -> list[str]:
-        """Of all of them."""
-        return list(self._threads)
+        """Of all that run."""
+        return list(self._running)
 
-    def start(self) -> None:
-        """Start the threads."""
-        for thread in self._threads.values():
+    @property
+    def stages(self) -> dict[str, NodeStage]:
+        """Of all that run, by name."""
+        return {name: each.worker.stage for name, each in self._running.items()}
+
+    def start(self, workers: Iterable[Worker]) -> None:
+        """Start their threads.
+
+        One whose name an earlier worker had begins when that has ended: what it was about, such as an object on its way
+        to a PACS, is finished before, and no destination has two outboxes at a time.
+        """
+        for worker in workers:
+            where = worker.where
+            bell = self._wakes.subscribe(where) if isinstance(where, Stage) else where
+            running = _RunningWorker(worker, bell)
+            before = self._threads.get(worker.name)
+            thread = threading.Thread(target=self._loop, args=(running, before), name=worker.name, daemon=True)
+            self._running[worker.name], self._threads[worker.name] = running, thread
             thread.start()
 
-    def end(self) -> None:
-        """Let each finish what it does just now, and do no more."""
-        self._over.set()
-        for where, bell in self._bells:
-            if isinstance(where, Stage):
-                self._wakes.unsubscribe(where, bell)
-            bell.set()
+    def end(self, names: Collection[str]) -> None:
+        """Let each of these finish what it does just now, and do no more."""
+        for name in names:
+            running = self._running.pop(name)
+            running.over = True
+            if isinstance(running.worker.where, Stage):
+                self._wakes.unsubscribe(running.worker.where, running.bell)
+            running.at_once.set()
+            running.bell.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for each to end, so long at most."""
+        """Wait for all that were ended, so long at most: one that hangs in an exchange ends with the process."""
+        ends = time.monotonic() + seconds
         for thread in self._threads.values():
             if thread is not threading.current_thread():
-                thread.join(seconds)
+                thread.join(max(0.0, ends - time.monotonic()))
 
-    def _loop(self, worker: Worker, bell: threading.Event, before: threading.Thread | None) -> None:
+    @contextmanager
+    def between_runs(self) -> Iterator[None]:
+        """Meanwhile no stage begins a run; what is under way goes on."""
+        with self._gate:
+            yield
+
+    def run_at_once(self) -> None:
+        """Have each stage run now, also one that pauses because it failed."""
+        for running in self._running.values():
+            running.at_once.set()
+            running.bell.set()
+
+    def _loop(self, running: _RunningWorker, before: threading.Thread | None) -> None:
         """Work, then wait for the bell or the time that the stage asked for, until told to stop."""
         if before is not None:
             before.join()
-        failures = 0
-        while not self._over.is_set():
+        worker, failures = running.worker, 0
+        while True:
+            with self._gate:
+                running.at_once.clear()
+            if running.over:
+                break
             try:
-                seconds = worker.run_once()
+                seconds = worker.stage.run_once()
             except Exception as error:  # noqa: BLE001 - it must end neither the node nor the other stages: it tries again
                 failures += 1
-                self._failed(worker, error, failures)
-                self._over.wait(min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE))
+                self._failed(running, error, failures)
+                running.at_once.wait(min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE))
                 continue
             if failures >= PERSISTS and self._failing is not None:
                 self._failing.works(worker.name)
             failures = 0
-            bell.wait(min(seconds, _LONGEST_WAIT))
-            bell.clear()
+            running.bell.wait(min(seconds, _LONGEST_WAIT))
+            running.bell.clear()
         if failures >= PERSISTS and self._failing is not None:
-            self._failing.works(worker.name)  # what follows it, after a reload, begins again
-        if worker.close is not None:
-            worker.close()
+            self._failing.works(worker.name)  # it is no more
+        worker.stage.close()
 
-    def _failed(self, worker: Worker, error: Exception, failures: int) -> None:
+    def _failed(self, running: _RunningWorker, error: Exception, failures: int) -> None:
         """What it could not do is in the ledger. The text of an error that is not ours may hold a patient's data."""
-        why = str(error) if isinstance(error, NodeError) else place_of(error)
-        if self._over.is_set():  # it is being stopped, and says that it could not go on
-            log.info("app.stage-stopped", stage=worker.name, why=why)
+        name = running.worker.name
+        why = str(error) if isinstance(error, NodeError) else defect_of(error)
+        if running.over:  # it is being stopped, and says that it could not go on
+            log.info("app.stage-stopped", stage=name, why=why, place=place_of(error))
             return
-        log.error("app.stage-failed", stage=worker.name, why=why, failures=failures, frames=frames_of(error))
+        log.error(
+            "app.stage-failed", stage=name, why=why, place=place_of(error), failures=failures, frames=frames_of(error)
+        )
         if failures >= PERSISTS and self._failing is not None:
-            self._failing.fails(worker.name, why)
+            self._failing.fails(name, why)

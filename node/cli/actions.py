@@ -1,4 +1,4 @@
-"""`pacsnode retry` and `pacsnode cancel`: what a person decides about a job, a delivery or a held study."""
+"""`pacsnode retry`, `complete` and `cancel`: what a person decides about a job, a delivery or a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from node.cli import output, site
 from node.cli.output import cell
 from node.clock import SystemClock
 from node.desk import actions
-from node.desk.actions import Done
+from node.desk.actions import ActionOutcome
 from node.desk.actor import who_types
 from node.desk.site import open_ledger
 
@@ -19,7 +19,12 @@ _HELP = (
     "`status` and `study` show them"
 )
 JobOrDelivery = Annotated[
-    str, typer.Argument(metavar="ID", help=f"{_HELP}. The UID of a study: its waiting images are not forwarded.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help=f"{_HELP}. The UID of a study: its waiting images are not forwarded. withdrawal:STUDY: what is listed for "
+        "withdrawal was taken out at the destinations, or may stay.",
+    ),
 ]
 JobDeliveryOrStudy = Annotated[
     str,
@@ -56,16 +61,33 @@ def retry(
     What an unexpected error stopped is tried again. A running node notices by itself.
     """
     ledger = open_ledger(site.known(config))
-    _tell(actions.retry(ledger, what, SystemClock().now(), who_types(), take_newest=take_newest), as_json)
+    tell(actions.retry(ledger, what, SystemClock().now(), who_types(), take_newest=take_newest), as_json)
+
+
+def complete(
+    name: Annotated[
+        str, typer.Argument(metavar="STUDY", help="The UID, a unique beginning or end of it, or the accession number.")
+    ],
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    as_json: site.AsJson = False,
+) -> None:
+    """Complete a study that is still being received, with the images it has now. The record says who asked for it.
+
+    Neither the quiet period nor an open association is waited for. What comes later makes a new revision. A running
+    node notices by itself.
+    """
+    ledger = open_ledger(site.known(config))
+    tell(actions.complete(ledger, name, SystemClock().now(), who_types()), as_json)
 
 
 def cancel(what: JobOrDelivery, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
     """Stop a job that has no report yet, or a delivery that was not sent yet. The record says who asked for it."""
     ledger = open_ledger(site.known(config))
-    _tell(actions.cancel(ledger, what, SystemClock().now(), who_types()), as_json)
+    tell(actions.cancel(ledger, what, SystemClock().now(), who_types()), as_json)
 
 
-def _tell(done: Done, as_json: bool) -> None:
+def tell(done: ActionOutcome, as_json: bool) -> None:
+    """What was done, for people or for scripts."""
     if as_json:
         output.as_json(done.value)
     else:

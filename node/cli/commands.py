@@ -14,7 +14,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from node import __version__
-from node.cli.output import Exit, error
+from node.cli.output import ExitCode, error
 from node.config.problems import ConfigurationError
 from node.errors import NodeError, UsageError
 
@@ -31,9 +31,14 @@ COMMANDS = {
     "replay": "replay",
     "rules": "rules",
     "retry": "actions",
+    "complete": "actions",
     "cancel": "actions",
+    "pause": "pausing",
+    "resume": "pausing",
     "read": "reports",
+    "plugin": "plugin",
     "demo": "running",
+    "install": "installing",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
 
@@ -43,8 +48,11 @@ class _Commands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         """The command, as typer makes it of its function; KeyError."""
+        found = getattr(import_module(f"node.cli.{self.data[name]}"), name)
+        if isinstance(found, typer.Typer):  # a group of its own
+            return typer.main.get_command(found)
         alone = typer.Typer(add_completion=False, context_settings=_SETTINGS, pretty_exceptions_enable=False)
-        alone.command(name)(getattr(import_module(f"node.cli.{self.data[name]}"), name))
+        alone.command(name)(found)
         return typer.main.get_command(alone)
 
 
@@ -70,7 +78,7 @@ app = typer.Typer(
 def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"pacsnode {__version__}")
-        raise typer.Exit(Exit.OK)
+        raise typer.Exit(ExitCode.OK)
     return wanted
 
 
@@ -96,10 +104,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments), prog_name="pacsnode")
     except (ConfigurationError, UsageError) as problem:
         error(str(problem))
-        sys.exit(Exit.USAGE)
+        sys.exit(ExitCode.USAGE)
     except NodeError as problem:
         error(f"pacsnode: {problem}")
-        sys.exit(Exit.FAILED)
+        sys.exit(ExitCode.FAILED)
     except PermissionError as problem:
         error(f"pacsnode: {problem.filename}: {problem.strerror}; run it as the user that the node runs as")
-        sys.exit(Exit.FAILED)
+        sys.exit(ExitCode.FAILED)

@@ -26,19 +26,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import node
+from node.dicom.part10 import kind_of
 from node.dimse.demo_pacs import DemoPACS
 from node.dimse.scu import Peer
-from node.dimse.status import Reading
-from node.dimse.storage_scu import dicom_files, kind_of, send
+from node.dimse.storage_scu import dicom_files, send
 from node.errors import PermanentError, TransientError
 from node.ledger import database, decisions, deliveries, events, instances, jobs, objects, studies
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
+from node.outcome import AnswerReading
 from node.results.reading import reader, report
 from node.serve.listening import LISTENING
-from plugins import exchange, phantom, phantom_series
+from plugins import exchange
+from plugins.phantoms import chest, chest_series
 from rules import explain
 
 FOLDER = Path("demo")
@@ -75,7 +77,7 @@ rules:
 """
 
 
-_CHEST = phantom.Chest(size=384, slice_mm=1.5, noise_hu=12.0, vessels=True, emphysema=(0.18, 0.06))
+_CHEST = chest.Chest(size=384, slice_mm=1.5, noise_hu=12.0, vessels=True, emphysema=(0.18, 0.06))
 
 
 class DemoError(PermanentError):
@@ -83,7 +85,7 @@ class DemoError(PermanentError):
 
 
 @dataclass
-class _Sent:
+class _SentFiles:
     """What was sent: the files, and the SOP Instance UIDs of each study."""
 
     files: list[Path] = field(default_factory=list)
@@ -113,15 +115,15 @@ def run(paths: Sequence[Path]) -> int:
 # --- images, PACS and node --------------------------------------------------------------------------
 
 
-def _images(paths: Sequence[Path], folder: Path, console: Console) -> _Sent:
+def _images(paths: Sequence[Path], folder: Path, console: Console) -> _SentFiles:
     if not paths:
         target = folder / "phantom"
         if not (whole := target.with_suffix(".whole")).exists():
             console.print("Making a chest CT: a phantom with two lungs of known volume and known emphysema …")
-            phantom_series.write_series(_CHEST, target)
+            chest_series.write_series(_CHEST, target)
             whole.touch()
         paths = [target]
-    sent = _Sent()
+    sent = _SentFiles()
     for path in dicom_files(paths):
         try:
             kind_of(path)
@@ -163,7 +165,7 @@ def _running_node(folder: Path, pacs: DemoPACS) -> Iterator[int]:
             process.wait()
 
 
-def _send_all(sent: _Sent, pacs: DemoPACS, port: int, console: Console) -> None:
+def _send_all(sent: _SentFiles, pacs: DemoPACS, port: int, console: Console) -> None:
     """To the PACS and to the node, as a modality that sends twice."""
     targets = {
         "the PACS": Peer("127.0.0.1", pacs.port, _PACS, "CT1"),
@@ -174,7 +176,7 @@ def _send_all(sent: _Sent, pacs: DemoPACS, port: int, console: Console) -> None:
         for name, peer in targets.items():
             task = progress.add_task(f"C-STORE to {name}", total=len(sent.files))
             for path, outcome in send(peer, sent.files):
-                if outcome.reading not in (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK):
+                if outcome.reading not in (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING, AnswerReading.ASK):
                     raise DemoError(f"{name} did not take {path.name}: {outcome.text}")
                 progress.advance(task)
 
@@ -186,7 +188,7 @@ def _wait_for_ledger(folder: Path) -> Ledger:
     return Ledger.existing(folder / "data" / database.FILE)
 
 
-def _wait(sent: _Sent, ledger: Ledger, console: Console) -> None:
+def _wait(sent: _SentFiles, ledger: Ledger, console: Console) -> None:
     """Until every study is through, or something needs a person."""
     end = time.monotonic() + _DEADLINE_SECONDS
     with console.status("") as status:

@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from node.cli import output, site
-from node.cli.output import Exit, cell, table
+from node.cli.output import ExitCode, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.desk import explain as desk_explain
-from node.desk.explain import Explained, Explanation
+from node.desk.explain import Explanation, StudyExplanation
 from node.desk.words import clock_text
 from rules import explain as explaining
 from rules.decision import Decision
@@ -58,7 +58,7 @@ def explain(
         _show(found, configuration)
     if not found.studies:
         output.error("there is no DICOM file to explain")
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _show(found: Explanation, configuration: Configuration) -> None:
@@ -68,7 +68,7 @@ def _show(found: Explanation, configuration: Configuration) -> None:
         output.console().print(Group(*_parts(each, found.digest, configuration)))
 
 
-def _parts(explained: Explained, digest: str, configuration: Configuration) -> Iterator[RenderableType]:
+def _parts(explained: StudyExplanation, digest: str, configuration: Configuration) -> Iterator[RenderableType]:
     facts, row = explained.facts, explained.row
     images = sum(len(series.instances) for series in facts.series)
     yield cell(f"Study {facts.study_instance_uid}", "bold")
@@ -108,7 +108,7 @@ def traced(lines: Sequence[str]) -> Iterator[RenderableType]:
         yield Padding(cell(text, style), (0, 0, 0, len(line) - len(text)), expand=False)
 
 
-def _as_decided(explained: Explained, digest: str, configuration: Configuration) -> Iterator[RenderableType]:
+def _as_decided(explained: StudyExplanation, digest: str, configuration: Configuration) -> Iterator[RenderableType]:
     """What was decided when it counted, in full where it is not what the rules say now."""
     if not explained.recorded:
         return

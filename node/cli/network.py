@@ -13,25 +13,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from node.cli import output, site
-from node.cli.output import Exit, cell, table
-from node.config.models import Destination
+from node.cli.output import ExitCode, cell, table
+from node.config.destinations import Destination
 from node.config.problems import printable
 from node.desk import peers
 from node.desk.peers import RESULT_CLASSES, Probe
 from node.dicom import report_classes
+from node.dicom.part10 import kind_of
 from node.dimse import scu, storage_scu
 from node.dimse.scu import Peer
-from node.dimse.status import Reading, status_text
+from node.dimse.status import status_text
 from node.errors import NodeError, PermanentError, UsageError
+from node.outcome import AnswerReading
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
-_STORED = (Reading.STORED, Reading.STORED_WITH_WARNING, Reading.ASK)
+_STORED = (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING, AnswerReading.ASK)
 
 _SYNTAX_NAMES = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
     "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
     "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
 }
 
 DestinationName = Annotated[
@@ -61,7 +64,7 @@ def echo(
         if found is not None:
             _print_probe(console, found, known)
     if found is not None and found.refusal is not None:
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _named(name: str, config: Path) -> tuple[Peer, Destination | None]:
@@ -80,15 +83,16 @@ def _print_probe(console: Console, found: Probe, known: Destination | None) -> N
     console.print(
         table("What it accepts (to accept is to store, not always to show)", ["Result", "Transfer syntaxes"], rows)
     )
-    if known is not None and not found.accepted[report_classes.SOP_CLASSES[known.sr_class]]:
-        refused = report_classes.NAMES[known.sr_class]
-        console.print(cell(f"! sr_class: {known.sr_class} is configured, and it refuses {refused}", "bold red"))
+    if known is not None and not found.accepted[report_classes.SOP_CLASSES[known.encoding.sr_class]]:
+        sr_class = known.encoding.sr_class
+        refused = report_classes.NAMES[sr_class]
+        console.print(cell(f"! sr_class: {sr_class} is configured, and it refuses {refused}", "bold red"))
     told = "It answers C-FIND, which the identity check needs"
     console.print(cell(told) if found.refusal is None else cell(f"! {found.refusal}", "bold red"))
 
 
 @dataclass
-class _Sending:
+class _SendReport:
     """What became of the files."""
 
     stored: int = 0
@@ -118,7 +122,7 @@ def send(
     peer, _ = _named(destination, config)
     if calling is not None:
         peer = replace(peer, calling_ae_title=peers.ae_title(calling))
-    done = _Sending()
+    done = _SendReport()
     files = _files(paths, done)
     _send(peer, files, done, quiet=as_json)
     if as_json:
@@ -135,10 +139,10 @@ def send(
     else:
         _print_sent(peer, files, done)
     if done.failed or not files:
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _files(paths: Sequence[Path], done: _Sending) -> list[Path]:
+def _files(paths: Sequence[Path], done: _SendReport) -> list[Path]:
     """The files to be sent, each once; the others are noted with the reason."""
     found: dict[Path, Path] = {}
     for path in paths:
@@ -147,7 +151,7 @@ def _files(paths: Sequence[Path], done: _Sending) -> list[Path]:
     sendable = []
     for file in found.values():
         try:
-            sop_class, _ = storage_scu.kind_of(file)
+            sop_class, _ = kind_of(file)
         except PermanentError as error:
             done.skipped.append({"file": str(file), "reason": str(error).removeprefix(f"{file}: ")})
             continue
@@ -158,7 +162,7 @@ def _files(paths: Sequence[Path], done: _Sending) -> list[Path]:
     return sendable
 
 
-def _send(peer: Peer, files: Sequence[Path], done: _Sending, quiet: bool) -> None:
+def _send(peer: Peer, files: Sequence[Path], done: _SendReport, quiet: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(
         *columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True
@@ -175,14 +179,14 @@ def _send(peer: Peer, files: Sequence[Path], done: _Sending, quiet: bool) -> Non
                     done.failed.append(told)
                 else:
                     done.stored += 1
-                    if outcome.reading is not Reading.STORED:
+                    if outcome.reading is not AnswerReading.STORED:
                         done.warnings.append(told)
                 progress.advance(task)
         except NodeError as error:
             done.failed += [{"file": str(file), "status": None, "text": f"not sent: {error}"} for file in left]
 
 
-def _print_sent(peer: Peer, files: Sequence[Path], done: _Sending) -> None:
+def _print_sent(peer: Peer, files: Sequence[Path], done: _SendReport) -> None:
     for told in done.skipped:
         output.error(f"skipped {told['file']}: {told['reason']}")
     for told in done.warnings:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from node.cli import output, site
-from node.cli.output import Exit, cell
+from node.cli.output import ExitCode, cell
 from node.desk import trial
 
 
@@ -24,4 +24,4 @@ def notify(
         for name, problem in found.items():
             output.console().print(cell(f"{name}: {problem or 'taken'}", "bold red" if problem else ""))
     if any(found.values()):
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(ExitCode.FAILED)

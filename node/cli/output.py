@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,7 +19,7 @@ from node.clock import to_text
 from node.config.problems import printable
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What the command's exit code says."""
 
     OK = 0
@@ -27,7 +29,7 @@ class Exit(IntEnum):
     """Wrong usage or configuration: nothing was tried."""
 
 
-SEVERITY_STYLES = {"alert": "bold red", "warning": "yellow", "info": ""}
+SEVERITY_STYLES = {"critical": "bold red", "alert": "bold red", "warning": "yellow", "info": ""}
 
 
 def console() -> Console:
@@ -38,7 +40,8 @@ def console() -> Console:
 def error(message: str) -> None:
     """One error, on standard error, in plain words; its control characters are escaped, its line ends kept."""
     lines = [printable(line) for line in message.splitlines()]
-    typer.echo("\n".join(lines), err=True)
+    with contextlib.suppress(OSError):  # a full disk under standard error: the exit code, or `serve`, still says it
+        typer.echo("\n".join(lines), err=True)
 
 
 def as_json(value: Mapping[str, Any]) -> None:
@@ -57,6 +60,12 @@ def _json_value(value: object) -> object:
 def cell(value: object, style: str = "") -> Text:
     """A value in a table: never read as markup, control characters escaped; empty for None."""
     return Text("" if value is None else printable(str(value)), style=style)
+
+
+def logs(named: Iterable[str | None], data: Path) -> list[RenderableType]:
+    """The paths of logs, which are named relative to the data folder: each once, on a line of its own, to be copied."""
+    paths = [cell(data.absolute() / name) for name in dict.fromkeys(named) if name]
+    return [cell("Logs", "bold"), *paths] if paths else []
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> RenderableType:

@@ -19,11 +19,11 @@ from node.clock import SystemClock
 from node.config.values import parse_duration
 from node.desk import replay as desk_replay
 from node.desk.overview import SHOWN
-from node.desk.replay import Change, Difference, PluginUse, Result
+from node.desk.replay import DraftChange, PluginLoad, ReplayResult, StudyDifference
 from node.desk.words import clock_text, tail
 from node.errors import UsageError
 
-_STYLES = {Change.NEW: "green", Change.GONE: "red", Change.DIFFERENT: "yellow"}
+_STYLES = {DraftChange.NEW: "green", DraftChange.GONE: "red", DraftChange.DIFFERENT: "yellow"}
 
 
 def replay(
@@ -74,7 +74,7 @@ def _progress(*, hidden: bool) -> Progress:
     )
 
 
-def _parts(result: Result, since: str, draft: Path) -> Iterator[RenderableType]:
+def _parts(result: ReplayResult, since: str, draft: Path) -> Iterator[RenderableType]:
     done = result.done
     yield cell(f"{done.studies} studies that were complete since {since}")
     yield cell(f"now: version {result.digests[0][:8]}; draft: {draft}, version {result.digests[1][:8]}")
@@ -82,7 +82,7 @@ def _parts(result: Result, since: str, draft: Path) -> Iterator[RenderableType]:
     rows = []
     for name in result.names:
         changes = done.changes(name)
-        counted = [cell(changes[change] or "", _STYLES[change] if changes[change] else "") for change in Change]
+        counted = [cell(changes[change] or "", _STYLES[change] if changes[change] else "") for change in DraftChange]
         rows.append((cell(name), cell(done.now.matched[name]), cell(done.draft.matched[name]), *counted))
     yield table("Studies that a rule matches", ["Rule", ">Now", ">Draft", ">New", ">Gone", ">Different"], rows)
     yield from _stopped(result)
@@ -101,7 +101,7 @@ def _parts(result: Result, since: str, draft: Path) -> Iterator[RenderableType]:
         yield cell(f"… and {len(done.differences) - SHOWN} more (--json)")
 
 
-def _stopped(result: Result) -> Iterator[RenderableType]:
+def _stopped(result: ReplayResult) -> Iterator[RenderableType]:
     """What `limits` and `once` keep a rule from."""
     sides = (result.done.now.stopped, result.done.draft.stopped)
     rows = [(cell(name), *(cell(side[name]) for side in sides)) for name in result.names if any(s[name] for s in sides)]
@@ -110,7 +110,7 @@ def _stopped(result: Result) -> Iterator[RenderableType]:
         yield table("Matches that limits or once stop", ["Rule", ">Now", ">Draft"], rows)
 
 
-def _hanging(loads: Sequence[PluginUse]) -> Iterator[RenderableType]:
+def _hanging(loads: Sequence[PluginLoad]) -> Iterator[RenderableType]:
     """Runs that nobody can count."""
     for each in loads:
         if each.open_now or each.open_draft:
@@ -118,7 +118,7 @@ def _hanging(loads: Sequence[PluginUse]) -> Iterator[RenderableType]:
             yield cell(f"{each.plugin}: {counts}, by results that nobody knows yet")
 
 
-def _load(each: PluginUse) -> Sequence[Text]:
+def _load(each: PluginLoad) -> Sequence[Text]:
     def hours(value: float | None) -> Text:
         return cell("?" if value is None else f"{value:.2f}")
 
@@ -127,9 +127,9 @@ def _load(each: PluginUse) -> Sequence[Text]:
     return (cell(each.plugin), *counted, hours(each.hours_a_day_now), hours(each.hours_a_day_draft))
 
 
-def _difference(each: Difference) -> Iterator[Sequence[Text]]:
+def _difference(each: StudyDifference) -> Iterator[Sequence[Text]]:
     name = each.accession_number or tail(each.study_instance_uid)
-    first = each.draft if each.change is Change.NEW else f"now: {each.now}"
+    first = each.draft if each.change is DraftChange.NEW else f"now: {each.now}"
     yield cell(name), cell(each.rule), cell(each.change, _STYLES[each.change]), cell(first)
-    if each.change is not Change.NEW:
+    if each.change is not DraftChange.NEW:
         yield cell(""), cell(""), cell(""), cell(f"draft: {each.draft}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ def read(
     """Print a structured report: findings, measurements with units, where they are, and which software made them."""
     from node.results.reading import as_result, reader  # highdicom takes a second to import
 
+    warnings.filterwarnings("ignore")  # pydicom's quote values of the report, as they are
     try:
         report = reader.read_sr(path)
     except InvalidDicomError as error:

@@ -48,7 +48,7 @@ def rules(
         _differ(desk_rules.difference(ledger, version, other), as_json)
 
 
-def _write(kept: desk_rules.Kept, as_json: bool) -> None:
+def _write(kept: desk_rules.RuleSetVersion, as_json: bool) -> None:
     if as_json:
         output.as_json({"digest": kept.digest, "rules": kept.rules})
     else:
@@ -92,7 +92,7 @@ def _changes(version: Version) -> str:
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in said if names) or "as before"
 
 
-def _differ(found: desk_rules.Difference, as_json: bool) -> None:
+def _differ(found: desk_rules.VersionDifference, as_json: bool) -> None:
     if as_json:
         output.as_json({"digest": found.one, "other": found.other, "diff": "\n".join(found.lines)})
         return

@@ -3,43 +3,82 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from node.cli import output, site
-from node.cli.output import Exit, cell
+from node.cli.output import ExitCode, cell
 from node.clock import SystemClock
+from node.config import exposure, in_force
+from node.config.destinations import Destination, dicom_destinations
 from node.config.in_force import InForce
-from node.config.loading import Loaded
-from node.config.models import Configuration, Destination, StorageCommitment
-from node.config.problems import ConfigurationError, Problem
+from node.config.loading import LoadedConfiguration
+from node.config.models import Configuration, StorageCommitment
+from node.config.plugins import folded
+from node.config.problems import ConfigurationError, Place, Problem
 from node.config.values import duration_text
 from node.desk import site as sites
 from node.desk.actor import who_types
+from node.desk.certificates import reminders
+from node.desk.words import clock_text
+from node.kit import readiness
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
+from plugins.manifest import PatientIdentity
 from rules.model import Rule
 from rules.timing import write_duration
 
+_OF_DESTINATION = ("ae_title", "host", "port", "audience", "identity_check")
+"""What `--json` says of a destination, as far as one of its kind has it."""
+_SENT = {
+    PatientIdentity.PSEUDONYM: "pseudonyms instead of names, numbers and UIDs, and moved dates; what is burned into the"
+    " pixels stays (usual in US, SC, XA)",
+    PatientIdentity.FULL: "the images as received, with the patient's identity (identity: full)",
+}
+
 
 def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
-    """Start the node. It runs until SIGTERM or Ctrl-C."""
+    """Start the node. It runs until SIGTERM or Ctrl-C.
+
+    If the file is not valid any more, the node starts with the last accepted configuration.
+    """
     from node.serve import supervisor
 
-    loaded = sites.read(config)
-    _warn(loaded)
-    lines = [
-        f"{name:<12} {text}" for name, text in _about(loaded.configuration, catalogue.usable(loaded.configuration))
-    ]
-    in_force = InForce.of(loaded, SystemClock().now(), who_types().name)
-    raise typer.Exit(supervisor.serve(in_force, lines))
+    try:
+        loaded = sites.read(config)
+        plugins = catalogue.usable(loaded.configuration)
+    except ConfigurationError as problem:
+        last = in_force.find(config)
+        if last is None:
+            raise
+        running, about = last, _last_accepted(config, last, problem)
+    else:
+        _warn(loaded)
+        running = InForce.of(loaded, SystemClock().now(), who_types().name)
+        about = list(_about(loaded.configuration, plugins))
+    raise typer.Exit(supervisor.serve(running, [f"{name:<12} {text}" for name, text in about]))
+
+
+def _last_accepted(config: Path, last: InForce, problem: ConfigurationError) -> list[tuple[str, str]]:
+    """A start with what was in force while the file was valid: what the node says of itself then."""
+    output.error(str(problem))
+    since = clock_text(last.since, last.configuration.node.zone, SystemClock().now())
+    told = f"{config} is refused: the node starts on the configuration that was accepted {since} ({last.by})"
+    output.error(told)
+    plugins = catalogue.of(last.configuration)
+    return [("ALERT", told), *_about(last.configuration, plugins)]
 
 
 def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
-    """Check the configuration and say what it means. Exit code 2: it has problems."""
+    """Check the configuration and say what it means.
+
+    Each plugin that is used is started in its confinement, and its examples are run unless they passed as it is now.
+    Exit code 2: it has problems, a plugin does not start or says something else of its examples, or a certificate or a
+    list of revoked ones has ended.
+    """
     try:
         loaded = sites.read(config)
         configuration = loaded.configuration
@@ -48,13 +87,27 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
         if not as_json:
             raise
         output.as_json({"ok": False, "problems": [_plain(problem) for problem in error.problems]})
-        raise typer.Exit(Exit.USAGE) from error
+        raise typer.Exit(ExitCode.USAGE) from error
     lines = [("listening", _listening(configuration)), *_about(configuration, plugins)]
+    as_root = exposure.root_warning()
+    ended, warnings = [*_ended(loaded), *_not_live(loaded, plugins)], _warnings(loaded)
     if as_json:
-        warnings = [_plain(problem) for problem in loaded.warnings]
-        output.as_json({**_meaning(configuration, plugins), "warnings": warnings})
-        return
-    _warn(loaded)
+        warnings += [Problem(Place(str(config), 0, 0), "", as_root)] if as_root else []
+        found = {"ok": not ended, "problems": [_plain(each) for each in ended]}
+        output.as_json({**_meaning(configuration, plugins), **found, "warnings": [_plain(each) for each in warnings]})
+    else:
+        _print_meaning(lines, ended, warnings, as_root)
+    if ended:
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _print_meaning(
+    lines: Sequence[tuple[str, str]], ended: Sequence[Problem], warnings: Sequence[Problem], as_root: str
+) -> None:
+    for problem in ended:
+        output.error(str(problem))
+    for text in (*map(str, warnings), *([as_root] if as_root else [])):
+        output.error(f"warning: {text}")
     console = output.console()
     for name, text in lines:
         console.print(cell(f"{name:<12} {text}"), soft_wrap=True)
@@ -69,8 +122,34 @@ def schema(
     typer.echo(json.dumps(schemas.rules() if rules else schemas.configuration(), indent=1, ensure_ascii=False))
 
 
-def _warn(loaded: Loaded) -> None:
-    for problem in loaded.warnings:
+def _warnings(loaded: LoadedConfiguration) -> list[Problem]:
+    """What is right, and hardly meant; and what will end."""
+    return [*loaded.warnings, *_reminders(loaded, "warning")]
+
+
+def _ended(loaded: LoadedConfiguration) -> list[Problem]:
+    """What is right in itself, and refused by others, or refuses them, since it has ended."""
+    return _reminders(loaded, "alert")
+
+
+def _reminders(loaded: LoadedConfiguration, severity: str) -> list[Problem]:
+    found = reminders(loaded.configuration, SystemClock().now())
+    return [Problem(Place(str(loaded.path), 0, 0), key, text) for key, each, text in found if each == severity]
+
+
+def _not_live(loaded: LoadedConfiguration, plugins: Catalogue) -> list[Problem]:
+    """Plugins that are used and would not run here."""
+    used = [each for each in plugins.plugins.values() if _is_used(each, loaded.configuration)]
+    found = readiness.problems(loaded.configuration, used)
+    return [Problem(Place(str(loaded.path), 0, 0), f"plugins.{name}", text) for name, text in found.items()]
+
+
+def _is_used(plugin: SitePlugin, configuration: Configuration) -> bool:
+    return plugin.name in configuration.plugins or any(_runs(rule, plugin) for rule in configuration.rules)
+
+
+def _warn(loaded: LoadedConfiguration) -> None:
+    for problem in (*_ended(loaded), *_warnings(loaded)):
         output.error(f"warning: {problem}")
 
 
@@ -93,11 +172,17 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     """What the configuration means, one line each, without where it listens."""
     yield "data", str(configuration.node.data)
     yield "accepts", _accepted(configuration)
+    for text in _quiet(configuration):
+        yield "quiet", text
     for modality in configuration.modalities.values():
         if modality.storage_commitment is not None:
             yield "commits to", _committed(modality.ae_title, modality.storage_commitment)
     for plugin in plugins.plugins.values():
         yield "plugin", _plugin(plugin, configuration)
+        yield "identity", _identity(plugin, configuration)
+        yield "privileges", confinement.granted(plugin.name, plugin.isolation)
+    for ignored in configuration.ignore:
+        yield "ignores", f"{ignored.name}: {ignored.when!r}"
     for rule in configuration.rules:
         yield "rule", _rule(rule)
     if configuration.tests:
@@ -109,18 +194,33 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"
-    yield "isolation", confinement.tried().text
+    confined = confinement.tried(configuration)
+    yield "isolation", confined.text
+    for own in confined.plugins:
+        yield "isolation", f"{own.name}: {own.text}"
 
 
 def _listening(configuration: Configuration) -> str:
     node = configuration.node
     listen = node.listen
-    port = str(listen.port) if listen.port else "(a port that the system chooses)"
     also = f", also called {', '.join(node.also_called)}" if node.also_called else ""
-    tls = (
-        f", TLS on port {listen.tls.port} (client certificates {listen.tls.client_certificates})" if listen.tls else ""
-    )
-    return f"{node.ae_title}{also} on {listen.host} port {port}{tls}"
+    ports = [] if listen.port == "off" else [f"port {listen.port or '(that the system chooses)'}"]
+    if listen.tls is not None:
+        ports.append(f"TLS on port {listen.tls.port} (client certificates {listen.tls.client_certificates})")
+    only = ", nothing without TLS" if listen.port == "off" else ""
+    return f"{node.ae_title}{also} on {listen.host} {', '.join(ports)}{only}"
+
+
+def _quiet(configuration: Configuration) -> Iterator[str]:
+    """How long each source has to be quiet until its study is complete; of several the longest counts."""
+    completion = configuration.node.completion
+    yield f"{duration_text(completion.quiet)} without a new object: then a study is complete"
+    given = "" if "quiet_by_modality" in completion.model_fields_set else ", unless quiet_by_modality is given"
+    for modality, quiet in completion.quiet_by_modality.items():
+        yield f"{duration_text(quiet)} for a study with {modality} series{given}"
+    for name, each in configuration.modalities.items():
+        if each.quiet is not None:
+            yield f"{duration_text(each.quiet)} for what {each.ae_title} ({name}) sends, whatever its modality"
 
 
 def _committed(ae_title: str, asking: StorageCommitment) -> str:
@@ -133,8 +233,12 @@ def _committed(ae_title: str, asking: StorageCommitment) -> str:
 def _accepted(configuration: Configuration) -> str:
     if configuration.node.accept == "any":
         return "any calling AE title (accept: any)"
-    known = [f"{each.ae_title} ({name})" for name, each in configuration.modalities.items()]
-    known += [f"{each.ae_title} ({name})" for name, each in configuration.destinations.items()]
+    entries = [(name, each.ae_title) for name, each in configuration.modalities.items()]
+    entries += [(name, each.ae_title) for name, each in dicom_destinations(configuration.destinations).items()]
+    names: dict[str, dict[str, None]] = {}
+    for name, title in entries:
+        names.setdefault(title, {})[name] = None
+    known = [f"{title} ({', '.join(entered)})" for title, entered in names.items()]
     return ", ".join(known) or "nobody: there are no modalities (or set node.accept: any)"
 
 
@@ -147,8 +251,20 @@ def _plugin(plugin: SitePlugin, configuration: Configuration) -> str:
     return f"{plugin.name} {identity.version} ({identity.manufacturer}), {limits}; {used}"
 
 
+def _identity(plugin: SitePlugin, configuration: Configuration) -> str:
+    """What it learns of who the patient is: by itself, and where rules say otherwise."""
+    own = plugin.manifest.runtime.identity
+    otherwise: dict[str, list[str]] = {}
+    for rule in configuration.rules:
+        for step in rule.run:
+            if folded(step.plugin) == folded(plugin.name) and step.identity not in (None, own):
+                otherwise.setdefault(str(step.identity), []).append(rule.name)
+    rules = "".join(f"; by {', '.join(names)}: {_SENT[PatientIdentity(each)]}" for each, names in otherwise.items())
+    return f"{plugin.name} gets {_SENT[own]}{rules}"
+
+
 def _runs(rule: Rule, plugin: SitePlugin) -> bool:
-    return any(step.plugin.replace("_", "-") == plugin.name.replace("_", "-") for step in rule.run)
+    return any(folded(step.plugin) == folded(plugin.name) for step in rule.run)
 
 
 def _rule(rule: Rule) -> str:
@@ -164,15 +280,36 @@ def _rule(rule: Rule) -> str:
     asked = "" if rule.decide == "complete" else f", asked {'when ' if rule.growing is None else ''}{rule.decide}"
     waits = f", waits up to {write_duration(rule.wait.at_most)}" if rule.wait else ""
     enabled = "" if rule.enabled else " (disabled)"
-    return f"{rule.name}: {'; '.join(told)}, {rule.mode}, {rule.priority}{asked}{waits}{enabled}"
+    otherwise = ", where no other rule takes the study" if rule.otherwise else ""
+    bounds = "".join(f", {each}" for each in _bounds(rule))
+    return f"{rule.name}: {'; '.join(told)}, {rule.mode}, {rule.priority}{asked}{waits}{otherwise}{bounds}{enabled}"
+
+
+def _bounds(rule: Rule) -> Iterator[str]:
+    """How often the rule runs, and when."""
+    if rule.once != "revision":
+        yield f"once a {rule.once}"
+    if rule.sample:
+        yield f"on {rule.sample.share * 100:g} % of the studies"
+    if rule.limits and rule.limits.enrolled:
+        yield f"until {rule.limits.enrolled} studies are enrolled"
+    if rule.limits and rule.limits.per_day:
+        yield f"at most {rule.limits.per_day} studies a day"
+    if rule.limits and rule.limits.cool_down:
+        yield f"once a patient in {write_duration(rule.limits.cool_down)}"
+    for word, windows in (("open", rule.hours.open), ("closed", rule.hours.closed)) if rule.hours else ():
+        if windows:
+            yield f"{word} {'; '.join(map(str, windows))}"
+    if rule.hours and rule.hours.otherwise == "skip":
+        yield "skipped at other times"
 
 
 def _destination(name: str, destination: Destination) -> str:
-    where = f"{destination.ae_title} at {destination.host}:{destination.port}{' over TLS' if destination.tls else ''}"
     checked = "checked" if destination.identity_check == "study" else "NOT checked"
     asked = f"identity {checked} before sending"
     patience = duration_text(destination.retry.give_up_after)
-    return f"{name}: {where}, for {destination.audience}, {destination.sr_class} SR, {asked}, tried for {patience}"
+    read = f"for {destination.audience}, {destination.encoding.sr_class} SR"
+    return f"{name}: {destination.place}, {read}, {asked}, tried for {patience}"
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
@@ -199,30 +336,35 @@ def _plain_rule(rule: Rule) -> dict[str, Any]:
 
 
 def _plain_destination(destination: Destination) -> dict[str, Any]:
-    return {
-        "ae_title": destination.ae_title,
-        "host": destination.host,
-        "port": destination.port,
-        "audience": destination.audience,
-        "identity_check": destination.identity_check,
-    }
+    plain = destination.model_dump(include=set(_OF_DESTINATION))
+    return {key: plain[key] for key in _OF_DESTINATION if key in plain}
 
 
 def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
     node = configuration.node
-    confined = confinement.tried()
+    confined = confinement.tried(configuration)
     return {
         "ok": True,
         "problems": [],
         "listening": {
             "ae_titles": [node.ae_title, *node.also_called],
             "host": node.listen.host,
-            "port": node.listen.port,
+            "port": None if node.listen.port == "off" else node.listen.port,
             "tls_port": node.listen.tls.port if node.listen.tls else None,
         },
         "data": str(node.data),
         "accept": node.accept,
+        "quiet": {
+            "default": duration_text(node.completion.quiet),
+            "by_modality": {name: duration_text(each) for name, each in node.completion.quiet_by_modality.items()},
+            "by_sender": {
+                name: duration_text(each.quiet)
+                for name, each in configuration.modalities.items()
+                if each.quiet is not None
+            },
+        },
         "plugins": {name: plugin.manifest.identity.version for name, plugin in plugins.plugins.items()},
+        "identity": {name: plugin.manifest.runtime.identity for name, plugin in plugins.plugins.items()},
         "rules": {rule.name: _plain_rule(rule) for rule in configuration.rules},
         "tests": len(configuration.tests),
         "destinations": {name: _plain_destination(each) for name, each in configuration.destinations.items()},
@@ -230,6 +372,8 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
             name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
             for name, each in configuration.people.items()
         },
+        "privileges": {name: confinement.granted(name, each.isolation) for name, each in plugins.plugins.items()},
         "isolated": confined.isolated,
         "isolation": confined.text,
+        "isolation_of": {each.name: each.text for each in confined.plugins},
     }

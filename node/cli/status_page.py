@@ -5,40 +5,48 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from node.cli import commitments, output
-from node.cli.output import cell, table
-from node.config.models import Configuration
-from node.desk.overview import SHOWN, Found, Work, warnings
+from node.cli.output import SEVERITY_STYLES, cell, table
+from node.config.models import Configuration, NodeSettings
+from node.desk import warnings
+from node.desk.arriving import status_text
+from node.desk.overview import SHOWN, Overview, Work
 from node.desk.rows import UNSENT, DeliveryStatus, InstanceStatus, JobStatus, Series, Study
-from node.desk.words import ago, clock_text, short, tail, words
+from node.desk.words import ago, clock_text, details, local, short, tail
 from rules.model import rule_set_digest
 
 
-def page(found: Found, configuration: Configuration, identify: bool) -> RenderableType:
+def page(found: Overview, configuration: Configuration, identify: bool) -> RenderableType:
     """All of it, the most urgent first."""
     zone = configuration.node.zone
     parts: list[RenderableType] = [_headline(found, configuration)]
-    parts += [cell(f"! {text}", output.SEVERITY_STYLES[severity]) for severity, text in warnings(found, configuration)]
+    parts += [
+        cell(f"! {text}", output.SEVERITY_STYLES[severity]) for severity, text in warnings.of(found, configuration)
+    ]
     parts += [Text(), _queues(found), *_outbox(found)]
-    parts += [part for part in _attention(found, zone) if part is not None]
-    parts += _latest(found, zone, identify)
+    parts += [part for part in _attention(found, zone, configuration.node.data) if part is not None]
+    parts += _latest(found, configuration.node, identify)
     return Group(*parts)
 
 
-def _headline(found: Found, configuration: Configuration) -> Text:
+def _headline(found: Overview, configuration: Configuration) -> Text:
     title = configuration.node.ae_title
-    if found.running is None:
+    if found.health.running is None:
         return cell(f"{title} is not running; this is the state in its ledger", "bold yellow")
-    port, tls = found.running.get("port"), found.running.get("tls_port")
-    runs = f"{title} runs (process {found.running['pid']}), port {port}{f', TLS {tls}' if tls else ''}"
+    port, tls = found.health.running.get("port"), found.health.running.get("tls_port")
+    ports = ", ".join(
+        [*([f"port {port}"] if port else []), *([f"TLS {tls}" if port else f"TLS port {tls}"] if tls else [])]
+    )
+    runs = f"{title} runs (process {found.health.running['pid']}), {ports}"
     return Text.assemble((runs, "bold green"), f"; {_rules(found, configuration)}")
 
 
-def _rules(found: Found, configuration: Configuration) -> str:
+def _rules(found: Overview, configuration: Configuration) -> str:
     """`3 rules, version 1f2e3d4c since 13:30:02`."""
     running, count = found.standing.running, len(configuration.rules)
     since = f" since {clock_text(running.since, configuration.node.zone, found.now)}" if running else ""
@@ -46,13 +54,13 @@ def _rules(found: Found, configuration: Configuration) -> str:
     return f"{number}, version {rule_set_digest(configuration.rules)[:8]}{since}"
 
 
-def _queues(found: Found) -> RenderableType:
+def _queues(found: Overview) -> RenderableType:
     quarantined = found.instances.get(InstanceStatus.CONFLICT, 0) + found.instances.get(InstanceStatus.CORRECTION, 0)
     unreadable = found.instances.get(InstanceStatus.UNREADABLE, 0)
     rows: list[tuple[str, ...]] = [
         (
             "objects",
-            f"{found.load.waiting} to be indexed",
+            f"{found.health.load.waiting} to be indexed",
             _if(quarantined, "set aside"),
             _if(unreadable, "unreadable"),
         ),
@@ -76,6 +84,8 @@ def _queues(found: Found) -> RenderableType:
     asked = commitments.queue(found.commitments)
     rows += [("commitments", *asked)] if asked else []
     lines = [Text.assemble((f"{name:<12}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
+    if found.jobs.get(JobStatus.QUEUED, 0):
+        lines += [cell(f"{name or 'each queued job'} {why}", "yellow") for name, why in found.health.waits.items()]
     return Group(*lines)
 
 
@@ -83,7 +93,7 @@ def _if(count: int, what: str) -> str:
     return f"{count} {what}" if count else ""
 
 
-def _outbox(found: Found) -> list[RenderableType]:
+def _outbox(found: Overview) -> list[RenderableType]:
     columns = (DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD, DeliveryStatus.HELD)
 
     def row(name: str, counts: Mapping[DeliveryStatus, int]) -> list[Text]:
@@ -106,73 +116,115 @@ def _outbox(found: Found) -> list[RenderableType]:
     return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why]
 
 
-def _attention(found: Found, zone: tzinfo) -> Iterator[RenderableType | None]:
+def _attention(found: Overview, zone: tzinfo, data: Path) -> Iterator[RenderableType | None]:
     """What a person has to do something about; nothing where there is nothing."""
     yield _held_studies(found)
-    yield _stuck_deliveries(found)
+    yield _stuck_deliveries(found, zone)
+    yield _to_withdraw(found, zone)
     yield _waiting_rules(found, zone)
     yield _untold(found)
     yield _stuck_images(found)
+    yield _under_way(found, zone)
     yield _being_encoded(found, zone)
-    yield _failed_jobs(found)
-    yield _listed(*commitments.attention(found.unsettled))
+    yield _failed_jobs(found, data)
+    yield _listed(*commitments.attention(found.attention.unsettled))
     yield _defects(found, zone)
+    yield _refused(found, zone)
     yield _alerts(found, zone)
 
 
-def _held_studies(found: Found) -> RenderableType | None:
+def _held_studies(found: Overview) -> RenderableType | None:
     return _listed(
         "Held studies (release: pacsnode retry STUDY)",
-        ["=Study", "=Accession", "Why"],
-        [(cell(tail(s.study_instance_uid)), cell(s.accession_number), cell(s.hold)) for s in found.held_studies],
-    )
-
-
-def _stuck_deliveries(found: Found) -> RenderableType | None:
-    return _listed(
-        "Held and dead deliveries (pacsnode retry NUMBER, or cancel NUMBER)",
-        [">Number", "=Destination", "=Status", "=Study", "Why"],
+        ["=Study", "=Accession", "=Modality", "Why"],
         [
-            (cell(d.id), cell(d.destination), cell(d.status), cell(tail(d.study_instance_uid)), cell(d.hold or d.error))
-            for d in (*found.held, *found.dead)
+            (
+                cell(tail(s.study_instance_uid)),
+                cell(s.accession_number),
+                cell(found.names[s.study_instance_uid].modalities),
+                cell(s.hold),
+            )
+            for s in found.attention.held_studies
         ],
     )
 
 
-def _waiting_rules(found: Found, zone: tzinfo) -> RenderableType | None:
+def _stuck_deliveries(found: Overview, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "Held and dead deliveries (pacsnode retry NUMBER, or cancel NUMBER)",
+        [">Number", "=Destination", "=Status", "=Study", "Why"],
+        [
+            (
+                cell(d.id),
+                cell(d.destination),
+                cell(d.status),
+                _name(found, d.study_instance_uid),
+                cell(local(d.hold or d.error, zone, found.now)),
+            )
+            for d in (*found.attention.held, *found.attention.dead)
+        ],
+    )
+
+
+def _to_withdraw(found: Overview, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "To be withdrawn at the destination (when that is done: pacsnode cancel withdrawal:STUDY)",
+        ["=Since", "=Destination", "=Study", ">Results", ">Images", "Why"],
+        [
+            (
+                cell(clock_text(w.listed_at, zone, found.now)),
+                cell(w.destination),
+                cell(tail(w.study_instance_uid)),
+                cell(w.results),
+                cell(w.images),
+                cell(w.reason),
+            )
+            for w in found.attention.to_withdraw
+        ],
+    )
+
+
+def _waiting_rules(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
         "Rules that wait for more of a study",
         ["=Until", "=Study", "=Rule", "Why"],
         [
-            (cell(clock_text(w.due_at, zone, found.now)), cell(tail(w.study_instance_uid)), cell(w.rule), cell(why))
+            (cell(clock_text(w.due_at, zone, found.now)), _name(found, w.study_instance_uid), cell(w.rule), cell(why))
             for w, why in found.waiting
         ],
     )
 
 
-def _untold(found: Found) -> RenderableType | None:
+def _untold(found: Overview) -> RenderableType | None:
     return _listed(
         "People not yet notified (pacsnode retry notification:NUMBER, or cancel)",
         [">Number", "=Person", "=Status", "=Study", "Why"],
         [
-            (cell(n.id), cell(n.person), cell(n.status), cell(tail(n.study_instance_uid)), cell(n.error))
-            for n in found.untold
+            (cell(n.id), cell(n.person), cell(n.status), _name(found, n.study_instance_uid), cell(n.error))
+            for n in found.attention.untold
         ],
     )
 
 
-def _stuck_images(found: Found) -> RenderableType | None:
+def _stuck_images(found: Overview) -> RenderableType | None:
     return _listed(
         "Held and dead images (pacsnode retry STUDY, or cancel STUDY)",
-        ["=Destination", "=Status", ">Images", "=Study", "Why"],
+        ["=Destination", "=Status", ">Images", "=Study", "=Accession", "Why"],
         [
-            (cell(s.destination), cell(s.status), cell(s.instances), cell(tail(s.study_instance_uid)), cell(s.why))
-            for s in found.stuck
+            (
+                cell(s.destination),
+                cell(s.status),
+                cell(s.instances),
+                cell(tail(s.study_instance_uid)),
+                cell(found.names[s.study_instance_uid].accession),
+                cell(s.why),
+            )
+            for s in found.attention.stuck
         ],
     )
 
 
-def _being_encoded(found: Found, zone: tzinfo) -> RenderableType | None:
+def _being_encoded(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
         "Results being encoded (stop: pacsnode cancel JOB)",
         ["=Since", "=Job", "=Study", "Plugin"],
@@ -180,7 +232,7 @@ def _being_encoded(found: Found, zone: tzinfo) -> RenderableType | None:
             (
                 cell(clock_text(since, zone, found.now)),
                 cell(short(job.id)),
-                cell(tail(job.study_instance_uid)),
+                _name(found, job.study_instance_uid),
                 cell(job.plugin),
             )
             for job, since in found.encoding
@@ -188,14 +240,31 @@ def _being_encoded(found: Found, zone: tzinfo) -> RenderableType | None:
     )
 
 
-def _failed_jobs(found: Found) -> RenderableType | None:
+def _under_way(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
+        "Running jobs (stop: pacsnode cancel JOB)",
+        ["=Since", "=Job", "=Study", "Plugin", ">Attempt"],
+        [
+            (
+                cell(clock_text(attempt.started_at, zone, found.now)),
+                cell(short(job.id)),
+                _name(found, job.study_instance_uid),
+                cell(job.plugin),
+                cell(attempt.number),
+            )
+            for job, attempt in ((job, found.attempts[job.id]) for job in found.under_way)
+        ],
+    )
+
+
+def _failed_jobs(found: Overview, data: Path) -> RenderableType | None:
+    listed = _listed(
         "Failed jobs (again: pacsnode retry JOB)",
         ["=Job", "=Study", "Plugin", "=Status", "Why"],
         [
             (
                 cell(short(job.id)),
-                cell(tail(job.study_instance_uid)),
+                _name(found, job.study_instance_uid),
                 cell(job.plugin),
                 cell("unreportable" if job.status is JobStatus.UNREPORTABLE else "failed", "red"),
                 cell(job.error),
@@ -203,9 +272,11 @@ def _failed_jobs(found: Found) -> RenderableType | None:
             for job in found.troubled
         ],
     )
+    last = [found.attempts.get(job.id) for job in found.troubled[:SHOWN]]
+    return Group(listed, *output.logs((each.log for each in last if each), data)) if listed else None
 
 
-def _defects(found: Found, zone: tzinfo) -> RenderableType | None:
+def _defects(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
         "Stopped by an unexpected error (try again: pacsnode retry defect:NUMBER)",
         [">Number", "=Stage", "What", "=Study", ">Tries", "=Since", "=Next", "Why"],
@@ -214,30 +285,54 @@ def _defects(found: Found, zone: tzinfo) -> RenderableType | None:
                 cell(each.id),
                 cell(each.stage),
                 cell(each.item.partition(":")[0]),
-                cell(tail(each.study_instance_uid or "")),
+                _name(found, each.study_instance_uid),
                 cell(each.times),
                 cell(clock_text(each.first_at, zone, found.now)),
                 cell("given up" if each.parked else "by itself", "bold red" if each.parked else ""),
                 cell(each.error),
             )
-            for each in found.defects
+            for each in found.attention.defects
         ],
     )
 
 
-def _alerts(found: Found, zone: tzinfo) -> RenderableType | None:
+def _refused(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "Alerts",
-        ["=When", "=Study", "What"],
+        "Refused callers, last 24 h (to let one in, enter the last column in the configuration)",
+        ["=Last", ">Times", "=Calls itself", "=From", "Why", "To enter"],
         [
             (
-                cell(clock_text(event.at, zone, found.now)),
-                cell(tail(event.study_instance_uid or "")),
-                cell(words(event)),
+                cell(clock_text(each.last_at, zone, found.now)),
+                cell(each.times),
+                cell(each.calling_ae_title or "(TLS)"),
+                cell(each.address),
+                cell(each.reason),
+                cell(line),
             )
-            for event in found.alerts
+            for each, line in found.attention.refused
         ],
     )
+
+
+def _alerts(found: Overview, zone: tzinfo) -> RenderableType | None:
+    return _listed(
+        "Alerts (what to do: docs/alerts.md)",
+        ["=Since", ">Times", "=Study", "What"],
+        [
+            (
+                cell(clock_text(each.opened_at, zone, found.now)),
+                cell(each.times),
+                _name(found, each.study),
+                cell(f"{each.kind} {details(each.detail, zone, found.now)}", SEVERITY_STYLES[each.severity]),
+            )
+            for each in found.attention.alerts
+        ],
+    )
+
+
+def _name(found: Overview, study: str | None) -> Text:
+    """What people call a study: `20260302-0017 CT`."""
+    return cell(found.names[study] if study else "")
 
 
 def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType | None:
@@ -248,19 +343,19 @@ def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) 
     return Group(Text(), shown, *more)
 
 
-def _latest(found: Found, zone: tzinfo, identify: bool) -> list[RenderableType]:
+def _latest(found: Overview, node: NodeSettings, identify: bool) -> list[RenderableType]:
     if not found.latest:
         return [Text(), cell("No study has arrived yet.")]
-    columns = ["=Received", "=Accession", "=Study", "=Images", "=Status", "Jobs", "Sent"]
+    columns = ["=Received", "=Accession", "=Study", "=Images", "Status", "Jobs", "Sent"]
     rows = []
     for work in found.latest:
         study = work.study
         row = [
-            cell(clock_text(study.last_received_at, zone, found.now)),
+            cell(clock_text(study.last_received_at, node.zone, found.now)),
             cell(study.accession_number),
             cell(tail(study.study_instance_uid, 10)),
             cell(_images(work.series)),
-            cell(_study_status(study), "bold red" if study.hold else ""),
+            cell(_study_status(found, study, node), "bold red" if study.hold else ""),
             cell(_counted(job.outcome or job.status for job in work.jobs)),
             cell(_sent(work)),
         ]
@@ -270,10 +365,11 @@ def _latest(found: Found, zone: tzinfo, identify: bool) -> list[RenderableType]:
     return [Text(), table("Last studies", columns, rows)]
 
 
-def _study_status(study: Study) -> str:
+def _study_status(found: Overview, study: Study, node: NodeSettings) -> str:
     if study.hold:
         return "held"
-    return f"{study.status}" if study.revision <= 1 else f"{study.status} {study.revision}"
+    status = status_text(study, node, found.now, ended=study.study_instance_uid in found.ended)
+    return status if study.revision <= 1 else f"{status} (revision {study.revision})"
 
 
 def _images(series: Sequence[Series]) -> str:

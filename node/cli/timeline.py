@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from node.cli import commitments, output, site
@@ -15,21 +16,26 @@ from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
+from node.desk import find, nearest
 from node.desk import study as desk_study
+from node.desk.arriving import status_text
 from node.desk.rows import (
-    Decision,
-    Delivery,
+    Alert,
+    Attempt,
     Event,
     Fetch,
     Identity,
-    ImagesStanding,
+    ImageCount,
     Job,
     Notification,
     Series,
+    StoredDecision,
+    Study,
+    Withdrawals,
 )
 from node.desk.site import open_ledger
 from node.desk.study import StudyHistory
-from node.desk.words import clock_text, short, tail, words
+from node.desk.words import answer_text, clock_text, details, local, short, tail, words
 from rules import explain as explaining
 
 _Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
@@ -38,7 +44,12 @@ _Content = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
 
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="STUDY", help="The UID, a unique beginning or end of it, or the accession number.")
+        list[str],
+        typer.Argument(
+            metavar="WORD",
+            help="The UID of a study, a unique beginning or end of it, or the accession number. Else words of the "
+            "patient's name, Patient ID, accession number or description: studies that have all of them.",
+        ),
     ],
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     explain: Annotated[
@@ -50,13 +61,47 @@ def study(
     identify: Annotated[bool, typer.Option("--identify", help="Also show the Patient ID.")] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Show one study: its series, every decision, job and delivery, and its history in order."""
+    """Show one study: its series, every decision, job and delivery, and its history in order.
+
+    If several studies have the words, they are listed, the most recently received first. Patient names
+    are searched, but never shown.
+    """
     configuration = site.known(config)
-    found = desk_study.look(open_ledger(configuration), name)
+    ledger = open_ledger(configuration)
+    several = desk_study.search(ledger, name)
+    if len(several) > 1:
+        _list(several, configuration, identify, as_json)
+        return
+    found = desk_study.look(ledger, several[0].study_instance_uid, configuration.node.data)
     if as_json:
         output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
     else:
         output.console().print(Group(*_parts(found, configuration, explain, identify)))
+
+
+def _list(found: Sequence[Study], configuration: Configuration, identify: bool, as_json: bool) -> None:
+    """Studies that have the words; that there are more is said."""
+    shown, more = found[: find.SHOWN], len(found) > find.SHOWN
+    if as_json:
+        output.as_json(desk_study.found_for_scripts(shown, more=more, identify=identify))
+        return
+    zone, now = configuration.node.zone, SystemClock().now()
+    rows = [
+        (
+            cell(clock_text(each.last_received_at, zone, now)),
+            cell(each.accession_number),
+            cell(each.study_date),
+            cell(each.modalities.replace("\\", ", ")),
+            cell(each.description),
+            *([cell(each.patient_id)] if identify else []),
+            cell(tail(each.study_instance_uid)),
+        )
+        for each in shown
+    ]
+    who = ["=Patient ID"] if identify else []
+    columns = ["=Received", "=Accession", "=Date", "Modalities", "Description", *who, "=Study"]
+    title = f"Studies: only the newest {find.SHOWN} are shown, add a word" if more else "Studies"
+    output.console().print(table(title, columns, rows))
 
 
 def _parts(
@@ -66,21 +111,39 @@ def _parts(
     uid = study.study_instance_uid
     yield cell(f"Study {uid}", "bold")
     who = f"; Patient ID {study.patient_id} {study.issuer_of_patient_id}".rstrip() if identify else ""
-    yield cell(f"accession {study.accession_number or '(none)'}{who}; {study.status}, revision {study.revision}")
+    status = status_text(study, configuration.node, now, ended=found.ended)
+    yield cell(f"accession {study.accession_number or '(none)'}{who}; {status}; revision {study.revision}")
     if study.hold:
         yield cell(f"held: {study.hold} (release: pacsnode retry {uid})", "bold red")
+    yield from _section(_alerts(found.alerts, zone, now))
     yield from _section(_series(found.series))
+    yield from _closest(found.decisions)
     yield from _section(_decisions(found.decisions))
     if explain:
         yield from _traces(found.decisions)
     yield from _section(_fetches(found.fetches, zone, now))
-    yield from _section(_jobs(found.jobs))
-    yield from _section(_deliveries(found.deliveries, found.kinds))
+    yield from _section(_jobs(found.jobs, found.waits))
+    yield from _section(_attempts(found.attempts, zone, now))
+    yield from output.logs((each.log for each in found.attempts), configuration.node.data)
+    yield from _section(_deliveries(found, zone, now))
     yield from _section(_images(found.images))
+    yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
     yield from _section(_answers(found.identities, zone, now))
     yield from _section(commitments.of_study(found.commitments))
     yield from _section(_timeline(found.events, zone))
+
+
+def _alerts(found: Sequence[Alert], zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (
+            cell(clock_text(each.opened_at, zone, now)),
+            cell(each.times),
+            cell(f"{each.kind} {details(each.detail, zone, now)}", SEVERITY_STYLES[each.severity]),
+        )
+        for each in found
+    ]
+    return "Alerts (what to do: docs/alerts.md)", ["=Since", ">Times", "What"], rows
 
 
 def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
@@ -99,7 +162,7 @@ def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
     return "Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], rows
 
 
-def _images(found: Sequence[ImagesStanding]) -> _Content:
+def _images(found: Sequence[ImageCount]) -> _Content:
     rows = [
         (
             cell(each.destination),
@@ -140,37 +203,53 @@ def _series(found: Sequence[Series]) -> _Content:
     return "Series", ["Modality", ">Images", "Description", "=UID ends in"], rows
 
 
-def _decisions(taken: Sequence[Decision]) -> _Content:
+def _closest(taken: Sequence[StoredDecision]) -> Iterator[RenderableType]:
+    """Why the rule that came closest did not match: what an admin asks first."""
+    found = nearest.closest(taken)
+    if found is None:
+        return
+    decision, lacked = found
+    yield Text()
+    yield cell(f"Closest rule that did not match: {decision.rule}", "bold")
+    if lacked.where:
+        yield cell(f"  no series is left to choose; closest is {lacked.where}")
+    for line in lacked.words:
+        yield Padding(cell(line, "yellow"), (0, 0, 0, 2), expand=False)
+
+
+def _decisions(taken: Sequence[StoredDecision]) -> _Content:
     rows = [
         (
             cell(_at_look(each)),
             cell(each.rule),
             cell(each.outcome.replace("_", " ")),
             cell(each.rule_set[:8]),
-            cell(each.trace.get("why", "")),
+            cell(nearest.why(each)),
         )
-        for each in taken
+        for each in nearest.ordered(taken)
     ]
     return "Decisions", [">Rev.", "Rule", "=Outcome", "=Version", "Why"], rows
 
 
-def _at_look(decision: Decision) -> str:
+def _at_look(decision: StoredDecision) -> str:
     """`1`, and `1.2` for the second look at the study after it was complete for the first time."""
     return f"{decision.revision}.{decision.look}" if decision.look else str(decision.revision)
 
 
-def _traces(taken: Sequence[Decision]) -> Iterator[RenderableType]:
+def _traces(taken: Sequence[StoredDecision]) -> Iterator[RenderableType]:
     for decision in taken:
         yield Text()
         yield from traced(explaining.lines(decision.trace))
 
 
-def _jobs(work: Sequence[Job]) -> _Content:
+def _jobs(work: Sequence[Job], waits: Mapping[str, str]) -> _Content:
     rows = []
     for job in work:
         outcome = (job.outcome or "").replace("_", " ")
         took = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
-        about = job.error or (f"→ {', '.join(job.destinations)}" if job.destinations else "stays here")
+        about = (
+            waits.get(job.id) or job.error or (f"→ {', '.join(job.destinations)}" if job.destinations else "stays here")
+        )
         rows.append(
             (
                 cell(short(job.id)),
@@ -185,17 +264,36 @@ def _jobs(work: Sequence[Job]) -> _Content:
     return "Jobs", ["=Job", "Plugin", "=Status", "Outcome", ">Tries", ">Seconds", "About"], rows
 
 
-def _deliveries(sent: Sequence[Delivery], kinds: Mapping[str, str]) -> _Content:
+def _attempts(made: Sequence[Attempt], zone: tzinfo, now: datetime) -> _Content:
     rows = []
-    for each in sent:
-        answer = "" if each.dimse_status is None else f"{each.dimse_status:04X}"
+    for each in made:
+        took = (each.ended_at or now) - each.started_at
+        how = f"{each.state} ({each.failure.replace('_', ' ')})" if each.failure else each.state
+        rows.append(
+            (
+                cell(short(each.job)),
+                cell(each.number),
+                cell(clock_text(each.started_at, zone, now)),
+                cell(f"{took.total_seconds():.1f}"),
+                cell(how, "red" if each.state in ("failed", "lost") else ""),
+                cell(each.identity or ""),
+                cell(" ".join(part for part in ("" if each.counted else "(not counted)", each.detail) if part)),
+            )
+        )
+    return "Attempts", ["=Job", ">No.", "=Began", ">Seconds", "=Ended", "Identity", "About"], rows
+
+
+def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
+    rows = []
+    for each in found.deliveries:
+        answer = answer_text(each.answer)
         bad = "red" if each.status in ("held", "dead") else ""
-        about = each.hold or each.error or ""
+        about = local(each.hold or each.error, zone, now)
         rows.append(
             (
                 cell(each.id),
                 cell(short(each.job or "")),
-                cell(kinds.get(each.sop_instance_uid, "")),
+                cell(found.kinds.get(each.item, "")),
                 cell(each.destination),
                 cell(each.status, bad),
                 cell(each.attempts),
@@ -205,6 +303,21 @@ def _deliveries(sent: Sequence[Delivery], kinds: Mapping[str, str]) -> _Content:
         )
     columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", ">Tries", "=Answer", "About"]
     return "Deliveries", columns, rows
+
+
+def _withdrawals(found: Sequence[Withdrawals], zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (
+            cell(clock_text(each.listed_at, zone, now)),
+            cell(each.destination),
+            cell(each.status, "red" if each.status == "listed" else ""),
+            cell(each.results),
+            cell(each.images),
+            cell(each.reason),
+        )
+        for each in found
+    ]
+    return "Withdrawals", ["=Since", "=Destination", "=Status", ">Results", ">Images", "Why"], rows
 
 
 def _notifications(told: Sequence[Notification]) -> _Content:
@@ -235,7 +348,7 @@ def _timeline(history: Sequence[Event], zone: tzinfo) -> _Content:
                 cell(clock_text(event.at, zone, begin)),
                 cell(f"+{since:.1f}"),
                 cell(about.strip()),
-                cell(words(event), SEVERITY_STYLES[event.severity]),
+                cell(words(event, zone, begin), SEVERITY_STYLES[event.severity]),
             )
         )
     title = f"Timeline, from {begin.astimezone(zone):%Y-%m-%d} ({zone})" if begin else ""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 
 from node.store.arrival import NotOurFileError, read_arrival
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 _FEW = 200
 """More than this are not looked into one by one; a longer backlog is waited for as a whole."""
@@ -20,11 +20,11 @@ class Backlog:
     restart, it can only hold more.
     """
 
-    def __init__(self, spool: Spool, since: float) -> None:
+    def __init__(self, data_folder: DataFolder, since: float) -> None:
         self.since = since
         """When it was taken, in seconds of the monotonic clock."""
-        self._spool = spool
-        self._receipts = _incoming(spool)
+        self._data_folder = data_folder
+        self._receipts = _incoming(data_folder)
 
     @property
     def is_long(self) -> bool:
@@ -33,7 +33,7 @@ class Backlog:
 
     def left(self, sop_instance_uids: Collection[str]) -> dict[str, str]:
         """Receipts that are not indexed yet and may concern these; each with its SOP instance UID, or "" if unknown."""
-        self._receipts &= _incoming(self._spool)
+        self._receipts &= _incoming(self._data_folder)
         if self.is_long:
             return dict.fromkeys(self._receipts, "")
         found = {receipt: self._uid(receipt) for receipt in self._receipts}
@@ -46,7 +46,7 @@ class Backlog:
     def _uid(self, receipt: str) -> str | None:
         """Its SOP instance UID; "" where that is not known yet, None where the file is nobody's that we answered."""
         try:
-            return read_arrival(self._spool.arrived(receipt))[0].sop_instance_uid
+            return read_arrival(self._data_folder.arrived(receipt))[0].sop_instance_uid
         except FileNotFoundError:
             pass
         except NotOurFileError:
@@ -54,11 +54,11 @@ class Backlog:
         except OSError:
             return ""
         try:
-            return read_arrival(self._spool.part(receipt))[0].sop_instance_uid
+            return read_arrival(self._data_folder.part(receipt))[0].sop_instance_uid
         except (OSError, NotOurFileError):
             return ""
 
 
-def _incoming(spool: Spool) -> set[str]:
-    names = (entry.name.partition(".") for entry in os.scandir(spool.incoming))
+def _incoming(data_folder: DataFolder) -> set[str]:
+    names = (entry.name.partition(".") for entry in os.scandir(data_folder.incoming))
     return {stem for stem, _, kind in names if kind in ("dcm", "part")}

@@ -21,7 +21,7 @@ from node.ledger.instances import Instance, InstanceStatus
 from node.store import intact
 from node.store.durable import sync_folder
 from node.store.intact import DamagedError
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _COMMITTED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CommitmentVerdict:
     """What is said of one reference."""
 
     failure: int
@@ -42,20 +42,26 @@ class Verdict:
 
 
 def judge(
-    database: Database, spool: Spool, requester: str, sop_class_uid: str, sop_instance_uid: str, *, sync: bool
-) -> Verdict:
+    database: Database,
+    data_folder: DataFolder,
+    requester: str,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    *,
+    sync: bool,
+) -> CommitmentVerdict:
     """See the module. `sync`: make the file durable first, where receiving does not (`durability: os`)."""
     known = instances.of_sop_instance(database, sop_instance_uid)
     if not known:
-        return Verdict(FailureReason.NO_SUCH_OBJECT)
+        return CommitmentVerdict(FailureReason.NO_SUCH_OBJECT)
     meant = what_is_meant(known, requester)
     study = next((each.study_instance_uid for each in known if each.study_instance_uid), None)
     if meant is not None and meant.sop_class_uid != sop_class_uid:
-        return Verdict(FailureReason.CLASS_INSTANCE_CONFLICT, study)
+        return CommitmentVerdict(FailureReason.CLASS_INSTANCE_CONFLICT, study)
     if meant is None or meant.status not in _KEPT:
-        return Verdict(FailureReason.PROCESSING_FAILURE, study)
-    damaged = _damaged(spool, meant, sync=sync)
-    return Verdict(FailureReason.PROCESSING_FAILURE if damaged else _COMMITTED, study, damaged)
+        return CommitmentVerdict(FailureReason.PROCESSING_FAILURE, study)
+    damaged = _damaged(data_folder, meant, sync=sync)
+    return CommitmentVerdict(FailureReason.PROCESSING_FAILURE if damaged else _COMMITTED, study, damaged)
 
 
 def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:
@@ -87,10 +93,10 @@ def _stands_for(sent: Instance, distinct: Sequence[Instance]) -> Instance | None
     return distinct[0] if len(distinct) == 1 else None
 
 
-def _damaged(spool: Spool, instance: Instance, *, sync: bool) -> str:
+def _damaged(data_folder: DataFolder, instance: Instance, *, sync: bool) -> str:
     """Why the file is not what was received; empty where it is, which is found by reading it."""
     try:
-        path = spool.find(instance.receipt)
+        path = data_folder.find(instance.receipt)
         intact.verify(path, instance.digest, instance.transfer_syntax_uid)
         if sync:
             _make_durable(path)

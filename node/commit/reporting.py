@@ -7,18 +7,18 @@ from functools import partial
 
 import structlog
 
-from node.clock import Clock
-from node.commit.stage import report_of
-from node.config.models import StorageCommitment
+from node.commit.stage import report_of, settings_of
+from node.config.models import Configuration
 from node.dimse.commitment_scu import report
 from node.dimse.scu import Peer
 from node.dimse.status import is_taken, status_text
 from node.errors import NodeError, PermanentError
 from node.items import Item, Items
 from node.ledger import commitments
-from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.database import Database, Ledger
-from node.ledger.events import Severity
+from node.ledger.clock_changes import DueTimes
+from node.ledger.commitment import Commitment, CommitmentStatus
+from node.ledger.database import Database
+from node.stage import Node, NodeStage
 
 log = structlog.get_logger(__name__)
 
@@ -27,29 +27,35 @@ _REFUSALS = 5
 """Answers that refuse the report, until it is a dead letter."""
 
 
-class Reporting:
+class CommitmentReporter(NodeStage):
     """Tells one AE what became of its requests."""
 
-    def __init__(self, requester: str, settings: StorageCommitment, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, requester: str, node: Node, configuration: Configuration) -> None:
         self._requester = requester
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._items = Items("report", node)
+        self._due_times = DueTimes(node.ledger, node.clock, "commitments")
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Where this AE gets its reports, from the next one on."""
+        settings = settings_of(configuration, self._requester)
+        assert settings is not None, self._requester
         self._settings = settings
-        self._ledger = ledger
-        self._clock = clock
-        self._items = Items("report", ledger, clock)
 
     def run_once(self) -> float:
         """Report what is due; seconds until something may be due again."""
+        self._due_times.keep()
         for commitment in self._due():
             if not self._items.handle(_item(commitment), partial(self._report, commitment), otherwise=True):
                 break
-        next_at = commitments.next_due_at(self._ledger.database, CommitmentStatus.DECIDED, requester=self._requester)
+        next_at = commitments.next_due_at(self._ledger.database, CommitmentStatus.DECIDED, self._requester)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
         return max(0.5, wait.total_seconds())  # what still belongs to its association is not ours yet
 
     def _due(self) -> list[Commitment]:
-        found = commitments.due(
-            self._ledger.database, CommitmentStatus.DECIDED, self._clock.now(), requester=self._requester
-        )
+        found = commitments.due(self._ledger.database, CommitmentStatus.DECIDED, self._clock.now(), self._requester)
         return [each for each in found if not each.association]
 
     def _peer(self, commitment: Commitment) -> Peer:
@@ -72,10 +78,7 @@ class Reporting:
             status = report(peer, report_of(self._ledger.database, commitment))
         except NodeError as error:
             log.warning("commit.not-reported", requester=self._requester, reason=str(error))
-            severity = Severity.ALERT if isinstance(error, PermanentError) else Severity.WARNING
-            with self._ledger.transaction() as database:
-                for each in self._due():
-                    self._wait(database, each, str(error), severity)
+            self._wait_together(str(error), rejected=isinstance(error, PermanentError))
             return False
         with self._ledger.transaction() as database:
             if commitments.get(database, commitment.id).status is not CommitmentStatus.DECIDED:
@@ -92,22 +95,32 @@ class Reporting:
                 self._wait(database, commitment, f"{peer}: {status_text(status)}", refused=True)
         return True
 
+    def _wait_together(self, error: str, *, rejected: bool) -> None:
+        """None of what is due could be reported."""
+
+        def wait(database: Database, each: Commitment) -> None:
+            if commitments.get(database, each.id).status is CommitmentStatus.DECIDED:
+                self._wait(database, each, error, rejected=rejected)
+
+        self._ledger.settle_each(self._due(), wait)
+
     def _wait(
         self,
         database: Database,
         commitment: Commitment,
         error: str,
-        severity: Severity = Severity.WARNING,
         *,
         refused: bool = False,
+        rejected: bool = False,
     ) -> None:
         now, retry = self._clock.now(), self._settings.retry
-        age = now - (commitment.decided_at or commitment.taken_at)
+        age = commitment.waited
         if age >= retry.give_up_after:
             commitments.dead(database, now, commitment.id, f"{error}; tried for {age.days} days")
         else:
             again = now + retry.pause(age)
-            commitments.wait(database, now, commitment.id, again, error, refused=refused, severity=severity)
+            by = self._requester if rejected else None
+            commitments.wait(database, now, commitment.id, again, error, refused=refused, rejected=by)
 
 
 def _item(commitment: Commitment) -> Item:

@@ -7,25 +7,26 @@ journal is removed only when its row is there. So kill -9 between any two costs 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from node.clock import Clock
 from node.commit.backlog import Backlog
-from node.commit.judging import Verdict, judge
+from node.commit.judging import CommitmentVerdict, judge
+from node.config.destinations import dicom_destinations
 from node.config.models import Configuration, StorageCommitment
-from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference, result_of
+from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult, result_of
 from node.dimse.status import FailureReason, is_taken
 from node.items import Item, Items
-from node.ledger import archive_requests, commitments, deliveries, events
-from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.database import Database, Ledger
-from node.ledger.events import Severity
-from node.store.journal import Journal, Message
-from node.store.layout import Spool
-from node.wake import Stage, Wakes
+from node.ledger import alerts, archive_requests, commitments, deliveries
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.archive_requests import ArchiveReport
+from node.ledger.commitment import Commitment, CommitmentStatus, NewCommitment
+from node.ledger.database import Database
+from node.stage import Node, NodeStage
+from node.store.journal import Journal, JournalMessage
+from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -36,38 +37,46 @@ _LONGEST_BACKLOG = 600.0
 """Seconds after which an object that can still not be indexed is no longer waited for: it fails."""
 
 
+def requesters_of(configuration: Configuration) -> dict[str, StorageCommitment]:
+    """The AE titles that may ask for storage commitment, and what the configuration says of it."""
+    return {
+        each.ae_title: each.storage_commitment
+        for each in configuration.modalities.values()
+        if each.storage_commitment is not None
+    }
+
+
 def settings_of(configuration: Configuration, requester: str) -> StorageCommitment | None:
     """What the configuration says of this AE's storage commitment; None where it may not ask for it (any more)."""
-    for modality in configuration.modalities.values():
-        if modality.ae_title == requester and modality.storage_commitment is not None:
-            return modality.storage_commitment
-    return None
+    return requesters_of(configuration).get(requester)
 
 
 def report_of(database: Database, commitment: Commitment) -> CommitmentResult:
     """What is to be reported on a decided request."""
     outcomes = (
-        (Reference(item.sop_class_uid, item.sop_instance_uid), int(item.failure or 0))
+        (CommitmentReference(item.sop_class_uid, item.sop_instance_uid), int(item.failure or 0))
         for item in commitments.items(database, commitment.id)
     )
     return result_of(commitment.transaction_uid, outcomes)
 
 
-class Commit:
-    """The stage; `run_once` is its only way in, called by one thread."""
+class CommitStage(NodeStage):
+    """The stage; one thread calls `run_once`."""
 
-    def __init__(
-        self, ledger: Ledger, spool: Spool, journal: Journal, clock: Clock, wakes: Wakes, configuration: Configuration
-    ) -> None:
-        self._ledger = ledger
-        self._spool = spool
+    def __init__(self, node: Node, journal: Journal, configuration: Configuration) -> None:
+        self._ledger = node.ledger
+        self._data_folder = node.store
         self._journal = journal
-        self._clock = clock
-        self._wakes = wakes
-        self._configuration = configuration
-        self._items = Items(Stage.COMMIT, ledger, clock)
+        self._clock = node.clock
+        self._wakes = node.wakes
+        self._items = Items(Stage.COMMIT, node)
         self._backlogs: dict[int, Backlog] = {}
         journal.sweep([(each.association, each.id) for each in self._of(CommitmentStatus.OFFERED)])
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Who may ask, and through which archives, from the next request on."""
+        self._configuration = configuration
 
     def run_once(self) -> float:
         """Do what can be done; seconds until there may be more."""
@@ -117,7 +126,7 @@ class Commit:
         with self._ledger.transaction() as database:
             number = self._take(database, name, message)
         if number is not None:
-            self._backlogs[number] = Backlog(self._spool, self._clock.monotonic())
+            self._backlogs[number] = Backlog(self._data_folder, self._clock.monotonic())
         self._journal.taken(name)
 
     def _set_aside(self, name: str, error: Exception) -> None:
@@ -125,17 +134,17 @@ class Commit:
         log.error("commit.message-unreadable", message=name, reason=str(error))
         with self._ledger.transaction() as database:
             now = self._clock.now()
-            events.record(database, now, "commitment.unreadable", severity=Severity.ALERT, message=f"journal/{name}")
+            alerts.raised(
+                database, now, AlertKind.COMMITMENT_UNREADABLE, f"journal/{name}.unreadable", message=f"journal/{name}"
+            )
         self._journal.set_aside(name)
 
-    def _take(self, database: Database, name: str, message: Message) -> int | None:
+    def _take(self, database: Database, name: str, message: JournalMessage) -> int | None:
         if not isinstance(message.content, CommitmentRequest):
             self._take_result(database, message, message.content)
             return None
         settings = settings_of(self._configuration, message.calling_ae_title)
-        return commitments.take(
-            database,
-            self._clock.now(),
+        new = NewCommitment(
             entry=name,
             transaction_uid=message.content.transaction_uid,
             requester=message.calling_ae_title,
@@ -144,23 +153,25 @@ class Commit:
             requested_at=message.received_at,
             references=[(each.sop_class_uid, each.sop_instance_uid) for each in message.content.references],
             through=settings.commit_through if settings else None,
-            duplicate=FailureReason.DUPLICATE_TRANSACTION,
         )
+        return commitments.take(database, self._clock.now(), new, FailureReason.DUPLICATE_TRANSACTION)
 
-    def _take_result(self, database: Database, message: Message, result: CommitmentResult) -> None:
+    def _take_result(self, database: Database, message: JournalMessage, result: CommitmentResult) -> None:
         """What an archive says of a request of ours; what it lacks is sent again, where we had sent it."""
-        now, destinations = self._clock.now(), self._configuration.destinations
+        now, destinations = self._clock.now(), dicom_destinations(self._configuration.destinations)
         names = frozenset(name for name, each in destinations.items() if each.ae_title == message.calling_ae_title)
         retries = [destinations[name].retry for name in names]
-        missing = archive_requests.answered(
-            database,
-            now,
+        report = ArchiveReport(
             transaction_uid=result.transaction_uid,
             archives=names,
             committed=frozenset(each.sop_instance_uid for each in result.committed),
             failed={each.sop_instance_uid: reason for each, reason in result.failed},
-            pause=lambda age: min((retry.pause(age) for retry in retries), default=age),
         )
+
+        def pause(age: timedelta) -> timedelta:
+            return min((retry.pause(age) for retry in retries), default=age)
+
+        missing = archive_requests.answered(database, now, report, pause)
         if missing and sum(deliveries.not_kept(database, now, name, missing) for name in names):
             self._wakes.wake(Stage.DELIVER)
 
@@ -171,27 +182,32 @@ class Commit:
         database = self._ledger.database
         items = commitments.items(database, commitment.id)
         if commitment.id not in self._backlogs:
-            self._backlogs[commitment.id] = Backlog(self._spool, self._clock.monotonic())
+            self._backlogs[commitment.id] = Backlog(self._data_folder, self._clock.monotonic())
         backlog = self._backlogs[commitment.id]
         left = backlog.left({item.sop_instance_uid for item in items})
         if left and (backlog.is_long or self._clock.monotonic() - backlog.since < _LONGEST_BACKLOG):
             return
         unindexed = frozenset(left.values())
         sync = self._configuration.node.durability != "fsync"
-        verdicts: dict[int, Verdict] = {}
+        verdicts: dict[int, CommitmentVerdict] = {}
         for item in items:
             if item.failure is not None:
-                verdicts[item.position] = Verdict(item.failure, item.study_instance_uid)
+                verdicts[item.position] = CommitmentVerdict(item.failure, item.study_instance_uid)
             elif item.sop_instance_uid in unindexed or "" in unindexed:
-                verdicts[item.position] = Verdict(FailureReason.PROCESSING_FAILURE)
+                verdicts[item.position] = CommitmentVerdict(FailureReason.PROCESSING_FAILURE)
             else:
                 verdicts[item.position] = judge(
-                    database, self._spool, commitment.requester, item.sop_class_uid, item.sop_instance_uid, sync=sync
+                    database,
+                    self._data_folder,
+                    commitment.requester,
+                    item.sop_class_uid,
+                    item.sop_instance_uid,
+                    sync=sync,
                 )
         self._record(commitment, verdicts)
         self._backlogs.pop(commitment.id, None)
 
-    def _record(self, commitment: Commitment, verdicts: dict[int, Verdict]) -> None:
+    def _record(self, commitment: Commitment, verdicts: dict[int, CommitmentVerdict]) -> None:
         now, through = self._clock.now(), commitment.through
         said = {
             position: (None if through and not verdict.failure else verdict.failure, verdict.study_instance_uid)
@@ -200,12 +216,12 @@ class Commit:
         with self._ledger.transaction() as database:
             commitments.judged(database, now, commitment.id, said)
             for verdict in (each for each in verdicts.values() if each.damaged):
-                events.record(
+                alerts.raised(
                     database,
                     now,
-                    "instance.damaged",
+                    AlertKind.INSTANCE_DAMAGED,
+                    verdict.study_instance_uid or "",
                     study=verdict.study_instance_uid,
-                    severity=Severity.ALERT,
                     reason=verdict.damaged,
                 )
         self._wakes.wake(Stage.COMMIT)
@@ -238,7 +254,7 @@ class Commit:
     def _hand_over(self) -> bool:
         """Offer reports to associations that are still open; whether any is on offer."""
         decided = [each for each in self._of(CommitmentStatus.DECIDED) if each.association]
-        alive = self._spool.open_associations() if decided else frozenset()
+        alive = self._data_folder.open_associations() if decided else frozenset()
         for commitment in decided:
             work = partial(self._offer, commitment, alive=commitment.association in alive)
             self._items.handle(self._item(commitment), work, None)
@@ -261,7 +277,7 @@ class Commit:
             self._items.handle(self._item(commitment), partial(self._settle_offer, commitment), None)
 
     def _settle_offer(self, commitment: Commitment) -> None:
-        alive = commitment.association in self._spool.open_associations()  # before its files: see `outcome`
+        alive = commitment.association in self._data_folder.open_associations()  # before its files: see `outcome`
         outcome = self._journal.outcome(commitment.association, commitment.id, alive)
         if not outcome.answered:
             return

@@ -6,32 +6,61 @@ section has other problems. What has the wrong shape is left to the models' own 
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.config import abilities, coercions, dictionary, plugins, reporting
-from node.config.models import Destination, Listen, PluginUse
+from pydantic import ValidationError
+
+from node.config import abilities, allowing, coercions, dictionary, plugins, reporting
+from node.config.allowing import PluginGrants
+from node.config.destinations import Destination
+from node.config.models import Listen, PluginUse
 from node.config.problems import Problem, closest
+from node.config.sections import FOLDER
 from node.config.source import Document, YamlPath
 from node.config.values import is_mapping, section
-from node.dimse.tls import server_context
-from plugins.manifest import MANIFEST, Manifest, ManifestError, ParameterError
-
-_OURSELVES = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names to recognise, nothing is bound
+from node.dimse.addresses import own_names
+from node.dimse.revocation import lists_at, without_list
+from node.dimse.tls import TLS_FILES, PassphraseError, load_chain, trust
+from plugins.manifest import MANIFEST, Manifest, ParameterError
+from plugins.manifest_table import ManifestError
 
 
 def problems(document: Document, folder: Path) -> Iterator[Problem]:
     """Every contradiction between sections; `folder` is where relative paths begin."""
-    yield from _node(document, folder)
-    yield from _modalities(document, folder)
-    yield from _destinations(document, folder)
+    yield from _node(document)
+    yield from _modalities(document)
+    yield from _destinations(document)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
     yield from reporting.people(document, folder)
+    for path, tls in _every_tls(document):
+        yield from _tls(document, path, tls, folder)
     yield from _rules(document, manifests)
+
+
+def warnings(document: Document, folder: Path) -> Iterator[Problem]:
+    """Authorities that are trusted, and whose list is missing where lists of revoked certificates are checked."""
+    for path, tls in _every_tls(document):
+        trusted, revoked = tls.get("authorities"), tls.get("revoked")
+        if not isinstance(trusted, str) or not isinstance(revoked, str):
+            continue
+        with contextlib.suppress(OSError):  # who asks is not always who serves
+            for name in without_list(folder / trusted, folder / revoked):
+                message = f"there is no list by {name}: every certificate that it signed itself is refused"
+                yield document.problem((*path, "revoked"), message)
+
+
+def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
+    """Every section that says what a connection over TLS rests on."""
+    yield ("node", "listen", "tls"), section(document.value, "node", "listen", "tls")
+    for name, modality in _sections(document, "modalities").items():
+        yield ("modalities", name, "storage_commitment", "tls"), section(modality, "storage_commitment", "tls")
+    for name, destination in _sections(document, "destinations").items():
+        yield ("destinations", name, "tls"), section(destination, "tls")
 
 
 def _sections(document: Document, name: str) -> dict[str, Mapping[str, Any]]:
@@ -39,7 +68,7 @@ def _sections(document: Document, name: str) -> dict[str, Mapping[str, Any]]:
     return {key: part for key, part in section(document.value, name).items() if is_mapping(part)}
 
 
-def _node(document: Document, folder: Path) -> Iterator[Problem]:
+def _node(document: Document) -> Iterator[Problem]:
     for modality in section(document.value, "node", "completion", "quiet_by_modality"):
         if modality not in dictionary.modalities():
             path = ("node", "completion", "quiet_by_modality", modality)
@@ -49,36 +78,54 @@ def _node(document: Document, folder: Path) -> Iterator[Problem]:
     tls = section(listen, "tls")
     if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):
         yield document.problem(("node", "listen", "tls", "port"), "TLS needs a port of its own")
-    missing = list(_tls_files(document, ("node", "listen", "tls"), tls, folder))
-    yield from missing or _tls_usable(document, ("node", "listen", "tls"), tls, folder)
+
+
+def _tls(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Whether the files of a connection over TLS are there, and can be used."""
+    missing = list(_tls_files(document, path, tls, folder))
+    yield from missing or _tls_usable(document, path, tls, folder)
 
 
 def _tls_files(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    for key in ("certificate", "key", "authorities"):
+    for key in TLS_FILES[:-1]:
         if isinstance(tls.get(key), str) and not (folder / tls[key]).is_file():
             yield document.problem((*path, key), f"there is no file {(folder / tls[key]).resolve()}")
+    if isinstance(tls.get("revoked"), str) and not (folder / tls["revoked"]).exists():
+        message = f"there is no file or folder {(folder / tls['revoked']).resolve()}"
+        yield document.problem((*path, "revoked"), message)
 
 
 def _tls_usable(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     """Whether certificate, key and authorities are what they are called and belong together."""
-    certificate, key, authorities = (tls.get(name) for name in ("certificate", "key", "authorities"))
+    certificate, key, authorities, revoked = (tls.get(name) for name in TLS_FILES)
     if isinstance(certificate, str) and isinstance(key, str):
-        why = _fails(lambda: server_context(folder / certificate, folder / key, "none", None))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            why = _fails(lambda: load_chain(context, folder / certificate, folder / key))
+        except PassphraseError as error:
+            yield document.problem((*path, "key"), str(error))
+            why = ""
         if why:
             message = f"certificate and key cannot be used together: {why}"
             yield document.problem((*path, "certificate"), message)
     if isinstance(authorities, str):
-        why = _fails(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(folder / authorities))
+        why = _fails(lambda: trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), folder / authorities))
         if why:
             yield document.problem((*path, "authorities"), f"no certificates of authorities: {why}")
+    if isinstance(revoked, str):
+        why = _fails(lambda: lists_at(folder / revoked))
+        if why:
+            yield document.problem((*path, "revoked"), why)
 
 
 def _fails(use: Callable[[], object]) -> str:
-    """Why files of TLS cannot be used: `key values mismatch`; empty where they can."""
+    """Why files of TLS cannot be used: `key values mismatch`; empty where they can. Raises PassphraseError."""
     try:
         use()
     except PermissionError:  # who asks is not always who serves
         return ""
+    except PassphraseError:
+        raise
     except ssl.SSLError as error:
         return error.reason.replace("_", " ").lower() if error.reason else "not PEM, or not what it is called"
     except OSError as error:
@@ -86,7 +133,7 @@ def _fails(use: Callable[[], object]) -> str:
     return ""
 
 
-def _modalities(document: Document, folder: Path) -> Iterator[Problem]:
+def _modalities(document: Document) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     listening = section(document.value, "node", "listen", "tls")
     asked = bool(listening) and listening.get("client_certificates") != "none"
@@ -99,8 +146,6 @@ def _modalities(document: Document, folder: Path) -> Iterator[Problem]:
             message = "it could never associate: no TLS port asks for certificates (node.listen.tls)"
             yield document.problem(("modalities", name, "certificate"), message, key=True)
         yield from _commitment(document, name, modality)
-        tls = section(modality, "storage_commitment", "tls")
-        yield from _tls_files(document, ("modalities", name, "storage_commitment", "tls"), tls, folder)
 
 
 def _commitment(document: Document, name: str, modality: Mapping[str, Any]) -> Iterator[Problem]:
@@ -117,17 +162,16 @@ def _commitment(document: Document, name: str, modality: Mapping[str, Any]) -> I
         yield document.problem(path, message)
 
 
-def _destinations(document: Document, folder: Path) -> Iterator[Problem]:
+def _destinations(document: Document) -> Iterator[Problem]:
     """A destination that is this node would send every result round in a circle."""
     listen = section(document.value, "node", "listen")
     host, port = listen.get("host", Listen().host), listen.get("port", Listen().port)
     ports = {port, section(listen, "tls").get("port", port)}
-    names = {*_OURSELVES, host, socket.gethostname()}
+    names = own_names(str(host))
     for name, destination in _sections(document, "destinations").items():
         if destination.get("host") in names and destination.get("port") in ports:
             message = f"{destination['host']}:{destination['port']} is this node itself; name the PACS"
             yield document.problem(("destinations", name, "port"), message)
-        yield from _tls_files(document, ("destinations", name, "tls"), section(destination, "tls"), folder)
 
 
 class _Manifests:
@@ -135,6 +179,7 @@ class _Manifests:
 
     def __init__(self, document: Document, folder: Path) -> None:
         self._document = document
+        self._folder = folder
         self._read: dict[str, Manifest | None] = {}
         self._uses: dict[str, PluginUse] = {}
         self.problems: list[Problem] = []
@@ -182,6 +227,20 @@ class _Manifests:
             self._read[name] = None
             yield self._document.problem(path, str(error), key=True)
         yield from self.parameters(name, use, path)
+        yield from self._grants(name, use, path)
+
+    def _grants(self, name: str, use: Mapping[str, Any], path: YamlPath) -> Iterator[Problem]:
+        """What its manifest asks for beyond its own job, and the site does not grant."""
+        manifest = self.get(name)
+        try:
+            granted = PluginGrants.model_validate(use.get("allow", {}), context={FOLDER: self._folder})
+        except ValidationError:  # which the models complain about
+            return
+        missing = list(allowing.lacking(manifest.runtime.privileges, granted)) if manifest else []
+        if missing:
+            line = f"allow: {{{', '.join(missing)}}}"
+            message = f"its {MANIFEST} asks for more than it is granted; if you trust it with that, write  {line}"
+            yield self._document.problem(path, message, key=True)
 
     def parameters(self, name: str, use: Mapping[str, Any], path: YamlPath) -> Iterator[Problem]:
         """What the manifest says against the `parameters` of a plugin or of a rule's step."""
@@ -208,6 +267,9 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             first = document.place(("rules", seen[name], "name"))
             message = f'a rule is called "{name}" already, in {first.file} on line {first.line}'
             yield document.problem((*path, "name"), message)
+        for key in {"ignore", "vendors"} & rule.keys():
+            message = f"{key} is said once for all rules: write it beside rules:"
+            yield document.problem((*path, key), message, key=True)
         for key, message in abilities.lacking(rule):
             yield document.problem((*path, key), message, key=True)
         for step_path, step in _steps(rule.get("run"), (*path, "run")):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from node.config.problems import closest
+from node.dicom.vr import ASCII, CHARACTER_SET
 
-_TEXTS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"))
+_TEXTS = (ASCII | CHARACTER_SET) - {"UI"}
 """Value representations that are written as text, so that no other byte of the data set depends on them."""
 _GROUPS = frozenset({0x0008, 0x0010, 0x0032, 0x0038, 0x0040, 0x4008})
 """Identifying, patient, study, visit, procedure and interpretation: they speak of people and work, not of the image."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from rules.facts import IndexedInstance, Item
+
 _MODALITIES = """
     ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS
     KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE
@@ -69,6 +71,12 @@ class DataDictionary:
     def keywords(self) -> Iterable[str]:
         """Every keyword, to suggest from."""
         return _tags().keys()
+
+    def indexed(self, attributes: Item) -> IndexedInstance:
+        """What the indexer would read of an instance with these attributes."""
+        from node.dicom.described import indexed  # with pydicom, which only a test beside rules needs here
+
+        return indexed(attributes)
 
     def terms(self, keyword: str) -> Iterable[str] | None:
         """Every value that the attribute can sensibly hold; None where any text may stand."""

@@ -7,33 +7,33 @@ the commands still find the ledger by it.
 
 from __future__ import annotations
 
+import functools
 import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.clock import from_text, to_text
+from node.config import sections
+from node.config.digests import digest_at
 from node.config.from_values import validated
 from node.config.models import Configuration
-from node.config.values import Section, section
-from node.store.durable import sha256_of, sync_folder, write_durably
+from node.config.sections import KeyPath, Party, paths
+from node.config.values import section
+from node.store.durable import sync_folder, write_durably
 
 if TYPE_CHECKING:
-    from node.config.loading import Loaded
+    from node.config.loading import LoadedConfiguration
 
 FILE, WANTED = "in-force.json", "in-force.next.json"
 """Names in the data folder: what is in force, and what receivers are to use next."""
-_AT_START = ("data", "time_zone", "jobs_at_once")
-"""Keys of `node` that are read when the node starts: to change them takes a restart."""
 _RULES = ("rules", "plugins", "tests")
 """Told as a version of the rules."""
-_NOT_RECEIVING = {"completion", "people", "notify", "modalities", "destinations"}
-"""What can be taken up without other receivers, but for `_senders`."""
 _DATA = re.compile(r"(?:^|[\s{,])[\"']?data[\"']?\s*:\s*[\"']?([^\"'#,}\s]+)", re.MULTILINE)
 """`node.data` of a file whose YAML is broken; `find` believes only a folder that names this very file."""
 
@@ -62,7 +62,7 @@ class InForce:
     """Of the files of rules: a further file that one of them matches is a change."""
 
     @classmethod
-    def of(cls, loaded: Loaded, since: datetime, by: str) -> InForce:
+    def of(cls, loaded: LoadedConfiguration, since: datetime, by: str) -> InForce:
         """A configuration that is now taken up as a whole."""
         folder, configuration = loaded.path.parent.resolve(), loaded.configuration
         known = certificates(configuration)
@@ -78,38 +78,40 @@ class InForce:
             patterns=loaded.patterns,
         )
 
-    def taking_up(self, loaded: Loaded) -> InForce:
+    def taking_up(self, loaded: LoadedConfiguration) -> InForce:
         """The same with all of another configuration that can be taken up without a restart."""
-        wanted = loaded.configuration
-        kept = {name: getattr(self.configuration.node, name) for name in _AT_START}
-        configuration = wanted.model_copy(update={"node": wanted.node.model_copy(update=kept)})
-        node = _but(section(loaded.value, "node"), _AT_START, section(self.value, "node"))
-        value = {**loaded.value, "node": node}
+        wanted, value = loaded.configuration, loaded.value
+        late = _at_next_start(self.configuration, wanted)
+        if late:
+            value = functools.reduce(lambda mixed, path: _with(mixed, path, self.value), late, value)
+            wanted = validated(value, self.folder)
         return replace(
             self,
             value=value,
-            configuration=configuration,
-            certificates=certificates(configuration),
-            files={} if needing_restart(self.configuration, wanted) else loaded.digests,
+            configuration=wanted,
+            certificates=certificates(wanted),
+            files={} if late else loaded.digests,
             patterns=loaded.patterns,
         )
 
 
-def _but(part: Mapping[str, Any], names: Sequence[str], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A section with these keys as another has them."""
-    mine = {name: value for name, value in part.items() if name not in names}
-    return mine | {name: other[name] for name in names if name in other}
+def _with(value: Mapping[str, Any], path: KeyPath, other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Plain values with what is at this path as others have it."""
+    name, *rest = path
+    if rest:
+        return {**value, name: _with(section(value, name), tuple(rest), section(other, name))}
+    mine = {key: each for key, each in value.items() if key != name}
+    return {**mine, name: other[name]} if name in other else mine
 
 
 def certificates(configuration: Configuration) -> dict[str, str]:
-    """SHA-256 of each file that the TLS port rests on: a new certificate in the same place is a change, too."""
-    tls = configuration.node.listen.tls
-    return {str(path): _digest(path) for path in tls.files.values()} if tls else {}
+    """SHA-256 of each file or folder that receivers read: a new certificate in the same place is a change, too."""
+    return {str(path): _digest(path) for path in paths(configuration, Party.RECEIVERS)}
 
 
 def _digest(path: Path) -> str:
     try:
-        return sha256_of(path)
+        return digest_at(path)
     except OSError:  # whoever opens it for use says why
         return ""
 
@@ -184,48 +186,38 @@ def stands_in_file(running: InForce) -> bool:
         bool(running.files)
         and added <= {Path(path).resolve() for path in running.files}
         and all(_digest(Path(path)) == digest for path, digest in running.files.items())
-        and all(os.access(path, os.R_OK) for path in _named(running.configuration))
+        and all(os.access(path, os.R_OK) for path in paths(running.configuration))
     )
-
-
-def _named(part: object) -> Iterator[Path]:
-    """Every path in a part of the configuration."""
-    if isinstance(part, Path):
-        yield part
-    elif isinstance(part, Section):
-        for _, value in part:
-            yield from _named(value)
-    elif isinstance(part, Mapping):
-        for value in part.values():
-            yield from _named(value)
 
 
 def needing_restart(running: Configuration, wanted: Configuration) -> list[str]:
     """What differs between two configurations and takes a restart: `node.data`."""
-    return [f"node.{name}" for name in _AT_START if _differ(running.node, wanted.node, name)]
+    return [".".join(path) for path in _at_next_start(running, wanted)]
+
+
+def _at_next_start(running: Configuration, wanted: Configuration) -> list[KeyPath]:
+    return [path for path, parties in sections.changes(running, wanted).items() if Party.NEXT_START in parties]
 
 
 def changed(running: InForce, wanted: InForce) -> list[str]:
     """What differs and can be taken up, but for rules and plugins: `node.listen`, `modalities`, `certificates`."""
-    old, new = running.configuration, wanted.configuration
-    node = [f"node.{name}" for name in type(old.node).model_fields if _differ(old.node, new.node, name)]
-    sections = [name for name in type(old).model_fields if name not in ("node", *_RULES)]
-    others = [name for name in sections if _differ(old, new, name)]
-    return [*node, *others, *(["certificates"] if running.certificates != wanted.certificates else [])]
+    paths_changed = sections.changes(running.configuration, wanted.configuration)
+    names = [_named(path) for path in paths_changed if path[0] not in _RULES]
+    return list(dict.fromkeys([*names, *(["certificates"] if running.certificates != wanted.certificates else [])]))
 
 
-def concerns_receivers(running: InForce, wanted: InForce) -> bool:
-    """Whether receivers have to be others for it."""
-    old, new = running.configuration, wanted.configuration
-    changes = {name.removeprefix("node.") for name in changed(running, wanted)} - _NOT_RECEIVING
-    return bool(changes) or _senders(old) != _senders(new)
+def changed_for(running: InForce, wanted: InForce, party: Party) -> list[str]:
+    """The sections in which something differs that this party takes up, rules and plugins among them."""
+    found = sections.changes(running.configuration, wanted.configuration).items()
+    return list(dict.fromkeys(_named(path) for path, parties in found if party in parties))
 
 
-def _senders(configuration: Configuration) -> list[str]:
-    """What receivers know of those who may call: not their quiet periods, nor how they are called back."""
-    modalities = (each.model_dump_json(exclude={"quiet"}) for each in configuration.modalities.values())
-    return sorted([*modalities, *(f"{name} {each.ae_title}" for name, each in configuration.destinations.items())])
+def _named(path: KeyPath) -> str:
+    return ".".join(path[:2] if path[0] == "node" else path[:1])
 
 
-def _differ(one: object, other: object, name: str) -> bool:
-    return bool(getattr(one, name) != getattr(other, name))
+def taken_up_by(running: InForce, wanted: InForce) -> frozenset[Party]:
+    """Everybody who has to take up something of what differs."""
+    found = sections.changes(running.configuration, wanted.configuration).values()
+    files = {Party.RECEIVERS} if running.certificates != wanted.certificates else ()
+    return frozenset[Party]().union(*found, files)

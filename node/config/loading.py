@@ -11,26 +11,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import checks, rulefiles, source, validation
+from node.config import checks, exposure, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
+from node.config.digests import digest_at, files_at
 from node.config.from_values import validated
-from node.config.models import Configuration
+from node.config.models import MAY_BE_EMPTY, Configuration
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
+from node.config.sections import Party, paths
 from node.config.source import Document
 from node.config.values import is_mapping, section
-from node.store.durable import sha256_of
 from plugins.manifest import MANIFEST
-from rules import examples, lint
+from rules import example_runs, lint
 from rules.model import Rule
 
 _CLOCK_TICK = 20_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "people", "notify", "rules", "tests")
+_LISTS = ("ignore", "rules", "tests", "vendors")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedConfiguration:
     """A right configuration, and where it came from."""
 
     path: Path
@@ -69,7 +70,7 @@ def read_draft(path: Path, draft: Path) -> tuple[Rule, ...]:
     return _read(path, document, began).configuration.rules
 
 
-def read(path: Path) -> Loaded:
+def read(path: Path) -> LoadedConfiguration:
     """As `load`, with what a reload has to know."""
     began = _began()
     return _read(path, _sections(path), began)
@@ -88,19 +89,19 @@ def _began() -> int:
 
 
 def _digests(files: Iterable[Path], began: int) -> dict[str, str]:
-    """See `Loaded.digests`; `began`, in nanoseconds, is when the first of them was opened."""
+    """See `LoadedConfiguration.digests`; `began`, in nanoseconds, is when the first of them was opened."""
     found: dict[str, str] = {}
     for file in {path.absolute() for path in files}:
         try:
             if file.stat().st_mtime_ns >= began:
                 return {}
-            found[str(file)] = sha256_of(file)
+            found[str(file)] = digest_at(file)
         except OSError:  # gone meanwhile
             return {}
     return found
 
 
-def _read(path: Path, document: Document, began: int) -> Loaded:
+def _read(path: Path, document: Document, began: int) -> LoadedConfiguration:
     entries = document.value.get("rules")
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
     files, problems = rulefiles.expand(document, path.parent)
@@ -114,33 +115,36 @@ def _read(path: Path, document: Document, began: int) -> Loaded:
     problems += checks.problems(document, path.parent)
     warnings: list[Problem] = []
     if configuration is not None:
-        findings = list(lint.lint(configuration.rules, DataDictionary()))
+        findings = [("rules", found) for found in lint.lint(configuration.rules, DataDictionary())]
+        findings += [("ignore", found) for found in lint.ignored(configuration.ignore, DataDictionary())]
         told = [
-            (found, document.problem(("rules", *found.place), found.message, found.suggestion, key=True))
-            for found in findings
+            (found, document.problem((part, *found.place), found.message, found.suggestion, key=True))
+            for part, found in findings
         ]
         problems += [problem for found, problem in told if found.certain]
         warnings = [problem for found, problem in told if not found.certain]
+        warnings += [*exposure.warnings(document, path.parent), *checks.warnings(document, path.parent)]
         problems += [
             document.problem(("tests", *found.place), found.message, found.suggestion, key=True)
-            for found in examples.failures(configuration.tests, configuration.rules)
+            for found in example_runs.failures(configuration.tests, configuration.rules)
         ]
     if configuration is None or problems:
         raise ConfigurationError(_in_order(problems, str(path)))
     manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]
     manifests += [use.folder for use in configuration.plugins.values()]
     read_too = {folder / MANIFEST for folder in manifests if folder is not None}
-    tls = configuration.node.listen.tls
-    read_too |= set(tls.files.values()) if tls else set()
+    read_too |= {file for path in paths(configuration, Party.RECEIVERS) for file in files_at(path)}
     every = (path, *files, *studies, *sorted(read_too))
-    return Loaded(path, configuration, document.value, every, patterns, tuple(warnings), _digests(every, began))
+    return LoadedConfiguration(
+        path, configuration, document.value, every, patterns, tuple(warnings), _digests(every, began)
+    )
 
 
 def _fill_in_empty_sections(document: Document) -> None:
     """A section whose entries are all commented out is empty, and `lung-density:` alone asks for the defaults."""
-    for name in _MAY_BE_EMPTY:
+    for name in MAY_BE_EMPTY:
         if name in document.value and document.value[name] is None:
-            document.value[name] = [] if name in ("rules", "tests") else {}
+            document.value[name] = [] if name in _LISTS else {}
     plugins = document.value.get("plugins")
     if is_mapping(plugins):
         document.value["plugins"] = {name: {} if use is None else use for name, use in plugins.items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from node.config.retrying import Retry
-from node.config.values import Duration, Host, Section, check_host
+from node.config.sections import Party, Section, SitePath, TakenUpBy
+from node.config.values import Duration, Host, Port, check_host
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
@@ -67,11 +68,13 @@ URL = Annotated[str, AfterValidator(_check_url)]
 class Webhook(Section):
     """A web service that takes an HTTP POST with JSON: a pager, a chat, the hospital's message broker."""
 
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
+
     url: URL
     """Where it listens."""
-    token_file: Path | None = None
+    token_file: SitePath | None = None
     """File with the token that it wants to see (`Authorization: Bearer …`)."""
-    authorities: Path | None = None
+    authorities: SitePath | None = None
     """PEM file of the authorities that sign its certificate, where the system's do not."""
     timeout: Duration = timedelta(seconds=10)
     """How long it may take to answer."""
@@ -79,6 +82,8 @@ class Webhook(Section):
 
 class Person(Section):
     """Somebody who can be notified, by every way that is given."""
+
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
 
     email: Address | None = None
     """The e-mail address."""
@@ -95,19 +100,21 @@ class Person(Section):
 class Mail(Section):
     """The mail server that takes our messages (SMTP)."""
 
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
+
     host: Host
     """Its name or address."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    port: Port = 587
     """Where it listens: 587 for starttls, 465 for tls."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
     """starttls: or nothing is sent. tls: from the first byte (port 465). none: only within a network you trust."""
-    authorities: Path | None = None
+    authorities: SitePath | None = None
     """PEM file of the authorities that sign its certificate, where the system's do not."""
     sender: Address
     """Whom the messages are from."""
     username: Annotated[str, AfterValidator(_check_username)] | None = None
     """Where it wants to know who we are."""
-    password_file: Path | None = None
+    password_file: SitePath | None = None
     """File with the password, so that no configuration holds it."""
     timeout: Duration = timedelta(seconds=30)
     """How long it may take to answer."""
@@ -119,12 +126,16 @@ class Mail(Section):
         return self
 
 
-class Notifying(Section):
+class Notifications(Section):
     """How people are notified."""
+
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
 
     mail: Mail | None = None
     """The mail server; without one, nobody has e-mail."""
     accession_number: bool = False
     """Whether messages name the accession number; patients are never named."""
-    retry: Retry = Retry(longest=timedelta(minutes=5), give_up_after=timedelta(days=1))
+    retry: Annotated[Retry, TakenUpBy.only(Party.NODE)] = Retry(
+        longest=timedelta(minutes=5), give_up_after=timedelta(days=1)
+    )
     """While a channel does not take it. What is given up is an alert, and sent only by `pacsnode retry`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from node.config.models import Destination
+from node.config.destinations import Destination
 from node.config.people import read_secret
 from node.config.problems import Problem, closest
 from node.config.source import Document, YamlPath

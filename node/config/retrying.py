@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from node.config.values import Duration, Section
+from node.config.sections import Party, Section
+from node.config.values import Duration
 
 
 class Retry(Section):
     """Exponential back-off; persisted, so a restart does not start over."""
+
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.PEERS})
 
     first: Duration = timedelta(seconds=10)
     """The pause after the first attempt that failed."""

@@ -70,11 +70,12 @@ def _append(document: Document, rules: list[object], file: Path) -> list[Problem
     start: tuple[str, ...] = ("rules",) if is_mapping(other.value) else ()
     problems = []
     if start:
-        extra = [key for key in other.value if key not in ("rules", "tests")]
+        extra = [key for key in other.value if key not in ("rules", "tests", "ignore", "vendors")]
         problems = [
             other.problem((key,), f'beside "rules:" a file of rules holds no "{key}"', key=True) for key in extra
         ]
-        problems += _append_tests(document, other)
+        for part in ("tests", "ignore", "vendors"):
+            problems += _append_part(document, other, part)
     entries = other.value.get("rules") if start else other.value
     if not isinstance(entries, list):
         return [*problems, other.problem(start, "expected a list of rules", key=True)]
@@ -87,16 +88,16 @@ def _append(document: Document, rules: list[object], file: Path) -> list[Problem
     return problems
 
 
-def _append_tests(document: Document, other: Document) -> list[Problem]:
-    """Add the tests of one file to the document's own."""
-    tests, own = other.value.get("tests"), document.value.setdefault("tests", [])
-    if tests is None or not isinstance(own, list):
+def _append_part(document: Document, other: Document, part: str) -> list[Problem]:
+    """Add the tests of one file, or what it ignores, to the document's own."""
+    entries, own = other.value.get(part), document.value.setdefault(part, [])
+    if entries is None or not isinstance(own, list):
         return []  # none, or a mistake of the configuration's own, which its model tells
-    if not isinstance(tests, list):
-        return [other.problem(("tests",), "expected a list of tests", key=True)]
-    for index, test in enumerate(tests):
-        document.adopt(other, ("tests", index), ("tests", len(own)))
-        own.append(test)
+    if not isinstance(entries, list):
+        return [other.problem((part,), f"expected a list after {part}", key=True)]
+    for index, entry in enumerate(entries):
+        document.adopt(other, (part, index), (part, len(own)))
+        own.append(entry)
     return []
 
 

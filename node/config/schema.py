@@ -13,30 +13,32 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydicom.datadict import dictionary_description, dictionary_is_retired, keyword_dict
 
 from node.config.dictionary import DataDictionary
-from node.config.models import Configuration
+from node.config.field_docs import describe
+from node.config.models import MAY_BE_EMPTY, Configuration
+from node.config.sections import Section
 from node.config.values import duration_text
 from rules import names, schema
 from rules.examples import RuleFile
+from rules.section import RuleSection
 
 Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "AT", "UN", "OB or OW"}
-_MAY_BE_EMPTY = ("modalities", "destinations", "plugins", "people", "notify", "rules", "tests")
 
 
 def configuration() -> Schema:
     """The schema of config.yaml."""
-    made = _draft_7(Configuration.model_json_schema(mode="validation"))
+    made = _draft_7(Configuration)
     properties = made["properties"]
     properties["rules"]["items"] = {
         "anyOf": [properties["rules"]["items"], {"type": "string", "description": "Files of rules: rules.d/*.yaml"}]
     }
-    for name in _MAY_BE_EMPTY:
+    for name in MAY_BE_EMPTY:
         said = properties[name].pop("description")
         properties[name] = {"anyOf": [properties[name], {"type": "null"}], "description": said}
     (pattern, use), *_ = properties["plugins"]["anyOf"][0]["patternProperties"].items()
@@ -46,7 +48,7 @@ def configuration() -> Schema:
 
 def rules() -> Schema:
     """The schema of a file of rules: a list of rules, or `rules:` and `tests:`."""
-    made = _draft_7(RuleFile.model_json_schema(mode="validation"))
+    made = _draft_7(RuleFile)
     definitions = made.pop("definitions")
     file = {key: value for key, value in made.items() if key not in ("title", "description")}
     return {
@@ -57,7 +59,9 @@ def rules() -> Schema:
     }
 
 
-def _draft_7(generated: Schema) -> Schema:
+def _draft_7(root: type[BaseModel]) -> Schema:
+    generated = root.model_json_schema(mode="validation")
+    describe(generated, root, Section, RuleSection)
     completed = schema.complete(generated)
     definitions = completed.pop("$defs")
     for name in ("StudyCondition", "SeriesCondition", "ImageCondition"):

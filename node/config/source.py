@@ -8,6 +8,7 @@ The language is YAML 1.2: `yes`, `no`, `on` and `off` are texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from node.config import yaml_mistakes
 from node.config.problems import ConfigurationError, Place, Problem
 
 YamlPath: TypeAlias = tuple[str | int, ...]
@@ -33,6 +35,7 @@ DEEPEST = 40
 _TAG = "tag:yaml.org,2002:"
 _TEXTS = (f"{_TAG}str", f"{_TAG}timestamp")
 """A date stays the text that was written: only who reads it knows what it is to be."""
+_TAG_AS_KEYS = re.compile(r"\(?([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)?\s*:")
 _SCALARS = (f"{_TAG}int", f"{_TAG}float", f"{_TAG}bool", f"{_TAG}null")
 
 
@@ -48,6 +51,8 @@ class Document:
     """Where the value of a path begins."""
     names: dict[YamlPath, str] = field(default_factory=dict)
     """What a path is called in its own file, where that differs (rules taken from another file)."""
+    _below: dict[int, dict[YamlPath, list[YamlPath]]] = field(default_factory=dict, repr=False)
+    """Paths by their first steps, so that thousands of rules are not each looked for among all paths."""
 
     def place(self, path: YamlPath, *, key: bool = False) -> Place:
         """Where `path` stands, or else the nearest thing around it; its key rather than its value on demand."""
@@ -72,11 +77,21 @@ class Document:
 
     def adopt(self, other: Document, source: YamlPath, target: YamlPath) -> None:
         """Places of what stood at `source` in `other`, under `target` here."""
-        for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
-            for path, place in theirs.items():
-                if path[: len(source)] == source:
-                    mine[target + path[len(source) :]] = place
+        self._below = {}
+        for path in other._paths_below(source):
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+                if path in theirs:
+                    mine[target + path[len(source) :]] = theirs[path]
         self.names[target] = path_text(source)
+
+    def _paths_below(self, source: YamlPath) -> list[YamlPath]:
+        grouped = self._below.get(len(source))
+        if grouped is None:
+            grouped = self._below[len(source)] = {}
+            for path in {**self.keys, **self.values}:
+                if len(path) >= len(source):
+                    grouped.setdefault(path[: len(source)], []).append(path)
+        return grouped.get(source, [])
 
 
 def path_text(path: YamlPath, start: str = "") -> str:
@@ -90,7 +105,7 @@ def path_text(path: YamlPath, start: str = "") -> str:
 def read(path: Path) -> Document:
     """Read one file; ConfigurationError with every problem of its form."""
     text = _text(path)
-    reader = _Reader(str(path), text.splitlines())
+    reader = _DocumentReader(str(path), text.splitlines())
     try:
         root = reader.yaml.compose(text)
     except YAMLError as error:
@@ -100,6 +115,9 @@ def read(path: Path) -> Document:
     if root is None:
         raise ConfigurationError([_whole(path, "is empty; config.example.yaml shows what it may say")])
     reader.document.value = reader.construct(root, (), ())
+    if odd := yaml_mistakes.odd_space(reader.lines, anywhere=False):
+        place = Place(str(path), odd.line + 1, odd.column + 1, 1, reader.lines[odd.line])
+        reader.problems.insert(0, Problem(place, "", odd.message))
     if reader.problems:
         raise ConfigurationError(reader.problems)
     return reader.document
@@ -128,30 +146,24 @@ def _whole(path: Path, message: str) -> Problem:
 
 
 def _syntax_problem(file: str, text: str, error: YAMLError) -> Problem:
-    """The parser's complaint, at the place where it stopped."""
+    """The parser's complaint in plain words, at the place of the mistake."""
     lines = text.splitlines()
     if isinstance(error, ReaderError):
         before = text[: error.position]
         line, column = before.count("\n"), error.position - (before.rfind("\n") + 1)
         message = f"the character U+{int(error.character):04X} is not allowed in YAML"
     elif isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        if "end of stream" in str(error.problem) and error.context_mark is not None:
-            mark = error.context_mark  # where the quote that never ends begins
-        line, column = mark.line, mark.column
-        message = ", ".join(part for part in (error.context, error.problem) if part)
+        line, column, message = yaml_mistakes.explained(error, lines)
+        if "expected a single document" in message:
+            message = "a second document begins here (---); write one document a file"
     else:
         line, column, message = 0, 0, str(error)
     source = lines[line] if line < len(lines) else ""
-    if "\t" in source[: column + 1] and not source[:column].strip():
-        message = "a tab cannot indent YAML; use spaces"
-    elif "expected a single document" in message:
-        message = "a second document begins here (---); write one document a file"
     return Problem(Place(file, line + 1, column + 1, 1, source), "", message)
 
 
 @dataclass
-class _Reader:
+class _DocumentReader:
     """Walks the nodes of one file and collects values, places and problems."""
 
     file: str
@@ -203,6 +215,10 @@ class _Reader:
             yield key, self.construct(value_node, (*path, key), around)
 
     def _key(self, node: Node, path: YamlPath) -> str | None:
+        if isinstance(node, ScalarNode) and (split := self._split_key(node)) is not None:
+            if split:
+                self._problem(node, path, split)
+            return None
         if isinstance(node, ScalarNode) and node.tag in _TEXTS:
             return str(node.value)
         if isinstance(node, ScalarNode) and node.tag == f"{_TAG}merge":
@@ -215,11 +231,25 @@ class _Reader:
             self._problem(node, path, "a key has to be a text, not a list or a mapping")
         return None
 
+    def _split_key(self, node: ScalarNode) -> str | None:
+        """What is wrong with a key that is one half of `0018,0050` or `1,5`; "" of the half that was reported."""
+        line = self.lines[node.start_mark.line] if node.start_mark.line < len(self.lines) else ""
+        before, after = line[: node.start_mark.column], line[node.start_mark.column :]
+        if "," not in str(node.value) and (tag := _TAG_AS_KEYS.match(after)):
+            return f'a tag is written in parentheses, and in quotes here: "({tag[1]},{tag[2]})"'
+        if re.search(r"[{,]\s*\(?[0-9A-Fa-f]{4},$", before) and re.match(r"[0-9A-Fa-f]{4}\)?\s*:", after):
+            return ""
+        if (number := re.search(r":\s*(-?\d+),$", before)) and str(node.value).isdigit():
+            return f"{number[1]},{node.value} is two values: write a decimal point, {number[1]}.{node.value}"
+        return None
+
     def _scalar(self, node: ScalarNode, path: YamlPath) -> Any:
         if node.tag in _TEXTS:
             return str(node.value)
         if node.tag not in _SCALARS:
             return self._refuse_tag(node, path)
+        if "_" in str(node.value):
+            return self._problem(node, path, f'{node.value} is not a number here: write it without "_", or in quotes')
         digits = str(node.value).lstrip("+-")
         if node.tag == f"{_TAG}int" and len(digits) > 1 and digits[0] == "0" and digits.isdigit():
             message = f'{node.value} would lose its leading zeros as a number; put it in quotes: "{node.value}"'
@@ -231,6 +261,10 @@ class _Reader:
 
     def _refuse_tag(self, node: Node, path: YamlPath) -> None:
         tag = str(node.tag).removeprefix(_TAG)
+        if tag.startswith("!="):
+            what = f"{tag[2:]} {node.value if isinstance(node, ScalarNode) else ''}".strip() or "…"
+            self._problem(node, path, f"there is no !=: write not: {{{path[-1] if path else '…'}: {what}}}")
+            return
         shown = tag if tag.startswith("!") else f"!!{tag}"
         self._problem(node, path, f"the tag {shown} is refused: a configuration holds plain values only")
 

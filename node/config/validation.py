@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from node.config.problems import Problem, closest
+from node.config.sections import KIND, ByKind
 from node.config.source import Document, YamlPath
 
 _EXPECTED = {
@@ -68,6 +69,8 @@ def _problem(
         present = _value_at(document.value, path[:-1])
         unused = [key for key in known if key not in present]
         return document.problem(path, f'there is no key "{path[-1]}" here', closest(str(path[-1]), unused), key=True)
+    if kind == "union_tag_invalid":
+        return _of_kind(document, (*path, "kind"), detail)
     if kind == "rule":  # rules.model explains itself
         return _of_rule(document, path, detail["ctx"])
     if detail["loc"] and detail["loc"][-1] == "[key]":
@@ -77,6 +80,15 @@ def _problem(
         words = [word for word in allowed.split('"') if word.strip(" ,") not in ("", "or")]
         return document.problem(path, f"expected {allowed}, got {_shown(detail['input'])}", _meant(detail, words))
     return document.problem(path, _message(kind, detail))
+
+
+def _of_kind(document: Document, path: YamlPath, detail: Mapping[str, Any]) -> Problem:
+    """`kind` names none of the kinds that there are."""
+    names = [name.removeprefix(KIND) for name in re.findall(r"'([^']+)'", detail["ctx"]["expected_tags"])]
+    allowed = " or ".join(f'"{name}"' for name in names)
+    given = _value_at(document.value, path)
+    meant = closest(given, names) if isinstance(given, str) else None
+    return document.problem(path, f"expected {allowed}, got {_shown(given)}", meant)
 
 
 def _of_rule(document: Document, path: YamlPath, context: Mapping[str, Any]) -> Problem:
@@ -141,7 +153,9 @@ def known_keys(annotation: Any, path: YamlPath) -> list[str]:
 
 def _unwrapped(annotation: Any) -> Iterator[Any]:
     if get_origin(annotation) is Annotated:
-        yield from _unwrapped(get_args(annotation)[0])
+        kinds = [each for part in get_args(annotation) if isinstance(part, ByKind) for each in part.kinds]
+        for kind in kinds or [get_args(annotation)[0]]:
+            yield from _unwrapped(kind)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             yield from _unwrapped(member)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, TypeGuard
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from node.dicom.character_sets import are_defined_terms, defined_term
+
+Network = IPv4Network | IPv6Network
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i?B|B)")
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_CHARACTER_SETS = "as in ISO_IR 192 (UTF-8), ISO_IR 100 (Latin-1) or ISO 2022 IR 149 (EUC-KR)"
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -47,6 +53,20 @@ def check_ae_title(value: str) -> str:
     return value.strip()
 
 
+def check_port_or_off(value: Any) -> Any:
+    """A text is a number, or says that there is no port."""
+    if isinstance(value, str) and value != "off" and not value.strip().isdigit():
+        raise ValueError(f'expected a port number or off, got "{value}"')
+    return value
+
+
+def check_table_or_off(value: Any) -> Any:
+    """A text says that there is none."""
+    if isinstance(value, str) and value != "off":
+        raise ValueError(f'expected settings or off, got "{value}"')
+    return value
+
+
 def check_host(value: str) -> str:
     """The name or address of a machine, as the system can look it up."""
     try:
@@ -56,6 +76,16 @@ def check_host(value: str) -> str:
     if not named or not value.isprintable() or any(character in " /@\\" for character in value):
         raise ValueError(f"{value!r} is not a name or address of a machine: write it as in pacs.hospital.example")
     return value
+
+
+def check_character_set(value: str) -> str:
+    r"""A value of Specific Character Set (PS3.3 C.12.1.1.2), several joined by a backslash: `\ISO 2022 IR 149`."""
+    labels = [label.strip() for label in value.split("\\")]
+    if labels != [""] and are_defined_terms(labels):
+        return "\\".join(labels)
+    meant = "\\".join(defined_term(label) for label in labels)
+    hint = f"did you mean {meant}?" if meant != value and are_defined_terms(meant.split("\\")) else _CHARACTER_SETS
+    raise ValueError(f"{value!r} is not a Specific Character Set (PS3.3 C.12.1.1.2): {hint}")
 
 
 def check_fingerprint(value: str) -> str:
@@ -90,6 +120,8 @@ def section(value: Any, *keys: str) -> Mapping[str, Any]:
     return value if is_mapping(value) else {}
 
 
+AETitle = Annotated[str, AfterValidator(check_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(check_host)]
 Duration = Annotated[
     timedelta,
@@ -97,9 +129,3 @@ Duration = Annotated[
     PlainSerializer(duration_text, return_type=str),
 ]
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,1 +1,1 @@
-"""The outbox: identity check, C-STORE, persisted back-off, dead letter."""
+"""The outbox: identity check, sending, persisted back-off, dead letter; how a destination is reached is `ways`."""

@@ -1,6 +1,6 @@
 """Received images on their way to a destination: a study at a time, from the files as they were received.
 
-An image to which no answer comes ends its association, and nothing else: the others of the study go on another one.
+An image to which no answer comes ends its connection, and nothing else: the others of the study go on another one.
 
 The data set that leaves is the one that came, byte for byte. It is another only where the rule overwrites
 attributes (`node.dicom.coercion`) or the destination refuses the transfer syntax (`node.dicom.transcoding`),
@@ -9,85 +9,68 @@ and then in a copy that is gone afterwards. Which patient the study belongs to i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Container, Sequence
 from datetime import datetime
 from functools import partial
 
 import structlog
 
-from node.clock import Clock
-from node.config.models import Destination
-from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, after
-from node.deliver.preparing import MEMORY, Coercion, Order, fallbacks, prepare
-from node.deliver.settling import STAGE, is_it_there, item_of, settle, severity
-from node.deliver.ways.archive import Archive, Kind, Sender
-from node.dimse.contexts import MAXIMUM_CONTEXTS
-from node.dimse.scu import BusyError, RejectedError, UnreachableError
-from node.dimse.status import Reading
+from node.config.destinations import Destination
+from node.deliver.copies import Copies, acceptable, with_fallbacks
+from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, TryAgain, after
+from node.deliver.preparing import Coercion, FileToSend, fallbacks
+from node.deliver.settling import STAGE, is_it_there, is_rejection, item_of, settle
+from node.deliver.ways.archive import MOST_KINDS, Archive, Kind, NotAdmittedError, NotReachedError, Sender
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
-from node.ledger import decisions, deliveries, forwards
-from node.ledger.database import Database, Ledger
+from node.ledger import decisions, deliveries, forwards, forwards_due
+from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger.event_kinds import Severity
 from node.ledger.forwards import Image
-from node.processes.pool import CallCancelledError, ChildError, Pool
+from node.ledger.forwards_due import DueImages
+from node.outcome import AnswerReading
+from node.stage import Node
 from node.store import intact
 from node.store.intact import DamagedError
-from node.store.layout import Spool
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-"""Images in one association: results that are due meanwhile wait no longer than these take."""
-_PREPARE_SECONDS = 600.0
+"""Images in one connection: results that are due meanwhile wait no longer than these take."""
 
 
-class Forwarding:
+class ImageForwarder:
     """The images of one destination; used by its outbox alone."""
 
-    def __init__(
-        self,
-        name: str,
-        destination: Destination,
-        archive: Archive,
-        ledger: Ledger,
-        spool: Spool,
-        clock: Clock,
-        ae_title: str,
-    ) -> None:
+    def __init__(self, name: str, node: Node, copies: Copies) -> None:
         self.name = name
-        self._destination = destination
-        self._archive = archive
-        self._ledger = ledger
-        self._spool = spool
-        self._clock = clock
-        self._ae_title = ae_title
-        self._items = Items(STAGE, ledger, clock)
-        self._children = Pool(1)
-        self._copies = spool.outgoing / name
-        self._swept = False
+        self._ledger = node.ledger
+        self._data_folder = node.store
+        self._clock = node.clock
+        self._items = Items(STAGE, node)
+        self._copies = copies
         self._patience = Patience()
+
+    def deliver_by(self, destination: Destination, archive: Archive, ae_title: str) -> None:
+        """From now on: how the destination is treated, the way to it, and our AE title."""
+        self._destination, self._archive, self._ae_title = destination, archive, ae_title
 
     def run_once(self) -> bool:
         """Send the images of one study that are due; whether it is worth asking again at once.
 
         Not those that were set aside (`send_alone`).
         """
-        if not self._swept:  # not before the outbox that this one follows has ended: it may be sending one
-            shutil.rmtree(self._copies, ignore_errors=True)  # copies of a node that died: they are made again
-            self._swept = True
         due = forwards.next_images(self._ledger.database, self.name, self._clock.now(), BATCH)
         if not due:
             self._patience = Patience()
             return False
-        batch, kinds = _within_one_association(due)
+        batch, kinds = _within_one_connection(due)
         return self._send_study(batch, kinds, self._patience)
 
     def send_alone(self, delivery: Delivery, patience: Patience) -> None:
-        """Send an image that was set aside, on an association of its own."""
-        batch, kinds = _within_one_association([forwards.image(self._ledger.database, delivery)])
+        """Send an image that was set aside, on a connection of its own."""
+        batch, kinds = _within_one_connection([forwards.image(self._ledger.database, delivery)])
         self._send_study(batch, kinds, patience)
 
     def put_off_set_aside(self, error: NodeError) -> None:
@@ -95,7 +78,7 @@ class Forwarding:
         self._put_off(error, set_aside=(True,))
 
     def _send_study(self, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
-        """Send images of one study, on as many associations as that takes; false where all that is due waits."""
+        """Send images of one study, on as many connections as that takes; false where all that is due waits."""
         study = batch[0].delivery.study_instance_uid
         item = Item(
             f"images:{study} to {self.name}",
@@ -107,8 +90,8 @@ class Forwarding:
 
     def _send_batch(self, study: str, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
         try:
-            left, why = self._send_on_associations(batch, kinds, patience)
-        except (UnreachableError, BusyError, RejectedError) as error:
+            left, why = self._send_on_connections(batch, kinds, patience)
+        except (NotReachedError, NotAdmittedError) as error:
             log.warning("deliver.forward-unreachable", destination=self.name, error=str(error))
             self._put_off(error)
             return False
@@ -125,55 +108,67 @@ class Forwarding:
             self._put_off(TransientError(why), study, (False,))
         return True
 
-    def close(self) -> None:
-        """End the process that prepares images."""
-        self._children.close()
+    def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> bool:
+        """Some of the study's images; whether others are left."""
+        due, left = self._some(study, database, now)
+        if due is not None:
+            forwards_due.put_off(database, now, due, self.name, again, why, severity=Severity.INFO)
+        return left
 
-    def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> None:
-        deliveries.interrupted(database, now, self.name)
-        for due in forwards.all_due(database, self.name, now):
-            if due.study_instance_uid == study:
-                forwards.put_off(database, now, due, self.name, again, why, Severity.INFO)
+    def _dead(self, study: str, database: Database, now: datetime, why: str) -> bool:
+        """As `_later`."""
+        due, left = self._some(study, database, now)
+        if due is not None:
+            forwards_due.give_up(database, now, due, self.name, why)
+        return left
 
-    def _dead(self, study: str, database: Database, now: datetime, why: str) -> None:
+    def _some(self, study: str, database: Database, now: datetime) -> tuple[DueImages | None, bool]:
+        """Images of the study that one transaction changes; whether others are left after it."""
         deliveries.interrupted(database, now, self.name)
-        for due in forwards.all_due(database, self.name, now):
-            if due.study_instance_uid == study:
-                forwards.give_up(database, now, due, self.name, why)
+        due = forwards_due.all_due(database, self.name, now, study)
+        return (due[0], len(due) > 1 or len(due[0].parts) > 1) if due else (None, False)
 
     def _put_off(self, error: NodeError, study: str | None = None, set_aside: Container[bool] = (False, True)) -> None:
         """None of what is due, of this study or of all, could be tried: it waits, or is given up, by its age."""
-        answer = Answer(Reading.RETRY_SLOWLY if isinstance(error, PermanentError) else Reading.RETRY, str(error))
+        answer = Answer(
+            AnswerReading.RETRY_SLOWLY if isinstance(error, PermanentError) else AnswerReading.RETRY, str(error)
+        )
         now = self._clock.now()
-        with self._ledger.transaction() as database:
-            for due in forwards.all_due(database, self.name, now):
-                if study not in (None, due.study_instance_uid) or due.set_aside not in set_aside:
-                    continue
-                step = after(0, due.since, answer, self._destination.retry, now)
-                if isinstance(step, GiveUp):
-                    forwards.give_up(database, now, due, self.name, step.reason)
-                else:
-                    forwards.put_off(database, now, due, self.name, step.at, answer.text, severity(answer))
+        for due in forwards_due.all_due(self._ledger.database, self.name, now):
+            if study not in (None, due.study_instance_uid) or due.set_aside not in set_aside:
+                continue
+            step = after(0, due.waited, answer, self._destination.retry, now)
+            for _ in due.parts:
+                with self._ledger.transaction() as database:
+                    self._settle_due(database, now, due, answer, step)
+
+    def _settle_due(
+        self, database: Database, now: datetime, due: DueImages, answer: Answer, step: TryAgain | GiveUp
+    ) -> None:
+        if isinstance(step, GiveUp):
+            forwards_due.give_up(database, now, due, self.name, step.reason)
+        else:
+            forwards_due.put_off(database, now, due, self.name, step.at, answer.text, rejected=is_rejection(answer))
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def _send_on_associations(
+    def _send_on_connections(
         self, batch: Sequence[Image], kinds: set[Kind], patience: Patience
     ) -> tuple[Sequence[Image], str]:
-        """Send them in their order; those that have to wait, and why. An association that died is opened again."""
+        """Send them in their order; those that have to wait, and why. A connection that died is opened again."""
         left, why = batch, ""
         while left:
             with self._archive.connect(kinds) as sender:
                 rest, why = self._send_all(sender, left, patience)
             if len(rest) == len(left):
-                raise UnreachableError(f"{self.name} breaks off associations before anything can be sent")
+                raise NotReachedError(f"{self.name} breaks off connections before anything can be sent")
             left = rest
             if why and patience.ends_study:
                 break
         return left, why
 
     def _send_all(self, sender: Sender, batch: Sequence[Image], patience: Patience) -> tuple[Sequence[Image], str]:
-        """Send them on this association as far as it goes; those that were not tried, and what was in the way.
+        """Send them on this connection as far as it goes; those that were not tried, and what was in the way.
 
         One transaction writes what became of an image and that the next one begins: so after a crash at most
         one is sent that was there already, under the same UID.
@@ -190,7 +185,9 @@ class Forwarding:
                 continue
             begun = self._write_down(answered, image.delivery, ready if isinstance(ready, Answer) else None)
             answered = None
-            if begun is not None and isinstance(ready, Order):
+            if begun is None and isinstance(ready, FileToSend):
+                self._copies.discard(ready)  # somebody held or cancelled it meanwhile
+            elif begun is not None and isinstance(ready, FileToSend):
                 answer = self._items.handle(item, partial(self._send, sender, image, ready), None)
                 if answer is None:  # it waits; what the peer says next may be about it: the others need another one
                     return batch[number + 1 :], ""
@@ -219,24 +216,23 @@ class Forwarding:
         settle(database, now, delivery, answer, self._destination.retry)
         forwards.record_if_done(database, now, delivery.study_instance_uid, self.name)
 
-    def _send(self, sender: Sender, image: Image, ready: Order) -> Answer:
+    def _send(self, sender: Sender, image: Image, ready: FileToSend) -> Answer:
         try:
             answer = sender.store(ready.target)
         finally:
-            if ready.target != ready.source:
-                ready.target.unlink(missing_ok=True)
-        if answer.reading is Reading.ASK:
+            self._copies.discard(ready)
+        if answer.reading is AnswerReading.ASK:
             answer = is_it_there(self._archive, image.delivery, image.series_instance_uid, answer)
-        if answer.reading is not Reading.STORED:
+        if answer.reading is not AnswerReading.STORED:
             log.info("deliver.forward-answer", destination=self.name, delivery=image.delivery.id, answer=answer.text)
         return answer
 
     # --- the file ---------------------------------------------------------------------------------
 
-    def _prepare(self, sender: Sender, image: Image) -> Order | Answer:
+    def _prepare(self, sender: Sender, image: Image) -> FileToSend | Answer:
         """The file to send (its `target`), or why there is none; the received one, where nothing has to change."""
         delivery = image.delivery
-        syntax = _acceptable(sender, image)
+        syntax = acceptable(sender, (delivery.sop_class_uid, image.transfer_syntax_uid))
         if syntax is None:
             told = f"{self.name} accepts no {delivery.sop_class_uid} in transfer syntax {image.transfer_syntax_uid}"
             others = fallbacks(delivery.sop_class_uid, image.transfer_syntax_uid)
@@ -245,21 +241,21 @@ class Forwarding:
                 if others
                 else (", and it cannot be brought into another one without loss")
             )
-            return Answer(Reading.CONTEXT_REFUSED, told + more)
+            return Answer(AnswerReading.KIND_REFUSED, told + more)
         try:
-            source = self._spool.find(delivery.receipt or "")
+            source = self._data_folder.find(delivery.receipt or "")
             intact.verify(source, image.digest, image.transfer_syntax_uid)
         except OSError as error:
             if is_of_the_machine(error):
                 raise
-            return Answer(Reading.DEAD_LETTER, f"{delivery.receipt}: the image cannot be read: {error}")
+            return Answer(AnswerReading.DEAD_LETTER, f"{delivery.receipt}: the image cannot be read: {error}")
         except DamagedError as error:
-            return Answer(Reading.DEAD_LETTER, str(error))
+            return Answer(AnswerReading.DEAD_LETTER, str(error))
         changed = syntax != image.transfer_syntax_uid
         if not changed and not delivery.coerce:
-            return Order(source, source)
-        target = self._copies / f"{delivery.id}.dcm"
-        return self._carry_out(Order(source, target, self._coercion(image), syntax if changed else None))
+            return FileToSend(source, source)
+        target = self._copies.target(delivery.id)
+        return self._copies.make(FileToSend(source, target, self._coercion(image), syntax if changed else None))
 
     def _coercion(self, image: Image) -> Coercion | None:
         delivery = image.delivery
@@ -268,31 +264,15 @@ class Forwarding:
         decided = decisions.get(self._ledger.database, delivery.decision)
         return Coercion(delivery.coerce, decided.decided_at, self._ae_title, image.calling_ae_title)
 
-    def _carry_out(self, order: Order) -> Order | Answer:
-        """Make the copy, in a child process: what a stranger sent is parsed and decoded there."""
-        self._copies.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            self._children.call(prepare, order, deadline=_PREPARE_SECONDS, memory=MEMORY)
-        except PermanentError as error:
-            return Answer(Reading.DEAD_LETTER, str(error))
-        except TransientError as error:
-            return Answer(Reading.RETRY, str(error))
-        except CallCancelledError:
-            return Answer(Reading.RETRY, "the node is stopping")
-        except ChildError as error:
-            return Answer(Reading.RETRY_FEW, f"{order.source.name}: the process that changes it died of it ({error})")
-        return order
 
-
-def _within_one_association(due: Sequence[Image]) -> tuple[list[Image], set[Kind]]:
-    """As many of them, in their order, as their kinds and what these could be brought into fit into an association."""
+def _within_one_connection(due: Sequence[Image]) -> tuple[list[Image], set[Kind]]:
+    """As many of them, in their order, as their kinds and what these could be brought into fit into a connection."""
     kinds: set[Kind] = set()
     batch = []
     for image in due:
         sop_class = image.delivery.sop_class_uid
-        more = {(sop_class, image.transfer_syntax_uid)}
-        more |= {(sop_class, syntax) for syntax in fallbacks(sop_class, image.transfer_syntax_uid)}
-        if len(kinds | more) > MAXIMUM_CONTEXTS:
+        more = with_fallbacks((sop_class, image.transfer_syntax_uid))
+        if len(kinds | more) > MOST_KINDS:
             break
         kinds |= more
         batch.append(image)
@@ -303,9 +283,3 @@ def _still_waits(database: Database, delivery: Delivery) -> bool:
     """False where somebody held, cancelled or replaced it since it was read."""
     now = deliveries.get(database, delivery.id)
     return now.status is DeliveryStatus.WAITING and now.receipt == delivery.receipt
-
-
-def _acceptable(sender: Sender, image: Image) -> str | None:
-    """Its own transfer syntax, else the first one that it can be brought into and the destination takes."""
-    sop_class, own = image.delivery.sop_class_uid, image.transfer_syntax_uid
-    return next((each for each in (own, *fallbacks(sop_class, own)) if sender.accepts(sop_class, each)), None)

@@ -17,34 +17,50 @@ KEYWORDS = ("PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceU
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the destination's answer means, and which attributes differ (never their values)."""
+class IdentityVerdict:
+    """What a destination's answers mean. Names of attributes, never their values."""
 
     status: IdentityStatus
     detail: str = ""
+    """Attributes that differ, or that the destination does not state."""
+    unstated: str = ""
+    """Those of them that it does not state at all."""
+
+    def reason(self, destination: str) -> str:
+        """Why nothing is sent there, for a person."""
+        if not self.unstated:
+            return f"{destination} has this study under another {self.detail}"
+        others = [each for each in self.detail.split(", ") if each not in self.unstated.split(", ")]
+        differs = f", and has it under another {', '.join(others)}" if others else ""
+        return f"{destination} states no {self.unstated} for this study, which cannot be compared{differs}"
 
 
-def compare(ours: Mapping[str, str], answers: Sequence[Mapping[str, str]]) -> Verdict:
+def compare(ours: Mapping[str, str], answers: Sequence[Mapping[str, str]]) -> IdentityVerdict:
     """Hold the destination's study-level answers against what our object says.
 
-    Patient ID and Accession Number must be equal (leading and trailing spaces do not count, PS3.5
-    6.2). The issuer is compared where both sides state one: many archives do not return it.
+    Patient ID and Accession Number must be equal, each of their values (leading and trailing spaces do not count,
+    PS3.5 6.2). The issuer is compared where both sides state one: many archives do not return it.
     """
     study = ours["StudyInstanceUID"].strip()
     same_study = [answer for answer in answers if answer.get("StudyInstanceUID", "").strip() == study]
     if not same_study:
-        return Verdict(IdentityStatus.ABSENT)
+        return IdentityVerdict(IdentityStatus.ABSENT)
     different = sorted({keyword for answer in same_study for keyword in _differences(ours, answer)})
-    if different:
-        return Verdict(IdentityStatus.DIFFERS, ", ".join(different))
-    return Verdict(IdentityStatus.AGREES)
+    if not different:
+        return IdentityVerdict(IdentityStatus.AGREES)
+    unstated = [keyword for keyword in different if not any(_values(answer, keyword) for answer in same_study)]
+    return IdentityVerdict(IdentityStatus.DIFFERS, ", ".join(different), ", ".join(unstated))
 
 
 def _differences(ours: Mapping[str, str], answer: Mapping[str, str]) -> list[str]:
     different = [
-        keyword
-        for keyword in ("PatientID", "AccessionNumber")
-        if ours.get(keyword, "").strip() != answer.get(keyword, "").strip()
+        keyword for keyword in ("PatientID", "AccessionNumber") if _values(ours, keyword) != _values(answer, keyword)
     ]
-    issuers = {source.get("IssuerOfPatientID", "").strip() for source in (ours, answer)} - {""}
+    issuers = {_values(source, "IssuerOfPatientID") for source in (ours, answer)} - {()}
     return different + (["IssuerOfPatientID"] if len(issuers) > 1 else [])
+
+
+def _values(source: Mapping[str, str], keyword: str) -> tuple[str, ...]:
+    """The values of an attribute without their padding; none where all are empty."""
+    values = tuple(value.strip() for value in source.get(keyword, "").split("\\"))
+    return values if any(values) else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from node.config.retrying import Retry
-from node.dimse.status import Reading
+from node.outcome import AnswerReading
 
 REFUSAL_DELAYS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=5), timedelta(hours=18))
 """Between the five tries, over 24 hours, after "cannot understand" or "processing failure"."""
@@ -21,19 +21,20 @@ SLOW = timedelta(minutes=30)
 
 MOST_UNANSWERED = 2
 """Tries of one object without an answer, while others were stored: then it is a dead letter."""
-TROUBLES = (Reading.RETRY, Reading.RETRY_SLOWLY, Reading.UNKNOWN)
+TROUBLES = (AnswerReading.RETRY, AnswerReading.RETRY_SLOWLY, AnswerReading.UNKNOWN)
 """Answers that may be about this object or about all: only the next objects tell."""
-_STORED = (Reading.STORED, Reading.STORED_WITH_WARNING)
+_STORED = (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one C-STORE."""
+    """What became of one object that was handed over."""
 
-    reading: Reading
+    reading: AnswerReading
     text: str
-    """For the site admin: status in hexadecimal and in words, or what went wrong with the association."""
-    dimse_status: int | None = None
+    """For the site admin: status in hexadecimal and in words, or what went wrong with the connection."""
+    code: str | None = None
+    """What the destination said, behind the name of the protocol: `PROTOCOL:CODE`; None where there was no answer."""
 
 
 @dataclass(slots=True)
@@ -78,19 +79,19 @@ class GiveUp:
     reason: str
 
 
-def after(refusals: int, since: datetime, answer: Answer, retry: Retry, now: datetime) -> TryAgain | GiveUp:
+def after(refusals: int, age: timedelta, answer: Answer, retry: Retry, now: datetime) -> TryAgain | GiveUp:
     """What to do with a delivery that was not stored (cases 61, 63, 65-68).
 
-    `refusals`: how often the destination has said that it could not process it; `since`: when it was enqueued.
+    `refusals`: how often the destination has said that it could not process it; `age`: for how long it has been tried,
+    by its pauses and not by the clock, which may have been set.
     """
-    if answer.reading in (Reading.DEAD_LETTER, Reading.CONTEXT_REFUSED, Reading.CLASS_REFUSED):
+    if answer.reading in (AnswerReading.DEAD_LETTER, AnswerReading.KIND_REFUSED, AnswerReading.CLASS_REFUSED):
         return GiveUp(answer.text)
-    if answer.reading is Reading.RETRY_FEW:
+    if answer.reading is AnswerReading.RETRY_FEW:
         if refusals >= len(REFUSAL_DELAYS):
             return GiveUp(f"{answer.text}; {refusals + 1} tries")
         return TryAgain(now + REFUSAL_DELAYS[refusals])
-    age = now - since
     if age >= retry.give_up_after:
         return GiveUp(f"{answer.text}; tried for {age.days} days")
     delay = retry.pause(age)
-    return TryAgain(now + (max(delay, SLOW) if answer.reading is Reading.RETRY_SLOWLY else delay))
+    return TryAgain(now + (max(delay, SLOW) if answer.reading is AnswerReading.RETRY_SLOWLY else delay))

@@ -1,23 +1,27 @@
-"""A copy of a received image with what has to be different, made in a child process; never with other pixels."""
+"""A copy of an image or result with what has to be different, made in a child process; never with other pixels."""
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from node.dicom import coercion, transcoding
 from node.dicom.coercion import Coercion as Coercion
 from node.dicom.transcoding import fallbacks as fallbacks
 from node.errors import NodeError, PermanentError, TransientError
+from node.items import place_of
+
+log = structlog.get_logger(__name__)
 
 MEMORY = 3 * 2**30
 """Bytes of its own that the child may have; frames are decoded one by one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A received file and the one to send; the same where nothing has to change."""
+class FileToSend:
+    """A file and the one to send; the same where nothing has to change."""
 
     source: Path
     target: Path
@@ -26,7 +30,7 @@ class Order:
     """The one to bring it into; None leaves it."""
 
 
-def prepare(order: Order) -> None:
+def prepare(order: FileToSend) -> None:
     """Write `order.target`.
 
     Raises TransientError where the disk refuses, PermanentError where this image cannot be changed that
@@ -45,10 +49,9 @@ def prepare(order: Order) -> None:
     except OSError as error:
         raise TransientError(f"{order.source.name}: no copy can be written: {error.strerror or error}") from error
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__} ({Path(place.filename).name}, line {place.lineno})"
+        log.warning("deliver.image-not-changed", receipt=order.source.name, place=place_of(error))
         raise PermanentError(
-            f"{order.source.name}: the image cannot be read well enough to change it: {what}"
+            f"{order.source.name}: the image cannot be read well enough to be changed; forward it as it was received"
         ) from error
     finally:
         between.unlink(missing_ok=True)

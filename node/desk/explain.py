@@ -15,11 +15,11 @@ from node.desk.site import open_ledger
 from node.desk.words import tail
 from node.errors import NotFoundError, UsageError
 from node.ledger import decisions
-from node.ledger.decisions import Decision as Recorded
 from node.ledger.decisions import DecisionOutcome
+from node.ledger.decisions import StoredDecision as Recorded
 from node.ledger.studies import Study
 from node.route.recorded import recorded_facts
-from rules import engine, examples, given
+from rules import engine, example_runs, given
 from rules.decision import Decision
 from rules.facts import StudyFacts
 from rules.model import Rule, rule_set_digest
@@ -27,7 +27,7 @@ from rules.reading import shown
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class StudyExplanation:
     """One study, and what each rule says of it."""
 
     facts: StudyFacts
@@ -52,7 +52,7 @@ class Explanation:
     """Those that were asked."""
     digest: str
     """Of all rules of the configuration."""
-    studies: Sequence[Explained]
+    studies: Sequence[StudyExplanation]
     skipped: Sequence[tuple[Path, str]] = ()
     """Files that rules see nothing of, each with the reason."""
 
@@ -84,19 +84,30 @@ def _chosen(configuration: Configuration, name: str | None) -> tuple[Rule, ...]:
     return (known[name].model_copy(update={"enabled": True}),)
 
 
+def _decided(rules: Sequence[Rule], configuration: Configuration, facts: StudyFacts) -> tuple[Decision, ...]:
+    """What these rules say; one for what no other rule takes is asked after all the others."""
+    names = {rule.name for rule in rules}
+    others = (
+        [each for each in configuration.rules if each.name not in names]
+        if any(each.otherwise for each in rules)
+        else []
+    )
+    return tuple(each for each in engine.decide([*rules, *others], facts) if each.rule.name in names)
+
+
 def _in_files(
     paths: Sequence[Path], configuration: Configuration, rules: Sequence[Rule], at: datetime
-) -> tuple[list[Explained], list[tuple[Path, str]]]:
+) -> tuple[list[StudyExplanation], list[tuple[Path, str]]]:
     from node.desk import files  # with the library that reads DICOM, which a study of the ledger does not need
 
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
-    found = files.studies_in(paths, at, configuration.node.zone)
-    return [Explained(facts, engine.decide(rules, facts)) for facts in found.studies], found.skipped
+    found = files.studies_in(paths, at, configuration)
+    return [StudyExplanation(facts, _decided(rules, configuration, facts)) for facts in found.studies], found.skipped
 
 
-def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequence[Rule]) -> Explained:
+def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequence[Rule]) -> StudyExplanation:
     if len(what) > 1:
         raise UsageError(f"one study at a time; of {', '.join(what)} none is a file or folder")
     try:
@@ -110,7 +121,7 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
         raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
     newest = max((each.revision for each in taken), default=0)
     recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
-    return Explained(facts, engine.decide(rules, facts), row, recorded)
+    return StudyExplanation(facts, _decided(rules, configuration, facts), row, recorded)
 
 
 def _differs(recorded: Recorded, now: Decision | None) -> bool:
@@ -137,9 +148,9 @@ def for_scripts(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def as_test(explained: Explained, rules: Sequence[Rule]) -> str:
+def as_test(explained: StudyExplanation, rules: Sequence[Rule]) -> str:
     """YAML for `tests:`: what the rules do with this study now, and of the study only what they look at."""
-    study = given.write(explained.facts, examples.asked_for(rules))
+    study = given.write(explained.facts, example_runs.asked_for(rules))
     accession = explained.row.accession_number if explained.row else ""
     lines = ["tests:", f"  - name: {shown(f'study {accession or tail(explained.facts.study_instance_uid)}')}"]
     lines.append("    given:")

@@ -8,17 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from node.config.models import Configuration
 from node.index import header
-from node.index.header import Reading
+from node.index.header import HeaderReading, sender_terms
 from node.ledger.facts import InstanceRecord, SeriesRecord, columns_of
-from node.ledger.instances import Arrivals, Source
+from node.ledger.instances import Arrivals, ArrivalSource
 from node.ledger.studies import Study, StudyStatus
 from node.route.facts import study_facts
 from rules.facts import StudyFacts
 
 
 @dataclass
-class Found:
+class StudiesInFiles:
     """The studies in some files, and the files that rules see nothing of."""
 
     studies: list[StudyFacts] = field(default_factory=list)
@@ -26,13 +27,14 @@ class Found:
     """Each with the reason."""
 
 
-def studies_in(paths: Sequence[Path], now: datetime, zone: ZoneInfo) -> Found:
+def studies_in(paths: Sequence[Path], now: datetime, configuration: Configuration) -> StudiesInFiles:
     """The studies in files and folders, complete, as if all of them had arrived at `now`."""
-    found = Found()
-    readings: dict[str, dict[str, Reading]] = {}
+    zone, terms = configuration.node.zone, sender_terms(configuration)
+    found = StudiesInFiles()
+    readings: dict[str, dict[str, HeaderReading]] = {}
     for path in _files(paths):
         try:
-            reading = header.read_file(path, now)
+            reading = header.read_file(path, now, terms)
         except ValueError:
             found.skipped.append((path, "no DICOM file"))
             continue
@@ -42,8 +44,8 @@ def studies_in(paths: Sequence[Path], now: datetime, zone: ZoneInfo) -> Found:
         of_study = readings.setdefault(reading.study_instance_uid, {})
         if reading.unreadable:
             found.skipped.append((path, reading.unreadable))
-        elif reading.is_ours:
-            found.skipped.append((path, "this node made it: rules do not see it"))
+        elif reading.makers:
+            found.skipped.append((path, "pacsnode made it: rules of the node that did do not see it"))
         elif reading.sop_instance_uid in of_study:
             found.skipped.append((path, "another file holds the same SOP instance"))
         else:
@@ -61,7 +63,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(named.values())
 
 
-def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo) -> StudyFacts:
+def _facts(uid: str, readings: Sequence[HeaderReading], now: datetime, zone: ZoneInfo) -> StudyFacts:
     study = Study(
         study_instance_uid=uid,
         patient_id="",
@@ -84,7 +86,7 @@ def _facts(uid: str, readings: Sequence[Reading], now: datetime, zone: ZoneInfo)
     return study_facts(study, records, _arrivals(readings), now, zone)
 
 
-def _record(reading: Reading) -> InstanceRecord:
+def _record(reading: HeaderReading) -> InstanceRecord:
     return InstanceRecord(
         receipt=reading.sop_instance_uid,
         sop_instance_uid=reading.sop_instance_uid,
@@ -96,9 +98,12 @@ def _record(reading: Reading) -> InstanceRecord:
     )
 
 
-def _arrivals(readings: Sequence[Reading]) -> Arrivals:
+def _arrivals(readings: Sequence[HeaderReading]) -> Arrivals:
     ways = [each.arrival for each in readings]
     return Arrivals(
         frozenset(each.sop_instance_uid for each in readings),
-        frozenset(Source(way.calling_ae_title, way.called_ae_title, way.peer_address, way.origin) for way in ways),
+        frozenset(
+            ArrivalSource(way.calling_ae_title, way.called_ae_title, way.peer_address, way.origin) for way in ways
+        ),
+        {each.sop_instance_uid: each.arrival.calling_ae_title for each in readings},
     )

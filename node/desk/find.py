@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 
 from node.errors import NotFoundError, UsageError
@@ -12,6 +13,7 @@ from node.ledger.delivery import Delivery
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
+from node.ledger.study_words import folded
 
 DELIVERY = "delivery:"
 """Optional prefix of the number of a delivery, for the rare case that a job's id begins with the same digits."""
@@ -21,6 +23,8 @@ COMMITMENT = "commitment:"
 """Stands before the number of a request for storage commitment."""
 DEFECT = "defect:"
 """Prefix of the number of a defect: an item that a stage could not handle."""
+WITHDRAWAL = "withdrawal:"
+"""Prefix of the name of a study of which something delivered is listed for withdrawal."""
 _SHORTEST_PREFIX = 6
 """Characters of a job's id that name it: fewer are taken for the number of a delivery, or a slip."""
 _LONGEST_NUMBER = 18
@@ -40,6 +44,23 @@ def study(database: Database, text: str) -> Study:
         names = "\n".join(f"  {study.study_instance_uid}  accession {study.accession_number}" for study in found)
         raise UsageError(f'"{text}" names {len(found)} studies:\n{names}')
     return found[0]
+
+
+SHOWN = 20
+"""Studies that a search shows."""
+
+
+def studies_with(database: Database, texts: Sequence[str]) -> list[Study]:
+    """The studies that have all words of these texts, the one that last received something first; one more than shown.
+
+    Words are those of the patient's name, Patient ID, accession number and description; neither case nor accents count.
+    Raises NotFoundError.
+    """
+    words = folded(" ".join(texts))
+    found = studies.with_words(database, words, SHOWN + 1)
+    if not found:
+        raise NotFoundError(f"there is no study that has all of these words: {' '.join(words) or '(none)'}")
+    return found
 
 
 def is_study(what: str) -> bool:

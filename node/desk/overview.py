@@ -1,46 +1,62 @@
-"""The node and its queues at one moment, and what in it needs a warning."""
+"""The node and its queues at one moment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
-from node.config.models import Configuration, Destination
-from node.desk import site
-from node.desk.words import clock_text
+from node.config.models import Configuration
+from node.desk import callers, names, site
+from node.desk.names import StudyName
 from node.dicom import report_classes
 from node.ledger import (
+    alerts,
+    attempts,
     commitments,
     decisions,
     defects,
     deliveries,
-    events,
     fallbacks,
     fetches,
+    file_checks,
     forwards,
     instances,
     jobs,
     notifications,
+    pauses,
+    refused_callers,
+    reindexings,
     studies,
+    study_ends,
     timers,
+    turns,
+    withdrawals,
 )
-from node.ledger.commitments import Commitment, CommitmentStatus
+from node.ledger.alerts import Alert
+from node.ledger.attempts import Attempt
+from node.ledger.commitment import Commitment, CommitmentStatus
 from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import FILES_CHECKED, FILES_MISSING, Event, Severity
 from node.ledger.fallbacks import Fallbacks
-from node.ledger.forwards import Standing
+from node.ledger.file_checks import FileCheck
+from node.ledger.forwards import ImageCount
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification, NotificationStatus
+from node.ledger.pauses import Pause
+from node.ledger.reindexings import Reindexing
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
-from node.store.health import Load, Trouble, cannot_write, failing, load_of, refusing_associations, trouble
+from node.ledger.withdrawals import Withdrawals
+from node.run import waiting
+from node.store.callers import Caller, RefusedCaller, open_callers
+from node.store.health import Load, Trouble, cannot_write, failing, load_of, trouble
+from node.store.resolved import ResolvedHost, ResolvedHosts
 
 if TYPE_CHECKING:
     from node.run.confinement import Confinement
@@ -48,10 +64,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Lines of each list; `--json` has more."""
 IN_JSON = 100
-_NAMED = 3
-"""Examples in a line at the top."""
-LOW_SPACE = 5 * 2**30
-"""Bytes of free space under the data folder below which `status` warns."""
+_LATELY = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +75,13 @@ class Work:
     series: Sequence[Series]
     jobs: Sequence[Job]
     results: Sequence[Delivery]
-    images: Sequence[Standing]
+    images: Sequence[ImageCount]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What `status` shows, read at one moment."""
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """Whether the node runs, and what keeps it from its work."""
 
-    now: datetime
     running: Mapping[str, Any] | None
     """{"pid", "port", "tls_port"} of the node that runs."""
     load: Load
@@ -79,6 +91,48 @@ class Found:
     failing: Mapping[str, Trouble]
     """Stages that fail as a whole."""
     confinement: Confinement
+    callers: Mapping[Caller, int]
+    """Open associations by calling AE title and address."""
+    waits: Mapping[str, str]
+    """Plugin → why jobs of it wait that could start; "" for all others. See `node.run.waiting`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What needs a person, or did."""
+
+    held_studies: Sequence[Study]
+    held: Sequence[Delivery]
+    dead: Sequence[Delivery]
+    stuck: Sequence[ImageCount]
+    """Held and dead images, by study and reason."""
+    to_withdraw: Sequence[Withdrawals]
+    """What was delivered and turned out wrong, by study and destination."""
+    untold: Sequence[Notification]
+    """Notifications that did not arrive, and why: it waits after a failure, or was given up."""
+    unsettled: Sequence[Commitment]
+    """Requests for storage commitment that wait for somebody, or could not be reported."""
+    pauses: Sequence[Pause]
+    """What a person has paused."""
+    missing: FileCheck | None
+    """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
+    behind: Reindexing | None
+    """The store holds images that the ledger does not know, and that are indexed again (`node.serve.lost_ledger`)."""
+    defects: Sequence[Defect]
+    """What unexpected errors stopped."""
+    alerts: Sequence[Alert]
+    """Those that are open."""
+    refused: Sequence[tuple[RefusedCaller, str]]
+    """Callers that were refused in the last 24 hours, and what to enter for them."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What `status` shows, read at one moment."""
+
+    now: datetime
+    health: NodeHealth
+    attention: Attention
     studies: Mapping[str, int]
     instances: Mapping[InstanceStatus, int]
     jobs: Mapping[JobStatus, int]
@@ -91,35 +145,33 @@ class Found:
     why_waiting: Mapping[str, str | None]
     fallbacks: Mapping[str, Fallbacks]
     """Destinations that refuse the SOP class that is stated for their reports."""
-    held_studies: Sequence[Study]
-    held: Sequence[Delivery]
-    dead: Sequence[Delivery]
-    stuck: Sequence[Standing]
-    """Held and dead images, by study and reason."""
     encoding: Sequence[tuple[Job, datetime]]
     """Jobs whose result is being made into objects, and since when."""
+    under_way: Sequence[Job]
+    """Jobs with an open attempt, the one that began first at the top."""
     troubled: Sequence[Job]
+    attempts: Mapping[str, Attempt]
+    """The last attempt at each job that is under way or in trouble, by job."""
     waiting: Sequence[tuple[Timer, str | None]]
     """Rules that wait for more of a study, and what for."""
     notifications: Mapping[NotificationStatus, int]
-    untold: Sequence[Notification]
-    """Notifications that did not arrive, and why: it waits after a failure, or was given up."""
     commitments: Mapping[CommitmentStatus, int]
-    unsettled: Sequence[Commitment]
-    """Requests for storage commitment that wait for somebody, or could not be reported."""
-    missing: Event | None
-    """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
-    defects: Sequence[Defect]
-    """What unexpected errors stopped."""
-    alerts: Sequence[Event]
+    seen: Sequence[Caller]
+    """Who sent objects in the last week."""
+    hosts: Mapping[str, ResolvedHost]
+    """Names of hosts of destinations, as receivers last resolved them."""
     latest: Sequence[Work]
-    standing: site.Standing
+    names: Mapping[str, StudyName]
+    """Of every study that a list names, by its UID."""
+    ended: Collection[str]
+    """Studies that a person wants to be completed now."""
+    standing: site.SiteConfiguration
 
 
-def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) -> Found:
+def look(ledger: Ledger, configuration: Configuration, standing: site.SiteConfiguration) -> Overview:
     """Read it, in one snapshot of the ledger."""
     running = site.running(configuration.node.data)
-    confined = _confinement(configuration.node.data, running is not None)  # it may have to be tried, which takes time
+    confined = _confinement(configuration, running is not None)  # it may have to be tried, which takes time
     with ledger.snapshot() as database:
         return _look(database, configuration, standing, running, confined)
 
@@ -127,62 +179,107 @@ def look(ledger: Ledger, configuration: Configuration, standing: site.Standing) 
 def _look(
     database: Database,
     configuration: Configuration,
-    standing: site.Standing,
+    standing: site.SiteConfiguration,
     running: Mapping[str, Any] | None,
     confined: Confinement,
-) -> Found:
-    data = configuration.node.data
+) -> Overview:
+    data, now = configuration.node.data, SystemClock().now()
     by_destination = deliveries.counts(database)
     held = studies.held(database)
-    return Found(
-        now=SystemClock().now(),
-        running=running,
-        load=load_of(data),
-        unwritable=cannot_write(data),
-        trouble=trouble(data),
-        failing=failing(data),
-        confinement=confined,
+    under_way = [jobs.get(database, each.job) for each in attempts.all_open(database)]
+    troubled = jobs.troubled(database, IN_JSON)
+    found = Overview(
+        now=now,
+        health=_health(data, running, confined),
+        attention=_attention(database, configuration, held, now),
         studies=_counted(database) | {"held": len(held)},
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         fetches=fetches.waiting(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
         images=forwards.counts(database),
-        next_due={name: deliveries.next_due_at(database, name) for name in configuration.destinations},
-        why_waiting={name: deliveries.why_waiting(database, name) for name in configuration.destinations},
+        next_due={name: turns.next_due_at(database, name) for name in configuration.destinations},
+        why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
         fallbacks=_fallbacks(database, configuration),
+        encoding=jobs.being_encoded(database),
+        under_way=under_way,
+        troubled=troubled,
+        attempts=_last_attempts(database, (*under_way, *troubled)),
+        waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
+        notifications=notifications.counts(database),
+        commitments=commitments.counts(database),
+        seen=instances.callers_of_late(database, now - _LATELY),
+        hosts=ResolvedHosts(data).read(),
+        latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
+        names={},
+        ended=study_ends.asked(database).keys(),
+        standing=standing,
+    )
+    return replace(found, names=names.of(database, set(_named(found))))
+
+
+def _health(data: Path, running: Mapping[str, Any] | None, confined: Confinement) -> NodeHealth:
+    return NodeHealth(
+        running=running,
+        load=load_of(data),
+        unwritable=cannot_write(data),
+        trouble=trouble(data),
+        failing=failing(data),
+        confinement=confined,
+        callers=open_callers(data / "associations") if running is not None else {},
+        waits=waiting.noted(data) if running is not None else {},
+    )
+
+
+def _attention(database: Database, configuration: Configuration, held: Sequence[Study], now: datetime) -> Attention:
+    return Attention(
         held_studies=held,
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         stuck=forwards.stuck(database),
-        encoding=jobs.being_encoded(database),
-        troubled=jobs.troubled(database, IN_JSON),
-        waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
-        notifications=notifications.counts(database),
+        to_withdraw=withdrawals.listed(database),
         untold=_untold(database),
-        commitments=commitments.counts(database),
         unsettled=_unsettled(database),
+        pauses=pauses.every(database),
         missing=_missing(database),
-        defects=defects.latest(database, SystemClock().now(), IN_JSON),
-        alerts=events.latest(database, IN_JSON, (Severity.ALERT,)),
-        latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
-        standing=standing,
+        behind=reindexings.under_way(database),
+        defects=defects.latest(database, now, IN_JSON),
+        alerts=alerts.open_ones(database, IN_JSON),
+        refused=_refused(database, configuration),
     )
 
 
-def _confinement(data: Path, running: bool) -> Confinement:
+def _named(found: Overview) -> Iterator[str]:
+    """The studies that lists name."""
+    yield from (each.study_instance_uid for each in found.attention.held_studies)
+    yield from (each.study_instance_uid for each in found.attention.stuck)
+    yield from (each.study_instance_uid for each in (*found.attention.held, *found.attention.dead))
+    yield from (each.study_instance_uid for each in (*found.under_way, *found.troubled))
+    yield from (job.study_instance_uid for job, _ in found.encoding)
+    yield from (timer.study_instance_uid for timer, _ in found.waiting)
+    yield from (each.study_instance_uid for each in found.attention.untold)
+    yield from (each.study_instance_uid for each in found.attention.defects if each.study_instance_uid)
+    yield from (each.study for each in found.attention.alerts if each.study)
+
+
+def _confinement(configuration: Configuration, running: bool) -> Confinement:
     """How plugins are confined: as the node that runs found it, else as this process would."""
     from node.run import confinement
 
-    return (confinement.noted(data) if running else None) or confinement.tried()
+    return (confinement.noted(configuration.node.data) if running else None) or confinement.tried(configuration)
 
 
 def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fallbacks]:
     found = {
-        name: fallbacks.of_destination(database, name, report_classes.SOP_CLASSES[destination.sr_class])
+        name: fallbacks.of_destination(database, name, report_classes.SOP_CLASSES[destination.encoding.sr_class])
         for name, destination in configuration.destinations.items()
     }
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _last_attempts(database: Database, about: Sequence[Job]) -> dict[str, Attempt]:
+    found = ((job.id, attempts.last_of(database, job.id)) for job in about)
+    return {job: attempt for job, attempt in found if attempt is not None}
 
 
 def _counted(database: Database) -> dict[str, int]:
@@ -190,6 +287,11 @@ def _counted(database: Database) -> dict[str, int]:
     found = studies.counts(database)
     counted: dict[str, int] = {status: found.get(status, 0) for status in studies.StudyStatus}
     return counted | {"undecided": len(studies.undecided(database))}
+
+
+def _refused(database: Database, configuration: Configuration) -> list[tuple[RefusedCaller, str]]:
+    found = refused_callers.recent(database, SystemClock().now(), IN_JSON)
+    return [(each, callers.to_enter(each, configuration)) for each in found]
 
 
 def _why(database: Database, timer: Timer) -> str | None:
@@ -207,9 +309,9 @@ def _unsettled(database: Database) -> list[Commitment]:
     return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
 
 
-def _missing(database: Database) -> Event | None:
-    last = events.latest_of(database, (FILES_CHECKED, FILES_MISSING))
-    return last if last is not None and last.kind == FILES_MISSING else None
+def _missing(database: Database) -> FileCheck | None:
+    last = file_checks.last(database)
+    return last if last is not None and last.images + last.results else None
 
 
 def _with_work(database: Database, study: Study) -> Work:
@@ -221,73 +323,3 @@ def _with_work(database: Database, study: Study) -> Work:
         deliveries.results_of_study(database, uid),
         forwards.of_study(database, uid),
     )
-
-
-def _not_in_force(standing: site.Standing) -> Iterator[tuple[str, str]]:
-    """What the file says and the node does not use."""
-    if standing.headlines:
-        more = f" (and {len(standing.headlines) - 1} more)" if len(standing.headlines) > 1 else ""
-        yield (
-            "alert",
-            f"the changed configuration is refused, the previous rules stay in force (pacsnode check): "
-            f"{standing.headlines[0]}{more}",
-        )
-    if standing.needs_restart:
-        yield "warning", f"changed in the file, takes effect after a restart: {', '.join(standing.needs_restart)}"
-    if standing.pending:
-        yield "warning", "the file differs from what is in force: just saved, or refused (see Alerts)"
-
-
-def warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """(severity, what) of everything that a person should know before the tables."""
-    yield from _storage_warnings(found, configuration)
-    if found.missing is not None:
-        gone = found.missing.detail
-        missing = f"{gone['images']} of images, {gone['results']} of results"
-        examples = ", ".join(gone["examples"][:_NAMED])
-        yield "alert", f"files that the ledger names were missing after the last upgrade: {missing}; such as {examples}"
-    yield from _failing(found, configuration) if found.running is not None else ()
-    yield from _not_in_force(found.standing) if found.running is not None else ()
-    if found.confinement.severity:
-        yield found.confinement.severity, found.confinement.text
-    for name, destination in configuration.destinations.items():
-        if destination.identity_check == "none":
-            yield "warning", f"{name}: results are sent without an identity check (identity_check: none)"
-        if refusal := found.fallbacks.get(name):
-            yield "warning", _refused_class(name, destination, refusal)
-    for name in sorted((found.deliveries.keys() | found.images.keys()) - configuration.destinations.keys()):
-        both = (found.deliveries.get(name, {}), found.images.get(name, {}))
-        waiting = sum(counts.get(DeliveryStatus.WAITING, 0) for counts in both)
-        if waiting:
-            yield "warning", f"{name}: {waiting} deliveries wait for a destination that the configuration no longer has"
-    if configuration.node.accept == "any":
-        yield "warning", "any calling AE title may send (accept: any)"
-
-
-def _failing(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
-    for name, each in found.failing.items():
-        since = clock_text(each.at, configuration.node.zone, found.now)
-        yield "alert", f"{name} has failed repeatedly since {since} and does no work: {each.reason}"
-
-
-def _refused_class(name: str, destination: Destination, found: Fallbacks) -> str:
-    stated, used = report_classes.NAMES[destination.sr_class], report_classes.name_of(found.sop_class_uid)
-    reports = "a report was" if found.reports == 1 else f"{found.reports} reports were"
-    remedy = fallbacks.remedy(name, found.sop_class_uid, stated)
-    return f"{name} refuses {stated} (sr_class: {destination.sr_class}): {reports} re-encoded as {used}; {remedy}"
-
-
-def _storage_warnings(found: Found, configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """What keeps the node from receiving, or soon will."""
-    node = configuration.node
-    refusing = refusing_associations(found.load, node.limits)
-    free = found.load.free_bytes
-    if refusing:
-        yield "alert", f"associations are refused: {refusing} (node.limits)"
-    elif free < max(LOW_SPACE, 2 * node.limits.free_space):
-        yield "alert", f"only {free / 2**30:.1f} GiB are free under {node.data}"
-    if found.unwritable:
-        yield "alert", f"nothing can be received: {node.data} cannot be written ({found.unwritable})"
-    elif found.trouble:
-        when = clock_text(found.trouble.at, node.zone, found.now)
-        yield "alert", f"what was received {when} could not be written ({found.trouble.reason})"

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.config.models import Configuration, Destination
+from node.config.destinations import Destination, dicom_destinations
+from node.config.models import Configuration, NodeSettings
 from node.config.problems import ConfigurationError, closest
 from node.config.values import check_ae_title
 from node.deliver.ways.dimse import peer_of
 from node.desk import site
 from node.dicom import report_classes
+from node.dicom.compressing import COMPRESSED
 from node.dimse import scu
+from node.dimse.addresses import own_names
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer
+from node.dimse.tls import Credentials
 from node.errors import NodeError, UsageError
 
 _PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
@@ -60,25 +64,29 @@ class Probe:
 def named(name: str, config: Path) -> NamedPeer:
     """Who is meant by a destination's name or by `AET@host:port`; UsageError, ConfigurationError.
 
-    For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says.
+    For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says, and our
+    own TLS port by TLS.
     """
     written = _PEER.fullmatch(name)
     if written is None:
         configuration = site.load(config)
-        destination = configuration.destinations.get(name)
+        destination = dicom_destinations(configuration.destinations).get(name)
         if destination is None:
             raise UsageError(_unknown(name, configuration))
         return NamedPeer(peer_of(destination, configuration.node.ae_title), destination)
     title = ae_title(written["title"])
     if not 1 <= int(written["port"]) <= 65535:
         raise UsageError(f"{written['port']} is not a port: 1 to 65535")
-    own, warning = _own_title(config)
-    return NamedPeer(Peer(written["host"].strip("[]"), int(written["port"]), title, own), None, warning)
+    node, warning = _own_settings(config)
+    host, port = written["host"].strip("[]"), int(written["port"])
+    own = node.ae_title if node is not None else _OWN_TITLE
+    tls = _own_credentials(host, port, node) if node is not None else None
+    return NamedPeer(Peer(host, port, title, own, tls=tls), None, warning)
 
 
 def probe(peer: Peer) -> Probe:
     """Ask which kinds of result it accepts, and whether it answers C-FIND; what `scu.probe` raises."""
-    accepted = scu.probe(peer, list(RESULT_CLASSES.values()), list(UNCOMPRESSED))
+    accepted = scu.probe(peer, list(RESULT_CLASSES.values()), [*UNCOMPRESSED, *COMPRESSED])
     try:
         scu.find_study(peer, _NO_STUDY, ["PatientID"])
     except NodeError as error:
@@ -94,18 +102,26 @@ def ae_title(text: str) -> str:
         raise UsageError(str(error)) from error
 
 
-def _own_title(config: Path) -> tuple[str, str | None]:
-    """What we call ourselves, and what is to be said about it."""
+def _own_settings(config: Path) -> tuple[NodeSettings | None, str | None]:
+    """What the configuration says of ourselves, and what is to be said about it."""
     if not config.exists():
-        return _OWN_TITLE, None
+        return None, None
     try:
-        return site.load(config).node.ae_title, None
+        return site.load(config).node, None
     except ConfigurationError:
-        return _OWN_TITLE, f"{config} has problems (pacsnode check); calling as {_OWN_TITLE}"
+        return None, f"{config} has problems (pacsnode check); calling as {_OWN_TITLE}"
+
+
+def _own_credentials(host: str, port: int, node: NodeSettings) -> Credentials | None:
+    """What a call to our own TLS port rests on: our own certificate at both ends, whatever names it has."""
+    tls = node.listen.tls
+    if tls is None or port != tls.port or host not in own_names(node.listen.host):
+        return None
+    return Credentials(tls.certificate, tls.certificate, tls.key, server_name=None)
 
 
 def _unknown(name: str, configuration: Configuration) -> str:
-    known = list(configuration.destinations)
+    known = list(dicom_destinations(configuration.destinations))
     meant = closest(name, known)
     hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known)}" if known else "there is none"
     return f'the configuration has no destination "{name}"; {hint} (or write AET@host:port)'

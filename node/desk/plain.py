@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from node.ledger.commitments import Commitment, Item
-from node.ledger.decisions import Decision
+from node.desk import nearest
+from node.desk.words import dimse_status
+from node.ledger.alerts import Alert
+from node.ledger.attempts import Attempt
+from node.ledger.commitment import Commitment, CommitmentItem
+from node.ledger.decisions import StoredDecision
 from node.ledger.defects import Defect
 from node.ledger.delivery import Delivery
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
-from node.ledger.forwards import Standing
+from node.ledger.forwards import ImageCount
 from node.ledger.identities import Identity
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
+from node.ledger.pauses import Pause
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
+from node.ledger.withdrawals import Withdrawals
+from node.store.callers import RefusedCaller
 
 
 def study(row: Study, *, identify: bool) -> dict[str, Any]:
@@ -24,6 +31,10 @@ def study(row: Study, *, identify: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "study_instance_uid": row.study_instance_uid,
         "accession_number": row.accession_number,
+        "study_date": row.study_date,
+        "study_time": row.study_time,
+        "modalities": row.modalities.split("\\") if row.modalities else [],
+        "description": row.description,
         "status": row.status,
         "revision": row.revision,
         "decided_revision": row.decided_revision,
@@ -49,9 +60,9 @@ def series(row: Series) -> dict[str, Any]:
     }
 
 
-def decision(row: Decision, *, explain: bool) -> dict[str, Any]:
+def decision(row: StoredDecision, *, explain: bool) -> dict[str, Any]:
     """A decision; its trace only with `explain`, because it shows values of headers."""
-    plain = {
+    plain: dict[str, Any] = {
         "id": row.id,
         "revision": row.revision,
         "look": row.look,
@@ -61,6 +72,9 @@ def decision(row: Decision, *, explain: bool) -> dict[str, Any]:
         "why": row.trace.get("why"),
         "decided_at": row.decided_at,
     }
+    if (lacked := nearest.lack(row)) is not None:
+        stopped = lacked.stopped.name.lower()
+        plain["lacks"] = {"stopped": stopped, "asked": lacked.asked, "clauses": list(lacked.clauses)}
     return {**plain, "trace": row.trace} if explain else plain
 
 
@@ -89,11 +103,32 @@ def job(row: Job) -> dict[str, Any]:
     }
 
 
+def attempt(row: Attempt) -> dict[str, Any]:
+    """An attempt; `log` relative to the data folder, `peak_memory` in bytes."""
+    return {
+        "id": row.id,
+        "job": row.job,
+        "number": row.number,
+        "kind": row.kind,
+        "place": row.place,
+        "identity": row.identity,
+        "state": row.state,
+        "counted": row.counted,
+        "failure": row.failure,
+        "detail": row.detail,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "seconds": row.seconds,
+        "peak_memory": row.peak_memory,
+        "log": row.log,
+    }
+
+
 def delivery(row: Delivery) -> dict[str, Any]:
     """A delivery; `dimse_status` as four hexadecimal digits."""
     return {
         "id": row.id,
-        "sop_instance_uid": row.sop_instance_uid,
+        "sop_instance_uid": row.item,
         "sop_class_uid": row.sop_class_uid,
         "study_instance_uid": row.study_instance_uid,
         "job": row.job,
@@ -102,7 +137,8 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "hold": row.hold,
         "attempts": row.attempts,
         "not_before": row.not_before,
-        "dimse_status": None if row.dimse_status is None else f"{row.dimse_status:04X}",
+        "dimse_status": dimse_status(row.answer),
+        "answer": row.answer,
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
@@ -140,7 +176,7 @@ def notification(row: Notification) -> dict[str, Any]:
     }
 
 
-def images(row: Standing) -> dict[str, Any]:
+def images(row: ImageCount) -> dict[str, Any]:
     """Received images of a study that a rule forwards, in the same state."""
     return {
         "study_instance_uid": row.study_instance_uid,
@@ -149,6 +185,25 @@ def images(row: Standing) -> dict[str, Any]:
         "why": row.why,
         "instances": row.instances,
     }
+
+
+def withdrawals(row: Withdrawals) -> dict[str, Any]:
+    """What of a study is to be withdrawn at a destination."""
+    return {
+        "study_instance_uid": row.study_instance_uid,
+        "destination": row.destination,
+        "reason": row.reason,
+        "by": row.by,
+        "status": row.status,
+        "listed_at": row.listed_at,
+        "results": row.results,
+        "images": row.images,
+    }
+
+
+def pause(row: Pause) -> dict[str, Any]:
+    """What a person has paused."""
+    return {"what": row.what, "name": row.name, "by": row.by, "since": row.since, "why": row.why}
 
 
 def fetch(row: Fetch) -> dict[str, Any]:
@@ -184,9 +239,27 @@ def event(row: Event) -> dict[str, Any]:
         "at": row.at,
         "kind": row.kind,
         "severity": row.severity,
+        "actor": row.actor,
         "study_instance_uid": row.study_instance_uid,
         "job": row.job,
         "delivery": row.delivery,
+        "detail": dict(row.detail),
+    }
+
+
+def alert(row: Alert) -> dict[str, Any]:
+    """A condition that needs a person."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "severity": row.severity,
+        "place": row.place,
+        "study_instance_uid": row.study,
+        "since": row.opened_at,
+        "last_at": row.last_at,
+        "times": row.times,
+        "about": row.kind.sentence,
+        "handbook": row.kind.page,
         "detail": dict(row.detail),
     }
 
@@ -208,7 +281,7 @@ def defect(row: Defect) -> dict[str, Any]:
     }
 
 
-def commitment(row: Commitment, items: Sequence[Item] | None = None) -> dict[str, Any]:
+def commitment(row: Commitment, items: Sequence[CommitmentItem] | None = None) -> dict[str, Any]:
     """A request for storage commitment; with its items where they are given."""
     said: dict[str, Any] = {
         "id": row.id,
@@ -234,3 +307,16 @@ def commitment(row: Commitment, items: Sequence[Item] | None = None) -> dict[str
             for item in items
         ]
     return said
+
+
+def refused_caller(row: RefusedCaller, to_enter: str) -> dict[str, Any]:
+    """A caller that was refused, and what to enter for it."""
+    return {
+        "calling_ae_title": row.calling_ae_title,
+        "called_ae_title": row.called_ae_title,
+        "address": row.address,
+        "reason": row.reason,
+        "times": row.times,
+        "last_at": row.last_at,
+        "to_enter": to_enter,
+    }

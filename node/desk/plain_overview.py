@@ -5,40 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from node.config.models import Configuration
-from node.desk import plain
-from node.desk.overview import IN_JSON, Found, warnings
-from node.desk.site import Standing
-from node.ledger.commitments import CommitmentStatus
+from node.desk import plain, warnings
+from node.desk.overview import IN_JSON, Overview
+from node.desk.site import SiteConfiguration
+from node.ledger.commitment import CommitmentStatus
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
-from node.ledger.job import JobStatus
+from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import NotificationStatus
 from node.store.health import refusing_associations
 from rules.model import rule_set_digest
 
 
-def of(found: Found, configuration: Configuration, *, identify: bool) -> dict[str, Any]:
+def of(found: Overview, configuration: Configuration, *, identify: bool) -> dict[str, Any]:
     """All of it; who the patients are only with `identify`."""
     return {
-        "running": found.running is not None,
-        "process": found.running,
+        "running": found.health.running is not None,
+        "process": found.health.running,
         "ae_title": configuration.node.ae_title,
         "data": str(configuration.node.data),
         "health": _health(found, configuration),
         "rules": _rules(found.standing),
         "queues": _queues(found),
-        "held_studies": [plain.study(study, identify=identify) for study in found.held_studies[:IN_JSON]],
-        "held_deliveries": [plain.delivery(each) for each in found.held],
-        "dead_letters": [plain.delivery(each) for each in found.dead],
+        "held_studies": [plain.study(study, identify=identify) for study in found.attention.held_studies[:IN_JSON]],
+        "held_deliveries": [plain.delivery(each) for each in found.attention.held],
+        "dead_letters": [plain.delivery(each) for each in found.attention.dead],
         "waiting": [plain.waiting(*each) for each in found.waiting],
-        "not_told": [plain.notification(each) for each in found.untold],
-        "stuck_images": [plain.images(each) for each in found.stuck[:IN_JSON]],
+        "not_told": [plain.notification(each) for each in found.attention.untold],
+        "stuck_images": [plain.images(each) for each in found.attention.stuck[:IN_JSON]],
+        "pauses": [plain.pause(each) for each in found.attention.pauses],
+        "to_withdraw": [plain.withdrawals(each) for each in found.attention.to_withdraw[:IN_JSON]],
         "being_encoded": [plain.job(job) | {"since": since} for job, since in found.encoding[:IN_JSON]],
-        "failures": [plain.job(job) for job in found.troubled],
-        "commitments": [plain.commitment(each) for each in found.unsettled],
-        "failing_stages": {name: {"since": each.at, "why": each.reason} for name, each in found.failing.items()},
-        "defects": [plain.defect(each) for each in found.defects],
-        "alerts": [plain.event(event) for event in found.alerts],
+        "running_jobs": [plain.job(job) | {"attempt": _attempt(found, job)} for job in found.under_way],
+        "failures": [plain.job(job) | {"attempt": _attempt(found, job)} for job in found.troubled],
+        "commitments": [plain.commitment(each) for each in found.attention.unsettled],
+        "failing_stages": {name: {"since": each.at, "why": each.reason} for name, each in found.health.failing.items()},
+        "defects": [plain.defect(each) for each in found.attention.defects],
+        "refused_callers": [plain.refused_caller(*each) for each in found.attention.refused],
+        "alerts": [plain.alert(each) for each in found.attention.alerts],
         "studies": [
             {
                 **plain.study(work.study, identify=identify),
@@ -53,18 +57,25 @@ def of(found: Found, configuration: Configuration, *, identify: bool) -> dict[st
     }
 
 
-def _health(found: Found, configuration: Configuration) -> dict[str, Any]:
+def _attempt(found: Overview, job: Job) -> dict[str, Any] | None:
+    """The last attempt at a job."""
+    last = found.attempts.get(job.id)
+    return plain.attempt(last) if last else None
+
+
+def _health(found: Overview, configuration: Configuration) -> dict[str, Any]:
     return {
-        "free_bytes": found.load.free_bytes,
-        "refusing_associations": refusing_associations(found.load, configuration.node.limits),
-        "cannot_write": found.unwritable,
-        "isolated": found.confinement.isolated,
-        "isolation": found.confinement.text,
-        "warnings": [text for _, text in warnings(found, configuration)],
+        "free_bytes": found.health.load.free_bytes,
+        "refusing_associations": refusing_associations(found.health.load, configuration.node.limits),
+        "cannot_write": found.health.unwritable,
+        "isolated": found.health.confinement.isolated,
+        "isolation": found.health.confinement.text,
+        "isolation_of": {each.name: each.text for each in found.health.confinement.plugins},
+        "warnings": [text for _, text in warnings.of(found, configuration)],
     }
 
 
-def _rules(standing: Standing) -> dict[str, Any]:
+def _rules(standing: SiteConfiguration) -> dict[str, Any]:
     """What is in force, and what stands between it and the file."""
     running = standing.running
     return {
@@ -78,13 +89,14 @@ def _rules(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _queues(found: Found) -> dict[str, Any]:
+def _queues(found: Overview) -> dict[str, Any]:
     return {
-        "incoming": found.load.waiting,
+        "incoming": found.health.load.waiting,
         "studies": found.studies,
         "instances": {status.value: found.instances.get(status, 0) for status in InstanceStatus},
         "waiting_for_earlier_studies": found.fetches,
         "jobs": {status.value: found.jobs.get(status, 0) for status in JobStatus},
+        "jobs_wait": found.health.waits,
         "notifications": {status.value: found.notifications.get(status, 0) for status in NotificationStatus},
         "commitments": {status.value: found.commitments.get(status, 0) for status in CommitmentStatus},
         "deliveries": {

@@ -10,23 +10,24 @@ from typing import Any
 
 from node.config import loading
 from node.config.models import Configuration
+from node.config.plugins import folded
 from node.desk.site import open_ledger
 from node.errors import UsageError
-from node.ledger import jobs, studies
+from node.ledger import attempts, studies
 from node.ledger.database import FILE
 from node.route import replay as replaying
-from node.route.replay import Change, Comparison, Difference, Replayed
+from node.route.replay import DraftChange, ReplayOutcome, RuleSetComparison, StudyDifference
 from rules.model import rule_set_digest
 
-__all__ = ["Change", "Difference", "Plan", "PluginUse", "Result", "for_scripts", "plan", "run"]
+__all__ = ["DraftChange", "PluginLoad", "ReplayPlan", "ReplayResult", "StudyDifference", "for_scripts", "plan", "run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """Which studies are checked against which rules."""
 
     configuration: Configuration
-    comparison: Comparison
+    comparison: RuleSetComparison
     digests: tuple[str, str]
     """Of the rules of the configuration, and of the draft."""
     studies: Sequence[str]
@@ -38,7 +39,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginUse:
+class PluginLoad:
     """How much a plugin is used."""
 
     plugin: str
@@ -54,18 +55,18 @@ class PluginUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReplayResult:
     """What differs."""
 
-    done: Replayed
+    done: ReplayOutcome
     names: Sequence[str]
     since: datetime
     period: timedelta
     digests: tuple[str, str]
-    plugins: Sequence[PluginUse]
+    plugins: Sequence[PluginLoad]
 
 
-def plan(config: Path, configuration: Configuration, draft: Path, period: timedelta, at: datetime) -> Plan:
+def plan(config: Path, configuration: Configuration, draft: Path, period: timedelta, at: datetime) -> ReplayPlan:
     """The studies that became complete in the period before `at`; `draft` is a file of rules, or a configuration.
 
     Raises UsageError, ConfigurationError, NotFoundError.
@@ -76,28 +77,30 @@ def plan(config: Path, configuration: Configuration, draft: Path, period: timede
     ledger = open_ledger(configuration)
     with ledger.snapshot() as database:
         uids = studies.completed_since(database, at - period)
-        seconds = jobs.mean_seconds(database)
+        seconds = attempts.mean_seconds(database)
     digests = (rule_set_digest(configuration.rules), rule_set_digest(rules))
-    return Plan(configuration, Comparison(configuration.rules, rules), digests, uids, at - period, period, seconds)
+    return ReplayPlan(
+        configuration, RuleSetComparison(configuration.rules, rules), digests, uids, at - period, period, seconds
+    )
 
 
-def run(plan: Plan, advance: Callable[[int], None]) -> Result:
-    """Hold both sets of rules against each study; `advance` is called with how many more are done."""
+def run(plan: ReplayPlan, advance: Callable[[int], None]) -> ReplayResult:
+    """Check each study against both sets of rules; `advance` is called with how many more are done."""
     node = plan.configuration.node
     done = replaying.replay(node.data / FILE, plan.studies, plan.since, plan.comparison, node.zone, advance)
     used = _used(done, plan.mean_seconds, plan.period)
-    return Result(done, plan.comparison.names, plan.since, plan.period, plan.digests, used)
+    return ReplayResult(done, plan.comparison.names, plan.since, plan.period, plan.digests, used)
 
 
-def _used(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> list[PluginUse]:
+def _used(done: ReplayOutcome, seconds: Mapping[str, float], period: timedelta) -> list[PluginLoad]:
     days = period / timedelta(days=1)
     now, draft = done.now, done.draft
     made = []
     for plugin in sorted({name for side in (now, draft) for name in (*side.runs, *side.open)}):
-        mean = next((each for name, each in seconds.items() if name.replace("_", "-") == plugin), None)
+        mean = next((each for name, each in seconds.items() if folded(name) == plugin), None)
         a_day = None if mean is None else mean / 3600 / days
         made.append(
-            PluginUse(
+            PluginLoad(
                 plugin,
                 now.runs[plugin],
                 draft.runs[plugin],
@@ -111,7 +114,7 @@ def _used(done: Replayed, seconds: Mapping[str, float], period: timedelta) -> li
     return made
 
 
-def for_scripts(result: Result) -> dict[str, Any]:
+def for_scripts(result: ReplayResult) -> dict[str, Any]:
     """All of it with stable keys."""
     done = result.done
     return {
@@ -125,7 +128,7 @@ def for_scripts(result: Result) -> dict[str, Any]:
                 "rule": name,
                 "now": done.now.matched[name],
                 "draft": done.draft.matched[name],
-                **{change.value: done.changes(name)[change] for change in Change},
+                **{change.value: done.changes(name)[change] for change in DraftChange},
                 "stopped_now": done.now.stopped[name],
                 "stopped_draft": done.draft.stopped[name],
             }

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from node.ledger.commitments import Commitment, CommitmentStatus
-from node.ledger.commitments import Item as CommitmentItem
-from node.ledger.decisions import Decision
+from node.ledger.alerts import Alert
+from node.ledger.attempts import Attempt
+from node.ledger.commitment import Commitment, CommitmentStatus
+from node.ledger.commitment import CommitmentItem as CommitmentItem
+from node.ledger.decisions import StoredDecision
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
-from node.ledger.forwards import Standing as ImagesStanding
+from node.ledger.forwards import ImageCount
 from node.ledger.identities import Identity
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import UNSENT, Notification
+from node.ledger.pauses import Pause
 from node.ledger.rule_versions import Version
 from node.ledger.studies import Series, Study
+from node.ledger.withdrawals import Withdrawals
 
 __all__ = [
     "UNSENT",
+    "Alert",
+    "Attempt",
     "Commitment",
     "CommitmentItem",
     "CommitmentStatus",
-    "Decision",
     "Delivery",
     "DeliveryStatus",
     "Event",
     "Fetch",
     "Identity",
-    "ImagesStanding",
+    "ImageCount",
     "InstanceStatus",
     "Job",
     "JobStatus",
     "Notification",
+    "Pause",
     "Series",
+    "StoredDecision",
     "Study",
     "Version",
+    "Withdrawals",
 ]

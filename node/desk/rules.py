@@ -15,7 +15,7 @@ from node.ledger.rule_versions import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RuleSetVersion:
     """What one version says."""
 
     digest: str
@@ -27,7 +27,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VersionDifference:
     """How two versions differ."""
 
     one: str
@@ -43,14 +43,14 @@ def versions(ledger: Ledger) -> Sequence[Version]:
         return rule_versions.every(database)
 
 
-def kept(ledger: Ledger, name: str) -> Kept:
+def kept(ledger: Ledger, name: str) -> RuleSetVersion:
     """The version whose digest begins so; NotFoundError."""
     with ledger.reading() as database:
         digest, content = rule_versions.named(database, name)
-    return Kept(digest, json.loads(content))
+    return RuleSetVersion(digest, json.loads(content))
 
 
-def difference(ledger: Ledger, one: str, other: str) -> Difference:
+def difference(ledger: Ledger, one: str, other: str) -> VersionDifference:
     """What the second changed of the first; NotFoundError."""
     old, new = kept(ledger, one), kept(ledger, other)
     before, after = ({rule["name"]: rule for rule in each.rules} for each in (old, new))
@@ -65,7 +65,7 @@ def difference(ledger: Ledger, one: str, other: str) -> Difference:
             lineterm="",
         )
     ]
-    return Difference(old.digest, new.digest, lines)
+    return VersionDifference(old.digest, new.digest, lines)
 
 
 def _lines(rule: Mapping[str, Any] | None) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from node import wake_socket
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
@@ -20,12 +22,12 @@ from node.serve.listening import LISTENING
 from rules.model import rule_set_digest
 
 if TYPE_CHECKING:
-    from node.config.loading import Loaded
+    from node.config.loading import LoadedConfiguration
 
 DEFAULT_CONFIG = Path("config.yaml")
 
 
-def read(config: Path) -> Loaded:
+def read(config: Path) -> LoadedConfiguration:
     """The configuration, and what it was read from; ConfigurationError."""
     from node.config import loading  # YAML, which takes a while: most of the time what is in force says it all
 
@@ -40,7 +42,7 @@ def load(config: Path) -> Configuration:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SiteConfiguration:
     """What a configuration file says, and what the node uses."""
 
     configuration: Configuration
@@ -54,23 +56,23 @@ class Standing:
     """The file is right, and not what is in force."""
 
 
-def standing(config: Path) -> Standing:
+def standing(config: Path) -> SiteConfiguration:
     """How file and node stand to each other; ConfigurationError where the file is wrong and nothing is in force."""
     last = in_force.find(config)
     if last is not None and in_force.stands_in_file(last):
-        return Standing(last.configuration, last if _runs(last) else None)
+        return SiteConfiguration(last.configuration, last if _runs(last) else None)
     try:
         loaded = read(config)
     except ConfigurationError as problem:
         if last is None:
             raise
-        return Standing(last.configuration, last, [each.headline for each in problem.problems])
+        return SiteConfiguration(last.configuration, last, [each.headline for each in problem.problems])
     if last is None or not _runs(last):
-        return Standing(loaded.configuration, None)
+        return SiteConfiguration(loaded.configuration, None)
     now, wanted = last.configuration, loaded.configuration
     changed = set(in_force.changed(last, last.taking_up(loaded))) - {"certificates"}  # who asks may not read the key
     pending = bool(changed) or rule_set_digest(now.rules) != rule_set_digest(wanted.rules)
-    return Standing(now, last, (), in_force.needing_restart(now, wanted), pending)
+    return SiteConfiguration(now, last, (), in_force.needing_restart(now, wanted), pending)
 
 
 def _runs(last: InForce) -> bool:
@@ -78,7 +80,7 @@ def _runs(last: InForce) -> bool:
 
 
 @dataclass(frozen=True)
-class Known:
+class LedgerConfiguration:
     """A configuration to find the ledger by."""
 
     configuration: Configuration
@@ -86,25 +88,26 @@ class Known:
     """What is wrong with the file, where the configuration is the one in force instead."""
 
 
-def known(config: Path) -> Known:
+def known(config: Path) -> LedgerConfiguration:
     """The configuration, or the one in force where the file has problems: to read the ledger.
 
     A slip in the file must not hide what the node is doing. ConfigurationError where nothing is in force.
     """
     last = in_force.find(config)
     if last is not None and in_force.stands_in_file(last):
-        return Known(last.configuration)
+        return LedgerConfiguration(last.configuration)
     try:
-        return Known(load(config))
+        return LedgerConfiguration(load(config))
     except ConfigurationError as problem:
         if last is None:
             raise
-        return Known(last.configuration, problem.problems[0].headline)
+        return LedgerConfiguration(last.configuration, problem.problems[0].headline)
 
 
 def open_ledger(configuration: Configuration) -> Ledger:
-    """The ledger of the site, which has to be there: NotFoundError, LedgerError."""
-    return Ledger.existing(configuration.node.data / FILE)
+    """The ledger of the site, which has to be there: NotFoundError, LedgerError. What is written wakes the node."""
+    data = configuration.node.data
+    return Ledger.existing(data / FILE, partial(wake_socket.ring, data))
 
 
 def running(data: Path) -> Mapping[str, Any] | None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from node.desk import find, plain
+from node.clock import SystemClock
+from node.desk import find, plain, site
+from node.errors import NotFoundError
 from node.ledger import (
+    alerts,
+    attempts,
     commitments,
     decisions,
     deliveries,
@@ -19,18 +24,24 @@ from node.ledger import (
     notifications,
     objects,
     studies,
+    study_ends,
+    withdrawals,
 )
-from node.ledger.commitments import Commitment, Item
+from node.ledger.alerts import Alert
+from node.ledger.attempts import Attempt
+from node.ledger.commitment import Commitment, CommitmentItem
 from node.ledger.database import Ledger
-from node.ledger.decisions import Decision
+from node.ledger.decisions import StoredDecision
 from node.ledger.delivery import Delivery
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
-from node.ledger.forwards import Standing
+from node.ledger.forwards import ImageCount
 from node.ledger.identities import Identity
-from node.ledger.job import Job
+from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.studies import Series, Study
+from node.ledger.withdrawals import Withdrawals
+from node.run import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +49,51 @@ class StudyHistory:
     """A study and everything that the ledger holds about it, read at one moment."""
 
     study: Study
+    ended: bool
+    """A person said that nothing more of it comes, and the node has not completed it yet."""
     series: Sequence[Series]
-    decisions: Sequence[Decision]
+    decisions: Sequence[StoredDecision]
     fetches: Sequence[Fetch]
     jobs: Sequence[Job]
+    attempts: Sequence[Attempt]
+    """At its jobs, job by job."""
     deliveries: Sequence[Delivery]
     """Of results."""
     kinds: Mapping[str, str]
     """What each result object is, by SOP Instance UID: sr, sc, seg."""
-    images: Sequence[Standing]
+    images: Sequence[ImageCount]
     """Received images that rules forward."""
+    withdrawals: Sequence[Withdrawals]
+    """What was delivered and turned out wrong."""
     notifications: Sequence[Notification]
     identities: Sequence[Identity]
     """What the identity checks at destinations said."""
-    commitments: Sequence[tuple[Commitment, Sequence[Item]]]
+    commitments: Sequence[tuple[Commitment, Sequence[CommitmentItem]]]
     """Requests for storage commitment that name instances of it."""
     events: Sequence[Event]
+    alerts: Sequence[Alert]
+    """Open ones about it."""
+    waits: Mapping[str, str]
+    """Job → why it waits although its time has come."""
 
 
-def look(ledger: Ledger, name: str) -> StudyHistory:
+def search(ledger: Ledger, texts: Sequence[str]) -> list[Study]:
+    """The study that one text names (`desk.find.study`), else those with all words of all texts; NotFoundError."""
+    with ledger.snapshot() as database:
+        if len(texts) == 1:
+            try:
+                return [find.study(database, texts[0])]
+            except NotFoundError as unknown:
+                try:
+                    return find.studies_with(database, texts)
+                except NotFoundError as error:
+                    raise NotFoundError(f"{unknown}; and {error}") from error
+        return find.studies_with(database, texts)
+
+
+def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
     """The study that `name` names (`desk.find.study`), in one snapshot of the ledger; NotFoundError, UsageError."""
+    waits = waiting.noted(data) if site.running(data) else {}
     with ledger.snapshot() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
@@ -65,18 +101,36 @@ def look(ledger: Ledger, name: str) -> StudyHistory:
         made = [each for job in work for each in objects.of_job(database, job.id)]
         return StudyHistory(
             study=study,
+            ended=uid in study_ends.asked(database),
             series=studies.series_of(database, uid),
             decisions=decisions.of_study(database, uid),
             fetches=fetches.of_study(database, uid),
             jobs=work,
+            attempts=[each for job in work for each in attempts.of_job(database, job.id)],
             deliveries=deliveries.results_of_study(database, uid),
             kinds={each.sop_instance_uid: each.kind for each in made},
             images=forwards.of_study(database, uid),
+            withdrawals=withdrawals.of_study(database, uid),
             notifications=notifications.of_study(database, uid),
             identities=identities.of_study(database, uid),
             commitments=commitments.of_study(database, uid),
             events=events.of_study(database, uid),
+            alerts=alerts.of_study(database, uid),
+            waits=_waits(work, waits),
         )
+
+
+def _waits(work: Sequence[Job], why: Mapping[str, str]) -> dict[str, str]:
+    """Job → why it waits although its time has come."""
+    now = SystemClock().now()
+    ready = [job for job in work if job.status is JobStatus.QUEUED and job.not_before <= now]
+    found = {job.id: why.get(job.plugin, why.get(waiting.OTHERS, "")) for job in ready}
+    return {job: text for job, text in found.items() if text}
+
+
+def found_for_scripts(found: Sequence[Study], *, more: bool, identify: bool) -> dict[str, Any]:
+    """Studies that a search found; `more`: there are others behind them."""
+    return {"studies": [plain.study(each, identify=identify) for each in found], "more": more}
 
 
 def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[str, Any]:
@@ -86,11 +140,14 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "series": [plain.series(each) for each in found.series],
         "decisions": [plain.decision(each, explain=explain) for each in found.decisions],
         "fetches": [plain.fetch(each) for each in found.fetches],
-        "jobs": [plain.job(each) for each in found.jobs],
+        "jobs": [plain.job(each) | {"waits": found.waits.get(each.id)} for each in found.jobs],
+        "attempts": [plain.attempt(each) for each in found.attempts],
         "deliveries": [plain.delivery(each) for each in found.deliveries],
         "images": [plain.images(each) for each in found.images],
+        "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
         "notifications": [plain.notification(each) for each in found.notifications],
         "commitments": [plain.commitment(*each) for each in found.commitments],
         "identities": [plain.identity(each) for each in found.identities],
+        "alerts": [plain.alert(each) for each in found.alerts],
         "events": [plain.event(each) for each in found.events],
     }

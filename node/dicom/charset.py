@@ -7,11 +7,12 @@ without or with another label, misspelt labels, escape sequences left out, Windo
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 
 from pydicom.charset import CODES_TO_ENCODINGS, convert_encodings, decode_bytes, python_encoding
+
+from node.dicom.character_sets import ONLY_WITH_EXTENSIONS, defined_term
 
 _DEFAULT = "iso8859"
 """pydicom's name for the default repertoire; Python would read any byte with it, so high bytes are refused."""
@@ -19,28 +20,8 @@ _SINGLE_BYTE_LABELS = {"", "ISO_IR 6", "ISO_IR 100"}
 _SUPERSETS = {"euc_kr": ("euc_kr", "cp949"), "iso_ir_58": ("gb2312", "gb18030")}
 _UNWRITABLE = {"ISO 2022 IR 58"}
 """pydicom 3.0.2 writes it without its escape sequence, so that nobody reads it as Chinese."""
-_WITHOUT_EXTENSIONS = re.compile(r"|ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192)|GB18030|GBK")
-_WITH_EXTENSIONS = re.compile(r"ISO 2022 IR (6|13|58|87|100|101|109|110|126|127|138|144|148|149|159|166)")
 _DELIMITERS = {ord("^"), ord("=")}
-_MISSPELT = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*(?P<register>\d{1,3})|ISO[ _-]*8859[ _-]*(?P<part>\d{1,2})")
-_ONLY_WITH_EXTENSIONS = {"58", "87", "149", "159"}
-"""Registration numbers of sets of two bytes a character: a Defined Term only with code extensions."""
-_ONLY_WITHOUT_EXTENSIONS = {"192"}
-_REGISTERS = {
-    "1": "100",
-    "2": "101",
-    "3": "109",
-    "4": "110",
-    "5": "144",
-    "6": "127",
-    "7": "126",
-    "8": "138",
-    "9": "148",
-    "11": "166",
-}
-"""Parts of ISO 8859 to their registration numbers (PS3.3 C.12.1.1.2)."""
-_OTHER_NAMES = {"UTF8": "ISO_IR 192", "GB18030": "GB18030", "EUCKR": "ISO 2022 IR 149", "KSX1001": "ISO 2022 IR 149"}
-"""What the sets are called elsewhere, without what separates the parts of a name."""
+_TWO_BYTES = {f"ISO 2022 IR {register}" for register in ONLY_WITH_EXTENSIONS} | {"GB18030", "GBK"}
 
 
 class UndecodableTextError(ValueError):
@@ -69,21 +50,6 @@ def _without_escapes(raw: bytes) -> bytes:
     return raw
 
 
-def _defined_term(label: str) -> str:
-    """The Defined Term (PS3.3 C.12.1.1.2) that a label misspells; the label itself where that is not certain."""
-    label = label.strip()
-    if label in python_encoding:
-        return label
-    found = _MISSPELT.fullmatch(label.upper())
-    if found is None:
-        return _OTHER_NAMES.get(re.sub(r"[ _-]", "", label.upper()), label)
-    register = found["register"] or _REGISTERS.get(found["part"], "")
-    register = register.lstrip("0") or "0"
-    has_extensions = register in _ONLY_WITH_EXTENSIONS or ("2022" in label and register not in _ONLY_WITHOUT_EXTENSIONS)
-    term = f"ISO 2022 IR {register}" if has_extensions else f"ISO_IR {register}"
-    return term if term in python_encoding else label
-
-
 def _by_label(raw: bytes, labels: Sequence[str]) -> str | None:
     known = [label for label in labels if label in python_encoding]
     if not known or set(known) <= {"", "ISO_IR 6", "ISO 2022 IR 6"}:
@@ -102,28 +68,44 @@ def _by_label(raw: bytes, labels: Sequence[str]) -> str | None:
     return None
 
 
+def _in_two_bytes(raw: bytes, as_utf_8: str, declared: Sequence[str]) -> str | None:
+    """The text in a set of two bytes a character that the sender is known for, where UTF-8 may be the wrong reading.
+
+    A syllable of EUC-KR can be one letter of UTF-8 beyond ASCII, never one of Hangul or Han.
+    """
+    if max(as_utf_8) >= "\u0800" or not any(label in _TWO_BYTES for label in declared):
+        return None
+    return _by_label(raw, declared)
+
+
 def decode_text(raw: bytes, labels: Sequence[str], assumed: str = "") -> str:
     """The text of one element value.
 
     `labels`: the Specific Character Set that holds for it, also misspelt (`ISO IR 192`, `UTF-8`);
-    `assumed`: one to try where the label is missing or does not fit. Raises `UndecodableTextError` where nothing fits.
+    `assumed`: the sender's, to try where the label is missing or does not fit.
+    Raises `UndecodableTextError` where nothing fits.
     """
     given = [label.strip() for label in labels] or [""]
-    labels = [_defined_term(label) for label in given]
+    labels = [defined_term(label) for label in given]
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
+    declared = [defined_term(label) for label in assumed.split("\\")]
     # Text in Latin-1 is next to never valid UTF-8 by chance, and mislabelled UTF-8 is common.
     if set(labels) <= _SINGLE_BYTE_LABELS and b"\x1b" not in raw:
         text = _strict(raw, "utf-8")
         if text is not None:
-            return text
-    for candidate in (labels, [_defined_term(label) for label in assumed.split("\\")]):
+            return (_in_two_bytes(raw, text, declared) if labels == [""] else None) or text
+    for candidate in (labels, declared):
         text = _by_label(raw, candidate)
         if text is not None:
             return text
     raise UndecodableTextError(
         f"{len(raw)} bytes are not text in Specific Character Set {chr(92).join(given) or '(none)'!r}"
-        + (f" nor in the assumed {assumed!r}" if assumed else "; state the sender's character set in the configuration")
+        + (
+            f" nor in {assumed!r}, which the configuration says of the sender"
+            if assumed
+            else "; state the sender's in the configuration (modalities: character_set)"
+        )
     )
 
 
@@ -133,15 +115,6 @@ def _has(character: str, encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def are_defined_terms(labels: Sequence[str]) -> bool:
-    """Whether these are values that Specific Character Set may have, one beside the other (PS3.3 C.12.1.1.2)."""
-    first, *more = labels or [""]
-    if not more and _WITHOUT_EXTENSIONS.fullmatch(first):
-        return True
-    extensions = ([first] if first else []) + list(more)
-    return all(_WITH_EXTENSIONS.fullmatch(label) for label in extensions)
 
 
 def can_encode(text: str, labels: Sequence[str]) -> bool:

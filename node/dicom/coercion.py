@@ -25,7 +25,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from node.dicom.charset import can_encode
-from node.dicom.deflated import Deflating, inflate
+from node.dicom.deflated import DeflatedFile, inflate
 from node.errors import PermanentError
 from node.store.arrival import read_arrival
 
@@ -64,16 +64,16 @@ def coerce(source: Path, target: Path, coercion: Coercion) -> None:
             with target.with_suffix(".inflated").open("w+b") as inflated:
                 Path(inflated.name).unlink()
                 inflate(file, inflated)
-                deflated = Deflating(out)
-                _splice(inflated, 0, deflated, _Encoding(implicit=False, little=True), coercion)
+                deflated = DeflatedFile(out)
+                _splice(inflated, 0, deflated, _ElementEncoding(implicit=False, little=True), coercion)
                 deflated.finish()
         else:
-            encoding = _Encoding(implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
+            encoding = _ElementEncoding(implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
             _splice(file, offset, out, encoding, coercion)
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoding:
+class _ElementEncoding:
     """How elements are written (PS3.5 7.1)."""
 
     implicit: bool
@@ -101,7 +101,7 @@ class _Encoding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _LocatedElement:
     """An element of the data set and where it stands."""
 
     tag: int
@@ -111,7 +111,7 @@ class _Found:
     """Bytes; of an undefined length something else, and None where it is long."""
 
 
-def _elements(file: BinaryIO, offset: int, encoding: _Encoding, last: int) -> Iterator[_Found]:
+def _elements(file: BinaryIO, offset: int, encoding: _ElementEncoding, last: int) -> Iterator[_LocatedElement]:
     """The elements of the data set, up to the tag `last`."""
     file.seek(offset)
     start = offset
@@ -119,11 +119,13 @@ def _elements(file: BinaryIO, offset: int, encoding: _Encoding, last: int) -> It
         file, encoding.implicit, encoding.little, stop_when=lambda tag, *_: tag > last, defer_size=_LONGEST_KEPT
     ):
         end = file.tell()
-        yield _Found(int(element.tag), start, end, element.value)
+        yield _LocatedElement(int(element.tag), start, end, element.value)
         start = end
 
 
-def _splice(file: BinaryIO, offset: int, out: BinaryIO | Deflating, encoding: _Encoding, coercion: Coercion) -> None:
+def _splice(
+    file: BinaryIO, offset: int, out: BinaryIO | DeflatedFile, encoding: _ElementEncoding, coercion: Coercion
+) -> None:
     changes = {_tag(keyword): _texts(value) for keyword, value in coercion.changes.items()}
     last = max(_ORIGINAL_ATTRIBUTES, *changes)
     found = {each.tag: each for each in _elements(file, offset, encoding, last)}
@@ -133,7 +135,7 @@ def _splice(file: BinaryIO, offset: int, out: BinaryIO | Deflating, encoding: _E
             charset = "\\".join(labels) or "(none)"
             raise PermanentError(f"coerce: {texts[0]!r} cannot be written in the image's character set {charset}")
 
-    def as_it_was(each: _Found) -> bytes:
+    def as_it_was(each: _LocatedElement) -> bytes:
         file.seek(each.start)
         return file.read(each.end - each.start)
 
@@ -169,7 +171,7 @@ def _texts(value: Any) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
-def _labels(found: Mapping[int, _Found]) -> list[str]:
+def _labels(found: Mapping[int, _LocatedElement]) -> list[str]:
     """The values of Specific Character Set (PS3.3 C.12.1.1.2)."""
     element = found.get(_CHARACTER_SET)
     raw = element.value if element is not None and isinstance(element.value, bytes) else b""
@@ -177,7 +179,7 @@ def _labels(found: Mapping[int, _Found]) -> list[str]:
     return [label.strip() for label in text.split("\\")] if text else []
 
 
-def _items(element: bytes, encoding: _Encoding) -> bytes:
+def _items(element: bytes, encoding: _ElementEncoding) -> bytes:
     """The items of a sequence element, without what is around them."""
     head = 8 if encoding.implicit else 12
     if not encoding.implicit and element[4:6] != b"SQ":
@@ -186,7 +188,7 @@ def _items(element: bytes, encoding: _Encoding) -> bytes:
     return element[head:-8] if length == _UNDEFINED else element[head:]
 
 
-def _item(before: bytes, encoding: _Encoding, coercion: Coercion) -> bytes:
+def _item(before: bytes, encoding: _ElementEncoding, coercion: Coercion) -> bytes:
     """One item: the value before, when it was changed, by whom, where it came from, and why."""
     at = coercion.at.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f+0000")
     told = {

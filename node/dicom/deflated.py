@@ -12,21 +12,24 @@ _LARGEST = 4 << 30
 
 
 def inflate(file: BinaryIO, out: BinaryIO) -> None:
-    """Write what is deflated from here on; PermanentError where it ends early, or is a bomb."""
+    """Write what is deflated from here on; PermanentError where it is none, ends early, or is a bomb."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     left = _LARGEST
     while not inflater.eof and left > 0:
         content = inflater.unconsumed_tail or file.read(_PIECE)
         if not content:
             break
-        inflated = inflater.decompress(content, _PIECE)
+        try:
+            inflated = inflater.decompress(content, _PIECE)
+        except zlib.error as error:  # damaged, or with the head of a zlib stream, which the Standard has not
+            raise PermanentError(f"the deflated data set cannot be inflated: {error}") from error
         left -= len(inflated)
         out.write(inflated)
     if not inflater.eof:
         raise PermanentError("the deflated data set ends early, or is larger than 4 GiB")
 
 
-class Deflating:
+class DeflatedFile:
     """A file that what is written to is deflated into."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -34,7 +37,7 @@ class Deflating:
         self._deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         self._length = 0
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: bytes | memoryview) -> int:
         """As a file's."""
         self._put(self._deflater.compress(content))
         return len(content)

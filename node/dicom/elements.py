@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from node.index.encoding import LONG, SHORT, fault_of, is_sequence, place_fault
+from node.dicom.encoding import fault_of, is_sequence, place_fault
+from node.dicom.vr import LONG_LENGTH, SHORT_LENGTH
 
 DEEPEST = 32
 """Sequences within sequences that are kept; real objects need about ten."""
@@ -27,12 +28,16 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MOST_FAULTS = 3
 
+_LONG = frozenset(vr.encode() for vr in LONG_LENGTH)
+_SHORT = frozenset(vr.encode() for vr in SHORT_LENGTH)
+"""VRs as they are in the bytes."""
+
 Items: TypeAlias = "list[Elements]"
-Elements: TypeAlias = "dict[int, Raw]"
+Elements: TypeAlias = "dict[int, RawElement]"
 """Elements of a dataset or item by tag, in the order of the file."""
 
 
-class Raw(NamedTuple):
+class RawElement(NamedTuple):
     """One element: its VR ("" where the encoding does not state it) and its bytes, or the items of a sequence."""
 
     vr: str
@@ -54,6 +59,10 @@ class Contents:
 
     elements: Elements = field(default_factory=dict)
     little: bool = True
+    implicit: bool = False
+    """As it is, whatever was announced."""
+    pixels: memoryview = field(default_factory=lambda: memoryview(b""))
+    """The element of the pixel data, encapsulated or native, with its tag and length."""
     fragments: Fragments | None = None
     """Pixel data that is encapsulated; native pixel data is an element."""
     defects: list[str] = field(default_factory=list)
@@ -71,12 +80,13 @@ class _BrokenError(Exception):
 def parse(data: memoryview, *, implicit: bool, little: bool) -> Contents:
     """Read the dataset in `data` up to its pixel data. Never raises for what the bytes hold."""
     contents = Contents(little=little)
-    reader = _Reader(data, little, contents)
+    reader = _ElementReader(data, little, contents)
     if len(data) >= 6:
         announced, implicit = implicit, not _looks_explicit(bytes(data[4:6]), implicit)
         if announced != implicit:  # some senders announce the other one
             found, said = ("Implicit", "Explicit") if implicit else ("Explicit", "Implicit")
             contents.faults.append(f"the data set is in {found} VR where {said} VR was announced")
+    contents.implicit = implicit
     try:
         reader.dataset(0, len(data), contents.elements, implicit, 0)
     except _BrokenError as error:
@@ -86,7 +96,7 @@ def parse(data: memoryview, *, implicit: bool, little: bool) -> Contents:
 
 def _looks_explicit(vr: bytes, announced_implicit: bool) -> bool:
     """Whether the first element states its VR; a VR that nobody knows is believed only where it is announced."""
-    return vr in LONG or vr in SHORT or (not announced_implicit and vr.isalpha() and vr.isupper())
+    return vr in _LONG or vr in _SHORT or (not announced_implicit and vr.isalpha() and vr.isupper())
 
 
 def name_of(tag: int) -> str:
@@ -94,7 +104,7 @@ def name_of(tag: int) -> str:
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
-class _Reader:
+class _ElementReader:
     def __init__(self, data: memoryview, little: bool, contents: Contents) -> None:
         self._data = data
         order = "<" if little else ">"
@@ -125,7 +135,9 @@ class _Reader:
             known = None if length == _UNDEFINED else length
             self._fault(tag, fault_of(tag, vr, known, explicit=not implicit))
             if depth == 0 and tag in PIXELS:
-                self._tail(tag, self._pixels(tag, vr, start, length, end, into), end, implicit)
+                behind = self._pixels(tag, vr, start, length, end, into)
+                self._contents.pixels = self._data[at:behind]
+                self._tail(tag, behind, end, implicit)
                 return end
             at = self._element(tag, vr, length, start, end, into, implicit, depth)
         return self._ended(at, end, depth, delimited=delimited)
@@ -163,9 +175,9 @@ class _Reader:
         if implicit or group == 0xFFFE:
             return tag, "", length, at + 8
         vr = bytes(self._data[at + 4 : at + 6])
-        if vr in SHORT:
+        if vr in _SHORT:
             return tag, vr.decode(), self._short(self._data, at + 6)[0], at + 8
-        if vr in LONG or (vr.isalpha() and vr.isupper()):  # a VR of the future has a long length (PS3.5 7.1.2)
+        if vr in _LONG or (vr.isalpha() and vr.isupper()):  # a VR of the future has a long length (PS3.5 7.1.2)
             if at + 12 > end:
                 raise _BrokenError(f"{name_of(tag)}: the dataset ends within the element's length")
             return tag, vr.decode(), self._long(self._data, at + 8)[0], at + 12
@@ -181,13 +193,13 @@ class _Reader:
             raise _BrokenError(f"{name_of(tag)}: {length} bytes are announced, {end - start} are there")
         # UN of undefined length is a sequence in implicit VR (PS3.5 6.2.2 note 2); so is a known one of known length.
         if not (vr == "SQ" or length == _UNDEFINED or (vr in ("", "UN") and is_sequence(tag))):
-            self._keep(tag, Raw(vr, self._data[start : start + length]), into)
+            self._keep(tag, RawElement(vr, self._data[start : start + length]), into)
             return start + length
         if self._kept > MOST_ELEMENTS or depth >= DEEPEST:
             self._note(f"{name_of(tag)}: sequences nested over {DEEPEST} deep, or over {MOST_ELEMENTS} elements")
             return start + length if length != _UNDEFINED else self._skip(start, end, implicit or vr == "UN")
         items: Items = []
-        self._keep(tag, Raw("SQ", items), into)
+        self._keep(tag, RawElement("SQ", items), into)
         if length == _UNDEFINED:
             return self._items(start, end, items, implicit or vr == "UN", depth + 1, of=tag, delimited=True)
         try:
@@ -196,7 +208,7 @@ class _Reader:
             self._note(str(error))
         return start + length
 
-    def _keep(self, tag: int, raw: Raw, into: Elements) -> None:
+    def _keep(self, tag: int, raw: RawElement, into: Elements) -> None:
         self._kept += 1
         if self._kept > MOST_ELEMENTS:
             self._note(f"{name_of(tag)}: more than {MOST_ELEMENTS} elements")
@@ -266,7 +278,7 @@ class _Reader:
         if start + length > end:
             self._contents.cut_pixels = f"{length} bytes are announced, {end - start} are there"
         stop = min(start + length, end)
-        into[tag] = Raw(vr, self._data[start:stop])
+        into[tag] = RawElement(vr, self._data[start:stop])
         return stop
 
     def _fragments(self, at: int, end: int, into: Fragments, *, whole: bool = True) -> int:
@@ -294,7 +306,7 @@ class _Reader:
         return end
 
 
-def text_of(elements: Mapping[int, Raw], tag: int) -> str:
+def text_of(elements: Mapping[int, RawElement], tag: int) -> str:
     """An ASCII value, without padding; "" where it is absent."""
     raw = elements.get(tag)
     if raw is None or isinstance(raw.value, list):

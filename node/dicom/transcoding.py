@@ -1,4 +1,4 @@
-"""Another transfer syntax without loss, where a destination refuses an image's own: the pixels are the same, decoded.
+"""Another transfer syntax without loss, where a destination refuses an object's own: the pixels are the same, decoded.
 
 From what is compressed without loss, deflated or plain into one of the two uncompressed little endian syntaxes,
 the one of which (implicit VR) every storage SCP takes (PS3.5 10.1). Not from lossy compression: decoders differ, so
@@ -39,8 +39,8 @@ from pydicom.uid import (
 
 from node.dicom import writing
 from node.dicom.deflated import inflate
+from node.dicom.part10 import read_object
 from node.errors import PermanentError
-from node.store.arrival import read_arrival
 
 TARGETS = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _PLAIN = frozenset({*TARGETS, str(DeflatedExplicitVRLittleEndian)})
@@ -60,6 +60,10 @@ _COMPRESSED = frozenset(
 )
 _PIXEL_DATA = 0x7FE00010
 _OFFSET_TABLES = (0x7FE00001, 0x7FE00002)
+_FLOATS = {0x7FE00008: "OF", 0x7FE00009: "OD"}
+"""VR of pixels that are floating point numbers."""
+_LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+"""Label Map Segmentation Storage, which pydicom 3.0.2 does not know yet."""
 _PIECE = 1 << 20
 _LONGEST_VALUE = 0xFFFFFFFE
 _UNDEFINED = 0xFFFFFFFF
@@ -67,7 +71,8 @@ _UNDEFINED = 0xFFFFFFFF
 
 def fallbacks(sop_class: str, transfer_syntax: str) -> tuple[str, ...]:
     """The transfer syntaxes that an object of this kind can be brought into without loss, best first."""
-    if sop_class not in UID_dictionary or transfer_syntax not in _PLAIN | _COMPRESSED:
+    known = sop_class in UID_dictionary or sop_class == _LABEL_MAP
+    if not known or transfer_syntax not in _PLAIN | _COMPRESSED:
         return ()
     return tuple(target for target in TARGETS if target != transfer_syntax)
 
@@ -91,7 +96,7 @@ def transcode(source: Path, target: Path, transfer_syntax: str) -> None:
 def _inflate(source: Path, plain: Path) -> None:
     with source.open("rb") as file, plain.open("wb") as out:
         meta = dcmread(file, specific_tags=[], stop_before_pixels=True).file_meta
-        file.seek(read_arrival(source)[1])
+        file.seek(read_object(source).offset)
         _begin(out, meta, ExplicitVRLittleEndian)
         inflate(file, out)
 
@@ -150,7 +155,8 @@ def _copy(file: BinaryIO, out: BinaryIO, dataset: Dataset, pixels: _PixelElement
     """The pixels as they are: only their header is written in another way."""
     if pixels.length == _UNDEFINED:
         raise PermanentError("its pixel data are encapsulated, which its transfer syntax does not say")
-    vr = pixels.vr or ("OB" if dataset.get("BitsAllocated", 16) <= 8 and pixels.tag == _PIXEL_DATA else "OW")
+    integers = "OB" if dataset.get("BitsAllocated", 16) <= 8 and pixels.tag == _PIXEL_DATA else "OW"
+    vr = pixels.vr or _FLOATS.get(pixels.tag, integers)
     out.write(writing.header(pixels.tag, vr, pixels.length, implicit=implicit))
     left = pixels.length
     while left:

@@ -7,7 +7,7 @@ sets. A faster way for the P-DATA of a C-STORE changes the engine only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
@@ -15,7 +15,7 @@ from node.dimse.status import ActionStatus, StoreStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """Deadlines in seconds, and how many connections may wait without having asked for an association."""
 
     association_request: float = 15.0
@@ -29,6 +29,8 @@ class Limits:
     modalities and archives keep associations open for days."""
     drain: float = 20.0
     """After SIGTERM, until associations that are still open are aborted."""
+    gives_way: float = 10.0
+    """Silence after which an association is released where its place is needed."""
     retire: float = 3600.0
     """After a reload, until associations that earlier receivers still serve are treated so."""
     waiting_connections: int = 64
@@ -46,10 +48,13 @@ class AssociationRequest:
     """Bytes of a P-DATA-TF PDU the peer takes; 0: any number (PS3.8 D.1)."""
     tls_fingerprint: str = ""
     """SHA-256 of its verified certificate, in hexadecimal; empty without one, as `tls_subject` is."""
+    give_way: Callable[[str, str], bool] = field(default=lambda _calling, _address: False, compare=False)
+    """Have the association released that has been silent for longest of those that a calling AE title opened from an
+    address; false where there is none that may give way (`ConnectionLimits.gives_way`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class AssociationRejection:
     """An A-ASSOCIATE-RJ: result, source, reason (PS3.8 Table 9-21), and why in words for the log."""
 
     code: tuple[int, int, int]
@@ -66,7 +71,7 @@ class StoreRequest:
     lossy_accepted: bool
 
 
-class Sink(Protocol):
+class DataSetSink(Protocol):
     """Takes the data set of one C-STORE request. No method may raise."""
 
     comment: str
@@ -109,7 +114,7 @@ class AssociationUser(Protocol):
 
     commitment: CommitmentRoles
 
-    def store(self, request: StoreRequest) -> Sink:
+    def store(self, request: StoreRequest) -> DataSetSink:
         """A C-STORE request has begun."""
         ...
 
@@ -134,4 +139,16 @@ class AssociationUser(Protocol):
         ...
 
 
-Accept = Callable[[AssociationRequest], AssociationUser | Rejection]
+Accept = Callable[[AssociationRequest], AssociationUser | AssociationRejection]
+
+
+class CallerCheck(Protocol):
+    """Who may call. No method may raise."""
+
+    def accept(self, request: AssociationRequest) -> AssociationUser | AssociationRejection:
+        """The answer to a request for an association."""
+        ...
+
+    def handshake_failed(self, peer_address: str, why: str) -> None:
+        """A peer did not get as far as a request, for a reason that stays until somebody changes something."""
+        ...

@@ -70,12 +70,6 @@ def is_lossy(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in _LOSSY
 
 
-def choose_transfer_syntax(proposed: Iterable[str]) -> str | None:
-    """The transfer syntax this node names for a context that proposes these; None refuses the context."""
-    offered = frozenset(proposed)
-    return next((syntax for syntax in ACCEPTED if syntax in offered), None)
-
-
 @lru_cache(maxsize=1024)
 def is_storage(abstract_syntax: str) -> bool:
     """True for the abstract syntaxes under which a C-STORE is taken.

@@ -21,10 +21,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
+from node.dicom.uids import is_acceptable_uid
 from node.dimse.contexts import UNCOMPRESSED, supported_for
 from node.dimse.engine import requesting  # noqa: F401 - switches pynetdicom's own logging of messages off
 from node.dimse.status import StoreStatus
-from node.dimse.wire import is_acceptable_uid
 
 _UNIQUE_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
@@ -17,6 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at run t
     Verification,
 )
 
+from node.dicom.values import value_text
 from node.dimse.contexts import MAXIMUM_CONTEXTS, UNCOMPRESSED, one_context_each
 from node.dimse.engine.requesting import RequestingAssociation, close, hold_reactor
 from node.dimse.status import FindReading, read_find_status, status_text
@@ -62,6 +62,8 @@ _FIND_WAITS = 5
 """How often the time for one response all those of a C-FIND may take."""
 _MOST_MATCHES, _MOST_TEXT = 2000, 8 << 20
 """Matches of a C-FIND, and characters in them: many times what one study or one patient has."""
+_MOST_OF_ONE_STUDY = 100
+"""Matches of a C-FIND for one Study Instance UID: an archive has one, and odd ones a few."""
 
 _REASONS = {
     (1, 1): "it gives no reason",
@@ -87,7 +89,7 @@ def associated(
 
     Raises UnreachableError, BusyError, RejectedError, or ContextRefusedError where no context was accepted.
     """
-    attempt = _Attempt(peer, _tls(peer))
+    attempt = _AssociationAttempt(peer, _tls(peer))
     association = attempt.association(contexts, roles, handlers)
     try:
         association.request()
@@ -121,7 +123,7 @@ def _tls(peer: Peer) -> ClientContext | None:
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _AssociationAttempt:
     """Asking one peer for one association."""
 
     peer: Peer
@@ -146,7 +148,7 @@ class _Attempt:
             raise RejectedError(f"{peer}: the host is not a name or address of a machine") from error
         association.propose(contexts, roles)
         if self.tls and peer.tls:
-            association.connection.tls_args = self.tls, peer.tls.server_name
+            association.connection.tls_args = self.tls, peer.tls.server_name or peer.host
         for handler in handlers:
             association.bind(*handler)
         return association
@@ -160,6 +162,8 @@ class _Attempt:
             return UnreachableError(self._no_connection())
         if isinstance(answer, A_ASSOCIATE) and answer.result == 0:
             return ContextRefusedError(f"{peer} accepts none of what was proposed")
+        if association.protocol_broken:
+            return UnreachableError(f"{peer} answers the association request against PS3.8: {association.reason}")
         doubt = "; does it ask for a certificate, and accept ours?" if self.tls else ""  # TLS 1.3 tells no sooner
         why = f": {association.reason}" if association.reason else f" in {peer.timeout:g} s"
         return UnreachableError(f"{peer} took the connection but did not answer the association request{why}{doubt}")
@@ -215,7 +219,7 @@ def find_study(peer: Peer, study_instance_uid: str, keywords: Sequence[str]) -> 
     values are joined by backslashes; what was not answered is empty. Raises as `associated` does; also
     TransientError or PermanentError by the status of the answer.
     """
-    return find(peer, "STUDY", {"StudyInstanceUID": study_instance_uid}, keywords)
+    return find(peer, "STUDY", {"StudyInstanceUID": study_instance_uid}, keywords, most=_MOST_OF_ONE_STUDY)
 
 
 def has_instance(peer: Peer, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
@@ -228,8 +232,10 @@ def has_instance(peer: Peer, study_instance_uid: str, series_instance_uid: str, 
     return any(match["SOPInstanceUID"] == sop_instance_uid for match in find(peer, "IMAGE", keys, ()))
 
 
-def find(peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str]) -> list[dict[str, str]]:
-    """C-FIND, Study Root, at a level, by these keys; raises as `find_study` does."""
+def find(
+    peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str], most: int | None = None
+) -> list[dict[str, str]]:
+    """C-FIND, Study Root, at a level, by these keys; raises as `find_study` does, also at more than `most` matches."""
     query = Dataset()
     query.QueryRetrieveLevel = level
     for keyword in keywords:
@@ -242,11 +248,11 @@ def find(peer: Peer, level: str, keys: Mapping[str, str], keywords: Sequence[str
         ) as association,
         association.exchange(_FIND_WAITS * peer.timeout),
     ):
-        return _matches(peer, association, query, (*keys, *keywords))
+        return _matches(peer, association, query, (*keys, *keywords), most or _MOST_MATCHES)
 
 
 def _matches(
-    peer: Peer, association: RequestingAssociation, query: Dataset, keywords: Sequence[str]
+    peer: Peer, association: RequestingAssociation, query: Dataset, keywords: Sequence[str], most: int
 ) -> list[dict[str, str]]:
     matches: list[dict[str, str]] = []
     characters = 0
@@ -256,7 +262,7 @@ def _matches(
             case FindReading.MATCH if identifier is not None:
                 matches.append(_texts(peer, identifier, keywords))
                 characters += sum(map(len, matches[-1].values()))
-                if len(matches) > _MOST_MATCHES or characters > _MOST_TEXT:
+                if len(matches) > most or characters > _MOST_TEXT:
                     raise TransientError(
                         f"{peer} fails the C-FIND: its answers do not end after {len(matches)} matches"
                     )
@@ -281,16 +287,10 @@ def _texts(peer: Peer, identifier: Dataset, keywords: Sequence[str]) -> dict[str
     """TransientError where the match cannot be read."""
     try:
         identifier.decode()
-        return {keyword: _text(identifier.get(keyword)) for keyword in keywords}
+        return {keyword: value_text(identifier.get(keyword)) for keyword in keywords}
     except Exception as error:  # whatever pydicom raises at values and character sets of a peer
-        kind = type(error).__name__  # without its message, which may hold a patient's data
-        raise TransientError(f"{peer} fails the C-FIND: a match that cannot be read ({kind})") from error
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else str(value)
+        # without its message, which may hold a patient's data
+        raise TransientError(f"{peer} fails the C-FIND: a match that cannot be read") from error
 
 
 def status_of(answer: Dataset) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 from node.errors import PermanentError
+from node.outcome import AnswerReading
 
 
 class StoreStatus(IntEnum):
@@ -30,7 +31,7 @@ class MismatchError(PermanentError):
     """The data set does not match its command, or lacks a UID that every composite object has."""
 
 
-class UnreadableError(PermanentError):
+class UnreadableDataSetError(PermanentError):
     """The data set, or a UID, does not follow PS3.5."""
 
 
@@ -41,7 +42,7 @@ def answer_for(failure: BaseException | None) -> StoreStatus:
             return StoreStatus.SUCCESS
         case MismatchError():
             return StoreStatus.DATA_SET_MISMATCH
-        case UnreadableError():
+        case UnreadableDataSetError():
             return StoreStatus.CANNOT_UNDERSTAND
         case OSError() | MemoryError():
             return StoreStatus.OUT_OF_RESOURCES
@@ -49,62 +50,39 @@ def answer_for(failure: BaseException | None) -> StoreStatus:
             return StoreStatus.PROCESSING_FAILURE
 
 
-class Reading(StrEnum):
-    """What an answer to our C-STORE request means for the delivery."""
-
-    STORED = "stored"
-    """It is there."""
-    STORED_WITH_WARNING = "stored_with_warning"
-    """It is there; the peer changed or dropped something, which is recorded."""
-    RETRY = "retry"
-    """The peer is short of something: send again with back-off."""
-    RETRY_FEW = "retry_few"
-    """May be a passing trouble of the peer (a locked study, a database time-out): a few tries over a day."""
-    RETRY_SLOWLY = "retry_slowly"
-    """Refused for lack of authorisation: a person has to act; alert, and try again slowly."""
-    ASK = "ask"
-    """The peer says it has this SOP Instance UID: ask whether it is there; then it is delivered."""
-    DEAD_LETTER = "dead_letter"
-    """Sending the same object again gives the same answer."""
-    UNKNOWN = "unknown"
-    """No answer came: it may or may not be there; send again under the same UID."""
-    CONTEXT_REFUSED = "context_refused"
-    """The peer accepted no presentation context for this SOP class and transfer syntax."""
-    CLASS_REFUSED = "class_refused"
-    """The peer accepted the context, and says of the object that it does not support its SOP class."""
-
-
 _READINGS = {
-    0x0000: Reading.STORED,
-    0x0001: Reading.STORED_WITH_WARNING,  # attribute list warning and the like: PS3.7 C.4
-    0x0107: Reading.STORED_WITH_WARNING,  # attribute list error
-    0x0116: Reading.STORED_WITH_WARNING,  # attribute value out of range
-    0x0110: Reading.RETRY_FEW,  # processing failure
-    0x0111: Reading.ASK,  # duplicate SOP instance
-    0x0117: Reading.DEAD_LETTER,  # invalid object instance: the UID violates its construction rules
-    0x0122: Reading.CLASS_REFUSED,  # SOP class not supported
-    0x0124: Reading.RETRY_SLOWLY,  # refused: not authorised
-    0x0213: Reading.RETRY_FEW,  # resource limitation
+    0x0000: AnswerReading.STORED,
+    0x0001: AnswerReading.STORED_WITH_WARNING,  # attribute list warning and the like: PS3.7 C.4
+    0x0107: AnswerReading.STORED_WITH_WARNING,  # attribute list error
+    0x0116: AnswerReading.STORED_WITH_WARNING,  # attribute value out of range
+    0x0110: AnswerReading.RETRY_FEW,  # processing failure
+    0x0111: AnswerReading.ASK,  # duplicate SOP instance
+    0x0117: AnswerReading.DEAD_LETTER,  # invalid object instance: the UID violates its construction rules
+    0x0122: AnswerReading.CLASS_REFUSED,  # SOP class not supported
+    0x0124: AnswerReading.RETRY_SLOWLY,  # refused: not authorised
+    0x0213: AnswerReading.RETRY_FEW,  # resource limitation
 }
 
 
-def read_store_status(status: int | None) -> Reading:
+def read_store_status(status: int | None) -> AnswerReading:
     """What a C-STORE response's status asks of us; None: no (valid) response came.
 
     Warnings are the whole of Bxxx, not only the three that PS3.4 B.2.3 names: peers invent others,
     and the Standard makes every Bxxx a warning (PS3.7 C.1). What no rule names is tried a few times.
     """
     if status is None:
-        return Reading.UNKNOWN
+        return AnswerReading.UNKNOWN
     if status in _READINGS:
         return _READINGS[status]
+    if 0xA770 <= status <= 0xA77F:  # dcm4chee: this object will not do, which waiting does not change
+        return AnswerReading.DEAD_LETTER
     if 0xA700 <= status <= 0xA7FF:
-        return Reading.RETRY
+        return AnswerReading.RETRY
     if 0xA900 <= status <= 0xA9FF:
-        return Reading.DEAD_LETTER
+        return AnswerReading.DEAD_LETTER
     if 0xB000 <= status <= 0xBFFF:
-        return Reading.STORED_WITH_WARNING
-    return Reading.RETRY_FEW
+        return AnswerReading.STORED_WITH_WARNING
+    return AnswerReading.RETRY_FEW
 
 
 class FindReading(StrEnum):
@@ -125,6 +103,10 @@ def read_find_status(status: int | None) -> FindReading:
     if status is None or status == 0xFE00 or 0xA700 <= status <= 0xA7FF or 0xC000 <= status <= 0xCFFF:
         return FindReading.RETRY
     return FindReading.REFUSED
+
+
+DIMSE = "dimse:"
+"""What a destination's answer begins with, as the ledger has it, where it was a DIMSE status: `dimse:A700`."""
 
 
 def status_text(status: int | None) -> str:

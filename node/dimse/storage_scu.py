@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.misc import is_dicom
 
+from node.dicom.part10 import kind_of, read_object
 from node.dimse.contexts import MAXIMUM_CONTEXTS, one_context_each
 from node.dimse.engine.requesting import RequestingAssociation
 from node.dimse.scu import ContextRefusedError, Peer, accepted_kinds, associated, status_of
-from node.dimse.status import Reading, read_store_status, status_text
+from node.dimse.status import read_store_status, status_text
 from node.errors import PermanentError
+from node.outcome import AnswerReading
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOutcome:
     """What became of one C-STORE request."""
 
-    reading: Reading
+    reading: AnswerReading
     status: int | None
     """Status of the response; None where none came or none could be asked for."""
     text: str
@@ -34,27 +34,16 @@ _SLOWEST = 32 << 10
 """Bytes a second at which a peer takes an object at the least: a quarter of a line of 1 Mbit/s."""
 
 _WORDS = {
-    Reading.STORED: "stored",
-    Reading.STORED_WITH_WARNING: "stored, with a warning",
-    Reading.RETRY: "the peer is out of resources",
-    Reading.RETRY_FEW: "the peer could not process it",
-    Reading.RETRY_SLOWLY: "the peer does not authorise us",
-    Reading.ASK: "the peer says that it has it already",
-    Reading.DEAD_LETTER: "the peer refuses this object",
-    Reading.CLASS_REFUSED: "the peer does not support this SOP class",
-    Reading.UNKNOWN: "the peer did not answer: it may have it or not",
+    AnswerReading.STORED: "stored",
+    AnswerReading.STORED_WITH_WARNING: "stored, with a warning",
+    AnswerReading.RETRY: "the peer is out of resources",
+    AnswerReading.RETRY_FEW: "the peer could not process it",
+    AnswerReading.RETRY_SLOWLY: "the peer does not authorise us",
+    AnswerReading.ASK: "the peer says that it has it already",
+    AnswerReading.DEAD_LETTER: "the peer refuses this object",
+    AnswerReading.CLASS_REFUSED: "the peer does not support this SOP class",
+    AnswerReading.UNKNOWN: "the peer did not answer: it may have it or not",
 }
-
-
-def kind_of(path: Path) -> tuple[str, str]:
-    """SOP class and transfer syntax of a Part 10 file. PermanentError where it is none, or does not say them."""
-    try:
-        meta = read_file_meta_info(path)
-        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
-    except (InvalidDicomError, AttributeError, EOFError) as error:
-        raise PermanentError(f"{path}: no DICOM file with SOP class and transfer syntax in its header") from error
-    except OSError as error:
-        raise PermanentError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 class StorageSCU:
@@ -96,19 +85,25 @@ class StorageSCU:
         return self._association is not None and (sop_class, transfer_syntax) in accepted_kinds(self._association)
 
     def store(self, path: Path) -> StoreOutcome:
-        """Send one file and wait for the answer; never raises for what the peer does."""
-        sop_class, transfer_syntax = kind_of(path)
+        """Send one file and wait for the answer; never raises for what peer or file do."""
+        try:
+            stored = read_object(path)
+        except PermanentError as error:
+            return StoreOutcome(AnswerReading.DEAD_LETTER, None, str(error))
+        sop_class, transfer_syntax = stored.kind
         if self._association is None or not self.accepts(sop_class, transfer_syntax):
             text = f"{self.peer} accepts no {sop_class} in transfer syntax {transfer_syntax}"
-            return StoreOutcome(Reading.CONTEXT_REFUSED, None, text)
+            return StoreOutcome(AnswerReading.KIND_REFUSED, None, text)
         if not self._association.is_established:
-            return StoreOutcome(Reading.RETRY, None, f"the association with {self.peer} had ended; it was not sent")
+            return StoreOutcome(
+                AnswerReading.RETRY, None, f"the association with {self.peer} had ended; it was not sent"
+            )
         self._message_id = self._message_id % 65535 + 1
         try:
             with self._association.exchange(2 * self.peer.timeout + path.stat().st_size / _SLOWEST):
-                answer = self._association.send_c_store(path, msg_id=self._message_id)
-        except ValueError as error:  # a UID in the file's header that is none: it cannot be in a command
-            return StoreOutcome(Reading.DEAD_LETTER, None, f"{path.name}: {error}")
+                answer = self._association.store(stored, self._message_id)
+        except ValueError as error:  # a UID of the file that is none: it cannot be in a command
+            return StoreOutcome(AnswerReading.DEAD_LETTER, None, f"{path.name}: {error}")
         status = status_of(answer)
         if status is None and self._association.is_established:
             self._association.abort()  # whatever comes later would be taken for another's answer
@@ -148,9 +143,18 @@ def batches(files: Iterable[Path]) -> Iterator[list[Path]]:
 def send(peer: Peer, files: Iterable[Path]) -> Iterator[tuple[Path, StoreOutcome]]:
     """Send files, saying what became of each as it goes; a broken association is opened again for the rest.
 
-    Raises as `scu.associated` does where an association cannot be opened.
+    A file that cannot be sent is a dead letter, and the others go. Raises as `scu.associated` does where an
+    association cannot be opened.
     """
-    for batch in batches(files):
+    sendable: list[Path] = []
+    for path in files:
+        try:
+            kind_of(path)
+        except PermanentError as error:
+            yield path, StoreOutcome(AnswerReading.DEAD_LETTER, None, str(error))
+        else:
+            sendable.append(path)
+    for batch in batches(sendable):
         left = batch
         while left:
             with StorageSCU(peer, map(kind_of, left)) as scu:

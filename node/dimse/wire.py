@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from node.dicom.uids import is_acceptable_uid
+
 HEADER_LENGTH = 6
 """PDU-type, a reserved byte, PDU-length (PS3.8 9.3.1)."""
 MAXIMUM_ASSOCIATE_LENGTH = 1 << 20
@@ -73,6 +75,29 @@ def pdu_header(header: bytes | bytearray, maximum_data_length: int) -> tuple[PDU
     if length > limit:
         raise ProtocolError(f"{pdu_type.name} PDU of {length} bytes, more than the {limit} allowed")
     return pdu_type, length
+
+
+_REJECTED_FOR_NOW, _REJECTING = 2, (1, 2, 3)
+_PROVIDER, _ABORT_REASONS = 2, (0, 1, 2, 4, 5, 6)
+
+
+def named_ending(kind: PDUType, content: bytearray) -> bytearray:
+    """An A-ASSOCIATE-RJ or A-ABORT PDU whose result, source and reason PS3.8 names (Tables 9-21 and 9-26).
+
+    Another result is read as permanent, another source as the service user, another reason as none given. Other PDUs
+    are returned as they are.
+    """
+    if kind not in (PDUType.ASSOCIATE_RJ, PDUType.ABORT):
+        return content
+    result, source, reason = content[7:10]
+    if kind is PDUType.ASSOCIATE_RJ:
+        result = result if result == _REJECTED_FOR_NOW else 1
+        source = source if source in _REJECTING else 1
+        content[7:10] = bytes((result, source, reason if 1 <= reason <= 10 else 1))
+    else:
+        source = source if source == _PROVIDER else 0
+        content[8:10] = bytes((source, reason if reason in _ABORT_REASONS else 0))
+    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +215,6 @@ def command_pdus(context_id: int, command: bytes, maximum_length: int) -> bytes:
         control = 1 | 2 * (start + step >= len(command))
         pdus += struct.pack(">BxLLBB", PDUType.P_DATA, len(part) + 6, len(part) + 2, context_id, control) + part
     return bytes(pdus)
-
-
-_UID_CHARACTERS = frozenset("0123456789.")
-
-
-def is_acceptable_uid(uid: str) -> bool:
-    """1 to 64 characters of [0-9.] (PS3.5 9.1); leading zeroes in a component are let through."""
-    return 1 <= len(uid) <= 64 and _UID_CHARACTERS.issuperset(uid)
 
 
 def printable(text: str, longest: int = 64) -> str:

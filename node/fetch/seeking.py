@@ -21,7 +21,7 @@ Answer = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PriorCriteria:
     """What an earlier study has to be like; JSON-able by `dataclasses.asdict`."""
 
     earliest: str
@@ -38,7 +38,9 @@ class Wanted:
         return {"PatientID": patient_id, "StudyDate": f"{self.earliest}-{self.latest}"}
 
 
-def candidates(answers: Iterable[Answer], wanted: Wanted, *, study: str, patient_id: str, issuer: str) -> list[Answer]:
+def candidates(
+    answers: Iterable[Answer], wanted: PriorCriteria, *, study: str, patient_id: str, issuer: str
+) -> list[Answer]:
     """The studies that will do as far as study level says, newest first.
 
     An archive may match more loosely than it was asked to: everything is looked at again. The issuer counts where both
@@ -57,7 +59,7 @@ def candidates(answers: Iterable[Answer], wanted: Wanted, *, study: str, patient
     return sorted(found, key=lambda answer: (answer["StudyDate"], answer["StudyTime"]), reverse=True)
 
 
-def series_of(answers: Iterable[Answer], wanted: Wanted) -> list[str]:
+def series_of(answers: Iterable[Answer], wanted: PriorCriteria) -> list[str]:
     """UIDs of the series of a study that will do."""
     return [
         answer["SeriesInstanceUID"]
@@ -80,6 +82,6 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def wanted_of(plain: Mapping[str, Any]) -> Wanted:
+def wanted_of(plain: Mapping[str, Any]) -> PriorCriteria:
     """As the ledger keeps it."""
-    return Wanted(**plain)
+    return PriorCriteria(**plain)

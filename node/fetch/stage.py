@@ -9,28 +9,30 @@ and what came twice is a duplicate. What arrives is known as fetched by the requ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from node.clock import Clock
+from node.config.destinations import DicomDestination, dicom_destinations
+from node.config.models import Configuration
 from node.errors import NodeError, PermanentError, TransientError
 from node.fetch import seeking
 from node.items import Item, Items
 from node.ledger import fetches, instances, studies
-from node.ledger.database import Database, Ledger
+from node.ledger.database import Database
 from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
 from node.ledger.studies import Study, StudyStatus
-from node.wake import Stage, Wakes
+from node.stage import Node, NodeStage
+from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
 _IDLE = 60.0
-_LEAST = 0.1
+_LEAST = 1.0
 """Seconds between two runs: what is due by then has become so while this one ran."""
 _TRIES = 5
 """After an unexpected exception: a quarter of an hour, within the time that a rule waits for an earlier study."""
@@ -42,7 +44,7 @@ _UNSENT = timedelta(minutes=5)
 """After this long without a first image, the archive is asked once more."""
 
 
-class Archive(Protocol):
+class PriorArchive(Protocol):
     """What is asked of an archive (`node.dimse.retrieve_scu.QueryRetrieve`)."""
 
     def find_studies(self, keys: Mapping[str, str], keywords: Sequence[str]) -> Sequence[Mapping[str, str]]:
@@ -53,31 +55,45 @@ class Archive(Protocol):
         """The series of a study."""
         ...
 
-    def move(self, study_instance_uid: str, series_instance_uid: str, to: str) -> int:
-        """Have it send a series; how many images it has sent."""
+    def move(self, study_instance_uid: str, series_instance_uid: str, to: str, within: float) -> int | None:
+        """Have it send a series, in at most `within` seconds; how many images it has sent, None if it does not say."""
         ...
 
 
-class Fetching:
-    """The stage; one thread calls `run_once`."""
+ArchiveOf = Callable[[DicomDestination, str], PriorArchive]
+"""Makes what is asked of a destination; the text is the AE title of this node."""
 
-    def __init__(
-        self, ledger: Ledger, clock: Clock, wakes: Wakes, archives: Mapping[str, Archive], ae_title: str
-    ) -> None:
-        """`archives` by name of the destination; `ae_title` is ours, where they are asked to send to."""
-        self._ledger = ledger
-        self._clock = clock
-        self._wakes = wakes
-        self._archives = archives
-        self._ae_title = ae_title
-        self._items = Items(Stage.FETCH, ledger, clock)
+
+class FetchStage(NodeStage):
+    """The stage for one archive, so that one that hangs holds up no other; one thread calls `run_once`.
+
+    `Deadlines` looks after all that it does not get to.
+    """
+
+    def __init__(self, name: str, node: Node, configuration: Configuration, archive_of: ArchiveOf) -> None:
+        """`name` of the destination that is asked."""
+        self._name = name
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._wakes = node.wakes
+        self._archive_of = archive_of
+        self._items = Items(Stage.FETCH, node)
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Ask this archive as it says, from the next fetch on; it is asked to send to our AE title."""
+        title = configuration.node.ae_title
+        destination = dicom_destinations(configuration.destinations)[self._name]
+        self._archive_and_title = self._archive_of(destination, title), title
 
     def run_once(self) -> float:
         """Do what is due; seconds until something may be due again."""
         now = self._clock.now()
         for fetch in fetches.due(self._ledger.database, now):
+            if fetch.source != self._name:
+                continue
             self._items.handle(self._item(fetch), partial(self._try, fetch), None)
-        next_at = fetches.next_due_at(self._ledger.database)
+        next_at = fetches.next_due_at(self._ledger.database, [self._name])
         return _IDLE if next_at is None else min(_IDLE, max(_LEAST, (next_at - self._clock.now()).total_seconds()))
 
     def _item(self, fetch: Fetch) -> Item:
@@ -103,9 +119,8 @@ class Fetching:
 
     def _go_on(self, fetch: Fetch) -> None:
         if self._clock.now() >= fetch.deadline:
-            why = fetch.error or "the archive did not send it in time"
-            self._end(fetch, FetchStatus.FAILED, why)
-        elif fetch.status is FetchStatus.SEEKING:
+            return  # it is ended (`node.fetch.deadlines`), unless only the clock was set
+        if fetch.status is FetchStatus.SEEKING:
             self._seek(fetch)
         else:
             self._look_whether_it_is_here(fetch)
@@ -129,23 +144,26 @@ class Fetching:
         if not study.patient_id.strip():
             self._end(fetch, FetchStatus.NONE, "the study has no Patient ID: nobody's images are asked for")
             return
-        archive = self._archives.get(fetch.source)
-        if archive is None:
-            raise PermanentError(f"destination {fetch.source!r} is no longer in the configuration")
+        archive, title = self._archive_and_title
         found = self._find(archive, fetch, study)
         if found is None:
             self._end(fetch, FetchStatus.NONE, f"{fetch.source} has no earlier study that will do")
             return
         prior, series = found
         with self._ledger.transaction() as database:
-            fetches.requested(database, self._clock.now(), fetch, prior)
-        sent = sum(archive.move(prior, each, self._ae_title) for each in series)
-        if not sent:
+            if not fetches.requested(database, self._clock.now(), fetch, prior):
+                return
+        said = [archive.move(prior, each, title, self._left(fetch)) for each in series]
+        if not any(each is None or each > 0 for each in said):
             raise TransientError(f"{fetch.source} says that it has sent nothing of the earlier study")
         with self._ledger.transaction() as database:
-            fetches.sent(database, self._clock.now(), fetch, sent)
+            fetches.sent(database, self._clock.now(), fetch, max(1, sum(each or 0 for each in said)))
 
-    def _find(self, archive: Archive, fetch: Fetch, study: Study) -> tuple[str, list[str]] | None:
+    def _left(self, fetch: Fetch) -> float:
+        """Seconds until its deadline; a moment at least."""
+        return max(_LEAST, (fetch.deadline - self._clock.now()).total_seconds())
+
+    def _find(self, archive: PriorArchive, fetch: Fetch, study: Study) -> tuple[str, list[str]] | None:
         """The newest study with a series that will do, and those series."""
         wanted = seeking.wanted_of(fetch.wanted)
         answers = archive.find_studies(wanted.keys(study.patient_id), seeking.STUDY_KEYWORDS)

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import structlog
 
 from node.errors import TransientError
-from node.index import decode, header
-from node.index.header import Reading
-from node.items import place_of
-from node.processes.pool import CallCancelledError, ChildError, Pool
+from node.index import alike, decode, header
+from node.index.header import UNSTATED, HeaderReading
+from node.items import defect_of, frames_of, place_of
+from node.processes.pool import CallCancelledError, ChildError, ChildPool
 from node.store.arrival import NotOurFileError
 
 log = structlog.get_logger(__name__)
@@ -36,14 +36,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class HeaderFailure:
     """Why there is no answer for a file."""
 
     reason: str
-    kind: FailureKind
+    kind: HeaderFailureKind
 
 
-class FailureKind(StrEnum):
+class HeaderFailureKind(StrEnum):
     """What can be done about a failure."""
 
     FATAL = "fatal"
@@ -73,13 +73,15 @@ class HeaderReader:
     """
 
     def __init__(self, children: int = CHILDREN) -> None:
-        self._pool = Pool(children)
+        self.terms = UNSTATED
+        """What is known of senders; may be swapped between two calls (a reload)."""
+        self._pool = ChildPool(children)
         self._threads = ThreadPoolExecutor(children, thread_name_prefix="read")
 
-    def read(self, paths: Sequence[Path]) -> list[Reading | Failure]:
+    def read(self, paths: Sequence[Path]) -> list[HeaderReading | HeaderFailure]:
         """One answer a path, in their order."""
         tasks = [
-            _Task(header.read, [(paths[place],) for place in places], places, _seconds(size))
+            _Task(header.read, [(paths[place], self.terms) for place in places], places, _seconds(size))
             for places, size in _portions(paths)
         ]
         return self._run(tasks, len(paths))
@@ -88,10 +90,21 @@ class HeaderReader:
         """Whether both decode to the same pixels; None where one cannot be decoded."""
         size = _size(one) + _size(other)
         answer = self._run([_Task(decode.same_pixels, [(one, other)], [0], _seconds(size), lives=1)], 1)[0]
-        if isinstance(answer, Failure):
+        if isinstance(answer, HeaderFailure):
             log.warning("index.pixels-not-compared", reason=answer.reason, receipts=[one.stem, other.stem])
             return None
         return bool(answer)
+
+    def differing_in_form(self, one: Path, other: Path, keywords: Sequence[str]) -> Sequence[str]:
+        """Those of the differences between both that change no meaning; none where a file cannot be read."""
+        size = _size(one) + _size(other)
+        task = _Task(alike.differing_in_form, [(one, other, keywords, self.terms)], [0], _seconds(size), lives=1)
+        answer = self._run([task], 1)[0]
+        if isinstance(answer, HeaderFailure):
+            log.warning("index.receipts-not-compared", reason=answer.reason, receipts=[one.stem, other.stem])
+            return ()
+        found: Sequence[str] = answer
+        return found
 
     def close(self) -> None:
         """End the children, whatever they are doing."""
@@ -122,7 +135,7 @@ class HeaderReader:
                 files = [str(arguments[0]) for arguments in task.arguments]
                 log.warning("index.child-died", why=reason, life=life, files=files)
         if len(task.arguments) == 1:
-            return [Failure(reason, FailureKind.FATAL)]
+            return [HeaderFailure(reason, HeaderFailureKind.FATAL)]
         alone = [_Task(task.function, [each], [0], task.seconds, task.lives) for each in task.arguments]
         return [answer for each in alone for answer in self._answers(each)]
 
@@ -156,12 +169,13 @@ def _answer_each(task: tuple[Callable[..., Any], list[tuple[Any, ...]]]) -> list
     return [_answer(function, arguments) for arguments in portion]
 
 
-def _answer(function: Callable[..., T], arguments: tuple[Any, ...]) -> T | Failure:
+def _answer(function: Callable[..., T], arguments: tuple[Any, ...]) -> T | HeaderFailure:
     try:
         return function(*arguments)
     except OSError as error:
-        return Failure(str(error), FailureKind.INPUT_OUTPUT)
+        return HeaderFailure(str(error), HeaderFailureKind.INPUT_OUTPUT)
     except NotOurFileError as error:
-        return Failure(str(error), FailureKind.FOREIGN)
+        return HeaderFailure(str(error), HeaderFailureKind.FOREIGN)
     except Exception as error:  # noqa: BLE001 - every failure of one file is an answer, and the node's to judge
-        return Failure(place_of(error), FailureKind.FATAL)  # its text may hold a patient's data
+        log.error("index.reading-failed", place=place_of(error), frames=frames_of(error))
+        return HeaderFailure(defect_of(error), HeaderFailureKind.FATAL)  # its text may hold a patient's data

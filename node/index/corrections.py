@@ -22,10 +22,11 @@ from datetime import datetime
 from node.config.models import Configuration
 from node.dicom.values import first_text
 from node.index.compare import patient_differences
+from node.index.describing import description
 from node.index.stopping import stop_study
 from node.ledger import events, facts, instances, jobs, studies
 from node.ledger.database import Database
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
 
 TAKE_NEWEST = "take_newest"
@@ -40,13 +41,19 @@ def takes_newest(database: Database, study: str, configuration: Configuration) -
     return words == {TAKE_NEWEST}
 
 
-def arrived(database: Database, at: datetime, study: str, differences: Iterable[str], *, newest: bool) -> None:
-    """Corrected instances of `study` were recorded: stop what runs, and hold the study unless `newest`."""
+def arrived(
+    database: Database, at: datetime, study: str, differences: Iterable[str], *, newest: bool
+) -> frozenset[str]:
+    """Corrected instances of `study` were recorded: stop what runs, and hold the study unless `newest`.
+
+    Returns other studies of which something stopped, because it was compared with this one.
+    """
     row = studies.get(database, study)
     assert row is not None, "a correction presupposes the instance it corrects"
-    stop_study(database, at, study, _REASON, for_good=newest)
+    comparing = stop_study(database, at, study, _REASON, for_good=newest)
     if not newest and row.hold is None:
         studies.hold(database, at, study, f"{_REASON} ({', '.join(sorted(differences))})")
+    return comparing
 
 
 def settle(database: Database, at: datetime, study: str, configuration: Configuration) -> None:
@@ -65,7 +72,7 @@ def pending(database: Database, study: str) -> dict[str, Instance]:
     return {instance.sop_instance_uid: instance for instance in found}
 
 
-def take_newest(database: Database, at: datetime, study: str) -> bool:
+def take_newest(database: Database, at: datetime, study: str, by: str = events.NODE) -> bool:
     """Let the corrections replace what they correct; false, and nothing done, where that would mix two patients.
 
     The caller sees to a new revision (`studies.reopened`), unless the study is about to be complete.
@@ -86,7 +93,13 @@ def take_newest(database: Database, at: datetime, study: str) -> bool:
             facts.drop_header(database, correction.receipt)
     _say_whose(database, study, together[0])
     events.record(
-        database, at, "study.corrected", study=study, severity=Severity.ALERT, instances=len(newest), of=len(together)
+        database,
+        at,
+        EventKind.STUDY_CORRECTED,
+        study=study,
+        actor=by,
+        instances=len(newest),
+        of=len(together),
     )
     return True
 
@@ -106,3 +119,4 @@ def _say_whose(database: Database, study: str, correction: Instance) -> None:
         issuer_of_patient_id=first_text(header, "IssuerOfPatientID"),
         accession_number=first_text(header, "AccessionNumber"),
     )
+    studies.described(database, study, description(header), newest=True)

@@ -63,7 +63,7 @@ _LENGTH = 16
 
 def fingerprint(contents: Contents, header: Header, transfer_syntax_uid: str) -> dict[str, Any]:
     """The digests of one receipt, JSON-able; see `compare`."""
-    image = {keyword: digest for keyword in IMAGE if (digest := _digest(header, keyword))}
+    image = {keyword: digest for keyword in IMAGE if (digest := _digest(contents, header, keyword))}
     for keyword in NESTED_IMAGE:
         raw = contents.elements.get(_tag(keyword))
         if raw is not None and isinstance(raw.value, list):
@@ -71,13 +71,13 @@ def fingerprint(contents: Contents, header: Header, transfer_syntax_uid: str) ->
     if image.get("NumberOfFrames") == _short(b"[1]"):
         del image["NumberOfFrames"]  # one frame, stated or not
     return {
-        "patient": {keyword: digest for keyword in PATIENT if (digest := _digest(header, keyword))},
-        "order": {keyword: digest for keyword in ORDER if (digest := _digest(header, keyword))},
-        "uids": {keyword: digest for keyword in UIDS if (digest := _digest(header, keyword))},
+        "patient": {keyword: digest for keyword in PATIENT if (digest := _digest(contents, header, keyword))},
+        "order": {keyword: digest for keyword in ORDER if (digest := _digest(contents, header, keyword))},
+        "uids": {keyword: digest for keyword in UIDS if (digest := _digest(contents, header, keyword))},
         "image": image,
         "pixels": _of_pixels(contents),
         "encoding": _encoding(contents, transfer_syntax_uid),
-        "rest": _rest(contents.elements),
+        "rest": _of_elements(rest_of(contents.elements)),
     }
 
 
@@ -88,11 +88,17 @@ def _tag(keyword: str) -> int:
 _NAMED = frozenset(_tag(keyword) for keyword in PATIENT + ORDER + UIDS + IMAGE + NESTED_IMAGE)
 
 
-def _digest(header: Header, keyword: str) -> str:
-    """Digest of an attribute's values; "" where it is absent or empty, which means the same to a reader."""
-    vr, values = header.get(keyword, ["", []])
+def _digest(contents: Contents, header: Header, keyword: str) -> str:
+    """Digest of an attribute's values; "" where it is absent or empty, which means the same to a reader.
+
+    Of its bytes where they could not be decoded: two names of which nobody can read a letter are not one name.
+    """
+    vr, values, *_ = header.get(keyword, ["", []])
     if vr == "PN":  # empty components at the end mean nothing (PS3.5 6.2.1.2)
         values = ["=".join(group.rstrip("^ ") for group in str(value).split("=")).rstrip("=") for value in values]
+    raw = contents.elements.get(_tag(keyword))
+    if any("\ufffd" in str(value) for value in values) and raw is not None and not isinstance(raw.value, list):
+        return _short(bytes(raw.value).rstrip(b" \0"))
     values = [value for value in values if value != ""]
     return _short(to_json(values).encode()) if values else ""
 
@@ -124,14 +130,13 @@ def _encoding(contents: Contents, transfer_syntax_uid: str) -> str:
     return "native" if contents.little else "native, big endian"
 
 
-def _rest(elements: Elements) -> str:
-    """Digest of the public attributes that belong to none of the other parts, bulk values included."""
-    left = {
+def rest_of(elements: Elements) -> Elements:
+    """The public attributes that belong to none of the other parts, bulk values included."""
+    return {
         tag: raw
         for tag, raw in elements.items()
         if not tag >> 16 & 1 and tag not in _NAMED and tag not in PIXELS and tag not in _ON_THE_WAY
     }
-    return _of_elements(left)
 
 
 def _of_elements(*items: Elements) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import mmap
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,40 +19,40 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-    MPEGTransferSyntaxes,
 )
 
 from node import ourselves
+from node.config.models import Configuration
 from node.dicom.elements import Contents, Elements, Items, parse, text_of
-from node.dicom.values import Converter, Header, first_text, items
+from node.dicom.marks import of_header as marks_of_header
+from node.dicom.uids import is_acceptable_uid, is_valid_uid
+from node.dicom.values import NOT_KEPT, Converter, Header, first_text, items
 from node.index import pixels
 from node.index.fingerprint import fingerprint
 from node.store.arrival import Arrival, read_arrival
 from node.store.seal import cut_to_length
-from rules.facts import BAD_ENCODING, LOSSY, UNREADABLE_HEADER
+from rules.facts import BAD_ENCODING, BAD_UID, UNREADABLE_HEADER
 
 MOST_INFLATED = 512 * 2**20
 """Bytes that a deflated dataset may inflate to (case 42)."""
-MISSING_PATIENT_ID = "missing-patient-id"
-UNDECODABLE_TEXT = "undecodable-text"
-CUT_HEADER = "cut-header"
-"""Not all attributes were kept: rules do not see those left out."""
 REJECTION_TITLES = frozenset({"113001", "113037", "113038", "113039"})
 """Rejected for quality reasons, for patient safety reasons, incorrect modality worklist entry, data retention
 policy expired: the titles of an IOCM rejection note (PS3.16 CID 7011; IHE RAD TF 4.66)."""
 _KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
-_SURELY_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, *MPEGTransferSyntaxes})
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+_UIDS = {
+    "SOPClassUID": _SOP_CLASS,
+    "SOPInstanceUID": _SOP_INSTANCE,
+    "StudyInstanceUID": _STUDY,
+    "SeriesInstanceUID": _SERIES,
+}
 _REFERENCED_SOP, _REFERENCED_SOP_INSTANCE, _REFERENCED_SERIES = 0x00081199, 0x00081155, 0x00081115
 _EVIDENCE, _CONTENT, _TITLE = 0x0040A375, 0x0040A730, 0x0040A043
 _CODE_VALUE, _CODING_SCHEME = 0x00080100, 0x00080102
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class RejectionNote:
     """A rejection note (a Key Object Selection, IHE IOCM): why, and which SOP instances of which study."""
 
     title: str
@@ -61,7 +61,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HeaderReading:
     """What one receipt holds."""
 
     receipt: str
@@ -77,8 +77,9 @@ class Reading:
     header: Header
     comparison: dict[str, Any]
     marks: dict[str, str]
-    rejection: Rejection | None = None
-    is_ours: bool = False
+    rejection: RejectionNote | None = None
+    makers: frozenset[str] = frozenset()
+    """Serial numbers of the nodes of this program that made it; see `node.ourselves`."""
     unreadable: str = ""
     """Why nothing more is known of it than how it arrived; "" for nearly every file."""
 
@@ -87,27 +88,45 @@ class Reading:
         return first_text(self.header, keyword)
 
 
-def read(path: Path) -> Reading:
+@dataclass(frozen=True, slots=True)
+class SenderTerms:
+    """What the configuration says of those who send."""
+
+    character_sets: Mapping[str, str] = field(default_factory=dict)
+    """By calling AE title: of texts whose own set is missing or does not fit."""
+    strict_uids: bool = False
+    """A UID that PS3.5 9.1 does not allow keeps an instance out of plugins, though it could be copied."""
+
+
+UNSTATED = SenderTerms()
+
+
+def sender_terms(configuration: Configuration) -> SenderTerms:
+    """Those of a configuration."""
+    return SenderTerms(configuration.character_sets, strict_uids=configuration.node.uids == "strict")
+
+
+def read(path: Path, terms: SenderTerms = UNSTATED) -> HeaderReading:
     """Read one receipt, which is as long as its object from here on. Never raises for what its dataset holds.
 
     Raises OSError where the file cannot be read, ValueError where this node did not write it.
     """
     cut_to_length(path)
     arrival, offset = read_arrival(path)
-    return _read(path, arrival, offset)
+    return _read(path, arrival, offset, terms)
 
 
-def read_file(path: Path, at: datetime) -> Reading:
+def read_file(path: Path, at: datetime, terms: SenderTerms = UNSTATED) -> HeaderReading:
     """Read a DICOM file (PS3.10) that did not come over the network, as if it had come at `at`.
 
     Never raises for what its dataset holds. Raises OSError where the file cannot be read, ValueError where it
     is not a DICOM file.
     """
-    arrival, offset = _as_if_arrived(path, at)
-    return _read(path, arrival, offset)
+    arrival, offset = as_if_arrived(path, at)
+    return _read(path, arrival, offset, terms)
 
 
-def _as_if_arrived(path: Path, at: datetime) -> tuple[Arrival, int]:
+def as_if_arrived(path: Path, at: datetime) -> tuple[Arrival, int]:
     """What the meta information of any DICOM file says of how it came, and where the dataset begins."""
     try:
         with path.open("rb") as file:
@@ -131,20 +150,22 @@ def _as_if_arrived(path: Path, at: datetime) -> tuple[Arrival, int]:
     return arrival, offset
 
 
-def _read(path: Path, arrival: Arrival, offset: int) -> Reading:
+def _read(path: Path, arrival: Arrival, offset: int, terms: SenderTerms) -> HeaderReading:
     with path.open("rb") as file:
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     dataset = whole[offset:]
     digest = hashlib.sha256(dataset).hexdigest()
-    contents = _parse(dataset, arrival.transfer_syntax_uid)
+    contents = parse_dataset(dataset, arrival.transfer_syntax_uid)
     uids = [text_of(contents.elements, tag) for tag in (_STUDY, _SERIES)]
     if not all(uids):
         why = "; ".join(contents.defects) or "Study or Series Instance UID is missing"
         return unreadable(path.stem, arrival, len(whole), digest, why)
-    converter = Converter(contents.little)
+    converter = Converter(contents.little, terms.character_sets.get(arrival.calling_ae_title.strip(), ""))
     header = converter.header(contents.elements)
+    if contents.fragments is not None:  # encapsulated pixel data is not among the elements
+        header["PixelData"] = ["OB", [], NOT_KEPT]
     frames, marks = pixels.check(contents, header, arrival.transfer_syntax_uid)
-    return Reading(
+    return HeaderReading(
         receipt=path.stem,
         arrival=arrival,
         bytes=len(whole),
@@ -156,15 +177,19 @@ def _read(path: Path, arrival: Arrival, offset: int) -> Reading:
         frames=frames,
         header=header,
         comparison=fingerprint(contents, header, arrival.transfer_syntax_uid),
-        marks=marks | _marks(contents, header, converter, arrival),
+        marks=marks | _marks(contents, header, converter, arrival) | _bad_uids(contents.elements, terms),
         rejection=_rejection(contents.elements, uids[0]),
-        is_ours=any(ourselves.is_ours(item) for item in items(header, "ContributingEquipmentSequence")),
+        makers=frozenset(
+            maker
+            for item in items(header, "ContributingEquipmentSequence")
+            if (maker := ourselves.made_by(item)) is not None
+        ),
     )
 
 
-def unreadable(receipt: str, arrival: Arrival, size: int, digest: str, why: str) -> Reading:
+def unreadable(receipt: str, arrival: Arrival, size: int, digest: str, why: str) -> HeaderReading:
     """A receipt of which no more is known than how it arrived."""
-    return Reading(
+    return HeaderReading(
         receipt=receipt,
         arrival=arrival,
         bytes=size,
@@ -181,7 +206,8 @@ def unreadable(receipt: str, arrival: Arrival, size: int, digest: str, why: str)
     )
 
 
-def _parse(dataset: memoryview, syntax: str) -> Contents:
+def parse_dataset(dataset: memoryview, syntax: str) -> Contents:
+    """The elements of a dataset in its transfer syntax. Never raises for what its bytes hold."""
     problem = ""
     if syntax == DeflatedExplicitVRLittleEndian:
         dataset, problem = inflate(dataset)
@@ -226,18 +252,17 @@ def _marks(contents: Contents, header: Header, converter: Converter, arrival: Ar
         marks[UNREADABLE_HEADER] = "; ".join(contents.defects)
     if contents.faults:
         marks[BAD_ENCODING] = "; ".join(contents.faults)
-    if converter.left_out:
-        marks[CUT_HEADER] = "attributes beyond the first ones were left out"
-    if converter.undecodable:
-        marks[UNDECODABLE_TEXT] = ", ".join(converter.undecodable)
-    if not first_text(header, "PatientID"):
-        marks[MISSING_PATIENT_ID] = "PatientID is absent or empty"
-    if first_text(header, "LossyImageCompression") == "01" or arrival.transfer_syntax_uid in _SURELY_LOSSY:
-        marks[LOSSY] = "LossyImageCompression is 01, or the transfer syntax is a lossy one"
-    return marks
+    return marks | marks_of_header(header, converter, arrival.transfer_syntax_uid)
 
 
-def _rejection(elements: Elements, study: str) -> Rejection | None:
+def _bad_uids(elements: Elements, terms: SenderTerms) -> dict[str, str]:
+    """The mark of an instance that results could not refer to, or where `node.uids` is strict: should not."""
+    fits = is_valid_uid if terms.strict_uids else is_acceptable_uid
+    names = [name for name, tag in _UIDS.items() if (uid := text_of(elements, tag)) and not fits(uid)]
+    return {BAD_UID: f"{', '.join(names)}: not a UID that results can name"} if names else {}
+
+
+def _rejection(elements: Elements, study: str) -> RejectionNote | None:
     """What a rejection note rejects; None for every other object.
 
     The evidence names the instances with their study, the content tree without: those are of this study.
@@ -256,7 +281,7 @@ def _rejection(elements: Elements, study: str) -> Rejection | None:
     for uid in _referenced(_items(elements, _CONTENT)):
         found.setdefault(uid, study)
     found.pop("", None)
-    return Rejection(title, tuple((of_study, uid) for uid, of_study in found.items()))
+    return RejectionNote(title, tuple((of_study, uid) for uid, of_study in found.items()))
 
 
 def _items(elements: Elements, tag: int) -> Items:

@@ -15,7 +15,7 @@ from node.ledger.instances import Instance, InstanceStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class StudyRecords:
     """The records of a study for one revision and look, and of which instances they were made."""
 
     revision: int
@@ -24,15 +24,15 @@ class Prepared:
     series: tuple[PackedSeries, ...]
 
 
-def prepare(ledger: Ledger, study: str, revision: int, look: int = 0) -> Prepared:
+def prepare(ledger: Ledger, study: str, revision: int, look: int = 0) -> StudyRecords:
     """What `keep_facts` is going to keep, if the same instances still count then."""
     with ledger.snapshot() as database:
         receipts = instances.arrivals(database, study).receipts
         changed = _changed(database, study, revision, look)
-    return Prepared(revision, look, receipts, tuple(map(facts.packed, changed)))
+    return StudyRecords(revision, look, receipts, tuple(map(facts.packed, changed)))
 
 
-def keep_facts(database: Database, study: str, revision: int, look: int, prepared: Prepared) -> None:
+def keep_facts(database: Database, study: str, revision: int, look: int, prepared: StudyRecords) -> None:
     """One record for each series that is not what it was at the revision, or the look, before.
 
     What was prepared is made again where something came between, such as a correction.
@@ -55,20 +55,7 @@ def _changed(database: Database, study: str, revision: int, look: int) -> list[S
     for instance in instances.of_study(database, study, [InstanceStatus.CURRENT]):
         series.setdefault(instance.series_instance_uid or "", []).append(instance)
     records = [
-        SeriesRecord(uid, tuple(record_of(one, headers[one.receipt]) for one in current))
+        SeriesRecord(uid, tuple(InstanceRecord.of(one, headers[one.receipt]) for one in current))
         for uid, current in series.items()
     ]
     return [record for record in records if record != earlier.get(record.series_instance_uid)]
-
-
-def record_of(instance: Instance, header: facts.Header) -> InstanceRecord:
-    """An instance as a series record holds it."""
-    return InstanceRecord(
-        receipt=instance.receipt,
-        sop_instance_uid=instance.sop_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        transfer_syntax_uid=instance.transfer_syntax_uid,
-        frames=instance.frames,
-        marks=tuple(sorted(instance.marks)),
-        header=header,
-    )

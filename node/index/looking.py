@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from node.clock import Clock
 from node.config.models import Configuration
 from node.index import corrections
 from node.index.keeping import keep_facts, prepare
 from node.index.recording import study_quiet
 from node.ledger import instances, looks, studies, timers
-from node.ledger.database import Ledger
 from node.ledger.studies import OpenSeries, Study, StudyStatus
 from node.ledger.timers import TimerKind
+from node.stage import Node
 from node.store.layout import InFlight
 from rules.model import Rule
 
@@ -42,7 +41,7 @@ class Door(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
+class _DueLook:
     """What is to be looked at now, and for whom."""
 
     settled: tuple[str, ...]
@@ -55,14 +54,18 @@ class _Due:
 class Looks:
     """Watches what is being received; one thread calls it."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self._ledger = ledger
-        self._clock = clock
+    def __init__(self, node: Node, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._ledger = node.ledger
+        self._clock = node.clock
         self._due: dict[tuple[str, str], float] = {}
         """Series → when it is quiet, in monotonic seconds."""
         self._seen: dict[str, frozenset[str]] = {}
         """Study → what had come of it at the last look."""
+
+    def use(self, configuration: Configuration) -> None:
+        """From now on, by this configuration."""
+        self._configuration = configuration
 
     def arrived(self, study: str, series: str, quiet: timedelta) -> None:
         """An object of the series was indexed just now."""
@@ -75,14 +78,14 @@ class Looks:
 
     def look(self, study: Study, door: Door, *, unindexed: bool) -> bool:
         """Look at a study that is being received, if it is time to; whether there is something to be decided now."""
-        early = [rule for rule in self.configuration.rules if rule.enabled and rule.decide != "complete"]
+        early = [rule for rule in self._configuration.rules if rule.enabled and rule.decide != "complete"]
         if not early or study.hold is not None or corrections.pending(self._ledger.database, study.study_instance_uid):
             return False
         by_series = [rule.name for rule in early if rule.decide == SERIES_COMPLETE]
         settled = self._settled(study, door) if by_series and not unindexed else ()
         again = self._over(study.study_instance_uid, [rule for rule in early if rule.growing])
         rules = (*(by_series if settled else ()), *(name for name, _ in again))
-        return bool(rules) and self._take(study, _Due(settled, rules, again))
+        return bool(rules) and self._take(study, _DueLook(settled, rules, again))
 
     # --- series -----------------------------------------------------------------------------------
 
@@ -96,7 +99,7 @@ class Looks:
         """When it is quiet; at start, what its row leaves of the quiet period, but no more than that."""
         key = (study.study_instance_uid, series.series_instance_uid)
         if key not in self._due:
-            quiet = study_quiet(self._ledger.database, key[0], self.configuration)
+            quiet = study_quiet(self._ledger.database, key[0], self._configuration)
             left = (series.due_at or self._clock.now() + quiet) - self._clock.now()
             left = min(max(left, timedelta()), quiet)
             self._due[key] = self._clock.monotonic() + left.total_seconds()
@@ -125,7 +128,7 @@ class Looks:
 
     # --- the look ---------------------------------------------------------------------------------
 
-    def _take(self, seen: Study, due: _Due) -> bool:
+    def _take(self, seen: Study, due: _DueLook) -> bool:
         study, now = seen.study_instance_uid, self._clock.now()
         come = self._come(study)
         number = looks.planned(self._ledger.database, now, study, seen.revision, due.rules).look

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from pydicom.uid import JPEG2000MC, JPEG2000MCLossless, MPEGTransferSyntaxes, RLELossless
 
-from node.dicom.elements import PIXELS, Contents, Raw
+from node.dicom.elements import PIXELS, Contents, Fragments, RawElement
 from node.dicom.values import Header, first
-from rules.facts import BAD_PIXEL_DESCRIPTION, TRUNCATED_PIXEL_DATA
+from plugins import pixel_data
+from rules.facts import BAD_PIXEL_DESCRIPTION, LOSSY, TRUNCATED_PIXEL_DATA
 
 _MANY_FRAMES_A_FRAGMENT = frozenset({*MPEGTransferSyntaxes, JPEG2000MC, JPEG2000MCLossless})
 _BITS = {0x7FE00008: 32, 0x7FE00009: 64}
@@ -44,11 +45,28 @@ def check(contents: Contents, header: Header, transfer_syntax_uid: str) -> tuple
     frames = _frames(contents, header)
     if contents.cut_pixels:
         marks[TRUNCATED_PIXEL_DATA] = contents.cut_pixels
-    elif not problems:
+    if contents.fragments is not None and _is_lossy(contents.fragments):
+        marks[LOSSY] = "its compressed pixel data say that they are lossy"
+    if not contents.cut_pixels and not problems:
         kind, problem = _amount(contents, raw, frames, transfer_syntax_uid)
         if problem:
             marks[kind] = problem
     return max(1, frames.number), marks
+
+
+def _is_lossy(fragments: Fragments) -> bool:
+    """Whether any codestream says so, whatever the header says."""
+    found = (pixel_data.codestream(bytes(each[: pixel_data.HEAD])) for each in fragments.fragments)
+    return any(each.is_lossy for each in found if each is not None)
+
+
+def promised_bytes(contents: Contents, header: Header) -> int:
+    """Bytes of native pixel data that the header promises; 0 where it does not say."""
+    return _bytes_of(_frames(contents, header))
+
+
+def _bytes_of(frames: Frames) -> int:
+    return -(-frames.bits * frames.number // 8)
 
 
 def _frames(contents: Contents, header: Header) -> Frames:
@@ -114,7 +132,7 @@ def _palette_problems(contents: Contents) -> list[str]:
     return problems
 
 
-def _amount(contents: Contents, raw: Raw | None, frames: Frames, syntax: str) -> tuple[str, str]:
+def _amount(contents: Contents, raw: RawElement | None, frames: Frames, syntax: str) -> tuple[str, str]:
     """The mark and the reason where there is too little pixel data, or far too much."""
     if contents.fragments is not None:
         there = len(contents.fragments.fragments)
@@ -128,7 +146,7 @@ def _amount(contents: Contents, raw: Raw | None, frames: Frames, syntax: str) ->
         return "", ""
     assert raw is not None
     assert not isinstance(raw.value, list), "the parser makes no sequence of pixel data"
-    promised = -(-frames.bits * frames.number // 8)
+    promised = _bytes_of(frames)
     there = len(raw.value)
     if there < promised:
         return TRUNCATED_PIXEL_DATA, f"{there} bytes of pixel data where the header promises {promised}"

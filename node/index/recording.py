@@ -6,35 +6,39 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from node.config.models import Completion, Configuration, Modality
 from node.index import corrections, rejecting
-from node.index.header import MISSING_PATIENT_ID, Reading
+from node.index.describing import description
+from node.index.header import HeaderReading
 from node.index.judging import Judgement
-from node.ledger import events, facts, instances, studies
+from node.ledger import alerts, events, facts, instances, said, studies
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.studies import StudyStatus
-from rules.facts import LOSSY
+from rules.facts import BAD_UID, LOSSY, MISSING_PATIENT_ID
 
 _COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
 _ARRIVES = (*_COUNTS, InstanceStatus.DUPLICATE, InstanceStatus.CORRECTION, InstanceStatus.CONFLICT)
 """What shows that a study is still being sent."""
-_SEVERITY = {
-    InstanceStatus.DUPLICATE: Severity.INFO,
-    InstanceStatus.OWN: Severity.INFO,
-    InstanceStatus.REJECTED: Severity.WARNING,
-    InstanceStatus.CORRECTION: Severity.ALERT,
-    InstanceStatus.CONFLICT: Severity.ALERT,
-    InstanceStatus.UNREADABLE: Severity.ALERT,
+_OUT_OF_THE_ORDINARY = {
+    InstanceStatus.DUPLICATE: EventKind.INSTANCE_DUPLICATE,
+    InstanceStatus.OWN: EventKind.INSTANCE_OWN,
+    InstanceStatus.REJECTED: EventKind.INSTANCE_REJECTED,
+    InstanceStatus.CORRECTION: EventKind.INSTANCE_CORRECTION,
+    InstanceStatus.CONFLICT: EventKind.INSTANCE_CONFLICT,
+    InstanceStatus.UNREADABLE: EventKind.INSTANCE_UNREADABLE,
 }
+_ALERTS = (EventKind.INSTANCE_CORRECTION, EventKind.INSTANCE_CONFLICT, EventKind.INSTANCE_UNREADABLE)
 _MOST_NAMED = 20
 RETRIEVED = "retrieved"
 
 
 @dataclass
-class Changes:
+class BatchChanges:
     """What a batch changed."""
 
     arrivals: dict[str, timedelta] = field(default_factory=dict)
@@ -56,7 +60,7 @@ def quiet_period(configuration: Configuration, calling_ae_title: str, modality: 
 
 
 def study_quiet(
-    database: Database, study: str, configuration: Configuration, more: Sequence[Reading] = ()
+    database: Database, study: str, configuration: Configuration, more: Sequence[HeaderReading] = ()
 ) -> timedelta:
     """The longest quiet period of all that the study came from, `more` included."""
     sources = {(title, modality) for title, modality, _ in instances.sources(database, study)}
@@ -65,10 +69,10 @@ def study_quiet(
     return max(periods, default=configuration.node.completion.quiet)
 
 
-def record(database: Database, at: datetime, judged: Sequence[Judgement], configuration: Configuration) -> Changes:
+def record(database: Database, at: datetime, judged: Sequence[Judgement], configuration: Configuration) -> BatchChanges:
     """Rows, facts and events of one batch; runs in the caller's transaction."""
     final = [_with_rejections(database, judgement) for judgement in judged]
-    done = Changes()
+    done = BatchChanges()
     by_study: dict[str, list[Judgement]] = {}
     for judgement in final:
         by_study.setdefault(judgement.reading.study_instance_uid, []).append(judgement)
@@ -78,6 +82,7 @@ def record(database: Database, at: datetime, judged: Sequence[Judgement], config
     for judgement in final:
         _instance(database, at, judgement, configuration, done)
     _events(database, at, by_study)
+    _tell_of_senders(database, at, final)
     for study, those in by_study.items():
         _consequences(database, at, study, those, configuration, done)
     return done
@@ -90,7 +95,12 @@ def _with_rejections(database: Database, judgement: Judgement) -> Judgement:
 
 
 def _study(
-    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
+    database: Database,
+    at: datetime,
+    study: str,
+    those: list[Judgement],
+    configuration: Configuration,
+    done: BatchChanges,
 ) -> None:
     """The study's own row: it is there, and being received where what came makes it so."""
     arrived = [one.reading for one in those if one.status in _ARRIVES]
@@ -112,8 +122,12 @@ def _study(
             association=one.arrival.association,
             received_at=one.arrival.received_at,
             due_at=at + quiet,
+            by=_sender(one),
         )
     _fill_in_patient(database, study, counting)
+    if counting:
+        modalities = frozenset(each.text("Modality") for each in counting)
+        studies.described(database, study, description(counting[0].header, modalities))
     done.arrivals[study] = quiet
 
 
@@ -125,7 +139,7 @@ def _reopens(database: Database, study: str, those: Sequence[Judgement]) -> bool
     return bool(current) and all(origin == RETRIEVED for _, _, origin in instances.sources(database, study))
 
 
-def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]) -> None:
+def _fill_in_patient(database: Database, study: str, counting: Sequence[HeaderReading]) -> None:
     """The first instance may have come without Patient ID: the first that has one decides."""
     row = studies.get(database, study)
     known = next((one for one in counting if one.text("PatientID")), None)
@@ -140,7 +154,7 @@ def _fill_in_patient(database: Database, study: str, counting: Sequence[Reading]
 
 
 def _instance(
-    database: Database, at: datetime, judgement: Judgement, configuration: Configuration, done: Changes
+    database: Database, at: datetime, judgement: Judgement, configuration: Configuration, done: BatchChanges
 ) -> None:
     reading, arrival = judgement.reading, judgement.reading.arrival
     row = Instance(
@@ -186,62 +200,87 @@ def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement
     The count is that of the batch in which it was first seen; each receipt's row says what it counts as.
     """
     for study, those in by_study.items():
-        for status, severity in _SEVERITY.items():
+        for status, kind in _OUT_OF_THE_ORDINARY.items():
             of_kind = [one for one in those if one.status is status]
-            differences = sorted({keyword for one in of_kind for keyword in one.differences})
-            associations = sorted({one.reading.arrival.association for one in of_kind})
-            if of_kind and not _told(database, study, f"instance.{status}", associations, differences):
-                events.record(
-                    database,
-                    at,
-                    f"instance.{status}",
-                    study=study or None,
-                    severity=severity,
-                    instances=len(of_kind),
-                    associations=associations,
-                    differences=differences,
-                    sop_instance_uids=[one.reading.sop_instance_uid for one in of_kind[:_MOST_NAMED]],
-                    reasons=sorted({one.reading.unreadable for one in of_kind} - {""})[:_MOST_NAMED],
-                )
+            if of_kind:
+                _tell_what_came(database, at, study, kind, of_kind)
         marks = Counter(mark for one in those if one.status in _COUNTS for mark in one.reading.marks if mark != LOSSY)
         for mark, count in sorted(marks.items()):
-            severity = Severity.ALERT if mark == MISSING_PATIENT_ID else Severity.WARNING
             why = sorted({one.reading.marks[mark] for one in those if mark in one.reading.marks})[:_MOST_NAMED]
-            if not _said(database, study, mark, why):
-                events.record(
-                    database,
-                    at,
-                    "instance.marked",
-                    study=study,
-                    severity=severity,
-                    mark=mark,
-                    instances=count,
-                    reasons=why,
-                )
+            if _is_new(database, study, EventKind.INSTANCE_MARKED, [mark, *(f"{mark}: {each}" for each in why)]):
+                sender = _sender(those[0].reading)
+                detail: dict[str, Any] = {"mark": mark, "instances": count, "reasons": why}
+                events.record(database, at, EventKind.INSTANCE_MARKED, study=study, actor=sender, **detail)
+                if mark == MISSING_PATIENT_ID:
+                    alerts.met(database, at, AlertKind.INSTANCE_MARKED, study, study=study, **detail)
 
 
-def _told(database: Database, study: str, kind: str, associations: Sequence[str], differences: Sequence[str]) -> bool:
-    """Whether the newest event of this kind says nothing less: the same association brought more of the same."""
-    last = events.last_of(database, study, kind) if study else None
-    if last is None:
-        return False
-    return {*associations} <= {*last.detail["associations"]} and {*differences} <= {*last.detail["differences"]}
+def _tell_what_came(database: Database, at: datetime, study: str, kind: EventKind, those: Sequence[Judgement]) -> None:
+    differences = sorted({keyword for one in those for keyword in one.differences})
+    associations = sorted({one.reading.arrival.association for one in those})
+    if study and not _is_new(database, study, kind, [*associations, *differences]):
+        return
+    detail: dict[str, Any] = {
+        "instances": len(those),
+        "associations": associations,
+        "differences": differences,
+        "sop_instance_uids": [one.reading.sop_instance_uid for one in those[:_MOST_NAMED]],
+        "reasons": sorted({one.reading.unreadable for one in those} - {""})[:_MOST_NAMED],
+    }
+    sender = _sender(those[0].reading)
+    events.record(database, at, kind, study=study or None, actor=sender, **detail)
+    if kind in _ALERTS:
+        alerts.met(database, at, AlertKind(kind), study, study=study or None, **detail)
 
 
-def _said(database: Database, study: str, mark: str, reasons: Sequence[str]) -> bool:
-    """Whether the newest event about marks says the same: each batch of a study brings more of it."""
-    last = events.last_of(database, study, "instance.marked")
-    return last is not None and last.detail["mark"] == mark and {*reasons} <= {*last.detail["reasons"]}
+def _sender(reading: HeaderReading) -> str:
+    return events.ae(reading.arrival.calling_ae_title, reading.arrival.peer_address)
+
+
+def _is_new(database: Database, study: str, kind: EventKind, what: Sequence[str]) -> bool:
+    """Whether any of this was not said of the study yet: each batch brings more of the same."""
+    return bool([each for each in what if said.once(database, kind, study, each)])
+
+
+def _tell_of_senders(database: Database, at: datetime, judged: Sequence[Judgement]) -> None:
+    """One alert a sender, not one a study: whoever writes such UIDs writes them into everything.
+
+    An event a day says it again. It is over when the sender sends sound objects alone on a later day.
+    """
+    counted = [one.reading for one in judged if one.status in _COUNTS]
+    day = at.date().isoformat()
+    for sender in sorted({each.arrival.calling_ae_title.strip() for each in counted}):
+        theirs = [each for each in counted if each.arrival.calling_ae_title.strip() == sender]
+        place, bad = f"sender:{sender}", [each for each in theirs if BAD_UID in each.marks]
+        if not bad:
+            said.forget(database, place, unless=day)
+            continue
+        detail: dict[str, Any] = {
+            "calling_ae_title": sender,
+            "day": day,
+            "reasons": sorted({each.marks[BAD_UID] for each in bad}),
+            "studies": sorted({each.study_instance_uid for each in bad})[:_MOST_NAMED],
+        }
+        if said.instead(database, EventKind.SENDER_BAD_UIDS, place, day):
+            events.record(database, at, EventKind.SENDER_BAD_UIDS, actor=_sender(bad[0]), **detail)
+        alerts.met(database, at, AlertKind.SENDER_BAD_UIDS, sender, **detail)
 
 
 def _consequences(
-    database: Database, at: datetime, study: str, those: list[Judgement], configuration: Configuration, done: Changes
+    database: Database,
+    at: datetime,
+    study: str,
+    those: list[Judgement],
+    configuration: Configuration,
+    done: BatchChanges,
 ) -> None:
     corrected = [one for one in those if one.status is InstanceStatus.CORRECTION]
     if corrected:
         newest = corrections.takes_newest(database, study, configuration)
         differences = {keyword for one in corrected for keyword in one.differences}
-        corrections.arrived(database, at, study, differences, newest=newest)
+        comparing = corrections.arrived(database, at, study, differences, newest=newest)
+        for each in comparing:
+            _reopen(database, at, each, configuration, done, "an earlier study of it was corrected")
         done.stopped = True
         if newest:
             _reopen(database, at, study, configuration, done, "corrected instances have arrived")
@@ -253,7 +292,7 @@ def _consequences(
 
 
 def _reopen(
-    database: Database, at: datetime, study: str, configuration: Configuration, done: Changes, reason: str
+    database: Database, at: datetime, study: str, configuration: Configuration, done: BatchChanges, reason: str
 ) -> None:
     row = studies.get(database, study)
     if row is not None and row.status is StudyStatus.COMPLETE:

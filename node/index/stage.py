@@ -15,23 +15,25 @@ from functools import partial
 
 import structlog
 
-from node.clock import Clock
+from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
 from node.index import header
-from node.index.children import Failure, FailureKind, HeaderReader
+from node.index.children import HeaderFailure, HeaderFailureKind, HeaderReader
 from node.index.completion import CompletionWatch
-from node.index.header import Reading
+from node.index.header import HeaderReading, sender_terms
 from node.index.judging import Judge
 from node.index.recording import RETRIEVED, record
+from node.index.reindexing import ReindexBacklog
 from node.items import Item, Items
-from node.ledger import defects, events, fetches, instances, studies
-from node.ledger.database import Database, Ledger
-from node.ledger.events import Severity
+from node.ledger import alerts, defects, fetches, instances, studies
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.database import Database
+from node.ledger.event_kinds import EventKind
+from node.stage import Node, NodeStage
 from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
-from node.store.layout import Spool
 from node.store.seal import cut_to_length
-from node.wake import Stage, Wakes
+from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -42,45 +44,43 @@ _TRIES = 5
 """Of a receipt that cannot be indexed, over a quarter of an hour: its study waits for it, and is held afterwards."""
 
 
-class Index:
-    """The stage; `run_once` is its only way in, called by one thread."""
+class IndexStage(NodeStage):
+    """The stage; one thread calls `run_once`."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        spool: Spool,
-        clock: Clock,
-        wakes: Wakes,
-        configuration: Configuration,
-        header_reader: HeaderReader,
-    ) -> None:
-        self._ledger = ledger
-        self._spool = spool
-        self._clock = clock
-        self._wakes = wakes
-        self._configuration = configuration
+    def __init__(self, node: Node, configuration: Configuration, header_reader: HeaderReader) -> None:
+        self._node = node
+        self._ledger = node.ledger
+        self._data_folder = node.store
+        self._clock = node.clock
+        self._wakes = node.wakes
         self._reader = header_reader
-        self._completion = CompletionWatch(ledger, spool, clock, wakes, configuration)
+        self._completion = CompletionWatch(node, configuration)
+        self._reindexing = ReindexBacklog(node)
         self._failed: dict[str, str] = {}
         """Receipts that the disk or the system would not give, and why: tried again, reported once."""
-        self._items = Items(Stage.INDEX, ledger, clock)
+        self._items = Items(Stage.INDEX, node)
         self._study_of: dict[str, str] = {}
         """Studies of receipts that were read and could not be recorded."""
         self._foreign: set[str] = set()
         """Files in incoming/ that this node did not write: reported once, left where they are."""
+        self.use(configuration)
 
-    def reconfigure(self, configuration: Configuration) -> None:
-        """From now on, by this configuration (quiet periods, `on_correction`)."""
+    def use(self, configuration: Configuration) -> None:
+        """Quiet periods, `on_correction`, terms of senders."""
+        terms = sender_terms(configuration)
         self._configuration = configuration
-        self._completion.reconfigure(configuration)
+        self._reader.terms = terms
+        self._completion.use(configuration)
 
     def run_once(self) -> float:
         """Index what has arrived, complete what is complete; seconds until it wants to be called again."""
         doorstep = self._completion.doorstep()
-        adopted = self._spool.adopt_sealed()
+        adopted = self._data_folder.adopt_sealed()
         if adopted:
             log.warning("index.objects-adopted", count=adopted, reason="their receiver ended before it could name them")
-        waiting = [receipt for receipt in self._spool.waiting() if receipt not in self._foreign]
+        waiting = self._reindexing.feed(
+            [receipt for receipt in self._data_folder.waiting() if receipt not in self._foreign]
+        )
         retry = self._index_all(waiting)
         put_off = self._studies_that_wait()
         incomplete = frozenset(each for each in put_off if each is not None)
@@ -98,7 +98,7 @@ class Index:
     def _index_all(self, waiting: Sequence[str]) -> bool:
         """Index these receipts; whether some could not be read and are to be tried again."""
         indexed = instances.known(self._ledger.database, waiting)
-        self._each_alone_if_together_fails(self._due(indexed), self._spool.move_all_to_store)
+        self._each_alone_if_together_fails(self._due(indexed), self._data_folder.move_all_to_store)
         new = [receipt for receipt in waiting if receipt not in indexed]
         self._failed = {receipt: reason for receipt, reason in self._failed.items() if receipt in new}
         self._study_of = {receipt: study for receipt, study in self._study_of.items() if receipt in new}
@@ -126,7 +126,7 @@ class Index:
         """One that is given up stays in incoming/, as it was promised, until `retry`; its study is held meanwhile."""
         return Item(
             _RECEIPT + receipt,
-            event="receipt.not-indexed",
+            event=EventKind.RECEIPT_NOT_INDEXED,
             tries=_TRIES,
             parks=True,
             find_study=partial(self._study_of.get, receipt),
@@ -143,16 +143,16 @@ class Index:
     def _index(self, receipts: Sequence[str]) -> None:
         """Read and record these; what an attempt that broke off has recorded already is only moved."""
         recorded = instances.known(self._ledger.database, receipts)
-        self._spool.move_all_to_store([each for each in receipts if each in recorded])
+        self._data_folder.move_all_to_store([each for each in receipts if each in recorded])
         for part in _each_once(self._read([each for each in receipts if each not in recorded])):
             self._record_together(part)
 
-    def _read(self, receipts: Sequence[str]) -> list[Reading]:
+    def _read(self, receipts: Sequence[str]) -> list[HeaderReading]:
         """What could be read of these receipts; the others are reported."""
         readings = []
-        answers = self._reader.read([self._spool.arrived(receipt) for receipt in receipts])
+        answers = self._reader.read([self._data_folder.arrived(receipt) for receipt in receipts])
         for receipt, answer in zip(receipts, answers, strict=True):
-            reading = answer if isinstance(answer, Reading) else self._without_header(receipt, answer)
+            reading = answer if isinstance(answer, HeaderReading) else self._without_header(receipt, answer)
             if reading is not None:
                 self._failed.pop(receipt, None)
                 if reading.study_instance_uid:
@@ -160,14 +160,15 @@ class Index:
                 readings.append(reading)
         return readings
 
-    def _with_origin(self, readings: Sequence[Reading]) -> list[Reading]:
+    def _with_origin(self, readings: Sequence[HeaderReading]) -> list[HeaderReading]:
         """What an archive sends because this node has asked it to is known by that request: it triggers nothing."""
         database, now = self._ledger.database, self._clock.now()
         if not fetches.any_requested(database, now):
             return [*readings]
-        titles = {name: each.ae_title.strip() for name, each in self._configuration.destinations.items()}
+        named = dicom_destinations(self._configuration.destinations)
+        titles = {name: each.ae_title.strip() for name, each in named.items()}
 
-        def asked_for(reading: Reading) -> bool:
+        def asked_for(reading: HeaderReading) -> bool:
             caller = reading.arrival.calling_ae_title.strip()
             return fetches.was_requested(database, reading.study_instance_uid, caller, titles, now)
 
@@ -175,14 +176,17 @@ class Index:
             replace(one, arrival=replace(one.arrival, origin=RETRIEVED)) if asked_for(one) else one for one in readings
         ]
 
-    def _record_together(self, readings: Sequence[Reading]) -> None:
+    def _record_together(self, readings: Sequence[HeaderReading]) -> None:
         with self._ledger.reading():
             readings = self._with_origin(readings)
-            judge = Judge(self._ledger, self._spool, self._reader)
+            judge = Judge(self._node, self._reader)
             judged = [judge.judge(reading) for reading in readings]
         with self._ledger.transaction() as database:
             done = record(database, self._clock.now(), judged, self._configuration)
-        self._spool.move_all_to_store([reading.receipt for reading in readings])
+            self._reindexing.hold(
+                database, self._clock.now(), ((each.receipt, each.study_instance_uid) for each in readings)
+            )
+        self._data_folder.move_all_to_store([reading.receipt for reading in readings])
         for study, quiet in done.arrivals.items():
             self._completion.arrived(study, quiet)
         for (study, series), quiet in done.series.items():
@@ -192,35 +196,35 @@ class Index:
             self._wakes.wake(Stage.DELIVER)
         log.debug("index.batch", receipts=len(readings), studies=len(done.arrivals))
 
-    def _without_header(self, receipt: str, failure: Failure) -> Reading | None:
+    def _without_header(self, receipt: str, failure: HeaderFailure) -> HeaderReading | None:
         """A file that no child survives is indexed unread; one that is not ours, or not readable now, is left alone."""
-        if failure.kind is FailureKind.FATAL:
-            path = self._spool.arrived(receipt)
+        if failure.kind is HeaderFailureKind.FATAL:
+            path = self._data_folder.arrived(receipt)
             cut_to_length(path)  # the child may have died before it did
             arrival, offset = read_arrival(path)
             size, digest = path.stat().st_size, sha256_of(path, offset)
             return header.unreadable(receipt, arrival, size, digest, failure.reason)
-        if failure.kind is FailureKind.FOREIGN:
+        if failure.kind is HeaderFailureKind.FOREIGN:
             self._foreign.add(receipt)
         if self._failed.get(receipt) != failure.reason:
             log.error("index.not-readable", receipt=receipt, reason=failure.reason)
             with self._ledger.transaction() as database:
-                events.record(
+                alerts.raised(
                     database,
                     self._clock.now(),
-                    "receipt.not-readable",
-                    severity=Severity.ALERT,
+                    AlertKind.RECEIPT_NOT_READABLE,
+                    f"incoming/{receipt}.dcm",
                     receipt=receipt,
                     reason=failure.reason,
                 )
-        if failure.kind is FailureKind.INPUT_OUTPUT:
+        if failure.kind is HeaderFailureKind.INPUT_OUTPUT:
             self._failed[receipt] = failure.reason
         return None
 
 
-def _each_once(readings: Sequence[Reading]) -> list[list[Reading]]:
+def _each_once(readings: Sequence[HeaderReading]) -> list[list[HeaderReading]]:
     """Cut into parts in which no SOP Instance UID comes twice, so that each is judged by what is recorded."""
-    parts: list[list[Reading]] = [[]]
+    parts: list[list[HeaderReading]] = [[]]
     seen: set[str] = set()
     for reading in readings:
         if reading.sop_instance_uid in seen:

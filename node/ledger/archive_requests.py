@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlite_utils import Database
-
 from node.clock import to_text
-from node.ledger import commitments, events
-from node.ledger.commitments import CommitmentStatus, Item
-from node.ledger.events import Severity
+from node.ledger import alerts, commitments, events
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.commitment import CommitmentItem, CommitmentStatus
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.rows import one
 
 
-def begin(database: Database, at: datetime, number: int, again_at: datetime) -> tuple[str, list[Item]]:
+def begin(database: Database, at: datetime, number: int, again_at: datetime) -> tuple[str, list[CommitmentItem]]:
     """The archive is about to be asked: a new Transaction UID, and what it is asked for; again at `again_at` at latest.
 
     Random, so that nobody but the archive can answer it; new for each try, because the archive may know the last one.
@@ -26,71 +27,83 @@ def begin(database: Database, at: datetime, number: int, again_at: datetime) -> 
         "INSERT INTO archive_requests (transaction_uid, commitment, asked_at) VALUES (?,?,?)",
         [transaction, number, to_text(at)],
     )
-    database.execute("UPDATE commitments SET not_before=? WHERE id=?", [to_text(again_at), number])
+    commitments.put_off(database, at, number, again_at)
     through = commitments.get(database, number).through
-    commitments.record_for(database, at, number, "commitment.archive-asked", through=through, instances=len(open_items))
+    commitments.record_for(
+        database, at, number, EventKind.COMMITMENT_ARCHIVE_ASKED, through=through, instances=len(open_items)
+    )
     return transaction, open_items
 
 
+@dataclass(frozen=True, slots=True)
+class ArchiveReport:
+    """What an archive says of a request."""
+
+    transaction_uid: str
+    archives: frozenset[str]
+    """The destinations that it may have come from."""
+    committed: frozenset[str]
+    failed: Mapping[str, int]
+    """SOP Instance UID to failure reason."""
+
+
 def answered(
-    database: Database,
-    at: datetime,
-    *,
-    transaction_uid: str,
-    archives: frozenset[str],
-    committed: frozenset[str],
-    failed: Mapping[str, int],
-    pause: Callable[[timedelta], timedelta],
+    database: Database, at: datetime, report: ArchiveReport, pause: Callable[[timedelta], timedelta]
 ) -> list[str]:
     """An archive's report: what it has committed itself to is settled; the SOP instances that it failed are returned.
 
-    `archives` are the destinations that the report may have come from; one that is not about a request to them changes
-    nothing. What it failed stays open: it is asked for again, because it may still be on its way there; `pause` says
-    how long after, from the age of the request.
+    One that is not about a request to those archives changes nothing. What it failed stays open: it is asked for again,
+    because it may still be on its way there; `pause` says how long after, from the age of the request.
     """
-    row = one(database, "SELECT commitment FROM archive_requests WHERE transaction_uid=?", [transaction_uid])
+    row = one(database, "SELECT commitment FROM archive_requests WHERE transaction_uid=?", [report.transaction_uid])
     number = int(row["commitment"]) if row else None
     commitment = commitments.get(database, number) if number is not None else None
-    if commitment is None or number is None or commitment.through not in archives:
+    if commitment is None or number is None or commitment.through not in report.archives:
         events.record(
             database,
             at,
-            "commitment.unknown-report",
+            EventKind.COMMITMENT_UNKNOWN_REPORT,
             severity=Severity.WARNING,
-            archives=sorted(archives),
-            transaction_uid=transaction_uid,
+            archives=sorted(report.archives),
+            transaction_uid=report.transaction_uid,
         )
         return []
-    database.execute(
-        "UPDATE archive_requests SET answered_at=? WHERE transaction_uid=?", [to_text(at), transaction_uid]
-    )
+    sql = "UPDATE archive_requests SET answered_at=? WHERE transaction_uid=?"
+    database.execute(sql, [to_text(at), report.transaction_uid])
     if commitment.status is not CommitmentStatus.AT_ARCHIVE:
         return []
-    waiting = [item for item in commitments.items(database, number) if item.failure is None]
-    database.conn.executemany(
-        "UPDATE commitment_items SET failure=0 WHERE commitment=? AND position=?",
-        [(number, item.position) for item in waiting if item.sop_instance_uid in committed - failed.keys()],
-    )
-    refused = [item for item in waiting if item.sop_instance_uid in failed]
-    database.conn.executemany(
-        "UPDATE commitment_items SET archive_said=? WHERE commitment=? AND position=?",
-        [(failed[item.sop_instance_uid], number, item.position) for item in refused],
-    )
+    refused = _settle_items(database, number, report)
     commitments.record_for(
         database,
         at,
         number,
-        "commitment.archive-answered",
+        EventKind.COMMITMENT_ARCHIVE_ANSWERED,
         Severity.WARNING if refused else Severity.INFO,
         through=commitment.through,
-        committed=len(committed),
-        failed=len(failed),
-        reasons=sorted({f"{reason:04X}" for reason in failed.values()}),
+        committed=len(report.committed),
+        failed=len(report.failed),
+        reasons=sorted({f"{reason:04X}" for reason in report.failed.values()}),
     )
     if not commitments.decide_if_settled(database, at, number) and refused:
-        again = at + pause(at - commitment.taken_at)
+        again = at + pause(commitment.tried_for(at))
         commitments.wait(database, at, number, again, f"{commitment.through} lacks {len(refused)} of the instances")
     return [item.sop_instance_uid for item in refused]
+
+
+def _settle_items(database: Database, number: int, report: ArchiveReport) -> list[CommitmentItem]:
+    """What the archive said of each item that is open; those that it failed."""
+    waiting = [item for item in commitments.items(database, number) if item.failure is None]
+    kept = report.committed - report.failed.keys()
+    database.conn.executemany(
+        "UPDATE commitment_items SET failure=0 WHERE commitment=? AND position=?",
+        [(number, item.position) for item in waiting if item.sop_instance_uid in kept],
+    )
+    refused = [item for item in waiting if item.sop_instance_uid in report.failed]
+    database.conn.executemany(
+        "UPDATE commitment_items SET archive_said=? WHERE commitment=? AND position=?",
+        [(report.failed[item.sop_instance_uid], number, item.position) for item in refused],
+    )
+    return refused
 
 
 def is_answered(database: Database, transaction_uid: str) -> bool:
@@ -111,8 +124,17 @@ def give_up(database: Database, at: datetime, number: int, otherwise: int, after
         database,
         at,
         number,
-        "commitment.archive-late",
-        Severity.ALERT,
+        EventKind.COMMITMENT_ARCHIVE_LATE,
+        through=commitment.through,
+        instances=len(missing),
+        after=after,
+        error=commitment.error,
+    )
+    alerts.met(
+        database,
+        at,
+        AlertKind.COMMITMENT_ARCHIVE_LATE,
+        commitment.through or "",
         through=commitment.through,
         instances=len(missing),
         after=after,

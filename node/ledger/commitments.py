@@ -2,163 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.events import Severity
+from node.ledger import alerts, events, said
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.commitment import OPEN, Commitment, CommitmentItem, CommitmentStatus, NewCommitment, digest_of
+from node.ledger.connection import Database
+from node.ledger.due_times import NEXT, PUT_OFF, at_next, until
+from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.rows import Table, moment, one, placeholders, query
+from node.ledger.unreadable import readable, soonest
 
 
-class CommitmentStatus(StrEnum):
-    """Where a request for storage commitment stands."""
-
-    WAITING = "waiting"
-    """What was received before it may not be indexed yet."""
-    AT_ARCHIVE = "at_archive"
-    """What is stored here has still to be committed by the archive that it goes through."""
-    DECIDED = "decided"
-    """To be reported at `not_before`, on a new association."""
-    OFFERED = "offered"
-    """The association of the request is still open: its receiver is to report on it."""
-    REPORTED = "reported"
-    """The requester has taken the report."""
-    DEAD = "dead"
-    """It could not be reported for too long, or was refused: kept, and reported again only by `retry`."""
-
-
-OPEN = (CommitmentStatus.WAITING, CommitmentStatus.AT_ARCHIVE, CommitmentStatus.DECIDED, CommitmentStatus.OFFERED)
-
-
-@dataclass(frozen=True, slots=True)
-class Commitment:
-    """One row of `commitments`."""
-
-    id: int
-    entry: str
-    """Name of the message in the journal."""
-    transaction_uid: str
-    requester: str
-    """Calling AE title of the N-ACTION."""
-    called_ae_title: str
-    """What it called us: what we call ourselves when we report."""
-    association: str
-    contents: str
-    """Digest of the references."""
-    status: CommitmentStatus
-    through: str | None
-    """The destination whose own commitment is needed."""
-    attempts: int
-    """Reports begun on associations of our own."""
-    refusals: int
-    not_before: datetime
-    """When the archive is asked again, or the report tried."""
-    error: str | None
-    requested_at: datetime
-    taken_at: datetime
-    decided_at: datetime | None
-    reported_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One row of `commitment_items`."""
-
-    position: int
-    sop_class_uid: str
-    sop_instance_uid: str
-    study_instance_uid: str | None
-    """Where it is known here."""
-    failure: int | None
-    """Failure reason (0008,1197); 0 where it is committed, None while that is open."""
-    archive_said: int | None
-    """The failure reason in the archive's last report on it."""
-
-
-References = Sequence[tuple[str, str]]
-"""SOP class UID and SOP instance UID of each."""
-
-
-def digest_of(references: References) -> str:
-    """Equal for equal sets of references."""
-    return hashlib.sha256("\n".join(sorted(" ".join(pair) for pair in references)).encode()).hexdigest()
-
-
-def take(
-    database: Database,
-    at: datetime,
-    *,
-    entry: str,
-    transaction_uid: str,
-    requester: str,
-    called_ae_title: str,
-    association: str,
-    requested_at: datetime,
-    references: References,
-    through: str | None,
-    duplicate: int,
-) -> int | None:
+def take(database: Database, at: datetime, new: NewCommitment, duplicate: int) -> int | None:
     """A message of the journal becomes a row, once; its id, or None where it adds nothing.
 
     The same Transaction UID of the same AE again: with the same references, while the first waits, it is a repetition,
     and the report goes to the newest association. After the report it is decided again. With other references all of
     them fail with the reason `duplicate` (PS3.3 C.14.1.1).
     """
-    if one(database, "SELECT id FROM commitments WHERE entry=?", [entry]):
+    if one(database, "SELECT id FROM commitments WHERE entry=?", [new.entry]):
         return None
-    contents = digest_of(references)
-    earlier = _of_transaction(database, requester, transaction_uid)
+    contents, actor = digest_of(new.references), events.ae(new.requester)
+    earlier = _of_transaction(database, new.requester, new.transaction_uid)
     misused = any(each.contents != contents for each in earlier)
     running = next((each for each in earlier if each.contents == contents and each.status in OPEN), None)
     if running is not None:
         if running.status is not CommitmentStatus.OFFERED:  # the file of an offer is named after its association
-            database.execute("UPDATE commitments SET association=? WHERE id=?", [association, running.id])
-        _record(database, at, running.id, "commitment.repeated", requester=requester)
+            database.execute("UPDATE commitments SET association=? WHERE id=?", [new.association, running.id])
+        _record(database, at, running.id, EventKind.COMMITMENT_REPEATED, actor=actor, requester=new.requester)
         return None
-    status = CommitmentStatus.DECIDED if misused else CommitmentStatus.WAITING
-    cursor = database.execute(
-        "INSERT INTO commitments (entry, transaction_uid, requester, called_ae_title, association, contents, status,"
-        " through, attempts, refusals, not_before, requested_at, taken_at, decided_at)"
-        " VALUES (?,?,?,?,?,?,?,?,0,0,?,?,?,?)",
-        [
-            entry,
-            transaction_uid,
-            requester,
-            called_ae_title,
-            association,
-            contents,
-            status,
-            through,
-            to_text(at),
-            to_text(requested_at),
-            to_text(at),
-            to_text(at) if misused else None,
-        ],
-    )
-    number = int(cursor.lastrowid or 0)
+    number = _insert(database, at, new, contents, duplicate if misused else None)
+    told: dict[str, Any] = {"actor": actor, "requester": new.requester}
+    _record(database, at, number, EventKind.COMMITMENT_REQUESTED, instances=len(new.references), **told)
+    if misused:
+        kind = EventKind.COMMITMENT_DUPLICATE_TRANSACTION
+        _record(database, at, number, kind, transaction_uid=new.transaction_uid, **told)
+    return number
+
+
+def _insert(database: Database, at: datetime, new: NewCommitment, contents: str, failure: int | None) -> int:
+    """The request and its items; decided at once where all of them have failed."""
+    now = to_text(at)
+    values = {
+        "entry": new.entry,
+        "transaction_uid": new.transaction_uid,
+        "requester": new.requester,
+        "called_ae_title": new.called_ae_title,
+        "association": new.association,
+        "contents": contents,
+        "status": CommitmentStatus.WAITING if failure is None else CommitmentStatus.DECIDED,
+        "through": new.through,
+        "attempts": 0,
+        "refusals": 0,
+        "not_before": now,
+        "put_off_at": now,
+        "requested_at": to_text(new.requested_at),
+        "taken_at": now,
+        "decided_at": None if failure is None else now,
+    }
+    sql = f"INSERT INTO commitments ({','.join(values)}) VALUES ({placeholders(values)})"  # noqa: S608 - our own columns
+    number = int(database.execute(sql, list(values.values())).lastrowid or 0)
     database.conn.executemany(
         "INSERT INTO commitment_items (commitment, position, sop_class_uid, sop_instance_uid, failure)"
         " VALUES (?,?,?,?,?)",
-        [(number, n, *pair, duplicate if misused else None) for n, pair in enumerate(references)],
+        [(number, position, *pair, failure) for position, pair in enumerate(new.references)],
     )
-    _record(database, at, number, "commitment.requested", requester=requester, instances=len(references))
-    if misused:
-        _record(
-            database,
-            at,
-            number,
-            "commitment.duplicate-transaction",
-            Severity.WARNING,
-            requester=requester,
-            transaction_uid=transaction_uid,
-        )
     return number
 
 
@@ -171,9 +83,9 @@ def judged(
         "UPDATE commitment_items SET failure=?, study_instance_uid=? WHERE commitment=? AND position=?",
         [(failure, study, number, position) for position, (failure, study) in verdicts.items()],
     )
-    database.execute("UPDATE commitments SET not_before=? WHERE id=?", [to_text(at), number])
+    database.execute(f"UPDATE commitments SET {NEXT} WHERE id=?", [*at_next(at, at), number])  # noqa: S608 - our own text
     if commitment.through is not None and any(failure is None for failure, _ in verdicts.values()):
-        _record(database, at, number, "commitment.stored-here", through=commitment.through)
+        _record(database, at, number, EventKind.COMMITMENT_STORED_HERE, through=commitment.through)
     decide_if_settled(database, at, number)
 
 
@@ -183,14 +95,15 @@ def decide_if_settled(database: Database, at: datetime, number: int) -> bool:
         return False
     commitment = _TABLE.transition(database, number, (CommitmentStatus.AT_ARCHIVE,), CommitmentStatus.DECIDED)
     database.execute(
-        "UPDATE commitments SET decided_at=?, not_before=?, error=NULL WHERE id=?", [to_text(at), to_text(at), number]
+        f"UPDATE commitments SET {NEXT}, waited=0, decided_at=?, error=NULL WHERE id=?",  # noqa: S608 - our own text
+        [*at_next(at, at), to_text(at), number],
     )
     failures = [item.failure for item in items(database, number) if item.failure]
     _record(
         database,
         at,
         number,
-        "commitment.decided",
+        EventKind.COMMITMENT_DECIDED,
         Severity.WARNING if failures else Severity.INFO,
         requester=commitment.requester,
         failed=len(failures),
@@ -203,15 +116,16 @@ def decide_if_settled(database: Database, at: datetime, number: int) -> bool:
 def offered(database: Database, at: datetime, number: int) -> None:
     """The report is left with the receiver that holds the association."""
     commitment = _TABLE.transition(database, number, (CommitmentStatus.DECIDED,), CommitmentStatus.OFFERED)
-    _record(database, at, number, "commitment.offered", requester=commitment.requester)
+    _record(database, at, number, EventKind.COMMITMENT_OFFERED, requester=commitment.requester)
 
 
 def not_taken(database: Database, at: datetime, number: int) -> None:
     """It could not be reported on the association of the request: on one of our own, now."""
     commitment = _TABLE.transition(database, number, (CommitmentStatus.OFFERED,), CommitmentStatus.DECIDED)
     # No association has an empty name: it is not offered a second time.
-    database.execute("UPDATE commitments SET not_before=?, association='' WHERE id=?", [to_text(at), number])
-    _record(database, at, number, "commitment.association-ended", requester=commitment.requester)
+    sql = f"UPDATE commitments SET {NEXT}, association='' WHERE id=?"  # noqa: S608 - our own text
+    database.execute(sql, [*at_next(at, at), number])
+    _record(database, at, number, EventKind.COMMITMENT_ASSOCIATION_ENDED, requester=commitment.requester)
 
 
 def reported(database: Database, at: datetime, number: int, dimse_status: int, how: str) -> None:
@@ -224,7 +138,7 @@ def reported(database: Database, at: datetime, number: int, dimse_status: int, h
         database,
         at,
         number,
-        "commitment.reported",
+        EventKind.COMMITMENT_REPORTED,
         requester=commitment.requester,
         failed=failed,
         how=how,
@@ -242,6 +156,14 @@ def trying(database: Database, number: int) -> None:
     database.execute("UPDATE commitments SET attempts=attempts+1 WHERE id=?", [number])
 
 
+def put_off(database: Database, at: datetime, number: int, not_before: datetime) -> None:
+    """Its turn comes again then; a pause that this one ends counts as far as it went."""
+    sql = "UPDATE commitments SET waited=? WHERE id=?"
+    database.execute(sql, [get(database, number).tried_for(at).total_seconds(), number])
+    sql = f"UPDATE commitments SET {PUT_OFF} WHERE id=?"  # noqa: S608 - our own text
+    database.execute(sql, [*until(at, not_before), number])
+
+
 def wait(
     database: Database,
     at: datetime,
@@ -250,16 +172,21 @@ def wait(
     error: str,
     *,
     refused: bool = False,
-    severity: Severity = Severity.WARNING,
+    rejected: str | None = None,
 ) -> None:
-    """Not now: again at `not_before`. The same reason a second time is recorded, but alerts nobody again."""
-    commitment = get(database, number)
+    """Not now: again at `not_before`; recorded once for each reason, however often it waits for that.
+
+    `rejected`: the requester or the archive that does not accept associations from us, which is an alert.
+    """
+    put_off(database, at, number, not_before)
     database.execute(
-        "UPDATE commitments SET not_before=?, error=?, refusals=refusals+? WHERE id=?",
-        [to_text(not_before), error, int(refused), number],
+        "UPDATE commitments SET error=?, refusals=refusals+? WHERE id=?",
+        [error, int(refused), number],
     )
-    known = Severity.INFO if commitment.error == error else severity
-    _record(database, at, number, "commitment.waits", known, error=error, not_before=to_text(not_before))
+    if rejected is not None:
+        alerts.met(database, at, AlertKind.COMMITMENT_WAITS, rejected, error=error)
+    if said.once(database, EventKind.COMMITMENT_WAITS, f"commitment:{number}", error):
+        _record(database, at, number, EventKind.COMMITMENT_WAITS, error=error, not_before=to_text(not_before))
 
 
 def dead(database: Database, at: datetime, number: int, error: str) -> None:
@@ -267,7 +194,8 @@ def dead(database: Database, at: datetime, number: int, error: str) -> None:
     allowed = (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED)
     commitment = _TABLE.transition(database, number, allowed, CommitmentStatus.DEAD)
     database.execute("UPDATE commitments SET error=? WHERE id=?", [error, number])
-    _record(database, at, number, "commitment.dead", Severity.ALERT, requester=commitment.requester, error=error)
+    _record(database, at, number, EventKind.COMMITMENT_DEAD, requester=commitment.requester, error=error)
+    alerts.met(database, at, AlertKind.COMMITMENT_DEAD, str(number), requester=commitment.requester, error=error)
 
 
 def again(database: Database, at: datetime, number: int, by: str, keep: int) -> Commitment:
@@ -278,11 +206,12 @@ def again(database: Database, at: datetime, number: int, by: str, keep: int) -> 
         "UPDATE commitment_items SET failure=NULL, archive_said=NULL WHERE commitment=? AND failure<>?", [number, keep]
     )
     database.execute(
-        "UPDATE commitments SET attempts=0, refusals=0, error=NULL, taken_at=?, decided_at=NULL, reported_at=NULL,"
-        " association='' WHERE id=?",
+        "UPDATE commitments SET attempts=0, refusals=0, error=NULL, waited=0, taken_at=?, decided_at=NULL,"
+        " reported_at=NULL, association='' WHERE id=?",
         [to_text(at), number],
     )
-    _record(database, at, number, "commitment.again", by=by)
+    said.forget(database, f"commitment:{number}")
+    _record(database, at, number, EventKind.COMMITMENT_AGAIN, actor=by)
     return get(database, number)
 
 
@@ -291,42 +220,37 @@ def get(database: Database, number: int) -> Commitment:
     return _TABLE.get(database, number)
 
 
-def items(database: Database, number: int) -> list[Item]:
+def items(database: Database, number: int) -> list[CommitmentItem]:
     """What a request names, in its order."""
     sql = (
         "SELECT position, sop_class_uid, sop_instance_uid, study_instance_uid, failure, archive_said"
         " FROM commitment_items WHERE commitment=? ORDER BY position"
     )
-    return [Item(**row) for row in query(database, sql, [number])]
+    return [CommitmentItem(**row) for row in query(database, sql, [number])]
 
 
 def with_status(database: Database, statuses: Sequence[CommitmentStatus], limit: int | None = None) -> list[Commitment]:
     """Requests in this state, oldest first."""
     sql = f"SELECT * FROM commitments WHERE status IN ({placeholders(statuses)}) ORDER BY id LIMIT ?"  # noqa: S608 - only question marks
-    return [_commitment(row) for row in query(database, sql, [*statuses, -1 if limit is None else limit])]
+    return readable(
+        database, "commitments", query(database, sql, [*statuses, -1 if limit is None else limit]), _commitment
+    )
 
 
-def due(
-    database: Database, status: CommitmentStatus, at: datetime, *, requester: str = "", through: str = ""
-) -> list[Commitment]:
-    """Requests in this state and whose time has come, of this requester or through this archive.
+def due(database: Database, status: CommitmentStatus, at: datetime, requester: str) -> list[Commitment]:
+    """Requests of this requester that are in this state and whose time has come.
 
     Oldest first, but what was tried in vain after the rest: it may get no answer again, and that takes time.
     """
-    sql = (
-        "SELECT * FROM commitments WHERE status=? AND not_before<=? AND (requester=? OR through=?)"
-        " ORDER BY error IS NOT NULL, id"
-    )
-    return [_commitment(row) for row in query(database, sql, [status, to_text(at), requester, through])]
+    sql = "SELECT * FROM commitments WHERE status=? AND not_before<=? AND requester=? ORDER BY error IS NOT NULL, id"
+    return readable(database, "commitments", query(database, sql, [status, to_text(at), requester]), _commitment)
 
 
-def next_due_at(
-    database: Database, status: CommitmentStatus, *, requester: str = "", through: str = ""
-) -> datetime | None:
+def next_due_at(database: Database, status: CommitmentStatus, requester: str) -> datetime | None:
     """When the next of these becomes due."""
-    sql = "SELECT min(not_before) AS t FROM commitments WHERE status=? AND (requester=? OR through=?)"
-    row = one(database, sql, [status, requester, through])
-    return moment(row["t"]) if row else None
+    sql = "SELECT min(not_before) AS t FROM commitments WHERE status=? AND requester=?"
+    row = one(database, sql, [status, requester])
+    return soonest(row["t"]) if row else None
 
 
 def counts(database: Database) -> dict[CommitmentStatus, int]:
@@ -334,7 +258,7 @@ def counts(database: Database) -> dict[CommitmentStatus, int]:
     return _TABLE.counts(database)
 
 
-def of_study(database: Database, study: str) -> list[tuple[Commitment, list[Item]]]:
+def of_study(database: Database, study: str) -> list[tuple[Commitment, list[CommitmentItem]]]:
     """Requests that name instances of a study, with those items, in order of arrival."""
     sql = "SELECT DISTINCT commitment FROM commitment_items WHERE study_instance_uid=? ORDER BY commitment"
     numbers = [int(row["commitment"]) for row in query(database, sql, [study])]
@@ -345,14 +269,14 @@ def of_study(database: Database, study: str) -> list[tuple[Commitment, list[Item
 
 
 def record_for(
-    database: Database, at: datetime, number: int, kind: str, severity: Severity = Severity.INFO, **detail: Any
+    database: Database, at: datetime, number: int, kind: EventKind, severity: Severity | None = None, **detail: Any
 ) -> None:
     """An event about a request that is not a transition of its own row."""
     _record(database, at, number, kind, severity, **detail)
 
 
 def _record(
-    database: Database, at: datetime, number: int, kind: str, severity: Severity = Severity.INFO, **detail: Any
+    database: Database, at: datetime, number: int, kind: EventKind, severity: Severity | None = None, **detail: Any
 ) -> None:
     """One event for each study that the request names; one without a study where none is known."""
     sql = "SELECT DISTINCT study_instance_uid AS s FROM commitment_items WHERE commitment=? AND s IS NOT NULL"
@@ -363,13 +287,15 @@ def _record(
 
 def _of_transaction(database: Database, requester: str, transaction_uid: str) -> list[Commitment]:
     sql = "SELECT * FROM commitments WHERE requester=? AND transaction_uid=? ORDER BY id"
-    return [_commitment(row) for row in query(database, sql, [requester, transaction_uid])]
+    return readable(database, "commitments", query(database, sql, [requester, transaction_uid]), _commitment)
 
 
 def _commitment(row: dict[str, Any]) -> Commitment:
     return Commitment(
         **{
-            **row,
+            **{name: row[name] for name in Commitment.__slots__},
+            "put_off_at": moment(row["put_off_at"] or None),
+            "waited": timedelta(seconds=row["waited"]),
             "status": CommitmentStatus(row["status"]),
             "not_before": from_text(row["not_before"]),
             "requested_at": from_text(row["requested_at"]),

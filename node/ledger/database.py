@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from weakref import WeakSet
 
-from sqlite_utils import Database
-
 from node.errors import LedgerError, NotFoundError, TransientError
-from node.ledger.schema.migrations import VERSIONS, migrations
+from node.ledger.connection import Connection, Database
+from node.ledger.row_notes import RowNotes
+from node.ledger.schema.versions import SET, VERSIONS
 from node.ledger.turnstile import Turnstile
 
 __all__ = ["Database", "Ledger"]
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 30.0
 FILE = "ledger.db"
@@ -31,8 +33,12 @@ _SETTINGS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
+    "recursive_triggers=ON",  # what REPLACE removes is counted, too (`node.ledger.tallies`)
     f"journal_size_limit={64 << 20}",  # what a long reader has let the WAL grow to is given back
 )
+
+_AT_A_TIME = 50
+"""Items that are settled one by one in a transaction: each takes a few statements."""
 
 _TRANSIENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
@@ -41,34 +47,17 @@ _TRANSIENT = frozenset(
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that another thread may close: it is closed between two statements, never within one."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.busy = threading.RLock()
-        """Held by the connection's thread while a statement, a transaction or a snapshot is under way."""
-        self.closed = self.reads_only = False
-
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        with self.busy:
-            return super().execute(*arguments)
-
-    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
-        with self.busy:
-            return super().executemany(*arguments)
-
-    def close(self) -> None:
-        with self.busy:
-            self.closed = True
-            super().close()
-
-
 class _Connections(threading.local):
     """What one thread has opened: to read and write, and to read a snapshot."""
 
     writing: Database | None = None
     reading: Database | None = None
+
+
+def slices(those: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Many items, in parts that one transaction settles within 50 ms."""
+    for first in range(0, len(those), _AT_A_TIME):
+        yield those[first : first + _AT_A_TIME]
 
 
 class Ledger:
@@ -79,26 +68,31 @@ class Ledger:
 
         Raises LedgerError where the file is damaged or was written by a newer program.
         """
+        from node.ledger.schema import migrations  # takes a while, and whoever opens what is there needs none of it
+
         self._prepare(path)
         try:
             self._check_version()
-            migrations.apply(self.database)
+            migrations.apply(self.database.conn)
         except sqlite3.DatabaseError as error:
             raise self.named(error) from error
 
     @classmethod
-    def existing(cls, path: Path) -> Ledger:
+    def existing(cls, path: Path, after_write: Callable[[], None] = lambda: None) -> Ledger:
         """Open a ledger that is there already, as it is: nothing is made and no schema is changed.
 
+        `after_write` is called after each transaction; it must not raise.
         Raises NotFoundError where there is none, LedgerError where its schema is not this program's.
         """
         if not path.is_file():
             raise NotFoundError(f"{path}: there is no ledger; `pacsnode serve` makes it when it first starts")
         ledger = cls.__new__(cls)
         ledger._prepare(path)
+        ledger._after_write = after_write
         try:
             ledger._check_version()
-            behind = [migration.name for migration in migrations.pending(ledger.database)]
+            applied = ledger._applied()
+            behind = [version for version in VERSIONS if version not in applied]
         except sqlite3.DatabaseError as error:
             raise ledger.named(error) from error
         if behind:
@@ -110,9 +104,11 @@ class Ledger:
 
     def _prepare(self, path: Path) -> None:
         self.path = path
+        self._after_write: Callable[[], None] = lambda: None
         self._turnstile = Turnstile(path)
         self._local = _Connections()
-        self._open: WeakSet[_Connection] = WeakSet()  # a thread that ends lets go of its connections
+        self.row_notes = RowNotes()
+        self._open: WeakSet[Connection] = WeakSet()  # a thread that ends lets go of its connections
         self._opening = threading.Lock()
 
     @property
@@ -139,7 +135,7 @@ class Ledger:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             uri=True,
-            factory=_Connection,
+            factory=Connection,
             check_same_thread=False,  # used by one thread, and closed by whichever closes the ledger
         )
         ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
@@ -147,19 +143,26 @@ class Ledger:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for setting in settings:
             connection.execute(f"PRAGMA {setting}")
-        connection.reads_only = reads_only
+        connection.reads_only, connection.row_notes = reads_only, self.row_notes
         with self._opening:
             self._open.add(connection)
         return Database(connection)
 
     def _check_version(self) -> None:
-        applied = {migration.name for migration in migrations.applied(self.database)}
-        unknown = sorted(applied - set(VERSIONS))
+        unknown = sorted(self._applied() - set(VERSIONS))
         if unknown:
             raise LedgerError(
                 f"{self.path}: written by a newer pacsnode (schema {unknown[-1]}, this program knows {VERSIONS[-1]}). "
                 "Nothing was changed. Start the newer program, or restore the backup made before it was installed."
             )
+
+    def _applied(self) -> set[str]:
+        """The versions of the schema that this file has had, by sqlite-utils' own table; none in a new file."""
+        table = self.database.execute("SELECT 1 FROM sqlite_schema WHERE name='_sqlite_migrations'").fetchone()
+        if table is None:
+            return set()
+        rows = self.database.execute("SELECT name FROM _sqlite_migrations WHERE migration_set=?", [SET]).fetchall()
+        return {name for (name,) in rows}
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
@@ -181,6 +184,19 @@ class Ledger:
                 if database.conn.in_transaction:
                     database.conn.execute("ROLLBACK")
                 raise
+        self._after_write()
+
+    def settle_each(self, those: Sequence[T], settle: Callable[[Database, T], object]) -> None:
+        """Do this with each of many, however many they are: a few in each transaction, so that others get their turn.
+
+            ledger.settle_each(due, lambda database, each: deliveries.hold(database, now, each.id, reason))
+
+        A crash leaves the rest as it was, and others write in between: `settle` has to look whether it still applies.
+        """
+        for part in slices(those):
+            with self.transaction() as database:
+                for each in part:
+                    settle(database, each)
 
     @contextmanager
     def snapshot(self) -> Iterator[Database]:
@@ -267,6 +283,6 @@ def _busy(find: Callable[[], Database]) -> Iterator[Database]:
                 return
 
 
-def _connection(database: Database) -> _Connection:
-    assert isinstance(database.conn, _Connection), "the ledger opens no others"
+def _connection(database: Database) -> Connection:
+    assert isinstance(database.conn, Connection), "the ledger opens no others"
     return database.conn

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
-
-from sqlite_utils import Database
 
 from node.clock import from_text, to_text
 from node.ledger import events
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import one, query, to_json
 
 
@@ -29,8 +30,16 @@ class DecisionOutcome(StrEnum):
     """It matched, on the very inputs it has already had jobs for: nothing new is run."""
 
 
+_KINDS = {
+    DecisionOutcome.NOT_MATCHED: EventKind.DECISION_NOT_MATCHED,
+    DecisionOutcome.MATCHED: EventKind.DECISION_MATCHED,
+    DecisionOutcome.WAITING: EventKind.DECISION_WAITING,
+    DecisionOutcome.UNCHANGED: EventKind.DECISION_UNCHANGED,
+}
+
+
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoredDecision:
     """One row of `decisions`."""
 
     id: int
@@ -58,13 +67,24 @@ def rule_set(database: Database, digest: str) -> str | None:
     return None if row is None else str(row["content"])
 
 
+def rules_of(database: Database, digest: str) -> tuple[dict[str, Any], ...]:
+    """The rules of a rule set that was in force, as they were kept; none where it was never kept."""
+    return _rules(rule_set(database, digest) or "[]")
+
+
+def rule_of(database: Database, decision: int) -> Mapping[str, Any] | None:
+    """The rule that took a decision, in its version then; None where that version was never kept."""
+    taken = get(database, decision)
+    return next((each for each in rules_of(database, taken.rule_set) if each["name"] == taken.rule), None)
+
+
 def rule_sets(database: Database, beginning: str) -> list[str]:
     """Digests of the rule sets that were in force and begin so."""
     sql = "SELECT digest FROM rule_sets WHERE substr(digest, 1, ?)=? ORDER BY first_used_at LIMIT 20"
     return [row["digest"] for row in query(database, sql, [len(beginning), beginning])]
 
 
-def get(database: Database, decision: int) -> Decision:
+def get(database: Database, decision: int) -> StoredDecision:
     """The decision of this id."""
     row = one(database, "SELECT * FROM decisions WHERE id=?", [decision])
     assert row is not None, decision
@@ -89,7 +109,7 @@ def record(
         " VALUES (?,?,?,?,?,?,?,?)",
         [study, revision, look, rule, rule_set, outcome, to_json(trace), to_text(at)],
     )
-    events.record(database, at, f"decision.{outcome.replace('_', '-')}", study=study, rule=rule, revision=revision)
+    events.record(database, at, _KINDS[outcome], study=study, rule=rule, revision=revision)
     assert cursor.lastrowid is not None, "SQLite gives every inserted row an id"
     return int(cursor.lastrowid)
 
@@ -99,14 +119,19 @@ def set_outcome(database: Database, decision: int, outcome: DecisionOutcome) -> 
     database.execute("UPDATE decisions SET outcome=? WHERE id=?", [outcome, decision])
 
 
-def of_study(database: Database, study: str) -> list[Decision]:
+def of_study(database: Database, study: str) -> list[StoredDecision]:
     """Decisions on a study, in the order in which they were taken."""
     rows = query(database, "SELECT * FROM decisions WHERE study_instance_uid=? ORDER BY id", [study])
     return [_decision(row) for row in rows]
 
 
-def _decision(row: dict[str, Any]) -> Decision:
-    return Decision(
+@lru_cache(maxsize=8)
+def _rules(content: str) -> tuple[dict[str, Any], ...]:
+    return tuple(json.loads(content))
+
+
+def _decision(row: dict[str, Any]) -> StoredDecision:
+    return StoredDecision(
         **{
             **row,
             "outcome": DecisionOutcome(row["outcome"]),

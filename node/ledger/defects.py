@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
 from node.errors import NotFoundError
 from node.ledger import events
+from node.ledger.connection import Database
+from node.ledger.due_times import MANY
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import moment, one, query
+from node.ledger.unreadable import readable
 
 _FORGOTTEN = timedelta(days=2)
 """After so long without a try the item has ended otherwise: cancelled, superseded, answered."""
+_ENDED = "parked=0 AND last_at<?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def failed(
     delivery: int | None = None,
 ) -> Defect:
     """It has failed once more; `put_off`, `park` or `settled` says what follows."""
-    database.execute("DELETE FROM defects WHERE parked=0 AND last_at<?", [to_text(at - _FORGOTTEN)])
+    drop_forgotten(database, at)
     database.execute(
         "INSERT INTO defects (stage, item, study_instance_uid, job, delivery, times, first_at, last_at, error, parked)"
         " VALUES (?,?,?,?,?,1,?,?,?,0) ON CONFLICT (stage, item) DO UPDATE SET times=times+1,"
@@ -74,6 +77,20 @@ def failed(
     found = get(database, stage, item)
     assert found is not None, item
     return found
+
+
+def forgotten_since(database: Database, at: datetime) -> datetime | None:
+    """Since when the first of those could be dropped that `drop_forgotten` would drop; None where there is none."""
+    sql = f"SELECT min(last_at) AS t FROM defects WHERE {_ENDED}"  # noqa: S608 - our own text
+    first = moment((one(database, sql, [to_text(at - _FORGOTTEN)]) or {}).get("t"))
+    return None if first is None else first + _FORGOTTEN
+
+
+def drop_forgotten(database: Database, at: datetime) -> int:
+    """Forget some that must have ended otherwise, because nobody has tried them for days; how many."""
+    some = f"SELECT id FROM defects WHERE {_ENDED} ORDER BY id LIMIT {MANY}"  # noqa: S608 - our own text
+    sql = f"DELETE FROM defects WHERE id IN ({some})"  # noqa: S608 - our own text
+    return int(database.execute(sql, [to_text(at - _FORGOTTEN)]).rowcount)
 
 
 def put_off(database: Database, defect: Defect, not_before: datetime) -> None:
@@ -106,13 +123,13 @@ def again(database: Database, at: datetime, number: int, by: str) -> Defect:
     events.record(
         database,
         at,
-        "item.again",
+        EventKind.ITEM_AGAIN,
         study=found.study_instance_uid,
         job=found.job,
         delivery=found.delivery,
         stage=found.stage,
         item=found.item,
-        by=by,
+        actor=by,
     )
     return found
 
@@ -125,12 +142,14 @@ def study_changed(database: Database, study: str, stage: str) -> None:
 def latest(database: Database, at: datetime, limit: int) -> list[Defect]:
     """Those that are given up, then those that are tried again; the newest first."""
     sql = "SELECT * FROM defects WHERE parked=1 OR last_at>=? ORDER BY parked DESC, id DESC LIMIT ?"
-    return [_defect(row) for row in query(database, sql, [to_text(at - _FORGOTTEN), limit])]
+    return readable(database, "defects", query(database, sql, [to_text(at - _FORGOTTEN), limit]), _defect)
 
 
 def of_stage(database: Database, stage: str) -> list[Defect]:
     """What a stage could not handle, oldest first."""
-    return [_defect(row) for row in query(database, "SELECT * FROM defects WHERE stage=? ORDER BY id", [stage])]
+    return readable(
+        database, "defects", query(database, "SELECT * FROM defects WHERE stage=? ORDER BY id", [stage]), _defect
+    )
 
 
 def _defect(row: Mapping[str, Any]) -> Defect:

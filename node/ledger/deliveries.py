@@ -1,4 +1,4 @@
-"""The outbox: one row per SOP instance and destination, from enqueued to accepted.
+"""The outbox: one row per item and destination, from enqueued to accepted.
 
 It holds results and received images side by side; both go through the same states. A study has thousands
 of images: what is done with many of them at once is `node.ledger.forwards`, and of each one alone no event
@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger import alerts, due_times, events, said, tallies
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
+from node.ledger.event_kinds import EventKind, Severity
+from node.ledger.job import URGENT
 from node.ledger.rows import Table, moment, one, query
+from node.ledger.unreadable import readable
+
+_PRIORITY = (
+    "coalesce((SELECT max(priority, CASE WHEN EXISTS (SELECT 1 FROM json_each(found, '$.findings')"  # noqa: S608 - a number of ours
+    f" WHERE json_extract(value, '$.present') AND json_extract(value, '$.urgent')) THEN {URGENT} ELSE 0 END)"
+    " FROM jobs WHERE id=:job), 0)"
+)
+"""That of the rule; a finding that is urgent makes the result so."""
+_ENQUEUE = (
+    "INSERT OR IGNORE INTO deliveries (kind, item, sop_class_uid, study_instance_uid, job, file, destination, status,"  # noqa: S608 - our own text
+    " hold, attempts, refusals, priority, not_before, put_off_at, enqueued_at) VALUES ('object', :item,"
+    f" :sop_class_uid, :study, :job, :file, :destination, :status, :withheld, 0, 0, {_PRIORITY}, :at, :at, :at)"
+)
 
 
 def enqueue(
@@ -37,145 +51,71 @@ def enqueue(
 
     `withheld`: why it is not sent, where it is not. Returns the delivery's id.
     """
-    cursor = database.execute(
-        "INSERT OR IGNORE INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination,"
-        " status, hold, attempts, refusals, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,?,0,0,?,?)",
-        [
-            sop_instance_uid,
-            sop_class_uid,
-            study,
-            job,
-            file,
-            destination,
-            DeliveryStatus.WITHHELD if withheld else DeliveryStatus.WAITING,
-            withheld,
-            to_text(at),
-            to_text(at),
-        ],
-    )
-    if cursor.rowcount:
-        events.record(
-            database,
-            at,
-            "delivery.withheld" if withheld else "delivery.enqueued",
-            study=study,
-            job=job,
-            delivery=cursor.lastrowid,
-            destination=destination,
-            sop_instance_uid=sop_instance_uid,
-            reason=withheld,
-        )
-    row = one(
-        database,
-        "SELECT id FROM deliveries WHERE sop_instance_uid=? AND destination=?",
-        [sop_instance_uid, destination],
-    )
-    assert row is not None, sop_instance_uid
-    return int(row["id"])
+    row = {
+        "item": sop_instance_uid,
+        "sop_class_uid": sop_class_uid,
+        "study": study,
+        "job": job,
+        "file": file,
+        "destination": destination,
+        "status": DeliveryStatus.WITHHELD if withheld else DeliveryStatus.WAITING,
+        "withheld": withheld,
+        "at": to_text(at),
+    }
+    fresh = bool(database.execute(_ENQUEUE, row).rowcount)
+    found = _of_item(database, sop_instance_uid, destination)
+    assert found is not None, sop_instance_uid
+    if fresh:
+        kind = EventKind.DELIVERY_WITHHELD if withheld else EventKind.DELIVERY_ENQUEUED
+        _record(database, at, kind, found, destination=destination, sop_instance_uid=found.item, reason=withheld)
+    return found.id
 
 
-SET_ASIDE = "(deliveries.unanswered>0 OR deliveries.attempts>1)"
-"""It got no answer, or was tried twice: it goes after all others, alone (`node.ledger.silences.set_aside`)."""
-_IMAGES = (
-    "FROM deliveries AS image WHERE image.destination=deliveries.destination"
-    " AND image.study_instance_uid=deliveries.study_instance_uid AND image.receipt IS NOT NULL"
-)
-_IN_VAIN = "(image.attempts>0 OR image.refusals>0)"
-READY = (
-    " FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
-    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (receipt IS NOT NULL"
-    f" OR NOT EXISTS (SELECT 1 {_IMAGES} AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN})"
-    f" OR 2<=(SELECT count(*) {_IMAGES} AND image.status='waiting' AND {_IN_VAIN}))"
-)
-"""Nothing of a study that is held; results only once the images that we send there ourselves have left.
-
-A result does not wait for an image that was tried in vain; once two were, it waits for none of them any more.
-"""
+_STOPPED = {
+    DeliveryStatus.CANCELLED: EventKind.DELIVERY_CANCELLED,
+    DeliveryStatus.SUPERSEDED: EventKind.DELIVERY_SUPERSEDED,
+}
+AFRESH = "refusals=0, unanswered=0, unanswered_at=NULL, waited=0, enqueued_at=?, not_before=?, put_off_at=?"
+"""What a row says that is as if it had just been enqueued; its values are those of `since`."""
 
 
-def due(database: Database, destination: str, at: datetime, *, set_aside: bool = False) -> list[Delivery]:
-    """Results that may be sent there now, oldest first; for images see `forwards.next_images`.
-
-    Those of studies that the destination was asked about and did not know come last: asking again takes time.
-    `set_aside`: those that go last and alone, too.
-    """
-    which = "1" if set_aside else f"NOT {SET_ASIDE}"
-    sql = (
-        f"SELECT deliveries.*{READY} AND receipt IS NULL AND not_before<=? AND {which}"  # noqa: S608 - our own text
-        " ORDER BY EXISTS (SELECT 1 FROM identities WHERE identities.study_instance_uid=deliveries.study_instance_uid"
-        "  AND identities.destination=deliveries.destination AND identities.status='absent'), deliveries.id"
-    )
-    return [of_row(row) for row in query(database, sql, [destination, to_text(at)])]
-
-
-def next_due_at(database: Database, destination: str) -> datetime | None:
-    """When the next waiting delivery's time comes, results and images."""
-    row = one(database, f"SELECT min(not_before) AS t{READY}", [destination])
-    return moment(row["t"]) if row else None
-
-
-def why_waiting(database: Database, destination: str) -> str | None:
-    """Why the delivery there that was last put off waits; None where none was put off."""
-    row = one(
-        database,
-        "SELECT error FROM deliveries WHERE destination=? AND status=? AND error IS NOT NULL ORDER BY not_before DESC",
-        [destination, DeliveryStatus.WAITING],
-    )
-    return row["error"] if row else None
+def since(at: datetime, start: datetime | None = None) -> tuple[str, str, str]:
+    """The values of `AFRESH`: enqueued at `at`, to be sent from `start` on, where that is later."""
+    return to_text(start or at), to_text(start or at), to_text(at)
 
 
 def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
-    """A C-STORE begins; the attempt is counted now."""
+    """It begins to be sent; the attempt is counted now."""
     delivery = transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.SENDING)
     database.execute("UPDATE deliveries SET attempts=attempts+1 WHERE id=?", [delivery_id])
-    if delivery.receipt is not None:
-        return get(database, delivery_id)
-    events.record(
-        database,
-        at,
-        "delivery.sending",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        attempt=delivery.attempts + 1,
-        destination=delivery.destination,
-    )
+    if not delivery.is_image:
+        number, to = delivery.attempts + 1, delivery.destination
+        _record(database, at, EventKind.DELIVERY_SENDING, delivery, attempt=number, destination=to)
     return get(database, delivery_id)
 
 
 def delivered(
-    database: Database, at: datetime, delivery_id: int, dimse_status: int, warning: str | None = None
+    database: Database, at: datetime, delivery_id: int, answer: str | None, warning: str | None = None
 ) -> None:
     """The destination has it; a warning that means "stored" is kept."""
     delivery = transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
     if delivery.hold:
-        events.record(
-            database,
-            at,
-            "delivery.delivered-though-held",
-            study=delivery.study_instance_uid,
-            job=delivery.job,
-            delivery=delivery_id,
-            severity=Severity.ALERT,
-            destination=delivery.destination,
-            reason=delivery.hold,
-        )
+        _raise(database, at, AlertKind.DELIVERY_DELIVERED_THOUGH_HELD, delivery, reason=delivery.hold)
     database.execute(
-        "UPDATE deliveries SET dimse_status=?, error=?, sent_at=? WHERE id=?",
-        [dimse_status, warning, to_text(at), delivery_id],
+        "UPDATE deliveries SET answer=?, error=?, sent_at=? WHERE id=?",
+        [answer, warning, to_text(at), delivery_id],
     )
-    if delivery.receipt is not None and (not warning or _told(database, delivery, "delivery.delivered", warning)):
+    kind = EventKind.DELIVERY_DELIVERED
+    if delivery.is_image and (not warning or not _is_new(database, delivery, kind, warning)):
         return
-    events.record(
+    _record(
         database,
         at,
-        "delivery.delivered",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
+        kind,
+        delivery,
         severity=Severity.WARNING if warning else Severity.INFO,
         destination=delivery.destination,
-        dimse_status=f"{dimse_status:04X}",
+        answer=answer,
         warning=warning,
     )
 
@@ -187,102 +127,100 @@ def wait(
     not_before: datetime,
     error: str,
     *,
-    dimse_status: int | None = None,
+    answer: str | None = None,
     refused: bool = False,
     severity: Severity = Severity.WARNING,
+    rejected: bool = False,
 ) -> None:
-    """Not now: again at `not_before`. The same reason a second time is recorded, but alerts nobody again.
+    """Not now: again at `not_before`; recorded once for each reason, however often it waits for that.
 
-    One that was held while it was being sent becomes `HELD`.
+    The pause until then counts as its age. `rejected`: the destination does not accept associations from us, which is
+    an alert. One that was held while it was being sent becomes `HELD`.
     """
     allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING)
     held = get(database, delivery_id).hold is not None
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.HELD if held else DeliveryStatus.WAITING)
     database.execute(
-        "UPDATE deliveries SET not_before=?, error=?, dimse_status=?, refusals=refusals+? WHERE id=?",
-        [to_text(not_before), error, dimse_status, int(refused), delivery_id],
+        f"UPDATE deliveries SET {due_times.PUT_OFF}, error=?, answer=?, refusals=refusals+? WHERE id=?",  # noqa: S608 - our own text
+        [*due_times.until(at, not_before), error, answer, int(refused), delivery_id],
     )
-    if _told(database, delivery, "delivery.waits", error):
+    if rejected:
+        alerts.met(database, at, AlertKind.DELIVERY_WAITS, delivery.destination, error=error)
+    if not _is_new(database, delivery, EventKind.DELIVERY_WAITS, error):
         return
-    events.record(
+    _record(
         database,
         at,
-        "delivery.waits",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        severity=Severity.INFO if delivery.error == error else severity,
+        EventKind.DELIVERY_WAITS,
+        delivery,
+        severity,
         destination=delivery.destination,
         error=error,
         not_before=to_text(not_before),
     )
 
 
-def dead(database: Database, at: datetime, delivery_id: int, error: str, dimse_status: int | None = None) -> None:
+def dead(database: Database, at: datetime, delivery_id: int, error: str, answer: str | None = None) -> None:
     """Refused for good, or tried for too long: a dead letter, and an alert."""
     allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING, DeliveryStatus.REFUSED)
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.DEAD)
-    database.execute("UPDATE deliveries SET error=?, dimse_status=? WHERE id=?", [error, dimse_status, delivery_id])
-    if _told(database, delivery, "delivery.dead", error):
-        return
-    events.record(
-        database,
-        at,
-        "delivery.dead",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        severity=Severity.ALERT,
-        destination=delivery.destination,
-        error=error,
-    )
+    database.execute("UPDATE deliveries SET error=?, answer=? WHERE id=?", [error, answer, delivery_id])
+    if _is_new(database, delivery, EventKind.DELIVERY_DEAD, error):
+        _raise(database, at, AlertKind.DELIVERY_DEAD, delivery, error=error)
 
 
 def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
     """A person has to decide. What is being sent cannot be called back: it is held if that attempt fails."""
-    status = get(database, delivery_id).status
-    to = DeliveryStatus.SENDING if status is DeliveryStatus.SENDING else DeliveryStatus.HELD
-    allowed = (DeliveryStatus.SENDING, DeliveryStatus.WAITING, DeliveryStatus.REFUSED)
-    delivery = transition(database, delivery_id, allowed, to)
+    to = _HELD.get(get(database, delivery_id).status, DeliveryStatus.HELD)
+    delivery = transition(database, delivery_id, [*_HELD], to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
-    if _told(database, delivery, "delivery.held", reason):
-        return
-    events.record(
-        database,
-        at,
-        "delivery.held",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        severity=Severity.ALERT,
-        destination=delivery.destination,
-        reason=reason,
-    )
+    _tell_held(database, at, delivery, reason)
+
+
+def hold_all(database: Database, at: datetime, those: Sequence[Delivery], reason: str) -> None:
+    """As `hold`, of many: the images of a study may be thousands, and one transaction stops them all."""
+    rows = [(_HELD[each.status], reason, each.id, each.status) for each in those if each.status in _HELD]
+    database.conn.executemany("UPDATE deliveries SET status=?, hold=? WHERE id=? AND status=?", rows)
+    first = {each.destination if each.is_image else each.id: each for each in reversed(those)}
+    for each in reversed(first.values()):
+        _tell_held(database, at, each, reason)
+
+
+_HELD = {
+    DeliveryStatus.SENDING: DeliveryStatus.SENDING,
+    DeliveryStatus.WAITING: DeliveryStatus.HELD,
+    DeliveryStatus.REFUSED: DeliveryStatus.HELD,
+}
+"""What becomes of a delivery that is held."""
+
+
+def _tell_held(database: Database, at: datetime, delivery: Delivery, reason: str) -> None:
+    if _is_new(database, delivery, EventKind.DELIVERY_HELD, reason):
+        _raise(database, at, AlertKind.DELIVERY_HELD, delivery, reason=reason)
 
 
 def withhold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
     """It has become too late while it waited: kept here, sent only by `retry`."""
     delivery = transition(database, delivery_id, (DeliveryStatus.WAITING,), DeliveryStatus.WITHHELD)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
-    events.record(
-        database,
-        at,
-        "delivery.withheld",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        destination=delivery.destination,
-        reason=reason,
-    )
+    _record(database, at, EventKind.DELIVERY_WITHHELD, delivery, destination=delivery.destination, reason=reason)
 
 
-def _told(database: Database, delivery: Delivery, kind: str, why: str) -> bool:
-    """Whether the same was said of another image of the study that goes there: a person reads it once."""
-    last = events.last_of(database, delivery.study_instance_uid, kind) if delivery.receipt is not None else None
-    return last is not None and last.detail["destination"] == delivery.destination and why in last.detail.values()
+def study_at(destination: str, study: str) -> str:
+    """A study at a destination, as the place of what is said of it."""
+    return f"{destination} {study}"
 
 
-def stop(database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str) -> None:
+def _is_new(database: Database, delivery: Delivery, kind: EventKind, why: str) -> bool:
+    """Whether it is to be recorded: a wait once for each reason, and of images what was not said of others before."""
+    if delivery.is_image:
+        return said.once(database, kind, study_at(delivery.destination, delivery.study_instance_uid), why)
+    return kind is not EventKind.DELIVERY_WAITS or said.once(database, kind, f"delivery:{delivery.id}", why)
+
+
+def stop(
+    database: Database, at: datetime, delivery_id: int, status: DeliveryStatus, reason: str, by: str = events.NODE
+) -> None:
     """Never send it: `CANCELLED` or `SUPERSEDED`; PermanentError where the destination has it already."""
     allowed = (
         DeliveryStatus.WAITING,
@@ -293,16 +231,8 @@ def stop(database: Database, at: datetime, delivery_id: int, status: DeliverySta
     )
     delivery = transition(database, delivery_id, allowed, status)
     database.execute("UPDATE deliveries SET error=? WHERE id=?", [reason, delivery_id])
-    events.record(
-        database,
-        at,
-        f"delivery.{status}",
-        study=delivery.study_instance_uid,
-        job=delivery.job,
-        delivery=delivery_id,
-        destination=delivery.destination,
-        reason=reason,
-    )
+    to = delivery.destination
+    _record(database, at, _STOPPED[status], delivery, actor=by, destination=to, reason=reason)
 
 
 def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delivery:
@@ -316,14 +246,11 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
         DeliveryStatus.REFUSED,
     )
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
-    database.execute(
-        "UPDATE deliveries SET hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?,"
-        " not_before=? WHERE id=?",
-        [to_text(at), to_text(at), delivery_id],
-    )
-    events.record(
-        database, at, "delivery.again", study=delivery.study_instance_uid, job=delivery.job, delivery=delivery_id, by=by
-    )
+    database.execute(f"UPDATE deliveries SET {AFRESH}, hold=NULL, attempts=0 WHERE id=?", [*since(at), delivery_id])  # noqa: S608 - our own text
+    said.forget(database, f"delivery:{delivery_id}")
+    if delivery.is_image:
+        said.forget(database, study_at(delivery.destination, delivery.study_instance_uid))
+    _record(database, at, EventKind.DELIVERY_AGAIN, delivery, actor=by)
     return get(database, delivery_id)
 
 
@@ -331,29 +258,12 @@ def not_kept(database: Database, at: datetime, destination: str, sop_instance_ui
     """The destination does not have what it has taken: what was delivered there is sent again; how many that is."""
     number = 0
     for uid in sop_instance_uids:
-        row = one(
-            database,
-            "SELECT id FROM deliveries WHERE sop_instance_uid=? AND destination=? AND status=?",
-            [uid, destination, DeliveryStatus.DELIVERED],
-        )
-        if row is None:
+        found = _of_item(database, uid, destination)
+        if found is None or found.status is not DeliveryStatus.DELIVERED:
             continue
-        delivery = transition(database, row["id"], (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
-        database.execute(
-            "UPDATE deliveries SET refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?"
-            " WHERE id=?",
-            [to_text(at), to_text(at), row["id"]],
-        )
-        events.record(
-            database,
-            at,
-            "delivery.not-kept",
-            study=delivery.study_instance_uid,
-            job=delivery.job,
-            delivery=row["id"],
-            severity=Severity.WARNING,
-            destination=destination,
-        )
+        transition(database, found.id, (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
+        database.execute(f"UPDATE deliveries SET {AFRESH} WHERE id=?", [*since(at), found.id])  # noqa: S608 - our own text
+        _record(database, at, EventKind.DELIVERY_NOT_KEPT, found, destination=destination)
         number += 1
     return number
 
@@ -371,36 +281,38 @@ def interrupted(database: Database, at: datetime, destination: str) -> int:
 def of_study(database: Database, study: str) -> list[Delivery]:
     """Deliveries of a study, results and images, in the order in which they were enqueued."""
     rows = query(database, "SELECT * FROM deliveries WHERE study_instance_uid=? ORDER BY id", [study])
-    return [of_row(row) for row in rows]
+    return readable(database, "deliveries", rows, of_row)
 
 
 def results_of_study(database: Database, study: str) -> list[Delivery]:
     """Deliveries of results of a study, in the order in which they were enqueued."""
-    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND receipt IS NULL ORDER BY id"
-    return [of_row(row) for row in query(database, sql, [study])]
+    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND kind<>'image' ORDER BY id"
+    return readable(database, "deliveries", query(database, sql, [study]), of_row)
 
 
 def of_job(database: Database, job: str) -> list[Delivery]:
     """Deliveries of a job, in the order in which they were enqueued."""
-    return [of_row(row) for row in query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job])]
+    return readable(
+        database, "deliveries", query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job]), of_row
+    )
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
     """How many deliveries of results are in each state, by destination."""
-    found: dict[str, dict[DeliveryStatus, int]] = {}
-    for row in query(
-        database,
-        "SELECT destination, status, count(*) AS n FROM deliveries WHERE receipt IS NULL GROUP BY destination, status",
-    ):
-        found.setdefault(row["destination"], {})[DeliveryStatus(row["status"])] = int(row["n"])
-    return found
+    return counts_of(database, DeliveryKind.OBJECT)
+
+
+def counts_of(database: Database, kind: DeliveryKind) -> dict[str, dict[DeliveryStatus, int]]:
+    """How many deliveries of a kind are in each state, by destination."""
+    found = tallies.by_place(database, f"deliveries of {kind}")
+    return {place: {DeliveryStatus(status): n for status, n in each.items()} for place, each in found.items()}
 
 
 def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
     """Deliveries of results in this state, newest first."""
     marks = ",".join("?" for _ in statuses)
-    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) AND receipt IS NULL ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
-    return [of_row(row) for row in query(database, sql, [*statuses, limit])]
+    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) AND kind<>'image' ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
+    return readable(database, "deliveries", query(database, sql, [*statuses, limit]), of_row)
 
 
 def get(database: Database, delivery_id: int) -> Delivery:
@@ -409,7 +321,7 @@ def get(database: Database, delivery_id: int) -> Delivery:
 
 
 def transition(database: Database, delivery_id: int, allowed: Sequence[DeliveryStatus], to: DeliveryStatus) -> Delivery:
-    """Bring it there; the row as it was. PermanentError where it stands at none of the `allowed`."""
+    """Bring it there; the row as it was. PermanentError where it is in none of the `allowed`."""
     return _TABLE.transition(database, delivery_id, allowed, to)
 
 
@@ -417,14 +329,58 @@ def of_row(row: Mapping[str, Any]) -> Delivery:
     """The delivery that a row of `deliveries` holds."""
     return Delivery(
         **{
-            **row,
+            **{name: row[name] for name in Delivery.__slots__},
+            "kind": DeliveryKind(row["kind"]),
             "status": DeliveryStatus(row["status"]),
             "not_before": from_text(row["not_before"]),
+            "waited": timedelta(seconds=row["waited"]),
             "enqueued_at": from_text(row["enqueued_at"]),
             "sent_at": moment(row["sent_at"]),
             "unanswered_at": moment(row["unanswered_at"]),
             "coerce": json.loads(row["coerce"]) if row["coerce"] else None,
         }
+    )
+
+
+def _of_item(database: Database, item: str, destination: str) -> Delivery | None:
+    row = one(database, "SELECT * FROM deliveries WHERE item=? AND destination=?", [item, destination])
+    return of_row(row) if row else None
+
+
+def _record(
+    database: Database,
+    at: datetime,
+    kind: EventKind,
+    delivery: Delivery,
+    severity: Severity | None = None,
+    actor: str = events.NODE,
+    **detail: object,
+) -> None:
+    events.record(
+        database,
+        at,
+        kind,
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery.id,
+        severity=severity,
+        actor=actor,
+        **detail,
+    )
+
+
+def _raise(database: Database, at: datetime, kind: AlertKind, delivery: Delivery, **detail: Any) -> None:
+    """An alert about what of the study goes to that destination."""
+    alerts.raised(
+        database,
+        at,
+        kind,
+        study_at(delivery.destination, delivery.study_instance_uid),
+        study=delivery.study_instance_uid,
+        job=delivery.job,
+        delivery=delivery.id,
+        destination=delivery.destination,
+        **detail,
     )
 
 

@@ -1,12 +1,21 @@
-"""What a delivery is: one SOP instance on its way to one destination; `node.ledger.deliveries` has its rows."""
+"""What a delivery is: one item on its way to one destination; `node.ledger.deliveries` has its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+
+class DeliveryKind(StrEnum):
+    """What is delivered: a file that this node has, sent byte for byte, or as a copy that a rule asks for."""
+
+    OBJECT = "object"
+    """A SOP instance that was made from a result."""
+    IMAGE = "image"
+    """A received SOP instance that a rule forwards."""
 
 
 class DeliveryStatus(StrEnum):
@@ -15,7 +24,7 @@ class DeliveryStatus(StrEnum):
     WAITING = "waiting"
     """To be sent at `not_before`, or as soon as the destination has the study."""
     SENDING = "sending"
-    """A C-STORE may be under way; found at start, its outcome is unknown and it is sent again (same UID)."""
+    """It may be under way; found at start, its outcome is unknown and it is sent again (same UID)."""
     DELIVERED = "delivered"
     """The destination answered success or a warning that means stored."""
     HELD = "held"
@@ -39,7 +48,9 @@ class Delivery:
     """One row of `deliveries`."""
 
     id: int
-    sop_instance_uid: str
+    kind: DeliveryKind
+    item: str
+    """What goes there once: its SOP Instance UID."""
     sop_class_uid: str
     study_instance_uid: str
     job: str | None
@@ -50,17 +61,21 @@ class Delivery:
     hold: str | None
     """Why it is held or withheld."""
     attempts: int
-    """C-STOREs begun; only those that may have reached the destination."""
+    """Times that it began to be sent; only those that may have reached the destination."""
     refusals: int
     """Answers that said "cannot understand" or "processing failure": five in all, then it is dead."""
+    priority: int
+    """Of the rule; the higher goes first."""
     not_before: datetime
-    dimse_status: int | None
-    """The destination's last answer (PS3.7 annex C)."""
+    waited: timedelta
+    """How long it has been put off in all: the age that counts, whatever the clock says."""
+    answer: str | None
+    """The destination's last answer, as `PROTOCOL:CODE`; None where the last try got none."""
     error: str | None
     enqueued_at: datetime
     sent_at: datetime | None
     receipt: str | None = None
-    """Of the received image that a rule forwards; None of a result."""
+    """Of the received image, where it is one."""
     decision: int | None = None
     """Of the rule that forwards it."""
     coerce: Mapping[str, Any] | None = None
@@ -73,3 +88,8 @@ class Delivery:
     """Tries without an answer that count against it (`node.ledger.silences`)."""
     unanswered_at: datetime | None = None
     """When the last of these was."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a received image, not an object of a result."""
+        return self.kind is DeliveryKind.IMAGE

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
+from node.ledger.connection import Database
 from node.ledger.rows import one, to_json
 
 Reference = tuple[str, str, str, str]
@@ -26,13 +25,26 @@ class Encoding:
     """The earlier reports that its report names."""
     says_why: bool
     """It does not hold the result, but why that could not be reported."""
+    missing: tuple[tuple[str, int], ...] = ()
+    """Kind and number of the objects that could not be written."""
+    revision: str = ""
+    """Of which revision it is and what it replaces, in the words of the stage `results`; empty of the first."""
 
 
 def insert(database: Database, encoding: Encoding) -> None:
     """Record it; encoding again is the same row."""
     database.execute(
-        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why) VALUES (?,?,?,?,?)",
-        [encoding.job, encoding.name, encoding.profile, to_json(encoding.supersedes), int(encoding.says_why)],
+        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why, missing, revision)"
+        " VALUES (?,?,?,?,?,?,?)",
+        [
+            encoding.job,
+            encoding.name,
+            encoding.profile,
+            to_json(encoding.supersedes),
+            int(encoding.says_why),
+            to_json(encoding.missing),
+            encoding.revision,
+        ],
     )
 
 
@@ -42,4 +54,5 @@ def get(database: Database, job: str, name: str) -> Encoding | None:
     if row is None:
         return None
     supersedes = tuple((study, series, uid, kind) for study, series, uid, kind in json.loads(row["supersedes"]))
-    return Encoding(**{**row, "supersedes": supersedes, "says_why": bool(row["says_why"])})
+    missing = tuple((kind, number) for kind, number in json.loads(row["missing"]))
+    return Encoding(**{**row, "supersedes": supersedes, "says_why": bool(row["says_why"]), "missing": missing})

@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
+from node.ledger.connection import Database
+from node.ledger.instances import Instance
 from node.ledger.rows import one, query, to_json
 
 Header = Mapping[str, Any]
@@ -37,6 +37,19 @@ class InstanceRecord:
     frames: int
     marks: tuple[str, ...]
     header: Header
+
+    @classmethod
+    def of(cls, instance: Instance, header: Header) -> InstanceRecord:
+        """An instance as a series record holds it."""
+        return cls(
+            receipt=instance.receipt,
+            sop_instance_uid=instance.sop_instance_uid,
+            sop_class_uid=instance.sop_class_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            frames=instance.frames,
+            marks=tuple(sorted(instance.marks)),
+            header=header,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +179,14 @@ _FIELDS = tuple(name for name in InstanceRecord.__slots__ if name != "header")
 def _to_text(record: SeriesRecord) -> str:
     """A line of JSON with who the instances are, then one for each attribute."""
     size = len(record.instances)
-    columns: dict[str, _Column] = {}
-    fields = {name: _Column(size) for name in _FIELDS}
+    columns: dict[str, _DistinctValues] = {}
+    fields = {name: _DistinctValues(size) for name in _FIELDS}
     for index, instance in enumerate(record.instances):
         for name, field in fields.items():
             field.put(index, getattr(instance, name))
         for keyword, element in instance.header.items():
             if keyword not in columns:
-                columns[keyword] = _Column(size)
+                columns[keyword] = _DistinctValues(size)
             columns[keyword].put(index, element)
     head = {
         "series": record.series_instance_uid,
@@ -184,7 +197,7 @@ def _to_text(record: SeriesRecord) -> str:
     return "\n".join(map(to_json, [head, *(column.content() for column in columns.values())]))
 
 
-class _Column:
+class _DistinctValues:
     """Distinct values in order of appearance, and which instance has which."""
 
     def __init__(self, size: int) -> None:

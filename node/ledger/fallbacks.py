@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from node.clock import to_text
 from node.dicom import report_classes
 from node.ledger import deliveries, events
+from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.rows import one, query
+from node.ledger.unreadable import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def refused(database: Database, at: datetime, delivery_id: int, instead: str, er
     events.record(
         database,
         at,
-        "delivery.class-refused",
+        EventKind.DELIVERY_CLASS_REFUSED,
         study=delivery.study_instance_uid,
         job=delivery.job,
         delivery=delivery_id,
@@ -58,7 +58,7 @@ def waiting(database: Database) -> list[Delivery]:
         "SELECT deliveries.* FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
         " WHERE deliveries.status='refused' AND studies.hold IS NULL ORDER BY deliveries.id",
     )
-    return [deliveries.of_row(row) for row in rows]
+    return readable(database, "deliveries", rows, deliveries.of_row)
 
 
 def replaced(database: Database, at: datetime, delivery_id: int, successor: int) -> None:
@@ -71,11 +71,14 @@ def replaced(database: Database, at: datetime, delivery_id: int, successor: int)
     refused_class, used = (report_classes.name_of(each.sop_class_uid) for each in (delivery, new))
     about = f"{delivery.destination} takes no {refused_class}: re-encoded as {used}, delivery {successor}"
     database.execute("UPDATE deliveries SET successor=?, error=? WHERE id=?", [successor, about, delivery_id])
-    database.execute("UPDATE deliveries SET enqueued_at=? WHERE id=?", [to_text(delivery.enqueued_at), successor])
+    database.execute(
+        "UPDATE deliveries SET enqueued_at=?, waited=? WHERE id=?",
+        [to_text(delivery.enqueued_at), delivery.waited.total_seconds(), successor],
+    )
     events.record(
         database,
         at,
-        "delivery.replaced",
+        EventKind.DELIVERY_REPLACED,
         study=delivery.study_instance_uid,
         job=delivery.job,
         delivery=delivery_id,
@@ -109,7 +112,7 @@ def newest(database: Database, delivery: Delivery) -> Delivery:
 
 def of_destination(database: Database, destination: str, sop_class_uid: str) -> Fallbacks | None:
     """Whether a destination refuses reports of this SOP class; None where it does not, as far as it was tried."""
-    where = "FROM deliveries WHERE receipt IS NULL AND destination=? AND sop_class_uid=? AND status=?"
+    where = "FROM deliveries WHERE kind<>'image' AND destination=? AND sop_class_uid=? AND status=?"
     taken = one(database, f"SELECT max(id) AS id {where}", [destination, sop_class_uid, DeliveryStatus.DELIVERED])
     since = taken["id"] or 0 if taken else 0
     rows = query(

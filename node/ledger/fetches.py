@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.events import Severity
-from node.ledger.rows import moment, one, query, to_json
+from node.ledger import alerts, events
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind, Severity
+from node.ledger.rows import moment, one, placeholders, query, to_json
+from node.ledger.unreadable import readable, soonest
 
 LATE_ARRIVALS = timedelta(days=1)
 """So long after the request, images of the study from the archive count as fetched."""
@@ -36,6 +37,11 @@ class FetchStatus(StrEnum):
 
 
 OPEN = (FetchStatus.SEEKING, FetchStatus.ARRIVING)
+_ENDS = {
+    FetchStatus.FETCHED: EventKind.FETCH_FETCHED,
+    FetchStatus.NONE: EventKind.FETCH_NONE,
+    FetchStatus.FAILED: EventKind.FETCH_FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,9 @@ def ask(
     }
     sql = f"INSERT INTO fetches ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
-    events.record(database, at, "fetch.asked", study=study, rule=rule, source=source, deadline=to_text(deadline))
+    events.record(
+        database, at, EventKind.FETCH_ASKED, study=study, rule=rule, source=source, deadline=to_text(deadline)
+    )
 
 
 def due(database: Database, at: datetime) -> list[Fetch]:
@@ -104,22 +112,60 @@ def due(database: Database, at: datetime) -> list[Fetch]:
         " ORDER BY fetches.error IS NOT NULL, fetches.id",
         [*OPEN, to_text(at)],
     )
-    return [_fetch(row) for row in rows]
+    return readable(database, "fetches", rows, _fetch)
 
 
-def requested(database: Database, at: datetime, fetch: Fetch, prior: str) -> None:
-    """The archive is about to be asked to send it: what comes from there now was not sent by itself."""
-    database.execute(
-        "UPDATE fetches SET status=?, prior_study=?, requested_at=?, expected=NULL, attempts=attempts+1 WHERE id=?",
-        [FetchStatus.ARRIVING, prior, to_text(at), fetch.id],
+def overdue(database: Database, at: datetime) -> list[Fetch]:
+    """Open ones whose deadline has passed, of studies that are not held."""
+    rows = query(
+        database,
+        "SELECT fetches.* FROM fetches JOIN studies USING (study_instance_uid)"
+        " WHERE fetches.status IN (?,?) AND deadline<=? AND studies.hold IS NULL ORDER BY fetches.id",
+        [*OPEN, to_text(at)],
     )
-    events.record(database, at, "fetch.requested", study=fetch.study_instance_uid, source=fetch.source, prior=prior)
+    return readable(database, "fetches", rows, _fetch)
+
+
+def clock_was_set(database: Database, at: datetime, by: timedelta) -> None:
+    """The open ones have as long as they had before, and no longer than they were meant to have.
+
+    `by`: how much was added to the clock. What was asked for before it was ahead keeps its times when it is put back;
+    what was asked for meanwhile is moved with it, and is never taken as asked for later than now.
+    """
+    for fetch in readable(database, "fetches", query(database, "SELECT * FROM fetches WHERE ended_at IS NULL"), _fetch):
+        moved = by if by > timedelta() or fetch.asked_at > at else timedelta()
+        asked = min(fetch.asked_at + moved, at)
+        deadline = asked + (fetch.deadline - fetch.asked_at)
+        times = [to_text(asked), to_text(deadline), to_text(min(fetch.not_before, at))]
+        _update(database, fetch, "asked_at=?, deadline=?, not_before=?", times)
+
+
+def _update(database: Database, fetch: Fetch, columns: str, values: list[Any]) -> bool:
+    """Change an open one; false where it has ended meanwhile: another thread looks after deadlines."""
+    sql = f"UPDATE fetches SET {columns} WHERE id=? AND ended_at IS NULL"  # noqa: S608 - our own columns
+    return bool(database.execute(sql, [*values, fetch.id]).rowcount)
+
+
+def requested(database: Database, at: datetime, fetch: Fetch, prior: str) -> bool:
+    """The archive is about to be asked to send it: what comes from there now was not sent by itself.
+
+    False where it has ended meanwhile: nothing is to be asked for.
+    """
+    columns = "status=?, prior_study=?, requested_at=?, expected=NULL, attempts=attempts+1"
+    if not _update(database, fetch, columns, [FetchStatus.ARRIVING, prior, to_text(at)]):
+        return False
+    events.record(
+        database, at, EventKind.FETCH_REQUESTED, study=fetch.study_instance_uid, source=fetch.source, prior=prior
+    )
+    return True
 
 
 def sent(database: Database, at: datetime, fetch: Fetch, expected: int) -> None:
-    """The archive says that it has sent this many images."""
-    database.execute("UPDATE fetches SET expected=?, error=NULL WHERE id=?", [expected, fetch.id])
-    events.record(database, at, "fetch.sent", study=fetch.study_instance_uid, source=fetch.source, images=expected)
+    """The archive says that it has sent this many images, or at least this many."""
+    if _update(database, fetch, "expected=?, error=NULL", [expected]):
+        events.record(
+            database, at, EventKind.FETCH_SENT, study=fetch.study_instance_uid, source=fetch.source, images=expected
+        )
 
 
 def wait(
@@ -127,15 +173,12 @@ def wait(
 ) -> None:
     """Not now; `again`: the archive has to be asked once more."""
     status = FetchStatus.SEEKING if again else fetch.status
-    database.execute(
-        "UPDATE fetches SET status=?, not_before=?, error=? WHERE id=?",
-        [status, to_text(not_before), error, fetch.id],
-    )
-    if error and error != fetch.error:
+    changed = _update(database, fetch, "status=?, not_before=?, error=?", [status, to_text(not_before), error])
+    if changed and error and error != fetch.error:
         events.record(
             database,
             at,
-            "fetch.waits",
+            EventKind.FETCH_WAITS,
             study=fetch.study_instance_uid,
             severity=Severity.WARNING,
             source=fetch.source,
@@ -144,20 +187,20 @@ def wait(
 
 
 def ended(database: Database, at: datetime, fetch: Fetch, status: FetchStatus, why: str | None = None) -> None:
-    """It is here, or will not be; the jobs that waited for it can be made."""
-    database.execute(
-        "UPDATE fetches SET status=?, error=?, ended_at=? WHERE id=?", [status, why, to_text(at), fetch.id]
-    )
+    """It is here, or will not be; the jobs that waited for it can be made. Nothing where it has ended before."""
+    if not _update(database, fetch, "status=?, error=?, ended_at=?", [status, why, to_text(at)]):
+        return
     events.record(
         database,
         at,
-        f"fetch.{status}",
+        _ENDS[status],
         study=fetch.study_instance_uid,
-        severity=Severity.ALERT if status is FetchStatus.FAILED else Severity.INFO,
         source=fetch.source,
         prior=fetch.prior_study,
         reason=why,
     )
+    if status is FetchStatus.FAILED:  # it is about the archive: other studies will miss theirs, too
+        alerts.met(database, at, AlertKind.FETCH_FAILED, fetch.source, study=fetch.study_instance_uid, reason=why)
 
 
 def was_requested(database: Database, study: str, ae_title: str, sources: Mapping[str, str], at: datetime) -> bool:
@@ -185,7 +228,7 @@ def to_follow_up(database: Database) -> list[Fetch]:
         " WHERE fetches.ended_at IS NOT NULL AND followed_up=0 AND studies.hold IS NULL AND studies.status='complete'"
         " ORDER BY fetches.id",
     )
-    return [_fetch(row) for row in rows]
+    return readable(database, "fetches", rows, _fetch)
 
 
 def followed_up(database: Database, fetch: int) -> None:
@@ -204,9 +247,8 @@ def overtaken(database: Database, at: datetime, study: str, rule: str) -> None:
 
 def of_study(database: Database, study: str) -> list[Fetch]:
     """The fetches for a study, oldest first."""
-    return [
-        _fetch(row) for row in query(database, "SELECT * FROM fetches WHERE study_instance_uid=? ORDER BY id", [study])
-    ]
+    rows = query(database, "SELECT * FROM fetches WHERE study_instance_uid=? ORDER BY id", [study])
+    return readable(database, "fetches", rows, _fetch)
 
 
 def waiting(database: Database) -> int:
@@ -215,10 +257,12 @@ def waiting(database: Database) -> int:
     return int(row["n"]) if row else 0
 
 
-def next_due_at(database: Database) -> datetime | None:
-    """When the next one's time comes."""
-    row = one(database, "SELECT min(not_before) AS t FROM fetches WHERE status IN (?,?)", list(OPEN))
-    return moment(row["t"]) if row else None
+def next_due_at(database: Database, sources: Collection[str]) -> datetime | None:
+    """When the time of the next one comes that one of these archives is asked for."""
+    which = f"fetches.status IN (?,?) AND source IN ({placeholders(sources)}) AND studies.hold IS NULL"
+    sql = f"SELECT min(not_before) AS t FROM fetches JOIN studies USING (study_instance_uid) WHERE {which}"  # noqa: S608 - question marks
+    row = one(database, sql, [*OPEN, *sources])
+    return soonest(row["t"]) if row else None
 
 
 def _fetch(row: Mapping[str, Any]) -> Fetch:

@@ -1,26 +1,28 @@
 """Received images in the outbox, many at a time: what a rule forwards, how far it is, and putting it off together.
 
-The rows are deliveries with a `receipt`, and each one's own transitions are in `node.ledger.deliveries`.
+The rows are deliveries of kind `image`, and each one's own transitions are in `node.ledger.deliveries`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
-from node.clock import from_text, to_text
+from node.clock import to_text
 from node.errors import TransientError
-from node.ledger import deliveries, events
-from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger import alerts, deliveries, events, said, turns
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
+from node.ledger.due_times import MANY
+from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.instances import Instance
 from node.ledger.rows import one, placeholders, query, to_json
+from node.ledger.unreadable import readable
 
-_READY = (
+READY = (
     " FROM deliveries JOIN instances USING (receipt) LEFT JOIN studies"
     " ON studies.study_instance_uid=deliveries.study_instance_uid"
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
@@ -29,7 +31,6 @@ _IMAGE = (
     "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
     " calling_ae_title AS i_caller"
 )
-_SET_ASIDE = deliveries.SET_ASIDE
 _MOST_NAMED = 20
 _STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
@@ -47,8 +48,8 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Images of a study that are in the same state."""
+class ImageCount:
+    """Images of a study that go to one destination and are in the same state for the same reason."""
 
     study_instance_uid: str
     destination: str
@@ -57,65 +58,69 @@ class Standing:
     instances: int
 
 
-def enqueue(
-    database: Database,
-    at: datetime,
-    *,
-    study: str,
-    destination: str,
-    decision: int,
-    rule: str,
-    images: Sequence[Instance],
-    coerce: Mapping[str, Any],
-    not_before: datetime | None = None,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class ForwardTerms:
+    """What a rule says of images that it forwards."""
+
+    destination: str
+    decision: int
+    rule: str
+    priority: int = 0
+    coerce: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes that are overwritten on the way."""
+    not_before: datetime | None = None
+    """Where the rule's hours begin later."""
+
+
+def enqueue(database: Database, at: datetime, study: str, forward: ForwardTerms, images: Sequence[Instance]) -> int:
     """Send these images there, each once; returns how many that puts into the outbox.
 
     Not one that went there or waits to, but the corrected one that took its place, and one that was held
     and counts again. Raises TransientError where the image that was corrected is being sent just now.
     """
-    known = {each.sop_instance_uid: each for each in _going(database, study, destination)}
-    start = not_before or at
-    new: list[Instance] = []
+    known = {each.item: each for each in _going(database, study, forward.destination)}
+    new = [each for each in images if each.sop_instance_uid not in known]
     again = 0
     for image in images:
         earlier = known.get(image.sop_instance_uid)
-        if earlier is None:
-            new.append(image)
-        elif earlier.receipt != image.receipt or earlier.status is DeliveryStatus.HELD:
+        if earlier is not None and (earlier.receipt != image.receipt or earlier.status is DeliveryStatus.HELD):
             if earlier.status is DeliveryStatus.SENDING:
-                raise TransientError(f"{image.sop_instance_uid} is just being sent to {destination}")
+                raise TransientError(f"{image.sop_instance_uid} is just being sent to {forward.destination}")
             again += 1
-            database.execute(
-                "UPDATE deliveries SET receipt=?, file=?, decision=?, coerce=?, status=?, hold=NULL, error=NULL,"
-                " attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?, sent_at=NULL"
-                " WHERE id=?",
-                [
-                    image.receipt,
-                    image.receipt,
-                    decision,
-                    _coerced(coerce),
-                    DeliveryStatus.WAITING,
-                    to_text(start),
-                    to_text(start),
-                    earlier.id,
-                ],
-            )
-    fresh = _insert(database, new, destination, decision, coerce, start) if new else 0
+            _send_instead(database, at, earlier, image, forward)
+    fresh = _insert(database, at, new, forward) if new else 0
     if fresh or again:
         events.record(
             database,
             at,
-            "forward.enqueued",
+            EventKind.FORWARD_ENQUEUED,
             study=study,
-            rule=rule,
-            destination=destination,
+            rule=forward.rule,
+            destination=forward.destination,
             instances=fresh,
             corrected=again or None,
-            coerced=sorted(coerce) or None,
-            not_before=to_text(start) if not_before else None,
+            coerced=sorted(forward.coerce) or None,
+            not_before=to_text(forward.not_before) if forward.not_before else None,
         )
     return fresh + again
+
+
+def _send_instead(database: Database, at: datetime, earlier: Delivery, image: Instance, forward: ForwardTerms) -> None:
+    """The delivery is of this image from now on, as if it were new."""
+    database.execute(
+        "UPDATE deliveries SET receipt=?, file=?, decision=?, coerce=?, priority=?, status=?, hold=NULL, error=NULL,"  # noqa: S608 - our own text
+        f" attempts=0, sent_at=NULL, {deliveries.AFRESH} WHERE id=?",
+        [
+            image.receipt,
+            image.receipt,
+            forward.decision,
+            _coerced(forward.coerce),
+            forward.priority,
+            DeliveryStatus.WAITING,
+            *deliveries.since(at, forward.not_before),
+            earlier.id,
+        ],
+    )
 
 
 def left_out(
@@ -123,15 +128,15 @@ def left_out(
 ) -> None:
     """These are not sent there because of that mark: an alert, once for as many."""
     uids = sorted(each.sop_instance_uid for each in images)
-    told = [each.detail for each in events.of_kind_and_study(database, study, "forward.left-out")]
-    if not uids or any((each["destination"], each["instances"]) == (destination, len(uids)) for each in told):
+    place = deliveries.study_at(destination, study)
+    if not uids or not said.instead(database, EventKind.FORWARD_LEFT_OUT, place, str(len(uids))):
         return
-    events.record(
+    alerts.raised(
         database,
         at,
-        "forward.left-out",
+        AlertKind.FORWARD_LEFT_OUT,
+        place,
         study=study,
-        severity=Severity.ALERT,
         rule=rule,
         destination=destination,
         instances=len(uids),
@@ -143,30 +148,27 @@ def left_out(
 
 def _going(database: Database, study: str, destination: str) -> list[Delivery]:
     """All images of the study that have a delivery there."""
-    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND destination=? AND receipt IS NOT NULL"
-    return [deliveries.of_row(row) for row in query(database, sql, [study, destination])]
+    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND destination=? AND kind='image'"
+    return readable(database, "deliveries", query(database, sql, [study, destination]), deliveries.of_row)
 
 
-def _insert(
-    database: Database,
-    images: Sequence[Instance],
-    destination: str,
-    decision: int,
-    coerce: Mapping[str, Any],
-    start: datetime,
-) -> int:
+def _insert(database: Database, at: datetime, images: Sequence[Instance], forward: ForwardTerms) -> int:
     """All at once: a study may have thousands, and other writers wait meanwhile."""
+    enqueued_at, not_before, put_off_at = deliveries.since(at, forward.not_before)
     same = {
-        "decision": decision,
-        "coerce": _coerced(coerce),
-        "destination": destination,
+        "kind": DeliveryKind.IMAGE,
+        "decision": forward.decision,
+        "coerce": _coerced(forward.coerce),
+        "destination": forward.destination,
         "status": DeliveryStatus.WAITING,
         "attempts": 0,
         "refusals": 0,
-        "not_before": to_text(start),
-        "enqueued_at": to_text(start),
+        "priority": forward.priority,
+        "not_before": not_before,
+        "put_off_at": put_off_at,
+        "enqueued_at": enqueued_at,
     }
-    columns = ("sop_instance_uid", "sop_class_uid", "study_instance_uid", "receipt", "file", *same)
+    columns = ("item", "sop_class_uid", "study_instance_uid", "receipt", "file", *same)
     sql = f"INSERT OR IGNORE INTO deliveries ({','.join(columns)}) VALUES ({placeholders(columns)})"  # noqa: S608 - our own columns
     rows = [
         (each.sop_instance_uid, each.sop_class_uid, each.study_instance_uid, each.receipt, each.receipt, *same.values())
@@ -180,25 +182,36 @@ def _coerced(coerce: Mapping[str, Any]) -> str | None:
 
 
 def next_images(database: Database, destination: str, at: datetime, limit: int) -> list[Image]:
-    """Images that may be sent there now, of the one study that has waited longest; in the order of their arrival.
+    """Images that may be sent there now, of one study: the most urgent, then the oldest; in the order of arrival.
 
     Not those that were set aside (`node.ledger.silences`), and studies that have such come after the others.
     """
-    troubled = f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {_SET_ASIDE}"  # noqa: S608 - our own text
-    oldest = one(
-        database,
-        f"SELECT deliveries.study_instance_uid AS study{_READY} AND NOT {_SET_ASIDE}"
-        f" ORDER BY deliveries.study_instance_uid IN ({troubled}), deliveries.id LIMIT 1",
-        [destination, to_text(at), destination],
+    passed: list[str] = []
+    while (study := _next_study(database, destination, at, passed)) is not None:
+        rows = query(
+            database,
+            f"{_IMAGE}{READY} AND NOT {turns.SET_ASIDE} AND deliveries.study_instance_uid=?"
+            " ORDER BY deliveries.id LIMIT ?",
+            [destination, to_text(at), study, limit],
+        )
+        if images := readable(database, "deliveries", rows, _image):
+            return images
+        passed.append(study)  # none of its rows can be read
+    return []
+
+
+def _next_study(database: Database, destination: str, at: datetime, but: Sequence[str]) -> str | None:
+    troubled = (
+        f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {turns.SET_ASIDE}"  # noqa: S608 - our own text
     )
-    if oldest is None:
-        return []
-    rows = query(
+    row = one(
         database,
-        f"{_IMAGE}{_READY} AND NOT {_SET_ASIDE} AND deliveries.study_instance_uid=? ORDER BY deliveries.id LIMIT ?",
-        [destination, to_text(at), oldest["study"], limit],
+        f"SELECT deliveries.study_instance_uid AS study{READY} AND NOT {turns.SET_ASIDE}"
+        f" AND deliveries.study_instance_uid NOT IN ({placeholders(but)})"
+        f" ORDER BY deliveries.study_instance_uid IN ({troubled}), deliveries.priority DESC, deliveries.id LIMIT 1",
+        [destination, to_text(at), *but, destination],
     )
-    return [_image(row) for row in rows]
+    return row["study"] if row else None
 
 
 def image(database: Database, delivery: Delivery) -> Image:
@@ -209,77 +222,9 @@ def image(database: Database, delivery: Delivery) -> Image:
 
 
 def _image(row: dict[str, Any]) -> Image:
-    of_image = [row.pop(name) for name in ("i_series", "i_syntax", "i_digest", "i_caller")]
-    return Image(deliveries.of_row(row), *of_image)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Images of a study that may be sent to a destination now, and wait or are given up together."""
-
-    study_instance_uid: str
-    set_aside: bool
-    """Those that go last and alone: their age is not that of the others."""
-    since: datetime
-    """When the oldest of them was enqueued."""
-
-
-def all_due(database: Database, destination: str, at: datetime) -> list[Due]:
-    """Studies with images that may be sent there now."""
-    rows = query(
-        database,
-        f"SELECT deliveries.study_instance_uid AS study, {_SET_ASIDE} AS aside, min(enqueued_at) AS since{_READY}"
-        " GROUP BY study, aside",
-        [destination, to_text(at)],
-    )
-    return [Due(row["study"], bool(row["aside"]), from_text(row["since"])) for row in rows]
-
-
-def put_off(
-    database: Database, at: datetime, due: Due, destination: str, not_before: datetime, why: str, severity: Severity
-) -> None:
-    """None of these images could be tried: again at `not_before`; one event, loud the first time."""
-    study = due.study_instance_uid
-    count = _change_due(database, at, due, destination, "not_before=?, error=?", [to_text(not_before), why])
-    last = events.last_of(database, study, "forward.waits")
-    told = last is not None and (last.detail["destination"], last.detail["error"]) == (destination, why)
-    events.record(
-        database,
-        at,
-        "forward.waits",
-        study=study,
-        severity=Severity.INFO if told else severity,
-        destination=destination,
-        instances=count,
-        error=why,
-        not_before=to_text(not_before),
-    )
-
-
-def give_up(database: Database, at: datetime, due: Due, destination: str, why: str) -> None:
-    """These images are dead letters, and a person is notified."""
-    count = _change_due(database, at, due, destination, "status=?, error=?", [DeliveryStatus.DEAD, why])
-    events.record(
-        database,
-        at,
-        "forward.dead",
-        study=due.study_instance_uid,
-        severity=Severity.ALERT,
-        destination=destination,
-        instances=count,
-        error=why,
-    )
-
-
-def _change_due(
-    database: Database, at: datetime, due: Due, destination: str, change: str, values: Sequence[object]
-) -> int:
-    sql = (
-        f"UPDATE deliveries SET {change} WHERE destination=? AND study_instance_uid=? AND receipt IS NOT NULL"  # noqa: S608 - our own text
-        f" AND status=? AND not_before<=? AND {_SET_ASIDE}=?"
-    )
-    where = [destination, due.study_instance_uid, DeliveryStatus.WAITING, to_text(at), due.set_aside]
-    return int(database.execute(sql, [*values, *where]).rowcount)
+    names = ("i_series", "i_syntax", "i_digest", "i_caller")
+    delivery = {name: value for name, value in row.items() if name not in names}
+    return Image(deliveries.of_row(delivery), *(row[name] for name in names))
 
 
 def record_if_done(database: Database, at: datetime, study: str, destination: str) -> None:
@@ -287,7 +232,7 @@ def record_if_done(database: Database, at: datetime, study: str, destination: st
     rows = query(
         database,
         "SELECT status, count(*) AS n FROM deliveries WHERE destination=? AND study_instance_uid=?"
-        " AND receipt IS NOT NULL GROUP BY status",
+        " AND kind='image' GROUP BY status",
         [destination, study],
     )
     found = {DeliveryStatus(row["status"]): int(row["n"]) for row in rows}
@@ -297,7 +242,7 @@ def record_if_done(database: Database, at: datetime, study: str, destination: st
     events.record(
         database,
         at,
-        "forward.done",
+        EventKind.FORWARD_DONE,
         study=study,
         severity=Severity.WARNING if stuck else Severity.INFO,
         destination=destination,
@@ -307,70 +252,88 @@ def record_if_done(database: Database, at: datetime, study: str, destination: st
 
 
 def again(database: Database, at: datetime, study: str, by: str) -> int:
-    """A person says: send its held and dead images now, as far as they count; how many."""
-    count = _all_of(
-        database,
-        study,
-        _STUCK,
-        "status=?, hold=NULL, attempts=0, refusals=0, unanswered=0, unanswered_at=NULL, enqueued_at=?, not_before=?",
-        [DeliveryStatus.WAITING, to_text(at), to_text(at)],
-        "receipt IN (SELECT receipt FROM instances WHERE status='current')",  # not one that was rejected
-    )
+    """A person says: send its held and dead images now, as far as they count; how many they are.
+
+    The first `MANY` of them wait from now on. The others need `again_some`, each time in a transaction of its own.
+    """
+    for each in of_study(database, study):
+        said.forget(database, deliveries.study_at(each.destination, study))
+    count = _number_of(database, study, _STUCK, _COUNTS)
+    again_some(database, at, study)
     if count:
-        events.record(database, at, "forward.again", study=study, instances=count, by=by)
+        events.record(database, at, EventKind.FORWARD_AGAIN, study=study, instances=count, actor=by)
     return count
 
 
-def cancel(database: Database, at: datetime, study: str, why: str) -> int:
-    """A person says: do not send those of its images that have not been sent; how many."""
-    count = _all_of(
-        database, study, (DeliveryStatus.WAITING, *_STUCK), "status=?, error=?", [DeliveryStatus.CANCELLED, why]
-    )
+def again_some(database: Database, at: datetime, study: str) -> None:
+    """As `again`, with `MANY` of those that are left."""
+    change = f"status=?, hold=NULL, attempts=0, {deliveries.AFRESH}"
+    _change_some(database, study, _STUCK, _COUNTS, change, [DeliveryStatus.WAITING, *deliveries.since(at)])
+
+
+def cancel(database: Database, at: datetime, study: str, why: str, by: str = events.NODE) -> int:
+    """A person says: do not send those of its images that have not been sent; how many they are.
+
+    The first `MANY` of them are cancelled. The others need `cancel_some`, each time in a transaction of its own.
+    """
+    count = _number_of(database, study, _UNSENT)
+    cancel_some(database, study, why)
     if count:
-        events.record(database, at, "forward.cancelled", study=study, instances=count, reason=why)
+        events.record(database, at, EventKind.FORWARD_CANCELLED, study=study, actor=by, instances=count, reason=why)
     return count
 
 
-def _all_of(
+def cancel_some(database: Database, study: str, why: str) -> None:
+    """As `cancel`, with `MANY` of those that are left."""
+    _change_some(database, study, _UNSENT, _ALL, "status=?, error=?", [DeliveryStatus.CANCELLED, why])
+
+
+_UNSENT = (DeliveryStatus.WAITING, *_STUCK)
+_ALL = "kind='image'"
+_COUNTS = "receipt IN (SELECT receipt FROM instances WHERE status='current')"
+"""Not one that was rejected."""
+
+
+def _number_of(database: Database, study: str, statuses: Sequence[DeliveryStatus], which: str = _ALL) -> int:
+    among = f"study_instance_uid=? AND {which} AND status IN ({placeholders(statuses)})"
+    found = one(database, f"SELECT count(*) AS n FROM deliveries WHERE {among}", [study, *statuses])  # noqa: S608 - our own text
+    assert found is not None, "a count is one row"
+    return int(found["n"])
+
+
+def _change_some(
     database: Database,
     study: str,
     statuses: Sequence[DeliveryStatus],
+    which: str,
     change: str,
     values: Sequence[object],
-    which: str = "receipt IS NOT NULL",
-) -> int:
-    among = f"{which} AND status IN ({placeholders(statuses)})"
-    sql = f"UPDATE deliveries SET {change} WHERE study_instance_uid=? AND {among}"  # noqa: S608 - our own text
-    return int(database.execute(sql, [*values, study, *statuses]).rowcount)
+) -> None:
+    among = f"study_instance_uid=? AND {which} AND status IN ({placeholders(statuses)}) ORDER BY id LIMIT {MANY}"
+    sql = f"UPDATE deliveries SET {change} WHERE id IN (SELECT id FROM deliveries WHERE {among})"  # noqa: S608 - our own text
+    database.execute(sql, [*values, study, *statuses])
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
     """How many images are in each state, by destination."""
-    found: dict[str, dict[DeliveryStatus, int]] = {}
-    sql = (
-        "SELECT destination, status, count(*) AS n FROM deliveries WHERE receipt IS NOT NULL"
-        " GROUP BY destination, status"
-    )
-    for row in query(database, sql):
-        found.setdefault(row["destination"], {})[DeliveryStatus(row["status"])] = int(row["n"])
-    return found
+    return deliveries.counts_of(database, DeliveryKind.IMAGE)
 
 
-def of_study(database: Database, study: str) -> list[Standing]:
-    """How the study's images stand, by destination, state and reason."""
-    return _standing(database, "study_instance_uid=?", [study])
+def of_study(database: Database, study: str) -> list[ImageCount]:
+    """How many of the study's images there are, by destination, state and reason."""
+    return _counted(database, "study_instance_uid=?", [study])
 
 
-def stuck(database: Database) -> list[Standing]:
+def stuck(database: Database) -> list[ImageCount]:
     """Images that a person has to decide about."""
-    return _standing(database, f"status IN ({placeholders(_STUCK)})", _STUCK)
+    return _counted(database, f"status IN ({placeholders(_STUCK)})", _STUCK)
 
 
-def _standing(database: Database, where: str, values: Sequence[object]) -> list[Standing]:
+def _counted(database: Database, where: str, values: Sequence[object]) -> list[ImageCount]:
     columns = "study_instance_uid, destination, status, coalesce(hold, error) AS why"
     sql = (
-        f"SELECT {columns}, count(*) AS instances FROM deliveries WHERE receipt IS NOT NULL AND {where}"  # noqa: S608 - our own text
+        f"SELECT {columns}, count(*) AS instances FROM deliveries WHERE kind='image' AND {where}"  # noqa: S608 - our own text
         " GROUP BY study_instance_uid, destination, status, why ORDER BY min(id)"
     )
     rows = query(database, sql, values)
-    return [Standing(**{**row, "status": DeliveryStatus(row["status"])}) for row in rows]
+    return [ImageCount(**{**row, "status": DeliveryStatus(row["status"])}) for row in rows]

@@ -7,11 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.events import Severity
+from node.ledger import alerts, events
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import moment, one, query
 
 
@@ -24,6 +24,13 @@ class IdentityStatus(StrEnum):
     """It has the study, under the same patient and order."""
     DIFFERS = "differs"
     """It has the study under another patient, issuer or accession number."""
+
+
+_KINDS = {
+    IdentityStatus.ABSENT: EventKind.IDENTITY_ABSENT,
+    IdentityStatus.AGREES: EventKind.IDENTITY_AGREES,
+    IdentityStatus.DIFFERS: EventKind.IDENTITY_DIFFERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,17 @@ def answered(
         "INSERT INTO identities VALUES (?,?,?,?,?,?,0)"
         " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at,"
         " alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
-        " waiting_since=CASE WHEN status=excluded.status THEN waiting_since ELSE excluded.waiting_since END",
+        " waiting_since=CASE WHEN status=excluded.status THEN min(waiting_since, excluded.waiting_since)"
+        " ELSE excluded.waiting_since END",  # the earlier one: a clock that was ahead may have said when it began
         [study, destination, status, detail, to_text(at), to_text(at)],
     )
     if before is None or before.status is not status:
-        severity = Severity.ALERT if status is IdentityStatus.DIFFERS else Severity.INFO
-        events.record(
-            database, at, f"identity.{status}", study=study, severity=severity, destination=destination, detail=detail
-        )
+        events.record(database, at, _KINDS[status], study=study, destination=destination, detail=detail)
+        if status is IdentityStatus.DIFFERS:
+            place = f"{destination} {study}"
+            alerts.met(
+                database, at, AlertKind.IDENTITY_DIFFERS, place, study=study, destination=destination, detail=detail
+            )
     found = get(database, study, destination)
     assert found is not None, study
     return found
@@ -73,8 +83,14 @@ def alerted(database: Database, at: datetime, study: str, destination: str, text
     database.execute(
         "UPDATE identities SET alerted=1 WHERE study_instance_uid=? AND destination=?", [study, destination]
     )
-    events.record(
-        database, at, "identity.overdue", study=study, severity=Severity.ALERT, destination=destination, detail=text
+    alerts.raised(
+        database,
+        at,
+        AlertKind.IDENTITY_OVERDUE,
+        f"{destination} {study}",
+        study=study,
+        destination=destination,
+        detail=text,
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
+from node.ledger import tallies
+from node.ledger.connection import Database
 from node.ledger.rows import one, placeholders, query, to_json
 
 
@@ -67,7 +67,7 @@ class Instance:
     received_at: datetime
 
 
-class Source(NamedTuple):
+class ArrivalSource(NamedTuple):
     """How instances came here."""
 
     calling_ae_title: str
@@ -81,7 +81,14 @@ class Arrivals:
     """The instances of a study that count, and how they came here."""
 
     receipts: frozenset[str]
-    sources: frozenset[Source]
+    sources: frozenset[ArrivalSource]
+    senders: Mapping[str, str] = field(default_factory=dict)
+    """Receipt → calling AE title, where there are several."""
+
+    def sender(self, receipt: str) -> str:
+        """The calling AE title that an instance came from."""
+        only = {source.calling_ae_title for source in self.sources}
+        return self.senders.get(receipt, "") if len(only) > 1 else next(iter(only), "")
 
 
 def insert(database: Database, instance: Instance) -> None:
@@ -185,16 +192,17 @@ def arrivals(database: Database, study: str) -> Arrivals:
         " WHERE study_instance_uid=? AND status=?",
         named,
     )
-    return Arrivals(frozenset(receipts.split("\n") if receipts else ()), frozenset(Source(*row) for row in sources))
+    found = frozenset(ArrivalSource(*row) for row in sources)
+    senders: dict[str, str] = {}
+    if len({source.calling_ae_title for source in found}) > 1:
+        sql = "SELECT receipt, calling_ae_title FROM instances WHERE study_instance_uid=? AND status=?"
+        senders = dict(database.execute(sql, named).fetchall())
+    return Arrivals(frozenset(receipts.split("\n") if receipts else ()), found, senders)
 
 
 def totals(database: Database) -> dict[InstanceStatus, int]:
     """How many receipts count as what, over all studies."""
-    sql = "SELECT status, count(*) AS n FROM instances WHERE status<>'current' GROUP BY status"
-    others = {InstanceStatus(row["status"]): int(row["n"]) for row in query(database, sql)}
-    ((every,),) = database.execute("SELECT count(*) FROM instances").fetchall()
-    current = int(every) - sum(others.values())
-    return ({InstanceStatus.CURRENT: current} if current else {}) | others
+    return {InstanceStatus(status): n for status, n in tallies.of(database, "instances").items()}
 
 
 def counts(database: Database, study: str) -> dict[InstanceStatus, int]:
@@ -215,3 +223,14 @@ def _instance(row: dict[str, Any]) -> Instance:
             "received_at": from_text(row["received_at"]),
         }
     )
+
+
+def callers_of_late(database: Database, since: datetime) -> list[tuple[str, str]]:
+    """(calling AE title, address) of the last 5,000 objects that were received since then."""
+    rows = query(
+        database,
+        "SELECT DISTINCT calling_ae_title, peer_address FROM"
+        " (SELECT * FROM instances ORDER BY rowid DESC LIMIT 5000) WHERE received_at>=? AND origin='received'",
+        [to_text(since)],
+    )
+    return sorted((row["calling_ae_title"], row["peer_address"]) for row in rows)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from node.clock import from_text
+from node.clock import from_text, to_text
 from node.ledger import terms as kept_terms
 from node.ledger.rows import moment, to_json
 from node.ledger.terms import NO_TERMS, Terms
+
+URGENT = 20
+"""The priority of what goes before all else."""
 
 
 class JobStatus(StrEnum):
@@ -22,7 +26,7 @@ class JobStatus(StrEnum):
     QUEUED = "queued"
     """Waits for its turn, or for `not_before` after a failed attempt."""
     RUNNING = "running"
-    """An attempt is under way; found at start, it means that the node died."""
+    """An attempt is open (`node.ledger.attempts`)."""
     ENDED = "ended"
     """Its outcome is recorded, its objects are still to be made."""
     REPORTED = "reported"
@@ -32,6 +36,16 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
     """Stopped by a person, a correction or a rejection note."""
 
+
+_NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
+_OF_ATTEMPTS = ("attempts", "algorithm", "started_at")
+"""Fields that are no columns of `jobs`."""
+COLUMNS = (
+    "jobs.*, (SELECT count(*) FROM attempts WHERE job=jobs.id AND counted=1) AS attempts,"
+    " (SELECT algorithm FROM attempts WHERE job=jobs.id ORDER BY number DESC LIMIT 1) AS algorithm,"
+    " (SELECT started_at FROM attempts WHERE job=jobs.id ORDER BY number DESC LIMIT 1) AS started_at"
+)
+"""What `from_row` needs of each job that is selected."""
 
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.ENDED)
 
@@ -80,6 +94,8 @@ class NewJob:
     """Which look at this revision the decision was taken at (`node.ledger.looks`)."""
     terms: Terms = NO_TERMS
     """On what terms the result is sent."""
+    identity: str | None = None
+    """What the rule lets the plugin learn of who the patient is; None leaves it to the plugin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +124,22 @@ class Job:
     status: JobStatus
     outcome: JobOutcome | None
     attempts: int
+    """How many of its attempts count: the rows are in `node.ledger.attempts`."""
     not_before: datetime
     error: str | None
     """Why the last attempt failed, or the job was cancelled or could not be reported."""
     result: str | None
     """Folder of the result, relative to the data folder."""
+    answered_by: str | None
+    """The attempt whose result was kept; None where there is none, or the node made the result."""
     algorithm: Mapping[str, Any] | None
-    """Identity of the algorithm that ran, as its manifest stated it then."""
+    """Identity of the algorithm of its last attempt, as the manifest stated it then."""
     images_complete_at: datetime
     asked: str
     """What was asked, for the radiologist: the rule's description then."""
     created_at: datetime
     started_at: datetime | None
+    """When its last attempt began."""
     finished_at: datetime | None
     encoded_at: datetime | None
     found: Mapping[str, Any] | None
@@ -130,17 +150,63 @@ class Job:
     """Which look at its revision it was decided at; 0: when the study was complete."""
     terms: Terms
     """On what terms its result is sent."""
+    identity: str | None
+    """See `NewJob`."""
 
 
-def digest_of(plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str, str]]) -> str:
+def digest_of(
+    plugin: str,
+    parameters: Mapping[str, Any],
+    instances: Sequence[tuple[str, str, str]],
+    identity: str | None = None,
+) -> str:
     """Digest of what a job works on: `instances` are (role, SOP Instance UID, digest of the dataset)."""
-    content = to_json({"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)})
+    works_on = {"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)}
+    content = to_json(works_on | ({"identity": identity} if identity else {}))
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def made_of(new: NewJob, at: datetime, decision: int, round_: int, ledger: str) -> Job:
+    """The job for what a decision asks for, queued, with nothing done yet; `ledger` is the identity of the ledger."""
+    name = to_json([ledger, new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
+    return Job(
+        id=str(uuid.uuid5(_NAMESPACE, name)),
+        decision=decision,
+        round=round_,
+        supersedes=None,
+        status=JobStatus.QUEUED,
+        outcome=None,
+        attempts=0,
+        not_before=at,
+        error=None,
+        result=None,
+        answered_by=None,
+        algorithm=None,
+        created_at=at,
+        started_at=None,
+        finished_at=None,
+        encoded_at=None,
+        found=None,
+        followed_up=False,
+        **{field: getattr(new, field) for field in NewJob.__slots__},
+    )
+
+
+def to_row(job: Job) -> dict[str, Any]:
+    """A job that was just made, as a row of `jobs`."""
+    row = {field: getattr(job, field) for field in Job.__slots__ if field not in _OF_ATTEMPTS}
+    row["parameters"] = to_json(dict(job.parameters))
+    row["inputs"] = to_json([[i.role, i.series_instance_uid, list(i.receipts)] for i in job.inputs])
+    row["destinations"] = to_json(list(job.destinations))
+    row["terms"] = job.terms.to_text()
+    for field in ("not_before", "created_at", "images_complete_at"):
+        row[field] = to_text(row[field])
+    return row
+
+
 def from_row(row: Mapping[str, Any]) -> Job:
-    """A row of `jobs` as a value."""
-    values = dict(row)
+    """A row of `jobs`, with what `COLUMNS` asks of its attempts, as a value."""
+    values = {name: row[name] for name in Job.__slots__}
     values["parameters"] = json.loads(row["parameters"])
     values["inputs"] = tuple(JobInput(role, series, tuple(rs)) for role, series, rs in json.loads(row["inputs"]))
     values["destinations"] = tuple(json.loads(row["destinations"]))

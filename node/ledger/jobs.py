@@ -7,22 +7,21 @@ id comes out equal, and a new ledger in place of a lost one never repeats the UI
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import events
-from node.ledger.events import Severity
-from node.ledger.job import OPEN, Job, JobOutcome, JobStatus, NewJob, from_row
-from node.ledger.rows import Table, moment, one, query, to_json
-
-_NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
+from node.ledger import alerts, attempts, events, job_studies
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.due_times import NEXT, at_next
+from node.ledger.event_kinds import EventKind, Severity
+from node.ledger.job import COLUMNS, OPEN, Job, JobOutcome, JobStatus, NewJob, from_row, made_of, to_row
+from node.ledger.rows import Table, one, placeholders, query, to_json
+from node.ledger.unreadable import readable, soonest
 
 
 def enqueue(
@@ -70,7 +69,7 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
     new = replace(
         new, terms=replace(old.terms, expires_at=None, hours=None)
     )  # whoever asks for it wants it now, however late
-    events.record(database, at, "job.again", study=old.study_instance_uid, job=job_id, by=by)
+    events.record(database, at, EventKind.JOB_AGAIN, study=old.study_instance_uid, job=job_id, actor=by)
     return _insert(database, at, old.decision, new, old.round + 1, job_id)
 
 
@@ -85,40 +84,16 @@ def _insert(
 ) -> Job:
     ledger = one(database, "SELECT id FROM ledger")
     assert ledger is not None, "the first migration makes it"
-    name = to_json([ledger["id"], new.study_instance_uid, new.rule, new.step, new.subject, new.inputs_digest, round_])
-    job = Job(
-        id=str(uuid.uuid5(_NAMESPACE, name)),
-        decision=decision,
-        round=round_,
-        supersedes=supersedes,
-        status=JobStatus.QUEUED,
-        outcome=None,
-        attempts=0,
-        not_before=not_before or at,
-        error=None,
-        result=None,
-        algorithm=None,
-        created_at=at,
-        started_at=None,
-        finished_at=None,
-        encoded_at=None,
-        found=None,
-        followed_up=False,
-        **{field: getattr(new, field) for field in NewJob.__slots__},
-    )
-    row = {field: getattr(job, field) for field in Job.__slots__}
-    row["parameters"] = to_json(dict(job.parameters))
-    row["inputs"] = to_json([[i.role, i.series_instance_uid, list(i.receipts)] for i in job.inputs])
-    row["destinations"] = to_json(list(job.destinations))
-    row["terms"] = job.terms.to_text()
-    for field in ("not_before", "created_at", "images_complete_at"):
-        row[field] = to_text(row[field])
-    sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' for _ in row)})"  # noqa: S608 - our own columns
+    made = made_of(new, at, decision, round_, ledger["id"])
+    job = replace(made, supersedes=supersedes, not_before=not_before or at)
+    row = to_row(job) | {"put_off_at": to_text(at)}
+    sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
+    job_studies.record(database, job)
     events.record(
         database,
         at,
-        "job.queued",
+        EventKind.JOB_QUEUED,
         study=job.study_instance_uid,
         job=job.id,
         rule=job.rule,
@@ -129,30 +104,39 @@ def _insert(
 
 
 def ready(database: Database, at: datetime) -> list[Job]:
-    """Jobs whose turn has come, most urgent first; none of a study that is held."""
-    rows = query(
+    """Jobs whose turn has come, most urgent first; none of a study that is held, of a paused plugin or rule."""
+    return _select(
         database,
-        "SELECT jobs.* FROM jobs JOIN studies USING (study_instance_uid)"
-        " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL ORDER BY priority DESC, jobs.rowid",
+        "JOIN studies USING (study_instance_uid)"
+        " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='plugin' AND name=jobs.plugin)"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='rule' AND name=jobs.rule)"
+        " ORDER BY priority DESC, jobs.rowid",
         [JobStatus.QUEUED, to_text(at)],
     )
-    return [from_row(row) for row in rows]
 
 
 def next_ready_at(database: Database) -> datetime | None:
     """When the next waiting job's time comes."""
     row = one(database, "SELECT min(not_before) AS t FROM jobs WHERE status=?", [JobStatus.QUEUED])
-    return moment(row["t"]) if row else None
+    return soonest(row["t"]) if row else None
 
 
-def started(database: Database, at: datetime, job_id: str, algorithm: Mapping[str, Any]) -> Job:
-    """An attempt begins: the job is running, and the attempt is counted now, in case it kills us."""
+def started(
+    database: Database,
+    at: datetime,
+    job_id: str,
+    algorithm: Mapping[str, Any],
+    kind: str | None = None,
+    identity: str | None = None,
+) -> Job:
+    """An attempt begins: the job is running, and the attempt is counted now, in case it kills us.
+
+    `kind` is how the plugin runs (`Attempt.kind`), `identity` what it learns of who the patient is.
+    """
     job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING)
-    database.execute(
-        "UPDATE jobs SET attempts=attempts+1, started_at=?, algorithm=? WHERE id=?",
-        [to_text(at), to_json(dict(algorithm)), job_id],
-    )
-    events.record(database, at, "job.started", study=job.study_instance_uid, job=job_id, attempt=job.attempts + 1)
+    attempt = attempts.start(database, at, job_id, algorithm, kind, identity)
+    events.record(database, at, EventKind.JOB_STARTED, study=job.study_instance_uid, job=job_id, attempt=attempt.number)
     return get(database, job_id)
 
 
@@ -166,16 +150,17 @@ def ended(
     found: Mapping[str, Any] | None = None,
 ) -> Job:
     """The outcome is known for good; `result` is the folder that holds it, durable already."""
-    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING, JobStatus.QUEUED), JobStatus.ENDED)
+    job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.ENDED)
+    answer = attempts.settle(database, at, job_id, error)
     database.execute(
-        "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=?, found=?, followed_up=0 WHERE id=?",
-        [outcome, result, error, to_text(at), to_json(dict(found)) if found else None, job_id],
+        "UPDATE jobs SET outcome=?, result=?, error=?, finished_at=?, found=?, followed_up=0, answered_by=? WHERE id=?",
+        [outcome, result, error, to_text(at), to_json(dict(found)) if found else None, answer, job_id],
     )
     severity = Severity.WARNING if outcome is JobOutcome.FAILED else Severity.INFO
     events.record(
         database,
         at,
-        "job.ended",
+        EventKind.JOB_ENDED,
         study=job.study_instance_uid,
         job=job_id,
         severity=severity,
@@ -188,15 +173,15 @@ def ended(
 def try_again(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
     """The attempt failed, and there is another one."""
     job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
-    database.execute("UPDATE jobs SET error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id])
+    attempt = attempts.fail(database, at, job_id, error, counted=True)
+    database.execute(f"UPDATE jobs SET error=?, {NEXT} WHERE id=?", [error, *at_next(at, not_before), job_id])  # noqa: S608 - our own text
     events.record(
         database,
         at,
-        "job.attempt-failed",
+        EventKind.JOB_ATTEMPT_FAILED,
         study=job.study_instance_uid,
         job=job_id,
-        severity=Severity.WARNING,
-        attempt=job.attempts,
+        attempt=attempt.number,
         error=error,
         not_before=to_text(not_before),
     )
@@ -205,46 +190,40 @@ def try_again(database: Database, at: datetime, job_id: str, error: str, not_bef
 def postponed(database: Database, at: datetime, job_id: str, error: str, not_before: datetime) -> None:
     """The node could not do its part (a full disk, say): the attempt does not count against the plugin."""
     job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
-    database.execute(
-        "UPDATE jobs SET attempts=attempts-1, error=?, not_before=? WHERE id=?", [error, to_text(not_before), job_id]
-    )
-    events.record(
+    attempts.fail(database, at, job_id, error, counted=False)
+    database.execute(f"UPDATE jobs SET error=?, {NEXT} WHERE id=?", [error, *at_next(at, not_before), job_id])  # noqa: S608 - our own text
+    alerts.raised(
         database,
         at,
-        "job.postponed",
+        AlertKind.JOB_POSTPONED,
+        job_id,
         study=job.study_instance_uid,
         job=job_id,
-        severity=Severity.ALERT,
         error=error,
         not_before=to_text(not_before),
     )
 
 
-def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
-    """Its turn has come at a time at which its rule lets no job start."""
-    job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)
-    database.execute("UPDATE jobs SET not_before=? WHERE id=?", [to_text(not_before), job_id])
-    events.record(
-        database, at, "job.outside-hours", study=job.study_instance_uid, job=job_id, not_before=to_text(not_before)
-    )
-
-
-def postponements(database: Database, job_id: str) -> int:
-    """How often it has been postponed."""
-    row = one(
-        database,
-        "SELECT count(*) AS n FROM events WHERE kind='job.postponed' AND job=:job"
-        " AND study_instance_uid=(SELECT study_instance_uid FROM jobs WHERE id=:job)",
-        {"job": job_id},
-    )
-    return int(row["n"]) if row else 0
-
-
 def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> None:
     """The node was stopped on purpose while it ran: the attempt does not count, and the next start takes it up."""
     job = _TABLE.transition(database, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED)
-    database.execute("UPDATE jobs SET attempts=attempts-1, not_before=? WHERE id=?", [to_text(at), job_id])
-    events.record(database, at, "job.interrupted", study=job.study_instance_uid, job=job_id, reason=reason)
+    attempts.cancel(database, at, job_id, reason, counted=False)
+    database.execute(f"UPDATE jobs SET {NEXT} WHERE id=?", [*at_next(at, at), job_id])  # noqa: S608 - our own text
+    events.record(database, at, EventKind.JOB_INTERRUPTED, study=job.study_instance_uid, job=job_id, reason=reason)
+
+
+def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
+    """Its turn has come at a time at which its rule lets no job start."""
+    job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)
+    database.execute(f"UPDATE jobs SET {NEXT} WHERE id=?", [*at_next(at, not_before), job_id])  # noqa: S608 - our own text
+    events.record(
+        database,
+        at,
+        EventKind.JOB_OUTSIDE_HOURS,
+        study=job.study_instance_uid,
+        job=job_id,
+        not_before=to_text(not_before),
+    )
 
 
 def encoding(database: Database, at: datetime, job_id: str) -> bool:
@@ -252,7 +231,7 @@ def encoding(database: Database, at: datetime, job_id: str) -> bool:
     job = get(database, job_id)
     if job.status is not JobStatus.ENDED:
         return False
-    events.record(database, at, "job.encoding", study=job.study_instance_uid, job=job_id)
+    events.record(database, at, EventKind.JOB_ENCODING, study=job.study_instance_uid, job=job_id)
     return True
 
 
@@ -260,40 +239,45 @@ def being_encoded(database: Database) -> list[tuple[Job, datetime]]:
     """Jobs whose objects are being made, and since when; the longest first. Not those that wait for their next try."""
     rows = query(
         database,
-        "SELECT jobs.*, max(events.at) AS since FROM jobs"
+        f"SELECT {COLUMNS}, max(events.at) AS since FROM jobs"  # noqa: S608 - our own columns
         " JOIN events ON events.study_instance_uid=jobs.study_instance_uid AND events.job=jobs.id"
         " WHERE jobs.status=? AND events.kind='job.encoding'"
         " AND NOT EXISTS (SELECT 1 FROM defects WHERE defects.job=jobs.id AND defects.stage='results')"
         " GROUP BY jobs.id ORDER BY since",
         [JobStatus.ENDED],
     )
-    return [(from_row({name: row[name] for name in Job.__slots__}), from_text(row["since"])) for row in rows]
+    return readable(
+        database,
+        "jobs",
+        rows,
+        lambda row: (from_row(row), from_text(row["since"])),
+    )
 
 
 def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
     """Its result could not be reported as it is: it counts as failed, and a report that says so takes its place."""
     job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.ENDED)
     database.execute("UPDATE jobs SET outcome=?, error=? WHERE id=?", [JobOutcome.FAILED, error, job_id])
-    events.record(
+    alerts.raised(
         database,
         at,
-        "job.refused",
+        AlertKind.JOB_REFUSED,
+        job_id,
         study=job.study_instance_uid,
         job=job_id,
-        severity=Severity.ALERT,
         error=error,
     )
 
 
 def refused_for(database: Database, at: datetime, job: Job, refusals: Mapping[str, str]) -> None:
     """Some of its destinations get no report of its result, for these reasons; the others do, so it has not failed."""
-    events.record(
+    alerts.raised(
         database,
         at,
-        "job.refused-for",
+        AlertKind.JOB_REFUSED_FOR,
+        job.id,
         study=job.study_instance_uid,
         job=job.id,
-        severity=Severity.ALERT,
         destinations=", ".join(refusals),
         error="; ".join(dict.fromkeys(refusals.values())),
     )
@@ -303,42 +287,46 @@ def reported(database: Database, at: datetime, job_id: str, objects: int) -> Non
     """Its objects, as many as that, are in the outbox."""
     job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.REPORTED)
     database.execute("UPDATE jobs SET encoded_at=? WHERE id=?", [to_text(at), job_id])
-    events.record(database, at, "job.reported", study=job.study_instance_uid, job=job_id, objects=objects)
+    events.record(database, at, EventKind.JOB_REPORTED, study=job.study_instance_uid, job=job_id, objects=objects)
 
 
 def unreportable(database: Database, at: datetime, job_id: str, error: str) -> None:
     """Nothing can be sent for it: the reason is for a person, at once."""
     job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.UNREPORTABLE)
     database.execute("UPDATE jobs SET error=?, encoded_at=? WHERE id=?", [error, to_text(at), job_id])
-    events.record(
-        database, at, "job.unreportable", study=job.study_instance_uid, job=job_id, severity=Severity.ALERT, error=error
+    alerts.raised(
+        database,
+        at,
+        AlertKind.JOB_UNREPORTABLE,
+        job_id,
+        study=job.study_instance_uid,
+        job=job_id,
+        error=error,
     )
 
 
-def cancel(database: Database, at: datetime, job_id: str, reason: str) -> Job:
+def cancel(database: Database, at: datetime, job_id: str, reason: str, by: str = events.NODE) -> Job:
     """Stop it, whether it waits, runs or has ended unreported; PermanentError where it is over."""
     job = _TABLE.transition(database, job_id, OPEN, JobStatus.CANCELLED)
+    if job.status is JobStatus.RUNNING:
+        attempts.cancel(database, at, job_id, reason, counted=True)
     database.execute(
         "UPDATE jobs SET error=?, finished_at=coalesce(finished_at, ?) WHERE id=?", [reason, to_text(at), job_id]
     )
-    events.record(database, at, "job.cancelled", study=job.study_instance_uid, job=job_id, reason=reason)
+    events.record(
+        database, at, EventKind.JOB_CANCELLED, study=job.study_instance_uid, job=job_id, actor=by, reason=reason
+    )
     return replace(job, status=JobStatus.CANCELLED, error=reason)
-
-
-def running(database: Database) -> list[Job]:
-    """Jobs with an attempt under way; at start, those that the node died on."""
-    return _by_status(database, JobStatus.RUNNING)
 
 
 def unreported(database: Database) -> list[Job]:
     """Jobs whose objects are still to be made, oldest outcome first; none of a study that is held."""
-    rows = query(
+    return _select(
         database,
-        "SELECT jobs.* FROM jobs JOIN studies USING (study_instance_uid)"
+        "JOIN studies USING (study_instance_uid)"
         " WHERE jobs.status=? AND studies.hold IS NULL ORDER BY priority DESC, finished_at",
         [JobStatus.ENDED],
     )
-    return [from_row(row) for row in rows]
 
 
 def results_to_encode(database: Database) -> list[str]:
@@ -351,21 +339,16 @@ def results_to_encode(database: Database) -> list[str]:
 
 def of_study(database: Database, study: str) -> list[Job]:
     """Jobs of a study, oldest first."""
-    return [
-        from_row(row)
-        for row in query(database, "SELECT * FROM jobs WHERE study_instance_uid=? ORDER BY rowid", [study])
-    ]
+    return _select(database, "WHERE study_instance_uid=? ORDER BY rowid", [study])
 
 
-def mean_seconds(database: Database) -> dict[str, float]:
-    """Plugin → how long its jobs took on average, last attempts only; nothing for one that never ran to an end."""
-    rows = query(
+def comparing_with(database: Database, study: str) -> list[Job]:
+    """Jobs of other studies that were given series of this one to compare with, oldest first."""
+    return _select(
         database,
-        "SELECT plugin, avg(julianday(finished_at)-julianday(started_at))*86400 AS seconds FROM jobs"
-        " WHERE started_at IS NOT NULL AND finished_at IS NOT NULL GROUP BY plugin",
-        [],
+        "JOIN job_studies ON job_studies.job=jobs.id WHERE job_studies.study=? AND role=? ORDER BY jobs.rowid",
+        [study, job_studies.StudyRole.EARLIER],
     )
-    return {row["plugin"]: float(row["seconds"]) for row in rows}
 
 
 def counts(database: Database) -> dict[JobStatus, int]:
@@ -375,21 +358,19 @@ def counts(database: Database) -> dict[JobStatus, int]:
 
 def matching(database: Database, prefix: str) -> list[Job]:
     """Jobs whose id begins with `prefix`."""
-    rows = query(database, "SELECT * FROM jobs WHERE substr(id, 1, ?)=? ORDER BY rowid", [len(prefix), prefix])
-    return [from_row(row) for row in rows]
+    return _select(database, "WHERE substr(id, 1, ?)=? ORDER BY rowid", [len(prefix), prefix])
 
 
 def troubled(database: Database, limit: int) -> list[Job]:
     """Jobs that failed or could not be reported, newest first; those done again since are left out."""
-    rows = query(
+    return _select(
         database,
         # the first condition as the partial index is written
-        "SELECT * FROM jobs WHERE (status='unreportable' OR outcome='failed') AND status<>?"
+        "WHERE (status='unreportable' OR outcome='failed') AND status<>?"
         " AND id NOT IN (SELECT supersedes FROM jobs WHERE supersedes IS NOT NULL)"
         " ORDER BY finished_at DESC LIMIT ?",
         [JobStatus.CANCELLED, limit],
     )
-    return [from_row(row) for row in rows]
 
 
 def get(database: Database, job_id: str) -> Job:
@@ -397,8 +378,10 @@ def get(database: Database, job_id: str) -> Job:
     return _TABLE.get(database, job_id)
 
 
-def _by_status(database: Database, status: JobStatus) -> list[Job]:
-    return [from_row(row) for row in query(database, "SELECT * FROM jobs WHERE status=? ORDER BY rowid", [status])]
+def _select(database: Database, which: str, parameters: Sequence[Any]) -> list[Job]:
+    """Jobs; `which` is what comes after FROM jobs."""
+    rows = query(database, f"SELECT {COLUMNS} FROM jobs {which}", parameters)  # noqa: S608 - our own columns
+    return readable(database, "jobs", rows, from_row)
 
 
-_TABLE = Table("jobs", "job", JobStatus, from_row)
+_TABLE = Table("jobs", "job", JobStatus, from_row, COLUMNS)

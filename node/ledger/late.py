@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from node.clock import to_text
 from node.ledger import deliveries, jobs, notifications
+from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
@@ -23,20 +22,11 @@ def tell(database: Database, at: datetime, job: Job) -> int:
     """Tell of findings that came too late whom the rule names; how many were not told of them before."""
     if job.terms.when_late != "notify" or job.outcome is not JobOutcome.FINDINGS:
         return 0
-    return notifications.enqueue(
-        database,
-        at,
-        study=job.study_instance_uid,
-        rule=job.rule,
-        occasion=Occasion.LATE,
-        whom=job.terms.whom,
-        text=job.terms.text,
-        job=job.id,
-    )
+    return notifications.enqueue(database, at, job, Occasion.LATE, job.terms.whom)
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
+class ExpiredDelivery:
     """A delivery of a result that has become too late."""
 
     delivery: int
@@ -44,7 +34,7 @@ class Expired:
     study_instance_uid: str
 
 
-def settle(database: Database, at: datetime, destination: str, found: Expired) -> None:
+def settle(database: Database, at: datetime, destination: str, found: ExpiredDelivery) -> None:
     """It has become too late while it waited for a destination: withheld, or people are notified.
 
     What a person had sent again since then is left alone, and so is the rest of a set that is partly there.
@@ -57,7 +47,7 @@ def settle(database: Database, at: datetime, destination: str, found: Expired) -
         deliveries.withhold(database, at, found.delivery, reason)
 
 
-def expired(database: Database, at: datetime, destination: str) -> list[Expired]:
+def expired(database: Database, at: datetime, destination: str) -> list[ExpiredDelivery]:
     """What has become too late while it waits for a destination, oldest first."""
     rows = query(
         database,
@@ -69,12 +59,12 @@ def expired(database: Database, at: datetime, destination: str) -> list[Expired]
         " ORDER BY deliveries.id",
         [destination, DeliveryStatus.WAITING, to_text(at)],
     )
-    return [Expired(**row) for row in rows]
+    return [ExpiredDelivery(**row) for row in rows]
 
 
 def _may_be_there(delivery: Delivery) -> bool:
-    """It was sent, or a C-STORE of it ended without an answer."""
-    unanswered = delivery.attempts > 0 and delivery.dimse_status is None
+    """It was sent, or began to be sent and got no answer."""
+    unanswered = delivery.attempts > 0 and delivery.answer is None
     return delivery.status in (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING) or unanswered
 
 

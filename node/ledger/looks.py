@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
 from node.ledger import events
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import moment, one, query, to_json
+from node.ledger.unreadable import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def keep(database: Database, look: Look) -> None:
     events.record(
         database,
         look.asked_at,
-        "study.looked-at",
+        EventKind.STUDY_LOOKED_AT,
         study=look.study_instance_uid,
         revision=look.revision,
         look=look.look,
@@ -81,7 +82,9 @@ def decided(database: Database, at: datetime, look: Look) -> None:
 
 def undecided(database: Database) -> list[Look]:
     """Looks on which nothing has been decided, oldest first."""
-    return [_look(row) for row in query(database, "SELECT * FROM looks WHERE decided_at IS NULL ORDER BY rowid")]
+    return readable(
+        database, "looks", query(database, "SELECT * FROM looks WHERE decided_at IS NULL ORDER BY rowid"), _look
+    )
 
 
 def get(database: Database, study: str, revision: int, look: int) -> Look | None:

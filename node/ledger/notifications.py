@@ -6,16 +6,20 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.events import Severity
-from node.ledger.rows import Table, moment, one, query, to_json
+from node.ledger import alerts, events, said
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.decisions import StoredDecision
+from node.ledger.due_times import NEXT, PUT_OFF, at_next, until
+from node.ledger.event_kinds import EventKind
+from node.ledger.job import Job
+from node.ledger.rows import Table, moment, one, placeholders, query, to_json
+from node.ledger.unreadable import readable, soonest
 
 _NAMESPACE = uuid.UUID("0f3f4c8e-55a1-5d0c-8a57-1c3b7d9e2b60")
 
@@ -46,6 +50,8 @@ class NotificationStatus(StrEnum):
     """A person, a correction or a rejection note stopped it."""
 
 
+_STUDY = "coalesce(study, (SELECT jobs.study_instance_uid FROM jobs WHERE jobs.id=notifications.job))"
+_COLUMNS = f"notifications.*, {_STUDY} AS study_instance_uid"
 UNSENT = (NotificationStatus.WAITING, NotificationStatus.SENDING, NotificationStatus.DEAD)
 
 
@@ -57,18 +63,24 @@ class Notification:
     key: str
     """Derived from what it is about: the same occasion is the same notification, however often it is asked for."""
     study_instance_uid: str
+    """The study that it is about, or whose job it is about."""
     job: str | None
-    rule: str
+    rule: str | None
+    """The rule that wants it; none where it is about an alert."""
+    decision: int | None
+    """The decision on the study that wants it: its version of the rule has the words."""
     occasion: Occasion
     person: str
     """Name of a person in the configuration."""
-    text: str
-    """What the rule has to say."""
+    text: str | None
+    """What the rule has to say, if an earlier release queued it; now the words are looked up when it is sent."""
     status: NotificationStatus
     sent_by: tuple[str, ...]
     """Channels that have taken it."""
     attempts: int
     not_before: datetime
+    waited: timedelta
+    """For how long it has been tried: the sum of its pauses."""
     error: str | None
     enqueued_at: datetime
     sent_at: datetime | None
@@ -77,79 +89,82 @@ class Notification:
 def enqueue(
     database: Database,
     at: datetime,
-    *,
-    study: str,
-    rule: str,
+    about: StoredDecision | Job,
     occasion: Occasion,
     whom: Sequence[str],
-    text: str,
-    job: str | None = None,
     not_before: datetime | None = None,
 ) -> int:
-    """Each of these people is to be notified, once for this occasion; how many were not notified of it before.
+    """Notify these people of a study that was decided on, or of a job, once for this occasion.
 
-    Not before `not_before`, where that is to come.
+    Returns how many were not notified of it before. They are notified at `not_before` at the earliest.
     """
     ledger = one(database, "SELECT id FROM ledger")
     assert ledger is not None, "the first migration makes it"
-    made = 0
-    for person in whom:
-        key = str(uuid.uuid5(_NAMESPACE, to_json([ledger["id"], study, rule, occasion, job, person])))
-        cursor = database.execute(
-            "INSERT OR IGNORE INTO notifications (key, study_instance_uid, job, rule, occasion, person, text, status,"
-            " sent_by, attempts, not_before, enqueued_at) VALUES (?,?,?,?,?,?,?,?,'[]',0,?,?)",
-            [
-                key,
-                study,
-                job,
-                rule,
-                occasion,
-                person,
-                text,
-                NotificationStatus.WAITING,
-                to_text(max(at, not_before or at)),
-                to_text(max(at, not_before or at)),
-            ],
-        )
-        if cursor.rowcount:
-            made += 1
-            events.record(
-                database,
-                at,
-                "notification.enqueued",
-                study=study,
-                job=job,
-                notification=cursor.lastrowid,
-                person=person,
-                rule=rule,
-                occasion=occasion,
-            )
-    return made
+    due_at = max(at, not_before or at)
+    return sum(_enqueue(database, at, due_at, ledger["id"], about, occasion, person) for person in whom)
+
+
+def _enqueue(
+    database: Database,
+    at: datetime,
+    due_at: datetime,
+    ledger: str,
+    about: StoredDecision | Job,
+    occasion: Occasion,
+    person: str,
+) -> bool:
+    study, job = about.study_instance_uid, about.id if isinstance(about, Job) else None
+    row = {
+        "key": str(uuid.uuid5(_NAMESPACE, to_json([ledger, study, about.rule, occasion, job, person]))),
+        "study": None if job else study,
+        "job": job,
+        "rule": about.rule,
+        "decision": about.id if isinstance(about, StoredDecision) else None,
+        "occasion": occasion,
+        "person": person,
+        "status": NotificationStatus.WAITING,
+        "sent_by": "[]",
+        "attempts": 0,
+        "not_before": to_text(due_at),
+        "put_off_at": to_text(at),
+        "enqueued_at": to_text(due_at),
+    }
+    sql = f"INSERT OR IGNORE INTO notifications ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    cursor = database.execute(sql, list(row.values()))
+    if cursor.rowcount:
+        assert cursor.lastrowid is not None, "SQLite gives every inserted row an id"
+        enqueued = get(database, cursor.lastrowid)
+        _tell(database, at, EventKind.NOTIFICATION_ENQUEUED, enqueued, rule=about.rule, occasion=occasion)
+    return bool(cursor.rowcount)
 
 
 def due(database: Database, at: datetime) -> list[Notification]:
     """What may be sent now, oldest first, but what was tried in vain after the rest; nothing of a held study."""
     rows = query(
         database,
-        "SELECT notifications.* FROM notifications JOIN studies USING (study_instance_uid)"
+        f"SELECT notifications.*, study_instance_uid FROM notifications JOIN studies ON study_instance_uid={_STUDY}"  # noqa: S608 - texts of ours
         " WHERE notifications.status=? AND not_before<=? AND studies.hold IS NULL"
         " ORDER BY notifications.attempts, notifications.id",
         [NotificationStatus.WAITING, to_text(at)],
     )
-    return [_notification(row) for row in rows]
+    return readable(database, "notifications", rows, _notification)
 
 
 def next_due_at(database: Database) -> datetime | None:
-    """When the next waiting one's time comes."""
-    row = one(database, "SELECT min(not_before) AS t FROM notifications WHERE status=?", [NotificationStatus.WAITING])
-    return moment(row["t"]) if row else None
+    """When the time of the next waiting one comes; of a held study's, none does."""
+    sql = (
+        f"SELECT min(not_before) AS t FROM notifications JOIN studies ON study_instance_uid={_STUDY}"  # noqa: S608 - texts of ours
+        " WHERE notifications.status=? AND studies.hold IS NULL"
+    )
+    row = one(database, sql, [NotificationStatus.WAITING])
+    return soonest(row["t"]) if row else None
 
 
 def sending(database: Database, at: datetime, number: int) -> Notification:
     """An attempt begins; it is counted now."""
     found = _TABLE.transition(database, number, (NotificationStatus.WAITING,), NotificationStatus.SENDING)
     database.execute("UPDATE notifications SET attempts=attempts+1 WHERE id=?", [number])
-    _tell(database, at, "notification.sending", found, attempt=found.attempts + 1)
+    _tell(database, at, EventKind.NOTIFICATION_SENDING, found, attempt=found.attempts + 1)
     return get(database, number)
 
 
@@ -157,23 +172,26 @@ def taken(database: Database, at: datetime, number: int, channel: str) -> None:
     """A channel has taken it; it is not sent that way again."""
     found = get(database, number)
     database.execute("UPDATE notifications SET sent_by=? WHERE id=?", [to_json([*found.sent_by, channel]), number])
-    _tell(database, at, "notification.taken", found, channel=channel)
+    _tell(database, at, EventKind.NOTIFICATION_TAKEN, found, channel=channel)
 
 
 def sent(database: Database, at: datetime, number: int) -> None:
     """Every channel has taken it."""
     found = _TABLE.transition(database, number, (NotificationStatus.SENDING,), NotificationStatus.SENT)
     database.execute("UPDATE notifications SET sent_at=?, error=NULL WHERE id=?", [to_text(at), number])
-    _tell(database, at, "notification.sent", found)
+    _tell(database, at, EventKind.NOTIFICATION_SENT, found)
 
 
 def wait(database: Database, at: datetime, number: int, not_before: datetime, error: str) -> None:
     """Not now: again at `not_before`. That nobody has been notified yet is an alert, once for each reason."""
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
     found = _TABLE.transition(database, number, allowed, NotificationStatus.WAITING)
-    database.execute("UPDATE notifications SET not_before=?, error=? WHERE id=?", [to_text(not_before), error, number])
-    severity = Severity.INFO if found.error == error else Severity.ALERT
-    _tell(database, at, "notification.waits", found, severity, error=error, not_before=to_text(not_before))
+    values = [*until(at, not_before), error, number]
+    database.execute(f"UPDATE notifications SET {PUT_OFF}, error=? WHERE id=?", values)  # noqa: S608 - our own text
+    alerts.met(database, at, AlertKind.NOTIFICATION_WAITS, str(number), study=found.study_instance_uid, error=error)
+    if not said.once(database, EventKind.NOTIFICATION_WAITS, f"notification:{number}", error):
+        return
+    _tell(database, at, EventKind.NOTIFICATION_WAITS, found, error=error, not_before=to_text(not_before))
 
 
 def dead(database: Database, at: datetime, number: int, error: str) -> None:
@@ -181,14 +199,15 @@ def dead(database: Database, at: datetime, number: int, error: str) -> None:
     allowed = (NotificationStatus.SENDING, NotificationStatus.WAITING)
     found = _TABLE.transition(database, number, allowed, NotificationStatus.DEAD)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [error, number])
-    _tell(database, at, "notification.dead", found, Severity.ALERT, error=error)
+    _tell(database, at, EventKind.NOTIFICATION_DEAD, found, error=error)
+    alerts.met(database, at, AlertKind.NOTIFICATION_DEAD, str(number), study=found.study_instance_uid, error=error)
 
 
-def cancel(database: Database, at: datetime, number: int, reason: str) -> None:
+def cancel(database: Database, at: datetime, number: int, reason: str, by: str = events.NODE) -> None:
     """It has no ground any more; PermanentError where it was sent."""
     found = _TABLE.transition(database, number, UNSENT, NotificationStatus.CANCELLED)
     database.execute("UPDATE notifications SET error=? WHERE id=?", [reason, number])
-    _tell(database, at, "notification.cancelled", found, reason=reason)
+    _tell(database, at, EventKind.NOTIFICATION_CANCELLED, found, actor=by, reason=reason)
 
 
 def cancel_about(
@@ -206,9 +225,11 @@ def again(database: Database, at: datetime, number: int, by: str) -> Notificatio
     allowed = (NotificationStatus.DEAD, NotificationStatus.CANCELLED, NotificationStatus.WAITING)
     found = _TABLE.transition(database, number, allowed, NotificationStatus.WAITING)
     database.execute(
-        "UPDATE notifications SET enqueued_at=?, not_before=? WHERE id=?", [to_text(at), to_text(at), number]
+        f"UPDATE notifications SET {NEXT}, waited=0, enqueued_at=? WHERE id=?",  # noqa: S608 - our own text
+        [*at_next(at, at), to_text(at), number],
     )
-    _tell(database, at, "notification.again", found, by=by)
+    said.forget(database, f"notification:{number}")
+    _tell(database, at, EventKind.NOTIFICATION_AGAIN, found, actor=by)
     return get(database, number)
 
 
@@ -220,15 +241,18 @@ def interrupted(database: Database, at: datetime) -> None:
 
 def of_study(database: Database, study: str) -> list[Notification]:
     """Notifications about a study, in the order in which they were enqueued."""
-    rows = query(database, "SELECT * FROM notifications WHERE study_instance_uid=? ORDER BY id", [study])
-    return [_notification(row) for row in rows]
+    sql = (
+        f"SELECT {_COLUMNS} FROM notifications"  # noqa: S608 - texts of ours
+        " WHERE study=:study OR job IN (SELECT id FROM jobs WHERE study_instance_uid=:study) ORDER BY id"
+    )
+    return readable(database, "notifications", query(database, sql, {"study": study}), _notification)
 
 
 def with_status(database: Database, statuses: Sequence[NotificationStatus], limit: int) -> list[Notification]:
     """Notifications in this state, newest first."""
-    marks = ",".join("?" for _ in statuses)
-    sql = f"SELECT * FROM notifications WHERE status IN ({marks}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
-    return [_notification(row) for row in query(database, sql, [*statuses, limit])]
+    among = placeholders(statuses)
+    sql = f"SELECT {_COLUMNS} FROM notifications WHERE status IN ({among}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - texts of ours
+    return readable(database, "notifications", query(database, sql, [*statuses, limit]), _notification)
 
 
 def counts(database: Database) -> dict[NotificationStatus, int]:
@@ -241,16 +265,13 @@ def get(database: Database, number: int) -> Notification:
     return _TABLE.get(database, number)
 
 
-def _tell(
-    database: Database, at: datetime, kind: str, about: Notification, severity: Severity = Severity.INFO, **detail: Any
-) -> None:
+def _tell(database: Database, at: datetime, kind: EventKind, about: Notification, **detail: Any) -> None:
     events.record(
         database,
         at,
         kind,
         study=about.study_instance_uid,
         job=about.job,
-        severity=severity,
         notification=about.id,
         person=about.person,
         **detail,
@@ -258,17 +279,19 @@ def _tell(
 
 
 def _notification(row: dict[str, Any]) -> Notification:
+    columns = {name: row[name] for name in Notification.__slots__}
     return Notification(
         **{
-            **row,
+            **columns,
             "occasion": Occasion(row["occasion"]),
             "status": NotificationStatus(row["status"]),
             "sent_by": tuple(json.loads(row["sent_by"])),
             "not_before": from_text(row["not_before"]),
+            "waited": timedelta(seconds=row["waited"]),
             "enqueued_at": from_text(row["enqueued_at"]),
             "sent_at": moment(row["sent_at"]),
         }
     )
 
 
-_TABLE = Table("notifications", "notification", NotificationStatus, _notification)
+_TABLE = Table("notifications", "notification", NotificationStatus, _notification, _COLUMNS)

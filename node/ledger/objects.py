@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
+from node.ledger.connection import Database
 from node.ledger.rows import one, placeholders, query
 
 

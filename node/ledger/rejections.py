@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
+from node.ledger.connection import Database
 from node.ledger.rows import query
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class RejectedInstance:
     """One row of `rejections`: one SOP instance named by one note."""
 
     sop_instance_uid: str
@@ -24,18 +23,18 @@ class Rejection:
     """Code value of its title, as in 113001 (PS3.16 CID 7011)."""
 
 
-def add(database: Database, rejections: Iterable[Rejection]) -> None:
+def add(database: Database, rejections: Iterable[RejectedInstance]) -> None:
     """Remember what a note rejects."""
     for rejection in rejections:
-        values = [getattr(rejection, name) for name in Rejection.__slots__]
+        values = [getattr(rejection, name) for name in RejectedInstance.__slots__]
         database.execute("INSERT OR IGNORE INTO rejections VALUES (?,?,?,?)", values)
 
 
-def of_instance(database: Database, study: str, sop_instance_uid: str) -> list[Rejection]:
+def of_instance(database: Database, study: str, sop_instance_uid: str) -> list[RejectedInstance]:
     """The notes that reject this instance of this study."""
     rows: list[dict[str, Any]] = query(
         database,
         "SELECT * FROM rejections WHERE sop_instance_uid=? AND study_instance_uid=? ORDER BY note",
         [sop_instance_uid, study],
     )
-    return [Rejection(**row) for row in rows]
+    return [RejectedInstance(**row) for row in rows]

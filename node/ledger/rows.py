@@ -9,18 +9,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from sqlite_utils import Database
-
 from node.clock import from_text
 from node.errors import NotFoundError, PermanentError
+from node.ledger import tallies
+from node.ledger.connection import Database
 
 Row = TypeVar("Row")
 Status = TypeVar("Status", bound=StrEnum)
 
 
 def query(database: Database, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
-    """Rows as dictionaries, all of them: no cursor outlives its transaction."""
-    return list(database.query(sql, parameters))  # type: ignore[arg-type]  # its stubs miss Sequence, sqlite3 takes it
+    """Rows as dictionaries, all of them."""
+    return database.query(sql, parameters)
 
 
 def one(database: Database, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> dict[str, Any] | None:
@@ -53,6 +53,8 @@ class Table(Generic[Row, Status]):
     """What one row is, in messages: "job"."""
     statuses: type[Status]
     from_row: Callable[[dict[str, Any]], Row]
+    columns: str = "*"
+    """What `from_row` needs of a row."""
 
     def get(self, database: Database, key: str | int) -> Row:
         """The row of this id; NotFoundError where there is none."""
@@ -71,11 +73,10 @@ class Table(Generic[Row, Status]):
 
     def counts(self, database: Database) -> dict[Status, int]:
         """How many rows are in which status; those that no row is in are left out."""
-        rows = query(database, f"SELECT status, count(*) AS n FROM {self.name} GROUP BY status")  # noqa: S608 - our own name
-        return {self.statuses(row["status"]): int(row["n"]) for row in rows}
+        return {self.statuses(status): n for status, n in tallies.of(database, self.name).items()}
 
     def _get(self, database: Database, key: str | int) -> dict[str, Any]:
-        row = one(database, f"SELECT * FROM {self.name} WHERE id=?", [key])  # noqa: S608 - our own name
+        row = one(database, f"SELECT {self.columns} FROM {self.name} WHERE id=?", [key])  # noqa: S608 - our own name
         if row is None:
             raise NotFoundError(f"there is no {self.called} {key}")
         return row

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
+from node.ledger.connection import Database
 from node.ledger.job import JobStatus
 from node.ledger.rows import moment, one, query
 
@@ -66,7 +65,9 @@ def _others(database: Database, named: Mapping[str, str], deeds: str) -> tuple[i
         f"SELECT max(created_at) AS t FROM {deeds} JOIN studies AS other USING (study_instance_uid)"  # noqa: S608 - as above
         " JOIN studies AS this ON this.study_instance_uid=:study"
         " WHERE other.study_instance_uid<>:study"
-        " AND other.patient_id=this.patient_id AND other.issuer_of_patient_id=this.issuer_of_patient_id"
+        " AND other.patient_id=this.patient_id"
+        " AND (other.issuer_of_patient_id=this.issuer_of_patient_id"
+        " OR other.issuer_of_patient_id='' OR this.issuer_of_patient_id='')"
         " AND this.patient_id<>''",
         named,
     )
@@ -74,7 +75,7 @@ def _others(database: Database, named: Mapping[str, str], deeds: str) -> tuple[i
     return int(counts["enrolled"]), int(counts["today"]), moment(last["t"]) if last else None
 
 
-class Ran(NamedTuple):
+class RuleRun(NamedTuple):
     """That a rule has run on a study, or on a series of it."""
 
     rule: str
@@ -87,9 +88,9 @@ class Ran(NamedTuple):
     last: datetime
 
 
-def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> list[Ran]:
+def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> list[RuleRun]:
     """All that these rules had done by then; of each whether its jobs count, as in `of_rule`."""
-    found: list[Ran] = []
+    found: list[RuleRun] = []
     for rule, runs in sorted(rules.items()):
         rows = query(
             database,
@@ -99,7 +100,7 @@ def before(database: Database, rules: Mapping[str, bool], moment: datetime) -> l
             " GROUP BY study_instance_uid, subject ORDER BY first",
             {"rule": rule, "moment": to_text(moment)},
         )
-        found += [Ran(**{**row, "first": from_text(row["first"]), "last": from_text(row["last"])}) for row in rows]
+        found += [RuleRun(**{**row, "first": from_text(row["first"]), "last": from_text(row["last"])}) for row in rows]
     return found
 
 

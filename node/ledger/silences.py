@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from node.clock import to_text
-from node.ledger import deliveries
+from node.ledger import deliveries, turns
+from node.ledger.connection import Database
 from node.ledger.delivery import Delivery
-from node.ledger.rows import one
+from node.ledger.rows import one, query
+from node.ledger.unreadable import readable
+
+_LOOKED_AT = 20
+"""Rows of which one that can be read is taken."""
 
 
 def unanswered(database: Database, at: datetime, delivery: Delivery) -> int:
@@ -41,7 +44,7 @@ def stored_since(database: Database, destination: str, since: datetime, besides:
 
 def set_aside(database: Database, destination: str, at: datetime) -> Delivery | None:
     """The object, result or image, that was set aside and may be sent there since longest; None where none is."""
-    which = f"{deliveries.SET_ASIDE} AND not_before<=?"
-    sql = f"SELECT deliveries.*{deliveries.READY} AND {which} ORDER BY not_before LIMIT 1"
-    row = one(database, sql, [destination, to_text(at)])
-    return deliveries.of_row(row) if row else None
+    which = f"{turns.SET_ASIDE} AND not_before<=?"
+    sql = f"SELECT deliveries.*{turns.READY} AND {which} ORDER BY not_before LIMIT {_LOOKED_AT}"
+    rows = query(database, sql, [destination, to_text(at)])
+    return next(iter(readable(database, "deliveries", rows, deliveries.of_row)), None)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger import events
-from node.ledger.events import Severity
-from node.ledger.rows import moment, one, query
+from node.ledger import alerts, events, study_words, tallies
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
+from node.ledger.rows import moment, one, placeholders, query
+from node.ledger.unreadable import readable
 
 
 class StudyStatus(StrEnum):
@@ -46,6 +47,24 @@ class Study:
     due_at: datetime
     """When it counts as quiet if nothing more arrives."""
     completed_at: datetime | None
+    patient_name: str = ""
+    """As decoded; for search and for pages that are allowed to show it, never for logs, events or `status`."""
+    study_date: str = ""
+    study_time: str = ""
+    modalities: str = ""
+    """Of its series, joined by backslashes."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the header of an instance says of its study; texts as decoded, "" where it does not say."""
+
+    patient_name: str
+    study_date: str
+    study_time: str
+    description: str
+    modalities: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,14 @@ def get(database: Database, study: str) -> Study | None:
     return _study(row) if row else None
 
 
+_INSERT = (
+    "INSERT INTO studies (study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status, revision,"
+    " decided_revision, first_received_at, last_received_at, last_association, due_at) VALUES (:study_instance_uid,"
+    " :patient_id, :issuer_of_patient_id, :accession_number, 'receiving', 0, 0, :first_received_at, :last_received_at,"
+    " :last_association, :due_at)"
+)
+
+
 def received(
     database: Database,
     at: datetime,
@@ -85,35 +112,48 @@ def received(
     association: str,
     received_at: datetime,
     due_at: datetime,
+    by: str = events.NODE,
 ) -> None:
-    """An instance that counts has arrived: the study is (again) being received, and due at `due_at`."""
+    """An instance that counts has arrived: the study is (again) being received, and due at `due_at`.
+
+    `by`: the peer that sent it, as an actor.
+    """
     existing = get(database, study)
     if existing is None:
-        database.execute(
-            "INSERT INTO studies (study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status,"
-            " revision, decided_revision, first_received_at, last_received_at, last_association, due_at)"
-            " VALUES (?,?,?,?,?,0,0,?,?,?,?)",
-            [
-                study,
-                patient_id,
-                issuer_of_patient_id,
-                accession_number,
-                StudyStatus.RECEIVING,
-                to_text(received_at),
-                to_text(received_at),
-                association,
-                to_text(due_at),
-            ],
-        )
-        events.record(database, at, "study.first-received", study=study, association=association)
+        row = {
+            "study_instance_uid": study,
+            "patient_id": patient_id,
+            "issuer_of_patient_id": issuer_of_patient_id,
+            "accession_number": accession_number,
+            "first_received_at": to_text(received_at),
+            "last_received_at": to_text(received_at),
+            "last_association": association,
+            "due_at": to_text(due_at),
+        }
+        database.execute(_INSERT, row)
+        study_words.write(database, study)
+        events.record(database, at, EventKind.STUDY_FIRST_RECEIVED, study=study, actor=by, association=association)
         return
     database.execute(
         "UPDATE studies SET status=?, last_received_at=max(last_received_at, ?), last_association=?, due_at=?"
         " WHERE study_instance_uid=?",
         [StudyStatus.RECEIVING, to_text(received_at), association, to_text(due_at), study],
     )
+    study_words.moved(database, study)
     if existing.status is StudyStatus.COMPLETE:
-        events.record(database, at, "study.grows", study=study, revision=existing.revision, association=association)
+        _record_growth(database, at, existing, association, by)
+
+
+def _record_growth(database: Database, at: datetime, study: Study, association: str, by: str) -> None:
+    events.record(
+        database,
+        at,
+        EventKind.STUDY_GROWS,
+        study=study.study_instance_uid,
+        actor=by,
+        revision=study.revision,
+        association=association,
+    )
 
 
 def series_received(
@@ -147,7 +187,7 @@ def series_completed(database: Database, at: datetime, study: str, series: Seque
     for uid in series:
         sql = "UPDATE series SET completed_at=? WHERE study_instance_uid=? AND series_instance_uid=?"
         database.execute(sql, [to_text(at), study, uid])
-        events.record(database, at, "series.complete", study=study, series=uid)
+        events.record(database, at, EventKind.SERIES_COMPLETE, study=study, series=uid)
 
 
 def complete(database: Database, at: datetime, study: str) -> int:
@@ -161,17 +201,19 @@ def complete(database: Database, at: datetime, study: str) -> int:
     row = one(database, "SELECT revision FROM studies WHERE study_instance_uid=?", [study])
     assert row is not None, study
     revision = int(row["revision"])
-    events.record(database, at, "study.complete", study=study, revision=revision)
+    events.record(database, at, EventKind.STUDY_COMPLETE, study=study, revision=revision)
     return revision
 
 
-def reopened(database: Database, at: datetime, study: str, due_at: datetime, reason: str) -> None:
+def reopened(
+    database: Database, at: datetime, study: str, due_at: datetime, reason: str, by: str = events.NODE
+) -> None:
     """What counts of the study has changed without an instance that counts: it will be complete again."""
     database.execute(
         "UPDATE studies SET status=?, due_at=? WHERE study_instance_uid=?",
         [StudyStatus.RECEIVING, to_text(due_at), study],
     )
-    events.record(database, at, "study.reopened", study=study, reason=reason)
+    events.record(database, at, EventKind.STUDY_REOPENED, study=study, actor=by, reason=reason)
 
 
 def set_patient(
@@ -182,6 +224,34 @@ def set_patient(
         "UPDATE studies SET patient_id=?, issuer_of_patient_id=?, accession_number=? WHERE study_instance_uid=?",
         [patient_id, issuer_of_patient_id, accession_number, study],
     )
+    study_words.write(database, study)
+
+
+def described(database: Database, study: str, said: Description, *, newest: bool = False) -> None:
+    """What an instance says of the study: it fills in what is not known yet; `newest`: it replaces that."""
+    row = get(database, study)
+    if row is None:
+        return
+    first, second = (said, row) if newest else (row, said)
+    texts = [getattr(first, name) or getattr(second, name) for name in _DESCRIPTION]
+    modalities = "\\".join(sorted((said.modalities | set(row.modalities.split("\\"))) - {""}))
+    if (*texts, modalities) == (*(getattr(row, name) for name in _DESCRIPTION), row.modalities):
+        return
+    database.execute(
+        "UPDATE studies SET patient_name=?, study_date=?, study_time=?, description=?, modalities=?"
+        " WHERE study_instance_uid=?",
+        [*texts, modalities, study],
+    )
+    study_words.write(database, study)
+
+
+_DESCRIPTION = ("patient_name", "study_date", "study_time", "description")
+
+
+def with_words(database: Database, words: Sequence[str], limit: int) -> list[Study]:
+    """Studies that have all of these folded words (`node.ledger.study_words`), the newest first."""
+    found = (get(database, uid) for uid in study_words.search(database, words, limit))
+    return [study for study in found if study is not None]
 
 
 def decided(database: Database, at: datetime, study: str, revision: int) -> None:
@@ -189,25 +259,31 @@ def decided(database: Database, at: datetime, study: str, revision: int) -> None
     database.execute(
         "UPDATE studies SET decided_revision=max(decided_revision, ?) WHERE study_instance_uid=?", [revision, study]
     )
-    events.record(database, at, "study.decided", study=study, revision=revision)
+    events.record(database, at, EventKind.STUDY_DECIDED, study=study, revision=revision)
 
 
-def hold(database: Database, at: datetime, study: str, reason: str) -> None:
-    """Something is wrong with the study: nothing about it is run or sent until `unhold`."""
+def hold(database: Database, at: datetime, study: str, reason: str, *, alert: bool = True) -> None:
+    """Something is wrong with the study: nothing about it is run or sent until `unhold`.
+
+    `alert`: False where one alert about many studies says it.
+    """
     database.execute("UPDATE studies SET hold=? WHERE study_instance_uid=?", [reason, study])
-    events.record(database, at, "study.held", study=study, severity=Severity.ALERT, reason=reason)
+    if alert:
+        alerts.raised(database, at, AlertKind.STUDY_HELD, study, study=study, reason=reason)
+    else:
+        events.record(database, at, EventKind.STUDY_HELD, study=study, reason=reason)
 
 
 def unhold(database: Database, at: datetime, study: str, by: str) -> None:
     """A person, `by`, has looked at it, or a rule says that the newest is right."""
     database.execute("UPDATE studies SET hold=NULL WHERE study_instance_uid=?", [study])
-    events.record(database, at, "study.released", study=study, by=by)
+    events.record(database, at, EventKind.STUDY_RELEASED, study=study, actor=by)
 
 
 def receiving(database: Database) -> list[Study]:
     """Studies whose completion has to be watched."""
     rows = query(database, "SELECT * FROM studies WHERE status=? ORDER BY due_at", [StudyStatus.RECEIVING])
-    return [_study(row) for row in rows]
+    return readable(database, "studies", rows, _study)
 
 
 def undecided(database: Database) -> list[Study]:
@@ -217,14 +293,13 @@ def undecided(database: Database) -> list[Study]:
         "SELECT * FROM studies INDEXED BY studies_undecided"
         " WHERE status='complete' AND decided_revision < revision ORDER BY completed_at"
     )
-    return [_study(row) for row in query(database, sql)]
+    return readable(database, "studies", query(database, sql), _study)
 
 
 def latest(database: Database, limit: int) -> list[Study]:
     """The studies that last received something, newest first."""
-    return [
-        _study(row) for row in query(database, "SELECT * FROM studies ORDER BY last_received_at DESC LIMIT ?", [limit])
-    ]
+    rows = query(database, "SELECT * FROM studies ORDER BY last_received_at DESC LIMIT ?", [limit])
+    return readable(database, "studies", rows, _study)
 
 
 def completed_since(database: Database, since: datetime) -> list[str]:
@@ -244,19 +319,39 @@ def matching(database: Database, text: str, limit: int = 20) -> list[Study]:
         " OR accession_number=:text ORDER BY last_received_at DESC LIMIT :limit",
         {"text": text, "n": len(text), "limit": limit},
     )
-    return [_study(row) for row in rows]
+    return readable(database, "studies", rows, _study)
 
 
 def held(database: Database) -> list[Study]:
     """Studies that a person has to look at before anything is run or sent, newest first."""
     rows = query(database, "SELECT * FROM studies WHERE hold IS NOT NULL ORDER BY last_received_at DESC")
-    return [_study(row) for row in rows]
+    return readable(database, "studies", rows, _study)
+
+
+def labels(database: Database, uids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """Accession number, modalities (`MR+SR`) and study date (as DICOM writes it) of these studies, by UID."""
+    among = f"study_instance_uid IN ({placeholders(uids)})"
+    modalities: dict[str, list[str]] = {}
+    for row in query(
+        database,
+        f"SELECT DISTINCT study_instance_uid AS uid, modality FROM series WHERE {among}",  # noqa: S608 - only places
+        [*uids],
+    ):
+        modalities.setdefault(row["uid"], []).append(row["modality"])
+    found = query(
+        database,
+        f"SELECT study_instance_uid AS uid, accession_number, study_date FROM studies WHERE {among}",  # noqa: S608 - only places
+        [*uids],
+    )
+    return {
+        row["uid"]: (row["accession_number"], "+".join(sorted(modalities.get(row["uid"], ()))), row["study_date"])
+        for row in found
+    }
 
 
 def counts(database: Database) -> dict[StudyStatus, int]:
     """How many studies are in each state."""
-    rows = query(database, "SELECT status, count(*) AS n FROM studies GROUP BY status")
-    return {StudyStatus(row["status"]): int(row["n"]) for row in rows}
+    return {StudyStatus(status): n for status, n in tallies.of(database, "studies").items()}
 
 
 def series_of(database: Database, study: str) -> list[Series]:
@@ -275,7 +370,7 @@ def series_of(database: Database, study: str) -> list[Series]:
 def _study(row: dict[str, Any]) -> Study:
     return Study(
         **{
-            **row,
+            **{name: row[name] for name in Study.__slots__},
             "status": StudyStatus(row["status"]),
             "first_received_at": from_text(row["first_received_at"]),
             "last_received_at": from_text(row["last_received_at"]),

@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
 from node.clock import from_text, to_text
-from node.ledger.rows import moment, one, placeholders, query
+from node.ledger.connection import Database
+from node.ledger.rows import one, placeholders, query
+from node.ledger.unreadable import readable, soonest
 
 
 class TimerKind(StrEnum):
@@ -80,19 +80,19 @@ _WAITS_OVER = (
 def waits_over(database: Database, at: datetime) -> list[Timer]:
     """Waits whose time has come, on studies that are complete and decided otherwise."""
     sql = f"{_WAITS_OVER} AND timers.due_at<=? ORDER BY timers.due_at"
-    return [_timer(row) for row in query(database, sql, [to_text(at)])]
+    return readable(database, "timers", query(database, sql, [to_text(at)]), _timer)
 
 
 def next_wait_over(database: Database) -> datetime | None:
     """When the next of these waits is over."""
     row = one(database, f"SELECT min(due_at) AS t FROM ({_WAITS_OVER})")  # noqa: S608 - a text of ours
-    return moment(row["t"]) if row else None
+    return soonest(row["t"]) if row else None
 
 
 def waiting(database: Database, study: str | None = None) -> list[Timer]:
     """Rules that wait for more of this study (of any), soonest first."""
     sql = "SELECT * FROM timers WHERE kind=:kind AND (:study IS NULL OR study_instance_uid=:study) ORDER BY due_at"
-    return [_timer(row) for row in query(database, sql, {"kind": TimerKind.WAIT, "study": study})]
+    return readable(database, "timers", query(database, sql, {"kind": TimerKind.WAIT, "study": study}), _timer)
 
 
 def _timer(row: dict[str, Any]) -> Timer:

@@ -7,6 +7,7 @@ quoted: a server may answer with the message itself.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import smtplib
@@ -24,6 +25,7 @@ from node import ourselves
 from node.config.models import Configuration
 from node.config.people import Mail, Person, Webhook, read_secret
 from node.errors import NodeError, PermanentError, TransientError
+from node.notify.exchange import Exchange, MailSession, deadline, opener
 from node.notify.message import Message
 
 Channel = Callable[[Message], None]
@@ -45,7 +47,12 @@ def of(person: Person, configuration: Configuration) -> dict[str, Channel]:
 
 def send_mail(mail: Mail, address: str, message: Message) -> None:
     """By the site's mail server; TransientError, PermanentError."""
-    with _named(f"mail server {mail.host}:{mail.port}"), _session(mail) as session:
+    where = f"mail server {mail.host}:{mail.port}"
+    with (
+        _named(where),
+        deadline(where, mail.timeout.total_seconds()) as exchange,
+        _session(mail, exchange) as session,
+    ):
         session.send_message(_email(mail, address, message), mail.sender, [address])
 
 
@@ -63,20 +70,18 @@ def _email(mail: Mail, address: str, message: Message) -> EmailMessage:
 
 
 @contextmanager
-def _session(mail: Mail) -> Iterator[smtplib.SMTP]:
-    seconds, name = mail.timeout.total_seconds(), socket.gethostname()
+def _session(mail: Mail, exchange: Exchange) -> Iterator[smtplib.SMTP]:
+    name = socket.gethostname()
     name = name if name.isascii() and name.isprintable() else "localhost"  # a greeting (EHLO) is ASCII
-    session: smtplib.SMTP
-    if mail.tls == "tls":
-        session = smtplib.SMTP_SSL(mail.host, mail.port, name, timeout=seconds, context=_tls(mail.authorities))
-    else:
-        session = smtplib.SMTP(mail.host, mail.port, name, timeout=seconds)
-    with session:
+    context = _tls(mail.authorities) if mail.tls == "tls" else None
+    with contextlib.closing(MailSession(exchange, mail.host, mail.port, name, context)) as session:
         if mail.tls == "starttls":
             session.starttls(context=_tls(mail.authorities))
         if mail.username is not None and mail.password_file is not None:
             session.login(mail.username, _secret(mail.password_file, "ascii"))
         yield session
+        with contextlib.suppress(smtplib.SMTPException, OSError):  # it has the message, however it takes our leave
+            session.quit()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -99,10 +104,10 @@ def post(webhook: Webhook, message: Message) -> None:
         request = urllib.request.Request(  # noqa: S310 - the configuration takes http and https only
             webhook.url, json.dumps(message.plain, ensure_ascii=False).encode(), headers, method="POST"
         )
-        https = urllib.request.HTTPSHandler(context=_tls(webhook.authorities))
-        opener = urllib.request.build_opener(_NoRedirect, https)
-        with opener.open(request, timeout=webhook.timeout.total_seconds()):
-            pass
+        seconds = webhook.timeout.total_seconds()
+        with deadline(f"webhook {webhook.url}", seconds) as exchange:
+            opened = opener(exchange, _tls(webhook.authorities), _NoRedirect()).open(request, timeout=seconds)
+            opened.close()
 
 
 def _secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:
@@ -134,7 +139,7 @@ def _named(where: str) -> Iterator[None]:
     except smtplib.SMTPResponseException as error:
         raise TransientError(f"{where} refuses [{error.smtp_code}]") from error
     except smtplib.SMTPException as error:
-        raise TransientError(f"{where}: {_SMTP.get(type(error), type(error).__name__)}") from error
+        raise TransientError(f"{where}: {_SMTP.get(type(error), 'it does not speak SMTP as it should')}") from error
     except urllib.error.HTTPError as error:
         kind = PermanentError if error.code in _NEVER else TransientError
         raise kind(f"{where} answers {error.code}, not that it has it") from error
@@ -162,4 +167,6 @@ def _reason(error: Exception) -> str:
         return f"its certificate is not accepted ({reason.verify_message})"
     if isinstance(reason, TimeoutError):
         return "no answer in time"
-    return (reason.strerror if isinstance(reason, OSError) else None) or type(reason).__name__
+    if isinstance(reason, OSError):
+        return reason.strerror or "the connection failed"
+    return "its answer is not HTTP"

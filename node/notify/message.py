@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from node.ledger import facts, jobs, studies
+from node.ledger import decisions, facts, jobs, studies
 from node.ledger.database import Database
 from node.ledger.job import Job
 from node.ledger.notifications import Notification, Occasion
@@ -55,6 +55,7 @@ def compose(
     study = studies.get(database, notification.study_instance_uid)
     assert study is not None, notification.study_instance_uid
     job = jobs.get(database, notification.job) if notification.job else None
+    text = text_of(database, notification)
     findings = _findings(job)
     urgent = any(each["urgent"] for each in findings)
     modality = _modality(database, study.study_instance_uid)
@@ -68,7 +69,7 @@ def compose(
         "occasion": notification.occasion,
         "headline": headline,
         "urgent": urgent,
-        "text": notification.text,
+        "text": text,
         "rule": notification.rule,
         "modality": modality,
         "study_date": date,
@@ -84,10 +85,10 @@ def compose(
         complete, made = (_moment(each, zone) for each in (job.images_complete_at, job.finished_at))
         plain |= {"images_complete_at": complete, "result_made_at": made}
         lines += [("Images complete", complete), ("Result made", made)]
-    lines.append(("Rule", notification.rule))
+    lines += [("Rule", notification.rule)] if notification.rule else []
     lines += [("Job", job.id)] if job else []
     lines.append(("Notification", f"{notification.id} of {node}"))
-    return Message(notification.key, f"{headline} ({named})", tuple(lines), notification.text, plain)
+    return Message(notification.key, f"{headline} ({named})", tuple(lines), text, plain)
 
 
 def trial(key: str, node: str) -> Message:
@@ -95,6 +96,18 @@ def trial(key: str, node: str) -> Message:
     text = f"This is a test: {node} can tell you what it finds. Nothing has to be done."
     plain = {"id": key, "node": node, "occasion": "test", "headline": "A test", "urgent": False, "text": text}
     return Message(key, "A test", (("From", node),), text, plain)
+
+
+def text_of(database: Database, notification: Notification) -> str:
+    """What the rule has to say, in the version that decided."""
+    if notification.text is not None:
+        return notification.text
+    if notification.job is not None:
+        return jobs.get(database, notification.job).terms.text
+    rule = decisions.rule_of(database, notification.decision) if notification.decision else None
+    said = rule if notification.occasion is Occasion.MATCH else (rule or {}).get("wait")
+    told = (said or {}).get("notify") or {}
+    return str(told.get("text", ""))
 
 
 def _findings(job: Job | None) -> list[dict[str, Any]]:

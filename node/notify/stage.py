@@ -6,58 +6,120 @@ sends it again, under the same Message-ID or Idempotency-Key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from node.clock import Clock
 from node.config.models import Configuration
 from node.errors import NodeError, PermanentError, TransientError
 from node.items import Item, Items
 from node.ledger import notifications
-from node.ledger.database import Database, Ledger
+from node.ledger.clock_changes import DueTimes
+from node.ledger.database import Database
 from node.ledger.notifications import Notification, NotificationStatus
 from node.notify import channels
 from node.notify.channels import Channel
 from node.notify.message import Message, compose
+from node.stage import Node, NodeStage
 from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
 _IDLE = timedelta(minutes=1)
+_PATIENCE = 5.0
+"""Seconds that a run waits for slow servers; what others are to get is sent by the next run."""
 
 
-class Notify:
-    """The stage; one thread calls `run_once`, `configuration` may be swapped between two runs (a reload)."""
+class _SenderThread(threading.Thread):
+    """A piece of work in a thread of its own."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self._ledger = ledger
-        self._clock = clock
-        self._items = Items(Stage.NOTIFY, ledger, clock)
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="notify-servers", daemon=True)
+        self._work = work
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - raised again by the stage's own thread
+            self.error = error
+
+    def join(self, timeout: float | None = None) -> None:
+        super().join(None if timeout is None else max(0.0, timeout))
+
+
+class NotifyStage(NodeStage):
+    """The stage; one thread calls `run_once`, which has a thread for each server that gets something."""
+
+    def __init__(self, node: Node, configuration: Configuration) -> None:
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._items = Items(Stage.NOTIFY, node)
+        self._due_times = DueTimes(node.ledger, node.clock, "notifications")
+        self._under_way: dict[frozenset[object], _SenderThread] = {}
+        """Exchanges with each set of servers: a slow one holds up what it is to get, and nothing else."""
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Notify its people by its servers from the next notification on."""
+        self._configuration = configuration
 
     def run_once(self) -> float:
         """Send what is due; seconds until something may be due again."""
-        with self._ledger.transaction() as database:
-            notifications.interrupted(database, self._clock.now())
-        silent: dict[object, str] = {}
+        self._due_times.keep()
+        if not self._busy():
+            with self._ledger.transaction() as database:
+                notifications.interrupted(database, self._clock.now())
+        groups: dict[frozenset[object], list[Notification]] = {}
         for each in notifications.due(self._ledger.database, self._clock.now()):
-            self._items.handle(_item(each), partial(self._notify, each, silent), None)
+            groups.setdefault(frozenset(self._servers(each).values()), []).append(each)
+        for servers, due in groups.items():
+            if servers not in self._under_way:
+                self._under_way[servers] = _SenderThread(partial(self._notify_all, due))
+        ends = time.monotonic() + _PATIENCE
+        for exchanges in self._under_way.values():
+            exchanges.join(ends - time.monotonic())
+        if self._busy():
+            return 1.0
         next_at = notifications.next_due_at(self._ledger.database)
         wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
         return max(1.0, wait.total_seconds())
+
+    def _busy(self) -> bool:
+        """Whether an exchange is still under way; what broke a thread, other than its items, is raised here."""
+        ended = [servers for servers, exchanges in self._under_way.items() if not exchanges.is_alive()]
+        errors = [self._under_way.pop(servers).error for servers in ended]
+        for error in errors:
+            if error is not None:
+                raise error
+        return bool(self._under_way)
+
+    def _servers(self, notification: Notification) -> dict[str, object]:
+        """What the person's ways lead through, by their names."""
+        person = self._configuration.people.get(notification.person)
+        ways = channels.of(person, self._configuration) if person else {}
+        return {name: self._configuration.notify.mail if name == "email" else person.webhook for name in ways if person}
+
+    def _notify_all(self, due: Sequence[Notification]) -> None:
+        """Those for the same servers, one after the other."""
+        silent: dict[object, str] = {}
+        for each in due:
+            self._items.handle(_item(each), partial(self._notify, each, silent), None)
 
     def _notify(self, notification: Notification, silent: dict[object, str]) -> None:
         """Bring one to its person.
 
         `silent`: servers that did not answer in this run, and why, so that none is waited for twice.
         """
-        configuration = self.configuration
+        configuration = self._configuration
         person = configuration.people.get(notification.person)
         ways = channels.of(person, configuration) if person else {}
-        servers = {name: configuration.notify.mail if name == "email" else person.webhook for name in ways if person}
+        servers = self._servers(notification)
         open_ways = [servers[name] for name in ways if name not in notification.sent_by]
         if open_ways and all(server in silent for server in open_ways):
             self._wait_untried(notification, "; ".join(silent[server] for server in open_ways))
@@ -110,8 +172,8 @@ class Notify:
 
     def _wait_untried(self, notification: Notification, why: str) -> None:
         """It was another one that its servers did not answer: it waits, and goes before that one next time."""
-        now, retry = self._clock.now(), self.configuration.notify.retry
-        age = now - notification.enqueued_at
+        now, retry = self._clock.now(), self._configuration.notify.retry
+        age = notification.waited
         with self._ledger.transaction() as database:
             if notifications.get(database, notification.id).status is not NotificationStatus.WAITING:
                 return
@@ -130,8 +192,8 @@ class Notify:
 
     def _settle(self, notification: Notification, problems: Sequence[NodeError]) -> None:
         """Sent, or again later, or given up; nothing where it was cancelled while it was being sent."""
-        now, retry = self._clock.now(), self.configuration.notify.retry
-        age = now - notification.enqueued_at
+        now, retry = self._clock.now(), self._configuration.notify.retry
+        age = notification.waited
         why = "; ".join(map(str, problems))
         with self._ledger.transaction() as database:
             if notifications.get(database, notification.id).status is not NotificationStatus.SENDING:

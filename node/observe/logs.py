@@ -8,12 +8,14 @@ is counted and forgotten, because receiving goes on when the log's disk is full 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TextIO
 
@@ -21,6 +23,8 @@ import structlog
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 from structlog.typing import EventDict, Processor
+
+log = structlog.get_logger(__name__)
 
 WITHHELD = "(withheld)"
 _LONGEST = 4000
@@ -47,7 +51,7 @@ def configure(
         harmless,
     ]
     renderer = _renderer(style, target)
-    sink = Sink(target)
+    sink = LogSink(target)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -57,12 +61,47 @@ def configure(
     _adopt_standard_logging(shared, renderer, sink)
 
 
+LINES_A_CHILD = 1000
+"""Log lines of one child process: what hostile bytes make it say must not fill the log."""
+
+
+def configure_child(send: Callable[[str, str, dict[str, Any]], None]) -> None:
+    """In a child process: every log line goes to `send` (level, event, values), which takes it to the node.
+
+    Warnings of pydicom stay here: they quote values of headers.
+    """
+    left = itertools.count(LINES_A_CHILD, -1)
+
+    def hand_over(_: Any, level: str, event: EventDict) -> str:
+        if next(left) > 0:
+            values = dict(event)
+            with contextlib.suppress(OSError):  # the node is gone, and this process with it in a moment
+                send(level, str(values.pop("event", "")), values)
+        raise structlog.DropEvent
+
+    shared: list[Processor] = [structlog.contextvars.merge_contextvars, _exception_text, harmless]
+    structlog.configure(
+        processors=[*shared, hand_over],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        cache_logger_on_first_use=False,
+    )
+    warnings.filterwarnings("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # or `logging` would print what libraries say
+
+
+def pass_on(level: str, event: str, values: Mapping[str, Any]) -> None:
+    """In the node: one line of a child, as a line of this process; its values are escaped and bounded again."""
+    write = getattr(log, level, None)
+    if callable(write):
+        write(event, **{f"child_{key}" if key in ("event", "level", "process") else key: values[key] for key in values})
+
+
 def about(**ids: str) -> AbstractContextManager[None]:
     """Within this block every line of this thread carries these ids: `with about(study=uid, job=id): …`."""
     return structlog.contextvars.bound_contextvars(**ids)
 
 
-class Sink:
+class LogSink:
     """Writes lines, and survives that they cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -87,14 +126,14 @@ class Sink:
 class _SinkLogger:
     """What structlog hands finished lines to."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LogSink) -> None:
         self.msg = self.debug = self.info = self.warning = self.error = self.critical = self.exception = sink.write
 
 
 class _SinkHandler(logging.Handler):
     """What `logging` hands the records of libraries to."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LogSink) -> None:
         super().__init__()
         self._sink = sink
 
@@ -177,7 +216,7 @@ def _renderer(style: Literal["json", "console"], stream: TextIO) -> Processor:
     )
 
 
-def _adopt_standard_logging(shared: list[Processor], renderer: Processor, sink: Sink) -> None:
+def _adopt_standard_logging(shared: list[Processor], renderer: Processor, sink: LogSink) -> None:
     """Libraries speak through `logging`: warnings and worse become lines like ours."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -193,3 +232,16 @@ def _adopt_standard_logging(shared: list[Processor], renderer: Processor, sink: 
     root.setLevel(logging.WARNING)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(
+    message: Warning | str,  # noqa: ARG001 - it may quote values of headers
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - it goes where all lines go
+    line: str | None = None,  # noqa: ARG001 - the line of the program, which the file and number name
+) -> None:
+    """A warning of a library as a line of the log: Python would print it raw, with whatever it quotes."""
+    log.warning("observe.library-warned", category=category.__name__, file=filename, line=lineno)

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from node.observe import logs
 from node.serve.lifeline import end_with
 
 A = TypeVar("A")
@@ -55,7 +56,7 @@ class CallCancelledError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
+class _ChildException:
     """What the function raised in the child."""
 
     error: Exception
@@ -65,7 +66,16 @@ class _OutOfMemory:
     """The function raised MemoryError in the child."""
 
 
-class _Child:
+@dataclass(frozen=True, slots=True)
+class _LogLine:
+    """What the function had to say, for the node's log."""
+
+    level: str
+    event: str
+    values: dict[str, Any]
+
+
+class _PoolChild:
     """One process and the pipe to it."""
 
     def __init__(self, begin: Callable[[], None] | None) -> None:
@@ -88,7 +98,7 @@ def _never() -> bool:
     return False
 
 
-class Pool:
+class ChildPool:
     """At most `size` children, each started with the first call that needs it; for any number of threads.
 
     Who waits for a child gets one in the order of arrival plus weight: a call of weight 60 lets pass whatever comes
@@ -98,8 +108,8 @@ class Pool:
     def __init__(self, size: int, begin: Callable[[], None] | None = None) -> None:
         """`begin` is called in each child, once, after its imports."""
         self._size, self._begin = size, begin
-        self._idle: list[_Child] = []
-        self._busy: dict[_Child, float] = {}
+        self._idle: list[_PoolChild] = []
+        self._busy: dict[_PoolChild, float] = {}
         self._waiting: list[tuple[float, int, float]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -131,7 +141,7 @@ class Pool:
             self._give_back(child, keep)
         if isinstance(answer, _OutOfMemory):
             raise ChildLimitError(f"it needed more than the {memory / 2**20:.0f} MiB of memory that it may have")
-        if isinstance(answer, _Raised):
+        if isinstance(answer, _ChildException):
             raise answer.error
         result: R = answer
         return result
@@ -147,7 +157,7 @@ class Pool:
             self._idle.clear()
             self._changed.notify_all()
 
-    def _take(self, weight: float, cancelled: Callable[[], bool]) -> _Child:
+    def _take(self, weight: float, cancelled: Callable[[], bool]) -> _PoolChild:
         with self._changed:
             place = (time.monotonic() + weight, next(self._numbers), weight)
             self._waiting.append(place)
@@ -156,7 +166,7 @@ class Pool:
                     if self._closed or cancelled():
                         raise CallCancelledError
                     if min(filter(self._may_start, self._waiting), default=None) == place:
-                        child = self._living() or _Child(self._begin)
+                        child = self._living() or _PoolChild(self._begin)
                         self._busy[child] = weight
                         return child
                     self._changed.wait(_POLL_SECONDS)
@@ -170,7 +180,7 @@ class Pool:
             return False
         return len(self._busy) < self._size
 
-    def _living(self) -> _Child | None:
+    def _living(self) -> _PoolChild | None:
         """A child that is idle, and was not ended meanwhile."""
         while self._idle:
             child = self._idle.pop()
@@ -179,7 +189,7 @@ class Pool:
             child.end()
         return None
 
-    def _give_back(self, child: _Child, keep: bool) -> None:
+    def _give_back(self, child: _PoolChild, keep: bool) -> None:
         with self._changed:
             del self._busy[child]
             if keep and not self._closed:
@@ -188,13 +198,16 @@ class Pool:
                 child.end()
             self._changed.notify_all()
 
-    def _answer(self, child: _Child, question: Any, deadline: float, cancelled: Callable[[], bool]) -> Any:
+    def _answer(self, child: _PoolChild, question: Any, deadline: float, cancelled: Callable[[], bool]) -> Any:
         end = time.monotonic() + deadline + (0 if child.ready else _START_SECONDS)
         try:
             child.pipe.send(question)
             while True:
                 if wait([child.pipe], timeout=max(0.0, min(_POLL_SECONDS, end - time.monotonic()))):
                     answer = child.pipe.recv()
+                    if isinstance(answer, _LogLine):
+                        logs.pass_on(answer.level, answer.event, answer.values)
+                        continue
                     if child.ready:
                         return answer
                     child.ready = answer == _READY
@@ -224,6 +237,7 @@ def _serve(pipe: Connection, begin: Callable[[], None] | None) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # codecs and parsers write there what they like about what a stranger sent
         os.dup2(nowhere, stream)
+    logs.configure_child(lambda level, event, values: pipe.send(_LogLine(level, event, values)))
     if begin is not None:
         begin()
     pipe.send(_READY)
@@ -243,7 +257,7 @@ def _made(function: Callable[[Any], Any], argument: Any, memory: int) -> Any:
     except MemoryError:
         return _OutOfMemory()
     except Exception as error:  # noqa: BLE001 - raised again where the call was made
-        return _Raised(error.with_traceback(None))
+        return _ChildException(error.with_traceback(None))
 
 
 def _data_bytes() -> int:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
+from node.clock import Clock
+from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
 from node.dimse.association import AssociationRequest, CommitmentRoles
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
 from node.dimse.status import ActionStatus
-from node.store.journal import Journal, Message
-
-if TYPE_CHECKING:
-    from node.receive.service import Service
+from node.store.journal import Journal, JournalMessage
+from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,8 @@ class Permissions:
         """By the configuration: senders with `storage_commitment`, and the destinations that these go through."""
         asking = [each for each in configuration.modalities.values() if each.storage_commitment is not None]
         through = {each.storage_commitment.commit_through for each in asking if each.storage_commitment is not None}
-        archives = {one.ae_title for name, one in configuration.destinations.items() if name in through}
+        known = dicom_destinations(configuration.destinations)
+        archives = {one.ae_title for name, one in known.items() if name in through}
         return Permissions(frozenset(each.ae_title for each in asking), frozenset(archives))
 
     def roles(self, calling_ae_title: str) -> CommitmentRoles:
@@ -44,10 +45,31 @@ class Permissions:
         return CommitmentRoles(calling_ae_title in self.requesters, calling_ae_title in self.archives)
 
 
-class DueReport:
+class ReceiverService(Protocol):
+    """What storage commitment rests on in a receiver."""
+
+    permissions: Permissions
+    journal: Journal
+    data_folder: DataFolder
+    clock: Clock
+
+    def refuses_objects(self) -> str | None:
+        """Why nothing is taken now; None where it is."""
+        ...
+
+    def cannot_write(self, reason: str) -> None:
+        """Leave word that what was received could not be written."""
+        ...
+
+    def wake_node(self) -> None:
+        """Something has arrived."""
+        ...
+
+
+class OfferedReport:
     """A report that the node has offered to this association."""
 
-    def __init__(self, journal: Journal, claimed: Path, result: CommitmentResult, service: Service) -> None:
+    def __init__(self, journal: Journal, claimed: Path, result: CommitmentResult, service: ReceiverService) -> None:
         self.result = result
         self._journal = journal
         self._claimed = claimed
@@ -65,7 +87,7 @@ class DueReport:
 class Commitments:
     """Storage commitment of one association."""
 
-    def __init__(self, service: Service, association: str, request: AssociationRequest) -> None:
+    def __init__(self, service: ReceiverService, association: str, request: AssociationRequest) -> None:
         self.roles = service.permissions.roles(request.calling_ae_title)
         self._service = service
         self._association = association
@@ -87,7 +109,7 @@ class Commitments:
         return self._keep(result) if self.roles.reports else ActionStatus.NOT_AUTHORISED
 
     def _keep(self, content: CommitmentRequest | CommitmentResult) -> ActionStatus:
-        message = Message(
+        message = JournalMessage(
             content=content,
             calling_ae_title=self._request.calling_ae_title,
             called_ae_title=self._request.called_ae_title,
@@ -95,7 +117,7 @@ class Commitments:
             received_at=self._service.clock.now(),
         )
         try:
-            self._service.journal.keep(self._service.spool.new_receipt(), message)
+            self._service.journal.keep(self._service.data_folder.new_receipt(), message)
         except OSError as error:
             reason = error.strerror or str(error)
             log.error("receive.commitment-not-written", association=self._association, reason=reason)
@@ -105,7 +127,7 @@ class Commitments:
         self._service.wake_node()
         return ActionStatus.SUCCESS
 
-    def due_report(self) -> DueReport | None:
+    def due_report(self) -> OfferedReport | None:
         """What the node offers to report on this association; asked for only where there was a request on it."""
         if not self._asked:
             return None
@@ -114,4 +136,4 @@ class Commitments:
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             log.error("receive.commitment-report-unreadable", association=self._association, reason=str(error))
             return None
-        return DueReport(self._service.journal, *found, self._service) if found else None
+        return OfferedReport(self._service.journal, *found, self._service) if found else None

@@ -2,7 +2,9 @@
 
 This is all that is checked before the answer (cases 29 to 31): the rest is the indexer's, in a
 process of its own. The scanner keeps no more than an element header and a UID, whatever stands
-between, skips values by their length, and stops at the first element behind (0020,000E).
+between, skips values by their length, and stops at the first element behind (0020,000E). Where a UID
+is missing by then, because the elements are not in the order of their tags (PS3.5 7.1 wants them so, and
+some senders do not write them so), it goes on, to the pixel data at most.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import struct
 import zlib
 from collections.abc import Generator
 
+from node.dicom.uids import is_acceptable_uid
 from node.dimse.contexts import BIG_ENDIAN, DEFLATED
-from node.dimse.status import MismatchError, UnreadableError
-from node.dimse.wire import is_acceptable_uid, printable, uid_text
+from node.dimse.status import MismatchError, UnreadableDataSetError
+from node.dimse.wire import printable, uid_text
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
@@ -32,6 +35,10 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _DEEPEST = 512
 """Levels of nesting through which the scanner looks for the end of a sequence of undefined length."""
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+"""Float, Double Float and Pixel Data: no reader of headers looks behind them."""
+_MOST_OUT_OF_ORDER = 100_000
+"""Elements and items behind (0020,000E) that are passed in search of a missing UID."""
 _LONGEST_UID_VALUE = 128
 """Bytes of a UI value that are worth reading: 64 are allowed, some senders pad."""
 _MOST_INFLATED = 16 << 20
@@ -55,6 +62,7 @@ class HeadScanner:
         self._explicit = transfer_syntax_uid != _IMPLICIT
         self._order = ">" if transfer_syntax_uid == BIG_ENDIAN else "<"
         self._at_start = True
+        self._behind = 0
         self._pending = bytearray()
         self._steps = self._elements()
         self._need = next(self._steps)
@@ -74,10 +82,10 @@ class HeadScanner:
             try:
                 inflated = inflater.decompress(pending, 1 << 16)
             except zlib.error as error:
-                raise UnreadableError(f"the deflated data set cannot be inflated: {error}") from error
+                raise UnreadableDataSetError(f"the deflated data set cannot be inflated: {error}") from error
             self._inflated += len(inflated)
             if self._inflated > _MOST_INFLATED:
-                raise UnreadableError(f"no UIDs within the first {_MOST_INFLATED} inflated bytes")
+                raise UnreadableDataSetError(f"no UIDs within the first {_MOST_INFLATED} inflated bytes")
             self._walk(memoryview(inflated))
             pending = inflater.unconsumed_tail
             if inflater.eof:  # what follows the stream's end is none of it, and zlib would keep all of that
@@ -110,26 +118,41 @@ class HeadScanner:
             self._need = self._steps.send(chunk)
         except StopIteration:
             self.done = True
+        except UnreadableDataSetError:
+            if not self._behind:
+                raise
+            self.done = True  # what is behind the usual place of the UIDs is the indexer's to judge
 
     def _elements(self) -> _Steps:
         """Walk the elements of the data set until the last UID is behind us."""
         while True:
             tag, vr, length = yield from self._header(self._explicit)
             self._at_start = False
-            if tag > SERIES_INSTANCE_UID:
+            if self._ends_search(tag):
                 return
             if tag < 0x00010000:  # other groups below 0008 are wrong too (PS3.5 7.8), but real files have them
-                raise UnreadableError("data set with an element of a command's group 0000")
+                raise UnreadableDataSetError("data set with an element of a command's group 0000")
             if length == _UNDEFINED:
                 yield from self._undefined(self._explicit and vr != b"UN")
             elif tag in _NAMES and length <= _LONGEST_UID_VALUE:
                 value = (yield length) if length else memoryview(b"")
-                self.uids[tag] = uid_text(bytes(value))
+                self.uids.setdefault(tag, uid_text(bytes(value)))  # the first counts, as for the indexer
             elif length:
                 yield -length
 
+    def _ends_search(self, tag: int) -> bool:
+        """Whether this element of the data set itself is behind all UIDs that will be found."""
+        if tag <= SERIES_INSTANCE_UID and not self._behind:
+            return False
+        self._behind = max(self._behind, 1)
+        return self.uids.keys() >= _NAMES.keys() or tag in _PIXELS
+
     def _header(self, explicit: bool) -> Generator[int, memoryview, tuple[int, bytes, int]]:
         """Tag, VR (empty for implicit and for items) and length of the next element (PS3.5 7.1)."""
+        if self._behind:
+            self._behind += 1
+            if self._behind > _MOST_OUT_OF_ORDER:
+                raise UnreadableDataSetError(f"no UIDs within {_MOST_OUT_OF_ORDER} elements")
         first = yield 8
         group, element = struct.unpack_from(self._order + "HH", first)
         tag = group << 16 | element
@@ -140,7 +163,7 @@ class HeadScanner:
             if self._at_start and self._order == "<":
                 self._explicit = False  # Implicit VR under another's name: seen in the field, and readers cope
                 return tag, b"", struct.unpack_from("<L", first, 4)[0]
-            raise UnreadableError(f"element ({group:04X},{element:04X}) has no value representation")
+            raise UnreadableDataSetError(f"element ({group:04X},{element:04X}) has no value representation")
         if vr in _SHORT_VRS:
             return tag, vr, struct.unpack_from(self._order + "H", first, 6)[0]
         rest = yield 4
@@ -159,7 +182,7 @@ class HeadScanner:
                 levels.pop()
             elif length == _UNDEFINED:
                 if len(levels) >= _DEEPEST:
-                    raise UnreadableError(f"sequences nested deeper than {_DEEPEST} levels")
+                    raise UnreadableDataSetError(f"sequences nested deeper than {_DEEPEST} levels")
                 levels.append(levels[-1] and vr != b"UN")
             elif length:
                 yield -length
@@ -172,7 +195,7 @@ def check_uids(found: dict[int, str], sop_class_uid: str, sop_instance_uid: str)
     """
     for tag, name in _NAMES.items():
         if not found.get(tag):
-            raise MismatchError(f"the data set has no {name}")
+            raise MismatchError(f"the data set has no {name}, or not before its pixel data")
     for tag, announced in ((SOP_CLASS_UID, sop_class_uid), (SOP_INSTANCE_UID, sop_instance_uid)):
         if found[tag] != announced:
             raise MismatchError(f"{_NAMES[tag]} {printable(found[tag])} is not the command's {printable(announced)}")
@@ -182,4 +205,4 @@ def check_command_uids(sop_class_uid: str, sop_instance_uid: str) -> None:
     """Raises UnreadableError where a UID of the command is none (PS3.5 9.1), whatever else it may be: a path, say."""
     for name, uid in (("Class", sop_class_uid), ("Instance", sop_instance_uid)):
         if not is_acceptable_uid(uid):
-            raise UnreadableError(f"Affected SOP {name} UID {printable(uid)!r} is not a UID")
+            raise UnreadableDataSetError(f"Affected SOP {name} UID {printable(uid)!r} is not a UID")

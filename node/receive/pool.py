@@ -4,7 +4,7 @@ With `durability: fsync` they are slots, to be overwritten: names and blocks on 
 object durable. A new file costs two commits of the file system's journal, its own and its folder's. A slot costs none:
 it was made, filled with zeros and synchronised with its folder before. What tells a whole object from a torn one is its
 seal (`store.seal`), written in the same synchronisation; the object gets its final name after the answer, and where the
-power goes before that, the seal gives it its name at the next start (`Spool.sweep_parts`).
+power goes before that, the seal gives it its name at the next start (`DataFolder.sweep_parts`).
 
 With `durability: os` they are empty: looking for a free inode is what takes longest of making a file.
 
@@ -28,8 +28,8 @@ from isal.isal_zlib import crc32  # zlib's own, a tenth of the time: the thread 
 
 from node.store import seal
 from node.store.durable import sync_folder
-from node.store.layout import Spool
-from node.store.part import Part
+from node.store.layout import DataFolder
+from node.store.part import PartFile
 
 log = structlog.get_logger(__name__)
 SIZES = (32 << 10, 192 << 10, 640 << 10)
@@ -46,7 +46,7 @@ _AMPLE = 4 << 30
 """Bytes that must be free beyond the high-water mark; prepared files are a convenience."""
 
 
-class Slot(Part):
+class Slot(PartFile):
     """A prepared file; `sync` seals it and makes it durable, whatever its name is by then.
 
     What the object does not need of it stays until the indexer cuts it off (`node.store.layout.cut_to_length`).
@@ -72,12 +72,12 @@ class Slot(Part):
         os.fdatasync(self._descriptor)
 
 
-class Pool:
+class FilePool:
     """The prepared files of one receiver process; its associations share it."""
 
-    def __init__(self, spool: Spool, reserve: int, *, durable: bool) -> None:
+    def __init__(self, data_folder: DataFolder, reserve: int, *, durable: bool) -> None:
         """`reserve`: bytes that the node keeps free (`node.limits.free_space`); `durable`: slots, else empty files."""
-        self._spool = spool
+        self._data_folder = data_folder
         self._reserve = reserve
         self._durable = durable
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Pool:
         self._recent = _NONE
         self._low = threading.Event()
         self._filler: threading.Thread | None = None
-        spool.sweep_slots()
+        data_folder.sweep_slots()
         atexit.register(self._discard)
 
     def has_one(self, length: int | None) -> bool:
@@ -101,7 +101,7 @@ class Pool:
             return self._recent
         return next((size for size in self._ready if length <= size), _NONE)
 
-    def take(self, length: int | None) -> Part | None:
+    def take(self, length: int | None) -> PartFile | None:
         """One for an object of about `length` bytes (None: as the last was); None where there is none."""
         with self._lock:
             ready = self._ready.get(self._size(length))
@@ -109,7 +109,7 @@ class Pool:
         if path is None:
             return None
         try:
-            return Slot(path) if self._durable else Part(path, lies_ready=True)
+            return Slot(path) if self._durable else PartFile(path, lies_ready=True)
         except OSError:
             return None  # somebody removed it; the plain way says what is wrong, if something is
 
@@ -144,7 +144,7 @@ class Pool:
 
     def _missing(self) -> tuple[int, int] | None:
         """Of which size files are missing, and how many of them to make at once."""
-        if shutil.disk_usage(self._spool.incoming).free < self._reserve + _AMPLE:
+        if shutil.disk_usage(self._data_folder.incoming).free < self._reserve + _AMPLE:
             return None
         with self._lock:
             for size, ready in self._ready.items():
@@ -161,9 +161,9 @@ class Pool:
         return True
 
     def _make(self, size: int, count: int) -> None:
-        made = [self._spool.slot() for _ in range(count)]
+        made = [self._data_folder.slot() for _ in range(count)]
         for path in made:
-            part = Part(path)
+            part = PartFile(path)
             try:
                 if self._durable:
                     part.write(bytes(size))  # zeros: blocks that were merely reserved would need the journal again
@@ -171,7 +171,7 @@ class Pool:
             finally:
                 part.close()
         if self._durable:
-            sync_folder(self._spool.incoming)
+            sync_folder(self._data_folder.incoming)
         with self._lock:
             self._ready[size] += made
 

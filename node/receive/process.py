@@ -31,19 +31,18 @@ from pynetdicom.ae import ApplicationEntity
 from node.config import in_force
 from node.config.loading import load
 from node.config.models import Configuration
-from node.dimse.association import Limits
+from node.dimse.association import ConnectionLimits
 from node.dimse.engine.server import SharedServer
-from node.dimse.tls import server_context
+from node.dimse.tls import TLS_FILES, server_context
 from node.observe import logs
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receive.service import Service
-from node.serve.lifeline import BEGIN, RETIRE, Orders, end_with
+from node.serve.lifeline import BEGIN, RETIRE, SupervisorOrders, end_with
 from node.serve.listening import BACKLOG, copy_of
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 _END = (signal.SIGTERM, signal.SIGINT)
-_TLS_FILES = ("certificate", "key", "authorities")
 _NO_LIMIT = 1 << 20
 """For pynetdicom's own limit of associations: the policy counts them, across all receivers."""
 
@@ -52,7 +51,7 @@ _NO_LIMIT = 1 << 20
 class ReceiverDescriptors:
     """File descriptors that the supervisor opened for this process; see `node.serve.supervisor`."""
 
-    listen: int
+    listen: int | None
     tls: int | None = None
     wake: int | None = None
     """Write end of the pipe that wakes the node process."""
@@ -61,7 +60,7 @@ class ReceiverDescriptors:
     tell: int | None = None
     """Write end of the pipe on which the supervisor hears `ready` and `closed`."""
     tls_files: Mapping[str, int] = field(default_factory=dict)
-    """Copies of `certificate`, `key`, `authorities`, where the supervisor made some; else the files are read."""
+    """Copies of `TLS_FILES`, where the supervisor made some; else the files are read."""
 
     def say(self, word: str) -> None:
         """Tell the supervisor."""
@@ -69,15 +68,17 @@ class ReceiverDescriptors:
             os.write(self.tell, f"{word} {os.getpid()}\n".encode())
 
 
-def run(configuration: Configuration, inherited: ReceiverDescriptors, limits: Limits, *, held: bool = False) -> None:
+def run(
+    configuration: Configuration, inherited: ReceiverDescriptors, limits: ConnectionLimits, *, held: bool = False
+) -> None:
     """Receive until stopped, then drain; where it is `held`, begin on the signal to."""
-    orders = Orders(*_END, BEGIN, RETIRE)
+    orders = SupervisorOrders(*_END, BEGIN, RETIRE)
     if inherited.alive is not None:
         end_with(inherited.alive)
     if inherited.wake is not None:
         os.set_blocking(inherited.wake, False)
     _raise_descriptor_limit()
-    service = Service(configuration, Spool(configuration.node.data), inherited.wake)
+    service = Service(configuration, DataFolder(configuration.node.data), inherited.wake)
     servers = _servers(configuration, inherited, service, limits)
     _spare_the_collector()
     inherited.say("ready")
@@ -101,21 +102,24 @@ def run(configuration: Configuration, inherited: ReceiverDescriptors, limits: Li
 
 
 def _servers(
-    configuration: Configuration, inherited: ReceiverDescriptors, service: Service, limits: Limits
+    configuration: Configuration, inherited: ReceiverDescriptors, service: Service, limits: ConnectionLimits
 ) -> list[SharedServer]:
     entity = ApplicationEntity(configuration.node.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.maximum_associations = _NO_LIMIT
     siblings = configuration.node.receivers > 1
-    listening = socket.socket(fileno=inherited.listen)
-    servers = [SharedServer(entity, listening, service.accept, limits, has_siblings=siblings)]
+    servers = []
+    if inherited.listen is not None:
+        listening = socket.socket(fileno=inherited.listen)
+        servers.append(SharedServer(entity, listening, service, limits, has_siblings=siblings))
     tls = configuration.node.listen.tls
     if inherited.tls is not None and tls is not None:
         files = tls.files | {name: copy_of(descriptor) for name, descriptor in inherited.tls_files.items()}
-        context = server_context(files["certificate"], files["key"], tls.client_certificates, files.get("authorities"))
+        trusted = files.get("authorities"), files.get("revoked")
+        context = server_context(files["certificate"], files["key"], tls.client_certificates, *trusted)
         listening = socket.socket(fileno=inherited.tls)
-        servers.append(SharedServer(entity, listening, service.accept, limits, context, siblings))
+        servers.append(SharedServer(entity, listening, service, limits, context, siblings))
     return servers
 
 
@@ -174,17 +178,19 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -> None:
-    """`python -m node.receive --in-force PATH --name NAME --listen FD [--tls FD] …`, as `node.receivers` starts it."""
+def main(arguments: Sequence[str] | None = None, limits: ConnectionLimits | None = None) -> None:
+    """`python -m node.receive --in-force PATH --name NAME [--listen FD] [--tls FD] …`: by the supervisor."""
     parser = argparse.ArgumentParser(prog="python -m node.receive", description=__doc__)
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--config", type=Path)
     given.add_argument("--in-force", type=Path, help="what the supervisor keeps of it")
     parser.add_argument("--name", default="receiver")
-    for descriptor in ("listen", "tls", "wake", "alive", "tell", *_TLS_FILES):
-        parser.add_argument(f"--{descriptor}", type=int, required=descriptor == "listen")
+    for descriptor in ("listen", "tls", "wake", "alive", "tell", *TLS_FILES):
+        parser.add_argument(f"--{descriptor}", type=int)
     parser.add_argument("--held", action="store_true", help="accept nothing before SIGUSR1")
     options = parser.parse_args(arguments)
+    if options.listen is None and options.tls is None:
+        parser.error("one of --listen and --tls is needed")
     configuration = in_force.read(options.in_force).configuration if options.in_force else load(options.config)
     say = configuration.node.logs
     logs.configure(say.format, say.level, process=options.name)
@@ -192,6 +198,6 @@ def main(arguments: Sequence[str] | None = None, limits: Limits | None = None) -
     threading.excepthook = lambda died: log.error(
         "receive.thread-died", thread=str(died.thread), exc_info=died.exc_value
     )
-    copies = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
+    copies = {name: getattr(options, name) for name in TLS_FILES if getattr(options, name) is not None}
     ends = (options.listen, options.tls, options.wake, options.alive, options.tell)
-    run(configuration, ReceiverDescriptors(*ends, copies), limits or Limits(), held=options.held)
+    run(configuration, ReceiverDescriptors(*ends, copies), limits or ConnectionLimits(), held=options.held)

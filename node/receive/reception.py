@@ -4,7 +4,7 @@
                  └──────► abandon (the association died): nothing is left
 
 A reception never raises: a failure is remembered, its file removed at once (cases 18, 52), the rest
-of the data set read and dropped, and `finish` says what happened. Names come from the spool, never from
+of the data set read and dropped, and `finish` says what happened. Names come from the data folder, never from
 the wire (cases 28, 29).
 """
 
@@ -20,8 +20,8 @@ from node.dimse.status import StoreStatus, answer_for
 from node.receive.head import HeadScanner, check_command_uids, check_uids
 from node.store.arrival import Arrival, file_header
 from node.store.durable import sync_folder
-from node.store.layout import Spool
-from node.store.part import Part
+from node.store.layout import DataFolder
+from node.store.part import PartFile
 
 log = structlog.get_logger(__name__)
 
@@ -40,23 +40,23 @@ class Reception:
 
     def __init__(
         self,
-        spool: Spool,
+        data_folder: DataFolder,
         arrival: Arrival,
         tally: Tally,
         durable: bool,
         stored: Callable[[], None],
         cannot_write: Callable[[str], None] = lambda _: None,
-        blank: Part | None = None,
+        blank: PartFile | None = None,
     ) -> None:
         self.comment = ""
         """Why it was refused, in one short line for the response (Error Comment (0000,0902))."""
-        self._spool = spool
+        self._data_folder = data_folder
         self._arrival = arrival
         self._tally = tally
         self._durable = durable
         self._stored = stored
         self._cannot_write = cannot_write
-        self._receipt = spool.new_receipt()
+        self._receipt = data_folder.new_receipt()
         self._scanner = HeadScanner(arrival.transfer_syntax_uid)
         self._part = blank
         self._failure: Exception | None = None
@@ -64,16 +64,16 @@ class Reception:
         self._is_sealed = False
         try:
             check_command_uids(arrival.sop_class_uid, arrival.sop_instance_uid)
-            self._part = self._begin(spool.part(self._receipt), blank)
+            self._part = self._begin(data_folder.part(self._receipt), blank)
             self._part.write(file_header(arrival))
         except Exception as failure:  # noqa: BLE001 - every failure becomes a status; `_fail` logs what is our own
             self._fail(failure)
 
     @staticmethod
-    def _begin(path: Path, blank: Part | None) -> Part:
+    def _begin(path: Path, blank: PartFile | None) -> PartFile:
         """The file to be written: the blank one, under the object's name, or a new one."""
         if blank is None:
-            return Part(path)
+            return PartFile(path)
         blank.rename(path)
         return blank
 
@@ -112,7 +112,7 @@ class Reception:
             self._is_sealed = False
             try:
                 self._part.close()
-                self._part.rename(self._spool.arrived(self._receipt))
+                self._part.rename(self._data_folder.arrived(self._receipt))
             except FileNotFoundError:  # the association ended before this, and the indexer was quicker
                 self._stored()
             except OSError as error:  # it is whole and sealed: the indexer finds it when the association has ended
@@ -126,19 +126,19 @@ class Reception:
         """Bytes of the data set of an object that was kept; None for any other."""
         return self._octets if self._failure is None else None
 
-    def _commit(self, part: Part) -> None:
+    def _commit(self, part: PartFile) -> None:
         if self._durable:
             part.sync()
             if part.is_named:
                 self._is_sealed = True
                 return
         part.close()
-        arrived = self._spool.arrived(self._receipt)
+        arrived = self._data_folder.arrived(self._receipt)
         part.rename(arrived)
         if not self._durable:
             return
         try:
-            sync_folder(self._spool.incoming)
+            sync_folder(self._data_folder.incoming)
         except OSError:
             arrived.unlink(missing_ok=True)  # not promised, so not kept: the sender will send it again
             raise

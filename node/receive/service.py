@@ -5,32 +5,38 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from dataclasses import replace
 
 import structlog
 
 from node.clock import Clock, SystemClock
+from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
 from node.dimse.association import (
+    AssociationRejection,
     AssociationRequest,
     AssociationUser,
+    DataSetSink,
     DueReport,
-    Rejection,
-    Sink,
     StoreRequest,
 )
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
+from node.dimse.hosts import Hosts
 from node.dimse.status import ActionStatus, StoreStatus
 from node.dimse.wire import printable
 from node.receive.commitment import Commitments, Permissions
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
-from node.receive.pool import Pool
+from node.receive.pool import FilePool
 from node.receive.reception import Reception, Tally
+from node.receive.refused import RefusedCallers
 from node.store.arrival import Arrival
+from node.store.callers import Caller
 from node.store.health import Gauge, Trouble, forget_trouble, note_trouble, refusing_associations, refusing_objects
 from node.store.journal import Journal
-from node.store.layout import Spool
-from node.store.part import Part
+from node.store.layout import DataFolder
+from node.store.part import PartFile
+from node.store.resolved import ResolvedHosts
 
 log = structlog.get_logger(__name__)
 
@@ -39,20 +45,27 @@ class Service:
     """The Storage SCP of one receiver process."""
 
     def __init__(
-        self, configuration: Configuration, spool: Spool, wake_descriptor: int | None, clock: Clock | None = None
+        self,
+        configuration: Configuration,
+        data_folder: DataFolder,
+        wake_descriptor: int | None,
+        clock: Clock | None = None,
     ) -> None:
-        self.spool = spool
+        self.data_folder = data_folder
         self.durable = configuration.node.durability == "fsync"
         self.clock = clock or SystemClock()
-        self.journal = Journal(spool.data)
+        self.journal = Journal(data_folder.data)
         self.permissions = Permissions.of(configuration)
-        self._policy = Policy.of(configuration)
+        destinations = dicom_destinations(configuration.destinations).values()
+        hosts = Hosts((each.host for each in destinations), ResolvedHosts(data_folder.data), self.clock)
+        self._policy = Policy.of(configuration, hosts.addresses)
+        self._refused = RefusedCallers(self.journal, data_folder, self.clock)
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
-        self._gauge = Gauge(spool.data)
-        self.pool = Pool(spool, self._limits.free_space, durable=self.durable)
+        self._gauge = Gauge(data_folder.data)
+        self.pool = FilePool(data_folder, self._limits.free_space, durable=self.durable)
 
-    def accept(self, request: AssociationRequest) -> AssociationUser | Rejection:
+    def accept(self, request: AssociationRequest) -> AssociationUser | AssociationRejection:
         """Decide on a request for an association; an accepted one shows in `associations/` from here on."""
         about = {
             "calling": printable(request.calling_ae_title),
@@ -62,25 +75,45 @@ class Service:
         if request.tls_fingerprint:
             about |= {"tls_subject": request.tls_subject, "tls_fingerprint": request.tls_fingerprint}
         answer = self._decide(request)
-        if isinstance(answer, Rejection):
+        if isinstance(answer, AssociationRejection):
             permanent = answer.code[0] == 1  # somebody who is not known here, not one who comes at a bad moment
             log.warning(
                 "receive.association-refused", security=permanent, code=answer.code, reason=answer.reason, **about
             )
+            if permanent:
+                self._refused.count(about["calling"], about["called"], request.peer_address, answer.reason)
         else:
             log.info("receive.association-accepted", association=answer.name, tls=bool(request.tls_subject), **about)
         return answer
 
-    def _decide(self, request: AssociationRequest) -> Session | Rejection:
+    def handshake_failed(self, peer_address: str, why: str) -> None:
+        """Who was refused before it could say who it is."""
+        self._refused.count("", "", peer_address, why)
+
+    def _decide(self, request: AssociationRequest) -> Session | AssociationRejection:
         try:
-            rejection = self._policy.refuse(request, len(self.spool.open_associations()))
-            if rejection is not None:
+            callers = self.data_folder.callers()
+            of_caller = callers[request.calling_ae_title, request.peer_address]
+            rejection = self._policy.refuse(request, callers.total(), of_caller)
+            if rejection is not None and not self._has_made_room(request, rejection, callers):
                 return rejection
             too_much = refusing_associations(self._gauge.read(), self._limits)
-            return Rejection(LOCAL_LIMIT_EXCEEDED, too_much) if too_much else Session(self, request)
+            return AssociationRejection(LOCAL_LIMIT_EXCEEDED, too_much) if too_much else Session(self, request)
         except OSError as error:
             self.cannot_write(error.strerror or str(error))
-            return Rejection(CONGESTED, f"the data folder cannot be used: {error}")
+            return AssociationRejection(CONGESTED, f"the data folder cannot be used: {error}")
+
+    def _has_made_room(
+        self, request: AssociationRequest, rejection: AssociationRejection, callers: Counter[Caller]
+    ) -> bool:
+        """Whether an idle association gives way: of this caller, where it has its share, else of whom has most."""
+        if rejection.code != LOCAL_LIMIT_EXCEEDED:
+            return False
+        caller: Caller = (request.calling_ae_title, request.peer_address)
+        if callers[caller] < self._policy.share:
+            most = max(callers, key=lambda each: callers[each])
+            caller = most if callers[most] > callers[caller] else caller
+        return request.give_way(*caller)
 
     def refuses_objects(self) -> str | None:
         """Why an object on an open association cannot be taken now; None where it can."""
@@ -91,12 +124,12 @@ class Service:
 
     def stored(self) -> None:
         """An object was kept and answered for."""
-        forget_trouble(self.spool.data)
+        forget_trouble(self.data_folder.data)
         self.wake_node()
 
     def cannot_write(self, reason: str) -> None:
         """What was received could not be written: `status` is red until something can be again (case 53)."""
-        note_trouble(self.spool.data, Trouble(self.clock.now(), reason))
+        note_trouble(self.data_folder.data, Trouble(self.clock.now(), reason))
 
     def wake_node(self) -> None:
         """There is something to index. Only a hint: a full pipe means that the node knows, a closed one that it is
@@ -129,16 +162,18 @@ class Session:
     """One accepted association."""
 
     def __init__(self, service: Service, request: AssociationRequest) -> None:
-        self.name = service.spool.new_receipt()
+        self.name = service.data_folder.new_receipt()
         self._service = service
         self._tally = Tally()
         self._began = time.monotonic()
-        self._blank: Part | None = None
+        self._blank: PartFile | None = None
         self._last: Reception | None = None
         self._commitments = Commitments(service, self.name, request)
         self.commitment = self._commitments.roles
         self._shown = contextlib.ExitStack()
-        self._shown.enter_context(service.spool.association(self.name))
+        self._shown.enter_context(
+            service.data_folder.association(self.name, (request.calling_ae_title, request.peer_address))
+        )
         self._arrival = Arrival(
             sop_class_uid="",
             sop_instance_uid="",
@@ -151,7 +186,7 @@ class Session:
             tls_subject=request.tls_subject,
         )
 
-    def store(self, request: StoreRequest) -> Sink:
+    def store(self, request: StoreRequest) -> DataSetSink:
         """A C-STORE request has begun."""
         refused = self._service.refuses_objects()
         if refused:
@@ -167,7 +202,7 @@ class Session:
         )
         service = self._service
         self._last = Reception(
-            service.spool,
+            service.data_folder,
             arrival,
             self._tally,
             service.durable,
@@ -177,7 +212,7 @@ class Session:
         )
         return self._last
 
-    def _file_for_it(self) -> Part | None:
+    def _file_for_it(self) -> PartFile | None:
         """A prepared file, the best there is."""
         ready = self._service.pool.take(self._last.length if self._last is not None else None)
         if ready is not None:
@@ -194,7 +229,7 @@ class Session:
         if self._blank is not None or pool.has_one(length):
             return
         with contextlib.suppress(OSError):  # where there is none, the next object says why
-            self._blank = Part(self._service.spool.blank(self.name))
+            self._blank = PartFile(self._service.data_folder.blank(self.name))
 
     def _settle(self) -> None:
         if self._last is not None:

@@ -13,6 +13,7 @@ from pydicom.tag import BaseTag
 from plugins.contract import Code, NoValue, ResultStatus, Score, Unit
 
 SCHEME = "99PACSNODE"
+_UCUM_SHOWN = {"[hnsf'U]": "HU", "1": "", "{score}": "", "mm[Hg]": "mmHg"}
 _DESIGNATOR = BaseTag(0x00080102)
 
 
@@ -20,6 +21,8 @@ def _private(value: str, meaning: str) -> CodedConcept:
     return CodedConcept(value, SCHEME, meaning)
 
 
+TITLE = _private("AIRESULT", "AI result")
+"""Of a report without regions, for OHIF (`node.results.report.sr`)."""
 MARKING = _private("MARKING", "Status of this AI result")
 ASKED = _private("ASKED", "Question put to the AI")
 LIMIT = _private("LIMIT", "Limit of the analysis")
@@ -28,6 +31,7 @@ IMAGES_COMPLETE = _private("IMAGESCOMPLETE", "Images complete at")
 RESULT_MADE = _private("RESULTMADE", "Result made at")
 SUPERSEDES = _private("SUPERSEDES", "Supersedes")
 NUMBER = _private("NUMBER", "Number of the finding")
+AGAINST_THRESHOLD = _private("AGAINSTTHRESHOLD", "Score against the threshold")
 POSITION = _private("POSITION", "Position in patient coordinates")
 
 KEY_IMAGE = _private("KEYIMAGE", "Key image")
@@ -63,6 +67,11 @@ validators call any code from outside CID 100 an error here."""
 def concept(code: Code) -> CodedConcept:
     """A plugin's code as a code sequence item."""
     return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def unit_text(code: str) -> str:
+    """A UCUM unit as people write it, in ASCII; empty where a number needs none."""
+    return _UCUM_SHOWN.get(code, code)
 
 
 def unit(value: Unit) -> CodedConcept:

@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from node.results.context import prepare
-from node.results.gate.judging import Candidate, RefusedError
+from node.results.encoded import EncodedObject, EncodedSet
+from node.results.gate.judging import EncodedCandidate, SetRefusedError
 from node.results.object_set import object_set
-from node.results.request import EncodingRequest, Kind, Part
+from node.results.request import EncodingRequest
 from node.store.durable import write_durably
-
-_REPORTING = frozenset(("sr", "sc"))
-"""The kinds of object that a person reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedObject:
-    """One SOP instance on disk, ready for the outbox."""
-
-    kind: Kind
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    study_instance_uid: str
-    series_number: int
-    instance_number: int
-    path: Path
-    sha256: str
-    """Of the whole file."""
-    changes: tuple[str, ...] = ()
-    """What of the images' patient, study and requests could not be copied as it is; the same for the whole set."""
-
-
-class EncodedSet(tuple[EncodedObject, ...]):
-    """The objects of one set, in the order in which they are sent, and what is missing from it."""
-
-    missing: frozenset[Part] = frozenset()
-    reasons: tuple[str, ...] = ()
-    """Why, for the site admin; each names the object."""
-
-    @classmethod
-    def of(
-        cls, objects: tuple[EncodedObject, ...], missing: frozenset[Part] = frozenset(), reasons: tuple[str, ...] = ()
-    ) -> EncodedSet:
-        """A set that lacks `missing`."""
-        made = cls(objects)
-        made.missing, made.reasons = missing, reasons
-        return made
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether report and pages are missing, so that nobody can read what was found, nor what is missing."""
-        lost = any(part.kind in _REPORTING and not part.number for part in self.missing)
-        return lost and not any(made.kind in _REPORTING for made in self)
 
 
 def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
@@ -65,7 +22,7 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
     pages say so, and `folder`/refused has it, with the reasons.
 
     Raises `NotEncodableError` where patient, study or a reference cannot be written for certain; then nothing is
-    written. Raises `RefusedError` where no sound object is left.
+    written. Raises `SetRefusedError` where no sound object is left.
     """
     context = prepare(request)
     made = object_set(context)
@@ -77,13 +34,13 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
             _write(one, refused)
         write_durably(refused / "reasons.txt", "".join(f"{text}\n" for text in (*reasons, *made.texts)).encode())
         if not made.objects:
-            raise RefusedError(reasons)
+            raise SetRefusedError(reasons)
     folder.mkdir(parents=True, exist_ok=True)
     objects = tuple(replace(_write(one, folder), changes=context.changes) for one in made.objects)
     return EncodedSet.of(objects, frozenset(made.reasons), reasons)
 
 
-def _write(one: Candidate, folder: Path) -> EncodedObject:
+def _write(one: EncodedCandidate, folder: Path) -> EncodedObject:
     kind, dataset, content = one.kind, one.dataset, one.content
     path = folder / f"{kind}-{int(dataset.InstanceNumber):03d}.dcm"
     write_durably(path, content)

@@ -7,15 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
-from node.items import place_of
-from node.processes.pool import ChildDiedError, ChildError, Pool
-from node.results.encode import EncodedSet, encode
-from node.results.request import EncodingRequest
+from node.items import defect_of, frames_of, place_of
+from node.processes.pool import ChildDiedError, ChildError, ChildPool
+from node.results.encoded import EncodedSet
+from node.results.request import JobToEncode
 from plugins import exchange
 from plugins.contract import Result
 from plugins.untrusted import ExchangeError
@@ -75,19 +74,21 @@ class EncoderTask:
     job: str
     result_folder: Path
     target: Path
-    fields: dict[str, Any]
-    """Of the `EncodingRequest`, but for the result."""
+    request: JobToEncode
+    """All of it but the result."""
     cost: Cost
     instead: Result | None = None
     """What is reported instead of the result in the folder."""
 
 
 def begin() -> None:
-    """In the encoder's process, once, after its imports.
+    """In the encoder's process, once: load what only this process needs.
 
     A content tree has very many small objects: Python's default looks for garbage a hundred times while
     one is written, in libraries too.
     """
+    import node.results.encode  # noqa: F401 - what `carry_out` uses
+
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
@@ -98,9 +99,11 @@ def carry_out(order: EncoderTask) -> EncodedSet:
     What a result or an image makes the encoder stumble over is one job's trouble, and a person's to look
     at: it must neither end the stage nor be tried for ever.
     """
+    from node.results.encode import encode  # the node's own process does without: a fifth of its start
+
     try:
         result = order.instead or exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
-        return encode(EncodingRequest(result=result, **order.fields), order.target)
+        return encode(order.request.with_result(result), order.target)
     except (NodeError, MemoryError):
         raise
     except ExchangeError as error:
@@ -111,14 +114,15 @@ def carry_out(order: EncoderTask) -> EncodedSet:
                 f"the result cannot be encoded now: {os.strerror(getattr(error, 'errno', 0))}"
             ) from error
         # Without its text, which may hold a patient's data.
-        raise PermanentError(f"the result could not be encoded: {place_of(error)}") from error
+        log.error("results.encoding-failed", place=place_of(error), frames=frames_of(error))
+        raise PermanentError(f"the result could not be encoded: {defect_of(error)}") from error
 
 
 class Encoder:
     """Processes, each started with the first order that needs it; for any number of threads."""
 
     def __init__(self) -> None:
-        self._pool = Pool(PROCESSES, begin)
+        self._pool = ChildPool(PROCESSES, begin)
 
     def encode(self, order: EncoderTask, cancelled: Callable[[], bool]) -> EncodedSet:
         """What `order` asks for, once more where the process dies; `cancelled` is asked about all the while.

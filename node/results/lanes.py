@@ -26,7 +26,7 @@ _LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
+class _LaneWork:
     future: Future[None]
     heavy: bool
 
@@ -37,7 +37,7 @@ class Lanes:
     def __init__(self, wakes: Wakes) -> None:
         self._wakes = wakes
         self._threads = ThreadPoolExecutor(PROCESSES, thread_name_prefix="results")
-        self._under_way: dict[str, _UnderWay] = {}
+        self._under_way: dict[str, _LaneWork] = {}
         self._stopping = False
 
     @property
@@ -58,7 +58,7 @@ class Lanes:
         if heavy and any(each.heavy for each in self._under_way.values()):
             return False
         future = self._threads.submit(work, *arguments, **named)
-        self._under_way[name] = _UnderWay(future, heavy)
+        self._under_way[name] = _LaneWork(future, heavy)
         if heavy:  # nobody waits for it
             future.add_done_callback(lambda _: self._wakes.wake(Stage.RESULTS))
         return True

@@ -7,31 +7,40 @@ so that a report can be re-encoded as it was, whatever the configuration says by
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
-from node.clock import Clock
+from node.config.encoding import SPEAKING, EncodingProfile, Kind
+from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
 from node.ledger import instances, jobs
-from node.ledger.database import Ledger
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
-from node.results.encode import EncodedObject, EncodedSet
+from node.results.encoded import EncodedObject, EncodedSet
 from node.results.encoder import Cost, Encoder, EncoderTask
-from node.results.request import EncodingProfile, Kind, Part, SetMade, SourceReference, encoding_digest
+from node.results.request import (
+    EarlierSet,
+    JobToEncode,
+    Mode,
+    NodeIdentity,
+    Revision,
+    SetPart,
+    SourceReference,
+    encoding_digest,
+)
 from node.results.source.files import SourceFiles, VerifiedImages
 from node.results.texts import texts_of
-from node.store.layout import Spool
+from node.stage import Node
+from node.store import device
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
+from rules.facts import BAD_UID
 
 _REFUSED = "-refused"
 """At the end of the name of a set that says why there is no result."""
-_SAYS_SO: frozenset[Kind] = frozenset(("sr", "sc"))
-"""The kinds of object that can say that there is no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +52,15 @@ class SetRequest:
     """The reports that this destination may have, and this result replaces."""
     says_why: bool = False
     """Not the result, but that it could not be reported."""
+    revision: Revision | None = None
+    """None: the first result of the question that the destination gets."""
     kept_digest: str = ""
     """Of objects that exist: what theirs derive from. A release whose profiles say more comes to another digest."""
 
     @property
     def digest(self) -> str:
         """What the UIDs of its objects derive from."""
-        return self.kept_digest or encoding_digest(self.profile, self.supersedes)
+        return self.kept_digest or encoding_digest(self.profile, self.supersedes, self.revision)
 
     @property
     def name(self) -> str:
@@ -61,34 +72,38 @@ class SetRequest:
 
         PermanentError where the destination takes neither.
         """
-        kinds = self.profile.kinds_for(ResultStatus.FAILED) & _SAYS_SO
+        kinds = self.profile.kinds_for(ResultStatus.FAILED) & SPEAKING
         if not kinds:
             raise PermanentError("a destination takes neither reports nor pages: nothing can be reported to it")
-        return SetRequest(replace(self.profile, kinds=kinds), (), says_why=True)
+        stands = replace(self.revision, replaces=False) if self.revision else None
+        return SetRequest(self.profile.model_copy(update={"kinds": kinds}), (), says_why=True, revision=stands)
 
-    def kept(self, job: Job) -> Encoding:
-        """As the ledger keeps it."""
+    def kept(self, job: Job, missing: Collection[SetPart]) -> Encoding:
+        """As the ledger keeps it; `missing`: the objects that could not be written."""
         supersedes = tuple(
             (each.study_instance_uid, each.series_instance_uid, each.sop_instance_uid, each.sop_class_uid)
             for each in self.supersedes
         )
-        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why)
+        revision = self.revision.to_json() if self.revision else ""
+        parts = tuple((part.kind, part.number) for part in sorted(missing))
+        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why, parts, revision)
 
     @classmethod
     def of(cls, kept: Encoding) -> SetRequest:
         """What the ledger has kept."""
         supersedes = tuple(SourceReference(*each) for each in kept.supersedes)
         profile = EncodingProfile.from_json(kept.profile)
-        return cls(profile, supersedes, kept.says_why, kept.name.removesuffix(_REFUSED))
+        revision = Revision.from_json(kept.revision) if kept.revision else None
+        return cls(profile, supersedes, kept.says_why, revision, kept.name.removesuffix(_REFUSED))
 
 
 class ObjectMaker:
     """Orders to the encoders' processes, which it keeps; for any number of threads."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock) -> None:
-        self._ledger = ledger
-        self._spool = spool
-        self._sources = SourceFiles(ledger, spool, clock)
+    def __init__(self, node: Node) -> None:
+        self._ledger = node.ledger
+        self._data_folder = node.store
+        self._sources = SourceFiles(node)
         self._encoder = Encoder()
 
     def close(self) -> None:
@@ -98,20 +113,22 @@ class ObjectMaker:
     def cost(self, job: Job) -> Cost:
         """What encoding the job's result may cost."""
         assert job.result is not None, job.id
-        return Cost.of(self._spool.data / job.result, sum(len(chosen.receipts) for chosen in job.inputs))
+        return Cost.of(self._data_folder.data / job.result, sum(len(chosen.receipts) for chosen in job.inputs))
 
     def images(self, job: Job) -> VerifiedImages:
         """The images that the job's objects are made from, verified: once for all sets that are made of them now."""
         return self._sources.of(job)
 
-    def whole_set(self, job: Job, wanted: SetRequest, images: VerifiedImages, time_zone: str) -> EncodedSet:
+    def whole_set(
+        self, job: Job, wanted: SetRequest, images: VerifiedImages, configuration: Configuration
+    ) -> EncodedSet:
         """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
 
         def cancelled() -> bool:
             return jobs.get(self._ledger.database, job.id).status is not JobStatus.ENDED
 
-        fields = self._fields(job, wanted, images, time_zone)
-        return self._carry_out(job, wanted.name, fields, _text_instead(wanted), cancelled)
+        request = self._request(job, wanted, images, configuration)
+        return self._carry_out(job, wanted.name, request, _text_instead(wanted), cancelled)
 
     def report_alone(
         self,
@@ -119,20 +136,21 @@ class ObjectMaker:
         wanted: SetRequest,
         sr_class: SRClass,
         companions: Sequence[ResultObject],
-        missing: frozenset[Part],
-        time_zone: str,
+        missing: frozenset[SetPart],
+        configuration: Configuration,
     ) -> EncodedObject:
         """The report of a set that exists, in another SOP class, for the same objects; raises `NodeError`.
 
         `missing`: what the set lacks, which this report says too.
         """
         references = tuple((cast(Kind, each.kind), reference_to(each)) for each in companions)
-        fields = self._fields(job, wanted, self.images(job), time_zone) | {
-            "profile": replace(wanted.profile, sr_class=sr_class),
-            "belongs_to": SetMade(wanted.digest, references, missing),
-        }
+        request = replace(
+            self._request(job, wanted, self.images(job), configuration),
+            profile=wanted.profile.model_copy(update={"sr_class": sr_class}),
+            belongs_to=EarlierSet(wanted.digest, references, missing),
+        )
         name = f"{wanted.name}-{sr_class}"
-        (report,) = self._carry_out(job, name, fields, _text_instead(wanted), lambda: False)
+        (report,) = self._carry_out(job, name, request, _text_instead(wanted), lambda: False)
         return report
 
     def row(self, job: Job, wanted: SetRequest, made: EncodedObject, at: datetime) -> ResultObject:
@@ -145,49 +163,54 @@ class ObjectMaker:
             job=job.id,
             kind=made.kind,
             profile=wanted.profile.digest(),
-            file=str(made.path.relative_to(self._spool.data)),
+            file=str(made.path.relative_to(self._data_folder.data)),
             digest=made.sha256,
             made_at=at,
             encoding=wanted.name,
         )
 
     def _carry_out(
-        self, job: Job, name: str, fields: dict[str, Any], instead: Result | None, cancelled: Callable[[], bool]
+        self, job: Job, name: str, request: JobToEncode, instead: Result | None, cancelled: Callable[[], bool]
     ) -> EncodedSet:
         """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
-        target = self._spool.results / job.id / name
+        target = self._data_folder.results / job.id / name
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it
         target.mkdir(parents=True, mode=0o700)
-        cost = self.cost(job) if instead is None else Cost.of(None, len(fields["sources"]))
-        order = EncoderTask(job.id, self._spool.data / job.result, target, fields, cost, instead)
+        cost = self.cost(job) if instead is None else Cost.of(None, len(request.sources))
+        order = EncoderTask(job.id, self._data_folder.data / job.result, target, request, cost, instead)
         return self._encoder.encode(order, cancelled)
 
-    def _fields(self, job: Job, wanted: SetRequest, images: VerifiedImages, time_zone: str) -> dict[str, Any]:
+    def _request(
+        self, job: Job, wanted: SetRequest, images: VerifiedImages, configuration: Configuration
+    ) -> JobToEncode:
         database = self._ledger.database
         if job.finished_at is None:
             raise PermanentError(f"job {job.id} has no end: nothing can be written for it")
         only_says_why = wanted.says_why or job.outcome is JobOutcome.FAILED
-        return {
-            "job_id": f"{job.id} refused" if wanted.says_why else job.id,
-            "algorithm": algorithm_of(job),
-            "rule": job.rule,
-            "mode": job.mode,
-            "sources": images.usable(job, only_says_why=only_says_why),
-            "asked": job.asked or job.rule,
-            "images_complete_at": job.images_complete_at,
-            "result_made_at": job.finished_at,
-            "time_zone": time_zone,
-            "evidence": tuple(
+        return JobToEncode(
+            job_id=f"{job.id} refused" if wanted.says_why else job.id,
+            algorithm=algorithm_of(job),
+            rule=job.rule,
+            mode=cast(Mode, job.mode),
+            sources=images.usable(job, only_says_why=only_says_why),
+            asked=job.asked or job.rule,
+            images_complete_at=job.images_complete_at,
+            result_made_at=job.finished_at,
+            time_zone=configuration.node.time_zone,
+            assumed_character_set=configuration.character_sets.get(images.calling_ae_title, ""),
+            evidence=tuple(
                 SourceReference(job.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid)
                 for i in instances.of_study(database, job.study_instance_uid)
-                if i.series_instance_uid
+                if i.series_instance_uid and BAD_UID not in i.marks
             ),
-            "parameters": tuple((name, str(value)) for name, value in sorted(job.parameters.items())),
-            "profile": wanted.profile,
-            "supersedes": wanted.supersedes,
-        }
+            parameters=tuple((name, str(value)) for name, value in sorted(job.parameters.items())),
+            profile=wanted.profile,
+            node=NodeIdentity(serial_number=device.serial_number(self._data_folder.data)),
+            supersedes=wanted.supersedes,
+            revision=wanted.revision,
+        )
 
 
 def _text_instead(wanted: SetRequest) -> Result | None:

@@ -10,36 +10,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
+from typing import Literal
 
+import structlog
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from node.config.encoding import Kind
+from node.dicom.compressing import compress
 from node.errors import NodeError
-from node.items import place_of
+from node.items import defect_of, frames_of, place_of
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.results.context import Context
 from node.results.errors import NotEncodableError
-from node.results.gate.judging import Candidate, problems_of
+from node.results.gate.judging import EncodedCandidate, problems_of
 from node.results.maps import pm, pr, seg
 from node.results.pages import sc
 from node.results.report import ko, sr
-from node.results.report.regions import locate
-from node.results.request import Kind, Part, SourceReference
+from node.results.report.regions import check_places
+from node.results.request import SetPart, SourceReference
 
 Maker = Callable[[], Dataset]
 """Makes one object, complete but for its file meta information."""
 
 _ORDER: tuple[Kind, ...] = ("seg", "pm", "sc", "ko", "pr", "sr")
 """In which the objects are sent: the report last, because it refers to the others."""
-_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+_UNCOMPRESSED = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+
+log = structlog.get_logger(__name__)
 
 
 def object_set(context: Context) -> ObjectSet:
     """Make and judge all objects of a result, or the report alone where the rest of its set exists.
 
-    Raises `NotEncodableError` where the answer contradicts the images: what is beside its image, of another size, or
-    of an image that the plugin was not given, may be about other images as a whole (case 73 of docs/reliability.md).
+    Raises `NotEncodableError` where the answer contradicts the images: what is beside its image, of another size, far
+    from all images, or of one that the plugin was not given, may be about other images as a whole (case 73 of
+    docs/reliability.md).
     """
     _check_answer(context)
     made = ObjectSet(context)
@@ -62,10 +69,7 @@ def object_set(context: Context) -> ObjectSet:
 
 def _check_answer(context: Context) -> None:
     result = context.request.result
-    for finding in result.findings:
-        for region in finding.regions:
-            if region.image is not None:
-                locate(region, context.sources)
+    check_places((region for finding in result.findings for region in finding.regions), context.sources)
     for key in result.key_images:
         context.sources.find(key.image.sop_instance_uid, "KeyImage.image", key.image.frame_number)
     for heatmap in result.heatmaps:
@@ -78,16 +82,16 @@ class ObjectSet:
 
     context: Context
     """Says what is missing so far."""
-    sound: dict[Kind, list[Candidate]] = field(default_factory=dict)
-    refused: list[Candidate] = field(default_factory=list)
+    sound: dict[Kind, list[EncodedCandidate]] = field(default_factory=dict)
+    refused: list[EncodedCandidate] = field(default_factory=list)
     """What was made, and the gate has found something wrong with."""
-    reasons: dict[Part, tuple[str, ...]] = field(default_factory=dict)
+    reasons: dict[SetPart, tuple[str, ...]] = field(default_factory=dict)
     """Of each missing part: why, for the site admin."""
     texts: list[str] = field(default_factory=list)
     """Of unexpected exceptions; for the data folder only, as they may hold a patient's data."""
 
     @property
-    def objects(self) -> list[Candidate]:
+    def objects(self) -> list[EncodedCandidate]:
         """Those that may leave, in the order in which they are sent."""
         return [one for kind in _ORDER for one in self.sound.get(kind, ())]
 
@@ -103,52 +107,53 @@ class ObjectSet:
         except NotEncodableError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the rest of the result is not
-            self._lose({Part("mask", 0): (), Part("seg", 0): (f"seg: {self._why(error)}",)})
+            self._lose({SetPart("mask", 0): (), SetPart("seg", 0): (f"seg: {self._why(error)}",)})
 
     def make(self, kind: Kind, makers_of: Callable[[Context], Sequence[tuple[int, Maker]]]) -> None:
         """All objects of one kind, other than report and pages."""
-        lost: dict[Part, tuple[str, ...]] = {}
+        lost: dict[SetPart, tuple[str, ...]] = {}
         try:
             makers = makers_of(self.context)
         except Exception as error:  # noqa: BLE001 - it costs this kind only; the reason is kept
-            self._lose({Part(kind, 0): (f"{kind}: {self._why(error)}",)})
+            self._lose({SetPart(kind, 0): (f"{kind}: {self._why(error)}",)})
             return
         for number, maker in makers:
-            lost |= self._attempt(kind, Part(kind, number), maker)
+            lost |= self._attempt(kind, SetPart(kind, number), maker)
         if lost and not self.sound.get(kind):
-            lost[Part(kind, 0)] = ()
+            lost[SetPart(kind, 0)] = ()
         self._lose(lost)
 
     def make_pages(self) -> None:
         """The pages; pictures that cannot be drawn are left out, and the pages laid out without them."""
         while not self.context.lacks("sc"):
             self.sound.pop("sc", None)
-            lost: dict[Part, tuple[str, ...]] = {}
+            lost: dict[SetPart, tuple[str, ...]] = {}
             try:
                 for number, picture, maker in sc.page_makers(self.context):
-                    lost |= self._attempt("sc", Part("picture", picture), maker, number)
+                    lost |= self._attempt("sc", SetPart("picture", picture), maker, number)
             except Exception as error:  # noqa: BLE001 - tried again without pictures; the reason is kept
-                lost = {Part("picture", 0): (f"sc: {self._why(error)}",)}
+                lost = {SetPart("picture", 0): (f"sc: {self._why(error)}",)}
             if not lost:
                 return
             if single := {part: why for part, why in lost.items() if part.number}:
                 lost = single  # the summary shows it in small, and may have failed for that alone
             if self.context.lacks("picture"):
-                lost = {Part("sc", 0): tuple(text for why in lost.values() for text in why)}
+                lost = {SetPart("sc", 0): tuple(text for why in lost.values() for text in why)}
             self._lose(lost)
         self.sound.pop("sc", None)
 
     def make_report(self, companions: Sequence[tuple[Kind, SourceReference]]) -> None:
         """The report, which refers to these objects."""
-        self._lose(self._attempt("sr", Part("sr", 0), partial(sr.structured_report, self.context, companions)))
+        self._lose(self._attempt("sr", SetPart("sr", 0), partial(sr.structured_report, self.context, companions)))
 
-    def _attempt(self, kind: Kind, part: Part, maker: Maker, number: int = 0) -> dict[Part, tuple[str, ...]]:
+    def _attempt(self, kind: Kind, part: SetPart, maker: Maker, number: int = 0) -> dict[SetPart, tuple[str, ...]]:
         """Make one object and judge it; empty where it is sound, else the part that is missing for it, and why."""
         name = f"{kind} {number or part.number}" if number or part.number else kind
         try:
             dataset = maker()
-            syntax = _SYNTAXES[self.context.request.profile.transfer_syntax]
-            candidate = Candidate(kind, dataset, _file_content(dataset, syntax))
+            candidate = EncodedCandidate(
+                kind, dataset, _file_content(dataset, self.context.request.profile.transfer_syntax)
+            )
             problems = problems_of([candidate], self.context, beside=self.objects)
         except Exception as error:  # noqa: BLE001 - libraries raise what they like; it costs this object only
             return {part: (f"{name}: {self._why(error)}",)}
@@ -163,9 +168,10 @@ class ObjectSet:
         if isinstance(error, NodeError):
             return str(error)
         self.texts.append(f"{place_of(error)}: {error}")
-        return place_of(error)
+        log.error("results.object-failed", place=place_of(error), frames=frames_of(error))
+        return defect_of(error)
 
-    def _lose(self, parts: dict[Part, tuple[str, ...]]) -> None:
+    def _lose(self, parts: dict[SetPart, tuple[str, ...]]) -> None:
         if parts:
             self.reasons |= parts
             self.context = self.context.without(parts)
@@ -207,16 +213,17 @@ def _reference(dataset: Dataset) -> SourceReference:
     )
 
 
-def _file_content(dataset: Dataset, transfer_syntax: UID) -> bytes:
+def _file_content(dataset: Dataset, form: Literal["compressed", "explicit", "implicit"]) -> bytes:
     """The Part 10 file, under our own implementation identity instead of highdicom's."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = transfer_syntax
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
     dataset.preamble = b"\0" * 128
+    meta.TransferSyntaxUID = compress(dataset) if form == "compressed" else _UNCOMPRESSED[form]
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()

@@ -4,73 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from node import __version__, ourselves
-from node.dicom.report_classes import SRClass
-from plugins.contract import AlgorithmIdentity, Result, ResultStatus
+from node.config.encoding import EncodingProfile, Kind
+from plugins.contract import AlgorithmIdentity, Result
 
-Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
-"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
 PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "picture", "mask"]
 """Kinds of object, the pictures that pages show, and the label map that segmentations and pictures are made from."""
 Mode = Literal["shadow", "pilot", "clinical"]
-Language = Literal["en", "ko"]
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingProfile:
-    """How a destination wants its objects; destinations with equal profiles share one set of objects."""
-
-    sr_class: SRClass = "comprehensive"
-    character_set: Literal["utf-8", "source"] = "utf-8"
-    """`source`: the images' own Specific Character Set, if every text can be written in it; else UTF-8."""
-    sc_modality: Literal["OT", "source"] = "OT"
-    language: Language = "en"
-    series_number_base: int = 9000
-    kinds: frozenset[Kind] = frozenset({"sr", "sc", "seg", "pm", "ko"})
-    send_when: tuple[tuple[ResultStatus, frozenset[Kind]], ...] = ((ResultStatus.NOT_APPLICABLE, frozenset({"sr"})),)
-    """For ends of a job that are reported with fewer kinds: with which, each status once."""
-    seg_form: Literal["binary", "label-map"] = "binary"
-    """Segmentation Storage, or Label Map Segmentation Storage (PS3.3 A.51)."""
-    sc_form: Literal["single", "multi-frame"] = "single"
-    """Pages as one object each, or as frames of one."""
-    series_text: str = ""
-    """In Series Description, after the marking, before what the series holds."""
-    transfer_syntax: Literal["explicit", "implicit"] = "explicit"
-    """Explicit or Implicit VR Little Endian."""
-    editable: bool = False
-    """Tracking identifiers name the tools by which viewers built on Cornerstone (OHIF) edit regions."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.series_number_base <= 2**31 - 2000:
-            raise ValueError(f"series_number_base: {self.series_number_base} is not within 1 to 2147481648")
-
-    def kinds_for(self, status: ResultStatus) -> frozenset[Kind]:
-        """The kinds of object that a result of this status is sent as."""
-        return self.kinds & dict(self.send_when).get(status, self.kinds)
-
-    def to_json(self) -> str:
-        """All that makes the objects different, as text; equal profiles give equal texts."""
-        fewer = sorted((status.value, sorted(kinds)) for status, kinds in self.send_when)
-        values = asdict(self) | {"kinds": sorted(self.kinds), "send_when": fewer}
-        return json.dumps(values, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> EncodingProfile:
-        """The profile that `to_json` wrote."""
-        values = json.loads(text)
-        values["kinds"] = frozenset(values["kinds"])
-        values["send_when"] = tuple((ResultStatus(status), frozenset(kinds)) for status, kinds in values["send_when"])
-        return cls(**values)
-
-    def digest(self) -> str:
-        """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,16 +29,42 @@ class SourceReference:
     sop_class_uid: str
 
 
-def encoding_digest(profile: EncodingProfile, supersedes: tuple[SourceReference, ...]) -> str:
-    """Of all in which the objects of one result differ between destinations: the profile, and the reports they got."""
-    if not supersedes:
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Which result of a question a destination gets, from the second one on, and what became of the one before."""
+
+    number: int
+    earlier_made_at: datetime
+    """When the result was made that is there, or that this one replaces."""
+    more_images: int
+    """By how many images it rests on more than the earlier one; negative where these are fewer."""
+    replaces: bool = True
+    """False where this one says that there is no new result: the earlier one stands."""
+
+    def to_json(self) -> str:
+        """All of it as text; equal revisions give equal texts."""
+        return json.dumps({**asdict(self), "earlier_made_at": self.earlier_made_at.isoformat()}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Revision:
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "earlier_made_at": datetime.fromisoformat(values["earlier_made_at"])})
+
+
+def encoding_digest(
+    profile: EncodingProfile, supersedes: tuple[SourceReference, ...], revision: Revision | None = None
+) -> str:
+    """Of all in which the objects of one result differ between destinations: the profile, and what they got before."""
+    if not supersedes and revision is None:
         return profile.digest()
-    uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes))
+    before = [revision.to_json()] if revision else []
+    uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes), *before)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Part:
+class SetPart:
     """What can be missing from a set: one object, one picture of its pages, or all of a kind."""
 
     kind: PartKind
@@ -104,14 +76,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class SetMade:
+class EarlierSet:
     """A set of objects that exists, for whose report another is made in another SOP class."""
 
     digest: str
     """What its UIDs derive from (`encoding_digest`)."""
     companions: tuple[tuple[Kind, SourceReference], ...]
     """Its objects but for the report, in the order in which they were made."""
-    missing: frozenset[Part] = frozenset()
+    missing: frozenset[SetPart] = frozenset()
     """What it lacks because it could not be written."""
 
 
@@ -126,12 +98,11 @@ class NodeIdentity:
     """What tells this node from others of its kind; Type 1 in a Segmentation."""
 
 
-@dataclass(frozen=True)
-class EncodingRequest:
-    """One result to be encoded for one profile. Equal requests give equal bytes: no clock, no chance."""
+@dataclass(frozen=True, kw_only=True)
+class JobToEncode:
+    """All that the objects of a job are made from beside its result, for one profile. It can be pickled."""
 
     job_id: str
-    result: Result
     algorithm: AlgorithmIdentity
     rule: str
     mode: Mode
@@ -148,22 +119,37 @@ class EncodingRequest:
     parameters: tuple[tuple[str, str], ...] = ()
     supersedes: tuple[SourceReference, ...] = ()
     """Earlier SRs of the same question that this one replaces."""
+    revision: Revision | None = None
+    """None: the first result of the question that the destination gets."""
     node: NodeIdentity = NodeIdentity()
-    profile: EncodingProfile = EncodingProfile()
-    belongs_to: SetMade | None = None
+    profile: EncodingProfile = field(default_factory=EncodingProfile)
+    belongs_to: EarlierSet | None = None
     """The report alone is made, in the class that `profile` says, and refers to these objects."""
     assumed_character_set: str = ""
-    """Specific Character Set of texts whose own label is missing or wrong; empty: such a study is refused."""
+    """Specific Character Set of texts whose own is missing or does not fit: that of their sender, where it is known."""
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise ValueError("EncodingRequest.sources: at least one image is needed to copy patient and study from")
+            raise ValueError("sources: at least one image is needed to copy patient and study from")
         for name in ("images_complete_at", "result_made_at"):
             if getattr(self, name).tzinfo is None:
-                raise ValueError(f"EncodingRequest.{name}: must be aware of its time zone")
+                raise ValueError(f"{name}: must be aware of its time zone")
         ZoneInfo(self.time_zone)
 
     @property
     def digest(self) -> str:
         """What the UIDs of the objects derive from, beside the job and the SOP class."""
-        return self.belongs_to.digest if self.belongs_to else encoding_digest(self.profile, self.supersedes)
+        return (
+            self.belongs_to.digest if self.belongs_to else encoding_digest(self.profile, self.supersedes, self.revision)
+        )
+
+    def with_result(self, result: Result) -> EncodingRequest:
+        """The whole request."""
+        return EncodingRequest(result=result, **{each.name: getattr(self, each.name) for each in fields(JobToEncode)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingRequest(JobToEncode):
+    """One result to be encoded for one profile. Equal requests give equal bytes: no clock, no chance."""
+
+    result: Result

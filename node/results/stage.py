@@ -10,26 +10,25 @@ from functools import partial
 
 import structlog
 
-from node.clock import Clock
-from node.config.models import Configuration, Destination
+from node.config.models import Configuration
 from node.errors import PermanentError
 from node.items import Item, Items
 from node.ledger import deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
-from node.ledger.database import Database, Ledger
+from node.ledger.database import Database
 from node.ledger.delivery import DeliveryStatus
+from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError
 from node.results import partial_sets
-from node.results.encode import EncodedSet
+from node.results.encoded import EncodedSet
 from node.results.fallback_reports import FallbackReports
 from node.results.lanes import REFUSED, Lanes
 from node.results.making import ObjectMaker, SetRequest, reference_to
-from node.results.request import EncodingProfile, SourceReference
+from node.results.request import Revision, SourceReference
 from node.results.source.files import VerifiedImages
-from node.store.layout import Spool
-from node.wake import Stage, Wakes
-from plugins.contract import ResultStatus
+from node.stage import Node, NodeStage
+from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -46,19 +45,22 @@ class _Sets:
     """Why it gets no report or page of the result itself; empty where it does."""
 
 
-class Results:
-    """The stage `results`; one thread calls `run_once`, `configuration` may be swapped between two runs (a reload)."""
+class ResultsStage(NodeStage):
+    """The stage `results`; one thread calls `run_once`."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, wakes: Wakes, configuration: Configuration) -> None:
-        self._ledger = ledger
-        self._spool = spool
-        self._clock = clock
-        self._wakes = wakes
-        self.configuration = configuration
-        self._maker = ObjectMaker(ledger, spool, clock)
-        self._items = Items(Stage.RESULTS, ledger, clock)
-        self._fallback_reports = FallbackReports(ledger, clock, self._maker, self._items)
-        self._lanes = Lanes(wakes)
+    def __init__(self, node: Node, configuration: Configuration) -> None:
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._wakes = node.wakes
+        self._maker = ObjectMaker(node)
+        self._items = Items(Stage.RESULTS, node)
+        self._fallback_reports = FallbackReports(node, self._maker, self._items)
+        self._lanes = Lanes(node.wakes)
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Encode for its destinations from the next object set on."""
+        self._configuration = configuration
 
     def run_once(self) -> float:
         """Encode every ended job, and every report whose class was refused; seconds until it should look again even
@@ -95,7 +97,7 @@ class Results:
 
     def _replace_refused(self) -> None:
         with suppress(CallCancelledError):
-            if self._fallback_reports.run_once(self.configuration.node.time_zone):
+            if self._fallback_reports.run_once(self._configuration):
                 self._wakes.wake(Stage.DELIVER)
 
     def _report(self, job: Job) -> None:
@@ -161,11 +163,14 @@ class Results:
 
     def _wanted(self, job: Job) -> dict[str, SetRequest]:
         """What each of the job's destinations that is still configured is to get."""
-        known = self.configuration.destinations
+        known = self._configuration.destinations
         missing = sorted(set(job.destinations) - set(known))
         if missing:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
-        return {name: SetRequest(profile_of(known[name]), self._predecessors(job, name)) for name in job.destinations}
+        return {
+            name: SetRequest(known[name].encoding, self._predecessors(job, name), revision=self._revision(job, name))
+            for name in job.destinations
+        }
 
     def _sets(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> _Sets:
         """What a destination gets: the sound objects of its set, and where nobody could read what was found, a report
@@ -189,7 +194,7 @@ class Results:
 
     def _encode(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> EncodedSet:
         """One set of objects."""
-        return self._maker.whole_set(job, wanted, images, self.configuration.node.time_zone)
+        return self._maker.whole_set(job, wanted, images, self._configuration)
 
     def _predecessors(self, job: Job, destination: str) -> tuple[SourceReference, ...]:
         """The SRs of this question that a reader there may still have: of the last success, and of failures since.
@@ -202,7 +207,7 @@ class Results:
         replaced: list[SourceReference] = []
         for earlier in self._earlier(database, job):
             sent = {
-                delivery.sop_instance_uid
+                delivery.item
                 for delivery in deliveries.of_job(database, earlier.id)
                 if delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
             }
@@ -212,6 +217,28 @@ class Results:
             if any(self._holds_result(database, earlier, made) for made in reports):
                 break  # it named those before it
         return tuple(sorted(replaced))
+
+    def _revision(self, job: Job, destination: str) -> Revision | None:
+        """Which result of this question this is for the readers there; None where they have none yet."""
+        database = self._ledger.database
+        arrived = [each for each in self._earlier(database, job) if self._may_have(database, each, destination)]
+        made = [each for each in arrived if each.outcome is not JobOutcome.FAILED and each.finished_at]
+        last = (made or arrived)[0] if arrived else None
+        if last is None or last.finished_at is None:
+            return None
+        return Revision(
+            number=len(arrived) + 1,
+            earlier_made_at=last.finished_at,
+            more_images=_images_of(job) - _images_of(last),
+            replaces=job.outcome is not JobOutcome.FAILED,
+        )
+
+    def _may_have(self, database: Database, job: Job, destination: str) -> bool:
+        """Whether any object of a job may be there."""
+        return any(
+            delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
+            for delivery in deliveries.of_job(database, job.id)
+        )
 
     def _holds_result(self, database: Database, job: Job, report: ResultObject) -> bool:
         """Whether a report holds what was found, and not that this failed or could not be reported."""
@@ -236,7 +263,7 @@ class Results:
             if not each.refusal and not any(encoded for _, encoded in each.sets):
                 self._tell_nothing_goes(database, job, destination, now)
             for wanted, encoded in each.sets:
-                encodings.insert(database, wanted.kept(job))
+                encodings.insert(database, wanted.kept(job, encoded.missing))
                 for one in encoded:
                     row = self._maker.row(job, wanted, one, now)
                     objects.insert(database, row)
@@ -267,7 +294,7 @@ class Results:
             events.record(
                 database,
                 self._clock.now(),
-                "job.source-changed",
+                EventKind.JOB_SOURCE_CHANGED,
                 study=job.study_instance_uid,
                 job=job.id,
                 changes=changes,
@@ -287,7 +314,7 @@ class Results:
         events.record(
             database,
             now,
-            "job.withheld",
+            EventKind.JOB_WITHHELD,
             study=job.study_instance_uid,
             job=job.id,
             destination=destination,
@@ -310,6 +337,10 @@ class Results:
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, overtaken)
 
 
+def _images_of(job: Job) -> int:
+    return sum(len(chosen.receipts) for chosen in job.inputs)
+
+
 def _give_up(job: str, database: Database, now: datetime, why: str) -> None:
     if jobs.get(database, job).status is JobStatus.ENDED:
         jobs.unreportable(database, now, job, why)
@@ -323,21 +354,3 @@ _NOT_SENT = (
     DeliveryStatus.REFUSED,
 )
 _MAY_HAVE_ARRIVED = (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING)
-
-
-def profile_of(destination: Destination) -> EncodingProfile:
-    """How this destination wants its objects."""
-    return EncodingProfile(
-        sr_class=destination.sr_class,
-        character_set=destination.character_set,
-        sc_modality=destination.sc_modality,
-        language=destination.language,
-        kinds=destination.kinds,
-        send_when=tuple(sorted((ResultStatus(status), kinds) for status, kinds in destination.send_when.items())),
-        seg_form=destination.seg_form,
-        sc_form=destination.sc_form,
-        series_number_base=destination.series_number_base,
-        series_text=destination.series_text,
-        transfer_syntax=destination.transfer_syntax,
-        editable=destination.editable,
-    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.results.request import Language, Mode, PartKind
-from plugins.contract import Code, ResultStatus
+from node.config.encoding import Language
+from node.results.request import Mode, PartKind
+from plugins.contract import Code, Finding, ResultStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,22 @@ class Texts:
     result_made: str
     study_of: str
     supersedes: str
+    revision_replaces: str
+    revision_beside: str
+    """Of a failure after a result."""
+    images_more: str
+    images_fewer: str
+    images_the_same: str
     slice_position: str
+    series_number: str
     slice_number: str
+    frame_number: str
     window: str
     hottest: str
+    whole_scale: str
+    """The colours of a heat map stand for the whole range of its quantity."""
+    range_of_map: str
+    """They stand for its own values, from the least to the greatest."""
     segmentation: str
     empty_segmentation: str
     empty_segment: str
@@ -57,7 +70,9 @@ class Texts:
     picture: str
     not_drawable: str
     no_pixels: str
+    analysed_image: str
     more_images: str
+    more_key_images: str
     laterality: dict[str, str]
     not_verified: str
     not_reportable: str
@@ -65,6 +80,19 @@ class Texts:
     """All of a kind could not be written."""
     partly_missing: dict[PartKind, str]
     """Some of a kind could not be written."""
+    present_below: str
+    """Called present, though the score is below the threshold."""
+    absent_above: str
+    """The reverse."""
+
+    def against_threshold(self, finding: Finding) -> str:
+        """What the report says where score and threshold do not give the plugin's answer; empty where they do."""
+        score = finding.score
+        if score is None or score.threshold is None:
+            return ""
+        if finding.present and score.value < score.threshold:
+            return self.present_below
+        return self.absent_above if finding.present is False and score.value > score.threshold else ""
 
 
 ENGLISH = Texts(
@@ -114,10 +142,19 @@ ENGLISH = Texts(
     result_made="Result made",
     study_of="Study of",
     supersedes="This result supersedes an earlier one of the same study.",
+    revision_replaces="Revision {number}, replaces {time}: {why}",
+    revision_beside="Revision {number}; the result of {time} stands",
+    images_more="{count} more images",
+    images_fewer="{count} fewer images",
+    images_the_same="as many images, analysed again",
     slice_position="Slice position {value}",
+    series_number="Series {number}",
     slice_number="Image {number}",
+    frame_number="frame {number} of {frames}",
     window="Window C {centre} W {width}",
     hottest="Slice of the greatest value; the heat map has {slices} slices",
+    whole_scale="Colours from {low} to {high}, greatest value {greatest}",
+    range_of_map="Colours from the least value of this map, {low}, to its greatest, {high}",
     segmentation="Segmentation",
     empty_segmentation="Segmentation (it is empty)",
     empty_segment="Segment {label} (it is empty)",
@@ -125,7 +162,9 @@ ENGLISH = Texts(
     picture="Picture: {caption}",
     not_drawable="Some characters cannot be shown here (▯); the structured report holds them.",
     no_pixels="The pixels of this image could not be decoded here; see the image itself.",
+    analysed_image="One of the images analysed",
     more_images="Pages show {shown} of {count} images on which something lies; the report names all of them.",
+    more_key_images="Of the key images, {count} more are in the Key Object Selection.",
     laterality={"24028007": "Right", "7771000": "Left", "51440002": "Both"},
     not_verified="Not verified by a physician.",
     not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
@@ -145,14 +184,16 @@ ENGLISH = Texts(
         "pr": "A part of the presentation states of the regions could not be written.",
         "picture": "One or more of the pictures could not be drawn.",
     },
+    present_below="Called present by the software, although the score is below its threshold.",
+    absent_above="Called absent by the software, although the score is above its threshold.",
 )
 
 KOREAN = Texts(
     language="ko",
     language_name="Korean",
     marking_spelled_out={
-        "shadow": "평가 중인 AI 결과 – 진료에 사용 금지",
-        "pilot": "연구용 AI 결과 – 단독으로 진단에 사용할 수 없음",
+        "shadow": "평가 중인 AI 결과 - 진료에 사용 금지",
+        "pilot": "연구용 AI 결과 - 단독으로 진단에 사용할 수 없음",
         "clinical": "AI 소프트웨어의 결과",
     },
     status={
@@ -194,10 +235,19 @@ KOREAN = Texts(
     result_made="결과 생성",
     study_of="검사일",
     supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
+    revision_replaces="개정 {number}, {time} 결과를 대체: {why}",
+    revision_beside="개정 {number}: {time} 결과가 유효합니다",
+    images_more="영상 {count}장 추가",
+    images_fewer="영상 {count}장 감소",
+    images_the_same="영상 수 동일, 다시 분석함",
     slice_position="단면 위치 {value}",
+    series_number="시리즈 {number}",
     slice_number="영상 {number}",
+    frame_number="프레임 {number} / {frames}",
     window="윈도우 C {centre} W {width}",
     hottest="최댓값이 있는 단면 (히트맵 {slices}장)",
+    whole_scale="색상 범위 {low} - {high}, 최댓값 {greatest}",
+    range_of_map="색상 범위: 이 맵의 최솟값 {low} - 최댓값 {high}",
     segmentation="분할",
     empty_segmentation="분할 (비어 있음)",
     empty_segment="분할 영역 {label} (비어 있음)",
@@ -205,7 +255,9 @@ KOREAN = Texts(
     picture="그림: {caption}",
     not_drawable="일부 문자는 여기에 표시할 수 없습니다(▯). 구조화 보고서를 참고하십시오.",
     no_pixels="이 영상의 화소를 해독하지 못했습니다. 원본 영상을 확인하십시오.",
+    analysed_image="분석한 영상 중 하나",
     more_images="해당 영상 {count}장 가운데 {shown}장만 페이지에 표시합니다. 보고서에는 모두 기재되어 있습니다.",
+    more_key_images="주요 영상 {count}장이 Key Object Selection에 더 있습니다.",
     laterality={"24028007": "우측", "7771000": "좌측", "51440002": "양측"},
     not_verified="의사가 확인하지 않은 결과입니다.",
     not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "
@@ -225,6 +277,8 @@ KOREAN = Texts(
         "pr": "영역의 표시 상태 중 일부를 작성할 수 없었습니다.",
         "picture": "일부 그림을 그릴 수 없었습니다.",
     },
+    present_below="점수가 기준값보다 낮지만 소프트웨어가 '있음'으로 판정했습니다.",
+    absent_above="점수가 기준값보다 높지만 소프트웨어가 '없음'으로 판정했습니다.",
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

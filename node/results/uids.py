@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from node import __version__
+from node.results.request import NodeIdentity
 from plugins.contract import AlgorithmIdentity
 
 _NAMESPACE = UUID("5c5f1c26-7f6f-4a3e-9d0a-5b9a6a1c0f4e")
@@ -19,8 +20,14 @@ def derive(*parts: str) -> str:
 
 
 def device_uid(algorithm: AlgorithmIdentity) -> str:
-    """Device UID (0018,1002) of an algorithm: another version or other weights are another device."""
-    return derive("device", algorithm.manufacturer, algorithm.name, algorithm.version, algorithm.weights_digest)
+    """Device UID (0018,1002) of an algorithm: another version, other weights or other code are another device."""
+    ran = [algorithm.software_digest] if algorithm.software_digest else []  # a result of before keeps the UID it had
+    return derive("device", algorithm.manufacturer, algorithm.name, algorithm.version, algorithm.weights_digest, *ran)
+
+
+def node_uid(node: NodeIdentity) -> str:
+    """Device UID of the node that writes the objects: another version, or another node, is another device."""
+    return derive("device", node.manufacturer, node.model_name, node.software_version, node.serial_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,14 @@ class ResultUIDs:
 
 
 _SERIES_SLOTS = 99
+_GREATEST_IS = 2**31 - 1
 
 
-def series_number(base: int, algorithm: AlgorithmIdentity, kind_offset: int) -> int:
-    """A Series Number that is high, stable for an algorithm, and apart from most other algorithms' numbers."""
+def series_number(base: int, algorithm: AlgorithmIdentity, kind_offset: int, earlier: int = 0) -> int:
+    """A Series Number that is high, stable for an algorithm, and apart from most other algorithms' numbers.
+
+    `earlier`: results that this one comes after; each takes a thousand, as far as VR IS reaches (PS3.5 6.2).
+    """
     slot = int.from_bytes(hashlib.sha256(algorithm.name.encode()).digest()[:4], "big") % _SERIES_SLOTS
-    return base + 10 * slot + kind_offset
+    first = base + 10 * slot + kind_offset
+    return first + 1000 * min(earlier, (_GREATEST_IS - first) // 1000)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +22,7 @@ from rules.model import DICTIONARY, Rule, rule_set_digest
 
 
 @dataclass(frozen=True)
-class RuleSet:
+class RulesInForce:
     """The rules in force, with the digest under which decisions name them."""
 
     rules: tuple[Rule, ...]
@@ -32,30 +30,41 @@ class RuleSet:
     content: str
 
     @classmethod
-    def of(cls, rules: Sequence[Rule]) -> RuleSet:
+    def of(cls, rules: Sequence[Rule]) -> RulesInForce:
         """The rule set of these rules."""
         content = to_json([rule.model_dump(mode="json") for rule in rules])
         return cls(tuple(rules), rule_set_digest(rules), content)
 
     @classmethod
-    def kept(cls, database: Database, digest: str) -> RuleSet:
+    def kept(cls, database: Database, digest: str) -> RulesInForce:
         """The version that a decision names, as it was."""
         content = decisions.rule_set(database, digest) or "[]"
-        rules = tuple(Rule.model_validate(each, context={DICTIONARY: DataDictionary()}) for each in _plain(content))
+        rules = tuple(map(_rule, decisions.rules_of(database, digest)))
         return cls(rules, digest, content)
 
 
-@lru_cache(maxsize=8)
-def _plain(content: str) -> tuple[dict[str, Any], ...]:
-    return tuple(json.loads(content))
+def kept_rule(database: Database, decision: int) -> Rule | None:
+    """The rule that took the decision, in its version then; ValueError where it is not understood any more."""
+    plain = decisions.rule_of(database, decision)
+    return _rule(plain) if plain else None
+
+
+def _rule(plain: Mapping[str, Any]) -> Rule:
+    return Rule.model_validate(_as_it_was(plain), context={DICTIONARY: DataDictionary()})
+
+
+def _as_it_was(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of a version before choices took original images alone: it took any."""
+    choices = [{"images": "any"} | choice for choice in rule.get("choose", ())]
+    return {**rule, "choose": choices}
 
 
 @dataclass(frozen=True)
-class Asked:
+class Evaluation:
     """Rules, and a study at one look (or, where that is None, at its newest complete revision)."""
 
     study: Study
-    rule_set: RuleSet
+    rule_set: RulesInForce
     rules: tuple[Rule, ...]
     look: Look | None = None
 

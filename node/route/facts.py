@@ -9,10 +9,21 @@ from types import MappingProxyType
 from typing import Any, Literal, overload
 from zoneinfo import ZoneInfo
 
+from node.dicom.as_facts import element
 from node.ledger.facts import SeriesColumns, unpacked
 from node.ledger.instances import Arrivals
 from node.ledger.studies import Study
-from rules.facts import ABSENT, Element, Groups, History, InstanceFacts, SeriesFacts, Spread, StudyFacts, Trait
+from rules.facts import (
+    ABSENT,
+    DistinctElements,
+    Element,
+    Groups,
+    History,
+    InstanceFacts,
+    SeriesFacts,
+    StudyFacts,
+    Trait,
+)
 
 RETRIEVED = "retrieved"
 
@@ -33,7 +44,7 @@ def study_facts(
     `retrieved` where this node fetched every instance of it.
     """
     assert study.completed_at is not None, study.study_instance_uid
-    every = [_series_facts(record, current.receipts, growing or ()) for record in records]
+    every = [_series_facts(record, current, growing or ()) for record in records]
     origins = {source.origin for source in current.sources}
     origin: Literal["received", "retrieved"] = "retrieved" if origins == {RETRIEVED} else "received"
     return StudyFacts(
@@ -52,12 +63,12 @@ def study_facts(
     )
 
 
-def _series_facts(kept: SeriesColumns, counting: frozenset[str], growing: Collection[str]) -> SeriesFacts:
-    receipts = kept.spelled_out("receipt")
+def _series_facts(kept: SeriesColumns, current: Arrivals, growing: Collection[str]) -> SeriesFacts:
+    counting, receipts = current.receipts, kept.spelled_out("receipt")
     whole = counting.issuperset(receipts)
     places = None if whole else [place for place, receipt in enumerate(receipts) if receipt in counting]
-    columns = _Columns(kept, places)
-    modality = _Row(columns, 0).get("Modality") if columns.size else None
+    columns = _UnpackedColumns(kept, places, current)
+    modality = _InstanceAttributes(columns, 0).get("Modality") if columns.size else None
     return SeriesFacts(
         series_instance_uid=kept.series_instance_uid,
         modality=str(modality.values[0]) if modality and modality.values else "",
@@ -68,19 +79,20 @@ def _series_facts(kept: SeriesColumns, counting: frozenset[str], growing: Collec
     )
 
 
-class _Columns:
+class _UnpackedColumns:
     """What is known of a series' instances, column by column; what no rule asks for is never unpacked."""
 
-    def __init__(self, kept: SeriesColumns, places: Sequence[int] | None) -> None:
+    def __init__(self, kept: SeriesColumns, places: Sequence[int] | None, current: Arrivals) -> None:
         self._kept = kept
+        self._current = current
         self._places = places
         self.size = kept.size if places is None else len(places)
-        self._known: dict[str, Spread] = {}
+        self._known: dict[str, DistinctElements] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._kept.keywords)
 
-    def spread(self, keyword: str) -> Spread:
+    def spread(self, keyword: str) -> DistinctElements:
         """The distinct elements of an attribute, and which instance has which."""
         known = self._known.get(keyword)
         if known is None:
@@ -88,11 +100,11 @@ class _Columns:
             known = self._known[keyword] = ABSENT if packed is None else self._counting(_spread(packed))
         return known
 
-    def _counting(self, spread: Spread) -> Spread:
+    def _counting(self, spread: DistinctElements) -> DistinctElements:
         """Of the instances that count."""
         if spread.at is None or self._places is None:
             return spread
-        return Spread(spread.elements, [spread.at[place] for place in self._places])
+        return DistinctElements(spread.elements, [spread.at[place] for place in self._places])
 
     def field(self, name: str) -> Sequence[Any]:
         """What every instance states of one kind beside its attributes."""
@@ -101,6 +113,8 @@ class _Columns:
 
     def shared(self, trait: Trait) -> Groups:
         """The distinct values of a trait with the masks of their instances."""
+        if trait == "calling_ae_title":
+            return self._by_sender()
         name, convert = _TRAITS[trait]
         found, at = self._kept.field(name)
         if at is None:
@@ -108,6 +122,18 @@ class _Columns:
         masks: dict[Any, int] = {}
         for bit, value in enumerate(map(convert, self.field(name))):
             masks[value] = masks.get(value, 0) | 1 << bit
+        return tuple(masks.items())
+
+    def senders(self) -> list[str]:
+        """The calling AE title of every instance."""
+        return [self._current.sender(receipt) for receipt in self.field("receipt")]
+
+    def _by_sender(self) -> Groups:
+        if not self._current.senders:
+            return ((self._current.sender(""), (1 << self.size) - 1),)
+        masks: dict[str, int] = {}
+        for bit, title in enumerate(self.senders()):
+            masks[title] = masks.get(title, 0) | 1 << bit
         return tuple(masks.items())
 
 
@@ -121,14 +147,14 @@ _TRAITS: Mapping[Trait, tuple[str, Callable[[Any], Any]]] = {
 """Under which name the node keeps a trait, and as what rules see it."""
 
 
-def _spread(packed: str) -> Spread:
+def _spread(packed: str) -> DistinctElements:
     """A column as it is kept; the short ones, which are alike in many series, are read once."""
     return _short_spread(packed) if len(packed) < _SHORT else _read_spread(packed)
 
 
-def _read_spread(packed: str) -> Spread:
+def _read_spread(packed: str) -> DistinctElements:
     elements, at = unpacked(packed)
-    return Spread(tuple(_element(*each) for each in elements), at)
+    return DistinctElements(tuple(element(*each) for each in elements), at)
 
 
 _SHORT = 300
@@ -138,15 +164,17 @@ _short_spread = lru_cache(maxsize=8192)(_read_spread)
 class _Instances(Sequence[InstanceFacts]):
     """The instances of a series, made when one is looked at: most decisions need none of them."""
 
-    def __init__(self, columns: _Columns) -> None:
+    def __init__(self, columns: _UnpackedColumns) -> None:
         self._columns = columns
 
     @cached_property
     def _made(self) -> tuple[InstanceFacts, ...]:
-        fields = zip(*(self._columns.field(name) for name in _FIELDS), strict=True)
+        fields = zip(*(self._columns.field(name) for name in _FIELDS), self._columns.senders(), strict=True)
         return tuple(
-            InstanceFacts(uid, sop_class, _Row(self._columns, bit), frames, syntax, frozenset(marks))
-            for bit, (uid, sop_class, frames, syntax, marks) in enumerate(fields)
+            InstanceFacts(
+                uid, sop_class, _InstanceAttributes(self._columns, bit), frames, syntax, frozenset(marks), title
+            )
+            for bit, (uid, sop_class, frames, syntax, marks, title) in enumerate(fields)
         )
 
     def __len__(self) -> int:
@@ -166,12 +194,12 @@ class _Instances(Sequence[InstanceFacts]):
 _FIELDS = ("sop_instance_uid", "sop_class_uid", "frames", "transfer_syntax_uid", "marks")
 
 
-class _Row(Mapping[str, Element]):
+class _InstanceAttributes(Mapping[str, Element]):
     """One instance's attributes, read from the columns of its series."""
 
     __slots__ = ("_bit", "_columns")
 
-    def __init__(self, columns: _Columns, bit: int) -> None:
+    def __init__(self, columns: _UnpackedColumns, bit: int) -> None:
         self._columns = columns
         self._bit = bit
 
@@ -187,11 +215,3 @@ class _Row(Mapping[str, Element]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _element(vr: str, values: Sequence[Any]) -> Element:
-    return Element(vr, tuple(map(_value, values)))
-
-
-def _value(value: Any) -> Any:
-    return {name: _element(*element) for name, element in value.items()} if isinstance(value, Mapping) else value

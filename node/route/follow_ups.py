@@ -6,25 +6,23 @@ steps of a job that has been superseded are left to the newer job's result.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from node.config.dictionary import DataDictionary
-from node.ledger import decisions, events, instances, jobs, looks, rule_history, studies
+from node.ledger import events, instances, jobs, looks, rule_history, studies
 from node.ledger.database import Database, Ledger
-from node.ledger.instances import Instance
+from node.ledger.event_kinds import EventKind
+from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job, JobOutcome
-from node.route.asking import Asked, RuleSet
-from node.route.new_jobs import WHOLE_STUDY, Given, Plugins, new_job
+from node.route.asking import Evaluation, RulesInForce, kept_rule
+from node.route.new_jobs import WHOLE_STUDY, Plugins, RoleInstances, new_job
 from rules import engine
 from rules.decision import FollowUp
-from rules.facts import Code
-from rules.model import DICTIONARY, Rule
+from rules.facts import CodeItem
+from rules.model import Rule
 from rules.results import FindingFacts, MeasurementFacts, ResultFacts
 
 
@@ -36,7 +34,7 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
     assert study is not None, job.study_instance_uid
     found: tuple[FollowUp, ...] = ()
     look = looks.get(ledger.database, study.study_instance_uid, job.revision, job.look)
-    asked = Asked(study, RuleSet((), "", ""), (rule,) if rule else (), look)
+    asked = Evaluation(study, RulesInForce((), "", ""), (rule,) if rule else (), look)
     with ledger.snapshot() as database:
         arrived = instances.arrivals(database, study.study_instance_uid)
         by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
@@ -58,7 +56,7 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
 def _enqueue(
     database: Database,
     now: datetime,
-    asked: Asked,
+    asked: Evaluation,
     job: Job,
     rule: Rule,
     follow_up: FollowUp,
@@ -74,7 +72,7 @@ def _enqueue(
     events.record(
         database,
         now,
-        "decision.follow-up",
+        EventKind.DECISION_FOLLOW_UP,
         study=study.study_instance_uid,
         job=job.id,
         rule=rule.name,
@@ -87,31 +85,20 @@ def _enqueue(
     return made is not None
 
 
-def _prior(database: Database, rule: Rule, job: Job) -> list[Given]:
-    """What the step before was given of an earlier study."""
-    handed = [each for each in job.inputs if rule.prior and each.role == rule.prior.role]
-    found = [(each, [instances.by_receipt(database, receipt) for receipt in each.receipts]) for each in handed]
-    return [(each.role, each.series_instance_uid, [one for one in rows if one]) for each, rows in found]
+def _prior(database: Database, rule: Rule, job: Job) -> list[RoleInstances]:
+    """What the step before was given of an earlier study, as far as that still counts."""
+    given = []
+    for each in job.inputs:
+        if rule.prior and each.role == rule.prior.role:
+            rows = [instances.by_receipt(database, receipt) for receipt in each.receipts]
+            left = [row for row in rows if row and row.status is InstanceStatus.CURRENT]
+            given += [(each.role, each.series_instance_uid, left)] if left else []
+    return given
 
 
 def _rule(database: Database, job: Job) -> Rule | None:
     """The rule of the job, in the version that decided on it; None where no step comes after it."""
-    return rule_of(database, job.decision, job.rule)
-
-
-def rule_of(database: Database, decision: int, name: str) -> Rule | None:
-    """The rule of this name in the version that took the decision."""
-    digest = decisions.get(database, decision).rule_set
-    plain = next(
-        (each for each in _plain_rules(decisions.rule_set(database, digest) or "[]") if each["name"] == name), None
-    )
-    return Rule.model_validate(plain, context={DICTIONARY: DataDictionary()}) if plain else None
-
-
-@lru_cache(maxsize=8)
-def _plain_rules(content: str) -> list[dict[str, Any]]:
-    plain: list[dict[str, Any]] = json.loads(content)
-    return plain
+    return kept_rule(database, job.decision)
 
 
 def _result(job: Job) -> ResultFacts:
@@ -125,5 +112,5 @@ def result_facts(outcome: JobOutcome, found: Mapping[str, Any]) -> ResultFacts:
 
 
 def _finding(kept: Mapping[str, Any]) -> FindingFacts:
-    measured = (MeasurementFacts(Code(*each["concept"]), each["value"]) for each in kept["measurements"])
-    return FindingFacts(Code(*kept["code"]), kept["present"], kept["urgent"], tuple(measured))
+    measured = (MeasurementFacts(CodeItem(*each["concept"]), each["value"]) for each in kept["measurements"])
+    return FindingFacts(CodeItem(*kept["code"]), kept["present"], kept["urgent"], tuple(measured))

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from node.config.models import Destination
-from node.ledger import forwards
+from node.config.destinations import Destination, dicom_destinations
+from node.ledger import deliveries, events, forwards, said
 from node.ledger.database import Database
+from node.ledger.event_kinds import EventKind
+from node.ledger.forwards import ForwardTerms
 from node.ledger.instances import Instance
 from node.route.facts import RETRIEVED
+from node.route.new_jobs import PRIORITIES
 from rules.decision import Decision
 from rules.facts import UNREADABLE_HEADER, StudyFacts
+from rules.model import Rule
 from rules.timing import opening
 
 Destinations = Mapping[str, Destination]
+_DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
+"""SOP classes of structured reports and key objects, and of encapsulated documents (PS3.4 B.5)."""
 
 
 def enqueue(
@@ -35,10 +41,7 @@ def enqueue(
     if forward is None:
         return 0
     rule = verdict.rule
-    images = [each for each in current if each.origin != RETRIEVED]
-    if rule.decide == "series complete":
-        whole = {each.series_instance_uid for each in seen.series if each.complete}
-        images = [each for each in images if each.series_instance_uid in whole]
+    images = _to_forward(seen, rule, current)
     unreadable = [each for each in images if UNREADABLE_HEADER in each.marks]
     images = [each for each in images if UNREADABLE_HEADER not in each.marks]
     starts = opening(rule.hours, seen.now) if rule.hours else None
@@ -56,18 +59,37 @@ def enqueue(
             mark=UNREADABLE_HEADER,
         )
         going = [each for each in images if each.calling_ae_title.strip() not in titles]
-        made += forwards.enqueue(
+        terms = ForwardTerms(name, decision, rule.name, PRIORITIES[rule.priority], forward.coerce, later)
+        new = forwards.enqueue(database, at, seen.study_instance_uid, terms, going)
+        if new and forward.coerce:
+            _tell_of_content(database, at, seen.study_instance_uid, name, going)
+        made += new
+    return made
+
+
+def _to_forward(seen: StudyFacts, rule: Rule, current: Iterable[Instance]) -> list[Instance]:
+    """Nothing that was fetched; where the rule decides on complete series, what belongs to one."""
+    images = [each for each in current if each.origin != RETRIEVED]
+    if rule.decide != "series complete":
+        return images
+    whole = {each.series_instance_uid for each in seen.series if each.complete}
+    return [each for each in images if each.series_instance_uid in whole]
+
+
+def _tell_of_content(database: Database, at: datetime, study: str, destination: str, going: Iterable[Instance]) -> None:
+    """Coercion overwrites attributes of the data set: what a document says in its content stays, names too."""
+    documents = [each for each in going if each.sop_class_uid.startswith(_DOCUMENTS)]
+    place = deliveries.study_at(destination, study)
+    if documents and said.once(database, EventKind.FORWARD_CONTENT_NOT_COERCED, place, "content"):
+        events.record(
             database,
             at,
-            study=seen.study_instance_uid,
-            destination=name,
-            decision=decision,
-            rule=rule.name,
-            images=going,
-            coerce=forward.coerce,
-            not_before=later,
+            EventKind.FORWARD_CONTENT_NOT_COERCED,
+            study=study,
+            destination=destination,
+            documents=len(documents),
+            reason="coerce changes nothing within reports and documents: names in their content leave as they are",
         )
-    return made
 
 
 def ae_titles_of(name: str, destinations: Destinations) -> frozenset[str]:
@@ -75,8 +97,9 @@ def ae_titles_of(name: str, destinations: Destinations) -> frozenset[str]:
 
     By AE title and not by address: two systems may share a host, and an image that is not sent is lost.
     """
-    own = destinations.get(name)
+    titled = dicom_destinations(destinations)
+    own = titled.get(name)
     if own is None:
         return frozenset()
     there = (own.host, own.port)
-    return frozenset(each.ae_title.strip() for each in destinations.values() if (each.host, each.port) == there)
+    return frozenset(each.ae_title.strip() for each in titled.values() if (each.host, each.port) == there)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from node.errors import NotFoundError
-from node.ledger import events
+from node.ledger import alerts
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
-from node.ledger.events import Severity
 from node.ledger.instances import Instance
-from node.ledger.job import JobInput, NewJob, digest_of
+from node.ledger.job import URGENT, JobInput, NewJob, digest_of
 from node.ledger.studies import Study
 from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
-from rules.decision import Run
+from rules.decision import PlannedRun
 from rules.model import Rule
 
-Given: TypeAlias = tuple[str, str, list[Instance]]
+RoleInstances: TypeAlias = tuple[str, str, list[Instance]]
 """Role, Series Instance UID and the chosen instances of one series."""
-PRIORITIES = {"routine": 0, "high": 10, "urgent": 20}
+PRIORITIES = {"routine": 0, "high": 10, "urgent": URGENT}
 WHOLE_STUDY = "study"
 """Subject of a job that is about no single series."""
 
@@ -39,11 +39,11 @@ def new_job(
     at: datetime,
     study: Study,
     rule: Rule,
-    run: Run,
+    run: PlannedRun,
     by_uid: Mapping[str, Instance],
     plugins: Plugins,
     zone: ZoneInfo,
-    more: Sequence[Given] = (),
+    more: Sequence[RoleInstances] = (),
 ) -> NewJob:
     """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours.
 
@@ -51,10 +51,7 @@ def new_job(
     """
     assert study.completed_at is not None, study.study_instance_uid
     parameters = _parameters(database, at, study, rule.name, run, plugins)
-    own = (
-        (each.role, each.series_instance_uid, [by_uid[uid] for uid in each.sop_instance_uids]) for each in run.inputs
-    )
-    chosen: list[Given] = [*own, *more]
+    chosen = [*_own_inputs(run, by_uid), *more]
     return NewJob(
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
@@ -66,11 +63,8 @@ def new_job(
         inputs=tuple(
             JobInput(role, series, tuple(sorted(one.receipt for one in found))) for role, series, found in chosen
         ),
-        inputs_digest=digest_of(
-            run.plugin,
-            parameters,
-            [(role, one.sop_instance_uid, one.digest) for role, _, found in chosen for one in found],
-        ),
+        inputs_digest=_digest(run, parameters, chosen),
+        identity=run.identity,
         destinations=run.destinations,
         mode=run.mode,
         priority=PRIORITIES[run.priority],
@@ -81,7 +75,19 @@ def new_job(
     )
 
 
-def _terms(rule: Rule, run: Run, zone: ZoneInfo) -> Terms:
+def _digest(run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[RoleInstances]) -> str:
+    """What tells whether a later revision would have it run on the same."""
+    images = [(role, one.sop_instance_uid, one.digest) for role, _, found in chosen for one in found]
+    return digest_of(run.plugin, parameters, images, run.identity)
+
+
+def _own_inputs(run: PlannedRun, by_uid: Mapping[str, Instance]) -> Iterator[RoleInstances]:
+    """What the run is given of the study itself."""
+    for each in run.inputs:
+        yield each.role, each.series_instance_uid, [by_uid[uid] for uid in each.sop_instance_uids]
+
+
+def _terms(rule: Rule, run: PlannedRun, zone: ZoneInfo) -> Terms:
     hours = {"hours": rule.hours.model_dump(mode="json"), "zone": zone.key} if rule.hours else None
     if rule.expires is None:
         return Terms(run.send_when, hours=hours)
@@ -91,7 +97,7 @@ def _terms(rule: Rule, run: Run, zone: ZoneInfo) -> Terms:
 
 
 def _parameters(
-    database: Database, at: datetime, study: Study, rule: str, run: Run, plugins: Plugins
+    database: Database, at: datetime, study: Study, rule: str, run: PlannedRun, plugins: Plugins
 ) -> dict[str, Any]:
     """All parameters of the run.
 
@@ -101,13 +107,14 @@ def _parameters(
     try:
         return dict(plugins.parameters_for(run.plugin, run.parameters))
     except (NotFoundError, ParameterError) as error:
-        events.record(
+        alerts.raised(
             database,
             at,
-            "decision.plugin-unusable",
+            AlertKind.DECISION_PLUGIN_UNUSABLE,
+            f"{study.study_instance_uid} {rule}",
             study=study.study_instance_uid,
-            severity=Severity.ALERT,
             rule=rule,
+            revision=study.revision,
             plugin=run.plugin,
             error=str(error),
         )

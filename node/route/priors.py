@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 from node.ledger import decisions, events, fetches, instances, jobs, looks, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
-from node.route.asking import Asked, RuleSet
-from node.route.follow_ups import rule_of
-from node.route.new_jobs import Given, Plugins, new_job
+from node.route.asking import Evaluation, RulesInForce, kept_rule
+from node.route.new_jobs import Plugins, RoleInstances, new_job
 from rules import engine, values
 from rules.decision import Decision, Input
 from rules.facts import SeriesFacts, StudyFacts
@@ -68,7 +67,7 @@ def _texts(series: list[SeriesFacts], keyword: str) -> list[str]:
 
 def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: ZoneInfo) -> int:
     """Make the jobs that waited for a fetch that has ended; how many."""
-    rule = rule_of(ledger.database, fetch.decision, fetch.rule)
+    rule = kept_rule(ledger.database, fetch.decision)
     study = studies.get(ledger.database, fetch.study_instance_uid)
     decision = decisions.get(ledger.database, fetch.decision)
     assert study is not None, fetch.study_instance_uid
@@ -77,7 +76,7 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
             fetches.followed_up(database, fetch.id)  # the newer revision has asked for its own
         return 0
     look = looks.get(ledger.database, study.study_instance_uid, decision.revision, decision.look)
-    asked = Asked(study, RuleSet((), "", ""), (rule,), look)
+    asked = Evaluation(study, RulesInForce((), "", ""), (rule,), look)
     with ledger.snapshot() as database:
         arrived = instances.arrivals(database, study.study_instance_uid)
         seen = asked.facts(database, arrived, now, zone)
@@ -95,29 +94,33 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
         if not made:
             outcome = DecisionOutcome.UNCHANGED if runs else DecisionOutcome.NOT_MATCHED
             decisions.set_outcome(database, fetch.decision, outcome)
-        events.record(
-            database,
-            now,
-            "decision.prior",
-            study=study.study_instance_uid,
-            rule=rule.name,
-            prior=fetch.prior_study,
-            handed_over=bool(found),
-            runs=made,
-            severity=_severity(fetch, found),
-            reason=_why(fetch, found),
-        )
+        _record(database, now, fetch, found, made)
         fetches.followed_up(database, fetch.id)
     return made
+
+
+def _record(database: Database, now: datetime, fetch: Fetch, found: list[RoleInstances], made: int) -> None:
+    events.record(
+        database,
+        now,
+        EventKind.DECISION_PRIOR,
+        study=fetch.study_instance_uid,
+        rule=fetch.rule,
+        prior=fetch.prior_study,
+        handed_over=bool(found),
+        runs=made,
+        severity=_severity(fetch, found),
+        reason=_why(fetch, found),
+    )
 
 
 def _facts(database: Database, study: str, now: datetime, zone: ZoneInfo) -> StudyFacts:
     row = studies.get(database, study)
     assert row is not None, study
-    return Asked(row, RuleSet((), "", ""), ()).facts(database, instances.arrivals(database, study), now, zone)
+    return Evaluation(row, RulesInForce((), "", ""), ()).facts(database, instances.arrivals(database, study), now, zone)
 
 
-def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: ZoneInfo) -> list[Given]:
+def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: ZoneInfo) -> list[RoleInstances]:
     """The series of the earlier study that the rule would choose there, under its role."""
     if fetch.status is not FetchStatus.FETCHED or fetch.prior_study is None:
         return []
@@ -126,15 +129,15 @@ def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: Z
     return [_given(each, by_uid) for each in chosen]
 
 
-def _given(chosen: Input, by_uid: dict[str, Instance]) -> Given:
+def _given(chosen: Input, by_uid: dict[str, Instance]) -> RoleInstances:
     return chosen.role, chosen.series_instance_uid, [by_uid[uid] for uid in chosen.sop_instance_uids]
 
 
-def _severity(fetch: Fetch, found: list[Given]) -> Severity:
+def _severity(fetch: Fetch, found: list[RoleInstances]) -> Severity:
     return Severity.WARNING if fetch.status is FetchStatus.FETCHED and not found else Severity.INFO
 
 
-def _why(fetch: Fetch, found: list[Given]) -> str | None:
+def _why(fetch: Fetch, found: list[RoleInstances]) -> str | None:
     if fetch.status is FetchStatus.FETCHED:
         return None if found else "the earlier study has no series that the rule would choose"
     return fetch.error

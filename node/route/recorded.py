@@ -37,15 +37,7 @@ def _so_far(database: Database, study: Study) -> list[SeriesColumns]:
     series: dict[str, list[InstanceRecord]] = {}
     for each in instances.of_study(database, uid):
         if each.receipt in headers:
-            known[each.receipt] = InstanceRecord(
-                receipt=each.receipt,
-                sop_instance_uid=each.sop_instance_uid,
-                sop_class_uid=each.sop_class_uid,
-                transfer_syntax_uid=each.transfer_syntax_uid,
-                frames=each.frames,
-                marks=tuple(sorted(each.marks)),
-                header=headers[each.receipt],
-            )
+            known[each.receipt] = InstanceRecord.of(each, headers[each.receipt])
         if each.receipt in known and each.series_instance_uid:
             series.setdefault(each.series_instance_uid, []).append(known[each.receipt])
     return [facts.columns_of(SeriesRecord(uid, tuple(records))) for uid, records in sorted(series.items())]

@@ -10,38 +10,37 @@ counted comes back; what `limits` and `once` would have stopped is then worked o
 from __future__ import annotations
 
 import gc
-import hashlib
 import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from node.config.plugins import folded
 from node.ledger import rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.job import JobOutcome
-from node.ledger.rows import to_json
 from node.route.follow_ups import result_facts
 from node.route.recorded import recorded_facts
-from node.route.simulated import Course, Said, SaidRun, Studied, counts
-from rules.decision import Decision, Run
+from node.route.simulated import SimulatedCourse, SimulatedDecision, SimulatedStudy, at_last, counts, say
+from rules.decision import Decision
 from rules.engine import decide
-from rules.facts import History, StudyFacts
+from rules.facts import StudyFacts
 from rules.model import Rule
-from rules.results import ResultCondition, ResultFacts, judge
+from rules.results import ResultFacts
 
 _CHUNK = 25
 """Studies that a process takes at a time: few enough for a lively progress bar."""
 
 
-class Change(StrEnum):
+class DraftChange(StrEnum):
     """What a draft changes about a rule and a study."""
 
     NEW = "new"
@@ -53,20 +52,20 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class StudyDifference:
     """One study that a rule would treat in another way."""
 
     study_instance_uid: str
     accession_number: str
     rule: str
-    change: Change
+    change: DraftChange
     now: str
     """What the rule in force does, in words."""
     draft: str
 
 
 @dataclass
-class Counts:
+class ReplayCounts:
     """What one rule set would have done."""
 
     matched: Counter[str] = field(default_factory=Counter)
@@ -78,55 +77,55 @@ class Counts:
     open: Counter[str] = field(default_factory=Counter)
     """Plugin → runs that hang on a result which nobody knows."""
 
-    def take(self, rule: str, said: Said | None) -> None:
+    def take(self, rule: str, said: SimulatedDecision | None) -> None:
         """Count what a rule says of one more study."""
         if said is not None and said.matched:
             self.matched[rule] += 1
-            self.runs.update(run.plugin.replace("_", "-") for run in said.runs)
-            self.open.update(plugin.replace("_", "-") for plugin in said.open)
+            self.runs.update(folded(run.plugin) for run in said.runs)
+            self.open.update(folded(plugin) for plugin in said.open)
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: ReplayCounts) -> None:
         """Take in what was counted elsewhere."""
         for name in ("matched", "stopped", "runs", "open"):
             getattr(self, name).update(getattr(other, name))
 
 
-class Case(NamedTuple):
+class ReplayCase(NamedTuple):
     """What both versions of one rule say of one study."""
 
     place: tuple[int, int]
     """Which study of the replay, and which of the rules."""
-    study: Studied
+    study: SimulatedStudy
     rule: str
-    now: Said | None
+    now: SimulatedDecision | None
     """None where there is no such rule."""
-    draft: Said | None
+    draft: SimulatedDecision | None
 
 
 @dataclass
-class Replayed:
+class ReplayOutcome:
     """What came of some studies."""
 
     studies: int = 0
-    now: Counts = field(default_factory=Counts)
-    draft: Counts = field(default_factory=Counts)
-    cases: list[Case] = field(default_factory=list)
+    now: ReplayCounts = field(default_factory=ReplayCounts)
+    draft: ReplayCounts = field(default_factory=ReplayCounts)
+    cases: list[ReplayCase] = field(default_factory=list)
     """Both sides differ, or what the rule has done before is still to be asked."""
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[StudyDifference] = field(default_factory=list)
 
-    def add(self, other: Replayed) -> None:
+    def add(self, other: ReplayOutcome) -> None:
         """Take in what came of further studies."""
         self.studies += other.studies
         self.now.add(other.now)
         self.draft.add(other.draft)
         self.cases += other.cases
 
-    def changes(self, rule: str) -> Counter[Change]:
+    def changes(self, rule: str) -> Counter[DraftChange]:
         """How many studies a rule would treat in another way."""
         return Counter(each.change for each in self.differences if each.rule == rule)
 
 
-class _Pair(NamedTuple):
+class _RulePair(NamedTuple):
     """One rule in both sets: where it stands among all that are decided, None where a set has it not."""
 
     name: str
@@ -136,7 +135,7 @@ class _Pair(NamedTuple):
     """What it has done before bears on what it does."""
 
 
-class Comparison:
+class RuleSetComparison:
     """Two rule sets, ready to be checked against studies."""
 
     def __init__(self, now: Sequence[Rule], draft: Sequence[Rule]) -> None:
@@ -144,12 +143,13 @@ class Comparison:
         self.draft = {rule.name: rule for rule in draft if rule.enabled}
         self.names = list(dict.fromkeys([*self.draft, *self.now]))
         rules: list[Rule] = []
-        self._pairs: list[_Pair] = []
+        self._pairs: list[_RulePair] = []
         for name in self.names:
             mine, other = self.now.get(name), self.draft.get(name)
             at = _append(rules, mine)
-            drafted = at if mine == other else _append(rules, other)
-            self._pairs.append(_Pair(name, at, drafted, counts(mine) or counts(other)))
+            shared = mine == other and not (mine and mine.otherwise)  # what the others take may be other in the draft
+            drafted = at if shared else _append(rules, other)
+            self._pairs.append(_RulePair(name, at, drafted, counts(mine) or counts(other)))
         self._rules = tuple(rules)
 
     @property
@@ -158,36 +158,46 @@ class Comparison:
         known = {**self.draft, **self.now}
         return {pair.name: bool(known[pair.name].run) for pair in self._pairs if pair.counted}
 
-    def hold_against(
+    def _decided(self, facts: StudyFacts) -> Sequence[Decision]:
+        """One decision for each rule; a rule for what no other rule takes is asked among those of its own set."""
+        if not any(rule.otherwise for rule in self._rules):
+            return decide(self._rules, facts)
+        found: dict[int, Decision] = {}
+        for side in ([pair.now for pair in self._pairs], [pair.draft for pair in self._pairs]):
+            places = [at for at in side if at is not None]
+            found |= zip(places, decide([self._rules[at] for at in places], facts), strict=True)
+        return [found[at] for at in range(len(self._rules))]
+
+    def compare(
         self,
         number: int,
-        study: Studied,
+        study: SimulatedStudy,
         facts: StudyFacts,
         known: Callable[[], Mapping[str, ResultFacts]],
-        into: Replayed,
+        into: ReplayOutcome,
     ) -> None:
         """Count and compare what both sets say of the study of this number; `known` are its plugins' results."""
         into.studies += 1
-        decided = decide(self._rules, facts)
-        decisions = [_at_last(each, facts) if each.waits_until else (each, facts.now) for each in decided]
+        decided = self._decided(facts)
+        decisions = [at_last(each, facts) if each.waits_until else (each, facts.now) for each in decided]
         for index, pair in enumerate(self._pairs):
             if not any(at is not None and decisions[at][0].matched for at in (pair.now, pair.draft)):
                 continue
             same = pair.now == pair.draft
-            now = _say(decisions, pair.now, facts, known, alone=same)
-            draft = now if same else _say(decisions, pair.draft, facts, known, alone=False)
+            now = say(decisions, pair.now, facts, known, alone=same)
+            draft = now if same else say(decisions, pair.draft, facts, known, alone=False)
             if pair.counted or not same:
-                into.cases.append(Case((number, index), study, pair.name, now, draft))
+                into.cases.append(ReplayCase((number, index), study, pair.name, now, draft))
             else:
                 into.now.take(pair.name, now)
                 into.draft.take(pair.name, draft)
 
-    def settle(self, done: Replayed, before: Iterable[rule_history.Ran], zone: ZoneInfo) -> None:
+    def settle(self, done: ReplayOutcome, before: Iterable[rule_history.RuleRun], zone: ZoneInfo) -> None:
         """Ask in the order of time what `limits` and `once` stop; then count and compare what was left open."""
         ran = list(before)
-        sides: list[dict[tuple[int, int], Said | None]] = []
+        sides: list[dict[tuple[int, int], SimulatedDecision | None]] = []
         for rules, side, into in ((self.now, 0, done.now), (self.draft, 1, done.draft)):
-            course = Course(rules, ran, zone)
+            course = SimulatedCourse(rules, ran, zone)
             sides.append(_in_order(course, done.cases, side, rules, into))
         for case in sorted(done.cases, key=lambda each: each.place):
             now, draft = (side[case.place] for side in sides)
@@ -196,13 +206,13 @@ class Comparison:
             if change := _change(now, draft):
                 words = (each.words if each else "there is no such rule" for each in (now, draft))
                 uid, accession_number, _ = case.study
-                done.differences.append(Difference(uid, accession_number, case.rule, change, *words))
+                done.differences.append(StudyDifference(uid, accession_number, case.rule, change, *words))
         done.cases.clear()
 
 
 def _in_order(
-    course: Course, cases: Sequence[Case], side: int, rules: Mapping[str, Rule], into: Counts
-) -> dict[tuple[int, int], Said | None]:
+    course: SimulatedCourse, cases: Sequence[ReplayCase], side: int, rules: Mapping[str, Rule], into: ReplayCounts
+) -> dict[tuple[int, int], SimulatedDecision | None]:
     """What comes of one side of every case, once the history of its rule is known."""
     settled = {case.place: (case.now, case.draft)[side] for case in cases}
     matched = [(said.at, case) for case in cases if (said := settled[case.place]) and said.matched]
@@ -222,115 +232,26 @@ def _append(rules: list[Rule], rule: Rule | None) -> int | None:
     return len(rules) - 1
 
 
-def _change(now: Said | None, draft: Said | None) -> Change | None:
+def _change(now: SimulatedDecision | None, draft: SimulatedDecision | None) -> DraftChange | None:
     before, after = now is not None and now.matched, draft is not None and draft.matched
     if now and draft and before and after:
-        return None if now is draft or now.what == draft.what else Change.DIFFERENT
-    return Change.NEW if after else Change.GONE if before else None
-
-
-# -- what one rule says of one study
-
-
-def _at_last(decision: Decision, facts: StudyFacts) -> tuple[Decision, datetime]:
-    """What a rule that waits for more of the study does when it gives up; more of it did not come."""
-    until = decision.waits_until
-    assert until is not None, decision.rule.name
-    history = {decision.rule.name: History(waiting_since=facts.completed_at)}
-    [late] = decide([decision.rule], replace(facts, now=until, history=history))
-    return late, until
-
-
-def _say(
-    decisions: Sequence[tuple[Decision, datetime]],
-    at: int | None,
-    facts: StudyFacts,
-    known: Callable[[], Mapping[str, ResultFacts]],
-    *,
-    alone: bool,
-) -> Said | None:
-    """What the decision of this number comes to; `alone`: nothing else is to be checked against it."""
-    if at is None:
-        return None
-    decision, moment = decisions[at]
-    if not decision.matched:
-        return Said(False, _unmatched(decision), moment)
-    later, still_open = _later(decision, known()) if decision.later else ((), ())
-    runs = [SaidRun(run.subject, run.plugin, "" if alone else _digest(run)) for run in decision.runs]
-    subjects = dict.fromkeys(run.subject for run in decision.runs)
-    runs += [SaidRun(subject, plugin, plugin) for subject in subjects for plugin in later]
-    beside = "" if alone else repr((decision.later, decision.forward, decision.notify, decision.fetch))
-    words = "" if alone and not counts(decision.rule) else _words(decision, facts)
-    return Said(True, words, moment, tuple(runs), still_open, beside)
-
-
-def _later(decision: Decision, known: Mapping[str, ResultFacts]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Plugins of later steps that would run by the results which are known, and those of which that cannot be said."""
-    results = {run.step: known.get(run.plugin) for run in decision.runs}
-    runs: list[str] = []
-    still_open: list[str] = []
-    for step in decision.rule.run:
-        if step.after not in results:
-            continue  # the first steps, and those after one that does not run
-        result = results[step.after]
-        if result is None:
-            still_open.append(step.plugin)
-            results[step.name] = None
-        elif all(clause.passed for clause in judge(step.when_result or ResultCondition(), result)):
-            runs.append(step.plugin)
-            results[step.name] = known.get(step.plugin)
-    return tuple(runs), tuple(still_open)
-
-
-def _digest(run: Run) -> str:
-    """All that would be other for plugin or reader."""
-    inputs = [(each.role, each.series_instance_uid, each.sop_instance_uids) for each in run.inputs]
-    others = (run.send_when, str(run.not_before), str(run.expires_at), run.on_correction)
-    what = (run.step, run.plugin, dict(run.parameters), inputs, run.destinations, run.mode, run.priority, others)
-    return hashlib.sha256(to_json(what).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _unmatched(decision: Decision) -> str:
-    return decision.why + (f"; all but: {decision.near_miss}" if decision.near_miss else "")
-
-
-def _words(decision: Decision, facts: StudyFacts) -> str:
-    if not decision.runs:
-        return decision.why
-    numbers = {each.series_instance_uid: _number(each) for each in facts.series}
-    inputs = [
-        f"{f'{each.role}: ' if each.role else ''}series {numbers[each.series_instance_uid]} "
-        f"({len(each.sop_instance_uids)})"
-        for each in dict.fromkeys(each for run in decision.runs for each in run.inputs)
-    ]
-    first = decision.runs[0]
-    steps = ", ".join(dict.fromkeys(run.step for run in decision.runs))
-    sent = ", ".join(first.destinations) or "nowhere"
-    starts = f", not before {first.not_before:%A %H:%M}" if first.not_before else ""
-    return f"{steps} on {', '.join(inputs)} → {sent}, {first.mode}{starts}"
-
-
-def _number(series: Any) -> str:
-    element = series.instances[0].attributes.get("SeriesNumber")
-    return str(element.values[0]) if element and element.values else "?"
-
-
-# -- over many studies
+        return None if now is draft or now.what == draft.what else DraftChange.DIFFERENT
+    return DraftChange.NEW if after else DraftChange.GONE if before else None
 
 
 def replay(
     ledger: Path,
     uids: Sequence[str],
     since: datetime,
-    comparison: Comparison,
+    comparison: RuleSetComparison,
     zone: ZoneInfo,
     advance: Callable[[int], None],
-) -> Replayed:
-    """Hold both rule sets against these studies of a ledger, all of them complete since then.
+) -> ReplayOutcome:
+    """Check both rule sets against these studies of a ledger, all of them complete since then.
 
     `advance` is called after every few that are done.
     """
-    done = Replayed()
+    done = ReplayOutcome()
     chunks = [(start, uids[start : start + _CHUNK]) for start in range(0, len(uids), _CHUNK)]
     for part in _spread(ledger, chunks, comparison, zone):
         done.add(part)
@@ -343,12 +264,14 @@ def replay(
 
 _Chunk = tuple[int, Sequence[str]]
 """The number of the first study, and the studies."""
-_work: tuple[Path, Comparison, ZoneInfo] | None = None
+_work: tuple[Path, RuleSetComparison, ZoneInfo] | None = None
 """What a worker works with: inherited by fork, as conditions are functions and cannot be sent."""
 
 
-def _spread(ledger: Path, chunks: Sequence[_Chunk], comparison: Comparison, zone: ZoneInfo) -> Iterator[Replayed]:
-    global _work  # noqa: PLW0603 - a forked worker finds it where it stood
+def _spread(
+    ledger: Path, chunks: Sequence[_Chunk], comparison: RuleSetComparison, zone: ZoneInfo
+) -> Iterator[ReplayOutcome]:
+    global _work  # noqa: PLW0603 - a forked worker finds it where it was
     _work = ledger, comparison, zone
     workers = min(len(os.sched_getaffinity(0)), len(chunks))
     if workers < 2:
@@ -364,19 +287,19 @@ def _collect_rarely() -> None:
     gc.freeze()
 
 
-def _chunk(chunk: _Chunk) -> Replayed:
+def _chunk(chunk: _Chunk) -> ReplayOutcome:
     assert _work is not None, "the caller has set it"
     path, comparison, zone = _work
     start, uids = chunk
-    done = Replayed()
+    done = ReplayOutcome()
     with closing(Ledger.existing(path)) as ledger:
         for number, uid in enumerate(uids, start):
             with ledger.snapshot() as database:
                 row = studies.get(database, uid)
                 if row is not None:
-                    study = Studied(uid, row.accession_number, (row.patient_id, row.issuer_of_patient_id))
+                    study = SimulatedStudy(uid, row.accession_number, (row.patient_id, row.issuer_of_patient_id))
                     seen = recorded_facts(database, row, zone)
-                    comparison.hold_against(number, study, seen, partial(_results, database, uid), done)
+                    comparison.compare(number, study, seen, partial(_results, database, uid), done)
     if not gc.isenabled():
         gc.collect()
     return done

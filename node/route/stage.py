@@ -14,19 +14,32 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from node.clock import Clock, Timer
+from node.clock import SteadyClock
+from node.config.models import Configuration
 from node.errors import TransientError
 from node.items import Item, Items
-from node.ledger import decisions, events, fetches, instances, jobs, looks, notifications, rule_history, studies, timers
-from node.ledger.database import Database, Ledger
+from node.ledger import (
+    alerts,
+    decisions,
+    fetches,
+    gone_rules,
+    instances,
+    jobs,
+    looks,
+    notifications,
+    rule_history,
+    studies,
+    timers,
+)
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.database import Database, slices
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Arrivals, Instance
 from node.ledger.job import Job, JobStatus, NewJob
 from node.ledger.looks import Look
@@ -34,14 +47,13 @@ from node.ledger.notifications import Occasion
 from node.ledger.studies import Study, StudyStatus
 from node.ledger.timers import TimerKind
 from node.route import follow_ups, forwarding, priors
-from node.route.asking import Asked, RuleSet
-from node.route.forwarding import Destinations
+from node.route.asking import Evaluation, RulesInForce
 from node.route.new_jobs import Plugins, new_job
-from node.wake import Stage, Wakes
+from node.stage import Node, NodeStage
+from node.wake import Stage
 from rules import engine
 from rules.decision import Decision
 from rules.facts import UNFIT_MARKS, StudyFacts
-from rules.model import Rule
 from rules.timing import opening
 
 IDLE_SECONDS = 60.0
@@ -51,31 +63,25 @@ _MOST_NAMED = 30
 log = structlog.get_logger(__name__)
 
 
-class Route:
-    """Decides on what is complete; `use` and `destinations` swap its configuration between two runs (a reload)."""
+class RouteStage(NodeStage):
+    """Decides on what is complete; one thread calls `run_once`."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        clock: Clock,
-        wakes: Wakes,
-        rules: Sequence[Rule],
-        plugins: Plugins,
-        zone: ZoneInfo,
-        destinations: Destinations = MappingProxyType({}),
+        self, node: Node, configuration: Configuration, plugins_of: Callable[[Configuration], Plugins]
     ) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._wakes = wakes
-        self._zone = zone
-        self._timer = Timer(clock)
-        self._items = Items(Stage.ROUTE, ledger, clock)
-        self.destinations = destinations
-        self.use(rules, plugins)
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._wakes = node.wakes
+        self._plugins_of = plugins_of
+        self._timer = SteadyClock(node.clock)
+        self._items = Items(Stage.ROUTE, node)
+        self.use(configuration)
 
-    def use(self, rules: Sequence[Rule], plugins: Plugins) -> None:
-        """Decide by these from the next study on."""
-        self._in_force = (RuleSet.of(rules), plugins)
+    def use(self, configuration: Configuration) -> None:
+        """Decide by its rules, plugins and destinations from the next study on."""
+        rule_set, plugins = RulesInForce.of(configuration.rules), self._plugins_of(configuration)
+        self._in_force = (rule_set, plugins)
+        self._destinations, self._zone = configuration.destinations, configuration.node.zone
 
     def run_once(self) -> float:
         """Decide on all that is to be decided; returns the seconds until it wants to be called again."""
@@ -86,9 +92,21 @@ class Route:
             except TransientError as error:
                 log.warning("route.postponed", study=item.study, error=str(error))
                 delay = AGAIN_SECONDS
-        return min(delay, self._follow_up(), self._until_next_wait_is_over())
+        seconds = min(delay, self._follow_up(), self._until_next_wait_is_over())
+        self._cancel_of_gone_rules()
+        return seconds
 
-    def _to_ask(self) -> Iterator[tuple[Item, Callable[[], Asked | None]]]:
+    def _cancel_of_gone_rules(self) -> None:
+        """What is queued of a rule that was disabled or removed since it was decided does not run: an alert."""
+        names = {rule.name for rule in self._in_force[0].rules if rule.enabled}
+        gone = gone_rules.queued(self._ledger.database, names)
+        untold = Counter(rule for _, rule in gone)
+        for part in slices(gone):
+            with self._ledger.transaction() as database:
+                gone_rules.cancel(database, self._clock.now(), part, untold)
+            untold.clear()  # the first part has opened the alerts
+
+    def _to_ask(self) -> Iterator[tuple[Item, Callable[[], Evaluation | None]]]:
         """Complete revisions, then looks at studies that grow, then waits that are over; and what is asked of each."""
         database = self._ledger.database
         for study in studies.undecided(database):
@@ -101,11 +119,11 @@ class Route:
             uid = timer.study_instance_uid
             yield _item(f"wait:{uid} {timer.rule}", uid), partial(self._at_end_of_wait, timer)
 
-    def _at_revision(self, study: Study) -> Asked:
+    def _at_revision(self, study: Study) -> Evaluation:
         rule_set = self._in_force[0]
-        return Asked(study, rule_set, rule_set.rules)
+        return Evaluation(study, rule_set, rule_set.rules)
 
-    def _at_look(self, look: Look) -> Asked | None:
+    def _at_look(self, look: Look) -> Evaluation | None:
         """None where it is past: the study is complete by now, and was decided as a whole."""
         study = studies.get(self._ledger.database, look.study_instance_uid)
         assert study is not None, look.study_instance_uid
@@ -114,33 +132,33 @@ class Route:
                 looks.decided(database, self._clock.now(), look)
             return None
         rule_set = self._in_force[0]
-        return Asked(study, rule_set, tuple(rule for rule in rule_set.rules if rule.name in look.rules), look)
+        return Evaluation(study, rule_set, tuple(rule for rule in rule_set.rules if rule.name in look.rules), look)
 
-    def _at_end_of_wait(self, timer: timers.Timer) -> Asked | None:
+    def _at_end_of_wait(self, timer: timers.Timer) -> Evaluation | None:
         """The rule is asked once more, in the version that began to wait; None where that cannot be read any more."""
         database = self._ledger.database
         study = studies.get(database, timer.study_instance_uid)
         assert study is not None, timer.study_instance_uid
         assert timer.decision is not None, "a wait begins with a decision"
         try:
-            rule_set = RuleSet.kept(database, decisions.get(database, timer.decision).rule_set)
+            rule_set = RulesInForce.kept(database, decisions.get(database, timer.decision).rule_set)
         except ValueError as error:  # a later program may not understand the rule as it was then
             self._end_wait(timer, error)
             return None
         rules = tuple(rule for rule in rule_set.rules if rule.name == timer.rule)
         look = looks.planned(database, self._clock.now(), study.study_instance_uid, study.revision, [timer.rule])
-        return Asked(study, rule_set, rules, look)
+        return Evaluation(study, rule_set, rules, look)
 
     def _end_wait(self, timer: timers.Timer, error: ValueError) -> None:
         """Nothing is decided: a person has to know."""
         log.error("route.failed", study=timer.study_instance_uid, rule=timer.rule, error=type(error).__name__)
         with self._ledger.transaction() as database:
-            events.record(
+            alerts.raised(
                 database,
                 self._clock.now(),
-                "study.decision-failed",
+                AlertKind.STUDY_DECISION_FAILED,
+                f"{timer.study_instance_uid} {timer.rule}",
                 study=timer.study_instance_uid,
-                severity=Severity.ALERT,
                 rule=timer.rule,
                 error="the rule, as it was when it began to wait, cannot be read any more",
             )
@@ -156,7 +174,9 @@ class Route:
         database, queued = self._ledger.database, 0
         try:
             for job in rule_history.not_followed_up(database):
-                item = Item(f"job:{job} later steps", _study_of(database, job), job, event="job.follow-up-failed")
+                item = Item(
+                    f"job:{job} later steps", _study_of(database, job), job, event=EventKind.JOB_FOLLOW_UP_FAILED
+                )
                 queued += self._items.handle(item, partial(self._after_job, job), otherwise=0)
             for fetch in fetches.to_follow_up(database):
                 item = _item(f"fetch:{fetch.id} jobs", fetch.study_instance_uid)
@@ -175,7 +195,7 @@ class Route:
     def _after_fetch(self, fetch: fetches.Fetch) -> int:
         return priors.decide(self._ledger, fetch, self._in_force[1], self._clock.now(), self._zone)
 
-    def _decide(self, find: Callable[[], Asked | None]) -> None:
+    def _decide(self, find: Callable[[], Evaluation | None]) -> None:
         asked = find()
         if asked is None:
             return
@@ -200,7 +220,7 @@ class Route:
 
     def _write(
         self,
-        asked: Asked,
+        asked: Evaluation,
         current: Arrivals,
         seen: StudyFacts,
         by_uid: Mapping[str, Instance],
@@ -218,16 +238,16 @@ class Route:
                 decision = _record(database, at, asked, verdict, trace)
                 waits = priors.ask(database, at, seen, verdict, decision)
                 made = 0 if waits else _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
-                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self.destinations)
+                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
                 if (verdict.runs or verdict.forward) and not made + sent + waits:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
-                told = _notify(database, at, seen, verdict)
+                told = _notify(database, at, seen, verdict, decision)
                 work.update({Stage.RUN: made, Stage.DELIVER: sent, Stage.NOTIFY: told, Stage.FETCH: int(waits)})
                 _start_timer(database, seen, verdict, decision)
             self._end(database, at, asked, {each.rule.name for each, _ in verdicts if each.waits_until})
         return work
 
-    def _end(self, database: Database, at: datetime, asked: Asked, waiting: Collection[str] = ()) -> None:
+    def _end(self, database: Database, at: datetime, asked: Evaluation, waiting: Collection[str] = ()) -> None:
         """It is decided: not to be asked again about this, but for the rules that wait."""
         uid = asked.study.study_instance_uid
         if asked.look is not None:
@@ -243,26 +263,27 @@ class Route:
 
 def _item(key: str, study: str) -> Item:
     """What is decided on; parked where that fails too often: `retry` and a new revision have it decided again."""
-    return Item(key, study, event="study.decision-failed")
+    return Item(key, study, event=EventKind.STUDY_DECISION_FAILED)
 
 
 def _study_of(database: Database, job: str) -> str:
     return jobs.get(database, job).study_instance_uid
 
 
-def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, trace: Mapping[str, Any]) -> int:
+def _record(database: Database, at: datetime, asked: Evaluation, verdict: Decision, trace: Mapping[str, Any]) -> int:
     outcome = DecisionOutcome.MATCHED if verdict.matched else DecisionOutcome.NOT_MATCHED
     if verdict.waits_until is not None:
         outcome = DecisionOutcome.WAITING
     study = asked.study
     if verdict.problems:
-        events.record(
+        alerts.raised(
             database,
             at,
-            "decision.in-doubt",
+            AlertKind.DECISION_IN_DOUBT,
+            f"{study.study_instance_uid} {verdict.rule.name}",
             study=study.study_instance_uid,
-            severity=Severity.ALERT,
             rule=verdict.rule.name,
+            revision=study.revision,
             missing=len(verdict.problems),
         )
     return decisions.record(
@@ -281,7 +302,7 @@ def _record(database: Database, at: datetime, asked: Asked, verdict: Decision, t
 def _enqueue(
     database: Database,
     at: datetime,
-    asked: Asked,
+    asked: Evaluation,
     verdict: Decision,
     decision: int,
     by_uid: Mapping[str, Instance],
@@ -300,7 +321,7 @@ def _enqueue(
     return made
 
 
-def _as_asked(asked: Asked, new: NewJob) -> str:
+def _as_asked(asked: Evaluation, new: NewJob) -> str:
     """The question as readers see it: they have to know where it was about a part of the images."""
     growing = asked.look.growing if asked.look else None
     if growing and any(each.series_instance_uid in growing for each in new.inputs):
@@ -324,22 +345,15 @@ def _start_timer(database: Database, seen: StudyFacts, verdict: Decision, decisi
         timers.start(database, study, rule, TimerKind.WAIT, since, verdict.waits_until, decision)
 
 
-def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decision) -> int:
+def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int) -> int:
     """Tell whom the rule tells, of a match in its hours; how many were not told of it before."""
-    rule = verdict.rule
+    rule, about = verdict.rule, decisions.get(database, decision)
     waited = rule.wait.notify if rule.wait else None
     opens = opening(rule.hours, seen.now) if rule.hours else None
     return sum(
-        notifications.enqueue(
-            database,
-            at,
-            study=seen.study_instance_uid,
-            rule=rule.name,
-            whom=each.whom,
-            text=each.text,
-            occasion=Occasion.WAIT_OVER if each is waited else Occasion.MATCH,
-            not_before=None if each is waited else opens,
-        )
+        notifications.enqueue(database, at, about, Occasion.WAIT_OVER, each.whom)
+        if each is waited
+        else notifications.enqueue(database, at, about, Occasion.MATCH, each.whom, opens)
         for each in verdict.notify
     )
 

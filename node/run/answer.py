@@ -7,19 +7,19 @@ plugin was not given (case 73). Here it is checked against what the exchange doe
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from node.processes.pool import ChildDiedError, ChildError, Pool
-from node.run import found, process
+from node.processes.pool import ChildDiedError, ChildError, ChildPool
+from node.run import found, nested, process
+from node.run.pseudonyms import Translation
 from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
 from plugins.contract import Result, ResultStatus
@@ -40,36 +40,42 @@ _BYTES_A_SECOND = 20 * 2**20
 """Read, checked, written and synchronised, on a slow disk."""
 _BYTES_A_WEIGHT = 100 * 2**20
 _ATTEMPTS = 2
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class AnswerToCheck:
     """A result to be read, and where it is kept."""
 
     folder: Path
     """The job's, as its plugin left it."""
     request: Request
-    given: bytes
-    """request.json as the plugin got it."""
+    """As the plugin got it."""
+    kept: Request
+    """As it is kept with the result: with the UIDs that the images really have."""
+    translation: Translation
+    """From what the plugin knows to what is true."""
     manifest: Manifest
     results: Path
     """`results/<job>`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class CheckedResult:
     """A result that holds, written but not yet in its place (`put_in_place`)."""
 
     status: ResultStatus
     found: Mapping[str, Any]
     """See `node.run.found`."""
     ignored: tuple[str, ...] = ()
-    """Of what else lay in `out/`: see `plugins.exchange.Reading`."""
+    """Of what else lay in `out/`: see `plugins.exchange.OutputReading`."""
+    error: str = ""
+    """Where it failed, as its process says, for the admin."""
+    replaced: tuple[str, ...] = ()
+    """The fields that named the patient in their text."""
 
 
-def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
+def accept(pool: ChildPool, order: AnswerToCheck, cancelled: Callable[[], bool]) -> CheckedResult:
     """Have the result read, judged and written to the disk, in a child process.
 
     Raises ExchangeError, which says what is wrong with the result; OSError where it cannot be written;
@@ -93,15 +99,17 @@ def accept(pool: Pool, order: Order, cancelled: Callable[[], bool]) -> Accepted:
     raise AssertionError("the last attempt returns or raises")
 
 
-def take(order: Order) -> Accepted:
+def take(order: AnswerToCheck) -> CheckedResult:
     """In the child: what `accept` does."""
     reading = exchange.read(order.folder, order.request)
     result = reading.result
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
-    _write(result, order.request, order.results, order.given)
-    return Accepted(result.status, found.of(result), reading.ignored)
+    result, replaced = order.translation.result(result)
+    _write(result, order.kept, order.results)
+    error = order.translation.identifiers.without(reading.error)
+    return CheckedResult(result.status, found.of(result), reading.ignored, error, replaced)
 
 
 def _size(out: Path) -> int:
@@ -115,27 +123,20 @@ def _size(out: Path) -> int:
         return 0  # reading it will say what is wrong
 
 
-def keep(result: Result, request: Request, results: Path, job: str, given: bytes | None) -> Path:
-    """Make the node's own result durable in `results/<job>/plugin` and return that folder.
-
-    `given` is request.json as the plugin got it; where it got none, `request` is kept without images.
-    """
-    _write(result, request, results / job, given)
+def keep(result: Result, request: Request, results: Path, job: str) -> Path:
+    """Make the node's own result durable in `results/<job>/plugin` and return that folder."""
+    _write(result, request, results / job)
     return put_in_place(results, job)
 
 
-def _write(result: Result, request: Request, results: Path, given: bytes | None) -> None:
+def _write(result: Result, request: Request, results: Path) -> None:
     """What is written is what was checked, not the plugin's own files: nothing else of `out/` gets in."""
     part = results / f"{KEPT}.part"
     if part.exists():  # of an attempt that was cut short
         shutil.rmtree(part)
     (part / exchange.OUT).mkdir(parents=True, mode=0o700)
     exchange.write_result(part, result)
-    if given is None:
-        exchange.write_request(part, replace(request, series=()))
-        (part / exchange.SCRATCH).rmdir()
-    else:
-        write_durably(part / exchange.REQUEST, given)
+    write_durably(part / exchange.REQUEST, exchange.request_bytes(request))
 
 
 def put_in_place(results: Path, job: str) -> Path:
@@ -149,16 +150,17 @@ def put_in_place(results: Path, job: str) -> Path:
     return target
 
 
-def keep_log(folder: Path, results: Path, job: str, heading: str) -> None:
-    """Append what an attempt printed, under a heading, to `results/<job>/log.txt`, which stays bounded."""
+def keep_log(folder: Path, results: Path, job: str, heading: str) -> bool:
+    """Append what an attempt printed, under a heading, to `results/<job>/log.txt`; false where that is full."""
     target = results / job / LOG
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with target.open("ab") as file:
         if file.tell() > _LOG_TOTAL:
-            return
+            return False
         file.write(f"--- {heading}\n".encode())
         for part in (folder / process.LOG, folder / exchange.OUT / exchange.LOG):
             file.write(_end_of(part))
+    return True
 
 
 def add_to_log(results: Path, job: str, line: str) -> None:
@@ -183,37 +185,12 @@ def _end_of(path: Path) -> bytes:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder that a plugin wrote into, whatever it left there; OSError where it cannot be.
-
-    A plugin may nest folders deeper than Python recurses, a path reaches and descriptors last: one folder is open at a
-    time, and the way back is `..`.
-    """
-    if not folder.exists():
+    """Remove a folder that a plugin wrote into, whatever it left there; OSError where it cannot be."""
+    if folder.is_symlink() or not folder.exists():
         return
     folder.chmod(0o700)
-    here = os.open(folder, _FOLDER)
-    try:
-        way = [(folder.name, os.fstat(here), _empty(here))]
-        while way:
-            name, _, folders = way[-1]
-            if folders:
-                here = _moved(here, folders[-1])
-                way.append((folders.pop(), os.fstat(here), _empty(here)))
-            elif way.pop() and way:
-                here = _moved(here, "..")
-                if not os.path.samestat(os.fstat(here), way[-1][1]):
-                    raise OSError(errno.ESTALE, "a folder was moved while it was removed", str(folder))
-                os.rmdir(name, dir_fd=here)
-    finally:
-        os.close(here)
+    nested.go_through(folder, _empty, lambda name, here: os.rmdir(name, dir_fd=here))
     folder.rmdir()
-
-
-def _moved(here: int, name: str) -> int:
-    """The descriptor of another folder, in place of this one."""
-    there = os.open(name, _FOLDER, dir_fd=here)
-    os.close(here)
-    return there
 
 
 def _empty(here: int) -> list[str]:

@@ -3,60 +3,92 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import threading
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
 from node.clock import to_text
 from node.errors import TransientError
-from node.ledger.job import Job
-from node.processes.pool import CallCancelledError, Pool
-from node.run import answer, inputs
+from node.items import defect_of
+from node.ledger import attempts
+from node.ledger.attempts import AttemptCourse, AttemptFailureKind
+from node.ledger.job import URGENT, Job
+from node.processes.pool import CallCancelledError, ChildPool
+from node.run import answer, inputs, laying_out
 from node.run.catalogue import SitePlugin
-from node.run.executor import Ending, Exit
-from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError
-from node.run.retry import Failure, FailureKind
+from node.run.digests import CodeDigest, CodeDigests, TooManyFilesError
+from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
+from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError, Inputs, JobInputs
+from node.run.interpreter import InterpreterError
+from node.run.laying_out import InputUnreadableError
+from node.run.retry import AttemptFailure
 from node.run.settle import Settler
-from node.store.layout import Spool
-from plugins import exchange
-from plugins.manifest import ParameterError
+from node.run.slots import BusySlot
+from node.run.workers import WarmWorkers
+from node.store import keys
+from node.store.layout import DataFolder
+from plugins import exchange, manifest
+from plugins.manifest import ParameterError, PatientIdentity
+from plugins.manifest_table import ManifestError
 from plugins.untrusted import ExchangeError
 
 _LEAST_FREE = 64 * 2**20
-"""Bytes free below which a failure is blamed on the disk, not on the plugin."""
+"""Bytes free below which a program that ended by itself is not blamed: the disk was full, and it had not filled it."""
+_BY_ITSELF = (ExitKind.EXITED, ExitKind.SIGNALLED, ExitKind.NOT_STARTED)
+_SHELL_SIGNAL = 128
+"""A shell whose command died by a signal exits with more than that."""
 _KINDS = {
-    Ending.EXITED: FailureKind.CRASH,
-    Ending.SIGNALLED: FailureKind.CRASH,
-    Ending.DEADLINE: FailureKind.DEADLINE,
-    Ending.MEMORY: FailureKind.MEMORY,
-    Ending.PROCESSES: FailureKind.RESOURCES,
-    Ending.DISK: FailureKind.RESOURCES,
-    Ending.NOT_STARTED: FailureKind.NODE,
+    ExitKind.EXITED: AttemptFailureKind.ERROR,
+    ExitKind.SIGNALLED: AttemptFailureKind.CRASH,
+    ExitKind.DEADLINE: AttemptFailureKind.DEADLINE,
+    ExitKind.LOADING: AttemptFailureKind.LOADING,
+    ExitKind.MEMORY: AttemptFailureKind.MEMORY,
+    ExitKind.PROCESSES: AttemptFailureKind.RESOURCES,
+    ExitKind.DISK: AttemptFailureKind.RESOURCES,
+    ExitKind.OUTPUT: AttemptFailureKind.RESOURCES,
+    ExitKind.GUARD_DIED: AttemptFailureKind.CRASH,
+    ExitKind.NOT_STARTED: AttemptFailureKind.NODE,
 }
 log = structlog.get_logger(__name__)
 
 
+class CodeChangedError(Exception):
+    """The plugin is not (any more) what it was taken for; the text is for the admin."""
+
+
 @dataclass(frozen=True)
-class Attempt:
+class RunningAttempt:
     """One attempt, and how it is stopped."""
 
     job: Job
+    row: attempts.Attempt
     plugin: SitePlugin
-    spool: Spool
+    data_folder: DataFolder
     settler: Settler
-    reader: Pool
-    """The processes in which its result is read."""
+    reader: ChildPool
+    """The processes in which its images and its result are read."""
+    digests: CodeDigests
+    workers: WarmWorkers
+    gpu: str | None = None
+    """The one that was assigned to it."""
     cancel: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def slot(self) -> BusySlot:
+        """What it keeps busy."""
+        urgent = self.job.priority >= URGENT
+        return BusySlot(self.plugin.name, self.row.place, self.plugin.resources, self.gpu, urgent)
 
     def run(self) -> None:
         """Do it and settle it; raises nothing: what it could not settle is found running without an attempt."""
         try:
-            self._run(self.spool.work / self.job.id / str(self.job.attempts))
+            self._run(self.data_folder.work / self.job.id / str(self.row.number))
         except TransientError as error:
             log.warning("run.unsettled", job=self.job.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a defect of ours must end neither the thread nor the job's story
@@ -65,96 +97,186 @@ class Attempt:
             self._clean()
 
     def _run(self, folder: Path) -> None:
-        settler, job = self.settler, self.job
+        settler, job, course = self.settler, self.job, AttemptCourse()
         try:
-            given = inputs.gather(
-                settler.ledger.database, job, self.plugin, self.plugin.manifest.parameters_for(job.parameters)
+            asked = inputs.gather(
+                settler.node.ledger.database, job, self.plugin, self.plugin.manifest.parameters_for(job.parameters)
             )
-            answer.remove(folder)  # of an attempt that was not counted, and could not be tidied up
-            request = inputs.lay_out(given, folder, self.spool)
-            ended = self.plugin.executor.execute(folder, self.plugin.limits, self.cancel)
-            self._log(folder, ended)
-            order = answer.Order(folder, given.request, request, self.plugin.manifest, self.spool.results / job.id)
-            if ended.ending is Ending.CANCELLED:
-                settler.interrupted(job)
-            elif ended.ending is Ending.DEADLINE and (late := self._whole_all_the_same(order)):
-                self._note("it had left a whole result before its deadline and did not end: the result is taken")
-                settler.answered(job, late)
+            given = self._laid_out(asked, folder)
+            code = self._identified(given)
+            watch = ProcessWatch(self.cancel, self._begun, self.workers, code.whole)
+            ended = self.plugin.executor.execute(folder, self._limits, watch)
+            self._make_room(folder, ended)
+            course = AttemptCourse(None, ended.seconds, ended.peak_memory_bytes, self._log(folder, ended))
+            order = self._order(asked, given, folder)
+            if ended.ending is ExitKind.CANCELLED:
+                settler.interrupted(job, course)
+            elif changed := code.changed(self._code()):
+                raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
+            elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
+                settler.answered(job, late, course)
             elif failure := _failure(ended, folder):
-                settler.failed(job, failure, self.plugin)
+                settler.failed(job, failure, self.plugin, course)
             else:
-                settler.answered(job, self._accepted(order))
+                take = self._late if ended.ending is ExitKind.LINGERED else self._accepted
+                settler.answered(job, take(order), course)
         except CallCancelledError:
-            settler.interrupted(job)
+            settler.interrupted(job, course)
         except InputChangedError as error:
             settler.cancelled(job, str(error))
         except InputDamagedError as error:
             settler.damaged(job, error, self.plugin)
-        except (InputGoneError, ParameterError) as error:
-            settler.failed(job, Failure(FailureKind.INPUT, str(error)), self.plugin)
+        except CodeChangedError as error:
+            self.workers.forget(self.plugin.manifest.folder)
+            settler.failed(job, AttemptFailure(AttemptFailureKind.CHANGED, str(error)), self.plugin, course)
+        except (InputGoneError, InputUnreadableError, ParameterError, TooManyFilesError) as error:
+            settler.failed(job, AttemptFailure(AttemptFailureKind.INPUT, str(error)), self.plugin, course)
         except ExchangeError as error:
-            settler.failed(job, Failure(FailureKind.CONTRACT, str(error)), self.plugin)
+            settler.failed(job, AttemptFailure(AttemptFailureKind.CONTRACT, str(error)), self.plugin, course)
         except OSError as error:
-            settler.failed(job, Failure(FailureKind.NODE, str(error)), self.plugin)
+            settler.failed(job, AttemptFailure(AttemptFailureKind.NODE, str(error)), self.plugin, course)
 
-    def _accepted(self, order: answer.Order) -> answer.Accepted:
+    def _code(self) -> CodeDigest:
+        """What the plugin is now; CodeChangedError where that is not what the node knows it as."""
+        known = self.plugin.manifest
+        try:
+            now, found = manifest.load(known.folder), self.digests.of(known)
+        except (ManifestError, InterpreterError) as error:
+            raise CodeChangedError(f"the plugin was changed, and cannot be used as it is: {error}") from error
+        if now != known:
+            raise CodeChangedError(f"{known.folder / manifest.MANIFEST} was changed, and is to be taken up first")
+        return found
+
+    def _identified(self, given: JobInputs) -> CodeDigest:
+        """Put down what is about to run, since its Device UID is made of that."""
+        code, known = self._code(), self.plugin.manifest
+        stated = known.identity_with(known.parameters_for(self.job.parameters))
+        start = attempts.AttemptStart(
+            algorithm=asdict(stated.as_it_ran(code.weights, code.software)),
+            code_digest=code.whole,
+            resources=asdict(self.plugin.resources) | {"assigned": self.gpu},
+            sent_study_uid=given.request.study.study_instance_uid,
+            pseudonym_key=keys.name_of(keys.secret(self.data_folder.data)) if self._hides else None,
+        )
+        self.settler.identified(self.row, start)
+        return code
+
+    @property
+    def _hides(self) -> bool:
+        return self.row.identity != PatientIdentity.FULL
+
+    @property
+    def _limits(self) -> AttemptLimits:
+        return replace(self.plugin.limits, gpu=self.gpu)
+
+    def _laid_out(self, asked: Inputs, folder: Path) -> JobInputs:
+        """What the plugin gets: under pseudonyms, unless the job is one that needs the images as received."""
+        key = inputs.key_of(asked, keys.secret(self.data_folder.data)) if self._hides else None
+        given = inputs.lay_out(
+            asked,
+            folder,
+            self.data_folder,
+            key,
+            lambda images: laying_out.lay_out(self.reader, images, self.cancel.is_set),
+        )
+        actions = {action.name.lower(): count for action, count in given.actions.items()}
+        log.info("run.laid-out", job=self.job.id, identity=self.row.identity, attributes=actions)
+        return given
+
+    def _order(self, asked: Inputs, given: JobInputs, folder: Path) -> answer.AnswerToCheck:
+        results = self.data_folder.results / self.job.id
+        return answer.AnswerToCheck(
+            folder, given.request, asked.request, given.translation, self.plugin.manifest, results
+        )
+
+    def _make_room(self, folder: Path, ended: Exit) -> None:
+        """Remove at once what nobody reads: the log, the result, or that there is none, need room on a full disk."""
+        unread = (exchange.SCRATCH, exchange.OUT) if ended.ending is ExitKind.DISK else (exchange.SCRATCH,)
+        for name in unread:
+            try:
+                answer.remove(folder / name)
+            except OSError as error:  # the end of the attempt tries again
+                log.warning("run.not-removed", job=self.job.id, error=str(error))
+
+    def _accepted(self, order: answer.AnswerToCheck) -> answer.CheckedResult:
         accepted = answer.accept(self.reader, order, self.cancel.is_set)
         if accepted.ignored:
             shown = ", ".join(accepted.ignored)
             self._note(f"ignored in out/, as the result does not name it: {shown}", len(accepted.ignored))
+        if accepted.replaced:
+            shown = ", ".join(accepted.replaced)
+            self._note(f"replaced, because it named the patient: text in {shown}", len(accepted.replaced))
         return accepted
 
-    def _whole_all_the_same(self, order: answer.Order) -> answer.Accepted | None:
+    def _whole_all_the_same(self, order: answer.AnswerToCheck) -> answer.CheckedResult | None:
         """What a process that hangs has left: result.json is there only when the result is whole (case 105)."""
         try:
-            return self._accepted(order) if (order.folder / exchange.OUT / exchange.RESULT).exists() else None
+            return self._late(order) if (order.folder / exchange.OUT / exchange.RESULT).exists() else None
         except ExchangeError as error:
             log.warning("run.late-result-refused", job=self.job.id, error=str(error))
             return None
+
+    def _late(self, order: answer.AnswerToCheck) -> answer.CheckedResult:
+        accepted = self._accepted(order)
+        self._note("it had left a whole result and did not end: it was ended, and the result is taken")
+        return accepted
 
     def _note(self, line: str, entries: int = 0) -> None:
         """Say in the job's log what a person may want to know of a result that was taken."""
         log.info("run.noted", job=self.job.id, entries=entries)  # names of files are the plugin's: not in here
         with contextlib.suppress(OSError):  # a log that cannot be kept must not cost the result
-            answer.add_to_log(self.spool.results, self.job.id, line)
+            answer.add_to_log(self.data_folder.results, self.job.id, line)
 
-    def _log(self, folder: Path, ended: Exit) -> None:
-        heading = f"attempt {self.job.attempts}, ended {to_text(self.settler.clock.now())}: {_words(ended)}"
+    def _begun(self, handle: str) -> None:
         try:
-            answer.keep_log(folder, self.spool.results, self.job.id, heading)
+            self.settler.begun(self.job, self.row, handle)
+        except TransientError as error:  # it says less than it could, and must not cost the attempt
+            log.warning("run.not-marked", job=self.job.id, error=str(error))
+
+    def _log(self, folder: Path, ended: Exit) -> str | None:
+        """Keep what it printed; the file, relative to the data folder."""
+        heading = f"attempt {self.row.number}, ended {to_text(self.settler.node.clock.now())}: {_words(ended)}"
+        try:
+            kept = answer.keep_log(folder, self.data_folder.results, self.job.id, heading)
         except OSError as error:  # a log that cannot be kept must not cost the result
             log.warning("run.log-lost", job=self.job.id, error=str(error))
+            return None
+        path = self.data_folder.results / self.job.id / answer.LOG
+        return path.relative_to(self.data_folder.data).as_posix() if kept else None
 
     def _defect(self, error: Exception) -> None:
         frames = traceback.format_tb(error.__traceback__)  # without the message: it may hold a patient's data
         log.error("run.defect", job=self.job.id, error=type(error).__name__, frames=frames)
         try:
-            detail = f"a defect of the node: {type(error).__name__}, see the node's log"
-            self.settler.failed(self.job, Failure(FailureKind.NODE, detail), self.plugin)
+            self.settler.failed(self.job, AttemptFailure(AttemptFailureKind.NODE, defect_of(error)), self.plugin)
         except TransientError as again:
             log.warning("run.unsettled", job=self.job.id, error=str(again))
 
     def _clean(self) -> None:
         try:
-            answer.remove(self.spool.work / self.job.id)
+            answer.remove(self.data_folder.work / self.job.id)
         except OSError as error:  # the next start sweeps it
             log.warning("run.not-removed", job=self.job.id, error=str(error))
 
 
-def _failure(ended: Exit, folder: Path) -> Failure | None:
+def _failure(ended: Exit, folder: Path) -> AttemptFailure | None:
     """Why the attempt failed, judged by how its process ended; None where that is not a failure."""
-    if ended.ending is Ending.EXITED and ended.code == 0:
+    if ended.ending is ExitKind.LINGERED or (ended.ending is ExitKind.EXITED and ended.code == 0):
         return None
-    if shutil.disk_usage(folder).free < _LEAST_FREE:
-        return Failure(FailureKind.NODE, f"the disk of the data folder is full ({_words(ended)})")
-    return Failure(_KINDS[ended.ending], _words(ended))
+    if ended.ending in _BY_ITSELF and shutil.disk_usage(folder).free < _LEAST_FREE:
+        return AttemptFailure(AttemptFailureKind.NODE, f"the disk of the data folder is full ({_words(ended)})")
+    if ended.ending is ExitKind.EXITED and ended.code == os.EX_TEMPFAIL:
+        return AttemptFailure(AttemptFailureKind.RETRYABLE, f"it asks to be tried again: {_words(ended)}")
+    if ended.ending is ExitKind.EXITED and (ended.code or 0) > _SHELL_SIGNAL:
+        return AttemptFailure(AttemptFailureKind.CRASH, _words(ended))
+    return AttemptFailure(_KINDS[ended.ending], _words(ended))
 
 
 def _words(ended: Exit) -> str:
     """How a process ended, for the admin."""
-    if ended.ending is Ending.EXITED:
+    if ended.ending is ExitKind.EXITED:
         how = f"exit status {ended.code}"
-    elif ended.ending is Ending.SIGNALLED and ended.code:
+    elif ended.ending is ExitKind.SIGNALLED and ended.code:
         how = f"ended by signal {_signal_name(ended.code)}"
     else:
         how = f"{ended.ending}: {ended.detail}" if ended.detail else str(ended.ending)

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from node.run.sandbox import Isolation, isolation
+if TYPE_CHECKING:
+    from node.config.models import Configuration
+    from node.run.sandbox import Isolation
 
 FILE = "confinement.json"
 """In the data folder: what the node that runs, or ran last, found."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginConfinement:
+    """What is in force for one plugin, where that differs from the others."""
+
+    name: str
+    text: str
+    severity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +35,50 @@ class Confinement:
     """One line for `check` and `status`."""
     severity: str
     """Of its warning: `alert`, `warning`, or empty where there is nothing to warn of."""
+    plugins: tuple[PluginConfinement, ...] = ()
+
+    def text_of(self, plugin: str) -> str:
+        """What is in force for one plugin."""
+        return next((each.text for each in self.plugins if each.name == plugin), self.text)
 
 
-def of(found: Isolation, as_root: bool) -> Confinement:
+def of(found: Isolation, as_root: bool, who: str = "plugins do") -> Confinement:
     """What this isolation means for a node that runs as root, or does not."""
+    if found.refusal:
+        return Confinement(False, f"{who} not run: {found.refusal}", "alert")
     if found.whole:
-        return Confinement(True, str(found), "")
+        return Confinement(True, str(found), "" if found.apart else "warning")
     if as_root:
         return Confinement(False, f"plugins run unconfined as root: {found}", "alert")
     return Confinement(False, str(found), "warning")
 
 
-def tried() -> Confinement:
-    """What this process would run plugins in; tried once in its life."""
-    return of(isolation(), os.geteuid() == 0)
+def tried(configuration: Configuration) -> Confinement:
+    """What a process of this configuration would run plugins in; the machine is tried once in its life."""
+    from node.run.sandbox import as_set, isolation  # the guard of plugins takes a while; `status` needs none
+
+    found, as_root = isolation(), os.geteuid() == 0
+    whole = of(as_set(found, configuration.node.isolation), as_root)
+    own = tuple(_own(configuration, found, whole, as_root))
+    return Confinement(whole.isolated, whole.text, whole.severity, own)
 
 
-def note(data: Path) -> Confinement:
+def _own(
+    configuration: Configuration, found: Isolation, whole: Confinement, as_root: bool
+) -> Iterator[PluginConfinement]:
+    for name, use in configuration.plugins.items():
+        if use.isolation is not None:
+            from node.run.sandbox import as_set
+
+            its = of(as_set(found, use.isolation), as_root, who="it does")
+            if its.text != whole.text:
+                yield PluginConfinement(name, its.text, its.severity)
+
+
+def note(configuration: Configuration) -> Confinement:
     """Try it, and leave word in the data folder."""
-    found = tried()
+    found = tried(configuration)
+    data = configuration.node.data
     part = data / f"{FILE}.part"
     part.write_text(json.dumps(asdict(found)))
     part.rename(data / FILE)
@@ -50,6 +88,21 @@ def note(data: Path) -> Confinement:
 def noted(data: Path) -> Confinement | None:
     """What the node left word of; None where there is none that can be read."""
     try:
-        return Confinement(**json.loads((data / FILE).read_text()))
-    except (OSError, ValueError, TypeError):  # no file, or not one that this version wrote
+        plain = json.loads((data / FILE).read_text())
+        plugins = tuple(PluginConfinement(**each) for each in plain.get("plugins", ()))
+        return Confinement(**{**plain, "plugins": plugins})
+    except (OSError, ValueError, TypeError, AttributeError):  # no file, or not one that this version wrote
         return None
+
+
+def granted(name: str, its: Isolation) -> str:
+    """What a plugin gets beyond its own job, in one line."""
+    given = its.privileges
+    parts = [f"connects to {', '.join(map(str, given.network))}" if given.network else "no network"]
+    parts += [f"reads {', '.join(map(str, given.readable))}"] if given.readable else []
+    if given.environment:
+        shown = (f"{each} ({value})" if isinstance(value, Path) else each for each, value in given.environment)
+        parts.append(f"environment {', '.join(shown)}")
+    parts += ["GPUs"] if given.gpu else []
+    line = f"{name}: {'; '.join(parts)}"
+    return line if its.sandbox else f"{line} (not restricted to that, as it is not isolated)"

@@ -1,126 +1,66 @@
 """The process between the node and a plugin's processes: it starts them, watches them, and leaves none behind.
 
-`python -I guard.py` reads one order (a line of JSON) on its standard input, runs it, writes one
-verdict (a line of JSON) and ends. It lives as long as the other end of its standard input: when the
-node dies, by whatever, the guard sees the end of the file and kills what it started; when the guard
-dies, the kernel kills the plugin (PR_SET_PDEATHSIG, and a pid namespace where there is one). Orphans
-of the plugin become the guard's children (PR_SET_CHILD_SUBREAPER), so a daemon does not get away.
+`python -I -m node.run.guard` reads one order (a line of JSON) on its standard input, runs it, writes one
+verdict (a line of JSON) and ends. A worker is stopped (SIGSTOP) when it has done a job; each further line has it do the
+job that is in its folder by then, for one more verdict. A verdict without `memory_bytes` is the last one.
 
-Memory is watched as the resident size of the tree, never limited by RLIMIT_AS: CUDA reserves address
-space in terabytes (design, "Processes").
+The guard lives as long as the other end of its standard input: when the node dies, by whatever, the guard sees the end
+of the file and kills what it started; when the guard dies, the kernel kills the plugin (PR_SET_PDEATHSIG, and a pid
+namespace where there is one). Orphans of the plugin become the guard's children (PR_SET_CHILD_SUBREAPER), so a daemon
+does not get away.
+
+Memory and disk are watched (`memory_use`, `disk_use`). Memory is never limited by RLIMIT_AS: CUDA reserves address
+space in terabytes.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import psutil
 
+from node.run import inherited, memory_use, worker_channel
+from node.run.disk_use import DiskUse, Room
+from node.run.enclosure import Enclosure
+from node.run.guard_messages import GuardOrder, GuardReport
+from node.run.left_behind import Residents
+from node.run.lingering import GraceTime
+from node.run.plugin_log import PluginLog
+from node.run.worker_channel import WorkerChannel
+
 POLL_SECONDS = 0.25
-DISK_POLL_SECONDS = 1.0
+GLANCE_SECONDS = 0.02  # at the free space: a plugin that writes 1 GB a second gets 20 MB further meanwhile
 KILL_SECONDS = 20.0
-NICENESS = 5  # receiving comes first: a modality never waits for a plugin
-OOM_SCORE = 600  # if the machine runs out of memory, the kernel ends a plugin before anything of the node's
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to run, and how far it may go; the fields of limits are those of `node.run.executor.Limits`."""
-
-    command: list[str]
-    environment: Mapping[str, str]
-    working_folder: str
-    log: str
-    writable: list[str]
-    """Folders whose size counts."""
-    sandboxed: bool
-    """`command` begins with bwrap, which reports on a descriptor whether the plugin was started at all."""
-    deadline_seconds: float
-    memory_bytes: int
-    processes: int
-    disk_bytes: int
-    files: int
-    log_bytes: int
-
-
-@dataclass(slots=True)
-class Verdict:
-    """How it ended: the fields of `node.run.executor.Exit`."""
-
-    ending: str
-    code: int | None = None
-    detail: str = ""
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-
-
-class Log:
-    """What the plugin prints: its beginning and its end; however much it is, it takes bounded room."""
-
-    def __init__(self, path: Path, limit: int) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        self._room = limit // 2
-        self._tail: collections.deque[bytes] = collections.deque()
-        self._tail_limit = limit // 2
-        self._tail_size = 0
-        self._dropped = 0
-
-    def write(self, content: bytes) -> None:
-        """Keep it, or the part of it that will turn out to be the end."""
-        head, rest = content[: self._room], content[self._room :]
-        if head:
-            self._room -= len(head)
-            self._put(head)
-        if rest:
-            self._tail.append(rest)
-            self._tail_size += len(rest)
-        while self._tail and self._tail_size - len(self._tail[0]) >= self._tail_limit:
-            first = self._tail.popleft()
-            self._tail_size -= len(first)
-            self._dropped += len(first)
-
-    def close(self) -> None:
-        """Write the end behind the beginning."""
-        if self._dropped:
-            self._put(f"\n… {self._dropped} bytes left out …\n".encode())
-        self._put(b"".join(self._tail))
-        self._file.close()
-
-    def _put(self, content: bytes) -> None:
-        with contextlib.suppress(OSError):  # a full disk costs the log, not the result
-            self._file.write(content)
-
-
-class Plugin:
+class PluginProcesses:
     """The processes of one order."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: GuardOrder, enclosure: Enclosure) -> None:
         self.order = order
-        self.peak = 0
+        self.enclosure = enclosure
+        self.begin_job()
+        self.channel = WorkerChannel() if order.is_worker else None
+        self.residents: Residents | None = None
+        """What of a worker stays between jobs; None until its code is loaded."""
+        self._device = os.stat(order.writable[0]).st_dev
+        # Beyond what is watched, for the case that the watching is slow. Files in memory are limited by it, too.
+        largest = 2 * max(order.disk_bytes, order.memory_bytes)
         self._status_read, status_write = os.pipe()
         os.set_blocking(self._status_read, False)
-        command = list(order.command)
-        if order.sandboxed:
-            command[1:1] = ["--json-status-fd", str(status_write)]
+        command, passed = self._command(status_write)
         try:
             self.process = subprocess.Popen(
                 command,
@@ -130,17 +70,63 @@ class Plugin:
                 env=dict(order.environment),
                 cwd=order.working_folder,
                 start_new_session=True,
-                preexec_fn=settle_child,  # noqa: PLW1509 - safe here: this process has one thread
-                pass_fds=(status_write,) if order.sandboxed else (),
+                preexec_fn=partial(inherited.settle_child, largest, enclosure.join),  # noqa: PLW1509 - one thread here
+                pass_fds=passed,
             )
         finally:
             os.close(status_write)
+            if self.channel:
+                self.channel.started()
+        self.output = cast(BinaryIO, self.process.stdout)  # both its outputs, in the order of writing
+        try:
+            enclosure.started(self.output.fileno(), self._status_read)
+        except OSError:
+            self.kill()
+            raise
+
+    def _command(self, status: int) -> tuple[list[str], list[int]]:
+        """What to start, and the descriptors that it inherits; `status` is the one for bubblewrap's report."""
+        command, passed = list(self.order.command), []
+        if self.channel:
+            passed.append(self.channel.worker_end)
+            command = [part.replace(worker_channel.PLACE, str(passed[0])) for part in command]
+        if self.order.sandboxed:
+            passed += [status, *self.enclosure.descriptors]
+            command[1:1] = ["--json-status-fd", str(status)]
+        return command, passed
+
+    def begin_job(self) -> None:
+        """Measure from here on what the next job takes."""
+        self.peak = 0
+        room = Room(self.order.disk_bytes, self.order.files, self.order.keep_free_bytes)
+        self.disk = DiskUse(self.order.writable, room)
+
+    def loaded(self) -> None:
+        """The code of a worker is loaded: what is there now may stay between jobs. Then it gets its first one."""
+        assert self.channel is not None
+        order = self.order
+        self.residents = Residents(self._pids(), order.folder, order.writable, order.sandboxed)
+        self.channel.job()
+
+    def rest(self) -> str:
+        """Stop a worker until its next job; why it cannot have one, or ""."""
+        if self.residents is None:
+            return "it answered before its code was loaded"
+        return self.residents.rest(self._pids)
+
+    def go_on(self) -> None:
+        """The next job of a worker that rests; OSError."""
+        assert self.channel is not None
+        assert self.residents is not None
+        self.enclosure.next_job()
+        self.residents.thaw()
+        self.begin_job()
+        self.channel.job()
 
     @property
-    def output(self) -> BinaryIO:
-        """Both its outputs, in the order of writing."""
-        assert self.process.stdout is not None
-        return self.process.stdout  # type: ignore[return-value]  # typeshed says IO[bytes]; it is a BufferedReader
+    def is_loaded(self) -> bool:
+        """Whether its time counts as that of the job."""
+        return self.channel is None or self.residents is not None
 
     def was_started(self) -> bool:
         """Whether the plugin itself ran: always, unless the sandbox failed before it came to that."""
@@ -153,32 +139,25 @@ class Plugin:
 
     def over_the_limit(self) -> tuple[str, str] | None:
         """The ending and its detail, where its processes or their memory exceed the limits."""
-        tree = self._tree()
-        if len(tree) > self.order.processes:
-            return "processes", f"{len(tree)} processes, at most {self.order.processes}"
-        used = sum(_resident(process) for process in tree)
-        if used > self.order.memory_bytes:
-            used = sum(_proportional(process) for process in tree)  # forks share pages: RSS counts those many times
-        self.peak = max(self.peak, used)
-        if used > self.order.memory_bytes:
-            return "memory", f"{used // 2**20} MiB, at most {self.order.memory_bytes // 2**20} MiB"
+        processes = self._pids()
+        if len(processes) > self.order.processes:
+            return "processes", f"{len(processes)} processes, at most {self.order.processes}"
+        used = memory_use.measure(processes, self.order.memory_bytes, self._device)
+        self.memory, self.peak = used.all, max(self.peak, used.all)
+        if used.all > self.order.memory_bytes:
+            files = f" ({used.in_files // 2**20} MiB in files in memory)" if used.in_files >= 2**20 else ""
+            return "memory", f"{used.all // 2**20} MiB{files}, at most {self.order.memory_bytes // 2**20} MiB"
         return None
 
     def too_much_on_disk(self) -> str | None:
-        """What is wrong with the size of what it has written, in words."""
-        size = files = 0
-        for folder in self.order.writable:
-            try:
-                for status in _walk(folder):
-                    files += 1
-                    size += status.st_blocks * 512
-                    if files > self.order.files:
-                        return f"more than {self.order.files} files"
-            except OSError as error:
-                return f"a folder of {os.path.basename(folder)}/ cannot be measured: {error.strerror}"
-        if size > self.order.disk_bytes:
-            return f"{size // 2**20} MiB written, at most {self.order.disk_bytes // 2**20} MiB"
-        return None
+        """What is wrong with what it has written, in words."""
+        return self.disk.too_much(self._pids())
+
+    def _pids(self) -> Collection[int]:
+        """Of all its living processes; those of a worker that rests are known, and start no others."""
+        if self.residents and self.residents.are_at_rest:
+            return self.residents.processes
+        return [each.pid for each in self._tree()]
 
     def _tree(self) -> list[psutil.Process]:
         """All living processes of the plugin; dead orphans that became ours are buried on the way."""
@@ -189,7 +168,7 @@ class Plugin:
             except psutil.NoSuchProcess:
                 continue
             if status != psutil.STATUS_ZOMBIE:
-                living.append(process)
+                living += [] if process.pid == self.enclosure.relay else [process]
             elif parent == os.getpid() and process.pid != self.process.pid:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(process.pid, os.WNOHANG)
@@ -211,150 +190,164 @@ class Plugin:
         return False
 
 
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.NoSuchProcess:
-        return 0
-    except psutil.AccessDenied:
-        return _resident(process)
-
-
-def _walk(folder: str) -> Iterator[os.stat_result]:
-    """Status of every entry below a folder; what vanishes meanwhile is left out, no link is followed.
-
-    OSError where a folder hides what is in it: by its permissions, or by a path that is too long.
-    """
-    waiting = [folder]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    yield entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):  # removed, or another thing by now
-            continue
-
-
-def settle_child() -> None:
-    """In a child before its program: it dies with its parent, and gets no capability, with which bwrap would refuse."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-
-
-def _settle() -> None:
-    """Make this process the parent of all orphans, and set what its children inherit."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # the node says when to end, nobody else
-        signal.signal(number, lambda *_: None)  # SIG_IGN would be inherited by the plugin, a handler is not
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold patients' images
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
-
-
-def watch(order: Order, plugin: Plugin, log: Log, orders: BinaryIO) -> Verdict:
-    """Wait for the end of the plugin, or bring it about."""
+def watch(order: GuardOrder, plugin: PluginProcesses, log: PluginLog, orders: BinaryIO) -> GuardReport:
+    """Wait for the end of the job, or bring it about."""
     started = next_look = time.monotonic()
-    next_disk = started + DISK_POLL_SECONDS
-    selector = selectors.DefaultSelector()
-    selector.register(plugin.output, selectors.EVENT_READ)
-    selector.register(orders, selectors.EVENT_READ)
-    os.set_blocking(plugin.output.fileno(), False)
-    while plugin.process.poll() is None:
-        for key, _ in selector.select(POLL_SECONDS):
-            if key.fileobj is orders:
-                return Verdict("cancelled")
-            if not _drain(plugin.output, log, 64):
-                selector.unregister(plugin.output)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    plugin.process.wait(POLL_SECONDS)  # nearly always it is ending
-        now = time.monotonic()
-        if now < next_look:
-            continue
-        next_look = now + POLL_SECONDS
-        if now - started > order.deadline_seconds:
-            return Verdict("deadline", detail=f"not ended after {order.deadline_seconds:g} s")
-        if over := plugin.over_the_limit():
-            return Verdict(over[0], detail=over[1])
-        if now >= next_disk:
-            if problem := plugin.too_much_on_disk():
-                return Verdict("disk", detail=problem)
-            next_disk = time.monotonic() + max(DISK_POLL_SECONDS, 20 * (time.monotonic() - now))
+    lingering = GraceTime(order.result, order.grace_seconds)
+    with _selector_of(plugin, orders) as selector:
+        while plugin.process.poll() is None:
+            for key, _ in selector.select(GLANCE_SECONDS):
+                if key.fileobj is orders:
+                    return GuardReport("cancelled")
+                if key.fileobj is plugin.channel:
+                    was_loaded = plugin.is_loaded
+                    if report := _heard(plugin, selector):
+                        return report
+                    started = time.monotonic() if plugin.is_loaded and not was_loaded else started
+                elif not log.take(plugin.output.fileno(), 64):
+                    selector.unregister(plugin.output)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        plugin.process.wait(GLANCE_SECONDS)  # nearly always it is ending
+            if log.printed > order.printed_bytes:
+                return GuardReport("output", detail=f"printed more than {order.printed_bytes // 2**20} MiB")
+            if plugin.disk.is_due() and (problem := plugin.too_much_on_disk()):
+                return GuardReport("disk", detail=problem)
+            now = time.monotonic()
+            if now < next_look:
+                continue
+            next_look = now + POLL_SECONDS
+            if report := _too_long(order, plugin, now - started):
+                return report
+            if lingering.is_over(now):
+                return GuardReport("lingered", detail=f"not ended {order.grace_seconds:g} s after its result was there")
+            if over := plugin.over_the_limit():
+                return GuardReport(over[0], detail=over[1])
     return _ended(plugin)
 
 
-def _ended(plugin: Plugin) -> Verdict:
+def _selector_of(plugin: PluginProcesses, orders: BinaryIO) -> selectors.BaseSelector:
+    selector = selectors.DefaultSelector()
+    os.set_blocking(plugin.output.fileno(), False)
+    for each in (plugin.output, orders, plugin.channel):
+        if each is not None:
+            selector.register(each, selectors.EVENT_READ)
+    return selector
+
+
+def _too_long(order: GuardOrder, plugin: PluginProcesses, seconds: float) -> GuardReport | None:
+    if not plugin.is_loaded and seconds > order.loading_seconds:
+        return GuardReport("loading", detail=f"its code was not loaded after {order.loading_seconds:g} s")
+    if plugin.is_loaded and seconds > order.deadline_seconds:
+        return GuardReport("deadline", detail=f"not ended after {order.deadline_seconds:g} s")
+    return None
+
+
+def _heard(plugin: PluginProcesses, selector: selectors.BaseSelector) -> GuardReport | None:
+    """Take what a worker says; a report where that ends its job."""
+    assert plugin.channel is not None
+    message = plugin.channel.read()
+    if message is None:
+        selector.unregister(plugin.channel)  # it has ended, or has closed what it was given
+    elif message == worker_channel.LOADED and not plugin.is_loaded:
+        plugin.loaded()
+    elif message:
+        return _answered(plugin, *worker_channel.answer(message))
+    return None
+
+
+def _answered(plugin: PluginProcesses, code: int, leaves: str) -> GuardReport:
+    """A job is done; what it took is judged, and whether its worker is fit for another one."""
+    leaves = leaves or plugin.rest()
+    if over := plugin.over_the_limit():
+        return GuardReport(over[0], detail=over[1])
+    if problem := plugin.too_much_on_disk():
+        return GuardReport("disk", detail=problem)
+    return GuardReport("exited", code, leaves, memory_bytes=0 if leaves else plugin.memory)
+
+
+def _ended(plugin: PluginProcesses) -> GuardReport:
     code = plugin.process.returncode
     if not plugin.was_started():
-        return Verdict(
+        return GuardReport(
             "not_started", code, "the sandbox or the program in it could not be started; log.txt holds the message"
         )
+    if plugin.enclosure.was_out_of_memory():
+        used = plugin.enclosure.peak_bytes() // 2**20
+        return GuardReport("memory", detail=f"{used} MiB, at most {plugin.order.memory_bytes // 2**20} MiB")
+    if problem := plugin.too_much_on_disk():  # it was quicker than the glances: a full disk may be why it ended
+        return GuardReport("disk", detail=problem)
     if plugin.order.sandboxed and code > 128:  # bwrap says 128 + signal, as a shell does
         code = 128 - code
-    return Verdict("signalled", -code) if code < 0 else Verdict("exited", code)
+    if code == -signal.SIGXFSZ:
+        return GuardReport("disk", detail="wrote more into one file than it may write in all")
+    return GuardReport("signalled", -code) if code < 0 else GuardReport("exited", code)
 
 
-def _drain(output: BinaryIO, log: Log, most: int) -> bool:
-    """Read what is there, up to this many blocks; false at the end of the file."""
-    for _ in range(most):
-        try:
-            content = os.read(output.fileno(), 65536)
-        except BlockingIOError:
-            return True
-        if not content:
-            return False
-        log.write(content)
-    return True
-
-
-def run(order: Order, orders: BinaryIO) -> Verdict:
-    """Run one order until it ends, whatever that is; no process of it is left."""
-    started = time.monotonic()
-    log = Log(Path(order.log), order.log_bytes)
+def run(plugin: PluginProcesses, log: PluginLog, orders: BinaryIO) -> GuardReport:
+    """Watch one job until it ends, whatever that is; nothing of the plugin is left but a worker that rests."""
+    started, killed = time.monotonic(), True
+    report = GuardReport("cancelled")
     try:
-        plugin = Plugin(order)
+        report = watch(plugin.order, plugin, log, orders)
+    finally:
+        if report.memory_bytes:
+            plugin.enclosure.end_job()
+        else:
+            killed = all([plugin.kill(), plugin.enclosure.end()])
+    if not killed:
+        report.detail = f"{report.detail} (a process of it could not be killed)".strip()
+    log.take(plugin.output.fileno(), 1024)
+    report.seconds = round(time.monotonic() - started, 3)
+    report.peak_memory_bytes = plugin.peak
+    return report
+
+
+def _started(order: GuardOrder, log: PluginLog) -> PluginProcesses | GuardReport:
+    """Its processes, with the first job; a report where they cannot be started."""
+    enclosure = Enclosure(order.enclosure)
+    try:
+        enclosure.begin(order.memory_bytes, order.processes)
+        return PluginProcesses(order, enclosure)
     except OSError as error:
         log.write(f"{error}\n".encode())
-        log.close()
-        return Verdict("not_started", detail=f"{order.command[0]}: {error.strerror}")
-    killed = False
-    try:
-        verdict = watch(order, plugin, log, orders)
-    finally:
-        killed = plugin.kill()
-    if not killed:
-        verdict.detail = f"{verdict.detail} (a process of it could not be killed)".strip()
-    _drain(plugin.output, log, 1024)
-    log.close()
-    verdict.seconds = round(time.monotonic() - started, 3)
-    verdict.peak_memory_bytes = plugin.peak
-    return verdict
+        enclosure.end()
+        return GuardReport("not_started", detail=f"{order.command[0]}: {error.strerror or error}")
+
+
+def serve(order: GuardOrder, orders: BinaryIO) -> None:
+    """Do one job after the other, a report on standard output for each."""
+    plugin: PluginProcesses | GuardReport | None = None
+    while True:
+        log = PluginLog(Path(order.log), order.log_bytes)
+        try:
+            if isinstance(plugin, PluginProcesses):
+                plugin.go_on()
+            else:
+                plugin = _started(order, log)
+            report = plugin if isinstance(plugin, GuardReport) else run(plugin, log, orders)
+            if report.ending == "exited" and report.detail:
+                log.write(f"--- the process is not kept for another job: {report.detail}\n".encode())
+        finally:
+            log.close()
+        with contextlib.suppress(BrokenPipeError):  # the node is gone: nobody is left to tell
+            sys.stdout.write(json.dumps(asdict(report)) + "\n")
+            sys.stdout.flush()
+        if not report.memory_bytes or isinstance(plugin, GuardReport):
+            return
+        if not (plugin.channel and plugin.channel.rests_until(orders) and plugin.enclosure.is_connected()):
+            plugin.kill()
+            plugin.enclosure.end()
+            return
 
 
 def main() -> int:
-    """One order in, one verdict out."""
+    """One order in, a report out for each of its jobs."""
     orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - stays open: its end is the node's
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = orders.read(1)
-        if not byte:
-            return 1
-        line += byte
-    order = Order(**json.loads(line))
-    _settle()
-    verdict = run(order, orders)
-    with contextlib.suppress(BrokenPipeError):  # the node is gone: nobody is left to tell
-        sys.stdout.write(json.dumps(asdict(verdict)) + "\n")
-        sys.stdout.flush()
+    line = worker_channel.line(orders)
+    if not line:
+        return 1
+    inherited.settle()
+    serve(GuardOrder.from_line(line), orders)
     return 0
 
 

@@ -1,29 +1,37 @@
 """A job's folder before its plugin runs: copies of the chosen instances, and the request that names them.
 
-Copies, never links: a plugin that writes into its inputs spoils its own run and nothing else.
+Copies, never links: a plugin that writes into its inputs spoils its own run and nothing else. Unless the plugin or the
+rule asks for the images as received, the copies and the request have pseudonyms.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from node.dicom.confidentiality.dataset import Actions
+from node.dicom.confidentiality.key import Key
 from node.errors import PermanentError
-from node.ledger import facts, instances, studies
+from node.ledger import facts, instances, job_studies, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job
+from node.ledger.studies import Study
+from node.run import pseudonyms
 from node.run.catalogue import SitePlugin
+from node.run.identifiers import Identifiers
+from node.run.laying_out import Copy, Images, Report
+from node.run.pseudonyms import Translation
 from node.store import intact
-from node.store.intact import Damage, DamagedError
-from node.store.layout import Spool
+from node.store.intact import Damage
+from node.store.layout import DataFolder
 from plugins import exchange
-from plugins.exchange import InputFile, InputSeries, PluginReference, Request, StudyFacts
+from plugins.exchange import InputFile, InputSeries, PluginReference, Request, RequestFacts
 from plugins.manifest import ParameterValue
 from rules import values
 
@@ -48,6 +56,21 @@ class InputChangedError(PermanentError):
     """An instance of the job was rejected or replaced since the decision: the job has no ground any more."""
 
 
+Layer = Callable[[Images], Report]
+"""Makes the copies: `node.run.laying_out.lay_out` with a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputs:
+    """What a plugin got."""
+
+    request: Request
+    """As it is in its folder."""
+    translation: Translation
+    """From its answer to what is true."""
+    actions: Actions
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What one job gives to its plugin."""
@@ -55,6 +78,10 @@ class Inputs:
     request: Request
     files: Mapping[str, Instance]
     """Name below `in/` → the received instance."""
+    patient: Study
+    """Whose images they are."""
+    identifiers: Identifiers
+    """What names the patient in the images."""
 
 
 def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
@@ -67,7 +94,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         for series in facts.of_study(database, job.study_instance_uid, job.revision, job.look)
         for instance in series.instances
     }
-    for other in _other_studies(database, job, records):
+    for other in _earlier_studies(database, job):
         records |= other
     files: dict[str, Instance] = {}
     series = []
@@ -86,6 +113,8 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
             )
         )
     used = [records[row.receipt] for row in files.values()]
+    patient = studies.get(database, job.study_instance_uid)
+    assert patient is not None, job.study_instance_uid
     request = Request(
         job=job.id,
         plugin=reference(plugin),
@@ -93,17 +122,20 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         series=tuple(series),
         parameters=parameters,
     )
-    return Inputs(request, files)
+    return Inputs(request, files, patient, _identifiers(used, patient))
 
 
-def _other_studies(
-    database: Database, job: Job, own: Mapping[str, InstanceRecord]
-) -> Iterator[dict[str, InstanceRecord]]:
+def _identifiers(used: Sequence[InstanceRecord], patient: Study) -> Identifiers:
+    """By the headers of the images, and by what the ledger knows of the patient since."""
+    stated = [patient.patient_id, patient.accession_number]
+    stated += [_text(each.header, keyword) for each in used for keyword in ("PatientID", "AccessionNumber")]
+    names = {_text(each.header, "PatientName") for each in used}
+    return Identifiers(frozenset(names - {""}), frozenset(each for each in stated if each))
+
+
+def _earlier_studies(database: Database, job: Job) -> Iterator[dict[str, InstanceRecord]]:
     """Records of the earlier studies that the job is given series of."""
-    firsts = [chosen.receipts[0] for chosen in job.inputs if chosen.receipts[0] not in own]
-    rows = (instances.by_receipt(database, receipt) for receipt in firsts)
-    uids = {row.study_instance_uid for row in rows if row} - {None, job.study_instance_uid}
-    for study in (studies.get(database, uid) for uid in uids if uid):
+    for study in (studies.get(database, uid) for uid in job_studies.earlier(database, job.id)):
         if study is not None:
             kept = facts.of_study(database, study.study_instance_uid, study.revision)
             yield {instance.receipt: instance for series in kept for instance in series.instances}
@@ -116,26 +148,37 @@ def reference(plugin: SitePlugin) -> PluginReference:
     return PluginReference(name=identity.name, version=identity.version, folder=folder, entry=entry)
 
 
-def lay_out(inputs: Inputs, folder: Path, spool: Spool) -> bytes:
-    """Make the job's folder: copies, then request.json, whose content is returned.
+def key_of(inputs: Inputs, secret: bytes) -> Key:
+    """The key for the pseudonyms of a job: one patient's, also for the earlier studies that it is given.
 
-    Raises `InputDamagedError` where files are missing or not what was received, OSError.
+    Where there is no Patient ID, the study is all that is known of the patient.
+    """
+    patient = inputs.patient
+    return Key.of(secret, patient.patient_id or patient.study_instance_uid, patient.issuer_of_patient_id)
+
+
+def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | None, layer: Layer) -> JobInputs:
+    """Make the job's folder: copies, then request.json. With a key they have pseudonyms.
+
+    Raises `InputDamagedError` where files are missing or not what was received; OSError; what `layer` raises.
     """
     folder.mkdir(parents=True, mode=0o700)
-    damages = []
-    for name, instance in inputs.files.items():
-        target = folder / exchange.IN / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+    copies: list[Copy] = []
+    damages: list[Damage] = []
+    for name, row in inputs.files.items():
         try:
-            intact.copy(spool.find(instance.receipt), target, instance.digest, instance.transfer_syntax_uid)
+            source = data_folder.find(row.receipt)
         except FileNotFoundError:
-            damages.append(intact.missing(instance, spool))
-        except DamagedError as error:
-            damages.append(Damage(instance, error))
-    if damages:
+            damages.append(intact.missing(row, data_folder))
+            continue
+        copies.append(Copy(row, source, folder / exchange.IN / name))
+    report = layer(Images(tuple(copies), key))
+    if damages := [*damages, *report.damages]:
         raise InputDamagedError(damages)
-    exchange.write_request(folder, inputs.request)
-    return (folder / exchange.REQUEST).read_bytes()
+    request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
+    exchange.write_request(folder, request)
+    uids = pseudonyms.true_uids(inputs.request, key) if key else {}
+    return JobInputs(request, Translation(uids, inputs.identifiers), report.actions)
 
 
 def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:
@@ -159,9 +202,9 @@ def _file(name: str, instance: InstanceRecord) -> InputFile:
     )
 
 
-def _study(job: Job, header: Mapping[str, Any]) -> StudyFacts:
+def _study(job: Job, header: Mapping[str, Any]) -> RequestFacts:
     on = values.day(_text(header, "StudyDate"))
-    return StudyFacts(
+    return RequestFacts(
         study_instance_uid=job.study_instance_uid,
         patient_sex=_text(header, "PatientSex"),
         patient_age=_age(header, on),

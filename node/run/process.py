@@ -1,4 +1,4 @@
-"""Running a command on a job's folder, watched by a guard process (`node/run/guard.py`)."""
+"""The node's side of a guard process (`node/run/guard.py`), which starts and watches a command on a job's folder."""
 
 from __future__ import annotations
 
@@ -9,23 +9,33 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from node.run import guard
-from node.run.executor import Ending, Exit, Limits
-from node.run.sandbox import Isolation
+from node.errors import TransientError
+from node.run import cgroups, guard, leftovers, tags, variables
+from node.run.enclosure import EnclosureOrder
+from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
+from node.run.guard_messages import GuardOrder
+from node.run.sandbox import Isolation, Sandbox
+from plugins import exchange
+from plugins.privileges import Privileges
 
 LOG = "log.txt"
 GUARD_LOG = "guard.log"
 GRACE_SECONDS = 60.0
 """How much longer than the deadline the guard may take to tell how it ended."""
-_POLL_SECONDS = 0.2
-_KEPT = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "TZ")
+_POLL_MILLISECONDS = 200
+_KEPT = ("LANG", "LC_ALL", "TZ")
 """Of the node's own environment; the rest may hold secrets."""
+_OF_GPUS = ("CUDA_VISIBLE_DEVICES",)
+_LIMITS = {field.name for field in fields(GuardOrder)} & {field.name for field in fields(AttemptLimits)}
+
+
+class WorkerGoneError(TransientError):
+    """A worker had ended before it was given a job."""
 
 
 @dataclass(frozen=True)
@@ -33,35 +43,161 @@ class CommandLine:
     """What to start, and what it needs to see."""
 
     arguments: Sequence[str]
+    """`{folder}` stands for the job's folder."""
     environment: Mapping[str, str]
     readable: Sequence[Path]
+    is_worker: bool = False
+    """It takes one job after the other: see `node.run.guard_messages.GuardOrder`."""
 
 
-def run(
-    line: CommandLine, folder: Path, limits: Limits, cancel: threading.Event, isolation: Isolation, hidden: Path
-) -> Exit:
-    """Run a command on a prepared folder (`out/` and `scratch/` are there) and wait until no process of it is left.
+@dataclass(frozen=True)
+class JobPlace:
+    """Where a command works."""
 
-    `hidden`, the data folder, is out of its sight where there is a sandbox.
-    """
-    command = list(line.arguments)
+    folder: Path
+    """With `out/` and `scratch/`; the command sees it under the same path."""
+    logs: Path
+    """The folder for `LOG` and `GUARD_LOG`."""
+    hidden: Path
+    """The data folder, which is out of its sight where there is a sandbox."""
+
+
+class GuardProcess:
+    """A guard, with the command that it started."""
+
+    def __init__(self, line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation: Isolation) -> None:
+        """Start it with a job that lies in the folder; OSError where there is no room for another process."""
+        order = _order(line, place, limits, isolation)
+        self._most_seconds = limits.deadline_seconds + order.loading_seconds * line.is_worker + GRACE_SECONDS
+        self._complaints = place.logs / GUARD_LOG
+        self._folder = place.folder
+        with self._complaints.open("wb") as complaints:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", guard.__name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,  # a terminal's Ctrl-C is for the node, which tells the guard
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders, self._reports = self._process.stdin, self._process.stdout
+        self._tell(json.dumps(asdict(order)).encode())
+
+    def next_job(self) -> None:
+        """Have a worker do the job that lies in its folder by now."""
+        self._tell(b"")
+
+    def report(self, watch: ProcessWatch) -> tuple[Exit, int]:
+        """Wait for the end of the job: how it ended, and the bytes that a worker holds which is kept for another one.
+
+        0 bytes where no process of it is left. Raises WorkerGoneError.
+        """
+        end = time.monotonic() + self._most_seconds
+        reports = select.poll()  # which takes descriptors of any number
+        reports.register(self._reports, select.POLLIN)
+        while not reports.poll(_POLL_MILLISECONDS):
+            if watch.cancel.is_set():
+                self._close()
+            if time.monotonic() > end:
+                os.killpg(self._process.pid, signal.SIGKILL)
+        report = self._reports.readline()
+        if not report:
+            code = self._process.wait()
+            leftovers.end(self._folder)
+            if code == 0:
+                raise WorkerGoneError("the worker had ended")
+            if code < 0:
+                why = "the process that watches it was killed, by it or by the system"
+                return Exit(ExitKind.GUARD_DIED, detail=why), 0
+            complaint = self._complaints.read_text(encoding="utf-8", errors="replace").strip()[-500:]
+            why = complaint or "it was killed"
+            return Exit(ExitKind.NOT_STARTED, detail=f"the process that watches the plugin ended: {why}"), 0
+        fields = json.loads(report)
+        memory = fields.pop("memory_bytes")
+        return Exit(**{**fields, "ending": ExitKind(fields["ending"])}), memory
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the guard runs and takes orders: it ends with the last process of its command."""
+        return not self._orders.closed and self._process.poll() is None
+
+    def end(self) -> None:
+        """End whatever is left, and wait for that."""
+        self._close()
+        try:
+            self._process.wait(guard.KILL_SECONDS + GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._process.returncode:  # it was killed, and could end nothing any more
+            leftovers.end(self._folder)
+        self._reports.close()
+
+    def _tell(self, order: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which `report` says
+            self._orders.write(order + b"\n")
+            self._orders.flush()
+
+    def _close(self) -> None:
+        if not self._orders.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self._orders.close()
+
+
+def run(line: CommandLine, place: JobPlace, limits: AttemptLimits, watch: ProcessWatch, isolation: Isolation) -> Exit:
+    """Run a command that ends with its job, and wait until no process of it is left."""
+    try:
+        variables.values(isolation.privileges)
+    except OSError as error:
+        return Exit(ExitKind.NOT_STARTED, detail=variables.unreadable(error))
+    process = GuardProcess(line, place, limits, isolation)
+    try:
+        watch.begun("")
+        return process.report(watch)[0]
+    finally:
+        process.end()
+
+
+def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation: Isolation) -> GuardOrder:
+    folder = place.folder
+    command, granted = [part.replace("{folder}", str(folder)) for part in line.arguments], isolation.privileges
+    values = variables.values(granted)
     if isolation.sandbox:
-        command = isolation.sandbox.wrap(command, folder, line.readable, hidden, limits)
-    order = guard.Order(
+        readable = (*line.readable, *granted.readable)
+        command = isolation.sandbox.wrap(command, folder, readable, place.hidden, limits, granted)
+    added = {} if isolation.sandbox else values
+    return GuardOrder(
         command=command,
-        environment=_environment(folder) | dict(line.environment),
+        environment=_environment(folder, granted, limits.gpu) | dict(line.environment) | added | tags.mark(folder),
         working_folder=str(folder / "scratch"),
-        log=str(folder / LOG),
+        log=str(place.logs / LOG),
+        folder=str(folder),
+        result=str(folder / exchange.OUT / exchange.RESULT),
         writable=[str(folder / "out"), str(folder / "scratch")],
         sandboxed=isolation.sandbox is not None,
-        **asdict(limits),
+        is_worker=line.is_worker,
+        enclosure=_enclosure(folder, isolation.sandbox, granted, values),
+        **{name: value for name, value in asdict(limits).items() if name in _LIMITS},
     )
-    return _watch(order, folder, cancel)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _enclosure(folder: Path, sandbox: Sandbox | None, granted: Privileges, values: Mapping[str, str]) -> EnclosureOrder:
+    group = cgroups.of(folder)
+    return EnclosureOrder(
+        folder=str(folder),
+        user=sandbox.user if sandbox else None,
+        group=str(group.folder) if group else "",
+        variables=variables.script(values) if sandbox else "",
+        services=tuple((each.host, each.port) for each in granted.network) if sandbox else (),
+    )
+
+
+def _environment(folder: Path, granted: Privileges, gpu: str | None) -> dict[str, str]:
     scratch = str(folder / "scratch")
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in (*_KEPT, *(_OF_GPUS if granted.gpu else ())) if name in os.environ}
+    if gpu is not None:
+        kept |= dict.fromkeys(_OF_GPUS, gpu)
     return {
         "LANG": "C.UTF-8",
         **kept,
@@ -71,33 +207,3 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _watch(order: guard.Order, folder: Path, cancel: threading.Event) -> Exit:
-    with (folder / GUARD_LOG).open("wb") as complaints:
-        process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            start_new_session=True,  # a terminal's Ctrl-C is for the node, which tells the guard
-        )
-    with process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-            process.stdin.flush()
-        end = time.monotonic() + order.deadline_seconds + GRACE_SECONDS
-        while not select.select([process.stdout], [], [], _POLL_SECONDS)[0]:
-            if cancel.is_set() and not process.stdin.closed:
-                process.stdin.close()
-            if time.monotonic() > end:
-                os.killpg(process.pid, signal.SIGKILL)
-        verdict = process.stdout.readline()
-    if not verdict:
-        complaint = (folder / GUARD_LOG).read_text(encoding="utf-8", errors="replace").strip()[-500:]
-        why = complaint or "it was killed"
-        return Exit(Ending.NOT_STARTED, detail=f"the process that watches the plugin ended: {why}")
-    fields = json.loads(verdict)
-    return Exit(**{**fields, "ending": Ending(fields["ending"])})

@@ -5,30 +5,32 @@ A job that is no longer running when that comes was cancelled: its result is thr
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from node.clock import Clock
-from node.ledger import jobs
-from node.ledger.database import Ledger
+from node.ledger import attempts, events, jobs
+from node.ledger.attempts import AttemptCourse, AttemptFailureKind, AttemptStart
+from node.ledger.database import Database
+from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer, found, inputs, retry, words
-from node.run.answer import Accepted
+from node.run.answer import CheckedResult
 from node.run.catalogue import SitePlugin
 from node.run.inputs import InputDamagedError
-from node.run.retry import Again, Failure, FailureKind
+from node.run.retry import AttemptAgain, AttemptFailure
+from node.stage import Node
 from node.store import intact
-from node.wake import Stage, Wakes
+from node.wake import Stage
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
-from plugins.exchange import PluginReference, Request, StudyFacts
+from plugins.exchange import PluginReference, Request, RequestFacts
 
+NOTHING_KNOWN = AttemptCourse()
 _DISK_FULL_DELAY = timedelta(minutes=5)
-_SAID_FAILED = "the plugin reports the failure itself: see the result's summary and log.txt"
+_SAID_FAILED = "the plugin reports the failure itself"
 _UNFORESEEN = "a defect of the node kept it from running; the alert of the job says where"
 log = structlog.get_logger(__name__)
 
@@ -42,83 +44,105 @@ def unknown_algorithm(job: Job) -> dict[str, Any]:
 class Settler:
     """Writes the ends of attempts."""
 
-    ledger: Ledger
-    clock: Clock
-    wakes: Wakes
-    data: Path
-    timer: Callable[[], datetime]
-    """Wall time that never runs backwards: what `not_before` is measured with."""
+    node: Node
 
-    def answered(self, job: Job, accepted: Accepted) -> None:
+    def begun(self, job: Job, row: attempts.Attempt, handle: str) -> None:
+        """The process of an attempt is there, `handle` its name or ""; raises TransientError."""
+        with self.node.ledger.transaction() as database:
+            attempts.running(database, self.node.clock.now(), row, job.study_instance_uid, handle)
+
+    def identified(self, row: attempts.Attempt, start: AttemptStart) -> None:
+        """What runs in an attempt is known, just before it does; raises TransientError."""
+        with self.node.ledger.transaction() as database:
+            attempts.identified(database, self.node.clock.now(), row, start)
+
+    def answered(self, job: Job, accepted: CheckedResult, course: AttemptCourse) -> None:
         """The plugin returned a result that holds; OSError where it cannot be kept."""
-        error = _SAID_FAILED if accepted.status is ResultStatus.FAILED else None
-        self._end(job, accepted, answer.put_in_place(self.data / "results", job.id), error)
+        said = f"{_SAID_FAILED}: {accepted.error}" if accepted.error else f"{_SAID_FAILED}, in its summary or its log"
+        error = said if accepted.status is ResultStatus.FAILED else None
+        self._end(job, accepted, answer.put_in_place(self.node.store.data / "results", job.id), error, course)
 
-    def failed(self, job: Job, failure: Failure, plugin: SitePlugin | None) -> None:
+    def failed(
+        self, job: Job, failure: AttemptFailure, plugin: SitePlugin | None, course: AttemptCourse = NOTHING_KNOWN
+    ) -> None:
         """The attempt failed: try again, or end the job with a result that says so."""
         log.warning("run.attempt-failed", job=job.id, plugin=job.plugin, kind=failure.kind, detail=failure.detail)
-        postponements = jobs.postponements(self.ledger.database, job.id)
+        course = replace(course, failure=failure.kind)
+        postponements = attempts.postponements(self.node.ledger.database, job.id)
         allowed = plugin.attempts if plugin else 1
         match retry.after(failure.kind, job.attempts, allowed, postponements):
-            case Again(delay, counted):
-                self._again(job, failure.detail, delay, counted=counted)
+            case AttemptAgain(delay, counted):
+                self._again(job, failure.detail, delay, course, counted=counted)
             case _:
                 text = words.failed(failure.kind, job.attempts, plugin.limits if plugin else None)
-                self._give_up(job, Result(ResultStatus.FAILED, text), failure.detail, plugin)
+                self._give_up(job, text, failure.detail, plugin, course)
 
     def damaged(self, job: Job, error: InputDamagedError, plugin: SitePlugin) -> None:
         """Images of the job are damaged: an alert, and no result from what is left of them."""
-        with self.ledger.transaction() as database:
-            intact.alert(database, self.clock.now(), error.damages, job.study_instance_uid, job.id)
-        self.failed(job, Failure(FailureKind.DAMAGED, str(error)), plugin)
+        with self.node.ledger.transaction() as database:
+            intact.alert(database, self.node.clock.now(), error.damages, job.study_instance_uid, job.id)
+        self.failed(job, AttemptFailure(AttemptFailureKind.DAMAGED, str(error)), plugin)
 
     def unforeseen(self, job: Job) -> bool:
         """It could not be begun or settled because of an unexpected exception: it ends as failed; true."""
-        with self.ledger.transaction() as database:
+        with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.QUEUED:
-                jobs.started(database, self.clock.now(), job.id, unknown_algorithm(job))
-        text = words.failed(FailureKind.NODE, job.attempts, None)
-        self._give_up(job, Result(ResultStatus.FAILED, text), _UNFORESEEN, None)
+                jobs.started(database, self.node.clock.now(), job.id, unknown_algorithm(job))
+        text = words.failed(AttemptFailureKind.NODE, job.attempts, None)
+        self._give_up(job, text, _UNFORESEEN, None, AttemptCourse(AttemptFailureKind.NODE))
         return True
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""
-        with self.ledger.transaction() as database:
+        with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.RUNNING:
-                jobs.cancel(database, self.clock.now(), job.id, reason)
+                jobs.cancel(database, self.node.clock.now(), job.id, reason)
 
-    def interrupted(self, job: Job) -> None:
+    def interrupted(self, job: Job, course: AttemptCourse) -> None:
         """It was killed because the node stops: the next start takes it up. Nothing where it was cancelled."""
-        with self.ledger.transaction() as database:
+        with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.RUNNING:
-                jobs.interrupted(database, self.clock.now(), job.id, "the node was stopped")
+                attempts.note(database, job.id, course)
+                jobs.interrupted(database, self.node.clock.now(), job.id, "the node was stopped")
 
-    def _again(self, job: Job, error: str, delay: timedelta, *, counted: bool) -> None:
-        with self.ledger.transaction() as database:
+    def _again(self, job: Job, error: str, delay: timedelta, course: AttemptCourse, *, counted: bool) -> None:
+        with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.RUNNING:
                 return
+            attempts.note(database, job.id, course)
             settle = jobs.try_again if counted else jobs.postponed
-            settle(database, self.clock.now(), job.id, error, self.timer() + delay)
+            settle(database, self.node.clock.now(), job.id, error, self.node.clock.now() + delay)
 
-    def _give_up(self, job: Job, result: Result, error: str, plugin: SitePlugin | None) -> None:
+    def _give_up(self, job: Job, text: str, error: str, plugin: SitePlugin | None, course: AttemptCourse) -> None:
+        """It ends with a result of the node's own, whose text says why to a reader."""
+        result = Result(ResultStatus.FAILED, text)
         named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
-        request = Request(job.id, named, StudyFacts(job.study_instance_uid), series=())
+        request = Request(job.id, named, RequestFacts(job.study_instance_uid), series=())
         try:
-            kept = answer.keep(result, request, self.data / "results", job.id, None)
-            self._end(job, Accepted(result.status, found.of(result)), kept, error)
+            kept = answer.keep(result, request, self.node.store.data / "results", job.id)
+            self._end(job, CheckedResult(result.status, found.of(result)), kept, error, course)
         except OSError as problem:  # even the failure cannot be written: it must not get lost
-            self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, counted=False)
+            self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, course, counted=False)
 
-    def _end(self, job: Job, accepted: Accepted, kept: Path, error: str | None) -> None:
-        with self.ledger.transaction() as database:
+    def _tell_replaced(self, database: Database, job: Job, accepted: CheckedResult) -> None:
+        if accepted.replaced:
+            kind, fields = EventKind.JOB_TEXT_REPLACED, list(accepted.replaced)
+            events.record(
+                database, self.node.clock.now(), kind, study=job.study_instance_uid, job=job.id, fields=fields
+            )
+
+    def _end(self, job: Job, accepted: CheckedResult, kept: Path, error: str | None, course: AttemptCourse) -> None:
+        with self.node.ledger.transaction() as database:
             wanted = jobs.get(database, job.id).status is JobStatus.RUNNING
             if wanted:
-                folder = kept.relative_to(self.data).as_posix()
+                folder = kept.relative_to(self.node.store.data).as_posix()
                 outcome = JobOutcome(accepted.status)
-                jobs.ended(database, self.clock.now(), job.id, outcome, folder, error, accepted.found)
+                attempts.note(database, job.id, course)
+                self._tell_replaced(database, job, accepted)
+                jobs.ended(database, self.node.clock.now(), job.id, outcome, folder, error, accepted.found)
         if not wanted:
             answer.remove(kept)
             return
         log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
-        self.wakes.wake(Stage.RESULTS)
-        self.wakes.wake(Stage.ROUTE)
+        self.node.wakes.wake(Stage.RESULTS)
+        self.node.wakes.wake(Stage.ROUTE)

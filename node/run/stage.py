@@ -1,80 +1,108 @@
 """The run stage: claims jobs by priority, runs each in a thread of a bounded pool, kills what was cancelled.
 
-What survives a crash is the ledger: a job found running without an attempt is one that the node died
-on, and counts as an attempt, since perhaps the plugin brought it down.
+What survives a crash is the ledger: an attempt of this machine that is open there and that no thread works on is one
+that the node died on. It is lost, and counts, since perhaps the plugin brought the node down.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
-from node.clock import Clock
+from node.config.models import Configuration
 from node.errors import NotFoundError, PermanentError
 from node.items import Item, Items
-from node.ledger import jobs
-from node.ledger.database import Ledger
-from node.ledger.job import Job
-from node.processes.pool import Pool
-from node.run import answer, hours
-from node.run.attempt import Attempt
+from node.ledger import attempts, jobs
+from node.ledger.attempts import AttemptFailureKind
+from node.ledger.clock_changes import DueTimes
+from node.ledger.job import URGENT, Job
+from node.processes.pool import ChildPool
+from node.run import answer, hours, leftovers, slots, waiting
+from node.run.attempt import RunningAttempt
 from node.run.catalogue import Catalogue, SitePlugin
-from node.run.kinds.command import BUNDLE
-from node.run.retry import Failure, FailureKind
+from node.run.commissioning import Commissioner, ExamplesTrial
+from node.run.digests import CodeDigests
+from node.run.kinds.python import BUNDLE
+from node.run.machine import this_machine
+from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
-from node.store.layout import Spool
-from node.wake import Stage, Wakes
+from node.run.slots import BusySlot, IdleModel, PlacementPlan, WaitingJob
+from node.run.workers import WarmWorkers
+from node.stage import Node, NodeStage
+from node.store import keys
+from node.wake import Stage
 from plugins import bundle
 from plugins.manifest import ParameterError
+from plugins.resources import Resources
 
 WATCH_SECONDS = 1.0
 """How soon a cancelled job is noticed while it runs."""
 BLOCKED_SECONDS = 5.0
 """How soon jobs that wait for something else than time are looked at again (a held study, a slot)."""
 IDLE_SECONDS = 60.0
+_DRAIN_SECONDS = 20.0
+"""For plugins that run when the node is stopped; the supervisor waits a little longer."""
 READERS = 2
 """Processes that read results: a giant one in the first leaves the second to the others."""
 _KILL_SECONDS = 60.0
+_NOT_COMMISSIONED = "waits: its examples have not passed as it is now (pacsnode plugin list)"
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
-class Run:
-    """Runs jobs; `catalogue` may be swapped between two runs (a reload)."""
+class RunStage(NodeStage):
+    """Runs jobs; one thread calls `run_once`."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, wakes: Wakes, spool: Spool, catalogue: Catalogue, jobs_at_once: int
+        self,
+        node: Node,
+        configuration: Configuration,
+        plugins_of: Callable[[Configuration], Catalogue],
+        workers: WarmWorkers,
+        trial: ExamplesTrial | None = None,
     ) -> None:
-        self.catalogue = catalogue
-        self._ledger = ledger
-        self._clock = clock
-        self._wakes = wakes
-        self._spool = spool
-        self._slots = jobs_at_once
-        self._pool = ThreadPoolExecutor(jobs_at_once, thread_name_prefix="run")
-        self._readers = Pool(READERS)
-        self._active: dict[str, tuple[Attempt, Future[None]]] = {}
+        """The workers outlive the stage's configuration; who made them closes them.
+
+        `trial` runs the examples of a plugin before it goes live; None: plugins run without that.
+        """
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._wakes = node.wakes
+        self._data_folder = node.store
+        self._plugins_of = plugins_of
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(configuration.node.jobs_at_once, thread_name_prefix="run")
+        self._readers = ChildPool(READERS)
+        self._digests = CodeDigests(node.store.data)
+        self._commissioner = Commissioner(node, self._digests, trial) if trial else None
+        self._active: dict[str, tuple[RunningAttempt, Future[None]]] = {}
         self._lock = threading.Lock()
         self._stopping = False
-        self._started = (clock.now(), clock.monotonic())
-        self._settler = Settler(ledger, clock, wakes, spool.data, self._timer)
-        self._items = Items(Stage.RUN, ledger, clock)
+        self._settler = Settler(node)
+        self._items = Items(Stage.RUN, node)
+        self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
+        self._told: Mapping[str, str] | None = None
+        self._held: dict[str, bool] = {}
+        """Plugin → whether its jobs wait for its examples, in this look."""
+        self.use(configuration)
 
-    def _timer(self) -> datetime:
-        """Wall time, except that it never runs backwards while the node runs (case 57)."""
-        wall, monotonic = self._started
-        return max(self._clock.now(), wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+    def use(self, configuration: Configuration) -> None:
+        """Run jobs with its plugins, on the machine as it describes it, from the next one on."""
+        self._settings = configuration.node
+        self._machine = this_machine(configuration.node)
+        self._catalogue = self._plugins_of(configuration)
+        self._configuration = configuration
+        self._workers.keep_only([(each.manifest.folder, each.limits) for each in self._catalogue.plugins.values()])
 
     def run_once(self) -> float:
         """Settle, stop and start what is due; returns the seconds until it wants to be called again."""
@@ -82,16 +110,22 @@ class Run:
             if self._stopping:
                 return IDLE_SECONDS
             self._prepare()
+            self._due_times.keep()
             self._reap()
+            self._workers.sweep()
             self._watch()
-            waiting = self._claim()
-            return self._delay(waiting)
+            return self._delay(self._claim())
 
-    def stop(self, seconds: float) -> None:
-        """Claim nothing more; let what runs end within `seconds`, then kill it (the next start takes it up)."""
+    def close(self) -> None:
+        """Claim nothing more; let what runs end within 20 s, then kill it (the next start takes it up)."""
+        self._stop(_DRAIN_SECONDS)
+
+    def _stop(self, seconds: float) -> None:
         with self._lock:
             self._stopping = True
             futures = [future for _, future in self._active.values()]
+        if self._commissioner:
+            self._commissioner.close()
         wait(futures, timeout=seconds)
         for attempt, future in self._active.values():
             if not future.done():
@@ -104,7 +138,9 @@ class Run:
         """Once, at the first run: what an earlier life left in `work/` is removed, the contract's zip is written."""
         if self._prepared:
             return
-        for entry in self._spool.work.iterdir():
+        if not leftovers.end_all(self._data_folder.work.resolve()):
+            log.error("run.processes-left", reason="processes of plugins of an earlier life cannot be ended")
+        for entry in self._data_folder.work.iterdir():
             try:
                 if entry.is_dir():
                     answer.remove(entry)
@@ -112,7 +148,8 @@ class Run:
                     entry.unlink()
             except OSError as error:  # it takes room, and the jobs must not wait for it
                 log.warning("run.not-removed", job=entry.name, error=str(error))
-        bundle.write(self._spool.work / BUNDLE)
+        bundle.write(self._data_folder.work / BUNDLE).chmod(0o644)  # plugins may be another user; it is no secret
+        keys.secret(self._data_folder.data)
         self._prepared = True
 
     def _reap(self) -> None:
@@ -120,17 +157,17 @@ class Run:
             del self._active[job_id]
 
     def _watch(self) -> None:
-        """Kill attempts whose job is not running any more; take up jobs that run without an attempt."""
-        running = {job.id: job for job in jobs.running(self._ledger.database)}
+        """Kill attempts that were ended in the ledger; settle those that are open here and that nothing works on."""
+        still_open = {row.job for row in attempts.open_here(self._ledger.database)}
         for job_id, (attempt, _) in self._active.items():
-            if job_id not in running:
+            if job_id not in still_open:
                 attempt.cancel.set()
-        for job_id, job in running.items():
-            if job_id not in self._active:
-                self._handle(job, partial(self._died, job), otherwise=None)
+        for job_id in still_open - self._active.keys():
+            job = jobs.get(self._ledger.database, job_id)
+            self._handle(job, partial(self._died, job), otherwise=None)
 
     def _died(self, job: Job) -> None:
-        failure = Failure(FailureKind.NODE_DIED, "the node ended while it ran")
+        failure = AttemptFailure(AttemptFailureKind.NODE_DIED, "the node ended while it ran")
         self._settler.failed(job, failure, self._find(job))
 
     def _handle(self, job: Job, work: Callable[[], T], otherwise: T) -> T:
@@ -145,30 +182,90 @@ class Run:
 
     def _claim(self) -> bool:
         """Start what may start; whether jobs are left that could have started if there were room."""
-        if len(self._active) >= self._slots:
-            return True
-        ready = jobs.ready(self._ledger.database, self._timer())
-        busy = Counter(attempt.plugin.name for attempt, _ in self._active.values())
-        left = False
-        for job in ready:
+        if len(self._active) >= self._machine.slots:
+            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
+        ready: dict[str, tuple[Job, SitePlugin]] = {}
+        self._held.clear()
+        for job in jobs.ready(self._ledger.database, self._clock.now()):
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
-            left = self._handle(job, partial(self._take_up, job, busy), otherwise=False) or left
-        return left
+            plugin = self._handle(job, partial(self._take_up, job), otherwise=None)
+            if plugin is not None:
+                ready[job.id] = (job, plugin)
+        placing = self._placed(ready)
+        for each in placing.started:
+            job, plugin = ready[each.job]
+            use = (plugin.manifest.folder, plugin.limits)
+            if each.make_room:
+                self._workers.free(each.make_room, use)
+            if each.gpu is not None and each.clears_gpu:
+                self._workers.free_gpu(each.gpu, use)
+            self._handle(job, partial(self._start, job, plugin, each.gpu), otherwise=None)
+        for job_id, why in placing.never.items():
+            job, plugin = ready[job_id]
+            self._handle(job, partial(self._impossible, job, plugin, why), otherwise=None)
+        waits = placing.waits
+        lacking = {job.plugin: waits[each.name] for job, each in ready.values() if each.name in waits}
+        held = [name for name, is_held in self._held.items() if is_held]
+        self._tell({**dict.fromkeys(held, _NOT_COMMISSIONED), **lacking})
+        return bool(lacking)
 
-    def _take_up(self, job: Job, busy: Counter[str]) -> bool:
-        """Start it if it may start; whether it could have, if there were room. `busy`: plugin → how many run."""
+    def _placed(self, ready: Mapping[str, tuple[Job, SitePlugin]]) -> PlacementPlan:
+        queue = [_waiting(job, plugin) for job, plugin in ready.values()]
+        busy, idle, now = self._busy(), self._idle(), self._clock.now()
+        placing = slots.place(queue, [self._machine], busy, now, idle)
+        if placing.never:  # perhaps a driver was loaded since
+            self._machine = this_machine(self._settings)
+            placing = slots.place(queue, [self._machine], busy, now, idle)
+        return placing
+
+    def _idle(self) -> list[IdleModel]:
+        """What workers hold that wait for a job."""
+        known = {each.manifest.folder: each for each in self._catalogue.plugins.values()}
+        found = []
+        for each in self._workers.waiting:
+            plugin, gpu = known.get(each.recipe.plugin), each.recipe.limits.gpu
+            name, resources = (plugin.name, plugin.resources) if plugin else ("", Resources())
+            found.append(IdleModel(name, self._machine.name, each.memory, gpu, resources.gpu_memory))
+        return found
+
+    def _busy(self) -> list[BusySlot]:
+        return [attempt.slot for attempt, _ in self._active.values()]
+
+    def _tell(self, waits: Mapping[str, str]) -> bool:
+        """Leave word for `status` of why jobs wait; whether any do."""
+        if waits != self._told:
+            try:
+                waiting.note(self._data_folder.data, waits)
+                self._told = waits
+            except OSError as error:  # a full disk must stop no job
+                log.warning("run.waiting-not-noted", error=str(error))
+        return bool(waits)
+
+    def _take_up(self, job: Job) -> SitePlugin | None:
+        """Its plugin where it may start, as far as time and people are concerned."""
         plugin = self._find(job)
         if plugin is None:
             self._unknown(job)
-        elif (opens := hours.waits_until(job, self._timer())) is not None:
+        elif (opens := hours.waits_until(job, self._clock.now())) is not None:
             self._outside_hours(job, opens)
-        elif len(self._active) >= self._slots or busy[plugin.name] >= plugin.at_once:
-            return True
-        else:
-            busy[plugin.name] += 1
-            self._start(job, plugin)
-        return False
+            return None
+        elif self._is_held(job, plugin):
+            log.debug("run.not-commissioned", job=job.id, plugin=plugin.name)
+            return None
+        return plugin
+
+    def _is_held(self, job: Job, plugin: SitePlugin) -> bool:
+        """Whether its jobs wait for its examples; asked once a look: thousands of them may wait."""
+        if self._commissioner and job.plugin not in self._held:
+            self._held[job.plugin] = self._commissioner.holds(plugin, self._configuration)
+        return self._held.get(job.plugin, False)
+
+    def _impossible(self, job: Job, plugin: SitePlugin, why: str) -> None:
+        """No machine is one that it could run on: perhaps only for now, and no reason for silence."""
+        begun = self._begin(job, asdict(plugin.manifest.identity), plugin.manifest.runtime.kind)
+        if begun:
+            self._settler.failed(begun[0], AttemptFailure(AttemptFailureKind.NODE, why), plugin)
 
     def _outside_hours(self, job: Job, opens: datetime) -> None:
         """It queued until its hours were over: the next opening is its turn, unless it was cancelled meanwhile."""
@@ -177,7 +274,7 @@ class Run:
 
     def _find(self, job: Job) -> SitePlugin | None:
         try:
-            return self.catalogue.find(job.plugin)
+            return self._catalogue.find(job.plugin)
         except NotFoundError:
             return None
 
@@ -186,37 +283,48 @@ class Run:
         begun = self._begin(job, unknown_algorithm(job))
         if begun:
             detail = f"there is no usable plugin {job.plugin} in the configuration any more"
-            self._settler.failed(begun, Failure(FailureKind.INPUT, detail), None)
+            self._settler.failed(begun[0], AttemptFailure(AttemptFailureKind.INPUT, detail), None)
 
-    def _begin(self, job: Job, algorithm: Mapping[str, Any]) -> Job | None:
+    def _begin(
+        self, job: Job, algorithm: Mapping[str, Any], kind: str | None = None, identity: str | None = None
+    ) -> tuple[Job, attempts.Attempt] | None:
         """Claim a job, None where it was cancelled between the look and the claim."""
         try:
             with self._ledger.transaction() as database:
-                return jobs.started(database, self._clock.now(), job.id, algorithm)
+                begun = jobs.started(database, self._clock.now(), job.id, algorithm, kind, identity)
+                return begun, attempts.open_of(database, job.id)
         except PermanentError as error:
             log.info("run.not-claimed", job=job.id, reason=str(error))
             return None
 
-    def _start(self, job: Job, plugin: SitePlugin) -> None:
+    def _start(self, job: Job, plugin: SitePlugin, gpu: str | None) -> None:
         identity = plugin.manifest.identity
         with contextlib.suppress(ParameterError):  # the attempt says so, in full
             identity = plugin.manifest.identity_with(plugin.manifest.parameters_for(job.parameters))
-        begun = self._begin(job, asdict(identity))
+        runtime = plugin.manifest.runtime
+        begun = self._begin(job, asdict(identity), runtime.kind, job.identity or runtime.identity)
         if begun is None:
             return
-        attempt = Attempt(begun, plugin, self._spool, self._settler, self._readers)
+        attempt = RunningAttempt(
+            *begun, plugin, self._data_folder, self._settler, self._readers, self._digests, self._workers, gpu
+        )
         future = self._pool.submit(attempt.run)
         self._active[job.id] = (attempt, future)
         future.add_done_callback(lambda _: self._wakes.wake(Stage.RUN))
-        log.info("run.started", job=job.id, plugin=plugin.name, attempt=begun.attempts)
+        log.info("run.started", job=job.id, plugin=plugin.name, attempt=attempt.row.number)
 
-    def _delay(self, waiting: bool) -> float:
+    def _delay(self, left: bool) -> float:
         if self._active:
             return WATCH_SECONDS
-        if waiting:
+        if left:
             return BLOCKED_SECONDS
         due = jobs.next_ready_at(self._ledger.database)
         if due is None:
             return IDLE_SECONDS
-        seconds = (due - self._timer()).total_seconds()
+        seconds = (due - self._clock.now()).total_seconds()
         return min(seconds, IDLE_SECONDS) if seconds > 0 else BLOCKED_SECONDS
+
+
+def _waiting(job: Job, plugin: SitePlugin) -> WaitingJob:
+    urgent, high = job.priority >= URGENT, job.priority > 0
+    return WaitingJob(job.id, plugin.name, plugin.at_once, job.created_at, plugin.resources, urgent, high)

@@ -12,7 +12,7 @@ BEGIN, RETIRE = signal.SIGUSR1, signal.SIGUSR2
 """To a receiver: accept associations now; accept no more and finish those that are open."""
 
 
-class Orders:
+class SupervisorOrders:
     """Signals as they come, for the main thread to wait for.
 
     Python's handlers run in the main thread; but the kernel may give a signal to another one, and then nothing ends a

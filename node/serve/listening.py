@@ -10,20 +10,25 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.config.models import TLS, Configuration
+from node.config.models import TLS, Configuration, Listen
+from node.dimse.revocation import lists_at, pem
 from node.errors import PermanentError
 
 LISTENING = "listening.json"
-"""In the data folder while the node runs: {"pid", "port", "tls_port"}; says which port the system chose for 0."""
+"""In the data folder while the node runs: {"pid", "port", "tls_port"}; says which port the system chose for 0.
+Of a port that is off it says null."""
 BACKLOG = 128
 """Connections that the kernel keeps for receivers to accept."""
 
 Place = tuple[str, int]
 """Host and port as configured."""
+_PLAIN, _TLS = "listen", "tls"
+"""Sides of the node, as `node.receive` calls their sockets."""
+_KINDS = {_PLAIN: "DICOM", _TLS: "DICOM over TLS"}
 
 
 class ListenError(PermanentError):
@@ -34,10 +39,11 @@ class ListenError(PermanentError):
 class Ports:
     """Open sockets and files for receivers; `open` makes them."""
 
+    places: Mapping[str, Place]
+    """Where each side listens: `listen` (DICOM), `tls` (DICOM over TLS); a side that is off is missing."""
     sockets: Mapping[Place, socket.socket]
-    """DICOM first, then DICOM over TLS where it is configured."""
     tls_files: Mapping[str, int]
-    """`certificate`, `key`, `authorities`: descriptors of what they held."""
+    """Descriptors of what they held, by `TLS.files`."""
 
     @classmethod
     def open(cls, configuration: Configuration, before: Ports | None = None) -> Ports:
@@ -47,13 +53,13 @@ class Ports:
         """
         kept = before.sockets if before else {}
         listen = configuration.node.listen
-        places = [(listen.host, listen.port)] + ([(listen.host, listen.tls.port)] if listen.tls else [])
+        places = _places(listen)
         sockets: dict[Place, socket.socket] = {}
-        ports = cls(sockets, {})
+        ports = cls(places, sockets, {})
         try:
-            for place in places:
+            for place in places.values():
                 sockets[place] = kept[place] if place in kept else _listen_on(*place, kept)
-            return cls(sockets, _copies(listen.tls) if listen.tls else {})
+            return cls(places, sockets, _copies(listen.tls) if listen.tls else {})
         except BaseException:
             ports.close(but=before)
             raise
@@ -75,17 +81,16 @@ class Ports:
     @property
     def arguments(self) -> list[str]:
         """The same, as `node.receive` gets it."""
-        sides = zip(("--listen", "--tls"), self.sockets.values(), strict=False)
-        said = [f for name, each in sides for f in (name, str(each.fileno()))]
+        said = [f for side, place in self.places.items() for f in (f"--{side}", str(self.sockets[place].fileno()))]
         return said + [f for name, descriptor in self.tls_files.items() for f in (f"--{name}", str(descriptor))]
 
-    def numbers(self) -> Iterator[tuple[str, int]]:
-        """Address and port of each, as the system has them."""
-        return (each.getsockname()[:2] for each in self.sockets.values())
+    def numbers(self) -> dict[str, tuple[str, int]]:
+        """Address and port of each side, as the system has them."""
+        return {side: self.sockets[place].getsockname()[:2] for side, place in self.places.items()}
 
     def write(self, data: Path) -> None:
         """Leave word of the ports in the data folder."""
-        port, tls_port = (*(number for _, number in self.numbers()), None)[:2]
+        port, tls_port = (self.numbers().get(side, (None, None))[1] for side in (_PLAIN, _TLS))
         part = data / f"{LISTENING}.part"
         part.write_text(json.dumps({"pid": os.getpid(), "port": port, "tls_port": tls_port}))
         part.rename(data / LISTENING)
@@ -93,11 +98,15 @@ class Ports:
     def lines(self, configuration: Configuration) -> list[str]:
         """What they are, for people."""
         titles = ", ".join((configuration.node.ae_title, *configuration.node.also_called))
-        kinds = ("DICOM", "DICOM over TLS")
         return [
-            f"listens on {host} port {port} ({kind}), AE title {titles}"
-            for (host, port), kind in zip(self.numbers(), kinds, strict=False)
+            f"listens on {host} port {port} ({_KINDS[side]}), AE title {titles}"
+            for side, (host, port) in self.numbers().items()
         ]
+
+
+def _places(listen: Listen) -> dict[str, Place]:
+    plain = {} if listen.port == "off" else {_PLAIN: (listen.host, listen.port)}
+    return plain | ({_TLS: (listen.host, listen.tls.port)} if listen.tls else {})
 
 
 def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> socket.socket:
@@ -134,13 +143,14 @@ def _copies(tls: TLS) -> dict[str, int]:
     made: dict[str, int] = {}
     for name, path in tls.files.items():
         try:
-            content = path.read_bytes()
+            content = pem(lists_at(path)) if name == "revoked" else path.read_bytes()
         except OSError as error:
             for descriptor in made.values():
                 os.close(descriptor)
-            raise ListenError(f"node.listen.tls.{name}: {path} cannot be read: {error.strerror}") from error
+            raise ListenError(f"node.listen.tls.{name}: {path} cannot be read: {error.strerror or error}") from error
         made[name] = os.memfd_create(name)
-        os.write(made[name], content)
+        with open(made[name], "wb", closefd=False) as file:
+            file.write(content)
     return made
 
 

@@ -25,25 +25,25 @@ import structlog
 
 from node.config import in_force
 from node.config.in_force import InForce
-from node.dimse.association import Limits
+from node.dimse.association import ConnectionLimits
 from node.serve.keepalive import Child, soonest
 from node.serve.lifeline import BEGIN, RETIRE
 from node.serve.listening import ListenError, Ports
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 _MAY_START, _MAY_CLOSE = 60.0, 10.0
 """Seconds."""
 _MOST_RETIRED = 16
 """Processes that finish old associations; beyond this no further change is taken up, rather than break one."""
-MAY_TAKE = Limits().drain + 5.0
+MAY_TAKE = ConnectionLimits().drain + 5.0
 """Seconds for receivers to end after the order."""
 Answer = Callable[[str], None]
 """Told how a change went: why it did not, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ReceiverInheritance:
     """What every receiver inherits."""
 
     wake: int
@@ -54,7 +54,7 @@ class Shared:
 
 
 @dataclass(slots=True)
-class _Change:
+class _Takeover:
     """New receivers that are to take over."""
 
     wanted: InForce
@@ -88,18 +88,18 @@ class _Words:
 class Receivers:
     """All receiver processes of one node. Nothing here blocks; `look` is called whenever something happened."""
 
-    def __init__(self, running: InForce, ports: Ports, spool: Spool, shared: Shared) -> None:
+    def __init__(self, running: InForce, ports: Ports, data_folder: DataFolder, shared: ReceiverInheritance) -> None:
         heard, self._tell = os.pipe()
         os.set_blocking(heard, False)
         self._words = _Words(heard)
-        self._spool = spool
+        self._data_folder = data_folder
         self._shared = shared
         self.running = running
         self._generation = 0
         self.ports = ports
         self.children = self._made(running, ports)
         self._retired: list[Child] = []
-        self._change: _Change | None = None
+        self._change: _Takeover | None = None
 
     @property
     def bell(self) -> int:
@@ -133,7 +133,7 @@ class Receivers:
         self._words.hear()
         for child in self.children:
             if child.noticed_dead():
-                sweep(self._spool)
+                sweep(self._data_folder)
         self._bury_retired()
         self._step()
         for child in self.children:
@@ -156,7 +156,7 @@ class Receivers:
             code = child.process.returncode if child.process else 0
             log.info("serve.receiver-retired", child=child.name, exit=code)
             if code:
-                sweep(self._spool)
+                sweep(self._data_folder)
 
     # --- a change ---------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Receivers:
             answer(str(error))
             return
         children = self._made(new, ports)
-        self._change = _Change(new, ports, children, answer, time.monotonic() + _MAY_START)
+        self._change = _Takeover(new, ports, children, answer, time.monotonic() + _MAY_START)
         log.info("serve.receivers-starting", receivers=[child.name for child in children])
         for child in children:
             self._start(child, "--in-force", str(wanted.resolve()), "--held")
@@ -207,7 +207,7 @@ class Receivers:
         log.error("serve.receivers-unchanged", reason=reason)
         change.answer(reason)
 
-    def _put_in_force(self, change: _Change) -> None:
+    def _put_in_force(self, change: _Takeover) -> None:
         try:
             in_force.put_in_force(change.wanted.configuration.node.data)
         except OSError as error:
@@ -222,7 +222,7 @@ class Receivers:
         for child in old:
             child.send(RETIRE)
 
-    def _begin(self, change: _Change, late: bool) -> None:
+    def _begin(self, change: _Takeover, late: bool) -> None:
         self._change = None
         if late:
             log.error("serve.receivers-slow-to-close", receivers=[child.name for child in self._retired])
@@ -243,8 +243,8 @@ class Receivers:
         return [*self.children, *self._retired, *(self._change.children if self._change else ())]
 
 
-def sweep(spool: Spool) -> None:
+def sweep(data_folder: DataFolder) -> None:
     """A receiver that was killed leaves what it was writing; its sender was promised nothing and sends again."""
-    swept = spool.sweep_parts()
+    swept = data_folder.sweep_parts()
     if swept:
         log.info("serve.unfinished-objects-removed", count=swept)

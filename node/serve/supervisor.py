@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -34,12 +35,12 @@ from node.errors import DataFolderInUseError, PermanentError
 from node.ledger import database, instances
 from node.ledger.database import Ledger
 from node.observe import logs
-from node.serve import capabilities, receivers, upgrade
+from node.serve import capabilities, lost_ledger, receivers, upgrade
 from node.serve.keepalive import Child, any_alive
 from node.serve.listening import LISTENING, Ports
-from node.serve.receivers import Receivers, Shared
+from node.serve.receivers import ReceiverInheritance, Receivers
 from node.store import numbers
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 _NODE_MAY_TAKE = 30.0
@@ -55,25 +56,37 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     configuration = running.configuration
     logs.configure(configuration.node.logs.format, configuration.node.logs.level, process="supervisor")
     data = configuration.node.data
+    os.umask(0o077)  # for all that this process and its children write: it may name patients
     lock = take_lock(data)
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
     ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)
     _leave_children_no_capabilities()
-    spool = Spool(data)
+    data_folder = DataFolder(data)
     in_force.write(running)
-    receivers.sweep(spool)
-    upgrade.check_files(ledger, spool, SystemClock())
+    receivers.sweep(data_folder)
+    upgrade.check_files(ledger, data_folder, SystemClock())
+    lost_ledger.check(ledger, data_folder, SystemClock())
     numbers.establish(data, above=numbers.number_of(instances.newest_receipt(ledger.database)))
     ledger.close()
-    for line in (*ports.lines(configuration), *lines):
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    _print([*ports.lines(configuration), *lines])
     ports.write(data)
     try:
-        return Supervisor(running, ports, spool, lock).run()
+        return Supervisor(running, ports, data_folder, lock).run()
     finally:
         (data / LISTENING).unlink(missing_ok=True)
+
+
+def _print(lines: Sequence[str]) -> None:
+    """On standard output; where that cannot be written (a full disk, a closed pipe) the node serves as well."""
+    try:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        log.warning("serve.lines-not-printed", reason=error.strerror)
+        with open(os.devnull, "wb") as nowhere:  # for what is still buffered, which would fail again at the end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _leave_children_no_capabilities() -> None:
@@ -91,6 +104,7 @@ def take_lock(data: Path) -> int:
     """
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _keep_others_out(data)
         descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise PermanentError(f"the data folder {data} cannot be used: {error.strerror} ({error.filename})") from error
@@ -107,14 +121,32 @@ def take_lock(data: Path) -> int:
     return descriptor
 
 
+def _keep_others_out(data: Path) -> None:
+    """Take the rights of group and others from the data folder, so that none of its files can be reached by them.
+
+    Raises PermanentError where they have some and this user may not change that.
+    """
+    mode = stat.S_IMODE(data.stat().st_mode)
+    if not mode & 0o077:
+        return
+    try:
+        data.chmod(mode & 0o700)
+    except OSError as error:
+        raise PermanentError(
+            f"the data folder {data} can be reached by other users (mode {mode:04o}), and its mode cannot be changed: "
+            f"{error.strerror}. Patients' images are in it: chmod 700 {data}, or make it the node's own"
+        ) from error
+    log.warning("serve.data-folder-tightened", folder=str(data), mode=f"{mode:04o}", now=f"{mode & 0o700:04o}")
+
+
 class Supervisor:
     """Keeps the children alive until a signal says that it is over. The node process is stopped last."""
 
-    def __init__(self, running: InForce, ports: Ports, spool: Spool, lock: int) -> None:
+    def __init__(self, running: InForce, ports: Ports, data_folder: DataFolder, lock: int) -> None:
         alive, _ = os.pipe()  # our end is closed by our own end, and only by that
         wake, wake_end = os.pipe()
         self._data = running.configuration.node.data
-        self._receivers = Receivers(running, ports, spool, Shared(wake_end, alive, lock))
+        self._receivers = Receivers(running, ports, data_folder, ReceiverInheritance(wake_end, alive, lock))
         self._asked, asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._asked.setblocking(False)
         ends = ["--wake", str(wake), "--alive", str(alive), "--ask", str(asking.fileno())]

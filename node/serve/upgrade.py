@@ -1,4 +1,4 @@
-"""After an upgrade: is everything there that the ledger's rows name?
+"""After an upgrade: is everything there that the ledger's rows name, and do its tallies say what counting gives?
 
 What an earlier release kept in another place or form would otherwise be missed one by one, when a job or a commitment
 needs it. So the first start of a release, of a schema of the ledger or of a layout of the data folder looks for every
@@ -17,45 +17,48 @@ import structlog
 
 from node import __version__
 from node.clock import Clock
-from node.ledger import events, instances, jobs, objects
+from node.ledger import events, file_checks, instances, jobs, objects, tallies
 from node.ledger.database import Database, Ledger
-from node.ledger.events import FILES_CHECKED, FILES_MISSING, Severity
-from node.ledger.schema.migrations import VERSIONS
-from node.store.layout import LAYOUT, Spool
+from node.ledger.event_kinds import EventKind
+from node.ledger.schema.versions import VERSIONS
+from node.store.layout import LAYOUT, DataFolder
 
 log = structlog.get_logger(__name__)
 _EXAMPLES = 10
 
 
-def check_files(ledger: Ledger, spool: Spool, clock: Clock) -> None:
+def check_files(ledger: Ledger, data_folder: DataFolder, clock: Clock) -> None:
     """Look for every file that a row names, once for each release, schema and layout; record what was found."""
     program = {"release": __version__, "schema": VERSIONS[-1], "layout": LAYOUT}
-    last = events.latest_of(ledger.database, (FILES_CHECKED, FILES_MISSING))
-    if last is not None and last.detail["program"] == program:
+    last = file_checks.last(ledger.database)
+    if last is not None and last.program == program:
         return
-    images = sorted(_images_missing(ledger.database, spool))
-    results = sorted(_results_missing(ledger.database, spool.data))
-    with ledger.transaction() as database:
-        if not images and not results:
-            events.record(database, clock.now(), FILES_CHECKED, program=program)
-            return
+    _check_tallies(ledger, clock)
+    images = sorted(_images_missing(ledger.database, data_folder))
+    results = sorted(_results_missing(ledger.database, data_folder.data))
+    if images or results:
         log.error("serve.files-missing", images=len(images), results=len(results))
-        events.record(
-            database,
-            clock.now(),
-            FILES_MISSING,
-            severity=Severity.ALERT,
-            program=program,
-            images=len(images),
-            results=len(results),
-            examples=[*images[:_EXAMPLES], *results[:_EXAMPLES]],
-        )
+    examples = [*images[:_EXAMPLES], *results[:_EXAMPLES]]
+    with ledger.transaction() as database:
+        file_checks.record(database, clock.now(), program, images=len(images), results=len(results), examples=examples)
 
 
-def _images_missing(database: Database, spool: Spool) -> Iterator[str]:
+def _check_tallies(ledger: Ledger, clock: Clock) -> None:
+    """The numbers that are kept instead of counted are what counting gives; else they are counted again, once."""
+    wrong = tallies.wrong(ledger.database)
+    if not wrong:
+        return
+    log.error("serve.tallies-wrong", tallies=len(wrong))
+    with ledger.transaction() as database:
+        tallies.count_again(database)
+        told = [f"{each.name} {each.place} {each.status}: {each.tallied}, counted {each.counted}" for each in wrong]
+        events.record(database, clock.now(), EventKind.TALLIES_MENDED, tallies=told)
+
+
+def _images_missing(database: Database, data_folder: DataFolder) -> Iterator[str]:
     """Receipts that are neither in the store nor in `incoming/`; each folder is listed once."""
-    first_release, waiting = spool.in_first_layout(), frozenset(spool.waiting())
-    for folder, receipts in groupby(instances.receipts(database), lambda receipt: spool.stored(receipt).parent):
+    first_release, waiting = data_folder.in_first_layout(), frozenset(data_folder.waiting())
+    for folder, receipts in groupby(instances.receipts(database), lambda receipt: data_folder.stored(receipt).parent):
         names = _names(folder)
         for receipt in receipts:
             if f"{receipt}.dcm" not in names and receipt not in first_release and receipt not in waiting:

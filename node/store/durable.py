@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 
@@ -17,13 +18,20 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power loss."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    """Write a file so that it is there whole or not at all, also after a power loss. Raises OSError.
+
+    Of several that write it at the same time, in threads or processes, one is last, whole.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:  # a full disk should not be fuller by what cannot be used
+        part.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from node.clock import from_text, to_text
-from node.config.models import Limits
+from node.config.models import AssociationLimits
 
 TROUBLE = "trouble.json"
 """In the data folder while the last attempt to write what was received has failed."""
@@ -51,12 +51,12 @@ def _waiting(incoming: Path) -> int:
     return 0
 
 
-def refusing_associations(load: Load, limits: Limits) -> str | None:
+def refusing_associations(load: Load, limits: AssociationLimits) -> str | None:
     """Why no new association is accepted; None where they are."""
     return _beyond(load, limits.free_space, limits.waiting_objects)
 
 
-def refusing_objects(load: Load, limits: Limits) -> str | None:
+def refusing_objects(load: Load, limits: AssociationLimits) -> str | None:
     """Why even an object on an open association is refused; None where it is taken."""
     return _beyond(load, limits.free_space // _OPEN_MAY_GO_ON, limits.waiting_objects * _OPEN_MAY_GO_ON)
 

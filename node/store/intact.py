@@ -7,21 +7,23 @@ that leaves the node asks here first; a copy is verified in the same pass that m
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from node.errors import PermanentError
-from node.ledger import events
+from node.ledger import alerts, said
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance
 from node.store.arrival import NotOurFileError, read_arrival
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 _PIECE = 1 << 20
-_DAMAGED = "instance.damaged"
+_OTHER = "its SHA-256 is not the one of what was received"
 
 
 class DamagedError(PermanentError):
@@ -53,14 +55,30 @@ def copy(source: Path, target: Path, digest: str, transfer_syntax_uid: str) -> N
             out.write(piece)
 
 
-def _verified(path: Path, digest: str, transfer_syntax_uid: str) -> Iterator[bytes]:
-    """The file piece by piece; raises at its end at the latest."""
+def data_set(path: Path, digest: str, transfer_syntax_uid: str) -> memoryview:
+    """The verified data set, mapped; raises as `verify` does."""
+    offset = _offset(path, transfer_syntax_uid)
+    with path.open("rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[offset:]
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DamagedError(path, _OTHER)
+    return data
+
+
+def _offset(path: Path, transfer_syntax_uid: str) -> int:
+    """Where the data set begins."""
     try:
         arrival, offset = read_arrival(path)
     except NotOurFileError as error:
         raise DamagedError(path, str(error)) from error
     if arrival.transfer_syntax_uid != transfer_syntax_uid:  # the digest is of the data set alone
         raise DamagedError(path, f"its transfer syntax is {arrival.transfer_syntax_uid}, not {transfer_syntax_uid}")
+    return offset
+
+
+def _verified(path: Path, digest: str, transfer_syntax_uid: str) -> Iterator[bytes]:
+    """The file piece by piece; raises at its end at the latest."""
+    offset = _offset(path, transfer_syntax_uid)
     found = hashlib.sha256()
     with path.open("rb") as file:
         yield file.read(offset)
@@ -68,7 +86,7 @@ def _verified(path: Path, digest: str, transfer_syntax_uid: str) -> Iterator[byt
             found.update(piece)
             yield piece
     if found.hexdigest() != digest:
-        raise DamagedError(path, "its SHA-256 is not the one of what was received")
+        raise DamagedError(path, _OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +97,9 @@ class Damage:
     error: DamagedError
 
 
-def missing(instance: Instance, spool: Spool) -> Damage:
+def missing(instance: Instance, data_folder: DataFolder) -> Damage:
     """What is said of an image whose file is not there any more."""
-    return Damage(instance, DamagedError(spool.stored(instance.receipt), "the file is missing"))
+    return Damage(instance, DamagedError(data_folder.stored(instance.receipt), "the file is missing"))
 
 
 def alert(database: Database, at: datetime, damages: Sequence[Damage], study: str, job: str) -> None:
@@ -89,16 +107,16 @@ def alert(database: Database, at: datetime, damages: Sequence[Damage], study: st
 
     One alert names them all. Those that an earlier alert of the job has named are not told again.
     """
-    told = {receipt for event in events.of_job(database, job, _DAMAGED) for receipt in event.detail.get("receipts", ())}
-    new = [each for each in damages if each.instance.receipt not in told]
+    kind = EventKind.INSTANCE_DAMAGED
+    new = [each for each in damages if said.once(database, kind, job, each.instance.receipt)]
     if new:
-        events.record(
+        alerts.raised(
             database,
             at,
-            _DAMAGED,
+            AlertKind.INSTANCE_DAMAGED,
+            job,
             study=study,
             job=job,
-            severity=Severity.ALERT,
             receipts=[each.instance.receipt for each in new],
             files=[str(each.error.path) for each in new],
             reasons=sorted({each.error.reason for each in new}),

@@ -16,8 +16,11 @@ This module stands below the stages: the receiver writes with it, the others rea
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +31,11 @@ from pydicom.filereader import read_partial
 
 from node.store import seal
 from node.store.arrival import NotOurFileError, read_arrival
+from node.store.callers import Caller, open_callers
 from node.store.durable import sync_folder
 from node.store.numbers import DIGITS, Numbers
 
+_STORED = re.compile(r"[0-9a-f]{32}\.dcm")
 LAYOUT = 2
 """Of the folders below the data folder; one more with each change. 1: `store/` by the last two digits of a receipt."""
 
@@ -44,7 +49,7 @@ class InFlight:
     series_instance_uid: str | None = None
 
 
-class Spool:
+class DataFolder:
     """The folders of one data folder; making it makes them (0700: patients' images are in them)."""
 
     def __init__(self, data: Path) -> None:
@@ -93,7 +98,26 @@ class Spool:
     def in_first_layout(self) -> frozenset[str]:
         """Receipts that lie where the first release stored them."""
         folders = [entry for entry in os.scandir(self.store) if len(entry.name) == 2 and entry.is_dir()]
-        return frozenset(name.removesuffix(".dcm") for folder in folders for name in os.listdir(folder))
+        return frozenset(receipt for folder in folders for receipt in _receipts(Path(folder)))
+
+    def newest_stored(self) -> str:
+        """The stored receipt whose name sorts last; empty where the store is."""
+        newest = max(self.in_first_layout(), default="")
+        for name in sorted((entry.name for entry in os.scandir(self.store) if len(entry.name) > 2), reverse=True):
+            if found := max(_receipts(self.store / name), default=""):
+                return max(newest, found)
+        return newest
+
+    def stored_by_folder(self) -> Iterator[list[str]]:
+        """All stored receipts, a folder at a time; those of the first release first, then by arrival."""
+        for name in sorted((entry.name for entry in os.scandir(self.store)), key=lambda name: (len(name), name)):
+            yield sorted(_receipts(self.store / name))
+
+    def take_back(self, receipts: Sequence[str]) -> None:
+        """Let stored files wait in `incoming/` again, as if they had just come: the ledger does not know them."""
+        for receipt in receipts:
+            self.find(receipt).rename(self.arrived(receipt))
+        sync_folder(self.incoming)
 
     def find(self, receipt: str) -> Path:
         """The file of a receipt, indexed or not yet; FileNotFoundError where there is none.
@@ -124,13 +148,17 @@ class Spool:
             sync_folder(folder)
 
     @contextmanager
-    def association(self, name: str) -> Iterator[None]:
-        """Show the association `name` as open: its file is locked until this ends or the process dies."""
+    def association(self, name: str, caller: Caller = ("", "")) -> Iterator[None]:
+        """Show the association `name` as open: its file is locked until this ends or the process dies.
+
+        The file holds who opened it.
+        """
         path = self.associations / name
         unlocked = self.associations / f".{name}"  # locked before it has its name: a reader never sees it unlocked
         descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, json.dumps(caller).encode())
             unlocked.rename(path)
             yield
         finally:
@@ -141,6 +169,10 @@ class Spool:
         """Names of the associations that are open now; files that a dead receiver left are removed."""
         names = [entry.name for entry in os.scandir(self.associations) if not entry.name.startswith(".")]
         return frozenset(name for name in names if self._is_locked(self.associations / name))
+
+    def callers(self) -> Counter[Caller]:
+        """How many associations each caller has open now."""
+        return open_callers(self.associations)
 
     def _is_locked(self, path: Path) -> bool:
         try:
@@ -203,6 +235,14 @@ class Spool:
         for path in self.incoming.glob("*.slot"):
             if not self._keep(path, seal.read(path)) and not _is_another(path.name.partition("-")[0]):
                 path.unlink(missing_ok=True)
+
+
+def _receipts(folder: Path) -> list[str]:
+    """The received files in a folder of the store, and nothing that somebody else may have put there."""
+    try:
+        return [name[:-4] for name in os.listdir(folder) if _STORED.fullmatch(name)]
+    except NotADirectoryError:
+        return []
 
 
 def _is_another(process: str) -> bool:

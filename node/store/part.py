@@ -10,7 +10,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-class Part:
+class PartFile:
     """A file open to be written, new or a prepared one; in the end it is renamed or discarded.
 
     Every method but `discard` raises OSError where the disk refuses.

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from scipy import ndimage
 
+from plugins.attribute_numbers import number
 from plugins.contract import NotApplicableError
 from plugins.lung_density.masks import Mask, ball, bounding_box, components
-from plugins.lung_density.orientation import Anatomical
-from plugins.stored_values import number
+from plugins.lung_density.orientation import AnatomicalView
+from plugins.stored_values import rescale_unit
 
 NO_AGENT = {"", "NONE", "NO", "N", "W/O", "WITHOUT", "NON CONTRAST", "NO CONTRAST", "-"}
 """What scanners write into Contrast/Bolus Agent when none was given."""
@@ -61,7 +62,7 @@ def refuse_headers(headers: Sequence[Dataset], most_slice_mm: float) -> None:
     for header in headers:
         if header.get("Modality") != "CT":
             raise NotApplicableError(f"The images are {header.get('Modality') or 'of no stated modality'}, not CT.")
-        if str(header.get("RescaleType") or "HU").upper() not in ("HU", "US"):
+        if rescale_unit(header.get("RescaleType")) not in ("", "HU", "US"):
             raise NotApplicableError(f"The values are {header.RescaleType} (Rescale Type), not HU.")
         agent = str(header.get("ContrastBolusAgent") or "").strip().upper()
         route = str(header.get("ContrastBolusRoute") or "").upper()
@@ -94,7 +95,7 @@ def refuse_cropped(labels: NDArray[np.uint8]) -> None:
         raise NotApplicableError("The lungs are incomplete; the field of view cuts them off at the side.")
 
 
-def blood(view: Anatomical, labels: NDArray[np.uint8]) -> Blood:
+def blood(view: AnatomicalView, labels: NDArray[np.uint8]) -> Blood:
     """Density and noise of heart and great vessels; raises where too little of them is found.
 
     They are looked for between the lungs, in the middle of their height, in front of the spine and behind the

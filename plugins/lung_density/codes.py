@@ -11,10 +11,16 @@ from plugins.contract import Code, Site, Unit
 
 PRIVATE = "99PACSNODE"
 
-LUNG_DENSITY = Code("LUNG_DENSITY", PRIVATE, "Lung density")
-LAA_950 = Code("LAA950", PRIVATE, "Low attenuation area below -950 HU (LAA%-950)")
-LAA_910 = Code("LAA910", PRIVATE, "Low attenuation area below -910 HU (LAA%-910)")
-PERC_15 = Code("PERC15", PRIVATE, "15th percentile of lung density (Perc15)")
+
+def _private(value: str, meaning: str, korean: str) -> Code:
+    """A code of our own, with what it is called on pages in Korean."""
+    return Code(value, PRIVATE, meaning, (("ko", korean),))
+
+
+LUNG_DENSITY = _private("LUNG_DENSITY", "Lung density", "폐 밀도")
+LAA_950 = _private("LAA950", "Low attenuation area below -950 HU (LAA%-950)", "-950 HU 미만 저음영 영역 (LAA%-950)")
+LAA_910 = _private("LAA910", "Low attenuation area below -910 HU (LAA%-910)", "-910 HU 미만 저음영 영역 (LAA%-910)")
+PERC_15 = _private("PERC15", "15th percentile of lung density (Perc15)", "폐 밀도의 15번째 백분위수 (Perc15)")
 
 VOLUME = Code("118565006", "SCT", "Volume")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")

@@ -19,7 +19,7 @@ MOST_TILT = 0.9
 
 
 @dataclass(frozen=True)
-class Anatomical:
+class AnatomicalView:
     """The volume's array as a view with the axes z (feet to head), y (front to back), x (right to left)."""
 
     array: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Anatomical:
         return self.array.shape[0] - 1 - z if 0 in self.flips else z
 
 
-def anatomical(volume: Volume) -> Anatomical:
+def anatomical(volume: Volume) -> AnatomicalView:
     """Raises `NotApplicableError` where the slices are not axial."""
     steps = volume.affine[:3, :3][:, ::-1]  # columns: one step of slice, row, column index; rows: x, y, z
     cosines = steps / np.linalg.norm(steps, axis=0)
@@ -50,7 +50,7 @@ def anatomical(volume: Volume) -> Anatomical:
         for axis, (source, direction) in enumerate(zip(order, (2, 1, 0), strict=True))
         if cosines[direction, source] < 0
     )
-    return Anatomical(
+    return AnatomicalView(
         array=np.flip(volume.array.transpose(order), flips),
         spacing=(volume.spacing[order[0]], volume.spacing[order[1]], volume.spacing[order[2]]),
         order=(order[0], order[1], order[2]),

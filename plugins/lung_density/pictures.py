@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from plugins.lung_density.masks import bounding_box
-from plugins.lung_density.orientation import Anatomical
+from plugins.lung_density.orientation import AnatomicalView
 
 SIZE = (1024, 768)
 """Columns and rows of a picture."""
@@ -23,7 +23,7 @@ _OPACITY = 0.62
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
+class LungPlane:
     """A plane of the lungs as seen by a radiologist: the patient's right on the left-hand side."""
 
     values: NDArray[np.float32]
@@ -33,7 +33,7 @@ class Plane:
     """mm between rows, columns."""
 
 
-def planes_of_interest(view: Anatomical, labels: NDArray[np.uint8]) -> tuple[int, int]:
+def planes_of_interest(view: AnatomicalView, labels: NDArray[np.uint8]) -> tuple[int, int]:
     """(z, y): of the axial and of the coronal planes that show much lung, those with most of it below −950 HU.
 
     Much is at least 70 % of the most: a plane at the edge of a lung tells a reader little, however dark it is.
@@ -48,24 +48,24 @@ def planes_of_interest(view: Anatomical, labels: NDArray[np.uint8]) -> tuple[int
     return chosen[0], chosen[1]
 
 
-def axial(view: Anatomical, labels: NDArray[np.uint8], z: int) -> Plane:
+def axial(view: AnatomicalView, labels: NDArray[np.uint8], z: int) -> LungPlane:
     """The slice at `z`, front at the top, cropped to the lungs' surroundings."""
     _, y, x = _around(view, labels)
-    return Plane(view.array[z, y, x], labels[z, y, x], (view.spacing[1], view.spacing[2]))
+    return LungPlane(view.array[z, y, x], labels[z, y, x], (view.spacing[1], view.spacing[2]))
 
 
-def coronal(view: Anatomical, labels: NDArray[np.uint8], y: int) -> Plane:
+def coronal(view: AnatomicalView, labels: NDArray[np.uint8], y: int) -> LungPlane:
     """The coronal plane at `y`, head at the top, cropped to the lungs' surroundings."""
     z, _, x = _around(view, labels)
-    return Plane(view.array[z, y, x][::-1], labels[z, y, x][::-1], (view.spacing[0], view.spacing[2]))
+    return LungPlane(view.array[z, y, x][::-1], labels[z, y, x][::-1], (view.spacing[0], view.spacing[2]))
 
 
-def _around(view: Anatomical, labels: NDArray[np.uint8]) -> tuple[slice, ...]:
+def _around(view: AnatomicalView, labels: NDArray[np.uint8]) -> tuple[slice, ...]:
     margin = tuple(round(28 / step) for step in view.spacing)
     return bounding_box(labels > 0, (margin[0], margin[1], margin[2]))
 
 
-def draw(plane: Plane, title: str, detail: str) -> NDArray[np.uint8]:
+def draw(plane: LungPlane, title: str, detail: str) -> NDArray[np.uint8]:
     """The picture: uint8, shape (768, 1024, 3)."""
     canvas = Image.new("RGB", SIZE, _BACKGROUND)
     room = (SIZE[0] - 2 * _MARGIN, SIZE[1] - _HEADER - _FOOTER)
@@ -83,7 +83,7 @@ def draw(plane: Plane, title: str, detail: str) -> NDArray[np.uint8]:
     return np.asarray(canvas, dtype=np.uint8)
 
 
-def _coloured(plane: Plane, size: tuple[int, int]) -> Image.Image:
+def _coloured(plane: LungPlane, size: tuple[int, int]) -> Image.Image:
     """Greyscale in a lung window, interpolated; colours and outlines from the nearest voxel: they are findings."""
     low, width = _WINDOW[0] - _WINDOW[1] / 2, _WINDOW[1]
     grey = np.clip((plane.values - low) / width * 255, 0, 255).astype(np.uint8)

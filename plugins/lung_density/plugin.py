@@ -25,7 +25,7 @@ from plugins.contract import (
 )
 from plugins.lung_density import checks, codes, pictures
 from plugins.lung_density.densitometry import Density, measure
-from plugins.lung_density.orientation import Anatomical, anatomical
+from plugins.lung_density.orientation import AnatomicalView, anatomical
 from plugins.lung_density.segmentation import LEFT, RIGHT, segment
 
 SEGMENTS = (
@@ -37,10 +37,10 @@ _NOTICE = "Reference implementation for pilots, not a medical device."
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _LungMeasurements:
     """All that is known before it is put into words."""
 
-    view: Anatomical
+    view: AnatomicalView
     volume: Volume
     labels: NDArray[np.uint8]
     """On the axes of `view`."""
@@ -74,10 +74,10 @@ class LungDensity:
         both = measure(np.concatenate((right, left)), volume.voxel_volume)
         share = min(one.volume_ml, other.volume_ml) / both.volume_ml
         quality = checks.notes(headers[0], volume.spacing[0], blood, both.mean_hu, share)
-        return _result(_Measured(view, volume, labels, one, other, both, tuple(quality)))
+        return _result(_LungMeasurements(view, volume, labels, one, other, both, tuple(quality)))
 
 
-def _result(measured: _Measured) -> Result:
+def _result(measured: _LungMeasurements) -> Result:
     both = measured.both
     shown, key_images = _pictures(measured)
     return Result(
@@ -124,7 +124,7 @@ def _finding(name: str, density: Density, site: Site, segments: tuple[int, ...])
     )
 
 
-def _pictures(measured: _Measured) -> tuple[tuple[Picture, ...], tuple[KeyImage, ...]]:
+def _pictures(measured: _LungMeasurements) -> tuple[tuple[Picture, ...], tuple[KeyImage, ...]]:
     view, labels = measured.view, measured.labels
     z, y = pictures.planes_of_interest(view, labels)
     source = measured.volume.frames[view.slice_index(z)]

@@ -18,9 +18,10 @@ from scipy import ndimage
 
 from plugins.contract import NotApplicableError
 from plugins.lung_density.airways import airways
+from plugins.lung_density.beside_lung import without_couch, without_stomach
 from plugins.lung_density.checks import refuse_cut_off
 from plugins.lung_density.masks import Mask, bounding_box, closed, components, enclosed, filled
-from plugins.lung_density.orientation import Anatomical
+from plugins.lung_density.orientation import AnatomicalView
 
 RIGHT, LEFT = 1, 2
 """Values of the label map."""
@@ -51,7 +52,7 @@ class Lungs:
     """Whether the two lungs had to be separated where they touch."""
 
 
-def segment(view: Anatomical) -> Lungs:
+def segment(view: AnatomicalView) -> Lungs:
     """The lungs of a chest CT; raises `NotApplicableError` where they are incomplete or the trachea is not found."""
     spacing = view.spacing
     inside = enclosed(view.array < LUNG_HU)
@@ -61,12 +62,17 @@ def segment(view: Anatomical) -> Lungs:
             "No trachea was found, so air in the airways cannot be separated from lung: not a complete chest CT, "
             "or the airway is filled or displaced."
         )
-    candidates = _without_gas(view.array, inside & ~out, spacing)
-    refuse_cut_off(candidates)
+    air = without_couch(view.array, inside & ~out, spacing)
+    candidates = _without_gas(view.array, without_stomach(view.array, air, spacing), spacing)
     box = bounding_box(candidates, (1, 1, 1))
     labels = np.zeros(view.array.shape, dtype=np.uint8)
-    sides, touching = _sides(view.array[box], candidates[box], spacing)
+    try:
+        sides, touching = _sides(view.array[box], candidates[box], spacing)
+    except NotApplicableError:
+        refuse_cut_off(candidates)  # that is why there are no two, where it is so
+        raise
     labels[box] = sides
+    refuse_cut_off(labels > 0)
     _fill(labels, out, spacing)
     return Lungs(labels, out, touching)
 

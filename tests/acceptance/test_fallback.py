@@ -28,7 +28,7 @@ def test_fault_55_node_killed_while_it_makes_a_refused_report_anew(tmp_path: Pat
         target = destination("PACS", pacs.port, sr_class="comprehensive-3d")
         with Site(tmp_path / "node", {"pacs": target}, environment=environment) as site:
             send(ct, site)
-            until((tmp_path / "killed").exists, 60, "the node to be killed")
+            until((tmp_path / "killed").exists, what="the node to be killed")
             site.wait_delivered(ct.study, OBJECTS)
             warnings = site.status()["health"]["warnings"]
             sent = deliveries.results_of_study(site.ledger.database, ct.study)
@@ -38,5 +38,5 @@ def test_fault_55_node_killed_while_it_makes_a_refused_report_anew(tmp_path: Pat
         assert reader.read_sr(report).findings
         (refused,) = [each for each in sent if each.status is not DeliveryStatus.DELIVERED]
         successor = next(each for each in sent if each.id == refused.successor)
-        assert (refused.status, successor.sop_instance_uid) == (DeliveryStatus.REPLACED, report.SOPInstanceUID)
+        assert (refused.status, successor.item) == (DeliveryStatus.REPLACED, report.SOPInstanceUID)
         assert [each for each in warnings if "set sr_class: comprehensive for pacs" in each]

@@ -17,13 +17,13 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLo
 
 from node.dimse import storage_scu
 from node.dimse.scu import Peer
-from node.dimse.status import Reading
 from node.ledger import deliveries, forwards, instances, studies
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
+from node.outcome import AnswerReading
 from node.store.arrival import read_arrival
-from node.store.layout import Spool
-from plugins.phantom_series import SeriesHeader
+from node.store.layout import DataFolder
+from plugins.phantoms.chest_series import SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import CT, send, small_ct
 from tests.support.programs.orthanc import Orthanc
@@ -49,15 +49,15 @@ def forward(*to: str, name: str = "forward", **more: Any) -> dict[str, object]:
 def bring(site: Site, files: Sequence[Path], calling: str = "CT1") -> None:
     """C-STORE these files, whatever they are, in one association."""
     outcomes = storage_scu.send(Peer("127.0.0.1", site.port, "PACSNODE", calling), files)
-    assert [outcome.reading for _, outcome in outcomes] == [Reading.STORED] * len(files)
+    assert [outcome.reading for _, outcome in outcomes] == [AnswerReading.STORED] * len(files)
 
 
 def received(site: Site, study: str) -> dict[str, tuple[str, bytes]]:
     """SOP Instance UID → transfer syntax and data set, as the node has them."""
-    spool = Spool(site.data)
+    data_folder = DataFolder(site.data)
     found = {}
     for each in instances.of_study(site.ledger.database, study):
-        path = spool.find(each.receipt)
+        path = data_folder.find(each.receipt)
         found[each.sop_instance_uid] = (each.transfer_syntax_uid, path.read_bytes()[read_arrival(path)[1] :])
     return found
 
@@ -73,7 +73,7 @@ def standing(site: Site, study: str) -> dict[tuple[str, DeliveryStatus], int]:
 def wait_sent(site: Site, study: str, **counts: int) -> None:
     """Until so many images of the study have arrived at each destination."""
     wanted = {(name, DeliveryStatus.DELIVERED): count for name, count in counts.items()}
-    until(lambda: wanted.items() <= standing(site, study).items(), 60, f"{counts} of {study}")
+    until(lambda: wanted.items() <= standing(site, study).items(), what=f"{counts} of {study}")
 
 
 def variants(ct: CT, folder: Path) -> list[Path]:
@@ -122,16 +122,16 @@ def test_images_go_on_byte_for_byte_and_without_loss_where_the_syntax_is_refused
                 assert syntax == ImplicitVRLittleEndian
                 assert_same(came[uid], (syntax, data))
             dead = ("plain", DeliveryStatus.DEAD)
-            until(lambda: standing(site, ct.study).get(dead) == 1, 60, "the private class to be given up")
+            until(lambda: standing(site, ct.study).get(dead) == 1, what="the private class to be given up")
             (alert,) = [each for each in site.status()["alerts"] if each["detail"].get("destination") == "plain"]
             assert "cannot be brought into another one without loss" in alert["detail"]["error"]
 
             late_ones = ("late", DeliveryStatus.WAITING)
-            until(lambda: standing(site, ct.study).get(late_ones) == 6, 60, "those that wait to be so again")
+            until(lambda: standing(site, ct.study).get(late_ones) == 6, what="those that wait to be so again")
             late.start()
             wait_sent(site, ct.study, late=6)
             assert late.data_sets() == came
-            until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), 60, "the copies to be gone")
+            until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), what="the copies to be gone")
 
 
 def assert_same(sent: tuple[str, bytes], stored: tuple[str, bytes]) -> None:
@@ -174,12 +174,12 @@ def test_topology_3_the_node_sits_in_between(tmp_path: Path, pacs: Orthanc, make
         assert pacs.rest("/statistics")["CountInstances"] == len(ct.files) + 6
         (study,) = pacs.find("Study", StudyInstanceUID=ct.study)
         pacs.post("/modalities/PACSNODE/store", study["ID"])
-        until(lambda: count(site, ct.study, InstanceStatus.OWN) == 6, 60, "the results to be known as our own")
+        until(lambda: count(site, ct.study, InstanceStatus.OWN) == 6, what="the results to be known as our own")
         assert standing(site, ct.study) == {("pacs", DeliveryStatus.DELIVERED): len(ct.files)}
 
         other = small_ct(tmp_path / "other", SeriesHeader(patient_id="P2", accession_number="A2"))
         bring(site, other.files, calling=pacs.ae_title)
-        until(lambda: decided(site, other.study), 60, "the study of the PACS to be decided")
+        until(lambda: decided(site, other.study), what="the study of the PACS to be decided")
         assert standing(site, other.study) == {}
         assert not [each for each in site.status()["alerts"] if each["study_instance_uid"] == ct.study]
 
@@ -198,7 +198,7 @@ def decided(site: Site, study: str) -> bool:
     [
         ("node.route.forwarding:enqueue:after", 0),
         ("node.deliver.ways.dimse:_DicomSender.store:after:5", 1),
-        ("node.deliver.forwarding:Forwarding._carry_out:after:2", 1),
+        ("node.deliver.copies:Copies.make:after:2", 1),
     ],
 )
 def test_fault_55_killed_while_images_are_sent_on(point: str, again: int, archive: StoreSCP, tmp_path: Path) -> None:
@@ -221,4 +221,4 @@ def test_fault_55_killed_while_images_are_sent_on(point: str, again: int, archiv
             assert (stored.InstitutionName, stored.PixelData) == ("Site A", sent.PixelData)
             (item,) = stored.OriginalAttributesSequence
             assert item.SourceOfPreviousValues == "CT1"
-        until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), 60, "the copies to be gone")
+        until(lambda: not list((site.data / "outgoing").rglob("*.dcm")), what="the copies to be gone")

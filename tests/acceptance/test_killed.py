@@ -22,8 +22,8 @@ from node.ledger import instances, jobs, objects
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobOutcome, JobStatus
 from node.results.reading import reader
-from plugins import phantom_series
-from plugins.phantom import Chest
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
 from tests.support.programs.peers import storescu
 from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
@@ -45,7 +45,7 @@ class CT:
 
 @pytest.fixture(scope="module")
 def ct(tmp_path_factory: pytest.TempPathFactory) -> CT:
-    files = phantom_series.write_series(CHEST, tmp_path_factory.mktemp("ct"))
+    files = chest_series.write_series(CHEST, tmp_path_factory.mktemp("ct"))
     assert len(files) == SLICES
     return CT(files, str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID))
 
@@ -79,7 +79,7 @@ def send(site: Site, ct: CT) -> int:
 
 
 def running_plugin(site: Site) -> psutil.Process:
-    found = until(lambda: site.process("plugins.worker"), 60, "the plugin to run")
+    found = until(lambda: site.process("plugins.worker"), what="the plugin to run")
     assert found is not None
     return found
 
@@ -107,24 +107,24 @@ def assert_as_if_nothing_had_happened(site: Site, pacs: DemoPACS, ct: CT, again:
     assert {path.stem for path in (site.data / "store").rglob("*.dcm")} == {
         each.receipt for each in instances.of_study(site.ledger.database, ct.study, list(InstanceStatus))
     }
-    until(lambda: not site.left_over(), 60, "incoming/ and work/ to be empty")
+    until(lambda: not site.left_over(), what="incoming/ and work/ to be empty")
 
 
 RECEIVER = {
     # mid-object: two of the third object's three parts are written
     "mid_object": "node.receive.reception:Reception.write:after:8",
-    "file_whole_before_rename": "node.store.part:Part.close:before:3",
+    "file_whole_before_rename": "node.store.part:PartFile.close:before:3",
     "renamed_before_folder_is_durable": "node.receive.reception:sync_folder:before:3",
     "durable_before_answer": "node.receive.reception:Reception.finish:after:3",
 }
 NODE = {
     "before_rows": "node.index.stage:record:before",
     # the rows of all are there, one of the files is moved
-    "rows_before_move": "node.store.layout:Spool.stored:before:2",
+    "rows_before_move": "node.store.layout:DataFolder.stored:before:2",
     "in_completion": "node.index.completion:keep_facts:after",
     "mid_route": "node.ledger.jobs:enqueue:after",
     "result_kept_before_job_ended": "node.run.answer:accept:after",
-    "objects_written_before_rows": "node.results.stage:Results._encode:after",
+    "objects_written_before_rows": "node.results.stage:ResultsStage._encode:after",
     "before_c_store": "node.deliver.ways.dimse:_DicomSender.store:before:2",
 }
 
@@ -143,7 +143,7 @@ def test_fault_55_node_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: Path
     """The modality notices nothing, and the node goes on where it was."""
     with make_site(tmp_path, pacs, NODE[point]) as site:
         assert send(site, ct) == 1
-        until((tmp_path / "killed").exists, 60, f"the node to be killed at {point}")
+        until((tmp_path / "killed").exists, what=f"the node to be killed at {point}")
         assert_as_if_nothing_had_happened(site, pacs, ct)
 
 
@@ -168,11 +168,11 @@ def test_fault_55_plugin_killed_and_then_the_node_while_it_runs(ct: CT, pacs: De
     with make_site(tmp_path, pacs, parameters={"wait_for": "go"}) as site:
         send(site, ct)
         running_plugin(site).kill()
-        until(lambda: jobs.of_study(site.ledger.database, ct.study)[0].error, 60, "the attempt to have failed")
+        until(lambda: jobs.of_study(site.ledger.database, ct.study)[0].error, what="the attempt to have failed")
         plugin, stages = running_plugin(site), site.process("node.app")
         assert stages is not None
         stages.kill()
-        until(lambda: not plugin.is_running(), 60, "the plugin to end with the node")
+        until(lambda: not plugin.is_running(), what="the plugin to end with the node")
         (site.plugin / "go").touch()
         assert_as_if_nothing_had_happened(site, pacs, ct)
         (job,) = jobs.of_study(site.ledger.database, ct.study)
@@ -198,7 +198,7 @@ def test_fault_55_supervisor_killed_and_then_everything_at_once(ct: CT, pacs: De
         send(site, CT(ct.files[: SLICES // 2], ct.study))
         port = site.port
         site.kill()
-        until(lambda: _can_be_bound(port), 60, f"port {port} to be free")
+        until(lambda: _can_be_bound(port), what=f"port {port} to be free")
         site.restart()
         send(site, ct)
         running_plugin(site)

@@ -36,9 +36,8 @@ def received(site: Site, study: str, status: InstanceStatus) -> int:
     return len(instances.of_study(site.ledger.database, study, [status]))
 
 
-def alerts(site: Site) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = site.status()["alerts"]
-    return found
+def alerts_about(site: Site, study: str) -> list[dict[str, Any]]:
+    return [each for each in site.status()["alerts"] if each["study_instance_uid"] == study]
 
 
 def test_topology_1_the_pacs_forwards(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
@@ -59,24 +58,28 @@ def test_topology_1_the_pacs_forwards(pacs: Orthanc, make_site: MakeSite, tmp_pa
             "/modalities/PACSNODE/store", study["ID"]
         )  # as it does when the study has grown: now with our results
         until(
-            lambda: received(site, ct.study, InstanceStatus.OWN) == OBJECTS, 60, "our own results to be known as such"
+            lambda: received(site, ct.study, InstanceStatus.OWN) == OBJECTS, what="our own results to be known as such"
         )
-        until(lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(ct.files), 60, "the images to be known")
+        until(
+            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(ct.files), what="the images to be known"
+        )
         assert site.wait_delivered(ct.study, OBJECTS) == [job]
 
 
 def test_fault_70c_the_study_is_not_in_the_pacs_yet(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
-    """The results wait, with an alert when it takes long, and arrive when the study has."""
+    """The results wait, with one alert when it takes long, and arrive when the study has; then the alert closes."""
     ct = small_ct(tmp_path / "ct")
     with make_site(wait_for_study="1s") as site:
         send(ct, site)
-        until(lambda: len(statuses(site, ct.study)) == OBJECTS, 60, "the results to be in the outbox")
-        until(lambda: [each for each in alerts(site) if each["study_instance_uid"] == ct.study], 60, "the alert")
-        until(lambda: set(statuses(site, ct.study)) == {DeliveryStatus.WAITING}, 60, "the results to wait")
+        until(lambda: len(statuses(site, ct.study)) == OBJECTS, what="the results to be in the outbox")
+        until(lambda: alerts_about(site, ct.study), what="the alert")
+        until(lambda: set(statuses(site, ct.study)) == {DeliveryStatus.WAITING}, what="the results to wait")
         assert pacs.find("Study", StudyInstanceUID=ct.study) == []
+        (alert,) = alerts_about(site, ct.study)
+        assert (alert["kind"], alert["times"]) == ("identity.overdue", 1)
         send(ct, pacs)
         (job,) = site.wait_delivered(ct.study, OBJECTS)
-        assert len([each for each in alerts(site) if each["study_instance_uid"] == ct.study]) == 1
+        until(lambda: alerts_about(site, ct.study) == [], what="the alert to close")
         results = held(pacs, ct.study)
         assert_is_what_the_node_made(site, job, results)
         assert_in_the_right_study(pacs, ct, results)
@@ -90,7 +93,7 @@ def test_fault_70b_the_pacs_has_the_study_under_another_patient(
     send(under_another_patient(ct, tmp_path / "other"), pacs)
     with make_site() as site:
         send(ct, site)
-        until(lambda: statuses(site, ct.study) == [DeliveryStatus.HELD] * OBJECTS, 60, "the results to be held")
+        until(lambda: statuses(site, ct.study) == [DeliveryStatus.HELD] * OBJECTS, what="the results to be held")
         said = site.status()
         assert {each["status"] for each in said["held_deliveries"]} == {"held"}
         assert all("PatientID" in each["hold"] for each in said["held_deliveries"])
@@ -128,7 +131,7 @@ def test_fault_61_the_pacs_is_down_and_comes_back(pacs: Orthanc, make_site: Make
     pacs.stop()
     with make_site() as site:
         send(ct, site)
-        until(lambda: waiting_for_the_pacs(site, ct.study), 60, "the results to wait for the PACS")
+        until(lambda: waiting_for_the_pacs(site, ct.study), what="the results to wait for the PACS")
         site.stop()
         site.restart()
         pacs.start()
@@ -160,7 +163,7 @@ def test_the_same_study_again_changes_nothing_and_a_late_slice_makes_a_new_revis
 
         send(ct, site, files=early)
         until(
-            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(early), 60, "the duplicates to be known"
+            lambda: received(site, ct.study, InstanceStatus.DUPLICATE) == len(early), what="the duplicates to be known"
         )
         assert site.wait_delivered(ct.study, OBJECTS) == [first]
         row = studies.get(site.ledger.database, ct.study)

@@ -11,9 +11,9 @@ import pytest
 
 from node.ledger.job import JobOutcome
 from node.results.reading.report import ReadReport
-from plugins import phantom_series
-from plugins.phantom import Chest
-from plugins.phantom_series import KOREAN, SeriesHeader
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
+from plugins.phantoms.chest_series import KOREAN, SeriesHeader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import (
     CT,
@@ -73,7 +73,7 @@ def test_a_real_chest_ct_ends_as_report_pages_and_segmentation(
 
 def test_a_phantom_ends_as_report_pages_and_segmentation(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
     """The same on any machine, with a chest that the code makes."""
-    ct = ct_of(phantom_series.write_series(Chest(), tmp_path / "ct"))
+    ct = ct_of(chest_series.write_series(Chest(), tmp_path / "ct"))
     assert_lung_density_arrives(ct, pacs, make_site("lung-density"), tmp_path / "results")
 
 
@@ -119,7 +119,7 @@ def test_korean_names_are_shown_right_by_the_pacs(pacs: Orthanc, make_site: Make
 
 def test_not_applicable_is_a_report_alone_that_says_so(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
     """Slices too thick for lung density: no pages, no number and no answer; the SR names the reason."""
-    ct = ct_of(phantom_series.write_series(Chest(slice_mm=8.0), tmp_path / "ct"))
+    ct = ct_of(chest_series.write_series(Chest(slice_mm=8.0), tmp_path / "ct"))
     with make_site("lung-density") as site:
         send(ct, pacs, site)
         (job,) = site.wait_delivered(ct.study, objects=1)
@@ -147,6 +147,9 @@ def test_a_failure_is_reported_in_words_that_are_no_negative(
     assert results.counts() == {"sr": 2, "sc": 2}
     for report in results.reports:
         assert_says_no_negative(report, "not analysed: the analysis failed")
+        said = "\n".join(report.lines())  # where the error was is for the admin, with the job
+        assert [word for word in ("Error", ".py", "line ", "SIG") if word in said] == []
+    assert {"RuntimeError, mean_hu.py line" in str(job.error) for job in work} == {True, False}
     assert_conformant(results, ct.files, tmp_path / "results")
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: measures, and writes docs/performance.md. `make bench SHORT=1`: a few minutes, writes nothing there.
+"""`make bench`: measures, and writes docs/performance.md. `make bench SHORT=1`: everything once, on little; no page.
 
 No number is asserted: machines differ, and only ratios of one run say something.
 """
@@ -10,7 +10,22 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import attacks, encoding, page, receive, receivers, rules, samples, start, turnaround
+from tests.benchmarks import (
+    attacks,
+    beside_greedy,
+    encoding,
+    laying_out,
+    page,
+    receive,
+    receivers,
+    retries,
+    rules,
+    samples,
+    size,
+    start,
+    turnaround,
+    warm,
+)
 from tests.benchmarks.receive import Figures, Scenario
 from tests.benchmarks.turnaround import Turn
 
@@ -24,8 +39,8 @@ def scenarios(short: bool) -> list[tuple[Scenario, int]]:
     nagle = (*_OURS, receivers.ORTHANC_AS_PACKAGED)
     if short:
         return [
-            (Scenario("CT, one association", samples.CT, 100, 1, (*everyone, receivers.DISK)), 3),
-            (Scenario("CT, sender with Nagle", samples.CT, 40, 1, nagle, nodelay=False), 3),
+            (Scenario("CT, one association", samples.CT, 20, 1, (*everyone, receivers.DISK)), 1),
+            (Scenario("CT, sender with Nagle", samples.CT, 10, 1, nagle, nodelay=False), 1),
         ]
     grown = [receivers.grown(10**3), receivers.grown(10**5), receivers.grown(10**6)]
     return [
@@ -64,19 +79,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = receive.measure(scenario, rounds, folder / f"receive-{number}")
             measured.append((scenario, found))
             print(receive.show(scenario, found), flush=True)
-        studies, slices = (2, 30) if options.short else (10, 300)
+        studies, slices = (1, 30) if options.short else (10, 300)
         turns = turnaround.measure(studies, slices, folder / "turnaround")
         print(turnaround.show(turns), flush=True)
         grown = {} if options.short else _grown_turnaround(folder / "grown")
-        encoded = encoding.measure(folder / "encoding", rounds=3 if options.short else 5)
+        encoded = encoding.measure(folder / "encoding", *((1, 30) if options.short else (5, 300)))
         print(encoding.show(encoded), flush=True)
-        decided = rules.measure(folder / "rules", 300 if options.short else rules.REPLAYED)
+        sized = size.measure(folder / "size")
+        print(size.show(sized), flush=True)
+        handed = laying_out.measure(folder / "handed", rounds=3 if options.short else 10)
+        print(laying_out.show(handed), flush=True)
+        kept = warm.measure(folder / "warm", 50 if options.short else warm.JOBS)
+        print(warm.show(kept), flush=True)
+        decided = rules.measure(folder / "rules", 100 if options.short else rules.REPLAYED)
         print(rules.show(decided), flush=True)
+        retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
+        print(retries.show(retried), flush=True)
+        beside = beside_greedy.measure(folder / "greedy")
+        print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
         print(attacks.show(attacked), flush=True)
     written = options.page or (None if options.short else page.PATH)
     if written:
-        all_of_it = page.Measured(measured, turns, slices, grown, encoded, decided, attacked)
+        all_of_it = page.Measured(
+            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept
+        )
         written.write_text(page.text(all_of_it, options.remark))
 
 

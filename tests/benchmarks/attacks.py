@@ -247,7 +247,7 @@ def _load(running: Running) -> None:
     before = running.indexed()
     _served(running, 30.0)
     if before is not None:
-        until(lambda: (running.indexed() or 0) > before, 60, "the first object to be indexed")
+        until(lambda: (running.indexed() or 0) > before, what="the first object to be indexed")
 
 
 def _under(attack: Attack, running: Running) -> Outcome:

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from node.config.encoding import EncodingProfile, Kind
 from node.results import encoder
 from node.results.encode import encode
-from node.results.request import EncodingProfile, Kind
 from plugins.contract import ImageReference, Result, Segmentation
 from tests.benchmarks import samples
 from tests.benchmarks.figures import spread, table
 from tests.support.results import reports
 
-SLICES = 300
 _UID = "1.2.826.0.1.8"
 
 
@@ -44,9 +43,9 @@ class Encoded:
         return [seconds / self.objects for seconds in self.seconds]
 
 
-def measure(folder: Path, rounds: int) -> list[Encoded]:
-    """Each kind in a process of its own, warmed by the same on three images."""
-    files = sorted(samples.write_study(folder / "files", samples.CT, SLICES, _UID).iterdir())
+def measure(folder: Path, rounds: int, slices: int) -> list[Encoded]:
+    """Each kind in a process of its own, warmed by the same on three of the slices."""
+    files = sorted(samples.write_study(folder / "files", samples.CT, slices, _UID).iterdir())
     measured = []
     for name, kind, make, goal in _KINDS:
         with ProcessPoolExecutor(1, get_context("spawn"), initializer=encoder.begin) as pool:
@@ -54,7 +53,7 @@ def measure(folder: Path, rounds: int) -> list[Encoded]:
             found = [pool.submit(_round, files, kind, make, folder / kind).result() for _ in range(rounds)]
         (objects,) = {objects for objects, _, _ in found}
         most = max(octets for _, _, octets in found)
-        measured.append(Encoded(name, objects, [seconds for _, seconds, _ in found], most, goal))
+        measured.append(Encoded(name.format(slices), objects, [seconds for _, seconds, _ in found], most, goal))
     shutil.rmtree(folder)
     return measured
 
@@ -104,9 +103,9 @@ def _segmentation(count: int) -> Result:
 
 
 _KINDS: tuple[tuple[str, Kind, Callable[[int], Result], float], ...] = (
-    (f"SR on {SLICES} images", "sr", _numbers, 0.3),
+    ("SR on {} images", "sr", _numbers, 0.3),
     ("SC pages", "sc", _pages, 0.5),
-    (f"SEG 512 × 512 × {SLICES}", "seg", _segmentation, 4.0),
+    ("SEG 512 × 512 × {}", "seg", _segmentation, 4.0),
 )
 MOST_MEMORY = 1.5e9
 """Octets that a Segmentation may take."""

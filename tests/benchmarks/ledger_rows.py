@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.index.header import Reading
+from node.index.header import HeaderReading
 from node.ledger import facts, instances
 from node.ledger.database import Database, Ledger
 from node.ledger.instances import Instance, InstanceStatus
@@ -14,7 +14,7 @@ SLICES_A_STUDY = 300
 _OLD = datetime(2024, 1, 2, tzinfo=UTC)
 
 
-def fill(path: Path, example: Reading, count: int) -> None:
+def fill(path: Path, example: HeaderReading, count: int) -> None:
     """Make the ledger at `path` hold `count` instances like `example`, in studies that were complete long ago.
 
     A million takes about a minute: no journal is kept meanwhile, and indexes are made at the end.
@@ -27,7 +27,7 @@ def fill(path: Path, example: Reading, count: int) -> None:
         database.conn.execute(f"PRAGMA {pragma}")
     database.conn.execute("BEGIN IMMEDIATE")
     indexes = _without_indexes(database)
-    _studies(database, 1 + count // SLICES_A_STUDY)
+    add_studies(database, 1 + count // SLICES_A_STUDY)
     _instances(database, count)
     for table in ("headers", "instances"):
         database.execute(f"DELETE FROM {table} WHERE receipt = 'example'")
@@ -45,7 +45,8 @@ def _without_indexes(database: Database) -> list[str]:
     return [sql for _, sql in found]
 
 
-def _studies(database: Database, count: int) -> None:
+def add_studies(database: Database, count: int) -> None:
+    """Studies of one series each, complete and decided long ago."""
     when = "2024-01-02T00:00:00.000000Z"
     columns = (
         "study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status, revision, decided_revision,"
@@ -89,7 +90,7 @@ def _instances(database: Database, count: int) -> None:
 _SERIES = "(WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT ?) SELECT value FROM n)"
 
 
-def _example(database: Database, reading: Reading) -> None:
+def _example(database: Database, reading: HeaderReading) -> None:
     arrival = reading.arrival
     row = Instance(
         receipt="example",

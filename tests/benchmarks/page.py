@@ -13,12 +13,27 @@ from statistics import median
 
 import psutil
 
-from tests.benchmarks import attacks, encoding, receive, receivers, rules, turnaround
+from tests.benchmarks import (
+    attacks,
+    beside_greedy,
+    encoding,
+    laying_out,
+    receive,
+    receivers,
+    retries,
+    rules,
+    size,
+    turnaround,
+    warm,
+)
 from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
+from tests.benchmarks.laying_out import LaidOut
 from tests.benchmarks.receive import Figures, Scenario
+from tests.benchmarks.size import Sized
 from tests.benchmarks.turnaround import Turn
 from tests.support.programs.peers import find_program
+from tests.support.sites.greedy_site import BesideGreedy
 
 _ROOT = Path(__file__).resolve().parents[2]
 PATH = _ROOT / "docs" / "performance.md"
@@ -35,6 +50,11 @@ _TURNAROUND_GOAL = 1.5
 _GROWTH_GOAL = 1.1
 """p95 of the turnaround with a million instances in the ledger, by that with a thousand."""
 
+SIZE_NOTE = (
+    "Report, pages, segmentation of both lungs and three nodules, heat map and key images, as the node keeps them and"
+    " sends them where that is accepted; the images count uncompressed (`python -m tests.benchmarks.size` alone)."
+)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -47,8 +67,13 @@ class Measured:
     grown: Mapping[int, Sequence[Turn]]
     """Turns with this many instances in the ledger; none in a short run."""
     encoded: Sequence[Encoded]
+    sized: Sequence[Sized]
     decided: rules.Figures
+    retried: retries.Retries
     attacked: attacks.Outcomes
+    handed: Sequence[LaidOut]
+    beside_greedy: BesideGreedy | None
+    kept: warm.WarmFigures
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -71,8 +96,20 @@ def text(found: Measured, remark: str = "") -> str:
         "## Encoding results",
         "Checks before sending included, in a warm encoder process; memory is all that the process took.",
         encoding.show(found.encoded),
+        "## Size of results",
+        SIZE_NOTE,
+        size.show(found.sized),
+        "## Handing images to a plugin",
+        laying_out.show(found.handed),
+        "## Warm workers",
+        warm.__doc__ or "",
+        warm.show(found.kept),
         "## Rules",
         rules.show(found.decided),
+        "## A person's retry while images are indexed",
+        retries.show(found.retried),
+        "## Beside a plugin that takes what it can get",
+        beside_greedy.show(found.beside_greedy),
         "## Attacks",
         attacks.__doc__ or "",
         attacks.show(found.attacked),
@@ -101,7 +138,12 @@ def _goals(found: Measured) -> str:
             ["turnaround", "p95 at 10⁶ instances ÷ at 10³", f"≤ {_GROWTH_GOAL:g}", f"{many / few:.2f}", verdict]
         )
     rows += [_encoding_goal(one) for one in found.encoded]
+    rows += [size_goal(one) for one in found.sized]
+    rows.append(laying_out.goal(found.handed))
+    rows += warm.goals(found.kept)
     rows += found.decided.goals
+    rows.append(retries.goal(found.retried))
+    rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)
 
@@ -140,6 +182,13 @@ def _encoding_goal(one: Encoded) -> list[str]:
         f"{spread(one.an_object, 2)}; {octets}",
         verdict,
     ]
+
+
+def size_goal(one: Sized) -> list[str]:
+    """A row of the table of goals."""
+    verdict = "met" if one.ratio <= size.GOAL else f"missed by {one.ratio - size.GOAL:.2f}"
+    what = "bytes of a rich result ÷ bytes of its images"
+    return [f"size, {one.name}", what, f"≤ {size.GOAL:g}", f"{one.ratio:.2f}", verdict]
 
 
 def _verdict(ratios: Sequence[float], goal: float) -> str:

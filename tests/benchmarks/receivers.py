@@ -18,10 +18,10 @@ import psutil
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.index import header
-from node.index.header import Reading
+from node.index.header import HeaderReading
 from node.ledger import database
 from node.store.arrival import Arrival, file_header
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.benchmarks import ledger_rows, samples
 from tests.support.ports import free_port
 from tests.support.programs.orthanc import Orthanc
@@ -68,7 +68,7 @@ class Node(AbstractContextManager["Node"]):
     def __enter__(self) -> Node:
         self.site.__enter__()
         self.port = self.site.port
-        until(lambda: _answers(self.port), 60, "a receiver")
+        until(lambda: _answers(self.port), what="a receiver")
         return self
 
     def __exit__(self, *how: object) -> None:
@@ -84,13 +84,13 @@ class Node(AbstractContextManager["Node"]):
 
 def grow(data: Path, instances: int, scratch: Path) -> None:
     """Have a new data folder's ledger hold this many instances."""
-    Spool(data)
+    DataFolder(data)
     ledger_rows.fill(data / database.FILE, _example(scratch), instances)
 
 
-def _example(folder: Path) -> Reading:
+def _example(folder: Path) -> HeaderReading:
     """What the indexer makes of one image."""
-    spool = Spool(folder / "data")
+    data_folder = DataFolder(folder / "data")
     content = next(samples.write_study(folder / "files", samples.CT, 1, "1.2.9").iterdir()).read_bytes()
     arrival = Arrival(
         samples.CT.sop_class_uid,
@@ -102,7 +102,7 @@ def _example(folder: Path) -> Reading:
         "none",
         datetime.now(UTC),
     )
-    path = spool.arrived(spool.new_receipt())
+    path = data_folder.arrived(data_folder.new_receipt())
     path.write_bytes(file_header(arrival) + content[144 + int.from_bytes(content[140:144], "little") :])
     return header.read(path)
 
@@ -134,7 +134,7 @@ class Program(AbstractContextManager["Program"]):
         for process in reversed(self.processes()):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._process.wait(20)
+        self._process.wait(120)
         self._log.close()
 
     def processes(self) -> list[psutil.Process]:

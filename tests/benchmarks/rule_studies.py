@@ -48,7 +48,7 @@ def record(ledger: Ledger, count: int) -> list[str]:
             for number, uid in enumerate(uids[start : start + 100], start):
                 _copy(database, uid, number, now - timedelta(days=DAYS) * (count - number) / count * 0.999)
     with ledger.transaction() as database:
-        for table in ("series_facts", "instances", "studies"):
+        for table in ("series_facts", "instances", "study_words", "studies"):
             database.execute(f"DELETE FROM {table} WHERE study_instance_uid=?", [_FIRST])
     return uids
 

@@ -21,7 +21,7 @@ from node.ledger import facts, instances, studies
 from node.ledger.database import FILE, Ledger
 from node.route import replay as replaying
 from node.route.facts import study_facts
-from node.route.replay import Comparison
+from node.route.replay import RuleSetComparison
 from rules.engine import decide
 from rules.model import Rule
 from tests.benchmarks.figures import table
@@ -101,7 +101,7 @@ def measure(folder: Path, count: int) -> Figures:
     taken = []
     for replayed in (uids[:_FEW], uids):
         begin, cpu = time.perf_counter(), sum(os.times()[:4])
-        comparison = Comparison(rules, draft_of(rules))
+        comparison = RuleSetComparison(rules, draft_of(rules))
         done = replaying.replay(ledger.path, replayed, since, comparison, ZONE, lambda _: None)
         taken.append(time.perf_counter() - begin)
         assert done.studies == len(replayed)

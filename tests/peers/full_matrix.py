@@ -16,6 +16,7 @@ from tests.support.results.matrix import (
     errors_of_dciodvfy,
     errors_of_sr_validator,
     every_case,
+    every_untidy_case,
     made,
     of_all_trees,
     wrong_masks,
@@ -30,7 +31,8 @@ def test_matrix(result: str, tmp_path: Path) -> None:
     (tmp_path / "reports").mkdir()
     kept, errors = Kept(tmp_path / "reports", {}), dict[str, list[str]]()
     for source in reports.SOURCES:
-        cases = [case for case in every_case() if (case.result, case.source) == (result, source)]
+        every = [*every_case(), *every_untidy_case()]
+        cases = [case for case in every if (case.result, case.source) == (result, source)]
         objects = dict(made(cases, tmp_path / source, pages_every=1))
         for case, encoded in objects.items():
             name = CHARACTER_SETS[case.characters].name

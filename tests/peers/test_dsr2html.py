@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.results.request import EncodingProfile
+from node.config.encoding import EncodingProfile
 from node.results.tracking import shown_numbers
 from plugins.contract import Finding, Result
 from tests.support.programs.peers import dcmtk
@@ -69,13 +69,20 @@ def test_findings_and_numbers_stand_there_in_order(tmp_path: Path, name: str, ed
         reports.request(reports.write_series("ct", tmp_path / "in"), result, profile=profile), tmp_path / "out"
     )
     text = text_of(made.path)
-    assert text[0] == "Imaging Measurement Report"
+    # For OHIF, what has no region is no group: a Qualitative Evaluation, of a report with another title if that is all.
+    grouped = [(one, number) for one, number in zip(result.findings, shown_numbers(result), strict=True) if one.regions]
+    if not editable:
+        grouped = list(zip(result.findings, shown_numbers(result), strict=True))
+    assert text[0] == ("Imaging Measurement Report" if grouped else "AI result")
     assert text[1].startswith("Status of this AI result: AI-INV lung_density: Investigational AI result")
     assert text[2] == f"Summary: {result.summary}"
-    shown = groups_in(text)
-    assert len(shown) == len(result.findings)
-    apart = ("Image Region", "Illustration of ROI", "Comment", "Number of the finding")
-    for group, finding, number in zip(shown, result.findings, shown_numbers(result), strict=True):
+    shown = groups_in(text) if grouped else []
+    assert len(shown) == len(grouped)
+    for finding in result.findings:
+        said = {True: "Present", False: "Absent"}.get(finding.present) if finding.present is not None else None
+        assert (f"{finding.code.meaning}: {said}" if said else f"Finding: {finding.code.meaning}") in text
+    apart = ("Image Region", "Illustration of ROI", "Geometric purpose of region", "Comment", "Number of the finding")
+    for group, (finding, number) in zip(shown, grouped, strict=True):
         lines = [line for line in group if not line.startswith(apart)]
         assert lines == intended(result, finding)
         numbers = [line for line in group if line.startswith("Number of the finding")]

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.config.models import PRESETS, Destination
+from node.config.destinations import PRESETS, DicomDestination
+from node.deliver.copies import Copies, with_fallbacks
+from node.deliver.preparing import FileToSend, fallbacks
+from node.dicom.part10 import kind_of
 from node.dimse.scu import Peer, echo
-from node.dimse.storage_scu import StorageSCU, kind_of
+from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
-from node.results.stage import profile_of
 from tests.support.ports import started_on_a_free_port
 from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import dcmtk
@@ -38,7 +40,7 @@ AETable END
 
 
 def _files(folder: Path, preset: str) -> list[Path]:
-    profile = profile_of(Destination.model_validate(PACS | {"preset": preset}))
+    profile = DicomDestination.model_validate(PACS | {"preset": preset}).encoding
     paths = reports.write_series("ct", folder / "in")
     results = (reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")))
     return [
@@ -50,9 +52,24 @@ def _files(folder: Path, preset: str) -> list[Path]:
     ]
 
 
-def _send(peer: Peer, files: list[Path]) -> list[int | None]:
-    with StorageSCU(peer, map(kind_of, files)) as scu:
-        return [scu.store(path).status for path in files]
+def _send(peer: Peer, files: list[Path], folder: Path) -> list[int | None]:
+    """As the outbox does: as it is, or in a copy in a transfer syntax that the archive takes."""
+    copies = Copies(folder)
+    statuses: list[int | None] = []
+    try:
+        with StorageSCU(peer, set().union(*(with_fallbacks(kind_of(path)) for path in files))) as scu:
+            for number, path in enumerate(files):
+                kind = kind_of(path)
+                syntax = next(each for each in (kind[1], *fallbacks(*kind)) if scu.accepts(kind[0], each))
+                order = FileToSend(path, path)
+                if syntax != kind[1]:
+                    made = copies.make(FileToSend(path, copies.target(number), transfer_syntax=syntax))
+                    assert isinstance(made, FileToSend), made
+                    order = made
+                statuses.append(scu.store(order.target).status)
+    finally:
+        copies.close()
+    return statuses
 
 
 def _accepted_classes(peer: Peer) -> set[str]:
@@ -93,7 +110,7 @@ def dcmqrscp(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
         return True
 
     try:
-        until(answers, 60, "dcmqrscp to answer")
+        until(answers, what="dcmqrscp to answer")
         yield peer, stored
     finally:
         process.terminate()
@@ -106,7 +123,7 @@ def test_dcmqrscp_stores_every_preset(dcmqrscp: tuple[Peer, Path], tmp_path: Pat
     peer, stored = dcmqrscp
     files = _files(tmp_path, preset)
     assert _accepted_classes(peer) >= {str(dcmread(path).SOPClassUID) for path in files}
-    assert _send(peer, files) == [0x0000] * len(files)
+    assert _send(peer, files, tmp_path / "copies") == [0x0000] * len(files)
     kept = {str(dcmread(path).SOPInstanceUID) for path in stored.iterdir() if path.name != "index.dat"}
     assert kept == {str(dcmread(path).SOPInstanceUID) for path in files}
 
@@ -118,7 +135,7 @@ def test_orthanc_stores_every_preset(tmp_path: Path, preset: str) -> None:
     with Orthanc(tmp_path / "pacs", modalities={"PACSNODE": 11112}) as pacs:
         peer = Peer("127.0.0.1", pacs.dicom_port, pacs.ae_title, "PACSNODE")
         assert _accepted_classes(peer) >= {str(dcmread(path).SOPClassUID) for path in files}
-        statuses = _send(peer, files)
+        statuses = _send(peer, files, tmp_path / "copies")
         assert statuses == [0x0000] * len(files)
         served = {_uid(content) for content in pacs.files(PatientID="12345678")}
     assert served == {str(dcmread(path).SOPInstanceUID) for path in files}

@@ -64,7 +64,7 @@ def started_on_a_free_port(start: Callable[[int], subprocess.Popen[bytes]]) -> t
     """
     for port in free_ports(4):
         process = start(port)
-        if until(lambda p=process, n=port: listens(p, n) or p.poll() is not None, 60, "it to listen") and (
+        if until(lambda p=process, n=port: listens(p, n) or p.poll() is not None, what="it to listen") and (
             process.poll() is None
         ):
             return process, port

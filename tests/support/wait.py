@@ -9,8 +9,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], deadline_seconds: float = 60.0, what: str = "the condition") -> T:
-    """Poll `condition` until it returns something true and return that; fail the test at the deadline."""
+def until(condition: Callable[[], T], deadline_seconds: float = 240.0, what: str = "the condition") -> T:
+    """Poll `condition` until it returns something true and return that; fail the test at the deadline.
+
+    That is long: it costs nothing where the condition comes, and a busy machine takes its time.
+    """
     end = time.monotonic() + deadline_seconds
     while True:
         value = condition()

@@ -25,7 +25,8 @@ const commands = {
   evaluate: ({ script }) => page.evaluate(script),
   wait: ({ script, timeout }) => page.waitForFunction(script, null, { timeout, polling: 100 }).then(() => null),
   click: ({ selector, double }) =>
-    double ? page.locator(selector).first().dblclick({ timeout: 15000 }) : page.locator(selector).first().click({ timeout: 15000 }),
+    double ? page.locator(selector).first().dblclick({ timeout: 120000 }) : page.locator(selector).first().click({ timeout: 120000 }),
+  attribute: ({ selector, name }) => page.locator(selector).first().getAttribute(name, { timeout: 120000 }),
   key: ({ name }) => page.keyboard.press(name),
   screenshot: ({ path }) => page.screenshot({ path }).then(() => null),
   said: () => said,

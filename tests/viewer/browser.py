@@ -40,7 +40,7 @@ class Browser:
         """What a JavaScript expression is in the page."""
         return self._do("evaluate", script=script)
 
-    def wait(self, script: str, what: str, seconds: float = 90) -> None:
+    def wait(self, script: str, what: str, seconds: float = 240) -> None:
         """Until a JavaScript expression is true in the page."""
         try:
             self._do("wait", script=script, timeout=seconds * 1000)
@@ -51,6 +51,10 @@ class Browser:
         """Click on what a (playwright) selector finds first, as soon as it is there."""
         self._do("click", selector=selector, double=double)
 
+    def attribute(self, selector: str, name: str) -> str:
+        """An attribute of what a (playwright) selector finds first, as soon as it is there."""
+        return str(self._do("attribute", selector=selector, name=name))
+
     def key(self, name: str) -> None:
         """Press a key, named as playwright does."""
         self._do("key", name=name)
@@ -60,7 +64,7 @@ class Browser:
         self._do("screenshot", path=str(path))
         return path
 
-    def at_rest(self, folder: Path, seconds: float = 60) -> Image.Image:
+    def at_rest(self, folder: Path, seconds: float = 240) -> Image.Image:
         """What the window shows as soon as two looks at it are the same."""
         looks: list[bytes] = []
 

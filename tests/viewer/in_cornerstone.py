@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.support.programs.peers import program
+from tests.support.results import reports
 from tests.viewer import studies
 from tests.viewer.radiologist import distance, tracking_uids
 from tests.viewer.studies import FORMS, Study
@@ -96,3 +98,25 @@ def test_a_region_that_lies_20_pixels_off_is_noticed(tmp_path: Path) -> None:
     studies.moved(study.kind("sr")[0], "box", 20)
     points = study.pixels(read_back(study, tmp_path)["box"]["points"])
     assert distance(FORMS["box"], points) == pytest.approx(20, abs=0.01)
+
+
+def test_finding_r13_deflated_segmentations_and_maps_are_read(tmp_path: Path) -> None:
+    """dcmjs, with which the adapters and OHIF read both, inflates them: each frame has all of its pixels."""
+    images = reports.write_series("ct", tmp_path / "in")
+    mapped = reports.mapped(reports.reference("ct"))
+    result = replace(reports.segmented(reports.frames("ct")), heatmaps=mapped.heatmaps)
+    made = reports.whole(reports.request(images, result), tmp_path / "out")
+    objects: dict[str, Path] = {one.kind: one.path for one in made if one.kind in {"seg", "pm"}}
+    done = subprocess.run(
+        [program("cornerstone", "node"), str(HERE / "read_pixels.mjs"), *map(str, objects.values())],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=HERE,
+    )
+    (line,) = [each for each in done.stdout.splitlines() if each.startswith("=== ")]
+    read = dict(zip(objects, json.loads(line.removeprefix("=== ")), strict=True))
+    for kind, bits in (("seg", 1), ("pm", 32)):
+        meant = dcmread(objects[kind])
+        size = {"frames": meant.NumberOfFrames, "rows": meant.Rows, "columns": meant.Columns}
+        assert read[kind] == size | {"bytes": meant.NumberOfFrames * meant.Rows * meant.Columns * bits // 8}, kind

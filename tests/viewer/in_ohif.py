@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 from scipy import ndimage
 
+from plugins.contract import Result, ResultStatus
 from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 from tests.viewer import studies
@@ -88,8 +90,10 @@ def test_a_region_that_lies_20_pixels_off_is_noticed(radiologist: Radiologist, t
 
 
 def test_regions_that_it_would_lose_are_drawn_but_not_offered(radiologist: Radiologist, tmp_path: Path) -> None:
-    """Default settings: nothing names a tool, so OHIF would keep the point and the box and drop all others."""
-    study = on_chest(tmp_path, "PLAIN")
+    """Without numbers no tool can be named for all, so OHIF would keep the point and the box and drop all others."""
+    images = studies.chest(tmp_path / "ct", "PLAIN")
+    image = dcmread(images[len(images) // 2], stop_before_pixels=True)
+    study = studies.study(images, studies.regions(image, numbers=False), tmp_path / "results", preset="ohif")
     radiologist.opens(study)
     radiologist.opens_report(study)
     radiologist.assert_sees_regions(study)
@@ -103,6 +107,48 @@ def test_a_length_that_names_its_line_is_drawn_but_not_offered(radiologist: Radi
     radiologist.opens_report(study)
     radiologist.assert_sees_regions(study)
     assert not radiologist.is_asked_to_take_over()
+
+
+def test_finding_v1_a_report_with_a_negative_is_drawn(radiologist: Radiologist, tmp_path: Path) -> None:
+    """Regions beside an absent finding and one that has segments alone: the regions are in their place as ever."""
+    images = studies.chest(tmp_path / "ct", "MIXED")
+    image = dcmread(images[len(images) // 2], stop_before_pixels=True)
+    marked, others = studies.regions(image), studies.segmented(images)
+    study = studies.study(
+        images, replace(others, findings=(*marked.findings, *others.findings)), tmp_path / "results", preset="ohif"
+    )
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    radiologist.assert_sees_regions(replace(study, result=marked))
+
+
+@pytest.mark.parametrize("kind", ["negative", "segments alone", "failed"])
+def test_finding_v1_a_report_without_a_region_is_read_as_text(
+    radiologist: Radiologist, tmp_path: Path, kind: str
+) -> None:
+    """There is nothing to draw, and OHIF draws reports by their regions: words are there instead."""
+    images = studies.chest(tmp_path / "ct", kind.split()[0].upper(), slice_mm=8.0)
+    results = {
+        "negative": Result(ResultStatus.NO_FINDINGS, "No pneumothorax.", (studies.ABSENT,)),
+        "segments alone": studies.segmented(images),
+        "failed": Result(ResultStatus.FAILED, "It ran out of memory."),
+    }
+    study = studies.study(images, results[kind], tmp_path / "results", preset="ohif")
+    radiologist.opens(study)
+    radiologist.opens_series("SR")
+    radiologist.browser.wait("document.body.innerText.includes('AI result')", "the text of the report")
+    seen = "\n".join(radiologist.panel())
+    assert study.result.summary in seen
+    assert ("Pneumothorax: Absent" in seen) == (kind != "failed")
+
+
+def test_finding_r8_of_regions_that_share_a_uid_one_is_drawn(radiologist: Radiologist, tmp_path: Path) -> None:
+    """Why a lesion on two views has a tracking UID for each of them with preset `ohif`, and there alone."""
+    study = on_chest(tmp_path, "SHARED", "box", "polygon", preset="ohif")
+    studies.under_one_uid(study.kind("sr")[0])
+    radiologist.opens(study)
+    radiologist.opens_report(study)
+    assert len(radiologist.regions()) == 1
 
 
 def test_regions_in_the_patient_are_drawn_on_their_slice(radiologist: Radiologist, tmp_path: Path) -> None:

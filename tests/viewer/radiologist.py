@@ -15,13 +15,15 @@ from PIL import Image
 from node.results.reading import reader
 from plugins.contract import Finding
 from tests.support.programs.orthanc import Orthanc
-from tests.support.programs.peers import storescu
+from tests.support.programs.peers import dcmsend
 from tests.viewer.browser import Browser, BrowserError
 from tests.viewer.ohif import OHIF
 from tests.viewer.studies import FORMS, Study
 
 Points = NDArray[np.float64]
 SEEN = (Path(__file__).with_name("seen.js")).read_text()
+_CLICKS = 3
+"""How often a radiologist clicks where nothing comes of it."""
 PIXEL = 1.0
 """How far, in pixels of the image, a region may be drawn from its place; the screen shows one as about three."""
 
@@ -45,7 +47,7 @@ class Radiologist:
 
     def sends(self, files: Sequence[Path], port: int, called: str) -> None:
         """As a modality does."""
-        done = storescu(port, files, called=called, calling="CT1")
+        done = dcmsend(port, files, called=called, calling="CT1")
         assert done.returncode == 0, done.stderr
 
     def looks_up(self, patient_id: str) -> list[list[str]]:
@@ -76,27 +78,43 @@ class Radiologist:
         self.browser.wait("seen.drawn()", "the first image")
         self.window()  # what is clicked while OHIF still arranges its windows may be undone
 
-    def opens_series(self, modality: str, description: str = "", number: int = 0) -> None:
-        """A series of this modality (with these words in its description), from the list at the left."""
+    def opens_series(self, modality: str, description: str = "", number: int = 0) -> str:
+        """A series of this modality (with these words in its description), from the list at the left.
+
+        A click that OHIF loses is made again. Returns the expression that is true as long as the series is open.
+        """
         label = f'[data-cy="series-modality-label"]:text-is("{modality}")'
         words = f':has-text("{description}")' if description else ""
-        self.browser.click(f'[data-cy^="study-browser-thumbnail"]:has({label}){words} >> nth={number}', double=True)
+        thumbnail = f'[data-cy^="study-browser-thumbnail"]:has({label}){words} >> nth={number}'
+        is_open = f"seen.opened() === {json.dumps(self.browser.attribute(thumbnail, 'id'))}"
+        for clicks_left in range(_CLICKS)[::-1]:
+            self.browser.click(thumbnail, double=True)
+            try:
+                self.browser.wait(is_open, f"the {modality} to be opened", 30)
+                break
+            except BrowserError:
+                if not clicks_left:
+                    raise
+        return is_open
 
     def series(self) -> list[tuple[str, str]]:
         """Modality and description of each series in the list."""
         return [tuple(each) for each in self.browser.evaluate("seen.series()")]
 
     def opens_report(self, study: Study) -> None:
-        """The SR: the image of the regions, and the regions."""
+        """The SR: the image of the regions, and the regions.
+
+        Clicks again only where OHIF has undone the opening while it arranged its windows, however long it takes: a
+        click beside its offer is a no to it, and OHIF offers the regions of a report once.
+        """
         image = f'seen.drawn() && seen.image() === "{study.image.SOPInstanceUID}"'
-        for clicks_left in (2, 1, 0):
-            self.opens_series("SR")
-            try:
-                self.browser.wait(f"{image} && seen.regions().length > 0", "the regions of the report", 60)
+        drawn = f"({image} && seen.regions().length > 0 && seen.read())"
+        for _ in range(_CLICKS):
+            is_open = self.opens_series("SR")
+            self.browser.wait(f"{drawn} || !({is_open})", "the regions of the report")
+            if self.browser.evaluate(drawn):
                 break
-            except BrowserError:
-                if not clicks_left:  # a click is lost where OHIF is busy; a person clicks again
-                    raise
+        assert self.browser.evaluate(drawn), "OHIF closed the report again and again"
         self.browser.at_rest(self.folder)
 
     def regions(self) -> dict[str, Drawn]:
@@ -152,8 +170,8 @@ class Radiologist:
         return bool(self.browser.evaluate(f"seen.boxes({json.dumps(text)}).length === 0"))
 
     def is_asked_to_take_over(self) -> bool:
-        """Whether OHIF offers that."""
-        return bool(self.browser.evaluate("document.body.innerText.includes('continue tracking measurements')"))
+        """Whether OHIF has offered that, from the opening of the study until now."""
+        return bool(self.browser.evaluate("seen.offered"))
 
     # --- what has to be seen --------------------------------------------------------------------------
 

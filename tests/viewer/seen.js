@@ -18,9 +18,25 @@ window.seen = {
     return viewport?.viewportStatus === 'rendered' && viewport.getCornerstoneImage?.() !== undefined;
   },
 
-  /** SOP Instance UID of the image shown. */
+  /** Thumbnail (its id) of what the viewport shows or is about to show. */
+  opened() {
+    const grid = services.viewportGridService;
+    const [uid] = grid.getDisplaySetsUIDsForViewport(grid.getState().activeViewportId) ?? [];
+    return `thumbnail-${uid}`;
+  },
+
+  /** Whether OHIF has read the report that is open: with that it has decided whether to offer its regions. */
+  read() {
+    const report = services.displaySetService.getDisplaySetByUID(this.opened().replace('thumbnail-', ''));
+    return report?.isLoaded === true;
+  },
+
+  /** Whether OHIF has offered, since the page came, to take over regions; an offer is gone with the next click. */
+  offered: false,
+
+  /** SOP Instance UID of the image shown; empty while a viewport that has just been made has none. */
   image() {
-    return /instances\/([0-9.]+)/.exec(this.viewport().getCurrentImageId())[1];
+    return /instances\/([0-9.]+)/.exec(this.viewport().getCurrentImageId() ?? '')?.[1] ?? '';
   },
 
   series() {
@@ -92,3 +108,8 @@ window.seen = {
     });
   },
 };
+
+new MutationObserver(changes => {
+  const texts = changes.flatMap(each => (each.type === 'characterData' ? [each.target] : [...each.addedNodes]));
+  seen.offered ||= texts.some(each => each.textContent.includes('continue tracking measurements'));
+}).observe(document.body, { childList: true, characterData: true, subtree: true });

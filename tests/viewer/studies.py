@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from node.config.models import Destination
-from node.results.encode import EncodedObject, encode
-from node.results.stage import profile_of
-from plugins import phantom_series
+from node.config.destinations import DicomDestination
+from node.results.encode import encode
+from node.results.encoded import EncodedObject
 from plugins.contract import (
     Box,
     Code,
@@ -29,11 +28,14 @@ from plugins.contract import (
     Result,
     ResultStatus,
     Score,
+    Segment,
+    Segmentation,
     Site,
     Unit,
 )
-from plugins.phantom import Chest
-from plugins.phantom_series import SeriesHeader
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
+from plugins.phantoms.chest_series import SeriesHeader
 from tests.support.results import reports
 from tests.support.sites.result_site import PACS
 
@@ -86,7 +88,7 @@ def _corner_and_spacing(image: Dataset) -> tuple[Points, float]:
 
 def chest(folder: Path, patient: str, name: str = NAME, **changes: Any) -> list[Path]:
     """A CT of a few slices through the middle of the phantom, under a Korean name in ISO 2022 IR 149."""
-    header = SeriesHeader(patient_name=name, patient_id=patient, character_set=phantom_series.KOREAN)
+    header = SeriesHeader(patient_name=name, patient_id=patient, character_set=chest_series.KOREAN)
     settings: dict[str, Any] = {
         "size": 256,
         "slice_mm": 4.0,
@@ -94,7 +96,7 @@ def chest(folder: Path, patient: str, name: str = NAME, **changes: Any) -> list[
         "vessels": True,
         "noise_hu": 12.0,
     } | changes
-    return phantom_series.write_series(Chest(**settings), folder, header)
+    return chest_series.write_series(Chest(**settings), folder, header)
 
 
 def radiograph(folder: Path, patient: str, bright: tuple[int, int, int, int]) -> list[Path]:
@@ -113,7 +115,7 @@ def radiograph(folder: Path, patient: str, bright: tuple[int, int, int, int]) ->
 
 def study(images: list[Path], result: Result, folder: Path, **destination: object) -> Study:
     """A result on these images, encoded as a destination with these settings gets it."""
-    profile = profile_of(Destination.model_validate(PACS | destination))
+    profile = DicomDestination.model_validate(PACS | destination).encoding
     image = dcmread(images[len(images) // 2], stop_before_pixels=True)
     job = f"viewer {image.StudyInstanceUID}"  # the UIDs of results derive from it
     return Study(images, image, result, encode(reports.request(images, result, profile=profile, job_id=job), folder))
@@ -195,6 +197,35 @@ def area_of(name: str) -> float:
         return float(abs((x * next_y - next_x * y).sum()) / 2)
     axes = np.linalg.norm(points[[0, 2]] - points[[1, 3]], axis=1)
     return float(np.pi * axes.prod() / 4)
+
+
+ABSENT = Finding(reports.PNEUMOTHORAX, present=False, score=Score(0.03, 0.5))
+
+
+def segmented(images: Sequence[Path]) -> Result:
+    """A nodule that only a segment shows, and a pneumothorax that is absent."""
+    frames = tuple(ImageReference(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)) for path in images)
+    labels = np.zeros((len(frames), 256, 256), dtype=np.uint8)
+    labels[:, 60:120, 60:120] = 1
+    segment = Segment(1, "Nodule", reports.ABNORMALITY, reports.NODULE)
+    nodule = Finding(reports.NODULE, present=True, segments=(1,), tracking_id="Nodule")
+    segmentation = Segmentation(labels, frames, (segment,))
+    return Result(ResultStatus.FINDINGS, "One nodule.", (nodule, ABSENT), segmentation=segmentation)
+
+
+def under_one_uid(report: Path) -> None:
+    """Give all groups of a report, in its place, the tracking UID of the first."""
+    read = dcmread(report)
+    uids = [
+        item
+        for holder in read.ContentSequence
+        for group in holder.get("ContentSequence", ())
+        for item in group.get("ContentSequence", ())
+        if item.ValueType == "UIDREF" and item.ConceptNameCodeSequence[0].CodeValue == "112040"
+    ]
+    for item in uids:
+        item.UID = uids[0].UID
+    read.save_as(report)
 
 
 def moved(report: Path, identifier: str, pixels: float) -> Path:

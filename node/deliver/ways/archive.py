@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import Protocol
 
 from node.deliver.policy import Answer
+from node.errors import PermanentError, TransientError
 
 Kind = tuple[str, str]
 """SOP class and transfer syntax of an object."""
+MOST_KINDS = 128
+"""Kinds that one way can be opened for: the least that every protocol can name."""
+
+
+class NotReachedError(TransientError):
+    """Nobody answers there, it has no time for us now, or what was open broke off: all that goes there waits."""
+
+
+class NotAdmittedError(PermanentError):
+    """It does not let us in: somebody has to change a configuration, here or there."""
 
 
 class Sender(Protocol):
@@ -36,8 +47,8 @@ class Archive(Protocol):
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         """What it says of this study, one mapping an answer; empty where it does not have it.
 
-        Raises TransientError where it could not be asked, PermanentError where it will not answer
-        until a person changes something.
+        Raises NotReachedError or NotAdmittedError, which concern all that goes there; TransientError where it could not
+        be asked this, PermanentError where it will not answer this until a person changes something.
         """
         ...
 
@@ -46,5 +57,5 @@ class Archive(Protocol):
         ...
 
     def connect(self, kinds: Iterable[Kind]) -> AbstractContextManager[Sender]:
-        """Open a way for objects of these kinds, 128 at most; raises as `find_study` does."""
+        """Open a way for objects of these kinds, `MOST_KINDS` at most; raises as `find_study` does."""
         ...

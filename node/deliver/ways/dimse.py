@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.config.models import Destination
+from node.config.destinations import Destination, DicomDestination
 from node.deliver.policy import Answer
-from node.deliver.ways.archive import Kind, Sender
+from node.deliver.ways.archive import Kind, NotAdmittedError, NotReachedError, Sender
 from node.dimse import scu
-from node.dimse.scu import Peer
-from node.dimse.status import Reading
+from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError
+from node.dimse.status import DIMSE, status_text
 from node.dimse.storage_scu import StorageSCU
-from node.errors import PermanentError
 
 
-def peer_of(destination: Destination, node_ae_title: str) -> Peer:
+def dimse(status: int) -> str:
+    """A DIMSE status (PS3.7 annex C) as an answer: `dimse:A700`."""
+    return f"{DIMSE}{status_text(status)}"
+
+
+def peer_of(destination: DicomDestination, node_ae_title: str) -> Peer:
     """Whom to call for this destination, and under which AE title."""
     return Peer(
         host=destination.host,
@@ -28,25 +32,44 @@ def peer_of(destination: Destination, node_ae_title: str) -> Peer:
     )
 
 
+def archive(destination: Destination, ae_title: str) -> DicomArchive:
+    """The way to a destination of kind dicom."""
+    assert isinstance(destination, DicomDestination), destination.kind
+    return DicomArchive(peer_of(destination, ae_title))
+
+
 class DicomArchive:
-    """See `node.deliver.ways.archive.Archive`; the errors are those of `node.dimse.scu`."""
+    """See `node.deliver.ways.archive.Archive`."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         """C-FIND at study level."""
-        return list(scu.find_study(self._peer, study_instance_uid, keywords))
+        with _neutral():
+            return list(scu.find_study(self._peer, study_instance_uid, keywords))
 
     def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         """C-FIND at image level."""
-        return scu.has_instance(self._peer, study_instance_uid, series_instance_uid, sop_instance_uid)
+        with _neutral():
+            return scu.has_instance(self._peer, study_instance_uid, series_instance_uid, sop_instance_uid)
 
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[Sender]:
         """One association with a presentation context for each kind of object."""
-        with StorageSCU(self._peer, kinds) as association:
+        with _neutral(), StorageSCU(self._peer, kinds) as association:
             yield _DicomSender(association)
+
+
+@contextmanager
+def _neutral() -> Iterator[None]:
+    """Errors of an association as whoever delivers knows them."""
+    try:
+        yield
+    except (UnreachableError, BusyError) as error:
+        raise NotReachedError(str(error)) from error
+    except RejectedError as error:
+        raise NotAdmittedError(str(error)) from error
 
 
 class _DicomSender:
@@ -61,8 +84,6 @@ class _DicomSender:
         return self._association.accepts(sop_class, transfer_syntax)
 
     def store(self, file: Path) -> Answer:
-        try:
-            outcome = self._association.store(file)
-        except PermanentError as error:  # the file is not a DICOM file any more
-            return Answer(Reading.DEAD_LETTER, str(error))
-        return Answer(outcome.reading, outcome.text, outcome.status)
+        outcome = self._association.store(file)
+        code = None if outcome.status is None else dimse(outcome.status)
+        return Answer(outcome.reading, outcome.text, code)

@@ -22,6 +22,11 @@ BoundedDUL._read_pdu_data
     made a primitive is refused here: pynetdicom raises later, in the thread that reads.
     As long as P-DATA comes and nothing waits to be sent, the next PDU is read at once: pynetdicom's loop
     sleeps before each, which takes longer than the PDU itself.
+AcceptedDUL._understood, _send
+    a request is read by `node.dimse.associate_rq`, and our answer completed: pynetdicom aborts at items, AE titles,
+    context IDs and versions that PS3.8 does not name, and that real senders write.
+BoundedDUL._understood
+    rejections and aborts whose reason PS3.8 does not name are read too: pynetdicom raises.
 BoundedDIMSE, Incoming
     a message is collected within bounds, in bytes and in time, and waits in a short queue: pynetdicom's has no bound,
     so that a peer that sends faster than it is served or read fills the memory.
@@ -35,6 +40,8 @@ StreamingDIMSE.get_msg (again), AcceptedAssociation._serve_request, conversation
     where nothing has come, an N-EVENT-REPORT that is due is sent by the association's own thread; and while its answer
     is waited for, as for that of an N-ACTION of ours, the peer's requests are served: pynetdicom takes them for the
     answer and aborts. N-EVENT-REPORTs are served by that thread too: pynetdicom makes a new one for each.
+StreamingDIMSE.send_msg, AcceptedDUL._is_transport_event
+    nothing is read while a message of ours is queued: the response to a C-STORE would come between its PDUs.
 BoundedDUL.run_reactor, send_pdu, kill_dul; StreamingDIMSE.get_msg
     wake the thread that waits: pynetdicom's look each millisecond, and its association waits out the whole
     ACSE timeout for a request on a connection that is already closed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -12,11 +13,13 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 
 from node.dimse import wire
-from node.dimse.commitment import CommitmentRequest, CommitmentResult, RefusedError, read_request, read_result
+from node.dimse.commitment import CommitmentRefusedError, CommitmentRequest, CommitmentResult, read_request, read_result
 from node.dimse.status import ActionStatus
 
 Said = TypeVar("Said")
 log = structlog.get_logger(__name__)
+_READING = threading.Lock()
+"""One data set is read at a time: while it is, it takes many times its length."""
 
 
 def on_request(association: Association, commit: Callable[[CommitmentRequest], ActionStatus]) -> None:
@@ -56,19 +59,22 @@ def report_handler(committed: Callable[[CommitmentResult], ActionStatus]) -> Cal
 
 
 def _whole(information: Dataset) -> Dataset:
-    """The data set with every element decoded: what cannot be read fails here, not somewhere later."""
+    """The data set with every element decoded, those of items apart: what cannot be read fails here, and not later."""
     try:
-        information.walk(lambda *_: None)
+        for _ in information:
+            pass
     except Exception as error:
-        raise RefusedError(ActionStatus.INVALID_ARGUMENT, f"data set that cannot be read: {error}") from error
+        raise CommitmentRefusedError(ActionStatus.INVALID_ARGUMENT, f"data set that cannot be read: {error}") from error
     return information
 
 
 def _answer(event: evt.Event, read: Callable[[], Said], then: Callable[[Said], ActionStatus]) -> int:
     peer = wire.printable(str(event.assoc.remote.get("ae_title", "")))
     try:
-        return then(read())
-    except RefusedError as error:
+        with _READING:
+            said = read()
+        return then(said)
+    except CommitmentRefusedError as error:
         reason = wire.printable(str(error), 300)
         log.warning("dimse.commitment-refused", peer=peer, status=f"{error.status:04X}", reason=reason)
         return error.status

@@ -27,7 +27,7 @@ IDLE_LOOK = 0.25
 """Seconds after which a waiting thread looks at its timers (ARTIM, idle) again."""
 
 
-class Ringing(queue.Queue[Any]):
+class RingingQueue(queue.Queue[Any]):
     """A queue that tells somebody who waits for more than one thing that there is something in it."""
 
     def __init__(self, ring: Callable[[], None], maxsize: int = 0) -> None:

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from pydicom.dataset import Dataset
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
-from pynetdicom.dsutils import encode
 
 from node.dimse.commitment import (
     PUSH_MODEL,
@@ -39,8 +37,8 @@ def request_commitment(association: Association, request: CommitmentRequest, sec
     primitive.RequestedSOPClassUID = PUSH_MODEL
     primitive.RequestedSOPInstanceUID = WELL_KNOWN_INSTANCE
     primitive.ActionTypeID = REQUEST_ACTION
-    context_id, encoded = _encoded(association, action_information(request))
-    primitive.ActionInformation = encoded
+    context_id, explicit = _context(association)
+    primitive.ActionInformation = BytesIO(action_information(request, explicit=explicit))
     return _ask(association, primitive, context_id, seconds)
 
 
@@ -51,8 +49,8 @@ def report_commitment(association: Association, result: CommitmentResult, second
     primitive.AffectedSOPClassUID = PUSH_MODEL
     primitive.AffectedSOPInstanceUID = WELL_KNOWN_INSTANCE
     primitive.EventTypeID = result.event_type
-    context_id, encoded = _encoded(association, event_information(result))
-    primitive.EventInformation = encoded
+    context_id, explicit = _context(association)
+    primitive.EventInformation = BytesIO(event_information(result, explicit=explicit))
     return _ask(association, primitive, context_id, seconds)
 
 
@@ -67,14 +65,11 @@ def serve(association: Association, seconds: float, until: Callable[[], bool]) -
             return
 
 
-def _encoded(association: Association, information: Dataset) -> tuple[int, BytesIO]:
-    """The context for storage commitment, whoever has which role in it, and a data set in its transfer syntax."""
+def _context(association: Association) -> tuple[int, bool]:
+    """The context for storage commitment, whoever has which role in it, and whether its transfer syntax has VRs."""
     context = next(each for each in association.accepted_contexts if each.abstract_syntax == PUSH_MODEL)
-    syntax = context.transfer_syntax[0]
-    encoded = encode(information, syntax.is_implicit_VR, syntax.is_little_endian)
-    assert encoded is not None, "UIDs and numbers can be encoded"
     assert context.context_id is not None, "it was negotiated"
-    return context.context_id, BytesIO(encoded)
+    return context.context_id, not context.transfer_syntax[0].is_implicit_VR
 
 
 def _ask(association: Association, primitive: N_ACTION | N_EVENT_REPORT, context_id: int, seconds: float) -> int | None:

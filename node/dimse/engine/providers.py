@@ -1,11 +1,11 @@
-"""The upper layer and DIMSE service providers: bounded, whoever opened the association; and streaming C-STORE."""
+"""The upper layer and DIMSE service providers: bounded, whoever opened the association."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import structlog
 from pynetdicom import _config
@@ -15,22 +15,18 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse import wire
-from node.dimse.association import Sink, StoreRequest
-from node.dimse.contexts import is_lossy, is_storage
-from node.dimse.engine.connection import IDLE_LOOK, LONGEST, DeadlineSocket, Ringing
+from node.dimse.commitment import MAXIMUM_LENGTH as LONGEST_COMMITMENT
+from node.dimse.commitment import PUSH_MODEL
+from node.dimse.engine.connection import LONGEST, DeadlineSocket, RingingQueue
 from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
-from node.dimse.status import StoreStatus
-
-if TYPE_CHECKING:
-    from node.dimse.engine.accepted import AcceptedAssociation
 
 log = structlog.get_logger(__name__)
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the log: slow, and patients' data
 MAXIMUM_LENGTH = LONGEST
 """Bytes of a P-DATA-TF PDU that this node announces (PS3.8 D.1)."""
 _MAXIMUM_OTHER_DATA_SET = 2 << 20
-"""Bytes of the data set of a message that is not a C-STORE: 10,000 references of storage commitment need 1.5 MB."""
+"""Bytes of the data set of a message that is neither a C-STORE nor of storage commitment."""
 _WAITING_MESSAGES = 8
 """Messages that wait to be served or read; the peer's next ones stay in the connection meanwhile."""
 _SLOWEST = 4096
@@ -44,6 +40,8 @@ class BoundedAssociation(Association):
     peer_address: str
     reason = ""
     """What the peer did wrong, where it did."""
+    protocol_broken = False
+    """Whether that was against PS3.7 or PS3.8."""
     message_seconds = 300.0
     """For a message from its first fragment to its last, beside the time that its bytes may take."""
     ending = False
@@ -57,7 +55,7 @@ class BoundedAssociation(Association):
 
     def broken_protocol(self, reason: str) -> None:
         """The peer broke PS3.7 or PS3.8, and the association ends."""
-        self.reason = reason
+        self.reason, self.protocol_broken = reason, True
 
     @property
     def takes_messages(self) -> bool:
@@ -65,7 +63,7 @@ class BoundedAssociation(Association):
         return not (self._kill or self.ending)
 
 
-class Incoming(Ringing):
+class IncomingQueue(RingingQueue):
     """Messages of the peer that wait; full, it makes the thread that reads them wait, and so the peer."""
 
     def __init__(self, association: BoundedAssociation) -> None:
@@ -79,10 +77,11 @@ class Incoming(Ringing):
                 return super().put(item, timeout=_LOOK)
         return None
 
-    def wait_for_room(self) -> None:
-        """Wait until one more can be put, or the association ends."""
+    def wait_for_room(self, *, alone: bool) -> None:
+        """Wait until one more can be put, or the association ends; `alone`: it is so long that no other may wait."""
+        most = 1 if alone else self.maxsize
         with self.not_full:
-            while self._qsize() >= self.maxsize and self._association.takes_messages:
+            while self._qsize() >= most and self._association.takes_messages:
                 self.not_full.wait(_LOOK)
 
 
@@ -94,7 +93,7 @@ class BoundedDUL(DULServiceProvider):
         self.association = association
         self.daemon = True  # a hung peer must not keep the process from ending
         self._run_loop_delay = 0  # `ready` waits instead
-        self.to_user_queue = Ringing(association.knock)
+        self.to_user_queue = RingingQueue(association.knock)
         self.state_machine = LenientStateMachine(self)
         self._idle_timer = SteadyTimer(self._idle_timer.timeout)
         self.artim_timer = SteadyTimer(self.artim_timer.timeout)
@@ -129,7 +128,7 @@ class BoundedDUL(DULServiceProvider):
         except wire.ProtocolError as error:
             self._refuse(str(error))
         except OSError as error:
-            self.association.reason = str(error) or type(error).__name__
+            self.association.reason = str(error) or "the connection failed"
             self.event_queue.put("Evt17")
         except Exception:  # a defect of ours ends this association, with a trace, and no other
             log.exception("dimse.association-failed", peer=self.association.peer_address)
@@ -161,9 +160,9 @@ class BoundedDUL(DULServiceProvider):
         self._recv_pdu.put(pdu)
         return False
 
-    def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:  # noqa: ARG002 - for the SCU side
-        """The PDU as pynetdicom is to see it."""
-        return content
+    def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:
+        """The PDU as pynetdicom is to see it: it raises at sources and reasons that PS3.8 does not name."""
+        return wire.named_ending(kind, content)
 
     def _take_data(self, body: memoryview) -> None:
         """The fragments of a P-DATA-TF PDU; while we wait for the answer to our A-RELEASE-RQ, they concern nobody."""
@@ -188,12 +187,17 @@ class BoundedDIMSE(DIMSEServiceProvider):
     def __init__(self, association: BoundedAssociation) -> None:
         super().__init__(association)
         self._bounded = association
-        self.msg_queue: Incoming = Incoming(association)
+        self.msg_queue: IncomingQueue = IncomingQueue(association)
         self._context_id: int | None = None
         self._encoded_command = bytearray()
         self._command: wire.CommandSet | None = None
         self._data_set = bytearray()
         self._slowest_end = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is arriving, or waits to be served."""
+        return self._context_id is not None or not self.msg_queue.empty()
 
     def receive_fragment(self, fragment: wire.Fragment) -> None:
         """The next presentation data value. Raises ProtocolError where it is not one that may come now."""
@@ -234,8 +238,10 @@ class BoundedDIMSE(DIMSEServiceProvider):
         """A command is whole; its data set, where it has one, follows."""
 
     def _receive_data(self, fragment: wire.Fragment) -> None:
-        if len(self._data_set) + len(fragment.content) > _MAXIMUM_OTHER_DATA_SET:
-            raise wire.ProtocolError(f"data set of more than {_MAXIMUM_OTHER_DATA_SET} bytes")
+        context = self._bounded._accepted_cx[fragment.context_id]
+        longest = LONGEST_COMMITMENT if context.abstract_syntax == PUSH_MODEL else _MAXIMUM_OTHER_DATA_SET
+        if len(self._data_set) + len(fragment.content) > longest:
+            raise wire.ProtocolError(f"data set of more than {longest} bytes")
         self._data_set += fragment.content
         if fragment.is_last:
             self._end_message()
@@ -251,7 +257,8 @@ class BoundedDIMSE(DIMSEServiceProvider):
             self._hand_over(context_id, encoded, data_set if command.has_data_set else None)
 
     def _hand_over(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
-        self.msg_queue.wait_for_room()  # before pynetdicom makes a thread of an N-EVENT-REPORT
+        is_long = data_set is not None and len(data_set) > _MAXIMUM_OTHER_DATA_SET
+        self.msg_queue.wait_for_room(alone=is_long)  # before pynetdicom makes a thread of an N-EVENT-REPORT
         primitive = P_DATA()
         primitive.presentation_data_value_list.append((context_id, b"\x03" + command))
         if data_set is not None:
@@ -259,83 +266,11 @@ class BoundedDIMSE(DIMSEServiceProvider):
         try:
             self.receive_primitive(primitive)
         except Exception as error:
-            raise wire.ProtocolError(f"message that cannot be decoded: {type(error).__name__}") from error
+            log.warning("dimse.message-not-decoded", error=type(error).__name__, peer=self._bounded.peer_address)
+            raise wire.ProtocolError("message that cannot be decoded") from error
 
     def _forget(self) -> None:
         self._context_id = None
         self._command = None
         self._encoded_command.clear()
         self._data_set.clear()
-
-
-class StreamingDIMSE(BoundedDIMSE):
-    """The DIMSE service provider of an accepted association: C-STORE by streaming, all else by pynetdicom."""
-
-    def __init__(self, association: AcceptedAssociation) -> None:
-        super().__init__(association)
-        self._association = association
-        self._sink: Sink | None = None
-
-    def get_msg(self, block: bool = False) -> Any:
-        """The next message; pynetdicom's reactor asks without blocking each millisecond, so it waits here."""
-        if not block:
-            self._association.wait_for_knock(IDLE_LOOK)
-            if self.msg_queue.empty():
-                self._association.report_what_is_due()
-        return super().get_msg(block)
-
-    def _begin_message(self, command: wire.CommandSet, context_id: int) -> None:
-        context = self._association._accepted_cx[context_id]
-        if is_storage(str(context.abstract_syntax)):
-            self._begin_store(command, str(context.transfer_syntax[0]))
-
-    def _begin_store(self, command: wire.CommandSet, transfer_syntax_uid: str) -> None:
-        if command.field == wire.Command.C_CANCEL_RQ:
-            return  # nothing here can be cancelled; PS3.7 9.3.2.3 lets it pass
-        if command.field != wire.Command.C_STORE_RQ or command.message_id is None:
-            raise wire.ProtocolError(f"command 0x{command.field:04X} in a presentation context for storage")
-        if self._association.user is None:
-            raise wire.ProtocolError("C-STORE on an association that nobody accepted")
-        request = StoreRequest(
-            command.sop_class_uid, command.sop_instance_uid, transfer_syntax_uid, is_lossy(transfer_syntax_uid)
-        )
-        self._sink = self._association.user.store(request)
-
-    def _receive_data(self, fragment: wire.Fragment) -> None:
-        if self._sink is None:
-            super()._receive_data(fragment)
-            return
-        self._sink.write(fragment.content)
-        if fragment.is_last:
-            self._end_message()
-
-    def _end_message(self) -> None:
-        """Answer the C-STORE, or hand the message to pynetdicom; then be ready for the next."""
-        command, context_id, sink = self._command, self._context_id, self._sink
-        if sink is None:
-            super()._end_message()
-            return
-        assert command is not None
-        assert context_id is not None
-        self._forget()
-        self._answer_store(command, context_id, sink)
-
-    def _answer_store(self, command: wire.CommandSet, context_id: int, sink: Sink) -> None:
-        """Send the C-STORE-RSP at once: this thread is the one that sends, in Sta6, what pynetdicom queues."""
-        status = sink.finish()
-        comment = "" if status is StoreStatus.SUCCESS else wire.printable(sink.comment)
-        response = wire.store_response(command, status, comment)
-        longest = self._association.requestor.maximum_length or 0
-        self._association.connection.send(wire.command_pdus(context_id, response, longest))
-        if self._association.user is not None:
-            self._association.user.answered()
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._sink = None
-
-    def abandon(self) -> None:
-        """The association has ended; what is half received goes."""
-        if self._sink is not None:
-            self._sink.abandon()
-        self._forget()

@@ -24,13 +24,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation
 
+from node.dicom.part10 import StoredObject
 from node.dimse import wire
 from node.dimse.associate_ac import understood
 from node.dimse.engine.connection import DeadlineSocket
@@ -41,6 +45,10 @@ _config.LOG_HANDLER_LEVEL = "none"  # its handlers write each message into the l
 _config.STORE_SEND_CHUNKED_DATASET = True  # files are sent as they are, not decoded and encoded again
 _AHEAD = 32
 """PDUs that are read from a file before the peer has taken the ones before them."""
+_MEDIUM = 0
+"""Priority of a C-STORE request (PS3.7 E.1-1)."""
+_DATA_LAST = 2
+"""Message control header of the last fragment of a data set (PS3.8 Table E.2-1)."""
 _LOOK = 0.2
 _LONGEST_GOODBYE = 2.0
 """Seconds for an A-ABORT to leave, and for the peer to close then."""
@@ -50,7 +58,7 @@ _LONGEST_END = 5.0
 """Seconds that its thread gets to end; the connection is closed under it then."""
 
 
-class Outgoing(queue.Queue[Any]):
+class OutgoingQueue(queue.Queue[Any]):
     """Primitives on their way to the peer; full, it makes the sender wait as long as somebody sends."""
 
     def __init__(self, association: RequestingAssociation) -> None:
@@ -59,10 +67,25 @@ class Outgoing(queue.Queue[Any]):
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - queue's own
         """As queue.Queue; dropped where nobody is left to send it, who waits for the answer then sees the end."""
+        if isinstance(item, P_DATA):
+            item.presentation_data_value_list = _evened(item.presentation_data_value_list)
         while self._association.dul.is_alive() and not (isinstance(item, P_DATA) and self._association.overdue):
             with contextlib.suppress(queue.Full):
                 return super().put(item, timeout=_LOOK)
         return None
+
+
+def _evened(values: Sequence[Any]) -> Any:
+    """The presentation data values of a PDU, as pynetdicom has them: lists of context ID and fragment."""
+    return [[number, _even(fragment)] for number, fragment in values]
+
+
+def _even(fragment: bytes) -> bytes:
+    """The last fragment of a data set, padded where it is odd: its length shall be even (PS3.8 9.3.5.1, PS3.5 A.5).
+
+    Some peers break off at one that is not. What goes before it is even: so is the longest PDU that we send.
+    """
+    return fragment + b"\0" if fragment[0] == _DATA_LAST and len(fragment) % 2 == 0 else fragment
 
 
 class ConnectingSocket(DeadlineSocket):
@@ -114,7 +137,7 @@ class RequestingDUL(BoundedDUL):
 
     def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:
         if kind is not wire.PDUType.ASSOCIATE_AC:
-            return content
+            return super()._understood(kind, content)
         requestor = self.association.requestor
         proposed = {
             each.context_id: [str(syntax) for syntax in each.transfer_syntax]
@@ -177,7 +200,7 @@ class RequestingAssociation(BoundedAssociation):
         remote = AddressInformation.from_addr_port(*address)
         local = AddressInformation("::0" if remote.is_ipv6 else "", 0)
         self.dul = RequestingDUL(self)
-        self.dul.to_provider_queue = Outgoing(self)
+        self.dul.to_provider_queue = OutgoingQueue(self)
         self.dimse = RequestingDIMSE(self)
         self.acse_timeout = self.dimse_timeout = self.connection_timeout = seconds
         self.network_timeout = None  # silence between two of our requests is ours
@@ -227,6 +250,26 @@ class RequestingAssociation(BoundedAssociation):
         if not self.overdue:
             self.connection.allow(math.inf)
 
+    def store(self, stored: StoredObject, message_id: int) -> Dataset:
+        """C-STORE a file as it is, under the UIDs of its data set; the response, empty where none came.
+
+        pynetdicom takes the UIDs from the file meta information, and raises where they are missing there. Raises
+        ValueError where the peer accepted no presentation context for it.
+        """
+        context = self._get_valid_context(
+            stored.sop_class_uid, UID(stored.transfer_syntax_uid), "scu", allow_conversion=False
+        )
+        request = C_STORE()
+        request.MessageID, request.Priority = message_id, _MEDIUM
+        request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = stored.sop_class_uid, stored.sop_instance_uid
+        request._dataset_path = (stored.path, stored.offset)
+        self.dimse.send_msg(request, cast(int, context.context_id))
+        _, response = self.dimse.get_msg(block=True)
+        if response is None:
+            self._handle_no_response()
+            return Dataset()
+        return self._check_received_status(response)
+
     def waited_in_vain(self) -> None:
         """No response came in time; where the request itself is not sent yet, no A-ABORT could be sent either."""
         what = (
@@ -254,7 +297,7 @@ class RequestingAssociation(BoundedAssociation):
         super().kill()
 
 
-class _Held(threading.Event):
+class _HeldCheckpoint(threading.Event):
     """In place of the reactor's checkpoint: `set`, which pynetdicom calls after each request, does not open it."""
 
     def __init__(self) -> None:
@@ -276,7 +319,7 @@ class _Held(threading.Event):
 
 def hold_reactor(association: Association) -> None:
     """Start the association's own thread and stop it until `close`: only we read the answers to our requests."""
-    held = _Held()
+    held = _HeldCheckpoint()
     association._reactor_checkpoint = held
     # Called for an N-EVENT-REPORT by a thread that pynetdicom makes for it: see `conversation`.
     association._serve_request = lambda msg, context_id: association.dimse.msg_queue.put((context_id, msg))  # type: ignore[method-assign] # on this one association
@@ -287,7 +330,7 @@ def hold_reactor(association: Association) -> None:
 def close(association: RequestingAssociation) -> None:
     """Give back threads and connection of an association that we opened, whatever state it is in."""
     association._kill = True
-    if isinstance(association._reactor_checkpoint, _Held):
+    if isinstance(association._reactor_checkpoint, _HeldCheckpoint):
         association._reactor_checkpoint.let_go()
     provider = association.dul
     provider.kill_dul()

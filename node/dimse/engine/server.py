@@ -19,15 +19,19 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from node.dimse.association import Accept, Limits
+from node.dimse import wire
+from node.dimse.association import CallerCheck, ConnectionLimits
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.providers import MAXIMUM_LENGTH
-from node.dimse.tls import PeerCertificate, certificate_of
+from node.dimse.tls import HandshakeError, PeerCertificate, shake_hands
 
 log = structlog.get_logger(__name__)
 _STEP, _MOST_STEPS = 0.002, 8
 """Seconds that a receiver waits, for each connection it has, before it accepts one that a sibling may accept."""
+
+_LONGEST_SUBJECT = 200
+"""Characters of the subject of a certificate that nobody has verified."""
 
 
 class AcceptedConnection(RequestHandler):
@@ -40,9 +44,9 @@ class AcceptedConnection(RequestHandler):
         client.settimeout(server.limits.association_request)
         certificate = PeerCertificate()
         if server.ssl_context is not None:
-            client = server.ssl_context.wrap_socket(client, server_side=True)
+            client = secured = server.ssl_context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             server.now_waits_with(self.client_address, client)
-            certificate = certificate_of(client)
+            certificate = shake_hands(secured)
         association = AcceptedAssociation(server, client, self.client_address, certificate)
         self._configure(association, server)
         association.start()
@@ -70,15 +74,16 @@ class SharedServer(ThreadedAssociationServer):
         self,
         ae: ApplicationEntity,
         listening: socket.socket,
-        accept: Accept,
-        limits: Limits,
+        callers: CallerCheck,
+        limits: ConnectionLimits,
         ssl_context: ssl.SSLContext | None = None,
         has_siblings: bool = False,
     ) -> None:
         """`has_siblings`: other processes accept on the same socket; see `get_request`."""
         self._listening = listening
         self._has_siblings = has_siblings
-        self.accept = accept
+        self._callers = callers
+        self.accept = callers.accept
         self.limits = limits
         self._waiting: dict[tuple[str, int], socket.socket] = {}
         self._lock = threading.Lock()
@@ -140,18 +145,37 @@ class SharedServer(ThreadedAssociationServer):
         """A connection that failed before its association: one log line, no traceback on stderr."""
         self.no_longer_waiting(client_address)
         error = sys.exception()
-        if isinstance(error, ssl.SSLError):
-            reason = error.reason or str(error)
-            log.warning("dimse.tls-handshake-failed", security=True, peer=client_address[0], reason=reason)
+        if isinstance(error, HandshakeError):
+            self._handshake_failed(client_address[0], error)
         elif isinstance(error, OSError):
             log.warning("dimse.connection-failed", peer=client_address[0], reason=str(error))
         else:
             log.error("dimse.connection-failed", peer=client_address[0], exc_info=error)
 
+    def _handshake_failed(self, peer: str, error: HandshakeError) -> None:
+        subject = wire.printable(error.subject, _LONGEST_SUBJECT)
+        about = {"cause": error.cause, "tls_subject": subject} if error.cause is not None else {"cause": None}
+        log.warning("dimse.tls-handshake-failed", security=True, peer=peer, reason=str(error), **about)
+        if error.why:
+            self._callers.handshake_failed(peer, wire.printable(error.why, _LONGEST_SUBJECT + 200))
+
     def stop_accepting(self) -> None:
         """What calls from now on waits for another receiver of the socket; what is connected goes on."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
+
+    def give_way(self, calling_ae_title: str, address: str) -> bool:
+        """See `AssociationRequest.give_way`."""
+        caller = calling_ae_title, address
+        own = [each for each in self.active_associations if isinstance(each, AcceptedAssociation)]
+        with self._lock:
+            silent = [each for each in own if each.caller == caller and each.silent_seconds >= self.limits.gives_way]
+            if not silent:
+                return False
+            longest = max(silent, key=lambda each: each.silent_seconds)
+            longest.give_way()
+        log.info("dimse.association-gives-way", calling=wire.printable(calling_ae_title), peer=address)
+        return True
 
     def open_connections(self) -> int:
         """How many connections wait to ask for an association, and associations that are open."""

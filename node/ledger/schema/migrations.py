@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 import zlib
 from typing import Any
@@ -21,9 +22,23 @@ from node.ledger.schema import (
     m0012_silences,
     m0013_defects,
     m0014_space,
+    m0015_attempts,
+    m0016_alerts,
+    m0017_ways,
+    m0017_words,
+    m0018_refused_callers,
+    m0019_reindexings,
+    m0020_study_ends,
+    m0021_revisions,
+    m0022_notifications,
+    m0023_due_times,
+    m0024_identity,
+    m0025_keys,
+    m0026_commissionings,
 )
+from node.ledger.schema.versions import SET
 
-migrations = Migrations("pacsnode")
+migrations = Migrations(SET)
 
 
 @migrations(name="0001_first")
@@ -135,6 +150,19 @@ migrations(name="0011_what_was_edited")(m0011_mended.migrate)
 migrations(name="0012_silences")(m0012_silences.migrate)
 migrations(name="0013_defects")(m0013_defects.migrate)
 migrations(name="0014_space", transactional=False)(m0014_space.migrate)
+migrations(name="0015_attempts")(m0015_attempts.migrate)
+migrations(name="0016_alerts")(m0016_alerts.migrate)
+migrations(name="0017_ways")(m0017_ways.migrate)
+migrations(name="0017_words")(m0017_words.migrate)
+migrations(name="0018_refused_callers")(m0018_refused_callers.migrate)
+migrations(name="0019_reindexings")(m0019_reindexings.migrate)
+migrations(name="0020_study_ends")(m0020_study_ends.migrate)
+migrations(name="0021_revisions")(m0021_revisions.migrate)
+migrations(name="0022_notifications")(m0022_notifications.migrate)
+migrations(name="0023_due_times")(m0023_due_times.migrate)
+migrations(name="0024_identity")(m0024_identity.migrate)
+migrations(name="0025_keys")(m0025_keys.migrate)
+migrations(name="0026_commissionings")(m0026_commissionings.migrate)
 
 _FIRST = """
 CREATE TABLE studies (
@@ -337,5 +365,7 @@ CREATE TRIGGER events_are_kept BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
 """
 
-VERSIONS = tuple(migration.name for migration in migrations.pending(Database(memory=True)))
-"""Names of the schema's versions that this program knows, oldest first."""
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Bring the ledger of this connection up to date."""
+    migrations.apply(Database(connection))

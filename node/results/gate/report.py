@@ -70,22 +70,61 @@ def _all(item: Dataset) -> Iterator[Dataset]:
 
 def report_problems(read: Dataset, context: Context) -> Iterator[str]:
     """What is wrong with the tree of a report that claims TID 1500."""
-    yield from _root_problems(read)
+    yield from _root_problems(read, context)
     items = list(_all(read))
     for item in items:
         yield from _item_problems(item)
     if read.SOPClassUID != Comprehensive3DSRStorage and any(_kind(item) == "SCOORD3D" for item in items):
         yield "SCOORD3D: this SOP class has no coordinates in the patient (PS3.3 A.35.3)"
-    groups = [item for item in items if _kind(item) == "CONTAINER" and _name(item) == _GROUP]
-    uids = [str(child.get("UID")) for group in groups for child in _children(group, "UIDREF", "112040")]
-    if len(set(uids)) < len(uids):
-        yield "TID 1500: two groups share a tracking UID"
+    groups = [item for item in items if _is_group(item)]
+    yield from _tracking_problems(groups)
     for group in groups:
         yield from _group_problems(group)
     expected = sum(_expected_groups(finding, context) for finding in context.request.result.findings)
     if len(groups) != expected:
         yield f"TID 1500: {len(groups)} measurement groups for {expected} findings, regions and segmentations"
     yield from _answer_problems(read, items, context)
+
+
+def _is_group(item: Dataset) -> bool:
+    """A measurement group, or a qualitative evaluation that is a finding (`node.results.report.evaluations`)."""
+    if _kind(item) == "CODE":
+        return bool(_children(item, "UIDREF", codes.DCM.TrackingUniqueIdentifier.value))
+    return _kind(item) == "CONTAINER" and _name(item) == _GROUP
+
+
+def _tracking_problems(groups: list[Dataset]) -> Iterator[str]:
+    """Groups share a tracking UID where they show one lesion, each in another place, and say the same of it."""
+    by_uid: dict[str, list[Dataset]] = {}
+    for group in groups:
+        for child in _children(group, "UIDREF", codes.DCM.TrackingUniqueIdentifier.value):
+            by_uid.setdefault(str(child.get("UID")), []).append(group)
+    for sharing in by_uid.values():
+        if len({_lesion(group) for group in sharing}) > 1:
+            yield "TID 1500: two groups share a tracking UID, and are not the same finding"
+        if len({_images(group) for group in sharing}) < len(sharing):
+            yield "TID 1500: two groups share a tracking UID on one image"
+
+
+def _lesion(group: Dataset) -> tuple[str, ...]:
+    """Tracking identifier, what was found, and whether."""
+    named = [str(child.get("TextValue")) for child in _children(group, "TEXT", "112039")]
+    coded = [
+        f"{_name(child)} {child.ConceptCodeSequence[0].get('CodeValue')}"
+        for child in _children(group, "CODE")
+        if child.get("ConceptCodeSequence")
+    ]
+    return (*named, *sorted(coded))
+
+
+def _images(group: Dataset) -> tuple[str, ...]:
+    """The frames that it refers to."""
+    return tuple(
+        f"{reference.get('ReferencedSOPInstanceUID')} {reference.get('ReferencedFrameNumber', '')}"
+        for item in _all(group)
+        if _kind(item) == "IMAGE"
+        for reference in item.get("ReferencedSOPSequence") or ()
+    )
 
 
 def _expected_groups(finding: Finding, context: Context) -> int:
@@ -96,13 +135,18 @@ def _expected_groups(finding: Finding, context: Context) -> int:
     return len(finding.regions) or 1 + len(further)
 
 
-def _root_problems(read: Dataset) -> Iterator[str]:
+def _root_problems(read: Dataset, context: Context) -> Iterator[str]:
     template = (read.get("ContentTemplateSequence") or [Dataset()])[0]
     if (template.get("MappingResource"), template.get("TemplateIdentifier")) != ("DCMR", "1500"):
         yield "ContentTemplateSequence: is not DCMR 1500"
-    if _name(read) != codes.DCM.ImagingMeasurementReport.value:
-        yield "ConceptNameCodeSequence: the root is not an Imaging Measurement Report"
+    measured = bool(_children(read, "CONTAINER", codes.DCM.ImagingMeasurements.value))
+    shown_as_text = context.request.profile.editable and not measured
+    title = our_codes.TITLE if shown_as_text else codes.DCM.ImagingMeasurementReport
+    if _name(read) != title.value:
+        yield f"ConceptNameCodeSequence: the root is not an {title.meaning}"
     for code, name in _ONCE.items():
+        if shown_as_text and code == codes.DCM.ImageLibrary.value:
+            continue
         if len(_children(read, name=code)) != 1:
             yield f"TID 1500: {len(_children(read, name=code))} items {name!r}, expected one"
     if not _children(read, "TEXT", our_codes.MARKING.value):
@@ -133,11 +177,10 @@ def _item_problems(item: Dataset) -> Iterator[str]:
 
 
 def _group_problems(group: Dataset) -> Iterator[str]:
-    for value_type, code, name in (
-        ("TEXT", "112039", "Tracking Identifier"),
-        ("UIDREF", "112040", "Tracking Unique Identifier"),
-        ("CODE", codes.DCM.Finding.value, "Finding"),
-    ):
+    once = [("TEXT", "112039", "Tracking Identifier"), ("UIDREF", "112040", "Tracking Unique Identifier")]
+    if _kind(group) == "CONTAINER":  # an evaluation says itself what was found
+        once.append(("CODE", codes.DCM.Finding.value, "Finding"))
+    for value_type, code, name in once:
         if len(_children(group, value_type, code)) != 1:
             yield f"measurement group: {len(_children(group, value_type, code))} items {name!r}, expected one"
     # a number may repeat the region that it is of

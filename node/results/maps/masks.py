@@ -71,6 +71,11 @@ class Mask:
         """Of its volume; empty where it has no place."""
         return self.images[0].frame_of_reference_uid if self.placed else ""
 
+    @property
+    def place(self) -> str:
+        """What it shares with others of its place: the frame of reference, else its image."""
+        return self.frame_of_reference_uid or self.images[0].reference.sop_instance_uid
+
     def frames_with(self, labels: Sequence[int]) -> list[int]:
         """Indices of the planes on which any of the labels occurs."""
         return [index for index, pixels in enumerate(self.pixels) if any(label in pixels for label in labels)]

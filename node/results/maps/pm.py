@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from highdicom.pm import RealWorldValueMapping
-from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import BaseTag
@@ -19,9 +19,12 @@ from pydicom.uid import ParametricMapStorage
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.errors import NotEncodableError
-from node.results.pages.heat import value_range
-from node.results.source.geometry import Plane, plane_of, slice_thickness
+from node.results.maps.extent import Extent
+from node.results.maps.frame_groups import frame_groups, state_position, state_size_and_direction
+from node.results.pages.heat import scale_of, value_range
+from node.results.source.geometry import FramePlane, plane_of
 from node.results.source.images import SourceImage
+from node.results.source.laterality import state_laterality
 from node.results.source.marking import ascii_name
 from node.results.source.references import request_attributes, source_images
 from plugins.contract import Heatmap
@@ -56,24 +59,27 @@ def sop_instance_uid(context: Context, number: int) -> str:
 def parametric_map(context: Context, heatmap: Heatmap, number: int) -> Dataset:
     """One heat map, the `number`-th of the result, complete but for its file meta information.
 
-    The stored values are the plugin's own; Real World Value Mapping (slope 1) says what they are (CID 7180).
+    The stored values are the plugin's own; Real World Value Mapping (slope 1) says what they are (CID 7180). What is
+    around all that the map says is left out, unless the destination wants the whole map (`maps.extent`).
     """
     frames = source_frames(context, heatmap)
     images = list({image.reference.sop_instance_uid: image for image, _ in frames}.values())
+    extent = Extent.whole(heatmap) if context.request.profile.pm_extent == "whole" else Extent.of(heatmap)
     made = Dataset()
     made.SOPClassUID = ParametricMapStorage
     made.SOPInstanceUID = sop_instance_uid(context, number)
     made.Modality = "OT"
     _set_image(made, context, heatmap, images)
+    _set_values(made, extent.values(heatmap))
     _set_dimensions(made, context)
     planes = _planes(frames)
     assert planes, "asked for the Parametric Map of a map without a place (has_place)"
     made.FrameOfReferenceUID = frames[0][0].frame_of_reference_uid
     made.PositionReferenceIndicator = ""
     made.SharedFunctionalGroupsSequence = [_shared(heatmap, frames, planes)]
+    within = zip(frames[extent.planes], planes[extent.planes], strict=True)
     made.PerFrameFunctionalGroupsSequence = [
-        _per_frame(position, image, frame_number, planes[position - 1])
-        for position, (image, frame_number) in enumerate(frames, start=1)
+        _per_frame(position, frame, plane, extent) for position, (frame, plane) in enumerate(within, start=1)
     ]
     if requests := request_attributes(context):
         made.RequestAttributesSequence = requests
@@ -94,7 +100,7 @@ def placed_maps(context: Context) -> list[Heatmap]:
     return [heatmap for heatmap in context.request.result.heatmaps if has_place(context, heatmap)]
 
 
-def _planes(frames: Frames) -> list[Plane]:
+def _planes(frames: Frames) -> list[FramePlane]:
     """The plane of each frame in the patient; none at all where one of them has none or lies across the others."""
     planes = [plane for frame in frames if (plane := plane_of(*frame)) is not None]
     if len(planes) < len(frames) or not frames[0][0].frame_of_reference_uid:
@@ -113,18 +119,21 @@ def _set_image(made: Dataset, context: Context, heatmap: Heatmap, images: Sequen
     made.ImageType = _FRAME_TYPE
     made.PixelPresentation = "MONOCHROME"
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PresentationLUTShape = 1, "MONOCHROME2", "IDENTITY"
-    made.NumberOfFrames, made.Rows, made.Columns = heatmap.values.shape
-    made.BitsAllocated = 32
-    made.FloatPixelData = np.ascontiguousarray(heatmap.values, dtype="<f4").tobytes()
     made.BurnedInAnnotation = made.RecognizableVisualFeatures = "NO"
     made.LossyImageCompression = "00"  # the values are the plugin's own, whatever its images went through
     made.AcquisitionContextSequence = []
     made.ContentLabel = "AI_HEAT_MAP"
     made.ContentDescription = ascii_name(f"{context.marking}: {heatmap.label}")[:64]
     made.ContentCreatorName = ""
-    made.Laterality = ""
+    state_laterality(made, images)
     made.SourceImageSequence = source_images(images)
     made.ReferencedSeriesSequence = _referenced_series(images)
+
+
+def _set_values(made: Dataset, values: NDArray[np.float32]) -> None:
+    made.NumberOfFrames, made.Rows, made.Columns = values.shape
+    made.BitsAllocated = 32
+    made.FloatPixelData = np.ascontiguousarray(values, dtype="<f4").tobytes()
 
 
 def _referenced_series(images: Sequence[SourceImage]) -> list[Dataset]:
@@ -163,9 +172,9 @@ def _set_dimensions(made: Dataset, context: Context) -> None:
 # --- functional groups ------------------------------------------------------------------------------
 
 
-def _shared(heatmap: Heatmap, frames: Frames, planes: Sequence[Plane]) -> Dataset:
+def _shared(heatmap: Heatmap, frames: Frames, planes: Sequence[FramePlane]) -> Dataset:
     groups, voi, transformation, frame_type = Dataset(), Dataset(), Dataset(), Dataset()
-    low, high = value_range(heatmap)
+    low, high = scale_of(heatmap)  # as on the pages: a viewer too shows 0.05 of 1 as little
     voi.VOILUTFunction = "LINEAR_EXACT"  # LINEAR allows no width below 1 (C.11.2.1.2.1)
     voi.WindowCenter, voi.WindowWidth = f"{(low + high) / 2:.9g}", f"{high - low:.9g}"
     transformation.RescaleIntercept, transformation.RescaleSlope, transformation.RescaleType = 0, 1, "US"
@@ -174,19 +183,8 @@ def _shared(heatmap: Heatmap, frames: Frames, planes: Sequence[Plane]) -> Datase
     groups.PixelValueTransformationSequence = [transformation]
     groups.ParametricMapFrameTypeSequence = [frame_type]
     groups.RealWorldValueMappingSequence = [_mapping(heatmap)]
-    measures, orientation = Dataset(), Dataset()
-    measures.PixelSpacing = [_decimal(value) for value in planes[0].spacing]
-    measures.SliceThickness = slice_thickness(*frames[0])
-    orientation.ImageOrientationPatient = [
-        _decimal(value) for value in (*planes[0].row_direction, *planes[0].column_direction)
-    ]
-    groups.PixelMeasuresSequence, groups.PlaneOrientationSequence = [measures], [orientation]
+    state_size_and_direction(groups, planes[0], *frames[0])
     return groups
-
-
-def _decimal(value: float) -> str:
-    """A number within the 16 characters of VR DS."""
-    return f"{value:.9g}"
 
 
 def _mapping(heatmap: Heatmap) -> RealWorldValueMapping:
@@ -201,17 +199,13 @@ def _mapping(heatmap: Heatmap) -> RealWorldValueMapping:
     )
 
 
-def _per_frame(position: int, image: SourceImage, frame_number: int, plane: Plane) -> Dataset:
-    groups, content, derivation, source = Dataset(), Dataset(), Dataset(), source_images([image])[0]
+def _per_frame(position: int, frame: tuple[SourceImage, int], plane: FramePlane, extent: Extent) -> Dataset:
+    content = Dataset()
     content.StackID, content.InStackPositionNumber = "1", position
     content.DimensionIndexValues = [1, position]
-    if image.is_multi_frame:
-        source.ReferencedFrameNumber = frame_number
-    source.SpatialLocationsPreserved = "YES"
-    derivation.SourceImageSequence = [source]
-    derivation.DerivationCodeSequence = [CodedConcept.from_code(codes.DCM.UnspecifiedMethodOfCalculation)]
-    groups.FrameContentSequence, groups.DerivationImageSequence = [content], [derivation]
-    place = Dataset()
-    place.ImagePositionPatient = [_decimal(value) for value in plane.position]
-    groups.PlanePositionSequence = [place]
+    # A row and column of the image are another pixel here; the place in the patient says which (PS3.3 C.12.4.1).
+    groups = frame_groups(
+        content, *frame, codes.DCM.UnspecifiedMethodOfCalculation, spatial_locations_preserved=not extent.cuts(plane)
+    )
+    state_position(groups, extent.placed(plane))
     return groups

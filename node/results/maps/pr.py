@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from math import isfinite
 
@@ -20,18 +21,20 @@ from node.results.context import Context, complete
 from node.results.pages.display import meaning_of
 from node.results.report.regions import LocatedRegion, locate
 from node.results.source.copying import readable
-from node.results.source.geometry import functional_group, plane_of
+from node.results.source.geometry import functional_group, pixel_aspect, plane_of
 from node.results.source.images import SourceImage
+from node.results.source.laterality import state_laterality
 from node.results.source.marking import ascii_name
 from node.results.source.values import problem_of
-from node.results.tracking import finding_numbers, group_identifiers
+from node.results.tracking import finding_numbers
+from plugins.contract import ImageReference
 
 _LAYER = "AI"
 _YELLOW = (255, 214, 10)
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _NumberedRegion:
     """One region with the number that its finding has on the pages, its tracking identifier and what it is."""
 
     number: int
@@ -40,18 +43,17 @@ class _Drawn:
     located: LocatedRegion
 
 
-def _regions(context: Context) -> list[_Drawn]:
+def _regions(context: Context) -> list[_NumberedRegion]:
     """Every region on a greyscale image, numbered as on the pages."""
     result = context.request.result
     drawn = []
-    masks = [mask.labels for mask in context.masks]
-    everything = zip(result.findings, group_identifiers(result, masks), finding_numbers(result), strict=True)
+    everything = zip(result.findings, context.identifiers, finding_numbers(result), strict=True)
     for finding, identifiers, number in everything:
         # what has no regions has identifiers too
         for identifier, region in zip(identifiers, finding.regions, strict=False):
             located = locate(region, context.sources)
             if located is not None and _is_grey(located.image):
-                drawn.append(_Drawn(number, finding.code.meaning, identifier, located))
+                drawn.append(_NumberedRegion(number, finding.code.meaning, identifier, located))
     return drawn
 
 
@@ -77,6 +79,8 @@ class _Display:
     rows: int
     columns: int
     spacing: tuple[str, ...]
+    aspect: tuple[int, int]
+    """Height and width of a pixel, for what has no spacing in the patient."""
     rescale: tuple[str, str, str]
     window: tuple[str, str]
     shape: str
@@ -90,7 +94,7 @@ def _display(context: Context, located: LocatedRegion) -> _Display:
     voi = functional_group(header, "FrameVOILUTSequence", frame_number)
     window = (_first(voi, "WindowCenter"), _first(voi, "WindowWidth"))
     for key in context.request.result.key_images:
-        if key.window and key.image.sop_instance_uid == image.reference.sop_instance_uid:
+        if key.window and key.image == ImageReference(image.reference.sop_instance_uid, frame_number):
             window = (f"{key.window[0]:.9g}", f"{key.window[1]:.9g}")
     slope, intercept = _first(rescale, "RescaleSlope"), _first(rescale, "RescaleIntercept")
     meaning = meaning_of(header, frame_number)
@@ -104,6 +108,7 @@ def _display(context: Context, located: LocatedRegion) -> _Display:
         rows=int(header.Rows),
         columns=int(header.Columns),
         spacing=tuple(f"{value:.9g}" for value in plane.spacing) if plane else (),
+        aspect=Fraction(pixel_aspect(image, frame_number)).limit_denominator(1000).as_integer_ratio(),
         rescale=(slope, intercept, unit) if given else ("", "", ""),
         window=window if all(window) and float(window[1]) > 0 else ("", ""),
         shape="INVERSE" if image.code("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY",
@@ -114,7 +119,7 @@ def presentation_state_makers(context: Context) -> list[tuple[int, Callable[[], 
     """Number and maker of one GSPS for all regions on images that are shown alike; none where no region lies on a
     greyscale image.
     """
-    groups: dict[_Display, list[_Drawn]] = {}
+    groups: dict[_Display, list[_NumberedRegion]] = {}
     for drawn in _regions(context):
         groups.setdefault(_display(context, drawn.located), []).append(drawn)
     return [
@@ -123,7 +128,7 @@ def presentation_state_makers(context: Context) -> list[tuple[int, Callable[[], 
     ]
 
 
-def _presentation_state(context: Context, display: _Display, drawn: Sequence[_Drawn], number: int) -> Dataset:
+def _presentation_state(context: Context, display: _Display, drawn: Sequence[_NumberedRegion], number: int) -> Dataset:
     made = Dataset()
     made.SOPClassUID = GrayscaleSoftcopyPresentationStateStorage
     made.SOPInstanceUID = context.uids.instance(GrayscaleSoftcopyPresentationStateStorage, f"regions {number}")
@@ -131,13 +136,13 @@ def _presentation_state(context: Context, display: _Display, drawn: Sequence[_Dr
     made.ContentLabel = "AI_REGIONS"
     made.ContentDescription = ascii_name(f"{context.marking}: regions")[:64]
     made.ContentCreatorName = ""
-    made.Laterality = ""
     made_at = context.local(context.request.result_made_at)
     made.PresentationCreationDate, made.PresentationCreationTime = (
         made_at.strftime("%Y%m%d"),
         made_at.strftime("%H%M%S"),
     )
     images = list({d.located.image.reference.sop_instance_uid: d.located.image for d in drawn}.values())
+    state_laterality(made, images)
     series = Dataset()
     series.SeriesInstanceUID = display.series
     series.ReferencedImageSequence = [_reference(image) for image in images]
@@ -180,11 +185,11 @@ def _area(display: _Display) -> Dataset:
     if display.spacing:
         area.PresentationPixelSpacing = list(display.spacing)
     else:
-        area.PresentationPixelAspectRatio = [1, 1]
+        area.PresentationPixelAspectRatio = list(display.aspect)
     return area
 
 
-def _annotation(context: Context, drawn: _Drawn) -> Dataset:
+def _annotation(context: Context, drawn: _NumberedRegion) -> Dataset:
     """The region in pixels from the top-left corner (C.10.5.1.2), its number and name at its right edge."""
     located, item, graphic, text = drawn.located, Dataset(), Dataset(), Dataset()
     outline = located.outline

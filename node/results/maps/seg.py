@@ -29,7 +29,7 @@ from node.results.source.images import SourceImage
 from node.results.source.lossy import state_lossy_compression
 from node.results.source.marking import ascii_name
 from node.results.source.references import LABEL_MAP_STORAGE, anchor_stub, request_attributes, state_classes
-from node.results.tracking import segment_identifiers
+from node.results.tracking import segment_numbers
 from plugins.contract import Segment
 
 
@@ -41,17 +41,15 @@ def sop_class_uid(context: Context) -> str:
 def segments_of(context: Context, mask: Mask) -> list[tuple[Segment, str]]:
     """The segments that a SEG describes, in the order of their numbers, and the tracking identifier of each.
 
-    What is seen on several projections has a SEG, and in the report a group, for each: the first uses the
-    finding's identifier, the others by that of a further part, as regions do.
+    What is seen on several projections has a SEG, and in the report a group, for each, under the same identifiers.
     """
     segmentation = context.request.result.segmentation
     assert segmentation is not None, "there is no SEG of a result without a segmentation"
     segments = {segment.number: segment for segment in segmentation.segments}
-    identifiers = segment_identifiers(context.request.result, [each.labels for each in context.masks])
     described = []
     for label in mask.labels:
         part = [other.number for other in context.masks if label in other.labels].index(mask.number)
-        described.append((segments[label], identifiers[label][part]))
+        described.append((segments[label], context.segment_identifiers[label][part]))
     return described
 
 
@@ -123,9 +121,10 @@ def _in_source_order(mask: Mask) -> NDArray[np.unsignedinteger]:
 
 
 def _description(context: Context, segment: Segment, number: int, identifier: str) -> SegmentDescription:
+    shown = segment_numbers(context.request.result).get(segment.number)
     description = SegmentDescription(
         segment_number=number,
-        segment_label=segment.label,
+        segment_label=f"{shown} {segment.label}"[:64] if shown else segment.label,
         segmented_property_category=our_codes.concept(segment.category),
         segmented_property_type=our_codes.concept(segment.type),
         algorithm_type="AUTOMATIC",

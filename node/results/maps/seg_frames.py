@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.sr.codedict import codes
 from pydicom.tag import BaseTag
 
+from node.results.maps.frame_groups import frame_groups, state_position, state_size_and_direction
 from node.results.maps.masks import Mask
-from node.results.source.geometry import patient_orientation, plane_of, slice_thickness
+from node.results.source.geometry import patient_orientation, plane_of
 from node.results.source.images import SourceImage
 from node.results.source.references import source_images
 
@@ -72,36 +72,20 @@ def _shared(mask: Mask) -> Dataset:
     groups = Dataset()
     plane = plane_of(*mask.frames[0]) if mask.placed else None
     if plane is not None:
-        measures, orientation = Dataset(), Dataset()
-        measures.PixelSpacing = [_decimal(value) for value in plane.spacing]
-        measures.SliceThickness = slice_thickness(*mask.frames[0])
-        orientation.ImageOrientationPatient = [_decimal(v) for v in (*plane.row_direction, *plane.column_direction)]
-        groups.PixelMeasuresSequence, groups.PlaneOrientationSequence = [measures], [orientation]
+        state_size_and_direction(groups, plane, *mask.frames[0])
     return groups
-
-
-def _decimal(value: float) -> str:
-    """A number within the 16 characters of VR DS."""
-    return f"{value:.9g}"
 
 
 def _per_frame(mask: Mask, number: int, index: int) -> Dataset:
     """`number`: the segment's; 0 in a label map, whose frames hold all segments."""
     image, frame_number = mask.frames[index]
-    groups, content, derivation, source = Dataset(), Dataset(), Dataset(), source_images([image])[0]
+    content = Dataset()
     content.FrameLabel = f"Frame {frame_number}"
     content.DimensionIndexValues = [number, index + 1] if number else [index + 1]
-    if image.is_multi_frame:
-        source.ReferencedFrameNumber = frame_number
-    source.SpatialLocationsPreserved = "YES"
-    derivation.SourceImageSequence = [source]
-    derivation.DerivationCodeSequence = [CodedConcept.from_code(codes.DCM.Segmentation)]
-    groups.FrameContentSequence, groups.DerivationImageSequence = [content], [derivation]
+    groups = frame_groups(content, image, frame_number, codes.DCM.Segmentation)
     plane = plane_of(image, frame_number) if mask.placed else None
     if plane is not None:
-        place = Dataset()
-        place.ImagePositionPatient = [_decimal(value) for value in plane.position]
-        groups.PlanePositionSequence = [place]
+        state_position(groups, plane)
     if number:
         identification = Dataset()
         identification.ReferencedSegmentNumber = number

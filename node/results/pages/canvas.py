@@ -25,6 +25,8 @@ MEASURED: Colour = (143, 211, 200)
 NOT_ANALYSED: Colour = (255, 143, 163)
 URGENT: Colour = (255, 92, 92)
 ON_URGENT: Colour = (38, 0, 0)
+REGION: Colour = (255, 214, 10)
+"""Of what is drawn on images for a present finding; what is urgent is drawn in its own colour."""
 
 
 @dataclass(frozen=True)

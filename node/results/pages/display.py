@@ -19,7 +19,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_voi
 
 from node.results.source.geometry import functional_group
-from plugins import stored_values
+from plugins import attribute_numbers, stored_bits, stored_values
 from plugins.contract import NotApplicableError
 from plugins.stored_values import Meaning
 
@@ -64,16 +64,16 @@ def _way_of_showing(
     sample: NDArray[Any], header: Dataset, frame_number: int, asked: Window | None
 ) -> tuple[_Show, Window | None]:
     """How the raw values of this frame become 0 … 1, found from a sample of them."""
-    bits = stored_values.bits_of(header, "the image")
-    stored_values.stored(sample, bits, "the image")
+    bits = stored_bits.bits_of(header, "the image")
+    stored_bits.stored(sample, bits, "the image")
     meaning = meaning_of(header, frame_number)
     try:
         values = None if meaning is None else stored_values.applied(sample, meaning, "the image")
     except NotApplicableError:  # a table that is not built as it says
         values = None
     if meaning is None or values is None:
-        own = _own_range(stored_values.stored(sample, bits, "the image").astype(np.float32))
-        return lambda raw: _windowed(stored_values.stored(raw, bits, "the image").astype(np.float32), own), None
+        own = _own_range(stored_bits.stored(sample, bits, "the image").astype(np.float32))
+        return lambda raw: _windowed(stored_bits.stored(raw, bits, "the image").astype(np.float32), own), None
     voi = functional_group(header, "FrameVOILUTSequence", frame_number)
     through, window = _through_voi(values, voi, header, asked)
     return lambda raw: through(stored_values.applied(raw, meaning, "the image")), window
@@ -87,7 +87,7 @@ def _through_voi(
     if asked is None and stated is not None and voi.get("VOILUTFunction") == "SIGMOID":
         return partial(_sigmoid, window=stated), stated
     if asked is None and stated is None and voi.get("VOILUTSequence"):
-        return partial(_through_table, item=voi.VOILUTSequence[0], header=header), None
+        return partial(_through_table, item=_signed(voi.VOILUTSequence[0], values), header=header), None
     if asked is None and stated is not None and stated[1] > 1 and voi.get("VOILUTFunction") != "LINEAR_EXACT":
         return partial(_windowed, window=(stated[0] - 0.5, stated[1] - 1)), stated  # PS3.3 C.11.2.1.2.1
     window = asked or stated or _own_range(values)
@@ -106,7 +106,9 @@ def _stated(voi: Dataset) -> Window | None:
     for keyword in ("WindowCenter", "WindowWidth"):
         try:
             value = voi.get(keyword)
-            found.append(stored_values.decimal(value if isinstance(value, str | int | float) else next(iter(value))))
+            found.append(
+                attribute_numbers.decimal(value if isinstance(value, str | int | float) else next(iter(value)))
+            )
         except (TypeError, ValueError, StopIteration):
             return None
     return (found[0], found[1]) if np.isfinite(found).all() and found[1] > 0 else None
@@ -122,12 +124,23 @@ def _own_range(values: NDArray[np.float32]) -> Window:
     return (low + high) / 2, max(high - low, 1.0)
 
 
+def _signed(item: Dataset, values: NDArray[np.float32]) -> Dataset:
+    """The table with its first value below 0, where it is written as unsigned and beyond all values (C.11.2.1.1)."""
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    if first < 2**15 or float(values.max()) >= first:
+        return item
+    signed = Dataset()
+    signed.add(item["LUTData"])
+    signed.add_new("LUTDescriptor", "SS", [entries, first - 2**16, bits])
+    return signed
+
+
 def _through_table(values: NDArray[np.float32], item: Dataset, header: Dataset) -> NDArray[np.float32]:
     """The VOI LUT's first table: values below its first entry are shown as that, values beyond its last as that."""
     descriptor: Sequence[int] = item.LUTDescriptor
     first, bits = int(descriptor[1]), int(descriptor[2])
     entries = np.arange(first, first + (int(descriptor[0]) or 2**16))
-    table = apply_voi(entries, header if header.get("VOILUTSequence") else _with_table(item, header))
+    table = apply_voi(entries, _with_table(item, header))
     index = np.clip(np.round(values) - first, 0, len(entries) - 1).astype(np.int64)
     return np.clip(table[index] / np.float32(2**bits - 1), 0, 1).astype(np.float32)
 

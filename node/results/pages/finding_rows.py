@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from node.results.context import Context
 from node.results.pages.canvas import ABSENT, ON_URGENT, PRESENT, RULE, SECONDARY, TEXT, URGENT, Canvas, Colour
 from node.results.pages.fonts import Face, drawable, line_height, width, wrap
-from node.results.pages.overlay import REGION
+from node.results.pages.meanings import score_name
+from node.results.pages.overlay import finding_colour
 from node.results.pages.page import CONTENT, MARGIN, WIDTH, Block, space, text_blocks
-from node.results.pages.tables import finding_name, unit_text
+from node.results.pages.tables import finding_name
+from node.results.pages.units import shown_unit
 from node.results.texts import Texts
-from node.results.tracking import shown_numbers
+from node.results.tracking import reading_order, shown_numbers
 from plugins.contract import Finding, Score
 
 _NAME, _NOTE = 24, 20
 _BAR = 150
 
 
+def score_text(score: Score) -> str:
+    """A score with its unit, for people."""
+    return _shown(score.value, score)
+
+
 def _shown(value: float, score: Score) -> str:
-    unit = unit_text(score.unit.code)
+    unit = shown_unit(score.unit.code)
     return f"{value:.2f}" if unit == "" else f"{value:.4g} {unit}"
 
 
-def _threshold(score: Score, texts: Texts) -> str:
+def threshold_text(score: Score, texts: Texts) -> str:
     """ "(threshold 0.50)"; empty where there is none."""
     return "" if score.threshold is None else f"({texts.threshold} {_shown(score.threshold, score)})"
 
@@ -36,7 +43,7 @@ def _full(score: Score) -> float:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _FindingRow:
     """A finding that is present or absent, with the words of its row."""
 
     finding: Finding
@@ -53,7 +60,7 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class _RowColumns:
     """What all rows share, so that their parts stand below each other."""
 
     texts: Texts
@@ -65,37 +72,35 @@ class _Columns:
     """Of all scores, with their threshold, where it is one: it stands above them."""
 
 
-def _common_meaning(scores: Sequence[Score], texts: Texts) -> str:
+def common_meaning(scores: Sequence[Score], texts: Texts) -> str:
     """ "Likelihood of finding (threshold 0.50)", where that is so of all of them and fits above their column."""
-    meanings = {f"{score.meaning} {_threshold(score, texts)}".strip() for score in scores}
+    meanings = {f"{score_name(score, texts)} {threshold_text(score, texts)}".strip() for score in scores}
     one = meanings.pop() if len(meanings) == 1 else ""
     return one if width(drawable(one), Face.REGULAR, _NOTE - 2) <= CONTENT // 2 else ""
 
 
-def _rows(context: Context) -> tuple[list[_Row], str]:
+def _rows(context: Context) -> tuple[list[_FindingRow], str]:
     """What is urgent or present is read first; the order of the plugin holds within. And what all scores mean."""
     result, texts = context.request.result, context.texts
-    judged = [
-        (finding, number)
-        for finding, number in zip(result.findings, shown_numbers(result), strict=True)
-        if finding.present is not None
-    ]
-    meaning = _common_meaning([finding.score for finding, _ in judged if finding.score], texts)
+    numbers = shown_numbers(result)
+    ordered = [(result.findings[index], numbers[index]) for index in reading_order(result)]
+    judged = [(finding, number) for finding, number in ordered if finding.present is not None]
+    meaning = common_meaning([finding.score for finding, _ in judged if finding.score], texts)
     rows = []
     for finding, number in judged:
         score = finding.score
-        limit = "" if score is None or meaning else _threshold(score, texts)
+        limit = "" if score is None or meaning else threshold_text(score, texts)
         shown = f"{_shown(score.value, score)} {limit}".rstrip() if score else ""
-        rows.append(_Row(finding, str(number or ""), finding_name(finding, texts), shown))
-    return sorted(rows, key=lambda row: (not row.finding.urgent, not row.finding.present)), meaning
+        rows.append(_FindingRow(finding, str(number or ""), finding_name(finding, texts), shown))
+    return rows, meaning
 
 
-def _columns(rows: Sequence[_Row], meaning: str, texts: Texts) -> _Columns:
+def _columns(rows: Sequence[_FindingRow], meaning: str, texts: Texts) -> _RowColumns:
     bar = any(_full(row.finding.score) for row in rows if row.finding.score)
     longest = max((width(drawable(row.score), Face.REGULAR, _NOTE) for row in rows), default=0)
     beside = longest + (_BAR + 16 if bar else 0) <= CONTENT // 2
     chip = max(width(drawable(text), Face.SEMIBOLD, _NOTE) for text in (texts.present, texts.absent)) + 24
-    return _Columns(texts, chip, longest if beside else 0, bar and beside, meaning if beside else "")
+    return _RowColumns(texts, chip, longest if beside else 0, bar and beside, meaning if beside else "")
 
 
 def _draw_bar(canvas: Canvas, left: int, top: int, score: Score, colour: Colour) -> None:
@@ -108,12 +113,13 @@ def _draw_bar(canvas: Canvas, left: int, top: int, score: Score, colour: Colour)
         canvas.rectangle(x - 1, top - 5, x + 2, top + 17, TEXT)
 
 
-def _row_block(row: _Row, columns: _Columns, followed: bool) -> Block:
+def _row_block(row: _FindingRow, columns: _RowColumns, followed: bool) -> Block:
     label = columns.texts.present if row.finding.present else columns.texts.absent
     number_left = MARGIN + columns.chip + 18
     name_left = number_left + (width(row.number, Face.SEMIBOLD, _NAME) + 12 if row.number else 0)
     beside = columns.score + (_BAR + 16 if columns.bar else 0)
     score_left = WIDTH - MARGIN - columns.score
+    number_colour = finding_colour(urgent=row.finding.urgent) if row.finding.present else TEXT
     lines = wrap(row.name, Face.SEMIBOLD, _NAME, WIDTH - MARGIN - name_left - (beside + 24 if beside else 0))
 
     def draw(canvas: Canvas, top: int) -> None:
@@ -122,7 +128,7 @@ def _row_block(row: _Row, columns: _Columns, followed: bool) -> Block:
         inset = (columns.chip - width(drawable(label), Face.SEMIBOLD, _NOTE)) // 2
         canvas.text(MARGIN + inset, top + 3, label, _NOTE, ON_URGENT, Face.SEMIBOLD, row.colour)
         if row.number:
-            canvas.text(number_left, top, row.number, _NAME, REGION, Face.SEMIBOLD)
+            canvas.text(number_left, top, row.number, _NAME, number_colour, Face.SEMIBOLD)
         for number, line in enumerate(lines):
             canvas.text(name_left, top + number * line_height(_NAME), line, _NAME, TEXT, Face.SEMIBOLD)
         if columns.score and row.finding.score:
@@ -133,15 +139,22 @@ def _row_block(row: _Row, columns: _Columns, followed: bool) -> Block:
     return Block(len(lines) * line_height(_NAME) + 8, draw, keep_with_next=followed)
 
 
-def _under(row: _Row, columns: _Columns) -> list[str]:
-    """What stands below a finding: its score where there is no room or no common meaning, and its comment."""
+def _under(row: _FindingRow, columns: _RowColumns) -> list[str]:
+    """What stands below a finding: its score where there is no room or no common meaning, where it
+    and the answer disagree, and its comment."""
     score, texts = row.finding.score, []
     if score and not columns.meaning:
-        texts.append(f"{score.meaning}: {row.score}" if not columns.score else score.meaning)
+        texts.append(
+            f"{score_name(score, columns.texts)}: {row.score}"
+            if not columns.score
+            else score_name(score, columns.texts)
+        )
+    if contradiction := columns.texts.against_threshold(row.finding):
+        texts.append(contradiction)
     return [*texts, *([row.finding.comment] if row.finding.comment else [])]
 
 
-def _meaning(columns: _Columns) -> list[Block]:
+def _meaning(columns: _RowColumns) -> list[Block]:
     """What the scores below say, above their column."""
     if not columns.meaning:
         return []
@@ -165,9 +178,15 @@ def finding_rows(context: Context) -> list[Block]:
         for text in under:
             blocks += text_blocks(text, _NOTE, SECONDARY, indent=columns.chip + 18)
         blocks += [space(8)] if under else []
-    result = context.request.result
+    blocks += measured_comments(context)
+    return [space(16), *blocks] if blocks else []
+
+
+def measured_comments(context: Context) -> list[Block]:
+    """The comments of findings that are only measured: no row has them."""
+    result, blocks = context.request.result, []
     for finding, number in zip(result.findings, shown_numbers(result), strict=True):
         if finding.present is None and finding.comment:
             name = f"{number or ''} {finding_name(finding, context.texts)}".strip()
             blocks += text_blocks(f"{name}: {finding.comment}", _NOTE, SECONDARY)
-    return [space(16), *blocks] if blocks else []
+    return blocks

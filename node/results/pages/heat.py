@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from node.results.pages.canvas import SECONDARY, TEXT, Canvas
 from node.results.pages.fonts import Face, drawable, line_height, width
+from node.results.pages.meanings import meaning
 from node.results.pages.page import MARGIN, Block
-from node.results.pages.tables import unit_text
+from node.results.pages.units import shown_unit
+from node.results.texts import Texts
 from plugins.contract import Heatmap
 
 _STOPS = np.array([[40, 11, 84], [120, 28, 109], [188, 55, 84], [237, 105, 37], [252, 165, 10], [252, 255, 164]])
 """From dark violet to light yellow, equally spaced: ever lighter, so that it reads without colour vision too."""
 _LEAST_SHOWN = 0.15
 """Share of the scale below which the image stays as it is."""
+NOTHING = 1e-4
+"""Share of the scale below which a value is as good as 0."""
 _OPACITY = 0.7
+_FULL_SCALES = {"1": 1.0, "{score}": 1.0, "%": 100.0}
+"""Where the quantity's own scale ends, which begins at 0, by UCUM unit."""
+_MOST_PEAKS = 3
+_LESSER_PEAK = 0.5
+"""Share of the greatest value from which a second peak is named too."""
 _BAR_WIDTH, _BAR_HEIGHT, _SIZE = 420, 18, 20
 
 
@@ -31,16 +42,71 @@ def value_range(heatmap: Heatmap) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+def scale_of(heatmap: Heatmap) -> tuple[float, float]:
+    """What the ends of the colours stand for: the quantity's whole range, so that 0.05 never looks like 1.
+
+    The map's own range where the quantity has none, or values beyond it.
+    """
+    low, high = value_range(heatmap)
+    full = _FULL_SCALES.get(heatmap.unit.code)
+    return (0.0, full) if full is not None and low >= 0 and float(heatmap.values.max()) <= full else (low, high)
+
+
+def has_own_scale(heatmap: Heatmap) -> bool:
+    """Whether the colours are those of the quantity's whole range."""
+    full = _FULL_SCALES.get(heatmap.unit.code)
+    return full is not None and scale_of(heatmap) == (0.0, full)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A place where the map is greatest around, and its value for people."""
+
+    column: float
+    """Sub-pixel, of the map's own columns."""
+    row: float
+    text: str
+
+
+def peaks(heatmap: Heatmap, plane: int) -> list[Peak]:
+    """The greatest value of a plane, then up to two others of half of it or more, well apart; none of a flat plane."""
+    values = np.array(heatmap.values[plane])
+    floor, low, (rows, columns) = float(values.min()), scale_of(heatmap)[0], values.shape
+    apart = max(1, min(rows, columns) // 6)
+    found: list[Peak] = []
+    greatest = float(values.max())
+    while len(found) < _MOST_PEAKS and (value := float(values.max())) > floor:
+        row, column = (int(index) for index in np.unravel_index(values.argmax(), values.shape))
+        if found and value - low < _LESSER_PEAK * (greatest - low):
+            break
+        around = heatmap.values[plane, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        if float(around.max()) <= value:  # else it is the slope of a peak that is named already
+            found.append(Peak(column + 0.5, row + 0.5, value_text(heatmap, value)))
+        values[max(0, row - apart) : row + apart + 1, max(0, column - apart) : column + apart + 1] = floor
+    return found
+
+
+def greatest_text(heatmap: Heatmap) -> str:
+    """ "0.94 mL": the greatest value, for people."""
+    return value_text(heatmap, float(heatmap.values.max()))
+
+
+def value_text(heatmap: Heatmap, value: float) -> str:
+    """A value of the map with its unit, for people."""
+    low, high = scale_of(heatmap)
+    return f"{_number(value, high - low)} {shown_unit(heatmap.unit.code)}".rstrip()
+
+
 def range_text(heatmap: Heatmap) -> str:
     """ "0.02 to 0.94 mL": from the least to the greatest value, for people."""
-    unit = unit_text(heatmap.unit.code)
+    unit = shown_unit(heatmap.unit.code)
     low, high = float(heatmap.values.min()), float(heatmap.values.max())
     return f"{_number(low, high - low)} – {_number(high, high - low)} {unit}".rstrip()
 
 
 def _number(value: float, span: float) -> str:
     """Three digits; what is nothing against the span of the map is 0, not 7.9e-12."""
-    return "0" if abs(value) < 1e-4 * span else f"{value:.3g}".replace("-", "−")
+    return "0" if abs(value) < NOTHING * span else f"{value:.3g}".replace("-", "−")
 
 
 def colours(shares: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -51,7 +117,7 @@ def colours(shares: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def blend(picture: Image.Image, heatmap: Heatmap, plane: int) -> None:
     """Lay one plane of the map over the RGB picture of its frame, the stronger the less transparent."""
-    low, high = value_range(heatmap)
+    low, high = scale_of(heatmap)
     values = Image.fromarray(heatmap.values[plane]).resize(picture.size, Image.Resampling.BILINEAR)
     shares = np.clip((np.asarray(values) - low) / (high - low), 0, 1)
     opacity = _OPACITY * np.clip((shares - _LEAST_SHOWN) / (1 - _LEAST_SHOWN), 0, 1) ** 0.5
@@ -61,10 +127,10 @@ def blend(picture: Image.Image, heatmap: Heatmap, plane: int) -> None:
     picture.paste(Image.fromarray(mixed.round().astype(np.uint8)))
 
 
-def scale_block(heatmap: Heatmap) -> Block:
+def scale_block(heatmap: Heatmap, texts: Texts) -> Block:
     """The colours with the values they stand for, and what is measured."""
-    low, high = value_range(heatmap)
-    unit = unit_text(heatmap.unit.code)
+    low, high = scale_of(heatmap)
+    unit = shown_unit(heatmap.unit.code)
     ramp = colours(np.linspace(0, 1, _BAR_WIDTH, dtype=np.float32)[np.newaxis].repeat(_BAR_HEIGHT, axis=0))
     bar = Image.fromarray(ramp.round().astype(np.uint8))
     left_text, right_text = _number(low, high - low), f"{_number(high, high - low)} {unit}".rstrip()
@@ -75,6 +141,6 @@ def scale_block(heatmap: Heatmap) -> Block:
         at = after + _BAR_WIDTH + 10
         canvas.text(at, top + 4, right_text, _SIZE, TEXT)
         at += width(drawable(right_text), Face.REGULAR, _SIZE) + 24
-        canvas.text(at, top + 4, heatmap.quantity.meaning[:40], _SIZE, SECONDARY)
+        canvas.text(at, top + 4, meaning(heatmap.quantity, texts)[:40], _SIZE, SECONDARY)
 
     return Block(line_height(_SIZE) + 10, draw)

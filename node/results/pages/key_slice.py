@@ -15,21 +15,35 @@ from pydicom.pixels.utils import pixel_array
 
 from node.results.context import Context
 from node.results.pages import display
-from node.results.pages.canvas import Colour, fitting
-from node.results.pages.heat import blend, peak
-from node.results.pages.overlay import Drawn, draw_orientation, draw_regions, draw_scale, draw_segments, segment_colour
+from node.results.pages.canvas import fitting
+from node.results.pages.heat import blend, greatest_text, has_own_scale, peak, peaks, scale_of, value_text
+from node.results.pages.meanings import meaning, segment_name, words
+from node.results.pages.overlay import (
+    DrawnRegion,
+    Outline,
+    breast_view,
+    draw_orientation,
+    draw_peaks,
+    draw_regions,
+    draw_scale,
+    draw_segments,
+    outlines,
+)
 from node.results.pages.page import CONTENT, HEIGHTS
 from node.results.pages.tables import finding_name
 from node.results.report.regions import locate
 from node.results.source.copying import readable
-from node.results.source.geometry import numbers_of, plane_of
+from node.results.source.geometry import pixel_aspect, plane_of
 from node.results.source.images import SourceImage
-from node.results.tracking import finding_numbers, shown_numbers
+from node.results.tracking import finding_numbers, reading_order, shown_numbers
+from plugins import decoding, pixel_data
 from plugins.contract import Heatmap, ImageReference
 from plugins.labels import label_counts
 
 log = structlog.get_logger(__name__)
 
+_MOST_IN_LEGEND = 8
+"""Regions that are named under their picture."""
 _MOST_NUMBERS = 5
 """Of findings, named one by one."""
 
@@ -42,15 +56,24 @@ class KeySlice:
     frame_number: int
     reason: str
     window: tuple[float, float] | None
-    regions: tuple[Drawn, ...]
+    regions: tuple[DrawnRegion, ...]
     """In the order of the findings."""
     heatmap: Heatmap | None = None
     """Laid over the frame in colour."""
+    shows_urgent: bool = False
+    """A segment on it is of an urgent finding."""
+    is_named: bool = False
+    """The plugin named it, so that it is in the Key Object Selection."""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something urgent lies on it."""
+        return self.shows_urgent or any(drawn.urgent for drawn in self.regions)
 
 
 def key_slices(context: Context) -> list[KeySlice]:
     """The frames that the plugin named, then those on which a finding has a region, then of what is segmented and not
-    on any of these the frame where it is largest, then each heat map's hottest.
+    on any of these the frame where it is largest, then each heat map's hottest; what is urgent comes first.
     """
     result = context.request.result
     regions = _regions_by_frame(context)
@@ -59,7 +82,9 @@ def key_slices(context: Context) -> list[KeySlice]:
         reference = key_image.image
         image = context.sources.find(reference.sop_instance_uid, "KeyImage.image", reference.frame_number)
         drawn = regions.pop((reference.sop_instance_uid, reference.frame_number), [])
-        slices.append(KeySlice(image, reference.frame_number, key_image.reason, key_image.window, tuple(drawn)))
+        slices.append(
+            KeySlice(image, reference.frame_number, key_image.reason, key_image.window, tuple(drawn), is_named=True)
+        )
     for (uid, frame_number), drawn in regions.items():
         reason = ", ".join(_by_name((one.finding, one.number) for one in drawn))
         image = context.sources.find(uid, "regions")
@@ -68,8 +93,8 @@ def key_slices(context: Context) -> list[KeySlice]:
     for heatmap in result.heatmaps:
         frame = heatmap.frames[peak(heatmap)]
         image = context.sources.find(frame.sop_instance_uid, "Heatmap.frames", frame.frame_number)
-        slices.append(KeySlice(image, frame.frame_number, heatmap.label, None, (), heatmap))
-    return slices
+        slices.append(KeySlice(image, frame.frame_number, words(heatmap.label, context.texts), None, (), heatmap))
+    return sorted(slices, key=lambda one: not one.is_urgent)
 
 
 def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[KeySlice]:
@@ -77,13 +102,10 @@ def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[K
     result = context.request.result
     shown = {(one.image.reference.sop_instance_uid, one.frame_number) for one in slices}
     made = []
+    numbers = shown_numbers(result)
+    present = [index for index in reading_order(result) if result.findings[index].present]
     for mask in context.masks:
-        wanted = [
-            (f"{number or ''} {finding_name(finding, context.texts)}".strip(), finding.segments)
-            for finding, number in zip(result.findings, shown_numbers(result), strict=True)
-            if finding.present
-        ]
-        for reason, segments in (*wanted, ("", mask.labels)):
+        for segments in (*(result.findings[index].segments for index in present), mask.labels):
             candidates = mask.frames_with(segments)
             frames = [(mask.frames[i][0].reference.sop_instance_uid, mask.frames[i][1]) for i in candidates]
             if not candidates or shown.intersection(frames):
@@ -91,27 +113,39 @@ def _largest_of_segments(context: Context, slices: Sequence[KeySlice]) -> list[K
             index = mask.largest(segments)
             image, frame_number = mask.frames[index]
             shown.add((image.reference.sop_instance_uid, frame_number))
-            made.append(KeySlice(image, frame_number, reason or _names(context, mask.pixels[index]), None, ()))
+            here = [i for i in present if index in mask.frames_with(result.findings[i].segments)]
+            found = [(result.findings[i], numbers[i]) for i in here]
+            named = ", ".join(f"{number or ''} {finding_name(each, context.texts)}".strip() for each, number in found)
+            named = named or _names(context, mask.pixels[index])
+            urgent = any(each.urgent for each, _ in found)
+            made.append(KeySlice(image, frame_number, named, None, (), shows_urgent=urgent))
     return made
 
 
 def _names(context: Context, labels: Iterable[int]) -> str:
     """The segments' labels, as many as fit into a caption."""
     segmentation = context.request.result.segmentation
-    names = [segment.label for segment in segmentation.segments if segment.number in labels] if segmentation else []
+    segments = segmentation.segments if segmentation else ()
+    names = [segment_name(segment, context.texts) for segment in segments if segment.number in labels]
     return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
 
 
-def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[Drawn]]:
+def _regions_by_frame(context: Context) -> dict[tuple[str, int], list[DrawnRegion]]:
     """The regions that lie on a source frame, by SOP Instance UID and frame number."""
     result = context.request.result
-    regions: dict[tuple[str, int], list[Drawn]] = {}
+    regions: dict[tuple[str, int], list[DrawnRegion]] = {}
     for finding, number in zip(result.findings, finding_numbers(result), strict=True):
         for region in finding.regions:
             located = locate(region, context.sources)
             if located is not None:
                 frame = (located.image.reference.sop_instance_uid, located.frame_number)
-                drawn = Drawn(number, finding.code.meaning, finding_name(finding, context.texts), located)
+                drawn = DrawnRegion(
+                    number,
+                    meaning(finding.code, context.texts),
+                    finding_name(finding, context.texts),
+                    located,
+                    finding.urgent,
+                )
                 regions.setdefault(frame, []).append(drawn)
     return regions
 
@@ -128,15 +162,19 @@ def frame_pixels(
     """
     photometric = str(image.header.get("PhotometricInterpretation") or "")
     is_grey = photometric.startswith("MONOCHROME")
-    stored = pixel_array(image.path, index=frame_number - 1, correct_unused_bits=not is_grey)
+    if is_grey:
+        grey, window = display.grey(
+            next(decoding.frames_of(image.path, [frame_number], "the image")), image.header, frame_number, asked
+        )
+        return np.repeat(_shrunk(grey)[:, :, np.newaxis], 3, axis=2), window
+    pixel_data.doubt_about(image.path, "the image")
+    stored = pixel_array(image.path, index=frame_number - 1)
     if photometric == "PALETTE COLOR":
         coloured = apply_color_lut(stored, image.header)
-        return _shrunk((coloured >> 8 if coloured.dtype == np.uint16 else coloured).astype(np.uint8)), None
-    if stored.ndim == 3:
-        more = max(0, int(image.header.BitsStored) - 8)  # bits a sample than a page has
-        return _shrunk((stored >> more).astype(np.uint8)), None
-    grey, window = display.grey(stored, image.header, frame_number, asked)
-    return np.repeat(_shrunk(grey)[:, :, np.newaxis], 3, axis=2), window
+        # tables that say 16 bits and hold 8 would be black
+        return _shrunk((coloured >> 8 if coloured.max() > 255 else coloured).astype(np.uint8)), None
+    more = max(0, int(image.header.BitsStored) - 8)  # bits a sample than a page has
+    return _shrunk((stored >> more).astype(np.uint8)), None
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -152,18 +190,6 @@ def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _frame_size(image: SourceImage) -> tuple[int, int]:
     """Rows and Columns, of an image that has them."""
     return int(image.header.get("Rows") or 0) or 512, int(image.header.get("Columns") or 0) or 512
-
-
-def _aspect(image: SourceImage, frame_number: int) -> float:
-    """Height of a pixel by its width."""
-    plane = plane_of(image, frame_number)
-    if plane is not None:
-        return plane.spacing[0] / plane.spacing[1]
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        size = numbers_of(readable(image.header, keyword), 2)
-        if size is not None and (size > 0).all():
-            return float(size[0] / size[1])
-    return 1.0
 
 
 # --- the picture ------------------------------------------------------------------------------------
@@ -184,7 +210,7 @@ class DecodedSlice:
     def size(self) -> tuple[float, float]:
         """Width and height, in columns."""
         rows, columns = _frame_size(self.key.image)
-        return columns, rows * _aspect(self.key.image, self.key.frame_number)
+        return columns, rows * pixel_aspect(self.key.image, self.key.frame_number)
 
     @property
     def lines(self) -> list[str]:
@@ -192,31 +218,57 @@ class DecodedSlice:
         texts, heatmap = self.context.texts, self.key.heatmap
         missing = [] if self.decoded else [texts.no_pixels]
         hottest = [texts.hottest.format(slices=len(heatmap.frames))] if heatmap and len(heatmap.frames) > 1 else []
-        position, shown = _position(self.key), ""
-        if self.window is not None:
-            centre, wide = (f"{value:g}".replace("-", "−") for value in self.window)
-            shown = texts.window.format(centre=centre, width=wide)
+        position = _position(self.key)
         where = _joined(
-            _number(self.context, self.key), texts.slice_position.format(value=position) if position else "", shown
+            _number(self.context, self.key),
+            texts.slice_position.format(value=position) if position else "",
+            self._shown_through,
         )
-        return [where, *hottest, *missing, *_legend(self.key)]
+        legend = _legend(self.key) if len(self.key.regions) <= _MOST_IN_LEGEND else []  # more have a list of their own
+        return [where, *self._scale, *hottest, *missing, *legend]
+
+    @property
+    def _shown_through(self) -> str:
+        """Its window; empty where it is shown through a table or as it is."""
+        if self.window is None:
+            return ""
+        centre, wide = (f"{value:g}".replace("-", "−") for value in self.window)
+        return self.context.texts.window.format(centre=centre, width=wide)
+
+    @property
+    def _scale(self) -> list[str]:
+        """What the colours of a heat map stand for, and how far it goes."""
+        heatmap, texts = self.key.heatmap, self.context.texts
+        if heatmap is None:
+            return []
+        low, high = (value_text(heatmap, end) for end in scale_of(heatmap))
+        text = texts.whole_scale if has_own_scale(heatmap) else texts.range_of_map
+        return [text.format(low=low, high=high, greatest=greatest_text(heatmap))]
 
     @property
     def caption(self) -> str:
         """Under it in small: why it is shown, which slice it is, and whether its pixels are missing."""
-        where = _joined(_number(self.context, self.key), _position(self.key))
-        missing = "" if self.decoded else f" {self.context.texts.no_pixels}"
-        return (f"{self.key.reason} – {where}" if where else self.key.reason) + missing
+        return self._caption("")
 
     @property
-    def segments(self) -> list[tuple[str, Colour]]:
-        """Label and colour of each segment whose outline is drawn."""
+    def full_caption(self) -> str:
+        """The same with the window, where no page of its own says it."""
+        return self._caption(self._shown_through)
+
+    def _caption(self, window: str) -> str:
+        where = _joined(_number(self.context, self.key), _position(self.key), window)
+        missing = "" if self.decoded else f" {self.context.texts.no_pixels}"
+        return " – ".join(part for part in (self.key.reason, *self._scale, where) if part) + missing
+
+    @property
+    def segments(self) -> list[Outline]:
+        """Each segment whose outline is drawn."""
         labels = None if self.key.heatmap is not None else _labels(self.context, self.key)
-        segmentation = self.context.request.result.segmentation
-        if labels is None or segmentation is None:
+        if labels is None:
             return []
         here = set(np.flatnonzero(label_counts(labels)).tolist())
-        return [(segment.label, segment_colour(segment)) for segment in segmentation.segments if segment.number in here]
+        drawn = outlines(self.context.request.result, self.context.texts)
+        return [outline for outline in drawn if outline.label in here]
 
     def draw(self, box: tuple[int, int]) -> NDArray[np.uint8]:
         """RGB, as large as fits into `box` (width, height) with square millimetres."""
@@ -225,13 +277,14 @@ class DecodedSlice:
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
         labels = _labels(self.context, self.key)
         if self.key.heatmap is not None:
-            blend(picture, self.key.heatmap, peak(self.key.heatmap))
+            plane = peak(self.key.heatmap)
+            blend(picture, self.key.heatmap, plane)
+            draw_peaks(picture, peaks(self.key.heatmap, plane), (size[0] / columns, size[1] / rows))
         elif labels is not None:  # outlines over the colours of a map would hide what it shows
-            segmentation = self.context.request.result.segmentation
-            draw_segments(picture, labels, segmentation.segments if segmentation else ())
-        draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows))
+            draw_segments(picture, labels, outlines(self.context.request.result, self.context.texts))
         draw_orientation(picture, self.key.image, self.key.frame_number)
         draw_scale(picture, plane_of(self.key.image, self.key.frame_number), size[0] / columns)
+        draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows))
         return np.asarray(picture)
 
 
@@ -267,11 +320,17 @@ def _joined(*parts: str) -> str:
 
 
 def _number(context: Context, key: KeySlice) -> str:
-    """Which image of its series it is; empty where it has no number."""
-    number = str(readable(key.image.header, "InstanceNumber") or "")
-    if key.image.is_multi_frame:
-        number = f"{number}/{key.frame_number}" if number else str(key.frame_number)
-    return context.texts.slice_number.format(number=number) if number else ""
+    """Which image it is, so that it is found again: a mammogram's view, the series, the image, the frame."""
+    texts, header = context.texts, key.image.header
+    series = str(readable(header, "SeriesNumber") or readable(header, "SeriesDescription") or "")
+    number = str(readable(header, "InstanceNumber") or "")
+    frame = texts.frame_number.format(number=key.frame_number, frames=key.image.frames)
+    return _joined(
+        breast_view(key.image),
+        texts.series_number.format(number=series) if series else "",
+        texts.slice_number.format(number=number) if number else "",
+        frame if key.image.is_multi_frame else "",
+    )
 
 
 def _position(key: KeySlice) -> str:
@@ -300,4 +359,6 @@ def _listed(numbers: Sequence[int]) -> str:
     """ "1, 2, 4"; many in a row as "1–40"."""
     if len(numbers) > _MOST_NUMBERS and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}–{numbers[-1]}"
+    if len(numbers) > 2 * _MOST_NUMBERS:
+        return f"{', '.join(str(number) for number in numbers[:_MOST_NUMBERS])} … ({len(numbers)})"
     return ", ".join(str(number) for number in numbers)

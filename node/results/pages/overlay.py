@@ -10,16 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from node.results.pages.canvas import TEXT, Colour
+from node.results.pages.canvas import REGION, TEXT, URGENT, Colour
 from node.results.pages.fonts import Face, font, width
+from node.results.pages.heat import Peak
+from node.results.pages.meanings import segment_name
 from node.results.report.regions import LocatedRegion
-from node.results.source.geometry import Plane, opposite, patient_orientation
+from node.results.source.geometry import FramePlane, opposite, patient_orientation
 from node.results.source.images import SourceImage
-from plugins.contract import Ellipse, Point, Segment
+from node.results.source.laterality import side_of
+from node.results.texts import Texts
+from node.results.tracking import segment_numbers
+from plugins.contract import Ellipse, Point, Result
 
-REGION: Colour = (255, 214, 10)
 _SHADOW: Colour = (0, 0, 0)
-_SEGMENTS: tuple[Colour, ...] = ((255, 150, 90), (90, 160, 255), (120, 220, 150), (230, 130, 230))
+_SEGMENTS: tuple[Colour, ...] = ((120, 220, 150), (230, 130, 230), (80, 215, 225), (200, 225, 110))
+"""Of anatomy and other segments without a colour: unlike those of findings, urgent, present or absent."""
+_ON_CHIP: Colour = (24, 18, 0)
 _SCALE_BARS = (100, 50, 20, 10, 5)
 _SMALLEST, _LARGEST = 16, 30
 """Height of the letters in pixels: legible in a thumbnail, not in the way on a page."""
@@ -28,7 +34,7 @@ _Stroke = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnRegion:
     """A region with its finding's number, and what it is."""
 
     number: int
@@ -38,6 +44,18 @@ class Drawn:
     legend: str
     """What is beside the number under the picture."""
     located: LocatedRegion
+    urgent: bool = False
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How a segment is drawn: its label and colour, and the number of the finding that it shows."""
+
+    label: int
+    name: str
+    colour: Colour
+    number: int | None = None
+    urgent: bool = False
 
 
 def _letters(picture: Image.Image) -> int:
@@ -75,39 +93,97 @@ def _strokes(located: LocatedRegion, scale: tuple[float, float]) -> list[_Stroke
     return [[(float(x), float(y)) for x, y in points]]
 
 
-def draw_regions(picture: Image.Image, regions: Sequence[Drawn], scale: tuple[float, float]) -> None:
-    """Each region as a line with its number; `scale`: pixels of the picture for one column and one row."""
+def draw_regions(picture: Image.Image, regions: Sequence[DrawnRegion], scale: tuple[float, float]) -> None:
+    """Each region as a line with its number, the urgent ones thicker and on top.
+
+    `scale`: pixels of the picture for one column and one row.
+    """
     draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
-    for drawn in regions:
+    for drawn in sorted(regions, key=lambda each: (each.urgent, -each.number)):
         strokes = _strokes(drawn.located, scale)
-        for wide, colour in ((6, _SHADOW), (2, REGION)):
+        line = 4 if drawn.urgent else 2
+        for wide, colour in ((line + 4, _SHADOW), (line, finding_colour(urgent=drawn.urgent))):
             for stroke in strokes:
                 draw.line(stroke, fill=colour, width=wide, joint="curve")
-        number = str(drawn.number)
         # Beside the region's rightmost point (of two the upper one), but within the picture.
         x, y = max((point for stroke in strokes for point in stroke), key=lambda point: (point[0], -point[1]))
-        left = min(x + 5, picture.width - width(number, Face.SEMIBOLD, size) - 4)
-        _outlined(draw, (left, max(y - size - 4, 2)), number, size, REGION)
+        _draw_number(draw, picture, (x, y), drawn.number, size, finding_colour(urgent=drawn.urgent))
 
 
-def segment_colour(segment: Segment) -> Colour:
-    """The segment's own colour, else one of four."""
-    return segment.colour or _SEGMENTS[segment.number % len(_SEGMENTS)]
+def finding_colour(*, urgent: bool) -> Colour:
+    """In which a present finding is drawn and numbered."""
+    return URGENT if urgent else REGION
 
 
-def draw_segments(picture: Image.Image, labels: NDArray[np.unsignedinteger[Any]], segments: Sequence[Segment]) -> None:
-    """The outline of each segment on this slice, in its colour."""
-    pixels = np.asarray(picture).copy()
+def _draw_number(
+    draw: ImageDraw.ImageDraw, picture: Image.Image, at: tuple[float, float], number: int, size: int, colour: Colour
+) -> None:
+    """A finding's number on a chip of its colour, right of and above a place, within the picture."""
+    text = str(number)
+    wide, tall = width(text, Face.SEMIBOLD, size) + 8, size + 6
+    left = min(max(at[0] + 5, 1), picture.width - wide - 1)
+    top = min(max(at[1] - tall, 1), picture.height - tall - 1)
+    draw.rounded_rectangle((left - 1, top - 1, left + wide + 1, top + tall + 1), 4, fill=_SHADOW)
+    draw.rounded_rectangle((left, top, left + wide, top + tall), 4, fill=colour)
+    draw.text((left + wide / 2, top + tall / 2), text, font=font(Face.SEMIBOLD, size), fill=_ON_CHIP, anchor="mm")
+
+
+def outlines(result: Result, texts: Texts) -> list[Outline]:
+    """How each segment is drawn: in the colour of the present finding that it shows, with its number, else its own."""
+    if result.segmentation is None:
+        return []
+    numbers = segment_numbers(result)
+    urgent = {label for finding in result.findings if finding.urgent for label in finding.segments}
+    found = {label for finding in result.findings if finding.present for label in finding.segments}
+    made = []
+    for segment in result.segmentation.segments:
+        own = segment.colour or _SEGMENTS[segment.number % len(_SEGMENTS)]
+        colour = finding_colour(urgent=segment.number in urgent) if segment.number in found else own
+        number = numbers.get(segment.number)
+        made.append(Outline(segment.number, segment_name(segment, texts), colour, number, segment.number in urgent))
+    return made
+
+
+def draw_segments(picture: Image.Image, labels: NDArray[np.unsignedinteger[Any]], drawn: Sequence[Outline]) -> None:
+    """The outline of each segment on this slice, in its colour, with the number of its finding; the urgent thicker."""
+    pixels = np.array(picture)
     shown = np.asarray(Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST))
     here = set(np.unique(shown).tolist())
-    for segment in segments:
-        if segment.number not in here:
-            continue
-        inside = shown == segment.number
-        edge = inside.copy()
-        edge[2:-2, 2:-2] &= ~(inside[:-4, 2:-2] & inside[4:, 2:-2] & inside[2:-2, :-4] & inside[2:-2, 4:])
-        pixels[edge] = segment_colour(segment)
+    corners = []
+    for outline in sorted((each for each in drawn if each.label in here), key=lambda each: each.urgent):
+        inside = shown == outline.label
+        wide = 4 if outline.urgent else 2
+        pixels[_edge(inside, wide)] = outline.colour
+        rows, columns = np.nonzero(inside)
+        last = columns.argmax()
+        corners.append((outline, (float(columns[last]), float(rows[last]))))
     picture.paste(Image.fromarray(pixels))
+    draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
+    for outline, corner in corners:
+        if outline.number is not None:
+            _draw_number(draw, picture, corner, outline.number, size, outline.colour)
+
+
+def _edge(inside: NDArray[np.bool_], wide: int) -> NDArray[np.bool_]:
+    """The pixels of a mask that are within `wide` of its edge, or of the picture's."""
+    edge = np.array(inside)
+    core = inside[: -2 * wide, wide:-wide] & inside[2 * wide :, wide:-wide]
+    core = core & inside[wide:-wide, : -2 * wide] & inside[wide:-wide, 2 * wide :]
+    edge[wide:-wide, wide:-wide] &= ~core
+    return edge
+
+
+def draw_peaks(picture: Image.Image, peaks: Sequence[Peak], scale: tuple[float, float]) -> None:
+    """A cross at each peak of a heat map, beside it its value; `scale`: as for regions."""
+    draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
+    for peak in peaks:
+        x, y = peak.column * scale[0], peak.row * scale[1]
+        for wide, colour in ((5, _SHADOW), (2, TEXT)):
+            draw.line([(x - 7, y), (x + 7, y)], fill=colour, width=wide)
+            draw.line([(x, y - 7), (x, y + 7)], fill=colour, width=wide)
+        used = width(peak.text, Face.SEMIBOLD, size)
+        left = x + 10 if x + 14 + used <= picture.width else x - 14 - used
+        _outlined(draw, (left, min(max(y - size - 4, 2), picture.height - size - 6)), peak.text, size, TEXT)
 
 
 # --- sides and scale ------------------------------------------------------------------------------
@@ -117,7 +193,7 @@ def breast_view(image: SourceImage) -> str:
     """Laterality and view of a mammogram, "R CC", as its film would be marked; empty for other images."""
     if image.code("Modality") != "MG":
         return ""
-    laterality = image.code("ImageLaterality") or image.code("Laterality")
+    laterality = side_of(image)
     return f"{laterality} {image.code('ViewPosition')}".strip() if laterality in {"R", "L", "B"} else ""
 
 
@@ -144,7 +220,7 @@ def draw_orientation(picture: Image.Image, image: SourceImage, frame_number: int
             _outlined(draw, at, letters, size, TEXT)
 
 
-def draw_scale(picture: Image.Image, plane: Plane | None, factor: float) -> None:
+def draw_scale(picture: Image.Image, plane: FramePlane | None, factor: float) -> None:
     """A scale bar for images that know their size in the patient; projections do not. `factor`: pixels a column."""
     if plane is None:
         return

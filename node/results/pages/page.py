@@ -73,7 +73,7 @@ def heading(text: str) -> list[Block]:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PageFrame:
     """What stands on every page: the marking above, who made it and when below."""
 
     context: Context
@@ -176,7 +176,7 @@ class Frame:
             top += line_height(_SMALL + 2)
 
 
-def break_into_pages(frame: Frame, blocks: Sequence[Block]) -> list[list[Block]]:
+def break_into_pages(frame: PageFrame, blocks: Sequence[Block]) -> list[list[Block]]:
     """Blocks on as many pages as they need, at least one."""
     pages: list[list[Block]] = [[]]
     left = room = frame.room
@@ -198,7 +198,7 @@ def break_into_pages(frame: Frame, blocks: Sequence[Block]) -> list[list[Block]]
     return pages
 
 
-def draw_page(frame: Frame, blocks: Sequence[Block], page: int, pages: int) -> Canvas:
+def draw_page(frame: PageFrame, blocks: Sequence[Block], page: int, pages: int) -> Canvas:
     """One page with its frame."""
     canvas = Canvas(WIDTH, frame.height)
     top = frame.top

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.results.context import Context
-from node.results.pages.canvas import SECONDARY, TEXT, Canvas, Colour, fitting, scaled
-from node.results.pages.fonts import Face, line_height, wrap
+from node.results.pages.canvas import SECONDARY, TEXT, Canvas, fitting, scaled
+from node.results.pages.fonts import Face
 from node.results.pages.heat import scale_block
 from node.results.pages.key_slice import DecodedSlice, KeySlice, decode
-from node.results.pages.page import CONTENT, HEIGHTS, MARGIN, Block, Frame, break_into_pages, text_blocks
+from node.results.pages.legend import in_lines
+from node.results.pages.page import CONTENT, HEIGHTS, MARGIN, Block, PageFrame, break_into_pages, text_blocks
 from node.results.pages.thumbnails import Thumbnail
 from node.results.source.images import SourceImage
 from plugins.contract import Picture
@@ -71,30 +72,16 @@ def _captions(caption: str, lines: Sequence[str]) -> list[Block]:
     return blocks
 
 
-def _segment_legend(segments: Sequence[tuple[str, Colour]]) -> list[Block]:
-    """One line for each segment: its colour, its name."""
-
-    def block(label: str, colour: Colour, first: bool) -> Block:
-        def draw(canvas: Canvas, top: int) -> None:
-            if first:
-                canvas.rectangle(MARGIN, top + 8, MARGIN + 18, top + 20, colour, radius=3)
-            canvas.text(MARGIN + 28, top, label, _LINE, SECONDARY)
-
-        return Block(line_height(_LINE), draw)
-
-    return [
-        block(line, colour, number == 0)
-        for label, colour in segments
-        for number, line in enumerate(wrap(label, Face.REGULAR, _LINE, CONTENT - 28))
-    ]
-
-
 def _legend(illustration: Illustration) -> list[Block]:
     content = illustration.content
     if isinstance(content, Picture):
         return _captions(content.caption, [])
-    captions = [*_captions(content.key.reason, content.lines), *_segment_legend(content.segments)]
-    return [scale_block(content.key.heatmap), *captions] if content.key.heatmap is not None else captions
+    captions = [*_captions(content.key.reason, content.lines), *in_lines(content.segments)]
+    return (
+        [scale_block(content.key.heatmap, content.context.texts), *captions]
+        if content.key.heatmap is not None
+        else captions
+    )
 
 
 def needed_height(illustration: Illustration) -> int:
@@ -103,7 +90,7 @@ def needed_height(illustration: Illustration) -> int:
     return tall + _BELOW + sum(block.height for block in _legend(illustration))
 
 
-def illustration_pages(frame: Frame, illustration: Illustration) -> list[list[Block]]:
+def illustration_pages(frame: PageFrame, illustration: Illustration) -> list[list[Block]]:
     """The picture as large as its caption leaves room for; a very long legend goes on over the page."""
     legend = _legend(illustration)
     room = max(frame.room - _BELOW - sum(block.height for block in legend), _LEAST)

@@ -23,6 +23,7 @@ from node.results.pages.picture_page import Illustration
 from node.results.pages.sheets import Sheet, draw, draw_one, sheets
 from node.results.source.geometry import patient_orientation
 from node.results.source.images import SourceImage
+from node.results.source.laterality import state_laterality
 from node.results.source.lossy import state_lossy_compression
 from node.results.source.references import request_attributes, source_images
 
@@ -59,6 +60,8 @@ def _all_in_one(context: Context, made_sheets: Sequence[Sheet]) -> Dataset:
     made.SOPInstanceUID = context.uids.instance(class_uid, "pages")
     made.SeriesInstanceUID = context.uids.series(class_uid)
     made.NumberOfFrames = len(drawn)
+    if "BurnedInAnnotation" not in made:  # Type 1 here (C.8.6.3), and nobody has said that there is none
+        made.BurnedInAnnotation = "YES"
     if len(drawn) > 1:  # Type 1C: of one frame they may not be there (C.8.6.3)
         made.FrameIncrementPointer = Tag("PageNumberVector")
         made.PageNumberVector = list(range(1, len(drawn) + 1))
@@ -85,6 +88,7 @@ def _page(context: Context, pixels: NDArray[np.uint8], number: int, illustration
     sources = illustration.sources if illustration else context.sources.images
     _set_orientation(made, illustration)
     _set_derivation(made, context, sources)
+    state_laterality(made, sources)
     if requests := request_attributes(context):
         made.RequestAttributesSequence = requests
     made_at = context.local(context.request.result_made_at)  # highdicom took the clock
@@ -101,11 +105,6 @@ def _set_orientation(made: Dataset, illustration: Illustration | None) -> None:
         key = illustration.content.key
         if (orientation := patient_orientation(key.image, key.frame_number)) is not None:
             made.PatientOrientation = list(orientation)
-    laterality = {
-        image.code("ImageLaterality") or image.code("Laterality")
-        for image in (illustration.sources if illustration else ())
-    }
-    made.Laterality = laterality.pop() if laterality in ({"L"}, {"R"}) else ""
 
 
 def _set_derivation(made: Dataset, context: Context, sources: Sequence[SourceImage]) -> None:
@@ -115,8 +114,12 @@ def _set_derivation(made: Dataset, context: Context, sources: Sequence[SourceIma
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.DerivationDescription = f"{context.marking}: page drawn from an AI result"[:1024]
     made.SourceImageSequence = source_images(sources)
-    # We draw no identifier, but what the source shows within its pixels is shown here too.
-    burned = any(image.code("BurnedInAnnotation") == "YES" for image in sources)
-    made.BurnedInAnnotation = "YES" if burned else "NO"
+    # We draw no identifier, but what the source shows within its pixels is shown here too. Type 3: nobody who keeps
+    # silent has said that there is none.
+    burned = {image.code("BurnedInAnnotation") for image in sources}
+    if "YES" in burned:
+        made.BurnedInAnnotation = "YES"
+    elif burned == {"NO"}:
+        made.BurnedInAnnotation = "NO"
     if any(image.code("LossyImageCompression") == "01" for image in sources):
         state_lossy_compression(made, sources)

@@ -19,10 +19,11 @@ from node.results.pages.canvas import (
     Canvas,
     Colour,
 )
-from node.results.pages.finding_rows import finding_rows
+from node.results.pages.finding_list import FindingList, finding_list, has_many
+from node.results.pages.finding_rows import finding_rows, measured_comments
 from node.results.pages.fonts import Face, drawable, line_height, width, wrap
-from node.results.pages.page import CONTENT, MARGIN, WIDTH, Block, Frame, heading, space, text_blocks
-from node.results.pages.tables import Cell, Table, tables
+from node.results.pages.page import CONTENT, MARGIN, WIDTH, Block, PageFrame, heading, space, text_blocks
+from node.results.pages.tables import Cell, PageTable, tables
 from plugins.contract import Result, ResultStatus
 
 _BODY, _STATUS, _NOTE = 24, 34, 18
@@ -69,18 +70,17 @@ def _answer(context: Context) -> list[Block]:
     blocks += [space(4), *text_blocks(result.summary, _BODY + 2, TEXT, indent=24)]
     for missing in missing_texts(context):
         blocks += text_blocks(missing, _NOTE + 2, MARKING, indent=24)
-    if context.request.supersedes:
-        blocks += text_blocks(texts.supersedes, _NOTE + 2, MARKING, indent=24)
     asked = (
         text_blocks(f"{texts.asked}: {context.request.asked}", _NOTE + 2, SECONDARY) if context.request.asked else []
     )
-    return [*asked, space(10), *_barred(blocks, colour)]
+    revision = text_blocks(context.revision_text, _NOTE + 4, MARKING, Face.SEMIBOLD) if context.revision_text else []
+    return [*revision, *asked, space(10), *_barred(blocks, colour)]
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _column_widths(table: Table) -> list[int]:
+def _column_widths(table: PageTable) -> list[int]:
     """The first column takes what is left. The others get what they need, at most an equal share (never less
     than their longest word, as far as there is room); columns of values are equally wide.
     """
@@ -127,7 +127,7 @@ def _table_row(
     return Block(lines * line_height(size) + 12, draw)
 
 
-def _table(table: Table) -> list[Block]:
+def _table(table: PageTable) -> list[Block]:
     widths = _column_widths(table)
     head = _table_row([Cell(text) for text in table.head], widths, _NOTE + 2, SECONDARY, table.values)
     blocks = [*heading(table.title), Block(head.height, head.draw, keep_with_next=True)]
@@ -150,12 +150,18 @@ def _limits(context: Context) -> list[Block]:
     return blocks
 
 
-def text_of_summary(context: Context) -> list[Block]:
-    """Everything but the images: answer, findings, numbers, limits, intended use."""
-    blocks = [*_answer(context), *finding_rows(context)]
-    for table in tables(context.request.result, context.texts):
+def answer_of_summary(context: Context) -> list[Block]:
+    """What stands above the images: what was asked, and the answer."""
+    return _answer(context)
+
+
+def details_of_summary(context: Context) -> list[Block]:
+    """What stands below the images: findings, numbers, limits, intended use."""
+    listed = finding_list(context) if has_many(context) else FindingList((), frozenset())
+    blocks = [*listed.blocks, *(measured_comments(context) if listed.blocks else finding_rows(context))]
+    for table in tables(context.request.result, context.texts, listed.measured):
         blocks += _table(table)
     blocks += _limits(context)
-    if use := Frame(context).long_intended_use:
+    if use := PageFrame(context).long_intended_use:
         blocks += [space(10), *text_blocks(use, _NOTE, SECONDARY)]
     return blocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,65 +32,103 @@ class Thumbnail:
     caption: str
 
 
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True)
-class _Grid:
+class Arrangement:
+    """Pictures in rows, as large as their room lets them be."""
+
+    blocks: tuple[Block, ...]
+    widths: tuple[int, ...]
+    """Of each picture, in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Of all blocks."""
+        return sum(block.height for block in self.blocks)
+
+
+NOTHING = Arrangement((), ())
+Slots = Sequence[Thumbnail | None]
+"""Pictures in rows; None where a place stays free."""
+
+
+@dataclass(frozen=True)
+class _ThumbnailGrid:
     columns: int
-    heights: tuple[int, ...]
-    """Of the pictures of each row, at most."""
-    area: int
-    """Pixels of all pictures."""
+    sizes: tuple[tuple[int, int], ...]
+    """Width and height of each picture; (0, 0) of a free place."""
+
+    @property
+    def area(self) -> int:
+        """Pixels of all pictures."""
+        return sum(wide * tall for wide, tall in self.sizes)
 
 
 def _cell(columns: int) -> int:
     return (CONTENT - (columns - 1) * _GAP) // columns
 
 
-def _in_rows(thumbnails: Sequence[Thumbnail], columns: int) -> list[Sequence[Thumbnail]]:
-    return [thumbnails[start : start + columns] for start in range(0, len(thumbnails), columns)]
+def _rows(items: Sequence[_T], columns: int) -> list[Sequence[_T]]:
+    return [items[start : start + columns] for start in range(0, len(items), columns)]
 
 
-def _below(thumbnails: Sequence[Thumbnail], cell: int) -> int:
+def _lines(thumbnail: Thumbnail | None, cell: int) -> list[str]:
+    """The caption, wrapped."""
+    return wrap(thumbnail.caption, Face.REGULAR, _CAPTION, cell) if thumbnail else []
+
+
+def _below(slots: Slots, cell: int) -> int:
     """Height of a row's captions."""
-    lines = max(len(wrap(thumbnail.caption, Face.REGULAR, _CAPTION, cell)) for thumbnail in thumbnails)
-    return 8 + lines * line_height(_CAPTION)
+    return 8 + max(len(_lines(thumbnail, cell)) for thumbnail in slots) * line_height(_CAPTION)
 
 
-def _grid(thumbnails: Sequence[Thumbnail], columns: int, room: int) -> _Grid | None:
+def _grid(slots: Slots, columns: int, room: int, least: int) -> _ThumbnailGrid | None:
     """The pictures in this many columns, within `room`; None where they would be too small."""
-    cell, rows = _cell(columns), _in_rows(thumbnails, columns)
+    cell, rows = _cell(columns), _rows(slots, columns)
     height = (room - sum(_ABOVE + _below(row, cell) for row in rows)) // len(rows)
-    if height < LEAST:
+    if height < least:
         return None
-    sizes = [[fitting(thumbnail.size, (cell, height)) for thumbnail in row] for row in rows]
-    heights = tuple(max(tall for _, tall in row) for row in sizes)
-    return _Grid(columns, heights, sum(wide * tall for row in sizes for wide, tall in row))
+    return _ThumbnailGrid(columns, tuple(fitting(one.size, (cell, height)) if one else (0, 0) for one in slots))
 
 
-def _row_block(thumbnails: Sequence[Thumbnail], columns: int, height: int) -> Block:
-    cell = _cell(columns)
-    sizes = [fitting(thumbnail.size, (cell, height)) for thumbnail in thumbnails]
-    captions = [wrap(thumbnail.caption, Face.REGULAR, _CAPTION, cell) for thumbnail in thumbnails]
+def _row_block(slots: Slots, sizes: Sequence[tuple[int, int]], columns: int, *, back_to_back: bool) -> Block:
+    cell, height = _cell(columns), max(tall for _, tall in sizes)
 
     def draw(canvas: Canvas, top: int) -> None:
-        for column, (thumbnail, (wide, tall), caption) in enumerate(zip(thumbnails, sizes, captions, strict=True)):
+        for column, (thumbnail, (wide, tall)) in enumerate(zip(slots, sizes, strict=True)):
+            if thumbnail is None:
+                continue
             left = MARGIN + column * (cell + _GAP)
-            # Towards the middle of the page: the breasts of a mammogram stand back to back, and series close together.
-            share = 1 - column / (columns - 1) if columns > 1 else 0.5
-            canvas.paste(left + round(share * (cell - wide)), top, thumbnail.draw((wide, tall)))
-            for number, line in enumerate(caption):
-                at = left + round(share * (cell - width(line, Face.REGULAR, _CAPTION)))
-                canvas.text(at, top + height + 4 + number * line_height(_CAPTION), line, _CAPTION, SECONDARY)
+            share = 1 - column if back_to_back else 0.5
+            at = left + round(share * (cell - wide))
+            canvas.paste(at, top, thumbnail.draw((wide, tall)))
+            for number, line in enumerate(_lines(thumbnail, cell)):
+                used = width(line, Face.REGULAR, _CAPTION)
+                centred = min(max(at + (wide - used) // 2, left), left + cell - used)
+                canvas.text(centred, top + height + 4 + number * line_height(_CAPTION), line, _CAPTION, SECONDARY)
 
-    return Block(height + _below(thumbnails, cell), draw)
+    return Block(height + _below(slots, cell), draw)
 
 
-def arranged(thumbnails: Sequence[Thumbnail], room: int) -> list[Block]:
-    """All of them within `room`, in the columns in which they are largest; nothing where they would be too small."""
-    if not thumbnails:
-        return []
-    grids = (_grid(thumbnails, columns, room) for columns in range(1, min(len(thumbnails), _MOST_IN_A_ROW) + 1))
+def arranged(
+    slots: Slots, room: int, *, columns: int = 0, least: int = LEAST, back_to_back: bool = False
+) -> Arrangement:
+    """All of them within `room`, in the columns in which they are largest, or in `columns`; nothing where they would
+    be lower than `least`. `back_to_back`: of two columns, as the breasts of a mammogram.
+    """
+    if not any(slots):
+        return NOTHING
+    choices = (columns,) if columns else range(1, min(len(slots), _MOST_IN_A_ROW) + 1)
+    grids = (_grid(slots, choice, room, least) for choice in choices)
     best = max((grid for grid in grids if grid), key=lambda grid: grid.area, default=None)
     if best is None:
-        return []
-    rows = zip(_in_rows(thumbnails, best.columns), best.heights, strict=True)
-    return [block for row, height in rows for block in (space(_ABOVE), _row_block(row, best.columns, height))]
+        return NOTHING
+    rows = zip(_rows(slots, best.columns), _rows(best.sizes, best.columns), strict=True)
+    blocks = [
+        block
+        for row, sizes in rows
+        for block in (space(_ABOVE), _row_block(row, sizes, best.columns, back_to_back=back_to_back))
+    ]
+    return Arrangement(tuple(blocks), tuple(wide for wide, _ in best.sizes))

@@ -18,7 +18,10 @@ from node.results import codes as our_codes
 from node.results.reading.report import ReadCode, ReadFinding, ReadMeasurement, ReadRegion, ReadReport, ReadSite
 
 _THRESHOLD = re.compile(r"threshold of (.+) = (\S+)")
-_RANGE = re.compile(r"(?:≤ (?P<only_high>\S+)|≥ (?P<only_low>\S+)|(?P<low>\S+) – (?P<high>\S+))(?: .*)?")
+_RANGE = re.compile(
+    r"(?:(?:≤|<=) (?P<only_high>\S+)|(?:≥|>=) (?P<only_low>\S+)|(?P<low>\S+) (?:–|to) (?P<high>\S+))(?: .*)?"
+)
+"""As we write them in ASCII, and as we wrote them before."""
 _PART = re.compile(r"(.+) \(\d+\)(?: #\d+)?")
 _SCORES = {("111012", "DCM"), ("111047", "DCM")}
 """Certainty of Finding, Probability of Cancer."""
@@ -39,7 +42,15 @@ def as_result(report: ReadReport) -> Json:
             "report": {
                 name: getattr(report, name)
                 for name in ("title", "sop_instance_uid", "study_instance_uid", "observer", "marking")
-            },
+            }
+            | _without_nothing(
+                {
+                    "person": report.person,
+                    "partial": True if report.is_partial else None,
+                    "lesions": report.lesions if report.lesions < len(report.findings) else None,
+                    "not_understood": [{"name": name, "value": value} for name, value in report.not_understood],
+                }
+            ),
             "status": status,
             "summary": reasons[0] if reasons else report.summary,
             "findings": [_finding(first, others) for first, others in _whole(report.findings, ours)],
@@ -61,13 +72,20 @@ def _without_nothing(fields: Json) -> Json:
 
 
 def _whole(groups: Sequence[ReadFinding], ours: bool) -> Iterator[tuple[ReadFinding, list[ReadFinding]]]:
-    """Each finding with the groups of its further regions or views, which we write behind it ("Nodule A (2)")."""
+    """Each finding with the groups of its further regions or views.
+
+    Those are one lesion where tracking UID, identifier and finding agree; in one frame of reference we write them
+    behind it under names of their own ("Nodule A (2)").
+    """
     whole: list[tuple[ReadFinding, list[ReadFinding]]] = []
     for group in groups:
         # What a finding says of itself stands with its first region.
         says = group.measurements or group.evaluations or group.comments
         shown = group.regions or group.segments
         part = _PART.fullmatch(group.tracking_identifier) if ours and shown and not says else None
+        if again := next((each for each in whole if _is_one_lesion(each[0], group)), None):
+            again[1].append(group)
+            continue
         first = whole[-1][0] if whole else None
         same = first and (first.finding, first.site) == (group.finding, group.site)
         if part and first and same and first.tracking_identifier[:56] == part[1]:
@@ -75,6 +93,11 @@ def _whole(groups: Sequence[ReadFinding], ours: bool) -> Iterator[tuple[ReadFind
         else:
             whole.append((group, []))
     yield from whole
+
+
+def _is_one_lesion(one: ReadFinding, other: ReadFinding) -> bool:
+    told = (one.tracking_uid, one.tracking_identifier, one.finding)
+    return all(told) and told == (other.tracking_uid, other.tracking_identifier, other.finding)
 
 
 # --- findings -------------------------------------------------------------------------------------
@@ -108,7 +131,12 @@ def _code(code: ReadCode | None) -> Json | None:
 
 
 def _site(site: ReadSite | None) -> Json | None:
-    return _without_nothing({"region": _code(site.region), "laterality": _code(site.laterality)}) if site else None
+    if site is None:
+        return None
+    modifiers = [_code(each) for each in site.modifiers]
+    return _without_nothing(
+        {"region": _code(site.region), "laterality": _code(site.laterality), "modifiers": modifiers}
+    )
 
 
 def _unit(unit: ReadCode | None) -> Json | None:
@@ -146,6 +174,7 @@ def _measurement(number: ReadMeasurement) -> Json:
             "method": _code(number.method),
             "reference_range": _range(number),
             "site": _site(number.site),
+            "algorithm": number.algorithm,
         }
     )
 

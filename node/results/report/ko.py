@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
@@ -46,6 +48,14 @@ def key_object_selection(context: Context) -> Dataset:
         requested_procedures=referenced_requests(context) or None,
     )
     document.ContinuityOfContent = "SEPARATE"  # as in our reports, where highdicom's default costs concept names
+    _refer_to_images(document, {uid: sorted(set(frames[uid])) for uid, image in images.items() if image.is_multi_frame})
+    state_sop_classes(document, [image.reference for image in images.values()])
+    complete(document, context, "ko", 1)
+    return document
+
+
+def _refer_to_images(document: Dataset, frames: Mapping[str, Sequence[int]]) -> None:
+    """Make every reference one to an image; `frames`: SOP Instance UID of a multi-frame image → the frames meant."""
     for item in document.ContentSequence:
         if "ReferencedSOPSequence" in item:
             # highdicom takes a header without pixels for a document, and gives it a purpose that TID 2010 forbids.
@@ -53,11 +63,8 @@ def key_object_selection(context: Context) -> Dataset:
             item.pop("ConceptNameCodeSequence", None)
         for reference in item.get("ReferencedSOPSequence", ()):
             uid = str(reference.ReferencedSOPInstanceUID)
-            if images[uid].is_multi_frame:
-                reference.ReferencedFrameNumber = sorted(set(frames[uid]))
-    state_sop_classes(document, [image.reference for image in images.values()])
-    complete(document, context, "ko", 1)
-    return document
+            if uid in frames:
+                reference.ReferencedFrameNumber = list(frames[uid])
 
 
 def _description(context: Context) -> str:

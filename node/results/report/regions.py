@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from node.results.source.geometry import plane_of
 from node.results.source.images import SourceImage, Sources
 from plugins.contract import Box, Ellipse, Point, Polygon, Region
 
+_FAR = 300.0
+"""mm: so far outside of all images that a plugin was given it cannot have found anything."""
 _IN_PLANE = 1.0
 """mm: a region farther than this from every slice is not drawn on a neighbouring one."""
 
@@ -69,6 +72,38 @@ def _nearest_frame(region: Region, sources: Sources) -> LocatedRegion | None:
             if plane.holds(pixels) and (best is None or distance < best[0]):
                 best = (distance, LocatedRegion(region, image, frame_number, pixels))
     return best[1] if best else None
+
+
+def check_places(regions: Iterable[Region], sources: Sources) -> None:
+    """Raise `NotEncodableError` for a region that lies where the plugin cannot have seen it.
+
+    On an image it was not given, beside its image, or in the patient far from every image of its frame of reference.
+    """
+    corners: dict[str | None, NDArray[np.float64]] = {}
+    for region in regions:
+        if region.image is not None:
+            locate(region, sources)
+            continue
+        uid = region.frame_of_reference_uid
+        if uid not in corners:
+            corners[uid] = _corners(uid, sources)
+        if not len(corners[uid]):
+            continue  # of images without a place: `locate` finds none, and the position is said in words
+        below, above = corners[uid].min(axis=0), corners[uid].max(axis=0)
+        outside = float(np.maximum(below - region.points, region.points - above).max())
+        if outside > _FAR:
+            name = type(region).__name__
+            raise NotEncodableError(f"{name}.points", f"lie {outside:.0f} mm outside of all images that were analysed")
+
+
+def _corners(frame_of_reference_uid: str | None, sources: Sources) -> NDArray[np.float64]:
+    """(n, 3) corners of every frame of this frame of reference, mm."""
+    corners = []
+    for image in sources.images:
+        if image.frame_of_reference_uid == frame_of_reference_uid:
+            planes = (plane_of(image, number) for number in range(1, image.frames + 1))
+            corners += [plane.corners for plane in planes if plane is not None]
+    return np.concatenate(corners) if corners else np.empty((0, 3))
 
 
 def locate(region: Region, sources: Sources) -> LocatedRegion | None:

@@ -20,14 +20,16 @@ from pydicom.sr.codedict import codes
 from pydicom.tag import BaseTag
 from pydicom.uid import ParametricMapStorage
 
+from node.config.encoding import Kind
 from node.dicom.report_classes import SOP_CLASSES
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.maps import pm
 from node.results.missing import missing_texts
 from node.results.pages.heat import range_text
-from node.results.report.groups import GroupBuilder, empty_values_that_are_none
-from node.results.request import Kind, SourceReference
+from node.results.report.groups import FindingContent, GroupBuilder
+from node.results.report.numbers import empty_values_that_are_none
+from node.results.request import SourceReference
 from node.results.source.equipment import device_observer
 from node.results.source.references import hierarchical, instance_item, referenced_requests, state_sop_classes
 from plugins.contract import KeyImage, ResultStatus
@@ -92,18 +94,28 @@ def _text(name: CodedConcept, text: str) -> TextContentItem:
 
 
 def _root(context: Context, companions: Companions) -> ContainerContentItem:
-    root = ContainerContentItem(codes.DCM.ImagingMeasurementReport, is_content_continuous=False, template_id="1500")
+    """The content tree.
+
+    OHIF 3.13 shows an Imaging Measurement Report through its regions alone: one without any stays black. Reports of
+    any other title it shows as texts, unless an item has no concept name, as the entries of an Image Library. So such
+    a report for OHIF has a title of its own (CID 7021 may be extended) and no library, which is optional (TID 1500).
+    """
+    findings = _findings(context, companions)
+    shown_as_text = context.request.profile.editable and not findings.groups
+    title = our_codes.TITLE if shown_as_text else codes.DCM.ImagingMeasurementReport
+    root = ContainerContentItem(title, is_content_continuous=False, template_id="1500")
     content = ContentSequence([_language(context)])
     content.extend(device_observer(context.request.algorithm))
     content.append(_procedure_reported(context))
     # TID 1500 is extensible: the answer stands before the Image Library, where a plain viewer shows it first.
     content.append(_text(our_codes.MARKING, f"{context.marking}: {_spelled_out(context)}"))
     content.append(_text(codes.DCM.Summary, _summary(context)))
-    content.append(_image_library(context))
-    groups = _measurement_groups(context, companions)
-    if groups:
-        content.append(_container(codes.DCM.ImagingMeasurements, groups))
-    content.append(_container(our_codes.QUALITATIVE_EVALUATIONS, list(_evaluations(context, companions))))
+    if not shown_as_text:
+        content.append(_image_library(context))
+    if findings.groups:
+        content.append(_container(codes.DCM.ImagingMeasurements, findings.groups))
+    evaluations = [*findings.evaluations, *_evaluations(context, companions)]
+    content.append(_container(our_codes.QUALITATIVE_EVALUATIONS, evaluations))
     root.ContentSequence = content
     _make_separate(root)
     return root
@@ -168,10 +180,10 @@ def _library_entry(reference: SourceReference) -> Dataset:
     )
 
 
-def _measurement_groups(context: Context, companions: Companions) -> list[ContentItem]:
+def _findings(context: Context, companions: Companions) -> FindingContent:
     sent = [reference.sop_instance_uid for kind, reference in companions if kind == "seg"]
     written = [mask.number for mask in context.masks if not context.lacks("seg", mask.number)] if sent else []
-    return list(GroupBuilder(context, dict(zip(written, sent, strict=True))).groups())
+    return GroupBuilder(context, dict(zip(written, sent, strict=True))).written()
 
 
 def _evaluations(context: Context, companions: Companions) -> Iterator[ContentItem]:
@@ -190,6 +202,8 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
     yield _text(our_codes.RESULT_MADE, context.shown_time(request.result_made_at))
     if request.supersedes:
         yield _text(our_codes.SUPERSEDES, context.texts.supersedes)
+    if context.revision_text:
+        yield _text(our_codes.SUPERSEDES, context.revision_text)
     for key_image in result.key_images:
         yield _text(our_codes.KEY_IMAGE, key_image.reason)
         yield _key_image(context, key_image)
@@ -205,7 +219,8 @@ def _heat_maps(context: Context, companions: Companions) -> Iterator[ContentItem
     written = [each for number, each in enumerate(placed, start=1) if not context.lacks("pm", number)]
     maps = {id(heatmap): reference for heatmap, reference in zip(written, sent, strict=False)}
     for heatmap in context.request.result.heatmaps:
-        text = f"{heatmap.label}: {heatmap.quantity.meaning}, {range_text(heatmap)}, frames: {len(heatmap.frames)}"
+        values = range_text(heatmap).replace(" – ", " to ").replace("−", "-")  # every character set has ASCII
+        text = f"{heatmap.label}: {heatmap.quantity.meaning}, {values}, frames: {len(heatmap.frames)}"
         yield _text(our_codes.HEAT_MAP, text)
         if (reference := maps.get(id(heatmap))) is not None:
             yield ImageContentItem(

@@ -29,14 +29,14 @@ class CopyRule:
     treatment: Treatment
     values: frozenset[str] = frozenset()
     """Enumerated Values; empty where any value will do."""
-    item: Item | None = None
+    item: CopiedItem | None = None
     """Of a sequence: what is copied of its items."""
     single: bool = False
     """Of a sequence: the Standard allows one item only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CopiedItem:
     """What is copied of an item, and what it must have so that it may stay."""
 
     attributes: tuple[CopyRule, ...]
@@ -64,7 +64,7 @@ def _one_of(keyword: str, *values: str) -> CopyRule:
     return CopyRule(keyword, Treatment.DESCRIBES, frozenset(values))
 
 
-def _items(keyword: str, item: Item, *, single: bool = False) -> CopyRule:
+def _items(keyword: str, item: CopiedItem, *, single: bool = False) -> CopyRule:
     return CopyRule(keyword, Treatment.NAMES, item=item, single=single)
 
 
@@ -72,7 +72,7 @@ _ENTITY_TYPE = _one_of("UniversalEntityIDType", "DNS", "EUI64", "ISO", "URI", "U
 _ID_TYPE = _one_of("TypeOfPatientID", "TEXT", "RFID", "BARCODE")
 _YES_NO = ("YES", "NO")
 
-CODE = Item(
+CODE = CopiedItem(
     (
         *_names("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "LongCodeValue", "URNCodeValue"),
         *_describes("CodeMeaning"),
@@ -82,17 +82,17 @@ CODE = Item(
     alternatives=("CodeValue", "LongCodeValue", "URNCodeValue"),
 )
 """Code Sequence Macro (8.8) without its enhanced encoding mode."""
-_ENTITY = Item(
+_ENTITY = CopiedItem(
     (*_names("LocalNamespaceEntityID", "UniversalEntityID"), _ENTITY_TYPE),
     required=(("LocalNamespaceEntityID", "UniversalEntityID"),),
     needs=(("UniversalEntityID", "UniversalEntityIDType"), ("UniversalEntityIDType", "UniversalEntityID")),
 )
 """HL7v2 Hierarchic Designator Macro (10.15)."""
-_ACCESSION_ISSUER = Item(
+_ACCESSION_ISSUER = CopiedItem(
     (*_identifies("LocalNamespaceEntityID", "UniversalEntityID"), _ENTITY_TYPE), _ENTITY.required, _ENTITY.needs
 )
 """The same, of the order that the result answers."""
-_QUALIFIERS = Item(
+_QUALIFIERS = CopiedItem(
     (
         *_names("UniversalEntityID"),
         _ENTITY_TYPE,
@@ -104,7 +104,7 @@ _QUALIFIERS = Item(
     needs=(("UniversalEntityID", "UniversalEntityIDType"), ("UniversalEntityIDType", "UniversalEntityID")),
 )
 """Issuer of Patient ID Macro (10.14)."""
-_OTHER_ID = Item(
+_OTHER_ID = CopiedItem(
     (
         *_identifies("PatientID", "IssuerOfPatientID"),
         _ID_TYPE,
@@ -112,7 +112,7 @@ _OTHER_ID = Item(
     ),
     required=(("PatientID",), ("TypeOfPatientID",)),
 )
-_REGISTRATION = Item(
+_REGISTRATION = CopiedItem(
     (*_names("BreedRegistrationNumber"), _items("BreedRegistryCodeSequence", CODE, single=True)),
     required=(("BreedRegistrationNumber",), ("BreedRegistryCodeSequence",)),
 )
@@ -145,7 +145,7 @@ STUDY = (
     _one_of("PatientSexNeutered", "ALTERED", "UNALTERED"),
     *_names("TimezoneOffsetFromUTC"),
 )
-REQUEST = Item(
+REQUEST = CopiedItem(
     (
         *_names("RequestedProcedureID", "AccessionNumber"),
         _items("IssuerOfAccessionNumberSequence", _ENTITY, single=True),

@@ -16,26 +16,29 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
+from pydicom.sequence import Sequence as SequenceOfItems
 from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds
 
 from node.dicom.charset import UndecodableTextError, decode_text
+from node.dicom.uids import is_acceptable_uid
+from node.dicom.vr import ASCII, CHARACTER_SET, LONG_TEXTS
 from node.results.errors import NotEncodableError
-from node.results.source.copied import TYPE_2, CopyRule, Item, Treatment
-from node.results.source.values import LONG_TEXT_VRS, TEXT_VRS, is_decimal, problem_of, unwritable
+from node.results.source.copied import TYPE_2, CopiedItem, CopyRule, Treatment
+from node.results.source.values import is_decimal, problem_of, unwritable
 
-_ASCII_VRS = frozenset({"CS", "DA", "TM", "DT", "AS", "DS", "IS", "UI", "UR"})
-_AS_TEXT = TEXT_VRS | _ASCII_VRS | {"UN", None}
+_ASCII_VRS = ASCII - {"AE"}
+_AS_TEXT = CHARACTER_SET | _ASCII_VRS | {"UN", None}
 """How a text may be labelled in the file; anything else is binary or a sequence."""
 _LIMITS = {"LO": 64, "ST": 1024, "LT": 10240}
 """Characters that a text may be cut to. A name (PN) is not cut, nor is an SH: that names something."""
-_TIME_ZONE = re.compile(r"\+(0\d|1[0-3])[0-5]\d|\+1400|-(0\d|1[01])[0-5]\d|-1200")
+_TIME_ZONE = re.compile(r"\+(0\d|1[0-3])[0-5]\d|\+1400|-(?!0000)(0\d|1[01])[0-5]\d|-1200")
 _LONGEST = {"PN": 64, "LO": 64, "SH": 16, "UI": 64}
 """Characters of a value, of a name those of each component group."""
 
 
 @dataclass
-class Changes:
+class CopyChanges:
     """What could not be copied as it is, in the order in which it was found; each once."""
 
     told: dict[str, None] = field(default_factory=dict)
@@ -47,7 +50,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Source:
+class CopySource:
     """Where attributes are copied from: a header or an item of it."""
 
     dataset: Dataset
@@ -55,17 +58,17 @@ class Source:
     """Its Specific Character Set."""
     assumed: str
     """One to try where the labels do not fit."""
-    changes: Changes
+    changes: CopyChanges
     path: str = ""
     """Of the item, such as `ProcedureCodeSequence[1].`"""
 
-    def of_item(self, item: Dataset, keyword: str, number: int) -> Source:
+    def of_item(self, item: Dataset, keyword: str, number: int) -> CopySource:
         """An item of one of its sequences."""
         labels = tuple(character_set(item)) if "SpecificCharacterSet" in item else self.labels
         return replace(self, dataset=item, labels=labels, path=f"{self.path}{keyword}[{number}].")
 
 
-class _WrongError(Exception):
+class _NotCopiedError(Exception):
     """A value cannot be copied as it is: says why, without the value."""
 
 
@@ -88,7 +91,13 @@ def readable(dataset: Dataset, keyword: str) -> Any:
         return None
 
 
-def copied(source: Source, attributes: Iterable[CopyRule]) -> Dataset:
+def readable_items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where there is none, and where what is there is no sequence."""
+    value = readable(dataset, keyword)
+    return list(value) if isinstance(value, SequenceOfItems) else []
+
+
+def copied(source: CopySource, attributes: Iterable[CopyRule]) -> Dataset:
     """The attributes that are there and right, or could be repaired; sequences with the items that may stay.
 
     Raises `NotEncodableError` naming an attribute that identifies and cannot be copied as it is.
@@ -110,7 +119,7 @@ def copied(source: Source, attributes: Iterable[CopyRule]) -> Dataset:
 # --- sequences ------------------------------------------------------------------------------------
 
 
-def items_of(source: Source, keyword: str) -> list[Dataset]:
+def items_of(source: CopySource, keyword: str) -> list[Dataset]:
     """The items of a sequence as they are; none where it is not a sequence, which is recorded."""
     try:
         element = source.dataset[keyword]
@@ -123,7 +132,7 @@ def items_of(source: Source, keyword: str) -> list[Dataset]:
     return list(element.value or ())
 
 
-def kept_items(source: Source, keyword: str, plan: Item, *, single: bool = False) -> list[Dataset]:
+def kept_items(source: CopySource, keyword: str, plan: CopiedItem, *, single: bool = False) -> list[Dataset]:
     """What is copied of the items of a sequence; an item that lacks what it must have is left out, and told.
 
     `single`: the Standard allows one item.
@@ -148,7 +157,7 @@ def _others(item: Dataset, alternatives: Sequence[str]) -> list[str]:
     return [keyword for keyword in alternatives if keyword in item][1:]
 
 
-def _what_is_missing(item: Dataset, plan: Item) -> str:
+def _what_is_missing(item: Dataset, plan: CopiedItem) -> str:
     if not len(item):
         return "nothing in it can be copied"
     missing = [" or ".join(group) for group in plan.required if not any(keyword in item for keyword in group)]
@@ -159,18 +168,18 @@ def _what_is_missing(item: Dataset, plan: Item) -> str:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _value(source: Source, attribute: CopyRule, tag: BaseTag) -> str | list[str]:
+def _value(source: CopySource, attribute: CopyRule, tag: BaseTag) -> str | list[str]:
     keyword, vr = attribute.keyword, dictionary_VR(tag)
     identifies = attribute.treatment is Treatment.IDENTIFIES
     try:
         text = _text(source, attribute, tag, vr)
-        parts = [text] if vr in LONG_TEXT_VRS else text.split("\\")
+        parts = [text] if vr in LONG_TEXTS else text.split("\\")
         if identifies:
             return _as_it_is(source, keyword, vr, parts)
         if len(parts) > 1 and dictionary_VM(tag) == "1":
             parts = [_joined(source, attribute, vr, parts)]
         return _right(source, attribute, vr, parts)
-    except _WrongError as error:
+    except _NotCopiedError as error:
         if identifies:
             raise NotEncodableError(keyword, str(error)) from error
         done = "left empty" if keyword in TYPE_2 and not source.path else "left out"
@@ -178,19 +187,19 @@ def _value(source: Source, attribute: CopyRule, tag: BaseTag) -> str | list[str]
         return ""
 
 
-def _text(source: Source, attribute: CopyRule, tag: BaseTag, vr: str) -> str:
+def _text(source: CopySource, attribute: CopyRule, tag: BaseTag, vr: str) -> str:
     """What the bytes say, without padding."""
     element = source.dataset.get_item(tag)
     if element is None or element.value is None or element.value == b"":
         return ""
     if element.VR not in _AS_TEXT:
-        raise _WrongError(f"VR {element.VR} instead of {vr}")
+        raise _NotCopiedError(f"VR {element.VR} instead of {vr}")
     raw = element.value
     if not isinstance(raw, bytes):
         return str(raw)
     if vr in _ASCII_VRS:
         if not raw.isascii():
-            raise _WrongError(f"characters that VR {vr} cannot hold")
+            raise _NotCopiedError(f"characters that VR {vr} cannot hold")
         return raw.decode("ascii").strip(" \0")
     raw = raw.rstrip(b" \0")
     try:
@@ -199,7 +208,7 @@ def _text(source: Source, attribute: CopyRule, tag: BaseTag, vr: str) -> str:
         if attribute.treatment is Treatment.DESCRIBES and vr in _LIMITS and (whole := _before_the_cut(raw)):
             source.changes.tell(source.path, attribute.keyword, "shortened: it was cut inside a character")
             return whole
-        raise _WrongError(str(error)) from error
+        raise _NotCopiedError(str(error)) from error
 
 
 def _before_the_cut(raw: bytes) -> str:
@@ -213,31 +222,33 @@ def _before_the_cut(raw: bytes) -> str:
     return ""
 
 
-def _as_it_is(source: Source, keyword: str, vr: str, parts: list[str]) -> str | list[str]:
+def _as_it_is(source: CopySource, keyword: str, vr: str, parts: list[str]) -> str | list[str]:
     """Several values stay several, though one is allowed: archives compare them as they were received."""
     groups = [group for part in parts for group in (part.split("=") if vr == "PN" else [part])]
     if (longest := max(map(len, groups))) > _LONGEST.get(vr, longest):
-        raise _WrongError(
+        raise _NotCopiedError(
             f"{longest} characters in the source image, which VR {vr} cannot hold; nothing of it may be cut"
         )
     for part in parts:
+        if vr == "UI" and is_acceptable_uid(part):  # another UID would be another study; `context` tells of it
+            continue
         if problem := problem_of(vr, part):
-            raise _WrongError(problem)
+            raise _NotCopiedError(problem)
     if len(parts) > 1:
         source.changes.tell(source.path, keyword, f"copied as it is, {len(parts)} values where one is allowed")
         return parts
     return parts[0]
 
 
-def _joined(source: Source, attribute: CopyRule, vr: str, parts: list[str]) -> str:
+def _joined(source: CopySource, attribute: CopyRule, vr: str, parts: list[str]) -> str:
     """One text of several values where one is allowed: a backslash that a person typed."""
     if attribute.treatment is not Treatment.DESCRIBES or vr not in _LIMITS:
-        raise _WrongError(f"{len(parts)} values where one is allowed")
+        raise _NotCopiedError(f"{len(parts)} values where one is allowed")
     source.changes.tell(source.path, attribute.keyword, f"{len(parts)} values written as one, with / between them")
     return "/".join(part.strip() for part in parts)
 
 
-def _right(source: Source, attribute: CopyRule, vr: str, parts: list[str]) -> str | list[str]:
+def _right(source: CopySource, attribute: CopyRule, vr: str, parts: list[str]) -> str | list[str]:
     """The values that are right or can be put right."""
     kept, reasons = [], []
     for part in parts:
@@ -245,17 +256,17 @@ def _right(source: Source, attribute: CopyRule, vr: str, parts: list[str]) -> st
             continue
         try:
             kept.append(_repaired(source, attribute, vr, part))
-        except _WrongError as error:
+        except _NotCopiedError as error:
             reasons.append(str(error))
     if reasons and not kept:
-        raise _WrongError(reasons[0])
+        raise _NotCopiedError(reasons[0])
     if reasons:
         what = f"{len(reasons)} of {len(parts)} values left out: {reasons[0]}"
         source.changes.tell(source.path, attribute.keyword, what)
     return kept[0] if len(kept) == 1 else kept
 
 
-def _repaired(source: Source, attribute: CopyRule, vr: str, part: str) -> str:
+def _repaired(source: CopySource, attribute: CopyRule, vr: str, part: str) -> str:
     value = _in_its_form(vr, part)
     if attribute.treatment is Treatment.DESCRIBES and vr in _LIMITS:
         clean = "".join(" " if unwritable(character, vr) else character for character in value)
@@ -265,13 +276,13 @@ def _repaired(source: Source, attribute: CopyRule, vr: str, part: str) -> str:
             source.changes.tell(source.path, attribute.keyword, f"{done}: VR {vr} cannot hold it as it is")
         value = short
     if attribute.values and value not in attribute.values:
-        raise _WrongError("not one of the values that the Standard enumerates")
+        raise _NotCopiedError("not one of the values that the Standard enumerates")
     if attribute.keyword == "LongCodeValue" and len(value) <= _LONGEST["SH"]:  # PS3.3 8.1: Code Value is for these
-        raise _WrongError("not longer than Code Value can hold")
+        raise _NotCopiedError("not longer than Code Value can hold")
     if attribute.keyword == "TimezoneOffsetFromUTC" and not _TIME_ZONE.fullmatch(value):
-        raise _WrongError("there is no such time zone")
+        raise _NotCopiedError("there is no such time zone")
     if problem := problem_of(vr, value):
-        raise _WrongError(problem)
+        raise _NotCopiedError(problem)
     return value
 
 

@@ -12,20 +12,22 @@ from pydicom.valuerep import DT
 
 from node.results import codes as our_codes
 from node.results.request import NodeIdentity
-from node.results.uids import device_uid
+from node.results.uids import device_uid, node_uid
 from plugins.contract import AlgorithmIdentity
 
 _PARAMETER_LIMIT = 1024  # characters of one (111002) item; more would only bury the finding
 
 
 def model_name(algorithm: AlgorithmIdentity) -> str:
-    """Manufacturer's Model Name of the algorithm; its name where the manifest gives none."""
+    """Manufacturer's Model Name of the algorithm, and its Algorithm Name, which AIR wants to be equal (Rev 1.3, Table
+    6.5.3.1-1); its name where the manifest gives none.
+    """
     return algorithm.model_name or algorithm.name
 
 
-def serial_number(algorithm: AlgorithmIdentity) -> str:
-    """Software has no serial number; what tells one from another is its weights, else its version."""
-    return algorithm.weights_digest[:16] or algorithm.version
+def serial_number(algorithm: AlgorithmIdentity) -> str | None:
+    """What tells two devices of one version apart: weights and code; None where they are not known."""
+    return (algorithm.software_digest or algorithm.weights_digest)[:16] or None
 
 
 def contributing_equipment(algorithm: AlgorithmIdentity, node: NodeIdentity, made_at: datetime) -> list[Dataset]:
@@ -52,6 +54,7 @@ def contributing_equipment(algorithm: AlgorithmIdentity, node: NodeIdentity, mad
         device_serial_number=node.serial_number,
         contribution_description="Wrote the AI result as DICOM",
     )
+    writer.DeviceUID = node_uid(node)
     return [processing, writer]
 
 
@@ -83,7 +86,7 @@ def device_observer(algorithm: AlgorithmIdentity) -> ObserverContext:
 def algorithm_for_sr(algorithm: AlgorithmIdentity, parameters: tuple[str, ...] = ()) -> AlgorithmIdentification:
     """TID 4019 Algorithm Identification; each of `parameters` is a text such as "threshold = 0.5"."""
     return AlgorithmIdentification(
-        name=algorithm.name,
+        name=model_name(algorithm),
         version=algorithm.version,
         manufacturer=algorithm.manufacturer,
         parameters=[text[:_PARAMETER_LIMIT] for text in parameters] or None,
@@ -94,7 +97,7 @@ def algorithm_for_sr(algorithm: AlgorithmIdentity, parameters: tuple[str, ...] =
 def algorithm_for_segmentation(algorithm: AlgorithmIdentity) -> AlgorithmIdentificationSequence:
     """Algorithm Identification Macro (PS3.3 10.16)."""
     return AlgorithmIdentificationSequence(
-        name=algorithm.name,
+        name=model_name(algorithm),
         family=our_codes.concept(algorithm.family),
         version=algorithm.version,
         source=algorithm.manufacturer,

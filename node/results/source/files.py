@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.clock import Clock
 from node.errors import PermanentError
-from node.ledger import instances
-from node.ledger.database import Ledger
+from node.ledger import instances, job_studies
 from node.ledger.instances import Instance
-from node.ledger.job import Job, JobInput
+from node.ledger.job import Job
 from node.results.errors import NotEncodableError
+from node.stage import Node
 from node.store import intact
 from node.store.intact import Damage, DamagedError
-from node.store.layout import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,8 @@ class VerifiedImages:
     """In the order of the job's inputs."""
     problem: str
     """Why one is missing from `sound`; empty where none is."""
+    calling_ae_title: str = ""
+    """Who sent the first of them, which patient and study are copied from."""
 
     def usable(self, job: Job, *, only_says_why: bool) -> tuple[Path, ...]:
         """The images that an object may be made from.
@@ -43,40 +43,39 @@ class VerifiedImages:
 class SourceFiles:
     """Verifies the images of jobs. It keeps nothing between two calls: several threads ask it at the same time."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock) -> None:
-        self._ledger = ledger
-        self._spool = spool
-        self._clock = clock
+    def __init__(self, node: Node) -> None:
+        self._ledger = node.ledger
+        self._data_folder = node.store
+        self._clock = node.clock
 
     def of(self, job: Job) -> VerifiedImages:
         """The images of the job's own study, each read completely; those damaged or missing are one alert."""
         sound: list[Path] = []
-        problem = ""
+        problem = calling_ae_title = ""
         damages: list[Damage] = []
-        for receipt in [receipt for chosen in job.inputs if self._is_own(job, chosen) for receipt in chosen.receipts]:
+        earlier = job_studies.earlier(self._ledger.database, job.id)
+        for receipt in [receipt for chosen in job.inputs for receipt in chosen.receipts]:
             row = instances.by_receipt(self._ledger.database, receipt)
+            if row is not None and row.study_instance_uid in earlier:
+                continue  # it was given to compare with: it is nothing that the result is about
             if row is None:
                 problem = f"a source image is not known: receipt {receipt}"
                 continue
             try:
-                path = self._spool.find(receipt)
+                path = self._data_folder.find(receipt)
                 _read(path, row)
+                calling_ae_title = calling_ae_title or row.calling_ae_title.strip()
                 sound.append(path)
             except FileNotFoundError as error:
                 problem = f"a source image is gone: {error}"
-                damages.append(intact.missing(row, self._spool))
+                damages.append(intact.missing(row, self._data_folder))
             except DamagedError as error:
                 problem = f"a source image is damaged: {error}"
                 damages.append(Damage(row, error))
         if damages:
             with self._ledger.transaction() as database:
                 intact.alert(database, self._clock.now(), damages, job.study_instance_uid, job.id)
-        return VerifiedImages(tuple(sound), problem)
-
-    def _is_own(self, job: Job, chosen: JobInput) -> bool:
-        """Whether a series is of the job's study: an earlier one that it was given is nothing that it reports on."""
-        first = instances.by_receipt(self._ledger.database, chosen.receipts[0])
-        return first is None or first.study_instance_uid == job.study_instance_uid
+        return VerifiedImages(tuple(sound), problem, calling_ae_title)
 
 
 def _read(path: Path, row: Instance) -> None:

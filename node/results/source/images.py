@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pydicom.filereader import data_element_generator, read_dataset, read_preamble
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from node.dicom.uids import is_acceptable_uid, is_valid_uid
 from node.results.errors import NotEncodableError
 from node.results.request import SourceReference
 from node.results.source.copying import readable
@@ -36,6 +38,7 @@ class SourceImage:
     path: Path
     header: Dataset
     reference: SourceReference
+    transfer_syntax: str = ""
 
     @property
     def frames(self) -> int:
@@ -54,7 +57,7 @@ class SourceImage:
     def frame_of_reference_uid(self) -> str:
         """Frame of Reference UID; empty where it is missing or malformed: then nobody knows where the image lies."""
         uid = str(readable(self.header, "FrameOfReferenceUID") or "")
-        return uid if _is_uid(uid) else ""
+        return uid if is_acceptable_uid(uid) else ""
 
     def code(self, keyword: str, default: str = "") -> str:
         """The one value of an attribute of VR CS; `default` where there is none, or none that is right."""
@@ -93,8 +96,8 @@ class Sources:
         return image
 
 
-def _header(path: Path) -> Dataset:
-    """The elements before the pixel data.
+def _header(path: Path) -> tuple[Dataset, str]:
+    """The elements before the pixel data, and the transfer syntax.
 
     By the parts that pydicom's `dcmread` is made of: on a few hundred images most of its time goes into what
     belongs to the file and not to the image (two more datasets, the file's times).
@@ -106,33 +109,33 @@ def _header(path: Path) -> Dataset:
         syntax = stated.rstrip(b"\0 ").decode("ascii", "replace") if isinstance(stated, bytes) else ""
         if syntax not in _LEFT_TO_DCMREAD:
             implicit = syntax == ImplicitVRLittleEndian
-            return read_dataset(file, implicit, True, stop_when=lambda tag, _vr, _length: tag in _PIXELS)
-    return dcmread(path, stop_before_pixels=True)
+            return read_dataset(file, implicit, True, stop_when=lambda tag, _vr, _length: tag in _PIXELS), syntax
+    return dcmread(path, stop_before_pixels=True), syntax
 
 
 @lru_cache(maxsize=4096)
 def _is_uid(text: str) -> bool:
-    return bool(text) and UID(text).is_valid
+    return is_valid_uid(text)
 
 
 def _read(path: Path) -> SourceImage:
     try:
-        header = _header(path)
+        header, syntax = _header(path)
     except (
         ValueError,
         LookupError,
         TypeError,
         AttributeError,
     ) as error:  # such as a Specific Character Set that is none
-        reason = f"the header of source image {path.name} cannot be read ({type(error).__name__})"
+        reason = f"the header of source image {path.name} cannot be read: an element in it is malformed"
         raise NotEncodableError("SpecificCharacterSet", reason) from error
     values = []
     for keyword, tag in _NEEDED.items():
         value = _identifier(header, tag).decode("ascii", "replace")
-        if not _is_uid(value):
+        if not is_acceptable_uid(value):
             raise NotEncodableError(keyword, f"missing or malformed in source image {path.name}")
         values.append(value)
-    return SourceImage(path, header, SourceReference(*values))
+    return SourceImage(path, header, SourceReference(*values), syntax)
 
 
 def _identifier(header: Dataset, tag: BaseTag) -> bytes:
@@ -140,6 +143,22 @@ def _identifier(header: Dataset, tag: BaseTag) -> bytes:
     element = header.get_item(tag)
     value = b"" if element is None or element.value is None else element.value
     return (value if isinstance(value, bytes) else str(value).encode()).strip(b" \0")
+
+
+def odd_uids(images: Iterable[SourceImage], references: Iterable[SourceReference]) -> dict[str, frozenset[str]]:
+    """The UIDs that PS3.5 9.1 does not allow and that are copied as they were received, by attribute."""
+    frames = {uid for image in images if (uid := image.frame_of_reference_uid) and not _is_uid(uid)}
+    found = {"FrameOfReferenceUID": frames} if frames else {}
+    for reference in references:
+        for keyword, uid in (
+            ("StudyInstanceUID", reference.study_instance_uid),
+            ("SeriesInstanceUID", reference.series_instance_uid),
+            ("SOPInstanceUID", reference.sop_instance_uid),
+            ("SOPClassUID", reference.sop_class_uid),
+        ):
+            if not _is_uid(uid):
+                found.setdefault(keyword, set()).add(uid)
+    return {keyword: frozenset(uids) for keyword, uids in found.items()}
 
 
 def read_sources(paths: tuple[Path, ...]) -> Sources:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+from node.dicom.marks import SURELY_LOSSY
 from node.results.source.copying import readable
 from node.results.source.images import SourceImage
 from node.results.source.values import problem_of
@@ -14,7 +15,11 @@ from node.results.source.values import problem_of
 
 def state_lossy_compression(made: Dataset, sources: Sequence[SourceImage]) -> None:
     """Say that it was lossy, if it was for any source; ratio and method if they are right and the same for all."""
-    lossy = [image for image in sources if image.code("LossyImageCompression") == "01"]
+    lossy = [
+        image
+        for image in sources
+        if image.code("LossyImageCompression") == "01" or image.transfer_syntax in SURELY_LOSSY
+    ]
     made.LossyImageCompression = "01" if lossy else "00"
     for keyword, vr in (("LossyImageCompressionRatio", "DS"), ("LossyImageCompressionMethod", "CS")):
         values = {_values(image, keyword, vr) for image in lossy}

@@ -22,9 +22,15 @@ def marking(algorithm: AlgorithmIdentity, mode: Mode) -> str:
     return f"{_PREFIX[mode]} {ascii_name(algorithm.name) or 'algorithm'}"[:_DESCRIPTION_LIMIT]
 
 
-def series_description(algorithm: AlgorithmIdentity, mode: Mode, what: str, text: str = "") -> str:
-    """The marking, the site's own `text`, what the series holds; at most 64 characters, the marking is never cut."""
-    return f"{marking(algorithm, mode)} - {f'{text} {what}' if text else what}"[:_DESCRIPTION_LIMIT].rstrip(" -")
+def series_description(algorithm: AlgorithmIdentity, mode: Mode, what: str, text: str = "", revision: int = 1) -> str:
+    """The marking, the site's own `text`, what the series holds; at most 64 characters.
+
+    The first result is called as ever: hanging protocols match the whole text. From the second `revision` on its
+    number is at the end, where the cut does not reach it.
+    """
+    end = f" r{revision}" if revision > 1 else ""
+    whole = f"{marking(algorithm, mode)} - {f'{text} {what}' if text else what}"
+    return whole[: _DESCRIPTION_LIMIT - len(end)].rstrip(" -") + end
 
 
 def content_qualification(mode: Mode) -> str:

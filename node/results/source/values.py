@@ -7,12 +7,11 @@ import unicodedata
 from datetime import date
 
 from pydicom import config
-from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
-TEXT_VRS = frozenset({"PN", "LO", "SH", "ST", "LT", "UT", "UC"})
-LONG_TEXT_VRS = frozenset({"ST", "LT", "UT"})
-"""Of one value, in which a backslash is a character, and lines and pages may end (PS3.5 6.2)."""
+from node.dicom.uids import is_valid_uid
+from node.dicom.vr import LONG_TEXTS
+
 _FORMS = {
     "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?|60)?)?"),
     "AS": re.compile(r"\d{3}[DWMY]"),
@@ -28,7 +27,7 @@ def problem_of(vr: str, value: str) -> str:
     if not value:
         return ""
     if vr == "UI":
-        return "" if UID(value).is_valid else "malformed UID"
+        return "" if is_valid_uid(value) else "malformed UID"
     if unwritable(value, vr):
         return "a control or replacement character"
     if vr == "DA" and not _is_date(value):
@@ -65,7 +64,7 @@ def unwritable(text: str, vr: str) -> bool:
     """Whether it has a control character that its VR does not allow, or one that stands for what was lost."""
     if text.isprintable() and "\ufffd" not in text:
         return False
-    allowed = "\t\n\f\r" if vr in LONG_TEXT_VRS else ""
+    allowed = "\t\n\f\r" if vr in LONG_TEXTS else ""
     return any(
         character == "\ufffd" or (unicodedata.category(character) in {"Cc", "Cs", "Cn"} and character not in allowed)
         for character in text

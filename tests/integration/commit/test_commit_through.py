@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.ledger import commitments
-from plugins import phantom_series
-from plugins.phantom import Chest
+from node.ledger.commitment import CommitmentStatus
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
 from tests.support.dimse.commitment import Requester
 from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import storescu
@@ -19,7 +20,7 @@ from tests.support.wait import until
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return phantom_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path_factory.mktemp("ct"))
+    return chest_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path_factory.mktemp("ct"))
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,10 @@ def test_fault_70_success_only_once_the_archive_has_all(
     with patient.association(site.port) as association:
         references = patient.send(association, files[:3])
         transaction = patient.ask(association, references)
-        until(lambda: _lacking(site) == [references[2][1]], 60, "the archive to say what it lacks")
+        until(lambda: _lacking(site) == [references[2][1]], what="the archive to say what it lacks")
         assert patient.of(transaction) == []
         assert storescu(archive.dicom_port, files[2:3], called="PACS").returncode == 0
-        (report,) = until(lambda: patient.of(transaction), 60, "the report")
+        (report,) = until(lambda: patient.of(transaction), what="the report")
     assert (report.event_type, report.committed) == (1, {uid for _, uid in references})
 
 
@@ -80,7 +81,7 @@ def test_fault_70_what_the_archive_never_has_fails_in_time(
     with hasty.association(site.port) as association:
         references = hasty.send(association, files[3:5])
         transaction = hasty.ask(association, references)
-    (report,) = until(lambda: hasty.of(transaction), 60, "the report")
+    (report,) = until(lambda: hasty.of(transaction), what="the report")
     assert report.committed == {references[0][1]}
     assert report.failed == {references[1][1]: 0x0112}
     said = site.status()
@@ -90,7 +91,7 @@ def test_fault_70_what_the_archive_never_has_fails_in_time(
 
 def _lacking(site: Site) -> list[str]:
     """What the archive said it does not have, of the newest request."""
-    rows = commitments.with_status(site.ledger.database, [commitments.CommitmentStatus.AT_ARCHIVE])
+    rows = commitments.with_status(site.ledger.database, [CommitmentStatus.AT_ARCHIVE])
     return [
         item.sop_instance_uid
         for row in rows

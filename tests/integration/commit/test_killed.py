@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydicom.uid import generate_uid
 
-from plugins import phantom_series
-from plugins.phantom import Chest
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
 from tests.support.dimse.commitment import Requester, information
 from tests.support.sites.site import Site
 from tests.support.wait import until
@@ -27,7 +27,7 @@ POINTS = {
 @pytest.mark.parametrize("point", POINTS)
 def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) -> None:
     """A modality whose N-ACTION was not answered asks again; one that was answered gets the report, unasked."""
-    files = phantom_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path / "ct")
+    files = chest_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path / "ct")
     kill, reports = POINTS[point]
     environment = {"PACSNODE_TEST_KILL": kill, "PACSNODE_TEST_KILL_ONCE": str(tmp_path / "killed")}
     transaction = generate_uid()
@@ -40,9 +40,9 @@ def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) 
             if status is None:
                 with requester.association(site.port) as association:
                     assert requester.asked(association, information(references, transaction)) == 0x0000
-            until(lambda: len(requester.of(transaction)) >= min(reports), 60, "the report")
+            until(lambda: len(requester.of(transaction)) >= min(reports), what="the report")
             assert (tmp_path / "killed").exists()
-            until(lambda: _all_reported(site), 60, "it to be noted")
+            until(lambda: _all_reported(site), what="it to be noted")
     said = requester.of(transaction)
     assert len(said) in reports
     assert {each.committed for each in said} == {frozenset(uid for _, uid in references)}

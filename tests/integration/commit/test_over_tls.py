@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from node.app.reload import CHANGED
-from node.ledger import events
-from node.ledger.events import Event, Severity
-from plugins import phantom_series
-from plugins.phantom import Chest
+from node.ledger.event_kinds import EventKind, Severity
+from node.ledger.events import Event
+from node.ledger.rows import one
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
+from tests.support import history
 from tests.support.dimse.certificates import SERVER_NAME, Certificates
 from tests.support.dimse.commitment import Requester
 from tests.support.sites.site import Site
@@ -24,7 +25,7 @@ WAITS = "commitment.waits"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return phantom_series.write_series(Chest(size=32, slice_mm=69.0), tmp_path_factory.mktemp("ct"))
+    return chest_series.write_series(Chest(size=32, slice_mm=69.0), tmp_path_factory.mktemp("ct"))
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +78,15 @@ def ask(site: Site, requester: Requester, files: list[Path]) -> str:
 
 def waits(site: Site, transaction: str, why: str = "") -> list[Event]:
     """What the ledger says of reports on this request that could not be made, for this reason, the oldest first."""
-    row = next(site.ledger.database.query("SELECT id FROM commitments WHERE transaction_uid=?", [transaction]), None)
-    told = [each for each in reversed(events.latest(site.ledger.database, 500)) if each.kind == WAITS]
+    row = one(site.ledger.database, "SELECT id FROM commitments WHERE transaction_uid=?", [transaction])
+    told = [each for each in reversed(history.latest(site.ledger.database, 500)) if each.kind == WAITS]
     return [each for each in told if row and each.detail["commitment"] == row["id"] and why in each.detail["error"]]
 
 
 def test_reported_over_tls(site: Site, open_to_all: Requester, files: list[Path]) -> None:
     """To a modality that shows the certificate of its name, signed by the authority that is trusted."""
     transaction = ask(site, open_to_all, files)
-    (report,) = until(lambda: open_to_all.of(transaction), 60, "the report")
+    (report,) = until(lambda: open_to_all.of(transaction), what="the report")
     assert (report.how, report.calling, report.event_type, len(report.committed)) == ("new", "PACSNODE", 1, len(files))
 
 
@@ -96,12 +97,12 @@ def test_an_impostor_is_told_nothing_and_the_modality_is_once_it_is_back(
     one."""
     open_to_all.change_to(server(certificates, "impostor"))
     transaction = ask(site, open_to_all, files[:1])
-    why = "shows a certificate that is not accepted: unable to get local issuer certificate"
-    [first, *_] = until(lambda: waits(site, transaction, why), 60, "the refusal to be recorded")
+    why = "shows a certificate that is not accepted: no authority that is trusted signed it"
+    [first, *_] = until(lambda: waits(site, transaction, why), what="the refusal to be recorded")
     assert first.severity is Severity.WARNING
     assert open_to_all.of(transaction) == []
     open_to_all.change_to(server(certificates))
-    (report,) = until(lambda: open_to_all.of(transaction), 60, "the report")
+    (report,) = until(lambda: open_to_all.of(transaction), what="the report")
     assert (report.how, report.event_type, len(report.committed)) == ("new", 1, 1)
 
 
@@ -110,7 +111,7 @@ def test_a_certificate_that_is_asked_for_is_shown_after_a_reload(
 ) -> None:
     """Without one nothing is told, and the report waits; once it stands in the file, it is made."""
     transaction = ask(site, strict, files[:1])
-    until(lambda: waits(site, transaction, "does it ask for a certificate"), 60, "the refusal to be recorded")
+    until(lambda: waits(site, transaction, "does it ask for a certificate"), what="the refusal to be recorded")
     assert strict.of(transaction) == []
     content = json.loads(site.config.read_text())
     tls = content["modalities"]["ct2"]["storage_commitment"]["tls"]
@@ -118,6 +119,6 @@ def test_a_certificate_that_is_asked_for_is_shown_after_a_reload(
     part = site.config.with_suffix(".part")
     part.write_text(json.dumps(content))
     part.rename(site.config)
-    until(lambda: events.of_kind(site.ledger.database, CHANGED), 60, "it to be in force")
-    (report,) = until(lambda: strict.of(transaction), 60, "the report")
+    until(lambda: history.of_kind(site.ledger.database, EventKind.CONFIGURATION_IN_FORCE), what="it to be in force")
+    (report,) = until(lambda: strict.of(transaction), what="the report")
     assert (report.how, report.event_type, len(report.committed)) == ("new", 1, 1)

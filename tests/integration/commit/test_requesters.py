@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
-from plugins import phantom_series
-from plugins.phantom import Chest
+from node.dimse.commitment import PUSH_MODEL, CommitmentReference, CommitmentRequest, action_information
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
 from tests.support.dimse.commitment import INSTANCE, Requester, information
+from tests.support.dimse.raw_dimse import COMMAND_LAST, DATA, DATA_LAST, EXPLICIT, RawPeer, command, p_data
 from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import storescu
 from tests.support.sites.site import Site
@@ -26,7 +31,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return phantom_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path_factory.mktemp("ct"))
+    return chest_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path_factory.mktemp("ct"))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,7 @@ def test_reported_on_the_same_association_while_it_lives(site: Site, requester: 
     with requester.association(site.port) as association:
         references = requester.send(association, files)
         transaction = requester.ask(association, references)
-        (report,) = until(lambda: requester.of(transaction), 60, "the report")
+        (report,) = until(lambda: requester.of(transaction), what="the report")
     assert (report.how, report.event_type) == ("same", 1)
     assert report.committed == {uid for _, uid in references}
     assert report.failed == {}
@@ -70,7 +75,7 @@ def test_reported_on_a_new_association_once_the_first_is_released(
     with requester.association(site.port, takes_reports=False) as association:
         references = requester.send(association, files[:1])
         transaction = requester.ask(association, [*references, (references[0][0], "1.2.3.4.5")])
-    (report,) = until(lambda: requester.of(transaction), 60, "the report")
+    (report,) = until(lambda: requester.of(transaction), what="the report")
     assert (report.how, report.calling, report.event_type) == ("new", "PACSNODE", 2)
     assert report.committed == {references[0][1]}
     assert report.failed == {"1.2.3.4.5": 0x0112}
@@ -81,7 +86,7 @@ def test_several_requests_on_one_association(site: Site, requester: Requester, f
     with requester.association(site.port) as association:
         references = requester.send(association, files[:6])
         transactions = [requester.ask(association, [reference]) for reference in references]
-        until(lambda: all(requester.of(each) for each in transactions), 60, "all reports")
+        until(lambda: all(requester.of(each) for each in transactions), what="all reports")
         requester.send(association, files[:1])
     assert [len(requester.of(each)) for each in transactions] == [1] * 6
 
@@ -93,7 +98,7 @@ def test_what_is_not_answered_on_the_association_is_reported_on_another(
     requester.answers = [0x0110, 0x0110]
     with requester.association(site.port) as association:
         transaction = requester.ask(association, requester.send(association, files[:1]))
-        until(lambda: len(requester.of(transaction)) == 3, 60, "the third report")
+        until(lambda: len(requester.of(transaction)) == 3, what="the third report")
     assert [report.how for report in requester.of(transaction)] == ["same", "new", "new"]
     assert len({(report.event_type, report.committed) for report in requester.of(transaction)}) == 1
 
@@ -119,6 +124,28 @@ def test_what_cannot_be_carried_out_is_refused_at_once(
     assert list((site.data / "journal").iterdir()) == []
 
 
+@pytest.mark.parametrize("count", [10_001, 30_000])
+def test_finding_m11_a_large_study_is_asked_for_at_once(site: Site, requester: Requester, count: int) -> None:
+    """Taken with 0000, and each reference is answered, in one report on the association."""
+    names = [f"1.2.826.0.1.3680043.8.498.77.{number:06d}" for number in range(count)]
+    request = CommitmentRequest(generate_uid(), tuple(CommitmentReference(CT, name) for name in names))
+    encoded = action_information(request, explicit=True)
+    action = command(0x0130, e0003=PUSH_MODEL, e0110=1, e1001=INSTANCE, e1008=1)
+    with RawPeer(socket.create_connection(("127.0.0.1", site.port), timeout=120)) as peer:
+        peer.associate(calling=requester.ae_title.encode(), contexts={1: (PUSH_MODEL, [EXPLICIT])})
+        peer.send(p_data(1, COMMAND_LAST, action))
+        for start in range(0, len(encoded), 16000):
+            peer.send(p_data(1, DATA, encoded[start : start + 16000]))
+        peer.send(p_data(1, DATA_LAST, b""))
+        assert peer.status() == 0
+        [about, said] = peer.message()
+        answer = command(0x8100, e0002=PUSH_MODEL, e0120=1, e0800=0x0101, e0900=0, e1000=INSTANCE, e1002=2)
+        peer.send(p_data(1, COMMAND_LAST, answer))
+        peer.release()
+    assert struct.pack("<HHLH", 0, 0x0100, 2, 0x0100) in about
+    assert {name.decode() for name in re.findall(rb"1\.2\.826\.0\.1\.3680043\.8\.498\.77\.\d{6}", said)} == set(names)
+
+
 def test_off_for_whom_it_is_not_meant(site: Site) -> None:
     """CT2 may send; the presentation context for storage commitment is not accepted."""
     entity = AE("CT2")
@@ -136,7 +163,7 @@ def test_a_duplicate_transaction_uid(site: Site, requester: Requester, files: li
         references = requester.send(association, files[:2])
         for reference in references:
             requester.ask(association, [reference], transaction)
-        until(lambda: len(requester.of(transaction)) == 2, 60, "both reports")
+        until(lambda: len(requester.of(transaction)) == 2, what="both reports")
     assert {uid: reason for each in requester.of(transaction) for uid, reason in each.failed.items()} == {
         references[1][1]: 0x0131
     }
@@ -151,7 +178,7 @@ def test_orthanc_asks(site: Site, orthanc: Orthanc, files: list[Path]) -> None:
     header = dcmread(files[0], stop_before_pixels=True)
     orphan = {"SOPClassUID": str(header.SOPClassUID), "SOPInstanceUID": "1.2.3.4.5"}
     asked = orthanc.post("/modalities/node/storage-commitment", {"Resources": held, "DicomInstances": [orphan]})
-    said = until(lambda: _answered(orthanc, asked["ID"]), 60, "the report to Orthanc")
+    said = until(lambda: _answered(orthanc, asked["ID"]), what="the report to Orthanc")
     assert said is not None
     assert said["Status"] == "Failure"
     assert {each["SOPInstanceUID"] for each in said["Success"]} == {
@@ -171,10 +198,10 @@ def test_allowed_while_the_node_runs(site: Site, files: list[Path]) -> None:
         configuration = json.loads(site.config.read_text())
         configuration["modalities"]["ct2"] = late.settings()
         site.config.write_text(json.dumps(configuration))
-        until(lambda: _accepts_commitment(site, "CT2"), 60, "CT2 to be allowed to ask")
+        until(lambda: _accepts_commitment(site, "CT2"), what="CT2 to be allowed to ask")
         with late.association(site.port, takes_reports=False) as association:
             transaction = late.ask(association, late.send(association, files[:1]))
-        (report,) = until(lambda: late.of(transaction), 60, "the report")
+        (report,) = until(lambda: late.of(transaction), what="the report")
     assert (report.how, report.event_type) == ("new", 1)
 
 

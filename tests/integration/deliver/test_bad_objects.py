@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from node.ledger import deliveries, forwards
+from node.ledger import deliveries, forwards, turns
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import Severity
+from tests.support import history
 from tests.support.dimse import choosy_pacs
 from tests.support.dimse.choosy_pacs import ChokingPACS
 from tests.support.sites.outbox_room import OutboxRoom
@@ -58,7 +59,7 @@ def test_finding_t1_one_bad_image_holds_up_neither_study_nor_result_nor_others(
     assert "no answer" in (room.of(uids[2]).error or "")
     assert "2 tries" in (room.of(uids[2]).error or "")
     (dead,) = room.events(ONE, "delivery.dead")
-    assert dead.severity is Severity.ALERT
+    assert dead.kind in {alert.kind for alert in history.open_alerts(room.ledger.database)}
     room.clock.pass_(days=1)
     room.run()
     assert [uid for _, uid in pacs.tried].count(uids[2]) == 2
@@ -92,7 +93,7 @@ def test_finding_t1_one_bad_result_holds_up_none_of_its_set(hasty: ChokingPACS, 
     room.run()
     assert room.status(results[0]) is DEAD
     (dead,) = room.events(ONE, "delivery.dead")
-    assert dead.severity is Severity.ALERT
+    assert dead.kind in {alert.kind for alert in history.open_alerts(room.ledger.database)}
     with room.ledger.transaction() as database:
         deliveries.again(database, room.clock.now(), room.of(results[0]).id, "admin")
     hasty.bad = set()
@@ -223,8 +224,8 @@ def test_finding_t1_a_study_that_is_never_answered_about_holds_up_no_other(silen
     assert (room.status(held), room.status(free)) == (WAITING, DELIVERED)
     later = room.result(THIRD, "9.3")
     room.clock.pass_(minutes=5)
-    due = deliveries.due(room.ledger.database, "pacs", room.clock.now())
-    assert [each.sop_instance_uid for each in due] == [later, held]
+    turn = partial(turns.studies_due, room.ledger.database, "pacs", room.clock.now(), 9)
+    assert (turn(absent=False).studies, turn(absent=True).studies) == ([THIRD], [ONE])
     room.run()
     assert room.status(later) is DELIVERED
     room.clock.pass_(hours=1)

@@ -23,20 +23,18 @@ from pydicom.uid import (
 
 from node.config.models import Configuration
 from node.deliver.outbox import Outbox
-from node.deliver.ways.dimse import DicomArchive, peer_of
 from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import deliveries, events, fallbacks, objects, studies
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger.event_kinds import Severity
 from node.ledger.job import Job
 from node.ledger.terms import Terms
-from node.results import making
-from node.results.encoder import Encoder
 from node.results.making import ObjectMaker
 from node.results.reading import reader
-from node.results.stage import Results
+from node.results.stage import ResultsStage
 from node.results.texts import ENGLISH
 from plugins.contract import Code, Finding, Measurement, Point, Result, ResultStatus, Unit
+from tests.support import history
 from tests.support.dimse.choosy_pacs import ChoosyPACS
 from tests.support.programs.validators import dciodvfy
 from tests.support.results import reports
@@ -58,35 +56,23 @@ class Room:
         }
         self.site = ResultSite(folder, **self.settings)
         for each in pacs.values():
-            each.put([self.site.spool.find(receipt) for receipt in self.site.receipts])
+            each.put([self.site.data_folder.find(receipt) for receipt in self.site.receipts])
         self.restart()
 
     def restart(self) -> None:
         """As after a kill: nothing is known but what the ledger and the disk have."""
         self.site.results.close()
-        old = self.site.results.configuration
-        self.site.results = Results(self.site.ledger, self.site.spool, self.site.clock, self.site.signal, old)
+        old = self.site.results._configuration
+        self.site.results = ResultsStage(self.site.node, old)
         self.configure(self.settings)
 
     def configure(self, settings: dict[str, dict[str, Any]]) -> None:
         """As after a reload."""
-        given = self.site.results.configuration.model_dump(exclude_unset=True)
+        given = self.site.results._configuration.model_dump(exclude_unset=True)
         destinations = {name: PACS | changes for name, changes in settings.items()}
-        self.site.results.configuration = configuration = Configuration.model_validate(
-            given | {"destinations": destinations}
-        )
-        self.outboxes = {
-            name: Outbox(
-                name,
-                each,
-                DicomArchive(peer_of(each, "PACSNODE")),
-                self.site.ledger,
-                self.site.spool,
-                self.site.clock,
-                self.site.signal,
-            )
-            for name, each in configuration.destinations.items()
-        }
+        configuration = Configuration.model_validate(given | {"destinations": destinations})
+        self.site.results.use(configuration)
+        self.outboxes = {name: Outbox(name, self.site.node, configuration) for name in configuration.destinations}
 
     def close(self) -> None:
         self.site.results.close()
@@ -117,30 +103,15 @@ class Room:
         ]
 
     def said(self, severity: Severity) -> list[events.Event]:
-        return events.latest(self.site.ledger.database, 100, (severity,))
+        return [each for each in history.latest(self.site.ledger.database, 100) if each.severity is severity]
 
 
 MakeRoom = Callable[..., Room]
 
 
-class SharedEncoder(Encoder):
-    """One process for all tests here: to start it costs more than what is encoded."""
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Iterator[SharedEncoder]:
-    encoder = SharedEncoder()
-    yield encoder
-    Encoder.close(encoder)
-
-
 @pytest.fixture
-def make_room(tmp_path: Path, encoder: SharedEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRoom]:
+def make_room(tmp_path: Path) -> Iterator[MakeRoom]:
     """`make_room(pacs={refused classes}, …, kinds=…, unsupported={…})`."""
-    monkeypatch.setattr(making, "Encoder", lambda: encoder)
     with ExitStack() as open_things:
 
         def make(
@@ -228,7 +199,7 @@ def test_fault_63_a_refused_report_arrives_in_the_next_class(
         "Comprehensive 3D SR",
     )
     assert f"set sr_class: {setting} for pacs" in told.detail["what_to_do"]
-    assert room.said(Severity.ALERT) == []
+    assert history.open_alerts(room.site.ledger.database) == []
     assert len(pacs.proposed) == 2, "one association for the rest of the set, one for the report"
 
 
@@ -241,8 +212,8 @@ def test_fault_63_no_class_is_left(make_room: MakeRoom) -> None:
     assert pacs.classes() == {SecondaryCaptureImageStorage: 1}
     (dead,) = room.reports(job)
     assert dead.status is DEAD
-    (alert,) = room.said(Severity.ALERT)
-    assert (alert.kind, alert.delivery) == ("delivery.dead", dead.id)
+    (alert,) = history.open_alerts(room.site.ledger.database)
+    assert (alert.kind, alert.place) == ("delivery.dead", f"{dead.destination} {dead.study_instance_uid}")
     assert "(Comprehensive 3D SR, Comprehensive SR, Enhanced SR)" in alert.detail["error"]
     pacs.refuses = {THREE_D}
     with room.site.ledger.transaction() as database:
@@ -278,7 +249,7 @@ def test_destinations_of_one_profile_share_the_report_that_is_made_anew(make_roo
     }
     assert held["one"] == held["two"] != held["three"]
     assert {kind for kind, _ in held["three"]} == {THREE_D}
-    assert held["one"] == {(COMPREHENSIVE, room.reports(job, "one")[-1].sop_instance_uid)}
+    assert held["one"] == {(COMPREHENSIVE, room.reports(job, "one")[-1].item)}
     assert {path.read_bytes() for path in room.pacs["one"].folder.glob("2.25.*")} == {
         path.read_bytes() for path in room.pacs["two"].folder.glob("2.25.*")
     }
@@ -289,10 +260,10 @@ def test_a_rerun_names_the_report_that_arrived(make_room: MakeRoom) -> None:
     room = make_room(pacs={THREE_D})
     first = room.reported(reports.measured())
     room.deliver()
-    arrived = room.reports(first)[-1].sop_instance_uid
+    arrived = room.reports(first)[-1].item
     second = room.reported(reports.no_findings(), instead_of=first)
     room.deliver()
-    report = dcmread(room.pacs["pacs"].folder / f"{room.reports(second)[-1].sop_instance_uid}.dcm")
+    report = dcmread(room.pacs["pacs"].folder / f"{room.reports(second)[-1].item}.dcm")
     assert report.SOPClassUID == COMPREHENSIVE
     (study,) = report.PredecessorDocumentsSequence
     (named,) = [item for series in study.ReferencedSeriesSequence for item in series.ReferencedSOPSequence]
@@ -406,11 +377,11 @@ def test_what_cannot_be_made_anew_is_a_dead_letter_that_says_why(make_room: Make
     if what == "made_before_the_update":
         room.site.ledger.database.execute("UPDATE objects SET encoding=''")
     else:
-        shutil.rmtree(room.site.spool.data / str(room.site.get(job).result))
+        shutil.rmtree(room.site.data_folder.data / str(room.site.get(job).result))
     room.deliver()
     (dead,) = room.reports(job)
     assert dead.status is DEAD
-    (alert,) = room.said(Severity.ALERT)
+    (alert,) = history.open_alerts(room.site.ledger.database)
     expected = {
         "the_result_is_gone": "takes no Comprehensive 3D SR: to be re-encoded as Comprehensive SR, which failed: ",
         "made_before_the_update": "pacsnode retry JOB",

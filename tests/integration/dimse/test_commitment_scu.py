@@ -11,13 +11,13 @@ from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
-from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
+from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult
 from node.dimse.commitment_scu import ask, report
 from node.dimse.scu import ContextRefusedError, Peer
 from node.dimse.status import ActionStatus
 from tests.support.dimse.commitment import INSTANCE, Requester
 
-IMAGE = Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
+IMAGE = CommitmentReference("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
 REQUEST = CommitmentRequest("1.2.3.9", (IMAGE,))
 
 
@@ -88,7 +88,7 @@ def test_a_requester_that_knows_no_roles_is_told_too() -> None:
 
 def test_a_report_of_many_images() -> None:
     """It does not fit into one PDU, and arrives whole."""
-    many = tuple(Reference(IMAGE.sop_class_uid, f"1.2.840.99999.{number}") for number in range(1_000))
+    many = tuple(CommitmentReference(IMAGE.sop_class_uid, f"1.2.840.99999.{number}") for number in range(1_000))
     with Requester() as requester:
         told = Peer("127.0.0.1", requester.port, "CT1", "PACSNODE", timeout=30.0)
         assert report(told, CommitmentResult("1.2.3.9", many, ())) == 0x0000

@@ -13,9 +13,9 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from node.dimse.scu import Peer, find_study
-from node.dimse.status import Reading
 from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
+from node.outcome import AnswerReading
 from tests.support.dimse.raw_dimse import CT, EXPLICIT, command, p_data, pdu
 
 CT_FILE = Path(str(get_testdata_file("CT_small.dcm")))
@@ -31,9 +31,11 @@ def _accepted(number: int = 1, result: int = 0, syntax: bytes | None = EXPLICIT.
     return _item(0x21, struct.pack(">BxBx", number, result) + syntaxes)
 
 
-def _associate_ac(contexts: bytes, user: bytes) -> bytes:
-    items = _item(0x10, b"1.2.840.10008.3.1.1.1") + contexts + _item(0x50, user)
-    return pdu(2, struct.pack(">Hxx16s16s32x", 1, b"PACS".ljust(16), b"PACSNODE".ljust(16)) + items)
+def _associate_ac(
+    contexts: bytes, user: bytes, version: int = 1, title: bytes = b"PACS".ljust(16), behind: bytes = b""
+) -> bytes:
+    items = _item(0x10, b"1.2.840.10008.3.1.1.1") + contexts + _item(0x50, user) + behind
+    return pdu(2, struct.pack(">Hxx16s16s32x", version, title, b"PACSNODE".ljust(16)) + items)
 
 
 def _length(octets: int) -> bytes:
@@ -93,7 +95,7 @@ def test_finding_d3_without_a_maximum_length_pdus_are_as_long_as_we_like(user: b
     """PS3.8 D.1: the object is sent and stored, whether the sub-item is absent, says 0, or is as small as it may be."""
     with accepting(_associate_ac(_accepted(), user)) as peer, StorageSCU(peer, [(CT, EXPLICIT)]) as association:
         outcome = association.store(CT_FILE)
-    assert (outcome.reading, outcome.status) == (Reading.STORED, 0)
+    assert (outcome.reading, outcome.status) == (AnswerReading.STORED, 0)
 
 
 ODD = {
@@ -116,9 +118,53 @@ def test_finding_d3_an_odd_accept_is_a_failure_with_a_name(contexts: bytes, user
     """Never anything that a stage does not foresee, for C-STORE and C-FIND."""
     with accepting(_associate_ac(contexts, user)) as peer:
         with contextlib.suppress(NodeError), StorageSCU(peer, [(CT, EXPLICIT)]) as association:
-            assert association.store(CT_FILE).reading in (Reading.CONTEXT_REFUSED, Reading.STORED)
+            assert association.store(CT_FILE).reading in (AnswerReading.KIND_REFUSED, AnswerReading.STORED)
         with pytest.raises(NodeError):
             find_study(peer, "1.2.3", ["PatientID"])
+
+
+_USER = _length(16384) + CLASS
+TOLERATED = {
+    "another context whose UID has a byte above 7F": _associate_ac(_accepted() + _accepted(3, syntax=b"1.\xff"), _USER),
+    "an even context ID": _associate_ac(_accepted(2) + _accepted(), _USER),
+    "a context of 1 byte": _associate_ac(_item(0x21, b"\3") + _accepted(), _USER),
+    "a context that is cut short inside": _associate_ac(_accepted() + _item(0x21, b"\3\0\0\0\x40\0\0\xff"), _USER),
+    "a title padded with NUL": _associate_ac(_accepted(), _USER, title=b"PACS".ljust(16, b"\0")),
+    "a title with a byte above 7F": _associate_ac(_accepted(), _USER, title=b"PACS\xe9".ljust(16)),
+    "an unknown item": _associate_ac(_accepted(), _USER, behind=_item(0x99, b"private")),
+    "an unknown sub-item": _associate_ac(_accepted(), _item(0xFF, b"") + _USER),
+    "a version name of 30 characters": _associate_ac(_accepted(), _USER + _item(0x55, b"V" * 30)),
+    "an answer about a user that was not named": _associate_ac(_accepted(), _USER + _item(0x59, b"\xff\xff")),
+    "a window and roles that are cut short": _associate_ac(_accepted(), _USER + _item(0x53, b"") + _item(0x54, b"\0")),
+    "protocol version 3": _associate_ac(_accepted(), _USER, version=3),
+    "a syntax padded with NUL": _associate_ac(_accepted(syntax=EXPLICIT.encode() + b"\0"), _USER),
+}
+
+
+@pytest.mark.parametrize("accept", TOLERATED.values(), ids=TOLERATED.keys())
+def test_findings_a1_to_a6_what_is_odd_beside_an_accepted_context_costs_nothing(accept: bytes) -> None:
+    """The object is sent and stored: what the answer says beside that is refused or ignored (PS3.8 9.3.1)."""
+    with accepting(accept) as peer, StorageSCU(peer, [(CT, EXPLICIT)]) as association:
+        outcome = association.store(CT_FILE)
+    assert (outcome.reading, outcome.status) == (AnswerReading.STORED, 0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        (pdu(3, b"\0\1\1\x07"), "it is not called PACS"),
+        (pdu(3, b"\0\1\1\0"), "it gives no reason"),
+        (pdu(3, b"\0\1\0\x63"), "it gives no reason"),
+        (pdu(3, b"\0\x09\x09\xff"), "it gives no reason"),
+        (pdu(7, b"\0\0\x09\xff"), "did not answer the association request"),
+        (_associate_ac(_accepted(), _length(1)), "against PS3.8: A-ASSOCIATE-AC with a maximum length of 1 bytes"),
+        (_associate_ac(_accepted(), b"\x51\0\xff\xff"), "against PS3.8: .* cut short"),
+    ],
+)
+def test_findings_a1_to_a6_a_refusal_is_told_in_its_own_words(ending: bytes, words: str) -> None:
+    """Also with a source and a reason that PS3.8 does not name; what cannot be understood is called that."""
+    with accepting(ending) as peer, pytest.raises(NodeError, match=words):
+        find_study(peer, "1.2.3", ["PatientID"])
 
 
 @pytest.mark.parametrize("host", ["pacs..example", f"{'x' * 70}.example", "\ud800"])

@@ -13,12 +13,14 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
+from node.dicom.part10 import kind_of, read_object
 from node.dimse.demo_pacs import DemoPACS
 from node.dimse.scu import Peer, UnreachableError, echo, find_study, has_instance, probe
-from node.dimse.status import Reading
-from node.dimse.storage_scu import StorageSCU, batches, dicom_files, kind_of, send
+from node.dimse.storage_scu import StorageSCU, batches, dicom_files, send
 from node.errors import PermanentError
+from node.outcome import AnswerReading
 from tests.support.dimse.raw_dimse import CT, EXPLICIT, pdu
+from tests.support.programs.storescp import StoreSCP
 
 J2K_FILE = Path(str(get_testdata_file("JPEG2000.dcm")))
 BIG_ENDIAN_FILE = Path(str(get_testdata_file("ExplVR_BigEnd.dcm")))
@@ -46,7 +48,7 @@ def test_files_arrive_as_they_are_and_twice_is_once(pacs: DemoPACS) -> None:
     for _ in range(2):
         outcomes = list(send(peer_of(pacs), files))
         assert [(path, each.reading, each.status) for path, each in outcomes] == [
-            (path, Reading.STORED, 0) for path in files
+            (path, AnswerReading.STORED, 0) for path in files
         ]
     assert len(pacs.files()) == len(files)
     assert pacs.received_again == len(files)
@@ -97,9 +99,9 @@ def test_fault_63_a_refused_sop_class_concerns_its_objects_only(pacs: DemoPACS, 
     refused = tmp_path / "hanging.dcm"
     hanging.save_as(refused)
     readings = {path: each.reading for path, each in send(peer_of(pacs), [refused, CT_FILE])}
-    assert readings == {refused: Reading.CONTEXT_REFUSED, CT_FILE: Reading.STORED}
+    assert readings == {refused: AnswerReading.KIND_REFUSED, CT_FILE: AnswerReading.STORED}
     [(_, alone)] = send(peer_of(pacs), [refused])
-    assert alone.reading is Reading.CONTEXT_REFUSED
+    assert alone.reading is AnswerReading.KIND_REFUSED
     assert "accepts no 1.2.840.10008.5.1.4.38.1" in alone.text
 
 
@@ -111,6 +113,22 @@ def test_files_that_are_no_dicom(tmp_path: Path) -> None:
     for path in (tmp_path / "notes.txt", tmp_path / "absent.dcm"):
         with pytest.raises(PermanentError, match=path.name):
             list(batches(dicom_files([path])))
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", EXPLICIT])
+def test_finding_a10_an_object_of_odd_length_is_padded(tmp_path: Path, syntax: str) -> None:
+    """dcmtk breaks off at a fragment of odd length (PS3.8 9.3.5.1, PS3.5 A.5); all else goes as it is in the file."""
+    name = "image_dfl.dcm" if syntax != EXPLICIT else "CT_small.dcm"
+    content = Path(str(get_testdata_file(name))).read_bytes()
+    odd = tmp_path / "odd.dcm"
+    odd.write_bytes(content if syntax != EXPLICIT else content[:-1])
+    stored = read_object(odd)
+    assert (odd.stat().st_size - stored.offset) % 2 == 1
+    with StoreSCP(tmp_path / "archive") as archive:
+        [(_, outcome)] = send(Peer("127.0.0.1", archive.port, "ARCHIVE", "PACSNODE"), [odd])
+    assert outcome.reading is AnswerReading.STORED
+    [(_, kept)] = archive.data_sets().values()
+    assert kept == odd.read_bytes()[stored.offset :] + b"\0"
 
 
 def test_more_kinds_than_contexts_are_cut_into_batches(tmp_path: Path) -> None:
@@ -143,7 +161,7 @@ def misbehaving(behaviour: Callable[[socket.socket], None]) -> Iterator[Peer]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield Peer("127.0.0.1", listening.getsockname()[1], "BAD", "PACSNODE", 1.0)
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive(), "our side has not closed the connection"
 
 
@@ -186,5 +204,5 @@ def test_fault_68_an_answer_that_is_lost_is_unknown(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(DemoPACS, "_store", store_then_abort)
     with DemoPACS(tmp_path) as dying:
         outcomes = list(send(peer_of(dying), [CT_FILE, J2K_FILE]))
-        assert [each.reading for _, each in outcomes] == [Reading.UNKNOWN, Reading.STORED]
+        assert [each.reading for _, each in outcomes] == [AnswerReading.UNKNOWN, AnswerReading.STORED]
         assert len(dying.files()) == 2

@@ -19,7 +19,7 @@ import pytest
 from node.index.children import HeaderReader
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.programs.peers import program
 from tests.support.shared_data import ROOT
@@ -30,9 +30,9 @@ _INDEX = """
 import sys
 from pathlib import Path
 from node.index.children import HeaderReader
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.sites.index_room import room_of
-room = room_of(Spool(Path(sys.argv[1])), HeaderReader(1))
+room = room_of(DataFolder(Path(sys.argv[1])), HeaderReader(1))
 room.index.run_once()
 room.index.close()
 """
@@ -101,10 +101,10 @@ class Past:
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     folder = tmp_path_factory.mktemp("index")
-    spool = Spool(folder / "data")
-    receipts = [arrive(spool, ct(number)) for number in range(1, OBJECTS + 1)]
-    shutil.copytree(spool.data, folder / "before")
-    return Past(folder / "before", spool.data, receipts, indexed(spool.data, folder / "trace"))
+    data_folder = DataFolder(folder / "data")
+    receipts = [arrive(data_folder, ct(number)) for number in range(1, OBJECTS + 1)]
+    shutil.copytree(data_folder.data, folder / "before")
+    return Past(folder / "before", data_folder.data, receipts, indexed(data_folder.data, folder / "trace"))
 
 
 def test_a_row_is_on_the_disk_before_its_file_moves(past: Past) -> None:
@@ -121,18 +121,18 @@ def test_fault_56_whatever_of_it_a_power_loss_takes_each_instance_is_there_once(
     """The legal states after a power loss: rows are there and any of the files have moved, or neither is the case."""
     data = tmp_path / "data"
     shutil.copytree(past.before if lost == "rows and renames" else past.after, data)
-    spool = Spool(data)
+    data_folder = DataFolder(data)
     back = {"every rename": past.receipts, "every other rename": past.receipts[::2]}.get(lost, [])
     for receipt in back:
-        spool.stored(receipt).rename(spool.arrived(receipt))
+        data_folder.stored(receipt).rename(data_folder.arrived(receipt))
     reader = HeaderReader(1)
     try:
-        room = room_of(spool, reader)
+        room = room_of(data_folder, reader)
         room.index.run_once()
         kept = instances.of_study(room.ledger.database, STUDY, list(InstanceStatus))
         assert [(one.receipt, one.status) for one in kept] == [(each, InstanceStatus.CURRENT) for each in past.receipts]
-        assert sorted(path.stem for path in spool.store.rglob("*.dcm")) == past.receipts
-        assert spool.waiting() == []
+        assert sorted(path.stem for path in data_folder.store.rglob("*.dcm")) == past.receipts
+        assert data_folder.waiting() == []
         assert room.events("instance.duplicate") == []
     finally:
         reader.close()

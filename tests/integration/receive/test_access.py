@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
 
+from node.app.refused import RefusedCallerIntake
+from node.clock import SystemClock
+from node.config.loading import load
+from node.desk.callers import to_enter
 from node.dimse.scu import BusyError, Peer, RejectedError, UnreachableError, echo
-from node.dimse.status import Reading
 from node.dimse.storage_scu import send
 from node.dimse.tls import Credentials
+from node.ledger import refused_callers
+from node.ledger.database import Ledger
+from node.outcome import AnswerReading
+from node.stage import Node
 from node.store.arrival import read_arrival
+from node.store.callers import RefusedCaller
+from node.store.journal import Journal
+from node.wake import Wakes
 from tests.support.dimse.certificates import SERVER_NAME, Certificates
-from tests.support.dimse.raw_dimse import ASSOCIATE_AC, ASSOCIATE_RJ, RawPeer, associate_rq, data_set
+from tests.support.dimse.raw_dimse import (
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    COMMAND_LAST,
+    DATA_LAST,
+    RawPeer,
+    associate_rq,
+    data_set,
+    p_data,
+    store_rq,
+)
 from tests.support.images.files_to_send import content_of, plain
 from tests.support.ports import refusing_port
 from tests.support.programs.peers import storescu
@@ -142,7 +163,7 @@ def handshake(
         context.set_ciphers("ALL:@SECLEVEL=0")
     if client is not None:
         context.load_cert_chain(*certificates.pair(client))
-    connection = socket.create_connection(("127.0.0.1", receiver.tls_port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", receiver.tls_port), timeout=60)
     return RawPeer(context.wrap_socket(connection))
 
 
@@ -183,11 +204,45 @@ def test_faults_25_26_the_handshake_fails_and_is_audited(
         peer.associate()  # under TLS 1.3 the client learns only with its first read
     lines = until(lambda: secure.events("dimse.tls-handshake-failed")[before:], what="the audit line")
     assert all(line["security"] is True and line["peer"] == "127.0.0.1" for line in lines)
+    causes = {"expired": "certificate has expired", "foreign": "unable to get local issuer certificate"}
+    assert lines[0]["cause"] == causes.get(client or "")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_finding_m11_who_is_refused_before_an_association_is_named(
+    secure: Receiver, certificates: Certificates
+) -> None:
+    """By the subject that its certificate claims and the cause, in TLS 1.2 and 1.3, in the log and for `status`."""
+    claimed = "organizationName=Hospital,commonName="
+    for client, version in ((None, None), ("expired", None), ("foreign", None), ("foreign", ssl.TLSVersion.TLSv1_2)):
+        before = len(secure.events("dimse.tls-handshake-failed"))
+        with (
+            pytest.raises((ssl.SSLError, ConnectionError, AssertionError)),
+            handshake(secure, certificates, client, version) as peer,
+        ):
+            peer.associate()
+        [line] = until(lambda seen=before: secure.events("dimse.tls-handshake-failed")[seen:], what="the audit line")
+        assert line.get("tls_subject", "") == (f"{claimed}{client}" if client else "")
+    with RawPeer(socket.create_connection(("127.0.0.1", secure.tls_port), timeout=20)) as plain_peer:
+        plain_peer.send(associate_rq())
+        assert plain_peer.closed()
+    journal = Journal(secure.data_folder.data)
+
+    def reasons() -> set[str]:
+        return {each.reason for path in journal.refused() for each in journal.read_refused(path)}
+
+    named = {
+        "shows no certificate",
+        f"shows a certificate that is refused: certificate has expired ({claimed}expired)",
+        f"shows a certificate that is refused: no authority that is trusted signed it ({claimed}foreign)",
+        "speaks no TLS",
+    }
+    until(lambda: named <= reasons(), what="the refused callers")
 
 
 def test_fault_05_a_silent_client_on_the_tls_port_stops_nobody(secure: Receiver, certificates: Certificates) -> None:
     """Others shake hands while it says nothing; it is closed at the deadline."""
-    with socket.create_connection(("127.0.0.1", secure.tls_port), timeout=20) as silent:
+    with socket.create_connection(("127.0.0.1", secure.tls_port), timeout=60) as silent:
         for _ in range(3):
             with handshake(secure, certificates, "ct1") as peer:
                 peer.associate()
@@ -307,14 +362,14 @@ def test_only_suites_with_forward_secrecy_and_authenticated_encryption(
     context.check_hostname = False
     context.load_cert_chain(*certificates.pair("ct1"))
     address = ("127.0.0.1", secure.tls_port)
-    with context.wrap_socket(socket.create_connection(address, timeout=20)) as connection:
+    with context.wrap_socket(socket.create_connection(address, timeout=60)) as connection:
         assert connection.version() == "TLSv1.3"
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
-    with context.wrap_socket(socket.create_connection(address, timeout=20)) as connection:
+    with context.wrap_socket(socket.create_connection(address, timeout=60)) as connection:
         assert connection.version() == "TLSv1.2"
     context.set_ciphers("ECDHE-ECDSA-AES256-SHA384:AES256-GCM-SHA384")
-    with pytest.raises(ssl.SSLError), context.wrap_socket(socket.create_connection(address, timeout=20)):
+    with pytest.raises(ssl.SSLError), context.wrap_socket(socket.create_connection(address, timeout=60)):
         pass
 
 
@@ -335,7 +390,7 @@ def test_our_own_scu_sends_over_tls(secure: Receiver, certificates: Certificates
     """A large object arrives whole, under our certificate's subject."""
     path = Path(str(get_testdata_file("CT_small.dcm")))
     [(_, outcome)] = send(_called(secure, certificates, "ct1"), [path])
-    assert outcome.reading is Reading.STORED
+    assert outcome.reading is AnswerReading.STORED
     copy = secure.received()[-1]
     assert read_arrival(copy)[0].tls_subject == "organizationName=Hospital,commonName=ct1"
     assert path.read_bytes().endswith(data_set_of(copy))
@@ -372,3 +427,91 @@ def test_a_key_that_cannot_be_read_is_told(secure: Receiver, certificates: Certi
     credentials = Credentials(certificates.folder / "authority.pem", tmp_path / "none.pem", tmp_path / "none.key", "x")
     with pytest.raises(RejectedError, match="certificates or key cannot be read"):
         echo(Peer("127.0.0.1", secure.tls_port, "PACSNODE", "US", 10, credentials))
+
+
+def associated(receiver: Receiver, calling: bytes) -> RawPeer:
+    """An association that does nothing; the body of the accept is read."""
+    peer = RawPeer(receiver.connect())
+    peer.associate(calling=calling)
+    return peer
+
+
+def test_finding_a7_idle_associations_of_one_caller_keep_nobody_out(tmp_path: Path) -> None:
+    """It has four of five places; another gets in at once. When all are taken, the one idle for longest gives way."""
+    limits = {"gives_way": 1.0}
+    with Receiver(tmp_path, node={"maximum_associations": 5}, limits=limits) as receiver:
+        greedy = [associated(receiver, b"GREEDY") for _ in range(4)]
+        with RawPeer(receiver.connect()) as fifth:
+            fifth.send(associate_rq(calling=b"GREEDY"))
+            assert fifth.receive() == (ASSOCIATE_RJ, b"\x00\x02\x03\x02")
+        with associated(receiver, b"CT1") as first:
+            assert first.store(data_set()) == 0
+            [greed] = [each for each in receiver.data_folder.callers() if each[0] == "GREEDY"]
+            assert receiver.data_folder.callers()[greed] == 4
+            until(lambda: _gets_in(receiver, b"MR1"), what="an idle association to give way")
+            assert greedy[0].receive()[0] == 5
+            greedy[0].send(b"\x06\0\0\0\0\x04\0\0\0\0")
+            assert first.store(data_set()) == 0
+        for peer in greedy:
+            peer.connection.close()
+
+
+def _gets_in(receiver: Receiver, calling: bytes) -> bool:
+    with RawPeer(receiver.connect()) as peer:
+        peer.send(associate_rq(calling=calling))
+        return peer.receive()[0] == ASSOCIATE_AC
+
+
+def test_finding_a7_an_association_that_is_busy_does_not_give_way(tmp_path: Path) -> None:
+    """In the midst of an object, however slow it comes: others are refused for now."""
+    with (
+        Receiver(tmp_path, node={"maximum_associations": 1}, limits={"gives_way": 0.2}) as receiver,
+        associated(receiver, b"SLOW") as slow,
+    ):
+        slow.send(p_data(1, COMMAND_LAST, store_rq()))
+        ends = time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            assert not _gets_in(receiver, b"SLOW")
+        slow.send(p_data(1, DATA_LAST, data_set()))
+        assert slow.status() == 0
+
+
+def test_finding_a8_a_destination_calls_from_its_host(tmp_path: Path) -> None:
+    """Not from elsewhere, where it is no modality; `also_from` says where else."""
+    destinations = {
+        "here": {"ae_title": "HERE", "host": "localhost", "port": 104},
+        "away": {"ae_title": "AWAY", "host": "192.0.2.1", "port": 104},
+        "both": {"ae_title": "BOTH", "host": "192.0.2.1", "port": 104, "also_from": ["127.0.0.0/8"]},
+    }
+    with Receiver(tmp_path, node={"accept": "known"}, destinations=destinations) as receiver:
+        assert _gets_in(receiver, b"HERE")
+        assert _gets_in(receiver, b"BOTH")
+        assert answer(receiver, b"AWAY") == (ASSOCIATE_RJ, b"\x00\x01\x01\x03")
+        line = receiver.events("receive.association-refused")[-1]
+        assert "not its host's" in line["reason"]
+
+
+def test_finding_o3_refused_callers_reach_the_ledger_and_status(tmp_path: Path) -> None:
+    """Counted, by caller and reason, soon after the first; with what to enter in the configuration."""
+    with Receiver(tmp_path, node={"accept": "known"}, modalities={"ct": {"ae_title": "CT1"}}) as receiver:
+        for _ in range(3):
+            answer(receiver, b"NEW_MR")
+        answer(receiver, b"CT1", b"PACSN0DE")
+        journal = Journal(receiver.data_folder.data)
+        until(journal.refused, what="the refused callers in the journal")
+        ledger = Ledger(receiver.data_folder.data / "ledger.db")
+        clock = SystemClock()
+
+        def known() -> list[RefusedCaller]:
+            RefusedCallerIntake(Node(ledger, receiver.data_folder, clock, Wakes()), journal).run_once()
+            return refused_callers.recent(ledger.database, clock.now(), 10)
+
+        found = until(lambda: found if len(found := known()) == 2 else None, what="both callers")
+        assert journal.refused() == []
+        lines = {each.calling_ae_title: to_enter(each, load(receiver.config)) for each in found}
+        ledger.close()
+    assert lines == {
+        "NEW_MR": "modalities: {new-mr: {ae_title: NEW_MR, addresses: [127.0.0.1]}}",
+        "CT1": "there, that we are PACSNODE; or node.also_called: [PACSN0DE]",
+    }
+    assert {each.calling_ae_title: each.times for each in found}["CT1"] == 1

@@ -23,7 +23,7 @@ def answer(receiver: Receiver) -> tuple[int, bytes]:
 def test_fault_51_a_disk_below_its_mark_refuses_associations_then_objects(tmp_path: Path) -> None:
     """New associations are refused for now, a study under way goes on; at half the space A700, without residue."""
     with small_disk(tmp_path, "32m", {"limits": {"free_space": "16MiB"}}) as receiver:
-        filler = receiver.spool.data / "filler"
+        filler = receiver.data_folder.data / "filler"
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
             assert peer.store(data_set()) == 0

@@ -41,7 +41,7 @@ def reader() -> Iterator[HeaderReader]:
 @pytest.fixture(scope="module")
 def room(receiver: Receiver, reader: HeaderReader) -> Room:
     """The indexer of the receiver's data folder."""
-    return room_of(receiver.spool, reader)
+    return room_of(receiver.data_folder, reader)
 
 
 def store(receiver: Receiver, content: bytes, request: bytes, syntax: str = "1.2.840.10008.1.2.1") -> int:
@@ -57,7 +57,9 @@ def kept(receiver: Receiver, room: Room, sop_instance_uid: str) -> tuple[bytes, 
     """Index what waits; the data set that is stored under this UID, and its marks."""
     room.index.run_once()
     assert receiver.received() == []
-    paths = [p for p in receiver.spool.store.rglob("*.dcm") if read_arrival(p)[0].sop_instance_uid == sop_instance_uid]
+    paths = [
+        p for p in receiver.data_folder.store.rglob("*.dcm") if read_arrival(p)[0].sop_instance_uid == sop_instance_uid
+    ]
     [path] = paths
     row = instances.by_receipt(room.ledger.database, path.stem)
     assert row is not None
@@ -180,7 +182,7 @@ def test_fault_46_what_identifies_is_stored_as_it_came(receiver: Receiver, room:
 
 def test_fault_54_a_locked_ledger_does_not_touch_receiving(receiver: Receiver, room: Room) -> None:
     """While another process holds the ledger's lock, objects are stored and answered for; indexed afterwards."""
-    locker = sqlite3.connect(receiver.spool.data / "ledger.db", timeout=20)
+    locker = sqlite3.connect(receiver.data_folder.data / "ledger.db", timeout=20)
     locker.execute("BEGIN EXCLUSIVE")
     try:
         content = encoded(ct(SOPInstanceUID="1.2.54.1", StudyInstanceUID="1.2.54"))

@@ -63,7 +63,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def room(receiver: Receiver) -> Iterator[Room]:
     reader = HeaderReader(children=1)
-    yield room_of(receiver.spool, reader)
+    yield room_of(receiver.data_folder, reader)
     reader.close()
 
 

@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 
-from node.dimse.wire import is_acceptable_uid
+from node.dicom.uids import is_acceptable_uid
 from node.store.arrival import read_arrival
 from tests.support.dimse.raw_dimse import (
     COMMAND_LAST,

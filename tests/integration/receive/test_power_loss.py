@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from node.store.arrival import read_arrival
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.store.seal import cut_to_length
 from tests.support.dimse.raw_dimse import CT, RawPeer, data_set, store_rq
 from tests.support.faults.power_loss import Disk, Promise, Remains, recorded
@@ -51,7 +51,7 @@ def burst(receiver: Receiver, first: int) -> None:
 
 
 def slots(receiver: Receiver) -> int:
-    return len(list(receiver.spool.incoming.glob("*.slot")))
+    return len(list(receiver.data_folder.incoming.glob("*.slot")))
 
 
 def promised(receiver: Receiver, trace: Path, *, slots_expected: bool = True) -> list[Promise]:
@@ -64,25 +64,25 @@ def promised(receiver: Receiver, trace: Path, *, slots_expected: bool = True) ->
         if slots_expected:
             until(lambda: slots(receiver) == ASSOCIATIONS * OBJECTS, what="the slots to be made")
         burst(receiver, OBJECTS)
-    found = Disk(receiver.spool.data).replay(trace)
+    found = Disk(receiver.data_folder.data).replay(trace)
     assert len(found) == 2 * ASSOCIATIONS * OBJECTS, "the record does not show every response"
     return found
 
 
-def started_again(left: Mapping[str, Remains], folder: Path, *, torn: bool = False) -> Spool:
+def started_again(left: Mapping[str, Remains], folder: Path, *, torn: bool = False) -> DataFolder:
     """The data folder as the next start of the node makes it of what is left."""
-    spool = Spool(folder)
+    data_folder = DataFolder(folder)
     for path, remains in left.items():
-        (spool.incoming / Path(path).name).write_bytes(remains.content(torn=torn))
-    spool.sweep_parts()
-    assert {path.suffix for path in spool.incoming.iterdir()} <= {".dcm"}
-    return spool
+        (data_folder.incoming / Path(path).name).write_bytes(remains.content(torn=torn))
+    data_folder.sweep_parts()
+    assert {path.suffix for path in data_folder.incoming.iterdir()} <= {".dcm"}
+    return data_folder
 
 
-def assert_holds(spool: Spool, promises: Sequence[Promise]) -> None:
+def assert_holds(data_folder: DataFolder, promises: Sequence[Promise]) -> None:
     """All that was promised is there, and whatever is there is whole."""
-    assert {promise.receipt for promise in promises} <= set(spool.waiting())
-    for path in map(spool.arrived, spool.waiting()):
+    assert {promise.receipt for promise in promises} <= set(data_folder.waiting())
+    for path in map(data_folder.arrived, data_folder.waiting()):
         cut_to_length(path)  # as the indexer does first
         arrival, offset = read_arrival(path)
         association, number = map(int, arrival.sop_instance_uid.split(".")[-2:])
@@ -99,8 +99,8 @@ def test_what_was_promised_survives_a_power_loss_at_any_answer(tmp_path: Path) -
     assert any(remains.ready for remains in promises[-1].left.values()), "no slot was used"
     for at, promise in enumerate(promises):
         for torn in (False, True):
-            spool = started_again(promise.left, tmp_path / f"left-{at}-{torn}", torn=torn)
-            assert_holds(spool, promises[: at + 1])
+            data_folder = started_again(promise.left, tmp_path / f"left-{at}-{torn}", torn=torn)
+            assert_holds(data_folder, promises[: at + 1])
 
 
 def test_what_was_promised_survives_the_receivers_end_at_any_answer(tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_what_was_promised_survives_the_receivers_end_at_any_answer(tmp_path: Pa
     with Receiver(tmp_path / "node") as receiver:
         promises = promised(receiver, tmp_path / "trace")
     for at, promise in enumerate(promises):
-        spool = Spool(tmp_path / f"seen-{at}")
+        data_folder = DataFolder(tmp_path / f"seen-{at}")
         for path, remains in promise.seen.items():
             if path.endswith((".part", ".dcm")):
-                (spool.incoming / Path(path).name).write_bytes(remains.content())
-        spool.adopt_sealed()
-        assert_holds(spool, promises[: at + 1])
+                (data_folder.incoming / Path(path).name).write_bytes(remains.content())
+        data_folder.adopt_sealed()
+        assert_holds(data_folder, promises[: at + 1])
 
 
 def test_durability_os_promises_what_a_power_loss_takes(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from node.dicom.part10 import kind_of
 from node.dimse.scu import Peer
-from node.dimse.status import Reading
-from node.dimse.storage_scu import StorageSCU, kind_of
+from node.dimse.storage_scu import StorageSCU
+from node.outcome import AnswerReading
 from node.store.arrival import read_arrival
 from node.store.health import cannot_write
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.dimse.raw_dimse import (
     ASSOCIATE_RJ,
     COMMAND_LAST,
@@ -56,23 +57,23 @@ def test_fault_55_kill_9_mid_object_leaves_only_legal_states(tmp_path: Path) -> 
             sender.start()
         until(lambda: len(answered) > 30 and receiver.parts(), what="objects answered, and one half received")
         receiver.process.kill()
-        receiver.process.wait(20)
+        receiver.process.wait(120)
         for sender in senders:
             sender.join(30)
-    spool = Spool(tmp_path / "data")
-    names = {path.suffix for path in spool.incoming.iterdir()}
+    data_folder = DataFolder(tmp_path / "data")
+    names = {path.suffix for path in data_folder.incoming.iterdir()}
     assert names <= {".part", ".dcm", ".blank", ".slot"}
-    spool.adopt_sealed()  # as the indexer does: what was answered and not yet named
+    data_folder.adopt_sealed()  # as the indexer does: what was answered and not yet named
     kept = {}
-    for path in spool.incoming.glob("*.dcm"):
+    for path in data_folder.incoming.glob("*.dcm"):
         arrival, _ = read_arrival(path)
         assert data_set_of(path) == data_set(sop_instance=arrival.sop_instance_uid, tail=pixels(200_000))
         kept[arrival.sop_instance_uid] = path
     assert set(answered) <= set(kept)
-    assert spool.in_flight() == []
-    spool.sweep_parts()
-    assert {path.suffix for path in spool.incoming.iterdir()} == {".dcm"}
-    assert spool.open_associations() == frozenset()
+    assert data_folder.in_flight() == []
+    data_folder.sweep_parts()
+    assert {path.suffix for path in data_folder.incoming.iterdir()} == {".dcm"}
+    assert data_folder.open_associations() == frozenset()
 
 
 def test_fault_58_sigterm_lets_open_associations_finish(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_fault_58_sigterm_lets_open_associations_finish(tmp_path: Path) -> None:
         assert peer.status() == 0
         assert peer.store(data_set()) == 0
         peer.release()
-        assert receiver.process.wait(20) == 0
+        assert receiver.process.wait(120) == 0
         assert len(receiver.received()) == 2
 
 
@@ -101,7 +102,7 @@ def test_fault_58_what_does_not_finish_is_aborted(tmp_path: Path) -> None:
         until(receiver.parts, what="the object to be begun")
         receiver.terminate()
         assert peer.receive()[0] == 7
-        assert receiver.process.wait(20) == 0
+        assert receiver.process.wait(120) == 0
         assert receiver.parts() == []
         assert receiver.received() == []
 
@@ -111,7 +112,7 @@ def test_the_supervisors_end_ends_the_receiver(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver, RawPeer(receiver.connect()) as peer:
         peer.associate()
         receiver.let_go()
-        assert receiver.process.wait(20) == 1
+        assert receiver.process.wait(120) == 1
         assert peer.closed()
         with pytest.raises(ConnectionRefusedError):
             receiver.connect()
@@ -134,7 +135,7 @@ def test_fault_52_a_disk_that_fills_mid_object_is_a700_without_residue(tmp_path:
 def test_fault_51_a_disk_that_is_full_before_is_a700(tmp_path: Path) -> None:
     """Objects are refused one by one, the receiver lives, and serves as soon as there is space."""
     with small_disk(tmp_path, "1m") as receiver:
-        filler = receiver.spool.data / "filler"
+        filler = receiver.data_folder.data / "filler"
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
             with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
@@ -157,9 +158,9 @@ def test_fault_53_a_read_only_file_system_refuses_associations_for_now(tmp_path:
             peer.send(associate_rq())
             assert peer.receive() == (ASSOCIATE_RJ, b"\x00\x02\x03\x01")
         assert "Read-only file system" in until(lambda: receiver.events("receive.association-refused"))[-1]["reason"]
-        assert cannot_write(receiver.spool.data) == "Read-only file system"
+        assert cannot_write(receiver.data_folder.data) == "Read-only file system"
         subprocess.run([*remount, "remount,rw"], check=True)
-        assert cannot_write(receiver.spool.data) is None
+        assert cannot_write(receiver.data_folder.data) is None
         with RawPeer(receiver.connect()) as peer:
             peer.associate()
             assert peer.store(data_set()) == 0
@@ -198,9 +199,9 @@ def test_fault_62_a_peer_that_stops_reading_meets_the_senders_deadline(tmp_path:
             os.kill(receiver.process.pid, signal.SIGSTOP)
             try:
                 outcome = scu.store(content)
-                assert outcome.reading is Reading.UNKNOWN
+                assert outcome.reading is AnswerReading.UNKNOWN
                 assert not scu.is_open
-                assert scu.store(content).reading is Reading.RETRY
+                assert scu.store(content).reading is AnswerReading.RETRY
             finally:
                 os.kill(receiver.process.pid, signal.SIGCONT)
         until(receiver.idle, what="the association to end")

@@ -10,13 +10,13 @@ import psutil
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.app.reload import CHANGED, REFUSED
 from node.dimse.demo_pacs import DemoPACS
-from node.ledger import decisions, deliveries, events, studies
-from node.ledger.decisions import Decision
+from node.ledger import decisions, deliveries, studies
+from node.ledger.decisions import StoredDecision
+from node.ledger.event_kinds import EventKind
 from node.ledger.events import Event
-from node.ledger.rule_versions import IN_FORCE
 from tests.acceptance.in_the_pacs import small_ct
+from tests.support import history
 from tests.support.images.receipts import ct
 from tests.support.ports import free_port
 from tests.support.programs.peers import storescu
@@ -37,7 +37,7 @@ class Reloading:
         self.folder = folder
         self.sent = 0
 
-    def decided(self) -> list[Decision]:
+    def decided(self) -> list[StoredDecision]:
         """Send a study, and return what was decided on it."""
         self.sent += 1
         uid = f"1.2.3.{self.sent}"
@@ -48,7 +48,7 @@ class Reloading:
         dataset.save_as(path, enforce_file_format=True)
         done = storescu(self.site.port, [path], "PACSNODE", "CT1")
         assert done.returncode == 0, done.stderr
-        until(lambda: self._is_decided(uid), 60, f"study {uid} to be decided")
+        until(lambda: self._is_decided(uid), what=f"study {uid} to be decided")
         return decisions.of_study(self.site.ledger.database, uid)
 
     def _is_decided(self, uid: str) -> bool:
@@ -66,10 +66,10 @@ class Reloading:
         part.rename(self.site.config)
 
     def told(self, kind: str) -> list[Event]:
-        return [each for each in events.latest(self.site.ledger.database, 100) if each.kind == kind]
+        return [each for each in history.latest(self.site.ledger.database, 100) if each.kind == kind]
 
     def wait_told(self, kind: str, times: int) -> Event:
-        until(lambda: len(self.told(kind)) >= times, 60, f"{kind} {times} times")
+        until(lambda: len(self.told(kind)) >= times, what=f"{kind} {times} times")
         return self.told(kind)[0]
 
 
@@ -82,14 +82,14 @@ def test_rules_are_swapped_refused_and_kept_over_a_death(tmp_path: Path) -> None
         assert first.rule == "first"
 
         node.save(a_rule("second"))
-        assert node.wait_told(IN_FORCE, 2).detail["added"] == ["second"]
+        assert node.wait_told(EventKind.RULES_IN_FORCE, 2).detail["added"] == ["second"]
         [second] = node.decided()
         assert second.rule == "second"
-        assert second.rule_set == node.told(IN_FORCE)[0].detail["digest"] != first.rule_set
+        assert second.rule_set == node.told(EventKind.RULES_IN_FORCE)[0].detail["digest"] != first.rule_set
 
         good = site.config.read_text()
         node.write(good.replace('"mode": "shadow"', '"mode": "shado"'))
-        refused = node.wait_told(REFUSED, 1)
+        refused = node.wait_told(EventKind.RULES_REFUSED, 1)
         assert 'did you mean "shadow"?' in refused.detail["problems"][0]
         status = site.command("status")
         assert status.returncode == 0, status.stderr
@@ -100,13 +100,13 @@ def test_rules_are_swapped_refused_and_kept_over_a_death(tmp_path: Path) -> None
             died = site.process(name)
             assert died is not None
             died.kill()
-            until(lambda old=died, name=name: site.process(name) not in (None, old), 60, f"{name} to be back")
+            until(lambda old=died, name=name: site.process(name) not in (None, old), what=f"{name} to be back")
         assert [each.rule_set for each in node.decided()] == [second.rule_set]
-        assert len(node.told(REFUSED)) == 1
+        assert len(node.told(EventKind.RULES_REFUSED)) == 1
 
         node.write(good.replace("second", "third"))
         psutil.Process(json.loads((site.data / "listening.json").read_text())["pid"]).send_signal(signal.SIGHUP)
-        node.wait_told(IN_FORCE, 3)
+        node.wait_told(EventKind.RULES_IN_FORCE, 3)
         assert [each.rule for each in node.decided()] == ["third"]
         assert site.status()["rules"]["refused"] == []
 
@@ -118,10 +118,10 @@ def test_results_that_wait_go_where_the_changed_file_says(tmp_path: Path) -> Non
     with DemoPACS(tmp_path / "pacs", "PACS") as pacs, Site(tmp_path / "node", {"pacs": gone}) as site:
         node = Reloading(site, tmp_path)
         assert storescu(site.port, ct.files, "PACSNODE", "CT1").returncode == 0
-        until(lambda: [each.error for each in deliveries.of_study(site.ledger.database, ct.study)], 90, "results")
+        until(lambda: [each.error for each in deliveries.of_study(site.ledger.database, ct.study)], what="results")
         content = json.loads(site.config.read_text())
         content["destinations"]["pacs"]["port"] = pacs.port
         node.write(json.dumps(content))
-        assert node.wait_told(CHANGED, 1).detail["changed"] == ["destinations"]
+        assert node.wait_told(EventKind.CONFIGURATION_IN_FORCE, 1).detail["changed"] == ["destinations"]
         site.wait_delivered(ct.study, 3)
         assert (len(pacs.files()), pacs.received_again) == (3, 0)

@@ -10,7 +10,9 @@ import pytest
 from node.ledger import events
 from node.ledger.job import Job, JobStatus
 from node.run.sandbox import Isolation, isolation
-from node.run.stage import Run
+from node.run.stage import RunStage
+from node.run.workers import WarmWorkers
+from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 from tests.support.wait import until
 
@@ -31,29 +33,45 @@ def confinement(request: pytest.FixtureRequest) -> Isolation:
 
 
 @pytest.fixture
-def start(site: Site) -> Iterator[Callable[..., Run]]:
-    """Makes a run stage that is stopped after the test."""
-    made: list[Run] = []
+def isolated() -> Isolation:
+    found = isolation()
+    if found.sandbox is None:
+        pytest.skip(f"bubblewrap: {found.reason}")
+    return found
 
-    def make(confinement: Isolation = NOT_ISOLATED, jobs_at_once: int = 2) -> Run:
+
+@pytest.fixture
+def workers(site: Site) -> Iterator[WarmWorkers]:
+    """Those of the site's node, ended after the test."""
+    kept = WarmWorkers(site.data_folder.work)
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def start(site: Site, workers: WarmWorkers) -> Iterator[Callable[..., RunStage]]:
+    """Makes a run stage that is stopped after the test."""
+    made: list[RunStage] = []
+
+    def make(confinement: Isolation = NOT_ISOLATED, jobs_at_once: int = 2) -> RunStage:
         catalogue = site.catalogue(confinement)
         assert {name: text for name, text in catalogue.problems.items() if name in site.uses} == {}
-        made.append(Run(site.ledger, site.clock, site.signal, site.spool, catalogue, jobs_at_once))
+        made.append(RunStage(site.node, with_slots(jobs_at_once), lambda _: site.catalogue(confinement), workers))
         return made[-1]
 
     yield make
     for run in made:
-        run.stop(0)
+        run._stop(0)
 
 
 @pytest.fixture
 def settle(site: Site) -> Callable[..., Job]:
     """Drives the stage until that many attempts at the job are over, and returns the job."""
 
-    def drive(run: Run, job: Job, attempts: int = 1, deadline: float = 180) -> Job:
+    def drive(run: RunStage, job: Job, attempts: int = 1, deadline: float = 180) -> Job:
         def over() -> bool:
             run.run_once()
-            idle = not (site.spool.work / job.id).exists() and site.get(job).status is not JobStatus.RUNNING
+            idle = not (site.data_folder.work / job.id).exists() and site.get(job).status is not JobStatus.RUNNING
             all_events = events.of_study(site.ledger.database, job.study_instance_uid)
             begun = [event for event in all_events if (event.kind, event.job) == ("job.started", job.id)]
             return idle and len(begun) == attempts

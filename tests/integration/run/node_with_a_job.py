@@ -12,7 +12,9 @@ from pathlib import Path
 from node.clock import SystemClock
 from node.config.models import PluginUse
 from node.run.sandbox import isolation
-from node.run.stage import Run
+from node.run.stage import RunStage
+from node.run.workers import WarmWorkers
+from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 
@@ -21,7 +23,7 @@ def main() -> None:
     for folder in (site.folder / "plugins").iterdir():
         site.uses[folder.name] = PluginUse(folder=folder)
     catalogue = site.catalogue(isolation() if sys.argv[2] == "isolated" else NOT_ISOLATED)
-    run = Run(site.ledger, site.clock, site.signal, site.spool, catalogue, 1)
+    run = RunStage(site.node, with_slots(1), lambda _: catalogue, WarmWorkers(site.data_folder.work))
     while True:
         run.run_once()
         time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from node.config.from_values import validated
 from node.config.models import PluginUse
 from node.ledger.job import Job, JobOutcome
-from node.run import confinement, sandbox
+from node.run import confinement, sandbox, users
 from node.run.sandbox import Isolation
-from node.run.stage import Run
+from node.run.stage import RunStage
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 
-Start = Callable[..., Run]
+Start = Callable[..., RunStage]
 Settle = Callable[..., Job]
+USER = users.PluginUser(1, 1, (), (), "tests")
 
 
 @pytest.fixture
@@ -25,14 +28,6 @@ def free_listener() -> Iterator[int]:
     """A port on which somebody on this machine listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
-
-
-@pytest.fixture
-def isolated() -> Isolation:
-    found = sandbox.isolation()
-    if found.sandbox is None:
-        pytest.skip(f"bubblewrap: {found.reason}")
-    return found
 
 
 TRIES = {
@@ -61,7 +56,7 @@ def test_fault_74_what_a_confined_plugin_may_not_do_fails(
     config.write_text("password: secret")
     site.python_plugin("other")
     attempt = TRIES[case].format(
-        data=str(site.spool.data),
+        data=str(site.data_folder.data),
         config=str(config),
         other=str(site.folder / "plugins" / "other" / "the_plugin.py"),
         port=free_listener,
@@ -180,8 +175,10 @@ def test_a_plugin_gets_none_of_the_nodes_environment(
     job = settle(start(confinement), site.job("env", receipts))
     log = site.log(job)
     assert "secret" not in log
-    assert f'"HOME": "{site.spool.work}/{job.id}/1/scratch"' in log
-    assert f'"TMPDIR": "{site.spool.work}/{job.id}/1/scratch"' in log
+    printed = json.loads(log.splitlines()[-1])
+    assert printed["HOME"] == printed["TMPDIR"]
+    assert printed["HOME"].startswith(f"{site.data_folder.work}/")
+    assert printed["HOME"].endswith("/job/scratch")
 
 
 def test_a_plugin_imports_the_contract_and_nothing_of_the_node(
@@ -201,7 +198,7 @@ def test_fault_74_a_data_folder_inside_of_something_readable_is_covered(
     """The data folder lies in the plugin's own folder, of all places: its code is read, the ledger is not."""
     site.python_plugin("tries", "print('ledger', Path('LEDGER').exists(), 'siblings', os.listdir('DATA'))")
     for path in (site.folder / "plugins" / "tries").iterdir():
-        text = path.read_text().replace("LEDGER", str(site.ledger.path)).replace("DATA", str(site.spool.data))
+        text = path.read_text().replace("LEDGER", str(site.ledger.path)).replace("DATA", str(site.data_folder.data))
         (site.folder / path.name).write_text(text)
     site.uses["tries"] = PluginUse(folder=site.folder)
     receipts = site.receive(1)
@@ -220,7 +217,8 @@ def test_status_says_whether_plugins_are_isolated() -> None:
 @pytest.mark.parametrize(
     ("found", "as_root", "severity", "text"),
     [
-        (Isolation(sandbox.Sandbox("bwrap", ()), ""), True, "", "isolated: "),
+        (Isolation(sandbox.Sandbox("bwrap", ()), "", "no user"), True, "warning", "isolated: "),
+        (Isolation(sandbox.Sandbox("bwrap", (), USER), ""), True, "", "isolated: plugins run as tests"),
         (Isolation(sandbox.Sandbox("bwrap", ()), "x"), False, "warning", "isolated only in part: in the sandbox, x"),
         (Isolation(sandbox.Sandbox("bwrap", ()), "x"), True, "alert", "plugins run unconfined as root: isolated only"),
         (NOT_ISOLATED, False, "warning", "not isolated: "),
@@ -232,14 +230,15 @@ def test_finding_x9_unconfined_plugins_of_root_are_an_alert(
 ) -> None:
     """What is missing is a warning to a node that runs as a user, and red to one that runs as root."""
     said = confinement.of(found, as_root)
-    assert (said.severity, said.isolated) == (severity, not severity)
+    assert (said.severity, said.isolated) == (severity, found.whole)
     assert said.text.startswith(text)
 
 
 def test_finding_x9_what_the_node_found_is_left_for_status(tmp_path: Path) -> None:
     """`status` reads it where the node left it; what is there half, or by another version, is as if nothing were."""
     assert confinement.noted(tmp_path) is None
-    assert confinement.note(tmp_path) == confinement.noted(tmp_path) == confinement.tried()
+    told = validated({"node": {"time_zone": "UTC", "data": str(tmp_path)}}, tmp_path)
+    assert confinement.note(told) == confinement.noted(tmp_path) == confinement.tried(told)
     for content in ("", "[]", '{"isolated": true}'):
         (tmp_path / confinement.FILE).write_text(content)
         assert confinement.noted(tmp_path) is None

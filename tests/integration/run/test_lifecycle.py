@@ -13,30 +13,32 @@ import pytest
 
 from node.clock import SystemClock
 from node.errors import TransientError
-from node.ledger import jobs, studies
+from node.ledger import attempts, jobs, studies
+from node.ledger.attempts import AttemptFailureKind, AttemptState
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.terms import Terms
 from node.run.sandbox import Isolation
-from node.run.stage import BLOCKED_SECONDS, IDLE_SECONDS, Run
+from node.run.stage import BLOCKED_SECONDS, IDLE_SECONDS, RunStage
+from node.run.workers import WarmWorkers
 from tests.support.clocks import HandClock
-from tests.support.sites.job_site import STUDY, Site, processes_of
+from tests.support.sites.configurations import with_slots
+from tests.support.sites.job_site import STUDY, Site, logs_of, processes_of
 from tests.support.wait import until
 
-Start = Callable[..., Run]
+Start = Callable[..., RunStage]
 Settle = Callable[..., Job]
 HANG = "print('at work', flush=True); subprocess = __import__('subprocess'); subprocess.run(['sleep', '600'])"
 ROOT = Path(__file__).parents[3]
 
 
-def _at_work(site: Site, run: Run, job: Job) -> None:
+def _at_work(site: Site, run: RunStage, job: Job) -> None:
     """Drive until the plugin itself runs."""
 
     def working() -> bool:
         run.run_once()
-        log = site.spool.work / job.id / "1" / "log.txt"
-        return log.exists() and "at work" in log.read_text()
+        return site.get(job).status is JobStatus.RUNNING and any("at work" in text for text in logs_of(site).values())
 
-    until(working, 60, "the plugin to be at work")
+    until(working, what="the plugin to be at work")
 
 
 def test_a_cancelled_job_is_killed_and_its_result_thrown_away(
@@ -50,11 +52,11 @@ def test_a_cancelled_job_is_killed_and_its_result_thrown_away(
     _at_work(site, run, job)
     with site.ledger.transaction() as database:
         jobs.cancel(database, site.clock.now(), job.id, "a person said so")
-    until(lambda: run.run_once() and processes_of(site) == [], 60, "the end of the plugin's processes")
-    until(lambda: run.run_once() and not (site.spool.work / job.id).exists(), 60, "the end of the work folder")
+    until(lambda: run.run_once() and processes_of(site) == [], what="the end of the plugin's processes")
+    until(lambda: run.run_once() and not (site.data_folder.work / job.id).exists(), what="the end of the work folder")
     assert site.get(job).status is JobStatus.CANCELLED
     assert site.get(job).error == "a person said so"
-    assert not (site.spool.results / job.id / "plugin").exists()
+    assert not (site.data_folder.results / job.id / "plugin").exists()
 
 
 def test_stop_lets_a_short_job_end(site: Site, start: Start) -> None:
@@ -64,7 +66,7 @@ def test_stop_lets_a_short_job_end(site: Site, start: Start) -> None:
     site.complete()
     job, run = site.job("short", receipts), start()
     run.run_once()
-    run.stop(30)
+    run._stop(30)
     assert site.get(job).outcome is JobOutcome.NO_FINDINGS
 
 
@@ -77,9 +79,11 @@ def test_stop_kills_a_long_job_which_the_next_start_takes_up_uncounted(
     site.complete()
     job, run = site.job("hang", receipts), start(confinement)
     _at_work(site, run, job)
-    run.stop(0)
+    run._stop(0)
     assert processes_of(site) == []
     assert (site.get(job).status, site.get(job).attempts) == (JobStatus.QUEUED, 0)
+    (stopped,) = attempts.of_job(site.ledger.database, job.id)
+    assert (stopped.state, stopped.counted, stopped.detail) == (AttemptState.CANCELLED, False, "the node was stopped")
     assert site.kinds()[-1] == "job.interrupted"
     assert run.run_once() > 0
     assert site.get(job).status is JobStatus.QUEUED, "a stopped stage claimed a job"
@@ -97,22 +101,25 @@ def test_fault_55_a_killed_node_leaves_no_orphan_and_the_job_is_taken_up(
     job = site.job("hang", receipts)
     for attempt in (1, 2):
         command = [sys.executable, "-m", "tests.integration.run.node_with_a_job", str(tmp_path), where]
+        old = logs_of(site)
         node = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
-            log = site.spool.work / job.id / str(attempt) / "log.txt"
-            until(lambda log=log: log.exists() and "at work" in log.read_text(), 60, "the plugin to be at work")
+            until(
+                lambda old=old: any("at work" in text for path, text in logs_of(site).items() if path not in old),
+                what="the plugin to be at work",
+            )
         finally:
             node.kill()
             node.wait()
-        until(lambda: processes_of(site) == [], 60, "the end of the plugin's processes")
+        until(lambda: processes_of(site) == [], what="the end of the plugin's processes")
         assert (site.get(job).status, site.get(job).attempts) == (JobStatus.RUNNING, attempt)
     run = start()
-    run.catalogue = site.catalogue()
+    run.use(with_slots(2))
     run.run_once()
     ended = site.get(job)
     assert (ended.status, ended.outcome, ended.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 2)
     assert "interrupted each time" in site.kept(job)["summary"]
-    assert not (site.spool.work / job.id).exists()
+    assert not (site.data_folder.work / job.id).exists()
 
 
 def test_a_job_the_node_died_on_runs_again_at_once(site: Site, start: Start, settle: Settle) -> None:
@@ -123,20 +130,36 @@ def test_a_job_the_node_died_on_runs_again_at_once(site: Site, start: Start, set
     job = site.job("good", receipts)
     with site.ledger.transaction() as database:
         jobs.started(database, site.clock.now(), job.id, {})
-    left = site.spool.work / job.id / "1" / "out"
+    left = site.data_folder.work / job.id / "1" / "out"
     left.mkdir(parents=True)
     ended = settle(start(), job, attempts=2)
     assert (ended.outcome, ended.attempts) == (JobOutcome.NO_FINDINGS, 2)
 
 
+def test_an_attempt_elsewhere_is_not_lost_with_the_node(site: Site, start: Start) -> None:
+    """Only what was a process of this machine ended with it: any other is left as it is, under its handle."""
+    site.python_plugin("good")
+    receipts = site.receive()
+    site.complete()
+    here, there = site.job("good", receipts), site.job("good", receipts, rule="another")
+    with site.ledger.transaction() as database:
+        for job in (here, there):
+            jobs.started(database, site.clock.now(), job.id, {})
+        database.execute("UPDATE attempts SET place='box-1', handle='h' WHERE job=?", [there.id])
+    start().run_once()
+    lost, other = (attempts.of_job(site.ledger.database, job.id)[0] for job in (here, there))
+    assert (lost.state, lost.counted, lost.failure) == (AttemptState.LOST, True, AttemptFailureKind.NODE_DIED)
+    assert (other.state, other.ended_at, site.get(there).status) == (AttemptState.STARTING, None, JobStatus.RUNNING)
+
+
 def test_the_first_run_sweeps_the_work_folder(site: Site, start: Start) -> None:
     """What an earlier life left in work/ is gone, also where the plugin took its permissions away."""
-    left = site.spool.work / "orphan" / "1" / "out"
+    left = site.data_folder.work / "orphan" / "1" / "out"
     left.mkdir(parents=True)
     (left / "file").touch()
     left.chmod(0)
     start().run_once()
-    assert [path.name for path in site.spool.work.iterdir()] == ["plugins.zip"]
+    assert [path.name for path in site.data_folder.work.iterdir()] == ["plugins.zip"]
 
 
 def test_the_most_urgent_job_is_first_and_slots_are_kept(site: Site, start: Start, settle: Settle) -> None:
@@ -190,7 +213,7 @@ def test_run_once_says_when_the_next_job_is_due(site: Site, start: Start) -> Non
     run = start()
     assert run.run_once() == IDLE_SECONDS
     site.python_plugin("good")
-    run.catalogue = site.catalogue()
+    run.use(with_slots(2))
     job = site.job("good", receipts)
     with site.ledger.transaction() as database:
         jobs.started(database, site.clock.now(), job.id, {})
@@ -201,7 +224,7 @@ def test_run_once_says_when_the_next_job_is_due(site: Site, start: Start) -> Non
 
 def test_fault_57_a_clock_set_back_does_not_delay_a_retry(site: Site, start: Start, settle: Settle) -> None:
     """The wall clock jumps back an hour during a pause of 30 s: the next attempt comes after 30 s."""
-    site.python_plugin("crash", "os._exit(1)", attempts=2)
+    site.python_plugin("crash", "os.abort()", attempts=2)
     receipts = site.receive()
     site.complete()
     job, run = site.job("crash", receipts), start()
@@ -223,9 +246,11 @@ def test_a_relative_data_folder_works_as_well(
     receipts = site.receive()
     site.complete()
     job = site.job("good", receipts)
-    run = Run(site.ledger, site.clock, site.signal, site.spool, site.catalogue(confinement), 1)
+    workers = WarmWorkers(site.data_folder.work)
+    run = RunStage(site.node, with_slots(1), lambda _: site.catalogue(confinement), workers)
     run.run_once()
-    run.stop(30)
+    run._stop(30)
+    workers.close()
     assert site.get(job).outcome is JobOutcome.NO_FINDINGS
     assert site.get(job).result == f"results/{job.id}/plugin"
 
@@ -258,7 +283,7 @@ def test_fault_55_a_result_that_was_kept_but_not_recorded_is_replaced(site: Site
     job = site.job("good", receipts)
     with site.ledger.transaction() as database:
         jobs.started(database, site.clock.now(), job.id, {})
-    left = site.spool.results / job.id / "plugin" / "out"
+    left = site.data_folder.results / job.id / "plugin" / "out"
     left.mkdir(parents=True)
     (left / "result.json").write_text("left over")
     ended = settle(start(), job, attempts=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -11,10 +12,13 @@ import pytest
 
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import answer
-from node.run.stage import Run
-from tests.support.sites.job_site import STUDY, Site
+from node.run.catalogue import Catalogue
+from node.run.stage import RunStage
+from node.run.workers import WarmWorkers
+from tests.support.sites.configurations import with_slots
+from tests.support.sites.job_site import NOT_ISOLATED, STUDY, Site
 
-Start = Callable[..., Run]
+Start = Callable[..., RunStage]
 Settle = Callable[..., Job]
 
 MASK = """
@@ -122,17 +126,66 @@ def test_finding_x1_what_else_an_honest_plugin_leaves_is_ignored_with_a_note(
     assert "latest" in note
 
 
+ANSWERS_AND_HANGS = """
+#!/bin/sh
+echo '{"schema": 1, "status": "not_applicable", "summary": "Not for this."}' > "$1/out/result.json"
+sleep 600
+"""
 HANGS = "threading.Thread(target=threading.Event().wait).start()"
 
 
 def test_fault_105_a_whole_result_of_a_process_that_hangs_is_taken(site: Site, start: Start, settle: Settle) -> None:
-    """A thread that never ends keeps the process alive after result.json: at the deadline the result counts."""
-    site.python_plugin("hangs", f"import threading; {HANGS}", deadline="3s")
+    """A program that does not end after result.json is whole: at the deadline the result counts."""
+    site.command_plugin("hangs", ANSWERS_AND_HANGS, deadline="3s")
+    receipts = site.receive(1)
+    site.complete()
+    job = settle(start(), site.job("hangs", receipts))
+    assert (job.outcome, job.attempts, job.error) == (JobOutcome.NOT_APPLICABLE, 1, None)
+    assert "the result is taken" in site.log(job)
+
+
+def test_a_thread_that_never_ends_costs_neither_the_result_nor_the_deadline(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """A Python plugin that returned has answered: its process is ended at once, and its log says why."""
+    site.python_plugin("hangs", f"import threading; {HANGS}", deadline="1h")
     receipts = site.receive(1)
     site.complete()
     job = settle(start(), site.job("hangs", receipts))
     assert (job.outcome, job.attempts, job.error) == (JobOutcome.NO_FINDINGS, 1, None)
-    assert "the result is taken" in site.log(job)
+    assert "it left 1 thread running" in site.log(job)
+
+
+def test_fault_105_a_process_that_does_not_end_is_ended_soon_after_its_result(site: Site, settle: Settle) -> None:
+    """Its result is there and it goes on: it is ended after a grace time, long before its deadline, with a note.
+
+    What it left is judged like any other result.
+    """
+    half = "(OUT / 'result.json').write_text('{'); time.sleep(600)"
+    site.command_plugin("hangs", ANSWERS_AND_HANGS, deadline="10m")
+    site.python_plugin("hangs-on-half", half, deadline="10m")
+    receipts = site.receive(1)
+    site.complete()
+    run = RunStage(
+        site.node, with_slots(2), lambda _: _impatient(site.catalogue(NOT_ISOLATED)), WarmWorkers(site.data_folder.work)
+    )
+    try:
+        job = settle(run, site.job("hangs", receipts))
+        assert (job.outcome, job.attempts, job.error) == (JobOutcome.NOT_APPLICABLE, 1, None)
+        assert "did not end: it was ended, and the result is taken" in site.log(job)
+        broken = settle(run, site.job("hangs-on-half", receipts))
+        assert (broken.outcome, broken.attempts) == (JobOutcome.FAILED, 1)
+        assert "not valid JSON" in str(broken.error)
+    finally:
+        run._stop(0)
+
+
+def _impatient(found: Catalogue) -> Catalogue:
+    plugins = {
+        name: replace(plugin, limits=replace(plugin.limits, grace_seconds=0.5))
+        for name, plugin in found.plugins.items()
+    }
+    return replace(found, plugins=plugins)
 
 
 def test_fault_105_half_a_result_of_a_process_that_hangs_is_not(site: Site, start: Start, settle: Settle) -> None:
@@ -153,7 +206,7 @@ def test_finding_d3_a_folder_that_cannot_be_removed_holds_up_no_job(
     site: Site, start: Start, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an earlier life left in work/ and cannot be removed takes room; jobs run all the same."""
-    (site.spool.work / "stuck").mkdir()
+    (site.data_folder.work / "stuck").mkdir()
     remove = answer.remove
 
     def refuse(folder: Path) -> None:

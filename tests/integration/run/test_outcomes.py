@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from node.ledger import events, instances, jobs
-from node.ledger.events import Severity
+from node.ledger import attempts, events, instances
+from node.ledger.attempts import AttemptFailureKind, AttemptState
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
-from node.run import inputs
-from node.run.executor import Ending
+from node.processes.pool import ChildPool
+from node.run import answer, inputs, laying_out
+from node.run.executor import ExitKind
+from node.run.laying_out import Images, Report
 from node.run.sandbox import Isolation
-from node.run.stage import Run
-from node.store import intact
+from node.run.stage import RunStage
 from plugins import exchange
 from plugins.contract import ResultStatus
+from tests.support import history
 from tests.support.sites.job_site import Site, processes_of
 from tests.support.wait import until
 
-Start = Callable[..., Run]
+Start = Callable[..., RunStage]
 Settle = Callable[..., Job]
+RAISED = "        raise ValueError('Hong^Gildong')"
+"""The line of the plugin that raises, as it is in its file."""
 
 
 def test_a_result_is_kept_and_the_job_ends(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
@@ -36,10 +44,10 @@ def test_a_result_is_kept_and_the_job_ends(site: Site, start: Start, settle: Set
     assert job.result == f"results/{job.id}/plugin"
     assert site.kept(job)["summary"] == "Looked, found nothing."
     assert "hello from the plugin instance 1" in site.log(job)
-    assert not (site.spool.work / job.id).exists()
+    assert not (site.data_folder.work / job.id).exists()
     assert job.algorithm is not None
     assert job.algorithm["parameters"] == [["level", "5"]]
-    assert site.kinds()[-2:] == ["job.started", "job.ended"]
+    assert site.kinds()[-3:] == ["job.started", "attempt.running", "job.ended"]
 
 
 def test_the_kept_folder_can_be_read_back_by_the_exchange(site: Site, start: Start, settle: Settle) -> None:
@@ -48,7 +56,7 @@ def test_the_kept_folder_can_be_read_back_by_the_exchange(site: Site, start: Sta
     receipts = site.receive(2)
     site.complete()
     job = settle(start(), site.job("good", receipts))
-    folder = site.spool.results / job.id / "plugin"
+    folder = site.data_folder.results / job.id / "plugin"
     request = exchange.read_request(folder)
     assert [file.name for file in request.series[0].files] == ["s01/00001.dcm", "s01/00002.dcm"]
     assert (request.study.patient_age, request.study.patient_sex) == (45.0, "F")
@@ -101,9 +109,75 @@ def test_a_plugin_that_raises_fails_once_with_its_traceback_in_the_log(
     assert "ValueError: Hong^Gildong" in site.log(job)
 
 
+def test_finding_o2_the_admin_sees_the_line_and_the_log_and_the_reader_plain_words(
+    site: Site, start: Start, settle: Settle, confinement: Isolation
+) -> None:
+    """Kind, file and line of the author's code with the job and its attempt, never in what a report is made from."""
+    site.python_plugin("raises", "raise ValueError('Hong^Gildong')")
+    line = (site.folder / "plugins" / "raises" / "the_plugin.py").read_text().splitlines().index(RAISED) + 1
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(confinement), site.job("raises", receipts))
+    assert job.error == f"the plugin reports the failure itself: ValueError, the_plugin.py line {line}"
+    (attempt,) = attempts.of_job(site.ledger.database, job.id)
+    assert (attempt.state, attempt.detail, job.answered_by) == (AttemptState.ANSWERED, job.error, attempt.id)
+    assert attempt.log == f"results/{job.id}/log.txt"
+    assert "the_plugin.py" in (site.data_folder.data / attempt.log).read_text()
+    shown = site.kept(job)["summary"]
+    assert shown == (
+        "The analysis program stopped because of an error. Nothing can be concluded from this about the images."
+    )
+
+
+def test_finding_o2_a_program_in_another_language_says_where_it_failed(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """out/error.txt is for the admin; its summary, which readers see, stays its own."""
+    site.command_plugin(
+        "shell",
+        """
+        #!/bin/sh
+        echo "no weights in /opt/model" > "$1/out/error.txt"
+        echo '{"schema": 1, "status": "failed", "summary": "The analysis could not be done."}' > "$1/out/result.json"
+        """,
+    )
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(), site.job("shell", receipts))
+    assert job.error == "the plugin reports the failure itself: no weights in /opt/model"
+    assert site.kept(job)["summary"] == "The analysis could not be done."
+
+
+def test_an_attempt_says_what_it_took_and_how_it_ended(site: Site, start: Start, settle: Settle) -> None:
+    """A crash, then an answer: two rows, each with its seconds, its peak of memory and its log."""
+    site.python_plugin("second", "print('at it'); (FILES[0].parents[2] / 'out').exists() and CRASH()", attempts=2)
+    source = site.folder / "plugins" / "second" / "the_plugin.py"
+    mark = site.folder / "crashed"
+    once = f"(Path({str(mark)!r}).exists() or (Path({str(mark)!r}).touch(), os.abort()))"
+    source.write_text(source.read_text().replace("CRASH()", once))
+    receipts = site.receive()
+    site.complete()
+    run, job = start(), site.job("second", receipts)
+    settle(run, job)
+    site.clock.pass_(seconds=31)  # type: ignore[attr-defined]  # a HandClock
+    ended = settle(run, job, attempts=2)
+    rows = attempts.of_job(site.ledger.database, job.id)
+    told = [(row.number, row.state, row.failure, row.counted, row.kind) for row in rows]
+    assert told == [
+        (1, AttemptState.FAILED, AttemptFailureKind.CRASH, True, "python"),
+        (2, AttemptState.ANSWERED, None, True, "python"),
+    ]
+    assert all(row.seconds and row.peak_memory and row.log == f"results/{job.id}/log.txt" for row in rows)
+    assert str(rows[0].detail).startswith("ended by signal SIGABRT, after ")
+    assert [f"--- attempt {row.number}, ended" in site.log(job) for row in rows] == [True, True]
+    assert (ended.answered_by, ended.attempts) == (rows[1].id, 2)
+    begun = [event.detail for event in history.of_kind(site.ledger.database, EventKind.ATTEMPT_RUNNING)]
+    assert begun == [{"attempt": 1}, {"attempt": 2}]
+
+
 FAILURES = {
     "segfault": ("ctypes.string_at(0)", {}, "SIGSEGV", "stopped unexpectedly"),
-    "exit": ("os._exit(7)", {}, "exit status 7", "stopped unexpectedly"),
+    "asks for it": ("raise RetryableError('busy')", {}, "asks to be tried again", "asked to be tried again later"),
     "hang": ("time.sleep(600)", {"deadline": "1s"}, "deadline", "did not finish within 1 second "),
     "out of memory": (
         "keep = [bytearray(10**7) for _ in range(200)]; time.sleep(600)",
@@ -118,7 +192,7 @@ FAILURES = {
 def test_faults_71_72_a_failing_run_is_retried_then_fails_in_plain_words(
     site: Site, start: Start, settle: Settle, confinement: Isolation, case: str
 ) -> None:
-    """Crash, hang and memory: tried again after a pause, as often as allowed, then a result says that it failed."""
+    """Crash, hang, memory, or it asks: tried again after a pause, as often as allowed, then a result says it failed."""
     body, limits, error, words = FAILURES[case]
     site.python_plugin("bad", body, attempts=2, **limits)
     receipts = site.receive()
@@ -141,6 +215,23 @@ def test_faults_71_72_a_failing_run_is_retried_then_fails_in_plain_words(
     assert site.log(ended).count("--- attempt") == 2
 
 
+PROGRAM = "#!/bin/sh\n[ -e ../out ] || exit 1\nexit {code}\n"
+
+
+@pytest.mark.parametrize(("code", "again"), [(1, False), (7, False), (75, True), (137, True)])
+def test_fault_71_an_error_is_not_tried_again_unless_the_program_asks(
+    site: Site, start: Start, settle: Settle, code: int, again: bool
+) -> None:
+    """An error status ends the job at once; 75 (try later) and what a shell says of a killed child do not."""
+    site.command_plugin("errs", PROGRAM.format(code=code), attempts=2)
+    receipts = site.receive()
+    site.complete()
+    job = settle(start(), site.job("errs", receipts))
+    assert job.outcome is (None if again else JobOutcome.FAILED)
+    assert job.status is (JobStatus.QUEUED if again else JobStatus.ENDED)
+    assert f"exit status {code}" in str(job.error)
+
+
 def test_fault_71_a_fork_bomb_is_ended(site: Site, start: Start, settle: Settle, confinement: Isolation) -> None:
     """More processes than allowed (here a bounded bomb of 400): all are killed, none is left."""
     body = """
@@ -156,7 +247,7 @@ def test_fault_71_a_fork_bomb_is_ended(site: Site, start: Start, settle: Settle,
     job = settle(start(confinement), site.job("bomb", receipts))
     assert job.outcome is JobOutcome.FAILED
     assert "processes" in str(job.error)
-    until(lambda: processes_of(site) == [], 60, "the last of them to be gone")
+    until(lambda: processes_of(site) == [], what="the last of them to be gone")
 
 
 def test_fault_71_a_hundred_megabytes_on_stdout_do_not_fill_the_disk(
@@ -241,7 +332,7 @@ def test_fault_73_a_lying_result_is_refused_and_not_tried_again(
     assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
     assert error in str(job.error)
     assert "discarded" in site.kept(job)["summary"]
-    names = sorted(path.name for path in (site.spool.results / job.id / "plugin").rglob("*"))
+    names = sorted(path.name for path in (site.data_folder.results / job.id / "plugin").rglob("*"))
     assert names == ["out", "request.json", "result.json"]
 
 
@@ -252,7 +343,7 @@ def test_inputs_are_copies(site: Site, start: Start, settle: Settle) -> None:
     site.complete()
     job = settle(start(), site.job("scribbler", receipts))
     assert job.outcome is JobOutcome.NO_FINDINGS
-    assert site.spool.find(receipts[0]).read_bytes().endswith(b"instance 1")
+    assert site.data_folder.find(receipts[0]).read_bytes().endswith(b"instance 1")
 
 
 def test_too_much_on_disk_is_a_failure_of_the_plugin(site: Site, start: Start, settle: Settle) -> None:
@@ -265,12 +356,12 @@ def test_too_much_on_disk_is_a_failure_of_the_plugin(site: Site, start: Start, s
     receipts = site.receive(1)
     site.complete()
     run = start()
-    limits = run.catalogue.find("hoarder").limits
+    limits = run._catalogue.find("hoarder").limits
     object.__setattr__(limits, "files", 500)  # a smaller limit than any real one, to keep the test small
     job = settle(run, site.job("hoarder", receipts))
     assert job.outcome is JobOutcome.FAILED
     assert "more than 500 files" in str(job.error)
-    assert str(job.error).startswith(Ending.DISK)
+    assert str(job.error).startswith(ExitKind.DISK)
 
 
 def test_an_instance_rejected_since_the_decision_stops_the_job(site: Site, start: Start, settle: Settle) -> None:
@@ -284,7 +375,7 @@ def test_an_instance_rejected_since_the_decision_stops_the_job(site: Site, start
     ended = settle(start(), job)
     assert ended.status is JobStatus.CANCELLED
     assert "1.2.3.1.2 is rejected" in str(ended.error)
-    assert not (site.spool.results / job.id).exists()
+    assert not (site.data_folder.results / job.id).exists()
 
 
 def test_finding_n5_a_missing_file_fails_for_good(site: Site, start: Start, settle: Settle) -> None:
@@ -292,14 +383,14 @@ def test_finding_n5_a_missing_file_fails_for_good(site: Site, start: Start, sett
     site.python_plugin("good")
     receipts = site.receive(2)
     site.complete()
-    path = site.spool.find(receipts[0])
+    path = site.data_folder.find(receipts[0])
     path.unlink()
     job = settle(start(), site.job("good", receipts))
     assert (job.outcome, job.attempts) == (JobOutcome.FAILED, 1)
     assert receipts[0] in str(job.error)
     assert "damaged or lost in the storage" in site.kept(job)["summary"]
-    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
-    assert (alert.severity, alert.detail["files"]) == (Severity.ALERT, [str(path)])
+    (alert,) = [e for e in history.of_kind(site.ledger.database, "instance.damaged") if e.job == job.id]
+    assert alert.detail["files"] == [str(path)]
     assert alert.detail["reasons"] == ["the file is missing"]
 
 
@@ -316,6 +407,33 @@ def test_a_plugin_taken_out_of_the_configuration_ends_its_jobs_visibly(
     assert job.algorithm["name"] == "gone"
 
 
+def test_finding_x8_who_filled_the_disk_is_named_although_the_disk_is_full(
+    site: Site, start: Start, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as an attempt of the plugin, with words that say so; nothing of what it wrote is left meanwhile."""
+    site.python_plugin("hog", "(study.scratch / 'big').write_bytes(bytes(2**26)); time.sleep(600)", attempts=1)
+    receipts = site.receive(1)
+    site.complete()
+    run = start()
+    object.__setattr__(run._catalogue.find("hog").limits, "disk_bytes", 2**25)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    job = site.job("hog", receipts)
+    left: list[str] = []
+    keep_log = answer.keep_log
+
+    def look(folder: Path, *rest: Any) -> bool:
+        left.extend(path.name for path in (folder / "scratch", folder / "out") if path.exists())
+        return keep_log(folder, *rest)
+
+    monkeypatch.setattr(answer, "keep_log", look)
+    ended = settle(run, job)
+    (attempt,) = attempts.of_job(site.ledger.database, job.id)
+    assert (attempt.failure, attempt.counted, ended.outcome) == (AttemptFailureKind.RESOURCES, True, JobOutcome.FAILED)
+    assert str(ended.error).startswith("disk: wrote more than 32 MiB: ")
+    assert "used more of the computer than it may" in site.kept(ended)["summary"]
+    assert left == []
+
+
 def test_a_full_disk_is_not_the_plugins_fault(
     site: Site, start: Start, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,18 +443,18 @@ def test_a_full_disk_is_not_the_plugins_fault(
     site.complete()
     full = True
 
-    verified_copy = intact.copy
+    lay_out = laying_out.lay_out
 
-    def copy(source: Path, target: Path, digest: str, transfer_syntax_uid: str) -> None:
-        if full:
-            raise OSError(28, "No space left on device")
-        verified_copy(source, target, digest, transfer_syntax_uid)
+    def laid_out(pool: ChildPool, images: Images, cancelled: Callable[[], bool]) -> Report:
+        """Onto a device that is always full, in the child that copies."""
+        copies = tuple(replace(each, target=Path("/dev/full") if full else each.target) for each in images.copies)
+        return lay_out(pool, replace(images, copies=copies), cancelled)
 
-    monkeypatch.setattr("node.store.intact.copy", copy)
+    monkeypatch.setattr("node.run.laying_out.lay_out", laid_out)
     run = start()
     job = settle(run, site.job("good", receipts))
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
-    assert jobs.postponements(site.ledger.database, job.id) == 1
+    assert attempts.postponements(site.ledger.database, job.id) == 1
     assert site.kinds()[-1] == "job.postponed"
     full = False
     site.clock.pass_(seconds=11)  # type: ignore[attr-defined]  # a HandClock
@@ -374,7 +492,7 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     site.python_plugin("eager", "print('it ran')", attempts=3)
     receipts = site.receive(3)
     site.complete()
-    path = site.spool.find(receipts[1])
+    path = site.data_folder.find(receipts[1])
     damage(path)
     job = settle(start(), site.job("eager", receipts))
     assert (job.status, job.outcome, job.attempts) == (JobStatus.ENDED, JobOutcome.FAILED, 1)
@@ -384,9 +502,10 @@ def test_finding_n5_a_damaged_image_is_an_alert_and_never_a_result(
     (alert,) = [
         e for e in events.of_study(site.ledger.database, job.study_instance_uid) if e.kind == "instance.damaged"
     ]
-    assert (alert.severity, alert.job, alert.detail["receipts"]) == (Severity.ALERT, job.id, [receipts[1]])
+    assert (alert.job, alert.detail["receipts"]) == (job.id, [receipts[1]])
+    assert [each.place for each in history.open_alerts(site.ledger.database)] == [job.id]
     assert alert.detail["files"] == [str(path)]
-    assert not (site.spool.results / job.id / "log.txt").exists()
+    assert not (site.data_folder.results / job.id / "log.txt").exists()
 
 
 @pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\r", "\f", "\x7f", "\x85"])
@@ -402,7 +521,7 @@ def test_finding_s2_control_characters_in_what_a_plugin_is_told_do_not_cost_the_
     site.complete()
     plugin = site.catalogue().plugins["good"]
     given = inputs.gather(site.ledger.database, site.job("good", receipts), plugin, {})
-    inputs.lay_out(given, tmp_path / "given", site.spool)
+    inputs.lay_out(given, tmp_path / "given", site.data_folder, None, laying_out.make)
     request = exchange.read_request(tmp_path / "given")
     assert (request.study.patient_sex, request.series[0].modality, request.series[0].description) == ("A B",) * 3
 
@@ -412,13 +531,13 @@ def test_finding_n5_all_damaged_images_of_a_job_are_one_alert(site: Site, start:
     site.python_plugin("eager", "print('it ran')", attempts=3)
     receipts = site.receive(3)
     site.complete()
-    paths = [site.spool.find(receipt) for receipt in receipts[1:]]
+    paths = [site.data_folder.find(receipt) for receipt in receipts[1:]]
     for path in paths:
         _flip_last_bit(path)
     job = settle(start(), site.job("eager", receipts))
     assert job.outcome is JobOutcome.FAILED
     assert "and 1 more" in (job.error or "")
-    (alert,) = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    (alert,) = [e for e in history.of_kind(site.ledger.database, "instance.damaged") if e.job == job.id]
     assert alert.detail["files"] == [str(path) for path in paths]
 
 
@@ -429,7 +548,7 @@ def test_finding_n5_a_file_that_still_waits_in_incoming_is_verified_and_given(
     site.python_plugin("good", "print(len(FILES), FILES[0].read_bytes()[-10:].decode())")
     (receipt,) = site.receive(1)
     site.complete()
-    site.spool.stored(receipt).rename(site.spool.arrived(receipt))
+    site.data_folder.stored(receipt).rename(site.data_folder.arrived(receipt))
     job = settle(start(), site.job("good", [receipt]))
     assert job.outcome is JobOutcome.NO_FINDINGS
     assert "1 instance 1" in site.log(job)

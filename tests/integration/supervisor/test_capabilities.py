@@ -109,8 +109,8 @@ def test_finding_x9_the_capability_binds_the_port_and_goes_no_further(interprete
 
 def test_finding_x9_check_says_what_serve_will_do(interpreter: str) -> None:
     """With the ambient capability still there, as in a unit's ExecStartPre: the probe runs without it."""
-    code = "from node.run import confinement; print(confinement.tried().text)"
+    code = "from node.run.sandbox import isolation; print(isolation().whole, isolation().reason)"
     said = subprocess.run(
         _as_user(interpreter, "-c", code), env=ENVIRONMENT, cwd="/", capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip() == str(sandbox.isolation())
+    assert said.stdout.rstrip("\n") == f"{sandbox.isolation().whole} {sandbox.isolation().reason}"

@@ -39,6 +39,19 @@ class Served:
     """`serve` in a process of its own."""
 
     def __init__(self, folder: Path, **node: Any) -> None:
+        self._prepare(folder, **node)
+        self._start("-c", _SERVE, str(self.config))
+
+    @classmethod
+    def by_command(cls, folder: Path) -> Served:
+        """Started again by `pacsnode serve`, on the file as it is."""
+        served = cls.__new__(cls)
+        served.folder, served.data, served.config = folder, folder / "data", folder / "config.yaml"
+        served.log = (folder / "serve.log").open("ab")
+        served._start("-m", "node.cli", "serve", "--config", str(served.config))
+        return served
+
+    def _prepare(self, folder: Path, **node: Any) -> None:
         self.folder = folder
         self.data = folder / "data"
         listen = {"host": "127.0.0.1", "port": 0}
@@ -46,8 +59,10 @@ class Served:
         self.config = folder / "config.yaml"
         self.config.write_text(json.dumps({"node": settings | {"logs": {"format": "json"}}}))
         self.log = (folder / "serve.log").open("ab")
+
+    def _start(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, str(self.config)],
+            [sys.executable, *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -56,7 +71,7 @@ class Served:
         self.children: list[psutil.Process] = []
 
     def wait_until_it_serves(self) -> None:
-        until(self._answers, 60, f"the node to answer; {self.folder / 'serve.log'}")
+        until(self._answers, what=f"the node to answer; {self.folder / 'serve.log'}")
         self.children = psutil.Process(self.process.pid).children(recursive=True)
 
     def _answers(self) -> bool:
@@ -91,7 +106,7 @@ class Served:
         ):
             if process.is_running():
                 process.kill()
-        self.process.wait(20)
+        self.process.wait(120)
         self.log.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -168,8 +183,8 @@ def test_the_children_end_with_a_supervisor_that_is_killed(served: Served) -> No
         peer.send(p_data(1, COMMAND_LAST, store_rq()) + p_data(1, DATA, data_set()))
         until(lambda: list(incoming.glob("*.part")), what="the object to be begun")
         served.process.kill()
-        served.process.wait(20)
-        until(lambda: gone(served.children), 60, "the children to end")
+        served.process.wait(120)
+        until(lambda: gone(served.children), what="the children to end")
     assert len(list(incoming.glob("*.part"))) == 1
     again = Served(served.folder, listen={"host": "127.0.0.1", "port": port})
     try:
@@ -238,7 +253,7 @@ def test_associations_spread_over_the_receivers(tmp_path: Path) -> None:
     try:
         node.wait_until_it_serves()
         said = node.folder / "serve.log"
-        until(lambda: said.read_text().count("receive.started") == 2, 60, what="two receivers")
+        until(lambda: said.read_text().count("receive.started") == 2, what="two receivers")
         with ExitStack() as opened:
             for _ in range(16):  # enough that a hiccup of the machine, which lets the busier one be first, evens out
                 opened.enter_context(node.connect()).associate()
@@ -259,7 +274,7 @@ def test_several_receivers_share_the_port(tmp_path: Path) -> None:
     try:
         node.wait_until_it_serves()
         receivers = until(lambda: len(found := node.receivers()) == 3 and found, what="three receivers")
-        until(lambda: (tmp_path / "serve.log").read_text().count("receive.started") == 3, 60, "all to accept")
+        until(lambda: (tmp_path / "serve.log").read_text().count("receive.started") == 3, what="all to accept")
         with ExitStack() as stack:
             peers = [stack.enter_context(_served_by(node, each, receivers)) for each in receivers]  # type: ignore[arg-type]
             receivers[0].kill()  # type: ignore[index]
@@ -268,7 +283,7 @@ def test_several_receivers_share_the_port(tmp_path: Path) -> None:
             with node.connect() as another:
                 another.associate()
                 assert another.store(data_set()) == 0
-        until(lambda: len(node.receivers()) == 3, 60, "the third to be back")
+        until(lambda: len(node.receivers()) == 3, what="the third to be back")
     finally:
         node.end()
 
@@ -308,7 +323,7 @@ def test_finding_m2_an_upgrade_says_at_once_what_is_missing_and_goes_on(
     node = Served(tmp_path)
     try:
         node.wait_until_it_serves()
-        until(lambda: not list((data / "incoming").glob("*.dcm")), 60, "what waited to be indexed")
+        until(lambda: not list((data / "incoming").glob("*.dcm")), what="what waited to be indexed")
         with pytest.raises(SystemExit):
             main(["status", "--config", str(node.config), "--json"])
         said = json.loads(capsys.readouterr().out)
@@ -318,3 +333,42 @@ def test_finding_m2_an_upgrade_says_at_once_what_is_missing_and_goes_on(
     assert f"1 of images, 0 of results; such as {lost.stem}" in warning
     [alert] = [each for each in said["alerts"] if each["kind"] == "files.missing"]
     assert alert["detail"]["examples"] == [lost.stem]
+
+
+def test_finding_o5_a_node_that_is_started_again_on_a_spoilt_file_serves_and_is_red(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the configuration that was accepted last: `status` says so at the top and as an alert, until the file is put
+    right; `check` refuses the file all the while."""
+
+    def command(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--config", str(served.config)])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    def status() -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(command("status", "--json")[1])
+        return said
+
+    def refused() -> list[Any]:
+        return [each for each in status()["alerts"] if each["kind"] == "rules.refused"]
+
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(60) == 0
+    right = served.config.read_text()
+    served.config.write_text(f"{right[:-1]}, nodde: 1}}")
+    again = Served.by_command(served.folder)
+    try:
+        again.wait_until_it_serves()
+        assert any("nodde" in text for text in status()["health"]["warnings"])
+        until(refused, what="the alert")
+        assert command("check")[0] == 2
+        served.config.write_text(right)
+        until(lambda: not refused(), what="the end of the alert")
+        assert not any("nodde" in text for text in status()["health"]["warnings"])
+    finally:
+        again.end()
+    assert (
+        "is refused: the node starts on the configuration that was accepted"
+        in (served.folder / "serve.log").read_text()
+    )

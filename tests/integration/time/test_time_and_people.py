@@ -100,14 +100,16 @@ def test_early_late_waiting_and_told_over_a_death(tmp_path: Path) -> None:
         assert association.is_established
         for dataset in slices(SERIES):
             assert association.send_c_store(dataset).Status == 0
-        until(lambda: node.outcomes("early") == ["matched"], 60, "the first series to be decided by itself")
+        until(lambda: node.outcomes("early") == ["matched"], what="the first series to be decided by itself")
         assert (node.status(), node.outcomes("late")) == (StudyStatus.RECEIVING, [])
         for dataset in slices(f"{STUDY}.2"):
             assert association.send_c_store(dataset).Status == 0
         association.release()
-        until(lambda: node.outcomes("pair") == ["waiting"], 60, "the study to be decided")
+        until(lambda: node.outcomes("pair") == ["waiting"], what="the study to be decided")
         sent = ("late", "too-late")
-        until(lambda: all(node.deliveries_of(name) == {DeliveryStatus.WAITING} for name in sent), 90, "results to wait")
+        until(
+            lambda: all(node.deliveries_of(name) == {DeliveryStatus.WAITING} for name in sent), what="results to wait"
+        )
         assert sorted(job.subject for job in jobs.of_study(node.database, STUDY) if job.rule == "early") == [
             SERIES,
             f"{STUDY}.2",
@@ -118,7 +120,8 @@ def test_early_late_waiting_and_told_over_a_death(tmp_path: Path) -> None:
 
         node.ahead.write_text("3700")
         until(
-            lambda: len(mail.received) == 2, 90, "the desk to be told, and again by the process after the one that died"
+            lambda: len(mail.received) == 2,
+            what="the desk to be told, and again by the process after the one that died",
         )
         assert (tmp_path / "died").exists()
         assert len({each["Message-ID"] for each in mail.received}) == 1
@@ -127,10 +130,12 @@ def test_early_late_waiting_and_told_over_a_death(tmp_path: Path) -> None:
         assert web.received == []
 
         node.ahead.write_text("7300")
-        until(lambda: web.received, 60, "the radiologist on duty to be told")
-        until(lambda: node.deliveries_of("too-late") == {DeliveryStatus.WITHHELD}, 60, "the late result to be withheld")
+        until(lambda: web.received, what="the radiologist on duty to be told")
+        until(
+            lambda: node.deliveries_of("too-late") == {DeliveryStatus.WITHHELD}, what="the late result to be withheld"
+        )
         assert node.deliveries_of("late") == {DeliveryStatus.WAITING}
-        until(lambda: node.told() == {NotificationStatus.SENT}, 60, "both to be recorded")
+        until(lambda: node.told() == {NotificationStatus.SENT}, what="both to be recorded")
         told = notifications.of_study(node.database, STUDY)
         assert sorted((each.person, str(each.occasion)) for each in told) == [("desk", "wait-over"), ("duty", "late")]
         assert (len(mail.received), len(web.received)) == (2, 1)

@@ -25,6 +25,8 @@ policy=p
 unique_subject=no
 [server]
 subjectAltName=DNS:{SERVER_NAME}
+[issuing]
+basicConstraints=critical,CA:TRUE
 [p]
 organizationName=optional
 commonName=supplied
@@ -44,6 +46,13 @@ def signed_by_itself(folder: Path, name: str, *, file: str | None = None) -> tup
     places = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(certificate)]
     _openssl(folder, "req", "-x509", *_EC, "-days", "30", *places)
     return certificate, key
+
+
+def lock(key: Path) -> None:
+    """Protect a private key with a passphrase."""
+    locked = key.with_suffix(".locked")
+    _openssl(key.parent, "pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(locked))
+    locked.rename(key)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,25 @@ class Certificates:
         _openssl(self.folder, "req", *_EC, *request, "-subj", subject)
         signing = ["-config", "ca.cnf", "-days", "10", "-cert", f"{by}.pem", "-keyfile", f"{by}.key", *extra]
         _openssl(self.folder, "ca", "-batch", *signing, "-in", f"{name}.csr", "-out", f"{name}.pem", "-notext")
+
+    def revoke(self, name: str, by: str = "authority") -> None:
+        """The next lists of this authority have it."""
+        signing = ["-config", "ca.cnf", "-cert", f"{by}.pem", "-keyfile", f"{by}.key"]
+        _openssl(self.folder, "ca", *signing, "-revoke", f"{name}.pem")
+
+    def list_revoked(self, file: Path, by: str = "authority", times: tuple[str, str] | None = None) -> Path:
+        """What was revoked until now, in PEM, good for a week or from and until these times."""
+        signing = ["-config", "ca.cnf", "-cert", f"{by}.pem", "-keyfile", f"{by}.key"]
+        good = ["-crl_lastupdate", times[0], "-crl_nextupdate", times[1]] if times else ["-crldays", "7"]
+        part = file.with_name(f".{file.name}.part")
+        _openssl(self.folder, "ca", *signing, "-gencrl", *good, "-out", str(part))
+        return part.rename(file)
+
+    def as_der(self, listed: Path) -> Path:
+        """The same list in DER."""
+        encoded = listed.with_suffix(".der")
+        _openssl(self.folder, "crl", "-in", str(listed), "-outform", "DER", "-out", str(encoded))
+        return encoded
 
     def pair(self, name: str) -> tuple[Path, Path]:
         """Certificate and key."""

@@ -113,8 +113,9 @@ class Requester:
         entity.add_requested_context(StorageCommitmentPushModel, ExplicitVRLittleEndian)
         handle: Any = (evt.EVT_N_EVENT_REPORT, self._handle, ["same"])
         handlers = [handle if takes_reports else (evt.EVT_N_EVENT_REPORT, lambda _: (0x0110, None))]
-        association = entity.associate("127.0.0.1", port, ae_title="PACSNODE", evt_handlers=handlers)
-        assert association.is_established
+        opened = entity.associate("127.0.0.1", port, ae_title="PACSNODE", evt_handlers=handlers)
+        assert opened.is_established
+        association = ReportedAssociation.of(opened)
         try:
             yield association
         finally:
@@ -159,6 +160,54 @@ class Requester:
                 )
             )
         return status, None
+
+
+class ReportedAssociation(Association):
+    """An association of ours on which reports come between our own requests.
+
+    pynetdicom answers each N-EVENT-REPORT in a new thread. That thread queues its PDU between the command and the data
+    set of the C-STORE or N-ACTION that another thread is sending: no peer can read that. And it overwrites the flag by
+    which a request knows that the reactor is paused: then the reactor takes the response, or a request waits for ever.
+    """
+
+    _serving: threading.Lock
+
+    @staticmethod
+    def of(association: Association) -> ReportedAssociation:
+        """The same one, whose threads take turns from now on."""
+        association.__class__ = ReportedAssociation
+        assert isinstance(association, ReportedAssociation)
+        association._serving = threading.Lock()
+        dimse: Any = association.dimse
+        sending, send, get = threading.Lock(), dimse.send_msg, dimse.get_msg
+
+        def send_whole(primitive: Any, context_id: int) -> None:
+            with sending:
+                send(primitive, context_id)
+
+        def get_awaited(block: bool = False) -> Any:
+            return get(block) if block else (None, None)
+
+        dimse.send_msg, dimse.get_msg = send_whole, get_awaited
+        return association
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        with self._serving:
+            super()._serve_request(msg, context_id)
+
+    def release(self) -> None:
+        """Not before a report is answered that has come."""
+        with self._serving:
+            super().release()
+
+    @property
+    def _is_paused(self) -> bool:
+        """The reactor has no messages to take, so no request need wait until it is paused."""
+        return True
+
+    @_is_paused.setter
+    def _is_paused(self, paused: bool) -> None:
+        """See above."""
 
 
 def scp_role() -> Any:

@@ -14,6 +14,10 @@ from tests.support.dimse.raw_dimse import RawPeer
 
 Script = Callable[[RawPeer], None]
 _PAUSE = 0.1
+_FOR_EVER = 300.0
+"""Seconds that outlast every deadline of ours, on a slow machine too."""
+IN_TIME = 120.0
+"""Seconds within which our side has ended what such a peer would go on with; far less than that on an idle machine."""
 
 
 @contextmanager
@@ -23,7 +27,7 @@ def hostile(script: Script, timeout: float = 1.0) -> Iterator[Peer]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve(connection: socket.socket) -> None:
-            connection.settimeout(60)
+            connection.settimeout(_FOR_EVER)
             with RawPeer(connection) as peer, contextlib.suppress(ConnectionError):
                 script(peer)
                 while connection.recv(1 << 16):
@@ -40,13 +44,13 @@ def hostile(script: Script, timeout: float = 1.0) -> Iterator[Peer]:
         accepting.start()
         yield Peer("127.0.0.1", listening.getsockname()[1], "BAD", "PACSNODE", timeout)
         listening.shutdown(socket.SHUT_RDWR)
-        accepting.join(10)
+        accepting.join(120)
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive(), "our side has not closed the connection"
 
 
-def drip(peer: RawPeer, content: bytes, seconds: float = 30.0) -> None:
+def drip(peer: RawPeer, content: bytes, seconds: float = _FOR_EVER) -> None:
     """Ten bytes a second, for so long or until our side has closed."""
     for position in range(min(len(content), int(seconds / _PAUSE))):
         peer.send(content[position : position + 1])
@@ -54,7 +58,7 @@ def drip(peer: RawPeer, content: bytes, seconds: float = 30.0) -> None:
             return
 
 
-def flood(peer: RawPeer, content: bytes, seconds: float = 30.0) -> None:
+def flood(peer: RawPeer, content: bytes, seconds: float = _FOR_EVER) -> None:
     """The same again and again, as fast as it is taken, for so long or until our side has closed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -11,7 +11,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 STUDY, SERIES, INSTANCE = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.2", "1.2.826.0.1.3680043.8.498.3"
-ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RP, ABORT = 2, 3, 4, 6, 7
+ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = 2, 3, 4, 5, 6, 7
 COMMAND, COMMAND_LAST, DATA, DATA_LAST = 1, 3, 0, 2
 
 
@@ -169,6 +169,18 @@ class RawPeer:
                 return int.from_bytes(body[position + 8 : position + 8 + length], "little")
             position += 8 + length
         raise AssertionError("a response without a status")
+
+    def message(self) -> tuple[bytes, bytes]:
+        """Read a message that has a data set: command set and data set."""
+        parts, control = {True: b"", False: b""}, COMMAND
+        while control != DATA_LAST:
+            kind, body = self.receive()
+            assert kind == P_DATA, f"PDU {kind} instead of a message"
+            while body:
+                length, _, control = struct.unpack_from(">LBB", body)
+                parts[bool(control & COMMAND)] += body[6 : 4 + length]
+                body = body[4 + length :]
+        return parts[True], parts[False]
 
     def release(self) -> None:
         self.send(pdu(5, bytes(4)))

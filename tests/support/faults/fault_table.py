@@ -115,6 +115,7 @@ CASES: dict[str, dict[str, str]] = {
         "76": "bad configuration at reload",
         "77": "regular expression that blows up",
         "103": "settings of the kernel and devices, as root",
+        "104": "weights or code replaced without notice",
         "105": "result whole, process hanging",
     },
 }

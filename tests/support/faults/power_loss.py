@@ -48,7 +48,7 @@ def recorded(process: int, trace: Path) -> Iterator[None]:
             yield
         finally:
             tracer.send_signal(signal.SIGINT)
-            tracer.wait(20)
+            tracer.wait(120)
 
 
 @dataclass(frozen=True, slots=True)

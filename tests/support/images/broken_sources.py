@@ -1,7 +1,8 @@
 """Source images whose attributes are broken in every way that senders break them, written byte by byte.
 
 The attributes are those that the Standard lists for patient, study, series, equipment, frame of reference and SOP
-common, sequences with all that may be in their items; `FORMS` are the ways.
+common, and those of all other modules of a kind of image, sequences with all that may be in their items; `FORMS` are
+the ways.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
-from highdicom._standard_utils import get_module_attribute_map
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.filebase import DicomBytesIO
@@ -81,11 +82,14 @@ _VALID = {
     "OB": b"\1\2",
     "OW": b"\1\2",
     "UN": b"\1\2",
+    "OF": bytes(4),
+    "OL": bytes(4),
+    "OD": bytes(8),
     "OV": bytes(8),
     "UV": bytes(8),
     "SV": bytes(8),
 }
-_BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "AT", "OB", "OW", "UN", "OV", "UV", "SV"})
+_BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "AT", "OB", "OW", "OF", "OL", "OD", "UN", "OV", "UV", "SV"})
 _LONG_HEAD = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _TEXTS = {
     "spaces": b"    ",
@@ -146,9 +150,21 @@ class Attribute:
 
 @lru_cache(maxsize=1)
 def attributes() -> Mapping[str, Attribute]:
-    """Every attribute of the modules, by keyword; those in items under their sequences."""
+    """Every attribute of what all images have, by keyword; those in items under their sequences."""
+    return _of_modules(MODULES)
+
+
+@lru_cache
+def image_attributes(sop_class_uid: str) -> Mapping[str, Attribute]:
+    """Every attribute that only the other modules of an IOD have, those of the image itself."""
+    modules = (each["key"] for each in get_iod_module_map()[get_sop_class_iod_map()[sop_class_uid]])
+    found = _of_modules(tuple(module for module in modules if module not in MODULES))
+    return {keyword: attribute for keyword, attribute in found.items() if keyword not in attributes()}
+
+
+def _of_modules(modules: Iterable[str]) -> dict[str, Attribute]:
     found: dict[str, Attribute] = {}
-    for module in MODULES:
+    for module in modules:
         for each in get_module_attribute_map()[module]:
             if tag_for_keyword(each["keyword"]) is None or each["keyword"] == "SOPInstanceUID":
                 continue  # not SOP Instance UID: the images need one each
@@ -230,8 +246,9 @@ def write(image: Dataset, forms: Mapping[str, str], path: Path) -> Path:
     content = path.read_bytes()
     parts = {int(each.tag): _as_written(each) for each in image if each.tag.group > 2}
     start = content.index(parts[min(parts)][:8])
+    known = {**image_attributes(image.SOPClassUID), **attributes()} if forms.keys() - attributes() else attributes()
     for keyword, form in forms.items():
-        attribute = attributes()[keyword]
+        attribute = known[keyword]
         parts[attribute.tag] = encoded(attribute, form)
     path.write_bytes(content[:start] + b"".join(parts[tag] for tag in sorted(parts)))
     return path

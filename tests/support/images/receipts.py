@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from node.store.arrival import Arrival, file_header
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 
 STUDY = "1.2.3.1"
 SERIES = "1.2.3.1.1"
@@ -111,7 +111,7 @@ def encoded(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
 
 
 def arrive(
-    spool: Spool,
+    data_folder: DataFolder,
     dataset: Dataset | bytes,
     *,
     syntax: str = ExplicitVRLittleEndian,
@@ -133,6 +133,6 @@ def arrive(
         received_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
         origin=origin,
     )
-    receipt = spool.new_receipt()
-    spool.arrived(receipt).write_bytes(file_header(arrival) + content)
+    receipt = data_folder.new_receipt()
+    data_folder.arrived(receipt).write_bytes(file_header(arrival) + content)
     return receipt

@@ -64,7 +64,7 @@ class LanguageServer:
     def diagnostics(self, name: str) -> list[str]:
         """What is underlined in an open file: line (from 1) and message of each, once they have come."""
         uri = self._uri(name)
-        until(lambda: uri in self._diagnostics, 60, f"diagnostics of {name}")
+        until(lambda: uri in self._diagnostics, what=f"diagnostics of {name}")
         return [f"{each['range']['start']['line'] + 1}: {each['message']}" for each in self._diagnostics[uri]]
 
     def completions(self, name: str, line: int, character: int) -> dict[str, dict[str, Any]]:
@@ -88,7 +88,7 @@ class LanguageServer:
         self._count += 1
         number = self._count
         self._send({"id": number, "method": method, "params": parameters})
-        until(lambda: number in self._replies, 60, f"the answer to {method}")
+        until(lambda: number in self._replies, what=f"the answer to {method}")
         return self._replies.pop(number)
 
     def _tell(self, method: str, parameters: Any) -> None:

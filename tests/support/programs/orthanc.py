@@ -60,7 +60,7 @@ class Orthanc:
                 self.dicom_port, self.http_port = free_ports(2)
             self._launch()
             try:
-                until(lambda: self._answers() or self._ended(), 60, "Orthanc's REST interface")
+                until(lambda: self._answers() or self._ended(), what="Orthanc's REST interface")
             except BaseException:
                 self.stop()
                 raise

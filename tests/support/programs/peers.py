@@ -155,9 +155,19 @@ def storescu(
     Compressed files need their transfer syntax proposed as well (-xs JPEG lossless, -xt JPEG-LS lossless, -xv JPEG 2000
     lossless, -xr RLE …). The caller asserts on `returncode`, `stdout` and `stderr`.
     """
-    command = [dcmtk("storescu"), *options, "-aet", calling, "-aec", called, "+sd", "+r", "127.0.0.1", str(port)]
+    return _sent([dcmtk("storescu"), *options, "+sd", "+r"], port, paths, called, calling)
+
+
+def dcmsend(port: int, paths: Sequence[Path], called: str, calling: str) -> subprocess.CompletedProcess[str]:
+    """Send files as they are, each in its own transfer syntax, by dcmtk's dcmsend; return how that ended."""
+    return _sent([dcmtk("dcmsend"), "-dn"], port, paths, called, calling)
+
+
+def _sent(
+    command: Sequence[str], port: int, paths: Sequence[Path], called: str, calling: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, *map(str, paths)],
+        [*command, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *map(str, paths)],
         capture_output=True,
         text=True,
         errors="replace",

@@ -34,7 +34,7 @@ class StoreSCP:
         """Start, and return when it takes connections; the first start finds a free port, later ones keep it."""
         if self.port:
             self._process = process = self._launched(self.port)
-            until(lambda: listens(process, self.port), 60, "storescp to listen")
+            until(lambda: listens(process, self.port), what="storescp to listen")
         else:
             self._process, self.port = started_on_a_free_port(self._launched)
         return self

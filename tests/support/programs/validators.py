@@ -3,30 +3,62 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.support.programs.peers import PIXELMED_JAR, program, require_peer
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from tests.support.programs.peers import PIXELMED_JAR, dcmtk, program, require_peer
 
 _REPORT_VALIDATOR = Path(__file__).with_name("ValidateReports.java")
 _NEXT_FILE = "=== "  # how ValidateReports.java begins each file's part
 
 
+@contextmanager
+def inflated(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """The files as dicom3tools can read them: it reads no deflated data set, and dcmtk inflates these for it."""
+    with TemporaryDirectory() as folder:
+        readable = []
+        for path in paths:
+            if read_file_meta_info(path).TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+                copy = Path(folder) / path.name
+                subprocess.run([dcmtk("dcmconv"), "+te", str(path), str(copy)], check=True, timeout=120)
+                path = copy  # noqa: PLW2901 - the same object
+            readable.append(path)
+        yield readable
+
+
 def dciodvfy(path: Path) -> list[str]:
     """Return the errors (not the warnings) that dicom3tools' dciodvfy finds in one DICOM file."""
-    done = subprocess.run(
-        [program("dicom3tools", "dciodvfy"), "-new", str(path)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=120,
-        check=False,
-    )
+    with inflated([path]) as (readable,):
+        done = subprocess.run(
+            [program("dicom3tools", "dciodvfy"), "-new", str(readable)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            check=False,
+        )
     lines = (done.stdout + done.stderr).splitlines()
     errors = [line for line in lines if line.startswith("Error")]
     if done.returncode != 0 and not errors:
         errors = [f"dciodvfy ended with {done.returncode}: {' | '.join(lines[-5:])}"]
     return errors
+
+
+def dcentvfy(files: Sequence[Path]) -> list[str]:
+    """What dicom3tools' dcentvfy finds to differ between objects of one patient, study or series."""
+    if not files:
+        return []
+    with inflated(files) as readable:
+        done = subprocess.run(
+            [program("dicom3tools", "dcentvfy"), *map(str, readable)], capture_output=True, text=True, errors="replace"
+        )
+    lines = (done.stdout + done.stderr).splitlines()
+    return sorted({line for line in lines if line.startswith("Error")})
 
 
 def dicom_sr_validator(paths: Iterable[Path]) -> dict[Path, list[str]]:

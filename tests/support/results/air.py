@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from node.config.models import Destination
+from node.config.destinations import DicomDestination
+from node.config.encoding import EncodingProfile
 from node.results.encode import encode
-from node.results.request import EncodingProfile
-from node.results.stage import profile_of
 from plugins.contract import Finding, Point, Polygon, Polyline, Result, ResultStatus
 from tests.support.results import reports
 from tests.support.results.matrix import EARLIER
@@ -27,8 +26,8 @@ Objects = dict[str, list[Dataset]]
 
 def _profile() -> EncodingProfile:
     """The preset for AIR, with everything that may be sent."""
-    profile = profile_of(Destination.model_validate(PACS | {"preset": "ai-results"}))
-    return replace(profile, kinds=frozenset(("sr", "sc", "seg", "pm", "ko", "pr")))
+    profile = DicomDestination.model_validate(PACS | {"preset": "ai-results"}).encoding
+    return profile.model_copy(update={"kinds": frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))})
 
 
 def _in_the_patient() -> Result:
@@ -52,6 +51,7 @@ def encoded(folder: Path) -> Objects:
     results: dict[str, tuple[Result, dict[str, object]]] = {
         "detector": (reports.mapped(image), {"algorithm": algorithm}),
         "other weights": (reports.nodule(image), {"algorithm": replace(algorithm, weights_digest="cd" * 32)}),
+        "other code": (reports.nodule(image), {"algorithm": replace(algorithm, software_digest="cd" * 32)}),
         "regions": (reports.regions(image), {}),
         "in the patient": (_in_the_patient(), {}),
         "measured": (reports.segmented(frames), {"supersedes": (EARLIER,)}),
@@ -162,8 +162,9 @@ def _algorithm_everywhere(objects: Objects) -> str:
 
 
 def _another_device(objects: Objects) -> str:
-    one, other = (_contributing(objects[name][0]).DeviceUID for name in ("detector", "other weights"))
-    return "DeviceUID: derived from maker, name, version and the digest of the weights" if one != other else ""
+    devices = {_contributing(objects[name][0]).DeviceUID for name in ("detector", "other weights", "other code")}
+    said = "DeviceUID: derived from maker, name, version and digests of weights and code, taken when they run"
+    return said if len(devices) == 3 else ""
 
 
 def _tracked_alike(objects: Objects) -> str:

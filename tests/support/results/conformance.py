@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from pathlib import Path
 
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.uid import UID
 
+from node.config.encoding import EncodingProfile, Kind
 from node.desk.peers import RESULT_CLASSES
+from node.dicom.compressing import COMPRESSED
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
-from node.dimse.status import ActionStatus, FailureReason
-from node.ourselves import IMPLEMENTATION_CLASS_UID
+from node.dimse.engine.providers import MAXIMUM_LENGTH
+from node.dimse.status import ActionStatus, FailureReason, StoreStatus, read_store_status
+from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.outcome import AnswerReading
 from node.results import codes as our_codes
 from node.results.encode import encode
-from node.results.request import EncodingProfile, Kind
 from node.results.source.copied import of_patient_and_study
 from tests.support.results import air, reports
 
@@ -38,13 +42,11 @@ _CLOCK = {
     for name in ("InstanceCreation", "Series", "Content", "PresentationCreation")
     for form in ("Date", "Time")
 } | {"DateOfSecondaryCapture", "TimeOfSecondaryCapture"}
-_CONFIGURED = {"SeriesNumber", "SeriesDescription", "SpecificCharacterSet"}
+_CONFIGURED = {"SeriesNumber", "SeriesDescription"}
 _RULE = {"ContentQualification"}
 _IMAGES = {
     "FrameOfReferenceUID",
     "PatientOrientation",
-    "Laterality",
-    "BurnedInAnnotation",
     "SourceImageSequence",
     "ReferencedSeriesSequence",
     "CurrentRequestedProcedureEvidenceSequence",
@@ -54,8 +56,18 @@ _IMAGES = {
     "SoftcopyVOILUTSequence",
     "PresentationLUTShape",
     "DisplayedAreaSelectionSequence",
-    "Modality",
 }
+_OWN_WORDS = {
+    "Modality": "the SOP class; of SC OT, or with `sc_modality: source` that of the images",
+    "SpecificCharacterSet": "ISO_IR 192, or with `character_set: source` that of the images (section 6)",
+    "LossyImageCompression": "SC (where it is 01) and SEG: images that were analysed; PM: always 00",
+    "BurnedInAnnotation": "SC: images that were analysed, absent where they do not all say it; PM: NO",
+    "Laterality": "images that were analysed; absent where Body Part Examined is not paired",
+    "BodyPartExamined": "images that were analysed, where the part is not paired",
+}
+"""Attributes whose source depends on the object."""
+_SOMETIMES = {"LossyImageCompression": ("sc",), "BurnedInAnnotation": ("sc",), "BodyPartExamined": ("sc", "pm", "pr")}
+"""What only some objects of a kind have."""
 _RESULT = {
     "ContentSequence",
     "PixelData",
@@ -69,6 +81,8 @@ _RESULT = {
 
 
 def _source(keyword: str) -> str:
+    if keyword in _OWN_WORDS:
+        return _OWN_WORDS[keyword]
     for names, text in (
         (COPIED, "image: copied"),
         (_REQUEST, "image: its request attributes"),
@@ -103,12 +117,14 @@ def _transfer_syntaxes() -> str:
 
 
 def _limits() -> str:
-    sent = ", ".join(UID(uid).name for uid in UNCOMPRESSED)
+    sent = ", ".join(UID(uid).name for uid in (*UNCOMPRESSED, *COMPRESSED))
     return "\n".join(
         [
             f"- Implementation Class UID: {IMPLEMENTATION_CLASS_UID}",
+            f"- Implementation Version Name: {IMPLEMENTATION_VERSION_NAME}",
+            f"- Maximum length of a PDU received: {MAXIMUM_LENGTH} bytes; one sent: what the peer states",
             f"- Presentation contexts in one association as SCU: at most {MAXIMUM_CONTEXTS}",
-            f"- Transfer syntaxes of results: {sent}, as the destination's `transfer_syntax` says",
+            f"- Transfer syntaxes of results: {sent}, as the destination's `transfer_syntax` says and as it accepts",
         ]
     )
 
@@ -117,6 +133,43 @@ def _statuses(kind: type[IntEnum], title: str) -> str:
     """Members of an enumeration, with what stands below each."""
     said = dict(re.findall(r'^    (\w+) = .+\n    """(.+)"""', inspect.getsource(kind), flags=re.MULTILINE))
     return _table((title, "Meaning"), ((f"{each:04X}H", said[each.name]) for each in kind))
+
+
+def _answers() -> str:
+    """What a C-STORE response of the peer means, by the first of each range of equal meaning."""
+    said = dict(re.findall(r'^    (\w+) = .+\n    """(.+)"""', inspect.getsource(AnswerReading), flags=re.MULTILINE))
+    rows: list[list[int | AnswerReading]] = []
+    for status in range(0x10000):
+        meaning = read_store_status(status)
+        if rows and rows[-1][2] is meaning:
+            rows[-1][1] = status
+        else:
+            rows.append([status, status, meaning])
+    return _table(
+        ("Status of the response", "Meaning"),
+        (
+            (f"{first:04X}H" if first == last else f"{first:04X}H to {last:04X}H", said[meaning.name])
+            for first, last, meaning in rows
+        ),
+    )
+
+
+def _extended() -> str:
+    """Attributes of the root that the IOD of their object does not list."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = _sample(Path(folder))
+    rows = []
+    for kind in _KINDS:
+        iod = get_sop_class_iod_map()[str(made[kind].SOPClassUID)]
+        known = {
+            attribute["keyword"]
+            for module in get_iod_module_map()[iod]
+            for attribute in get_module_attribute_map()[module["key"]]
+            if not attribute["path"]
+        }
+        names = [dictionary_description(element.tag) for element in made[kind] if element.keyword not in known]
+        rows.append((kind.upper(), ", ".join(names) or "none"))
+    return _table(("Object", "Standard attributes beyond its IOD"), rows)
 
 
 def _sample(folder: Path) -> dict[str, Dataset]:
@@ -133,11 +186,11 @@ def _attributes() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = _sample(Path(folder))
     keywords = {element.keyword: element.tag for dataset in made.values() for element in dataset}
-    keywords |= {keyword: tag_for_keyword(keyword) for keyword in COPIED}  # where the image has them
+    keywords |= {keyword: tag_for_keyword(keyword) for keyword in (*COPIED, *_SOMETIMES)}  # where the image has them
     rows = []
     for keyword, tag in sorted(keywords.items(), key=lambda each: each[1]):
-        everywhere = keyword in COPIED
-        marks = ["•" if keyword in made[kind] else "○" if everywhere else "" for kind in _KINDS]
+        others = _KINDS if keyword in COPIED else _SOMETIMES.get(keyword, ())
+        marks = ["•" if keyword in made[kind] else "○" if kind in others else "" for kind in _KINDS]
         rows.append([f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag), *marks, _source(keyword)])
     return _table(("Tag", "Attribute", *(kind.upper() for kind in _KINDS), "Source"), rows)
 
@@ -160,6 +213,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "result classes": _result_classes,
     "transfer syntaxes": _transfer_syntaxes,
     "limits": _limits,
+    "store statuses": lambda: _statuses(StoreStatus, "Status of the response"),
+    "store answers": _answers,
+    "extended": _extended,
     "action statuses": lambda: _statuses(ActionStatus, "Status of the response"),
     "failure reasons": lambda: _statuses(FailureReason, "Failure Reason"),
     "attributes": _attributes,

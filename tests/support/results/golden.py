@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from node.config.encoding import EncodingProfile, Language
 from node.results.context import prepare
 from node.results.pages.sc import page_makers
-from node.results.request import EncodingProfile, Language
 from tests.support.results import reports
 
 FOLDER = Path(__file__).parents[2] / "unit" / "results" / "golden"
 PAGES: dict[str, tuple[str, str, Language, int]] = {
     "finding-en": ("nodule", "ct", "en", 0),
     "several-en": ("regions", "ct", "en", 0),
-    "mammogram-ko": ("nodule", "mg", "ko", 1),
+    "mammogram-ko": ("nodule", "mg", "ko", 0),
     "measured-ko": ("measured", "ct", "ko", 0),
     "picture-en": ("illustrated", "ct", "en", 1),
     "failed-ko": ("failed", "ct", "ko", 0),

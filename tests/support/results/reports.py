@@ -25,8 +25,10 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
-from node.results.encode import EncodedSet, encode
-from node.results.request import EncodingProfile, EncodingRequest
+from node.config.encoding import EncodingProfile
+from node.results.encode import encode
+from node.results.encoded import EncodedSet
+from node.results.request import EncodingRequest
 from plugins.contract import (
     AlgorithmIdentity,
     Box,

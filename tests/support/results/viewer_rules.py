@@ -12,10 +12,11 @@ _MEASUREMENTS, _GROUP = "126010", "125007"
 _TRACKING_IDENTIFIER, _TRACKING_UID = "112039", "112040"
 
 
-def problems_for_viewers(objects: Sequence[Dataset], images: Sequence[str]) -> list[str]:
+def problems_for_viewers(objects: Sequence[Dataset], images: Sequence[str], *, ohif: bool = False) -> list[str]:
     """What a viewer would stumble over in one set as it was sent.
 
-    `images`: the SOP Instance UIDs of what it was made from, in order.
+    `images`: the SOP Instance UIDs of what it was made from, in order. `ohif`: whether it was sent for OHIF, whose
+    rules are stricter.
     """
     reports = [one for one in objects if one.Modality == "SR"]
     problems = list(_series_problems(objects))
@@ -25,7 +26,7 @@ def problems_for_viewers(objects: Sequence[Dataset], images: Sequence[str]) -> l
         if "ContentSequence" in one:
             problems += _container_problems(one)
     for report in reports:
-        problems += _report_problems(report, images)
+        problems += _report_problems(report, images, ohif=ohif)
     return problems
 
 
@@ -47,10 +48,11 @@ def _container_problems(document: Dataset) -> Iterator[str]:
             yield f"container {_name(item)} is {item.get('ContinuityOfContent')}"
 
 
-def _report_problems(report: Dataset, images: Sequence[str]) -> Iterator[str]:
-    if _name(report) != _REPORT:
-        yield f"the root is {_name(report)}"
-    yield from _library_problems(report, images)
+def _report_problems(report: Dataset, images: Sequence[str], *, ohif: bool) -> Iterator[str]:
+    if _name(report) == _REPORT:
+        yield from _library_problems(report, images)
+    elif not all("ConceptNameCodeSequence" in item for item in every_item(report)):
+        yield "an item without concept name, on which OHIF fails where it shows texts"
     sections = [item for item in report.ContentSequence if _name(item) == _MEASUREMENTS]
     groups = [item for section in sections for item in section.ContentSequence]
     if len(groups) != sum(_name(item) == _GROUP for item in every_item(report)):
@@ -59,12 +61,32 @@ def _report_problems(report: Dataset, images: Sequence[str]) -> Iterator[str]:
         yield f"{len(sections)} Imaging Measurements with {len(groups)} groups"
     for group in groups:
         yield from _group_problems(group, images)
-    uids = [str(item.UID) for group in groups for item in _children(group, "UIDREF") if _name(item) == _TRACKING_UID]
-    if len(set(uids)) < len(uids):
-        yield "two groups have one tracking UID"
+    # OHIF shows a measurement report through its regions, and stays black without any; other titles it shows as texts
+    if (_name(report) == _REPORT) == (ohif and not groups):
+        yield f"the root of a report with {len(groups)} groups is {_name(report)}"
+    if ohif and not all(_children(group, "SCOORD", "SCOORD3D") for group in groups):
+        yield "a group without a region"
+    yield from _tracking_problems(groups, ohif=ohif)
     kinds = {item.ValueType for item in every_item(report)}
     if "SCOORD3D" in kinds and report.SOPClassUID != Comprehensive3DSRStorage:
         yield "SCOORD3D in a SOP class that has none"
+
+
+def _tracking_problems(groups: Sequence[Dataset], *, ohif: bool) -> Iterator[str]:
+    """One UID is one lesion: under the same name, on another image each time. OHIF draws one region of a UID."""
+    named: dict[str, list[tuple[str, list[str]]]] = {}
+    for group in groups:
+        name = " ".join(str(item.TextValue) for item in _children(group, "TEXT") if _name(item) == _TRACKING_IDENTIFIER)
+        images = [_instance(item) for item in every_item(group) if item.ValueType == "IMAGE"]
+        for item in _children(group, "UIDREF"):
+            if _name(item) == _TRACKING_UID:
+                named.setdefault(str(item.UID), []).append((name, images))
+    for sharing in named.values():
+        again = len(sharing) > 1
+        if again and (
+            ohif or len({name for name, _ in sharing}) > 1 or len({str(i) for _, i in sharing}) < len(sharing)
+        ):
+            yield "two groups have one tracking UID"
 
 
 def _library_problems(report: Dataset, images: Sequence[str]) -> Iterator[str]:

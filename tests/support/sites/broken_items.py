@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -17,14 +16,15 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
 from node.commit import asking, reporting
 from node.commit import stage as commit_stage
-from node.config.models import Configuration, Destination
+from node.config.destinations import DicomDestination
+from node.config.models import Configuration
 from node.deliver import forwarding
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
+from node.deliver.ways.dimse import dimse, peer_of
 from node.desk import actions
 from node.desk.actor import Actor, ActorKind
-from node.dimse.status import Reading
-from node.fetch.stage import Fetching
+from node.fetch.stage import FetchStage
 from node.index import completion
 from node.index import stage as index_stage
 from node.index.children import HeaderReader
@@ -32,7 +32,6 @@ from node.ledger import (
     commitments,
     decisions,
     deliveries,
-    events,
     fetches,
     forwards,
     instances,
@@ -42,24 +41,28 @@ from node.ledger import (
 )
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
-from node.ledger.events import Severity
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
 from node.notify import channels
-from node.notify.stage import Notify
-from node.results.encode import EncodedSet
+from node.notify.stage import NotifyStage
+from node.outcome import AnswerReading
+from node.results.encoded import EncodedSet
 from node.results.making import ObjectMaker
-from node.results.stage import Results
+from node.results.stage import ResultsStage
 from node.route import asking as route_asking
-from node.route.stage import Route
-from node.run.stage import Run
-from node.store.layout import Spool
+from node.route.stage import RouteStage
+from node.run.stage import RunStage
+from node.run.workers import WarmWorkers
+from node.store.layout import DataFolder
 from rules.model import Rule
+from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import SERIES, arrive, ct
 from tests.support.sites.commit_room import CommitRoom, images
+from tests.support.sites.configurations import ruled, with_destinations, with_slots
 from tests.support.sites.index_room import Room, room_of
 from tests.support.sites.job_site import Site
+from tests.support.sites.outcomes import match
 
 UIDS = ("1.2.1", "1.2.2", "1.2.3")
 BAD = UIDS[0]
@@ -105,7 +108,7 @@ class Play:
         self.run()
 
     def alerts(self) -> list[str]:
-        return [event.kind for event in events.latest(self.ledger.database, 1000, (Severity.ALERT,))]
+        return [event.kind for event in history.open_alerts(self.ledger.database)]
 
     def ask_again(self, what: str) -> None:
         with self.ledger.transaction() as database:
@@ -158,7 +161,7 @@ def run_commit(room: CommitRoom) -> None:
 
 
 def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
-    room = room_of(Spool(folder), reader)
+    room = room_of(DataFolder(folder), reader)
     record = index_stage.record  # type: ignore[attr-defined]
 
     def record_or_raise(database: Any, at: datetime, judged: Any, configuration: Any) -> Any:
@@ -170,7 +173,7 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
 
     monkeypatch.setattr(index_stage, "record", record_or_raise)
     for uid in UIDS:
-        arrive(room.spool, ct(StudyInstanceUID=uid, SOPInstanceUID=f"{uid}.1.1"))
+        arrive(room.data_folder, ct(StudyInstanceUID=uid, SOPInstanceUID=f"{uid}.1.1"))
     return Play(
         room.clock,
         room.ledger,
@@ -184,7 +187,7 @@ def index(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
 
 
 def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
-    room = room_of(Spool(folder), reader)
+    room = room_of(DataFolder(folder), reader)
     keep = completion.keep_facts  # type: ignore[attr-defined]
 
     def keep_or_raise(database: Any, study: str, *more: Any) -> None:
@@ -193,7 +196,7 @@ def index_completion(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Head
 
     monkeypatch.setattr(completion, "keep_facts", keep_or_raise)
     for uid in UIDS:
-        arrive(room.spool, ct(StudyInstanceUID=uid, SOPInstanceUID=f"{uid}.1.1"))
+        arrive(room.data_folder, ct(StudyInstanceUID=uid, SOPInstanceUID=f"{uid}.1.1"))
     room.index.run_once()
     room.clock.pass_(seconds=61)
 
@@ -239,8 +242,7 @@ def route(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
 
     monkeypatch.setattr(route_asking, "study_facts", facts_or_raise)
     rules = (Rule.model_validate(RULE),)
-    zone = ZoneInfo("Asia/Seoul")
-    stage = _Stage(lambda: Route(site.ledger, site.clock, site.signal, rules, _Plugins(), zone))
+    stage = _Stage(lambda: RouteStage(site.node, ruled(rules), lambda _: _Plugins()))
     return Play(
         _clock(site),
         site.ledger,
@@ -270,14 +272,16 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fau
     """The plugin is no longer configured: each job ends at once, as failed."""
     site = _site(folder)
     bad = _jobs(site)[0]
-    unknown = Run._unknown
+    unknown = RunStage._unknown
 
-    def unknown_or_raise(self: Run, job: Job) -> None:
+    def unknown_or_raise(self: RunStage, job: Job) -> None:
         fault.on(job.id == bad.id)
         unknown(self, job)
 
-    monkeypatch.setattr(Run, "_unknown", unknown_or_raise)
-    stage = _Stage(lambda: Run(site.ledger, site.clock, site.signal, site.spool, site.catalogue(), 1))
+    monkeypatch.setattr(RunStage, "_unknown", unknown_or_raise)
+    stage = _Stage(
+        lambda: RunStage(site.node, with_slots(1), lambda _: site.catalogue(), WarmWorkers(site.data_folder.work))
+    )
 
     def status(number: int) -> str:
         job = _newest(site, number)
@@ -315,7 +319,7 @@ def results(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
     monkeypatch.setattr(ObjectMaker, "whole_set", whole_set)
     pacs = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}
     configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "destinations": {"pacs": pacs}})
-    stage = _Stage(lambda: Results(site.ledger, site.spool, site.clock, site.signal, configuration))
+    stage = _Stage(lambda: ResultsStage(site.node, configuration))
     return Play(
         _clock(site),
         site.ledger,
@@ -333,14 +337,13 @@ def notify(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
     site = _site(folder)
     with site.ledger.transaction() as database:
         for uid in UIDS:
-            notifications.enqueue(
-                database, site.clock.now(), study=uid, rule="r", occasion=Occasion.MATCH, whom=["duty"], text="Look."
-            )
+            about = match(database, site.clock.now(), uid)
+            notifications.enqueue(database, site.clock.now(), about, Occasion.MATCH, ["duty"])
     (bad,) = notifications.of_study(site.ledger.database, BAD)
     monkeypatch.setattr(channels, "of", lambda *_: {"webhook": lambda message: fault.on(message.key == bad.key)})
     person = {"webhook": {"url": "https://pager.example"}}
     configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "people": {"duty": person}})
-    stage = _Stage(lambda: Notify(site.ledger, site.clock, configuration))
+    stage = _Stage(lambda: NotifyStage(site.node, configuration))
 
     def status(number: int) -> str:
         return str(notifications.of_study(site.ledger.database, UIDS[number])[0].status)
@@ -375,7 +378,7 @@ class _Archive:
 
     def store(self, file: Path) -> Answer:
         self._fault.on(self._bad in str(file))
-        return Answer(Reading.STORED, "0000", 0)
+        return Answer(AnswerReading.STORED, "0000", dimse(0))
 
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         return []
@@ -389,16 +392,16 @@ class _Archive:
     def find_series(self, *_: Any) -> list[Mapping[str, str]]:
         return []
 
-    def move(self, *_: str) -> int:
+    def move(self, *_: object) -> int:
         return 0
 
 
+PACS = DicomDestination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "identity_check": "none"})
+
+
 def _outbox(site: Site, archive: _Archive) -> _Stage:
-    plain = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "identity_check": "none"}
-    destination = Destination.model_validate(plain)
-    return _Stage(
-        lambda: Outbox("pacs", destination, archive, site.ledger, site.spool, site.clock, site.signal)  # plays it
-    )
+    settings = with_destinations(pacs=PACS)
+    return _Stage(lambda: Outbox("pacs", site.node, settings, lambda *_: archive))
 
 
 def deliver(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
@@ -410,7 +413,7 @@ def deliver(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader,
         dataset.StudyInstanceUID, dataset.SOPClassUID, dataset.SOPInstanceUID = study, EnhancedSRStorage, f"2.{number}"
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.save_as(site.spool.data / f"2.{number}.dcm", enforce_file_format=True)
+        dataset.save_as(site.data_folder.data / f"2.{number}.dcm", enforce_file_format=True)
         with site.ledger.transaction() as database:
             numbers.append(
                 deliveries.enqueue(
@@ -455,22 +458,14 @@ def deliver_images(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
                 outcome=DecisionOutcome.MATCHED,
                 trace={},
             )
-            forwards.enqueue(
-                database,
-                now,
-                study=uid,
-                destination="pacs",
-                images=instances.of_study(database, uid),
-                decision=decision,
-                rule="r",
-                coerce={},
-            )
+            images = instances.of_study(database, uid)
+            forwards.enqueue(database, now, uid, forwards.ForwardTerms("pacs", decision, "r"), images)
 
-    def prepare(self: forwarding.Forwarding, sender: object, image: Any) -> object:
-        path = self._spool.find(image.delivery.receipt)
-        return forwarding.Order(path, path)  # type: ignore[attr-defined]
+    def prepare(self: forwarding.ImageForwarder, sender: object, image: Any) -> object:
+        path = self._data_folder.find(image.delivery.receipt)
+        return forwarding.FileToSend(path, path)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(forwarding.Forwarding, "_prepare", prepare)
+    monkeypatch.setattr(forwarding.ImageForwarder, "_prepare", prepare)
     stage = _outbox(site, _Archive(fault, bad))
 
     def status(number: int) -> str:
@@ -506,15 +501,15 @@ def fetch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
                 wanted=wanted,
                 deadline=now + timedelta(minutes=30),
             )
-    seek = Fetching._seek
+    seek = FetchStage._seek
 
-    def seek_or_raise(self: Fetching, each: fetches.Fetch) -> None:
+    def seek_or_raise(self: FetchStage, each: fetches.Fetch) -> None:
         fault.on(each.study_instance_uid == BAD)
         seek(self, each)
 
-    monkeypatch.setattr(Fetching, "_seek", seek_or_raise)
-    archives = {"pacs": _Archive(fault)}
-    stage = _Stage(lambda: Fetching(site.ledger, site.clock, site.signal, archives, "PACSNODE"))
+    monkeypatch.setattr(FetchStage, "_seek", seek_or_raise)
+    settings, archive = with_destinations(pacs=PACS), _Archive(fault)
+    stage = _Stage(lambda: FetchStage("pacs", site.node, settings, lambda *_: archive))
     return Play(
         _clock(site),
         site.ledger,
@@ -528,9 +523,9 @@ def fetch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, f
 
 
 def _commit_room(folder: Path, reader: HeaderReader, requester: str) -> CommitRoom:
-    room = CommitRoom(room_of(Spool(folder), reader))
+    room = CommitRoom(room_of(DataFolder(folder), reader))
     for number in (1, 2, 3):
-        arrive(room.spool, ct(number), calling=requester)
+        arrive(room.data_folder, ct(number), calling=requester)
     room.index.index.run_once()
     for number in (1, 2, 3):
         room.ask(images(number), transaction=f"1.2.3.{number}", requester=requester)
@@ -538,7 +533,7 @@ def _commit_room(folder: Path, reader: HeaderReader, requester: str) -> CommitRo
 
 
 def _of_commitment(room: CommitRoom, number: int) -> str:
-    row = room.rows[number]
+    row = commitments.get(room.ledger.database, number + 1)
     return f"{row.status} {commitments.items(room.ledger.database, row.id)[0].failure}"
 
 
@@ -546,9 +541,9 @@ def commit(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
     room = _commit_room(folder, reader, "CT1")
     judge = commit_stage.judge  # type: ignore[attr-defined]
 
-    def judge_or_raise(database: Any, spool: Any, requester: str, sop_class: str, uid: str, *, sync: bool) -> Any:
+    def judge_or_raise(database: Any, data_folder: Any, requester: str, sop_class: str, uid: str, *, sync: bool) -> Any:
         fault.on(uid == f"{SERIES}.1")
-        return judge(database, spool, requester, sop_class, uid, sync=sync)
+        return judge(database, data_folder, requester, sop_class, uid, sync=sync)
 
     monkeypatch.setattr(commit_stage, "judge", judge_or_raise)
     room.commit.run_once()
@@ -573,9 +568,7 @@ def commit_report(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderR
         return 0
 
     monkeypatch.setattr(reporting, "report", report)
-    settings = room.settings.modalities["ct1"].storage_commitment
-    assert settings is not None
-    stage = _Stage(lambda: reporting.Reporting("CT1", settings, room.ledger, room.clock))
+    stage = _Stage(lambda: reporting.CommitmentReporter("CT1", room.node, room.settings))
     return Play(
         room.clock,
         room.ledger,
@@ -602,24 +595,7 @@ def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
         return 0
 
     monkeypatch.setattr(asking, "ask", ask)
-    settings = room.settings.modalities["ct2"].storage_commitment
-    assert settings is not None
-    peer: Any = None
-
-    def make() -> asking.Asking:
-        return asking.Asking(
-            "pacs",
-            room.settings.destinations["pacs"],
-            peer,
-            {"CT2": settings},
-            room.ledger,
-            room.spool,
-            room.journal,
-            room.clock,
-            room.index.signal,
-        )
-
-    stage = _Stage(make)
+    stage = _Stage(lambda: asking.CommitmentRequester("pacs", room.node, room.journal, room.settings, peer_of))
 
     def run_both() -> None:
         stage.run()

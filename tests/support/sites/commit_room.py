@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from node.commit import asking, reporting
-from node.commit.asking import Asking
-from node.commit.reporting import Reporting
-from node.commit.stage import Commit
-from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
+from node.commit.asking import CommitmentRequester
+from node.commit.reporting import CommitmentReporter
+from node.commit.stage import CommitStage
+from node.deliver.ways.dimse import peer_of
+from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult
 from node.dimse.scu import Peer
-from node.ledger import commitments, events
-from node.ledger.commitments import Commitment, Item
+from node.ledger import commitments
+from node.ledger.commitment import Commitment, CommitmentItem, CommitmentStatus
 from node.ledger.database import Ledger
 from node.ledger.events import Event
-from node.store.journal import Journal, Message
+from node.stage import Node
+from node.store.journal import Journal, JournalMessage
+from tests.support import history
 from tests.support.images.receipts import SERIES
 from tests.support.sites.index_room import Room, configuration
 
@@ -44,22 +47,27 @@ class CommitRoom:
             destinations={"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 11198, "retry": RETRY}},
             **sections,
         )
-        self.spool, self.clock, self.ledger = index.spool, index.clock, index.ledger
+        self.data_folder, self.clock, self.ledger = index.data_folder, index.clock, index.ledger
         self.restart()
 
     def restart(self) -> None:
         """A new process: nothing in memory is left."""
         self.ledger = Ledger(self.index.data / "ledger.db")
         self.journal = Journal(self.index.data)
-        self.commit = Commit(self.ledger, self.spool, self.journal, self.clock, self.index.signal, self.settings)
+        self.commit = CommitStage(self.node, self.journal, self.settings)
+
+    @property
+    def node(self) -> Node:
+        """What the stages share."""
+        return Node(self.ledger, self.data_folder, self.clock, self.index.signal)
 
     def ask(
         self, references: Pairs, transaction: str = "1.2.3.77", requester: str = "CT1", association: str = "gone"
     ) -> None:
         """Leave an N-ACTION in the journal, as the receiver does."""
-        request = CommitmentRequest(transaction, tuple(Reference(*each) for each in references))
-        message = Message(request, requester, "PACSNODE", association, self.clock.now())
-        self.journal.keep(self.spool.new_receipt(), message)
+        request = CommitmentRequest(transaction, tuple(CommitmentReference(*each) for each in references))
+        message = JournalMessage(request, requester, "PACSNODE", association, self.clock.now())
+        self.journal.keep(self.data_folder.new_receipt(), message)
 
     def archive_reports(
         self, transaction: str, committed: Pairs = (), failed: Pairs = (), calling: str = "PACS"
@@ -67,10 +75,12 @@ class CommitRoom:
         """Leave an archive's N-EVENT-REPORT in the journal; what fails, fails with 0112H."""
         result = CommitmentResult(
             transaction,
-            tuple(Reference(*each) for each in committed),
-            tuple((Reference(*each), 0x0112) for each in failed),
+            tuple(CommitmentReference(*each) for each in committed),
+            tuple((CommitmentReference(*each), 0x0112) for each in failed),
         )
-        self.journal.keep(self.spool.new_receipt(), Message(result, calling, "PACSNODE", "", self.clock.now()))
+        self.journal.keep(
+            self.data_folder.new_receipt(), JournalMessage(result, calling, "PACSNODE", "", self.clock.now())
+        )
 
     def run(self) -> None:
         """Index what is there, and let the stage go as far as it can."""
@@ -81,20 +91,20 @@ class CommitRoom:
     @property
     def rows(self) -> list[Commitment]:
         """Every request, oldest first."""
-        return commitments.with_status(self.ledger.database, list(commitments.CommitmentStatus))
+        return commitments.with_status(self.ledger.database, list(CommitmentStatus))
 
     def outcomes(self, number: int) -> dict[str, int | None]:
         """End of the SOP instance UID → what is said of it."""
         items = commitments.items(self.ledger.database, number)
         return {item.sop_instance_uid.rpartition(".")[2]: item.failure for item in items}
 
-    def commit_items(self, number: int) -> list[Item]:
+    def commit_items(self, number: int) -> list[CommitmentItem]:
         """What one request names."""
         return commitments.items(self.ledger.database, number)
 
     def events(self, kind: str) -> list[Event]:
         """Of this kind, oldest first."""
-        found = events.latest(self.ledger.database, 10_000)
+        found = history.latest(self.ledger.database, 10_000)
         return [event for event in reversed(found) if event.kind == kind]
 
 
@@ -115,10 +125,8 @@ class Told:
         self.called_as.append(peer.calling_ae_title)
         return answer
 
-    def reporting(self, room: CommitRoom, requester: str = "CT1") -> Reporting:
-        settings = next(each for each in room.settings.modalities.values() if each.ae_title == requester)
-        assert settings.storage_commitment is not None
-        return Reporting(requester, settings.storage_commitment, room.ledger, room.clock)
+    def reporting(self, room: CommitRoom, requester: str = "CT1") -> CommitmentReporter:
+        return CommitmentReporter(requester, room.node, room.settings)
 
 
 class Archive:
@@ -136,18 +144,5 @@ class Archive:
         self.asked.append(request)
         return answer
 
-    def asking(self, room: CommitRoom) -> Asking:
-        settings = room.settings.modalities["ct2"].storage_commitment
-        assert settings is not None
-        peer = Peer("127.0.0.1", 11198, "PACS", "PACSNODE")
-        return Asking(
-            "pacs",
-            room.settings.destinations["pacs"],
-            peer,
-            {"CT2": settings},
-            room.ledger,
-            room.spool,
-            room.journal,
-            room.clock,
-            room.index.signal,
-        )
+    def asking(self, room: CommitRoom) -> CommitmentRequester:
+        return CommitmentRequester("pacs", room.node, room.journal, room.settings, peer_of)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from node.config.destinations import Destination
 from node.config.loading import load
+from node.config.models import Configuration
 from node.config.problems import ConfigurationError, Problem
+from rules.model import Rule
 
 RULE = """
   - name: {name}
@@ -76,3 +80,24 @@ def told(path: Path) -> list[tuple[int, str, str]]:
         (each.place.line, each.yaml_path, each.message + (f" → {each.suggestion}" if each.suggestion else ""))
         for each in problems(path)
     ]
+
+
+def ruled(
+    rules: Iterable[Rule] = (),
+    zone: ZoneInfo | str = "Asia/Seoul",
+    destinations: Mapping[str, Destination] | None = None,
+) -> Configuration:
+    """A configuration with these rules, as the stage `route` uses it."""
+    plain = Configuration.model_validate({"node": {"time_zone": str(zone)}})
+    return plain.model_copy(update={"rules": tuple(rules), "destinations": dict(destinations or {})})
+
+
+def with_slots(jobs_at_once: int) -> Configuration:
+    """A configuration with room for this many jobs, as the stage `run` uses it."""
+    return Configuration.model_validate({"node": {"time_zone": "Asia/Seoul", "jobs_at_once": jobs_at_once}})
+
+
+def with_destinations(ae_title: str = "PACSNODE", **destinations: Destination) -> Configuration:
+    """A configuration with these destinations, for what calls them."""
+    plain = Configuration.model_validate({"node": {"time_zone": "Asia/Seoul", "ae_title": ae_title}})
+    return plain.model_copy(update={"destinations": destinations})

@@ -13,17 +13,19 @@ import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.commit.stage import Commit
+from node.commit.stage import CommitStage
 from node.config.models import Configuration
 from node.index.children import HeaderReader
-from node.index.stage import Index
+from node.index.stage import IndexStage
 from node.ledger import jobs
 from node.ledger.job import Job
-from node.results.stage import Results
-from node.route.stage import Route
-from node.run.stage import Run
+from node.results.stage import ResultsStage
+from node.route.stage import RouteStage
+from node.run.stage import RunStage
+from node.run.workers import WarmWorkers
 from node.store.journal import Journal
 from tests.support.clocks import HandClock
+from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import Site
 from tests.support.wait import until
 
@@ -52,33 +54,26 @@ class UpgradedSite(Site):
         settings = {"host": "127.0.0.1", "port": 11199}
         self.configuration = Configuration.model_validate(
             {
-                "node": {"ae_title": "PACSNODE", "time_zone": "Asia/Seoul", "data": str(self.spool.data)},
+                "node": {"ae_title": "PACSNODE", "time_zone": "Asia/Seoul", "data": str(self.data_folder.data)},
                 "modalities": {"ct1": {"ae_title": "CT1", "storage_commitment": settings}},
                 "destinations": {"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113}},
                 "plugins": {name: {"folder": str(use.folder)} for name, use in self.uses.items()},
                 "rules": [_rule(release)],
             }
         )
-        of_all = (self.ledger, self.spool, self.clock, self.signal, self.configuration)
-        plugins, zone = self.catalogue(), self.configuration.node.zone
-        self.index = Index(*of_all, reader)
-        self.route = Route(
-            self.ledger,
-            self.clock,
-            self.signal,
-            self.configuration.rules,
-            plugins,
-            zone,
-            self.configuration.destinations,
-        )
-        self.runs = Run(self.ledger, self.clock, self.signal, self.spool, plugins, 1)
-        self.results = Results(*of_all)
-        self.journal = Journal(self.spool.data)
-        self.commit = Commit(self.ledger, self.spool, self.journal, self.clock, self.signal, self.configuration)
+        plugins = self.catalogue()
+        self.index = IndexStage(self.node, self.configuration, reader)
+        self.route = RouteStage(self.node, self.configuration, lambda _: plugins)
+        self.workers = WarmWorkers(self.data_folder.work)
+        self.runs = RunStage(self.node, with_slots(1), lambda _: plugins, self.workers)
+        self.results = ResultsStage(self.node, self.configuration)
+        self.journal = Journal(self.data_folder.data)
+        self.commit = CommitStage(self.node, self.journal, self.configuration)
 
     def close(self) -> None:
         """End what runs, but for the header reader."""
-        self.runs.stop(1)
+        self.runs._stop(1)
+        self.workers.close()
         self.results.close()
 
     def go_on(self) -> None:

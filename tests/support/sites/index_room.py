@@ -8,13 +8,15 @@ from typing import Any
 
 from node.config.models import Configuration
 from node.index.children import HeaderReader
-from node.index.stage import Index
-from node.ledger import events, instances
+from node.index.stage import IndexStage
+from node.ledger import instances
 from node.ledger.database import Ledger
 from node.ledger.events import Event
 from node.ledger.instances import InstanceStatus
-from node.store.layout import Spool
+from node.stage import Node
+from node.store.layout import DataFolder
 from node.wake import Wakes
+from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import STUDY
 
@@ -29,18 +31,23 @@ class Room:
     """Everything around one indexer."""
 
     data: Path
-    spool: Spool
+    data_folder: DataFolder
     ledger: Ledger
     clock: HandClock
     signal: Wakes
     reader: HeaderReader
     configuration: Configuration
-    index: Index
+    index: IndexStage
+
+    @property
+    def node(self) -> Node:
+        """What the stages share."""
+        return Node(self.ledger, self.data_folder, self.clock, self.signal)
 
     def restart(self) -> None:
         """A new process on the same data folder: nothing in memory is left."""
         self.ledger = Ledger(self.data / "ledger.db")
-        self.index = Index(self.ledger, self.spool, self.clock, self.signal, self.configuration, self.reader)
+        self.index = IndexStage(self.node, self.configuration, self.reader)
 
     def quiet(self, seconds: float = 61) -> None:
         self.index.run_once()
@@ -51,12 +58,12 @@ class Room:
         return [str(one.status) for one in instances.of_study(self.ledger.database, study, list(InstanceStatus))]
 
     def events(self, kind: str) -> list[Event]:
-        return [event for event in reversed(events.latest(self.ledger.database, 10_000)) if event.kind == kind]
+        return [event for event in reversed(history.latest(self.ledger.database, 10_000)) if event.kind == kind]
 
 
-def room_of(spool: Spool, reader: HeaderReader) -> Room:
+def room_of(data_folder: DataFolder, reader: HeaderReader) -> Room:
     """An indexer over a data folder that something else fills."""
     clock, signal, settings = HandClock(), Wakes(), configuration()
-    ledger = Ledger(spool.data / "ledger.db")
-    index = Index(ledger, spool, clock, signal, settings, reader)
-    return Room(spool.data, spool, ledger, clock, signal, reader, settings, index)
+    ledger = Ledger(data_folder.data / "ledger.db")
+    index = IndexStage(Node(ledger, data_folder, clock, signal), settings, reader)
+    return Room(data_folder.data, data_folder, ledger, clock, signal, reader, settings, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import textwrap
@@ -22,8 +23,9 @@ from node.ledger.job import Job, JobInput, NewJob
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation
+from node.stage import Node
 from node.store.arrival import Arrival, file_header
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.wake import Wakes
 from tests.support.clocks import HandClock
 
@@ -41,6 +43,7 @@ version = "1"
 manufacturer = "tests"
 intended_use = "Plays a plugin."
 [runtime]
+identity = "{identity}"
 {runtime}
 [[concepts]]
 value = "1"
@@ -74,15 +77,24 @@ class Site:
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.folder = folder
-        self.spool = Spool(folder / "data")
-        self.ledger = Ledger(self.spool.data / FILE)
+        self.data_folder = DataFolder(folder / "data")
+        self.ledger = Ledger(self.data_folder.data / FILE)
         self.clock = clock or HandClock()
         self.signal = Wakes()
         self.uses: dict[str, PluginUse] = {}
 
+    @property
+    def node(self) -> Node:
+        """What the stages share, with the clock that the site has now."""
+        return Node(self.ledger, self.data_folder, self.clock, self.signal)
+
     def receive(self, count: int = 2, *, study: str = STUDY, series: str = "1", **options: Any) -> list[str]:
-        """Instances of one series of a study, indexed; returns their receipts. See `_header` for `options`."""
+        """Instances of one series of a study, indexed; returns their receipts. See `_header` for `options`.
+
+        `contents` makes the data set of each number; without it there is none, only bytes.
+        """
         marks, origin = options.pop("marks", {}), options.pop("origin", "received")
+        contents = options.pop("contents", lambda number: f"instance {number}".encode())
         receipts = []
         now = self.clock.now()
         with self.ledger.transaction() as database:
@@ -90,9 +102,9 @@ class Site:
                 database,
                 now,
                 study=study,
-                patient_id="P1",
+                patient_id=options.get("PatientID", ("LO", "P1"))[1],
                 issuer_of_patient_id="",
-                accession_number="A1",
+                accession_number=options.get("AccessionNumber", ("SH", "A1"))[1],
                 association="a",
                 received_at=now,
                 due_at=now,
@@ -102,11 +114,11 @@ class Site:
             )
             known = len(instances.of_study(database, study, list(InstanceStatus)))
             for number in range(known + 1, known + count + 1):
-                receipt = self.spool.new_receipt()
-                path = self.spool.stored(receipt)
+                receipt = self.data_folder.new_receipt()
+                path = self.data_folder.stored(receipt)
                 path.parent.mkdir(exist_ok=True)
                 uid = f"{study}.{series}.{number}"
-                digest = self.write(receipt, uid, f"instance {number}".encode())
+                digest = self.write(receipt, uid, contents(number))
                 instances.insert(
                     database,
                     Instance(
@@ -137,7 +149,7 @@ class Site:
     def write(self, receipt: str, uid: str, content: bytes) -> str:
         """The stored file of a receipt, `content` its data set; returns the digest that the ledger keeps of it."""
         arrival = Arrival(CT, uid, EXPLICIT, "SCANNER", "PACSNODE", "127.0.0.1", "a", self.clock.now())
-        self.spool.stored(receipt).write_bytes(file_header(arrival) + content)
+        self.data_folder.stored(receipt).write_bytes(file_header(arrival) + content)
         return hashlib.sha256(content).hexdigest()
 
     def complete(self, study: str = STUDY) -> int:
@@ -197,7 +209,10 @@ class Site:
         return job
 
     def python_plugin(self, name: str, body: str = "pass", **use: Any) -> None:
-        """A Python plugin whose `analyse` does `body` and, unless that returns, answers "nothing found"."""
+        """A Python plugin whose `analyse` does `body` and, unless that returns, answers "nothing found".
+
+        It gets the images as received unless `identity="pseudonym"`: what these sites store is no data set.
+        """
         folder = self._plugin_folder(name, 'kind = "python"\nentry = "the_plugin:Plugin"', use)
         text = PLUGIN.format(body=textwrap.indent(textwrap.dedent(body), " " * 8))
         (folder / "the_plugin.py").write_text(text, encoding="utf-8")
@@ -209,17 +224,19 @@ class Site:
         (folder / "program").chmod(0o755)
 
     def _plugin_folder(self, name: str, runtime: str, use: dict[str, Any]) -> Path:
+        identity = use.pop("identity", "full")
         folder = self.folder / "plugins" / name
         folder.mkdir(parents=True)
         (folder / "plugin.toml").write_text(
-            MANIFEST.replace("{name}", name).replace("{runtime}", runtime), encoding="utf-8"
+            MANIFEST.replace("{name}", name).replace("{identity}", identity).replace("{runtime}", runtime),
+            encoding="utf-8",
         )
         self.uses[name] = PluginUse(folder=folder, **{"memory": "400MiB", "deadline": "60s"} | use)
         return folder
 
     def catalogue(self, isolation: Isolation | None = None) -> Catalogue:
         """All plugins of the site."""
-        return catalogue.load(self.uses, self.spool.data, isolation)
+        return catalogue.load(self.uses, self.data_folder.data, isolation)
 
     def get(self, job: Job) -> Job:
         """The job as it stands."""
@@ -229,17 +246,26 @@ class Site:
         """The job's kept result.json."""
         folder = self.get(job).result
         assert folder is not None
-        text = (self.spool.data / folder / "out" / "result.json").read_text(encoding="utf-8")
+        text = (self.data_folder.data / folder / "out" / "result.json").read_text(encoding="utf-8")
         content: dict[str, Any] = json.loads(text)
         return content
 
     def log(self, job: Job) -> str:
         """What the job's attempts printed."""
-        return (self.spool.results / job.id / "log.txt").read_text(encoding="utf-8", errors="replace")
+        return (self.data_folder.results / job.id / "log.txt").read_text(encoding="utf-8", errors="replace")
 
     def kinds(self, study: str = STUDY) -> list[str]:
         """Kinds of the events of a study, oldest first."""
         return [event.kind for event in events.of_study(self.ledger.database, study)]
+
+
+def logs_of(site: Site) -> dict[Path, str]:
+    """What plugins at work have printed so far, by file."""
+    found = {}
+    for path in site.data_folder.work.glob("*/*/log.txt"):
+        with contextlib.suppress(FileNotFoundError):  # moved meanwhile
+            found[path] = path.read_text(errors="replace")
+    return found
 
 
 def processes_of(site: Site) -> list[str]:
@@ -250,7 +276,7 @@ def processes_of(site: Site) -> list[str]:
             line = " ".join(process.cmdline())
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-        if str(site.spool.work) in line:
+        if str(site.data_folder.work) in line:
             found.append(line)
     return found
 

@@ -142,7 +142,7 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
         yield
     finally:
         server.shutdown()
-        thread.join(timeout=10)
+        thread.join(timeout=120)
 
 
 def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path] | None:

@@ -8,39 +8,42 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from node.config.models import Destination
+from node.config.destinations import DicomDestination
 from node.deliver.outbox import Outbox
-from node.deliver.ways.dimse import DicomArchive, peer_of
-from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.ledger import decisions, deliveries, forwards, instances, studies
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Event
+from node.ledger.forwards import ForwardTerms
 from node.ledger.instances import Instance, InstanceStatus
+from node.stage import Node
 from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.wake import Wakes
+from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.images.receipts import arrive, ct
+from tests.support.sites.configurations import with_destinations
 
 
 class OutboxRoom:
     """An outbox on a data folder of its own; its clock stands still, its peer's time-out is a second."""
 
     def __init__(self, data: Path, port: int, identity_check: str = "study") -> None:
-        self.spool = Spool(data)
+        self.data_folder = DataFolder(data)
         self.clock = HandClock()
         self.ledger = Ledger(data / "ledger.db")
         settings = {"ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout": "1s"}
-        self.destination = Destination.model_validate(settings | {"identity_check": identity_check})
+        self.destination = DicomDestination.model_validate(settings | {"identity_check": identity_check})
         self._decisions: dict[str, int] = {}
         self.outbox = self.restart()
 
     def restart(self) -> Outbox:
         """A new one on the same rows, as after the node died."""
-        archive = DicomArchive(peer_of(self.destination, "PACSNODE"))
-        self.outbox = Outbox("pacs", self.destination, archive, self.ledger, self.spool, self.clock, Wakes())
+        node = Node(self.ledger, self.data_folder, self.clock, Wakes())
+        self.outbox = Outbox("pacs", node, with_destinations(pacs=self.destination))
         return self.outbox
 
     def forward(self, study: str, count: int) -> list[str]:
@@ -52,8 +55,8 @@ class OutboxRoom:
             known = len(instances.of_study(database, study))
             for number in range(known + 1, known + count + 1):
                 dataset = self._ct(study, f"{study}.1.{number}")
-                receipt = arrive(self.spool, dataset, syntax=ExplicitVRLittleEndian)
-                path = self.spool.arrived(receipt)
+                receipt = arrive(self.data_folder, dataset, syntax=ExplicitVRLittleEndian)
+                path = self.data_folder.arrived(receipt)
                 row = Instance(
                     receipt,
                     dataset.SOPInstanceUID,
@@ -76,9 +79,7 @@ class OutboxRoom:
                 )
                 instances.insert(database, row)
                 rows.append(row)
-            forwards.enqueue(
-                database, now, study=study, destination="pacs", decision=decision, rule="on", images=rows, coerce={}
-            )
+            forwards.enqueue(database, now, study, ForwardTerms("pacs", decision, "on"), rows)
         return [row.sop_instance_uid for row in rows]
 
     def result(self, study: str, uid: str) -> str:
@@ -86,20 +87,24 @@ class OutboxRoom:
         dataset = self._ct(study, uid)
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.save_as(self.spool.data / f"{uid}.dcm", enforce_file_format=True)
+        dataset.save_as(self.data_folder.data / f"{uid}.dcm", enforce_file_format=True)
+        self.put(self.data_folder.data / f"{uid}.dcm", uid, CTImageStorage, study)
+        return uid
+
+    def put(self, file: Path, uid: str, sop_class: str, study: str) -> None:
+        """Put a file that holds a result into the outbox."""
         with self.ledger.transaction() as database:
             self._decision(study)
             deliveries.enqueue(
                 database,
                 self.clock.now(),
                 sop_instance_uid=uid,
-                sop_class_uid=CTImageStorage,
+                sop_class_uid=sop_class,
                 study=study,
                 job=None,
-                file=f"{uid}.dcm",
+                file=str(file),
                 destination="pacs",
             )
-        return uid
 
     def _ct(self, study: str, uid: str) -> Dataset:
         return ct(1, SOPInstanceUID=uid, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1")
@@ -141,7 +146,7 @@ class OutboxRoom:
 
     def of(self, uid: str) -> Delivery:
         """The delivery of a SOP instance."""
-        (row,) = self.ledger.database.query("SELECT * FROM deliveries WHERE sop_instance_uid=?", [uid])
+        (row,) = self.ledger.database.query("SELECT * FROM deliveries WHERE item=?", [uid])
         return deliveries.of_row(row)
 
     def status(self, uid: str) -> DeliveryStatus:
@@ -150,4 +155,4 @@ class OutboxRoom:
 
     def events(self, study: str, kind: str) -> list[Event]:
         """Those of a kind about a study."""
-        return events.of_kind_and_study(self.ledger.database, study, kind)
+        return [e for e in history.of_kind(self.ledger.database, kind) if e.study_instance_uid == study]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
+from node.deliver.ways.dimse import dimse
 from node.ledger import decisions, deliveries, jobs
-from node.ledger.database import Ledger
-from node.ledger.decisions import DecisionOutcome
+from node.ledger.database import Database, Ledger
+from node.ledger.decisions import DecisionOutcome, StoredDecision
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobInput, NewJob
 
@@ -48,6 +50,25 @@ def queue_job(ledger: Ledger, at: datetime, study: str, receipts: list[str], **c
     return job
 
 
+def match(database: Database, at: datetime, study: str, rule: str = "r", text: str = "Look.") -> StoredDecision:
+    """One more decision on the study, by a rule that says `text` to people whenever it notifies them."""
+    notify = {"notify": {"text": text}}
+    content = json.dumps([{"name": rule, **notify, "wait": notify}])
+    decisions.keep_rule_set(database, at, content, content)
+    taken = decisions.record(
+        database,
+        at,
+        study=study,
+        revision=1,
+        look=len(decisions.of_study(database, study)),
+        rule=rule,
+        rule_set=content,
+        outcome=DecisionOutcome.MATCHED,
+        trace={},
+    )
+    return decisions.get(database, taken)
+
+
 def deliver(
     ledger: Ledger, at: datetime, study: str, job: str | None, uid: str, status: DeliveryStatus = DeliveryStatus.WAITING
 ) -> Delivery:
@@ -63,9 +84,9 @@ def deliver(
             file=f"results/{uid}.dcm",
             destination="pacs",
         )
-        (made,) = [one for one in deliveries.of_study(database, study) if one.sop_instance_uid == uid]
+        (made,) = [one for one in deliveries.of_study(database, study) if one.item == uid]
         if status in (DeliveryStatus.SENDING, DeliveryStatus.DELIVERED):
             deliveries.sending(database, at, made.id)
         if status is DeliveryStatus.DELIVERED:
-            deliveries.delivered(database, at, made.id, 0)
+            deliveries.delivered(database, at, made.id, dimse(0))
         return deliveries.get(database, made.id)

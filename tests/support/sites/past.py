@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from node.ledger import decisions, deliveries, events, forwards, identities, instances, jobs, studies
+from node.deliver.ways.dimse import dimse
+from node.ledger import alerts, attempts, decisions, deliveries, forwards, identities, instances, jobs, studies
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.attempts import AttemptCourse, AttemptFailureKind
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import Severity
 from node.ledger.identities import IdentityStatus
 from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job, JobInput, JobOutcome, NewJob
@@ -45,9 +47,9 @@ def tell(database: Database) -> None:
     for number, destination in enumerate(("pacs", "research", "pacs")):
         _delivery(database, good, number, destination)
     deliveries.sending(database, _at(75), 1)
-    deliveries.delivered(database, _at(76), 1, 0)
+    deliveries.delivered(database, _at(76), 1, dimse(0))
     deliveries.sending(database, _at(75), 2)
-    deliveries.dead(database, _at(77), 2, "RESEARCH refuses this object [A900]", 0xA900)
+    deliveries.dead(database, _at(77), 2, "RESEARCH refuses this object [A900]", dimse(0xA900))
     deliveries.hold(database, _at(77), 3, "pacs has the study under another PatientID")
     identities.answered(database, _at(70), GOOD, "pacs", IdentityStatus.DIFFERS, "PatientID")
 
@@ -56,10 +58,14 @@ def tell(database: Database) -> None:
 
     failed = _analysed(database, FAILED, "20260302-0019")
     jobs.started(database, _at(62), failed.id, {"name": "lung-density"})
+    log = f"results/{failed.id}/log.txt"
+    attempts.note(
+        database, failed.id, AttemptCourse(AttemptFailureKind.DEADLINE, seconds=600.0, peak_memory=2**30, log=log)
+    )
     jobs.ended(database, _at(660), failed.id, JobOutcome.FAILED, "results/x", "the plugin was ended after 600 s")
 
     _study(database, ARRIVING, "20260302-0020", complete=False)
-    events.record(database, _at(90), "disk.low", severity=Severity.ALERT, free="[bold]4 GB[/bold]\x1b[31m")
+    alerts.raised(database, _at(90), AlertKind.ITEM_FAILED, "index receipt:1", free="[bold]4 GB[/bold]\x1b[31m")
 
 
 def _at(seconds: float) -> datetime:
@@ -170,9 +176,7 @@ def images(ledger: Ledger) -> None:
     """Two images of the failed study that a rule sends on: one is dead, one waits."""
     with ledger.transaction() as database:
         found = instances.of_study(database, FAILED)[:2]
-        forwards.enqueue(
-            database, _at(80), study=FAILED, destination="research", decision=1, rule="on", images=found, coerce={}
-        )
+        forwards.enqueue(database, _at(80), FAILED, forwards.ForwardTerms("research", 1, "on"), found)
         first = deliveries.of_study(database, FAILED)[-len(found)]
         deliveries.dead(database, _at(81), first.id, "RESEARCH accepts none of them")
 

@@ -18,14 +18,14 @@ import pytest
 
 from node.store import seal
 from node.store.arrival import read_arrival
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.store.seal import cut_to_length
 from tests.support.shared_data import ROOT
 from tests.support.wait import until
 
 _LAUNCH = (
-    "import json, sys; from node.dimse.association import Limits; from node.receive.process import main; "
-    "main(sys.argv[2:], Limits(**json.loads(sys.argv[1])))"
+    "import json, sys; from node.dimse.association import ConnectionLimits; from node.receive.process import main; "
+    "main(sys.argv[2:], ConnectionLimits(**json.loads(sys.argv[1])))"
 )
 
 
@@ -62,7 +62,7 @@ class Receiver:
         }
         self.config.write_text(json.dumps(sections))  # JSON is YAML
         self.log_file = folder / "receiver.log"
-        self.spool = Spool(folder / "data")
+        self.data_folder = DataFolder(folder / "data")
         self.wake, self._wake_end = os.pipe()
         os.set_blocking(self.wake, False)
 
@@ -101,7 +101,7 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(20)
+        self.process.wait(120)
         for descriptor in (self._alive, self.wake, self._wake_end):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -124,10 +124,10 @@ class Receiver:
     def received(self) -> list[Path]:
         """Whole receipts, in order of arrival; one that was just answered for gets its name in a moment."""
         until(lambda: not any(map(seal.read, self.parts())), what="the sealed objects to be named")
-        return [self.spool.arrived(receipt) for receipt in self.spool.waiting()]
+        return [self.data_folder.arrived(receipt) for receipt in self.data_folder.waiting()]
 
     def parts(self) -> list[Path]:
-        return sorted(self.spool.incoming.glob("*.part"))
+        return sorted(self.data_folder.incoming.glob("*.part"))
 
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
@@ -135,19 +135,24 @@ class Receiver:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def cpu_seconds(self) -> float:
+        """What it has used of a core, whatever else this machine did meanwhile."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> int:
         """Resident bytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=240)
         connection.settimeout(60)
         return connection
 
     def idle(self) -> bool:
         """No association is open and no thread of one is left."""
-        return not os.listdir(self.spool.associations)
+        return not os.listdir(self.data_folder.associations)
 
 
 def _listen() -> socket.socket:
@@ -174,5 +179,5 @@ def small_disk(tmp_path: Path, size: str, node: Mapping[str, Any] | None = None)
     if unshare is None or subprocess.run([*trial, "true"], capture_output=True).returncode != 0:
         pytest.skip("no mount namespace here (unshare -rm), so no small disk")
     with Receiver(tmp_path, node, wrapper=trial) as receiver:
-        receiver.spool = Spool(Path(f"/proc/{receiver.process.pid}/root{tmp_path}/data"))
+        receiver.data_folder = DataFolder(Path(f"/proc/{receiver.process.pid}/root{tmp_path}/data"))
         yield receiver

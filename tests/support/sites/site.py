@@ -23,7 +23,8 @@ from node.ledger.database import Ledger
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import OPEN, Job, JobStatus
 from node.ledger.studies import StudyStatus
-from node.run.kinds.command import BUNDLE
+from node.run.kinds.python import BUNDLE
+from node.run.leftovers import WARM
 from node.serve.listening import LISTENING
 from tests.support.wait import until
 
@@ -134,10 +135,10 @@ class Site:
                 env=environment,
                 cwd=self.folder,
             )
-        said = until(lambda: self._listening() or process.poll() is not None, 60, "the node to listen")
+        said = until(lambda: self._listening() or process.poll() is not None, what="the node to listen")
         assert isinstance(said, dict), f"the node ended at once, exit {process.poll()}:\n{self.log()}"
         self.port = int(said["port"])
-        self._ledger = until(self._opened, 60, "the ledger")
+        self._ledger = until(self._opened, what="the ledger")
         return self
 
     def _listening(self) -> dict[str, Any] | None:
@@ -158,10 +159,10 @@ class Site:
         """SIGTERM: it drains, ends with 0 and leaves no process."""
         assert self._process is not None
         self._process.terminate()
-        code = self._process.wait(timeout=90)
+        code = self._process.wait(timeout=240)
         assert code == 0, f"the node ended with {code} when it was told to stop"
         self._forget()
-        until(lambda: not self.processes(), 60, "the last process to end")
+        until(lambda: not self.processes(), what="the last process to end")
 
     def kill(self) -> None:
         """SIGKILL to the supervisor alone: all others have to end by themselves, and the port has to be free."""
@@ -169,7 +170,7 @@ class Site:
         self._process.kill()
         self._process.wait()
         self._forget()
-        until(lambda: not self.processes(), 60, "the children of the killed supervisor to end")
+        until(lambda: not self.processes(), what="the children of the killed supervisor to end")
 
     def power_off(self) -> None:
         """Everything at once, so that nobody sees the others die."""
@@ -178,7 +179,7 @@ class Site:
             for process in found:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
-        until(lambda: not self.processes(), 60, "all processes to be gone")
+        until(lambda: not self.processes(), what="all processes to be gone")
         self._forget()
 
     def restart(self) -> None:
@@ -274,7 +275,7 @@ class Site:
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 
-    def wait_delivered(self, study: str, objects: int, revision: int = 1, deadline_seconds: float = 240) -> list[Job]:
+    def wait_delivered(self, study: str, objects: int, revision: int = 1, deadline_seconds: float = 600) -> list[Job]:
         """Wait until this revision is decided, nothing is under way, and so many objects of the study are delivered.
 
         Returns the study's jobs. Fails at once where something has come to a stand that only a person can end.
@@ -312,4 +313,4 @@ class Site:
     def left_over(self) -> list[str]:
         """What lies in `incoming/` and `work/` beyond what belongs there."""
         found = [*(self.data / "incoming").iterdir(), *(self.data / "work").iterdir()]
-        return [path.name for path in found if path.name != BUNDLE and path.suffix != ".slot"]
+        return [path.name for path in found if path.name not in (BUNDLE, WARM) and path.suffix != ".slot"]

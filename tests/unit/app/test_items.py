@@ -20,8 +20,11 @@ from node.index.children import HeaderReader
 from node.items import TRIES, Item, Items, pause
 from node.ledger import defects, events
 from node.ledger.database import Ledger
-from node.ledger.events import Severity
+from node.stage import Node
 from node.store.health import failing
+from node.store.layout import DataFolder
+from node.wake import Wakes
+from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.sites.broken_items import MAKERS, Fault, Maker, Play
 
@@ -66,8 +69,8 @@ def test_finding_d3_an_exception_costs_one_item(
     assert fault.raised == 2
     play.pass_(20)
     assert fault.raised == 2
-    (begun,) = [each for each in _events(play) if each.severity is Severity.ALERT and "item" in each.detail]
-    assert "RuntimeError in broken_items.py" in begun.detail["error"]
+    (begun,) = [each for each in history.open_alerts(play.ledger.database) if "item" in each.detail]
+    assert "an error in the program (broken_items.py, line " in begun.detail["error"]
     play.pass_(21)
     _until_it_is_given_up(play, fault)
     tried = fault.raised
@@ -136,7 +139,7 @@ def _may_fail(play: Play) -> None:
 
 
 def _events(play: Play) -> list[events.Event]:
-    return events.latest(play.ledger.database, 1000)
+    return history.latest(play.ledger.database, 1000)
 
 
 CONFIGURATION = """
@@ -146,8 +149,9 @@ destinations:
 modalities:
   ct: {ae_title: CT1, storage_commitment: {host: 127.0.0.1, port: 105, commit_through: pacs}}
 """
-ALONE = {"reload"}
-"""Stages of a single item: the configuration."""
+ALONE = {"reload", "alerts", "deadlines", "refused", "sweep"}
+"""Stages without items that could raise by what they hold: the configuration; what is over closes by itself; a column
+of a row; counts (what cannot be read of those is dropped, see test_refused.py); nothing at all."""
 
 
 def test_finding_d3_every_stage_of_the_node_is_tested_here(tmp_path: Path) -> None:
@@ -156,19 +160,19 @@ def test_finding_d3_every_stage_of_the_node_is_tested_here(tmp_path: Path) -> No
     path.write_text(CONFIGURATION)
     app = App(InForce.of(loading.read(path), SystemClock().now(), "a test"))
     try:
-        names = {*app._workers.names, *app._outside.names}
-        kinds = {re.sub(r"^(deliver|report|commitment-of)-.*", r"\1", name) for name in names}
+        names = {each.name for each in app.workers()}
+        kinds = {re.sub(r"^(deliver|fetch|report|commitment-of)-.*", r"\1", name) for name in names}
         assert kinds - ALONE == set(MAKERS)
     finally:
-        app._index.close()
-        app._results.close()
-        app.ledger.close()
+        for each in app.workers():
+            each.stage.close()
+        app.node.ledger.close()
 
 
 def test_finding_d3_a_dead_letter_that_fails_too_is_parked(tmp_path: Path) -> None:
     """Even the item's own row cannot be written: the ledger keeps the pause, and in the end that it is given up."""
     ledger, clock = Ledger(tmp_path / "ledger.db"), HandClock()
-    items = Items("stage", ledger, clock)
+    items = Items("stage", Node(ledger, DataFolder(tmp_path), clock, Wakes()))
     item = Item("thing:1", put_off=lambda *_: {}["row"], give_up=lambda *_: {}["row"])  # type: ignore[index]
     tried: list[int] = []
 
@@ -182,14 +186,30 @@ def test_finding_d3_a_dead_letter_that_fails_too_is_parked(tmp_path: Path) -> No
         clock.pass_(seconds=pause(times).total_seconds() + 1)
     assert len(tried) == TRIES
     assert items.is_parked("thing:1")
-    kinds = [each.kind for each in events.latest(ledger.database, 99, (Severity.ALERT,))]
-    assert kinds == ["item.parked", "item.failed"]
+    (alert,) = history.open_alerts(ledger.database)
+    assert (alert.kind, alert.detail["retry"]) == ("item.failed", "defect:1")
+
+
+def test_an_item_that_a_stop_cuts_off_is_not_its_own_failure(tmp_path: Path) -> None:
+    """The ledger is closed while it is handled: that is the stage's failure; the item has no row and no alert."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    items = Items("stage", Node(ledger, DataFolder(tmp_path), HandClock(), Wakes()))
+
+    def reads_on() -> None:
+        database = ledger.database
+        ledger.close()
+        history.latest(database, 1)
+
+    with pytest.raises(TransientError, match="stopping"):
+        items.handle(Item("thing:1"), reads_on, None)
+    assert not defects.of_stage(ledger.database, "stage")
+    assert not history.open_alerts(ledger.database)
 
 
 def test_finding_d3_a_wrong_clock_puts_nothing_off_for_days(tmp_path: Path) -> None:
     """Set ahead while an item fails, and corrected: no pause is longer than the longest."""
     ledger, clock = Ledger(tmp_path / "ledger.db"), HandClock()
-    items = Items("stage", ledger, clock)
+    items = Items("stage", Node(ledger, DataFolder(tmp_path), clock, Wakes()))
     clock.jump(days=10)
     items.handle(Item("thing:1"), lambda: {}["row"], None)  # type: ignore[index]
     clock.jump(days=-10)
@@ -206,13 +226,13 @@ def test_finding_d3_pauses_grow_and_are_bounded() -> None:
 def test_finding_d3_a_stage_that_fails_as_a_whole_is_an_alert_once(tmp_path: Path) -> None:
     """While it lasts `status` has a file to read, which needs no ledger; one alert; both end with the cause."""
     ledger = Ledger(tmp_path / "ledger.db")
-    known = FailingStages(ledger, HandClock(), tmp_path)
+    known = FailingStages(Node(ledger, DataFolder(tmp_path), HandClock(), Wakes()))
     for _ in range(5):
         known.fails("deliver-pacs", "the ledger is locked")
     assert {name: each.reason for name, each in failing(tmp_path).items()} == {"deliver-pacs": "the ledger is locked"}
     known.works("deliver-pacs")
     assert failing(tmp_path) == {}
-    kinds = [each.kind for each in events.latest(ledger.database, 9)]
+    kinds = [each.kind for each in history.latest(ledger.database, 9)]
     assert kinds == ["stage.fails-no-more", "stage.failing"]
 
 
@@ -221,7 +241,7 @@ def test_finding_d3_a_stage_fails_while_the_ledger_cannot_be_written(
 ) -> None:
     """The file says it at once, the alert follows when the ledger takes it."""
     ledger = Ledger(tmp_path / "ledger.db")
-    known = FailingStages(ledger, HandClock(), tmp_path)
+    known = FailingStages(Node(ledger, DataFolder(tmp_path), HandClock(), Wakes()))
 
     def locked(self: Ledger) -> None:
         raise TransientError("locked")
@@ -231,4 +251,4 @@ def test_finding_d3_a_stage_fails_while_the_ledger_cannot_be_written(
         known.fails("index", "locked")
     assert list(failing(tmp_path)) == ["index"]
     known.fails("index", "locked")
-    assert [each.kind for each in events.latest(ledger.database, 9)] == ["stage.failing"]
+    assert [each.kind for each in history.latest(ledger.database, 9)] == ["stage.failing"]

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from node.app import workers
 from node.app.workers import PERSISTS, Worker, Workers
+from node.stage import NodeStage
 from node.wake import Stage, Wakes
 from tests.support.wait import until
+
+
+class WorkOfATest(NodeStage):
+    """A stage that does what a test says."""
+
+    def __init__(self, work: Callable[[], float], closed: Callable[[], object] = lambda: None) -> None:
+        self._work = work
+        self._closed = closed
+
+    def run_once(self) -> float:
+        return self._work()
+
+    def close(self) -> None:
+        self._closed()
 
 
 def test_who_follows_begins_when_the_one_of_the_same_name_has_ended() -> None:
@@ -19,7 +35,7 @@ def test_who_follows_begins_when_the_one_of_the_same_name_has_ended() -> None:
 
     def old() -> float:
         sending.set()
-        assert sent.wait(20)
+        assert sent.wait(120)
         said.append("old sent")
         return 60.0
 
@@ -32,19 +48,18 @@ def test_who_follows_begins_when_the_one_of_the_same_name_has_ended() -> None:
         return 60.0
 
     signal = Wakes()
-    before = Workers([Worker(Stage.DELIVER, "pacs", old, lambda: said.append("old closed"))], signal)
-    before.start()
-    assert sending.wait(20)
-    after = Workers([Worker(Stage.DELIVER, "pacs", new), Worker(Stage.DELIVER, "other", other)], signal, after=before)
-    before.end()
-    after.start()
-    assert over.wait(20)
+    room = Workers(signal)
+    room.start([Worker("pacs", WorkOfATest(old, lambda: said.append("old closed")), Stage.DELIVER)])
+    assert sending.wait(120)
+    room.end(["pacs"])
+    room.start([Worker("pacs", WorkOfATest(new), Stage.DELIVER), Worker("other", WorkOfATest(other), Stage.DELIVER)])
+    assert over.wait(120)
     assert said == []
     sent.set()
     until(lambda: len(said) == 3, what="the new one to begin")
     assert said == ["old sent", "old closed", "new"]
-    after.end()
-    after.join(20)
+    room.end(room.names)
+    room.join(120)
 
 
 def test_a_stage_is_woken_by_its_room_and_survives_what_it_raises() -> None:
@@ -58,12 +73,12 @@ def test_a_stage_is_woken_by_its_room_and_survives_what_it_raises() -> None:
         raise ValueError("for once")
 
     signal = Wakes()
-    workers = Workers([Worker(Stage.INDEX, "index", fails)], signal)
-    workers.start()
+    workers = Workers(signal)
+    workers.start([Worker("index", WorkOfATest(fails), Stage.INDEX)])
     until(lambda: calls, what="the first call")
     until(lambda: signal.wake(Stage.INDEX) or len(calls) > 1, what="another call")
-    workers.end()
-    workers.join(20)
+    workers.end(workers.names)
+    workers.join(120)
     before = len(calls)
     signal.wake(Stage.INDEX)
     assert len(calls) == before
@@ -95,11 +110,11 @@ def test_finding_d3_a_stage_that_fails_as_a_whole_backs_off_and_is_told(monkeypa
         return 60.0
 
     signal, told = Wakes(), Told()
-    room = Workers([Worker(Stage.INDEX, "index", run_once)], signal, failing=told)
-    room.start()
+    room = Workers(signal, told)
+    room.start([Worker("index", WorkOfATest(run_once), Stage.INDEX)])
     until(lambda: told.said, what="somebody to be told")
     assert len(calls) >= PERSISTS
-    assert told.said[0].startswith("index: KeyError in test_workers.py")
+    assert told.said[0].startswith("index: an error in the program (test_workers.py, line ")
     until(lambda: len(calls) >= 6, what="more tries")
     before = len(calls)
     for _ in range(1000):
@@ -107,6 +122,6 @@ def test_finding_d3_a_stage_that_fails_as_a_whole_backs_off_and_is_told(monkeypa
     assert len(calls) <= before + 1
     mended.set()
     until(lambda: told.said[-1] == "index works", what="it to work again")
-    room.end()
-    room.join(20)
+    room.end(room.names)
+    room.join(120)
     assert "Hong" not in str(told.said)

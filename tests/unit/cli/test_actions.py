@@ -1,20 +1,22 @@
-"""`retry` and `cancel`: what changes, and who is recorded."""
+"""`retry`, `complete` and `cancel`: what changes, and who is recorded."""
 
 from __future__ import annotations
 
 import pytest
 
+from node.deliver.ways.dimse import dimse
 from node.dicom.report_classes import SOP_CLASSES
-from node.ledger import defects, deliveries, events, fallbacks, identities, jobs, studies
+from node.ledger import defects, deliveries, fallbacks, identities, jobs, studies, study_ends, withdrawals
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import JobStatus
 from node.store.health import Trouble, note_failing
+from tests.support import history
 from tests.support.sites import past
 from tests.support.sites.calls import Run
 from tests.support.sites.outcomes import deliver
-from tests.support.sites.past import FAILED, GOOD, HELD, NOW
+from tests.support.sites.past import ARRIVING, FAILED, GOOD, HELD, NOW
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def _alice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def last(ledger: Ledger, kind: str) -> Event:
     """The newest event of a kind."""
-    return next(event for event in events.latest(ledger.database, 50) if event.kind == kind)
+    return next(event for event in history.latest(ledger.database, 50) if event.kind == kind)
 
 
 def only_job(ledger: Ledger, study: str) -> str:
@@ -41,7 +43,7 @@ def test_a_dead_or_held_delivery_is_sent_again(run: Run, ledger: Ledger, number:
     found = deliveries.get(ledger.database, number)
     assert (found.status, found.attempts, found.hold) == (DeliveryStatus.WAITING, 0, None)
     assert identities.get(ledger.database, GOOD, found.destination) is None
-    assert last(ledger, "delivery.again").detail["by"] == "alice"
+    assert last(ledger, "delivery.again").actor == "os:alice"
 
 
 def test_a_delivered_object_is_not_sent_again(run: Run, ledger: Ledger) -> None:
@@ -58,7 +60,7 @@ def test_a_job_is_done_again_as_a_new_one(run: Run, ledger: Ledger) -> None:
     answer = run("retry", old[:8], "--json").json
     new = jobs.get(ledger.database, answer["job"])
     assert (new.supersedes, new.round, new.status) == (old, 2, JobStatus.QUEUED)
-    assert last(ledger, "job.again").detail["by"] == "alice"
+    assert last(ledger, "job.again").actor == "os:alice"
 
 
 def test_a_job_is_cancelled(run: Run, ledger: Ledger) -> None:
@@ -106,7 +108,7 @@ def test_who_names_a_replaced_report_means_what_took_its_place(run: Run, ledger:
     assert deliveries.get(ledger.database, old).status is DeliveryStatus.REPLACED
     with ledger.transaction() as database:
         deliveries.sending(database, NOW, new)
-        deliveries.delivered(database, NOW, new, 0)
+        deliveries.delivered(database, NOW, new, dimse(0))
     answer = run("retry", old)
     assert answer.code == 1
     assert f"pacsnode retry {only_job(ledger, GOOD)[:8]} makes the result again" in answer.err
@@ -139,7 +141,7 @@ def test_a_held_study_is_released_by_a_person(run: Run, ledger: Ledger) -> None:
     found = studies.get(ledger.database, HELD)
     assert found is not None
     assert found.hold is None
-    assert last(ledger, "study.released").detail["by"] == "alice"
+    assert last(ledger, "study.released").actor == "os:alice"
 
 
 @pytest.mark.usefixtures("ledger")
@@ -160,9 +162,11 @@ def test_a_short_prefix_names_no_job(run: Run, ledger: Ledger) -> None:
 def test_a_number_that_also_begins_a_job_asks_for_more(run: Run, ledger: Ledger) -> None:
     """Nothing is guessed: both are named as they can be written."""
     with ledger.transaction() as database:
-        database.execute(
-            "UPDATE jobs SET id='12345678-0000-5000-8000-000000000000' WHERE id=?", [only_job(ledger, FAILED)]
-        )
+        job = only_job(ledger, FAILED)
+        database.execute("PRAGMA defer_foreign_keys=ON")
+        for table, column in (("jobs", "id"), ("attempts", "job"), ("job_studies", "job")):
+            sql = f"UPDATE {table} SET {column}='12345678-0000-5000-8000-000000000000' WHERE {column}=?"
+            database.execute(sql, [job])
         database.execute("UPDATE deliveries SET id=123456 WHERE id=3")
     answer = run("cancel", "123456")
     assert answer.code == 2
@@ -176,7 +180,7 @@ def test_images_of_a_study_are_sent_on_again_or_not_at_all(run: Run, ledger: Led
     past.images(ledger)
     assert run("retry", FAILED, "--json").json == {"study_instance_uid": FAILED, "images": 1}
     assert run("retry", FAILED).code == 1
-    assert last(ledger, "forward.again").detail["by"] == "alice"
+    assert last(ledger, "forward.again").actor == "os:alice"
     assert run("cancel", FAILED, "--json").json == {"study_instance_uid": FAILED, "status": "cancelled", "images": 2}
     assert past.statuses(ledger, FAILED) == [DeliveryStatus.CANCELLED] * 2
     assert run("cancel", FAILED).code == 1
@@ -197,7 +201,7 @@ def test_finding_d3_status_shows_what_could_not_be_handled_and_retry_has_it_trie
     assert run("retry", f"defect:{found.id}", "--json").json["item"] == f"study:{GOOD}"
     (again,) = defects.of_stage(ledger.database, "route")
     assert (again.parked, again.times) == (False, 0)
-    assert last(ledger, "item.again").detail["by"] == "alice"
+    assert last(ledger, "item.again").actor == "os:alice"
     assert run("retry", "defect:99").code == 1
     assert run("retry", "defect:x").code == 2
 
@@ -214,3 +218,43 @@ def test_finding_d3_status_names_stages_that_fail_as_a_whole(run: Run, ledger: L
     """Also where the ledger is what fails: the node leaves a file."""
     note_failing(ledger.path.parent, {"deliver-pacs": Trouble(NOW, "the ledger is locked")})
     assert run("status", "--json").json["failing_stages"]["deliver-pacs"]["why"] == "the ledger is locked"
+
+
+def test_what_is_to_be_withdrawn_is_shown_until_a_person_has_seen_to_it(run: Run, ledger: Ledger) -> None:
+    """In `status` and `study`; a second time there is nothing to see to."""
+    with ledger.transaction() as database:
+        sent = [each for each in deliveries.of_study(database, GOOD) if each.status is DeliveryStatus.DELIVERED]
+        withdrawals.enter(database, NOW, GOOD, sent, "images were rejected for quality reasons")
+    (listed,) = run("status", "--json").json["to_withdraw"]
+    assert (listed["destination"], listed["results"], listed["status"]) == ("pacs", 1, "listed")
+    assert "rejected for quality reasons" in run("status").out
+    assert "Withdrawals" in run("study", GOOD).out
+    answer = run("cancel", f"withdrawal:{GOOD}")
+    assert answer.out.strip() == f"1 objects of study {GOOD} are no longer listed for withdrawal"
+    assert run("status", "--json").json["to_withdraw"] == []
+    assert [each["status"] for each in run("study", GOOD, "--json").json["withdrawals"]] == ["dismissed"]
+    again = run("cancel", f"withdrawal:{GOOD}")
+    assert again.code == 1
+    assert "nothing of study" in again.err
+
+
+def test_finding_o4_a_study_is_completed_because_a_person_says_so(run: Run, ledger: Ledger) -> None:
+    """By accession number; the node is to do it, the record names Alice, and both pages say that it is under way."""
+    assert run("complete", "20260302-0020", "--json").json == {
+        "study_instance_uid": ARRIVING,
+        "status": "to be completed",
+        "instances": 3,
+    }
+    assert study_ends.asked(ledger.database) == {ARRIVING: "os:alice"}
+    assert last(ledger, "study.ended").actor == "os:alice"
+    assert "receiving, to be completed now; revision 0" in run("study", ARRIVING).out
+    assert "to be completed now" in " ".join(run("status").out.split())
+
+
+def test_finding_o4_a_complete_study_is_not_completed_again(run: Run, ledger: Ledger) -> None:
+    """Exit code 1, with the reason; neither is one that is not there."""
+    answer = run("complete", GOOD)
+    assert (answer.code, answer.out) == (1, "")
+    assert f"study {GOOD} is complete (revision 1)" in answer.err
+    assert run("complete", "1.2.840.99999").code == 1
+    assert study_ends.asked(ledger.database) == {}

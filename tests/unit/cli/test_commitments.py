@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger import commitments, studies
-from node.ledger.commitments import CommitmentStatus
+from node.ledger.commitment import CommitmentStatus, NewCommitment
 from node.ledger.database import FILE, Ledger
 from tests.support.sites.calls import Run
 
@@ -36,9 +36,7 @@ def made(tmp_path: Path) -> Ledger:
             received_at=NOW,
             due_at=NOW,
         )
-        number = commitments.take(
-            database,
-            NOW,
+        new = NewCommitment(
             entry="1",
             transaction_uid="1.2.9",
             requester="CT3",
@@ -47,8 +45,8 @@ def made(tmp_path: Path) -> Ledger:
             requested_at=NOW,
             references=[(CT, "1.2.3.1.1"), (CT, "1.2.3.1.2")],
             through=None,
-            duplicate=0x0131,
         )
+        number = commitments.take(database, NOW, new, 0x0131)
         assert number == 1
         commitments.judged(database, NOW, number, {0: (0, STUDY), 1: (0x0112, None)})
         commitments.dead(database, NOW, number, "nobody answers at 10.0.0.4")

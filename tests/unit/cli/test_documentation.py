@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -11,13 +12,31 @@ import typer.main
 from node.cli.commands import app
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
+
+
+def flattened(group: Any, before: str = "") -> dict[str, Any]:
+    """Every command by its whole name, those of groups too: `plugin run`."""
+    found: dict[str, Any] = {}
+    for name in group.commands:
+        command = group.commands[name]
+        whole = f"{before}{name}"
+        found |= flattened(command, f"{whole} ") if hasattr(command, "commands") else {whole: command}
+    return found
+
+
+COMMANDS = flattened(typer.main.get_command(app))
 
 
 def sections() -> dict[str, str]:
     """Heading of each section on a command → its text."""
     parts = re.split(r"^## pacsnode ?", PAGE.read_text(), flags=re.MULTILINE)[1:]
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def name_of(heading: str) -> str:
+    """`plugin run` of `plugin run PLUGIN [IMAGES]...`."""
+    words = heading.split()
+    return " ".join(words[:2] if words[0] == "plugin" else words[:1])
 
 
 def documented_options(text: str) -> set[str]:
@@ -35,14 +54,13 @@ def options_of(command: object) -> set[str]:
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
     """`## pacsnode echo DEST` ↔ the command `echo`."""
-    documented = {heading.split()[0] for heading in sections() if heading}
-    assert documented == set(COMMANDS)
+    assert {name_of(heading) for heading in sections() if heading} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_of_a_command_is_documented_and_no_other(name: str) -> None:
     """The bullets of a command's section are its options."""
-    [text] = [text for heading, text in sections().items() if heading.split()[:1] == [name]]
+    [text] = [text for heading, text in sections().items() if heading and name_of(heading) == name]
     assert documented_options(text) == options_of(COMMANDS[name])
 
 
@@ -54,8 +72,8 @@ def test_the_options_before_a_command_are_documented() -> None:
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_heading_shows_the_arguments(name: str) -> None:
     """`## pacsnode send PATH... DEST` names the arguments in their order."""
-    [heading] = [heading for heading in sections() if heading.split()[:1] == [name]]
-    assert heading.split()[1:] == [
+    [heading] = [heading for heading in sections() if heading and name_of(heading) == name]
+    assert heading.split()[len(name.split()) :] == [
         argument(each) for each in COMMANDS[name].params if each.param_type_name == "argument"
     ]
 

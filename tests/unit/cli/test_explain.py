@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydicom import Dataset
@@ -13,11 +12,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.ledger import instances
 from node.ledger.instances import InstanceStatus
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from node.run.catalogue import Catalogue
 from rules.model import Rule
 from tests.support.images.receipts import ct
 from tests.support.sites.calls import Run
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 CONFIG = """\
@@ -95,7 +95,7 @@ def test_what_was_decided_then_is_shown_where_it_differs(run: Run, site: Site) -
     old = Rule.model_validate(
         {"name": "any-ct", "when": {"Modality": "MR"}, "choose": {}, "run": "lung-density", "mode": "shadow"}
     )
-    Route(site.ledger, site.clock, site.signal, [old], Catalogue(), ZoneInfo("Asia/Seoul")).run_once()
+    RouteStage(site.node, ruled([old]), lambda _: Catalogue()).run_once()
     said = run("explain", STUDY).out
     assert "by other rules (version " in said
     assert "Then, any-ct not matched:" in said
@@ -118,7 +118,7 @@ def test_images_that_no_longer_count_are_left_out(run: Run, site: Site) -> None:
     with site.ledger.transaction() as database:
         instances.set_status(database, receipts[0], InstanceStatus.REJECTED)
     for receipt in receipts:
-        site.spool.stored(receipt).unlink()
+        site.data_folder.stored(receipt).unlink()
     assert "CT in all 2 instances" in run("explain", STUDY).out
 
 
@@ -163,3 +163,28 @@ def test_it_can_be_read_at_80_columns(run: Run, site: Site, monkeypatch: pytest.
     site.complete()
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, run("explain", STUDY).out.splitlines())) <= 80
+
+
+def test_finding_o1_study_says_first_which_rule_came_closest_and_what_it_lacked(run: Run, site: Site) -> None:
+    """In words, above the decisions; each other rule says how far it was, the closest first; JSON has it as values."""
+    site.receive(2)
+    site.complete()
+    shadow = {"choose": {"take": "all"}, "run": "lung-density", "mode": "shadow"}
+    rules = [
+        Rule.model_validate({"name": name, "when": when, **shadow})
+        for name, when in (
+            ("far", {"Modality": "MR", "PatientSex": "M", "SliceThickness": {"below": 0.1}}),
+            ("near", {"Modality": "CT", "PatientSex": "M"}),
+            ("fits", {"Modality": "CT"}),
+        )
+    ]
+    RouteStage(site.node, ruled(rules), lambda _: Catalogue()).run_once()
+    lines = [" ".join(line.split()) for line in run("study", STUDY).out.splitlines()]
+    head = lines.index("Closest rule that did not match: near")
+    assert lines[head + 1] == "PatientSex: M — F in all 2 instances, fails"
+    table = lines[lines.index("Decisions") + 2 :]
+    assert [line.split()[1] for line in table if line.startswith("1 ")] == ["fits", "near", "far"]
+    assert "when: 1 of 2 hold, all but PatientSex: M" in " ".join(table)
+    found = {each["rule"]: each for each in run("study", STUDY, "--json").json["decisions"]}
+    assert found["near"]["lacks"] == {"stopped": "when", "asked": 2, "clauses": ["PatientSex: M"]}
+    assert "lacks" not in found["fits"]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataset import FileDataset
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.uid import UID
 
 from node.dimse.demo_pacs import DemoPACS
 from tests.support.ports import free_port
@@ -128,3 +134,78 @@ def test_a_peer_that_is_down_leaves_every_file_failed(run: Run, tmp_path: Path) 
     told = run("send", tmp_path / "study", peer)
     assert "failed: 2 files: not sent" in told.err
     assert "0 of 2 objects stored" in told.out
+
+
+def _changed(folder: Path, name: str, change: Callable[[FileDataset], None]) -> Path:
+    content = dcmread(image(folder, name))
+    change(content)
+    with (folder / name).open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        write_file_meta_info(_as_written(file), content.file_meta, enforce_standard=False)
+        write_dataset(_as_written(file), content)
+    return folder / name
+
+
+def _as_written(file: BinaryIO) -> DicomFileLike:
+    encoded = DicomFileLike(file)
+    encoded.is_implicit_VR, encoded.is_little_endian = False, True
+    return encoded
+
+
+def _without_meta_uids(content: FileDataset) -> None:
+    del content.file_meta.MediaStorageSOPInstanceUID, content.file_meta.MediaStorageSOPClassUID
+    content.SOPInstanceUID = "1.2.3.1"
+
+
+def _other_meta_uids(content: FileDataset) -> None:
+    content.file_meta.MediaStorageSOPInstanceUID = UID("9.9.9")
+    content.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.4")
+    content.SOPInstanceUID = "1.2.3.2"
+
+
+def _without_any_uid(content: FileDataset) -> None:
+    del content.file_meta.MediaStorageSOPInstanceUID, content.SOPInstanceUID
+
+
+def _no_uid(content: FileDataset) -> None:
+    content.SOPInstanceUID = "ECHO \x07"
+
+
+def _without_syntax(content: FileDataset) -> None:
+    del content.file_meta.TransferSyntaxUID
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("site")
+def test_finding_a10_an_object_goes_under_the_uids_of_its_data_set(run: Run, tmp_path: Path, pacs: DemoPACS) -> None:
+    """Whatever the file meta information says, or leaves out; the node that gets it answers with success."""
+    folder = tmp_path / "folder"
+    _changed(folder, "1.dcm", _without_meta_uids)
+    _changed(folder, "2.dcm", _other_meta_uids)
+    done = run("send", str(folder), "pacs", "--json")
+    assert (done.code, done.json["stored"], done.json["failed"], done.json["skipped"]) == (0, 2, [], [])
+    assert {str(dcmread(path).SOPInstanceUID) for path in (tmp_path / "pacs").rglob("*.dcm")} == {"1.2.3.1", "1.2.3.2"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_without_any_uid, "has no SOP Instance UID (0008,0018)"),
+        (_no_uid, "its SOP Instance UID (0008,0018) is not a UID"),
+        (_without_syntax, "no DICOM file with SOP class and transfer syntax in its header"),
+    ],
+)
+def test_finding_a10_a_bad_file_is_named_and_the_others_go(
+    run: Run, tmp_path: Path, change: Callable[[FileDataset], None], why: str
+) -> None:
+    """No traceback: it is skipped with its reason."""
+    folder = tmp_path / "folder"
+    bad = _changed(folder, "1.dcm", change)
+    (folder / "0.dcm").write_bytes(bytes(128) + b"DICM\x02\0\xff")
+    image(folder, "2.dcm")
+    done = run("send", str(folder), "pacs", "--json").json
+    assert done["stored"] == 1
+    assert {each["file"]: each["reason"] for each in done["skipped"]}[str(bad)] == why
+    assert len(done["skipped"]) == 2

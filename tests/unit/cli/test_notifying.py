@@ -10,6 +10,7 @@ from node.ledger.notifications import NotificationStatus, Occasion
 from node.ledger.timers import TimerKind
 from tests.support.sites.calls import Run
 from tests.support.sites.listeners import web_service
+from tests.support.sites.outcomes import match
 from tests.support.sites.past import GOOD, NOW
 
 
@@ -31,7 +32,7 @@ def test_a_test_message_goes_to_whom_it_is_for_and_says_what_became_of_it(run: R
 def test_who_has_not_been_told_is_shown_and_can_be_told_by_hand(run: Run, ledger: Ledger) -> None:
     """In `status` with the reason; `retry notification:1` sends it again, `cancel` does not."""
     with ledger.transaction() as database:
-        notifications.enqueue(database, NOW, study=GOOD, rule="r", occasion=Occasion.MATCH, whom=["duty"], text="Look.")
+        notifications.enqueue(database, NOW, match(database, NOW, GOOD), Occasion.MATCH, ["duty"])
         notifications.dead(database, NOW, 1, "webhook x answers 410")
     found = run("status", "--json").json
     assert [(each["person"], each["error"]) for each in found["not_told"]] == [("duty", "webhook x answers 410")]

@@ -5,18 +5,26 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from node.cli.output import SEVERITY_STYLES
-from node.ledger import database, studies
+from node.clock import SystemClock
+from node.ledger import alerts, database, instances, jobs, refused_callers, studies
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Ledger
 from node.run import confinement
 from node.run.sandbox import Isolation
+from node.store.callers import RefusedCaller
 from node.store.health import Trouble, note_trouble
+from node.store.layout import DataFolder
 from tests.support.sites import past
 from tests.support.sites.calls import Run
+from tests.support.sites.outcomes import queue_job
 from tests.support.sites.past import ARRIVING, FAILED, GOOD, HELD, NOW
 
 
@@ -42,10 +50,11 @@ def test_status_counts_what_the_ledger_holds(run: Run) -> None:
     assert found["queues"]["deliveries"]["research"]["dead"] == 1
     assert [each["study_instance_uid"] for each in found["held_studies"]] == [HELD]
     assert [each["id"] for each in found["held_deliveries"]] == [3]
-    assert [(each["id"], each["dimse_status"]) for each in found["dead_letters"]] == [(2, "A900")]
+    (letter,) = found["dead_letters"]
+    assert (letter["id"], letter["dimse_status"], letter["answer"]) == (2, "A900", "dimse:A900")
     assert [each["study_instance_uid"] for each in found["failures"]] == [FAILED]
     assert found["health"]["warnings"] == [
-        *([found["health"]["isolation"]] if not found["health"]["isolated"] else []),
+        *([text] if "pacsnode-plugin, have no network" not in (text := found["health"]["isolation"]) else []),
         "research: results are sent without an identity check (identity_check: none)",
     ]
     assert {each["study_instance_uid"] for each in found["studies"]} == {GOOD, HELD, FAILED, ARRIVING}
@@ -55,7 +64,7 @@ def test_status_counts_what_the_ledger_holds(run: Run) -> None:
 def test_finding_x9_status_says_that_plugins_run_unconfined_as_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """First of the warnings, marked as an alert; in JSON too."""
     unconfined = confinement.of(Isolation(None, "bubblewrap is not installed"), as_root=True)
-    monkeypatch.setattr(confinement, "tried", lambda: unconfined)
+    monkeypatch.setattr(confinement, "tried", lambda _: unconfined)
     health = run("status", "--json").json["health"]
     assert (health["isolated"], health["isolation"]) == (False, unconfined.text)
     assert health["warnings"][0].startswith("plugins run unconfined as root: not isolated")
@@ -64,11 +73,87 @@ def test_finding_x9_status_says_that_plugins_run_unconfined_as_root(run: Run, mo
 
 
 @pytest.mark.usefixtures("ledger")
+def test_status_says_which_plugin_does_not_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that requires more than this machine gives is an alert of its own; the others' confinement is none."""
+    own = confinement.PluginConfinement("strict", "it does not run: why", "alert")
+    found = confinement.Confinement(isolated=True, text="isolated: all", severity="", plugins=(own,))
+    monkeypatch.setattr(confinement, "tried", lambda _: found)
+    health = run("status", "--json").json["health"]
+    assert health["warnings"][0] == "strict: it does not run: why"
+    assert health["isolation_of"] == {"strict": "it does not run: why"}
+
+
+@pytest.mark.usefixtures("ledger")
 def test_json_is_all_that_stands_on_standard_output(run: Run) -> None:
     """One object from the first character to the last."""
     answer = run("study", GOOD, "--json")
     assert (answer.code, answer.err) == (0, "")
     assert json.loads(answer.out)["study"]["study_instance_uid"] == GOOD
+
+
+def test_finding_o2_status_and_study_say_how_each_attempt_ended_and_where_its_log_is(
+    run: Run, ledger: Ledger, tmp_path: Path
+) -> None:
+    """Number, when, how long, how, and a path that can be copied; scripts get the same as values."""
+    (job,) = [each for each in jobs.troubled(ledger.database, 10) if each.study_instance_uid == FAILED]
+    with ledger.transaction() as database:
+        jobs.reported(database, NOW, job.id, 1)
+        again = jobs.again(database, NOW, job.id, "admin")
+        jobs.started(database, NOW, again.id, {"name": "x"}, "python")
+        jobs.interrupted(database, NOW + timedelta(seconds=5), again.id, "the node was stopped")
+        jobs.started(database, NOW + timedelta(seconds=7), again.id, {"name": "x"}, "python")
+    page = run("study", FAILED).out
+    assert f"{tmp_path / 'data' / 'results' / job.id / 'log.txt'}" in page.replace("\n", "")
+    lines = [" ".join(line.split()) for line in page.splitlines()]
+    table = lines[lines.index("Attempts") + 1 : lines.index("Logs")]
+    assert table[1] == f"{job.id[:8]} 1 03-02 13:31 598.0 failed (deadline) the plugin was ended after 600 s"
+    assert table[2] == f"{again.id[:8]} 1 03-02 13:30 5.0 cancelled (not counted) the node was stopped"
+    assert table[3].startswith(f"{again.id[:8]} 2 03-02 13:30 ")
+    assert table[3].endswith(" starting")
+    found = run("study", FAILED, "--json").json["attempts"]
+    assert [(each["job"], each["number"], each["state"], each["counted"]) for each in found] == [
+        (job.id, 1, "failed", True),
+        (again.id, 1, "cancelled", False),
+        (again.id, 2, "starting", True),
+    ]
+    assert (found[0]["failure"], found[0]["seconds"], found[0]["log"]) == (
+        "deadline",
+        600.0,
+        f"results/{job.id}/log.txt",
+    )
+
+
+def test_finding_o2_status_shows_what_runs_and_where_the_log_of_a_failure_is(
+    run: Run, ledger: Ledger, tmp_path: Path
+) -> None:
+    """A job under way with the number of its attempt and since when; a failed one with the path of its log."""
+    (failed,) = [each for each in jobs.troubled(ledger.database, 10) if each.study_instance_uid == FAILED]
+    waits = queue_job(ledger, NOW, GOOD, [], rule="another", plugin="nodules", inputs=())
+    with ledger.transaction() as database:
+        jobs.started(database, NOW, waits.id, {"name": "x"})
+        jobs.postponed(database, NOW, waits.id, "disk full", NOW)
+        jobs.started(database, NOW, waits.id, {"name": "x"})
+    page = run("status").out
+    assert f"{tmp_path / 'data' / 'results' / failed.id / 'log.txt'}" in page.replace("\n", "")
+    (line,) = [line.split() for line in page.splitlines() if waits.id[:8] in line]
+    assert line[-2:] == ["nodules", "2"]
+    found = run("status", "--json").json
+    (under_way,), (failure,) = found["running_jobs"], found["failures"]
+    assert (under_way["id"], under_way["attempts"], under_way["attempt"]["number"]) == (waits.id, 1, 2)
+    assert (failure["attempt"]["state"], failure["attempt"]["log"]) == ("failed", f"results/{failed.id}/log.txt")
+
+
+def test_finding_o9_status_names_studies_by_accession_and_modality(run: Run, ledger: Ledger) -> None:
+    """What is held, dead, failed or an alert; one without an accession number by the end of its UID."""
+    with ledger.transaction() as database:
+        alerts.raised(database, NOW, AlertKind.STUDY_HELD, GOOD, study=GOOD, reason="looked at")
+        alerts.raised(database, NOW, AlertKind.STUDY_HELD, "9.9", study="9.9", reason="no row")
+    lines = [" ".join(line.split()) for line in run("status").out.splitlines()]
+    assert any(line.startswith("…72424000.4712 20260302-0018 CT a correction") for line in lines)
+    assert any(line.startswith("3 pacs held 20260302-0017 CT pacs has") for line in lines)
+    assert any("20260302-0019 CT lung-density failed" in line for line in lines)
+    assert any("20260302-0017 CT study.held" in line for line in lines)
+    assert any("9.9 study.held" in line for line in lines)
 
 
 @pytest.mark.usefixtures("ledger")
@@ -150,6 +235,9 @@ def test_status_says_whether_the_node_runs(run: Run, ledger: Ledger) -> None:
     listening = ledger.path.parent / "listening.json"
     listening.write_text(json.dumps({"pid": os.getpid(), "port": 11112, "tls_port": None}))
     assert run("status", "--json").json["process"]["port"] == 11112
+    assert "port 11112;" in run("status").out
+    listening.write_text(json.dumps({"pid": os.getpid(), "port": None, "tls_port": 2762}))
+    assert ", TLS port 2762;" in run("status").out
     listening.write_text(json.dumps({"pid": 2**22 + 1, "port": 11112, "tls_port": None}))
     assert run("status", "--json").json["running"] is False
 
@@ -226,3 +314,68 @@ def test_images_that_are_sent_on_are_counted_and_not_listed(run: Run, ledger: Le
     images = run("study", FAILED, "--json").json["images"]
     assert [(each["status"], each["instances"]) for each in images] == [("dead", 1), ("waiting", 1)]
     assert "RESEARCH accepts none" in run("study", FAILED).out
+
+
+def test_studies_are_found_by_words_and_the_patient_is_never_shown(run: Run, ledger: Ledger) -> None:
+    """Several are listed, the newest first; one alone is shown; none is exit code 1. The name is in no output."""
+    with ledger.transaction() as database:
+        for uid in (GOOD, FAILED):
+            said = studies.Description("Müller^Anna", "20260301", "1200", f"Thorax {uid[-1]}", frozenset({"CT"}))
+            studies.described(database, uid, said)
+    several = run("study", "muller", "thorax")
+    assert several.code == 0
+    assert all(uid[-10:] in several.out for uid in (GOOD, FAILED))
+    found = run("study", "MÜLLER", "--json").json
+    assert (len(found["studies"]), found["more"], found["studies"][0]["modalities"]) == (2, False, ["CT"])
+    one = run("study", "anna", f"thorax {GOOD[-1]}", "--json", "--identify").json
+    assert one["study"]["study_instance_uid"] == GOOD
+    for answer in (several, run("study", "anna", "--identify"), run("study", "anna", "--json"), run("study", GOOD)):
+        assert "ller" not in answer.out + answer.err
+    assert "SECRET-4711" in run("study", "anna", "--identify").out
+    assert "SECRET-4711" not in several.out
+    nobody = run("study", "nobody")
+    assert nobody.code == 1
+    assert 'there is no study "nobody"' in nobody.err
+
+
+def test_finding_o3_status_shows_refused_callers_in_a_table(run: Run, ledger: Ledger) -> None:
+    """When last, how often, who, from where, why, and what to enter; scripts get the same as values."""
+    now = SystemClock().now()
+    with ledger.transaction() as database:
+        refused_callers.add(database, now, [RefusedCaller("NEW", "PACSNODE", "10.7.0.1", "not known", 5, now)])
+    page = " ".join(run("status").out.split())
+    assert "Refused callers, last 24 h" in page
+    assert "5 NEW 10.7.0.1 not known" in page
+    (found,) = run("status", "--json").json["refused_callers"]
+    assert found["to_enter"] == "modalities: {new: {ae_title: NEW, addresses: [10.7.0.1]}}"
+    assert (found["calling_ae_title"], found["times"]) == ("NEW", 5)
+
+
+def test_finding_a7_status_warns_of_crowds_and_of_destinations_from_elsewhere(
+    run: Run, ledger: Ledger, config: Path
+) -> None:
+    """One caller with all the places it may have, and a destination that sent from another address than its host's."""
+    data = config.parent / "data"
+    (data / "listening.json").write_text(json.dumps({"pid": os.getpid(), "port": 104, "tls_port": None}))
+    config.write_text(config.read_text().replace("node:\n", "node:\n  maximum_associations: 5\n"))
+    data_folder = DataFolder(data)
+    first = instances.of_study(ledger.database, GOOD)[0]
+    with ledger.transaction() as database:
+        sent = replace(
+            first,
+            receipt="a" * 32,
+            sop_instance_uid=f"{GOOD}.9",
+            calling_ae_title="PACS",
+            peer_address="10.7.0.1",
+            received_at=SystemClock().now(),
+        )
+        instances.insert(database, sent)
+    with ExitStack() as held:
+        for number in range(4):
+            held.enter_context(data_folder.association(f"a{number}", ("CT1", "10.0.0.5")))
+        warned = _warnings(run)
+        page = " ".join(run("status").out.split())
+    assert any(text.startswith("CT1 at 10.0.0.5 has 4 of 5 associations open") for text in warned)
+    assert any("PACS sent from 10.7.0.1 last week" in text and "also_from: [10.7.0.1]" in text for text in warned)
+    assert "! CT1 at 10.0.0.5 has 4 of 5" in page
+    assert "! pacs: PACS sent from 10.7.0.1" in page

@@ -41,7 +41,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.receive(2, study="1.3", SliceThickness=("DS", 1), SeriesDescription=("LO", "Abdomen"))
     for study in ("1.1", "1.2", "1.3"):
         made.complete(study)
-    shutil.rmtree(made.spool.store)
+    shutil.rmtree(made.data_folder.store)
     yield made
     made.ledger.close()
 

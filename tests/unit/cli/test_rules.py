@@ -11,7 +11,10 @@ from node.app.reload import Reload
 from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.ledger.database import FILE, Ledger
-from node.run import catalogue
+from node.run.catalogue import Catalogues
+from node.stage import Node
+from node.store.layout import DataFolder
+from node.wake import Wakes
 from rules.model import rule_set_digest
 from tests.support.clocks import HandClock
 from tests.support.sites.calls import Run
@@ -48,8 +51,8 @@ def digests(tmp_path: Path) -> list[str]:
     loaded = loading.read(config)
     running = InForce.of(loaded, clock.now(), "hong")
     in_force.write(running)
-    plugins = catalogue.usable(running.configuration)
-    reload = Reload(ledger, clock, running, plugins, lambda _configuration, _plugins: None)
+    node = Node(ledger, DataFolder(tmp_path / "data"), clock, Wakes())
+    reload = Reload(node, running, Catalogues(), lambda _wanted, _parties: None)
     found = [rule_set_digest(loaded.configuration.rules)]
     for text in (RULE % ("chest", 21) + RULE % ("second", 18), RULE % ("chest", 18)):
         clock.pass_(hours=1)

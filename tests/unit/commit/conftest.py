@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.index.children import HeaderReader
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.sites.commit_room import CommitRoom
 from tests.support.sites.index_room import room_of
 
@@ -22,4 +22,4 @@ def reader() -> Iterator[HeaderReader]:
 
 @pytest.fixture
 def room(tmp_path: Path, reader: HeaderReader) -> CommitRoom:
-    return CommitRoom(room_of(Spool(tmp_path), reader))
+    return CommitRoom(room_of(DataFolder(tmp_path), reader))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from node.deliver.ways.dimse import dimse
 from node.dimse.scu import UnreachableError
 from node.ledger import archive_requests, deliveries
-from node.ledger.commitments import CommitmentStatus
+from node.ledger.commitment import CommitmentStatus
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import Severity
+from tests.support import history
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.commit_room import Archive, CommitRoom, images
 
@@ -21,7 +22,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Archive:
 def asked(room: CommitRoom, archive: Archive, *numbers: int) -> None:
     """CT2 sent these slices and asks for slices 1 and 2, and the archive was asked."""
     for number in numbers:
-        arrive(room.spool, ct(number), calling="CT2")
+        arrive(room.data_folder, ct(number), calling="CT2")
     room.ask(images(1, 2), requester="CT2")
     room.run()
     archive.asking(room).run_once()
@@ -58,7 +59,7 @@ def test_fault_70_commitment_partial(room: CommitRoom, archive: Archive) -> None
             )
         for delivery in deliveries.of_study(database, STUDY):
             deliveries.sending(database, now, delivery.id)
-            deliveries.delivered(database, now, delivery.id, 0)
+            deliveries.delivered(database, now, delivery.id, dimse(0))
     room.archive_reports(archive.asked[0].transaction_uid, committed=images(1), failed=images(2))
     room.run()
     assert room.rows[0].status is CommitmentStatus.AT_ARCHIVE
@@ -76,20 +77,42 @@ def test_fault_70_commitment_partial(room: CommitRoom, archive: Archive) -> None
 def test_fault_70_commitment_never(room: CommitRoom, archive: Archive) -> None:
     """It takes the request and never reports: asked again, then an alert, and failure for every instance."""
     asked(room, archive, 1, 2)
-    for _ in range(5):
-        room.clock.pass_(hours=1)
+    for _ in range(23):
+        room.clock.pass_(minutes=15)
         archive.asking(room).run_once()
-    assert len(archive.asked) == 6
+    assert len(archive.asked) == 24
     assert room.rows[0].status is CommitmentStatus.AT_ARCHIVE
-    room.clock.pass_(hours=2)
+    room.clock.pass_(minutes=15)
     archive.asking(room).run_once()
+    assert len(archive.asked) == 24
     assert room.rows[0].status is CommitmentStatus.DECIDED
     assert room.outcomes(room.rows[0].id) == {"1": 0x0110, "2": 0x0110}
     (alert,) = room.events("commitment.archive-late")
-    assert (alert.severity, alert.detail["through"], alert.detail["after"]) == (Severity.ALERT, "pacs", "6h")
+    assert (alert.detail["through"], alert.detail["after"]) == ("pacs", "6h")
+    assert [each.place for each in history.open_alerts(room.ledger.database)] == ["pacs"]
     room.archive_reports(archive.asked[-1].transaction_uid, committed=images(1, 2))
     room.run()
     assert room.outcomes(room.rows[0].id) == {"1": 0x0110, "2": 0x0110}, "what was said is not unsaid"
+
+
+def test_finding_m8_a_clock_that_is_ten_days_ahead_does_not_end_the_wait_for_an_archive(
+    room: CommitRoom, archive: Archive
+) -> None:
+    """For a moment, or after a night in which the node was off: what counts is for how long the archive was asked."""
+    asked(room, archive, 1, 2)
+    room.clock.jump(days=10)
+    archive.asking(room).run_once()
+    assert room.rows[0].status is CommitmentStatus.AT_ARCHIVE
+    room.clock.jump(days=-10)
+    for _ in range(20):
+        room.clock.pass_(minutes=15)
+        archive.asking(room).run_once()
+        room.run()
+    assert room.rows[0].status is CommitmentStatus.AT_ARCHIVE
+    for _ in range(8):
+        room.clock.pass_(minutes=15)
+        archive.asking(room).run_once()
+    assert room.rows[0].status is CommitmentStatus.DECIDED
 
 
 def test_fault_70_commitment_while_the_archive_is_down(room: CommitRoom, archive: Archive) -> None:
@@ -103,15 +126,16 @@ def test_fault_70_commitment_while_the_archive_is_down(room: CommitRoom, archive
     archive.asking(room).run_once()
     room.archive_reports(archive.asked[-1].transaction_uid, failed=images(1, 2))
     room.run()
-    room.clock.pass_(hours=6)
-    archive.asking(room).run_once()
+    for _ in range(30):
+        room.clock.pass_(minutes=15)
+        archive.asking(room).run_once()
     assert room.outcomes(room.rows[0].id) == {"1": 0x0112, "2": 0x0112}
 
 
 def test_finding_t1_a_request_without_answer_goes_after_the_others(room: CommitRoom, archive: Archive) -> None:
     """The archive is silent about one: the other is asked for in the next run, and before it from then on."""
     for number in (1, 2):
-        arrive(room.spool, ct(number), calling="CT2")
+        arrive(room.data_folder, ct(number), calling="CT2")
         room.ask(images(number), transaction=f"1.2.3.{number}", requester="CT2")
     room.run()
     archive.answers = [None]
@@ -155,7 +179,7 @@ def test_an_archive_that_the_configuration_no_longer_has(room: CommitRoom, archi
     room.restart()
     room.run()
     assert room.outcomes(room.rows[0].id) == {"1": 0x0110, "2": 0x0110}
-    assert room.events("commitment.archive-late")[0].severity is Severity.ALERT
+    assert [each.kind for each in history.open_alerts(room.ledger.database)] == ["commitment.archive-late"]
 
 
 def test_fault_55_dead_while_the_archive_is_asked(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from node.dimse.scu import RejectedError, UnreachableError
 from node.ledger import commitments
-from node.ledger.commitments import CommitmentStatus
-from node.ledger.events import Severity
+from node.ledger.commitment import CommitmentStatus
+from tests.support import history
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.commit_room import CommitRoom, Told, images
 
 
 def decided(room: CommitRoom, requester: str = "CT1", association: str = "gone") -> int:
     """A request for slice 1, decided."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.ask(images(1), requester=requester, association=association)
     room.run()
     return room.rows[-1].id
@@ -24,32 +25,32 @@ def decided(room: CommitRoom, requester: str = "CT1", association: str = "gone")
 
 def test_nothing_is_said_before_what_came_first_is_indexed(room: CommitRoom) -> None:
     """The modality asks faster than the index works; what comes later holds nobody up."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.ask(images(1))
     room.commit.run_once()
     assert room.rows[0].status is CommitmentStatus.WAITING
     room.index.index.run_once()
-    arrive(room.spool, ct(1, PixelData=bytes(8192)))
+    arrive(room.data_folder, ct(1, PixelData=bytes(8192)))
     room.commit.run_once()
     assert room.outcomes(room.rows[0].id) == {"1": 0}
 
 
 def test_also_what_is_still_arriving_is_waited_for(room: CommitRoom) -> None:
     """A `.part` of the object that is asked for, on another association; not one of another object."""
-    receipt, other = arrive(room.spool, ct(1)), arrive(room.spool, ct(2))
+    receipt, other = arrive(room.data_folder, ct(1)), arrive(room.data_folder, ct(2))
     for each in (receipt, other):
-        room.spool.arrived(each).rename(room.spool.part(each))
+        room.data_folder.arrived(each).rename(room.data_folder.part(each))
     room.ask(images(1))
     room.run()
     assert room.rows[0].status is CommitmentStatus.WAITING
-    room.spool.part(receipt).rename(room.spool.arrived(receipt))
+    room.data_folder.part(receipt).rename(room.data_folder.arrived(receipt))
     room.run()
     assert room.outcomes(room.rows[0].id) == {"1": 0}
 
 
 def test_an_object_that_cannot_be_indexed_fails_after_ten_minutes(room: CommitRoom) -> None:
     """Not 0112H: it did come."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.ask(images(1, 2))
     room.commit.run_once()
     room.clock.pass_(minutes=11)
@@ -62,7 +63,7 @@ def test_finding_m8_how_long_is_waited_for_an_object_is_measured_and_not_read_of
     room: CommitRoom, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     """The clock is set by a day: no image is given up that can be indexed now, and none is waited for all day."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     monkeypatch.setattr(room.index.index, "run_once", lambda: None)
     room.ask(images(1))
     room.run()
@@ -77,7 +78,7 @@ def test_finding_m8_how_long_is_waited_for_an_object_is_measured_and_not_read_of
 
 def test_a_foreign_file_holds_nobody_up(room: CommitRoom) -> None:
     """Somebody put it into incoming/; nobody was answered for it."""
-    (room.spool.incoming / "holiday.dcm").write_bytes(b"no DICOM")
+    (room.data_folder.incoming / "holiday.dcm").write_bytes(b"no DICOM")
     decided(room)
     assert room.rows[0].status is CommitmentStatus.DECIDED
 
@@ -100,14 +101,14 @@ def test_asked_again_after_the_report_it_is_decided_anew(room: CommitRoom, monke
         room.ask(images(1))
         room.run()
         told.reporting(room).run_once()
-        arrive(room.spool, ct(1))
+        arrive(room.data_folder, ct(1))
     assert [report.event_type for report in told.reports] == [2, 1]
 
 
 def test_a_transaction_uid_used_for_other_images_fails_for_these(room: CommitRoom) -> None:
     """0131H, and the first request is not touched; another AE may have the same UID."""
     for number in (1, 2):
-        arrive(room.spool, ct(number))
+        arrive(room.data_folder, ct(number))
     room.ask(images(1))
     room.ask(images(2))
     room.ask(images(2), requester="CT3")
@@ -117,7 +118,7 @@ def test_a_transaction_uid_used_for_other_images_fails_for_these(room: CommitRoo
 
 def test_reported_to_the_association_while_it_lives(room: CommitRoom) -> None:
     """Offered to its receiver, which claims it and says what was answered."""
-    with room.spool.association("open"):
+    with room.data_folder.association("open"):
         number = decided(room, association="open")
         assert room.rows[0].status is CommitmentStatus.OFFERED
         assert len(room.events("commitment.offered")) == 1
@@ -139,7 +140,7 @@ def test_reported_to_the_association_while_it_lives(room: CommitRoom) -> None:
 def test_else_on_an_association_of_ours(room: CommitRoom, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Whatever became of the first: the same report, once more."""
     told = Told(monkeypatch)
-    with room.spool.association("open"):
+    with room.data_folder.association("open"):
         decided(room, association="open")
         if how != "not claimed":
             claimed = room.journal.claim("open")
@@ -167,8 +168,9 @@ def test_a_requester_that_is_down_is_told_when_it_is_up(room: CommitRoom, monkey
         room.restart()
     told.reporting(room).run_once()
     assert room.rows[0].status is CommitmentStatus.REPORTED
-    severities = [event.severity for event in room.events("commitment.waits")]
-    assert severities == [Severity.WARNING, Severity.ALERT, Severity.INFO, Severity.WARNING]
+    assert len(room.events("commitment.waits")) == 3
+    assert history.raised(room.ledger.database) == ["commitment.waits"]
+    assert history.open_alerts(room.ledger.database) == []
 
 
 def test_a_report_that_is_refused_or_too_old_is_a_dead_letter(
@@ -182,12 +184,14 @@ def test_a_report_that_is_refused_or_too_old_is_a_dead_letter(
         room.clock.pass_(hours=1)
     assert room.rows[0].status is CommitmentStatus.DEAD
     (alert,) = room.events("commitment.dead")
-    assert alert.severity is Severity.ALERT
+    assert alert.kind in {each.kind for each in history.open_alerts(room.ledger.database)}
     with room.ledger.transaction() as database:
         commitments.again(database, room.clock.now(), number, "me", 0x0131)
     room.run()
     Told(monkeypatch, UnreachableError("down")).reporting(room).run_once()
-    room.clock.pass_(days=8)
+    with room.ledger.transaction() as database:  # 700 tries would say nothing more
+        database.execute("UPDATE commitments SET waited=?", [timedelta(days=7).total_seconds()])
+    room.clock.pass_(minutes=1)
     Told(monkeypatch, UnreachableError("down")).reporting(room).run_once()
     assert room.rows[0].status is CommitmentStatus.DEAD
 
@@ -218,8 +222,8 @@ class PowerError(BaseException):
 def test_fault_55_dead_between_any_two_steps(room: CommitRoom, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     """One request, one truthful report: taken, judged, offered, answered, noted; a crash repeats a step, no more."""
     told = Told(monkeypatch)
-    arrive(room.spool, ct(1))
-    with room.spool.association("open"):
+    arrive(room.data_folder, ct(1))
+    with room.data_folder.association("open"):
         room.ask(images(1, 2), association="open")
         with monkeypatch.context() as broken:
             broken.setattr(point, _die)
@@ -254,7 +258,7 @@ def test_a_message_that_nobody_can_read_is_kept_and_alerts(room: CommitRoom) -> 
     decided(room)
     assert room.rows[0].status is CommitmentStatus.DECIDED
     assert [path.name for path in room.journal.folder.iterdir()] == ["0001.unreadable"]
-    assert room.events("commitment.unreadable")[0].severity is Severity.ALERT
+    assert [alert.place for alert in history.open_alerts(room.ledger.database)] == ["journal/0001.unreadable"]
 
 
 def test_the_folder_is_the_data_folders(tmp_path: Path, room: CommitRoom) -> None:

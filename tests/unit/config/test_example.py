@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from node.config.loading import load
 from node.config.models import Configuration
+from node.config.sections import ByKind
 from rules import engine
 from rules.facts import Element, InstanceFacts, SeriesFacts, StudyFacts
 
@@ -40,7 +41,7 @@ def sections(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from sections(part)
+        yield from part.kinds if isinstance(part, ByKind) else sections(part)
 
 
 @pytest.mark.parametrize("key", sorted(set(keys(Configuration))))

@@ -34,9 +34,9 @@ def refused(path: Path, content: str | bytes) -> list[tuple[int, int, str]]:
         ("node: {id: 00123}\n", 1, 12, "00123 would lose its leading zeros as a number"),
         ("node:\n\ttime_zone: UTC\n", 2, 1, "a tab cannot indent YAML; use spaces"),
         ("node: 1\n---\nnode: 2\n", 2, 1, "a second document begins here"),
-        ('a: 1\nnode: "never ends\n\n', 2, 7, "while scanning a quoted scalar"),
-        ("node: *nothing\n", 1, 7, "found undefined alias"),
-        ("a: b: c\n", 1, 5, "mapping values are not allowed here"),
+        ('a: 1\nnode: "never ends\n\n', 2, 7, "the quote that begins here is not closed"),
+        ("node: *nothing\n", 1, 7, "a text that begins with * has to be in quotes"),
+        ("a: b: c\n", 1, 4, "a text with a colon and a space in it has to be in quotes"),
         ("a: x\nnode: a\x00b\n", 2, 8, "the character U+0000 is not allowed"),
         (b"a: 1\nnode: caf\xe9\n", 2, 10, "the byte 0xE9 is not UTF-8"),
         ("", 0, 0, "is empty"),
@@ -93,3 +93,56 @@ def test_plain_values_are_read_as_yaml_1_2_reads_them(tmp_path: Path) -> None:
         "e": [1, 1.5, 31, None],
         "on": "007",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("when: {StudyDescription: {matches: *chest*}}\n", 1, 'begins with * has to be in quotes: write "*chest*"'),
+        ("x: @home\n", 1, 'begins with @ has to be in quotes: write "@home"'),
+        ("x: %d\n", 1, 'begins with % has to be in quotes: write "%d"'),
+        ("x: `a`\n", 1, "begins with ` has to be in quotes"),
+        (
+            "a:\n  when:\n    Modality: CT\n   run: x\n",
+            4,
+            "this line begins in column 4, and what it belongs to began in column 3",
+        ),
+        ("a:\n  b: 1\n    c: 2\n", 3, "indented further than the one before, which has a value already"),
+        ("- a\nb: 1\n", 2, "lines with a dash and lines with key: value cannot stand on one level"),
+        ("x: - a\n", 1, "a list begins on a line of its own after the colon"),
+        ("a:\u00a0CT\nb: c\n", 1, "a no-break space (U+00A0) is here"),
+        ("a:\n\u00a0 b: 1\n", 2, "a no-break space (U+00A0) is here"),
+        ("a:\u3000CT\n", 1, "a special space (U+3000) is here"),
+        ("StudyDescription: CT: chest\n", 1, 'a colon and a space in it has to be in quotes: write "CT: chest"'),
+        ("Modality:CT\nb: c\n", 1, "a space is missing after the colon: write Modality: CT"),
+        ("Modality CT\nb: c\n", 1, "a colon is missing"),
+        ("x: {at_most: 1,5}\n", 1, "1,5 is two values: write a decimal point, 1.5"),
+        ("x: {0018,0050: 5}\n", 1, 'in quotes here: "(0018,0050)"'),
+        ("x: {(0018,0050): 5}\n", 1, 'in quotes here: "(0018,0050)"'),
+        ("SliceThickness: > 5\ny: 2\n", 1, "there is no > here: write {above: 5}"),
+        ("SliceThickness: >= 5\n", 1, "there is no >= here: write {at_least: 5}"),
+        ("x: {Modality: != CT}\n", 1, "there is no !=: write not: {Modality: CT}"),
+        ('x: "\\d+"\n', 1, "in double quotes a backslash needs another one before it"),
+        ('x: "CT" chest\n', 1, "nothing may follow the closing quote"),
+        ("x: [a, b\ny: c\n", 2, "the [ of line 1 is not closed by ]"),
+        ("x: {a: b\ny: c\n", 2, "the { of line 1 is not closed by }"),
+        ("a:\n  b: 1\n\tc: 2\n", 3, "a tab cannot indent YAML"),
+        ("a: 1_000\n", 1, '1_000 is not a number here: write it without "_"'),
+        ("a: 08\n", 1, "would lose its leading zeros"),
+    ],
+)
+def test_finding_o6_a_mistake_in_yaml_is_told_with_what_to_write(
+    tmp_path: Path, content: str, line: int, message: str
+) -> None:
+    """No word of the parser reaches an admin: the line, what is wrong, and what to write instead."""
+    found = refused(tmp_path / "config.yaml", content)
+    assert [each[0] for each in found] == [line]
+    assert message in found[0][2]
+    assert not any(word in found[0][2] for word in ("expected", "scalar", "mapping", "block end", "token", "alias"))
+
+
+def test_finding_o6_what_looks_odd_and_is_right_stays_as_it_is(tmp_path: Path) -> None:
+    """Times, `no`, quoted stars, and a no-break space within a text are what they were."""
+    path = tmp_path / "config.yaml"
+    path.write_text('a: 12:30\nb: no\nc: "*chest*"\nd: CT\u00a0Thorax\ne: "a:\u00a0b"\n')
+    assert source.read(path).value == {"a": "12:30", "b": "no", "c": "*chest*", "d": "CT\u00a0Thorax", "e": "a:\u00a0b"}

@@ -66,13 +66,6 @@ number; it takes is, in, at_least, at_most, above, below, between, present
     5 |     choose: {where: {SliceThickness: {matches: "1*"}}}
       |                                       ^~~~~~~""",
     ),
-    "outside the defined terms": (
-        rule("{PatientSex: MALE}"),
-        """\
-config.yaml:4:24: rules[0].when.PatientSex: PatientSex is never 'MALE': it is M, F, O, U
-    4 |     when: {PatientSex: MALE}
-      |                        ^~~~""",
-    ),
     "unknown operator": (
         rule(where="{SliceThickness: {at_mots: 1}}"),
         """\
@@ -104,6 +97,13 @@ runs twice
 config.yaml:9:5: rules[1].when: asks the same as the rule first, and runs mine on the same series, so it runs twice
     9 |     when: {Modality: CT}
       |     ^~~~""",
+    ),
+    "outside the defined terms": (
+        rule("{PatientSex: MALE}"),
+        """\
+config.yaml:4:12: rules[0].when.PatientSex: PatientSex is usually one of M, F, O, U, and hardly ever 'MALE'
+    4 |     when: {PatientSex: MALE}
+      |            ^~~~~~~~~~""",
     ),
     "hardly a value": (
         rule(where="{BurnedInAnnotation: NOO}"),
@@ -139,3 +139,28 @@ def test_what_is_unlikely_is_warned_of_at_its_place(write: Write, kind: str) -> 
     text, expected = WARNED[kind]
     assert shown(write, text) == [expected]
     assert loading.read(write(HEAD + text + PLUGIN)).configuration.rules
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            rule().replace("mode: shadow", "send: {to: pacs}\n    mode: pilot"),
+            "a text is expected here, this is {to: pacs}",
+        ),
+        (
+            rule().replace("mode: shadow", "hours: {open: [{days: monday-friday}]}\n    mode: shadow"),
+            "a list, as in [one, two], is expected here, this is monday-friday",
+        ),
+        (rule(where="{SliceThickness: {at_most: '1,5'}}"), "'1,5' is not a number: write a decimal point, 1.5"),
+        (rule(where='{SliceThickness: "<= 5"}'), "'<= 5' is not a number: write {at_most: 5}"),
+        (rule(where="{Modality: {not: CT}}"), "write `not:` before it, as in not: {Modality: CT}"),
+        (rule(where='{Modality: {"!=": CT}}'), "write `not:` before it, as in not: {Modality: CT}"),
+        (rule(where='{SliceThickness: {">=": 5}}'), 'did you mean "at_least"?'),
+        (rule(where="{all: [{'0018,0050': 5}]}"), 'did you mean "SliceThickness"?'),
+        (rule(where="{all: [{'0x00180050': 5}]}"), 'did you mean "SliceThickness"?'),
+    ],
+)
+def test_finding_o6_a_wrong_value_is_told_with_what_to_write(write: Write, text: str, said: str) -> None:
+    """What pydantic and other languages say becomes what this language takes."""
+    assert any(said in each for each in shown(write, text)), shown(write, text)

@@ -142,3 +142,18 @@ def test_what_can_never_match_is_a_problem_and_the_unlikely_a_warning(write: Wri
     unlikely = text.replace("when: {Modality: CT}", "when: {BurnedInAnnotation: maybe}")
     [warning] = read(write(unlikely)).warnings
     assert (warning.place.line, warning.yaml_path) == (10, "rules[0].when.BurnedInAnnotation")
+
+
+def test_finding_o11_what_is_ignored_holds_for_every_rule_of_the_site(write: Write, folder: Path) -> None:
+    """Said in the configuration and in a file of rules; a mistake in it is reported once, at its line."""
+    entry = "  - {name: %s, when: {StationName: {matches: %s}}}\n"
+    research = entry % ("research", '"*study*"')
+    (folder / "a.yaml").write_text(f"ignore:\n{research}rules:{rule('a1')}{rule('a2')}")
+    cds = entry % ("cds", '"*import*"')
+    configuration = load(write(f"{SITE}rules: [rules.d/*.yaml]\nignore:\n{cds}"))
+    assert [[each.name for each in one.ignore] for one in configuration.rules] == [["cds", "research"]] * 2
+    (folder / "a.yaml").write_text(
+        f"ignore:\n{research.replace('StationName', 'StationNam')}rules:{rule('a1')}{rule('a2')}"
+    )
+    (found,) = problems(write(f"{SITE}rules: [rules.d/*.yaml]\n"))
+    assert (found.place.line, found.suggestion) == (2, "StationName")

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from node.config.loading import load
+from tests.support.dimse.certificates import signed_by_itself
 from tests.support.sites.configurations import SITE, Write, told
 
 CIRCLE = '"pacs" is the one who asks: each would delete because the other keeps'
@@ -55,7 +56,7 @@ def test_the_files_of_tls_are_looked_for_beside_the_configuration(write: Write) 
     """As those of a destination."""
     path = write(with_commitment(WHOLE + ", tls: {authorities: a.pem}"))
     assert told(path)[0][1] == "modalities.ct1.storage_commitment.tls.authorities"
-    (path.parent / "a.pem").touch()
+    signed_by_itself(path.parent, "a")
     asking = load(path).modalities["ct1"].storage_commitment
     assert asking is not None
     assert asking.tls is not None

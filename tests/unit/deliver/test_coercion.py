@@ -21,7 +21,7 @@ from pydicom.uid import (
 from node.dicom.coercion import Coercion, coerce
 from node.errors import PermanentError
 from node.store.arrival import read_arrival
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.images.receipts import arrive, compressed, ct, encoded
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -31,8 +31,8 @@ def coerced(
     folder: Path, dataset: Dataset | bytes, changes: dict[str, Any], syntax: str = ExplicitVRLittleEndian
 ) -> Path:
     """The file after the coercion."""
-    spool = Spool(folder)
-    source = spool.arrived(arrive(spool, dataset, syntax=syntax))
+    data_folder = DataFolder(folder)
+    source = data_folder.arrived(arrive(data_folder, dataset, syntax=syntax))
     coerce(source, folder / "out.dcm", Coercion(changes, AT, "PACSNODE", "CT1"))
     return folder / "out.dcm"
 

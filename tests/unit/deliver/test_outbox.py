@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
-from node.config.models import Destination
+from node.config.destinations import DicomDestination
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
-from node.deliver.ways.archive import Kind
-from node.dimse.scu import RejectedError, UnreachableError
-from node.dimse.status import Reading
+from node.deliver.ways.archive import Kind, NotAdmittedError, NotReachedError
+from node.deliver.ways.dimse import dimse
 from node.errors import PermanentError, TransientError
 from node.items import TRIES
-from node.ledger import deliveries, events, identities, late, objects
+from node.ledger import deliveries, identities, late, objects, pauses
 from node.ledger.database import Ledger
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger.event_kinds import Severity
 from node.ledger.identities import IdentityStatus
+from node.ledger.job import URGENT
+from node.ledger.pauses import Pausable, Pause
+from node.outcome import AnswerReading
+from node.stage import Node
 from node.store.durable import sha256_of
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.wake import Wakes
+from tests.support import history
 from tests.support.clocks import HandClock
+from tests.support.sites.configurations import with_destinations
 
 STUDY = "1.2.3"
 IDENTITY = {"StudyInstanceUID": STUDY, "PatientID": "P1", "IssuerOfPatientID": "", "AccessionNumber": "A1"}
-STORED = Answer(Reading.STORED, "0000", 0)
+STORED = Answer(AnswerReading.STORED, "0000", dimse(0))
 
 
 class PlayedArchive:
@@ -71,7 +78,7 @@ class PlayedArchive:
         answer = self.answers.pop(0) if self.answers else STORED
         if isinstance(answer, BaseException):
             raise answer
-        if answer.reading in (Reading.STORED, Reading.STORED_WITH_WARNING):
+        if answer.reading in (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING):
             self.received.append(file.stem)
         return answer
 
@@ -88,15 +95,15 @@ class Site:
 
     def restart(self, **settings: object) -> Outbox:
         base = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
-        self.destination = Destination.model_validate(base | settings)
-        spool, signal = Spool(self.data), Wakes()
-        self.outbox = Outbox("pacs", self.destination, self.archive, self.ledger, spool, self.clock, signal)
+        self.destination = DicomDestination.model_validate(base | settings)
+        self.node = Node(self.ledger, DataFolder(self.data), self.clock, Wakes())
+        self.outbox = Outbox("pacs", self.node, with_destinations(pacs=self.destination), lambda *_: self.archive)
         return self.outbox
 
-    def enqueue(self, uid: str, study: str = STUDY) -> int:
+    def enqueue(self, uid: str, study: str = STUDY, **identifiers: str) -> int:
         """Put an object into the outbox; returns the delivery's id."""
         dataset = Dataset()
-        for keyword, value in {**IDENTITY, "StudyInstanceUID": study}.items():
+        for keyword, value in {**IDENTITY, "StudyInstanceUID": study, **identifiers}.items():
             setattr(dataset, keyword, value)
         dataset.SOPClassUID, dataset.SOPInstanceUID = EnhancedSRStorage, uid
         dataset.file_meta = FileMetaDataset()
@@ -124,7 +131,7 @@ class Site:
         return [delivery.status for delivery in self.all()]
 
     def alerts(self) -> list[str]:
-        return [event.kind for event in events.latest(self.ledger.database, 100, (Severity.ALERT,))]
+        return [event.kind for event in history.open_alerts(self.ledger.database)]
 
 
 @pytest.fixture
@@ -153,7 +160,7 @@ def test_enqueueing_twice_sends_once(site: Site) -> None:
 def test_fault_61_destination_down_then_up(site: Site) -> None:
     """While it is down nothing is lost or hammered; once it is up everything arrives."""
     site.enqueue("2.1")
-    site.archive.unreachable = UnreachableError("connection refused")
+    site.archive.unreachable = NotReachedError("connection refused")
     for _ in range(40):
         seconds = site.outbox.run_once()
         site.clock.pass_(seconds=max(seconds, 1))
@@ -168,22 +175,22 @@ def test_fault_61_destination_down_then_up(site: Site) -> None:
 def test_the_same_reason_is_a_warning_once(site: Site) -> None:
     """A long outage does not bury the operator in warnings."""
     site.enqueue("2.1")
-    site.archive.unreachable = UnreachableError("connection refused")
+    site.archive.unreachable = NotReachedError("connection refused")
     for _ in range(5):
         site.outbox.run_once()
         site.clock.pass_(minutes=20)
-    assert len(events.latest(site.ledger.database, 100, (Severity.WARNING,))) == 1
+    assert len([each for each in history.latest(site.ledger.database, 100) if each.severity is Severity.WARNING]) == 1
 
 
 def test_fault_64_warning_means_stored(site: Site) -> None:
     """B000: delivered, and the warning is kept."""
     site.enqueue("2.1")
-    site.archive.answers = [Answer(Reading.STORED_WITH_WARNING, "B000 coercion of data elements", 0xB000)]
+    site.archive.answers = [Answer(AnswerReading.STORED_WITH_WARNING, "B000 coercion of data elements", dimse(0xB000))]
     site.outbox.run_once()
     delivery = site.all()[0]
-    assert (delivery.status, delivery.dimse_status, delivery.error) == (
+    assert (delivery.status, delivery.answer, delivery.error) == (
         DeliveryStatus.DELIVERED,
-        0xB000,
+        "dimse:B000",
         "B000 coercion of data elements",
     )
 
@@ -192,7 +199,7 @@ def test_fault_63_one_object_refused_for_good_does_not_stop_the_others(site: Sit
     """Only the refused object becomes a dead letter, with an alert."""
     site.enqueue("2.1")
     site.enqueue("2.2")
-    site.archive.answers = [Answer(Reading.DEAD_LETTER, "0122 SOP class not supported", 0x0122)]
+    site.archive.answers = [Answer(AnswerReading.DEAD_LETTER, "0122 SOP class not supported", dimse(0x0122))]
     site.outbox.run_once()
     assert site.statuses() == [DeliveryStatus.DEAD, DeliveryStatus.DELIVERED]
     assert site.alerts() == ["delivery.dead"]
@@ -201,11 +208,11 @@ def test_fault_63_one_object_refused_for_good_does_not_stop_the_others(site: Sit
 def test_fault_66_duplicate_is_accepted_only_where_it_is_there(site: Site) -> None:
     """0111: asked for, found, delivered; not found, tried again."""
     site.enqueue("2.1")
-    site.archive.answers = [Answer(Reading.ASK, "0111 duplicate SOP instance", 0x0111)]
+    site.archive.answers = [Answer(AnswerReading.ASK, "0111 duplicate SOP instance", dimse(0x0111))]
     site.outbox.run_once()
     assert site.statuses() == [DeliveryStatus.WAITING]
     site.archive.received.append("2.1")
-    site.archive.answers = [Answer(Reading.ASK, "0111 duplicate SOP instance", 0x0111)]
+    site.archive.answers = [Answer(AnswerReading.ASK, "0111 duplicate SOP instance", dimse(0x0111))]
     site.clock.pass_(minutes=11)
     site.outbox.run_once()
     assert site.statuses() == [DeliveryStatus.DELIVERED]
@@ -214,7 +221,7 @@ def test_fault_66_duplicate_is_accepted_only_where_it_is_there(site: Site) -> No
 def test_fault_67_calling_ae_title_rejected_alerts_and_slows_down(site: Site) -> None:
     """A person has to act at the PACS: one alert, then a try every half an hour."""
     site.enqueue("2.1")
-    site.archive.unreachable = RejectedError("calling AE title not recognised")
+    site.archive.unreachable = NotAdmittedError("calling AE title not recognised")
     for _ in range(4):
         site.outbox.run_once()
         site.clock.pass_(minutes=31)
@@ -225,7 +232,7 @@ def test_fault_67_calling_ae_title_rejected_alerts_and_slows_down(site: Site) ->
 def test_fault_68_answer_lost_sends_the_same_again(site: Site) -> None:
     """No answer: the same object is sent again."""
     site.enqueue("2.1")
-    site.archive.answers = [Answer(Reading.UNKNOWN, "no answer")]
+    site.archive.answers = [Answer(AnswerReading.UNKNOWN, "no answer")]
     site.outbox.run_once()
     site.clock.pass_(seconds=11)
     site.outbox.run_once()
@@ -339,9 +346,9 @@ def test_a_study_that_is_refused_does_not_hold_up_the_others(site: Site) -> None
 def test_fault_69_one_destination_down_the_others_get_theirs(site: Site) -> None:
     """What waits for a PACS that is down holds up nothing that goes elsewhere."""
     site.enqueue("2.1")
-    site.archive.unreachable = UnreachableError("connection refused")
+    site.archive.unreachable = NotReachedError("connection refused")
     other = PlayedArchive()
-    outbox = Outbox("research", site.destination, other, site.ledger, Spool(site.data), site.clock, Wakes())
+    outbox = Outbox("research", site.node, with_destinations(research=site.destination), lambda *_: other)
     with site.ledger.transaction() as database:
         deliveries.enqueue(
             database,
@@ -399,7 +406,8 @@ def test_finding_d3_what_raises_before_the_association_costs_its_study(
         site.restart().run_once()
     assert site.statuses() == [DeliveryStatus.DEAD] * 2
     assert len(asked) == TRIES
-    assert site.alerts() == ["delivery.dead", "delivery.dead", "item.failed"]
+    assert site.alerts() == ["delivery.dead"]
+    assert set(history.raised(site.ledger.database)) == {"item.failed", "delivery.dead"}
     assert "Hong" not in str(site.all())
     monkeypatch.undo()
     with site.ledger.transaction() as database:
@@ -414,7 +422,7 @@ def test_finding_d3_what_may_be_too_late_and_cannot_be_judged_is_held(
 ) -> None:
     """It is not sent meanwhile, the others are, and a person decides in the end."""
     doubtful, _ = site.enqueue("2.1"), site.enqueue("2.2")
-    found = late.Expired(doubtful, "a job", STUDY)
+    found = late.ExpiredDelivery(doubtful, "a job", STUDY)
     monkeypatch.setattr(late, "expired", lambda *_: [found] if site.statuses()[0] is DeliveryStatus.WAITING else [])
     monkeypatch.setattr(late, "settle", lambda *_: {}["job"])  # type: ignore[index]
     site.outbox.run_once()
@@ -423,3 +431,137 @@ def test_finding_d3_what_may_be_too_late_and_cannot_be_judged_is_held(
         site.clock.pass_(seconds=3601)
         site.outbox.run_once()
     assert site.statuses() == [DeliveryStatus.HELD, DeliveryStatus.DELIVERED]
+
+
+# --- whose turn it is, and what the clock has to do with it -------------------------------------------
+
+
+def _urgent(site: Site, study: str) -> None:
+    site.archive.studies.append({**IDENTITY, "StudyInstanceUID": study})
+    delivery = site.enqueue(f"{study}.1", study)
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE deliveries SET priority=? WHERE id=?", [URGENT, delivery])
+
+
+def _routine(site: Site, number: int) -> None:
+    for each in range(number):
+        site.archive.studies.append({**IDENTITY, "StudyInstanceUID": f"7.{each}"})
+        site.enqueue(f"7.{each}.1", f"7.{each}")
+
+
+def test_finding_m9_an_urgent_result_goes_before_all_that_is_routine(site: Site) -> None:
+    """It was made last, and is sent first; the others in the order in which they have been due."""
+    _routine(site, 30)
+    _urgent(site, "8.1")
+    site.outbox.run_once()
+    assert site.archive.received == ["8.1.1", *(f"7.{each}.1" for each in range(30))]
+
+
+def test_finding_m9_an_urgent_result_that_is_made_meanwhile_waits_for_few(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a long queue is sent: it is seen after a few studies, not after the last."""
+    _routine(site, 60)
+    store = site.archive.store
+
+    def while_sending(file: Path) -> Answer:
+        if len(site.archive.received) == 15:
+            _urgent(site, "8.1")
+        return store(file)
+
+    monkeypatch.setattr(site.archive, "store", while_sending)
+    site.outbox.run_once()
+    assert site.archive.received.index("8.1.1") <= 25
+    assert len(site.archive.received) == 61
+
+
+def test_a_queue_whose_first_studies_cannot_be_tried_now_does_not_stop_there(site: Site) -> None:
+    """What an unexpected error put off keeps its place in the order; all behind it goes out in the same run."""
+    _routine(site, 25)
+    for each in range(12):
+        (site.data / f"7.{each}.1.dcm").write_bytes(b"not DICOM")
+    site.outbox.run_once()
+    assert site.archive.received == [f"7.{each}.1" for each in range(12, 25)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_finding_m8_a_clock_that_was_ahead_delays_nothing(site: Site, restarted: bool) -> None:
+    """Put off while it was 23 hours ahead, corrected: the next try comes after the pause that was meant."""
+    site.enqueue("2.1")
+    site.archive.unreachable = NotReachedError("connection refused")
+    site.outbox.run_once()
+    site.clock.jump(hours=23)
+    site.enqueue("2.2")
+    site.clock.pass_(seconds=20)
+    site.outbox.run_once()
+    site.clock.jump(hours=-23)
+    site.archive.unreachable = None
+    if restarted:
+        site.restart()
+    assert site.outbox.run_once() <= site.destination.retry.first.total_seconds()
+    site.clock.pass_(seconds=30)
+    site.outbox.run_once()
+    assert sorted(site.archive.received) == ["2.1", "2.2"]
+
+
+def test_finding_m8_a_clock_that_is_ten_days_ahead_for_a_moment_kills_nothing(site: Site) -> None:
+    """Age is for how long it was tried, not what two readings of the wall clock differ by."""
+    site.enqueue("2.1")
+    site.archive.unreachable = NotReachedError("connection refused")
+    site.outbox.run_once()
+    site.clock.jump(days=10)
+    for _ in range(3):
+        site.clock.pass_(seconds=25)
+        site.outbox.run_once()
+    site.clock.jump(days=-10)
+    site.outbox.run_once()
+    (delivery,) = site.all()
+    assert delivery.status is DeliveryStatus.WAITING
+    assert delivery.waited < timedelta(minutes=5)
+    assert delivery.not_before - site.clock.now() <= delivery.waited
+
+
+def test_finding_m8_what_is_tried_for_a_week_is_given_up(site: Site) -> None:
+    """The limit still holds, and counts the pauses."""
+    site.restart(retry={"give_up_after": "2h"})
+    site.enqueue("2.1")
+    site.archive.unreachable = NotReachedError("connection refused")
+    started = site.clock.now()
+    while site.statuses() == [DeliveryStatus.WAITING]:
+        site.clock.pass_(seconds=max(1, site.outbox.run_once()))
+        assert site.clock.now() - started < timedelta(hours=3)
+    assert site.statuses() == [DeliveryStatus.DEAD]
+    assert site.clock.now() - started >= timedelta(hours=2)
+
+
+def test_finding_d1_an_accession_number_with_a_backslash_is_sent(site: Site) -> None:
+    """The destination returns the same two values: nothing is held."""
+    identifiers = {"AccessionNumber": "A1\\B2", "PatientID": "P\\1"}
+    site.archive.studies = [{**IDENTITY, **identifiers}]
+    site.enqueue("2.1", **identifiers)
+    site.outbox.run_once()
+    assert site.statuses() == [DeliveryStatus.DELIVERED]
+
+
+def test_finding_d1_why_it_is_held_says_what_the_destination_does_not_state(site: Site) -> None:
+    """A person is not sent to look for another accession number where there is none."""
+    site.archive.studies = [{**IDENTITY, "AccessionNumber": ""}]
+    site.enqueue("2.1")
+    site.outbox.run_once()
+    assert site.all()[0].hold == "pacs states no AccessionNumber for this study, which cannot be compared"
+
+
+def test_nothing_is_sent_to_a_paused_destination(site: Site) -> None:
+    """It waits where it is, unasked and uncounted, and goes when it is resumed. Only that destination is concerned."""
+    pause = Pause(Pausable.DESTINATION, "pacs", "admin", site.clock.now(), "an upgrade")
+    site.enqueue("2.1")
+    with site.ledger.transaction() as database:
+        pauses.begin(database, site.clock.now(), pause)
+    site.outbox.run_once()
+    (delivery,) = site.all()
+    assert (delivery.status, delivery.attempts, delivery.waited) == (DeliveryStatus.WAITING, 0, timedelta())
+    with site.ledger.transaction() as database:
+        pauses.end(database, site.clock.now(), Pausable.DESTINATION, "pacs", "admin")
+        pauses.begin(database, site.clock.now(), replace(pause, name="research"))
+    site.outbox.run_once()
+    assert site.archive.received == ["2.1"]

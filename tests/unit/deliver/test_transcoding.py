@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from node.dicom.transcoding import fallbacks, transcode
 from node.errors import PermanentError
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.images.receipts import arrive, ct, encoded
 
 EXPLICIT, IMPLICIT = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
@@ -59,8 +59,8 @@ def compressed(dataset: Dataset, syntax: str) -> Dataset:
 
 
 def transcoded(folder: Path, dataset: Dataset | bytes, own: str, to: str) -> tuple[Path, Path]:
-    spool = Spool(folder)
-    source = spool.arrived(arrive(spool, dataset, syntax=own))
+    data_folder = DataFolder(folder)
+    source = data_folder.arrived(arrive(data_folder, dataset, syntax=own))
     transcode(source, folder / "out.dcm", to)
     return source, folder / "out.dcm"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.desk import explain, find, overview, plain_overview, rules, site, study
+from node.desk import explain, find, overview, plain_overview, rules, site, study, warnings
 from node.errors import NotFoundError, UsageError
 from node.ledger import decisions
 from node.ledger.database import Ledger
@@ -17,11 +17,11 @@ def test_the_overview_has_what_needs_a_person(config: Path, ledger: Ledger) -> N
     """A held study, held and dead deliveries, a failed job; and in words what is wrong with the site."""
     standing = site.standing(config)
     found = overview.look(ledger, standing.configuration, standing)
-    assert found.running is None
-    assert [each.study_instance_uid for each in found.held_studies] == [HELD]
-    assert [each.id for each in found.dead] == [2]
+    assert found.health.running is None
+    assert [each.study_instance_uid for each in found.attention.held_studies] == [HELD]
+    assert [each.id for each in found.attention.dead] == [2]
     assert [each.study_instance_uid for each in found.troubled] == [FAILED]
-    told = [text for _, text in overview.warnings(found, standing.configuration)]
+    told = [text for _, text in warnings.of(found, standing.configuration)]
     assert any(text.startswith("research: results are sent without") for text in told)
     assert any(each.study.study_instance_uid == ARRIVING for each in found.latest)
 
@@ -30,7 +30,7 @@ def test_scripts_see_no_patient_unless_they_ask(config: Path, ledger: Ledger) ->
     """Neither in the overview nor in a study."""
     standing = site.standing(config)
     found = overview.look(ledger, standing.configuration, standing)
-    history = study.look(ledger, GOOD)
+    history = study.look(ledger, GOOD, Path("nowhere"))
     for identify in (False, True):
         shown = plain_overview.of(found, standing.configuration, identify=identify)
         assert ("SECRET-4711" in str(shown)) is identify
@@ -39,13 +39,13 @@ def test_scripts_see_no_patient_unless_they_ask(config: Path, ledger: Ledger) ->
 
 def test_a_study_is_gathered_with_all_that_happened_to_it(ledger: Ledger) -> None:
     """By its accession number; each kind of row of this study and of no other."""
-    found = study.look(ledger, "20260302-0017")
+    found = study.look(ledger, "20260302-0017", Path("nowhere"))
     assert found.study.study_instance_uid == GOOD
     assert [each.rule for each in found.decisions] == ["thin-chest"]
     assert [each.status for each in found.deliveries] == ["delivered", "dead", "held"]
     assert [each.destination for each in found.identities] == ["pacs"]
     assert {each.study_instance_uid for each in found.events} == {GOOD}
-    assert study.look(ledger, HELD).jobs == []
+    assert study.look(ledger, HELD, Path("nowhere")).jobs == []
 
 
 def test_a_name_that_means_several_studies_is_refused_with_all_of_them(ledger: Ledger) -> None:

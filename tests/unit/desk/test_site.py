@@ -48,7 +48,7 @@ def reads(monkeypatch: pytest.MonkeyPatch, started: Path) -> list[Path]:
     found: list[Path] = []
     read = loading.read
 
-    def counted(path: Path) -> loading.Loaded:
+    def counted(path: Path) -> loading.LoadedConfiguration:
         found.append(path)
         return read(path)
 
@@ -62,7 +62,7 @@ def test_what_is_in_force_as_it_stands_in_the_files_is_not_read_again(started: P
     assert found.running is not None
     assert (found.headlines, found.needs_restart, found.pending) == ((), (), False)
     assert [rule.name for rule in found.configuration.rules] == ["one"]
-    assert site.known(started) == site.Known(found.configuration)
+    assert site.known(started) == site.LedgerConfiguration(found.configuration)
     assert reads == []
 
 

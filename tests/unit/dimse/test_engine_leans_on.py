@@ -14,14 +14,15 @@ from pynetdicom.association import Association
 from node.dimse.engine import requesting
 from node.dimse.engine.accepted import AcceptedAssociation
 from node.dimse.engine.connection import DeadlineSocket
-from node.dimse.engine.providers import BoundedDUL, Incoming, StreamingDIMSE
+from node.dimse.engine.providers import BoundedDUL, IncomingQueue
 from node.dimse.engine.requesting import (
     ConnectingSocket,
-    Outgoing,
+    OutgoingQueue,
     RequestingAssociation,
     RequestingDIMSE,
     RequestingDUL,
 )
+from node.dimse.engine.served import AcceptedDUL, StreamingDIMSE
 from node.dimse.engine.server import AcceptedConnection, SharedServer
 from node.dimse.engine.states import LenientStateMachine
 from node.dimse.engine.timer import SteadyTimer
@@ -34,9 +35,10 @@ from node.dimse.engine.timer import SteadyTimer
         (AcceptedConnection, "handle"),
         (DeadlineSocket, "recv send ready"),
         (BoundedDUL, "_read_pdu_data send_pdu kill_dul run_reactor"),
-        (StreamingDIMSE, "get_msg _begin_message _receive_data _end_message"),
-        (Incoming, "put"),
-        (Outgoing, "put"),
+        (AcceptedDUL, "_is_transport_event _understood _send"),
+        (StreamingDIMSE, "get_msg send_msg _begin_message _receive_data _end_message"),
+        (IncomingQueue, "put"),
+        (OutgoingQueue, "put"),
         (ConnectingSocket, "connect"),
         (RequestingDUL, "_understood"),
         (RequestingDIMSE, "get_msg"),

@@ -9,14 +9,14 @@ import pytest
 from node.dimse.status import (
     FindReading,
     MismatchError,
-    Reading,
     StoreStatus,
-    UnreadableError,
+    UnreadableDataSetError,
     answer_for,
     read_find_status,
     read_store_status,
     status_text,
 )
+from node.outcome import AnswerReading
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from node.dimse.status import (
         (OSError(errno.EROFS, "Read-only file system"), 0xA700),
         (MemoryError(), 0xA700),
         (MismatchError("another UID"), 0xA900),
-        (UnreadableError("no UID"), 0xC000),
+        (UnreadableDataSetError("no UID"), 0xC000),
         (ZeroDivisionError(), 0xC001),
     ],
 )
@@ -40,27 +40,27 @@ def test_a_failure_has_one_status(failure: BaseException | None, status: int) ->
 @pytest.mark.parametrize(
     ("status", "reading"),
     [
-        (0x0000, Reading.STORED),
-        (0xB000, Reading.STORED_WITH_WARNING),
-        (0xB006, Reading.STORED_WITH_WARNING),
-        (0xB007, Reading.STORED_WITH_WARNING),
-        (0xB123, Reading.STORED_WITH_WARNING),
-        (0xA700, Reading.RETRY),
-        (0xA702, Reading.RETRY),
-        (0xA900, Reading.DEAD_LETTER),
-        (0x0117, Reading.DEAD_LETTER),
-        (0x0122, Reading.CLASS_REFUSED),
-        (0xC000, Reading.RETRY_FEW),
-        (0xCFFF, Reading.RETRY_FEW),
-        (0x0110, Reading.RETRY_FEW),
-        (0x0213, Reading.RETRY_FEW),
-        (0x0111, Reading.ASK),
-        (0x0124, Reading.RETRY_SLOWLY),
-        (0xFFFF, Reading.RETRY_FEW),
-        (None, Reading.UNKNOWN),
+        (0x0000, AnswerReading.STORED),
+        (0xB000, AnswerReading.STORED_WITH_WARNING),
+        (0xB006, AnswerReading.STORED_WITH_WARNING),
+        (0xB007, AnswerReading.STORED_WITH_WARNING),
+        (0xB123, AnswerReading.STORED_WITH_WARNING),
+        (0xA700, AnswerReading.RETRY),
+        (0xA702, AnswerReading.RETRY),
+        (0xA900, AnswerReading.DEAD_LETTER),
+        (0x0117, AnswerReading.DEAD_LETTER),
+        (0x0122, AnswerReading.CLASS_REFUSED),
+        (0xC000, AnswerReading.RETRY_FEW),
+        (0xCFFF, AnswerReading.RETRY_FEW),
+        (0x0110, AnswerReading.RETRY_FEW),
+        (0x0213, AnswerReading.RETRY_FEW),
+        (0x0111, AnswerReading.ASK),
+        (0x0124, AnswerReading.RETRY_SLOWLY),
+        (0xFFFF, AnswerReading.RETRY_FEW),
+        (None, AnswerReading.UNKNOWN),
     ],
 )
-def test_fault_64_65_66_68_how_an_answer_to_c_store_is_read(status: int | None, reading: Reading) -> None:
+def test_fault_64_65_66_68_how_an_answer_to_c_store_is_read(status: int | None, reading: AnswerReading) -> None:
     """Each status asks one thing of the delivery."""
     assert read_store_status(status) is reading
 
@@ -87,3 +87,10 @@ def test_how_an_answer_to_c_find_is_read(status: int | None, reading: FindReadin
 def test_a_status_is_written_as_people_write_it() -> None:
     """Four hexadecimal digits."""
     assert (status_text(0xA700), status_text(0), status_text(None)) == ("A700", "0000", "no answer")
+
+
+@pytest.mark.parametrize("status", [*range(0xA770, 0xA780)])
+def test_finding_d2_what_dcm4chee_refuses_for_good_is_not_tried_for_a_week(status: int) -> None:
+    """A770 to A77F are about the object; their neighbours say that the peer is short of something."""
+    assert read_store_status(status) is AnswerReading.DEAD_LETTER
+    assert {read_store_status(each) for each in (0xA700, 0xA76F, 0xA780, 0xA7FF)} == {AnswerReading.RETRY}

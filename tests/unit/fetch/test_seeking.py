@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from node.fetch.seeking import Wanted, candidates, series_of
+from node.fetch.seeking import PriorCriteria, candidates, series_of
 
-WANTED = Wanted("20220102", "20240102", ["CT"], ["CHEST"], ["*chest*"])
+WANTED = PriorCriteria("20220102", "20240102", ["CT"], ["CHEST"], ["*chest*"])
 
 
 def answer(uid: str, date: str, **more: str) -> dict[str, str]:
@@ -20,7 +20,7 @@ def answer(uid: str, date: str, **more: str) -> dict[str, str]:
     return {**plain, **more}
 
 
-def found(*answers: dict[str, str], issuer: str = "", wanted: Wanted = WANTED) -> list[str]:
+def found(*answers: dict[str, str], issuer: str = "", wanted: PriorCriteria = WANTED) -> list[str]:
     chosen = candidates(answers, wanted, study="1.1", patient_id="P1 ", issuer=issuer)
     return [each["StudyInstanceUID"] for each in chosen]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.index.children import HeaderReader
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.sites.index_room import Room, room_of
 
 
@@ -21,4 +21,4 @@ def reader() -> Iterator[HeaderReader]:
 
 @pytest.fixture
 def room(tmp_path: Path, reader: HeaderReader) -> Room:
-    return room_of(Spool(tmp_path), reader)
+    return room_of(DataFolder(tmp_path), reader)

@@ -9,8 +9,9 @@ import pytest
 
 from node.index import completion, keeping
 from node.ledger import database as database_module
-from node.ledger import events, facts, instances, studies
+from node.ledger import events, facts, instances, studies, study_ends
 from node.ledger.database import Database, Ledger
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.studies import Study, StudyStatus
 from node.store.arrival import Arrival, file_header
@@ -39,15 +40,15 @@ def _part(room: Room, study: str | None, association: str) -> str:
         room.clock.now(),
     )
     content = encoded(dataset)[: 600 if study else 40]
-    receipt = room.spool.new_receipt()
-    room.spool.part(receipt).write_bytes(file_header(arrival) + content)
+    receipt = room.data_folder.new_receipt()
+    room.data_folder.part(receipt).write_bytes(file_header(arrival) + content)
     return receipt
 
 
 def test_study_is_complete_after_its_quiet_period(room: Room) -> None:
     """Not at 59 s, at 60 s; routing is woken, and the event is there."""
     bell = room.signal.subscribe(Rooms.ROUTE)
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     assert room.index.run_once() == 1.0
     room.clock.pass_(seconds=59.5)
     assert room.index.run_once() == pytest.approx(0.5)
@@ -63,7 +64,7 @@ def test_study_is_complete_after_its_quiet_period(room: Room) -> None:
 def test_every_object_starts_the_quiet_period_anew(room: Room) -> None:
     """A slice each 40 s: not complete before 60 s after the last."""
     for number in range(1, 4):
-        arrive(room.spool, ct(number))
+        arrive(room.data_folder, ct(number))
         room.index.run_once()
         room.clock.pass_(seconds=40)
         room.index.run_once()
@@ -78,8 +79,8 @@ def test_every_object_starts_the_quiet_period_anew(room: Room) -> None:
 )
 def test_quiet_period_is_the_sources_else_the_modalitys(room: Room, modality: str, calling: str, seconds: int) -> None:
     """`modalities.x.quiet` by calling AE title, else `quiet_by_modality`, else `quiet`."""
-    room.index.reconfigure(configuration(modalities={"fast": {"ae_title": "FAST", "quiet": "5s"}}))
-    arrive(room.spool, ct(Modality=modality), calling=calling)
+    room.index.use(configuration(modalities={"fast": {"ae_title": "FAST", "quiet": "5s"}}))
+    arrive(room.data_folder, ct(Modality=modality), calling=calling)
     room.index.run_once()
     room.clock.pass_(seconds=seconds - 0.1)
     room.index.run_once()
@@ -91,9 +92,9 @@ def test_quiet_period_is_the_sources_else_the_modalitys(room: Room, modality: st
 
 def test_a_study_of_several_sources_has_the_longest_quiet_period(room: Room) -> None:
     """A dose report after an MR does not shorten the MR's 300 s."""
-    arrive(room.spool, ct(1, Modality="MR"))
+    arrive(room.data_folder, ct(1, Modality="MR"))
     room.index.run_once()
-    arrive(room.spool, ct(2, Modality="SR", SeriesInstanceUID=f"{STUDY}.5"))
+    arrive(room.data_folder, ct(2, Modality="SR", SeriesInstanceUID=f"{STUDY}.5"))
     room.index.run_once()
     room.clock.pass_(seconds=299)
     room.index.run_once()
@@ -103,9 +104,11 @@ def test_a_study_of_several_sources_has_the_longest_quiet_period(room: Room) -> 
 def test_an_open_association_holds_its_study_back(room: Room) -> None:
     """The one that last stored to the study, and no other; until it is released."""
     with ExitStack() as open_:
-        open_.enter_context(room.spool.association("association-1"))
-        arrive(room.spool, ct(), association="association-1")
-        arrive(room.spool, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"), association="association-2")
+        open_.enter_context(room.data_folder.association("association-1"))
+        arrive(room.data_folder, ct(), association="association-1")
+        arrive(
+            room.data_folder, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"), association="association-2"
+        )
         room.quiet()
         assert _study(room).status is StudyStatus.RECEIVING
         assert _study(room, "1.2.3.2").status is StudyStatus.COMPLETE
@@ -115,8 +118,8 @@ def test_an_open_association_holds_its_study_back(room: Room) -> None:
 
 def test_max_wait_ends_the_wait_for_an_association_that_is_never_released(room: Room) -> None:
     """A PACS that keeps one association open for days does not keep its studies waiting."""
-    with room.spool.association("association-1"):
-        arrive(room.spool, ct())
+    with room.data_folder.association("association-1"):
+        arrive(room.data_folder, ct())
         room.quiet(599)
         assert _study(room).status is StudyStatus.RECEIVING
         room.clock.pass_(seconds=1)
@@ -124,11 +127,47 @@ def test_max_wait_ends_the_wait_for_an_association_that_is_never_released(room: 
         assert _study(room).status is StudyStatus.COMPLETE
 
 
+def _end(room: Room) -> None:
+    with room.ledger.transaction() as database:
+        study_ends.ask(database, room.clock.now(), _study(room), "os:alice")
+
+
+def test_finding_o4_a_study_is_completed_at_once_where_a_person_says_so(room: Room) -> None:
+    """Neither the quiet period nor an open association nor an object in flight counts; what comes later does."""
+    with room.data_folder.association("association-1"):
+        arrive(room.data_folder, ct(1), association="association-1")
+        _part(room, STUDY, "association-1")
+        room.index.run_once()
+        _end(room)
+        room.restart()
+        room.index.run_once()
+        assert (_study(room).status, _study(room).revision) == (StudyStatus.COMPLETE, 1)
+        assert study_ends.asked(room.ledger.database) == {}
+        arrive(room.data_folder, ct(2))
+        room.index.run_once()
+        assert _study(room).status is StudyStatus.RECEIVING
+        room.clock.pass_(seconds=59)
+        room.index.run_once()
+        assert _study(room).revision == 1
+
+
+def test_finding_o4_what_has_come_is_in_the_revision_that_a_person_asked_for(room: Room) -> None:
+    """A slice that is stored and not indexed yet when the person asks counts; the other studies go on as they were."""
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"))
+    room.index.run_once()
+    arrive(room.data_folder, ct(2))
+    _end(room)
+    room.index.run_once()
+    assert [len(one.instances) for one in facts.of_study(room.ledger.database, STUDY, 1)] == [2]
+    assert _study(room, "1.2.3.2").status is StudyStatus.RECEIVING
+
+
 @pytest.mark.parametrize(("in_flight", "complete"), [(STUDY, False), (None, False), ("1.2.3.2", True)])
 def test_an_object_in_flight_holds_its_study_back(room: Room, in_flight: str | None, complete: bool) -> None:
     """One of this study does, one of which the study is not known yet may be, one of another study does not."""
-    with room.spool.association("association-9"):
-        arrive(room.spool, ct())
+    with room.data_folder.association("association-9"):
+        arrive(room.data_folder, ct())
         _part(room, in_flight, "association-9")
         room.quiet()
         assert (_study(room).status is StudyStatus.COMPLETE) is complete
@@ -136,7 +175,7 @@ def test_an_object_in_flight_holds_its_study_back(room: Room, in_flight: str | N
 
 def test_what_a_dead_association_left_half_written_holds_nothing_back(room: Room) -> None:
     """Its lock is gone, so nothing of it will ever come."""
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     _part(room, STUDY, "association-dead")
     room.quiet()
     assert _study(room).status is StudyStatus.COMPLETE
@@ -145,7 +184,7 @@ def test_what_a_dead_association_left_half_written_holds_nothing_back(room: Room
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_fault_57_a_jump_of_the_wall_clock_changes_no_timer(room: Room, hours: int) -> None:
     """An hour forwards or backwards while a study is received: complete after 60 s of real time, as always."""
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     room.index.run_once()
     room.clock.jump(hours=hours)
     room.index.run_once()
@@ -160,7 +199,7 @@ def test_fault_57_a_jump_of_the_wall_clock_changes_no_timer(room: Room, hours: i
 
 def test_fault_57_a_jump_while_the_node_was_down_costs_one_quiet_period_at_most(room: Room) -> None:
     """The clock is set back an hour over a restart: due in 60 s, not in an hour."""
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     room.index.run_once()
     room.clock.jump(hours=-1)
     room.restart()
@@ -170,7 +209,7 @@ def test_fault_57_a_jump_while_the_node_was_down_costs_one_quiet_period_at_most(
 
 def test_the_quiet_period_goes_on_over_a_restart(room: Room) -> None:
     """40 s before the restart and 20 s after it are 60 s."""
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     room.index.run_once()
     room.clock.pass_(seconds=40)
     room.restart()
@@ -183,9 +222,9 @@ def test_the_quiet_period_goes_on_over_a_restart(room: Room) -> None:
 
 def test_fault_49_late_instances_make_a_new_revision(room: Room) -> None:
     """Complete, one more slice, complete again: revision 2 has all, revision 1 what it had."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.quiet()
-    arrive(room.spool, ct(2))
+    arrive(room.data_folder, ct(2))
     room.quiet()
     database = room.ledger.database
     assert _study(room).revision == 2
@@ -203,8 +242,8 @@ def test_a_study_that_cannot_be_completed_stops_no_other(room: Room, monkeypatch
             raise KeyError(study)
         keep(database, study, *more)
 
-    arrive(room.spool, ct())
-    arrive(room.spool, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"))
+    arrive(room.data_folder, ct())
+    arrive(room.data_folder, ct(StudyInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"))
     with monkeypatch.context() as patched:
         patched.setattr(completion, "keep_facts", fails)
         room.quiet()
@@ -222,13 +261,13 @@ def test_records_are_made_before_the_transaction_that_keeps_them(room: Room, mon
 
     def packed(record: facts.SeriesRecord) -> facts.PackedSeries:
         with second.transaction() as database:
-            events.record(database, room.clock.now(), "meanwhile.written")
+            events.record(database, room.clock.now(), EventKind.ITEM_RECOVERED)
         made.append(record.series_instance_uid)
         return pack(record)
 
     monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
     monkeypatch.setattr(facts, "packed", packed)
-    arrive(room.spool, ct())
+    arrive(room.data_folder, ct())
     room.quiet()
     assert _study(room).status is StudyStatus.COMPLETE
     assert made == [SERIES]
@@ -238,7 +277,7 @@ def test_records_are_made_again_where_something_came_between(room: Room, monkeyp
     """Another process rejects an image after the records were made: what is kept is what counts."""
     prepare = keeping.prepare
 
-    def and_then(ledger: Ledger, *of: Any) -> keeping.Prepared:
+    def and_then(ledger: Ledger, *of: Any) -> keeping.StudyRecords:
         prepared = prepare(ledger, *of)
         (_, last) = instances.of_study(ledger.database, STUDY)
         with ledger.transaction() as database:
@@ -246,8 +285,8 @@ def test_records_are_made_again_where_something_came_between(room: Room, monkeyp
         return prepared
 
     monkeypatch.setattr(completion, "prepare", and_then)
-    arrive(room.spool, ct(1))
-    arrive(room.spool, ct(2))
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, ct(2))
     room.quiet()
     (record,) = facts.of_study(room.ledger.database, STUDY, 1)
     assert [one.receipt for one in record.instances] == [
@@ -258,10 +297,10 @@ def test_records_are_made_again_where_something_came_between(room: Room, monkeyp
 
 def test_only_series_that_changed_are_kept_anew(room: Room) -> None:
     """A late instance of one series writes no second record of the other; both are there at revision 2."""
-    arrive(room.spool, ct(1))
-    arrive(room.spool, ct(2, SeriesInstanceUID=f"{STUDY}.2"))
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, ct(2, SeriesInstanceUID=f"{STUDY}.2"))
     room.quiet()
-    arrive(room.spool, ct(3))
+    arrive(room.data_folder, ct(3))
     room.quiet()
     rows = room.ledger.database.query("SELECT series_instance_uid, revision FROM series_facts ORDER BY 1, 2")
     assert [(row["series_instance_uid"], row["revision"]) for row in rows] == [
@@ -275,23 +314,23 @@ def test_only_series_that_changed_are_kept_anew(room: Room) -> None:
 
 def test_facts_hold_what_the_rules_are_promised(room: Room) -> None:
     """Keyword, VR and decoded values as they were received; headers are not kept twice."""
-    arrive(room.spool, ct(PatientName="홍^길동"))
+    arrive(room.data_folder, ct(PatientName="홍^길동"))
     room.quiet()
     (record,) = facts.of_study(room.ledger.database, STUDY, 1)
     (instance,) = record.instances
     assert instance.header["PatientName"] == ["PN", ["홍^길동"]]
     assert instance.header["PixelSpacing"] == ["DS", [0.7, 0.7]]
     assert instance.header["Rows"] == ["US", [64]]
-    assert "PixelData" not in instance.header
+    assert instance.header["PixelData"] == ["OW", [], 1]
     assert (instance.frames, instance.marks) == (1, ())
     assert facts.headers_of(room.ledger.database, STUDY) == {}
 
 
 def test_a_duplicate_while_receiving_shows_that_the_source_is_not_quiet(room: Room) -> None:
     """A scanner that starts over sends what is known first: the study waits for what follows."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.index.run_once()
     room.clock.pass_(seconds=50)
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.quiet(50)
     assert _study(room).status is StudyStatus.RECEIVING

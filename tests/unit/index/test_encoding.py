@@ -11,8 +11,8 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from node.index.header import Reading, read
-from node.store.layout import Spool
+from node.index.header import HeaderReading, read
+from node.store.layout import DataFolder
 from rules.facts import BAD_ENCODING, UNFIT_MARKS, UNREADABLE_HEADER
 from tests.support.images.receipts import arrive, ct, encoded
 
@@ -88,13 +88,13 @@ FAULTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reading]:
-    spool = Spool(Path(tmp_path_factory.mktemp("data")))
-    return lambda dataset, syntax=EXPLICIT: read(spool.arrived(arrive(spool, dataset, syntax=syntax)))
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., HeaderReading]:
+    data_folder = DataFolder(Path(tmp_path_factory.mktemp("data")))
+    return lambda dataset, syntax=EXPLICIT: read(data_folder.arrived(arrive(data_folder, dataset, syntax=syntax)))
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_finding_t1_what_a_strict_peer_may_choke_on_is_marked(name: str, reading: Callable[..., Reading]) -> None:
+def test_finding_t1_what_a_strict_peer_may_choke_on_is_marked(name: str, reading: Callable[..., HeaderReading]) -> None:
     """The mark says which element and what; everything is read, and no plugin is kept from it."""
     data, why = FAULTS[name]
     found = reading(data)
@@ -104,14 +104,14 @@ def test_finding_t1_what_a_strict_peer_may_choke_on_is_marked(name: str, reading
     assert found.header["PatientID"] == ["LO", ["P1"]]
 
 
-def test_finding_t1_pixel_data_of_odd_length_is_marked(reading: Callable[..., Reading]) -> None:
+def test_finding_t1_pixel_data_of_odd_length_is_marked(reading: Callable[..., HeaderReading]) -> None:
     """8 bits, an odd number of pixels and no padding: common, and no archive is bound to take it."""
     dataset = ct(Rows=3, Columns=3, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=None)
     data = encoded(dataset) + long(0x7FE0, 0x0010, b"OW", bytes(9))
     assert "(7fe0,0010): odd length 9" in reading(data).marks[BAD_ENCODING]
 
 
-def test_finding_t1_a_data_set_in_another_vr_than_announced_is_marked(reading: Callable[..., Reading]) -> None:
+def test_finding_t1_a_data_set_in_another_vr_than_announced_is_marked(reading: Callable[..., HeaderReading]) -> None:
     """Explicit VR sent as Implicit, and the other way."""
     assert "Explicit VR where Implicit" in reading(encoded(ct()), ImplicitVRLittleEndian).marks[BAD_ENCODING]
     implicit = encoded(ct(), syntax=ImplicitVRLittleEndian)
@@ -119,7 +119,7 @@ def test_finding_t1_a_data_set_in_another_vr_than_announced_is_marked(reading: C
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, str(ImplicitVRLittleEndian)])
-def test_finding_t1_sound_encodings_are_not_marked(syntax: str, reading: Callable[..., Reading]) -> None:
+def test_finding_t1_sound_encodings_are_not_marked(syntax: str, reading: Callable[..., HeaderReading]) -> None:
     """Sequences of both kinds of length, UN, private blocks, right group lengths, trailing padding."""
     inner = Dataset()
     inner.CodeValue = "1"
@@ -131,7 +131,7 @@ def test_finding_t1_sound_encodings_are_not_marked(syntax: str, reading: Callabl
 
 @pytest.mark.parametrize("is_right", [True, False], ids=["right group length", "stale group length"])
 def test_finding_t1_legal_elements_around_the_pixel_data_are_not_marked(
-    is_right: bool, reading: Callable[..., Reading]
+    is_right: bool, reading: Callable[..., HeaderReading]
 ) -> None:
     """A group length, right or stale (retired: nobody reads it), and Data Set Trailing Padding (PS3.10 7.2)."""
     even = short(0x4000, 0x4000, b"LT", b"even")

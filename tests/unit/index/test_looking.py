@@ -14,9 +14,10 @@ from node.ledger import decisions, facts, jobs, looks, studies
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.studies import StudyStatus
 from node.route.recorded import recorded_facts
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from rules.model import DICTIONARY, Rule
 from tests.support.images.receipts import SERIES, STUDY, arrive, ct
+from tests.support.sites.configurations import ruled
 from tests.support.sites.index_room import Room, configuration
 
 SECOND = f"{STUDY}.2"
@@ -48,14 +49,14 @@ class Growing:
         self.rules = [Rule.model_validate(each, context={DICTIONARY: DataDictionary()}) for each in rules]
         settings = configuration(destinations={"pacs": {"ae_title": "P", "host": "h", "port": 1}}, rules=rules)
         room.configuration = settings
-        room.index.reconfigure(settings)
-        self.route = Route(room.ledger, room.clock, room.signal, self.rules, Plugins(), ZONE)
+        room.index.use(settings)
+        self.route = RouteStage(room.node, ruled(self.rules, ZONE), lambda _: Plugins())
 
     def comes(self, number: int, series: str = SERIES, **changes: Any) -> None:
         self.come(ct(number, SeriesInstanceUID=series, SOPInstanceUID=f"{series}.{number}", **changes))
 
     def come(self, dataset: Any) -> None:
-        arrive(self.room.spool, dataset)
+        arrive(self.room.data_folder, dataset)
         self.run()
 
     def run(self) -> None:
@@ -68,7 +69,7 @@ class Growing:
 
     def restart(self) -> None:
         self.room.restart()
-        self.route = Route(self.room.ledger, self.room.clock, self.room.signal, self.rules, Plugins(), ZONE)
+        self.route = RouteStage(self.room.node, ruled(self.rules, ZONE), lambda _: Plugins())
 
     @property
     def database(self) -> Any:
@@ -96,7 +97,7 @@ class Growing:
 
 def test_a_complete_series_is_decided_while_the_next_one_comes(room: Room) -> None:
     """On one association that stays open: the first series runs after its quiet period, the second with the study."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule(once="series"), rule("complete", name="late"))
         node.comes(1)
         node.pass_(seconds=40)
@@ -115,7 +116,7 @@ def test_a_complete_series_is_decided_while_the_next_one_comes(room: Room) -> No
 
 def test_a_complete_series_that_grows_is_decided_again(room: Room) -> None:
     """A slice that comes late: the job on the series as it was, which has not begun, is overtaken."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule())
         node.comes(1)
         node.pass_(seconds=60)
@@ -134,7 +135,7 @@ def test_a_complete_series_that_grows_is_decided_again(room: Room) -> None:
 
 def test_a_job_that_has_begun_is_not_overtaken(room: Room) -> None:
     """What runs is let run: its result is then replaced by the next one's, as ever."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule())
         node.comes(1)
         node.pass_(seconds=60)
@@ -147,7 +148,7 @@ def test_a_job_that_has_begun_is_not_overtaken(room: Room) -> None:
 
 def test_the_facts_of_a_look_are_kept_for_job_and_explanation(room: Room) -> None:
     """What a job is given is found under its look; the study, still arriving, can be explained whole."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule())
         node.comes(1)
         node.pass_(seconds=60)
@@ -172,7 +173,7 @@ def test_the_facts_of_a_look_are_kept_for_job_and_explanation(room: Room) -> Non
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_rule_is_asked_every_five_minutes_while_the_study_grows(room: Room, restart: bool) -> None:
     """Five minutes after the first image, then only if more has come; other rules wait for the end."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule("every 5 minutes"), rule("complete", name="late"))
         node.comes(1)
         node.pass_(minutes=3)
@@ -198,7 +199,7 @@ def test_a_rule_is_asked_every_five_minutes_while_the_study_grows(room: Room, re
 
 def test_what_is_decided_on_a_part_says_so_to_its_readers(room: Room) -> None:
     """The question that report and page repeat: about the images that had come so far, unless the series was whole."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule("every 5 minutes", description="Blood?"), rule(name="whole", description="Blood?"))
         node.comes(1)
         node.pass_(seconds=60)
@@ -211,7 +212,7 @@ def test_what_is_decided_on_a_part_says_so_to_its_readers(room: Room) -> None:
 
 def test_a_later_step_does_not_wait_for_the_end_of_the_study(room: Room) -> None:
     """The result of a job from a look asks for the next step at once, on the images of that look."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule(run=["good", {"plugin": "next", "after": "good"}]))
         node.comes(1)
         node.pass_(seconds=60)
@@ -229,7 +230,7 @@ def test_a_later_step_does_not_wait_for_the_end_of_the_study(room: Room) -> None
 
 def test_nothing_is_looked_at_of_a_study_that_is_held(room: Room) -> None:
     """It may be another patient's."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule(), rule("every 5 minutes", name="often"))
         node.comes(1)
         with room.ledger.transaction() as database:
@@ -240,7 +241,7 @@ def test_nothing_is_looked_at_of_a_study_that_is_held(room: Room) -> None:
 
 def test_a_look_that_is_past_is_not_decided_any_more(room: Room) -> None:
     """Complete before the rules were asked: they are asked about the whole, once."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule())
         node.comes(1)
         room.clock.pass_(seconds=60)
@@ -255,7 +256,7 @@ def test_a_look_that_is_past_is_not_decided_any_more(room: Room) -> None:
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_fault_57_a_jump_of_the_wall_clock_does_not_keep_a_growing_study_from_its_looks(room: Room, hours: int) -> None:
     """Back: five minutes later at the latest; forward: at once, which harms nobody."""
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule("every 5 minutes"))
         node.comes(1)
         room.clock.jump(hours=hours)
@@ -273,7 +274,7 @@ def test_a_study_that_cannot_be_looked_at_is_decided_when_it_is_complete(
         raise KeyError(STUDY)
 
     monkeypatch.setattr(looking, "keep_facts", fails)
-    with room.spool.association("association-1"):
+    with room.data_folder.association("association-1"):
         node = Growing(room, rule())
         node.comes(1)
         node.pass_(seconds=60)

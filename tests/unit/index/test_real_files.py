@@ -13,7 +13,7 @@ from pydicom.datadict import tag_for_keyword
 from node.index.header import read
 from node.ledger import instances
 from node.store.arrival import Arrival, file_header
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from tests.support.shared_data import SHARED_DATA, shared_data
 from tests.support.sites.index_room import Room
 
@@ -33,7 +33,7 @@ def _rows() -> list[dict[str, str]]:
         return [row for row in csv.DictReader(manifest) if row["storable"] == "yes"]
 
 
-def _arrive(spool: Spool, path: Path, at: object) -> tuple[str, Dataset]:
+def _arrive(data_folder: DataFolder, path: Path, at: object) -> tuple[str, Dataset]:
     """As the receiver would have written it: the dataset's own bytes behind meta information of ours."""
     dataset = dcmread(path, stop_before_pixels=True, force=True)
     content = path.read_bytes()
@@ -50,8 +50,8 @@ def _arrive(spool: Spool, path: Path, at: object) -> tuple[str, Dataset]:
         "association-1",
         at,  # type: ignore[arg-type]
     )
-    receipt = spool.new_receipt()
-    spool.arrived(receipt).write_bytes(file_header(arrival) + content[start:])
+    receipt = data_folder.new_receipt()
+    data_folder.arrived(receipt).write_bytes(file_header(arrival) + content[start:])
     return receipt, dataset
 
 
@@ -65,9 +65,9 @@ def test_every_storable_real_file_is_indexed(room: Room) -> None:
     """All of them, a row each, and only the deliberately damaged are marked as such; nothing stays in incoming/."""
     rows = [row for row in _rows() if _has_meta(row)]
     for row in rows:
-        _arrive(room.spool, SHARED_DATA / row["path"], room.clock.now())
+        _arrive(room.data_folder, SHARED_DATA / row["path"], room.clock.now())
     room.index.run_once()
-    assert room.spool.waiting() == []
+    assert room.data_folder.waiting() == []
     found = list(room.ledger.database.query("SELECT status, marks FROM instances"))
     assert len(found) == len(rows)
     statuses = Counter(row["status"] for row in found)
@@ -82,8 +82,8 @@ def test_every_storable_real_file_is_indexed(room: Room) -> None:
 def test_reader_agrees_with_pydicom(room: Room) -> None:
     """Every tenth file: the attributes that decisions rest on have the values that pydicom reads."""
     for row in [row for row in _rows() if _has_meta(row)][::10]:
-        receipt, dataset = _arrive(room.spool, SHARED_DATA / row["path"], room.clock.now())
-        reading = read(room.spool.arrived(receipt))
+        receipt, dataset = _arrive(room.data_folder, SHARED_DATA / row["path"], room.clock.now())
+        reading = read(room.data_folder.arrived(receipt))
         for keyword in _COMPARED:
             if tag_for_keyword(keyword) not in dataset:  # type: ignore[operator]
                 continue
@@ -97,7 +97,7 @@ def test_chest_ct_is_complete_and_fit(room: Room) -> None:
     shared_data("LIDC-IDRI-0314")
     rows = [row for row in _rows() if "LIDC-IDRI-0314" in row["path"] and row["modality"] == "CT"]
     for row in rows:
-        _arrive(room.spool, SHARED_DATA / row["path"], room.clock.now())
+        _arrive(room.data_folder, SHARED_DATA / row["path"], room.clock.now())
     room.quiet()
     found = instances.of_study(room.ledger.database, rows[0]["study_uid"])
     assert len(found) == 275
@@ -111,8 +111,8 @@ def test_enhanced_mr_and_tomosynthesis_are_lifted(room: Room) -> None:
     files = ("neurolabusc_dcm_qa_enh/In/Philips/IM_0027_fMAP.dcm", "medcognetics_dicom-utils/tests/jpeg2k_3d.dcm")
     headers = []
     for name in files:
-        receipt, _ = _arrive(room.spool, shared_data(name), room.clock.now())
-        headers.append(read(room.spool.arrived(receipt)).header)
+        receipt, _ = _arrive(room.data_folder, shared_data(name), room.clock.now())
+        headers.append(read(room.data_folder.arrived(receipt)).header)
     brain, breast = headers
     assert brain["SliceThickness"] == ["DS", [4.0]]
     assert brain["EffectiveEchoTime"] == ["FD", [1.52, 0.0]]

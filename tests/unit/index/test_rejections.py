@@ -6,8 +6,8 @@ import pytest
 
 from node.ledger import deliveries, facts, jobs, studies
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import Severity
 from node.ledger.job import JobStatus
+from tests.support import history
 from tests.support.images.receipts import STUDY, arrive, ct, rejection_note
 from tests.support.sites.index_room import Room
 from tests.support.sites.outcomes import deliver, queue_job
@@ -17,9 +17,9 @@ from tests.support.sites.outcomes import deliver, queue_job
 def test_fault_47b_rejected_instances_leave_the_next_revision(room: Room, title: str) -> None:
     """Each of the four titles takes the named slice out of the facts of a new revision."""
     for number in (1, 2, 3):
-        arrive(room.spool, ct(number))
+        arrive(room.data_folder, ct(number))
     room.quiet()
-    arrive(room.spool, rejection_note([ct(2)], title))
+    arrive(room.data_folder, rejection_note([ct(2)], title))
     room.quiet()
     assert room.statuses() == ["current", "rejected", "current", "current"]
     database = room.ledger.database
@@ -30,15 +30,15 @@ def test_fault_47b_rejected_instances_leave_the_next_revision(room: Room, title:
 
 def test_key_objects_of_interest_reject_nothing(room: Room) -> None:
     """(113000, DCM, "Of Interest") is not a rejection."""
-    arrive(room.spool, ct(1))
-    arrive(room.spool, rejection_note([ct(1)], "113000"))
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, rejection_note([ct(1)], "113000"))
     room.index.run_once()
     assert room.statuses() == ["current", "current"]
 
 
 def test_jobs_that_use_rejected_instances_stop(room: Room) -> None:
     """Cancelled, held or reported is what used the rejected slice, and nothing else."""
-    receipts = [arrive(room.spool, ct(number)) for number in (1, 2)]
+    receipts = [arrive(room.data_folder, ct(number)) for number in (1, 2)]
     room.quiet()
     now = room.clock.now()
     user = queue_job(room.ledger, now, STUDY, receipts)
@@ -48,7 +48,7 @@ def test_jobs_that_use_rejected_instances_stop(room: Room) -> None:
     unsent = deliver(room.ledger, now, STUDY, user.id, "9.1")
     sent = deliver(room.ledger, now, STUDY, user.id, "9.2", DeliveryStatus.DELIVERED)
     untouched = deliver(room.ledger, now, STUDY, other.id, "9.3")
-    arrive(room.spool, rejection_note([ct(2)]))
+    arrive(room.data_folder, rejection_note([ct(2)]))
     room.index.run_once()
     database = room.ledger.database
     assert jobs.get(database, user.id).status is JobStatus.CANCELLED
@@ -56,17 +56,17 @@ def test_jobs_that_use_rejected_instances_stop(room: Room) -> None:
     assert deliveries.get(database, unsent.id).status is DeliveryStatus.HELD
     assert deliveries.get(database, untouched.id).status is DeliveryStatus.WAITING
     (event,) = room.events("study.to-withdraw")
-    assert event.severity is Severity.ALERT
-    assert [one["sop_instance_uid"] for one in event.detail["objects"]] == [sent.sop_instance_uid]
+    assert event.kind in {alert.kind for alert in history.open_alerts(room.ledger.database)}
+    assert [one["sop_instance_uid"] for one in event.detail["objects"]] == [sent.item]
     assert studies.get(database, STUDY).hold is None
 
 
 def test_instance_that_comes_after_its_rejection_is_rejected(room: Room) -> None:
     """The note was first: the slice is stored, and counts for nothing."""
-    arrive(room.spool, ct(1))
-    arrive(room.spool, rejection_note([ct(2)]))
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, rejection_note([ct(2)]))
     room.quiet()
-    arrive(room.spool, ct(2))
+    arrive(room.data_folder, ct(2))
     room.quiet()
     assert room.statuses() == ["current", "current", "rejected"]
     assert studies.get(room.ledger.database, STUDY).revision == 1
@@ -74,29 +74,29 @@ def test_instance_that_comes_after_its_rejection_is_rejected(room: Room) -> None
 
 def test_note_and_instances_in_one_batch(room: Room) -> None:
     """Order of arrival within a batch makes no difference."""
-    arrive(room.spool, rejection_note([ct(1), ct(2)]))
+    arrive(room.data_folder, rejection_note([ct(1), ct(2)]))
     for number in (1, 2, 3):
-        arrive(room.spool, ct(number))
+        arrive(room.data_folder, ct(number))
     room.index.run_once()
     assert room.statuses() == ["current", "rejected", "rejected", "current"]
 
 
 def test_note_of_another_patient_rejects_nothing(room: Room) -> None:
     """A note has no say about a study or a patient that it does not state: ignored, and an alert."""
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.index.run_once()
     stranger = {"PatientID": "P9", "PatientName": "Lee^Younghee", "StudyInstanceUID": "1.2.3.8"}
-    arrive(room.spool, rejection_note([ct(1)], **stranger))
+    arrive(room.data_folder, rejection_note([ct(1)], **stranger))
     room.index.run_once()
     assert room.statuses() == ["current"]
-    assert room.events("rejection.ignored")[0].severity is Severity.ALERT
+    assert "rejection.ignored" in {alert.kind for alert in history.open_alerts(room.ledger.database)}
 
 
 def test_rejected_instance_sent_again_stays_rejected(room: Room) -> None:
     """A resend of a rejected slice is a duplicate, not a way back in."""
-    arrive(room.spool, ct(1))
-    arrive(room.spool, rejection_note([ct(1)]))
+    arrive(room.data_folder, ct(1))
+    arrive(room.data_folder, rejection_note([ct(1)]))
     room.index.run_once()
-    arrive(room.spool, ct(1))
+    arrive(room.data_folder, ct(1))
     room.quiet()
     assert room.statuses() == ["rejected", "current", "duplicate"]

@@ -15,14 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database as SchemaDatabase
 
 from node.errors import LedgerError, NotFoundError, TransientError
 from node.ledger import database as module
 from node.ledger import decisions, events, facts, jobs
 from node.ledger.database import Database, Ledger
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import one
-from node.ledger.schema.migrations import VERSIONS, migrations
+from node.ledger.schema.migrations import migrations
+from node.ledger.schema.versions import VERSIONS
 from node.ledger.terms import Terms
+from tests.support import history
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -32,22 +36,22 @@ def test_events_can_be_neither_changed_nor_deleted(ledger: Ledger) -> None:
     for statement in ("UPDATE events SET kind='x'", "DELETE FROM events"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"), ledger.transaction() as database:
             database.execute(statement)
-    assert events.latest(ledger.database, 10)
+    assert history.latest(ledger.database, 10)
 
 
 def test_a_transaction_that_raises_leaves_nothing(ledger: Ledger) -> None:
     """What was written before the exception is rolled back, and the connection goes on working."""
-    before = len(events.latest(ledger.database, 1000))
+    before = len(history.latest(ledger.database, 1000))
     with pytest.raises(RuntimeError), ledger.transaction() as database:
         _record_and_fail(database)
-    assert len(events.latest(ledger.database, 1000)) == before
+    assert len(history.latest(ledger.database, 1000)) == before
     with ledger.transaction() as database:
-        events.record(database, NOW, "x.y")
-    assert len(events.latest(ledger.database, 1000)) == before + 1
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
+    assert len(history.latest(ledger.database, 1000)) == before + 1
 
 
 def _record_and_fail(database: Database) -> None:
-    events.record(database, NOW, "x.y")
+    events.record(database, NOW, EventKind.ITEM_RECOVERED)
     raise RuntimeError
 
 
@@ -59,9 +63,9 @@ def test_writers_in_several_threads_lose_nothing(ledger: Ledger) -> None:
         try:
             for _ in range(25):
                 with ledger.transaction() as database:
-                    row = one(database, "SELECT count(*) AS n FROM events WHERE kind='count.up'")
+                    row = one(database, "SELECT count(*) AS n FROM events WHERE kind='item.recovered'")
                     assert row is not None
-                    events.record(database, NOW, "count.up", number=row["n"])
+                    events.record(database, NOW, EventKind.ITEM_RECOVERED, number=row["n"])
         except BaseException as error:  # noqa: BLE001 - a thread's failure has to reach the test
             problems.append(error)
         finally:
@@ -73,7 +77,11 @@ def test_writers_in_several_threads_lose_nothing(ledger: Ledger) -> None:
     for thread in threads:
         thread.join()
     assert problems == []
-    numbers = [event.detail["number"] for event in events.latest(ledger.database, 1000) if event.kind == "count.up"]
+    numbers = [
+        event.detail["number"]
+        for event in history.latest(ledger.database, 1000)
+        if event.kind == EventKind.ITEM_RECOVERED
+    ]
     assert sorted(numbers) == list(range(200))
 
 
@@ -82,10 +90,12 @@ def test_a_reader_sees_the_state_before_while_another_writes(ledger: Ledger) -> 
     seen: list[int] = []
 
     def read() -> None:
-        seen.append(len([event for event in events.latest(ledger.database, 1000) if event.kind == "half.done"]))
+        seen.append(
+            len([event for event in history.latest(ledger.database, 1000) if event.kind == EventKind.ITEM_RECOVERED])
+        )
 
     with ledger.transaction() as database:
-        events.record(database, NOW, "half.done")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
         thread = threading.Thread(target=read)
         thread.start()
         thread.join()
@@ -97,23 +107,23 @@ def test_a_snapshot_does_not_change_while_others_write(ledger: Ledger) -> None:
 
     def write() -> None:
         with ledger.transaction() as database:
-            events.record(database, NOW, "meanwhile.written")
+            events.record(database, NOW, EventKind.ITEM_RECOVERED)
 
     with ledger.snapshot() as database:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(write).result()
-        assert "meanwhile.written" not in {event.kind for event in events.latest(database, 1000)}
-        assert "meanwhile.written" in {event.kind for event in events.latest(ledger.database, 1000)}
+        assert EventKind.ITEM_RECOVERED not in {event.kind for event in history.latest(database, 1000)}
+        assert EventKind.ITEM_RECOVERED in {event.kind for event in history.latest(ledger.database, 1000)}
     with ledger.snapshot() as database:
-        assert "meanwhile.written" in {event.kind for event in events.latest(database, 1000)}
+        assert EventKind.ITEM_RECOVERED in {event.kind for event in history.latest(database, 1000)}
 
 
 def test_a_snapshot_cannot_be_written_to(ledger: Ledger) -> None:
     """A reader's mistake changes nothing, and the next snapshot goes on working."""
     with pytest.raises(TransientError, match="readonly"), ledger.snapshot() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
     with ledger.snapshot() as database:
-        assert "x.y" not in {event.kind for event in events.latest(database, 1000)}
+        assert EventKind.ITEM_RECOVERED not in {event.kind for event in history.latest(database, 1000)}
 
 
 def test_a_snapshot_is_over_when_its_block_raises(ledger: Ledger) -> None:
@@ -121,7 +131,7 @@ def test_a_snapshot_is_over_when_its_block_raises(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.snapshot():
         _ = 1 / 0
     with ledger.transaction() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
     blocked, *_ = ledger.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert not blocked
 
@@ -133,7 +143,7 @@ def test_a_snapshot_of_a_ledger_that_nobody_has_open(ledger: Ledger) -> None:
     folder.mkdir()
     shutil.move(ledger.path, folder)
     with Ledger.existing(folder / ledger.path.name).snapshot() as database:
-        assert events.latest(database, 10)
+        assert history.latest(database, 10)
 
 
 def test_closing_closes_the_connections_of_all_threads(ledger: Ledger) -> None:
@@ -142,7 +152,7 @@ def test_closing_closes_the_connections_of_all_threads(ledger: Ledger) -> None:
         for _ in range(2):
             for opening in (ledger.snapshot, ledger.transaction, ledger.reading):
                 assert pool.submit(_events_in, opening).result()
-            assert events.latest(ledger.database, 10)
+            assert history.latest(ledger.database, 10)
             assert str(ledger.path) in _open_files()
             ledger.close()
             assert str(ledger.path) not in _open_files()
@@ -159,7 +169,47 @@ def _open_files() -> set[str]:
 
 def _events_in(opening: Callable[[], AbstractContextManager[Database]]) -> list[events.Event]:
     with opening() as database:
-        return events.latest(database, 10)
+        return history.latest(database, 10)
+
+
+def test_who_reads_on_a_connection_that_was_closed_meanwhile_is_said_that_the_node_stops(ledger: Ledger) -> None:
+    """A TransientError, whichever way it reads: at a stop no item gets an alert for that (`node.items`)."""
+    database = ledger.database
+    cursor = database.execute("SELECT 1 UNION SELECT 2")
+    assert next(cursor) == (1,)
+    ledger.close()
+    for reading in (
+        lambda: next(cursor),
+        cursor.fetchone,
+        cursor.fetchall,
+        lambda: list(cursor),
+        lambda: history.latest(database, 1),
+        lambda: database.execute("SELECT 1"),
+        lambda: database.conn.executemany("DELETE FROM said WHERE place=?", [("x",)]),
+    ):
+        with pytest.raises(TransientError, match="stopping"):
+            reading()
+
+
+def test_closing_waits_for_rows_that_are_being_read(ledger: Ledger) -> None:
+    """Never within a read: a thread that reads while others close gets rows, or is said that the node stops."""
+    sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n LIMIT 20000) SELECT x FROM n"
+    over = threading.Event()
+
+    def read() -> int:
+        number = 0
+        while not over.is_set():
+            with suppress(TransientError):
+                assert len(ledger.database.query(sql)) == 20000
+                number += 1
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for _ in range(200):
+            ledger.close()
+        over.set()
+        reading.result()
 
 
 def test_closing_waits_for_a_transaction(ledger: Ledger) -> None:
@@ -170,7 +220,7 @@ def test_closing_waits_for_a_transaction(ledger: Ledger) -> None:
         with ledger.transaction() as database:
             begun.set()
             assert go_on.wait(30)
-            events.record(database, NOW, "slowly.written")
+            events.record(database, NOW, EventKind.ITEM_RECOVERED)
             assert ledger.database is database
 
     with ThreadPoolExecutor(2) as pool:
@@ -179,7 +229,7 @@ def test_closing_waits_for_a_transaction(ledger: Ledger) -> None:
         closing = pool.submit(ledger.close)
         go_on.set()
         writing.result(), closing.result()
-    assert "slowly.written" in {event.kind for event in events.latest(ledger.database, 10)}
+    assert EventKind.ITEM_RECOVERED in {event.kind for event in history.latest(ledger.database, 10)}
 
 
 def test_what_a_reader_let_the_log_grow_to_is_given_back(ledger: Ledger) -> None:
@@ -197,7 +247,7 @@ def test_fault_54_locked_is_transient(ledger: Ledger, monkeypatch: pytest.Monkey
         pass
     other.execute("ROLLBACK")
     with second.transaction() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
     other.close()
 
 
@@ -214,7 +264,7 @@ def test_fault_54_damage_within_the_file_is_named(ledger: Ledger) -> None:
     """Pages overwritten: LedgerError at the latest when they are read."""
     with ledger.transaction() as database:
         for _ in range(2000):
-            events.record(database, NOW, "x.y", text="x" * 200)
+            events.record(database, NOW, EventKind.ITEM_RECOVERED, text="x" * 200)
     ledger.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     ledger.close()
     with ledger.path.open("r+b") as file:
@@ -239,9 +289,9 @@ def test_newer_schema_is_refused(ledger: Ledger) -> None:
 
 def test_opening_again_keeps_everything(ledger: Ledger) -> None:
     """A restart migrates nothing and loses nothing."""
-    before = events.latest(ledger.database, 1000)
+    before = history.latest(ledger.database, 1000)
     ledger.close()
-    assert events.latest(Ledger(ledger.path).database, 1000) == before
+    assert history.latest(Ledger(ledger.path).database, 1000) == before
 
 
 def test_existing_makes_nothing(tmp_path: Path) -> None:
@@ -256,7 +306,7 @@ def test_a_copy_made_while_it_is_open_is_readable(ledger: Ledger, tmp_path: Path
     for suffix in ("", "-wal"):
         if Path(f"{ledger.path}{suffix}").exists():
             shutil.copy(f"{ledger.path}{suffix}", tmp_path / f"copy.db{suffix}")
-    assert events.latest(Ledger(tmp_path / "copy.db").database, 10)
+    assert history.latest(Ledger(tmp_path / "copy.db").database, 10)
 
 
 def test_mistakes_in_statements_are_not_transient(ledger: Ledger) -> None:
@@ -301,7 +351,7 @@ def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_keeps_its_rows(
     """Tables that are made anew hold what they held, references to them hold, and a second opening changes nothing."""
     path = tmp_path / "ledger.db"
     connection = sqlite3.connect(path, isolation_level=None)
-    migrations.apply(Database(connection), stop_before="0005_looks")
+    migrations.apply(SchemaDatabase(connection), stop_before="0005_looks")
     for statement in (
         "INSERT INTO studies VALUES ('1.2','P','','A','complete',1,1,NULL,'t','t','a','t','2026-03-01')",
         "INSERT INTO series VALUES ('1.2.1','1.2','CT','','t')",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
+from node.deliver.ways.dimse import dimse
 from node.dicom.report_classes import SOP_CLASSES
 from node.errors import NotFoundError, PermanentError
-from node.ledger import deliveries, events, fallbacks, identities, objects, studies
+from node.ledger import deliveries, events, fallbacks, forwards, identities, instances, objects, studies, turns
+from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus as Status
-from node.ledger.events import Severity
+from node.ledger.event_kinds import Severity
+from node.ledger.forwards import ForwardTerms
 from node.ledger.identities import IdentityStatus
+from node.ledger.job import URGENT
 from node.ledger.objects import ResultObject
+from tests.support import history
 from tests.support.sites.outcomes import deliver, queue_job
+from tests.support.sites.past import FAILED, GOOD, tell
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -25,7 +31,7 @@ COMPREHENSIVE, ENHANCED = (SOP_CLASSES[each] for each in ("comprehensive", "enha
 
 TRANSITIONS: dict[str, tuple[Callable[[Database, int], Any], dict[Status, Status]]] = {
     "sending": (lambda d, i: deliveries.sending(d, NOW, i), {Status.WAITING: Status.SENDING}),
-    "delivered": (lambda d, i: deliveries.delivered(d, NOW, i, 0), {Status.SENDING: Status.DELIVERED}),
+    "delivered": (lambda d, i: deliveries.delivered(d, NOW, i, dimse(0)), {Status.SENDING: Status.DELIVERED}),
     "wait": (
         lambda d, i: deliveries.wait(d, NOW, i, LATER, "why"),
         {Status.SENDING: Status.WAITING, Status.WAITING: Status.WAITING},
@@ -90,17 +96,17 @@ def test_an_instance_goes_to_a_destination_once(ledger: Ledger) -> None:
 
 
 def test_due_is_in_order_after_its_time_and_not_of_a_held_study(ledger: Ledger) -> None:
-    """Oldest first; what waits longer comes at its time; a held study keeps everything back."""
+    """The longest due first; what waits comes at its time; a held study keeps everything back."""
     first, second = (deliver(ledger, NOW, "1.2", None, uid) for uid in ("9.1", "9.2"))
     with ledger.transaction() as database:
         deliveries.wait(database, NOW, first.id, LATER, "down")
-    assert [one.id for one in deliveries.due(ledger.database, "pacs", NOW)] == [second.id]
-    assert [one.id for one in deliveries.due(ledger.database, "pacs", LATER)] == [first.id, second.id]
-    assert deliveries.due(ledger.database, "elsewhere", LATER) == []
-    assert deliveries.next_due_at(ledger.database, "pacs") == NOW
+    assert [one.id for one in turns.due(ledger.database, "pacs", NOW)] == [second.id]
+    assert [one.id for one in turns.due(ledger.database, "pacs", LATER)] == [second.id, first.id]
+    assert turns.due(ledger.database, "elsewhere", LATER) == []
+    assert turns.next_due_at(ledger.database, "pacs") == NOW
     with ledger.transaction() as database:
         studies.hold(database, NOW, "1.2", "why")
-    assert deliveries.due(ledger.database, "pacs", LATER) == []
+    assert turns.due(ledger.database, "pacs", LATER) == []
 
 
 def test_held_while_being_sent_is_held_if_it_fails(ledger: Ledger) -> None:
@@ -120,9 +126,9 @@ def test_held_while_being_sent_and_delivered_all_the_same_is_an_alert(ledger: Le
     made = deliver(ledger, NOW, "1.2", None, "9.1", Status.SENDING)
     with ledger.transaction() as database:
         deliveries.hold(database, NOW, made.id, "the patient was corrected")
-        deliveries.delivered(database, NOW, made.id, 0)
+        deliveries.delivered(database, NOW, made.id, dimse(0))
     assert deliveries.get(ledger.database, made.id).status is Status.DELIVERED
-    alerts = events.latest(ledger.database, 10, (Severity.ALERT,))
+    alerts = history.open_alerts(ledger.database)
     assert "delivery.delivered-though-held" in {event.kind for event in alerts}
 
 
@@ -132,7 +138,7 @@ def test_found_sending_at_start_is_sent_again(ledger: Ledger) -> None:
     with ledger.transaction() as database:
         assert deliveries.interrupted(database, NOW, "pacs") == 1
     after = deliveries.get(ledger.database, made.id)
-    assert (after.status, after.attempts, after.sop_instance_uid) == (Status.WAITING, 1, "9.1")
+    assert (after.status, after.attempts, after.item) == (Status.WAITING, 1, "9.1")
 
 
 def test_held_while_its_class_is_refused_waits_for_a_person(ledger: Ledger) -> None:
@@ -152,7 +158,7 @@ def test_a_refused_report_and_what_took_its_place(ledger: Ledger) -> None:
     with ledger.transaction() as database:
         fallbacks.refused(database, NOW, old.id, ENHANCED, "why")
     assert [each.id for each in fallbacks.waiting(ledger.database)] == [old.id]
-    assert deliveries.due(ledger.database, "pacs", LATER) == []
+    assert turns.due(ledger.database, "pacs", LATER) == []
     new = deliver(ledger, NOW, "1.2", None, "9.2")
     with ledger.transaction() as database:
         database.execute("UPDATE deliveries SET sop_class_uid=? WHERE id=?", [ENHANCED, new.id])
@@ -161,7 +167,7 @@ def test_a_refused_report_and_what_took_its_place(ledger: Ledger) -> None:
     assert (after.status, after.successor, after.attempts) == (Status.REPLACED, new.id, 0)
     assert fallbacks.newest(ledger.database, after).id == new.id
     assert fallbacks.tried_before(ledger.database, new.id) == [COMPREHENSIVE]
-    (told,) = events.latest(ledger.database, 10, (Severity.WARNING,))
+    (told,) = [each for each in history.latest(ledger.database, 10) if each.severity is Severity.WARNING]
     assert (told.kind, told.detail["refused"], told.detail["used"]) == (
         "delivery.replaced",
         "Comprehensive SR",
@@ -193,14 +199,14 @@ def test_lists_and_counts(ledger: Ledger) -> None:
     job = queue_job(ledger, NOW, "1.2", ["r1"])
     deliver(ledger, NOW, "1.2", job.id, "9.1")
     deliver(ledger, NOW, "1.2", None, "9.2", Status.DELIVERED)
-    assert [one.sop_instance_uid for one in deliveries.of_job(ledger.database, job.id)] == ["9.1"]
+    assert [one.item for one in deliveries.of_job(ledger.database, job.id)] == ["9.1"]
     assert deliveries.counts(ledger.database) == {"pacs": {Status.WAITING: 1, Status.DELIVERED: 1}}
     with pytest.raises(NotFoundError, match="no delivery 77"):
         deliveries.get(ledger.database, 77)
 
 
 def test_identity_answers_are_recorded_when_they_change(ledger: Ledger) -> None:
-    """Asked thrice, answered absent, absent, differs: two events, the second an alert; since when, by answer."""
+    """Asked thrice, answered absent, absent, differs: two events, for the second an alert; since when, by answer."""
     with ledger.transaction() as database:
         for at, status, since in (
             (NOW, IdentityStatus.ABSENT, NOW),
@@ -213,9 +219,10 @@ def test_identity_answers_are_recorded_when_they_change(ledger: Ledger) -> None:
     found = [event for event in events.of_study(ledger.database, "1.2") if event.kind.startswith("identity.")]
     assert [(event.kind, event.severity) for event in found] == [
         ("identity.absent", Severity.INFO),
-        ("identity.differs", Severity.ALERT),
-        ("identity.overdue", Severity.ALERT),
+        ("identity.differs", Severity.WARNING),
+        ("identity.overdue", Severity.WARNING),
     ]
+    assert set(history.raised(ledger.database)) == {"identity.differs", "identity.overdue"}
     assert identities.of_study(ledger.database, "1.2")[0].alerted
     with ledger.transaction() as database:
         identities.forget(database, "1.2", "pacs")
@@ -232,3 +239,28 @@ def test_result_objects_are_known_as_ours(ledger: Ledger) -> None:
     assert objects.of_job(ledger.database, job.id) == [made]
     assert objects.is_ours(ledger.database, "9.1")
     assert not objects.is_ours(ledger.database, "9.2")
+
+
+@pytest.mark.parametrize(
+    ("priority", "urgent", "expected"), [(0, False, 0), (10, False, 10), (10, True, URGENT), (URGENT, False, URGENT)]
+)
+def test_finding_m9_a_result_is_as_urgent_as_its_rule_or_its_finding(
+    ledger: Ledger, priority: int, urgent: bool, expected: int
+) -> None:
+    """A finding that is present and urgent makes a routine rule's result urgent; one that is absent does not."""
+    job = queue_job(ledger, NOW, "1.2", ["r1"])
+    found = {"findings": [{"present": True, "urgent": urgent}, {"present": False, "urgent": True}]}
+    with ledger.transaction() as database:
+        database.execute("UPDATE jobs SET priority=?, found=? WHERE id=?", [priority, json.dumps(found), job.id])
+    assert deliver(ledger, NOW, "1.2", job.id, "9.1").priority == expected
+
+
+def test_finding_m9_images_of_an_urgent_rule_go_first(ledger: Ledger) -> None:
+    """Though they were put into the outbox last."""
+    with ledger.transaction() as database:
+        tell(database)
+        for study, priority in ((GOOD, 0), (FAILED, URGENT)):
+            images = instances.of_study(database, study)
+            forwards.enqueue(database, NOW, study, ForwardTerms("pacs", 1, "on", priority), images)
+    found = forwards.next_images(ledger.database, "pacs", NOW + timedelta(days=9), 9)
+    assert {each.delivery.study_instance_uid for each in found} == {FAILED}

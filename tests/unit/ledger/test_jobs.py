@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from node.errors import NotFoundError, PermanentError
-from node.ledger import decisions, events, jobs, rule_history, studies
+from node.ledger import attempts, decisions, events, gone_rules, jobs, pauses, rule_history, rule_versions, studies
+from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
+from node.ledger.pauses import Pausable, Pause
+from node.ledger.rule_versions import Version
+from tests.support import history
 from tests.support.sites.outcomes import queue_job
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -23,7 +27,7 @@ TRANSITIONS: dict[str, tuple[Transition, set[JobStatus], JobStatus]] = {
     "started": (lambda d, j: jobs.started(d, NOW, j, {"name": "x"}), {JobStatus.QUEUED}, JobStatus.RUNNING),
     "ended": (
         lambda d, j: jobs.ended(d, NOW, j, JobOutcome.FINDINGS, "work/x"),
-        {JobStatus.RUNNING, JobStatus.QUEUED},
+        {JobStatus.RUNNING},
         JobStatus.ENDED,
     ),
     "try_again": (lambda d, j: jobs.try_again(d, NOW, j, "why", LATER), {JobStatus.RUNNING}, JobStatus.QUEUED),
@@ -42,13 +46,17 @@ def test_every_transition_from_every_status(ledger: Ledger, name: str, status: J
     """Allowed: the new status and one event. Otherwise: PermanentError, the row as it was, no event."""
     transition, allowed, to = TRANSITIONS[name]
     job = queue_job(ledger, NOW, "1.2", ["r1"])
-    ledger.database.execute("UPDATE jobs SET status=?, attempts=1 WHERE id=?", [status, job.id])
+    if status is JobStatus.RUNNING:
+        with ledger.transaction() as database:
+            jobs.started(database, NOW, job.id, {})
+    ledger.database.execute("UPDATE jobs SET status=? WHERE id=?", [status, job.id])
     before = len(events.of_study(ledger.database, "1.2"))
     if status in allowed:
         with ledger.transaction() as database:
             transition(database, job.id)
         assert jobs.get(ledger.database, job.id).status is to
         assert len(events.of_study(ledger.database, "1.2")) == before + 1
+        assert bool(attempts.open_here(ledger.database)) is (to is JobStatus.RUNNING)
     else:
         with pytest.raises(PermanentError, match=f"is {status}"), ledger.transaction() as database:
             transition(database, job.id)
@@ -88,6 +96,7 @@ def test_finding_m1_the_result_that_later_steps_go_by_is_the_last_jobs(ledger: L
 def test_a_jobs_id_derives_from_its_identity(ledger: Ledger) -> None:
     """Deciding again after a crash gives the same id, so results get the same UIDs."""
     job = queue_job(ledger, NOW, "1.2", ["r1"])
+    ledger.database.execute("DELETE FROM job_studies")
     ledger.database.execute("DELETE FROM jobs")
     assert queue_job(ledger, LATER, "1.2", ["r1"], revision=2).id == job.id
 
@@ -111,7 +120,7 @@ def test_attempts_are_counted_when_they_begin(ledger: Ledger) -> None:
         assert jobs.started(database, NOW, job.id, {}).attempts == 2
         jobs.postponed(database, NOW, job.id, "disk full", NOW)
         assert jobs.get(database, job.id).attempts == 1
-        assert jobs.postponements(database, job.id) == 1
+        assert attempts.postponements(database, job.id) == 1
 
 
 def test_ready_is_what_is_due_most_urgent_first_and_not_held(ledger: Ledger) -> None:
@@ -153,7 +162,7 @@ def test_lists_and_counts(ledger: Ledger) -> None:
         jobs.ended(database, NOW, made["ended"].id, JobOutcome.FINDINGS, "work/e")
         jobs.ended(database, NOW, made["failed"].id, JobOutcome.FAILED, "work/f", "crashed")
     database = ledger.database
-    assert [job.rule for job in jobs.running(database)] == ["run"]
+    assert [row.job for row in attempts.open_here(database)] == [made["run"].id]
     assert {job.rule for job in jobs.unreported(database)} == {"ended", "failed"}
     assert [job.rule for job in jobs.troubled(database, 10)] == ["failed"]
     assert [job.rule for job in jobs.matching(database, made["run"].id[:10])] == ["run"]
@@ -181,3 +190,62 @@ def test_decisions_keep_their_trace_and_rule_set(ledger: Ledger) -> None:
     (decision,) = decisions.of_study(ledger.database, "1.2")
     assert decision.trace == {"clause": "Modality is CT", "found": ["MR"]}
     assert decision.outcome is decisions.DecisionOutcome.UNCHANGED
+
+
+@pytest.mark.parametrize("what", [Pausable.PLUGIN, Pausable.RULE])
+def test_jobs_of_a_paused_plugin_or_rule_do_not_start(ledger: Ledger, what: Pausable) -> None:
+    """They stay queued, and are ready as soon as it is resumed; what else has the same name is not concerned."""
+    job = queue_job(ledger, NOW, "1.2", ["r1"])
+    names = {Pausable.PLUGIN: job.plugin, Pausable.RULE: job.rule}
+    others = {Pausable.PLUGIN: Pausable.RULE, Pausable.RULE: Pausable.PLUGIN}
+    with ledger.transaction() as database:
+        pauses.begin(database, NOW, Pause(others[what], names[what] + "x", "admin", NOW, "why"))
+        pauses.begin(database, NOW, Pause(what, names[what], "admin", NOW, "why"))
+        with pytest.raises(PermanentError, match="paused already, by admin: why"):
+            pauses.begin(database, NOW, Pause(what, names[what], "admin", NOW, "again"))
+    assert jobs.ready(ledger.database, NOW) == []
+    assert jobs.get(ledger.database, job.id).status is JobStatus.QUEUED
+    with ledger.transaction() as database:
+        pauses.end(database, NOW, what, names[what], "admin")
+        with pytest.raises(NotFoundError, match="is not paused"):
+            pauses.end(database, NOW, what, names[what], "admin")
+    assert [each.id for each in jobs.ready(ledger.database, NOW)] == [job.id]
+
+
+def cancel_of_other_rules(database: Database, rules: list[str]) -> None:
+    found = gone_rules.queued(database, rules)
+    gone_rules.cancel(database, NOW, found, Counter(rule for _, rule in found))
+
+
+def test_finding_o10_what_is_queued_of_a_rule_that_is_gone_is_cancelled(ledger: Ledger) -> None:
+    """Not of the rules that are there, not what runs, and not what a person had done again."""
+    gone, stays = (queue_job(ledger, NOW, "1.2", ["r1"], rule=rule) for rule in ("gone", "stays"))
+    runs = queue_job(ledger, NOW, "1.2", ["r2"], rule="gone as well")
+    with ledger.transaction() as database:
+        jobs.started(database, NOW, runs.id, {})
+        cancel_of_other_rules(database, ["stays"])
+    found = [jobs.get(ledger.database, each.id) for each in (gone, stays, runs)]
+    assert [each.status for each in found] == [JobStatus.CANCELLED, JobStatus.QUEUED, JobStatus.RUNNING]
+    assert found[0].error == 'the rule "gone" was disabled or removed before its turn came'
+    (alert,) = history.open_alerts(ledger.database)
+    assert (alert.kind, alert.place, alert.detail["jobs"]) == ("rule.jobs-cancelled", "gone", 1)
+    with ledger.transaction() as database:
+        again = jobs.again(database, NOW, gone.id, "admin")
+        cancel_of_other_rules(database, ["stays"])
+    assert jobs.get(ledger.database, again.id).status is JobStatus.QUEUED
+    assert history.open_alerts(ledger.database) == []
+
+
+def test_an_alert_of_cancelled_jobs_closes_when_the_rules_change_again(ledger: Ledger) -> None:
+    """Who changes them has been at the rules since; until then, or until all jobs were run, it is open."""
+    for revision in (1, 2):
+        queue_job(ledger, NOW, "1.2", [f"r{revision}"], rule="gone", revision=revision)
+    with ledger.transaction() as database:
+        cancel_of_other_rules(database, [])
+        jobs.again(database, NOW, jobs.of_study(database, "1.2")[0].id, "os:alice")
+    (alert,) = history.open_alerts(ledger.database)
+    assert (alert.place, alert.detail["jobs"]) == ("gone", 2)
+    with ledger.transaction() as database:
+        later = Version("d", NOW + timedelta(hours=1), "alice", 0, (), (), ())
+        rule_versions.came_into_force(database, NOW, later, None, "")
+    assert history.open_alerts(ledger.database) == []

@@ -10,21 +10,48 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
+from sqlite_utils import Database as SchemaDatabase
 
-from node.ledger import facts, instances, jobs, studies
+from node.app.alerts import AlertSweep
+from node.clock import SystemClock, from_text
+from node.ledger import (
+    alerts,
+    attempts,
+    events,
+    facts,
+    instances,
+    job_studies,
+    jobs,
+    studies,
+    tallies,
+    withdrawals,
+)
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Ledger
+from node.ledger.event_kinds import Severity
 from node.ledger.job import JobStatus
-from node.ledger.schema.migrations import VERSIONS, migrations
+from node.ledger.schema import m0016_alerts
+from node.ledger.schema.migrations import migrations
+from node.ledger.schema.versions import VERSIONS
+from node.stage import Node
+from node.store.layout import DataFolder
+from node.wake import Wakes
+from tests.support import history
 from tests.support.sites.earlier import RELEASES, unpack
 from tests.support.sites.outcomes import queue_job
 
 INCREMENTAL = 2
 """`PRAGMA auto_vacuum`: free pages can be given back to the disk."""
+BEFORE_SPACE = "0013_defects"
+"""The last schema whose ledgers are written anew."""
 T = "2026-03-01T00:00:00.000000Z"
+STUDY = (
+    "study_instance_uid, patient_id, issuer_of_patient_id, accession_number, status, revision, decided_revision, hold,"
+    " first_received_at, last_received_at, last_association, due_at, completed_at"
+)
 ROWS = (
-    f"INSERT INTO studies VALUES ('1.2','P','I','A','complete',1,1,NULL,'{T}','{T}','a','{T}','{T}')",
-    f"INSERT INTO studies VALUES ('1.3','P','I','B','receiving',0,0,NULL,'{T}','{T}','a','{T}',NULL)",
+    f"INSERT INTO studies ({STUDY}) VALUES ('1.2','P','I','A','complete',1,1,NULL,'{T}','{T}','a','{T}','{T}')",
+    f"INSERT INTO studies ({STUDY}) VALUES ('1.3','P','I','B','receiving',0,0,NULL,'{T}','{T}','a','{T}',NULL)",
     "INSERT INTO series (series_instance_uid, study_instance_uid, modality, description, last_received_at)"
     f" VALUES ('1.2.1','1.2','CT','','{T}')",
     "INSERT INTO instances VALUES ('r1','1.2.1.1','1','1.2','1.2.1','1','current','d','{}','{}',1,1,"
@@ -32,10 +59,6 @@ ROWS = (
     f"INSERT INTO rule_sets VALUES ('d','[]','{T}')",
     "INSERT INTO decisions (id, study_instance_uid, revision, rule, rule_set, outcome, trace, decided_at)"
     f" VALUES (7,'1.2',1,'r','d','matched','{{}}','{T}')",
-    "INSERT INTO jobs (id, decision, study_instance_uid, revision, rule, step, subject, inputs_digest, round,"
-    " plugin, parameters, inputs, destinations, mode, priority, on_correction, status, attempts, not_before,"
-    " images_complete_at, asked, created_at) VALUES ('j',7,'1.2',1,'r','s','study','x',1,'p','{\"level\":5}',"
-    f"'[[\"\",\"1.2.1\",[\"r1\"]]]','[\"pacs\"]','pilot',0,'hold','queued',0,'{T}','{T}','','{T}')",
     f"INSERT INTO objects (sop_instance_uid, sop_class_uid, series_instance_uid, study_instance_uid, job, kind,"
     f" profile, file, digest, made_at) VALUES ('2.25.1','1','2','1.2','j','sr','p','results/j/p/sr-001.dcm','d','{T}')",
     "INSERT INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination, status,"
@@ -44,11 +67,39 @@ ROWS = (
     f"INSERT INTO identities VALUES ('1.2','pacs','same','','{T}',NULL,0)",
     f"INSERT INTO events (at, kind, severity, detail) VALUES ('{T}','x.y','info','{{}}')",
 )
+JOB: dict[str, Any] = {
+    "id": "j",
+    "decision": 7,
+    "study_instance_uid": "1.2",
+    "revision": 1,
+    "rule": "r",
+    "step": "s",
+    "subject": "study",
+    "inputs_digest": "x",
+    "round": 1,
+    "plugin": "p",
+    "parameters": '{"level":5}',
+    "inputs": '[["","1.2.1",["r1"]]]',
+    "destinations": '["pacs"]',
+    "mode": "pilot",
+    "priority": 0,
+    "on_correction": "hold",
+    "status": "queued",
+    "attempts": 0,
+    "not_before": T,
+    "images_complete_at": T,
+    "asked": "",
+    "created_at": T,
+}
+"""With every column that a job of some schema cannot do without."""
 INSTANCE = (
     "INSERT INTO instances VALUES (?,?,'1','1.2','1.2.1','1','current','d','{}','{}',1,1,'CT1','NODE','::1','a',"
     f"'received','{T}')"
 )
+BEFORE_JOBS = next(number for number, row in enumerate(ROWS) if "INTO objects" in row)
 TABLES = ("studies", "series", "instances", "decisions", "jobs", "objects", "deliveries", "identities", "events")
+ITEMS = VERSIONS.index("0017_ways")
+"""From which schema on deliveries are of items."""
 FIRST_FORM = ("DROP TABLE ledger",)
 """The first migration as the first release had it."""
 SECOND_FORM = (*FIRST_FORM, "DROP INDEX jobs_to_follow_up")
@@ -71,9 +122,13 @@ def made(path: Path, name: str) -> None:
     """A ledger of an earlier schema, with studies under way."""
     number, edits = EARLIER[name]
     connection = sqlite3.connect(path, isolation_level=None)
-    migrations.apply(Database(connection), stop_before=VERSIONS[number])
-    for statement in (*ROWS, *edits):
+    migrations.apply(SchemaDatabase(connection), stop_before=VERSIONS[number])
+    for statement in ROWS[:BEFORE_JOBS]:
         connection.execute(statement)
+    insert_job(connection)
+    for statement in (*ROWS[BEFORE_JOBS:], *edits):
+        named = "deliveries (item," if number > ITEMS else "deliveries (sop_instance_uid,"
+        connection.execute(statement.replace("deliveries (sop_instance_uid,", named))
     columns = {"SliceThickness": {"values": [["DS", [1.0]]], "at": [0]}}
     names = ("receipt", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid")
     row = {**dict(zip(names, ("r1", "1.2.1.1", "1", "1"), strict=True)), "frames": 1, "marks": []}
@@ -82,6 +137,14 @@ def made(path: Path, name: str) -> None:
         sql = "INSERT INTO series_facts (study_instance_uid, series_instance_uid, revision, facts) VALUES (?,?,?,?)"
         connection.execute(sql, ["1.2", "1.2.1", 1, zlib.compress(old.encode())])
     connection.close()
+
+
+def insert_job(connection: sqlite3.Connection, **changes: Any) -> None:
+    """JOB with these changes, as far as the schema has the columns."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+    row = {name: value for name, value in (JOB | changes).items() if name in known}
+    marks = ",".join("?" for _ in row)
+    connection.execute(f"INSERT INTO jobs ({','.join(row)}) VALUES ({marks})", list(row.values()))
 
 
 def schema(path: Path) -> dict[str, str]:
@@ -112,7 +175,7 @@ def test_finding_m2_every_earlier_schema_becomes_todays_and_keeps_its_rows(
         database = ledger.database
         assert database.execute("PRAGMA auto_vacuum").fetchone() == (INCREMENTAL,)
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-        counted = {table: database[table].count for table in TABLES}
+        counted = {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}
         assert counted == dict.fromkeys(TABLES, 1) | {"studies": 2}
         job = jobs.get(database, "j")
         assert (job.status, job.parameters, job.inputs[0].receipts) == (JobStatus.QUEUED, {"level": 5}, ("r1",))
@@ -122,6 +185,126 @@ def test_finding_m2_every_earlier_schema_becomes_todays_and_keeps_its_rows(
             (record,) = facts.of_study(database, "1.2", 1)
             assert record.instances[0].header == {"SliceThickness": ["DS", [1.0]]}
         ledger.close()
+
+
+NODE_DIED = "the node ended while it ran"
+SAID_FAILED = "the plugin reports the failure itself: see the result's summary and log.txt"
+BEGAN, OVER = "2026-03-01T01:00:00.000000Z", "2026-03-01T02:00:00.000000Z"
+HISTORIES: dict[str, tuple[dict[str, Any], list[tuple[str, dict[str, Any]]], list[tuple[str, bool, str | None]]]] = {
+    "never begun": ({"status": "queued", "attempts": 0}, [], []),
+    "answered": (
+        {"status": "reported", "outcome": "findings", "attempts": 1},
+        [("started", {}), ("ended", {"outcome": "findings", "error": None})],
+        [("answered", True, None)],
+    ),
+    "the plugin said that it failed": (
+        {"status": "ended", "outcome": "failed", "attempts": 1, "error": SAID_FAILED},
+        [("started", {}), ("ended", {"outcome": "failed", "error": SAID_FAILED})],
+        [("answered", True, SAID_FAILED)],
+    ),
+    "under way, after what did not count and what did": (
+        {"status": "running", "attempts": 2, "error": "crash"},
+        [
+            ("started", {}),
+            ("postponed", {"error": "disk full"}),
+            ("started", {}),
+            ("interrupted", {"reason": "stopped"}),
+            ("started", {}),
+            ("attempt-failed", {"error": "crash"}),
+            ("started", {}),
+        ],
+        [
+            ("failed", False, "disk full"),
+            ("cancelled", False, "stopped"),
+            ("failed", True, "crash"),
+            ("running", True, None),
+        ],
+    ),
+    "given up": (
+        {"status": "reported", "outcome": "failed", "attempts": 2, "error": "deadline"},
+        [
+            ("started", {}),
+            ("attempt-failed", {"error": NODE_DIED}),
+            ("started", {}),
+            ("ended", {"outcome": "failed", "error": "deadline"}),
+        ],
+        [("lost", True, NODE_DIED), ("failed", True, "deadline")],
+    ),
+    "cancelled at work": (
+        {"status": "cancelled", "attempts": 1, "error": "why"},
+        [("started", {}), ("cancelled", {"reason": "why"})],
+        [("cancelled", True, "why")],
+    ),
+    "cancelled after it had ended": (
+        {"status": "cancelled", "outcome": "findings", "attempts": 1, "error": "why"},
+        [("started", {}), ("ended", {"outcome": "findings"}), ("cancelled", {"reason": "why"})],
+        [("answered", True, None)],
+    ),
+    "ended, no event is left": (
+        {"status": "reported", "outcome": "findings", "attempts": 3},
+        [],
+        [("failed", True, None), ("failed", True, None), ("answered", True, None)],
+    ),
+    "under way, no event is left": ({"status": "running", "attempts": 1}, [], [("running", True, None)]),
+    "waits, some events are left": (
+        {"status": "queued", "attempts": 2, "error": "crash"},
+        [("started", {}), ("attempt-failed", {"error": "crash"})],
+        [("failed", True, None), ("failed", True, "crash")],
+    ),
+    "interrupted, no event is left": ({"status": "queued", "attempts": 0}, [], [("cancelled", False, None)]),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_attempts_that_were_counted_become_rows(tmp_path: Path, name: str) -> None:
+    """As many count as were counted, each as far as events tell of it; a job is running while it has an open one."""
+    columns, history, expected = HISTORIES[name]
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(SchemaDatabase(connection), stop_before="0015_attempts")
+    for statement in ROWS[:BEFORE_JOBS]:
+        connection.execute(statement)
+    began = {} if not expected else {"started_at": BEGAN, "algorithm": '{"name":"x"}'}
+    over = {"finished_at": OVER, "result": "results/j/plugin"} if "outcome" in columns else {}
+    insert_job(connection, **columns, **began, **over)
+    for kind, detail in history:
+        sql = "INSERT INTO events (at, kind, severity, study_instance_uid, job, detail) VALUES (?,?,'info','1.2','j',?)"
+        connection.execute(sql, [BEGAN if kind == "started" else OVER, f"job.{kind}", json.dumps(detail)])
+    connection.close()
+    ledger = Ledger(path)
+    database = ledger.database
+    rows, job = attempts.of_job(database, "j"), jobs.get(database, "j")
+    assert [(row.state, row.counted, row.detail) for row in rows] == expected
+    assert [row.id for row in rows] == [attempts.id_of("j", number + 1) for number in range(len(rows))]
+    assert (job.attempts, job.status) == (columns["attempts"], columns["status"])
+    assert [row.job for row in attempts.open_here(database)] == (["j"] if job.status is JobStatus.RUNNING else [])
+    assert attempts.postponements(database, "j") == sum(kind == "postponed" for kind, _ in history)
+    if expected:
+        assert (job.started_at, job.algorithm) == (from_text(BEGAN), {"name": "x"})
+        assert job.answered_by == (rows[-1].id if expected[-1][0] == "answered" else None)
+    with ledger.transaction() as database:  # and the next one has a number of its own
+        if job.status is JobStatus.QUEUED:
+            jobs.started(database, from_text(OVER), "j", {})
+            assert attempts.open_of(database, "j").number == len(expected) + 1
+    ledger.close()
+
+
+def test_studies_that_jobs_were_given_become_rows(tmp_path: Path) -> None:
+    """A job's own study, and the earlier one that a series among its inputs is of."""
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(SchemaDatabase(connection), stop_before="0015_attempts")
+    for statement in ROWS[:BEFORE_JOBS]:
+        connection.execute(statement)
+    connection.execute(INSTANCE.replace("'1.2','1.2.1'", "'1.3','1.3.1'"), ["old", "1.3.1.1"])
+    insert_job(connection, id="alone")
+    given = json.dumps([["", "1.2.1", ["r1"]], ["prior", "1.3.1", ["old", "gone"]], ["prior", "1.4.1", ["gone"]]])
+    insert_job(connection, id="compares", inputs=given, round=2)
+    connection.close()
+    database = Ledger(path).database
+    assert [job_studies.earlier(database, job) for job in ("alone", "compares")] == [[], ["1.3"]]
+    own = database.execute("SELECT job, study FROM job_studies WHERE role='own' ORDER BY job").fetchall()
+    assert own == [("alone", "1.2"), ("compares", "1.2")]
 
 
 @pytest.mark.parametrize("name", EARLIER)
@@ -147,7 +330,7 @@ def test_finding_m2_a_ledger_that_a_release_wrote_becomes_todays(
 
 def test_rows_that_refer_to_another_are_found_by_an_index(tmp_path: Path) -> None:
     """For every foreign key of every table: to remove a row costs no look through a whole table."""
-    database = Ledger(tmp_path / "ledger.db").database
+    database = SchemaDatabase(Ledger(tmp_path / "ledger.db").database.conn)
     slow, keys = [], 0
     for table in database.table_names():
         for key in database[table].foreign_keys:
@@ -168,9 +351,9 @@ def test_an_image_is_removed_without_a_look_at_every_delivery(tmp_path: Path) ->
     for number in (10, 1000):
         for each in range(number):
             connection.execute(
-                "INSERT INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, receipt, file,"
+                "INSERT INTO deliveries (kind, item, sop_class_uid, study_instance_uid, receipt, file,"
                 " destination, status, attempts, refusals, not_before, enqueued_at)"
-                f" VALUES (?,'1','1.2',?,'f','p','sent',0,0,'{T}','{T}')",
+                f" VALUES ('image',?,'1','1.2',?,'f','p','sent',0,0,'{T}','{T}')",
                 [f"{number}.{each}", f"{number}-{each}"],
             )
         receipt = f"alone-{number}"
@@ -188,7 +371,7 @@ def test_an_image_is_removed_without_a_look_at_every_delivery(tmp_path: Path) ->
 
 def test_what_rows_took_is_given_back_to_the_disk(tmp_path: Path) -> None:
     """A new ledger, and one that was written anew: the file is smaller after rows are gone and pages are given back."""
-    made(tmp_path / "old.db", VERSIONS[-2])
+    made(tmp_path / "old.db", BEFORE_SPACE)
     for name in ("old.db", "new.db"):
         ledger = Ledger(tmp_path / name)
         connection = ledger.database.conn
@@ -207,7 +390,7 @@ def test_what_rows_took_is_given_back_to_the_disk(tmp_path: Path) -> None:
 def test_the_order_of_arrival_survives_that_a_ledger_is_written_anew(tmp_path: Path) -> None:
     """The order of rows is that of arrival, gaps between them or not."""
     path = tmp_path / "ledger.db"
-    made(path, VERSIONS[-2])
+    made(path, BEFORE_SPACE)
     connection = sqlite3.connect(path, isolation_level=None)
     for receipt in ("r9", "r3", "r7", "r5"):
         connection.execute(INSTANCE, [receipt, f"1.2.1.{receipt[1:]}"])
@@ -221,19 +404,111 @@ def test_a_full_disk_does_not_keep_a_ledger_from_becoming_todays(
 ) -> None:
     """There is no room to write it anew: it is as it was, with the indexes, and the next start takes it as it is."""
     path = tmp_path / "ledger.db"
-    made(path, VERSIONS[-2])
-    execute = Database.execute
+    made(path, BEFORE_SPACE)
+    execute = SchemaDatabase.execute
 
-    def full(database: Database, sql: str, *parameters: Any) -> sqlite3.Cursor:
+    def full(database: SchemaDatabase, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql == "VACUUM":
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
         return execute(database, sql, *parameters)
 
-    monkeypatch.setattr(Database, "execute", full)
+    monkeypatch.setattr(SchemaDatabase, "execute", full)
     for _ in range(2):
         ledger = Ledger(path)
         assert schema(path) == today
         assert [row.receipt for row in instances.of_study(ledger.database, "1.2")] == ["r1"]
         ledger.close()
+
+
+LOUD = (
+    ("delivery.dead", "1.2", None, 1, '{"destination":"pacs","error":"A900"}'),
+    ("delivery.dead", "1.2", None, 1, '{"destination":"pacs","error":"A901"}'),
+    ("study.held", "1.3", None, None, '{"reason":"another patient"}'),
+    ("forward.dead", "1.3", None, None, '{"destination":"pacs","error":"gone","instances":3}'),
+    ("stage.failing", None, None, None, '{"stage":"route","error":"KeyError"}'),
+)
+"""Alerts as events told of them: kind, study, job, delivery, details. The study 1.3 is not held any more."""
+
+
+def test_alerts_that_only_events_told_of_are_rows_and_those_that_are_over_close(tmp_path: Path) -> None:
+    """The dead letter is one open alert, met twice; the study that is not held and the stage of a process that ended
+    are closed; the history says who retried, and is loud no more."""
+    path = tmp_path / "ledger.db"
+    made(path, VERSIONS[VERSIONS.index("0016_alerts") - 1])
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("UPDATE deliveries SET status='dead', error='A901' WHERE id=1")
+    for number, (kind, study, job, delivery, detail) in enumerate(LOUD):
+        at = f"2026-03-01T00:0{number}:00.000000Z"
+        connection.execute(
+            "INSERT INTO events (at, kind, severity, study_instance_uid, job, delivery, detail)"
+            " VALUES (?,?,'alert',?,?,?,?)",
+            [at, kind, study, job, delivery, detail],
+        )
+    connection.execute(
+        "INSERT INTO events (at, kind, severity, study_instance_uid, detail)"
+        f" VALUES ('{T}','delivery.again','info','1.2','{{\"by\":\"alice\"}}')"
+    )
+    connection.close()
+    ledger = Ledger(path)
+    assert len(alerts.open_ones(ledger.database, 10)) == 4
+    AlertSweep(Node(ledger, DataFolder(ledger.path.parent), SystemClock(), Wakes())).run_once()
+    (alert,) = alerts.open_ones(ledger.database, 10)
+    assert (alert.kind, alert.place, alert.study, alert.times) == ("delivery.dead", "pacs 1.2", "1.2", 2)
+    assert (alert.detail["error"], alert.opened_at.minute, alert.last_at.minute) == ("A901", 0, 1)
+    assert alert.severity is alert.kind.severity
+    history = events.of_study(ledger.database, "1.2")
+    assert {each.severity for each in history} <= set(Severity)
+    assert [each.actor for each in history if each.kind == "delivery.again"] == ["os:alice"]
+    ledger.close()
+
+
+@pytest.mark.parametrize("name", ["0010_fallbacks", "0015_attempts", "0016_alerts"])
+def test_what_events_say_has_to_be_withdrawn_is_listed(tmp_path: Path, name: str) -> None:
+    """Results by their UIDs, images by what does not count any more; the alert is open until it was seen to."""
+    path = tmp_path / "ledger.db"
+    made(path, name)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("UPDATE deliveries SET status='delivered', dimse_status=0 WHERE id=1")
+    connection.execute("UPDATE instances SET status='rejected' WHERE receipt='r1'")
+    connection.execute(INSTANCE, ["r2", "1.2.1.2"])
+    columns = "study_instance_uid, destination, status, attempts, refusals, not_before, enqueued_at, sop_instance_uid"
+    for receipt in ("r1", "r2"):
+        connection.execute(
+            f"INSERT INTO deliveries ({columns}, sop_class_uid, file, receipt)"
+            f" SELECT '1.2', 'pacs', 'delivered', 1, 0, '{T}', '{T}', sop_instance_uid, '1', ?1, ?1"
+            " FROM instances WHERE receipt=?1",
+            [receipt],
+        )
+    ((result,),) = connection.execute("SELECT sop_instance_uid FROM deliveries WHERE id=1").fetchall()
+    objects = [{"sop_instance_uid": result, "destination": "pacs"}, {"images": 1, "destination": "pacs"}]
+    severity = "alert" if name < "0016" else "warning"
+    connection.execute(
+        "INSERT INTO events (at, kind, severity, study_instance_uid, detail) VALUES (?,'study.to-withdraw',?,'1.2',?)",
+        [T, severity, json.dumps({"reason": "rejected", "objects": objects})],
+    )
+    connection.close()
+    ledger = Ledger(path)
+    (found,) = withdrawals.listed(ledger.database)
+    assert (found.destination, found.reason, found.results, found.images) == ("pacs", "rejected", 1, 1)
+    assert tallies.wrong(ledger.database) == []
+    if name < "0016":
+        assert "study.to-withdraw" in {each.kind for each in history.open_alerts(ledger.database)}
+        with ledger.transaction() as database:
+            withdrawals.dismiss(database, from_text(T), "1.2", "os:alice")
+    assert "study.to-withdraw" not in {each.kind for each in history.open_alerts(ledger.database)}
+    ledger.close()
+
+
+def test_the_migration_knows_each_kind_of_alert() -> None:
+    """Under the severity that it has; of kinds that came later no earlier ledger has an event."""
+    known = {kind: severity for kind, (_, severity) in m0016_alerts._ALERTS.items()}
+    later = {AlertKind.RULE_JOBS_CANCELLED, AlertKind.SENDER_BAD_UIDS, AlertKind.LEDGER_BEHIND_STORE}
+    later |= {AlertKind.LEDGER_ROW_UNREADABLE, AlertKind.PSEUDONYMS_KEY_LOST, AlertKind.PLUGIN_NOT_COMMISSIONED}
+    assert known == {str(kind): str(kind.severity) for kind in AlertKind if kind not in later}
+
+
+def test_every_version_of_the_schema_is_listed_in_its_order() -> None:
+    """A ledger is compared with the list, so that a command needs none of what makes a schema."""
+    assert tuple(migration.name for migration in migrations.pending(SchemaDatabase(memory=True))) == VERSIONS

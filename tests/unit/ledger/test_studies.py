@@ -10,10 +10,10 @@ import pytest
 
 from node.ledger import events, facts, instances, rejections, studies
 from node.ledger.database import Ledger
-from node.ledger.events import Severity
+from node.ledger.event_kinds import Severity
 from node.ledger.facts import InstanceRecord, SeriesRecord
 from node.ledger.instances import Instance, InstanceStatus
-from node.ledger.rejections import Rejection
+from node.ledger.rejections import RejectedInstance
 from node.ledger.studies import StudyStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -117,7 +117,7 @@ def test_hold_and_release(ledger: Ledger) -> None:
     assert studies.held(ledger.database) == []
     found = events.of_study(ledger.database, "1.2")[-2:]
     assert [(event.kind, event.severity) for event in found] == [
-        ("study.held", Severity.ALERT),
+        ("study.held", Severity.WARNING),
         ("study.released", Severity.INFO),
     ]
 
@@ -180,7 +180,7 @@ def test_rejections_are_known_by_study_and_instance(ledger: Ledger) -> None:
     _insert(ledger, _instance("note"))
     with ledger.transaction() as database:
         for _ in range(2):
-            rejections.add(database, [Rejection("1.9", "1.2", "note", "113001")])
+            rejections.add(database, [RejectedInstance("1.9", "1.2", "note", "113001")])
     assert [one.title for one in rejections.of_instance(ledger.database, "1.2", "1.9")] == ["113001"]
     assert rejections.of_instance(ledger.database, "1.3", "1.9") == []
 

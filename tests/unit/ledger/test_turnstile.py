@@ -20,6 +20,7 @@ from node.errors import TransientError
 from node.ledger import database as module
 from node.ledger import events
 from node.ledger.database import Ledger
+from node.ledger.event_kinds import EventKind
 from node.ledger.turnstile import Turnstile
 from tests.support.wait import until
 
@@ -32,11 +33,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from node.ledger import events
 from node.ledger.database import Ledger
+from node.ledger.event_kinds import EventKind
 
 ledger = Ledger.existing(Path(sys.argv[1]))
 while True:
     with ledger.transaction() as database:
-        events.record(database, datetime.now(UTC), "other.wrote")
+        events.record(database, datetime.now(UTC), EventKind.ITEM_RECOVERED)
         time.sleep(0.02)
 """
 HOLDER = """
@@ -69,21 +71,21 @@ def open_files() -> Iterator[str]:
 
 def written(ledger: Ledger) -> int:
     """How often the other writer has written."""
-    return int(ledger.database.execute("SELECT count(*) FROM events WHERE kind='other.wrote'").fetchone()[0])
+    return int(ledger.database.execute("SELECT count(*) FROM events WHERE kind='item.recovered'").fetchone()[0])
 
 
 def waited_for(ledger: Ledger) -> int:
     """Write one row; how many transactions of the other writer were committed between the request and its grant."""
     before = written(ledger)
     with ledger.transaction() as database:
-        events.record(database, NOW, "one.row")
+        events.record(database, NOW, EventKind.ITEM_FAILED)
         return written(ledger) - before
 
 
 def test_a_writer_waits_for_few_transactions_of_another_process(ledger: Ledger) -> None:
     """A process writes for 20 ms at a time without a gap: each of 20 one-row writes gets its turn among the next."""
     with process(WRITER, ledger.path):
-        until(lambda: written(ledger) > 2, 60, "the other process to write")
+        until(lambda: written(ledger) > 2, what="the other process to write")
         assert max(waited_for(ledger) for _ in range(20)) <= FEW
 
 
@@ -94,13 +96,13 @@ def test_a_writer_waits_for_few_transactions_of_another_thread(ledger: Ledger) -
     def write() -> None:
         while not over.is_set():
             with ledger.transaction() as database:
-                events.record(database, NOW, "other.wrote")
+                events.record(database, NOW, EventKind.ITEM_RECOVERED)
                 time.sleep(0.02)  # a transaction that takes its time
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(write)
         try:
-            until(lambda: written(ledger) > 2, 60, "the other thread to write")
+            until(lambda: written(ledger) > 2, what="the other thread to write")
             assert max(waited_for(ledger) for _ in range(20)) <= FEW
         finally:
             over.set()
@@ -117,7 +119,7 @@ def test_threads_take_turns_in_the_order_in_which_they_came(tmp_path: Path) -> N
     with ThreadPoolExecutor(10) as pool, turnstile.turn(60):
         for number in range(10):
             pool.submit(write, number)
-            until(lambda n=number: len(turnstile._waiting) == n + 2, 60, "it to wait")
+            until(lambda n=number: len(turnstile._waiting) == n + 2, what="it to wait")
     assert order == list(range(10))
 
 
@@ -142,7 +144,7 @@ def test_a_turn_that_does_not_come_is_transient(ledger: Ledger, monkeypatch: pyt
                 pass
     monkeypatch.undo()
     with ledger.transaction() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
 
 
 def test_a_killed_writer_keeps_nobody_out(ledger: Ledger) -> None:
@@ -152,7 +154,7 @@ def test_a_killed_writer_keeps_nobody_out(ledger: Ledger) -> None:
         assert other.stdout.readline() == "mine\n"
         other.kill()
         with ledger.transaction() as database:
-            events.record(database, NOW, "x.y")
+            events.record(database, NOW, EventKind.ITEM_RECOVERED)
 
 
 def test_a_turn_ends_with_its_transaction_whatever_happens_in_it(ledger: Ledger) -> None:
@@ -162,7 +164,7 @@ def test_a_turn_ends_with_its_transaction_whatever_happens_in_it(ledger: Ledger)
     with pytest.raises(AssertionError, match="do not nest"), ledger.transaction(), ledger.transaction():
         pass
     with ledger.transaction() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
 
 
 def test_locks_that_cannot_be_opened_are_transient(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_locks_that_cannot_be_opened_are_transient(tmp_path: Path) -> None:
         pass
     (tmp_path / "ledger.next").unlink()
     with ledger.transaction() as database:
-        events.record(database, NOW, "x.y")
+        events.record(database, NOW, EventKind.ITEM_RECOVERED)
 
 
 def test_closed_ledgers_leave_no_files_open(tmp_path: Path) -> None:
@@ -181,6 +183,6 @@ def test_closed_ledgers_leave_no_files_open(tmp_path: Path) -> None:
     for number in range(3):
         ledger = Ledger(tmp_path / f"{number}.db")
         with ledger.transaction() as database:
-            events.record(database, NOW, "x.y")
+            events.record(database, NOW, EventKind.ITEM_RECOVERED)
         ledger.close()
     assert [each for each in open_files() if each.startswith(str(tmp_path))] == []

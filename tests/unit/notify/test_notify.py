@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,20 +17,23 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.config.models import Configuration
+from node.config.people import Mail, Person, Webhook
 from node.errors import TransientError
 from node.index import stopping
-from node.ledger import events, jobs, notifications, studies
-from node.ledger.events import Severity
+from node.ledger import jobs, notifications, studies
 from node.ledger.job import JobOutcome
 from node.ledger.notifications import Notification, NotificationStatus, Occasion
+from node.ledger.terms import Terms
 from node.notify import channels, message
 from node.notify.message import Message
-from node.notify.stage import Notify
+from node.notify.stage import NotifyStage
 from node.run import found
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
+from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.sites.job_site import STUDY, Site
 from tests.support.sites.listeners import MailServer, WebService, mail_server, own_certificate, web_service
+from tests.support.sites.outcomes import match
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
 VOLUME = Measurement(Code("118565006", "SCT", "Volume"), 30.0, Unit("mL", "mL"))
@@ -65,16 +75,25 @@ def configured(mail: MailServer | None, web: WebService | None, **notify: Any) -
     )
 
 
-def told(site: Site, **fields: Any) -> Notification:
+def told(
+    site: Site,
+    *,
+    rule: str = "head",
+    text: str = "Look.",
+    occasion: Occasion = Occasion.MATCH,
+    job: str = "",
+    whom: Sequence[str] = ("duty",),
+) -> Notification:
     """A notification in the outbox."""
-    plain = {"study": STUDY, "rule": "head", "occasion": Occasion.MATCH, "whom": ["duty"], "text": "Look."} | fields
+    now = site.clock.now()
     with site.ledger.transaction() as database:
-        notifications.enqueue(database, site.clock.now(), **plain)
+        about = jobs.get(database, job) if job else match(database, now, STUDY, rule, text)
+        notifications.enqueue(database, now, about, occasion, whom)
     return notifications.of_study(site.ledger.database, STUDY)[-1]
 
 
-def stage(site: Site, configuration: Configuration) -> Notify:
-    return Notify(site.ledger, site.clock, configuration)
+def stage(site: Site, configuration: Configuration) -> NotifyStage:
+    return NotifyStage(site.node, configuration)
 
 
 def standing(site: Site, about: Notification) -> Notification:
@@ -83,7 +102,7 @@ def standing(site: Site, about: Notification) -> Notification:
 
 def bleeding(site: Site, *, urgent: bool = True) -> str:
     """A job of the study that found blood; its summary names the patient, as a careless plugin's might."""
-    job = site.job("bleed", ["r1"])
+    job = site.job("bleed", ["r1"], rule="head", terms=Terms(text="Look."))
     result = Result(
         ResultStatus.FINDINGS,
         "Hong Gildong bleeds.",
@@ -133,12 +152,21 @@ def test_the_accession_number_is_told_where_the_site_wants_it(site: Site, web: W
 
 
 def test_the_same_occasion_is_told_once(site: Site, web: WebService) -> None:
-    """Asked for twice, on two revisions: one row; another occasion is another."""
+    """Asked for twice, by two decisions: one row; another occasion is another."""
     first = told(site)
     assert told(site).id == first.id
     assert told(site, occasion=Occasion.WAIT_OVER).id != first.id
     stage(site, configured(None, web)).run_once()
     assert len(web.received) == 2
+
+
+def test_the_words_are_those_of_the_decision(site: Site, web: WebService) -> None:
+    """Looked up when it is sent: of its own decision, whatever was decided since, for each occasion."""
+    about = [told(site, text="First."), told(site, rule="slow", text="Second.", occasion=Occasion.WAIT_OVER)]
+    told(site, text="Later.")
+    assert [each.text for each in about] == [None, None]
+    stage(site, configured(None, web)).run_once()
+    assert [each["text"] for each in web.received] == ["First.", "Second."]
 
 
 def test_while_nobody_takes_it_it_is_tried_again_and_a_person_is_alerted(site: Site, web: WebService) -> None:
@@ -152,7 +180,7 @@ def test_while_nobody_takes_it_it_is_tried_again_and_a_person_is_alerted(site: S
     for _ in range(3):
         clock.pass_(seconds=20)
         room.run_once()
-    (alert,) = events.latest(site.ledger.database, 10, (Severity.ALERT,))
+    (alert,) = history.open_alerts(site.ledger.database)
     assert alert.kind == "notification.waits"
     web.status = 200
     clock.pass_(seconds=120)
@@ -198,21 +226,48 @@ def test_one_way_that_fails_does_not_say_it_twice_by_the_other(site: Site, mail:
 
 @pytest.mark.parametrize("how", ["refused", "unknown person", "too long"])
 def test_what_is_given_up_is_an_alert_and_can_be_sent_by_hand(site: Site, web: WebService, how: str) -> None:
-    """Refused for good, nobody there, or a day of trying: dead, kept, sent by `retry`."""
+    """Refused for good, nobody there, or tried for too long: dead, kept, sent by `retry`."""
     about = told(site)
     web.status = 410 if how == "refused" else 503
-    settings = configured(None, None if how == "unknown person" else web)
+    retry = {"give_up_after": "10s"} if how == "too long" else {}
+    settings = configured(None, None if how == "unknown person" else web, retry=retry)
     stage(site, settings).run_once()
     if how == "too long":
-        site.clock.pass_(days=1)  # type: ignore[attr-defined]  # a HandClock
+        site.clock.pass_(seconds=11)  # type: ignore[attr-defined]  # a HandClock
         stage(site, settings).run_once()
     assert standing(site, about).status is NotificationStatus.DEAD
-    assert "notification.dead" in [e.kind for e in events.latest(site.ledger.database, 10, (Severity.ALERT,))]
+    assert "notification.dead" in [e.kind for e in history.open_alerts(site.ledger.database)]
     web.status = 200
     with site.ledger.transaction() as database:
         notifications.again(database, site.clock.now(), about.id, "admin")
     stage(site, configured(None, web)).run_once()
     assert standing(site, about).status is NotificationStatus.SENT
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_finding_m8_a_clock_that_was_ten_days_ahead_neither_delays_nor_kills_a_notification(
+    site: Site, web: WebService, restarted: bool
+) -> None:
+    """Put off and enqueued while it was ahead; once it is right, both go after the pause that was meant."""
+    clock = site.clock
+    assert isinstance(clock, HandClock)
+    first, web.status = told(site), 503
+    room = stage(site, configured(None, web))
+    room.run_once()
+    clock.jump(days=10)
+    second = told(site, rule="second")
+    for _ in range(3):
+        clock.pass_(seconds=25)
+        room.run_once()
+    clock.jump(days=-10)
+    web.status = 200
+    if restarted:
+        room = stage(site, configured(None, web))
+    room.run_once()
+    assert all(standing(site, each).waited < timedelta(minutes=5) for each in (first, second))
+    clock.pass_(minutes=3)
+    room.run_once()
+    assert {standing(site, each).status for each in (first, second)} == {NotificationStatus.SENT}
 
 
 def test_a_death_in_the_midst_sends_it_again_under_the_same_identifier(site: Site, web: WebService) -> None:
@@ -226,12 +281,12 @@ def test_a_death_in_the_midst_sends_it_again_under_the_same_identifier(site: Sit
 
 
 def test_of_a_held_study_nobody_is_told_before_it_is_released(site: Site, web: WebService) -> None:
-    """It may be another patient's."""
+    """It may be another patient's. Nor does the stage run every second meanwhile: there is nothing that becomes due."""
     about = told(site)
     with site.ledger.transaction() as database:
         studies.hold(database, site.clock.now(), STUDY, "a correction arrived")
     room = stage(site, configured(None, web))
-    room.run_once()
+    assert room.run_once() == 60.0
     assert (standing(site, about).status, web.received) == (NotificationStatus.WAITING, [])
     with site.ledger.transaction() as database:
         studies.unhold(database, site.clock.now(), STUDY, "admin")
@@ -395,3 +450,94 @@ def test_a_test_message_is_about_nobody(mail: MailServer) -> None:
     (send,) = channels.of(settings.people["duty"], settings).values()
     send(message.trial("key", "PACSNODE"))
     assert mail.received[0]["Subject"] == "[pacsnode] A test"
+
+
+@contextmanager
+def dripping(content: bytes, then: bytes = b"") -> Iterator[int]:
+    """A server that says a byte of this each tenth of a second, again and again, whatever it is told."""
+    over = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(then)
+            for byte in itertools.cycle(content):
+                connection.sendall(bytes((byte,)))
+                if over.wait(0.1):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def _mail_to(port: int, seconds: int, tls: str = "none") -> Mail:
+    return Mail.model_validate(
+        {"host": "127.0.0.1", "port": port, "tls": tls, "sender": "a@b.example", "timeout": f"{seconds}s"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "then"),
+    [(b"220-wait\r\n", b""), (b"250-wait\r\n", b"220 mail\r\n"), (b" ", b"220 mail\r\n250 ok\r\n250 ok\r\n")],
+    ids=["greeting", "answer to EHLO", "answer to RCPT"],
+)
+def test_finding_m6_a_mail_server_that_drips_is_left_at_the_deadline(content: bytes, then: bytes) -> None:
+    """`timeout` is that of the whole exchange, not of each byte."""
+    began = time.monotonic()
+    with (
+        dripping(content, then) as port,
+        pytest.raises(TransientError, match=r"mail server .* did not come to an end in 1 s"),
+    ):
+        channels.send_mail(_mail_to(port, 1), "duty@hospital.example", message.trial("key", "PACSNODE"))
+    assert time.monotonic() - began < 120
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("content", [b"HTTP/1.1 200 OK\r\nA: b\r\n", b"X"])
+def test_finding_m6_a_web_service_that_drips_is_left_at_the_deadline(content: bytes, scheme: str) -> None:
+    """Headers without end, or a handshake of TLS."""
+    began = time.monotonic()
+    with dripping(content) as port:
+        webhook = Webhook.model_validate({"url": f"{scheme}://127.0.0.1:{port}/", "timeout": "1s"})
+        with pytest.raises(TransientError, match="webhook"):
+            channels.post(webhook, message.trial("key", "PACSNODE"))
+    assert time.monotonic() - began < 120
+
+
+def test_finding_m6_a_slow_server_holds_up_nobody_elses(site: Site, web: WebService) -> None:
+    """While a mail server drips for a minute, a web service gets its notification, and the next one too."""
+    with dripping(b"220-wait\r\n") as port:
+        both = configured(None, web)
+        slow = Person.model_validate({"email": "slow@hospital.example"})
+        notify = both.notify.model_copy(update={"mail": _mail_to(port, 60)})
+        room = stage(site, both.model_copy(update={"people": {**both.people, "slow": slow}, "notify": notify}))
+        waits = told(site, whom=["slow"])
+        for number in (1, 2):
+            about = told(site, rule=f"rule {number}")
+            assert room.run_once() == 1.0
+            assert standing(site, about).status is NotificationStatus.SENT
+        assert standing(site, waits).status is NotificationStatus.SENDING
+    assert len(web.received) == 2
+
+
+@pytest.mark.parametrize("answer", ["250 ok", "500 what?", "421 gone"])
+def test_finding_m7_a_message_that_was_taken_is_not_sent_again(site: Site, mail: MailServer, answer: str) -> None:
+    """However the server answers QUIT."""
+    mail.answers["QUIT"] = answer
+    about = told(site)
+    room = stage(site, configured(mail, None))
+    room.run_once()
+    site.clock.pass_(hours=1)  # type: ignore[attr-defined]
+    room.run_once()
+    assert standing(site, about).status is NotificationStatus.SENT
+    assert len(mail.received) == 1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.exchange import IN, InputFile, InputSeries, PluginReference, Request, StudyFacts, write_request
-from plugins.phantom import Chest
-from plugins.phantom_series import write_series
+from plugins.exchange import IN, InputFile, InputSeries, PluginReference, Request, RequestFacts, write_request
+from plugins.phantoms.chest import Chest
+from plugins.phantoms.chest_series import write_series
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def job(tmp_path: Path):
     request = Request(
         job="job-1",
         plugin=PluginReference("Test", "1.0", str(tmp_path / "plugin"), "author:Author"),
-        study=StudyFacts("1.2", "F", 61.5),
+        study=RequestFacts("1.2", "F", 61.5),
         series=tuple(series),
         parameters={"limit": 3.5, "count": 2, "kind": "a", "on": True},
     )

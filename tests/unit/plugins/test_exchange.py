@@ -64,7 +64,7 @@ def full_result() -> Result:
                 regions=(
                     Polygon(square, IMAGE),
                     Box(square[[0, 2]], IMAGE),
-                    Ellipse(square, IMAGE),
+                    Ellipse(np.array([[1.0, 3], [5, 3], [3, 2], [3, 4]]), IMAGE),
                     Polyline(square, IMAGE),
                     Point(np.array([1.0, -2.0, 3.0]), frame_of_reference_uid="1.9.1"),
                 ),
@@ -209,7 +209,7 @@ CHANGES = {
     "too many": (at(("quality",), ["x"] * 30000), r"\$.quality: 30000 items, at most"),
     "present text": (at((*F0, "present"), "yes"), r"findings\[0\].present: expected true or false"),
     "missing code": (at((*F0, "code"), {"value": "1", "scheme": "SCT"}), r"findings\[0\].code: 'meaning' is missing"),
-    "unit": (at((*F0, "measurements", 0, "unit", "code"), ""), r"measurements\[0\].unit: Unit: code and meaning"),
+    "unit": (at((*F0, "measurements", 0, "unit", "code"), ""), r"measurements\[0\].unit: Unit.code: must be given"),
     "huge number": (at((*F0, "measurements", 0, "value"), 10**400), r"value: is not a finite number"),
     "value and reason": (at((*F0, "measurements", 1, "value"), 1), r"measurements\[1\]: Measurement 'Lung': give a"),
     "decimals float": (at((*F0, "measurements", 0, "decimals"), 1.5), r"decimals: expected a whole number"),

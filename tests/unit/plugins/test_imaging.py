@@ -363,8 +363,11 @@ SPOILT = {
     "colour": (spoil(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "colour"),
     "palette": (spoil(PhotometricInterpretation="PALETTE COLOR"), "colour"),
     "no rows": (spoil(Rows=None), "has no pixel data"),
-    "no pixels": (spoil(PixelData=None), r"pixels of SOP instance 1\.2\.3\.3 cannot be decoded"),
-    "short pixels": (spoil(PixelData=b"\0" * 10), r"pixels of SOP instance 1\.2\.3\.3 cannot be decoded"),
+    "no pixels": (spoil(PixelData=None), r"pixels of SOP instance 1\.2\.3\.3 cannot be decoded: there are none\.$"),
+    "short pixels": (
+        spoil(PixelData=b"\0" * 10),
+        r"cannot be decoded: they are damaged, or not what the header says \(transfer syntax Explicit VR",
+    ),
 }
 
 
@@ -373,6 +376,22 @@ def test_one_bad_instance_is_refused_and_named(tmp_path, name):
     """One instance that does not belong makes the series unusable, and the reason says what is wrong."""
     change, match = SPOILT[name]
     refused(stack(tmp_path, change=change), match)
+
+
+def test_finding_o13_a_greyscale_image_of_three_samples_is_not_called_a_colour_image(tmp_path):
+    """The header contradicts itself, and that is said."""
+    refused(
+        stack(tmp_path, change=spoil(SamplesPerPixel=3)),
+        r"^The header of SOP instance 1\.2\.3\.3 contradicts itself: MONOCHROME2 with 3 samples a pixel\.$",
+    )
+
+
+def test_finding_o13_pixels_of_a_cut_file_are_damaged_in_words(tmp_path):
+    """No name of a Python exception: what is wrong, and in which transfer syntax."""
+    files = stack(tmp_path)
+    content = files[2].read_bytes()
+    files[2].write_bytes(content[: len(content) - 4])
+    refused(files, r"cannot be decoded: (they are damaged, or not what the header says|the file is damaged)")
 
 
 def test_garbled_compressed_pixels_name_the_instance(tmp_path, chest_files):
@@ -390,7 +409,10 @@ def test_garbled_compressed_pixels_name_the_instance(tmp_path, chest_files):
 def test_a_file_that_is_no_dicom(tmp_path):
     """The file is named, not its path."""
     (tmp_path / "notes.txt").write_text("hello")
-    refused([tmp_path / "notes.txt"], r"^The file notes\.txt cannot be read as DICOM")
+    refused(
+        [tmp_path / "notes.txt"],
+        r"^The file notes\.txt cannot be read as DICOM: it is another kind of file, or damaged\.$",
+    )
 
 
 def test_single_image_without_thickness(tmp_path):

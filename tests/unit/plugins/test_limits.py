@@ -85,7 +85,7 @@ OFFENCES = {
         r"\$.findings\[0\].regions\[1\].points: 10000 items, at most 5000",
     ),
     "points of all": (
-        document(findings=[finding(regions=[{**POLYGON, "points": [[1, 1]] * 5000}] * 41)]),
+        document(findings=[finding(regions=[{**POLYGON, "points": [[2, 2]] * 5000}] * 41)]),
         r"\$.findings\[0\].regions\[40\].points: more than 200000 points",
     ),
     "outside of its image": (
@@ -212,9 +212,36 @@ def test_finding_x1_what_the_result_does_not_name_costs_nothing(sized, kind):
     folder, request = sized
     (folder / "out" / "result.json").write_text(json.dumps(document()))
     (folder / "out" / "worker.log").write_text("the worker's own")
+    (folder / "out" / "error.txt").write_text("the worker's own")
     HARMLESS[kind](folder / "out" / "stray")
     reading = exchange.read(folder, request)
     assert [name.removesuffix(".npy") for name in reading.ignored] == ["stray"]
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"", ""),
+        (b"ValueError, author.py line 6\nand more\n", "ValueError, author.py line 6"),
+        (b"\x1b[31mred\x07 \xff\n", "[31mred  \ufffd"),
+        ("폐 결절\n".encode(), "폐 결절"),
+        (b"x" * 10_000_000, "x" * 300),
+    ],
+)
+def test_finding_o2_where_a_plugin_failed_is_one_short_line_whatever_it_wrote(sized, content, shown):
+    """The admin reads it in a terminal: no control character, no second line, no megabytes."""
+    folder, request = sized
+    (folder / "out" / "result.json").write_text(json.dumps(document()))
+    (folder / "out" / "error.txt").write_bytes(content)
+    assert exchange.read(folder, request).error.strip() == shown
+
+
+def test_finding_o2_a_link_in_place_of_that_line_is_not_read(sized):
+    """It could lead to any file of the machine; the result is taken without it."""
+    folder, request = sized
+    (folder / "out" / "result.json").write_text(json.dumps(document()))
+    (folder / "out" / "error.txt").symlink_to("/etc/passwd")
+    assert exchange.read(folder, request).error == ""
 
 
 def test_finding_x1_many_files_cost_nothing_and_are_not_all_looked_at(sized, monkeypatch):

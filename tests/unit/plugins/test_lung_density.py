@@ -11,10 +11,10 @@ import pytest
 from plugins import imaging, manifest
 from plugins.contract import NotApplicableError, ResultStatus, Series, Study, Volume
 from plugins.lung_density import checks, codes, segmentation
-from plugins.lung_density.orientation import Anatomical, anatomical
+from plugins.lung_density.orientation import AnatomicalView, anatomical
 from plugins.lung_density.plugin import LungDensity
-from plugins.phantom import LEFT, RIGHT, Chest
-from plugins.phantom_series import SeriesHeader, write_series
+from plugins.phantoms.chest import LEFT, RIGHT, Chest
+from plugins.phantoms.chest_series import SeriesHeader, write_series
 
 FOLDER = Path(manifest.__file__).parent / "lung_density"
 PARAMETERS = manifest.load(FOLDER).parameters_for({})
@@ -231,5 +231,5 @@ def test_limits_of_the_image_are_noted():
 def test_noise_is_measured_as_it_is():
     """The noise that a phantom was given is found to within a tenth."""
     noisy = Chest(size=160, slice_mm=3, noise_hu=40)
-    view = Anatomical(noisy.array.astype(np.float32), (3, noisy.pixel_mm, noisy.pixel_mm), (0, 1, 2), ())
+    view = AnatomicalView(noisy.array.astype(np.float32), (3, noisy.pixel_mm, noisy.pixel_mm), (0, 1, 2), ())
     assert checks.blood(view, noisy.labels).noise_hu == pytest.approx(40, rel=0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,9 @@ import pytest
 
 from plugins import manifest
 from plugins.contract import Code, Finding, Measurement, Picture, Result, ResultStatus, Unit
-from plugins.manifest import ManifestError, Output, ParameterError, RuntimeKind
+from plugins.manifest import Output, ParameterError, RuntimeKind
+from plugins.manifest_table import ManifestError
+from plugins.resources import Resources
 
 GOOD = """\
 schema = 1
@@ -73,22 +74,36 @@ def test_good_manifest(tmp_path):
     assert loaded.identity.family == Code("123110", "DCM", "Artificial Intelligence")
     assert loaded.runtime.kind is RuntimeKind.PYTHON
     assert (loaded.runtime.entry, loaded.runtime.deadline_seconds) == ("nodules.main:Finder", 120)
+    assert loaded.runtime.loading_seconds == 300
     assert loaded.outputs == (Output.FINDINGS,)
     assert [parameter.name for parameter in loaded.parameters] == ["sensitivity", "mode", "count", "vessels"]
 
 
-def test_digest_follows_the_weights(tmp_path):
-    """Another model is another device: the digest changes with content and with names, not with time."""
-    first = manifest.load(write(tmp_path, GOOD)).identity.weights_digest
-    assert re.fullmatch("[0-9a-f]{64}", first)
-    assert manifest.load(write(tmp_path, GOOD)).identity.weights_digest == first
-    (tmp_path / "weights" / "a.bin").write_bytes(b"retrained")
-    second = manifest.load(tmp_path).identity.weights_digest
-    (tmp_path / "weights" / "a.bin").rename(tmp_path / "weights" / "b.bin")
-    assert len({first, second, manifest.load(tmp_path).identity.weights_digest}) == 3
+def test_weight_files_are_those_that_match_now(tmp_path):
+    """The manifest keeps the patterns: a file that is renamed or added after it was read is among them."""
+    loaded = manifest.load(write(tmp_path, GOOD))
+    assert (loaded.weights, loaded.identity.weights_digest) == (("weights/*.bin",), "")
+    (tmp_path / "weights" / "b.bin").write_bytes(b"more")
+    assert [path.name for path in loaded.weight_files()] == ["a.bin", "b.bin"]
+
+
+def test_resources_are_what_it_says_and_nothing_else(tmp_path):
+    """Nothing is said by default: no processors, no memory of its own, no GPU; some memory of a GPU means one."""
+    assert manifest.load(write(tmp_path, GOOD)).runtime.resources == Resources()
+    more = "[runtime.resources]\ncpus = 2\nmemory_mb = 3\ngpu_memory_mb = 4\n\n[[concepts]]"
+    said = manifest.load(write(tmp_path, GOOD.replace("[[concepts]]", more, 1))).runtime.resources
+    assert said == Resources(2.0, 3 * 2**20, gpu=False, gpu_memory=4 * 2**20)
+    assert (said.needs_gpu, Resources().needs_gpu, Resources(gpu=True).needs_gpu) == (True, False, True)
 
 
 WRONG = {
+    "below zero": (f"{GOOD}\n[runtime.resources]\ncpus = -1", r"plugin.toml:\d+: runtime.resources.cpus: must not be"),
+    "not a number": (f"{GOOD}\n[runtime.resources]\ncpus = nan", r"plugin.toml:\d+: runtime.resources.cpus: must not"),
+    "a text": (
+        f'{GOOD}\n[runtime.resources]\nmemory_mb = "1"',
+        r"runtime.resources.memory_mb: expected a whole number",
+    ),
+    "another resource": (f"{GOOD}\n[runtime.resources]\ncpu = 1", r"runtime.resources.cpu: unknown key, did you mean"),
     "no toml": ("schema = = 1", r"plugin.toml: Invalid .*line 1"),
     "version": (GOOD.replace("schema = 1", "schema = 2"), r"plugin.toml:1: schema: expected 1"),
     "unknown key": (GOOD.replace("manufacturer", "manufactuer"), r"plugin.toml:4: identity.manufacturer: is missing"),
@@ -193,7 +208,7 @@ def test_wrong_parameters_are_refused(tmp_path, given, match):
 def test_undeclared_outputs_and_concepts_are_named(tmp_path):
     """A plugin says beforehand what it may return; anything else is reported."""
     loaded = manifest.load(write(tmp_path, GOOD))
-    nodule, diameter = loaded.concepts
+    nodule, diameter = (each.code for each in loaded.concepts)
     millimetre = Unit("mm", "millimeter")
     good = Result(
         ResultStatus.FINDINGS, "one", (Finding(nodule, True, measurements=(Measurement(diameter, 4, millimetre),)),)
@@ -208,3 +223,50 @@ def test_undeclared_outputs_and_concepts_are_named(tmp_path):
     problems = " ".join(loaded.undeclared(odd))
     assert "pictures" in problems
     assert "'Mass' (1, SCT)" in problems
+
+
+BOUNDED = GOOD.replace('meaning = "Diameter"\n', 'meaning = "Diameter"\nunit = "mm"\nminimum = 1\nmaximum = 80.5\n')
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "problem"),
+    [
+        (1, "mm", ""),
+        (80.5, "mm", ""),
+        (0.5, "mm", "'Diameter' is 0.5 mm, below the minimum of 1"),
+        (81, "mm", "'Diameter' is 81 mm, above the maximum of 80.5"),
+        (4, "cm", "'Diameter' has the unit 'cm', expected 'mm'"),
+    ],
+)
+def test_finding_r14_a_number_outside_of_what_its_concept_declares_is_refused(tmp_path, value, unit, problem):
+    """Unit, minimum and maximum of `[[concepts]]` bind every number of that code."""
+    loaded = manifest.load(write(tmp_path, BOUNDED))
+    nodule, diameter = (each.code for each in loaded.concepts)
+    numbers = (Measurement(diameter, value, Unit(unit, unit)),)
+    found = " ".join(
+        loaded.undeclared(Result(ResultStatus.FINDINGS, "x", (Finding(nodule, True, measurements=numbers),)))
+    )
+    assert problem in found
+    assert bool(found) is bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        ('unit = "millimetres"', r"plugin.toml:\d+: concepts\[1\].unit: 'millimetres' is not a UCUM unit"),
+        ("minimum = 1", r"concepts\[1\].minimum: a bound needs its unit"),
+        ('unit = "mm"\nminimum = 2\nmaximum = 1', r"concepts\[1\].maximum: 1 is below the minimum, 2"),
+        ('unit = "mm"\nminimum = nan', r"concepts\[1\].minimum: nan is not a bound"),
+    ],
+)
+def test_bounds_that_cannot_be_meant_are_refused_with_their_line(tmp_path, lines, match):
+    """A slip in unit or bounds is found when the manifest is read."""
+    with pytest.raises(ManifestError, match=match):
+        manifest.load(write(tmp_path, GOOD.replace('meaning = "Diameter"\n', f'meaning = "Diameter"\n{lines}\n')))
+
+
+def test_a_code_that_is_listed_twice_is_refused(tmp_path):
+    """Two meanings, or two ranges, of one code: which of them holds?"""
+    twice = GOOD.replace('value = "81827009"', 'value = "27925004"')
+    with pytest.raises(ManifestError, match=r"concepts\[1\].value: \(27925004, SCT\) is listed twice"):
+        manifest.load(write(tmp_path, twice))

@@ -73,10 +73,11 @@ def test_finding_n4_twelve_bits_in_every_transfer_syntax(tmp_path: Path, syntax:
     assert imaging.volume([file]).array[0] == pytest.approx(values)
 
 
-@pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
-@pytest.mark.parametrize("above", [0x1000, 0xF000, 0xA000])
+@pytest.mark.parametrize(
+    ("above", "signed"), [(0x1000, True), (0x1000, False), (0xA000, True), (0xA000, False), (0xF000, False)]
+)
 def test_finding_n4_what_is_above_the_high_bit_means_nothing(tmp_path: Path, above: int, signed: bool) -> None:
-    """Overlays and leftovers in unused bits, and a sign that is not extended, are not the value (PS3.5 8.1.1)."""
+    """Leftovers in unused bits, the same in all pixels, and a sign that is not extended are not it (PS3.5 8.1.1)."""
     raw = np.array([[0x000, 0x001, 0x7FF, 0x800], [0x801, 0xFFF, 0x400, 0xC00], [0, 1, 2, 3]], dtype="<u2")
 
     def change(number: int, dataset: Dataset) -> None:
@@ -87,15 +88,63 @@ def test_finding_n4_what_is_above_the_high_bit_means_nothing(tmp_path: Path, abo
     assert imaging.volume(stack(tmp_path, 1, change=change)).array[0] == pytest.approx(values)
 
 
+ROW, COLUMN = np.mgrid[0:32, 0:32]
+"""A picture whose values go on from pixel to pixel."""
+GREATER = {
+    "more than 4095": (False, 3800 + ROW * 30),
+    "far more": (False, ROW * 2000),
+    "a signed one, less": (True, -1900 - ROW * 30),
+    "a signed one, more": (True, ROW * 200 - 3000 + COLUMN),
+}
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless])
+@pytest.mark.parametrize(("signed", "values"), GREATER.values(), ids=GREATER)
+def test_finding_n4_values_that_bits_stored_cannot_hold_are_refused(
+    tmp_path: Path, signed: bool, values: np.ndarray[Any, Any], syntax: str | None
+) -> None:
+    """5000 under BitsStored 12 would come out as 904, and −3000 as 1096."""
+    refused(stack(tmp_path, 1, change=_twelve(values, signed, syntax)), "which its BitsStored 12 cannot hold")
+
+
+def _twelve(values: np.ndarray[Any, Any], signed: bool, syntax: str | None = None) -> Any:
+    """Pixels under a header that says 12 bits."""
+
+    def change(number: int, dataset: Dataset) -> None:
+        dataset.Rows = dataset.Columns = 32
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, int(signed)
+        dataset.RescaleIntercept, dataset.PixelData = 0, (values & 0xFFFF).astype("<u2").tobytes()
+        if syntax is not None:
+            dataset.compress(syntax, generate_instance_uid=False)
+
+    return change
+
+
+@pytest.mark.parametrize("extended", [True, False], ids=["sign extended", "sign in 12 bits"])
+@pytest.mark.parametrize("drawn", [0x1000, 0x8000, 0x3000])
+def test_finding_n4_an_overlay_that_the_header_does_not_name_is_not_the_value(
+    tmp_path: Path, drawn: int, extended: bool
+) -> None:
+    """A line drawn in unused bits (PS3.5 8.1.2, retired): under it the image goes on."""
+    values = ROW * 20 - 300 + COLUMN
+    raw = values if extended else values & 0xFFF
+    line = (ROW == COLUMN) | (ROW == COLUMN + 1)
+    volume = imaging.volume(stack(tmp_path, 1, change=_twelve(np.where(line, raw ^ drawn, raw), signed=True)))
+    assert volume.array[0] == pytest.approx(values)
+
+
 def test_finding_n4_one_bit_in_a_byte(tmp_path: Path) -> None:
-    """A mask of one bit a pixel in bytes: the seven bits above mean nothing there either."""
-    raw = np.array([[0, 1, 2, 3], [0xFE, 0xFF, 0x80, 0x81], [0, 1, 0, 1]], dtype=np.uint8)
+    """A mask of one bit a pixel in bytes: seven bits above mean nothing there either, and are no number of 0 to 255."""
+    (tmp_path / "mask").mkdir()
+    raw = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]], dtype=np.uint8) | 0x80
 
     def change(number: int, dataset: Dataset) -> None:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 1, 0, 0
         dataset.RescaleIntercept, dataset.PixelData = 0, raw.tobytes()
 
-    assert imaging.volume(stack(tmp_path, 1, change=change)).array[0] == pytest.approx(raw & 1)
+    assert imaging.volume(stack(tmp_path / "mask", 1, change=change)).array[0] == pytest.approx(raw & 1)
+    raw = np.array([[0, 1, 2, 3], [0xFE, 0xFF, 0x80, 0x81], [0, 1, 0, 1]], dtype=np.uint8)
+    refused(stack(tmp_path, 1, change=change), "which its BitsStored 1 cannot hold")
 
 
 def test_finding_n4_an_overlay_in_bits_of_the_value_is_refused(tmp_path: Path) -> None:
@@ -122,6 +171,30 @@ def test_finding_n4_padding_that_does_not_fit_is_refused_where_it_occurs(tmp_pat
     files = stack(tmp_path, 3, change=change)
     assert imaging.volume([files[0]]).array[0, 0, 1] == -999
     refused(files, r"1\.2\.3\.2 has pixels of the PixelPaddingValue 63536, which does not fit into its BitsStored 12")
+
+
+@pytest.mark.parametrize(("vr", "padding"), [("US", 63488), ("SS", -2048)])
+def test_finding_n4_padding_of_signed_pixels_is_the_same_in_either_vr(tmp_path: Path, vr: str, padding: int) -> None:
+    """63488 of VR US is −2048 of signed pixels, which 12 bits hold: every value is as it came."""
+    values = np.where(ROW == 0, -2048, ROW * 10)
+
+    def change(number: int, dataset: Dataset) -> None:
+        _twelve(values, signed=True)(number, dataset)
+        dataset.add_new("PixelPaddingValue", vr, padding)
+
+    assert imaging.volume(stack(tmp_path, 1, change=change)).array[0] == pytest.approx(values)
+
+
+@pytest.mark.parametrize(("vr", "padding"), [("US", 63536), ("SS", -2000)])
+def test_finding_n4_padding_of_unsigned_pixels_is_the_same_in_either_vr(tmp_path: Path, vr: str, padding: int) -> None:
+    """−2000 of VR SS is 63536 of unsigned pixels, of which 12 bits would be 2096: refused, as bone is elsewhere."""
+    values = np.where(ROW == 0, 63536, ROW * 10)
+
+    def change(number: int, dataset: Dataset) -> None:
+        _twelve(values, signed=False)(number, dataset)
+        dataset.add_new("PixelPaddingValue", vr, padding)
+
+    refused(stack(tmp_path, 1, change=change), "has pixels of the PixelPaddingValue 63536, which does not fit")
 
 
 def test_finding_n4_compressed_pixels_beyond_bits_stored_are_refused(tmp_path: Path) -> None:

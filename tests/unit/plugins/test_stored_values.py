@@ -98,6 +98,12 @@ def test_finding_n1_ct_and_pet_without_rescale_are_refused(tmp_path: Path, modal
     refused(stack(tmp_path, change=change), "has no rescale slope and intercept")
 
 
+@pytest.mark.parametrize("units", [None, "", " "])
+def test_finding_n1_pet_without_units_is_refused(tmp_path: Path, units: str | None) -> None:
+    """Bq/mL, counts and ratios are numbers of the same size (Units is Type 1, PS3.3 C.8.9.1); one slice is enough."""
+    refused(stack(tmp_path, change=only(2, modality="PT", Units=units)), r"has no Units: whether its values are Bq/mL")
+
+
 def test_finding_n1_mr_without_any_rescale_keeps_its_stored_values(tmp_path: Path) -> None:
     """Nothing is given anywhere, so nothing is mixed."""
     files = stack(tmp_path, change=only(*range(5), RescaleSlope=None, RescaleIntercept=None))
@@ -136,6 +142,17 @@ def _table() -> Sequence:
     return Sequence([item])
 
 
+def pet(**attributes: Any) -> Change:
+    """PET, with these attributes in one of its slices."""
+
+    def change(number: int, dataset: Dataset) -> None:
+        dataset.Modality, dataset.Units = "PT", "BQML"
+        if number == 3:
+            put(dataset, **attributes)
+
+    return change
+
+
 NOTHING: dict[str, Any] = {"RescaleSlope": None, "RescaleIntercept": None}
 MIXED = {
     "rescale on some": (only(2, **NOTHING), r"1 of the 5 images has no rescale \(SOP instance 1\.2\.3\.3\)"),
@@ -147,9 +164,9 @@ MIXED = {
     "table and rescale": (only(1, ModalityLUTSequence=_table()), "a ModalityLUTSequence and a RescaleSlope"),
     "rescale type": (only(3, RescaleType="OD"), r"differ in RescaleType: none and OD \(SOP instance 1\.2\.3\.4\)"),
     "CT units": (only(3, modality="CT", RescaleType="US"), "differ in RescaleType: HU and none"),
-    "PET units": (only(3, modality="PT", Units="CNTS"), "differ in Units: none and CNTS"),
-    "PET decay": (only(3, modality="PT", DecayCorrection="NONE"), "differ in DecayCorrection"),
-    "SUV type": (only(3, modality="PT", SUVType="LBM"), "differ in SUVType"),
+    "PET units": (pet(Units="CNTS"), "differ in Units: BQML and CNTS"),
+    "PET decay": (pet(DecayCorrection="NONE"), "differ in DecayCorrection"),
+    "SUV type": (pet(SUVType="LBM"), "differ in SUVType"),
     "photometric": (only(3, PhotometricInterpretation="MONOCHROME1"), "differ in PhotometricInterpretation"),
     "representation": (only(3, PixelRepresentation=0), r"differ in PixelRepresentation: 1 and 0 \(SOP instance 1\.2"),
     "modality": (lambda n, d: setattr(d, "Modality", "CT" if n else "MR"), "differ in Modality: MR and CT"),

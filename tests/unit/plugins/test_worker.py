@@ -11,7 +11,7 @@ import pytest
 
 from plugins import bundle, worker
 from plugins.contract import ResultStatus
-from plugins.exchange import read_result
+from plugins.exchange import read, read_result
 
 HEAD = """\
 from plugins.contract import *
@@ -64,18 +64,40 @@ def start(folder: Path, tmp_path: Path, *arguments: str) -> subprocess.Completed
     )
 
 
+STOPPED = "The analysis program stopped because of an error. Nothing can be concluded from this about the images."
+DISCARDED = (
+    "The analysis program gave an answer that does not hold up to the checks, so it was discarded. "
+    "Nothing can be concluded from this about the images."
+)
 EXPECTED = {
     "findings": ("findings", "2 {'limit': 3.5, 'count': 2, 'kind': 'a', 'on': True}"),
     "not applicable": ("not_applicable", "No lungs on these images."),
     "no reason": ("not_applicable", "These images are not what it is for."),
-    "exception": ("failed", "Test stopped with an error (ValueError, author.py line 6)."),
-    "exit": ("failed", "Test stopped with an error (SystemExit, author.py line 6)."),
-    "wrong type": ("failed", "The result of Test breaks the contract: analyse() returned int"),
-    "none": ("failed", "The result of Test breaks the contract: analyse() returned NoneType"),
-    "contract": ("failed", "breaks the contract: Result.findings: status is 'findings', but none is present"),
-    "not finite": ("failed", "breaks the contract: Measurement 'Size'.value: nan is not a finite number"),
-    "not json": ("failed", "could not be written as JSON (UnicodeEncodeError)"),
+    "exception": ("failed", STOPPED),
+    "exit": ("failed", STOPPED),
+    "wrong type": ("failed", DISCARDED),
+    "none": ("failed", DISCARDED),
+    "contract": ("failed", DISCARDED),
+    "not finite": ("failed", DISCARDED),
+    "not json": ("failed", DISCARDED),
     "changes folder": ("failed", "elsewhere"),
+}
+FOR_THE_ADMIN = {
+    "exception": "ValueError, author.py line 6",
+    "exit": "SystemExit, author.py line 6",
+    "wrong type": "it breaks the contract: analyse() returned int, not plugins.contract.Result",
+    "none": "it breaks the contract: analyse() returned NoneType, not plugins.contract.Result",
+    "contract": (
+        "it breaks the contract: Result.findings: status is 'findings', but none is present or measured"
+        " (author.py line 6)"
+    ),
+    "not finite": (
+        "it breaks the contract: Measurement 'Size'.value: nan is not a finite number; use no_value (author.py line 6)"
+    ),
+    "not json": (
+        "it breaks the contract: Result.summary: holds the character U+D800, which no DICOM text may hold"
+        " (author.py line 6)"
+    ),
 }
 
 
@@ -85,10 +107,35 @@ def test_every_end_of_a_plugin_is_a_result(author, tmp_path, name):
     folder, request = author(BODIES[name])
     ended = start(folder, tmp_path)
     assert (ended.returncode, ended.stderr) == (worker.EXIT_DONE, "")
-    result = read_result(folder, request)
-    status, summary = EXPECTED[name]
-    assert result.status is ResultStatus(status)
-    assert summary in result.summary
+    reading = read(folder, request)
+    assert (reading.result.status.value, reading.result.summary) == EXPECTED[name]
+    assert (reading.error, reading.ignored) == (FOR_THE_ADMIN.get(name, ""), ())
+
+
+def test_finding_o2_the_line_is_that_of_the_authors_code(author, tmp_path):
+    """Raised in a library that the author calls: in Python's own, or in a package installed in the plugin's folder."""
+    package = tmp_path / "plugin" / "lib" / "site-packages"
+    package.mkdir(parents=True)
+    (package / "theirs.py").write_text("def fall():\n    raise KeyError('Hong^Gildong')\n")
+    (tmp_path / "plugin" / "parts").mkdir()
+    (tmp_path / "plugin" / "parts" / "deep.py").write_text("import json\n\ndef read():\n    json.loads('{')\n")
+    library = f"import sys; sys.path.append({str(package)!r}); import theirs; theirs.fall()"
+    for body, line in (
+        ("from parts import deep; deep.read()", "JSONDecodeError, parts/deep.py line 4"),
+        (library, "KeyError, author.py line 6"),
+    ):
+        folder, request = author(body)
+        start(folder, tmp_path)
+        reading = read(folder, request)
+        assert (reading.result.summary, reading.error) == (STOPPED, line)
+
+
+def test_finding_o2_the_line_where_native_code_crashed_is_printed(author, tmp_path):
+    """No result and no traceback: what the process prints at its end, which the node keeps, names file and line."""
+    folder, _ = author("import ctypes; ctypes.string_at(0)")
+    ended = start(folder, tmp_path)
+    assert ended.returncode < 0
+    assert 'author.py", line 6 in analyse' in ended.stderr
 
 
 def test_traceback_is_in_the_log_and_the_message_nowhere_else(author, tmp_path):
@@ -96,6 +143,7 @@ def test_traceback_is_in_the_log_and_the_message_nowhere_else(author, tmp_path):
     folder, _ = author(BODIES["exception"])
     start(folder, tmp_path)
     assert "Hong" not in (folder / "out" / "result.json").read_text()
+    assert "Hong" not in (folder / "out" / "error.txt").read_text()
     log = (folder / "out" / "worker.log").read_text()
     assert "ValueError: Hong^Gildong" in log
     assert "author.py" in log
@@ -104,8 +152,8 @@ def test_traceback_is_in_the_log_and_the_message_nowhere_else(author, tmp_path):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("import no_such_module\n", "ModuleNotFoundError, "),
-        ("def broken(:\n", "SyntaxError"),
+        ("import no_such_module\n", "ModuleNotFoundError, author.py line 1"),
+        ("pass\ndef broken(:\n", "SyntaxError, author.py line 2"),
         ("class Other: pass\n", "author has no class 'Author'"),
         ("class Author: pass\n", "Author has no method analyse"),
         ("class Author:\n    def __init__(self):\n        raise MemoryError\n", "MemoryError, author.py line 3"),
@@ -116,9 +164,10 @@ def test_plugin_that_does_not_load_is_a_failure_with_its_reason(author, tmp_path
     folder, request = author("pass")
     (tmp_path / "plugin" / "author.py").write_text(source)
     assert start(folder, tmp_path).returncode == worker.EXIT_DONE
-    result = read_result(folder, request)
-    assert result.status is ResultStatus.FAILED
-    assert reason in result.summary
+    reading = read(folder, request)
+    assert reading.result.status is ResultStatus.FAILED
+    assert reading.result.summary in (STOPPED, DISCARDED)
+    assert reason in reading.error
 
 
 def test_plugins_folder_of_a_vendor_does_not_get_in_the_way(author, tmp_path):
@@ -148,10 +197,18 @@ def test_bad_request_writes_nothing(author, tmp_path):
 
 
 def test_result_that_cannot_be_written(author, tmp_path):
-    """No place for the result is exit code 3."""
+    """No place for the result is exit code 75: it may be there later."""
     folder, _ = author('return Result("failed", "x")')
     (folder / "out" / "result.json").mkdir()
-    assert start(folder, tmp_path).returncode == worker.EXIT_RESULT
+    assert start(folder, tmp_path).returncode == worker.EXIT_AGAIN
+
+
+def test_a_plugin_that_asks_to_be_tried_again(author, tmp_path):
+    """RetryableError is exit code 75 without a result; why is in the log."""
+    folder, _ = author('raise RetryableError("the card is taken")')
+    assert start(folder, tmp_path).returncode == 75
+    assert not (folder / "out" / "result.json").exists()
+    assert "RetryableError: the card is taken" in (folder / "out" / "worker.log").read_text()
 
 
 def test_bundle_is_the_same_every_time(tmp_path):

@@ -6,6 +6,7 @@ import struct
 import tracemalloc
 import zlib
 from pathlib import Path
+from random import Random
 
 import pydicom.data
 import pytest
@@ -17,7 +18,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from node.dimse.status import MismatchError, UnreadableError
+from node.dimse.status import MismatchError, UnreadableDataSetError
 from node.receive.head import (
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
@@ -97,7 +98,7 @@ def test_fault_42_a_deflate_bomb_is_capped() -> None:
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     head = struct.pack("<HH2sxxL", 9, 0x1001, b"OB", 1 << 30)
     bomb = deflater.compress(head) + b"".join(deflater.compress(bytes(1 << 20)) for _ in range(32)) + deflater.flush()
-    with pytest.raises(UnreadableError, match="inflated bytes"):
+    with pytest.raises(UnreadableDataSetError, match="inflated bytes"):
         scan(bomb, DEFLATED)
 
 
@@ -121,7 +122,7 @@ def test_fault_43_hundreds_of_nested_sequences_are_walked() -> None:
     closing = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
     head, rest = data_set(study=None, series=None), data_set(sop_class=None, sop_instance=None)
     assert scan(head + opening * 250 + closing * 250 + rest).uids == UIDS
-    with pytest.raises(UnreadableError, match="nested"):
+    with pytest.raises(UnreadableDataSetError, match="nested"):
         scan(head + opening * 300 + closing * 300 + rest)
 
 
@@ -132,10 +133,59 @@ def test_nothing_behind_the_uids_is_looked_at() -> None:
     assert scanner.uids == UIDS
 
 
+def _out_of_order(content: Dataset, order: list[int], syntax: str) -> bytes:
+    """The elements in this order, each encoded as it always is."""
+    explicit, little = syntax != IMPLICIT, syntax != BIG
+    encoded = {}
+    for element in content:
+        one = Dataset()
+        one.add(element)
+        file = DicomBytesIO()
+        file.is_implicit_VR, file.is_little_endian = not explicit, little
+        write_dataset(file, one)
+        encoded[int(element.tag)] = file.getvalue()
+    return b"".join(encoded[tag] for tag in order)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+@given(st.randoms(use_true_random=False), st.integers(1, 400))
+def test_finding_a9_uids_are_found_in_any_order(syntax: str, random: Random, fragment: int) -> None:
+    """Whatever stands where before the pixel data: sequences, private elements, values longer than a fragment."""
+    content = rich_data_set()
+    order = [int(element.tag) for element in content if element.tag != 0x7FE00010]
+    random.shuffle(order)
+    assert scan(_out_of_order(content, [*order, 0x7FE00010], syntax), syntax, fragment).uids == UIDS
+
+
+def test_finding_a9_the_search_ends_at_the_pixel_data() -> None:
+    """A UID behind it is not seen; the sender is told what is missing, and where it was looked for."""
+    scanner = scan(data_set(series=None, tail=pixels(8)) + data_set(None, None, None))
+    assert scanner.done
+    with pytest.raises(MismatchError, match=r"no Series Instance UID .* or not before its pixel data"):
+        check_uids(scanner.uids, CT, INSTANCE)
+
+
+def test_finding_a9_the_search_is_bounded() -> None:
+    """A UID behind 100,000 elements is not found; without one missing, no element behind is looked at."""
+    many = struct.pack("<HH2sH", 0x21, 1, b"LO", 0) * 100_000
+    rest = data_set(None, None, None)
+    assert scan(data_set(series=None) + many[: 8 * 90_000] + rest).uids == UIDS
+    found = scan(data_set(series=None) + many + rest)
+    assert found.done
+    assert SERIES_INSTANCE_UID not in found.uids
+
+
+def test_finding_a9_what_cannot_be_followed_behind_is_a_missing_uid() -> None:
+    """Rubbish behind the place of the UIDs: A900 and the name of what is missing, as where nothing follows."""
+    scanner = scan(data_set(series=None, tail=struct.pack("<HH2sH", 0x28, 2, b"US", 0)) + b"\xff\0\xff\0??\0\0" * 9)
+    assert scanner.done
+    assert scanner.uids.keys() == UIDS.keys() - {SERIES_INSTANCE_UID}
+
+
 @pytest.mark.parametrize("content", [b"\0" * 64, data_set()[:8] + data_set()[10:]])
 def test_bytes_that_are_no_data_set_are_unreadable(content: bytes) -> None:
     """No value representation where one must stand, or a group that a data set cannot have."""
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnreadableDataSetError):
         scan(content)
 
 
@@ -144,7 +194,7 @@ def test_any_bytes_are_scanned_or_refused(content: bytes, transfer_syntax: str, 
     """No other exception leaves the scanner."""
     try:
         scan(content, transfer_syntax, fragment)
-    except UnreadableError:
+    except UnreadableDataSetError:
         return
 
 
@@ -192,5 +242,5 @@ def test_fault_30_uids_that_are_not_the_commands_are_a_mismatch(sop_class: str, 
 @pytest.mark.parametrize("uid", ["", "../../../tmp/x", "/etc/passwd", "1" * 65, "1.2\0.3", "1.2 3"])
 def test_fault_29_a_command_uid_that_is_none_is_unreadable(uid: str) -> None:
     """Also where it would make a fine file name."""
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnreadableDataSetError):
         check_command_uids(CT, uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from node.config.models import Configuration
 from node.dimse.association import AssociationRequest
 from node.receive.policy import Policy
+
+HOSTS = {"viewer.hospital": ["10.5.0.1", "fd00::5"], "pacs.hospital": ["10.0.0.1"], "lost.hospital": []}
 
 
 def policy(**node: Any) -> Policy:
@@ -32,10 +35,22 @@ def policy(**node: Any) -> Policy:
                 },
                 "destinations": {
                     "pacs": {"ae_title": "PACS", "host": "pacs.hospital", "port": 104},
-                    "viewer": {"ae_title": "VIEWER", "host": "viewer.hospital", "port": 104},
+                    "viewer": {
+                        "ae_title": "VIEWER",
+                        "host": "viewer.hospital",
+                        "port": 104,
+                        "also_from": ("10.6.0.0/16",),
+                    },
+                    "lost": {
+                        "ae_title": "LOST",
+                        "host": "lost.hospital",
+                        "port": 104,
+                        "also_from": ("10.6.0.0/16",),
+                    },
                 },
             }
-        )
+        ),
+        addresses_of=lambda host: frozenset(map(ip_address, HOSTS[host])),
     )
 
 
@@ -56,7 +71,12 @@ ACCEPTED = None
         (request("CT1"), ACCEPTED),
         (request("CT1", called="RESEARCH"), ACCEPTED),
         (request("MR", address="192.0.2.1"), ACCEPTED),
-        (request("VIEWER", address="192.0.2.1"), ACCEPTED),
+        (request("VIEWER", address="10.5.0.1"), ACCEPTED),
+        (request("VIEWER", address="10.6.7.8"), ACCEPTED),
+        (request("VIEWER", address="192.0.2.1"), (1, 1, 3)),
+        (request("LOST", address="10.6.7.8"), ACCEPTED),
+        (request("LOST", address="10.5.0.1"), (2, 3, 1)),
+        (request("PACS", address="10.9.9.9"), ACCEPTED),
         (request("CT1", address="10.0.1.5"), ACCEPTED),
         (request("CT1", address="::ffff:10.0.0.7"), ACCEPTED),
         (request("CT1", address="fd00::1%eth0"), ACCEPTED),
@@ -103,3 +123,39 @@ def test_fault_17_above_the_limit_the_rejection_is_transient() -> None:
     rejection = strict.refuse(request("CT1"), open_associations=3)
     assert rejection is not None
     assert rejection.code == (2, 3, 2)
+
+
+def test_finding_a8_a_destination_answers_from_its_host_alone() -> None:
+    """Its AE title from elsewhere is refused with its own words; an entry under modalities counts alone (PACS)."""
+    refused = policy().refuse(request("VIEWER", address="192.0.2.1"), 0)
+    assert refused is not None
+    assert "not its host's" in refused.reason
+    assert policy().refuse(request("VIEWER", address="fd00::5"), 0) is None
+    assert policy().refuse(request("PACS", address="10.0.0.1"), 0) is not None
+    assert policy(accept="any").refuse(request("VIEWER", address="192.0.2.1"), 0) is None
+
+
+@pytest.mark.parametrize(("most", "share"), [(1, 1), (4, 4), (5, 4), (50, 40), (500, 400)])
+def test_finding_a7_a_caller_has_four_fifths_of_the_places_at_most(most: int, share: int) -> None:
+    """So that one that holds all it can get never keeps the others out."""
+    limited = policy(maximum_associations=most)
+    assert limited.refuse(request("MR"), share - 1, share - 1) is None
+    refused = limited.refuse(request("MR"), share, share)
+    assert refused is not None
+    assert refused.code == (2, 3, 2)
+    if share < most:
+        assert limited.refuse(request("CT1"), share, 0) is None
+
+
+@pytest.mark.parametrize(("certificates", "refused"), [("required", True), ("optional", False), ("none", False)])
+def test_finding_a8_a_destination_shows_a_certificate_where_they_are_required(certificates: str, refused: bool) -> None:
+    """On the plain port its AE title is refused; with a certificate, and where it is a modality too, it is not."""
+    tls = {"port": 2762, "certificate": "c.pem", "key": "k.pem", "authorities": "a.pem"}
+    made = policy(listen={"tls": {**tls, "client_certificates": certificates}})
+    found = made.refuse(request("VIEWER", address="10.5.0.1"), 0)
+    assert (found is not None) is refused
+    assert found is None or found.code == (1, 1, 3)
+    assert found is None or "without a certificate" in found.reason
+    proven = replace(request("VIEWER", address="10.5.0.1"), tls_subject="commonName=v", tls_fingerprint="ff" * 32)
+    assert made.refuse(proven, 0) is None
+    assert made.refuse(request("PACS", address="10.9.9.9"), 0) is None, "it is a modality too"

@@ -9,11 +9,12 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 
+from node.config.encoding import EncodingProfile
 from node.dicom.report_classes import SOP_CLASSES, SRClass, lesser, name_of, setting_of
-from node.results.encode import EncodedObject, encode
-from node.results.gate.judging import RefusedError
-from node.results.request import EncodingProfile, SetMade, SourceReference
-from plugins.contract import ResultStatus
+from node.results.encode import encode
+from node.results.encoded import EncodedObject
+from node.results.gate.judging import SetRefusedError
+from node.results.request import EarlierSet, SourceReference
 from tests.support.results import reports
 
 
@@ -25,12 +26,12 @@ def _companions(made: tuple[EncodedObject, ...]) -> tuple[EncodedObject, ...]:
     return tuple(one for one in made if one.kind != "sr")
 
 
-def _set_made(digest: str, companions: tuple[EncodedObject, ...]) -> SetMade:
+def _set_made(digest: str, companions: tuple[EncodedObject, ...]) -> EarlierSet:
     references = (
         (o.kind, SourceReference(o.study_instance_uid, o.series_instance_uid, o.sop_instance_uid, o.sop_class_uid))
         for o in companions
     )
-    return SetMade(digest, tuple(references))
+    return EarlierSet(digest, tuple(references))
 
 
 def _report(made: tuple[EncodedObject, ...]) -> Dataset:
@@ -67,8 +68,8 @@ def test_the_gate_judges_it(tmp_path: Path) -> None:
     refused = encode(reports.request(paths, result, profile=_profile("comprehensive-3d")), tmp_path / "refused")
     kind, segmentation = _set_made("", _companions(refused)).companions[0]
     other_class = replace(segmentation, sop_class_uid=MRImageStorage)
-    belongs_to = SetMade("d", ((kind, other_class),))
-    with pytest.raises(RefusedError, match="is not the class of"):
+    belongs_to = EarlierSet("d", ((kind, other_class),))
+    with pytest.raises(SetRefusedError, match="is not the class of"):
         encode(reports.request(paths, result, profile=_profile("enhanced"), belongs_to=belongs_to), tmp_path / "out")
 
 
@@ -84,18 +85,18 @@ def test_classes_in_their_order() -> None:
 def test_a_profile_comes_back_from_the_ledger_as_it_was() -> None:
     """All of it, so that what is made anew later is made alike."""
     profile = EncodingProfile(
-        "enhanced",
-        "source",
-        "source",
-        "ko",
-        7000,
-        frozenset({"sr", "pr"}),
-        ((ResultStatus.FAILED, frozenset({"sr"})), (ResultStatus.NOT_APPLICABLE, frozenset())),
-        "label-map",
-        "multi-frame",
-        "chest",
-        "implicit",
-        True,
+        sr_class="enhanced",
+        character_set="source",
+        sc_modality="source",
+        language="ko",
+        series_number_base=7000,
+        kinds=frozenset({"sr", "pr"}),
+        send_when={"failed": frozenset({"sr"}), "not_applicable": frozenset()},
+        seg_form="label-map",
+        sc_form="multi-frame",
+        series_text="chest",
+        transfer_syntax="implicit",
+        editable=True,
     )
     assert EncodingProfile.from_json(profile.to_json()) == profile
     assert EncodingProfile.from_json(EncodingProfile().to_json()).digest() == EncodingProfile().digest()

@@ -11,27 +11,27 @@ import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sr.codedict import codes
 
+from node.config.encoding import EncodingProfile, Kind
 from node.results import object_set
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
-from node.results.gate.judging import Candidate, RefusedError, problems_of
-from node.results.request import EncodingProfile, Kind
-from node.results.source.identity import Identity, identity_of
+from node.results.gate.judging import EncodedCandidate, SetRefusedError, problems_of
+from node.results.source.identity import SourceIdentity, identity_of
 from tests.support.results import reports
 
 ALL: frozenset[Kind] = frozenset(("sr", "sc", "seg", "pm", "ko", "pr"))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, dict[str, Candidate]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, dict[str, EncodedCandidate]]:
     """One right set, by the name of each object (`sr 1`)."""
     folder = tmp_path_factory.mktemp("set")
     paths = reports.write_series("ct", folder / "in")
     result = reports.mapped(reports.reference("ct"))
     request = reports.request(paths, result, profile=EncodingProfile(kinds=ALL))
     return prepare(request), {
-        f"{one.kind} {one.instance_number}": Candidate(one.kind, dcmread(one.path), one.path.read_bytes())
+        f"{one.kind} {one.instance_number}": EncodedCandidate(one.kind, dcmread(one.path), one.path.read_bytes())
         for one in encode(request, folder / "out")
     }
 
@@ -118,7 +118,11 @@ FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
     "unmarked": ("sc", _set("SeriesDescription", "Result"), "does not begin with the marking 'AI-INV lung_density'"),
     "called a product": ("pm", _set("ContentQualification", "PRODUCT"), "ContentQualification: is not RESEARCH"),
     "verified": ("sr", _set("VerificationFlag", "VERIFIED"), "nobody has verified this"),
-    "half a picture": ("sc", lambda d: setattr(d, "PixelData", d.PixelData[:100]), "PixelData: 100 bytes, expected"),
+    "half a picture": (
+        "pm",
+        lambda d: setattr(d, "FloatPixelData", d.FloatPixelData[:100]),
+        "FloatPixelData: 100 bytes, expected",
+    ),
     "another template": ("sr", _other_template, "ContentTemplateSequence: is not DCMR 1500"),
     "continuous": ("sr", _continuous, "continuous"),
     "continuous from the root on": (
@@ -138,15 +142,15 @@ FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
 }
 
 
-def _spoilt(candidate: Candidate, spoil: Callable[[Dataset], None]) -> Candidate:
+def _spoilt(candidate: EncodedCandidate, spoil: Callable[[Dataset], None]) -> EncodedCandidate:
     dataset = dcmread(BytesIO(candidate.content))
     spoil(dataset)
     buffer = BytesIO()
     dcmwrite(buffer, dataset)
-    return Candidate(candidate.kind, dataset, buffer.getvalue())
+    return EncodedCandidate(candidate.kind, dataset, buffer.getvalue())
 
 
-def test_a_right_set_passes(made: tuple[Context, dict[str, Candidate]]) -> None:
+def test_a_right_set_passes(made: tuple[Context, dict[str, EncodedCandidate]]) -> None:
     """No false alarm: what the encoder writes has no problem."""
     context, candidates = made
     assert problems_of(candidates.values(), context) == ()
@@ -154,7 +158,7 @@ def test_a_right_set_passes(made: tuple[Context, dict[str, Candidate]]) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*value length.*:UserWarning", "ignore:Invalid value for VR UI:UserWarning")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_is_found_and_named(made: tuple[Context, dict[str, Candidate]], fault: str) -> None:
+def test_each_fault_is_found_and_named(made: tuple[Context, dict[str, EncodedCandidate]], fault: str) -> None:
     """One thing wrong in one object of the set: the object and the attribute are named."""
     context, candidates = made
     kind, spoil, words = FAULTS[fault]
@@ -181,7 +185,7 @@ SOURCE_FAULTS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
 
 @pytest.mark.parametrize("fault", SOURCE_FAULTS)
 def test_finding_s2_what_a_source_could_bring_in_is_found(
-    made: tuple[Context, dict[str, Candidate]], fault: str
+    made: tuple[Context, dict[str, EncodedCandidate]], fault: str
 ) -> None:
     """Texts, codes and attributes as images have them, and our objects must not: each is refused by name."""
     context, candidates = made
@@ -190,17 +194,17 @@ def test_finding_s2_what_a_source_could_bring_in_is_found(
     assert any(words in problem for problem in problems), problems
 
 
-def test_a_name_that_its_character_set_cannot_hold_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:
+def test_a_name_that_its_character_set_cannot_hold_is_found(made: tuple[Context, dict[str, EncodedCandidate]]) -> None:
     """Fault 38: what comes back from the bytes is compared with what was meant."""
     context, candidates = made
     meant = dcmread(BytesIO(candidates["sr 1"].content))
     meant.SeriesDescription = "AI-INV lung_density - 보고"
     written = _spoilt(candidates["sr 1"], _set("SeriesDescription", "AI-INV lung_density - ??"))
-    problems = problems_of([*candidates.values(), Candidate("sr", meant, written.content)], context)
+    problems = problems_of([*candidates.values(), EncodedCandidate("sr", meant, written.content)], context)
     assert any("SeriesDescription: is not the text that was meant" in problem for problem in problems)
 
 
-def test_one_uid_for_two_objects_is_found(made: tuple[Context, dict[str, Candidate]]) -> None:
+def test_one_uid_for_two_objects_is_found(made: tuple[Context, dict[str, EncodedCandidate]]) -> None:
     """No UID ever has two contents."""
     context, candidates = made
     problems = problems_of([*candidates.values(), candidates["ko 1"]], context)
@@ -224,7 +228,7 @@ def test_refused_objects_stay_with_the_reasons(tmp_path: Path, monkeypatch: pyte
 
 def test_the_refusal_survives_the_way_out_of_the_encoders_process() -> None:
     """It is raised in a child process and read in the node; a hundred problems are counted, not listed."""
-    error = pickle.loads(pickle.dumps(RefusedError(tuple(f"problem {n}" for n in range(100)))))
+    error = pickle.loads(pickle.dumps(SetRefusedError(tuple(f"problem {n}" for n in range(100)))))
     assert (str(error).count("problem"), str(error).endswith("(and 88 more)")) == (12, True)
 
 
@@ -271,7 +275,7 @@ def test_what_names_something_and_is_too_long_is_left_out_never_cut() -> None:
     ]
 
 
-def _identity(image: Dataset) -> Identity:
+def _identity(image: Dataset) -> SourceIdentity:
     buffer = BytesIO()
     reports.write_to(image, buffer)
     return identity_of(dcmread(BytesIO(buffer.getvalue())))

@@ -16,9 +16,9 @@ from pydicom.uid import (
     JPEG2000Lossless,
 )
 
+from node.config.encoding import EncodingProfile
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
-from node.results.request import EncodingProfile
 from node.results.source.images import read_sources
 from tests.support.results import reports
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.config.encoding import EncodingProfile, Kind
 from node.results.context import prepare
-from node.results.encode import EncodedObject, encode
+from node.results.encode import encode
+from node.results.encoded import EncodedObject
 from node.results.errors import NotEncodableError
 from node.results.pages import heat
 from node.results.pages.key_slice import decode, key_slices
-from node.results.request import EncodingProfile, Kind
 from node.results.tracking import finding_identifiers
 from plugins.contract import Code, Heatmap, ImageReference, KeyImage, Result
 from tests.support.results import reports
@@ -101,7 +102,7 @@ def test_the_report_refers_to_the_parametric_map(tmp_path: Path) -> None:
     """The content tree names the map and says in words what it is."""
     made = _encode(tmp_path, reports.mapped(reports.reference("ct")))
     assert str(made["pm"][0].SOPInstanceUID) in _references(made["sr"][0])
-    assert "Where the detector looked: Saliency, 0 – 0.94, frames: 1" in _texts(made["sr"][0])
+    assert "Where the detector looked: Saliency, 0 to 0.94, frames: 1" in _texts(made["sr"][0])
 
 
 @pytest.mark.parametrize("kind", ["dx", "us"])

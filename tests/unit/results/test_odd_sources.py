@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
+from node.config.encoding import EncodingProfile
 from node.results.context import prepare
-from node.results.encode import EncodedSet
+from node.results.encoded import EncodedSet
 from node.results.errors import NotEncodableError
 from node.results.object_set import object_set
-from node.results.request import EncodingProfile, EncodingRequest
+from node.results.request import EncodingRequest
 from node.results.source.copied import of_patient_and_study
-from node.results.source.identity import Identity, identity_of
+from node.results.source.identity import SourceIdentity, identity_of
 from plugins.contract import Result
 from tests.support.images.broken_sources import FORMS, IDENTIFYING, IN_WORDS, attributes, write
 from tests.support.results import reports
@@ -38,11 +39,14 @@ def everything(kind: str = "ct") -> Result:
     return replace(result, findings=findings, heatmaps=more.heatmaps, key_images=more.key_images)
 
 
-def request(folder: Path, forms: Mapping[str, str], result: Result | None = None, **profile: Any) -> EncodingRequest:
-    """Three CT images in UTF-8 that all have these attributes in these forms, and what is asked of them."""
-    paths = [write(_utf_8(number), forms, folder / f"{number}.dcm") for number in (1, 2, 3)]
+def request(
+    folder: Path, forms: Mapping[str, str], result: Result | None = None, source: str = "ct", **profile: Any
+) -> EncodingRequest:
+    """The images of a kind of source in UTF-8, all with these attributes in these forms, and what is asked of them."""
+    numbers = (1,) if source in reports.MULTI_FRAME else (1, 2, 3)
+    paths = [write(_utf_8(number, source), forms, folder / f"{number}.dcm") for number in numbers]
     kinds = {"kinds": ALL_KINDS} | profile
-    return reports.request(paths, result or everything(), profile=EncodingProfile(**kinds))
+    return reports.request(paths, result or everything(source), profile=EncodingProfile(**kinds))
 
 
 def made(folder: Path, forms: Mapping[str, str], **profile: Any) -> EncodedSet:
@@ -59,6 +63,17 @@ def test_finding_s2_no_attribute_that_describes_costs_the_result(tmp_path: Path,
     assert {one.kind for one in objects} in (kinds, without_place)
     replaced = "\ufffd".encode()
     assert not [one.kind for one in objects if one.kind != "sc" and replaced in one.path.read_bytes()]
+
+
+@pytest.mark.parametrize("source", reports.SOURCES)
+def test_finding_s2_no_kind_of_source_is_lost_to_what_describes(tmp_path: Path, source: str) -> None:
+    """All optional attributes of a source, each in another broken form: report, segmentation and key images leave."""
+    turn = sorted(reports.SOURCES).index(source)
+    forms = {keyword: FORMS[(number + turn) % len(FORMS)] for number, keyword in enumerate(DESCRIPTIVE)}
+    forms |= {"FrameOfReferenceUID": "valid"} if source not in ("cr", "dx", "mg", "us", "xa") else {}
+    kinds = ALL_KINDS - {"sc"}
+    objects = made(tmp_path, forms, source=source, kinds=kinds)
+    assert {one.kind for one in objects} >= kinds - {"pm", "pr"}
 
 
 def held(folder: Path, forms: Mapping[str, str], **profile: Any) -> NotEncodableError | None:
@@ -93,12 +108,15 @@ def test_finding_s2_what_identifies_is_right_or_the_result_is_held(tmp_path: Pat
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(forms=st.dictionaries(st.sampled_from(sorted(attributes())), st.sampled_from(FORMS), min_size=1, max_size=12))
+@given(
+    forms=st.dictionaries(st.sampled_from(sorted(attributes())), st.sampled_from(FORMS), min_size=1, max_size=12),
+    source=st.sampled_from(sorted(reports.SOURCES)),
+)
 def test_finding_s2_any_mixture_of_broken_attributes(
-    tmp_path_factory: pytest.TempPathFactory, forms: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, forms: dict[str, str], source: str
 ) -> None:
-    """Whatever is broken together: a valid set leaves, or the reason is one of identity."""
-    error = held(tmp_path_factory.mktemp("mixture"), forms, kinds=ALL_KINDS - {"sc"})
+    """Whatever is broken together, in whatever kind of source: a valid set leaves, or the reason is one of identity."""
+    error = held(tmp_path_factory.mktemp("mixture"), forms, source=source, kinds=ALL_KINDS - {"sc"})
     assert error is None or error.attribute in IN_WORDS, error
 
 
@@ -204,14 +222,14 @@ def test_finding_s10_request_attributes_in_hangul_arrive_beside_a_segmentation(t
     assert texts == {"\ud751\ubd80 CT"}
 
 
-def _utf_8(number: int = 1) -> Dataset:
-    image = reports.ct(number)
+def _utf_8(number: int = 1, source: str = "ct") -> Dataset:
+    image = reports.SOURCES[source](number)
     image.SpecificCharacterSet = "ISO_IR 192"
     return image
 
 
-def _identity(path: Path) -> tuple[NotEncodableError | None, Identity]:
+def _identity(path: Path) -> tuple[NotEncodableError | None, SourceIdentity]:
     try:
         return None, identity_of(dcmread(path, stop_before_pixels=True))
     except NotEncodableError as error:
-        return error, Identity(Dataset(), (), ())
+        return error, SourceIdentity(Dataset(), (), ())

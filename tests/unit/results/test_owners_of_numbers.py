@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from node.config.encoding import EncodingProfile
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.pages.key_slice import decode, key_slices
 from node.results.pages.sheets import draw, sheets
-from node.results.pages.tables import Table, tables
+from node.results.pages.tables import PageTable, tables
 from node.results.reading.reader import read_sr
-from node.results.request import EncodingProfile
 from node.results.texts import ENGLISH, KOREAN
 from plugins.contract import (
     Box,
@@ -59,7 +59,7 @@ def _result(*findings: Finding) -> Result:
     return Result(ResultStatus.FINDINGS, "Nodules.", findings)
 
 
-def _rows(table: Table) -> list[list[str]]:
+def _rows(table: PageTable) -> list[list[str]]:
     return [[cell.text for cell in row] for row in table.rows]
 
 
@@ -122,7 +122,7 @@ def test_finding_r1_whatever_was_measured_where_no_row_mixes_findings(named: boo
             _assert_owned(table, findings)
 
 
-def _assert_owned(table: Table, findings: Sequence[Finding]) -> None:
+def _assert_owned(table: PageTable, findings: Sequence[Finding]) -> None:
     for number, finding in enumerate(findings, start=1):
         owner = finding.tracking_id or str(number)
         for measured in finding.measurements:

@@ -13,22 +13,24 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage
 
+from node.config.encoding import EncodingProfile, Kind
 from node.ledger import deliveries, events, fallbacks
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import Severity
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.results import context as context_of_sets
 from node.results.context import prepare
-from node.results.encode import EncodedSet, encode
-from node.results.gate.judging import RefusedError
+from node.results.encode import encode
+from node.results.encoded import EncodedSet
+from node.results.gate.judging import SetRefusedError
 from node.results.maps import pm, pr, seg
 from node.results.pages import picture_page, sc
 from node.results.pages.sheets import draw, sheets
 from node.results.reading.reader import read_sr
 from node.results.report import ko, sr
-from node.results.request import EncodingProfile, Kind, Part
+from node.results.request import SetPart
 from node.results.texts import ENGLISH, KOREAN, texts_of
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Segment, Segmentation, Unit
+from tests.support import history
 from tests.support.results import reports
 from tests.support.sites.result_site import ResultSite
 
@@ -87,7 +89,7 @@ def _references(report: Dataset) -> set[str]:
     return {str(element.value) for element in report.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
 
 
-def _words_of_pages(folder: Path, result: Result, missing: frozenset[Part], language: Any = "en") -> str:
+def _words_of_pages(folder: Path, result: Result, missing: frozenset[SetPart], language: Any = "en") -> str:
     """The words of the pages of a set that lacks `missing`."""
     profile = EncodingProfile(kinds=ALL, language=language)
     context = prepare(reports.request(sorted((folder / "in").iterdir()), result, profile=profile)).without(missing)
@@ -249,7 +251,7 @@ def test_where_nothing_sound_is_left_the_set_is_refused(
 ) -> None:
     """A destination that takes reports alone, and the report cannot be sent."""
     _break(monkeypatch, sr, "structured_report", how)
-    with pytest.raises(RefusedError, match="sr"):
+    with pytest.raises(SetRefusedError, match="sr"):
         _encoded(tmp_path, reports.measured(), kinds=frozenset({"sr"}))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["refused"]
 
@@ -294,12 +296,13 @@ def _unspeakable() -> Result:
 
 def _sent(site: ResultSite, job: Job, destination: str) -> list[str]:
     kinds = {str(made.SOPInstanceUID): kind for kind, made in site.objects(job)}
-    return sorted(kinds[each.sop_instance_uid] for each in site.deliveries(job) if each.destination == destination)
+    return sorted(kinds[each.item] for each in site.deliveries(job) if each.destination == destination)
 
 
 def _alerts(site: ResultSite, kind: str) -> list[events.Event]:
-    history = events.of_study(site.ledger.database, reports.STUDY_UID)
-    return [event for event in history if event.kind == kind and event.severity is Severity.ALERT]
+    if kind not in {alert.kind for alert in history.open_alerts(site.ledger.database)}:
+        return []
+    return history.of_kind(site.ledger.database, kind)
 
 
 def test_the_admin_is_told_what_is_missing_and_why(sites: Callable[..., ResultSite]) -> None:
@@ -310,16 +313,16 @@ def test_the_admin_is_told_what_is_missing_and_why(sites: Callable[..., ResultSi
     assert set(_sent(site, job, "pacs")) == {"ko", "sc", "sr"}
     (alert,) = _alerts(site, "job.objects-missing")
     assert (alert.detail["destinations"], alert.job) == ("pacs", job.id)
-    assert "ValueError in " in alert.detail["error"], "the place; a library's text may hold a patient's data"
+    assert "an error in the program (" in alert.detail["error"], "the place; a library's text may hold a patient's data"
     assert alert.detail["missing"] == "pm"
-    assert "64 characters" in (site.spool.data / alert.detail["kept"] / "reasons.txt").read_text()
+    assert "64 characters" in (site.data_folder.data / alert.detail["kept"] / "reasons.txt").read_text()
 
 
 def test_a_report_made_again_in_another_class_says_it_too(sites: Callable[..., ResultSite]) -> None:
     """The destination takes no Comprehensive SR: the Enhanced SR in its place still says what is missing."""
     site = sites()
     job = _reported(site, _unmapped())
-    first = next(d for d in site.deliveries(job) if d.sop_instance_uid == str(site.sent(job, "pacs").SOPInstanceUID))
+    first = next(d for d in site.deliveries(job) if d.item == str(site.sent(job, "pacs").SOPInstanceUID))
     with site.ledger.transaction() as database:
         deliveries.sending(database, site.clock.now(), first.id)
         fallbacks.refused(database, site.clock.now(), first.id, EnhancedSRStorage, "no such class")

@@ -10,17 +10,16 @@ import pytest
 from pydantic import ValidationError
 from pydicom import Dataset, dcmread
 
-from node.config.models import PRESETS, Destination
+from node.config.destinations import PRESETS, DicomDestination
+from node.config.encoding import EncodingProfile
 from node.results.encode import encode
-from node.results.request import EncodingProfile
-from node.results.stage import profile_of
-from plugins.contract import Result
+from plugins.contract import Result, ResultStatus
 from tests.support.results import reports
 from tests.support.sites.result_site import PACS
 
 
 def _encode(folder: Path, result: Result | None = None, **destination: Any) -> list[tuple[str, Dataset]]:
-    profile = profile_of(Destination.model_validate(PACS | destination))
+    profile = DicomDestination.model_validate(PACS | destination).encoding
     paths = reports.write_series("ct", folder / "in")
     result = result or reports.mapped(reports.reference("ct"))
     made = encode(reports.request(paths, result, profile=profile), folder / "out")
@@ -29,7 +28,7 @@ def _encode(folder: Path, result: Result | None = None, **destination: Any) -> l
 
 def test_a_destination_of_which_nothing_is_said_has_the_encoders_defaults() -> None:
     """Two places say the defaults; they are the same."""
-    assert profile_of(Destination.model_validate(PACS)) == EncodingProfile()
+    assert DicomDestination.model_validate(PACS).encoding == EncodingProfile()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_send_when_says_what_each_end_of_a_job_is_sent_as(tmp_path: Path, result
 def test_silence_is_refused_where_it_would_look_like_a_negative(status: str) -> None:
     """An end that must be told has a report or a page."""
     with pytest.raises(ValidationError, match=f"{status} must be sent as sr or sc"):
-        Destination.model_validate(PACS | {"send_when": {status: ["seg"]}})
+        DicomDestination.model_validate(PACS | {"send_when": {status: ["seg"]}})
 
 
 def test_pages_as_frames_of_one_object_are_the_same_pages(tmp_path: Path) -> None:
@@ -116,5 +115,25 @@ def test_every_preset_makes_objects_that_pass_the_gate(tmp_path: Path, preset: s
     assert fewer.get(preset, {"sr", "sc", "pm", "ko"}) == set(made)
     air = preset in {"ai-results", "research"}
     assert made["sr"].SOPClassUID == f"1.2.840.10008.5.1.4.1.1.88.{34 if air else 33}"
-    given = Destination.model_validate(PACS | {"preset": preset, "sr_class": "enhanced"})
+    given = DicomDestination.model_validate(PACS | {"preset": preset, "sr_class": "enhanced"})
     assert (given.sr_class, given.preset) == ("enhanced", preset)
+
+
+@pytest.mark.parametrize("result", [reports.not_applicable(), reports.failed()])
+@pytest.mark.parametrize("keys", [{"preset": "pictures-only"}, {"kinds": ["sc"]}, {"kinds": ["sc", "seg"]}])
+def test_finding_r6_who_sees_pictures_alone_gets_a_page_of_every_answer(
+    tmp_path: Path, keys: dict[str, Any], result: Result
+) -> None:
+    """A viewer of pictures shows no report: "not applicable" and "failed" are pages there, never silence."""
+    paths = reports.write_series("ct", tmp_path / "in", 1)
+    profile = DicomDestination.model_validate(PACS | keys).encoding
+    assert "sc" in {made.kind for made in encode(reports.request(paths, result, profile=profile), tmp_path / "out")}
+
+
+@pytest.mark.parametrize("status", ["not_applicable", "failed", "no_findings"])
+def test_finding_r6_pages_cannot_be_switched_off_where_nothing_else_is_shown(status: str) -> None:
+    """A report is accompanied by its page; nothing at all is refused when the configuration is read."""
+    given = DicomDestination.model_validate(PACS | {"preset": "pictures-only", "send_when": {status: ["sr"]}})
+    assert given.encoding.kinds_for(ResultStatus(status)) == {"sr", "sc"}
+    with pytest.raises(ValidationError, match=f"{status} must be sent as"):
+        DicomDestination.model_validate(PACS | {"preset": "pictures-only", "send_when": {status: []}})

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from pydicom import DataElement, Dataset, dcmread
 
+from node.config.encoding import EncodingProfile
 from node.dicom.report_classes import SRClass
 from node.results.encode import encode
 from node.results.reading.as_result import as_result
 from node.results.reading.reader import NotAReportError, read_sr, sc_png
-from node.results.request import EncodingProfile
 from node.results.tracking import finding_identifiers
 from plugins import encoding
 from plugins.contract import Box, Code, Finding, Measurement, Point, ReferenceRange, Result, ResultStatus, Score, Unit

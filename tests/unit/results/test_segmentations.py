@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.config.encoding import EncodingProfile
 from node.results.context import prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
+from node.results.pages.canvas import REGION
 from node.results.pages.key_slice import decode, key_slices
 from node.results.reading.as_result import as_result
 from node.results.reading.reader import read_sr
-from node.results.request import EncodingProfile
 from plugins.contract import (
     ContractError,
     Finding,
@@ -127,7 +128,7 @@ def test_each_view_of_a_mammogram_has_its_mask_as_it_was_given(tmp_path: Path, f
 
 
 def test_the_report_names_view_and_segment_of_each_mask(tmp_path: Path) -> None:
-    """TID 1410 for each: the mass has a group for each of its views, with the SEG's tracking UIDs."""
+    """TID 1410 for each: the mass has a group for each of its views, with the SEG's tracking UID, one for both."""
     paths = _mammogram(tmp_path / "in")
     made = _made(paths, _mass_and_cyst(), tmp_path / "out", kinds=frozenset({"seg", "sr"}))
     right_cc, left_cc, right_mlo = made["seg"]
@@ -137,21 +138,21 @@ def test_the_report_names_view_and_segment_of_each_mask(tmp_path: Path) -> None:
     assert [group["segment"] for group in groups] == [1, 1, 1]
     assert [group["image"] for group in groups] == [_view(n).sop_instance_uid for n in (1, 3, 2)]
     segments = [seg.SegmentSequence[0] for seg in (right_cc, right_mlo, left_cc)]
-    assert [segment.SegmentLabel for segment in segments] == ["Mass", "Mass", "Cyst"]
+    assert [segment.SegmentLabel for segment in segments] == ["1 Mass", "1 Mass", "2 Cyst"]
     assert [group["tracking"] for group in groups] == [segment.TrackingUID for segment in segments]
-    assert [segment.TrackingID for segment in segments] == ["Mass 1", "Mass 1 (2)", "Cyst 1"]
+    assert [segment.TrackingID for segment in segments] == ["Mass 1", "Mass 1", "Cyst 1"]
     read = as_result(read_sr(tmp_path / "out" / "sr-001.dcm"))["findings"]
     assert [finding["tracking_id"] for finding in read] == ["Mass 1", "Cyst 1"], "one finding again"
 
 
 def test_each_mask_has_a_page_on_its_view(tmp_path: Path) -> None:
-    """Every view with a mask is shown once, with the outline in the segment's colour where the mask is."""
+    """Every view with a mask is shown once, with the outline in the colour of findings where the mask is."""
     context = prepare(reports.request(_mammogram(tmp_path), _mass_and_cyst()))
     slices = [decode(context, key) for key in key_slices(context)]
     assert [one.key.image.reference.sop_instance_uid[-1] for one in slices] == ["1", "2", "3"]
-    assert [one.segments[0][0] for one in slices] == ["Mass", "Cyst", "Mass"]
+    assert [one.segments[0].name for one in slices] == ["Mass", "Cyst", "Mass"]
     drawn = slices[2].draw((560, 800))  # ten pixels for one of the 80 × 56 of the right MLO view
-    rows, columns = np.nonzero((drawn == MASS.colour).all(axis=2))
+    rows, columns = np.nonzero((drawn[:, :440] == REGION).all(axis=2))  # the number is right of it
     assert [rows.min() // 10, rows.max() // 10, columns.min() // 10, columns.max() // 10] == [40, 51, 30, 43]
 
 
@@ -161,7 +162,7 @@ def test_a_mask_on_an_image_that_is_shown_anyway_has_no_second_page(tmp_path: Pa
     context = prepare(reports.request(_mammogram(tmp_path), result))
     shown = [(key.image.reference.sop_instance_uid[-1], key.reason) for key in key_slices(context)]
     name = reports.NODULE.meaning
-    assert shown == [("3", "Mass on MLO"), ("1", f"Mass 1: {name}"), ("2", f"Cyst 1: {name}")]
+    assert shown == [("3", "Mass on MLO"), ("1", f"1 Mass 1: {name}"), ("2", f"2 Cyst 1: {name}")]
 
 
 # --- frames ------------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def test_an_enhanced_image_of_two_stacks_that_tells_all_for_each_frame(tmp_path:
 
 
 def test_a_segment_without_a_pixel_is_named_and_not_referred_to(tmp_path: Path) -> None:
-    """The SEG describes what it holds; the report says that the other is empty, and shows no region for it."""
+    """The SEG describes what it holds; the report says that the other is empty, and refers to no segment for it."""
     result = reports.segmented(reports.frames("ct"))
     assert result.segmentation is not None
     labels = np.where(np.stack(result.segmentation.planes) == 2, 0, np.stack(result.segmentation.planes))
@@ -264,7 +265,7 @@ def test_a_segment_without_a_pixel_is_named_and_not_referred_to(tmp_path: Path) 
     assert [segment.SegmentLabel for segment in made["seg"][0].SegmentSequence] == ["Right lung"]
     texts = [str(item.TextValue) for item in made["sr"][0].ContentSequence[-1].ContentSequence if "TextValue" in item]
     assert "Segment Left lung (it is empty)" in texts
-    assert ["segment" in group or "seg" in group for group in _groups(made["sr"][0])] == [False, False, False]
+    assert ["segment" in group or "seg" in group for group in _groups(made["sr"][0])] == [True, False, True]
 
 
 def test_a_mask_of_another_size_than_its_image_is_refused_by_name(tmp_path: Path) -> None:
@@ -293,9 +294,9 @@ def test_labels_of_several_images() -> None:
             (np.zeros((4, 6), np.uint8), np.zeros((1, 5, 6), np.uint8)),
             r"expected \(rows, columns\), got shape \(1, 5, 6\)",
         ),
-        ((np.zeros((4, 6), np.uint8), np.zeros((5, 6), np.int16)), "expected unsigned integers, got int16"),
+        ((np.zeros((4, 6), np.uint8), np.full((5, 6), 0.5)), "expected unsigned integers, got float64"),
         ((np.zeros((4, 6), np.uint8), np.full((5, 6), 9, np.uint8)), r"holds \[9\], which no segment describes"),
         ((np.zeros((4, 6), np.uint8),), "2 references for 1 slices"),
     ):
         with pytest.raises(ContractError, match=message):
-            Segmentation(labels, (_view(1), _view(2)), (MASS,))  # type: ignore[arg-type]
+            Segmentation(labels, (_view(1), _view(2)), (MASS,))

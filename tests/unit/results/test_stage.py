@@ -18,6 +18,7 @@ from node.results.texts import ENGLISH
 from node.store import intact
 from node.store.intact import Damage, DamagedError
 from plugins.contract import Box, Finding, ImageReference, Result, ResultStatus
+from tests.support import history
 from tests.support.results import reports
 from tests.support.sites.result_site import ResultSite
 
@@ -72,7 +73,7 @@ def test_what_cannot_be_reported_stays_and_the_reader_is_told(site: ResultSite) 
     assert (report.CompletionFlag, report.PatientID) == ("PARTIAL", "12345678")
     assert any(ENGLISH.not_reportable in text for text in _texts(report))
     (alert,) = [e for e in events.of_study(site.ledger.database, reports.STUDY_UID) if e.kind == "job.refused"]
-    assert alert.severity == events.Severity.ALERT
+    assert [each.place for each in history.open_alerts(site.ledger.database) if each.kind == alert.kind] == [job.id]
     assert all(delivery.status is DeliveryStatus.WAITING for delivery in site.deliveries(job))
 
 
@@ -165,9 +166,7 @@ def test_equal_profiles_share_objects_and_others_have_their_own(tmp_path: Path) 
     site = ResultSite(tmp_path, one={}, two={}, three={"language": "ko"})
     job = _reported(site, reports.measured())
     site.results.close()
-    sent = {
-        name: {d.sop_instance_uid for d in site.deliveries(job) if d.destination == name} for name in site.destinations
-    }
+    sent = {name: {d.item for d in site.deliveries(job) if d.destination == name} for name in site.destinations}
     assert sent["one"] == sent["two"]
     assert not sent["one"] & sent["three"]
 
@@ -208,7 +207,7 @@ def test_an_earlier_report_that_arrives_meanwhile_is_named(site: ResultSite, mon
 
 
 def _damage(site: ResultSite, number: int) -> Path:
-    path = site.spool.find(site.receipts[number])
+    path = site.data_folder.find(site.receipts[number])
     content = path.read_bytes()
     at = content.index(b"12345678")  # the Patient ID
     path.write_bytes(content[:at] + b"2" + content[at + 1 :])
@@ -227,7 +226,7 @@ def test_finding_n5_no_result_is_made_from_a_damaged_image(site: ResultSite, num
     report = _report(site, job)
     assert report.PatientID == "12345678"
     assert any(ENGLISH.not_reportable in text for text in _texts(report))
-    kinds = [e.kind for e in events.of_study(site.ledger.database, reports.STUDY_UID) if e.severity == "alert"]
+    kinds = [alert.kind for alert in history.open_alerts(site.ledger.database)]
     assert sorted(kinds) == ["instance.damaged", "job.refused"]
 
 
@@ -249,7 +248,7 @@ def test_finding_n5_damage_that_the_run_has_told_is_not_told_again(site: ResultS
     with site.ledger.transaction() as database:
         intact.alert(database, site.clock.now(), [told], job.study_instance_uid, job.id)
     site.results.run_once()
-    alerts = events.of_job(site.ledger.database, job.id, "instance.damaged")
+    alerts = [e for e in history.of_kind(site.ledger.database, "instance.damaged") if e.job == job.id]
     assert [alert.detail["files"] for alert in alerts] == [[str(known)], [str(new)]]
 
 
@@ -258,7 +257,7 @@ def test_finding_n5_jobs_encoded_at_the_same_time_keep_their_own_images(
 ) -> None:
     """Two results are encoded at a time: while the images of one are read, those of another are; neither gets the
     other's, so no report is written for another patient."""
-    files = SourceFiles(site.ledger, site.spool, site.clock)
+    files = SourceFiles(site.node)
     other_receipts = site.receive(2, study="1.2.840.99999.5")
     site.complete("1.2.840.99999.5")
     one = site.job("lung_density", site.receipts, study=reports.STUDY_UID)
@@ -266,13 +265,13 @@ def test_finding_n5_jobs_encoded_at_the_same_time_keep_their_own_images(
     verify, found = intact.verify, []
 
     def with_the_other_in_between(path: Path, digest: str, transfer_syntax_uid: str) -> None:
-        if path == site.spool.find(site.receipts[1]):
+        if path == site.data_folder.find(site.receipts[1]):
             found.append(files.of(other))
         verify(path, digest, transfer_syntax_uid)
 
     monkeypatch.setattr("node.store.intact.verify", with_the_other_in_between)
-    assert files.of(one).sound == tuple(site.spool.find(receipt) for receipt in site.receipts)
-    assert [each.sound for each in found] == [tuple(site.spool.find(receipt) for receipt in other_receipts)]
+    assert files.of(one).sound == tuple(site.data_folder.find(receipt) for receipt in site.receipts)
+    assert [each.sound for each in found] == [tuple(site.data_folder.find(receipt) for receipt in other_receipts)]
 
 
 def test_finding_n5_where_no_image_is_sound_a_person_is_told(site: ResultSite) -> None:

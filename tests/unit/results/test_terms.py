@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from node.ledger import deliveries, events, jobs, late, notifications
+from node.deliver.ways.dimse import dimse
+from node.ledger import deliveries, events, jobs, late, notifications, turns
 from node.ledger.database import Database
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -54,11 +55,11 @@ def test_a_result_that_the_rule_does_not_want_sent_is_kept_with_the_reason(site:
     assert statuses(site, job) == {DeliveryStatus.WITHHELD}
     first, *_ = site.deliveries(job)
     assert first.hold == "the rule sends only findings, not_applicable, failed (send_when); this is no_findings"
-    assert deliveries.due(site.ledger.database, "pacs", site.clock.now()) == []
+    assert turns.due(site.ledger.database, "pacs", site.clock.now()) == []
     assert site.kinds(reports.STUDY_UID).count("delivery.withheld") == 2
     with site.ledger.transaction() as database:
         deliveries.again(database, site.clock.now(), first.id, "a radiologist")
-    assert [each.id for each in deliveries.due(site.ledger.database, "pacs", site.clock.now())] == [first.id]
+    assert [each.id for each in turns.due(site.ledger.database, "pacs", site.clock.now())] == [first.id]
 
 
 def test_a_result_that_the_rule_wants_sent_is_sent(site: ResultSite) -> None:
@@ -176,7 +177,7 @@ def test_half_a_set_is_never_left_in_the_pacs(site: ResultSite) -> None:
     first = reported(site, reports.measured(), terms=terms)
     with site.ledger.transaction() as database:
         one = deliveries.sending(database, site.clock.now(), site.deliveries(first)[0].id)
-        deliveries.delivered(database, site.clock.now(), one.id, 0)
+        deliveries.delivered(database, site.clock.now(), one.id, dimse(0))
         pass_hours(site, 3)
         settle_late(site, database)
     assert statuses(site, first) == {DeliveryStatus.DELIVERED, DeliveryStatus.WAITING}

@@ -13,10 +13,11 @@ import pytest
 from node.ledger import instances, jobs
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from node.run import hours
 from rules.model import Rule
 from tests.support.clocks import HandClock
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -43,7 +44,7 @@ def decide(site: Site, study: str, *rules: Rule, now: str | None = None, series:
         site.clock = HandClock(at(now).astimezone(UTC))
     site.receive(1, study=study, series=series)
     site.complete(study)
-    Route(site.ledger, site.clock, site.signal, rules, Plugins(), SEOUL).run_once()
+    RouteStage(site.node, ruled(rules), lambda _: Plugins()).run_once()
     return jobs.of_study(site.ledger.database, study)
 
 
@@ -86,6 +87,21 @@ def test_each_rule_rests_by_itself(site: Site) -> None:
     assert len(decide(site, "9.3", resting, other, now="2026-03-01T15:00")) == 2
 
 
+def test_finding_q10_a_patient_is_the_same_with_and_without_issuer(site: Site) -> None:
+    """One study states the issuer of its Patient ID, the next does not: the rule rests."""
+    resting = rule(limits={"cool_down": "6 hours"})
+    assert len(decide(site, "9.1", resting)) == 1
+    for study, issuer, first, made in (("9.2", "A", "", 0), ("9.3", "", "A", 0), ("9.4", "B", "A", 1)):
+        with site.ledger.transaction() as database:
+            database.execute("UPDATE studies SET issuer_of_patient_id=?", [first])
+        site.receive(1, study=study)
+        with site.ledger.transaction() as database:
+            database.execute("UPDATE studies SET issuer_of_patient_id=? WHERE study_instance_uid=?", [issuer, study])
+        site.complete(study)
+        RouteStage(site.node, ruled([resting]), lambda _: Plugins()).run_once()
+        assert len(jobs.of_study(site.ledger.database, study)) == made, study
+
+
 def test_a_study_sent_twice_or_from_two_modalities_is_one(site: Site) -> None:
     """The same instances again, from another calling AE title: duplicates, and a revision that runs nothing."""
     (job,) = decide(site, STUDY, rule())
@@ -97,7 +113,7 @@ def test_a_study_sent_twice_or_from_two_modalities_is_one(site: Site) -> None:
         again = {"receipt": "f" * 32, "status": InstanceStatus.DUPLICATE, "calling_ae_title": "OTHER"}
         instances.insert(database, type(row)(**fields | again))
     site.complete()
-    Route(site.ledger, site.clock, site.signal, [rule()], Plugins(), SEOUL).run_once()
+    RouteStage(site.node, ruled([rule()]), lambda _: Plugins()).run_once()
     assert [each.id for each in jobs.of_study(site.ledger.database, STUDY)] == [job.id]
 
 

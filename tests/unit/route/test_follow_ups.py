@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from node.ledger import decisions, events, jobs, rule_history, studies
 from node.ledger.job import Job, JobOutcome
 from node.route import follow_ups
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from node.run import found
 from node.wake import Stage
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from rules.model import Rule, rule_set_digest
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 BLOOD = Code("50960005", "SCT", "Hemorrhage")
@@ -53,8 +53,8 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def route(site: Site, *rules: Rule) -> Route:
-    return Route(site.ledger, site.clock, site.signal, rules or (rule(),), Plugins(), ZoneInfo("Asia/Seoul"))
+def route(site: Site, *rules: Rule) -> RouteStage:
+    return RouteStage(site.node, ruled(rules or (rule(),)), lambda _: Plugins())
 
 
 def arrive(site: Site, study: str = STUDY, **options: Any) -> None:
@@ -126,7 +126,7 @@ def test_later_steps_are_decided_by_the_rules_that_decided_on_the_study(site: Si
     arrive(site)
     stage = route(site)
     stage.run_once()
-    stage.use([rule(run="other")], Plugins())
+    stage.use(ruled([rule(run="other")]))
     end(site, "bleed", bleeding())
     stage.run_once()
     assert "volume" in steps(site)

@@ -9,22 +9,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from node.config.models import Destination
+from node.config.destinations import DicomDestination
 from node.errors import TransientError
 from node.ledger import decisions, deliveries, events, forwards, instances, studies
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.events import Severity
+from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from node.wake import Stage
 from rules.model import Rule
+from tests.support import history
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 
-def destination(ae_title: str, port: int, host: str = "10.0.0.1") -> Destination:
-    return Destination.model_validate({"ae_title": ae_title, "host": host, "port": port})
+def destination(ae_title: str, port: int, host: str = "10.0.0.1") -> DicomDestination:
+    return DicomDestination.model_validate({"ae_title": ae_title, "host": host, "port": port})
 
 
 DESTINATIONS = {
@@ -45,9 +47,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def run(site: Site, *rules: Rule) -> None:
-    Route(
-        site.ledger, site.clock, site.signal, rules, site.catalogue(), ZoneInfo("Asia/Seoul"), DESTINATIONS
-    ).run_once()
+    RouteStage(site.node, ruled(rules, destinations=DESTINATIONS), lambda _: site.catalogue()).run_once()
 
 
 def outbox(site: Site) -> list[Delivery]:
@@ -110,9 +110,8 @@ def test_never_back_to_a_destination_that_came_with_a_reload(site: Site) -> None
     """Destinations are swapped with the rules: by those of the start, the sender would be no destination at all."""
     site.receive(2)
     site.complete()
-    route = Route(site.ledger, site.clock, site.signal, (), site.catalogue(), ZoneInfo("Asia/Seoul"))
-    route.destinations = DESTINATIONS
-    route.use([rule("same-place")], site.catalogue())
+    route = RouteStage(site.node, ruled(()), lambda _: site.catalogue())
+    route.use(ruled([rule("same-place")], destinations=DESTINATIONS))
     route.run_once()
     assert outbox(site) == []
 
@@ -142,7 +141,7 @@ def test_finding_t1_an_unreadable_header_is_not_sent_on_and_an_alert_says_so(sit
     found = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == "forward.left-out"]
     uid = next(each for each in instances.of_study(site.ledger.database, STUDY) if each.receipt == left)
     (said,) = found
-    assert said.severity is Severity.ALERT
+    assert [each.kind for each in history.open_alerts(site.ledger.database)] == ["forward.left-out"]
     assert said.detail == {
         "rule": "on",
         "destination": "archive",
@@ -151,6 +150,30 @@ def test_finding_t1_an_unreadable_header_is_not_sent_on_and_an_alert_says_so(sit
         "reasons": ["3 bytes at the end are no element"],
         "sop_instance_uids": [uid.sop_instance_uid],
     }
+
+
+@pytest.mark.parametrize(
+    ("sop_class_uid", "is_told"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.33", True),
+        ("1.2.840.10008.5.1.4.1.1.104.1", True),
+        ("1.2.840.10008.5.1.4.1.1.2", False),
+    ],
+)
+def test_finding_t6_names_within_documents_are_not_coerced_and_an_event_says_so(
+    site: Site, sop_class_uid: str, *, is_told: bool
+) -> None:
+    """A report or a PDF among what is coerced: one warning of the study for each destination; images give none."""
+    for _ in range(2):
+        site.receive(1)
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE instances SET sop_class_uid=?", [sop_class_uid])
+    site.complete()
+    run(site, rule("archive", forward={"to": ["archive"], "coerce": {"PatientName": "X"}}))
+    told = history.of_kind(site.ledger.database, EventKind.FORWARD_CONTENT_NOT_COERCED)
+    assert [(each.study_instance_uid, each.detail["documents"], each.detail["destination"]) for each in told] == (
+        [(STUDY, 2, "archive")] if is_told else []
+    )
 
 
 def test_two_rules_for_one_destination_send_once(site: Site) -> None:
@@ -219,17 +242,9 @@ def test_while_the_first_one_is_being_sent_the_corrected_one_waits_for_the_decis
     assert study is not None
     assert (study.decided_revision, study.revision) == (1, 2)
     assert [each.receipt for each in outbox(site)] == [first]
+    images = instances.of_study(site.ledger.database, STUDY)
     with pytest.raises(TransientError), site.ledger.transaction() as database:
-        forwards.enqueue(
-            database,
-            site.clock.now(),
-            study=STUDY,
-            destination="archive",
-            decision=1,
-            rule="on",
-            images=instances.of_study(database, STUDY),
-            coerce={},
-        )
+        forwards.enqueue(database, site.clock.now(), STUDY, forwards.ForwardTerms("archive", 1, "on"), images)
 
 
 def test_a_person_sends_again_or_cancels(site: Site) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from structlog.testing import capture_logs
 
 from node.ledger import decisions, events
-from node.route.stage import Route
+from node.route.stage import RouteStage
 from rules.model import Rule
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 
@@ -36,7 +36,7 @@ def test_no_log_line_and_no_event_holds_the_name(tmp_path: Path) -> None:
         _rule("doubt", PatientName={"matches": "hong*"}, StationName={"is": "CT1", "missing": "error"}),
     ]
     with capture_logs() as logged:
-        Route(site.ledger, site.clock, site.signal, rules, Plugins(), ZoneInfo("Asia/Seoul")).run_once()
+        RouteStage(site.node, ruled(rules), lambda _: Plugins()).run_once()
     told = json.dumps([*logged, *(dict(each.detail) for each in events.of_study(site.ledger.database, STUDY))])
     assert "decision.in-doubt" in site.kinds()
     assert "hong" not in told.casefold()

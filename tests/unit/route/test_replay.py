@@ -15,12 +15,13 @@ from node.ledger.database import Database
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.job import JobOutcome
 from node.route import replay as replaying
-from node.route.replay import Change, Comparison, Replayed
-from node.route.stage import Route
+from node.route.replay import DraftChange, ReplayOutcome, RuleSetComparison
+from node.route.stage import RouteStage
 from node.run import found
 from plugins.contract import Code, Finding, Result, ResultStatus
 from rules.model import Rule
 from tests.support.clocks import HandClock
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import Site
 
 ZONE = ZoneInfo("Asia/Seoul")
@@ -53,12 +54,12 @@ def arrive(site: Site, study: str, patient: str, *, hours: float, **options: Any
 
 
 def route(site: Site, *rules: Rule) -> None:
-    Route(site.ledger, site.clock, site.signal, rules, Plugins(), ZONE).run_once()
+    RouteStage(site.node, ruled(rules, ZONE), lambda _: Plugins()).run_once()
 
 
-def replay(site: Site, now: list[Rule], draft: list[Rule], since: datetime) -> Replayed:
+def replay(site: Site, now: list[Rule], draft: list[Rule], since: datetime) -> ReplayOutcome:
     uids = studies.completed_since(site.ledger.database, since)
-    return replaying.replay(site.ledger.path, uids, since, Comparison(now, draft), ZONE, lambda _: None)
+    return replaying.replay(site.ledger.path, uids, since, RuleSetComparison(now, draft), ZONE, lambda _: None)
 
 
 def matched(database: Database, rule: str, since: datetime) -> int:
@@ -109,7 +110,7 @@ def test_a_tighter_limit_lets_the_first_studies_of_each_day_go(site: Site) -> No
         days.setdefault((begin + timedelta(hours=4 * (number + 1))).date(), []).append(f"1.{number}")
     later = sorted(uid for uids in days.values() for uid in uids[1:3])
     assert sorted(each.study_instance_uid for each in done.differences) == later
-    assert {each.change for each in done.differences} == {Change.GONE}
+    assert {each.change for each in done.differences} == {DraftChange.GONE}
     assert "per_day: 1: 1 studies today" in done.differences[0].draft
 
 
@@ -134,6 +135,16 @@ def test_a_rule_that_waits_is_asked_again_when_it_would_give_up(site: Site) -> N
     done = replay(site, [rule(wait=wait)], [rule(wait=wait | {"otherwise": "run"})], begin)
     assert (done.now.matched["pilot"], done.draft.matched["pilot"]) == (0, 1)
     assert "did not come within 20 minutes" in done.differences[0].now
+
+
+def test_finding_o11_a_fallback_is_replayed_among_the_rules_of_its_own_set(site: Site) -> None:
+    """The draft has a rule that takes the study: its fallback does not, and the one in force does."""
+    begin = site.clock.now()
+    arrive(site, "1.1", "P", hours=1)
+    rest = rule("rest", otherwise=True)
+    done = replay(site, [rest], [rest, rule("new")], begin)
+    assert (done.now.matched["rest"], done.draft.matched["rest"], done.draft.matched["new"]) == (1, 0, 1)
+    assert {each.rule: each.change for each in done.differences} == {"rest": DraftChange.GONE, "new": DraftChange.NEW}
 
 
 def test_the_time_at_which_a_rule_gives_up_counts_for_its_limits(site: Site) -> None:
@@ -165,7 +176,7 @@ def test_later_steps_are_counted_by_the_results_that_are_known(site: Site) -> No
     assert done.now.runs == {"bleed": 3}
     assert done.draft.runs == {"bleed": 3, "volume": 1}
     assert done.draft.open == {"volume": 1}
-    assert {each.change for each in done.differences} == {Change.DIFFERENT}
+    assert {each.change for each in done.differences} == {DraftChange.DIFFERENT}
 
 
 def test_once_for_each_series_leaves_out_those_it_has_run_on(site: Site) -> None:

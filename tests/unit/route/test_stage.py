@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from node.errors import NotFoundError, TransientError
-from node.ledger import decisions, events, fetches, instances, jobs, studies
-from node.ledger.decisions import Decision, DecisionOutcome
-from node.ledger.events import Severity
+from node.ledger import decisions, fetches, instances, jobs, studies
+from node.ledger.decisions import DecisionOutcome, StoredDecision
 from node.ledger.instances import InstanceStatus
-from node.ledger.job import Job
+from node.ledger.job import Job, JobStatus
 from node.route import asking, stage
-from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, Route
+from node.route.stage import AGAIN_SECONDS, IDLE_SECONDS, RouteStage
 from node.wake import Stage
 from plugins.manifest import ParameterError
 from rules.model import Rule
+from tests.support import history
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 
@@ -52,11 +52,11 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def route(site: Site, *rules: Rule) -> Route:
-    return Route(site.ledger, site.clock, site.signal, rules or (rule(),), Plugins(), ZoneInfo("Asia/Seoul"))
+def route(site: Site, *rules: Rule) -> RouteStage:
+    return RouteStage(site.node, ruled(rules or (rule(),)), lambda _: Plugins())
 
 
-def decided(site: Site) -> list[Decision]:
+def decided(site: Site) -> list[StoredDecision]:
     return decisions.of_study(site.ledger.database, STUDY)
 
 
@@ -65,7 +65,7 @@ def queued(site: Site) -> list[Job]:
 
 
 def alerts(site: Site) -> list[str]:
-    return [event.kind for event in events.latest(site.ledger.database, 100, (Severity.ALERT,))]
+    return [event.kind for event in history.open_alerts(site.ledger.database)]
 
 
 def test_a_match_becomes_a_job_with_all_that_it_needs(site: Site) -> None:
@@ -201,9 +201,9 @@ def test_a_defect_in_one_study_does_not_stop_the_others(site: Site, monkeypatch:
     monkeypatch.setattr(asking, "study_facts", broken)
     route(site).run_once()
     assert alerts(site) == ["study.decision-failed"]
-    (alert,) = events.latest(site.ledger.database, 1, (Severity.ALERT,))
-    assert alert.study_instance_uid == "9.9"
-    assert "KeyError in test_stage.py" in alert.detail["error"]
+    (alert,) = history.open_alerts(site.ledger.database)
+    assert alert.study == "9.9"
+    assert "an error in the program (test_stage.py, line " in alert.detail["error"]
     assert "Hong" not in str(alert.detail)
     assert len(queued(site)) == 1
     assert [each.study_instance_uid for each in studies.undecided(site.ledger.database)] == ["9.9"]
@@ -255,7 +255,7 @@ def test_rules_can_be_swapped_between_runs(site: Site) -> None:
     site.complete()
     site_route = route(site)
     site_route.run_once()
-    site_route.use([rule(name="new")], Plugins())
+    site_route.use(ruled([rule(name="new")]))
     site.receive(1)
     site.complete()
     site_route.run_once()
@@ -272,7 +272,7 @@ def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: py
     real = stage.engine.decide  # type: ignore[attr-defined]
 
     def meanwhile(*arguments: Any) -> Any:
-        site_route.use([rule(name="new")], Plugins())
+        site_route.use(ruled([rule(name="new")]))
         return real(*arguments)
 
     with monkeypatch.context() as patch:
@@ -280,7 +280,7 @@ def test_a_study_in_flight_is_decided_by_one_version(site: Site, monkeypatch: py
         site_route.run_once()
     (decision,) = decided(site)
     assert decision.rule == "chest"
-    assert decision.rule_set == asking.RuleSet.of([rule()]).digest
+    assert decision.rule_set == asking.RulesInForce.of([rule()]).digest
     assert queued(site)[0].rule == "chest"
 
 
@@ -298,5 +298,25 @@ def test_a_defect_about_one_earlier_study_does_not_stop_what_comes_after(
     monkeypatch.setattr(stage.priors, "decide", lambda *_: {}["Hong^Gildong"])  # type: ignore[attr-defined, index]
     for _ in range(2):
         assert site_route.run_once() == IDLE_SECONDS
-    (alert,) = events.latest(site.ledger.database, 5, (Severity.ALERT,))
+    (alert,) = history.open_alerts(site.ledger.database)
     assert (alert.kind, "Hong" in str(alert.detail)) == ("study.decision-failed", False)
+
+
+@pytest.mark.parametrize("left", [(), (rule(name="other"), rule(enabled=False))])
+def test_finding_o10_what_a_disabled_or_removed_rule_queued_does_not_run(site: Site, left: tuple[Rule, ...]) -> None:
+    """Its queued jobs are cancelled with the reason, in one alert; those of a rule that only changed stay."""
+    site.receive(3)
+    site.complete()
+    chest = rule()
+    made = route(site, chest, rule(name="stays"))
+    made.run_once()
+    made.use(ruled((chest.model_copy(update={"description": "changed"}), rule(name="stays"))))
+    made.run_once()
+    assert {job.status for job in queued(site)} == {JobStatus.QUEUED}
+    made.use(ruled((*left, rule(name="stays"))))
+    for _ in range(2):
+        made.run_once()
+    found = {job.rule: (job.status, job.error) for job in queued(site)}
+    assert found["stays"] == (JobStatus.QUEUED, None)
+    assert found["chest"] == (JobStatus.CANCELLED, 'the rule "chest" was disabled or removed before its turn came')
+    assert alerts(site) == ["rule.jobs-cancelled"]

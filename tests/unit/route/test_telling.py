@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from node.ledger import decisions, jobs, notifications
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.notifications import Occasion
-from node.route.stage import Route
+from node.notify.message import text_of
+from node.route.stage import RouteStage
 from node.wake import Stage
 from rules.model import Rule
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 
@@ -38,8 +39,9 @@ def decide(site: Site, study: str = STUDY, *rules: Rule) -> list[tuple[str, str]
     """A study arrives and is decided; whom anybody was told of it by, in all."""
     site.receive(1, study=study)
     site.complete(study)
-    Route(site.ledger, site.clock, site.signal, rules or (rule(),), Plugins(), ZoneInfo("Asia/Seoul")).run_once()
-    return [(each.person, each.text) for each in notifications.of_study(site.ledger.database, study)]
+    RouteStage(site.node, ruled(rules or (rule(),)), lambda _: Plugins()).run_once()
+    database = site.ledger.database
+    return [(each.person, text_of(database, each)) for each in notifications.of_study(database, study)]
 
 
 def test_a_match_tells_everybody_named_and_once_a_study(site: Site) -> None:

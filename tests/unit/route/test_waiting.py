@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from node.ledger import decisions, events, jobs, notifications, studies, timers
-from node.ledger.decisions import Decision
-from node.route.stage import Route
+from node.ledger import decisions, jobs, notifications, studies, timers
+from node.ledger.decisions import StoredDecision
+from node.notify.message import text_of
+from node.route.stage import RouteStage
 from rules.model import Rule
+from tests.support import history
 from tests.support.clocks import HandClock
+from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
 
@@ -50,7 +52,7 @@ class Waiting:
     def use(self, *rules: Rule) -> None:
         """From now on, in a process of its own: what is in memory is gone."""
         site = self.site
-        self.route = Route(site.ledger, site.clock, site.signal, rules, Plugins(), ZoneInfo("Asia/Seoul"))
+        self.route = RouteStage(site.node, ruled(rules), lambda _: Plugins())
 
     def comes(self, series: str = "1") -> None:
         self.site.receive(2, series=series)
@@ -69,7 +71,7 @@ class Waiting:
     def outcomes(self) -> list[tuple[int, int, str]]:
         return [(d.revision, d.look, str(d.outcome)) for d in decisions.of_study(self.database, STUDY)]
 
-    def last(self) -> Decision:
+    def last(self) -> StoredDecision:
         return decisions.of_study(self.database, STUDY)[-1]
 
     def until(self) -> list[datetime]:
@@ -80,7 +82,9 @@ class Waiting:
         return [sum(len(i.receipts) for i in job.inputs) for job in jobs.of_study(self.database, STUDY)]
 
     def told(self) -> list[tuple[str, str, str]]:
-        return [(str(n.occasion), n.person, n.text) for n in notifications.of_study(self.database, STUDY)]
+        return [
+            (str(n.occasion), n.person, text_of(self.database, n)) for n in notifications.of_study(self.database, STUDY)
+        ]
 
 
 @pytest.fixture
@@ -225,6 +229,6 @@ def test_a_rule_that_cannot_be_read_any_more_is_an_alert_and_stops_nothing(node:
     with node.site.ledger.transaction() as database:
         database.execute('UPDATE rule_sets SET content=\'[{"name": "pair", "of old": 1}]\'')
     node.pass_(minutes=20)
-    (alert,) = events.latest(node.database, 5, (events.Severity.ALERT,))
+    (alert,) = history.open_alerts(node.database)
     assert alert.kind == "study.decision-failed"
     assert node.until() == []

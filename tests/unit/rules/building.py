@@ -8,7 +8,8 @@ from typing import Any
 
 from pydicom import datadict
 
-from rules.facts import Element, InstanceFacts, SeriesFacts, StudyFacts
+from node.dicom.described import indexed
+from rules.facts import Element, IndexedInstance, InstanceFacts, Item, SeriesFacts, StudyFacts
 from rules.model import DICTIONARY, Rule
 
 NOW = datetime(2024, 3, 1, 9, 30, tzinfo=timezone(timedelta(hours=9)))
@@ -33,8 +34,13 @@ class Dictionary:
     def keywords(self) -> Iterable[str]:
         return datadict.keyword_dict
 
+    def indexed(self, attributes: Item) -> IndexedInstance:
+        return indexed(attributes)
+
     def terms(self, keyword: str) -> Iterable[str] | None:
-        return {"Modality": MODALITIES, "PatientSex": ("M", "F", "O")}.get(keyword)
+        sides = ("R", "L", "U", "B")
+        terms = {"Modality": MODALITIES, "PatientSex": ("M", "F", "O"), "ImageLaterality": sides, "Laterality": sides}
+        return terms.get(keyword)
 
 
 def attributes(values: dict[str, Any]) -> dict[str, Element]:

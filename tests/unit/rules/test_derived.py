@@ -9,7 +9,7 @@ from pydicom.sr.codedict import codes
 
 from rules import derived, names
 from rules.engine import decide
-from rules.facts import ABSENT, Element, InstanceFacts, SeriesFacts, Spread
+from rules.facts import ABSENT, DistinctElements, Element, InstanceFacts, SeriesFacts
 from tests.unit.rules.building import attributes, make_rule, make_series, make_study
 
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -133,13 +133,13 @@ def test_facts_from_columns_are_those_from_instances() -> None:
     plain = make_series("1.1", "CT", ages, KVP=120)
     instances = [each.attributes for each in plain.instances]
 
-    def spread(keyword: str) -> Spread:
+    def spread(keyword: str) -> DistinctElements:
         distinct: list[Element] = []
         for each in instances:
             if keyword in each and each[keyword] not in distinct:
                 distinct.append(each[keyword])
         at = [distinct.index(each[keyword]) if keyword in each else -1 for each in instances]
-        return Spread(tuple(distinct), at if any(at) else None) if distinct else ABSENT
+        return DistinctElements(tuple(distinct), at if any(at) else None) if distinct else ABSENT
 
     columns = SeriesFacts("1.1", "CT", plain.instances, spread)
     for fact in ("patient_age", "laterality", "marks", "view"):

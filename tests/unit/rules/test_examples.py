@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rules import examples, given
+from rules import example_runs, given
 from rules.engine import decide
 from rules.examples import Example
 from rules.model import DICTIONARY
@@ -27,7 +27,7 @@ STUDY = {
 def told(study: Any, expected: Any, *rules: Any) -> list[str]:
     plain = {"name": "x", "given": study, "expect": {"thin": expected}}
     example = Example.model_validate(plain, context={DICTIONARY: Dictionary()})
-    return [found.message for found in examples.failures([example], rules or [THIN])]
+    return [found.message for found in example_runs.failures([example], rules or [THIN])]
 
 
 @pytest.mark.parametrize("expected", ["match", {"series": 7}, {"series": [7], "run": ["plugin"]}, {"run": ["plugin"]}])
@@ -55,7 +55,7 @@ def test_what_is_not_as_expected_is_told_with_the_reason(changed: dict[str, Any]
 def test_a_rule_that_is_not_there_is_told() -> None:
     """With the one that was probably meant."""
     example = Example.model_validate({"name": "x", "given": STUDY, "expect": {"thinn": "match"}})
-    [found] = examples.failures([example], [THIN])
+    [found] = example_runs.failures([example], [THIN])
     assert (found.place, found.suggestion) == ((0, "expect", "thinn"), "thin")
 
 
@@ -110,8 +110,8 @@ def test_a_study_in_few_lines_is_the_study_that_it_says() -> None:
     assert facts is not None
     for when in (
         {"received_weekday": "saturday", "received_time": {"after": "23:00"}, "patient_age": 45},
-        {"any_series": {"Modality": "CT", "image_count": 3, "SeriesNumber": 1, "any_image": {"marks": "lossy"}}},
-        {"any_series": {"Modality": "MG", "image_count": 60, "SeriesNumber": 2}},
+        {"any_series": {"Modality": "CT", "image_count": 3, "any_image": {"marks": "lossy"}}},
+        {"any_series": {"Modality": "MG", "image_count": 60, "SeriesNumber": {"present": False}}},
         {"ViewCodeSequence": {"code": "SCT:399162004"}, "count_images": {"where": {"SliceThickness": 1}, "is": 2}},
     ):
         assert decide([make_rule(when)], facts)[0].matched, when
@@ -129,7 +129,7 @@ def test_a_recorded_study_written_down_decides_the_same_and_says_no_more() -> No
         THIN,
         make_rule({"patient_age": {"at_least": 18}, "count_images": {"where": {"SliceThickness": 1}, "is": 20}}),
     ]
-    plain = given.write(study, examples.asked_for(rules))
+    plain = given.write(study, example_runs.asked_for(rules))
     assert "Hong" not in str(plain)
     assert plain["PatientAge"] == "045Y"
     assert [each["images"] for each in plain["series"]] == [
@@ -157,3 +157,39 @@ def test_rules_that_wait_ask_early_or_let_results_expire_are_tested_like_others(
     assert told({**STUDY, "series": [{"images": 3}]}, "no match", rule) == []
     (message,) = told({**STUDY, "series": [{"images": 3}]}, "match", rule)
     assert "more is awaited until" in message
+
+
+@pytest.mark.parametrize(
+    ("study", "when"),
+    [
+        ({"Modality": "SR"}, {"image_count": 0}),
+        ({"Modality": "MR"}, {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"}),
+        ({"Modality": "US", "NumberOfFrames": 30}, {"image_count": 30}),
+        (
+            {"Modality": "CT", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL"},
+            {"ImageType": {"contains": ["AXIAL", "PRIMARY"]}},
+        ),
+        ({"Modality": "CT", "LossyImageCompression": "01"}, {"marks": {"contains": "lossy"}}),
+        ({"Modality": "CT", "TransferSyntaxUID": "1.2.840.10008.1.2.4.50"}, {"marks": "lossy"}),
+        ({"Modality": "CT"}, {"SeriesNumber": {"present": False}}),
+        ({"Modality": "CT", "AdditionalPatientHistory": "x" * 1400}, {"AdditionalPatientHistory": {"present": True}}),
+        ({"Modality": "CT", "StudyDescription": "(there, not kept)"}, {"StudyDescription": {"present": True}}),
+        ({"Modality": "CT"}, {"PixelData": {"present": True}}),
+        ({"Modality": "CT", "(0029,ACME,08)": "x"}, {"(0029,ACME,08)": "x"}),
+        ({"Modality": "CT", "StudyDescription": "흉부"}, {"StudyDescription": {"matches": "*흉부*"}}),
+        (
+            {
+                "Modality": "CT",
+                "SharedFunctionalGroupsSequence": [{"PixelMeasuresSequence": [{"SliceThickness": 0.5}]}],
+            },
+            {"SliceThickness": {"at_most": 1}},
+        ),
+    ],
+    ids=str,
+)
+def test_finding_q4_a_test_sees_what_the_node_sees(study: dict[str, Any], when: dict[str, Any]) -> None:
+    """Frames, SOP class, several values, functional groups, marks and what is not kept: read as of a received image."""
+    facts, problems = given.read(study, Dictionary())
+    assert problems == []
+    assert facts is not None
+    assert decide([make_rule(when, choose={"images": "any", "take": "all"})], facts)[0].matched

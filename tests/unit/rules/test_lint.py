@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,14 +11,15 @@ from hypothesis import strategies as st
 
 from rules import conditions
 from rules.conditions import StudyView
+from rules.contradictions import Contradiction
 from rules.engine import decide
 from rules.facts import StudyFacts
-from rules.lint import Finding, lint
-from tests.unit.rules.building import Dictionary, make_rule
+from rules.lint import lint
+from tests.unit.rules.building import Dictionary, make_rule, make_series, make_study
 from tests.unit.rules.test_properties import ON_SERIES, ON_STUDY, STUDIES, combined
 
 
-def findings(when: Any, **changed: Any) -> list[Finding]:
+def findings(when: Any, **changed: Any) -> list[Contradiction]:
     return list(lint([make_rule(when, **changed)], Dictionary()))
 
 
@@ -175,3 +177,129 @@ def test_a_value_of_its_own_is_not_taken_for_misspelt() -> None:
     """What is far from every well-known value, or says several things, may be a vendor's."""
     for own in ("CHEST_ABD", "HEAD NECK", "M_SE", "THORACIC"):
         assert not findings({"BodyPartExamined": own})
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"StudyDate": {"between": ["today", "today - 2 years"]}},
+        {"any_image": {"AcquisitionDate": {"after": "StudyDate + 3 days", "before": "StudyDate"}}},
+        {"any_series": {"SliceThickness": {"above": 5, "at_most": 5}}},
+        {"any_series": {"KVP": {"above": 5, "below": 5}}},
+        {"image_count": 1.5},
+        {"series_count": {"above": 1, "below": 2}},
+        {"count_series": {"where": {"Modality": "CT"}, "is": 0.5}},
+        {"patient_age": {"at_least": 18, "below": "6 months"}},
+        {"patient_age": {"between": ["3 years", "20 months"]}},
+        {"patient_age": {"above": 17, "below": 18}},
+        {"StudyDate": {"after": "2024-01-01", "before": "2024-01-02"}},
+    ],
+    ids=str,
+)
+def test_finding_q11_a_contradiction_is_an_error(when: Any) -> None:
+    """Relative days, open ends, parts of an image, ages in other units: what no study can satisfy does not load."""
+    assert [each.certain for each in findings(when)] == [True]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"StudyDate": {"between": ["today - 2 years", "today"]}},
+        {"StudyDate": {"after": "2024-01-01", "before": "today"}},
+        {"any_series": {"SliceThickness": {"at_least": 5, "at_most": 5}}},
+        {"patient_age": {"at_least": "6 months", "below": 18}},
+        {"patient_age": {"at_least": "216 months", "at_most": 18}},
+        {"patient_age": {"above": 16, "below": 18}},
+        {"series_count": {"above": 1, "below": 3}},
+        {"image_count": {"is": 1.5, "tolerance": 1}},
+    ],
+    ids=str,
+)
+def test_finding_q11_what_some_study_satisfies_loads(when: Any) -> None:
+    """Beside each of the contradictions stands one that is none."""
+    assert findings(when) == []
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{"every_series": {"Modality": "CT"}}, {"not": {"Modality": "MR"}}, {"every_image": {"Modality": "CT"}}],
+    ids=str,
+)
+def test_finding_q11_when_and_where_must_not_exclude_each_other(when: Any) -> None:
+    """Every series of the study is a CT, and an MR is to be chosen."""
+    (found,) = findings(when, choose={"where": {"Modality": "MR"}})
+    assert found.certain
+    assert found.place[:3] == (0, "choose", "where")
+    assert findings(when, choose={"where": {"Modality": "CT"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ({"PatientSex": "male"}, "hardly ever 'male'"),
+        ({"ImageLaterality": "left"}, "hardly ever 'left'"),
+        ({"Modality": "SC"}, "hardly ever 'SC'"),
+        ({"any_image": {"Modality": ["CT", "XRAY"]}}, "hardly ever 'XRAY'"),
+        ({"AcquisitionType": "HELICAL"}, "hardly ever 'HELICAL'"),
+    ],
+    ids=str,
+)
+def test_finding_o13_a_value_that_the_standard_does_not_define_is_a_warning(when: Any, said: str) -> None:
+    """Real files hold such values, so that the rule loads, as the documentation says."""
+    (found,) = findings(when)
+    assert not found.certain
+    assert said in found.message
+
+
+@pytest.mark.parametrize(
+    ("when", "said", "meant"),
+    [
+        ({"StudyDescription": {"matches": "CT?chest*"}}, "? stands for itself", "CT*chest*"),
+        ({"StudyDescription": {"matches": "chest"}}, "only the whole text 'chest' matches", "*chest*"),
+        ({"StudyDescription": {"matches": ["*thorax*", "chest"]}}, "only the whole text 'chest' matches", "*chest*"),
+        ({"StationName": "“CT1”"}, "typographic quotes", "CT1"),
+        ({"any_image": {"ImageType": "ORIGINAL\\PRIMARY"}}, "write {contains: [ORIGINAL, PRIMARY]}", None),
+        ({"any_image": {"ImageType": {"matches": "ORIGINAL\\PRIMARY*"}}}, "a backslash separates values", None),
+    ],
+    ids=str,
+)
+def test_finding_o7_a_pattern_that_was_meant_otherwise_is_a_warning(when: Any, said: str, meant: str | None) -> None:
+    """The DICOM wildcard, quotes of a word processor, a pattern without star, several values in one text."""
+    found = [each for each in findings(when) if said in each.message]
+    assert found, findings(when)
+    assert (found[0].certain, found[0].suggestion) == (False, meant)
+
+
+def test_finding_q11_a_star_itself_can_be_written() -> None:
+    r"""`T2*` is a sequence: in `matches`, `\*` is a star and nothing else."""
+    rule = make_rule({"SeriesDescription": {"matches": "*t2\\**"}})
+    for text, holds in (("ax T2* gre", True), ("ax T2 tse", False)):
+        study = make_study(make_series("1.1", "MR", [{"SeriesDescription": text}]))
+        assert decide([rule], study)[0].matched is holds
+    assert findings({"SeriesDescription": {"matches": "*t2\\**"}}) == []
+
+
+def test_finding_o8_a_share_below_one_per_cent_is_asked_about() -> None:
+    """`0.1 %` was perhaps meant as a tenth."""
+    (found,) = findings({"Modality": "CT"}, sample="0.1 %")
+    assert not found.certain
+    assert "0.1 % is one study in 1,000" in found.message
+    assert findings({"Modality": "CT"}, sample="10 %") == []
+
+
+def test_finding_q11_three_thousand_rules_are_looked_at_in_seconds() -> None:
+    """Each pair was compared before: 1,000 rules took 41 s. All of these run the same plugin on the same series."""
+    rules = [make_rule({"Modality": "CT", "StationName": f"CT{n}"}, name=f"r{n}") for n in range(3000)]
+    began = time.process_time()
+    found = list(lint([*rules, make_rule({"Modality": "CT"}, name="all")], Dictionary()))
+    assert time.process_time() - began < 60
+    assert [each.message.split(",")[0] for each in found] == [f"matches whatever the rule r{n} does" for n in range(3)]
+
+
+@pytest.mark.parametrize("where", [{"ImageType": {"contains": "DERIVED"}}, {"made_by_ai": True}], ids=str)
+def test_finding_t4_a_choice_of_original_images_that_asks_for_others_is_a_warning(where: Any) -> None:
+    """A rule for reformatted series has to say `images: any`."""
+    (found,) = findings({"Modality": "CT"}, choose={"where": where})
+    assert (found.certain, found.place[:3]) == (False, (0, "choose", "where"))
+    assert "write images: any" in found.message
+    assert findings({"Modality": "CT"}, choose={"where": where, "images": "any"}) == []

@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from rules.decision import Decision
 from rules.engine import decide, follow_up
 from rules.explain import lines
-from rules.facts import Code, History, StudyFacts
+from rules.facts import CodeItem, History, StudyFacts
 from rules.limits import lot
 from rules.results import FindingFacts, MeasurementFacts, ResultFacts
 from rules.timing import Hours, opening, read_duration, write_duration
 from tests.unit.rules.building import NOW, make_rule, make_series, make_study
 
 CT = {"Modality": "CT"}
-BLOOD = Code("50960005", "SCT", "Hemorrhage")
-VOLUME = Code("118565006", "SCT", "Volume")
+BLOOD = CodeItem("50960005", "SCT", "Hemorrhage")
+VOLUME = CodeItem("118565006", "SCT", "Volume")
 SEOUL = ZoneInfo("Asia/Seoul")
 
 
@@ -311,3 +311,28 @@ def test_an_explanation_says_what_becomes_of_a_match() -> None:
     assert not any(
         line.startswith("  then") for line in lines(decided(make_study(make_series("1.1", "MR", [{}])), **rule).trace)
     )
+
+
+@pytest.mark.parametrize(
+    ("between", "opens", "closes"),
+    [
+        (("02:00", "03:00"), "2026-03-29T03:00", "2026-03-29T04:00"),
+        (("02:15", "02:45"), "2026-03-29T03:15", "2026-03-29T03:45"),
+        (("01:00", "02:30"), "2026-03-29T01:00", "2026-03-29T03:00"),
+        (("02:30", "05:00"), "2026-03-29T03:30", "2026-03-29T05:00"),
+    ],
+)
+def test_finding_m11_no_window_is_skipped_when_the_clocks_go_forward(
+    between: tuple[str, str], opens: str, closes: str
+) -> None:
+    """In Berlin 02:00 to 03:00 are not there on 29 March 2026: a window that lies in them comes an hour later."""
+    berlin = ZoneInfo("Europe/Berlin")
+    hours = Hours.model_validate({"open": [{"between": between}]})
+    found = opening(hours, datetime(2026, 3, 29, 0, 30, tzinfo=berlin))
+    assert found is not None
+    assert found.timestamp() == datetime.fromisoformat(opens).replace(tzinfo=berlin).timestamp()
+    last = datetime.fromisoformat(closes).replace(tzinfo=berlin) - timedelta(minutes=1)
+    assert opening(hours, last) == last or last.hour == 2
+    over = opening(hours, datetime.fromisoformat(closes).replace(tzinfo=berlin))
+    assert over is not None
+    assert over.day == 30

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.run.retry import FailureKind, GiveUp, after
+from node.ledger.attempts import AttemptFailureKind
+from node.run.retry import FailJob, after
 from node.store import intact
 from node.store.arrival import Arrival, file_header
 from node.store.intact import DamagedError
@@ -47,4 +48,4 @@ def test_finding_n5_any_flipped_bit_that_a_reader_would_see_is_found(tmp_path: P
 
 def test_finding_n5_damage_is_not_tried_again() -> None:
     """Trying again does not mend a disk, and the plugin is not to blame."""
-    assert after(FailureKind.DAMAGED, 1, 20, 0) == GiveUp()
+    assert after(AttemptFailureKind.DAMAGED, 1, 20, 0) == FailJob()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.run.guard import Log
+from node.run.plugin_log import PluginLog
 
 
 @given(st.lists(st.binary(max_size=50), max_size=40))
@@ -19,7 +19,7 @@ def test_the_log_keeps_beginning_and_end(pieces: list[bytes]) -> None:
     limit, whole = 100, b"".join(pieces)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.txt"
-        log = Log(path, limit)
+        log = PluginLog(path, limit)
         for piece in pieces:
             log.write(piece)
         log.close()
@@ -35,5 +35,5 @@ def test_the_log_is_never_written_through_a_link(tmp_path: Path) -> None:
     """A link where the log should be is refused: its target is not ours."""
     (tmp_path / "log.txt").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError):
-        Log(tmp_path / "log.txt", 100)
+        PluginLog(tmp_path / "log.txt", 100)
     assert not (tmp_path / "elsewhere").exists()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.run import answer, guard
+from node.run import answer
+from node.run.disk_use import DiskUse, Room
 
 DEPTH = 1500
 """Deeper than Python recurses, more levels than descriptors, and longer as a path than the system takes."""
@@ -41,19 +42,17 @@ def test_finding_x1_folders_nested_beyond_all_bounds_are_removed(tmp_path: Path)
     assert (kept / "file").exists()
 
 
-def _plugin(folder: Path) -> guard.Plugin:
-    plugin = object.__new__(guard.Plugin)
-    plugin.order = guard.Order([], {}, "", "", [str(folder)], False, 1.0, 1, 1, 2**30, 100_000, 1)
-    return plugin
+def _too_much(folder: Path) -> str | None:
+    return DiskUse([str(folder)], Room(2**30, 100_000, 0)).too_much([])
 
 
 def test_finding_x1_a_folder_whose_size_cannot_be_told_counts_as_too_much(tmp_path: Path) -> None:
     """What lies too deep to be measured would fill the disk unseen: the plugin is ended, in words."""
     out = tmp_path / "out"
     out.mkdir()
-    assert _plugin(out).too_much_on_disk() is None
+    assert _too_much(out) is None
     _deep(out)
-    assert "a folder of out/ cannot be measured" in str(_plugin(out).too_much_on_disk())
+    assert "a folder of out/ cannot be measured" in str(_too_much(out))
     answer.remove(out)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from node.store import numbers
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.store.numbers import FILE, number_of
 
 JUMPING = Path(__file__).parents[2] / "support" / "faults" / "jumping"
@@ -22,10 +22,10 @@ HOUR = 3600
 _RECEIVER = """
 import sys
 from pathlib import Path
-from node.store.layout import Spool
-spool = Spool(Path(sys.argv[1]))
+from node.store.layout import DataFolder
+data_folder = DataFolder(Path(sys.argv[1]))
 for _ in sys.stdin:
-    print(spool.new_receipt(), flush=True)
+    print(data_folder.new_receipt(), flush=True)
 """
 
 
@@ -48,10 +48,10 @@ def test_finding_m1_receipts_sort_by_arrival_whatever_the_clock_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int
 ) -> None:
     """Set in either direction while the node runs, while it is down, and back again."""
-    spool, given = Spool(tmp_path), []
+    data_folder, given = DataFolder(tmp_path), []
     for now in (1.8e9, 1.8e9 + jump, 1.8e9 + 1):
         set_clock(monkeypatch, now)
-        given += [spool.new_receipt(), spool.new_receipt(), Spool(tmp_path).new_receipt()]
+        given += [data_folder.new_receipt(), data_folder.new_receipt(), DataFolder(tmp_path).new_receipt()]
     assert given == sorted(given)
     assert len(set(given)) == len(given)
     assert {len(each) for each in given} == {32}
@@ -63,22 +63,22 @@ def test_finding_m1_after_a_reboot_numbers_go_on_above_every_name(
 ) -> None:
     """The clock was an hour ahead and starts in 1970: what is on the disk decides, wherever it is."""
     set_clock(monkeypatch, 1.8e9 + HOUR)
-    spool = Spool(tmp_path)
-    last = spool.new_receipt()
+    data_folder = DataFolder(tmp_path)
+    last = data_folder.new_receipt()
     path = {
-        "incoming": spool.arrived(last),
-        "incoming part": spool.part(last),
-        "store": spool.stored(last),
-        "store of the first release": spool.store / last[-2:] / f"{last}.dcm",
+        "incoming": data_folder.arrived(last),
+        "incoming part": data_folder.part(last),
+        "store": data_folder.stored(last),
+        "store of the first release": data_folder.store / last[-2:] / f"{last}.dcm",
         "journal": tmp_path / "journal" / f"{last}.json",
     }[where]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    (spool.store / "ffffff").mkdir()  # a folder whose files are gone says nothing
-    (spool.incoming / "ffffffffffffffffffffffffffffffff.dcm").touch()  # nor does what is no name of ours
+    (data_folder.store / "ffffff").mkdir()  # a folder whose files are gone says nothing
+    (data_folder.incoming / "ffffffffffffffffffffffffffffffff.dcm").touch()  # nor does what is no name of ours
     reboot(monkeypatch, tmp_path)
     set_clock(monkeypatch, 0)
-    assert Spool(tmp_path).new_receipt() > last
+    assert DataFolder(tmp_path).new_receipt() > last
 
 
 @pytest.mark.parametrize("left", [None, "", "{", '{"boot": 1}', "[]"])
@@ -87,25 +87,25 @@ def test_finding_m1_a_file_that_a_crash_or_a_person_damaged_is_chosen_again(
 ) -> None:
     """Not there, empty, cut off, of another form: by the names in the folder, and kept for the next process."""
     set_clock(monkeypatch, 1.8e9)
-    spool = Spool(tmp_path)
-    last = spool.new_receipt()
-    spool.arrived(last).touch()
+    data_folder = DataFolder(tmp_path)
+    last = data_folder.new_receipt()
+    data_folder.arrived(last).touch()
     (tmp_path / FILE).unlink()
     if left is not None:
         (tmp_path / FILE).write_text(left)
     set_clock(monkeypatch, 1.7e9)
-    given = [last, Spool(tmp_path).new_receipt(), Spool(tmp_path).new_receipt()]
+    given = [last, DataFolder(tmp_path).new_receipt(), DataFolder(tmp_path).new_receipt()]
     assert given == sorted(given)
 
 
 def test_finding_m1_the_ledger_counts_where_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt whose file was removed since is still a row, and still came before."""
     set_clock(monkeypatch, 1.8e9)
-    last = Spool(tmp_path).new_receipt()
+    last = DataFolder(tmp_path).new_receipt()
     reboot(monkeypatch, tmp_path)
     set_clock(monkeypatch, 1.7e9)
     numbers.establish(tmp_path, above=number_of(last))
-    assert Spool(tmp_path).new_receipt() > last
+    assert DataFolder(tmp_path).new_receipt() > last
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from node.receive.pool import Slot
 from node.store import seal
-from node.store.layout import Spool
+from node.store.layout import DataFolder
 from node.store.seal import cut_to_length
 
 RECEIPT = "0123456789abcdef" * 2
@@ -76,14 +76,14 @@ def test_a_name_that_is_no_receipts_is_no_seal(tmp_path: Path) -> None:
 
 def test_what_a_dead_receiver_sealed_gets_its_name_and_what_it_did_not_goes(tmp_path: Path) -> None:
     """At the start: sealed under the slot's name or the part's: kept. Not sealed: removed. Cut by the indexer."""
-    spool = Spool(tmp_path / "data")
+    data_folder = DataFolder(tmp_path / "data")
     for suffix in ("slot", "part"):
-        path = spool.incoming / f"999999999-1.{suffix}"
+        path = data_folder.incoming / f"999999999-1.{suffix}"
         sealed(path, rest=bytes(3000))
-        (spool.incoming / f"999999999-2.{suffix}").write_bytes(CONTENT)
-        assert spool.sweep_parts() == (suffix == "part")
-        assert [each.name for each in spool.incoming.iterdir()] == [f"{RECEIPT}.dcm"]
-        arrived = spool.arrived(RECEIPT)
+        (data_folder.incoming / f"999999999-2.{suffix}").write_bytes(CONTENT)
+        assert data_folder.sweep_parts() == (suffix == "part")
+        assert [each.name for each in data_folder.incoming.iterdir()] == [f"{RECEIPT}.dcm"]
+        arrived = data_folder.arrived(RECEIPT)
         cut_to_length(arrived)
         assert arrived.read_bytes()[128:] == CONTENT[128:]
         arrived.unlink()

@@ -8,22 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from node.dimse.commitment import CommitmentRequest, Reference
+from node.dimse.commitment import CommitmentReference, CommitmentRequest
 from node.dimse.status import FailureReason
 from node.index.children import HeaderReader
-from node.ledger import commitments, deliveries, events, facts, instances, objects, studies
-from node.ledger.commitments import CommitmentStatus
+from node.ledger import attempts, commitments, deliveries, facts, instances, objects, studies, tallies
+from node.ledger.attempts import AttemptState
+from node.ledger.commitment import CommitmentStatus
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.events import FILES_CHECKED, FILES_MISSING
+from node.ledger.event_kinds import EventKind
 from node.ledger.job import JobStatus
 from node.ledger.studies import StudyStatus
-from node.route.follow_ups import rule_of
+from node.route.asking import kept_rule
 from node.serve import upgrade
 from node.store.arrival import read_arrival
 from node.store.durable import sha256_of
-from node.store.journal import Message
-from node.store.layout import Spool
+from node.store.journal import JournalMessage
+from node.store.layout import DataFolder
 from node.store.numbers import establish, number_of
+from tests.support import history
 from tests.support.sites.earlier import FOLDER, RELEASES, STUDIES, UpgradedSite, unpack
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -48,7 +50,7 @@ def test_finding_m2_every_image_that_a_row_names_is_found_and_is_what_was_receiv
     rows = [row for study in STUDIES for row in instances.of_study(site.ledger.database, study)]
     assert len(rows) == 10
     for row in rows:
-        path = site.spool.find(row.receipt)
+        path = site.data_folder.find(row.receipt)
         arrival, offset = read_arrival(path)
         assert sha256_of(path, offset) == row.digest
         assert (arrival.sop_instance_uid, arrival.calling_ae_title) == (row.sop_instance_uid, "CT1")
@@ -70,17 +72,34 @@ def test_finding_m2_studies_that_were_under_way_get_their_results(site: Upgraded
         assert kinds == ["sc", "sr"]
         waiting = deliveries.of_job(site.ledger.database, job.id)
         assert {each.status for each in waiting} == {DeliveryStatus.WAITING}
-        assert all((site.spool.data / each.file).exists() for each in waiting)
+        assert all((site.data_folder.data / each.file).exists() for each in waiting)
     assert [(each.id, each.file) for each in deliveries.of_job(site.ledger.database, sent.id)] == before
-    assert site.spool.waiting() == []
+    assert site.data_folder.waiting() == []
+
+
+def test_finding_m2_what_was_tried_is_an_attempt_with_its_times(site: UpgradedSite) -> None:
+    """Of a job that was reported and of one that had ended: one attempt, which answered. Of one that waits: none."""
+    database = site.ledger.database
+    for study in STUDIES[:2]:
+        (job,) = site.jobs(study)
+        (row,) = attempts.of_job(database, job.id)
+        assert (row.number, row.state, row.counted, job.attempts) == (1, AttemptState.ANSWERED, True, 1)
+        assert (job.answered_by, job.started_at) == (row.id, row.started_at)
+        assert (row.ended_at, row.algorithm) == (job.finished_at, job.algorithm)
+        assert job.algorithm is not None
+    (waits,) = site.jobs(STUDIES[2])
+    assert (attempts.of_job(database, waits.id), waits.attempts) == ([], 0)
+    site.go_on()
+    (row,) = attempts.of_job(database, waits.id)
+    assert (row.state, row.kind, site.jobs(STUDIES[2])[0].answered_by) == (AttemptState.ANSWERED, "python", row.id)
 
 
 def test_finding_m2_what_an_earlier_release_stored_is_committed(site: UpgradedSite) -> None:
     """Success for the image, from where it lies; 0110H for the second one that was quarantined beside the first."""
-    references = tuple(Reference(CT, uid) for uid in ("1.2.3.2.1.1", "1.2.3.1.1.1", "1.2.3.9"))
-    message = Message(CommitmentRequest("1.2.3.88", references), "CT1", "PACSNODE", "gone", site.clock.now())
-    site.spool.sweep_parts()  # as `serve` does: half an object could be of any image
-    site.journal.keep(site.spool.new_receipt(), message)
+    references = tuple(CommitmentReference(CT, uid) for uid in ("1.2.3.2.1.1", "1.2.3.1.1.1", "1.2.3.9"))
+    message = JournalMessage(CommitmentRequest("1.2.3.88", references), "CT1", "PACSNODE", "gone", site.clock.now())
+    site.data_folder.sweep_parts()  # as `serve` does: half an object could be of any image
+    site.journal.keep(site.data_folder.new_receipt(), message)
     site.index.run_once()
     for _ in range(2):
         site.commit.run_once()
@@ -100,7 +119,7 @@ def test_finding_m2_facts_and_rules_that_were_kept_are_read(site: UpgradedSite) 
         assert [one.header["Modality"][1] for one in record.instances] == [["CT"], ["CT"]]
     for study in STUDIES[:3]:
         (job,) = site.jobs(study)
-        rule = rule_of(database, job.decision, job.rule)
+        rule = kept_rule(database, job.decision)
         assert rule is not None
         assert (rule.name, rule.mode) == ("all-ct", "pilot")
 
@@ -108,42 +127,52 @@ def test_finding_m2_facts_and_rules_that_were_kept_are_read(site: UpgradedSite) 
 def test_finding_m2_rows_are_held_against_files_once_after_an_upgrade(site: UpgradedSite) -> None:
     """Everything is there: one event that says so, and no second look by the same program."""
     for _ in range(2):
-        upgrade.check_files(site.ledger, site.spool, site.clock)
-    found = events.of_kind(site.ledger.database, FILES_CHECKED)
+        upgrade.check_files(site.ledger, site.data_folder, site.clock)
+    found = history.of_kind(site.ledger.database, EventKind.FILES_CHECKED)
     assert len(found) == 1
-    assert events.of_kind(site.ledger.database, FILES_MISSING) == []
+    assert history.of_kind(site.ledger.database, EventKind.FILES_MISSING) == []
 
 
 def test_finding_m2_what_is_missing_after_an_upgrade_is_one_alert(site: UpgradedSite) -> None:
     """How many images and results, and which; looked for again by the next release only."""
     image = instances.of_study(site.ledger.database, "1.2.3.2")[0].receipt
-    site.spool.find(image).unlink()
+    site.data_folder.find(image).unlink()
     (sent,) = site.jobs("1.2.3.1")
     report = objects.of_job(site.ledger.database, sent.id)[0].file
-    (site.spool.data / report).unlink()
+    (site.data_folder.data / report).unlink()
     for _ in range(2):
-        upgrade.check_files(site.ledger, site.spool, site.clock)
-    (alert,) = events.of_kind(site.ledger.database, FILES_MISSING)
-    assert alert.severity == "alert"
+        upgrade.check_files(site.ledger, site.data_folder, site.clock)
+    (alert,) = [each for each in history.open_alerts(site.ledger.database) if each.kind == "files.missing"]
+    assert alert.times == 1
     assert (alert.detail["images"], alert.detail["results"]) == (1, 1)
     assert alert.detail["examples"] == [image, report]
+
+
+def test_tallies_that_an_upgrade_left_wrong_are_counted_again(site: UpgradedSite) -> None:
+    """Said once, as a warning that names each; right ones are left alone."""
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE tallies SET n=n+1 WHERE name='jobs' AND status='queued'")
+    upgrade.check_files(site.ledger, site.data_folder, site.clock)
+    (event,) = history.of_kind(site.ledger.database, "tallies.mended")
+    assert [each.split(":")[0] for each in event.detail["tallies"]] == ["jobs  queued"]
+    assert tallies.wrong(site.ledger.database) == []
 
 
 def test_finding_m2_an_image_whose_move_to_the_store_was_cut_short_is_not_missing(site: UpgradedSite) -> None:
     """Its row was committed and its file is still in `incoming/`: the indexer moves it."""
     image = instances.of_study(site.ledger.database, "1.2.3.2")[0].receipt
-    site.spool.find(image).rename(site.spool.arrived(image))
-    upgrade.check_files(site.ledger, site.spool, site.clock)
-    assert events.of_kind(site.ledger.database, FILES_MISSING) == []
+    site.data_folder.find(image).rename(site.data_folder.arrived(image))
+    upgrade.check_files(site.ledger, site.data_folder, site.clock)
+    assert history.of_kind(site.ledger.database, EventKind.FILES_MISSING) == []
     site.index.run_once()
-    assert site.spool.find(image) == site.spool.stored(image)
+    assert site.data_folder.find(image) == site.data_folder.stored(image)
 
 
 def test_finding_m2_what_was_cut_off_half_way_is_removed(site: UpgradedSite) -> None:
     """Nothing of it was promised by that release either; what was whole stays."""
-    whole = site.spool.waiting()
-    assert site.spool.sweep_parts() == 1
-    assert site.spool.waiting() == whole
+    whole = site.data_folder.waiting()
+    assert site.data_folder.sweep_parts() == 1
+    assert site.data_folder.waiting() == whole
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -155,11 +184,11 @@ def test_finding_m1_numbers_go_on_above_the_names_of_earlier_releases(
     monkeypatch.setattr("node.store.numbers.time.time_ns", lambda: 10**18)
     with zipfile.ZipFile(FOLDER / f"{release}.zip") as kept:
         names = [Path(name).stem for name in kept.namelist() if name.endswith(".dcm") and "results" not in name]
-    assert Spool(data).new_receipt() > max(names)
+    assert DataFolder(data).new_receipt() > max(names)
 
 
 def test_finding_m1_a_first_start_without_any_file_goes_on_above_the_ledger(tmp_path: Path) -> None:
     """Everything that was received has been removed since, and the clock was set back."""
     ahead = number_of("7" + "0" * 31)
     establish(tmp_path, above=ahead)
-    assert number_of(Spool(tmp_path).new_receipt()) > ahead
+    assert number_of(DataFolder(tmp_path).new_receipt()) > ahead

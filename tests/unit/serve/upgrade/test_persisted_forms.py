@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from node.config import in_force
+from node.config.encoding import EncodingProfile
 from node.config.loading import load
-from node.dimse.commitment import CommitmentRequest, CommitmentResult, Reference
+from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult
 from node.ledger.encodings import Encoding
 from node.ledger.terms import Terms, from_kept
 from node.results.making import SetRequest
-from node.results.request import EncodingProfile, SourceReference
+from node.results.request import SourceReference
 from node.store.health import TROUBLE, Trouble, trouble
-from node.store.journal import Journal, Message
+from node.store.journal import Journal, JournalMessage
 from tests.support.sites.earlier import FOLDER
 
 AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -55,10 +56,10 @@ def test_finding_m2_messages_of_storage_commitment(tmp_path: Path) -> None:
     for name, said in (("0" * 32, REQUEST), ("1" * 32, RESULT)):
         (journal.folder / f"{name}.json").write_text(json.dumps(said))
     asked, told = (journal.read(name) for name in journal.waiting())
-    reference = Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.4")
-    assert asked == Message(CommitmentRequest("1.2.3", (reference,)), "CT1", "NODE", "a", AT)
-    failed = ((Reference("1.2", "1.5"), 272),)
-    assert told.content == CommitmentResult("1.2.3", (Reference("1.2", "1.4"),), failed)
+    reference = CommitmentReference("1.2.840.10008.5.1.4.1.1.2", "1.2.4")
+    assert asked == JournalMessage(CommitmentRequest("1.2.3", (reference,)), "CT1", "NODE", "a", AT)
+    failed = ((CommitmentReference("1.2", "1.5"), 272),)
+    assert told.content == CommitmentResult("1.2.3", (CommitmentReference("1.2", "1.4"),), failed)
 
 
 @pytest.mark.parametrize("without", [(), ("editable", "series_text", "transfer_syntax", "sc_form")])
@@ -69,7 +70,9 @@ def test_finding_m2_how_objects_were_encoded(without: tuple[str, ...], ending: s
     text = json.dumps({key: value for key, value in PROFILE.items() if key not in without}, sort_keys=True)
     kept = Encoding("j", f"{'d' * 32}{ending}", text, (("1", "2", "3", "4"),), says_why=bool(ending))
     wanted = SetRequest.of(kept)
-    assert wanted.profile == EncodingProfile(sr_class="enhanced", language="ko")
+    form = "compressed" if "transfer_syntax" in without else "explicit"
+    meant = {"sr_class": "enhanced", "language": "ko", "transfer_syntax": form}
+    assert wanted.profile == EncodingProfile.model_validate(meant)
     assert wanted.supersedes == (SourceReference("1", "2", "3", "4"),)
     assert (wanted.name, wanted.digest) == (kept.name, "d" * 32)
 

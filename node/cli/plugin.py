@@ -1,0 +1,203 @@
+"""`pacsnode plugin`: for those who write plugins, and those who let them in."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from node.cli import output, site
+from node.cli.output import ExitCode, cell
+from node.config.models import Configuration
+from node.desk import site as sites
+from node.errors import UsageError
+
+plugin = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Write, try, check and look at plugins.",
+)
+
+_Choices = TypeVar("_Choices", bound=StrEnum)
+PluginName = Annotated[
+    str, typer.Argument(metavar="PLUGIN", help="A folder with a plugin.toml, or the name of a plugin.")
+]
+SiteConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="PACSNODE_CONFIG",
+        help="The site whose limits, parameters and destinations are used. Without it: the plugin's own limits, and a "
+        "destination with default settings.",
+    ),
+]
+
+
+def _site(config: Path | None) -> Configuration | None:
+    return sites.load(config) if config else None
+
+
+def _site_here(config: Path | None, name: str = "") -> Configuration | None:
+    """The site that is named; else that of this folder, as for other commands.
+
+    But for the folder of an author: it has none, unless it is a plugin of the site that has this very name.
+    """
+    if config is not None or not site.DEFAULT_CONFIG.is_file():
+        return _site(config)
+    is_folder = bool(name) and Path(name).is_dir()
+    if is_folder and os.sep in name:
+        return None
+    found = _site(site.DEFAULT_CONFIG)
+    return None if is_folder and found is not None and name not in found.plugins else found
+
+
+@plugin.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make. Its name is the plugin's.")],
+    kind: Annotated[str, typer.Option("--kind", help="python: a class. command: any program.")] = "python",
+    purpose: Annotated[
+        str, typer.Option("--for", help="What it says: volume, segmentation, score (of a CT), or projection.")
+    ] = "volume",
+) -> None:
+    """Make a plugin that runs at once: manifest, code, README, and an example whose answer is known."""
+    from node.kit import writing
+    from plugins.manifest import RuntimeKind
+
+    made = writing.write(folder, _member(RuntimeKind, kind, "--kind"), _member(writing.PluginPurpose, purpose, "--for"))
+    for path in made:
+        output.console().print(cell(path), soft_wrap=True)
+    images = folder / writing.EXAMPLE_IMAGES
+    output.console().print()
+    output.console().print(cell(f"run it: pacsnode plugin run {folder} {images}"), soft_wrap=True)
+
+
+@plugin.command()
+def run(
+    name: PluginName,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="IMAGES", help="Files and folders with the DICOM images of one study."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="name=value, as a rule would give it. Repeatable.")
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role", help="name=FOLDER: images that are handed over under a role, such as prior. Repeatable."
+        ),
+    ] = None,
+    age: Annotated[int | None, typer.Option("--age", min=0, max=150, help="The patient's age in years.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where to write what would be sent.")] = Path("out"),
+    config: SiteConfig = None,
+    as_json: site.AsJson = False,
+) -> None:
+    """Run a plugin on images as a node does, and write what would be sent.
+
+    The stages of the node do it: copies under pseudonyms, confinement, limits, reading of the result, the gate, the
+    encoder. Objects, pages as PNG, the text of the report and the log are written. Nothing is sent. Exit code 1: it
+    failed, or a site would refuse what it says.
+    """
+    from node.cli import plugin_pages
+    from node.kit import chosen, running
+    from node.kit.quiet_log import quiet
+    from node.kit.receiving import GivenImages, files_of
+    from plugins.manifest import ParameterError
+
+    choice = chosen.choose(name, _site(config))
+    folders = _pairs(role, "--role", "prior=FOLDER")
+    if not images and not folders:
+        raise UsageError("name the images of a study, or at least one --role with its folder")
+    given = GivenImages(files_of(images or []), {key: files_of([Path(each)]) for key, each in folders}, age)
+    try:
+        with quiet():
+            parameters = chosen.parameters(choice, _pairs(parameter, "--parameter", "name=value"))
+            answer = running.run(choice, given, parameters, out)
+    except ParameterError as error:
+        raise UsageError(str(error)) from error
+    plugin_pages.show_answer(answer, out, as_json=as_json)
+    if not answer.worked:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@plugin.command()
+def check(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = False) -> None:
+    """Check a plugin: does it start, is it right on its examples, the same twice, and does it refuse wrong images?
+
+    With --config, what comes of the examples is kept: a plugin of the site that passes goes live. Exit code 1:
+    something is wrong.
+    """
+    from node.cli import plugin_pages
+    from node.kit import checking, chosen
+    from node.kit.quiet_log import quiet
+
+    configuration = _site_here(config, name)
+    choice = chosen.choose(name, configuration)
+    with quiet():
+        found = list(plugin_pages.shown_while_it_lasts(checking.check(choice), as_json=as_json))
+        if configuration is not None:
+            checking.keep(choice, configuration, found)
+    if not all(each.passed for each in found):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@plugin.command("list")
+def list_(config: SiteConfig = None, as_json: site.AsJson = False) -> None:
+    """List the plugins of the site and those that ship with the node, each with its state."""
+    from node.cli import plugin_pages
+    from node.kit import listing
+
+    plugin_pages.show_list(listing.entries(_site_here(config)), as_json=as_json)
+
+
+@plugin.command()
+def show(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = False) -> None:
+    """Show a plugin as the node understands it: manifest, limits, confinement, digests, and its last commissioning."""
+    from node.cli import plugin_pages
+    from node.kit import chosen, listing
+
+    configuration = _site_here(config, name)
+    plugin_pages.show_facts(listing.facts(chosen.choose(name, configuration), configuration), as_json=as_json)
+
+
+@plugin.command()
+def log(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB", help="A job, by the beginning of its id; or a study, by UID or accession number."
+        ),
+    ],
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+) -> None:
+    """Show what a plugin printed in its attempts at a job, and the line of its code that failed."""
+    from node.desk import plugin_log
+    from node.desk.site import open_ledger
+
+    configuration = site.known(config)
+    for line in plugin_log.lines(open_ledger(configuration), configuration.node.data, what):
+        output.console().print(cell(line), soft_wrap=True)
+
+
+def _pairs(texts: list[str] | None, option: str, form: str) -> list[tuple[str, str]]:
+    """`name=value` of a repeatable option."""
+    found = []
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"{option} {text}: expected {form}")
+        found.append((name, value))
+    return found
+
+
+def _member(kind: type[_Choices], name: str, option: str) -> _Choices:
+    try:
+        return kind(name)
+    except ValueError:
+        raise UsageError(f"{option} {name}: expected one of {', '.join(kind)}") from None

@@ -1,0 +1,49 @@
+"""Whether the plugins of a site would run if a study came now: for `pacsnode check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node.config.models import Configuration
+from node.desk.site import open_ledger
+from node.errors import NodeError, NotFoundError
+from node.kit.quiet_log import quiet
+from node.ledger import commissionings
+from node.run import starts
+from node.run.catalogue import SitePlugin
+from node.run.commissioning import commissioning_digest
+from node.run.digests import CodeDigests
+from node.run.file_digests import FileDigests
+
+
+def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, str]:
+    """Plugin → why it would not run: it does not start, or says something else of its examples than it has to."""
+    found = {name: f"it cannot start: {problem}" for name, problem in starts.problems(plugins).items()}
+    for plugin in plugins:
+        if plugin.name not in found and (problem := _examples_problem(site, plugin)):
+            found[plugin.name] = problem
+    return found
+
+
+def _examples_problem(site: Configuration, plugin: SitePlugin) -> str:
+    """What differs in its examples, by the last time that they were run as it is now, else by running them."""
+    try:
+        digest = commissioning_digest(plugin.manifest, CodeDigests(), FileDigests())
+        if not digest or _has_passed(site, plugin.name, digest):
+            return ""
+        from node.kit.commissioning import commission  # the stages, which are only needed to run something
+
+        with quiet():
+            verdict = commission(plugin.name, site)
+    except (NodeError, OSError) as error:
+        return f"its examples cannot be run: {error}"
+    return "" if verdict.passed else f"its examples: {verdict.detail} (pacsnode plugin check {plugin.name})"
+
+
+def _has_passed(site: Configuration, name: str, digest: str) -> bool:
+    try:
+        with open_ledger(site).snapshot() as database:
+            known = commissionings.of_digest(database, name, digest)
+    except NotFoundError:
+        return False
+    return known is not None and known.passed

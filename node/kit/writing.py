@@ -1,0 +1,165 @@
+"""`plugin new`: a folder with a plugin that runs at once, and images whose answer is known."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from node.errors import UsageError
+from node.kit import sample_images
+from node.kit.examples import EXPECTED, FOLDER
+from plugins.manifest import MANIFEST, Output, RuntimeKind
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_EXAMPLE = "known"
+IMAGES = "images"
+EXAMPLE_IMAGES = Path(FOLDER) / _EXAMPLE / IMAGES
+"""Of a new plugin, below its folder."""
+
+
+class PluginPurpose(StrEnum):
+    """What a new plugin says of images."""
+
+    VOLUME = "volume"
+    SEGMENTATION = "segmentation"
+    SCORE = "score"
+    PROJECTION = "projection"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sketch:
+    """What differs between the manifests of purposes."""
+
+    use: str
+    outputs: tuple[Output, ...]
+    threshold: tuple[float, float, float]
+    """Default, minimum, maximum."""
+    meaning: str
+    expected: str
+    """Numbers of `expected.toml`."""
+
+
+_VOLUME_CONCEPT = """
+[[concepts]]
+value = "118565006"
+scheme = "SCT"
+meaning = "Volume"
+unit = "mL"
+minimum = 0
+maximum = 100_000
+"""
+_COUNT_CONCEPT = """
+[[concepts]]
+value = "IMAGES"
+scheme = "99EXAMPLE"
+meaning = "Number of images"
+unit = "1"
+minimum = 1
+"""
+_HU = "Values above this (HU) are bright."
+_VOLUME_NUMBER = '[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "118565006"\nvalue = 32.4\ntolerance = 0.1\n'
+_SKETCHES = {
+    PluginPurpose.VOLUME: _Sketch(
+        "Measures the volume of a bright region in a CT.",
+        (Output.FINDINGS,),
+        (-300.0, -1000, 3000),
+        _HU,
+        _VOLUME_NUMBER,
+    ),
+    PluginPurpose.SEGMENTATION: _Sketch(
+        "Outlines a bright region in a CT.",
+        (Output.FINDINGS, Output.SEGMENTATION),
+        (-300.0, -1000, 3000),
+        _HU,
+        _VOLUME_NUMBER + '\n[[numbers]]\nsegment = "Bright region"\nvalue = 4800  # voxels\ntolerance = 20\n',
+    ),
+    PluginPurpose.SCORE: _Sketch(
+        "Says how likely a bright region is in a CT.",
+        (Output.FINDINGS,),
+        (0.5, 0, 1),
+        "From this likelihood on the finding is present.",
+        '[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "score"\nvalue = 0.9766\ntolerance = 0.001\n',
+    ),
+    PluginPurpose.PROJECTION: _Sketch(
+        "Finds a bright region on a radiograph.",
+        (Output.FINDINGS,),
+        (0.5, 0, 1),
+        "Pixels above this share of the image's range are bright.",
+        '[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "regions"\nvalue = 1\ntolerance = 0\n',
+    ),
+}
+
+
+def write(folder: Path, kind: RuntimeKind, purpose: PluginPurpose) -> list[Path]:
+    """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
+    if folder.exists():
+        raise UsageError(f"{folder} is there already; nothing was written")
+    module = _module(folder)
+    words = _words(folder, module, kind, purpose)
+    folder.mkdir(parents=True)
+    program = "analyse" if kind is RuntimeKind.COMMAND else f"{purpose}.py.template"
+    named = {MANIFEST: MANIFEST, "README.md": "README.md", program: program}
+    if kind is RuntimeKind.PYTHON:
+        named[program] = f"{module}.py"
+    for template, name in named.items():
+        text = (_TEMPLATES / template).read_text(encoding="utf-8")
+        (folder / name).write_text(_filled(text, words), encoding="utf-8")
+    if kind is RuntimeKind.COMMAND:
+        (folder / program).chmod(0o755)
+    example = folder / FOLDER / _EXAMPLE
+    write_images = sample_images.write_radiograph if purpose is PluginPurpose.PROJECTION else sample_images.write_ct
+    write_images(folder / EXAMPLE_IMAGES)
+    (example / EXPECTED).write_text(_expected(kind, purpose), encoding="utf-8")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dcm")
+
+
+def _module(folder: Path) -> str:
+    name = folder.name.replace("-", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("plugins", "plugin"):
+        raise UsageError(
+            f"{folder.name}: a plugin's name has small letters, digits and _ or -, and begins with a letter"
+        )
+    return name
+
+
+def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose) -> dict[str, str]:
+    sketch, is_command = _SKETCHES[purpose], kind is RuntimeKind.COMMAND
+    class_name = "".join(part.capitalize() for part in module.split("_"))
+    outputs = (Output.FINDINGS,) if is_command else sketch.outputs
+    with_volume = purpose in (PluginPurpose.VOLUME, PluginPurpose.SEGMENTATION)
+    run = 'kind = "command"\ncommand = ["./analyse", "{folder}"]'
+    default, lowest, highest = sketch.threshold
+    is_projection = purpose is PluginPurpose.PROJECTION
+    return {
+        "NAME": folder.name.replace("_", " ").replace("-", " ").capitalize(),
+        "FOLDER": folder.name,
+        "CLASS": class_name,
+        "MANUFACTURER": "Example",
+        "USE": sketch.use,
+        "OUTPUTS": ", ".join(f'"{each}"' for each in outputs),
+        "RUNTIME": run if is_command else f'kind = "python"\nentry = "{module}:{class_name}"',
+        "CONCEPTS": _COUNT_CONCEPT if is_command else _VOLUME_CONCEPT if with_volume else "",
+        "THRESHOLD": f"{default}",
+        "LOWEST": f"{lowest:g}",
+        "HIGHEST": f"{highest:g}",
+        "MEANING": sketch.meaning,
+        "MODALITIES": '"CR", "DX"' if is_projection else '"CT",',
+        "LEAST": "1" if is_projection else "3",
+    }
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def _expected(kind: RuntimeKind, purpose: PluginPurpose) -> str:
+    head = f'# What the plugin has to say of {IMAGES}/; the keys: docs/plugins.md, "Examples".\nstatus = "findings"\n\n'
+    if kind is RuntimeKind.PYTHON:
+        return head + _SKETCHES[purpose].expected
+    count = 1 if purpose is PluginPurpose.PROJECTION else sample_images.SLICES
+    return f'{head}[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "IMAGES"\nvalue = {count}\ntolerance = 0\n'

@@ -1,0 +1,241 @@
+"""Kinds of alerts: what may need a person, in one sentence each.
+
+An alert is a condition, and not an occurrence: it is open as long as the condition lasts, by the questions of
+`node.ledger.alert_conditions`. The handbook has a section for each kind (docs/alerts.md).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AlertSeverity(StrEnum):
+    """How soon a person has to act."""
+
+    WARNING = "warning"
+    """The node goes on, or tries again; nothing is lost and no reader is misled meanwhile."""
+    CRITICAL = "critical"
+    """Something does not reach those who need it, or should not be where it is, until a person acts."""
+
+
+class AlertKind(StrEnum):
+    """What needs a person. Each is named like the event that opens it."""
+
+    severity: AlertSeverity
+    sentence: str
+
+    def __new__(cls, value: str, severity: AlertSeverity = AlertSeverity.WARNING, sentence: str = "") -> AlertKind:
+        """A member is its text, with what is known of all alerts of the kind."""
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.severity, kind.sentence = severity, sentence
+        return kind
+
+    @property
+    def page(self) -> str:
+        """Its section in the handbook, below docs/."""
+        return f"alerts.md#{self.replace('.', '')}"
+
+    # Received objects
+    RECEIPT_NOT_READABLE = (
+        "receipt.not-readable",
+        AlertSeverity.WARNING,
+        "A received file cannot be read; it stays in `incoming/`.",
+    )
+    RECEIPT_NOT_INDEXED = (
+        "receipt.not-indexed",
+        AlertSeverity.CRITICAL,
+        "A received file cannot be indexed; its study is held in the end.",
+    )
+    INSTANCE_CORRECTION = (
+        "instance.correction",
+        AlertSeverity.CRITICAL,
+        "Instances came again under another patient or order, and wait beside those they correct.",
+    )
+    INSTANCE_CONFLICT = (
+        "instance.conflict",
+        AlertSeverity.CRITICAL,
+        "Instances came again with other content, or in a study of another patient: they are set aside.",
+    )
+    INSTANCE_UNREADABLE = (
+        "instance.unreadable",
+        AlertSeverity.WARNING,
+        "Instances came whose header cannot be read: they are set aside.",
+    )
+    INSTANCE_MARKED = (
+        "instance.marked",
+        AlertSeverity.CRITICAL,
+        "A study came without Patient ID; no result is made for a guessed patient.",
+    )
+    INSTANCE_DAMAGED = (
+        "instance.damaged",
+        AlertSeverity.CRITICAL,
+        "Stored images are missing, or are not what was received.",
+    )
+    SENDER_BAD_UIDS = (
+        "sender.bad-uids",
+        AlertSeverity.CRITICAL,
+        "A sender sends images with UIDs that no result may refer to: no plugin gets them.",
+    )
+    REJECTION_IGNORED = (
+        "rejection.ignored",
+        AlertSeverity.WARNING,
+        "A rejection note names instances of another study or patient than it states, and was ignored.",
+    )
+
+    # Studies
+    STUDY_HELD = (
+        "study.held",
+        AlertSeverity.CRITICAL,
+        "Patient or order of a study are in question: nothing of it leaves the node.",
+    )
+    STUDY_TO_WITHDRAW = (
+        "study.to-withdraw",
+        AlertSeverity.CRITICAL,
+        "Destinations have objects that should not be used any more: their images were corrected or rejected.",
+    )
+    STUDY_NOT_COMPLETED = (
+        "study.not-completed",
+        AlertSeverity.CRITICAL,
+        "A study cannot be completed; it is tried again.",
+    )
+    STUDY_NOT_LOOKED_AT = (
+        "study.not-looked-at",
+        AlertSeverity.WARNING,
+        "An early look at a study failed; it is tried again.",
+    )
+    STUDY_DECISION_FAILED = "study.decision-failed", AlertSeverity.CRITICAL, "The rules could not decide on a study."
+    DECISION_IN_DOUBT = (
+        "decision.in-doubt",
+        AlertSeverity.WARNING,
+        "A rule calls a missing value an error, and the value is missing.",
+    )
+    DECISION_PLUGIN_UNUSABLE = (
+        "decision.plugin-unusable",
+        AlertSeverity.CRITICAL,
+        "A rule matched, and its plugin cannot be used: the job will fail.",
+    )
+    FETCH_FAILED = "fetch.failed", AlertSeverity.WARNING, "An archive did not send an earlier study that a rule wants."
+
+    # Jobs
+    JOB_FOLLOW_UP_FAILED = (
+        "job.follow-up-failed",
+        AlertSeverity.CRITICAL,
+        "The steps after a job could not be decided on.",
+    )
+    JOB_OBJECTS_MISSING = (
+        "job.objects-missing",
+        AlertSeverity.WARNING,
+        "Some objects of a result could not be written; the others were sent, and the report says so.",
+    )
+    JOB_POSTPONED = (
+        "job.postponed",
+        AlertSeverity.WARNING,
+        "The node cannot carry out an attempt of a job, and tries again.",
+    )
+    JOB_REFUSED = (
+        "job.refused",
+        AlertSeverity.CRITICAL,
+        "A result could not be reported as it is; a report says so in its place.",
+    )
+    JOB_REFUSED_FOR = "job.refused-for", AlertSeverity.CRITICAL, "Some destinations get no report of a result."
+    JOB_UNREPORTABLE = (
+        "job.unreportable",
+        AlertSeverity.CRITICAL,
+        "No object could be made for a job: no reader sees that it ended.",
+    )
+
+    PLUGIN_NOT_COMMISSIONED = (
+        "plugin.not-commissioned",
+        AlertSeverity.CRITICAL,
+        "A plugin says something else of its examples than it has to: its jobs wait.",
+    )
+    RULE_JOBS_CANCELLED = (
+        "rule.jobs-cancelled",
+        AlertSeverity.WARNING,
+        "Jobs that waited for their turn were cancelled, because their rule was disabled or removed.",
+    )
+
+    # Deliveries
+    DELIVERY_WAITS = (
+        "delivery.waits",
+        AlertSeverity.WARNING,
+        "A destination does not accept associations from this node.",
+    )
+    DELIVERY_HELD = "delivery.held", AlertSeverity.CRITICAL, "Objects for a destination wait for a person's decision."
+    DELIVERY_DEAD = "delivery.dead", AlertSeverity.CRITICAL, "Objects for a destination were given up."
+    DELIVERY_DELIVERED_THOUGH_HELD = (
+        "delivery.delivered-though-held",
+        AlertSeverity.CRITICAL,
+        "A destination stored an object that was held while it was being sent.",
+    )
+    FORWARD_LEFT_OUT = (
+        "forward.left-out",
+        AlertSeverity.WARNING,
+        "Images of a study are not forwarded, because their headers cannot be read.",
+    )
+    IDENTITY_DIFFERS = (
+        "identity.differs",
+        AlertSeverity.CRITICAL,
+        "A destination has a study under another patient or order.",
+    )
+    IDENTITY_OVERDUE = (
+        "identity.overdue",
+        AlertSeverity.CRITICAL,
+        "A destination has not had a study for longer than `wait_for_study`; the results wait.",
+    )
+
+    # Storage commitment
+    COMMITMENT_UNREADABLE = (
+        "commitment.unreadable",
+        AlertSeverity.WARNING,
+        "A message of storage commitment cannot be read, and gets no report.",
+    )
+    COMMITMENT_WAITS = (
+        "commitment.waits",
+        AlertSeverity.WARNING,
+        "A peer rejects the association for a report or a question of storage commitment.",
+    )
+    COMMITMENT_DEAD = "commitment.dead", AlertSeverity.WARNING, "A report of storage commitment was given up."
+    COMMITMENT_ARCHIVE_LATE = (
+        "commitment.archive-late",
+        AlertSeverity.WARNING,
+        "An archive did not commit itself in time: instances were reported as failed.",
+    )
+
+    # People
+    NOTIFICATION_WAITS = (
+        "notification.waits",
+        AlertSeverity.WARNING,
+        "A notification did not reach its person; it is tried again.",
+    )
+    NOTIFICATION_DEAD = "notification.dead", AlertSeverity.CRITICAL, "A notification was given up."
+
+    # The node
+    ITEM_FAILED = "item.failed", AlertSeverity.CRITICAL, "Handling an item raised an unexpected exception."
+    STAGE_FAILING = "stage.failing", AlertSeverity.CRITICAL, "A stage fails as a whole and does no work."
+    RULES_REFUSED = (
+        "rules.refused",
+        AlertSeverity.WARNING,
+        "A changed configuration was refused; the one before stays in force.",
+    )
+    LEDGER_BEHIND_STORE = (
+        "ledger.behind-store",
+        AlertSeverity.CRITICAL,
+        "The ledger did not know images that are stored; they are indexed again, and their studies are held.",
+    )
+    PSEUDONYMS_KEY_LOST = (
+        "pseudonyms.key-lost",
+        AlertSeverity.CRITICAL,
+        "Plugins get other pseudonyms than before: the secret that they are made with is another.",
+    )
+    LEDGER_ROW_UNREADABLE = (
+        "ledger.row-unreadable",
+        AlertSeverity.CRITICAL,
+        "A row of the ledger cannot be read: what it is about does not go on, all else does.",
+    )
+    FILES_MISSING = (
+        "files.missing",
+        AlertSeverity.CRITICAL,
+        "Files that the ledger names were missing after an upgrade.",
+    )

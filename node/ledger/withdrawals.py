@@ -1,0 +1,119 @@
+"""What was delivered and turned out wrong: listed for withdrawal at each destination until a person has seen to it.
+
+Corrections and rejection notes list what they concern; nothing is withdrawn by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from node.clock import from_text, to_text
+from node.ledger import alerts, events
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.delivery import Delivery
+from node.ledger.event_kinds import EventKind
+from node.ledger.rows import query
+
+
+class WithdrawalStatus(StrEnum):
+    """How far it is."""
+
+    LISTED = "listed"
+    """A person has to see that it is taken out at the destination."""
+    DISMISSED = "dismissed"
+    """A person says that it has been taken out, or may stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """What of a study has to be withdrawn, or had, at one destination for the same reason."""
+
+    study_instance_uid: str
+    destination: str
+    reason: str
+    by: str
+    """Who listed it, as an actor: the node, for a correction or a rejection note that came."""
+    status: WithdrawalStatus
+    listed_at: datetime
+    """The first of them."""
+    results: int
+    images: int
+
+
+def enter(database: Database, at: datetime, study: str, those: Sequence[Delivery], reason: str) -> int:
+    """List these for withdrawal, each once while it is listed; how many that adds.
+
+    An alert where it adds any: corrected images come one by one, and a person is notified once.
+    """
+    before = _how_many(database, study)
+    rows = [
+        (each.item, each.destination, study, each.id, reason, events.NODE, WithdrawalStatus.LISTED, to_text(at))
+        for each in those
+    ]
+    database.conn.executemany(
+        "INSERT OR IGNORE INTO withdrawals (item, destination, study_instance_uid, delivery, reason, by, status,"
+        " listed_at) VALUES (?,?,?,?,?,?,?,?)",
+        rows,
+    )
+    added = _how_many(database, study) - before
+    if added:
+        named = _named(those)
+        alerts.raised(database, at, AlertKind.STUDY_TO_WITHDRAW, study, study=study, reason=reason, objects=named)
+    return added
+
+
+def _named(those: Sequence[Delivery]) -> list[dict[str, object]]:
+    """Results by their UIDs; of images, which may be thousands, how many went where."""
+    images = Counter(each.destination for each in those if each.is_image)
+    results: list[dict[str, object]] = [
+        {"sop_instance_uid": each.item, "destination": each.destination} for each in those if not each.is_image
+    ]
+    return results + [{"images": count, "destination": name} for name, count in sorted(images.items())]
+
+
+def dismiss(database: Database, at: datetime, study: str, by: str) -> int:
+    """A person, `by` as an actor, has seen to what is listed of the study, at every destination; how many that were."""
+    ended = database.execute(
+        "UPDATE withdrawals SET status=?, ended_at=? WHERE study_instance_uid=? AND status='listed'",
+        [WithdrawalStatus.DISMISSED, to_text(at), study],
+    ).rowcount
+    if ended:
+        events.record(database, at, EventKind.STUDY_WITHDRAWAL_DISMISSED, study=study, actor=by, objects=ended)
+    return int(ended)
+
+
+def listed(database: Database) -> list[Withdrawals]:
+    """What waits for a person, the newest first."""
+    return _grouped(database, "withdrawals.status='listed'", [])
+
+
+def of_study(database: Database, study: str) -> list[Withdrawals]:
+    """All of one study, the newest first."""
+    return _grouped(database, "withdrawals.study_instance_uid=?", [study])
+
+
+def _how_many(database: Database, study: str) -> int:
+    sql = "SELECT count(*) FROM withdrawals WHERE study_instance_uid=? AND status='listed'"
+    ((number,),) = database.execute(sql, [study]).fetchall()
+    return int(number)
+
+
+def _grouped(database: Database, where: str, values: Sequence[Any]) -> list[Withdrawals]:
+    rows = query(
+        database,
+        "SELECT withdrawals.study_instance_uid, withdrawals.destination, reason, by, withdrawals.status,"  # noqa: S608 - our own text
+        " min(listed_at) AS listed_at, sum(kind<>'image') AS results, sum(kind='image') AS images"
+        f" FROM withdrawals JOIN deliveries ON deliveries.id=withdrawals.delivery WHERE {where}"
+        " GROUP BY 1, 2, 3, 4, 5 ORDER BY max(withdrawals.id) DESC",
+        values,
+    )
+    return [
+        Withdrawals(**{**row, "status": WithdrawalStatus(row["status"]), "listed_at": from_text(row["listed_at"])})
+        for row in rows
+    ]

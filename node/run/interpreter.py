@@ -1,0 +1,67 @@
+"""What a Python interpreter says of itself: its version, and the folders that it imports from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import node
+from node.errors import PermanentError
+
+_ASK = (
+    "import json, platform, sys;"
+    "print(json.dumps([platform.python_version(), list(sys.version_info[:2]), sys.prefix, sys.base_prefix, sys.path]))"
+)
+_ASK_SECONDS = 30.0
+_OLDEST = [3, 11]
+
+
+class InterpreterError(PermanentError):
+    """It does not run, or is too old; the text begins with the manifest's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python that was asked. Its folders exist; the checkout of a node under development is not among them."""
+
+    version: str
+    prefixes: tuple[Path, ...]
+    """Of its environment and of the Python that this was made from."""
+    imports_from: tuple[Path, ...]
+
+
+def ask(path: Path) -> Interpreter:
+    """What the interpreter says; raises InterpreterError.
+
+    It is started again only where it, or the settings of its environment, are another file than before.
+    """
+    return _ask(path, _seen(path), _seen(path.parent.parent / "pyvenv.cfg"))
+
+
+def _seen(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+@cache
+def _ask(path: Path, _program: tuple[int, int] | None, _settings: tuple[int, int] | None) -> Interpreter:
+    try:
+        answer = subprocess.run(
+            [str(path), "-I", "-c", _ASK], capture_output=True, timeout=_ASK_SECONDS, check=True, text=True
+        ).stdout
+        version, numbers, prefix, base, paths = json.loads(answer)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise InterpreterError(f"runtime.interpreter: {path} does not run: {error}") from error
+    if numbers < _OLDEST:
+        shown = ".".join(map(str, numbers))
+        raise InterpreterError(f"runtime.interpreter: {path} is Python {shown}, but 3.11 or newer is needed")
+    checkout = Path(node.__file__).resolve().parent.parent
+    found = {Path(entry): None for entry in paths if entry and Path(entry).is_dir() and Path(entry) != checkout}
+    return Interpreter(version, (Path(prefix), Path(base)), tuple(found))

@@ -1,0 +1,1 @@
+"""Phantoms: images made by code whose truth is known, to try out a node and to test algorithms with."""
