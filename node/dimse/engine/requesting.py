@@ -6,7 +6,8 @@ messages are bounded by the providers that accepted associations have; what has 
 goes out, by queues: pynetdicom's take a whole file, and whatever the peer sends. An A-ASSOCIATE-AC is read by
 `node.dimse.associate_ac`. TCP_NODELAY: a stall of 40 ms for each message otherwise.
 pynetdicom's reactor is held while we ask: it otherwise takes an answer away from who waits for it, when it
-is descheduled at the wrong moment (seen once in some 5,000 requests on a busy machine). And at the end the
+is descheduled at the wrong moment (seen once in some 5,000 requests on a busy machine). Its answer is read once we
+wait for it: one that closed the connection sooner counts as none in pynetdicom. And at the end the
 connection is closed: pynetdicom leaves it open where the peer rejects or talks nonsense.
 """
 
@@ -134,6 +135,29 @@ class RequestingDUL(BoundedDUL):
     """The upper layer service provider of an association that we open."""
 
     association: RequestingAssociation
+
+    def __init__(self, association: RequestingAssociation) -> None:
+        super().__init__(association)
+        self._awaited = threading.Event()
+
+    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
+        """The next primitive; whoever negotiates is past its look at the connection when it first waits for one."""
+        if wait:
+            self._awaited.set()
+        return super().receive_pdu(wait, timeout)
+
+    def kill_dul(self) -> None:
+        """End the thread, also where it waits."""
+        self._awaited.set()
+        super().kill_dul()
+
+    def _read_pdu_data(self) -> None:
+        """pynetdicom asks whether there is a connection before it waits for the answer.
+
+        A rejection that is read by then has closed it, and would count as no answer.
+        """
+        self._awaited.wait(self.association.seconds)
+        super()._read_pdu_data()
 
     def _understood(self, kind: wire.PDUType, content: bytearray) -> bytearray:
         if kind is not wire.PDUType.ASSOCIATE_AC:

@@ -6,13 +6,16 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
 
-from node.dimse.scu import Peer, find_study
+from node.dimse.engine.requesting import ConnectingSocket
+from node.dimse.scu import Peer, RejectedError, find_study
 from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
 from node.outcome import AnswerReading
@@ -164,6 +167,34 @@ def test_findings_a1_to_a6_what_is_odd_beside_an_accepted_context_costs_nothing(
 def test_findings_a1_to_a6_a_refusal_is_told_in_its_own_words(ending: bytes, words: str) -> None:
     """Also with a source and a reason that PS3.8 does not name; what cannot be understood is called that."""
     with accepting(ending) as peer, pytest.raises(NodeError, match=words):
+        find_study(peer, "1.2.3", ["PatientID"])
+
+
+class _WakesLate(threading.Event):
+    """Whoever waits for it is descheduled then, until the peer's answer has closed the connection, if that happens."""
+
+    def __init__(self, connection: ConnectingSocket) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def wait(self, timeout: float | None = None) -> bool:
+        reached = super().wait(timeout)
+        end = time.monotonic() + 0.3
+        while self._connection._is_connected and time.monotonic() < end:
+            threading.Event().wait(0.01)
+        return reached
+
+
+def test_findings_a1_to_a6_a_refusal_counts_however_soon_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the thread that asks gets no turn between the connection and the end of it."""
+    make = ConnectingSocket.__init__
+
+    def made(self: ConnectingSocket, *arguments: Any) -> None:
+        make(self, *arguments)
+        self._ready = _WakesLate(self)
+
+    monkeypatch.setattr(ConnectingSocket, "__init__", made)
+    with accepting(pdu(3, b"\0\1\1\x07")) as peer, pytest.raises(RejectedError, match="it is not called PACS"):
         find_study(peer, "1.2.3", ["PatientID"])
 
 
