@@ -26,6 +26,7 @@ COMMANDS = {
     "send": "network",
     "notify": "notifying",
     "status": "status",
+    "studies": "searching",
     "study": "timeline",
     "explain": "explain",
     "replay": "replay",

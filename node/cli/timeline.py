@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from node.cli import commitments, output, site
+from node.cli import commitments, output, searching, site
 from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import find, nearest
+from node.desk import find, nearest, search
 from node.desk import study as desk_study
 from node.desk.arriving import status_text
 from node.desk.rows import (
@@ -30,7 +30,6 @@ from node.desk.rows import (
     Notification,
     Series,
     StoredDecision,
-    Study,
     Withdrawals,
 )
 from node.desk.site import open_ledger
@@ -70,38 +69,15 @@ def study(
     ledger = open_ledger(configuration)
     several = desk_study.search(ledger, name)
     if len(several) > 1:
-        _list(several, configuration, identify, as_json)
+        shown, more = several[: find.SHOWN], len(several) > find.SHOWN
+        lines = search.described(ledger, shown)
+        searching.show(lines, configuration, more=more, identify=identify, as_json=as_json)
         return
     found = desk_study.look(ledger, several[0].study_instance_uid, configuration.node.data)
     if as_json:
         output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
     else:
         output.console().print(Group(*_parts(found, configuration, explain, identify)))
-
-
-def _list(found: Sequence[Study], configuration: Configuration, identify: bool, as_json: bool) -> None:
-    """Studies that have the words; that there are more is said."""
-    shown, more = found[: find.SHOWN], len(found) > find.SHOWN
-    if as_json:
-        output.as_json(desk_study.found_for_scripts(shown, more=more, identify=identify))
-        return
-    zone, now = configuration.node.zone, SystemClock().now()
-    rows = [
-        (
-            cell(clock_text(each.last_received_at, zone, now)),
-            cell(each.accession_number),
-            cell(each.study_date),
-            cell(each.modalities.replace("\\", ", ")),
-            cell(each.description),
-            *([cell(each.patient_id)] if identify else []),
-            cell(tail(each.study_instance_uid)),
-        )
-        for each in shown
-    ]
-    who = ["=Patient ID"] if identify else []
-    columns = ["=Received", "=Accession", "=Date", "Modalities", "Description", *who, "=Study"]
-    title = f"Studies: only the newest {find.SHOWN} are shown, add a word" if more else "Studies"
-    output.console().print(table(title, columns, rows))
 
 
 def _parts(

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from node.errors import NotFoundError, UsageError
-from node.ledger import deliveries, jobs, notifications, studies
+from node.ledger import deliveries, jobs, notifications, studies, study_search
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
+from node.ledger.study_search import StudySearch
 from node.ledger.study_words import folded
 
 DELIVERY = "delivery:"
@@ -57,7 +58,7 @@ def studies_with(database: Database, texts: Sequence[str]) -> list[Study]:
     Raises NotFoundError.
     """
     words = folded(" ".join(texts))
-    found = studies.with_words(database, words, SHOWN + 1)
+    found = study_search.find(database, StudySearch(words=words), SHOWN + 1) if words else []
     if not found:
         raise NotFoundError(f"there is no study that has all of these words: {' '.join(words) or '(none)'}")
     return found

@@ -128,11 +128,6 @@ def _waits(work: Sequence[Job], why: Mapping[str, str]) -> dict[str, str]:
     return {job: text for job, text in found.items() if text}
 
 
-def found_for_scripts(found: Sequence[Study], *, more: bool, identify: bool) -> dict[str, Any]:
-    """Studies that a search found; `more`: there are others behind them."""
-    return {"studies": [plain.study(each, identify=identify) for each in found], "more": more}
-
-
 def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[str, Any]:
     """All of it with stable keys; traces of decisions only with `explain`, the patient only with `identify`."""
     return {

@@ -90,7 +90,7 @@ class OpenSeries:
 def get(database: Database, study: str) -> Study | None:
     """The study of this UID."""
     row = one(database, "SELECT * FROM studies WHERE study_instance_uid=?", [study])
-    return _study(row) if row else None
+    return of_row(row) if row else None
 
 
 _INSERT = (
@@ -248,12 +248,6 @@ def described(database: Database, study: str, said: Description, *, newest: bool
 _DESCRIPTION = ("patient_name", "study_date", "study_time", "description")
 
 
-def with_words(database: Database, words: Sequence[str], limit: int) -> list[Study]:
-    """Studies that have all of these folded words (`node.ledger.study_words`), the newest first."""
-    found = (get(database, uid) for uid in study_words.search(database, words, limit))
-    return [study for study in found if study is not None]
-
-
 def decided(database: Database, at: datetime, study: str, revision: int) -> None:
     """The rules have decided on this revision."""
     database.execute(
@@ -283,7 +277,7 @@ def unhold(database: Database, at: datetime, study: str, by: str) -> None:
 def receiving(database: Database) -> list[Study]:
     """Studies whose completion has to be watched."""
     rows = query(database, "SELECT * FROM studies WHERE status=? ORDER BY due_at", [StudyStatus.RECEIVING])
-    return readable(database, "studies", rows, _study)
+    return readable(database, "studies", rows, of_row)
 
 
 def undecided(database: Database) -> list[Study]:
@@ -293,13 +287,13 @@ def undecided(database: Database) -> list[Study]:
         "SELECT * FROM studies INDEXED BY studies_undecided"
         " WHERE status='complete' AND decided_revision < revision ORDER BY completed_at"
     )
-    return readable(database, "studies", query(database, sql), _study)
+    return readable(database, "studies", query(database, sql), of_row)
 
 
 def latest(database: Database, limit: int) -> list[Study]:
     """The studies that last received something, newest first."""
     rows = query(database, "SELECT * FROM studies ORDER BY last_received_at DESC LIMIT ?", [limit])
-    return readable(database, "studies", rows, _study)
+    return readable(database, "studies", rows, of_row)
 
 
 def completed_since(database: Database, since: datetime) -> list[str]:
@@ -313,19 +307,24 @@ def matching(database: Database, text: str, limit: int = 20) -> list[Study]:
     whole = get(database, text)
     if whole is not None:
         return [whole]
-    rows = query(
-        database,
-        "SELECT * FROM studies WHERE substr(study_instance_uid, 1, :n)=:text OR substr(study_instance_uid, -:n)=:text"
-        " OR accession_number=:text ORDER BY last_received_at DESC LIMIT :limit",
-        {"text": text, "n": len(text), "limit": limit},
-    )
-    return readable(database, "studies", rows, _study)
+    begin = "SELECT study_instance_uid AS uid FROM studies WHERE study_instance_uid>=? AND study_instance_uid<? LIMIT ?"
+    order = "SELECT study_instance_uid AS uid FROM studies WHERE accession_number=? LIMIT ?"
+    named = [
+        *query(database, begin, [text, text + study_words.AFTER_ALL, limit]),
+        *query(database, order, [text, limit]),
+    ]
+    uids = {*(row["uid"] for row in named), *study_words.ending(database, text, limit)}
+    if not uids:
+        return []
+    sql = f"SELECT * FROM studies WHERE study_instance_uid IN ({placeholders(uids)})"  # noqa: S608 - only places
+    found = readable(database, "studies", query(database, sql, [*uids]), of_row)
+    return sorted(found, key=lambda study: study.last_received_at, reverse=True)[:limit]
 
 
 def held(database: Database) -> list[Study]:
     """Studies that a person has to look at before anything is run or sent, newest first."""
     rows = query(database, "SELECT * FROM studies WHERE hold IS NOT NULL ORDER BY last_received_at DESC")
-    return readable(database, "studies", rows, _study)
+    return readable(database, "studies", rows, of_row)
 
 
 def labels(database: Database, uids: Collection[str]) -> dict[str, tuple[str, str, str]]:
@@ -367,7 +366,8 @@ def series_of(database: Database, study: str) -> list[Series]:
     return [Series(**{**row, "last_received_at": from_text(row["last_received_at"])}) for row in rows]
 
 
-def _study(row: dict[str, Any]) -> Study:
+def of_row(row: dict[str, Any]) -> Study:
+    """The study of a row; raises where an edited row is not one."""
     return Study(
         **{
             **{name: row[name] for name in Study.__slots__},

@@ -1,22 +1,45 @@
-"""The words that studies are found by: of the patient's name, Patient ID, accession number and description.
+"""The words that studies are found by: of the patient's name, Patient ID, accession number and description, and marks.
 
 Words are folded: neither case nor accents count. A search is for whole words, all of which a study must have. What last
-received something comes first: that is the order of the key, so a page costs as much as it shows.
+received something comes first: that is the order of the key, so a page costs as much as it shows. A *mark* is a word
+that no text can have (`rule:chest-ct`): whatever else studies are looked for by is found in the same way. Marks of
+rules, plugins and outcomes follow the rows of decisions and jobs by triggers (schema 0035).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from enum import StrEnum
 
 from node.ledger.connection import Database
+
+
+class Mark(StrEnum):
+    """What a mark says of its study."""
+
+    UID = "uid"
+    """Its UID backwards: a beginning of that is an end of the UID."""
+    MODALITY = "modality"
+    """A modality of its series."""
+    RULE = "rule"
+    """A rule that matched it, or waits for more of it."""
+    PLUGIN = "plugin"
+    """A plugin that has, or had, a job on it."""
+    OUTCOME = "outcome"
+    """What came of a job that no other supersedes."""
+
+    def of(self, value: str) -> str:
+        """The word."""
+        return f"{self}:{value}"
+
 
 _LONGEST = 64
 _MOST = 64
 """Words of one study."""
-_ENOUGH = 1000
-"""Studies with a word, from which on it makes no difference how many more there are."""
+_OF_JOBS = " AND ".join(f"word NOT GLOB '{mark}:*'" for mark in (Mark.RULE, Mark.PLUGIN, Mark.OUTCOME))
+AFTER_ALL = "\x7f"
+"""After whatever a UID can be made of."""
 
 
 def folded(text: str) -> list[str]:
@@ -29,13 +52,14 @@ def folded(text: str) -> list[str]:
 def write(database: Database, study: str) -> None:
     """The words of a study are those of its row from now on."""
     found = database.execute(
-        "SELECT last_received_at, patient_name, patient_id, accession_number, description FROM studies"
+        "SELECT last_received_at, modalities, patient_name, patient_id, accession_number, description FROM studies"
         " WHERE study_instance_uid=?",
         [study],
     ).fetchall()
-    for received_at, *texts in found:
-        words = folded(" ".join(texts))[:_MOST]
-        database.execute("DELETE FROM study_words WHERE study_instance_uid=?", [study])
+    for received_at, modalities, *texts in found:
+        marks = [Mark.UID.of(study[::-1]), *(Mark.MODALITY.of(each) for each in modalities.split("\\") if each)]
+        words = [*marks, *folded(" ".join(texts))[:_MOST]]
+        database.execute(f"DELETE FROM study_words WHERE study_instance_uid=? AND {_OF_JOBS}", [study])  # noqa: S608 - our own text
         rows = [(word, received_at, study) for word in words]
         database.conn.executemany("INSERT INTO study_words VALUES (?,?,?)", rows)
 
@@ -49,24 +73,8 @@ def moved(database: Database, study: str) -> None:
     )
 
 
-def search(database: Database, words: Sequence[str], limit: int) -> list[str]:
-    """Studies that have all of these folded words, the one that last received something first."""
-    if not words:
-        return []
-    rarest, *others = sorted(words, key=lambda word: _how_many(database, word))
-    also = "".join(
-        " AND EXISTS (SELECT 1 FROM study_words AS other WHERE other.word=?"
-        " AND other.last_received_at=found.last_received_at AND other.study_instance_uid=found.study_instance_uid)"
-        for _ in others
-    )
-    sql = (
-        f"SELECT study_instance_uid FROM study_words AS found WHERE word=?{also}"  # noqa: S608 - our own text
-        " ORDER BY last_received_at DESC, study_instance_uid DESC LIMIT ?"
-    )
-    return [study for (study,) in database.execute(sql, [rarest, *others, limit]).fetchall()]
-
-
-def _how_many(database: Database, word: str) -> int:
-    sql = "SELECT count(*) FROM (SELECT 1 FROM study_words WHERE word=? LIMIT ?)"
-    ((number,),) = database.execute(sql, [word, _ENOUGH]).fetchall()
-    return int(number)
+def ending(database: Database, end: str, limit: int) -> list[str]:
+    """Studies whose UID ends so, the one that last received something first."""
+    backwards = Mark.UID.of(end[::-1])
+    sql = "SELECT study_instance_uid FROM study_words WHERE word>=? AND word<? ORDER BY last_received_at DESC LIMIT ?"
+    return [study for (study,) in database.execute(sql, [backwards, backwards + AFTER_ALL, limit]).fetchall()]

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     retries,
     rules,
     samples,
+    searching,
     size,
     start,
     turnaround,
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rules.show(decided), flush=True)
         retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
         print(retries.show(retried), flush=True)
+        searched = searching.measure(folder / "searched", 2_000 if options.short else searching.STUDIES)
+        print(searching.show(searched), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = options.page or (None if options.short else page.PATH)
     if written:
         all_of_it = page.Measured(
-            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept
+            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept, searched
         )
         written.write_text(page.text(all_of_it, options.remark))
 

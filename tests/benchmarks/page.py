@@ -22,6 +22,7 @@ from tests.benchmarks import (
     receivers,
     retries,
     rules,
+    searching,
     size,
     turnaround,
     warm,
@@ -74,6 +75,7 @@ class Measured:
     handed: Sequence[LaidOut]
     beside_greedy: BesideGreedy | None
     kept: warm.WarmFigures
+    searched: Sequence[searching.Searched]
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -108,6 +110,9 @@ def text(found: Measured, remark: str = "") -> str:
         rules.show(found.decided),
         "## A person's retry while images are indexed",
         retries.show(found.retried),
+        "## Looking for studies",
+        f"Among {searching.STUDIES:,} studies; goal {searching.GOAL} s.",
+        searching.show(found.searched),
         "## Beside a plugin that takes what it can get",
         beside_greedy.show(found.beside_greedy),
         "## Attacks",
@@ -143,6 +148,7 @@ def _goals(found: Measured) -> str:
     rows += warm.goals(found.kept)
     rows += found.decided.goals
     rows.append(retries.goal(found.retried))
+    rows.append(searching.goal(found.searched))
     rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)

@@ -35,6 +35,7 @@ from node.ledger.schema import (
     m0024_identity,
     m0025_keys,
     m0026_commissionings,
+    m0035_search,
 )
 from node.ledger.schema.versions import SET
 
@@ -369,3 +370,6 @@ BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
 def apply(connection: sqlite3.Connection) -> None:
     """Bring the ledger of this connection up to date."""
     migrations.apply(Database(connection))
+
+
+migrations(name="0035_search")(m0035_search.migrate)

@@ -338,6 +338,49 @@ def test_studies_are_found_by_words_and_the_patient_is_never_shown(run: Run, led
     assert 'there is no study "nobody"' in nobody.err
 
 
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ([], [ARRIVING, FAILED, GOOD, HELD]),
+        (["--accession", "20260302-0017"], [GOOD]),
+        (["--patient", "secret 4711"], [ARRIVING, FAILED, GOOD, HELD]),
+        (["--rule", "thin-chest"], [FAILED, GOOD]),
+        (["--plugin", "lung-density", "--outcome", "failed"], [FAILED]),
+        (["--outcome", "findings"], [GOOD]),
+        (["--outcome", "none"], [ARRIVING, HELD]),
+        (["--state", "receiving"], [ARRIVING]),
+        (["--state", "held"], [GOOD, HELD]),
+        (["--state", "failed", "--outcome", "findings"], [GOOD]),
+    ],
+)
+def test_studies_lists_those_that_have_all_of_it(run: Run, options: list[str], wanted: list[str]) -> None:
+    """By order, patient, rule, plugin, outcome and state, alone and together."""
+    answer = run("studies", *options, "--json")
+    assert {each["study_instance_uid"] for each in answer.json["studies"]} == {*wanted}
+    shown = run("studies", *options)
+    assert shown.code == 0
+    assert all(uid[-10:] in shown.out for uid in wanted)
+    assert "SECRET" not in answer.out + shown.out
+
+
+@pytest.mark.usefixtures("ledger")
+def test_studies_says_what_it_cannot_look_for_and_that_there_is_none(run: Run) -> None:
+    """A slip is exit code 2 with the words that count; nothing found is exit code 1; that there are more is said."""
+    for options, words in {
+        ("--outcome", "fine"): "findings, no-findings, not-applicable, failed, none",
+        ("--state", "broken"): "receiving, waiting, in-analysis, unsent, held, failed",
+        ("--date", "march"): "neither a day (2026-11-03) nor a period",
+        ("--since", "yesterday"): "--since:",
+        ("--patient", "^"): "no letter or digit",
+    }.items():
+        answer = run("studies", *options)
+        assert (answer.code, words in answer.err) == (2, True), answer.err
+    assert run("studies", "--accession", "20260302-001").code == 1
+    assert run("studies", "--date", "2020-01-01..2020-12-31", "--json").json == {"studies": [], "more": False}
+    assert "there are more" in run("studies", "--limit", "1").out
+
+
 def test_finding_o3_status_shows_refused_callers_in_a_table(run: Run, ledger: Ledger) -> None:
     """When last, how often, who, from where, why, and what to enter; scripts get the same as values."""
     now = SystemClock().now()

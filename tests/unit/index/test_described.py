@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from node.index import corrections
-from node.ledger import events, studies
+from node.ledger import events, studies, study_search
+from node.ledger.study_search import StudySearch
 from node.ledger.study_words import folded
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.index_room import Room
@@ -11,7 +12,8 @@ from tests.support.sites.index_room import Room
 
 def found(room: Room, text: str) -> list[str]:
     """Studies with all words of a text."""
-    return [each.study_instance_uid for each in studies.with_words(room.ledger.database, folded(text), 9)]
+    rows = study_search.find(room.ledger.database, StudySearch(words=folded(text)), 9)
+    return [each.study_instance_uid for each in rows]
 
 
 def test_a_study_is_found_as_soon_as_its_first_image_is_indexed(room: Room) -> None:
