@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak fuzz matrix viewer nightly bench check env lock runtime
+.PHONY: help demo test soak crash fuzz matrix viewer nightly bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -21,6 +21,15 @@ soak: env ## the fault tests at full length: what `make test` does 300 times, 10
 		tests/unit/results/test_odd_sources.py tests/unit/results/test_odd_images.py \
 		tests/unit/rules/test_by_the_page.py tests/peers/real_volumes.py --full-length \
 		-k "fault or real_file or in_each_form or by_the_page or finding_s2"
+
+CRASHES ?= 1000
+
+crash: env ## the crash matrix: CRASHES (1000) runs with kills, disk, clock and archive at odds; writes its table; some hours
+	@rm -f build/crashes.jsonl && mkdir -p build
+	@.venv/bin/pytest tests/acceptance/test_crashes.py --crashes=$(CRASHES) --crash-report=build/crashes.jsonl \
+		--numprocesses 3 --dist worksteal
+	@.venv/bin/python -m tests.support.faults.crash_table build/crashes.jsonl
+	@.venv/bin/python -m tests.support.faults.fault_table
 
 FUZZ_SECONDS ?= 600
 

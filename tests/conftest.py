@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`make soak` and `make fuzz`."""
     parser.addoption("--full-length", action="store_true", help="run what is shortened otherwise at its full length")
     parser.addoption("--fuzz-seconds", type=float, default=0.0, help="fuzz for so long instead of a number of examples")
+    parser.addoption("--crashes", type=int, default=0, help="runs of the crash matrix, one seed after the other")
+    parser.addoption("--first-seed", type=int, default=0, help="the first of them")
+    parser.addoption("--crash-report", type=Path, help="a file for what came of them, a line of JSON each")
 
 
 @pytest.fixture(scope="session")

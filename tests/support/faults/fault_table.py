@@ -7,11 +7,13 @@ the page says it shows, so the page cannot claim what is not run.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.faults import crash_table
 from tests.support.shared_data import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -157,7 +159,12 @@ def table() -> str:
             shown = [f"{test.claim} ([{test.path.stem}](../{test.path}))" for test in tests if number in test.cases]
             parts.append(f"| {number} | {case} | {'<br>'.join(_cell(one) for one in shown) or '**no test yet**'} |")
         parts.append("")
-    return "\n".join(parts)
+    return "\n".join([*parts, *_crashes()])
+
+
+def _crashes() -> Iterator[str]:
+    """What `make crash` came to when it last ran."""
+    yield from ("### The crash matrix", "", *crash_table.lines(json.loads(crash_table.SUMS.read_text())), "")
 
 
 def _cell(text: str) -> str:

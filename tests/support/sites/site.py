@@ -76,13 +76,15 @@ class Site:
         node: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
         modalities: Mapping[str, Mapping[str, object]] | None = None,
+        faults: str = "killing",
     ) -> None:
+        """`faults`: the folder of tests/support/faults whose sitecustomize reads `environment`."""
         self.folder = folder
         self.data = folder / "data"
         self.config = folder / "config.yaml"
         self.plugin = folder / "mean_hu"
         self.port = 0
-        self._environment = dict(environment or {})
+        self._environment, self._faults = dict(environment or {}), faults
         self._mark = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
         self._ledger: Ledger | None = None
@@ -118,7 +120,7 @@ class Site:
 
     def start(self) -> Self:
         """Start it, and return when it listens and its ledger is there."""
-        paths = [str(SUPPORT / "faults" / "killing"), str(ROOT)] if self._environment else [str(ROOT)]
+        paths = [str(SUPPORT / "faults" / self._faults), str(ROOT)] if self._environment else [str(ROOT)]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
