@@ -101,7 +101,6 @@ class CrashRun:
             environment={
                 "PACSNODE_TEST_CRASH": str(self._control),
                 "PACSNODE_TEST_CRASH_DATA": str(folder / "data"),
-                **({"PACSNODE_TEST_JUMP": str(self._control / "jump")} if self.plan.jump else {}),
             },
             faults="crashing",
         )

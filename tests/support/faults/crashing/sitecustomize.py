@@ -9,6 +9,9 @@ Python imports it where a test puts this folder on its path. `PACSNODE_TEST_CRAS
 `errno`
     as long as it is there, whatever is asked to change a file of the data folder fails with the number in it.
 
+`jump`
+    the wall clock is as many seconds off, for all processes.
+
 The node itself knows nothing of this, but the pause after a failed attempt, which is half a minute, is half a second.
 """
 
@@ -94,10 +97,27 @@ def _try_again_soon(module: ModuleType) -> None:
     module._FIRST = datetime.timedelta(seconds=0.5)  # type: ignore[attr-defined] # half a minute otherwise
 
 
+def _jump(module: ModuleType) -> None:
+    now = module.SystemClock.now
+
+    def jumped(clock: Any) -> Any:
+        return now(clock) + datetime.timedelta(seconds=_seconds_off())
+
+    module.SystemClock.now = jumped
+
+
+def _seconds_off() -> int:
+    try:
+        return int((_FOLDER / "jump").read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
 _WATCHED: dict[str, Callable[[ModuleType], None]] = {
     "node.ledger.events": _watch_events,
     "node.ledger.database": _watch_transactions,
     "node.run.retry": _try_again_soon,
+    "node.clock": _jump,
 }
 
 
@@ -179,8 +199,8 @@ def _refuse_descriptor(number: int) -> None:
     _refuse(path)
 
 
+_time_ns = time.time_ns
+time.time_ns = lambda: _time_ns() + _seconds_off() * 10**9
+time.time = lambda: time.time_ns() / 1e9
 sys.meta_path.insert(0, _Finder())
 _guard_files()
-if "PACSNODE_TEST_JUMP" in os.environ:
-    _jumping = Path(__file__).parents[1] / "jumping" / "sitecustomize.py"
-    exec(compile(_jumping.read_text(), str(_jumping), "exec"), {"__name__": "jumping"})
