@@ -1,0 +1,182 @@
+"""What we have sent to a destination ourselves, and it should commit itself to (`commitment` of the destination)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from node.config.destinations import DicomDestination, dicom_destinations
+from node.config.models import Configuration
+from node.config.retrying import Retry
+from node.config.values import duration_text
+from node.items import Item, Items
+from node.ledger import archive_requests, commit_batches, commitment_refusers
+from node.ledger.clock_changes import DueTimes
+from node.ledger.commit_batches import CommitBatch
+from node.ledger.database import Database
+from node.stage import Node
+
+log = structlog.get_logger(__name__)
+
+SLOW = timedelta(hours=6)
+"""Longest pause between two requests for one batch: what is late, or was given up, is asked for no more often."""
+LOOK_AGAIN = timedelta(hours=1)
+"""Until a destination that does not accept the SOP class is tried again."""
+
+
+def pause(retry: Retry, tried_for: timedelta, in_vain: bool) -> timedelta:
+    """After a request without success: with the destination's back-off; seldom where a person has to act first."""
+    return SLOW if in_vain else retry.pause(tried_for)
+
+
+def patience(retry: Retry, tried_for: timedelta, *, in_vain: bool) -> timedelta:
+    """After a request that was taken, until it is made again: many archives report at night, none is hurried."""
+    return SLOW if in_vain else min(SLOW, max(retry.longest, tried_for))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuestion:
+    """What is left of one batch; see `node.commit.questions.Question`."""
+
+    batch: CommitBatch
+    retry: Retry
+    within: timedelta
+
+    @property
+    def not_before(self) -> datetime:
+        """When the destination is asked (again)."""
+        return self.batch.not_before
+
+    @property
+    def item(self) -> Item:
+        """After an unexpected exception: asked again later, and refused or overdue in the end."""
+        number = self.batch.id
+
+        def put_off(database: Database, now: datetime, again: datetime, why: str) -> None:
+            if self._is_open(database):
+                commit_batches.wait(database, now, number, again, why)
+
+        def give_up(database: Database, now: datetime, why: str) -> None:
+            if self._is_open(database):
+                commit_batches.wait(database, now, number, now + SLOW, why)
+                commit_batches.late(database, now, number, duration_text(self.within))
+
+        return Item(f"commit-batch:{number}", self.batch.study_instance_uid, put_off=put_off, give_up=give_up)
+
+    def begin(self, database: Database, now: datetime, again_at: datetime) -> tuple[str, list[tuple[str, str]]]:
+        """A new Transaction UID for what is left in the batch."""
+        again = now + patience(self.retry, self.batch.tried_for(now), in_vain=self.batch.late_at is not None)
+        return archive_requests.begin_for_batch(database, now, self.batch.id, max(again, again_at))
+
+    def taken(self, database: Database) -> None:
+        """What is left in it is asked for."""
+        commit_batches.asked(database, self.batch.id)
+
+    def wait(self, database: Database, now: datetime, error: str, *, rejected: bool = False) -> None:
+        """Again with the back-off of the destination."""
+        known = commit_batches.get(database, self.batch.id)
+        if known.ended_at is None:
+            again = now + pause(self.retry, known.tried_for(now), known.late_at is not None)
+            commit_batches.wait(database, now, known.id, again, error, rejected=rejected)
+
+    def _is_open(self, database: Database) -> bool:
+        return commit_batches.get(database, self.batch.id).ended_at is None
+
+
+class DeliveriesDocket:
+    """What one destination has to commit itself to; see `node.commit.questions.Docket`."""
+
+    def __init__(self, name: str, node: Node, items: Items) -> None:
+        self._name = name
+        self._ledger = node.ledger
+        self._clock = node.clock
+        self._items = items
+        self._due_times = DueTimes(node.ledger, node.clock, "commit_batches", name)
+        self._destination: DicomDestination | None = None
+
+    def use(self, configuration: Configuration) -> None:
+        """Whether it is asked, and how; one that refused is tried at once where that has changed, or at the start."""
+        destination = dicom_destinations(configuration.destinations)[self._name]
+        if destination == self._destination:
+            return
+        self._destination = destination
+        refuser = commitment_refusers.get(self._ledger.database, self._name)
+        if refuser is not None and destination.commitment != "off":
+            self._note_refusal(refuser.reason, look_at=self._clock.now())
+
+    def prepare(self) -> timedelta | None:
+        """Make batches of what was delivered, and settle what is late; when the next one will be."""
+        if not self._is_asked:
+            return None
+        self._due_times.keep()
+        refuser = commitment_refusers.get(self._ledger.database, self._name)
+        if refuser is not None:
+            left = min(refuser.look_at - self._clock.now(), LOOK_AGAIN)
+            if left <= timedelta() and not commit_batches.open_ones(self._ledger.database, self._name):
+                self._make(at_once=True)
+            return max(timedelta(), left)
+        while self._make():
+            pass
+        for batch in self._in_time():
+            if self._left(batch) <= timedelta():
+                item = Item(f"commit-batch:{batch.id} late", batch.study_instance_uid)
+                self._items.handle(item, partial(self._settle_late, batch), None)
+        return min((self._left(each) for each in self._in_time()), default=None)
+
+    def open(self) -> list[BatchQuestion]:
+        """Oldest first, but what was asked for in vain after the rest; one alone where the destination refuses all."""
+        destination = self._destination
+        if destination is None or not self._is_asked:
+            return []
+        found = commit_batches.open_ones(self._ledger.database, self._name)
+        refuser = commitment_refusers.get(self._ledger.database, self._name)
+        if refuser is not None:
+            found = found[:1] if refuser.look_at <= self._clock.now() else []
+        ordered = sorted(found, key=lambda each: each.error is not None)
+        return [BatchQuestion(each, destination.retry, destination.commit_within) for each in ordered]
+
+    def accepted(self) -> None:
+        """The destination accepts the SOP class; what waited for that is asked for."""
+        if commitment_refusers.get(self._ledger.database, self._name) is not None:
+            with self._ledger.transaction() as database:
+                commitment_refusers.accepted(database, self._clock.now(), self._name)
+
+    def refused(self, error: str) -> None:
+        """It does not: nothing is asked until it does, and where it is required, a person has to know."""
+        log.warning("commit.not-supported", destination=self._name, error=error)
+        self._note_refusal(error, look_at=self._clock.now() + LOOK_AGAIN)
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._destination is not None and self._destination.commitment != "off"
+
+    def _note_refusal(self, error: str, look_at: datetime) -> None:
+        assert self._destination is not None, "it is used first"
+        required = self._destination.commitment == "require"
+        with self._ledger.transaction() as database:
+            now = self._clock.now()
+            commitment_refusers.refused(database, now, self._name, error, look_at, required=required)
+
+    def _make(self, *, at_once: bool = False) -> bool:
+        with self._ledger.transaction() as database:
+            made = commit_batches.make_next(database, self._clock.now(), self._name, at_once=at_once)
+        return made is not None
+
+    def _in_time(self) -> list[CommitBatch]:
+        found = commit_batches.open_ones(self._ledger.database, self._name)
+        return [each for each in found if each.late_at is None]
+
+    def _left(self, batch: CommitBatch) -> timedelta:
+        """Until it is late: what counts is for how long the destination was asked, not what the clock says."""
+        assert self._destination is not None, "it is used first"
+        return self._destination.commit_within - batch.tried_for(self._clock.now())
+
+    def _settle_late(self, batch: CommitBatch) -> None:
+        assert self._destination is not None, "it is used first"
+        after = duration_text(self._destination.commit_within)
+        with self._ledger.transaction() as database:
+            if commit_batches.get(database, batch.id).ended_at is None:
+                commit_batches.late(database, self._clock.now(), batch.id, after)
