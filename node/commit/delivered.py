@@ -44,11 +44,13 @@ class BatchQuestion:
     batch: CommitBatch
     retry: Retry
     within: timedelta
+    look_at: datetime | None = None
+    """When a destination that accepts no request is tried again."""
 
     @property
     def not_before(self) -> datetime:
         """When the destination is asked (again)."""
-        return self.batch.not_before
+        return self.look_at or self.batch.not_before
 
     @property
     def item(self) -> Item:
@@ -135,8 +137,9 @@ class DeliveriesDocket:
         refuser = commitment_refusers.get(self._ledger.database, self._name)
         if refuser is not None:
             found = found[:1] if refuser.look_at <= self._clock.now() else []
+        look_at = refuser.look_at if refuser is not None else None
         ordered = sorted(found, key=lambda each: each.error is not None)
-        return [BatchQuestion(each, destination.retry, destination.commit_within) for each in ordered]
+        return [BatchQuestion(each, destination.retry, destination.commit_within, look_at) for each in ordered]
 
     def accepted(self) -> None:
         """The destination accepts the SOP class; what waited for that is asked for."""

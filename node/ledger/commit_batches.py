@@ -21,7 +21,7 @@ from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.rows import moment, one, query
 from node.ledger.unreadable import readable, soonest
 
-MOST = 500
+MOST = 200
 """Deliveries in one batch: what is written about them at once takes a few milliseconds."""
 QUIET = timedelta(seconds=5)
 """For this long nothing of a study was delivered: then the destination is asked for what was."""

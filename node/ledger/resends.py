@@ -37,12 +37,10 @@ def not_kept(database: Database, at: datetime, destination: str, sop_instance_ui
     not_meant = [each.id for each in those if not _is_meant(database, each)]
     exhausted = [each.id for each in those if each.resends >= MOST and each.id not in not_meant]
     again = [each for each in those if each.id not in {*not_meant, *exhausted}]
-    for each in again:
-        deliveries.transition(database, each.id, (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
     # The tries begin again: it is not set aside, as what was tried twice in vain is.
     database.conn.executemany(
-        f"UPDATE deliveries SET {deliveries.AFRESH}, attempts=0, resends=resends+1 WHERE id=?",  # noqa: S608 - our own text
-        [(*deliveries.since(at), each.id) for each in again],
+        f"UPDATE deliveries SET {deliveries.AFRESH}, attempts=0, resends=resends+1, status=? WHERE id=?",  # noqa: S608 - our own text
+        [(*deliveries.since(at), DeliveryStatus.WAITING, each.id) for each in again],
     )
     _record(database, at, destination, again)
     return ResendOutcome([each.id for each in again], exhausted, not_meant)
