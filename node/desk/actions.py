@@ -114,6 +114,7 @@ def complete(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcom
 def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """Stop a job that was not reported, a delivery or notification that was not sent, or the images of a study.
 
+    For a study, nobody waits any more for a storage commitment to it that is refused or overdue, either.
     With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal has been seen to.
     """
     reason = f"cancelled by {by.name}"
@@ -122,6 +123,9 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     if find.is_study(what):
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.cancel_some(database, study, reason))
+        for batch in commit_batches.in_trouble(ledger.database, study):
+            with ledger.transaction() as database:
+                commit_batches.drop(database, at, batch.id, str(by))
     return outcome
 
 
@@ -157,10 +161,15 @@ def _seen_to(database: Database, study: Study, at: datetime, by: Actor) -> Actio
 def _keep_images(database: Database, study: Study, at: datetime, reason: str, by: Actor) -> ActionOutcome:
     uid = study.study_instance_uid
     count = forwards.cancel(database, at, uid, reason, str(by))
-    if not count:
+    refusing = sorted({each.destination for each in commit_batches.in_trouble(database, uid)})
+    if not count and not refusing:
         raise NotFoundError(f"no image of study {uid} waits to be forwarded")
     value = {"study_instance_uid": uid, "status": "cancelled", "images": count}
-    return ActionOutcome(f"{count} images of study {uid} are not forwarded", value)
+    sentences = [f"{count} images of study {uid} are not forwarded"] if count or not refusing else []
+    sentences += [
+        f"nobody waits any more for the commitment of {name} to what it has of study {uid}" for name in refusing
+    ]
+    return ActionOutcome("\n".join(sentences), value | ({"not_committed": refusing} if refusing else {}))
 
 
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> ActionOutcome:

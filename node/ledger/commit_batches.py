@@ -250,18 +250,27 @@ def drop_some(database: Database, at: datetime, destination: str) -> bool:
     One batch, or as many deliveries as one has.
     """
     batch = next(iter(open_ones(database, destination)), None)
-    if batch is None:
-        which, values = f"id IN (SELECT id FROM deliveries WHERE {_TO_COMMIT} LIMIT {MOST})", [destination]  # noqa: S608 - our own text
-    else:
-        which, values = "commit_batch=?", [str(batch.id)]
-    dropped = database.execute(
-        f"UPDATE deliveries SET commitment='none', commit_by=NULL, commit_batch=NULL WHERE {which}",  # noqa: S608 - our own text
-        values,
-    ).rowcount
     if batch is not None:
-        end_if_settled(database, at, batch.id)
-        _record(database, at, batch, EventKind.COMMITMENT_NOT_WANTED, instances=dropped)
-    return batch is not None or dropped == MOST
+        drop(database, at, batch.id, events.NODE)
+        return True
+    unasked = f"id IN (SELECT id FROM deliveries WHERE {_TO_COMMIT} LIMIT {MOST})"  # noqa: S608 - our own text
+    return _drop(database, unasked, destination) == MOST
+
+
+def drop(database: Database, at: datetime, number: int, by: str) -> int:
+    """Nobody waits for the destination's commitment to what is left in the batch; how many deliveries that is.
+
+    `by`: the node, where the configuration does not want it any more, or a person.
+    """
+    dropped = _drop(database, "commit_batch=?", number)
+    end_if_settled(database, at, number)
+    _record(database, at, get(database, number), EventKind.COMMITMENT_NOT_WANTED, actor=by, instances=dropped)
+    return dropped
+
+
+def _drop(database: Database, which: str, value: object) -> int:
+    sql = f"UPDATE deliveries SET commitment='none', commit_by=NULL, commit_batch=NULL WHERE {which}"  # noqa: S608 - our own text
+    return int(database.execute(sql, [value]).rowcount)
 
 
 def next_due_at(database: Database, destination: str) -> datetime | None:

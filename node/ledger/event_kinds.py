@@ -388,7 +388,7 @@ class EventKind(StrEnum):
     COMMITMENT_SUPPORTED = "commitment.supported", "The destination accepts storage commitment now."
     COMMITMENT_NOT_WANTED = (
         "commitment.not-wanted",
-        "The configuration does not ask for the destination's commitment any more.",
+        "Nobody waits for the destination's commitment to the objects any more.",
     )
     COMMITMENT_ASK_AGAIN = "commitment.ask-again", "A person had the destination asked for its commitment again."
 

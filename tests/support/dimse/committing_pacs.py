@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from tests.support.dimse.commitment import INSTANCE, Pair, scp_role
 
@@ -65,6 +65,7 @@ class CommittingPACS:
     def __enter__(self) -> Self:
         entity = AE(self.ae_title)
         entity.add_supported_context(StorageCommitmentPushModel)
+        entity.add_supported_context(Verification)
         handlers = [(evt.EVT_N_ACTION, self._action), (evt.EVT_DIMSE_SENT, self._sent)]
         self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
         return self

@@ -512,6 +512,20 @@ def test_a_study_is_retried_as_a_whole(required: CommitRoom, archive: Archive) -
     assert len(archive.asked) == asked + 1
 
 
+def test_a_person_does_not_wait_for_it_any_more(required: CommitRoom, archive: Archive) -> None:
+    """The destination is right, or never will be: what was delivered is only delivered, and the alert is over."""
+    required.forwarded(1)
+    with pytest.raises(NotFoundError):
+        actions.cancel(required.ledger, STUDY, required.clock.now(), SOMEBODY)
+    ask(required, archive)
+    report(required, archive, failed=images(1), reason=0x0122)
+    done = actions.cancel(required.ledger, STUDY, required.clock.now(), SOMEBODY)
+    assert done.value["not_committed"] == ["pacs"]
+    assert required.kept() == {"1": "none"}
+    assert alerts_over(required)
+    assert [each.actor for each in required.events("commitment.not-wanted")] == ["os:a test"]
+
+
 def test_history_names_what_was_asked_and_answered(required: CommitRoom, archive: Archive) -> None:
     """The Transaction UID is recorded, and how many instances were committed and failed; by whom it was answered."""
     required.sent(1, 2)
