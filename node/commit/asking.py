@@ -25,6 +25,7 @@ from node.dimse.status import ActionStatus, is_taken, status_text
 from node.errors import NodeError, PermanentError
 from node.items import Items
 from node.ledger import archive_requests
+from node.ledger.database import Database
 from node.stage import Node, NodeStage
 from node.store.journal import Journal, JournalMessage
 from node.wake import Stage
@@ -76,16 +77,15 @@ class CommitmentRequester(NodeStage):
             pauses += [again] if again is not None else []
         self._ask_what_is_due()
         now = self._clock.now()
-        pauses += [each.not_before - now for docket in self._dockets for each in docket.open()]
+        pauses += [at - now for docket in self._dockets if (at := docket.next_at()) is not None]
         return max(_LEAST_SECONDS, min(pauses).total_seconds())
 
     def _ask_what_is_due(self) -> None:
         """Until the archive is silent about one of them: the others have their turn in the next run."""
         for docket in self._dockets:
-            now = self._clock.now()
-            for question in docket.open():
+            for question in docket.due():
                 work = partial(self._ask, docket, question)
-                if question.not_before <= now and not self._items.handle(question.item, work, otherwise=True):
+                if not self._items.handle(question.item, work, otherwise=True):
                     return
 
     def _ask(self, docket: Docket, question: Question) -> bool:
@@ -105,23 +105,26 @@ class CommitmentRequester(NodeStage):
                 lambda: archive_requests.is_answered(self._ledger.database, transaction),
             )
         except NodeError as error:
-            self._not_asked(docket, error)
+            self._not_asked(docket, question, error)
             return False
-        if status == _CLASS_NOT_SUPPORTED:
-            docket.refused(f"{self._peer} answers {status_text(status)}: it does not support storage commitment")
+        why = f"{self._peer} answers {status_text(status)}: it does not support storage commitment"
+        if status == _CLASS_NOT_SUPPORTED and docket.refused(why):
             return False
         docket.accepted()
         self._settle(question, transaction, status)
         return status is not None
 
-    def _not_asked(self, docket: Docket, error: NodeError) -> None:
-        """No association, or none for this: whatever is open has to wait."""
-        if isinstance(error, ContextRefusedError):
-            docket.refused(str(error))
+    def _not_asked(self, docket: Docket, question: Question, error: NodeError) -> None:
+        """No association, or none for this: whatever is due has to wait."""
+        noted = isinstance(error, ContextRefusedError) and docket.refused(str(error))
         rejected = isinstance(error, PermanentError)
-        for each in (each for every in self._dockets for each in every.open()):
-            with self._ledger.transaction() as database:
-                each.wait(database, self._clock.now(), str(error), rejected=rejected)
+
+        def wait(database: Database, each: Question) -> None:
+            each.wait(database, self._clock.now(), str(error), rejected=rejected)
+
+        self._ledger.settle_each(
+            [*([] if noted else [question]), *(each for every in self._dockets for each in every.due())], wait
+        )
 
     def _settle(self, question: Question, transaction: str, status: int | None) -> None:
         """The answer to the request; where the report came sooner, that counts."""

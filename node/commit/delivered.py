@@ -44,13 +44,6 @@ class BatchQuestion:
     batch: CommitBatch
     retry: Retry
     within: timedelta
-    look_at: datetime | None = None
-    """When a destination that accepts no request is tried again."""
-
-    @property
-    def not_before(self) -> datetime:
-        """When the destination is asked (again)."""
-        return self.look_at or self.batch.not_before
 
     @property
     def item(self) -> Item:
@@ -116,10 +109,9 @@ class DeliveriesDocket:
         self._due_times.keep()
         refuser = commitment_refusers.get(self._ledger.database, self._name)
         if refuser is not None:
-            left = min(refuser.look_at - self._clock.now(), LOOK_AGAIN)
-            if left <= timedelta() and not commit_batches.open_ones(self._ledger.database, self._name):
+            if refuser.look_at <= self._clock.now() and not self._open():
                 self._make(at_once=True)
-            return max(timedelta(), left)
+            return None
         while self._make():
             pass
         for batch in self._in_time():
@@ -128,18 +120,23 @@ class DeliveriesDocket:
                 self._items.handle(item, partial(self._settle_late, batch), None)
         return min((self._left(each) for each in self._in_time()), default=None)
 
-    def open(self) -> list[BatchQuestion]:
+    def due(self) -> list[BatchQuestion]:
         """Oldest first, but what was asked for in vain after the rest; one alone where the destination refuses all."""
-        destination = self._destination
+        destination, now = self._destination, self._clock.now()
         if destination is None or not self._is_asked:
             return []
-        found = commit_batches.open_ones(self._ledger.database, self._name)
         refuser = commitment_refusers.get(self._ledger.database, self._name)
-        if refuser is not None:
-            found = found[:1] if refuser.look_at <= self._clock.now() else []
-        look_at = refuser.look_at if refuser is not None else None
-        ordered = sorted(found, key=lambda each: each.error is not None)
-        return [BatchQuestion(each, destination.retry, destination.commit_within, look_at) for each in ordered]
+        if refuser is None:
+            found = commit_batches.due(self._ledger.database, self._name, now)
+        else:
+            found = self._open()[:1] if refuser.look_at <= now else []
+        return [BatchQuestion(each, destination.retry, destination.commit_within) for each in found]
+
+    def next_at(self) -> datetime | None:
+        """When the next one is due."""
+        refuser = commitment_refusers.get(self._ledger.database, self._name) if self._is_asked else None
+        at = refuser.look_at if refuser is not None else commit_batches.next_due_at(self._ledger.database, self._name)
+        return at if self._is_asked and (refuser is None or self._open()) else None
 
     def accepted(self) -> None:
         """The destination accepts the SOP class; what waited for that is asked for."""
@@ -147,10 +144,11 @@ class DeliveriesDocket:
             with self._ledger.transaction() as database:
                 commitment_refusers.accepted(database, self._clock.now(), self._name)
 
-    def refused(self, error: str) -> None:
+    def refused(self, error: str) -> bool:
         """It does not: nothing is asked until it does, and where it is required, a person has to know."""
         log.warning("commit.not-supported", destination=self._name, error=error)
         self._note_refusal(error, look_at=self._clock.now() + LOOK_AGAIN)
+        return True
 
     @property
     def _is_asked(self) -> bool:
@@ -164,13 +162,20 @@ class DeliveriesDocket:
             commitment_refusers.refused(database, now, self._name, error, look_at, required=required)
 
     def _make(self, *, at_once: bool = False) -> bool:
+        """The next batch; whether there was one to make."""
+        now, name = self._clock.now(), self._name
+        study = commit_batches.next_study(self._ledger.database, now, name, at_once=at_once)
+        if study is None:
+            return False
         with self._ledger.transaction() as database:
-            made = commit_batches.make_next(database, self._clock.now(), self._name, at_once=at_once)
-        return made is not None
+            commit_batches.make(database, now, name, study)
+        return True
+
+    def _open(self) -> list[CommitBatch]:
+        return commit_batches.open_ones(self._ledger.database, self._name)
 
     def _in_time(self) -> list[CommitBatch]:
-        found = commit_batches.open_ones(self._ledger.database, self._name)
-        return [each for each in found if each.late_at is None]
+        return commit_batches.in_time(self._ledger.database, self._name)
 
     def _left(self, batch: CommitBatch) -> timedelta:
         """Until it is late: what counts is for how long the destination was asked, not what the clock says."""

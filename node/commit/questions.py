@@ -19,11 +19,6 @@ class Question(Protocol):
         """What an unexpected exception costs."""
         ...
 
-    @property
-    def not_before(self) -> datetime:
-        """When it is asked (again)."""
-        ...
-
     def begin(self, database: Database, now: datetime, again_at: datetime) -> tuple[str, Sequence[tuple[str, str]]]:
         """A new Transaction UID, and SOP class and SOP instance UID of what is still open; nothing where none is."""
         ...
@@ -48,14 +43,18 @@ class Docket(Protocol):
         """Make new questions, and settle what is late; in how long that has to be done again, where that is known."""
         ...
 
-    def open(self) -> Sequence[Question]:
-        """What is still open; what was asked for in vain goes after the rest, because it may take time again."""
+    def due(self) -> Sequence[Question]:
+        """What is to be asked now; what was asked for in vain goes after the rest, because it may take time again."""
+        ...
+
+    def next_at(self) -> datetime | None:
+        """When the next of what is still open is due."""
         ...
 
     def accepted(self) -> None:
         """The archive has accepted the SOP class for a question of this docket."""
         ...
 
-    def refused(self, error: str) -> None:
-        """The archive does not accept the SOP class."""
+    def refused(self, error: str) -> bool:
+        """The archive does not accept the SOP class; whether that is noted, so that the question need not wait."""
         ...

@@ -263,7 +263,8 @@ class CommitStage(NodeStage):
             item = Item(f"commitment:{commitment.id} left by its requester")
             self._items.handle(item, partial(self._leave_requester, commitment), None)
         asked = {name for name, each in dicom_destinations(self._configuration.destinations).items() if is_asked(each)}
-        for name in commit_batches.destinations(self._ledger.database) - asked:
+        refusing = {each.destination for each in commitment_refusers.every(self._ledger.database)}
+        for name in (commit_batches.destinations(self._ledger.database) | refusing) - asked:
             self._items.handle(Item(f"commitment-of:{name} not wanted"), partial(self._leave_deliveries, name), None)
 
     def _leave_archive(self, commitment: Commitment) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
+
 from node.commit.stage import requesters_of
 from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
@@ -20,6 +22,8 @@ from node.ledger.database import Database
 from node.stage import Node
 from node.wake import Stage, Wakes
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class RequesterQuestion:
@@ -29,11 +33,6 @@ class RequesterQuestion:
     archive: str
     retry: Retry
     wakes: Wakes
-
-    @property
-    def not_before(self) -> datetime:
-        """When the archive is asked (again)."""
-        return self.commitment.not_before
 
     @property
     def item(self) -> Item:
@@ -99,16 +98,24 @@ class RequestersDocket:
                 self._items.handle(item, partial(self._give_up, commitment), None)
         return min((self._left(each) for each in self._waiting()), default=None)
 
-    def open(self) -> list[RequesterQuestion]:
+    def due(self) -> list[RequesterQuestion]:
         """Oldest first, but what was asked for in vain after the rest."""
-        waiting = sorted(self._waiting(), key=lambda each: each.error is not None)
+        now = self._clock.now()
+        waiting = [each for each in self._waiting() if each.not_before <= now]
+        waiting.sort(key=lambda each: each.error is not None)
         return [RequesterQuestion(each, self._archive, self._retry, self._wakes) for each in waiting]
+
+    def next_at(self) -> datetime | None:
+        """When the next one is due."""
+        return min((each.not_before for each in self._waiting()), default=None)
 
     def accepted(self) -> None:
         """Nothing to note: an alert of `commitment.waits` closes by itself."""
 
-    def refused(self, error: str) -> None:
-        """Nothing to note: the questions wait, with an alert."""
+    def refused(self, error: str) -> bool:
+        """Nothing is noted: the questions wait, with an alert."""
+        log.warning("commit.not-supported", destination=self._archive, error=error)
+        return False
 
     def _waiting(self) -> list[Commitment]:
         found = commitments.with_status(self._ledger.database, [CommitmentStatus.AT_ARCHIVE])

@@ -39,6 +39,8 @@ def answered(
     the batch change nothing.
     """
     batch = commit_batches.get(database, number)
+    if batch.ended_at is not None:
+        return 0
     found = _sorted(database, number, report)
     _commit(database, at, batch, found.committed)
     not_kept = resends.not_kept(database, at, batch.destination, [row["item"] for row in found.absent])

@@ -56,14 +56,27 @@ class CommitBatch:
 _TO_COMMIT = "destination=? AND commitment='wanted' AND commit_batch IS NULL"
 
 
-def make_next(database: Database, at: datetime, destination: str, *, at_once: bool = False) -> CommitBatch | None:
-    """Put deliveries of one study together that the destination should be asked for now; None where there are none.
+def next_study(database: Database, at: datetime, destination: str, *, at_once: bool = False) -> str | None:
+    """A study with deliveries that the destination should be asked for now; None where there is none.
 
-    `at_once`: without waiting until nothing more of the study is delivered there.
+    Enough of it was delivered, or nothing more; a delivery in the future is that of a clock that was set. `at_once`:
+    any study, without waiting for that.
     """
-    study = _any_study(database, destination) if at_once else _next_study(database, at, destination)
-    if study is None:
-        return None
+    if at_once:
+        any_study = f"SELECT study_instance_uid AS study FROM deliveries WHERE {_TO_COMMIT} LIMIT 1"  # noqa: S608 - our own text
+        row = one(database, any_study, [destination])
+    else:
+        row = one(
+            database,
+            f"SELECT study_instance_uid AS study FROM deliveries WHERE {_TO_COMMIT} GROUP BY study_instance_uid"  # noqa: S608 - our own text
+            f" HAVING count(*)>={MOST} OR max(sent_at)<=? OR min(sent_at)<=? OR max(sent_at)>? LIMIT 1",
+            [destination, to_text(at - QUIET), to_text(at - LONGEST), to_text(at)],
+        )
+    return row["study"] if row else None
+
+
+def make(database: Database, at: datetime, destination: str, study: str) -> int:
+    """Put the first deliveries of a study together that the destination was not asked for; the batch's number."""
     number = database.execute(
         "INSERT INTO commit_batches (destination, study_instance_uid, not_before, put_off_at, made_at)"
         " VALUES (?,?,?,?,?)",
@@ -74,23 +87,7 @@ def make_next(database: Database, at: datetime, destination: str, *, at_once: bo
         f" AND study_instance_uid=? ORDER BY id LIMIT {MOST})",
         [number, destination, study],
     )
-    return get(database, int(number or 0))
-
-
-def _any_study(database: Database, destination: str) -> str | None:
-    row = one(database, f"SELECT study_instance_uid AS study FROM deliveries WHERE {_TO_COMMIT} LIMIT 1", [destination])  # noqa: S608 - our own text
-    return row["study"] if row else None
-
-
-def _next_study(database: Database, at: datetime, destination: str) -> str | None:
-    """A study of which enough was delivered, or nothing more; a time in the future is that of a clock that was set."""
-    row = one(
-        database,
-        f"SELECT study_instance_uid AS study FROM deliveries WHERE {_TO_COMMIT} GROUP BY study_instance_uid"  # noqa: S608 - our own text
-        f" HAVING count(*)>={MOST} OR max(sent_at)<=? OR min(sent_at)<=? OR max(sent_at)>? LIMIT 1",
-        [destination, to_text(at - QUIET), to_text(at - LONGEST), to_text(at)],
-    )
-    return row["study"] if row else None
+    return int(number or 0)
 
 
 def get(database: Database, number: int) -> CommitBatch:
@@ -104,6 +101,21 @@ def open_ones(database: Database, destination: str) -> list[CommitBatch]:
     """Those that the destination has not committed itself to as a whole, oldest first."""
     sql = "SELECT * FROM commit_batches WHERE destination=? AND ended_at IS NULL ORDER BY id"
     return readable(database, "commit_batches", query(database, sql, [destination]), _of_row)
+
+
+def in_time(database: Database, destination: str) -> list[CommitBatch]:
+    """The same without those that are late."""
+    sql = "SELECT * FROM commit_batches WHERE destination=? AND ended_at IS NULL AND late_at IS NULL ORDER BY id"
+    return readable(database, "commit_batches", query(database, sql, [destination]), _of_row)
+
+
+def due(database: Database, destination: str, at: datetime) -> list[CommitBatch]:
+    """Those that the destination is to be asked for now, oldest first, but those asked for in vain after the rest."""
+    sql = (
+        "SELECT * FROM commit_batches WHERE destination=? AND ended_at IS NULL AND not_before<=?"
+        " ORDER BY error IS NOT NULL, id"
+    )
+    return readable(database, "commit_batches", query(database, sql, [destination, to_text(at)]), _of_row)
 
 
 def in_trouble(database: Database, study: str) -> list[CommitBatch]:

@@ -32,7 +32,7 @@ _TABLES = (
         ended_at TEXT
     ) STRICT
     """,
-    "CREATE INDEX commit_batches_open ON commit_batches (destination, id) WHERE ended_at IS NULL",
+    "CREATE INDEX commit_batches_open ON commit_batches (destination, not_before) WHERE ended_at IS NULL",
     "CREATE INDEX commit_batches_by_study ON commit_batches (study_instance_uid)",
     """
     CREATE TABLE commitment_refusers (

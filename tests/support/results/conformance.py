@@ -204,7 +204,7 @@ def _attributes() -> str:
 
 
 _CONSEQUENCES = {
-    FailureReading.SEND_AGAIN: f"Sent again under its UID, {resends.MOST} times at most, and asked for each time; then refused",
+    FailureReading.SEND_AGAIN: f"Sent again under its UID and asked for again, {resends.MOST} times; then refused",
     FailureReading.ASK_AGAIN: "Asked for again, with the destination's back-off",
     FailureReading.TELL: "Refused: an alert at once, and asked for every six hours",
 }

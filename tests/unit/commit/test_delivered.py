@@ -438,6 +438,14 @@ def test_what_nobody_asks_for_any_more_is_only_delivered(required: CommitRoom, a
     report(required, archive, committed=images(1))
     assert required.kept()["1"] == "none"
     assert commit_batches.destinations(required.ledger.database) == set()
+    required.use(commitment="require")
+    required.sent(4)
+    archive.answers = [REFUSED]
+    ask(required, archive)
+    assert not alerts_over(required)
+    required.use(commitment="off")
+    required.run()
+    assert alerts_over(required)
     assert tallies.wrong(required.ledger.database) == []
 
 

@@ -48,7 +48,7 @@ def step(database: Database, chance: random.Random) -> None:
             lambda: deliveries.sending(database, NOW, delivery),
             lambda: deliveries.delivered(database, NOW, delivery, dimse(0)),
             lambda: deliveries.delivered(database, NOW, delivery, dimse(0), commit_by=later),
-            lambda: commit_batches.make_next(database, later, "pacs"),
+            lambda: commit_batches.make(database, later, "pacs", FAILED),
             lambda: database.execute("UPDATE deliveries SET commitment='overdue' WHERE commit_batch IS NOT NULL"),
             lambda: deliveries.wait(database, NOW, delivery, later, "why"),
             lambda: deliveries.hold(database, NOW, delivery, "why"),
