@@ -14,14 +14,18 @@ from node.deliver.ways.dimse import peer_of
 from node.dimse import commitment_scu
 from node.dimse.demo_pacs import DemoPACS
 from node.index.children import HeaderReader
-from node.ledger import alerts, deliveries
+from node.ledger import alerts, deliveries, studies
 from node.ledger.delivery import DeliveryStatus
+from plugins.phantoms import chest_series
+from plugins.phantoms.chest import Chest
 from tests.support.dimse.committing_pacs import CommittingPACS, ReportsBy
 from tests.support.images.receipts import STUDY
 from tests.support.programs.orthanc import Orthanc
+from tests.support.programs.peers import storescu
 from tests.support.sites.commit_room import CommitRoom, images
 from tests.support.sites.index_room import room_of
 from tests.support.sites.receiver import Receiver
+from tests.support.sites.site import Site, destination, rule
 from tests.support.wait import until
 
 UIDS = [uid for _, uid in images(1, 2)]
@@ -175,3 +179,28 @@ def test_fault_70_orthanc_commits_itself_to_forwarded_images(sites: Callable[...
         site.ask()
         site.wait(_1="committed", _2="committed", _3="committed")
         assert len(pacs.find("Instance", StudyInstanceUID=STUDY)) == 3
+
+
+def test_fault_70_a_node_has_results_and_images_committed(tmp_path: Path) -> None:
+    """A whole node between a scanner and Orthanc: what it forwards and what it makes is committed; `status` says so."""
+    forward = {"name": "forward", "when": {"Modality": "CT"}, "mode": "clinical", "forward": {"to": ["pacs"]}}
+    files = chest_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path / "ct")
+    with Orthanc(tmp_path / "orthanc", options={"DicomAssociationCloseDelay": 0}) as pacs:
+        destinations = {"pacs": destination("PACS", pacs.dicom_port, commitment="require")}
+        with Site(tmp_path / "node", destinations, [rule(), forward]) as site:
+            pacs.put("/modalities/node", {"AET": "PACSNODE", "Host": "127.0.0.1", "Port": site.port})
+            assert storescu(site.port, files, called="PACSNODE", calling="CT1").returncode == 0
+
+            def kept() -> list[str]:
+                seen = studies.latest(site.ledger.database, 1)
+                sent = [
+                    each for one in seen for each in deliveries.of_study(site.ledger.database, one.study_instance_uid)
+                ]
+                return [each.commitment for each in sent] if any(not each.is_image for each in sent) else []
+
+            until(lambda: set(kept()) == {"committed"}, 300, "everything to be committed")
+            said = site.status()
+    counts = said["queues"]["commitment_of_destinations"]["pacs"]
+    assert counts["images"]["committed"] == len(files)
+    assert counts["results"]["committed"] >= 1
+    assert said["alerts"] == []
