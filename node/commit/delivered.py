@@ -16,6 +16,7 @@ from node.items import Item, Items
 from node.ledger import archive_requests, commit_batches, commitment_refusers
 from node.ledger.clock_changes import DueTimes
 from node.ledger.commit_batches import CommitBatch
+from node.ledger.commitment_refusers import CommitmentRefuser
 from node.ledger.database import Database
 from node.stage import Node
 
@@ -98,7 +99,7 @@ class DeliveriesDocket:
         if destination == self._destination:
             return
         self._destination = destination
-        refuser = commitment_refusers.get(self._ledger.database, self._name)
+        refuser = self._refuser()
         if refuser is not None and destination.commitment != "off":
             self._note_refusal(refuser.reason, look_at=self._clock.now())
 
@@ -107,9 +108,8 @@ class DeliveriesDocket:
         if not self._is_asked:
             return None
         self._due_times.keep()
-        refuser = commitment_refusers.get(self._ledger.database, self._name)
-        if refuser is not None:
-            if refuser.look_at <= self._clock.now() and not self._open():
+        if self._refuser() is not None:
+            if not self._open():
                 self._make(at_once=True)
             return None
         while self._make():
@@ -125,22 +125,39 @@ class DeliveriesDocket:
         destination, now = self._destination, self._clock.now()
         if destination is None or not self._is_asked:
             return []
-        refuser = commitment_refusers.get(self._ledger.database, self._name)
+        refuser = self._refuser()
         if refuser is None:
             found = commit_batches.due(self._ledger.database, self._name, now)
         else:
-            found = self._open()[:1] if refuser.look_at <= now else []
+            found = [each for at, each in self._next_look(refuser) if at <= now]
         return [BatchQuestion(each, destination.retry, destination.commit_within) for each in found]
 
     def next_at(self) -> datetime | None:
         """When the next one is due."""
-        refuser = commitment_refusers.get(self._ledger.database, self._name) if self._is_asked else None
-        at = refuser.look_at if refuser is not None else commit_batches.next_due_at(self._ledger.database, self._name)
-        return at if self._is_asked and (refuser is None or self._open()) else None
+        if not self._is_asked:
+            return None
+        refuser = self._refuser()
+        if refuser is None:
+            return commit_batches.next_due_at(self._ledger.database, self._name)
+        return next((at for at, _ in self._next_look(refuser)), None)
+
+    def _refuser(self) -> CommitmentRefuser | None:
+        return commitment_refusers.get(self._ledger.database, self._name)
+
+    def _next_look(self, refuser: CommitmentRefuser) -> list[tuple[datetime, CommitBatch]]:
+        """The one batch by which it is found out whether the destination accepts requests now, and when that is due.
+
+        A time that is further off than the pause was written by a clock that was wrong. A batch that could not be
+        asked for has a back-off of its own.
+        """
+        now = self._clock.now()
+        look_at = refuser.look_at if refuser.look_at - now <= LOOK_AGAIN else now
+        first = self._open()[:1]
+        return [(look_at if each.error is None else max(look_at, each.not_before), each) for each in first]
 
     def accepted(self) -> None:
         """The destination accepts the SOP class; what waited for that is asked for."""
-        if commitment_refusers.get(self._ledger.database, self._name) is not None:
+        if self._refuser() is not None:
             with self._ledger.transaction() as database:
                 commitment_refusers.accepted(database, self._clock.now(), self._name)
 

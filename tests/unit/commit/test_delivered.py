@@ -399,6 +399,33 @@ def test_a_destination_without_storage_commitment_where_it_is_tried(rooms: Rooms
     assert commitment_refusers.every(room.ledger.database) == []
 
 
+def test_a_destination_that_refused_and_is_down_is_not_hammered(required: CommitRoom, archive: Archive) -> None:
+    """When its hour has come and nobody answers: with back-off, and no run follows at once."""
+    required.sent(1)
+    asking = archive.asking(required)
+    archive.answers = [REFUSED, *[UnreachableError("nobody there")] * 9]
+    ask(required, archive, asking)
+    required.clock.pass_(minutes=61)
+    assert asking.run_once() >= 5
+    left = len(archive.answers)
+    ask(required, archive, asking, seconds=5)
+    assert len(archive.answers) == left
+
+
+def test_finding_m8_a_clock_that_was_ahead_does_not_keep_a_refuser_from_being_tried(
+    required: CommitRoom, archive: Archive
+) -> None:
+    """It refused while the clock was ten days ahead: it is tried again within the hour, not in ten days."""
+    required.sent(1)
+    asking = archive.asking(required)
+    archive.answers = [REFUSED]
+    required.clock.jump(days=10)
+    ask(required, archive, asking)
+    required.clock.jump(days=-10)
+    ask(required, archive, asking, minutes=61)
+    assert required.kept() == {"1": "asked"}
+
+
 def test_an_answer_of_0122_to_the_request_says_the_same(required: CommitRoom, archive: Archive) -> None:
     """Some accept the presentation context and refuse the N-ACTION."""
     required.sent(1)
