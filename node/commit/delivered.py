@@ -108,8 +108,11 @@ class DeliveriesDocket:
         if not self._is_asked:
             return None
         self._due_times.keep()
-        if self._refuser() is not None:
-            if not self._open():
+        refuser = self._refuser()
+        if refuser is not None:
+            if not refuser.required and self._look_at(refuser) > self._clock.now():
+                self._drop()
+            elif not self._open():
                 self._make(at_once=True)
             return None
         while self._make():
@@ -147,13 +150,22 @@ class DeliveriesDocket:
     def _next_look(self, refuser: CommitmentRefuser) -> list[tuple[datetime, CommitBatch]]:
         """The one batch by which it is found out whether the destination accepts requests now, and when that is due.
 
-        A time that is further off than the pause was written by a clock that was wrong. A batch that could not be
-        asked for has a back-off of its own.
+        A batch that could not be asked for has a back-off of its own.
         """
-        now = self._clock.now()
-        look_at = refuser.look_at if refuser.look_at - now <= LOOK_AGAIN else now
-        first = self._open()[:1]
+        look_at, first = self._look_at(refuser), self._open()[:1]
         return [(look_at if each.error is None else max(look_at, each.not_before), each) for each in first]
+
+    def _look_at(self, refuser: CommitmentRefuser) -> datetime:
+        """A time that is further off than the pause was written by a clock that was wrong."""
+        now = self._clock.now()
+        return refuser.look_at if refuser.look_at - now <= LOOK_AGAIN else now
+
+    def _drop(self) -> None:
+        """Where it is only tried, a destination that refuses is one that is not asked: what it has is delivered."""
+        left = True
+        while left and self._name in commit_batches.destinations(self._ledger.database):
+            with self._ledger.transaction() as database:
+                left = commit_batches.drop_some(database, self._clock.now(), self._name)
 
     def accepted(self) -> None:
         """The destination accepts the SOP class; what waited for that is asked for."""

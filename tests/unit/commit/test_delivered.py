@@ -381,22 +381,28 @@ def test_a_destination_without_storage_commitment_where_it_is_required(required:
 
 
 def test_a_destination_without_storage_commitment_where_it_is_tried(rooms: Rooms, archive: Archive) -> None:
-    """Said once, no alert, no association for each study; what was delivered meanwhile is asked for when it accepts."""
+    """Said once, no alert; until it accepts it is as if it were off; an hour later what is delivered then is tried."""
     room = rooms(commitment="try")
     room.sent(1)
     asking = archive.asking(room)
-    archive.answers = [REFUSED]
+    archive.answers = [REFUSED, REFUSED]
     ask(room, archive, asking)
     assert not open_ones(room.ledger.database, 9)
     (refuser,) = commitment_refusers.every(room.ledger.database)
     assert (refuser.destination, refuser.required) == ("pacs", False)
     room.sent(2, 3)
     ask(room, archive, asking, minutes=10)
-    assert archive.asked == []
+    assert (room.kept(), len(archive.answers)) == ({"1": "none", "2": "none", "3": "none"}, 1)
+    room.sent(4)
     ask(room, archive, asking, hours=1)
+    assert archive.answers == []
+    room.clock.pass_(hours=1)
+    room.sent(5)
     ask(room, archive, asking)
-    assert room.kept() == {"1": "asked", "2": "asked", "3": "asked"}
+    ask(room, archive, asking)
+    assert room.kept() == {"1": "none", "2": "none", "3": "none", "4": "asked", "5": "asked"}
     assert commitment_refusers.every(room.ledger.database) == []
+    assert len(room.events("commitment.unsupported")) == 1
 
 
 def test_a_destination_that_refused_and_is_down_is_not_hammered(required: CommitRoom, archive: Archive) -> None:
