@@ -172,6 +172,8 @@ def test_finding_a8_a_destination_shows_a_certificate_where_they_are_required(ce
         ("PACS", "10.9.9.9", True),
     ],
 )
-def test_fault_83_who_speaks_for_a_destination_where_anybody_may_call(calling: str, address: str, speaks: bool) -> None:
+def test_finding_a8_who_speaks_for_a_destination_where_anybody_may_call(
+    calling: str, address: str, speaks: bool
+) -> None:
     """A report on storage commitment counts from the destination's own hosts; an entry under modalities counts more."""
     assert policy(accept="any").speaks_for_destination(request(calling, address=address)) is speaks
