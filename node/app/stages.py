@@ -11,7 +11,7 @@ from node.app.refused import RefusedCallerIntake
 from node.app.workers import Worker
 from node.commit.asking import CommitmentRequester
 from node.commit.reporting import CommitmentReporter
-from node.commit.stage import CommitStage, requesters_of
+from node.commit.stage import CommitStage, is_asked, requesters_of
 from node.config.destinations import DicomDestination, dicom_destinations
 from node.config.models import Configuration
 from node.deliver.outbox import Outbox
@@ -75,7 +75,7 @@ def for_peers(node: Node, configuration: Configuration) -> Mapping[str, StageMak
     for title in requesters:
         found[f"report-{title}"] = StageMaker(Stage.COMMIT, partial(CommitmentReporter, title, node))
     through = {each.commit_through for each in requesters.values()}
-    for name in (name for name in archives if name in through):
+    for name in (name for name, each in archives.items() if name in through or is_asked(each)):
         make = partial(CommitmentRequester, name, node, journal, peer_of=peer_of)
         found[f"commitment-of-{name}"] = StageMaker(Stage.COMMIT, make)
     return found

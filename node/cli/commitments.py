@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 
 from rich.text import Text
 
 from node.cli.output import cell
 from node.desk import find
-from node.desk.rows import Commitment, CommitmentItem, CommitmentStatus
+from node.desk.rows import (
+    IN_TROUBLE,
+    Commitment,
+    CommitmentCounts,
+    CommitmentItem,
+    CommitmentStatus,
+    DeliveryCommitment,
+    StudyCommitment,
+)
+from node.desk.words import clock_text
 from node.dimse.status import status_text
 
 Rows = tuple[str, Sequence[str], Sequence[Sequence[Text]]]
@@ -65,6 +75,43 @@ def of_study(found: Sequence[tuple[Commitment, Sequence[CommitmentItem]]]) -> Ro
         )
     columns = [">No.", "=Asked by", "=Status", ">Images", ">Committed", ">Failed", "About"]
     return "Storage commitment", columns, rows
+
+
+KEPT = [">committed", ">asked", ">not kept"]
+"""Columns of what `kept` returns."""
+
+
+def kept(asked_at_all: bool, counts: CommitmentCounts | None) -> list[Text]:
+    """How far a destination has committed itself to what it has stored: committed; asked or to be asked; in trouble.
+
+    No column where no destination is asked.
+    """
+    if not asked_at_all:
+        return []
+    counts = counts or {}
+    asked = sum(counts.get(each, 0) for each in (DeliveryCommitment.WANTED, DeliveryCommitment.ASKED))
+    refused = counts.get(DeliveryCommitment.REFUSED, 0)
+    troubled = refused + counts.get(DeliveryCommitment.OVERDUE, 0)
+    style = "bold red" if refused else "yellow" if troubled else ""
+    return [cell(counts.get(DeliveryCommitment.COMMITTED, 0)), cell(asked), cell(troubled, style)]
+
+
+def by_destinations(found: Sequence[StudyCommitment], zone: tzinfo, now: datetime) -> Rows:
+    """What of a study the destinations have committed themselves to, or not."""
+    in_time = (DeliveryCommitment.WANTED, DeliveryCommitment.ASKED)
+    rows = [
+        (
+            cell(each.destination),
+            cell("images" if each.kind == "image" else "results"),
+            cell(each.commitment, "red" if each.commitment in IN_TROUBLE else ""),
+            cell(each.instances),
+            cell(clock_text(each.commit_by, zone, now) if each.commitment in in_time else ""),
+            cell(status_text(each.failure) if each.failure is not None else ""),
+        )
+        for each in found
+    ]
+    title = "Storage commitment of what was sent (again: pacsnode retry STUDY)"
+    return title, ["Destination", "Kind", "=Commitment", ">Instances", "=Until", "=Reason"], rows
 
 
 def _status(commitment: Commitment) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from node.cli import output, site
 from node.cli.output import ExitCode, cell, table
-from node.config.destinations import Destination
+from node.config.destinations import Destination, DicomDestination
 from node.config.problems import printable
 from node.desk import peers
 from node.desk.peers import RESULT_CLASSES, Probe
@@ -46,7 +46,11 @@ def echo(
     destination: DestinationName,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Also ask which kinds of result it accepts, and whether it answers C-FIND.")
+        bool,
+        typer.Option(
+            "--probe",
+            help="Also ask which kinds of result it accepts, and about C-FIND and storage commitment.",
+        ),
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
@@ -57,13 +61,14 @@ def echo(
     if as_json:
         answers: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
         probed = {"accepts": found.accepted, "answers_c_find": found.refusal is None} if found else {}
-        output.as_json({**answers, **probed})
+        commits = {"accepts_storage_commitment": found.commits} if found else {}
+        output.as_json({**answers, **probed, **commits})
     else:
         console = output.console()
         console.print(cell(f"{peer} answers"))
         if found is not None:
             _print_probe(console, found, known)
-    if found is not None and found.refusal is not None:
+    if found is not None and (found.refusal is not None or _lacks_commitment(found, known)):
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -89,6 +94,14 @@ def _print_probe(console: Console, found: Probe, known: Destination | None) -> N
         console.print(cell(f"! sr_class: {sr_class} is configured, and it refuses {refused}", "bold red"))
     told = "It answers C-FIND, which the identity check needs"
     console.print(cell(told) if found.refusal is None else cell(f"! {found.refusal}", "bold red"))
+    told = f"It {'accepts' if found.commits else 'does not accept'} requests for storage commitment"
+    lacking = _lacks_commitment(found, known)
+    console.print(cell(f"! {told}, and commitment: require is configured", "bold red") if lacking else cell(told))
+
+
+def _lacks_commitment(found: Probe, known: Destination | None) -> bool:
+    """Whether the configuration requires a storage commitment that the peer does not give."""
+    return isinstance(known, DicomDestination) and known.commitment == "require" and not found.commits
 
 
 @dataclass

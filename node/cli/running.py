@@ -13,7 +13,7 @@ from node.cli import output, site
 from node.cli.output import ExitCode, cell
 from node.clock import SystemClock
 from node.config import exposure, in_force
-from node.config.destinations import Destination, dicom_destinations
+from node.config.destinations import Destination, DicomDestination, dicom_destinations
 from node.config.in_force import InForce
 from node.config.loading import LoadedConfiguration
 from node.config.models import Configuration, StorageCommitment
@@ -309,7 +309,15 @@ def _destination(name: str, destination: Destination) -> str:
     asked = f"identity {checked} before sending"
     patience = duration_text(destination.retry.give_up_after)
     read = f"for {destination.audience}, {destination.encoding.sr_class} SR"
-    return f"{name}: {destination.place}, {read}, {asked}, tried for {patience}"
+    return f"{name}: {destination.place}, {read}, {asked}, tried for {patience}{_kept(destination)}"
+
+
+def _kept(destination: Destination) -> str:
+    """`, storage commitment required within 24h`; nothing where it is not asked."""
+    if destination.time_to_commit is None or not isinstance(destination, DicomDestination):
+        return ""
+    how = "required" if destination.commitment == "require" else "tried"
+    return f", storage commitment {how} (an alert after {duration_text(destination.commit_within)})"
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from node.desk.arriving import status_text
 from node.desk.rows import (
     Alert,
     Attempt,
+    DeliveryCommitment,
     Event,
     Fetch,
     Identity,
@@ -106,6 +107,7 @@ def _parts(
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
     yield from _section(_answers(found.identities, zone, now))
+    yield from _section(commitments.by_destinations(found.kept, zone, now))
     yield from _section(commitments.of_study(found.commitments))
     yield from _section(_timeline(found.events, zone))
 
@@ -261,6 +263,7 @@ def _attempts(made: Sequence[Attempt], zone: tzinfo, now: datetime) -> _Content:
 
 def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
     rows = []
+    asked = any(each.commitment is not DeliveryCommitment.NONE for each in found.deliveries)
     for each in found.deliveries:
         answer = answer_text(each.answer)
         bad = "red" if each.status in ("held", "dead") else ""
@@ -272,12 +275,14 @@ def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
                 cell(found.kinds.get(each.item, "")),
                 cell(each.destination),
                 cell(each.status, bad),
+                *([cell(each.commitment)] if asked else []),
                 cell(each.attempts),
                 cell(answer),
                 cell(about),
             )
         )
-    columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", ">Tries", "=Answer", "About"]
+    kept = ["=Commitment"] if asked else []
+    columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", *kept, ">Tries", "=Answer", "About"]
     return "Deliveries", columns, rows
 
 

@@ -7,19 +7,29 @@ journal is removed only when its row is there. So kill -9 between any two costs 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 
 import structlog
 
 from node.commit.backlog import Backlog
+from node.commit.delivered import pause
 from node.commit.judging import CommitmentVerdict, judge
-from node.config.destinations import dicom_destinations
+from node.config.destinations import DicomDestination, dicom_destinations
 from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult, result_of
-from node.dimse.status import FailureReason, is_taken
+from node.dimse.status import FailureReading, FailureReason, is_taken, read_failure_reason
 from node.items import Item, Items
-from node.ledger import alerts, archive_requests, commitments, deliveries
+from node.ledger import (
+    alerts,
+    archive_requests,
+    batch_reports,
+    commit_batches,
+    commitment_refusers,
+    commitments,
+    resends,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.archive_requests import ArchiveReport
 from node.ledger.commitment import Commitment, CommitmentStatus, NewCommitment
@@ -58,6 +68,26 @@ def report_of(database: Database, commitment: Commitment) -> CommitmentResult:
         for item in commitments.items(database, commitment.id)
     )
     return result_of(commitment.transaction_uid, outcomes)
+
+
+def is_asked(destination: DicomDestination) -> bool:
+    """Whether the destination is asked for its commitment to what we send to it."""
+    return destination.commitment != "off"
+
+
+def _report_of(
+    calling_ae_title: str, result: CommitmentResult, destinations: Mapping[str, DicomDestination]
+) -> ArchiveReport:
+    readings = {each.sop_instance_uid: read_failure_reason(reason) for each, reason in result.failed}
+    return ArchiveReport(
+        transaction_uid=result.transaction_uid,
+        calling_ae_title=calling_ae_title,
+        archives=frozenset(name for name, each in destinations.items() if each.ae_title == calling_ae_title),
+        committed=frozenset(each.sop_instance_uid for each in result.committed),
+        failed={each.sop_instance_uid: reason for each, reason in result.failed},
+        absent=frozenset(uid for uid, reading in readings.items() if reading is FailureReading.SEND_AGAIN),
+        unchanging=frozenset(uid for uid, reading in readings.items() if reading is FailureReading.TELL),
+    )
 
 
 class CommitStage(NodeStage):
@@ -159,20 +189,18 @@ class CommitStage(NodeStage):
     def _take_result(self, database: Database, message: JournalMessage, result: CommitmentResult) -> None:
         """What an archive says of a request of ours; what it lacks is sent again, where we had sent it."""
         now, destinations = self._clock.now(), dicom_destinations(self._configuration.destinations)
-        names = frozenset(name for name, each in destinations.items() if each.ae_title == message.calling_ae_title)
-        retries = [destinations[name].retry for name in names]
-        report = ArchiveReport(
-            transaction_uid=result.transaction_uid,
-            archives=names,
-            committed=frozenset(each.sop_instance_uid for each in result.committed),
-            failed={each.sop_instance_uid: reason for each, reason in result.failed},
-        )
-
-        def pause(age: timedelta) -> timedelta:
-            return min((retry.pause(age) for retry in retries), default=age)
-
-        missing = archive_requests.answered(database, now, report, pause)
-        if missing and sum(deliveries.not_kept(database, now, name, missing) for name in names):
+        report = _report_of(message.calling_ae_title, result, destinations)
+        request = archive_requests.take(database, now, report)
+        if request is None:
+            return
+        retry = destinations[request.destination].retry
+        if request.batch is not None:
+            again = batch_reports.answered(database, now, request.batch, report, partial(pause, retry))
+        else:
+            assert request.commitment is not None, "a request is about one or the other"
+            missing = archive_requests.answered(database, now, request.commitment, report, retry.pause)
+            again = len(resends.not_kept(database, now, request.destination, missing).sent_again)
+        if again:
             self._wakes.wake(Stage.DELIVER)
 
     # --- deciding ---------------------------------------------------------------------------------
@@ -234,6 +262,10 @@ class CommitStage(NodeStage):
         for commitment in self._of(CommitmentStatus.DECIDED):
             item = Item(f"commitment:{commitment.id} left by its requester")
             self._items.handle(item, partial(self._leave_requester, commitment), None)
+        asked = {name for name, each in dicom_destinations(self._configuration.destinations).items() if is_asked(each)}
+        refusing = {each.destination for each in commitment_refusers.every(self._ledger.database)}
+        for name in (commit_batches.destinations(self._ledger.database) | refusing) - asked:
+            self._items.handle(Item(f"commitment-of:{name} not wanted"), partial(self._leave_deliveries, name), None)
 
     def _leave_archive(self, commitment: Commitment) -> None:
         settings = settings_of(self._configuration, commitment.requester)
@@ -242,6 +274,15 @@ class CommitStage(NodeStage):
             failure, now = FailureReason.PROCESSING_FAILURE, self._clock.now()
             with self._ledger.transaction() as database:
                 archive_requests.give_up(database, now, commitment.id, failure, why)
+
+    def _leave_deliveries(self, destination: str) -> None:
+        """Nobody asks that destination for its commitment any more: what was delivered there is just delivered."""
+        left = True
+        while left:
+            with self._ledger.transaction() as database:
+                left = commit_batches.drop_some(database, self._clock.now(), destination)
+        with self._ledger.transaction() as database:
+            commitment_refusers.forget(database, destination)
 
     def _leave_requester(self, commitment: Commitment) -> None:
         if settings_of(self._configuration, commitment.requester) is None:

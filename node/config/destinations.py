@@ -79,6 +79,11 @@ class Destination(EncodingKeys):
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
 
     @property
+    def time_to_commit(self) -> timedelta | None:
+        """How long it has to commit itself to what it has stored; None where it is not asked to."""
+        return None
+
+    @property
     def place(self) -> str:
         """Where it is, in words."""
         raise NotImplementedError
@@ -131,6 +136,16 @@ class DicomDestination(Destination):
     """The AE title we call ourselves there; `node.ae_title` where it is not given."""
     timeout: Duration = timedelta(seconds=60)
     """Longest silence of the peer, and longest wait for one of its answers."""
+    commitment: Annotated[Literal["require", "try", "off"], TakenUpBy.only(Party.RECEIVERS, Party.PEERS)] = "off"
+    """Whether it is asked for storage commitment of what it has stored, results and forwarded images. try: where it
+    accepts to be asked. require: it has to, else there is an alert."""
+    commit_within: Duration = timedelta(hours=24)
+    """An alert after this long without its commitment; it is still asked."""
+
+    @property
+    def time_to_commit(self) -> timedelta | None:
+        """`commit_within`, where it is asked."""
+        return None if self.commitment == "off" else self.commit_within
 
     @property
     def place(self) -> str:

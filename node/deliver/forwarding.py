@@ -213,7 +213,7 @@ class ImageForwarder:
 
     def _settle(self, database: Database, delivery: Delivery, answer: Answer) -> None:
         now = self._clock.now()
-        settle(database, now, delivery, answer, self._destination.retry)
+        settle(database, now, delivery, answer, self._destination)
         forwards.record_if_done(database, now, delivery.study_instance_uid, self.name)
 
     def _send(self, sender: Sender, image: Image, ready: FileToSend) -> Answer:

@@ -342,7 +342,7 @@ class Outbox(NodeStage):
             if answer.reading in REFUSALS:
                 settle_refusal(database, self._clock.now(), delivery, answer, sender, own[1])
             else:
-                settle(database, self._clock.now(), delivery, answer, self._destination.retry)
+                settle(database, self._clock.now(), delivery, answer, self._destination)
         if answer.reading in REFUSALS:
             self._wakes.wake(Stage.RESULTS)  # a report is re-encoded in another class
         return answer
@@ -370,7 +370,7 @@ class Outbox(NodeStage):
 
         def wait(database: Database, delivery: Delivery) -> None:
             if _still_waiting(database, [delivery]):
-                settle(database, now, delivery, answer, self._destination.retry)
+                settle(database, now, delivery, answer, self._destination)
 
         self._ledger.settle_each(those, wait)
 

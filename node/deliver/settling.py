@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from node.config.retrying import Retry
+from node.config.destinations import Destination
 from node.deliver.policy import MOST_UNANSWERED, Answer, GiveUp, after
 from node.deliver.ways.archive import Archive
 from node.errors import PermanentError, TransientError
@@ -22,11 +22,13 @@ OPEN = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 _STORED = (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING)
 
 
-def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer, retry: Retry) -> None:
+def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer, destination: Destination) -> None:
     """One object was answered, or was not, or could not be asked for."""
     if answer.reading in _STORED:
         warning = answer.text if answer.reading is AnswerReading.STORED_WITH_WARNING else None
-        deliveries.delivered(database, now, delivery.id, answer.code, warning)
+        within = destination.time_to_commit
+        by = now + within if within is not None else None
+        deliveries.delivered(database, now, delivery.id, answer.code, warning, by)
         return
     if answer.reading is AnswerReading.UNKNOWN and answer.code is None:
         count = silences.unanswered(database, now, delivery)
@@ -34,7 +36,7 @@ def settle(database: Database, now: datetime, delivery: Delivery, answer: Answer
             why = f"{answer.text}; {count} tries, and other objects were stored in between"
             deliveries.dead(database, now, delivery.id, why)
             return
-    step = after(delivery.refusals, delivery.waited, answer, retry, now)
+    step = after(delivery.refusals, delivery.waited, answer, destination.retry, now)
     if isinstance(step, GiveUp):
         deliveries.dead(database, now, delivery.id, step.reason, answer.code)
         return

@@ -18,6 +18,7 @@ from node.desk.words import short
 from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError, UsageError
 from node.ledger import (
+    commit_batches,
     commitments,
     defects,
     deliveries,
@@ -31,7 +32,7 @@ from node.ledger import (
     withdrawals,
 )
 from node.ledger.database import Database, Ledger
-from node.ledger.delivery import Delivery, DeliveryStatus
+from node.ledger.delivery import IN_TROUBLE, Delivery, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
@@ -61,6 +62,9 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
     if find.is_study(what):
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, study))
+        for batch in commit_batches.in_trouble(ledger.database, study):
+            with ledger.transaction() as database:
+                commit_batches.ask_again(database, at, batch.id, str(by))
     return outcome
 
 
@@ -110,6 +114,7 @@ def complete(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcom
 def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """Stop a job that was not reported, a delivery or notification that was not sent, or the images of a study.
 
+    For a study, nobody waits any more for a storage commitment to it that is refused or overdue, either.
     With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal has been seen to.
     """
     reason = f"cancelled by {by.name}"
@@ -118,6 +123,9 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     if find.is_study(what):
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.cancel_some(database, study, reason))
+        for batch in commit_batches.in_trouble(ledger.database, study):
+            with ledger.transaction() as database:
+                commit_batches.drop(database, at, batch.id, str(by))
     return outcome
 
 
@@ -153,10 +161,15 @@ def _seen_to(database: Database, study: Study, at: datetime, by: Actor) -> Actio
 def _keep_images(database: Database, study: Study, at: datetime, reason: str, by: Actor) -> ActionOutcome:
     uid = study.study_instance_uid
     count = forwards.cancel(database, at, uid, reason, str(by))
-    if not count:
+    refusing = sorted({each.destination for each in commit_batches.in_trouble(database, uid)})
+    if not count and not refusing:
         raise NotFoundError(f"no image of study {uid} waits to be forwarded")
     value = {"study_instance_uid": uid, "status": "cancelled", "images": count}
-    return ActionOutcome(f"{count} images of study {uid} are not forwarded", value)
+    sentences = [f"{count} images of study {uid} are not forwarded"] if count or not refusing else []
+    sentences += [
+        f"nobody waits any more for the commitment of {name} to what it has of study {uid}" for name in refusing
+    ]
+    return ActionOutcome("\n".join(sentences), value | ({"not_committed": refusing} if refusing else {}))
 
 
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> ActionOutcome:
@@ -175,6 +188,9 @@ def _notify_again(database: Database, notification: Notification, at: datetime, 
 def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor) -> ActionOutcome:
     identities.forget(database, delivery.study_instance_uid, delivery.destination)
     last = fallbacks.newest(database, delivery)
+    batch = commit_batches.batch_of(database, last.id)
+    if last.commitment in IN_TROUBLE and batch is not None:
+        return _ask_for_commitment(database, last, batch, at, by)
     if last != delivery and last.status is DeliveryStatus.DELIVERED:
         raise PermanentError(
             f"{_in_place_of(delivery, last)}which was delivered: the report would be there twice; "
@@ -184,6 +200,15 @@ def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor)
     defects.forget(database, f"{find.DELIVERY}{last.id}")
     sentence = f"{_in_place_of(delivery, last)}delivery {again.id} to {again.destination} waits to be sent now"
     return ActionOutcome(sentence, {"delivery": again.id, "destination": again.destination, "status": again.status})
+
+
+def _ask_for_commitment(database: Database, delivery: Delivery, batch: int, at: datetime, by: Actor) -> ActionOutcome:
+    """It was delivered, and its destination has not committed itself to it."""
+    left = commit_batches.ask_again(database, at, batch, str(by))
+    defects.forget(database, f"commit-batch:{batch}")
+    sentence = f"{delivery.destination} is asked again now for its commitment to {left} instances of the study"
+    value = {"delivery": delivery.id, "destination": delivery.destination, "status": delivery.status}
+    return ActionOutcome(sentence, {**value, "instances": left})
 
 
 def _in_place_of(asked: Delivery, last: Delivery) -> str:
@@ -244,8 +269,10 @@ def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> Actio
     uid = study.study_instance_uid
     images = forwards.again(database, at, uid, str(by))
     defects.study_changed(database, uid, Stage.DELIVER)
-    if not images:
+    asked = sorted({each.destination for each in commit_batches.in_trouble(database, uid)})
+    if not images and not asked:
         raise NotFoundError(f"study {uid} is not held, nor any image of it; name the job or the delivery to retry")
-    return ActionOutcome(
-        f"{images} images of study {uid} wait to be forwarded now", {"study_instance_uid": uid, "images": images}
-    )
+    sentences = [f"{images} images of study {uid} wait to be forwarded now"] if images or not asked else []
+    sentences += [f"{name} is asked again now for its commitment to what it has of study {uid}" for name in asked]
+    value = {"study_instance_uid": uid, "images": images}
+    return ActionOutcome("\n".join(sentences), value | ({"asked_to_commit": asked} if asked else {}))

@@ -16,6 +16,8 @@ from node.dicom import report_classes
 from node.ledger import (
     alerts,
     attempts,
+    commitment_counts,
+    commitment_refusers,
     commitments,
     decisions,
     defects,
@@ -39,9 +41,11 @@ from node.ledger import (
 from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentStatus
+from node.ledger.commitment_counts import CommitmentCounts
+from node.ledger.commitment_refusers import CommitmentRefuser
 from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
-from node.ledger.delivery import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
 from node.ledger.fallbacks import Fallbacks
 from node.ledger.file_checks import FileCheck
 from node.ledger.forwards import ImageCount
@@ -126,6 +130,16 @@ class Attention:
     """Callers that were refused in the last 24 hours, and what to enter for them."""
 
 
+@dataclass(frozen=True, slots=True)
+class DestinationCommitments:
+    """How far destinations have committed themselves to what was delivered; without those that are not asked to."""
+
+    results: Mapping[str, CommitmentCounts]
+    images: Mapping[str, CommitmentCounts]
+    refusers: Sequence[CommitmentRefuser]
+    """Destinations that should be asked and do not accept that."""
+
+
 @dataclass(frozen=True)
 class Overview:
     """What `status` shows, read at one moment."""
@@ -156,6 +170,7 @@ class Overview:
     """Rules that wait for more of a study, and what for."""
     notifications: Mapping[NotificationStatus, int]
     commitments: Mapping[CommitmentStatus, int]
+    kept: DestinationCommitments
     seen: Sequence[Caller]
     """Who sent objects in the last week."""
     hosts: Mapping[str, ResolvedHost]
@@ -185,14 +200,13 @@ def _look(
 ) -> Overview:
     data, now = configuration.node.data, SystemClock().now()
     by_destination = deliveries.counts(database)
-    held = studies.held(database)
     under_way = [jobs.get(database, each.job) for each in attempts.all_open(database)]
     troubled = jobs.troubled(database, IN_JSON)
     found = Overview(
         now=now,
         health=_health(data, running, confined),
-        attention=_attention(database, configuration, held, now),
-        studies=_counted(database) | {"held": len(held)},
+        attention=_attention(database, configuration, now),
+        studies=_counted(database),
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         fetches=fetches.waiting(database),
@@ -208,6 +222,7 @@ def _look(
         waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),
         commitments=commitments.counts(database),
+        kept=_kept(database),
         seen=instances.callers_of_late(database, now - _LATELY),
         hosts=ResolvedHosts(data).read(),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
@@ -231,9 +246,9 @@ def _health(data: Path, running: Mapping[str, Any] | None, confined: Confinement
     )
 
 
-def _attention(database: Database, configuration: Configuration, held: Sequence[Study], now: datetime) -> Attention:
+def _attention(database: Database, configuration: Configuration, now: datetime) -> Attention:
     return Attention(
-        held_studies=held,
+        held_studies=studies.held(database),
         held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
         dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
         stuck=forwards.stuck(database),
@@ -283,10 +298,10 @@ def _last_attempts(database: Database, about: Sequence[Job]) -> dict[str, Attemp
 
 
 def _counted(database: Database) -> dict[str, int]:
-    """Studies by their status, and those that no rule has seen yet."""
+    """Studies by their status, those that are held, and those that no rule has seen yet."""
     found = studies.counts(database)
     counted: dict[str, int] = {status: found.get(status, 0) for status in studies.StudyStatus}
-    return counted | {"undecided": len(studies.undecided(database))}
+    return counted | {"held": len(studies.held(database)), "undecided": len(studies.undecided(database))}
 
 
 def _refused(database: Database, configuration: Configuration) -> list[tuple[RefusedCaller, str]]:
@@ -307,6 +322,14 @@ def _untold(database: Database) -> list[Notification]:
 def _unsettled(database: Database) -> list[Commitment]:
     statuses = (CommitmentStatus.AT_ARCHIVE, CommitmentStatus.DECIDED, CommitmentStatus.DEAD)
     return [each for each in commitments.with_status(database, statuses, IN_JSON) if each.error]
+
+
+def _kept(database: Database) -> DestinationCommitments:
+    return DestinationCommitments(
+        results=commitment_counts.by_destination(database, DeliveryKind.OBJECT),
+        images=commitment_counts.by_destination(database, DeliveryKind.IMAGE),
+        refusers=commitment_refusers.every(database),
+    )
 
 
 def _missing(database: Database) -> FileCheck | None:

@@ -17,6 +17,7 @@ from node.dicom import report_classes
 from node.dicom.compressing import COMPRESSED
 from node.dimse import scu
 from node.dimse.addresses import own_names
+from node.dimse.commitment import PUSH_MODEL
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer
 from node.dimse.tls import Credentials
@@ -59,6 +60,8 @@ class Probe:
     """Transfer syntaxes, by SOP class of results; none where it refuses the class."""
     refusal: str | None
     """Why it does not answer a C-FIND; None where it does."""
+    commits: bool
+    """Whether it accepts to be asked for storage commitment."""
 
 
 def named(name: str, config: Path) -> NamedPeer:
@@ -85,13 +88,17 @@ def named(name: str, config: Path) -> NamedPeer:
 
 
 def probe(peer: Peer) -> Probe:
-    """Ask which kinds of result it accepts, and whether it answers C-FIND; what `scu.probe` raises."""
+    """Ask which kinds of result it accepts, and whether it answers C-FIND and takes requests for storage commitment.
+
+    Raises what `scu.probe` raises.
+    """
     accepted = scu.probe(peer, list(RESULT_CLASSES.values()), [*UNCOMPRESSED, *COMPRESSED])
+    commits = bool(scu.probe(peer, [PUSH_MODEL], UNCOMPRESSED)[PUSH_MODEL])
     try:
         scu.find_study(peer, _NO_STUDY, ["PatientID"])
     except NodeError as error:
-        return Probe(accepted, str(error))
-    return Probe(accepted, None)
+        return Probe(accepted, str(error), commits)
+    return Probe(accepted, None, commits)
 
 
 def ae_title(text: str) -> str:

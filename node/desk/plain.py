@@ -7,9 +7,11 @@ from typing import Any
 
 from node.desk import nearest
 from node.desk.words import dimse_status
+from node.dimse.status import status_text
 from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentItem
+from node.ledger.commitment_counts import StudyCommitment
 from node.ledger.decisions import StoredDecision
 from node.ledger.defects import Defect
 from node.ledger.delivery import Delivery
@@ -142,6 +144,10 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
+        "commitment": row.commitment,
+        "commit_by": row.commit_by,
+        "commit_failure": status_text(row.commit_failure) if row.commit_failure is not None else None,
+        "committed_at": row.committed_at,
         "replaced_by": row.successor,
     }
 
@@ -184,6 +190,18 @@ def images(row: ImageCount) -> dict[str, Any]:
         "status": row.status,
         "why": row.why,
         "instances": row.instances,
+    }
+
+
+def study_commitment(row: StudyCommitment) -> dict[str, Any]:
+    """What of a study was delivered to a destination, and how far its storage commitment is."""
+    return {
+        "destination": row.destination,
+        "kind": row.kind,
+        "commitment": row.commitment,
+        "failure_reason": status_text(row.failure) if row.failure is not None else None,
+        "instances": row.instances,
+        "commit_by": row.commit_by,
     }
 
 

@@ -9,7 +9,8 @@ from node.desk import plain, warnings
 from node.desk.overview import IN_JSON, Overview
 from node.desk.site import SiteConfiguration
 from node.ledger.commitment import CommitmentStatus
-from node.ledger.delivery import DeliveryStatus
+from node.ledger.commitment_counts import CommitmentCounts
+from node.ledger.delivery import DeliveryCommitment, DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import NotificationStatus
@@ -111,4 +112,13 @@ def _queues(found: Overview) -> dict[str, Any]:
             name: {status.value: counts.get(status, 0) for status in DeliveryStatus}
             for name, counts in found.images.items()
         },
+        "commitment_of_destinations": {
+            name: {"results": _kept(found.kept.results.get(name, {})), "images": _kept(found.kept.images.get(name, {}))}
+            for name in {**found.kept.results, **found.kept.images}
+        },
     }
+
+
+def _kept(counts: CommitmentCounts) -> dict[str, int]:
+    """How far the destination has committed itself to what was delivered there."""
+    return {each.value: counts.get(each, 0) for each in DeliveryCommitment if each is not DeliveryCommitment.NONE}

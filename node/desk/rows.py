@@ -6,8 +6,9 @@ from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentStatus
 from node.ledger.commitment import CommitmentItem as CommitmentItem
+from node.ledger.commitment_counts import CommitmentCounts, StudyCommitment
 from node.ledger.decisions import StoredDecision
-from node.ledger.delivery import Delivery, DeliveryStatus
+from node.ledger.delivery import IN_TROUBLE, Delivery, DeliveryCommitment, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import ImageCount
@@ -21,13 +22,16 @@ from node.ledger.studies import Series, Study
 from node.ledger.withdrawals import Withdrawals
 
 __all__ = [
+    "IN_TROUBLE",
     "UNSENT",
     "Alert",
     "Attempt",
     "Commitment",
+    "CommitmentCounts",
     "CommitmentItem",
     "CommitmentStatus",
     "Delivery",
+    "DeliveryCommitment",
     "DeliveryStatus",
     "Event",
     "Fetch",
@@ -41,6 +45,7 @@ __all__ = [
     "Series",
     "StoredDecision",
     "Study",
+    "StudyCommitment",
     "Version",
     "Withdrawals",
 ]

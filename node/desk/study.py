@@ -13,6 +13,7 @@ from node.errors import NotFoundError
 from node.ledger import (
     alerts,
     attempts,
+    commitment_counts,
     commitments,
     decisions,
     deliveries,
@@ -30,6 +31,7 @@ from node.ledger import (
 from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentItem
+from node.ledger.commitment_counts import StudyCommitment
 from node.ledger.database import Ledger
 from node.ledger.decisions import StoredDecision
 from node.ledger.delivery import Delivery
@@ -70,6 +72,8 @@ class StudyHistory:
     """What the identity checks at destinations said."""
     commitments: Sequence[tuple[Commitment, Sequence[CommitmentItem]]]
     """Requests for storage commitment that name instances of it."""
+    kept: Sequence[StudyCommitment]
+    """How far destinations have committed themselves to what they got of it."""
     events: Sequence[Event]
     alerts: Sequence[Alert]
     """Open ones about it."""
@@ -114,6 +118,7 @@ def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
             notifications=notifications.of_study(database, uid),
             identities=identities.of_study(database, uid),
             commitments=commitments.of_study(database, uid),
+            kept=commitment_counts.of_study(database, uid),
             events=events.of_study(database, uid),
             alerts=alerts.of_study(database, uid),
             waits=_waits(work, waits),
@@ -142,6 +147,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
         "notifications": [plain.notification(each) for each in found.notifications],
         "commitments": [plain.commitment(*each) for each in found.commitments],
+        "destination_commitments": [plain.study_commitment(each) for each in found.kept],
         "identities": [plain.identity(each) for each in found.identities],
         "alerts": [plain.alert(each) for each in found.alerts],
         "events": [plain.event(each) for each in found.events],

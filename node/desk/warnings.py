@@ -78,6 +78,12 @@ def _destination_warnings(found: Overview, configuration: Configuration) -> Iter
             yield "warning", f"{name}: results are sent without an identity check (identity_check: none)"
         if refusal := found.fallbacks.get(name):
             yield "warning", _refused_class(name, destination, refusal)
+    for each in found.kept.refusers:
+        if each.required:
+            yield "alert", f"{each.destination} does not accept storage commitment (commitment: require): {each.reason}"
+        else:
+            told = "what it has stored is delivered, and not committed"
+            yield "warning", f"{each.destination} does not accept storage commitment (commitment: try): {told}"
     for name in sorted((found.deliveries.keys() | found.images.keys()) - configuration.destinations.keys()):
         both = (found.deliveries.get(name, {}), found.images.get(name, {}))
         waiting = sum(counts.get(DeliveryStatus.WAITING, 0) for counts in both)

@@ -148,6 +148,32 @@ class FailureReason(IntEnum):
     """The Transaction UID was used for other references."""
 
 
+class FailureReading(StrEnum):
+    """What the failure reason in an archive's report on storage commitment asks of whoever sent the SOP instance."""
+
+    SEND_AGAIN = "send again"
+    """The archive does not have it."""
+    ASK_AGAIN = "ask again"
+    """It may commit itself later: it is short of something, or had trouble."""
+    TELL = "tell"
+    """Waiting does not change it: a person has to change something at the archive."""
+
+
+_FAILURES = {
+    0x0110: FailureReading.ASK_AGAIN,  # processing failure
+    0x0112: FailureReading.SEND_AGAIN,  # no such object instance
+    0x0119: FailureReading.TELL,  # class / instance conflict: it has another object under this UID
+    0x0122: FailureReading.TELL,  # referenced SOP class not supported
+    0x0131: FailureReading.ASK_AGAIN,  # duplicate Transaction UID: the next request has another one
+    0x0213: FailureReading.ASK_AGAIN,  # resource limitation
+}
+
+
+def read_failure_reason(reason: int) -> FailureReading:
+    """What (0008,1197) says (PS3.3 C.14.1.1); a reason that the Standard does not name may pass."""
+    return _FAILURES.get(reason, FailureReading.ASK_AGAIN)
+
+
 def is_taken(status: int | None) -> bool:
     """Whether this answer to an N-ACTION or N-EVENT-REPORT means that the peer took it: success or a warning."""
     return status is not None and (status in (0x0000, 0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF)

@@ -89,10 +89,16 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.IDENTITY_OVERDUE: "SELECT 1 FROM identities WHERE destination=:first AND study_instance_uid=:rest"  # noqa: S608 - texts of ours
     f" AND status='absent' AND alerted=1 AND EXISTS ({_AMONG} status IN ('waiting', 'sending'))",
     AlertKind.COMMITMENT_WAITS: "SELECT 1 FROM commitments WHERE (requester=:place OR through=:place)"
-    " AND status IN ('decided', 'at_archive') AND error=json_extract(:detail, '$.error')",
+    " AND status IN ('decided', 'at_archive') AND error=json_extract(:detail, '$.error')"
+    " UNION ALL SELECT 1 FROM commit_batches WHERE destination=:place AND ended_at IS NULL"
+    " AND error=json_extract(:detail, '$.error')",
     AlertKind.COMMITMENT_DEAD: "SELECT 1 FROM commitments WHERE id=:place AND status='dead'",
     AlertKind.COMMITMENT_ARCHIVE_LATE: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM archive_requests JOIN commitments"
     " ON commitments.id=archive_requests.commitment WHERE through=:place AND answered_at>:last)",
+    AlertKind.COMMITMENT_OVERDUE: "SELECT 1 FROM deliveries WHERE destination=:place AND commitment='overdue'"
+    " AND commitment IN ('refused', 'overdue')",  # for its index
+    AlertKind.COMMITMENT_REFUSED: f"{_AMONG} commitment='refused' AND commitment IN ('refused', 'overdue')",
+    AlertKind.COMMITMENT_UNSUPPORTED: "SELECT 1 FROM commitment_refusers WHERE destination=:place AND required",
     AlertKind.NOTIFICATION_WAITS: "SELECT 1 FROM notifications WHERE id=:place AND status IN ('waiting', 'sending')"
     " AND error IS NOT NULL",
     AlertKind.NOTIFICATION_DEAD: "SELECT 1 FROM notifications WHERE id=:place AND status='dead'",

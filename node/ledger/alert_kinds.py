@@ -203,6 +203,22 @@ class AlertKind(StrEnum):
         "An archive did not commit itself in time: instances were reported as failed.",
     )
 
+    COMMITMENT_OVERDUE = (
+        "commitment.overdue",
+        AlertSeverity.WARNING,
+        "A destination did not commit itself in time to keeping what it has taken; it is still asked.",
+    )
+    COMMITMENT_REFUSED = (
+        "commitment.refused",
+        AlertSeverity.CRITICAL,
+        "A destination says that it does not keep objects of a study that it has taken.",
+    )
+    COMMITMENT_UNSUPPORTED = (
+        "commitment.unsupported",
+        AlertSeverity.WARNING,
+        "A destination does not accept storage commitment, which the configuration requires of it.",
+    )
+
     # People
     NOTIFICATION_WAITS = (
         "notification.waits",

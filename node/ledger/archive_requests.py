@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from node.clock import to_text
-from node.ledger import alerts, commitments, events
+from node.ledger import alerts, commit_batches, commitments, events
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.commitment import CommitmentItem, CommitmentStatus
 from node.ledger.connection import Database
@@ -21,12 +21,8 @@ def begin(database: Database, at: datetime, number: int, again_at: datetime) -> 
 
     Random, so that nobody but the archive can answer it; new for each try, because the archive may know the last one.
     """
-    transaction = f"2.25.{uuid4().int}"
     open_items = [item for item in commitments.items(database, number) if item.failure is None]
-    database.execute(
-        "INSERT INTO archive_requests (transaction_uid, commitment, asked_at) VALUES (?,?,?)",
-        [transaction, number, to_text(at)],
-    )
+    transaction = _insert(database, at, commitment=number)
     commitments.put_off(database, at, number, again_at)
     through = commitments.get(database, number).through
     commitments.record_for(
@@ -35,41 +31,108 @@ def begin(database: Database, at: datetime, number: int, again_at: datetime) -> 
     return transaction, open_items
 
 
+def begin_for_batch(
+    database: Database, at: datetime, number: int, again_at: datetime
+) -> tuple[str, list[tuple[str, str]]]:
+    """The same for what is left in a batch of deliveries: SOP class and SOP instance UIDs; none where it has ended."""
+    references = commit_batches.references(database, number)
+    if commit_batches.end_if_settled(database, at, number):
+        return "", []
+    batch = commit_batches.get(database, number)
+    transaction = _insert(database, at, batch=number)
+    commit_batches.put_off(database, at, number, again_at)
+    events.record(
+        database,
+        at,
+        EventKind.COMMITMENT_ARCHIVE_ASKED,
+        study=batch.study_instance_uid,
+        destination=batch.destination,
+        batch=number,
+        instances=len(references),
+        transaction_uid=transaction,
+    )
+    return transaction, references
+
+
+def _insert(database: Database, at: datetime, *, commitment: int | None = None, batch: int | None = None) -> str:
+    transaction = f"2.25.{uuid4().int}"
+    database.execute(
+        "INSERT INTO archive_requests (transaction_uid, commitment, batch, asked_at) VALUES (?,?,?,?)",
+        [transaction, commitment, batch, to_text(at)],
+    )
+    return transaction
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveReport:
     """What an archive says of a request."""
 
     transaction_uid: str
+    calling_ae_title: str
+    """Who says so."""
     archives: frozenset[str]
     """The destinations that it may have come from."""
     committed: frozenset[str]
     failed: Mapping[str, int]
     """SOP Instance UID to failure reason."""
+    absent: frozenset[str]
+    """Those that failed because the archive does not have them."""
+    unchanging: frozenset[str]
+    """Those that failed for a reason that waiting does not change."""
 
 
-def answered(
-    database: Database, at: datetime, report: ArchiveReport, pause: Callable[[timedelta], timedelta]
-) -> list[str]:
-    """An archive's report: what it has committed itself to is settled; the SOP instances that it failed are returned.
+@dataclass(frozen=True, slots=True)
+class ArchiveRequest:
+    """One row of `archive_requests`; it is about a request of another AE, or about a batch of deliveries."""
 
-    One that is not about a request to those archives changes nothing. What it failed stays open: it is asked for again,
-    because it may still be on its way there; `pause` says how long after, from the age of the request.
+    destination: str
+    """The archive that was asked."""
+    commitment: int | None
+    batch: int | None
+    answered_at: str | None
+
+
+def take(database: Database, at: datetime, report: ArchiveReport) -> ArchiveRequest | None:
+    """The request that a report is about, which is answered now; None where it changes nothing.
+
+    It changes nothing where it does not come from the archive that was asked under this Transaction UID, which is
+    recorded, nor where it is a second one on the same transaction.
     """
-    row = one(database, "SELECT commitment FROM archive_requests WHERE transaction_uid=?", [report.transaction_uid])
-    number = int(row["commitment"]) if row else None
-    commitment = commitments.get(database, number) if number is not None else None
-    if commitment is None or number is None or commitment.through not in report.archives:
+    row = one(
+        database,
+        "SELECT coalesce(through, destination) AS destination, commitment, batch, answered_at FROM archive_requests"
+        " LEFT JOIN commitments ON commitments.id=commitment LEFT JOIN commit_batches ON commit_batches.id=batch"
+        " WHERE archive_requests.transaction_uid=?",
+        [report.transaction_uid],
+    )
+    request = ArchiveRequest(**row) if row else None
+    if request is None or request.destination not in report.archives:
         events.record(
             database,
             at,
             EventKind.COMMITMENT_UNKNOWN_REPORT,
             severity=Severity.WARNING,
+            actor=events.ae(report.calling_ae_title),
             archives=sorted(report.archives),
             transaction_uid=report.transaction_uid,
         )
-        return []
+        return None
+    if request.answered_at is not None:
+        return None
     sql = "UPDATE archive_requests SET answered_at=? WHERE transaction_uid=?"
     database.execute(sql, [to_text(at), report.transaction_uid])
+    return request
+
+
+def answered(
+    database: Database, at: datetime, number: int, report: ArchiveReport, pause: Callable[[timedelta], timedelta]
+) -> list[str]:
+    """An archive's report: what it has committed itself to is settled; the SOP instances that it failed are returned.
+
+    What it failed stays open: it is asked for again, because it may still be on its way there; `pause` says how long
+    after, from the age of the request. For a batch of deliveries see `node.ledger.batch_reports`.
+    """
+    commitment = commitments.get(database, number)
     if commitment.status is not CommitmentStatus.AT_ARCHIVE:
         return []
     refused = _settle_items(database, number, report)

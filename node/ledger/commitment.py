@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from node.ledger import due_times
+
 
 class CommitmentStatus(StrEnum):
     """Where a request for storage commitment stands."""
@@ -63,11 +65,8 @@ class Commitment:
     reported_at: datetime | None
 
     def tried_for(self, now: datetime) -> timedelta:
-        """`waited`, without what is still to come of the last pause; a clock that was set changes nothing of it."""
-        if self.put_off_at is None:
-            return self.waited
-        pause = max(timedelta(), self.not_before - self.put_off_at)
-        return max(timedelta(), self.waited - min(pause, max(timedelta(), self.not_before - now)))
+        """For how long the archive was asked, or the report tried, until now."""
+        return due_times.tried_for(self.waited, self.not_before, self.put_off_at, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from node.clock import from_text, to_text
 from node.ledger import alerts, due_times, events, said, tallies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
-from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
+from node.ledger.delivery import Delivery, DeliveryCommitment, DeliveryKind, DeliveryStatus
 from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.job import URGENT
 from node.ledger.rows import Table, moment, one, query
@@ -63,7 +63,7 @@ def enqueue(
         "at": to_text(at),
     }
     fresh = bool(database.execute(_ENQUEUE, row).rowcount)
-    found = _of_item(database, sop_instance_uid, destination)
+    found = of_item(database, sop_instance_uid, destination)
     assert found is not None, sop_instance_uid
     if fresh:
         kind = EventKind.DELIVERY_WITHHELD if withheld else EventKind.DELIVERY_ENQUEUED
@@ -75,7 +75,10 @@ _STOPPED = {
     DeliveryStatus.CANCELLED: EventKind.DELIVERY_CANCELLED,
     DeliveryStatus.SUPERSEDED: EventKind.DELIVERY_SUPERSEDED,
 }
-AFRESH = "refusals=0, unanswered=0, unanswered_at=NULL, waited=0, enqueued_at=?, not_before=?, put_off_at=?"
+AFRESH = (
+    "refusals=0, unanswered=0, unanswered_at=NULL, waited=0, commitment='none', commit_by=NULL, commit_batch=NULL,"
+    " commit_failure=NULL, committed_at=NULL, enqueued_at=?, not_before=?, put_off_at=?"
+)
 """What a row says that is as if it had just been enqueued; its values are those of `since`."""
 
 
@@ -95,15 +98,23 @@ def sending(database: Database, at: datetime, delivery_id: int) -> Delivery:
 
 
 def delivered(
-    database: Database, at: datetime, delivery_id: int, answer: str | None, warning: str | None = None
+    database: Database,
+    at: datetime,
+    delivery_id: int,
+    answer: str | None,
+    warning: str | None = None,
+    commit_by: datetime | None = None,
 ) -> None:
-    """The destination has it; a warning that means "stored" is kept."""
+    """The destination has it; a warning that means "stored" is kept.
+
+    `commit_by`: until when it should commit itself to it, where it is to be asked (`node.ledger.commit_batches`).
+    """
     delivery = transition(database, delivery_id, (DeliveryStatus.SENDING,), DeliveryStatus.DELIVERED)
     if delivery.hold:
         _raise(database, at, AlertKind.DELIVERY_DELIVERED_THOUGH_HELD, delivery, reason=delivery.hold)
     database.execute(
-        "UPDATE deliveries SET answer=?, error=?, sent_at=? WHERE id=?",
-        [answer, warning, to_text(at), delivery_id],
+        "UPDATE deliveries SET answer=?, error=?, sent_at=?, commitment=?, commit_by=? WHERE id=?",
+        [answer, warning, to_text(at), *_to_commit(commit_by), delivery_id],
     )
     kind = EventKind.DELIVERY_DELIVERED
     if delivery.is_image and (not warning or not _is_new(database, delivery, kind, warning)):
@@ -118,6 +129,10 @@ def delivered(
         answer=answer,
         warning=warning,
     )
+
+
+def _to_commit(by: datetime | None) -> tuple[DeliveryCommitment, str | None]:
+    return (DeliveryCommitment.NONE, None) if by is None else (DeliveryCommitment.WANTED, to_text(by))
 
 
 def wait(
@@ -246,26 +261,13 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
         DeliveryStatus.REFUSED,
     )
     delivery = transition(database, delivery_id, allowed, DeliveryStatus.WAITING)
-    database.execute(f"UPDATE deliveries SET {AFRESH}, hold=NULL, attempts=0 WHERE id=?", [*since(at), delivery_id])  # noqa: S608 - our own text
+    values = f"{AFRESH}, hold=NULL, attempts=0, resends=0"
+    database.execute(f"UPDATE deliveries SET {values} WHERE id=?", [*since(at), delivery_id])  # noqa: S608 - our own text
     said.forget(database, f"delivery:{delivery_id}")
     if delivery.is_image:
         said.forget(database, study_at(delivery.destination, delivery.study_instance_uid))
     _record(database, at, EventKind.DELIVERY_AGAIN, delivery, actor=by)
     return get(database, delivery_id)
-
-
-def not_kept(database: Database, at: datetime, destination: str, sop_instance_uids: Sequence[str]) -> int:
-    """The destination does not have what it has taken: what was delivered there is sent again; how many that is."""
-    number = 0
-    for uid in sop_instance_uids:
-        found = _of_item(database, uid, destination)
-        if found is None or found.status is not DeliveryStatus.DELIVERED:
-            continue
-        transition(database, found.id, (DeliveryStatus.DELIVERED,), DeliveryStatus.WAITING)
-        database.execute(f"UPDATE deliveries SET {AFRESH} WHERE id=?", [*since(at), found.id])  # noqa: S608 - our own text
-        _record(database, at, EventKind.DELIVERY_NOT_KEPT, found, destination=destination)
-        number += 1
-    return number
 
 
 def interrupted(database: Database, at: datetime, destination: str) -> int:
@@ -337,12 +339,16 @@ def of_row(row: Mapping[str, Any]) -> Delivery:
             "enqueued_at": from_text(row["enqueued_at"]),
             "sent_at": moment(row["sent_at"]),
             "unanswered_at": moment(row["unanswered_at"]),
+            "commitment": DeliveryCommitment(row["commitment"]),
+            "commit_by": moment(row["commit_by"]),
+            "committed_at": moment(row["committed_at"]),
             "coerce": json.loads(row["coerce"]) if row["coerce"] else None,
         }
     )
 
 
-def _of_item(database: Database, item: str, destination: str) -> Delivery | None:
+def of_item(database: Database, item: str, destination: str) -> Delivery | None:
+    """The delivery of an item to a destination; None where there is none."""
     row = one(database, "SELECT * FROM deliveries WHERE item=? AND destination=?", [item, destination])
     return of_row(row) if row else None
 

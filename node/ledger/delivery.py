@@ -43,6 +43,27 @@ class DeliveryStatus(StrEnum):
     """It never arrived; `successor` is the same report in another SOP class."""
 
 
+class DeliveryCommitment(StrEnum):
+    """What the destination says of keeping a delivery that it has taken: delivered is not yet committed."""
+
+    NONE = "none"
+    """Nobody asks for it: it was not delivered yet, or the configuration does not want it."""
+    WANTED = "wanted"
+    """The destination is to be asked for its commitment."""
+    ASKED = "asked"
+    """The destination has taken the request and has not reported yet."""
+    COMMITTED = "committed"
+    """The destination has committed itself to keeping it."""
+    REFUSED = "refused"
+    """The destination says that it does not keep it; a person has to act, and it is still asked now and then."""
+    OVERDUE = "overdue"
+    """The destination did not commit itself in time; it is still asked now and then."""
+
+
+IN_TROUBLE = (DeliveryCommitment.REFUSED, DeliveryCommitment.OVERDUE)
+"""A person has to see to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One row of `deliveries`."""
@@ -88,6 +109,14 @@ class Delivery:
     """Tries without an answer that count against it (`node.ledger.silences`)."""
     unanswered_at: datetime | None = None
     """When the last of these was."""
+    commitment: DeliveryCommitment = DeliveryCommitment.NONE
+    commit_by: datetime | None = None
+    """When the destination should have committed itself to it."""
+    commit_failure: int | None = None
+    """The failure reason (0008,1197) in the destination's last report on it."""
+    committed_at: datetime | None = None
+    resends: int = 0
+    """How often it was sent again because the destination did not have what it had taken (`node.ledger.resends`)."""
 
     @property
     def is_image(self) -> bool:

@@ -7,7 +7,7 @@ age of a row (`waited`) is the sum of its pauses, never a difference of two time
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from node.clock import to_text
 from node.ledger.connection import Database
@@ -25,6 +25,7 @@ _WAITING = {
     "jobs": "status='queued'",
     "notifications": "status='waiting'",
     "commitments": "status IN ('decided', 'at_archive')",
+    "commit_batches": "ended_at IS NULL",
 }
 
 
@@ -36,6 +37,14 @@ def at_next(at: datetime, not_before: datetime) -> tuple[str, str]:
 def until(at: datetime, not_before: datetime) -> tuple[str, str, float]:
     """The values of `PUT_OFF`: a pause from `at` to `not_before`."""
     return *at_next(at, not_before), max(0.0, (not_before - at).total_seconds())
+
+
+def tried_for(waited: timedelta, not_before: datetime, put_off_at: datetime | None, now: datetime) -> timedelta:
+    """`waited`, without what is still to come of the last pause; a clock that was set changes nothing of it."""
+    if put_off_at is None:
+        return waited
+    pause = max(timedelta(), not_before - put_off_at)
+    return max(timedelta(), waited - min(pause, max(timedelta(), not_before - now)))
 
 
 def bound(

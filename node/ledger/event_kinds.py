@@ -369,6 +369,28 @@ class EventKind(StrEnum):
     )
     COMMITMENT_DEAD = "commitment.dead", "The report was given up.", Severity.WARNING
     COMMITMENT_AGAIN = "commitment.again", "A person had the request decided and reported again."
+    DELIVERY_COMMITTED = "delivery.committed", "The destination has committed itself to keeping the object."
+    COMMITMENT_OVERDUE = (
+        "commitment.overdue",
+        "The destination did not commit itself in time to what it has taken; it is still asked.",
+        Severity.WARNING,
+    )
+    COMMITMENT_REFUSED = (
+        "commitment.refused",
+        "The destination says that it does not keep what it has taken.",
+        Severity.WARNING,
+    )
+    COMMITMENT_UNSUPPORTED = (
+        "commitment.unsupported",
+        "The destination does not accept storage commitment; nothing is asked of it meanwhile.",
+        Severity.WARNING,
+    )
+    COMMITMENT_SUPPORTED = "commitment.supported", "The destination accepts storage commitment now."
+    COMMITMENT_NOT_WANTED = (
+        "commitment.not-wanted",
+        "Nobody waits for the destination's commitment to the objects any more.",
+    )
+    COMMITMENT_ASK_AGAIN = "commitment.ask-again", "A person had the destination asked for its commitment again."
 
     # People
     NOTIFICATION_ENQUEUED = "notification.enqueued", "A person is to be notified."

@@ -109,7 +109,7 @@ def _send_instead(database: Database, at: datetime, earlier: Delivery, image: In
     """The delivery is of this image from now on, as if it were new."""
     database.execute(
         "UPDATE deliveries SET receipt=?, file=?, decision=?, coerce=?, priority=?, status=?, hold=NULL, error=NULL,"  # noqa: S608 - our own text
-        f" attempts=0, sent_at=NULL, {deliveries.AFRESH} WHERE id=?",
+        f" attempts=0, resends=0, sent_at=NULL, {deliveries.AFRESH} WHERE id=?",
         [
             image.receipt,
             image.receipt,

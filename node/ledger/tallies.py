@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from node.ledger.connection import Database
 from node.ledger.schema.m0017_ways import COUNTED, counting
+from node.ledger.schema.m0029_commit_batches import COUNTING
+
+_QUERIES = (*map(counting, COUNTED), COUNTING)
+"""What all tallies have to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,7 @@ def by_place(database: Database, name: str) -> dict[str, dict[str, int]]:
 def wrong(database: Database) -> list[WrongTally]:
     """Where a tally is not what counting gives; counts every row, so it is for checks."""
     tallied = {(name, place, status): int(n) for name, place, status, n in database.execute("SELECT * FROM tallies")}
-    counted = {
-        (name, place, status): int(n)
-        for table in COUNTED
-        for name, place, status, n in database.execute(counting(table))
-    }
+    counted = {(name, place, status): int(n) for each in _QUERIES for name, place, status, n in database.execute(each)}
     return [
         WrongTally(*key, tallied.get(key, 0), counted.get(key, 0))
         for key in sorted(tallied.keys() | counted.keys())
@@ -54,5 +54,5 @@ def wrong(database: Database) -> list[WrongTally]:
 def count_again(database: Database) -> None:
     """Count every row; takes seconds where there are millions."""
     database.execute("DELETE FROM tallies")
-    for table in COUNTED:
-        database.execute(f"INSERT INTO tallies {counting(table)}")
+    for each in _QUERIES:
+        database.execute(f"INSERT INTO tallies {each}")

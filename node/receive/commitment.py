@@ -6,7 +6,7 @@ report is sent while the association lives (`node.store.journal`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from node.config.models import Configuration
 from node.dimse.association import AssociationRequest, CommitmentRoles
 from node.dimse.commitment import CommitmentRequest, CommitmentResult
 from node.dimse.status import ActionStatus
+from node.dimse.wire import printable
 from node.store.journal import Journal, JournalMessage
 from node.store.layout import DataFolder
 
@@ -33,11 +34,11 @@ class Permissions:
 
     @staticmethod
     def of(configuration: Configuration) -> Permissions:
-        """By the configuration: senders with `storage_commitment`, and the destinations that these go through."""
+        """By the configuration: senders with `storage_commitment`, and the destinations that are asked."""
         asking = [each for each in configuration.modalities.values() if each.storage_commitment is not None]
         through = {each.storage_commitment.commit_through for each in asking if each.storage_commitment is not None}
         known = dicom_destinations(configuration.destinations)
-        archives = {one.ae_title for name, one in known.items() if name in through}
+        archives = {one.ae_title for name, one in known.items() if name in through or one.commitment != "off"}
         return Permissions(frozenset(each.ae_title for each in asking), frozenset(archives))
 
     def roles(self, calling_ae_title: str) -> CommitmentRoles:
@@ -55,6 +56,10 @@ class ReceiverService(Protocol):
 
     def refuses_objects(self) -> str | None:
         """Why nothing is taken now; None where it is."""
+        ...
+
+    def speaks_for_destination(self, request: AssociationRequest) -> bool:
+        """Whether a caller with the AE title of a destination is that destination."""
         ...
 
     def cannot_write(self, reason: str) -> None:
@@ -88,7 +93,8 @@ class Commitments:
     """Storage commitment of one association."""
 
     def __init__(self, service: ReceiverService, association: str, request: AssociationRequest) -> None:
-        self.roles = service.permissions.roles(request.calling_ae_title)
+        roles = service.permissions.roles(request.calling_ae_title)
+        self.roles = replace(roles, reports=roles.reports and service.speaks_for_destination(request))
         self._service = service
         self._association = association
         self._request = request
@@ -106,7 +112,15 @@ class Commitments:
 
     def committed(self, result: CommitmentResult) -> ActionStatus:
         """An N-EVENT-REPORT of an archive that we asked."""
-        return self._keep(result) if self.roles.reports else ActionStatus.NOT_AUTHORISED
+        if not self.roles.reports:
+            log.warning(
+                "receive.commitment-report-refused",
+                association=self._association,
+                calling=printable(self._request.calling_ae_title),
+                peer=self._request.peer_address,
+            )
+            return ActionStatus.NOT_AUTHORISED
+        return self._keep(result)
 
     def _keep(self, content: CommitmentRequest | CommitmentResult) -> ActionStatus:
         message = JournalMessage(

@@ -119,6 +119,13 @@ class Policy:
             )
         return None
 
+    def speaks_for_destination(self, request: AssociationRequest) -> bool:
+        """Whether a caller with the AE title of a destination is that destination, also where anybody may call.
+
+        An entry under `modalities` counts more, and was checked when the association was accepted.
+        """
+        return request.calling_ae_title in self.calling or self._no_answer(request) is None
+
     def _no_answer(self, request: AssociationRequest) -> AssociationRejection | None:
         """Why a caller that is no modality is none of a destination's hosts either."""
         answering = self.answering.get(request.calling_ae_title)

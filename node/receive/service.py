@@ -122,6 +122,10 @@ class Service:
         except OSError as error:
             return f"the data folder cannot be used: {error.strerror}"
 
+    def speaks_for_destination(self, request: AssociationRequest) -> bool:
+        """Whether a caller with the AE title of a destination is that destination."""
+        return self._policy.speaks_for_destination(request)
+
     def stored(self) -> None:
         """An object was kept and answered for."""
         forget_trouble(self.data_folder.data)

@@ -1,7 +1,7 @@
 """Schema 0017: deliveries of any kind by any way, withdrawals, pauses, and counts that are kept.
 
 `pins` and `assessments` have no reader yet, and nothing writes them: they are made with the others, so that what comes
-to need them alters nothing. The same holds for `commitment` and `commit_by` of deliveries.
+to need them alters nothing.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from node.ledger.schema import (
     m0024_identity,
     m0025_keys,
     m0026_commissionings,
+    m0029_commit_batches,
     m0035_search,
 )
 from node.ledger.schema.versions import SET
@@ -164,6 +165,8 @@ migrations(name="0023_due_times")(m0023_due_times.migrate)
 migrations(name="0024_identity")(m0024_identity.migrate)
 migrations(name="0025_keys")(m0025_keys.migrate)
 migrations(name="0026_commissionings")(m0026_commissionings.migrate)
+migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
+migrations(name="0035_search")(m0035_search.migrate)
 
 _FIRST = """
 CREATE TABLE studies (
@@ -372,4 +375,3 @@ def apply(connection: sqlite3.Connection) -> None:
     migrations.apply(Database(connection))
 
 
-migrations(name="0035_search")(m0035_search.migrate)

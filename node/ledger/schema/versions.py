@@ -32,6 +32,7 @@ VERSIONS = (
     "0024_identity",
     "0025_keys",
     "0026_commissionings",
+    "0029_commit_batches",
     "0035_search",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

@@ -23,7 +23,15 @@ from node.desk.peers import RESULT_CLASSES
 from node.dicom.compressing import COMPRESSED
 from node.dimse.contexts import LOSSLESS, LOSSY, MAXIMUM_CONTEXTS, UNCOMPRESSED
 from node.dimse.engine.providers import MAXIMUM_LENGTH
-from node.dimse.status import ActionStatus, FailureReason, StoreStatus, read_store_status
+from node.dimse.status import (
+    ActionStatus,
+    FailureReading,
+    FailureReason,
+    StoreStatus,
+    read_failure_reason,
+    read_store_status,
+)
+from node.ledger import resends
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.outcome import AnswerReading
 from node.results import codes as our_codes
@@ -195,6 +203,20 @@ def _attributes() -> str:
     return _table(("Tag", "Attribute", *(kind.upper() for kind in _KINDS), "Source"), rows)
 
 
+_CONSEQUENCES = {
+    FailureReading.SEND_AGAIN: f"Sent again under its UID and asked for again, {resends.MOST} times; then refused",
+    FailureReading.ASK_AGAIN: "Asked for again, with the destination's back-off",
+    FailureReading.TELL: "Refused: an alert at once, and asked for every six hours",
+}
+
+
+def _failures() -> str:
+    """What follows from a Failure Reason that a destination gives for what we have sent."""
+    named = [0x0110, 0x0112, 0x0119, 0x0122, 0x0131, 0x0213]
+    rows = [(f"{each:04X}H", _CONSEQUENCES[read_failure_reason(each)]) for each in named]
+    return _table(("Failure Reason", "What the node does"), [*rows, ("others", _CONSEQUENCES[read_failure_reason(1)])])
+
+
 def _private_codes() -> str:
     found = {
         value.value: value.meaning
@@ -218,6 +240,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "extended": _extended,
     "action statuses": lambda: _statuses(ActionStatus, "Status of the response"),
     "failure reasons": lambda: _statuses(FailureReason, "Failure Reason"),
+    "readings of failure reasons": _failures,
     "attributes": _attributes,
     "private codes": _private_codes,
     "ai results": _ai_results,

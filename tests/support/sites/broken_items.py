@@ -614,6 +614,41 @@ def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
     )
 
 
+def commit_batch(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
+    """Each was delivered for another study; those that were asked for are answered at once."""
+    room = CommitRoom(room_of(DataFolder(folder), reader), {"commitment": "require"})
+    room.sent(1, 2, 3)
+    for number, study in enumerate(UIDS, start=1):
+        with room.ledger.transaction() as database:
+            database.execute("UPDATE deliveries SET study_instance_uid=? WHERE id=?", [study, number])
+    room.clock.pass_(seconds=10)
+
+    def ask(peer: object, request: Any, *_: object) -> int:
+        fault.on([each.sop_instance_uid for each in request.references] == [f"{SERIES}.1"])
+        committed = [(each.sop_class_uid, each.sop_instance_uid) for each in request.references]
+        room.archive_reports(request.transaction_uid, committed=committed)
+        return 0
+
+    monkeypatch.setattr(asking, "ask", ask)
+    stage = _Stage(lambda: asking.CommitmentRequester("pacs", room.node, room.journal, room.settings, peer_of))
+
+    def run_both() -> None:
+        stage.run()
+        room.commit.run_once()
+
+    return Play(
+        room.clock,
+        room.ledger,
+        run_both,
+        stage.restart,
+        lambda number: str(deliveries.get(room.ledger.database, number + 1).commitment),
+        frozenset({"committed"}),
+        "overdue",
+        "1",
+        room.run,
+    )
+
+
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "index": (index, index_completion),
     "route": (route,),
@@ -624,6 +659,6 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "fetch": (fetch,),
     "commit": (commit,),
     "report": (commit_report,),
-    "commitment-of": (commit_through,),
+    "commitment-of": (commit_through, commit_batch),
 }
 """Kind of stage → its plays."""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from node.commit import asking, reporting
 from node.commit.asking import CommitmentRequester
 from node.commit.reporting import CommitmentReporter
 from node.commit.stage import CommitStage
-from node.deliver.ways.dimse import peer_of
+from node.deliver.ways.dimse import dimse, peer_of
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult
 from node.dimse.scu import Peer
-from node.ledger import commitments
+from node.ledger import commitments, deliveries, forwards, instances
 from node.ledger.commitment import Commitment, CommitmentItem, CommitmentStatus
 from node.ledger.database import Ledger
 from node.ledger.events import Event
+from node.ledger.forwards import ForwardTerms
 from node.stage import Node
 from node.store.journal import Journal, JournalMessage
 from tests.support import history
-from tests.support.images.receipts import SERIES
+from tests.support.images.receipts import SERIES, STUDY, arrive, ct
 from tests.support.sites.index_room import Room, configuration
+from tests.support.sites.outcomes import match
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 RETRY = {"first": "10s", "factor": 2, "longest": "15m"}
@@ -35,7 +37,8 @@ def images(*numbers: int) -> list[tuple[str, str]]:
 class CommitRoom:
     """CT1 and CT2 may ask; CT2 only through the archive `pacs`."""
 
-    def __init__(self, index: Room, **sections: Any) -> None:
+    def __init__(self, index: Room, pacs: Mapping[str, Any] | None = None, **sections: Any) -> None:
+        """`pacs`: further keys of the destination."""
         told = {"host": "127.0.0.1", "port": 11199, "retry": RETRY}
         through = {"commit_through": "pacs", "wait_for_archive": "6h"}
         self.index = index
@@ -44,7 +47,9 @@ class CommitRoom:
                 "ct1": {"ae_title": "CT1", "storage_commitment": told},
                 "ct2": {"ae_title": "CT2", "storage_commitment": told | through},
             },
-            destinations={"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 11198, "retry": RETRY}},
+            destinations={
+                "pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 11198, "retry": RETRY, **(pacs or {})},
+            },
             **sections,
         )
         self.data_folder, self.clock, self.ledger = index.data_folder, index.clock, index.ledger
@@ -70,17 +75,65 @@ class CommitRoom:
         self.journal.keep(self.data_folder.new_receipt(), message)
 
     def archive_reports(
-        self, transaction: str, committed: Pairs = (), failed: Pairs = (), calling: str = "PACS"
+        self,
+        transaction: str,
+        committed: Pairs = (),
+        failed: Pairs = (),
+        calling: str = "PACS",
+        reason: int = 0x0112,
     ) -> None:
-        """Leave an archive's N-EVENT-REPORT in the journal; what fails, fails with 0112H."""
+        """Leave an archive's N-EVENT-REPORT in the journal; what fails, fails for this reason."""
         result = CommitmentResult(
             transaction,
             tuple(CommitmentReference(*each) for each in committed),
-            tuple((CommitmentReference(*each), 0x0112) for each in failed),
+            tuple((CommitmentReference(*each), reason) for each in failed),
         )
         self.journal.keep(
             self.data_folder.new_receipt(), JournalMessage(result, calling, "PACSNODE", "", self.clock.now())
         )
+
+    def use(self, **pacs: Any) -> None:
+        """Another configuration of the destination, as a reload brings it."""
+        before = self.settings.destinations["pacs"]
+        after = before.model_copy(update=pacs)
+        self.settings = self.settings.model_copy(update={"destinations": {"pacs": after}})
+        self.commit.use(self.settings)
+
+    def sent(self, *numbers: int) -> None:
+        """Results 1 and so on were delivered to `pacs` just now, for the first time or again."""
+        now, within = self.clock.now(), self.settings.destinations["pacs"].time_to_commit
+        with self.ledger.transaction() as database:
+            for sop_class, uid in images(*numbers):
+                about: Any = {"sop_instance_uid": uid, "sop_class_uid": sop_class, "study": STUDY, "job": None}
+                number = deliveries.enqueue(database, now, **about, file="f", destination="pacs")
+                deliveries.sending(database, now, number)
+                deliveries.delivered(database, now, number, dimse(0), commit_by=now + within if within else None)
+
+    def to_forward(self, *numbers: int) -> None:
+        """Received images, which are indexed, wait to be forwarded to `pacs`."""
+        for number in numbers:
+            arrive(self.data_folder, ct(number))
+        self.index.quiet()
+        uids, now = [uid for _, uid in images(*numbers)], self.clock.now()
+        with self.ledger.transaction() as database:
+            terms = ForwardTerms("pacs", match(database, now, STUDY).id, "r")
+            rows = [each for each in instances.of_study(database, STUDY) if each.sop_instance_uid in uids]
+            forwards.enqueue(database, now, STUDY, terms, rows)
+
+    def forwarded(self, *numbers: int) -> None:
+        """The same, and they were delivered just now."""
+        self.to_forward(*numbers)
+        now, within = self.clock.now(), self.settings.destinations["pacs"].time_to_commit
+        uids = [uid for _, uid in images(*numbers)]
+        with self.ledger.transaction() as database:
+            for each in (each for each in deliveries.of_study(database, STUDY) if each.item in uids):
+                deliveries.sending(database, now, each.id)
+                deliveries.delivered(database, now, each.id, dimse(0), commit_by=now + within if within else None)
+
+    def kept(self) -> dict[str, str]:
+        """End of the SOP instance UID → the commitment of its delivery."""
+        found = deliveries.of_study(self.ledger.database, STUDY)
+        return {each.item.rpartition(".")[2]: str(each.commitment) for each in found}
 
     def run(self) -> None:
         """Index what is there, and let the stage go as far as it can."""

@@ -69,6 +69,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
     (RECEIVERS, PEERS): {
         "node": {"durability": "os"},
         "modalities": {"ct1": {"storage_commitment": {"commit_through": "other"}}},
+        "destinations": {"pacs": {"commitment": "require"}},
     },
     (RECEIVERS,): {
         "node": {
@@ -194,6 +195,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "retry": NEW_RETRY,
                 "identity_check": "none",
                 "wait_for_study": "9h",
+                "commit_within": "9h",
             }
         },
     },

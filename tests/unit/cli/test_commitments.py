@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from node.ledger import commitments, studies
+from node.ledger import commitment_refusers, commitments, deliveries, studies
 from node.ledger.commitment import CommitmentStatus, NewCommitment
 from node.ledger.database import FILE, Ledger
 from tests.support.sites.calls import Run
@@ -100,3 +101,56 @@ def test_check_says_who_may_ask_and_through_whom(tmp_path: Path, run: Run) -> No
     )
     shown = " ".join(run("check").out.split())
     assert "commits to CT1, reports go to 10.0.0.4:105, once pacs has committed itself (1d at most)" in shown
+
+
+@pytest.fixture
+def kept(made: Ledger, tmp_path: Path) -> Ledger:
+    """Four results that `pacs` has taken: committed, asked for, overdue, refused; it accepts no more requests."""
+    pacs = "pacs: {ae_title: PACS, host: 10.0.0.9, port: 104, commitment: require}"
+    (tmp_path / "config.yaml").write_text(f"node: {{time_zone: Asia/Seoul}}\ndestinations:\n  {pacs}\n")
+    with made.transaction() as database:
+        for number, state in enumerate(("committed", "asked", "overdue", "refused")):
+            about: Any = {"sop_instance_uid": f"1.9.{number}", "sop_class_uid": CT, "study": STUDY, "job": None}
+            delivery = deliveries.enqueue(database, NOW, **about, file="f", destination="pacs")
+            deliveries.sending(database, NOW, delivery)
+            deliveries.delivered(database, NOW, delivery, "dimse:0000", commit_by=NOW + timedelta(hours=24))
+            database.execute("UPDATE deliveries SET commitment=? WHERE id=?", [state, delivery])
+        database.execute("UPDATE deliveries SET commit_failure=0x0112 WHERE commitment='refused'")
+        commitment_refusers.refused(database, NOW, "pacs", "accepts nothing", NOW, required=True)
+    return made
+
+
+def test_status_tells_delivered_from_committed(kept: Ledger, run: Run) -> None:
+    """In the table of deliveries, for scripts, and at the top where the destination does not accept to be asked."""
+    shown = " ".join(run("status").out.split())
+    assert "withheld held dead committed asked not kept next" in shown
+    assert "pacs 0 0 4 0 0 0 1 1 2" in shown
+    assert "! pacs does not accept storage commitment (commitment: require): accepts nothing" in shown
+    said = json.loads(run("status", "--json").out)
+    assert said["queues"]["commitment_of_destinations"]["pacs"]["results"] == {
+        "wanted": 0,
+        "asked": 1,
+        "committed": 1,
+        "refused": 1,
+        "overdue": 1,
+    }
+    assert said["queues"]["deliveries"]["pacs"]["delivered"] == 4
+
+
+def test_study_tells_delivered_from_committed(kept: Ledger, run: Run) -> None:
+    """Of each delivery, and of all together, with the reason and until when."""
+    shown = " ".join(run("study", STUDY).out.split())
+    assert "Storage commitment of what was sent (again: pacsnode retry STUDY)" in shown
+    assert "pacs results refused 1 0112" in shown
+    assert "pacs results asked 1 03-03 13:30" in shown
+    said = json.loads(run("study", STUDY, "--json").out)
+    assert [each["commitment"] for each in said["deliveries"]] == ["committed", "asked", "overdue", "refused"]
+    assert said["deliveries"][3]["commit_failure"] == "0112"
+    assert {each["commitment"]: each["instances"] for each in said["destination_commitments"]}["overdue"] == 1
+
+
+def test_a_site_that_asks_nobody_sees_nothing_of_it(made: Ledger, run: Run) -> None:
+    """No columns and no section of what it does not use."""
+    assert "not kept" not in run("status").out
+    assert json.loads(run("status", "--json").out)["queues"]["commitment_of_destinations"] == {}
+    assert "Storage commitment of what was sent" not in run("study", STUDY).out

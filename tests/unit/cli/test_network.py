@@ -15,6 +15,7 @@ from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import UID
 
 from node.dimse.demo_pacs import DemoPACS
+from tests.support.dimse.committing_pacs import CommittingPACS
 from tests.support.ports import free_port
 from tests.support.sites.calls import Run
 
@@ -63,6 +64,17 @@ def test_a_probe_tells_which_results_are_accepted(run: Run) -> None:
     accepted = run("echo", "pacs", "--probe", "--json").json["accepts"]
     assert "1.2.840.10008.1.2.1" in accepted["1.2.840.10008.5.1.4.1.1.88.33"]
     assert "Comprehensive SR" in run("echo", "pacs", "--probe").out
+
+
+def test_a_probe_tells_whether_storage_commitment_is_accepted(run: Run, pacs: DemoPACS, tmp_path: Path) -> None:
+    """Where it is required and refused, that is exit code 1."""
+    with CommittingPACS() as archive:
+        assert run("echo", f"PACS@127.0.0.1:{archive.port}", "--probe", "--json").json["accepts_storage_commitment"]
+    required = f"{{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}, commitment: require}}"
+    (tmp_path / "config.yaml").write_text(f"node: {{time_zone: UTC}}\ndestinations: {{pacs: {required}}}\n")
+    answer = run("echo", "pacs", "--probe")
+    assert answer.code == 1
+    assert "! It does not accept requests for storage commitment, and commitment: require is configured" in answer.out
 
 
 def test_nobody_there_is_exit_code_1(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`modalities.*.storage_commitment`: off unless it is whole, and never in a circle."""
+"""Storage commitment that others ask us for, and that we ask destinations for: off unless somebody says so."""
 
 from __future__ import annotations
 
@@ -61,3 +61,33 @@ def test_the_files_of_tls_are_looked_for_beside_the_configuration(write: Write) 
     assert asking is not None
     assert asking.tls is not None
     assert asking.tls.credentials("ct1.example").authorities == path.parent / "a.pem"
+
+
+def with_destination(keys: str) -> str:
+    return SITE.replace("destinations:\n", f"destinations:\n  other: {{ae_title: OTHER, host: h, port: 104{keys}}}\n")
+
+
+def test_destinations_are_not_asked_unless_the_site_wants_it(write: Write) -> None:
+    """A day until an alert, where it does."""
+    assert load(write(with_destination(""))).destinations["other"].time_to_commit is None
+    for how in ("try", "require"):
+        asked = load(write(with_destination(f", commitment: {how}"))).destinations["other"]
+        assert asked.time_to_commit == timedelta(hours=24)
+    asked = load(write(with_destination(", commitment: require, commit_within: 2h"))).destinations["other"]
+    assert asked.time_to_commit == timedelta(hours=2)
+    assert load(write(with_destination(", commitment: off"))).destinations["other"].time_to_commit is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "message"),
+    [
+        (", commitment: requires", "destinations.other.commitment", "require"),
+        (", commitment: true", "destinations.other.commitment", "require"),
+        (", commit_within: soon", "destinations.other.commit_within", "soon"),
+    ],
+)
+def test_another_word_is_refused_with_its_place(write: Write, keys: str, path: str, message: str) -> None:
+    """And the words that there are."""
+    ((line, where, said),) = told(write(with_destination(keys)))
+    assert (where, line > 1) == (path, True)
+    assert message in said

@@ -11,6 +11,8 @@ import pytest
 from node.ledger import (
     alerts,
     attempts,
+    commit_batches,
+    commitment_counts,
     commitments,
     deliveries,
     due_times,
@@ -26,6 +28,7 @@ from node.ledger import (
     objects,
     pauses,
     rejections,
+    resends,
     rule_history,
     said,
     silences,
@@ -34,7 +37,7 @@ from node.ledger import (
 )
 from node.ledger.commitment import CommitmentStatus
 from node.ledger.database import FILE, Database, Ledger
-from node.ledger.delivery import DeliveryStatus
+from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.pauses import Pausable
@@ -89,6 +92,19 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "next_due_at": lambda rows: turns.next_due_at(rows, "pacs"),
     "commitments": lambda rows: commitments.with_status(rows, [CommitmentStatus.WAITING]),
     "commitments_due": lambda rows: commitments.due(rows, CommitmentStatus.DECIDED, NOW, "CT1"),
+    "to_commit": lambda rows: commit_batches.next_study(rows, NOW, "pacs"),
+    "to_commit_at_once": lambda rows: commit_batches.next_study(rows, NOW, "pacs", at_once=True),
+    "commit_batch": lambda rows: commit_batches.make(rows, NOW, "pacs", ONE),
+    "batches": lambda rows: [
+        commit_batches.open_ones(rows, "pacs"),
+        commit_batches.in_time(rows, "pacs"),
+        commit_batches.due(rows, "pacs", NOW),
+        commit_batches.next_due_at(rows, "pacs"),
+        commit_batches.in_trouble(rows, ONE),
+    ],
+    "batch": lambda rows: [commit_batches.references(rows, 1), commit_batches.is_refused(rows, 1)],
+    "asked_destinations": commit_batches.destinations,
+    "not_kept": lambda rows: resends.not_kept(rows, NOW, "pacs", [ONE]),
     "commitment_items": lambda rows: commitments.items(rows, 1),
     "commitments_of_study": lambda rows: commitments.of_study(rows, ONE),
 }
@@ -106,6 +122,7 @@ FOR_STATUS: dict[str, Ask] = {
     "under_way": lambda rows: [attempts.all_open(rows), attempts.last_of(rows, ONE)],
     "alerts": lambda rows: [alerts.open_ones(rows, 100), alerts.of_study(rows, ONE)],
     "series": lambda rows: studies.series_of(rows, ONE),
+    "kept": lambda rows: commitment_counts.of_study(rows, ONE),
     "work": lambda rows: [jobs.of_study(rows, ONE), deliveries.of_study(rows, ONE)],
 }
 COUNTS: dict[str, Ask] = {
@@ -116,6 +133,7 @@ COUNTS: dict[str, Ask] = {
     "images": forwards.counts,
     "notifications": notifications.counts,
     "commitments": commitments.counts,
+    "kept": lambda rows: commitment_counts.by_destination(rows, DeliveryKind.IMAGE),
 }
 _FEW = (
     "studies_undecided",

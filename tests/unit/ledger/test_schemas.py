@@ -506,9 +506,30 @@ def test_the_migration_knows_each_kind_of_alert() -> None:
     known = {kind: severity for kind, (_, severity) in m0016_alerts._ALERTS.items()}
     later = {AlertKind.RULE_JOBS_CANCELLED, AlertKind.SENDER_BAD_UIDS, AlertKind.LEDGER_BEHIND_STORE}
     later |= {AlertKind.LEDGER_ROW_UNREADABLE, AlertKind.PSEUDONYMS_KEY_LOST, AlertKind.PLUGIN_NOT_COMMISSIONED}
+    later |= {AlertKind.COMMITMENT_OVERDUE, AlertKind.COMMITMENT_REFUSED, AlertKind.COMMITMENT_UNSUPPORTED}
     assert known == {str(kind): str(kind.severity) for kind in AlertKind if kind not in later}
 
 
 def test_every_version_of_the_schema_is_listed_in_its_order() -> None:
     """A ledger is compared with the list, so that a command needs none of what makes a schema."""
     assert tuple(migration.name for migration in migrations.pending(SchemaDatabase(memory=True))) == VERSIONS
+
+
+def test_requests_to_archives_keep_what_they_are_about(tmp_path: Path) -> None:
+    """Those of an earlier schema are about requests of others; what was delivered then is asked for by nobody."""
+    path = tmp_path / "ledger.db"
+    made(path, "0026_commissionings")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(
+        "INSERT INTO commitments (id, entry, transaction_uid, requester, called_ae_title, association, contents,"
+        " status, attempts, refusals, not_before, put_off_at, requested_at, taken_at)"
+        f" VALUES (7, 'e', '1.2.9', 'CT1', 'PACSNODE', '', '', 'at_archive', 0, 0, '{T}', '{T}', '{T}', '{T}')"
+    )
+    connection.execute(f"INSERT INTO archive_requests VALUES ('2.25.1', 7, '{T}', NULL)")
+    connection.close()
+    ledger = Ledger(path)
+    (row,) = ledger.database.query("SELECT transaction_uid, commitment, batch, asked_at FROM archive_requests")
+    assert list(row.values()) == ["2.25.1", 7, None, T]
+    assert {each["commitment"] for each in ledger.database.query("SELECT commitment FROM deliveries")} == {"none"}
+    assert tallies.wrong(ledger.database) == []
+    ledger.close()

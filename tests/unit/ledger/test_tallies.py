@@ -12,7 +12,7 @@ from sqlite_utils import Database as SchemaDatabase
 
 from node.deliver.ways.dimse import dimse
 from node.errors import PermanentError
-from node.ledger import deliveries, forwards, instances, jobs, studies, tallies
+from node.ledger import commit_batches, deliveries, forwards, instances, jobs, studies, tallies
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryKind, DeliveryStatus
@@ -47,6 +47,9 @@ def step(database: Database, chance: random.Random) -> None:
         [
             lambda: deliveries.sending(database, NOW, delivery),
             lambda: deliveries.delivered(database, NOW, delivery, dimse(0)),
+            lambda: deliveries.delivered(database, NOW, delivery, dimse(0), commit_by=later),
+            lambda: commit_batches.make(database, later, "pacs", FAILED),
+            lambda: database.execute("UPDATE deliveries SET commitment='overdue' WHERE commit_batch IS NOT NULL"),
             lambda: deliveries.wait(database, NOW, delivery, later, "why"),
             lambda: deliveries.hold(database, NOW, delivery, "why"),
             lambda: deliveries.dead(database, NOW, delivery, "why"),

@@ -159,3 +159,21 @@ def test_finding_a8_a_destination_shows_a_certificate_where_they_are_required(ce
     proven = replace(request("VIEWER", address="10.5.0.1"), tls_subject="commonName=v", tls_fingerprint="ff" * 32)
     assert made.refuse(proven, 0) is None
     assert made.refuse(request("PACS", address="10.9.9.9"), 0) is None, "it is a modality too"
+
+
+@pytest.mark.parametrize(
+    ("calling", "address", "speaks"),
+    [
+        ("VIEWER", "10.5.0.1", True),
+        ("VIEWER", "10.6.1.1", True),
+        ("VIEWER", "10.7.0.1", False),
+        ("LOST", "10.7.0.1", False),
+        ("NOBODY", "10.5.0.1", False),
+        ("PACS", "10.9.9.9", True),
+    ],
+)
+def test_finding_a8_who_speaks_for_a_destination_where_anybody_may_call(
+    calling: str, address: str, speaks: bool
+) -> None:
+    """A report on storage commitment counts from the destination's own hosts; an entry under modalities counts more."""
+    assert policy(accept="any").speaks_for_destination(request(calling, address=address)) is speaks
