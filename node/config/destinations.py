@@ -71,12 +71,21 @@ class Destination(EncodingKeys):
     """Back-off where it does not answer."""
     identity_check: Literal["study", "none"] = "study"
     """study: before the first object, the destination is asked for patient and order. none: results go blindly."""
+    on_identity_change: Literal["hold", "adopt"] = "hold"
+    """Where it has the study under another patient or order: hold the results for a person; or adopt: re-encode them
+    under that, where birth date and sex agree and it says the same twice, a minute apart."""
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     preset: Annotated[Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"], TakenUpBy.only()] = (
         "any-pacs"
     )
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
+
+    @model_validator(mode="after")
+    def _check_identity_is_asked(self) -> Destination:
+        if self.on_identity_change == "adopt" and self.identity_check == "none":
+            raise ValueError("on_identity_change: adopt needs identity_check: study, or nothing is asked to be adopted")
+        return self
 
     @property
     def place(self) -> str:

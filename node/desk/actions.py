@@ -7,13 +7,12 @@ Every face says the same sentences.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from node.desk import find
+from node.desk import answers, find
 from node.desk.actor import Actor
+from node.desk.outcomes import ActionOutcome as ActionOutcome
 from node.desk.words import short
 from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError, UsageError
@@ -28,25 +27,16 @@ from node.ledger import (
     notifications,
     studies,
     study_ends,
-    withdrawals,
+    timers,
 )
 from node.ledger.database import Database, Ledger
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
-from node.ledger.studies import Study
+from node.ledger.studies import Study, StudyStatus
+from node.ledger.withdrawals import WithdrawalStatus
 from node.wake import Stage
-
-
-@dataclass(frozen=True, slots=True)
-class ActionOutcome:
-    """What an action did."""
-
-    sentence: str
-    """For people; may have several lines."""
-    value: Mapping[str, Any]
-    """The same for scripts."""
 
 
 def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bool = False) -> ActionOutcome:
@@ -91,11 +81,17 @@ def _in_parts(ledger: Ledger, outcome: ActionOutcome, change: Callable[[Database
             change(database)
 
 
-def complete(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcome:
+def complete(ledger: Ledger, name: str, at: datetime, by: Actor, rule: str | None = None) -> ActionOutcome:
     """Have the study that `name` names (`find.study`) completed now, with what has come; the rules then decide.
 
-    Neither its quiet period nor an open association is waited for. PermanentError where it is complete.
+    Neither its quiet period nor an open association is waited for. Where it is complete and rules wait for more of it,
+    their waits (that of `rule` alone, where it is named) end. PermanentError where it is complete and none waits.
     """
+    with ledger.reading() as database:
+        found = find.study(database, name)
+        waits = found.status is StudyStatus.COMPLETE and timers.waiting(database, found.study_instance_uid)
+    if rule or waits:
+        return answers.end_waits(ledger, name, rule, at, by)
     with ledger.transaction() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
@@ -110,12 +106,13 @@ def complete(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcom
 def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """Stop a job that was not reported, a delivery or notification that was not sent, or the images of a study.
 
-    With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal has been seen to.
+    With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal may stay. With `conflict:` or
+    `unreadable:`: what is set aside of it stays so.
     """
     reason = f"cancelled by {by.name}"
     with ledger.transaction() as database:
         outcome = _cancel(database, what, at, reason, by)
-    if find.is_study(what):
+    if find.is_study(what) and "images" in outcome.value:
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.cancel_some(database, study, reason))
     return outcome
@@ -123,7 +120,10 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
 
 def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor) -> ActionOutcome:
     if what.startswith(find.WITHDRAWAL):
-        return _seen_to(database, find.study(database, what.removeprefix(find.WITHDRAWAL)), at, by)
+        study = find.study(database, what.removeprefix(find.WITHDRAWAL))
+        return answers.withdrawn(database, study, WithdrawalStatus.DISMISSED, at, by)
+    if answers.is_dismissable(what):
+        return answers.dismiss(database, what, at, by)
     if find.is_study(what):
         return _keep_images(database, find.study(database, what), at, reason, by)
     found = find.item(database, what)
@@ -138,16 +138,6 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
     deliveries.stop(database, at, last.id, DeliveryStatus.CANCELLED, reason, str(by))
     sentence = f"{_in_place_of(found, last)}delivery {last.id} is cancelled"
     return ActionOutcome(sentence, {"delivery": last.id, "status": "cancelled"})
-
-
-def _seen_to(database: Database, study: Study, at: datetime, by: Actor) -> ActionOutcome:
-    """What is listed for withdrawal was taken out at the destinations, or may stay."""
-    uid = study.study_instance_uid
-    count = withdrawals.dismiss(database, at, uid, str(by))
-    if not count:
-        raise NotFoundError(f"nothing of study {uid} is listed for withdrawal")
-    value = {"study_instance_uid": uid, "status": "dismissed", "objects": count}
-    return ActionOutcome(f"{count} objects of study {uid} are no longer listed for withdrawal", value)
 
 
 def _keep_images(database: Database, study: Study, at: datetime, reason: str, by: Actor) -> ActionOutcome:

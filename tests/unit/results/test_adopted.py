@@ -1,0 +1,275 @@
+"""A destination has the study under another patient or order: the same result, re-encoded under that, or held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from node.config.destinations import DicomDestination
+from node.deliver.outbox import Outbox
+from node.deliver.policy import Answer
+from node.deliver.ways.archive import Kind
+from node.deliver.ways.dimse import dimse
+from node.ledger import adoptions, deliveries, identities, studies, withdrawals
+from node.ledger.delivery import DeliveryStatus
+from node.ledger.job import Job
+from node.outcome import AnswerReading
+from node.stage import Node
+from node.wake import Wakes
+from tests.support import history
+from tests.support.clocks import HandClock
+from tests.support.results import reports
+from tests.support.sites.configurations import with_destinations
+from tests.support.sites.result_site import PACS, ResultSite
+
+STUDY = reports.STUDY_UID
+
+
+class Archive:
+    """Says what a test lets it say of the study; keeps what it gets."""
+
+    def __init__(self, says: Mapping[str, str]) -> None:
+        self.says = dict(says)
+        self.got: list[Dataset] = []
+        self.is_open = True
+
+    def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        return [{keyword: self.says.get(keyword, "") for keyword in keywords}]
+
+    def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
+        return False
+
+    @contextmanager
+    def connect(self, kinds: Iterable[Kind]) -> Iterator[Archive]:
+        yield self
+
+    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
+        return True
+
+    def store(self, file: Path) -> Answer:
+        self.got.append(dcmread(file))
+        return Answer(AnswerReading.STORED, "0000", dimse(0))
+
+
+class AdoptingSite:
+    """A result that is ready, the archive that is to get it, and the outbox between."""
+
+    def __init__(self, folder: Path, policy: str = "adopt") -> None:
+        self.site = ResultSite(folder)
+        clock = self.site.clock
+        assert isinstance(clock, HandClock)
+        self.clock = clock
+        self.policy = policy
+        image = reports.ct(1)
+        self.images = {
+            "StudyInstanceUID": STUDY,
+            **{
+                keyword: str(image.get(keyword, ""))
+                for keyword in ("PatientID", "AccessionNumber", "PatientName", "PatientBirthDate", "PatientSex")
+            },
+        }
+        self.archive = Archive(self.images)
+        self.restart()
+
+    def restart(self) -> None:
+        """The outbox, as after the node died."""
+        destination = DicomDestination.model_validate(PACS | {"on_identity_change": self.policy})
+        node = Node(self.site.ledger, self.site.data_folder, self.site.clock, Wakes())
+        self.outbox = Outbox("pacs", node, with_destinations(pacs=destination), lambda *_: self.archive)
+
+    def report(self, rule: str = "a rule") -> Job:
+        """A job that ends, and its objects in the outbox."""
+        job = self.site.ended(reports.measured(), rule=rule)
+        self.site.results.run_once()
+        return job
+
+    def merged(self, **says: str) -> None:
+        """The archive has the study under this from now on."""
+        self.archive.says = self.images | {"PatientID": "MERGED-1", "PatientName": "Archive^Name"} | says
+
+    def pass_(self, seconds: float) -> None:
+        """Time goes by, and both stages run."""
+        self.clock.pass_(seconds=seconds)
+        self.outbox.run_once()
+        self.site.results.run_once()
+
+    def statuses(self) -> list[DeliveryStatus]:
+        return sorted({each.status for each in deliveries.of_study(self.site.ledger.database, STUDY)})
+
+    def holds(self) -> set[str]:
+        found = deliveries.of_study(self.site.ledger.database, STUDY)
+        return {each.hold for each in found if each.hold}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[AdoptingSite]:
+    made = AdoptingSite(tmp_path)
+    yield made
+    made.site.results.close()
+
+
+def test_what_the_archive_says_twice_is_adopted(node: AdoptingSite) -> None:
+    """Nothing goes before the second answer; then each object has the archive's patient and order, and its own UIDs."""
+    job = node.report()
+    made = {str(dataset.SOPInstanceUID) for _, dataset in node.site.objects(job)}
+    node.merged(AccessionNumber="ARCHIVE-ACC")
+    node.pass_(1)
+    node.pass_(30)
+    assert (node.archive.got, node.statuses()) == ([], [DeliveryStatus.WAITING])
+    node.pass_(31)
+    node.pass_(121)
+    assert len(node.archive.got) == len(made)
+    for dataset in node.archive.got:
+        assert (dataset.PatientID, dataset.PatientName, dataset.AccessionNumber) == (
+            "MERGED-1",
+            "Archive^Name",
+            "ARCHIVE-ACC",
+        )
+        assert dataset.PatientBirthDate == node.images["PatientBirthDate"]
+        assert dataset.StudyInstanceUID == STUDY
+        assert str(dataset.SOPInstanceUID) not in made
+        assert "RequestAttributesSequence" not in dataset, "the request that the images answer is of the other order"
+    assert node.statuses() == [DeliveryStatus.DELIVERED, DeliveryStatus.SUPERSEDED]
+    assert withdrawals.listed(node.site.ledger.database) == [], "nothing was there under the older identity"
+    (event,) = [each for each in history.latest(node.site.ledger.database, 200) if each.kind == "identity.adopted"]
+    assert (event.actor, event.detail["destination"]) == ("node", "pacs")
+    assert "MERGED" not in str(event.detail), "events name no patient"
+
+
+def test_an_archive_that_changes_its_mind_between_the_answers_is_not_believed(node: AdoptingSite) -> None:
+    """Held, with both sides kept for a person."""
+    node.report()
+    node.merged()
+    node.pass_(1)
+    node.merged(PatientID="MERGED-2")
+    node.pass_(61)
+    assert (node.archive.got, node.statuses()) == ([], [DeliveryStatus.HELD])
+    (why,) = node.holds()
+    assert (
+        why == "pacs has this study under another PatientID; it is not adopted, because it said something else before"
+    )
+    known = identities.get(node.site.ledger.database, STUDY, "pacs")
+    assert known is not None
+    assert (known.ours["PatientID"], known.theirs[0]["PatientID"]) == (node.images["PatientID"], "MERGED-2")
+
+
+def test_an_archive_that_takes_it_back_gets_the_result_as_it_was_made(node: AdoptingSite) -> None:
+    """The second answer agrees: nothing is re-encoded."""
+    job = node.report()
+    node.merged()
+    node.pass_(1)
+    node.archive.says = node.images
+    node.pass_(61)
+    assert {str(each.SOPInstanceUID) for each in node.archive.got} == {
+        str(dataset.SOPInstanceUID) for _, dataset in node.site.objects(job)
+    }
+    assert adoptions.newest(node.site.ledger.database, STUDY, "pacs") is None
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ({"PatientBirthDate": "19010101"}, "PatientBirthDate differ"),
+        ({"PatientSex": "X"}, "PatientSex differ"),
+        ({"PatientBirthDate": ""}, "PatientBirthDate is not stated on both sides"),
+        ({"PatientName": ""}, "PatientName is not stated on both sides"),
+        ({"PatientID": "A\\B"}, "it states several values of PatientID"),
+    ],
+)
+def test_where_it_may_be_another_person_a_person_decides(node: AdoptingSite, says: dict[str, str], why: str) -> None:
+    """Held at the first answer, and the reason says which attribute, never its value."""
+    node.report()
+    node.merged(**says)
+    node.pass_(1)
+    assert (node.archive.got, node.statuses()) == ([], [DeliveryStatus.HELD])
+    (held,) = node.holds()
+    assert held.endswith(f"it is not adopted, because {why}")
+
+
+def test_without_the_setting_it_is_held(tmp_path: Path) -> None:
+    """`hold` is the default, and says what it always said."""
+    node = AdoptingSite(tmp_path, "hold")
+    node.report()
+    node.merged()
+    node.pass_(1)
+    assert node.holds() == {"pacs has this study under another PatientID"}
+    node.site.results.close()
+
+
+def test_never_while_a_conflict_is_open(node: AdoptingSite) -> None:
+    """The images themselves are in question: which of the two the archive means, a person says."""
+    node.report()
+    with node.site.ledger.transaction() as database:
+        database.execute("UPDATE instances SET status='conflict' WHERE rowid=(SELECT max(rowid) FROM instances)")
+    node.merged()
+    node.pass_(1)
+    (held,) = node.holds()
+    assert held.endswith("it is not adopted, because a conflict of the study is open")
+
+
+def test_a_study_that_is_held_between_the_answers_is_not_adopted(node: AdoptingSite) -> None:
+    """Nothing of a held study is asked or sent."""
+    node.report()
+    node.merged()
+    node.pass_(1)
+    with node.site.ledger.transaction() as database:
+        studies.hold(database, node.site.clock.now(), STUDY, "a test")
+    node.pass_(61)
+    assert adoptions.newest(node.site.ledger.database, STUDY, "pacs") is None
+    assert node.archive.got == []
+
+
+def test_what_was_delivered_before_is_listed_for_withdrawal_and_made_again(node: AdoptingSite) -> None:
+    """A second result meets the merged patient: both are under it in the end; the first one's objects are listed."""
+    first = node.report()
+    node.pass_(1)
+    before = len(node.archive.got)
+    node.archive.got.clear()
+    node.merged()
+    second = node.report("another rule")
+    for seconds in (1, 61, 121):
+        node.pass_(seconds)
+    listed = withdrawals.listed(node.site.ledger.database)
+    assert [(each.destination, each.results) for each in listed] == [("pacs", before)]
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+    rows = deliveries.of_study(node.site.ledger.database, STUDY)
+    assert {each.job for each in rows if not adoptions.is_outdated(node.site.ledger.database, each)} == {
+        first.id,
+        second.id,
+    }
+
+
+def test_a_later_result_is_made_under_the_adopted_identity_at_once(node: AdoptingSite) -> None:
+    """It is not held first: the destination is known to have the study under that."""
+    node.report()
+    node.merged()
+    for seconds in (1, 61, 121):
+        node.pass_(seconds)
+    node.archive.got.clear()
+    node.report("another rule")
+    node.pass_(1)
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+
+
+def test_a_node_that_dies_after_the_adoption_goes_on(node: AdoptingSite) -> None:
+    """What is outdated is never sent meanwhile, whatever the archive says, and is re-encoded after the restart."""
+    node.report()
+    node.merged()
+    node.pass_(1)
+    node.clock.pass_(seconds=61)
+    node.outbox.run_once()  # adopted; the process ends before anything is re-encoded
+    assert adoptions.open_ones(node.site.ledger.database)
+    node.archive.says = node.images  # even an archive that agrees with the outdated objects does not get them
+    node.restart()
+    node.clock.pass_(seconds=121)
+    node.outbox.run_once()
+    assert node.archive.got == []
+    node.merged()
+    node.site.results.run_once()
+    node.pass_(121)
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+    assert adoptions.open_ones(node.site.ledger.database) == []
