@@ -168,7 +168,7 @@ def _stuck_deliveries(found: Overview, zone: tzinfo) -> RenderableType | None:
 
 def _to_withdraw(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "To be withdrawn at the destination (when that is done: pacsnode cancel withdrawal:STUDY)",
+        "To be withdrawn at the destination (when that is done: pacsnode done withdrawal:STUDY)",
         ["=Since", "=Destination", "=Study", ">Results", ">Images", "Why"],
         [
             (

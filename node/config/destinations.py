@@ -69,11 +69,11 @@ class Destination(EncodingKeys):
     """Who reads there: radiologists, or a research archive, to which alone rules in mode shadow may send."""
     retry: Retry = Retry()
     """Back-off where it does not answer."""
-    identity_check: Literal["study", "none"] = "study"
-    """study: before the first object, the destination is asked for patient and order. none: results go blindly."""
     on_identity_change: Literal["hold", "adopt"] = "hold"
     """Where it has the study under another patient or order: hold the results for a person; or adopt: re-encode them
     under that, where birth date and sex agree and it says the same twice, a minute apart."""
+    identity_check: Literal["study", "none"] = "study"
+    """study: before the first object, the destination is asked for patient and order. none: results go blindly."""
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
     preset: Annotated[Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"], TakenUpBy.only()] = (

@@ -19,7 +19,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.delivery import Delivery
 from node.ledger.event_kinds import Severity
 from node.ledger.events import NODE
-from node.ledger.identities import Compared, Identity, IdentityStatus
+from node.ledger.identities import Identity, IdentityComparison, IdentityStatus
 
 KEYWORDS = (*identity.KEYWORDS, "PatientName", "PatientBirthDate", "PatientSex")
 """What a destination is asked: what is compared, and what a person needs beside it to decide."""
@@ -46,14 +46,18 @@ def answered(
     """Record what the destination said, and adopt it where that is certain."""
     before = identities.get(database, study, name)
     differs = verdict.status is IdentityStatus.DIFFERS
-    compared = Compared(verdict.ours, verdict.theirs) if differs else None
-    known = identities.answered(database, now, study, name, verdict.status, verdict.detail, compared)
+    compared = IdentityComparison(verdict.ours, verdict.theirs) if differs else None
+    may_adopt = destination.on_identity_change == "adopt"
+    known = identities.answered(
+        database, now, study, name, verdict.status, verdict.detail, compared, alert=not may_adopt
+    )
     if not differs:
         return IdentityStep(known)
     reason = verdict.reason(name)
-    if destination.on_identity_change == "hold":
+    if not may_adopt:
         return IdentityStep(known, why=reason)
     if doubt := _doubt(database, study, before, known):
+        identities.needs_person(database, now, study, name, verdict.detail)
         return IdentityStep(known, why=f"{reason}; it is not adopted, because {doubt}")
     since = known.said_at or now
     if now - since < TWICE:

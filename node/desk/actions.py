@@ -46,24 +46,45 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
     `find.DEFECT`), or the UID of a study. `take_newest` releases a study that was sent again under another patient or
     order, and uses what came last.
     """
-    with ledger.transaction() as database:
-        outcome = _retry(database, what, at, by, take_newest)
     if find.is_study(what):
-        study = outcome.value["study_instance_uid"]
-        _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, study))
+        return _release_or_send(ledger, what, at, by, take_newest=take_newest, held_alone=False)
+    with ledger.transaction() as database:
+        return _retry(database, what, at, by, take_newest)
+
+
+def release(ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool = False) -> ActionOutcome:
+    """Let a held study (`find.study`) go on, as `retry` does of its UID; NotFoundError where it is not held."""
+    return _release_or_send(ledger, name, at, by, take_newest=take_newest, held_alone=True)
+
+
+def _release_or_send(
+    ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool, held_alone: bool
+) -> ActionOutcome:
+    with ledger.transaction() as database:
+        study = find.study(database, name)
+        if study.hold is not None:
+            outcome = _release(database, study, study.hold, at, by, take_newest)
+        elif held_alone or take_newest:
+            raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
+        else:
+            outcome = _send_on(database, study, at, by)
+    uid = study.study_instance_uid
+    _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, uid))
     return outcome
 
 
 def _retry(database: Database, what: str, at: datetime, by: Actor, take_newest: bool) -> ActionOutcome:
-    if find.is_study(what):
-        return _release(database, find.study(database, what), at, by, take_newest)
     if take_newest:
         raise UsageError("--take-newest is for a held study: name its UID")
     if what.startswith(find.COMMITMENT):
         return _commit_again(database, what.removeprefix(find.COMMITMENT), at, by)
     if what.startswith(find.DEFECT):
         return _handle_again(database, what.removeprefix(find.DEFECT), at, by)
-    found = find.item(database, what)
+    return again(database, find.item(database, what), at, by)
+
+
+def again(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
+    """Have one done again or sent now, in the transaction of the caller; PermanentError where it cannot be."""
     if isinstance(found, Job):
         return _run_again(database, found, at, by)
     if isinstance(found, Notification):
@@ -109,7 +130,7 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal may stay. With `conflict:` or
     `unreadable:`: what is set aside of it stays so.
     """
-    reason = f"cancelled by {by.name}"
+    reason = _reason(by)
     with ledger.transaction() as database:
         outcome = _cancel(database, what, at, reason, by)
     if find.is_study(what) and "images" in outcome.value:
@@ -126,7 +147,12 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
         return answers.dismiss(database, what, at, by)
     if find.is_study(what):
         return _keep_images(database, find.study(database, what), at, reason, by)
-    found = find.item(database, what)
+    return stop(database, find.item(database, what), at, by)
+
+
+def stop(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
+    """Stop one, in the transaction of the caller; PermanentError where it is over."""
+    reason = _reason(by)
     if isinstance(found, Job):
         jobs.cancel(database, at, found.id, reason, str(by))
         return ActionOutcome(f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"})
@@ -138,6 +164,10 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
     deliveries.stop(database, at, last.id, DeliveryStatus.CANCELLED, reason, str(by))
     sentence = f"{_in_place_of(found, last)}delivery {last.id} is cancelled"
     return ActionOutcome(sentence, {"delivery": last.id, "status": "cancelled"})
+
+
+def _reason(by: Actor) -> str:
+    return f"cancelled by {by.name}"
 
 
 def _keep_images(database: Database, study: Study, at: datetime, reason: str, by: Actor) -> ActionOutcome:
@@ -201,24 +231,27 @@ def _handle_again(database: Database, number: str, at: datetime, by: Actor) -> A
     return ActionOutcome(sentence, {"defect": found.id, "stage": found.stage, "item": found.item})
 
 
-def _release(database: Database, study: Study, at: datetime, by: Actor, newest: bool) -> ActionOutcome:
+def _release(database: Database, study: Study, hold: str, at: datetime, by: Actor, newest: bool) -> ActionOutcome:
     uid = study.study_instance_uid
-    if study.hold is None and not newest:
-        return _send_on(database, study, at, by)
-    if study.hold is None:
-        raise NotFoundError(f"study {uid} is not held; name the job or the delivery to retry")
     if newest:
         _take_newest(database, uid, at, by)
     studies.unhold(database, at, uid, str(by))
     images = 0 if newest else forwards.again(database, at, uid, str(by))  # the newest are decided on
     stopped = [job.id for job in jobs.of_study(database, uid) if job.status is JobStatus.CANCELLED]
-    sentence = f"study {uid} is released; it was held because: {study.hold}"
+    sentence = f"study {uid} is released; it was held because: {hold}"
     if stopped:
         sentence += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
     if images:
         sentence += f"\n{images} images that were held wait to be forwarded now"
     value = {"study_instance_uid": uid, "status": "released", "cancelled_jobs": stopped, "images": images}
     return ActionOutcome(sentence, value)
+
+
+def can_take_newest(database: Database, uid: str) -> bool:
+    """Whether all of the study was sent again, for one patient and order."""
+    from node.index import corrections  # as below
+
+    return corrections.can_take_newest(database, uid)
 
 
 def _take_newest(database: Database, uid: str, at: datetime, by: Actor) -> None:

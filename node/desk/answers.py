@@ -112,6 +112,16 @@ def adopt(ledger: Ledger, name: str, destination: str, at: datetime, by: Actor) 
     return ActionOutcome(sentence, value | {"results": len(to_re_encode), "to_withdraw": sent})
 
 
+def can_adopt(database: Database, study: str, destination: str) -> bool:
+    """Whether `adopt` would be carried out now."""
+    known = identities.get(database, study, destination)
+    if known is None or known.status is not IdentityStatus.DIFFERS or not known.theirs:
+        return False
+    last = adoptions.newest(database, study, destination)
+    taken = last is not None and last.identity == adoptions.adoptable(known.theirs[0])
+    return not (taken or identities.in_question(database, study) or _unclear(known))
+
+
 def _unclear(known: Identity) -> str:
     if len(known.theirs) != 1:
         return "it gave several answers"

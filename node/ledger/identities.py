@@ -63,7 +63,7 @@ def get(database: Database, study: str, destination: str) -> Identity | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class IdentityComparison:
     """Both sides of a comparison, by keyword; kept where they differ."""
 
     ours: Mapping[str, str]
@@ -77,9 +77,14 @@ def answered(
     destination: str,
     status: IdentityStatus,
     detail: str = "",
-    compared: Compared | None = None,
+    compared: IdentityComparison | None = None,
+    *,
+    alert: bool = True,
 ) -> Identity:
-    """Record an answer; an event is written only where it changed."""
+    """Record an answer; an event is written only where it changed.
+
+    `alert`: False where it may still be adopted, so that no person is needed (`needs_person`).
+    """
     before = get(database, study, destination)
     database.execute(
         "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted)"
@@ -93,18 +98,26 @@ def answered(
     _keep_both(database, at, study, destination, before, compared)
     if before is None or before.status is not status:
         events.record(database, at, _KINDS[status], study=study, destination=destination, detail=detail)
-        if status is IdentityStatus.DIFFERS:
-            place = f"{destination} {study}"
-            alerts.met(
-                database, at, AlertKind.IDENTITY_DIFFERS, place, study=study, destination=destination, detail=detail
-            )
+        if status is IdentityStatus.DIFFERS and alert:
+            needs_person(database, at, study, destination, detail)
     found = get(database, study, destination)
     assert found is not None, study
     return found
 
 
+def needs_person(database: Database, at: datetime, study: str, destination: str, detail: str) -> None:
+    """Patient or order differ, and a person has to decide."""
+    place = f"{destination} {study}"
+    alerts.met(database, at, AlertKind.IDENTITY_DIFFERS, place, study=study, destination=destination, detail=detail)
+
+
 def _keep_both(
-    database: Database, at: datetime, study: str, destination: str, before: Identity | None, compared: Compared | None
+    database: Database,
+    at: datetime,
+    study: str,
+    destination: str,
+    before: Identity | None,
+    compared: IdentityComparison | None,
 ) -> None:
     """Both sides, and since when the destination says so: a clock that was set back since makes that now."""
     ours, theirs = (to_json(dict(compared.ours)), [dict(each) for each in compared.theirs]) if compared else ("{}", [])

@@ -57,7 +57,7 @@ class AdoptedIdentity:
     def written_over(self, header: Dataset) -> tuple[Dataset, tuple[str, ...]]:
         """A copy of a header that says this, and what is changed in it: names of attributes, no values."""
         said = dict(self.attributes)
-        changed = copy.copy(header)
+        changed = copy.deepcopy(header)
         told = []
         for keyword in self._left_out(header, said):
             if keyword in changed:
