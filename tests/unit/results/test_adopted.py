@@ -2,107 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
 
-from node.config.destinations import DicomDestination
-from node.deliver.outbox import Outbox
-from node.deliver.policy import Answer
-from node.deliver.ways.archive import Kind
-from node.deliver.ways.dimse import dimse
 from node.ledger import adoptions, deliveries, identities, studies, withdrawals
 from node.ledger.delivery import DeliveryStatus
-from node.ledger.job import Job
-from node.outcome import AnswerReading
-from node.stage import Node
-from node.wake import Wakes
+from node.results.adopted_results import AdoptedResults
 from tests.support import history
-from tests.support.clocks import HandClock
-from tests.support.results import reports
-from tests.support.sites.configurations import with_destinations
-from tests.support.sites.result_site import PACS, ResultSite
-
-STUDY = reports.STUDY_UID
-
-
-class Archive:
-    """Says what a test lets it say of the study; keeps what it gets."""
-
-    def __init__(self, says: Mapping[str, str]) -> None:
-        self.says = dict(says)
-        self.got: list[Dataset] = []
-        self.is_open = True
-
-    def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
-        return [{keyword: self.says.get(keyword, "") for keyword in keywords}]
-
-    def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
-        return False
-
-    @contextmanager
-    def connect(self, kinds: Iterable[Kind]) -> Iterator[Archive]:
-        yield self
-
-    def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
-        return True
-
-    def store(self, file: Path) -> Answer:
-        self.got.append(dcmread(file))
-        return Answer(AnswerReading.STORED, "0000", dimse(0))
-
-
-class AdoptingSite:
-    """A result that is ready, the archive that is to get it, and the outbox between."""
-
-    def __init__(self, folder: Path, policy: str = "adopt") -> None:
-        self.site = ResultSite(folder)
-        clock = self.site.clock
-        assert isinstance(clock, HandClock)
-        self.clock = clock
-        self.policy = policy
-        image = reports.ct(1)
-        self.images = {
-            "StudyInstanceUID": STUDY,
-            **{
-                keyword: str(image.get(keyword, ""))
-                for keyword in ("PatientID", "AccessionNumber", "PatientName", "PatientBirthDate", "PatientSex")
-            },
-        }
-        self.archive = Archive(self.images)
-        self.restart()
-
-    def restart(self) -> None:
-        """The outbox, as after the node died."""
-        destination = DicomDestination.model_validate(PACS | {"on_identity_change": self.policy})
-        node = Node(self.site.ledger, self.site.data_folder, self.site.clock, Wakes())
-        self.outbox = Outbox("pacs", node, with_destinations(pacs=destination), lambda *_: self.archive)
-
-    def report(self, rule: str = "a rule") -> Job:
-        """A job that ends, and its objects in the outbox."""
-        job = self.site.ended(reports.measured(), rule=rule)
-        self.site.results.run_once()
-        return job
-
-    def merged(self, **says: str) -> None:
-        """The archive has the study under this from now on."""
-        self.archive.says = self.images | {"PatientID": "MERGED-1", "PatientName": "Archive^Name"} | says
-
-    def pass_(self, seconds: float) -> None:
-        """Time goes by, and both stages run."""
-        self.clock.pass_(seconds=seconds)
-        self.outbox.run_once()
-        self.site.results.run_once()
-
-    def statuses(self) -> list[DeliveryStatus]:
-        return sorted({each.status for each in deliveries.of_study(self.site.ledger.database, STUDY)})
-
-    def holds(self) -> set[str]:
-        found = deliveries.of_study(self.site.ledger.database, STUDY)
-        return {each.hold for each in found if each.hold}
+from tests.support.sites.adopting_site import STUDY, AdoptingSite
 
 
 @pytest.fixture
@@ -273,3 +182,31 @@ def test_a_node_that_dies_after_the_adoption_goes_on(node: AdoptingSite) -> None
     node.pass_(121)
     assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
     assert adoptions.open_ones(node.site.ledger.database) == []
+
+
+def test_what_dies_between_encoding_and_the_outbox_is_made_again_once(
+    node: AdoptingSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGKILL: files are there that no row names; the next start makes the same objects, and each is sent once."""
+    node.report()
+    node.merged()
+    node.pass_(1)
+    node.clock.pass_(seconds=61)
+    node.outbox.run_once()
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AdoptedResults, "_enqueue", killed)
+        with pytest.raises(SystemExit):
+            node.site.results.run_once()
+    assert node.statuses() == [DeliveryStatus.WAITING]
+    node.restart()
+    node.site.results.run_once()
+    node.pass_(121)
+    sent = [str(dataset.SOPInstanceUID) for dataset in node.archive.got]
+    assert len(sent) == len(set(sent))
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+    node.pass_(600)
+    assert len(node.archive.got) == len(sent)
