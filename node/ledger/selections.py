@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from node.clock import to_text
 from node.ledger import deliveries, events, said
 from node.ledger.connection import Database
-from node.ledger.delivery import DeliveryStatus
+from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.event_kinds import EventKind
 from node.ledger.rows import one, query
@@ -51,44 +51,19 @@ class Selection:
         return {name: getattr(self, name) for name in names} | moments
 
 
-_JOBS = (
-    "SELECT jobs.id FROM jobs WHERE {status}"
-    " AND (:rule IS NULL OR rule=:rule) AND (:plugin IS NULL OR plugin=:plugin)"
-    " AND (:study IS NULL OR study_instance_uid=:study)"
-    " AND (:destination IS NULL OR EXISTS (SELECT 1 FROM json_each(destinations) WHERE value=:destination))"
-    " AND (:since IS NULL OR created_at>=:since) AND (:until IS NULL OR created_at<:until)"
-    " AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id) ORDER BY jobs.rowid"
+_NOT_REPLACED = "NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)"
+_IN_TROUBLE = "(jobs.status='unreportable' OR outcome='failed') AND jobs.status='reported' AND outcome='failed'"
+"""Its first part as the partial index is written."""
+_CORRECTED = (
+    "EXISTS (SELECT 1 FROM instances WHERE instances.study_instance_uid=studies.study_instance_uid"
+    " AND instances.status='correction')"
 )
-_IN_TROUBLE = "(status='unreportable' OR outcome='failed') AND status<>'cancelled'"
-"""As the partial index is written."""
-_OF_DELIVERIES = (
-    " deliveries.status=:status AND (:destination IS NULL OR deliveries.destination=:destination)"
-    " AND (:study IS NULL OR deliveries.study_instance_uid=:study)"
-    " AND (:since IS NULL OR enqueued_at>=:since) AND (:until IS NULL OR enqueued_at<:until)"
-)
-_RESULTS = (
-    "SELECT deliveries.id FROM deliveries LEFT JOIN jobs ON jobs.id=deliveries.job WHERE kind<>'image' AND"  # noqa: S608 - our own text
-    f"{_OF_DELIVERIES} AND (:rule IS NULL OR jobs.rule=:rule) AND (:plugin IS NULL OR jobs.plugin=:plugin)"
-    " ORDER BY deliveries.id"
-)
-_IMAGES = (
-    "SELECT deliveries.study_instance_uid AS study, deliveries.destination AS destination, count(*) AS images"  # noqa: S608 - our own text
-    " FROM deliveries LEFT JOIN decisions ON decisions.id=deliveries.decision WHERE kind='image' AND"
-    f"{_OF_DELIVERIES} AND (:rule IS NULL OR decisions.rule=:rule) AND :plugin IS NULL"
-    " GROUP BY 1, 2 ORDER BY min(deliveries.id)"
-)
-_STUDIES = (
-    "SELECT study_instance_uid AS study, EXISTS (SELECT 1 FROM instances WHERE status='correction'"
-    " AND instances.study_instance_uid=studies.study_instance_uid) AS corrected FROM studies WHERE hold IS NOT NULL"
-    " AND (:study IS NULL OR study_instance_uid=:study)"
-    " AND (:since IS NULL OR last_received_at>=:since) AND (:until IS NULL OR last_received_at<:until)"
-    " AND (:destination IS NULL OR EXISTS (SELECT 1 FROM deliveries WHERE destination=:destination"
-    "  AND deliveries.study_instance_uid=studies.study_instance_uid))"
-    " AND ((:rule IS NULL AND :plugin IS NULL) OR EXISTS (SELECT 1 FROM jobs"
-    "  WHERE jobs.study_instance_uid=studies.study_instance_uid AND (:rule IS NULL OR rule=:rule)"
-    "  AND (:plugin IS NULL OR plugin=:plugin)))"
-    " ORDER BY last_received_at"
-)
+
+
+def _narrowed(found: Selection, **columns: str) -> str:
+    """The conditions of what is asked for alone, so that an index serves it; `columns`: SQL by field of `Selection`."""
+    asked = [sql for name, sql in columns.items() if getattr(found, name) is not None]
+    return "".join(f" AND {each}" for each in asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +77,78 @@ class ImagesOfStudy:
 
 def jobs_like(database: Database, found: Selection) -> list[str]:
     """Ids of jobs of this status (`FAILED`: of that outcome) of which none has taken the place since."""
-    status = f"{_IN_TROUBLE} AND outcome='failed' AND status='reported'" if found.status == FAILED else "status=:status"
-    return [row["id"] for row in query(database, _JOBS.format(status=status), found.values())]
+    narrowed = _narrowed(
+        found,
+        rule="rule=:rule",
+        plugin="plugin=:plugin",
+        study="study_instance_uid=:study",
+        destination="EXISTS (SELECT 1 FROM json_each(destinations) WHERE value=:destination)",
+        since="created_at>=:since",
+        until="created_at<:until",
+    )
+    status = _IN_TROUBLE if found.status == FAILED else "jobs.status=:status"
+    sql = f"SELECT id FROM jobs WHERE {status}{narrowed} AND {_NOT_REPLACED} ORDER BY jobs.rowid"  # noqa: S608 - our own text
+    return [row["id"] for row in query(database, sql, found.values())]
 
 
 def results_like(database: Database, found: Selection) -> list[int]:
     """Ids of deliveries of results of this status."""
-    return [row["id"] for row in query(database, _RESULTS, found.values())]
+    narrowed = _of_deliveries(found) + _narrowed(found, rule="jobs.rule=:rule", plugin="jobs.plugin=:plugin")
+    sql = (
+        "SELECT deliveries.id FROM deliveries LEFT JOIN jobs ON jobs.id=deliveries.job"  # noqa: S608 - our own text
+        f" WHERE kind<>'image' AND deliveries.status=:status{narrowed} ORDER BY deliveries.id"
+    )
+    return [row["id"] for row in query(database, sql, found.values())]
+
+
+def _of_deliveries(found: Selection) -> str:
+    return _narrowed(
+        found,
+        destination="deliveries.destination=:destination",
+        study="deliveries.study_instance_uid=:study",
+        since="enqueued_at>=:since",
+        until="enqueued_at<:until",
+    )
 
 
 def images_like(database: Database, found: Selection) -> list[ImagesOfStudy]:
-    """Images that are forwarded and have this status, by study and destination."""
-    rows = query(database, _IMAGES, found.values())
+    """Images that are forwarded and have this status, by study and destination; none of a plugin."""
+    if found.plugin is not None:
+        return []
+    if found.destination is None and found.study is None:  # an index has them by destination: there are millions
+        places = deliveries.counts_of(database, DeliveryKind.IMAGE)
+        return [each for place in places for each in images_like(database, replace(found, destination=place))]
+    join, rule = "", ""
+    if found.rule is not None:
+        join, rule = " JOIN decisions ON decisions.id=deliveries.decision", " AND decisions.rule=:rule"
+    sql = (
+        "SELECT deliveries.study_instance_uid AS study, destination, count(*) AS images"  # noqa: S608 - our own text
+        f" FROM deliveries{join} WHERE kind='image' AND deliveries.status=:status{_of_deliveries(found)}{rule}"
+        " GROUP BY 1, 2 ORDER BY min(deliveries.id)"
+    )
+    rows = query(database, sql, found.values())
     return [ImagesOfStudy(row["study"], row["destination"], row["images"]) for row in rows]
 
 
 def held_like(database: Database, found: Selection) -> dict[str, bool]:
     """Held studies; true where instances came again under another patient or order, so that each is a decision."""
-    return {row["study"]: bool(row["corrected"]) for row in query(database, _STUDIES, found.values())}
+    of_jobs = _narrowed(found, rule="jobs.rule=:rule", plugin="jobs.plugin=:plugin")
+    narrowed = _narrowed(
+        found,
+        study="study_instance_uid=:study",
+        since="last_received_at>=:since",
+        until="last_received_at<:until",
+        destination="EXISTS (SELECT 1 FROM deliveries WHERE deliveries.destination=:destination"
+        " AND deliveries.study_instance_uid=studies.study_instance_uid)",
+    )
+    if of_jobs:
+        jobs = f"SELECT 1 FROM jobs WHERE jobs.study_instance_uid=studies.study_instance_uid{of_jobs}"  # noqa: S608 - our own text
+        narrowed += f" AND EXISTS ({jobs})"
+    sql = (
+        f"SELECT study_instance_uid AS study, {_CORRECTED} AS corrected FROM studies WHERE hold IS NOT NULL"  # noqa: S608 - our own text
+        f"{narrowed} ORDER BY last_received_at"
+    )
+    return {row["study"]: bool(row["corrected"]) for row in query(database, sql, found.values())}
 
 
 def images_again(database: Database, at: datetime, which: ImagesOfStudy, status: str, by: str, *, first: bool) -> int:

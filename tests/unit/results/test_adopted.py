@@ -187,7 +187,7 @@ def test_a_node_that_dies_after_the_adoption_goes_on(node: AdoptingSite) -> None
 def test_what_dies_between_encoding_and_the_outbox_is_made_again_once(
     node: AdoptingSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by SIGKILL: files are there that no row names; the next start makes the same objects, and each is sent once."""
+    """As by SIGKILL: files are there that no row names; the next start makes the same objects, each is sent once."""
     node.report()
     node.merged()
     node.pass_(1)
