@@ -227,7 +227,7 @@ def _handle_again(database: Database, number: str, at: datetime, by: Actor) -> A
     sentence = f"{found.stage} tries {found.item} again now"
     study = studies.get(database, found.study_instance_uid) if found.study_instance_uid else None
     if study is not None and study.hold is not None:
-        sentence += f"\nits study stays held; release it when that is done: pacsnode retry {study.study_instance_uid}"
+        sentence += f"\nits study stays held; release it when that is done: pacsnode release {study.study_instance_uid}"
     return ActionOutcome(sentence, {"defect": found.id, "stage": found.stage, "item": found.item})
 
 

@@ -72,13 +72,19 @@ def look(ledger: Ledger, *, limit: int = SHOWN, after: str | None = None, study:
     if not 1 <= limit <= MOST:
         raise UsageError(f"--limit is 1 to {MOST}")
     position = _position(after) if after else None
+    items: list[ReviewItem] = []
     with ledger.reading() as database:  # no snapshot: what is counted for each may take longer than one may
-        found = questions.page(database, limit + 1, position, study)
-        called = names.of(database, {each.study for each in found[:limit] if each.study})
-        items = [_item(database, each, str(called.get(each.study or "", "")), study) for each in found[:limit]]
-    return Review(
-        [each for each in items if each is not None], _text(found[limit - 1].position) if len(found) > limit else None
-    )
+        while True:
+            found = questions.page(database, limit + 1, position, study)
+            called = names.of(database, {each.study for each in found if each.study})
+            for each in found:
+                if len(items) == limit:
+                    return Review(items, _text(position) if position else None)
+                item = _item(database, each, str(called.get(each.study or "", "")), study)
+                items += [item] if item is not None else []
+                position = each.position
+            if len(found) <= limit:
+                return Review(items, None)
 
 
 def _item(database: Database, found: Question, name: str, study: str | None) -> ReviewItem | None:

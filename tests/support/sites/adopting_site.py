@@ -36,6 +36,8 @@ class ForgetfulArchive:
         self.says = dict(says)
         self.got: list[Dataset] = []
         self.is_open = True
+        self.refuses = ""
+        """SOP class that it does not take."""
 
     def find_study(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         return [{keyword: self.says.get(keyword, "") for keyword in keywords}]
@@ -48,19 +50,22 @@ class ForgetfulArchive:
         yield self
 
     def accepts(self, sop_class: str, transfer_syntax: str) -> bool:
-        return True
+        return sop_class != self.refuses
 
     def store(self, file: Path) -> Answer:
-        self.got.append(dcmread(file))
+        dataset = dcmread(file)
+        if dataset.SOPClassUID == self.refuses:
+            return Answer(AnswerReading.CLASS_REFUSED, "refuses this class", dimse(0x0122))
+        self.got.append(dataset)
         return Answer(AnswerReading.STORED, "0000", dimse(0))
 
 
 class AdoptingSite:
     """A result that is ready, the archive that is to get it, and the outbox between."""
 
-    def __init__(self, folder: Path, policy: str = "adopt", **reached: Any) -> None:
+    def __init__(self, folder: Path, policy: str = "adopt", others: Sequence[str] = (), **reached: Any) -> None:
         """`reached`: settings of a real destination; without them a `ForgetfulArchive` is asked."""
-        self.site = ResultSite(folder)
+        self.site = ResultSite(folder, pacs={}, **{name: {} for name in others})
         clock = self.site.clock
         assert isinstance(clock, HandClock)
         self.clock = clock

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 
 from node.ledger import adoptions, deliveries, identities, studies, withdrawals
 from node.ledger.delivery import DeliveryStatus
@@ -210,3 +211,32 @@ def test_what_dies_between_encoding_and_the_outbox_is_made_again_once(
     assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
     node.pass_(600)
     assert len(node.archive.got) == len(sent)
+
+
+def test_a_report_whose_class_is_refused_keeps_the_adopted_identity(node: AdoptingSite) -> None:
+    """It is re-encoded in another class, beside the other objects that were made under that identity."""
+    node.archive.refuses = ComprehensiveSRStorage
+    node.report()
+    node.merged()
+    for seconds in (1, 61, 121, 121):
+        node.pass_(seconds)
+    reports = [dataset for dataset in node.archive.got if dataset.Modality == "SR"]
+    assert [dataset.SOPClassUID for dataset in reports] == [EnhancedSRStorage]
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+
+
+def test_another_destination_gets_the_result_as_it_was(tmp_path: Path) -> None:
+    """It has the study under the patient of the images: that is its identity of the study."""
+    node = AdoptingSite(tmp_path, others=("research",))
+    job = node.report()
+    node.merged()
+    for seconds in (1, 61, 121):
+        node.pass_(seconds)
+    rows = deliveries.of_study(node.site.ledger.database, STUDY)
+    for each in rows:
+        if each.destination == "research":
+            assert each.status is DeliveryStatus.WAITING
+            assert not adoptions.is_outdated(node.site.ledger.database, each)
+    assert {each.destination for each in rows} == {"pacs", "research"}
+    assert adoptions.newest(node.site.ledger.database, job.study_instance_uid, "research") is None
+    node.site.results.close()
