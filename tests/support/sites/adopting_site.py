@@ -65,7 +65,8 @@ class AdoptingSite:
 
     def __init__(self, folder: Path, policy: str = "adopt", others: Sequence[str] = (), **reached: Any) -> None:
         """`reached`: settings of a real destination; without them a `ForgetfulArchive` is asked."""
-        self.site = ResultSite(folder, pacs={}, **{name: {} for name in others})
+        named: dict[str, Any] = {name: {} for name in ("pacs", *others)}
+        self.site = ResultSite(folder, **named)
         clock = self.site.clock
         assert isinstance(clock, HandClock)
         self.clock = clock
