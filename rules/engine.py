@@ -102,12 +102,13 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
 
 def _incomplete(rule: Rule, wait: Wait, view: StudyView, said: Callable[..., Decision]) -> Decision:
     """More of the study is awaited: wait, or do what the rule says for when it did not come."""
-    since = view.facts.history.get(rule.name, History()).waiting_since or view.facts.completed_at
-    until = since + wait.at_most
+    history = view.facts.history.get(rule.name, History())
+    until = (history.waiting_since or view.facts.completed_at) + wait.at_most
     missing = [part.text for part in conditions.parts_of(wait.until.read) if conditions.study(part, view) is not True]
-    if view.facts.now < until:
+    if view.facts.now < until and not history.wait_ended:
         return said(why=f"when holds, and more is awaited until {until:%H:%M}: {'; '.join(missing)}", waits_until=until)
-    late = f"when holds, but what it waited for did not come within {write_duration(wait.at_most)}"
+    ended = "before a person ended the wait" if view.facts.now < until else f"within {write_duration(wait.at_most)}"
+    late = f"when holds, but what it waited for did not come {ended}"
     if wait.notify:
         return said(why=f"{late}: {', '.join(wait.notify.whom)} notified", notify=(wait.notify,))
     if wait.otherwise == "run":

@@ -319,6 +319,8 @@ class History(NamedTuple):
     """When it was last asked about this study."""
     waiting_since: datetime | None = None
     """Since when it has been waiting for more of this study."""
+    wait_ended: bool = False
+    """A person said that nothing more comes: it decides as at the end of its wait."""
 
 
 @dataclass(frozen=True)

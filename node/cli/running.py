@@ -20,6 +20,7 @@ from node.config.models import Configuration, StorageCommitment
 from node.config.plugins import folded
 from node.config.problems import ConfigurationError, Place, Problem
 from node.config.values import duration_text
+from node.desk import queues
 from node.desk import site as sites
 from node.desk.actor import who_types
 from node.desk.certificates import reminders
@@ -124,7 +125,13 @@ def schema(
 
 def _warnings(loaded: LoadedConfiguration) -> list[Problem]:
     """What is right, and hardly meant; and what will end."""
-    return [*loaded.warnings, *_reminders(loaded, "warning")]
+    return [*loaded.warnings, *_reminders(loaded, "warning"), *_cancelled(loaded)]
+
+
+def _cancelled(loaded: LoadedConfiguration) -> list[Problem]:
+    """What waits and would not run any more once this is in force."""
+    found = queues.cancelled_by(loaded.configuration)
+    return [Problem(Place(str(loaded.path), 0, 0), "rules", text) for text in found.values()]
 
 
 def _ended(loaded: LoadedConfiguration) -> list[Problem]:

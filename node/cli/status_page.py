@@ -137,7 +137,7 @@ def _attention(found: Overview, zone: tzinfo, data: Path) -> Iterator[Renderable
 
 def _held_studies(found: Overview) -> RenderableType | None:
     return _listed(
-        "Held studies (release: pacsnode retry STUDY)",
+        "Held studies (release: pacsnode release STUDY)",
         ["=Study", "=Accession", "=Modality", "Why"],
         [
             (
@@ -170,7 +170,7 @@ def _stuck_deliveries(found: Overview, zone: tzinfo) -> RenderableType | None:
 
 def _to_withdraw(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "To be withdrawn at the destination (when that is done: pacsnode cancel withdrawal:STUDY)",
+        "To be withdrawn at the destination (when that is done: pacsnode done withdrawal:STUDY)",
         ["=Since", "=Destination", "=Study", ">Results", ">Images", "Why"],
         [
             (
@@ -188,7 +188,7 @@ def _to_withdraw(found: Overview, zone: tzinfo) -> RenderableType | None:
 
 def _waiting_rules(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "Rules that wait for more of a study",
+        "Rules that wait for more of a study (end a wait: pacsnode complete STUDY)",
         ["=Until", "=Study", "=Rule", "Why"],
         [
             (cell(clock_text(w.due_at, zone, found.now)), _name(found, w.study_instance_uid), cell(w.rule), cell(why))

@@ -91,7 +91,7 @@ def _parts(
     status = status_text(study, configuration.node, now, ended=found.ended)
     yield cell(f"accession {study.accession_number or '(none)'}{who}; {status}; revision {study.revision}")
     if study.hold:
-        yield cell(f"held: {study.hold} (release: pacsnode retry {uid})", "bold red")
+        yield cell(f"held: {study.hold} (release: pacsnode release {uid})", "bold red")
     yield from _section(_alerts(found.alerts, zone, now))
     yield from _section(_series(found.series))
     yield from _closest(found.decisions)

@@ -69,6 +69,9 @@ class Destination(EncodingKeys):
     """Who reads there: radiologists, or a research archive, to which alone rules in mode shadow may send."""
     retry: Retry = Retry()
     """Back-off where it does not answer."""
+    on_identity_change: Literal["hold", "adopt"] = "hold"
+    """Where it has the study under another patient or order: hold the results for a person; or adopt: re-encode them
+    under that, where birth date and sex agree and it says the same twice, a minute apart."""
     identity_check: Literal["study", "none"] = "study"
     """study: before the first object, the destination is asked for patient and order. none: results go blindly."""
     wait_for_study: Duration = timedelta(hours=2)
@@ -77,6 +80,12 @@ class Destination(EncodingKeys):
         "any-pacs"
     )
     """What suits this kind of archive or viewer; a key that is given itself counts more."""
+
+    @model_validator(mode="after")
+    def _check_identity_is_asked(self) -> Destination:
+        if self.on_identity_change == "adopt" and self.identity_check == "none":
+            raise ValueError("on_identity_change: adopt needs identity_check: study, or nothing is asked to be adopted")
+        return self
 
     @property
     def time_to_commit(self) -> timedelta | None:

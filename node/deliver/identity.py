@@ -8,7 +8,7 @@ its own, or worse, sit in the wrong patient's folder.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.ledger.identities import IdentityStatus
 
@@ -25,6 +25,9 @@ class IdentityVerdict:
     """Attributes that differ, or that the destination does not state."""
     unstated: str = ""
     """Those of them that it does not state at all."""
+    ours: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What was compared, where it differs: for a person who decides, never for the log."""
+    theirs: tuple[Mapping[str, str], ...] = field(default=(), compare=False)
 
     def reason(self, destination: str) -> str:
         """Why nothing is sent there, for a person."""
@@ -49,7 +52,8 @@ def compare(ours: Mapping[str, str], answers: Sequence[Mapping[str, str]]) -> Id
     if not different:
         return IdentityVerdict(IdentityStatus.AGREES)
     unstated = [keyword for keyword in different if not any(_values(answer, keyword) for answer in same_study)]
-    return IdentityVerdict(IdentityStatus.DIFFERS, ", ".join(different), ", ".join(unstated))
+    both = dict(ours), tuple(dict(answer) for answer in same_study)
+    return IdentityVerdict(IdentityStatus.DIFFERS, ", ".join(different), ", ".join(unstated), *both)
 
 
 def _differences(ours: Mapping[str, str], answer: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ import structlog
 from pydicom import dcmread
 
 from node.config.models import Configuration
-from node.deliver import identity
+from node.deliver import adopting, identity
 from node.deliver.copies import Copies, acceptable
 from node.deliver.forwarding import ImageForwarder
 from node.deliver.identity import IdentityVerdict
@@ -211,6 +211,10 @@ class Outbox(NodeStage):
             for each in due
             if self._items.handle(item_of(each), partial(self._is_sound, each), otherwise=False, last=False)
         ]
+        current = adopting.set_aside(self._ledger, self._clock.now(), sound)
+        if len(current) < len(sound):
+            self._wakes.wake(Stage.RESULTS)
+        sound = current
         if not sound:
             return True
         try:
@@ -246,12 +250,13 @@ class Outbox(NodeStage):
     def _identity_agrees(self, study: str, due: list[Delivery]) -> bool:
         if self._destination.identity_check == "none":
             return True
-        header = dcmread(self._data / due[0].file, stop_before_pixels=True, specific_tags=list(identity.KEYWORDS))
-        ours = {keyword: value_text(header.get(keyword)) for keyword in identity.KEYWORDS}
+        header = dcmread(self._data / due[0].file, stop_before_pixels=True, specific_tags=list(adopting.KEYWORDS))
+        ours = {keyword: value_text(header.get(keyword)) for keyword in adopting.KEYWORDS}
         verdict, text, silent = self._ask(study, ours)
         now = self._clock.now()
         with self._ledger.transaction() as database:
-            known = identities.answered(database, now, study, self.name, verdict.status, verdict.detail)
+            step = adopting.answered(database, now, study, self.name, self._destination, verdict)
+            known = step.known
             overdue = now - known.waiting_since >= self._destination.wait_for_study
             if verdict.status is IdentityStatus.ABSENT and overdue and not known.alerted:
                 identities.alerted(database, now, study, self.name, text)
@@ -260,13 +265,17 @@ class Outbox(NodeStage):
         def stop(database: Database, delivery: Delivery) -> None:
             if not _still_waiting(database, [delivery]):
                 return
-            if verdict.status is IdentityStatus.DIFFERS:
-                deliveries.hold(database, now, delivery.id, verdict.reason(self.name))
+            if verdict.status is IdentityStatus.DIFFERS and step.until is None:
+                deliveries.hold(database, now, delivery.id, step.why)
+            elif step.until is not None:
+                deliveries.wait(database, now, delivery.id, step.until, step.why, severity=Severity.INFO)
             else:
                 deliveries.wait(database, now, delivery.id, again, text, severity=Severity.INFO)
 
         if verdict.status is not IdentityStatus.AGREES:
             self._ledger.settle_each(due, stop)
+        if step.adopted:
+            self._wakes.wake(Stage.RESULTS)
         if self._patience_to_ask.ends_destination:
             raise NotReachedError(text)
         return verdict.status is IdentityStatus.AGREES
@@ -279,7 +288,7 @@ class Outbox(NodeStage):
     def _ask(self, study: str, ours: Mapping[str, str]) -> tuple[IdentityVerdict, str, bool]:
         """What the destination says of the study, in words why that is not enough, and whether it said nothing."""
         try:
-            answers = self._archive.find_study(study, identity.KEYWORDS)
+            answers = self._archive.find_study(study, adopting.KEYWORDS)
         except NotReachedError:
             raise
         except TransientError as error:  # it answers, but not this: a person is notified where that continues

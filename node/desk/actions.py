@@ -7,13 +7,12 @@ Every face says the same sentences.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from node.desk import find
+from node.desk import answers, find
 from node.desk.actor import Actor
+from node.desk.outcomes import ActionOutcome as ActionOutcome
 from node.desk.words import short
 from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError, UsageError
@@ -29,25 +28,16 @@ from node.ledger import (
     notifications,
     studies,
     study_ends,
-    withdrawals,
+    timers,
 )
 from node.ledger.database import Database, Ledger
 from node.ledger.delivery import IN_TROUBLE, Delivery, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
-from node.ledger.studies import Study
+from node.ledger.studies import Study, StudyStatus
+from node.ledger.withdrawals import WithdrawalStatus
 from node.wake import Stage
-
-
-@dataclass(frozen=True, slots=True)
-class ActionOutcome:
-    """What an action did."""
-
-    sentence: str
-    """For people; may have several lines."""
-    value: Mapping[str, Any]
-    """The same for scripts."""
 
 
 def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bool = False) -> ActionOutcome:
@@ -57,27 +47,48 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
     `find.DEFECT`), or the UID of a study. `take_newest` releases a study that was sent again under another patient or
     order, and uses what came last.
     """
-    with ledger.transaction() as database:
-        outcome = _retry(database, what, at, by, take_newest)
     if find.is_study(what):
-        study = outcome.value["study_instance_uid"]
-        _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, study))
-        for batch in commit_batches.in_trouble(ledger.database, study):
-            with ledger.transaction() as database:
-                commit_batches.ask_again(database, at, batch.id, str(by))
+        return _release_or_send(ledger, what, at, by, take_newest=take_newest, held_alone=False)
+    with ledger.transaction() as database:
+        return _retry(database, what, at, by, take_newest)
+
+
+def release(ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool = False) -> ActionOutcome:
+    """Let a held study (`find.study`) go on, as `retry` does of its UID; NotFoundError where it is not held."""
+    return _release_or_send(ledger, name, at, by, take_newest=take_newest, held_alone=True)
+
+
+def _release_or_send(
+    ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool, held_alone: bool
+) -> ActionOutcome:
+    with ledger.transaction() as database:
+        study = find.study(database, name)
+        if study.hold is not None:
+            outcome = _release(database, study, study.hold, at, by, take_newest)
+        elif held_alone or take_newest:
+            raise NotFoundError(f"study {study.study_instance_uid} is not held; name the job or the delivery to retry")
+        else:
+            outcome = _send_on(database, study, at, by)
+    uid = study.study_instance_uid
+    _in_parts(ledger, outcome, lambda database: forwards.again_some(database, at, uid))
+    for batch in commit_batches.in_trouble(ledger.database, uid):
+        with ledger.transaction() as database:
+            commit_batches.ask_again(database, at, batch.id, str(by))
     return outcome
 
 
 def _retry(database: Database, what: str, at: datetime, by: Actor, take_newest: bool) -> ActionOutcome:
-    if find.is_study(what):
-        return _release(database, find.study(database, what), at, by, take_newest)
     if take_newest:
         raise UsageError("--take-newest is for a held study: name its UID")
     if what.startswith(find.COMMITMENT):
         return _commit_again(database, what.removeprefix(find.COMMITMENT), at, by)
     if what.startswith(find.DEFECT):
         return _handle_again(database, what.removeprefix(find.DEFECT), at, by)
-    found = find.item(database, what)
+    return again(database, find.item(database, what), at, by)
+
+
+def again(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
+    """Have one done again or sent now, in the transaction of the caller; PermanentError where it cannot be."""
     if isinstance(found, Job):
         return _run_again(database, found, at, by)
     if isinstance(found, Notification):
@@ -95,11 +106,17 @@ def _in_parts(ledger: Ledger, outcome: ActionOutcome, change: Callable[[Database
             change(database)
 
 
-def complete(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcome:
+def complete(ledger: Ledger, name: str, at: datetime, by: Actor, rule: str | None = None) -> ActionOutcome:
     """Have the study that `name` names (`find.study`) completed now, with what has come; the rules then decide.
 
-    Neither its quiet period nor an open association is waited for. PermanentError where it is complete.
+    Neither its quiet period nor an open association is waited for. Where it is complete and rules wait for more of it,
+    their waits (that of `rule` alone, where it is named) end. PermanentError where it is complete and none waits.
     """
+    with ledger.reading() as database:
+        found = find.study(database, name)
+        waits = found.status is StudyStatus.COMPLETE and timers.waiting(database, found.study_instance_uid)
+    if rule or waits:
+        return answers.end_waits(ledger, name, rule, at, by)
     with ledger.transaction() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
@@ -115,12 +132,13 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """Stop a job that was not reported, a delivery or notification that was not sent, or the images of a study.
 
     For a study, nobody waits any more for a storage commitment to it that is refused or overdue, either.
-    With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal has been seen to.
+    With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal may stay. With `conflict:` or
+    `unreadable:`: what is set aside of it stays so.
     """
-    reason = f"cancelled by {by.name}"
+    reason = _reason(by)
     with ledger.transaction() as database:
         outcome = _cancel(database, what, at, reason, by)
-    if find.is_study(what):
+    if find.is_study(what) and "images" in outcome.value:
         study = outcome.value["study_instance_uid"]
         _in_parts(ledger, outcome, lambda database: forwards.cancel_some(database, study, reason))
         for batch in commit_batches.in_trouble(ledger.database, study):
@@ -131,10 +149,18 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
 
 def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor) -> ActionOutcome:
     if what.startswith(find.WITHDRAWAL):
-        return _seen_to(database, find.study(database, what.removeprefix(find.WITHDRAWAL)), at, by)
+        study = find.study(database, what.removeprefix(find.WITHDRAWAL))
+        return answers.withdrawn(database, study, WithdrawalStatus.DISMISSED, at, by)
+    if answers.is_dismissable(what):
+        return answers.dismiss(database, what, at, by)
     if find.is_study(what):
         return _keep_images(database, find.study(database, what), at, reason, by)
-    found = find.item(database, what)
+    return stop(database, find.item(database, what), at, by)
+
+
+def stop(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
+    """Stop one, in the transaction of the caller; PermanentError where it is over."""
+    reason = _reason(by)
     if isinstance(found, Job):
         jobs.cancel(database, at, found.id, reason, str(by))
         return ActionOutcome(f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"})
@@ -148,14 +174,8 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
     return ActionOutcome(sentence, {"delivery": last.id, "status": "cancelled"})
 
 
-def _seen_to(database: Database, study: Study, at: datetime, by: Actor) -> ActionOutcome:
-    """What is listed for withdrawal was taken out at the destinations, or may stay."""
-    uid = study.study_instance_uid
-    count = withdrawals.dismiss(database, at, uid, str(by))
-    if not count:
-        raise NotFoundError(f"nothing of study {uid} is listed for withdrawal")
-    value = {"study_instance_uid": uid, "status": "dismissed", "objects": count}
-    return ActionOutcome(f"{count} objects of study {uid} are no longer listed for withdrawal", value)
+def _reason(by: Actor) -> str:
+    return f"cancelled by {by.name}"
 
 
 def _keep_images(database: Database, study: Study, at: datetime, reason: str, by: Actor) -> ActionOutcome:
@@ -232,28 +252,31 @@ def _handle_again(database: Database, number: str, at: datetime, by: Actor) -> A
     sentence = f"{found.stage} tries {found.item} again now"
     study = studies.get(database, found.study_instance_uid) if found.study_instance_uid else None
     if study is not None and study.hold is not None:
-        sentence += f"\nits study stays held; release it when that is done: pacsnode retry {study.study_instance_uid}"
+        sentence += f"\nits study stays held; release it when that is done: pacsnode release {study.study_instance_uid}"
     return ActionOutcome(sentence, {"defect": found.id, "stage": found.stage, "item": found.item})
 
 
-def _release(database: Database, study: Study, at: datetime, by: Actor, newest: bool) -> ActionOutcome:
+def _release(database: Database, study: Study, hold: str, at: datetime, by: Actor, newest: bool) -> ActionOutcome:
     uid = study.study_instance_uid
-    if study.hold is None and not newest:
-        return _send_on(database, study, at, by)
-    if study.hold is None:
-        raise NotFoundError(f"study {uid} is not held; name the job or the delivery to retry")
     if newest:
         _take_newest(database, uid, at, by)
     studies.unhold(database, at, uid, str(by))
     images = 0 if newest else forwards.again(database, at, uid, str(by))  # the newest are decided on
     stopped = [job.id for job in jobs.of_study(database, uid) if job.status is JobStatus.CANCELLED]
-    sentence = f"study {uid} is released; it was held because: {study.hold}"
+    sentence = f"study {uid} is released; it was held because: {hold}"
     if stopped:
         sentence += f"\njobs that were cancelled are done again by pacsnode retry: {', '.join(map(short, stopped))}"
     if images:
         sentence += f"\n{images} images that were held wait to be forwarded now"
     value = {"study_instance_uid": uid, "status": "released", "cancelled_jobs": stopped, "images": images}
     return ActionOutcome(sentence, value)
+
+
+def can_take_newest(database: Database, uid: str) -> bool:
+    """Whether all of the study was sent again, for one patient and order."""
+    from node.index import corrections  # as below
+
+    return corrections.can_take_newest(database, uid)
 
 
 def _take_newest(database: Database, uid: str, at: datetime, by: Actor) -> None:

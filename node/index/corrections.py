@@ -16,7 +16,7 @@ the study says so, or, before there are jobs, every rule that is enabled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from node.config.models import Configuration
@@ -79,9 +79,8 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
     """
     newest = pending(database, study)
     first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
-    untouched = [one for uid, one in first.items() if uid not in newest]
-    together = [*newest.values(), *untouched]
-    if not newest or any(_differ(together[0], one) for one in together[1:]):
+    together = _together(newest, first)
+    if not newest or _mixed(together):
         return False
     for uid, correction in newest.items():
         old = first.get(uid)
@@ -102,6 +101,22 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
         of=len(together),
     )
     return True
+
+
+def can_take_newest(database: Database, study: str) -> bool:
+    """Whether `take_newest` would replace anything, and mix no two patients."""
+    newest = pending(database, study)
+    first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
+    return bool(newest) and not _mixed(_together(newest, first))
+
+
+def _together(newest: Mapping[str, Instance], first: Mapping[str, Instance]) -> list[Instance]:
+    """What the study would have then."""
+    return [*newest.values(), *(one for uid, one in first.items() if uid not in newest)]
+
+
+def _mixed(together: Sequence[Instance]) -> bool:
+    return any(_differ(together[0], one) for one in together[1:])
 
 
 def _differ(one: Instance, other: Instance) -> bool:

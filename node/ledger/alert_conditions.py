@@ -13,6 +13,7 @@ from pathlib import Path
 from node.ledger import unreadable
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
+from node.ledger.dismissals import NOT_DISMISSED
 from node.ledger.rows import one
 
 _CORRECTED = (
@@ -33,11 +34,11 @@ _SAME_REVISION = (
 )
 _AMONG = "SELECT 1 FROM deliveries WHERE destination=:first AND study_instance_uid=:rest AND "
 _COMES_AGAIN = (
-    "SELECT 1 FROM instances AS bad WHERE coalesce(study_instance_uid, '')=:place AND status='{status}' AND NOT EXISTS"
+    "SELECT 1 FROM instances AS bad WHERE coalesce(study_instance_uid, '')=:place AND status='{status}' AND NOT EXISTS"  # noqa: S608 - texts of ours
     " (SELECT 1 FROM instances WHERE sop_instance_uid=bad.sop_instance_uid AND rowid>bad.rowid"
-    " AND status IN ('current', 'duplicate'))"
+    f" AND status IN ('current', 'duplicate')) AND {NOT_DISMISSED.format(row='bad')}"
 )
-"""Nothing right has come under the same SOP Instance UID since."""
+"""Nothing right has come under the same SOP Instance UID since, and nobody has said that it stays set aside."""
 
 _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.RECEIPT_NOT_INDEXED: _DEFECT,

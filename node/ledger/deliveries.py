@@ -317,6 +317,11 @@ def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: i
     return readable(database, "deliveries", query(database, sql, [*statuses, limit]), of_row)
 
 
+def is_waiting(database: Database, delivery_id: int) -> bool:
+    """Whether it waits: nobody has held, superseded or cancelled it."""
+    return get(database, delivery_id).status is DeliveryStatus.WAITING
+
+
 def get(database: Database, delivery_id: int) -> Delivery:
     """The delivery of this id; NotFoundError where there is none."""
     return _TABLE.get(database, delivery_id)

@@ -29,13 +29,15 @@ class Encoding:
     """Kind and number of the objects that could not be written."""
     revision: str = ""
     """Of which revision it is and what it replaces, in the words of the stage `results`; empty of the first."""
+    adopted: str = ""
+    """Under which patient and order of the destination, in the words of the stage `results`; empty: the images'."""
 
 
 def insert(database: Database, encoding: Encoding) -> None:
     """Record it; encoding again is the same row."""
     database.execute(
-        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why, missing, revision)"
-        " VALUES (?,?,?,?,?,?,?)",
+        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why, missing, revision, adopted)"
+        " VALUES (?,?,?,?,?,?,?,?)",
         [
             encoding.job,
             encoding.name,
@@ -44,6 +46,7 @@ def insert(database: Database, encoding: Encoding) -> None:
             int(encoding.says_why),
             to_json(encoding.missing),
             encoding.revision,
+            encoding.adopted,
         ],
     )
 

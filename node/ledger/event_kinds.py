@@ -126,6 +126,7 @@ class EventKind(StrEnum):
         AuditCode.INSTANCES_TRANSFERRED,
     )
     STUDY_ENDED = "study.ended", "A person said that nothing more of the study comes: it is completed now."
+    RULE_WAIT_ENDED = "rule.wait-ended", "A person ended the wait of a rule: it decides as at its deadline."
     STUDY_REOPENED = "study.reopened", "A correction or a rejection makes a new revision necessary."
     STUDY_LOOKED_AT = "study.looked-at", "Rules saw the study while it was still growing."
     STUDY_DECIDED = "study.decided", "The rules have decided on the revision."
@@ -150,6 +151,13 @@ class EventKind(StrEnum):
         "study.withdrawal-dismissed",
         "A person saw to what was listed for withdrawal at destinations.",
     )
+    STUDY_WITHDRAWAL_DONE = (
+        "study.withdrawal-done",
+        "A person took out at destinations what was listed for withdrawal.",
+        Severity.INFO,
+        AuditCode.PATIENT_RECORD,
+    )
+    STUDY_DISMISSED = "study.dismissed", "A person looked at what was set aside of the study, and leaves it so."
     STUDY_NOT_COMPLETED = (
         "study.not-completed",
         "Completing the study raised an unexpected exception.",
@@ -317,6 +325,12 @@ class EventKind(StrEnum):
         "The destination has the study under another patient or order.",
         Severity.WARNING,
         AuditCode.QUERY,
+    )
+    IDENTITY_ADOPTED = (
+        "identity.adopted",
+        "The results are re-encoded under the patient and order that the destination has.",
+        Severity.WARNING,
+        AuditCode.PATIENT_RECORD,
     )
     IDENTITY_OVERDUE = (
         "identity.overdue",

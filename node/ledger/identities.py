@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -11,8 +13,9 @@ from node.clock import from_text, to_text
 from node.ledger import alerts, events
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
+from node.ledger.dismissals import NOT_DISMISSED
 from node.ledger.event_kinds import EventKind
-from node.ledger.rows import moment, one, query
+from node.ledger.rows import moment, one, query, to_json
 
 
 class IdentityStatus(StrEnum):
@@ -45,6 +48,12 @@ class Identity:
     waiting_since: datetime
     checked_at: datetime | None
     alerted: bool
+    ours: Mapping[str, str] = field(default_factory=dict)
+    """What our object says, by keyword: for a person who compares, and for nobody's log."""
+    theirs: tuple[Mapping[str, str], ...] = ()
+    """What the destination says, one an answer; of the study it has under another identity."""
+    said_at: datetime | None = None
+    """Since when it has said exactly that."""
 
 
 def get(database: Database, study: str, destination: str) -> Identity | None:
@@ -53,29 +62,71 @@ def get(database: Database, study: str, destination: str) -> Identity | None:
     return _identity(row) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityComparison:
+    """Both sides of a comparison, by keyword; kept where they differ."""
+
+    ours: Mapping[str, str]
+    theirs: Sequence[Mapping[str, str]]
+
+
 def answered(
-    database: Database, at: datetime, study: str, destination: str, status: IdentityStatus, detail: str = ""
+    database: Database,
+    at: datetime,
+    study: str,
+    destination: str,
+    status: IdentityStatus,
+    detail: str = "",
+    compared: IdentityComparison | None = None,
+    *,
+    alert: bool = True,
 ) -> Identity:
-    """Record an answer; an event is written only where it changed."""
+    """Record an answer; an event is written only where it changed.
+
+    `alert`: False where it may still be adopted, so that no person is needed (`needs_person`).
+    """
     before = get(database, study, destination)
     database.execute(
-        "INSERT INTO identities VALUES (?,?,?,?,?,?,0)"
+        "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted)"
+        " VALUES (?,?,?,?,?,?,0)"
         " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at,"
         " alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
         " waiting_since=CASE WHEN status=excluded.status THEN min(waiting_since, excluded.waiting_since)"
         " ELSE excluded.waiting_since END",  # the earlier one: a clock that was ahead may have said when it began
         [study, destination, status, detail, to_text(at), to_text(at)],
     )
+    _keep_both(database, at, study, destination, before, compared)
     if before is None or before.status is not status:
         events.record(database, at, _KINDS[status], study=study, destination=destination, detail=detail)
-        if status is IdentityStatus.DIFFERS:
-            place = f"{destination} {study}"
-            alerts.met(
-                database, at, AlertKind.IDENTITY_DIFFERS, place, study=study, destination=destination, detail=detail
-            )
+        if status is IdentityStatus.DIFFERS and alert:
+            needs_person(database, at, study, destination, detail)
     found = get(database, study, destination)
     assert found is not None, study
     return found
+
+
+def needs_person(database: Database, at: datetime, study: str, destination: str, detail: str) -> None:
+    """Patient or order differ, and a person has to decide."""
+    place = f"{destination} {study}"
+    alerts.met(database, at, AlertKind.IDENTITY_DIFFERS, place, study=study, destination=destination, detail=detail)
+
+
+def _keep_both(
+    database: Database,
+    at: datetime,
+    study: str,
+    destination: str,
+    before: Identity | None,
+    compared: IdentityComparison | None,
+) -> None:
+    """Both sides, and since when the destination says so: a clock that was set back since makes that now."""
+    ours, theirs = (to_json(dict(compared.ours)), [dict(each) for each in compared.theirs]) if compared else ("{}", [])
+    same = before is not None and compared is not None and [*map(dict, before.theirs)] == theirs
+    since = min(before.said_at or at, at) if before is not None and same else at
+    database.execute(
+        "UPDATE identities SET ours=?, theirs=?, said_at=? WHERE study_instance_uid=? AND destination=?",
+        [ours, to_json(theirs), to_text(since) if compared else None, study, destination],
+    )
 
 
 def alerted(database: Database, at: datetime, study: str, destination: str, text: str) -> None:
@@ -99,6 +150,24 @@ def forget(database: Database, study: str, destination: str) -> None:
     database.execute("DELETE FROM identities WHERE study_instance_uid=? AND destination=?", [study, destination])
 
 
+def in_question(database: Database, study: str) -> str:
+    """Why the identity that the images themselves have is not certain now: no other may be adopted; else empty."""
+    row = one(
+        database,
+        "SELECT hold IS NOT NULL AS held, EXISTS (SELECT 1 FROM instances WHERE study_instance_uid=:study"  # noqa: S608 - our own text
+        " AND status='correction') AS corrected, EXISTS (SELECT 1 FROM instances WHERE study_instance_uid=:study"
+        f" AND status='conflict' AND {NOT_DISMISSED.format(row='instances')}) AS conflicting"
+        " FROM studies WHERE study_instance_uid=:study",
+        {"study": study},
+    )
+    if row is None:
+        return ""
+    for found, words in (("corrected", "a correction"), ("conflicting", "a conflict")):
+        if row[found]:
+            return f"{words} of the study is open"
+    return "the study is held" if row["held"] else ""
+
+
 def of_study(database: Database, study: str) -> list[Identity]:
     """The answers about a study."""
     return [_identity(row) for row in query(database, "SELECT * FROM identities WHERE study_instance_uid=?", [study])]
@@ -112,5 +181,8 @@ def _identity(row: dict[str, Any]) -> Identity:
             "waiting_since": from_text(row["waiting_since"]),
             "checked_at": moment(row["checked_at"]),
             "alerted": bool(row["alerted"]),
+            "ours": json.loads(row["ours"]),
+            "theirs": tuple(json.loads(row["theirs"])),
+            "said_at": moment(row["said_at"]),
         }
     )

@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from node.clock import from_text, to_text
+from node.ledger import events
 from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
 from node.ledger.rows import one, placeholders, query
 from node.ledger.unreadable import readable, soonest
 
@@ -34,6 +36,8 @@ class Timer:
     due_at: datetime
     decision: int | None
     """The decision that began to wait: its version of the rule decides in the end."""
+    ended_by: str | None = None
+    """Who said that nothing more comes, as an actor; None where its time decides."""
 
 
 def start(
@@ -50,6 +54,16 @@ def start(
         "INSERT OR REPLACE INTO timers (study_instance_uid, rule, kind, since, due_at, decision) VALUES (?,?,?,?,?,?)",
         [study, rule, kind, to_text(since), to_text(due_at), decision],
     )
+
+
+def end(database: Database, at: datetime, timer: Timer, by: str) -> None:
+    """A person, `by` as an actor, says that nothing more comes: the wait is over now, as at its deadline."""
+    study, rule = timer.study_instance_uid, timer.rule
+    database.execute(
+        "UPDATE timers SET due_at=min(due_at, ?), ended_by=? WHERE study_instance_uid=? AND kind='wait' AND rule=?",
+        [to_text(at), by, study, rule],
+    )
+    events.record(database, at, EventKind.RULE_WAIT_ENDED, study=study, actor=by, rule=rule)
 
 
 def stop(database: Database, study: str, kind: TimerKind, rule: str) -> None:

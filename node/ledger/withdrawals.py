@@ -1,6 +1,6 @@
 """What was delivered and turned out wrong: listed for withdrawal at each destination until a person has seen to it.
 
-Corrections and rejection notes list what they concern; nothing is withdrawn by itself.
+Corrections, rejection notes and adopted identities list what they concern; nothing is withdrawn by itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,16 @@ class WithdrawalStatus(StrEnum):
 
     LISTED = "listed"
     """A person has to see that it is taken out at the destination."""
+    DONE = "done"
+    """A person has taken it out at the destination."""
     DISMISSED = "dismissed"
-    """A person says that it has been taken out, or may stay."""
+    """A person says that it may stay."""
+
+
+_ENDED = {
+    WithdrawalStatus.DONE: EventKind.STUDY_WITHDRAWAL_DONE,
+    WithdrawalStatus.DISMISSED: EventKind.STUDY_WITHDRAWAL_DISMISSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +85,17 @@ def _named(those: Sequence[Delivery]) -> list[dict[str, object]]:
     return results + [{"images": count, "destination": name} for name, count in sorted(images.items())]
 
 
-def dismiss(database: Database, at: datetime, study: str, by: str) -> int:
-    """A person, `by` as an actor, has seen to what is listed of the study, at every destination; how many that were."""
+def end(database: Database, at: datetime, study: str, status: WithdrawalStatus, by: str) -> int:
+    """A person, `by` as an actor, has seen to what is listed of the study, at every destination; how many that were.
+
+    `status`: `DONE` or `DISMISSED`.
+    """
     ended = database.execute(
-        "UPDATE withdrawals SET status=?, ended_at=? WHERE study_instance_uid=? AND status='listed'",
-        [WithdrawalStatus.DISMISSED, to_text(at), study],
+        "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE study_instance_uid=? AND status='listed'",
+        [status, to_text(at), by, study],
     ).rowcount
     if ended:
-        events.record(database, at, EventKind.STUDY_WITHDRAWAL_DISMISSED, study=study, actor=by, objects=ended)
+        events.record(database, at, _ENDED[status], study=study, actor=by, objects=ended)
     return int(ended)
 
 

@@ -156,7 +156,9 @@ def _place_of(region: Region, sources: Sources) -> Place:
 def prepare(request: EncodingRequest) -> Context:
     """Read the sources and copy the identity; `NotEncodableError` where that cannot be done for certain."""
     sources = read_sources(request.sources)
-    header = sources.anchor.header
+    header, adopted = sources.anchor.header, tuple[str, ...]()
+    if request.adopted is not None:
+        header, adopted = request.adopted.written_over(header)
     identity = identity_of(header, request.assumed_character_set)
     texts = texts_of(request.profile.language)
     copied = [identity.patient_and_study, *identity.requests]
@@ -170,7 +172,7 @@ def prepare(request: EncodingRequest) -> Context:
         sources=sources,
         identity=identity.patient_and_study,
         requests=identity.requests,
-        changes=(*identity.changes, *([written.change] if written.change else []), *_told(odd)),
+        changes=(*identity.changes, *adopted, *([written.change] if written.change else []), *_told(odd)),
         odd_uids=frozenset().union(*odd.values()),
         uids=ResultUIDs(request.job_id, request.digest),
         texts=texts,

@@ -18,8 +18,9 @@ from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
 from node.ledger import instances, jobs
 from node.ledger.encodings import Encoding
-from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.job import Job, JobOutcome
 from node.ledger.objects import ResultObject
+from node.results.adopted import AdoptedIdentity
 from node.results.encoded import EncodedObject, EncodedSet
 from node.results.encoder import Cost, Encoder, EncoderTask
 from node.results.request import (
@@ -54,13 +55,15 @@ class SetRequest:
     """Not the result, but that it could not be reported."""
     revision: Revision | None = None
     """None: the first result of the question that the destination gets."""
+    adopted: AdoptedIdentity | None = None
+    """Patient and order as the destination has them; None: as the images have them."""
     kept_digest: str = ""
     """Of objects that exist: what theirs derive from. A release whose profiles say more comes to another digest."""
 
     @property
     def digest(self) -> str:
         """What the UIDs of its objects derive from."""
-        return self.kept_digest or encoding_digest(self.profile, self.supersedes, self.revision)
+        return self.kept_digest or encoding_digest(self.profile, self.supersedes, self.revision, self.adopted)
 
     @property
     def name(self) -> str:
@@ -76,7 +79,9 @@ class SetRequest:
         if not kinds:
             raise PermanentError("a destination takes neither reports nor pages: nothing can be reported to it")
         stands = replace(self.revision, replaces=False) if self.revision else None
-        return SetRequest(self.profile.model_copy(update={"kinds": kinds}), (), says_why=True, revision=stands)
+        return SetRequest(
+            self.profile.model_copy(update={"kinds": kinds}), (), says_why=True, revision=stands, adopted=self.adopted
+        )
 
     def kept(self, job: Job, missing: Collection[SetPart]) -> Encoding:
         """As the ledger keeps it; `missing`: the objects that could not be written."""
@@ -86,7 +91,8 @@ class SetRequest:
         )
         revision = self.revision.to_json() if self.revision else ""
         parts = tuple((part.kind, part.number) for part in sorted(missing))
-        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why, parts, revision)
+        adopted = self.adopted.to_json() if self.adopted else ""
+        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why, parts, revision, adopted)
 
     @classmethod
     def of(cls, kept: Encoding) -> SetRequest:
@@ -94,7 +100,12 @@ class SetRequest:
         supersedes = tuple(SourceReference(*each) for each in kept.supersedes)
         profile = EncodingProfile.from_json(kept.profile)
         revision = Revision.from_json(kept.revision) if kept.revision else None
-        return cls(profile, supersedes, kept.says_why, revision, kept.name.removesuffix(_REFUSED))
+        adopted = AdoptedIdentity.from_json(kept.adopted) if kept.adopted else None
+        return cls(profile, supersedes, kept.says_why, revision, adopted, kept.name.removesuffix(_REFUSED))
+
+    def under(self, adopted: AdoptedIdentity) -> SetRequest:
+        """The same set under another patient and order: objects of their own."""
+        return replace(self, adopted=adopted, kept_digest="")
 
 
 class ObjectMaker:
@@ -125,7 +136,7 @@ class ObjectMaker:
         """One set of objects; raises `NodeError`, and CallCancelledError where the job was cancelled meanwhile."""
 
         def cancelled() -> bool:
-            return jobs.get(self._ledger.database, job.id).status is not JobStatus.ENDED
+            return jobs.get(self._ledger.database, job.id).status is not job.status
 
         request = self._request(job, wanted, images, configuration)
         return self._carry_out(job, wanted.name, request, _text_instead(wanted), cancelled)
@@ -210,6 +221,7 @@ class ObjectMaker:
             node=NodeIdentity(serial_number=device.serial_number(self._data_folder.data)),
             supersedes=wanted.supersedes,
             revision=wanted.revision,
+            adopted=wanted.adopted,
         )
 
 

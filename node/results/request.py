@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from node import __version__, ourselves
 from node.config.encoding import EncodingProfile, Kind
+from node.results.adopted import AdoptedIdentity
 from plugins.contract import AlgorithmIdentity, Result
 
 PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "picture", "mask"]
@@ -53,13 +54,19 @@ class Revision:
 
 
 def encoding_digest(
-    profile: EncodingProfile, supersedes: tuple[SourceReference, ...], revision: Revision | None = None
+    profile: EncodingProfile,
+    supersedes: tuple[SourceReference, ...],
+    revision: Revision | None = None,
+    adopted: AdoptedIdentity | None = None,
 ) -> str:
-    """Of all in which the objects of one result differ between destinations: the profile, and what they got before."""
-    if not supersedes and revision is None:
+    """Of all in which the objects of one result differ between destinations.
+
+    The profile, what they got before, and under which patient and order they have the study.
+    """
+    if not supersedes and revision is None and adopted is None:
         return profile.digest()
-    before = [revision.to_json()] if revision else []
-    uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes), *before)
+    more = [each.to_json() for each in (revision, adopted) if each is not None]
+    uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes), *more)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
 
 
@@ -121,6 +128,8 @@ class JobToEncode:
     """Earlier SRs of the same question that this one replaces."""
     revision: Revision | None = None
     """None: the first result of the question that the destination gets."""
+    adopted: AdoptedIdentity | None = None
+    """Patient and order as the destination has them, in place of the images'."""
     node: NodeIdentity = NodeIdentity()
     profile: EncodingProfile = field(default_factory=EncodingProfile)
     belongs_to: EarlierSet | None = None
@@ -139,9 +148,9 @@ class JobToEncode:
     @property
     def digest(self) -> str:
         """What the UIDs of the objects derive from, beside the job and the SOP class."""
-        return (
-            self.belongs_to.digest if self.belongs_to else encoding_digest(self.profile, self.supersedes, self.revision)
-        )
+        if self.belongs_to is not None:
+            return self.belongs_to.digest
+        return encoding_digest(self.profile, self.supersedes, self.revision, self.adopted)
 
     def with_result(self, result: Result) -> EncodingRequest:
         """The whole request."""

@@ -13,14 +13,16 @@ import structlog
 from node.config.models import Configuration
 from node.errors import PermanentError
 from node.items import Item, Items
-from node.ledger import deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
+from node.ledger import adoptions, deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
 from node.ledger.database import Database
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError
-from node.results import partial_sets
+from node.results import adopted_results, partial_sets
+from node.results.adopted import AdoptedIdentity
+from node.results.adopted_results import AdoptedResults
 from node.results.encoded import EncodedSet
 from node.results.fallback_reports import FallbackReports
 from node.results.lanes import REFUSED, Lanes
@@ -55,6 +57,7 @@ class ResultsStage(NodeStage):
         self._maker = ObjectMaker(node)
         self._items = Items(Stage.RESULTS, node)
         self._fallback_reports = FallbackReports(node, self._maker, self._items)
+        self._adopted_results = AdoptedResults(node, self._maker, self._items)
         self._lanes = Lanes(node.wakes)
         self.use(configuration)
 
@@ -75,11 +78,11 @@ class ResultsStage(NodeStage):
                     seen.add(job.id)
             if self._lanes.wait():
                 continue
-            # After the results: one of them may overtake a report that was refused.
-            if REFUSED in seen or not fallbacks.waiting(self._ledger.database):
+            # After the results: one of them may overtake what is re-encoded.
+            if REFUSED in seen or not self._has_to_re_encode():
                 return _BUSY_POLL_SECONDS if self._lanes.busy else _POLL_SECONDS
             seen.add(REFUSED)
-            self._lanes.start(REFUSED, 0.0, self._replace_refused)
+            self._lanes.start(REFUSED, 0.0, self._re_encode)
 
     def _start(self, job: Job) -> bool:
         """Begin to encode it, unless it waits; false where there is no room for it now."""
@@ -95,8 +98,14 @@ class ResultsStage(NodeStage):
         self._maker.close()
         self._lanes.join()
 
-    def _replace_refused(self) -> None:
+    def _has_to_re_encode(self) -> bool:
+        database = self._ledger.database
+        return bool(fallbacks.waiting(database) or adoptions.open_ones(database))
+
+    def _re_encode(self) -> None:
         with suppress(CallCancelledError):
+            if self._adopted_results.run_once(self._configuration):
+                self._wakes.wake(Stage.DELIVER)
             if self._fallback_reports.run_once(self._configuration):
                 self._wakes.wake(Stage.DELIVER)
 
@@ -168,9 +177,19 @@ class ResultsStage(NodeStage):
         if missing:
             raise PermanentError(f"destination {missing[0]!r} is no longer in the configuration")
         return {
-            name: SetRequest(known[name].encoding, self._predecessors(job, name), revision=self._revision(job, name))
+            name: SetRequest(
+                known[name].encoding,
+                self._predecessors(job, name),
+                revision=self._revision(job, name),
+                adopted=self._adopted(job, name),
+            )
             for name in job.destinations
         }
+
+    def _adopted(self, job: Job, destination: str) -> AdoptedIdentity | None:
+        """Under which patient and order a destination gets the study, where that was adopted."""
+        found = adoptions.newest(self._ledger.database, job.study_instance_uid, destination)
+        return adopted_results.identity_of(found) if found else None
 
     def _sets(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> _Sets:
         """What a destination gets: the sound objects of its set, and where nobody could read what was found, a report

@@ -27,11 +27,12 @@ def _of(database: Database, rule: Rule, study: str, midnight: datetime) -> Histo
     )
     last = done.patient_last.astimezone(midnight.tzinfo) if done.patient_last else None
     subjects = frozenset(study if subject == WHOLE_STUDY else subject for subject in done.subjects)
-    return History(
-        done.enrolled, done.today, last, subjects, waiting_since=_waiting_since(database, rule, study, midnight)
-    )
-
-
-def _waiting_since(database: Database, rule: Rule, study: str, midnight: datetime) -> datetime | None:
     timer = timers.get(database, study, TimerKind.WAIT, rule.name) if rule.wait else None
-    return timer.since.astimezone(midnight.tzinfo) if timer else None
+    return History(
+        done.enrolled,
+        done.today,
+        last,
+        subjects,
+        waiting_since=timer.since.astimezone(midnight.tzinfo) if timer else None,
+        wait_ended=timer is not None and timer.ended_by is not None,
+    )

@@ -36,6 +36,7 @@ from node.ledger.schema import (
     m0025_keys,
     m0026_commissionings,
     m0029_commit_batches,
+    m0032_answers,
     m0035_search,
 )
 from node.ledger.schema.versions import SET
@@ -166,6 +167,7 @@ migrations(name="0024_identity")(m0024_identity.migrate)
 migrations(name="0025_keys")(m0025_keys.migrate)
 migrations(name="0026_commissionings")(m0026_commissionings.migrate)
 migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
+migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 
 _FIRST = """
@@ -373,5 +375,3 @@ BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
 def apply(connection: sqlite3.Connection) -> None:
     """Bring the ledger of this connection up to date."""
     migrations.apply(Database(connection))
-
-

@@ -33,6 +33,7 @@ VERSIONS = (
     "0025_keys",
     "0026_commissionings",
     "0029_commit_batches",
+    "0032_answers",
     "0035_search",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

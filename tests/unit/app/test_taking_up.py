@@ -42,7 +42,9 @@ BASE: dict[str, Any] = {
             "storage_commitment": {"host": "ct1", "port": 104, "tls": {**TLS}, "commit_through": "pacs"},
         }
     },
-    "destinations": {"pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}}},
+    "destinations": {
+        "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
+    },
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
@@ -193,6 +195,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "tls": NEW_TLS,
                 "timeout": "9s",
                 "retry": NEW_RETRY,
+                "on_identity_change": "hold",
                 "identity_check": "none",
                 "wait_for_study": "9h",
                 "commit_within": "9h",

@@ -11,8 +11,11 @@ import pytest
 from node.clock import SystemClock
 from node.config import in_force, loading
 from node.config.in_force import InForce
+from node.ledger import jobs
+from node.ledger.database import Ledger
 from node.serve import supervisor
 from tests.support.dimse.certificates import signed_by_itself
+from tests.support.sites import past
 from tests.support.sites.calls import Run
 from tests.support.sites.past import NOW
 
@@ -278,3 +281,16 @@ def test_finding_m11_check_says_which_of_our_certificates_end(
         False,
         ["destinations.pacs.tls.certificate"],
     )
+
+
+def test_check_says_what_becomes_of_the_queue_of_a_rule_that_is_gone(run: Run, config: Path, ledger: Ledger) -> None:
+    """Before it is in force: how many jobs, of which rule, and how they run nevertheless; nothing is changed."""
+    with ledger.transaction() as database:
+        (job,) = jobs.of_study(database, past.FAILED)
+        database.execute("UPDATE jobs SET status='queued', outcome=NULL WHERE id=?", [job.id])
+    [warning] = [each for each in run("check", "--json").json["warnings"] if "queued" in each["message"]]
+    assert warning["message"].startswith('1 queued job of the rule "thin-chest" will be cancelled, because it is gone')
+    assert jobs.get(ledger.database, job.id).status == "queued"
+    with ledger.transaction() as database:
+        jobs.cancel(database, past.NOW, job.id, "a test")
+    assert not [each for each in run("check", "--json").json["warnings"] if "queued" in each["message"]]

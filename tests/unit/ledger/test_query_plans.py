@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger import (
+    adoptions,
     alerts,
     attempts,
     commit_batches,
@@ -21,16 +22,19 @@ from node.ledger import (
     fallbacks,
     forwards,
     gone_rules,
+    identities,
     instances,
     job_studies,
     jobs,
     notifications,
     objects,
     pauses,
+    questions,
     rejections,
     resends,
     rule_history,
     said,
+    selections,
     silences,
     studies,
     turns,
@@ -41,6 +45,7 @@ from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.pauses import Pausable
+from node.ledger.selections import Selection
 from tests.support.sites.past import tell
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -76,6 +81,9 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "postponements": lambda rows: attempts.postponements(rows, ONE),
     "earlier": lambda rows: job_studies.earlier(rows, ONE),
     "of_other_rules": lambda rows: gone_rules.queued(rows, ["a", "b"]),
+    "adopted": lambda rows: adoptions.newest(rows, ONE, "pacs"),
+    "to_be_re_encoded": adoptions.open_ones,
+    "in_question": lambda rows: identities.in_question(rows, ONE),
     "paused": lambda rows: pauses.get(rows, Pausable.DESTINATION, "pacs"),
     "due": lambda rows: turns.due(rows, "pacs", NOW),
     "due_of_study": lambda rows: turns.due(rows, "pacs", NOW, ONE),
@@ -123,6 +131,13 @@ FOR_STATUS: dict[str, Ask] = {
     "alerts": lambda rows: [alerts.open_ones(rows, 100), alerts.of_study(rows, ONE)],
     "series": lambda rows: studies.series_of(rows, ONE),
     "kept": lambda rows: commitment_counts.of_study(rows, ONE),
+    "questions": lambda rows: questions.page(rows, 50),
+    "failed": lambda rows: selections.jobs_like(rows, Selection("failed", rule="a", plugin="b")),
+    "cancelled": lambda rows: selections.jobs_like(rows, Selection("cancelled", rule="a")),
+    "dead": lambda rows: selections.results_like(rows, Selection("dead", destination="pacs")),
+    "dead_images": lambda rows: selections.images_like(rows, Selection("dead", destination="pacs")),
+    "held_images": lambda rows: selections.images_like(rows, Selection("held", study=ONE, destination="pacs")),
+    "held_studies": lambda rows: selections.held_like(rows, Selection(rule="a", destination="pacs")),
     "work": lambda rows: [jobs.of_study(rows, ONE), deliveries.of_study(rows, ONE)],
 }
 COUNTS: dict[str, Ask] = {
@@ -143,6 +158,7 @@ _FEW = (
     "deliveries_refused",
     "attempts_open",
     "alerts_open",
+    "adoptions_open",
 )
 """Partial indexes: they have what waits for somebody, not what has been."""
 

@@ -33,6 +33,7 @@ from node.ledger.job import JobStatus
 from node.ledger.schema import m0016_alerts
 from node.ledger.schema.migrations import migrations
 from node.ledger.schema.versions import VERSIONS
+from node.ledger.withdrawals import WithdrawalStatus
 from node.stage import Node
 from node.store.layout import DataFolder
 from node.wake import Wakes
@@ -496,7 +497,7 @@ def test_what_events_say_has_to_be_withdrawn_is_listed(tmp_path: Path, name: str
     if name < "0016":
         assert "study.to-withdraw" in {each.kind for each in history.open_alerts(ledger.database)}
         with ledger.transaction() as database:
-            withdrawals.dismiss(database, from_text(T), "1.2", "os:alice")
+            withdrawals.end(database, from_text(T), "1.2", WithdrawalStatus.DISMISSED, "os:alice")
     assert "study.to-withdraw" not in {each.kind for each in history.open_alerts(ledger.database)}
     ledger.close()
 

@@ -66,8 +66,8 @@ def test_what_was_seen_to_is_listed_again_where_it_turns_out_wrong_again(
     enter(ledger, delivered)
     with ledger.transaction() as database:
         assert "study.to-withdraw" in {each.kind for each in history.open_alerts(database)}
-        assert withdrawals.dismiss(database, NOW, GOOD, "os:alice") == 4
-        assert withdrawals.dismiss(database, NOW, GOOD, "os:alice") == 0
+        assert withdrawals.end(database, NOW, GOOD, WithdrawalStatus.DISMISSED, "os:alice") == 4
+        assert withdrawals.end(database, NOW, GOOD, WithdrawalStatus.DISMISSED, "os:alice") == 0
     assert withdrawals.listed(ledger.database) == []
     assert "study.to-withdraw" not in {each.kind for each in history.open_alerts(ledger.database)}
     (event,) = history.of_kind(ledger.database, "study.withdrawal-dismissed")

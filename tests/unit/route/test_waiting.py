@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from node.desk import actions
+from node.desk.actor import Actor, ActorKind
+from node.errors import NotFoundError, PermanentError
 from node.ledger import decisions, jobs, notifications, studies, timers
 from node.ledger.decisions import StoredDecision
 from node.notify.message import text_of
@@ -18,6 +21,8 @@ from tests.support import history
 from tests.support.clocks import HandClock
 from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
+
+ALICE = Actor(ActorKind.OS, "alice")
 
 
 class Plugins:
@@ -232,3 +237,50 @@ def test_a_rule_that_cannot_be_read_any_more_is_an_alert_and_stops_nothing(node:
     (alert,) = history.open_alerts(node.database)
     assert alert.kind == "study.decision-failed"
     assert node.until() == []
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "outcome", "images"),
+    [("run", "matched", [2]), ("notify", "matched", []), ("nothing", "not_matched", [])],
+)
+def test_a_person_ends_the_wait_and_the_rule_decides_as_at_its_deadline(
+    node: Waiting, otherwise: str, outcome: str, images: list[int]
+) -> None:
+    """At once, what `otherwise` says, also over a restart; the trace says why it did not wait longer, the event who."""
+    node.use(rule(otherwise))
+    node.comes()
+    node.pass_(minutes=3)
+    done = actions.complete(node.site.ledger, STUDY, node.site.clock.now(), ALICE)
+    assert done.sentence == f"nothing more of study {STUDY} is waited for: pair decides as at its deadline"
+    node.use(rule(otherwise))
+    for _ in range(2):
+        node.route.run_once()
+        assert node.outcomes() == [(1, 0, "waiting"), (1, 1, outcome)]
+    assert (node.images(), node.until()) == (images, [])
+    assert (
+        node.last()
+        .trace["why"]
+        .startswith("when holds, but what it waited for did not come before a person ended the wait")
+    )
+    (event,) = history.of_kind(node.database, "rule.wait-ended")
+    assert (event.actor, event.detail) == ("os:alice", {"rule": "pair"})
+
+
+def test_a_wait_that_a_person_ended_is_over_for_what_comes_before_it_is_decided_too(node: Waiting) -> None:
+    """More came in the same moment: the new revision is decided with all of it, and waits no more."""
+    node.use(rule().model_copy(update={"name": "other"}), rule())
+    node.comes()
+    actions.complete(node.site.ledger, STUDY, node.site.clock.now(), ALICE, "pair")
+    node.comes("1")
+    names = {each.rule: str(each.outcome) for each in decisions.of_study(node.database, STUDY) if each.revision == 2}
+    assert names == {"pair": "matched", "other": "waiting"}
+
+
+def test_where_nothing_waits_no_wait_is_ended(node: Waiting) -> None:
+    """The refusal says what is the case."""
+    node.comes()
+    with pytest.raises(NotFoundError, match="rule another does not wait"):
+        actions.complete(node.site.ledger, STUDY, node.site.clock.now(), ALICE, "another")
+    node.site.receive(1, series="3")
+    with pytest.raises(PermanentError, match="is still being received"):
+        actions.complete(node.site.ledger, STUDY, node.site.clock.now(), ALICE, "pair")

@@ -1,0 +1,254 @@
+"""Of each kind of question: the question in words, and the commands that answer it.
+
+Only commands that would be carried out now are offered: what would be refused is no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from node.desk import actions, answers, find
+from node.desk.words import short
+from node.errors import NotFoundError
+from node.ledger import defects, instances, jobs, questions, selections, withdrawals
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.database import Database
+from node.ledger.instances import InstanceStatus
+from node.ledger.job import OPEN, Job
+from node.ledger.questions import Question
+from node.ledger.selections import Selection
+from node.ledger.studies import get as study_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewAnswer:
+    """One way to answer."""
+
+    command: tuple[str, ...]
+    """Arguments of `pacsnode`."""
+    effect: str
+    """What it will do, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AboutQuestion:
+    """What is asked and how it is answered."""
+
+    question: str
+    """In one sentence; STUDY stands for what people call the study."""
+    answers: tuple[ReviewAnswer, ...] = ()
+    count: int = 1
+    rule: str | None = None
+
+
+def of(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
+    """What a question asks; None where it has been answered, and the node has not closed its alerts yet.
+
+    `study`: the one that a person named, where alike ones are about others, too.
+    """
+    if found.kind not in (*questions.BY_DESTINATION, *questions.BY_PLUGIN) and not questions.holds(database, found):
+        return None
+    make = _KINDS.get(found.kind)
+    if make is not None:
+        return make(database, found, study)
+    of_study = " (STUDY)" if found.study else ""
+    return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: what is to be done?", (), found.count)
+
+
+def _held_study(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    uid = found.place
+    study = study_of(database, uid)
+    why = (study.hold if study else None) or "it is held"
+    as_first = ReviewAnswer(
+        ("release", uid), "it goes on as it was first received; its cancelled jobs run again by retry"
+    )
+    if not instances.of_study(database, uid, [InstanceStatus.CORRECTION]):
+        return AboutQuestion(f"Study STUDY is held ({why}): may it go on?", (as_first,))
+    newest = ReviewAnswer(("release", uid, "--take-newest"), "the corrected images count, and the rules decide again")
+    offered = (as_first, newest) if actions.can_take_newest(database, uid) else (as_first,)
+    question = "Study STUDY came again under another patient or order: is what came first right, or what came last?"
+    return AboutQuestion(question, offered)
+
+
+def _set_aside(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    status = InstanceStatus(found.kind.partition(".")[2])
+    name = found.place or answers.NO_STUDY
+    stays = ReviewAnswer(("cancel", f"{status}:{name}"), "what came first counts; what was set aside stays unused")
+    counted = instances.counts(database, found.place).get(status, found.count) if found.place else found.count
+    what = {
+        InstanceStatus.CONFLICT: "came with other content or of another patient, and are set aside",
+        InstanceStatus.UNREADABLE: "came whose headers cannot be read, and are set aside",
+    }[status]
+    question = f"Objects of study STUDY {what}: does the sender have to send right ones, or may it stay so?"
+    return AboutQuestion(question, (stays,), counted)
+
+
+def _held_deliveries(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    destination, _, uid = found.place.partition(" ")
+    which = ("--study", uid, "--destination", destination, "--status", "held")
+    count = _number(database, Selection("held", study=uid, destination=destination))
+    differs = found.kind is AlertKind.IDENTITY_DIFFERS
+    offered = [ReviewAnswer(("retry", *which), f"{destination} is asked again, and what agrees then is sent")]
+    if differs and answers.can_adopt(database, uid, destination):
+        effect = f"the results are re-encoded under the patient and order that {destination} has, as new objects"
+        offered.append(ReviewAnswer(("adopt", uid, destination), effect))
+    offered.append(ReviewAnswer(("cancel", *which), "they are never sent there"))
+    if differs:
+        attributes = found.detail.get("detail") or "patient or order"
+        question = f"{destination} has study STUDY under another {attributes}: which of the two is right?"
+    else:
+        why = found.detail.get("reason") or "held"
+        question = f"What study STUDY has for {destination} is held ({why}): may it be sent?"
+    return AboutQuestion(question, tuple(offered), count)
+
+
+def _dead(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
+    destination = found.group
+    which = ("--destination", destination, "--status", "dead", *(("--study", study) if study else ()))
+    count = _number(database, Selection("dead", destination=destination, study=study))
+    if not count:
+        return None
+    last = found.detail.get("error")
+    reason = f" ({last})" if last else ""
+    return AboutQuestion(
+        f"{_counted(count, 'object')} for {destination} did not arrive and are given up{reason}: are they to be sent?",
+        (
+            ReviewAnswer(("retry", *which), "they are sent now, after a new identity check; their tries start over"),
+            ReviewAnswer(("cancel", *which), "they are never sent there"),
+        ),
+        count,
+    )
+
+
+def _to_withdraw(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    listed = [each for each in withdrawals.of_study(database, found.place) if each.status == "listed"]
+    count = sum(each.results + each.images for each in listed)
+    where = ", ".join(dict.fromkeys(each.destination for each in listed))
+    name = f"{find.WITHDRAWAL}{found.place}"
+    return AboutQuestion(
+        f"{_counted(count, 'object')} of study STUDY at {where} should not be used any more: are they taken out there?",
+        (
+            ReviewAnswer(("done", name), "they are recorded as taken out"),
+            ReviewAnswer(("cancel", name), "they are recorded as what may stay"),
+        ),
+        count,
+    )
+
+
+def _defect(database: Database, found: Question, _: str | None) -> AboutQuestion | None:
+    stage, _, item = found.place.partition(" ")
+    known = defects.get(database, stage, item)
+    of_study = " of study STUDY" if found.study else ""
+    if known is None:
+        return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: what is to be done?")
+    if not known.times:
+        return None  # somebody has answered: it is tried next
+    again = ReviewAnswer(("retry", f"{find.DEFECT}{known.id}"), f"{stage} tries it again now; its tries start over")
+    state = "is given up" if known.parked else f"failed {known.times} times and is tried again"
+    return AboutQuestion(f"{item}{of_study} in {stage} {state} ({known.error}): is the cause mended?", (again,))
+
+
+def _jobs(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
+    """Of one rule and plugin."""
+    job = _job(database, found.place)
+    if job is None:
+        return None
+    status = "failed" if found.kind is AlertKind.JOB_REFUSED else "unreportable"
+    which = Selection(status, rule=job.rule, plugin=job.plugin, study=study)
+    count = len(selections.jobs_like(database, which))
+    if not count:
+        return None
+    command = ("retry", "--rule", job.rule, "--plugin", job.plugin, "--status", status)
+    effect = f"{_counted(count, 'job')} of this rule and plugin that are {status} run again, each as a new job"
+    again = ReviewAnswer((*command, *(("--study", study) if study else ())), effect)
+    why = found.detail.get("error")
+    question = (
+        f"{_counted(found.count, 'result')} of {job.plugin} (rule {job.rule}) could not be reported"
+        f"{f' ({why})' if why else ''}: is the cause mended?"
+    )
+    return AboutQuestion(question, (again,), found.count, job.rule)
+
+
+def _job_alone(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    job = _job(database, found.place)
+    if job is None:
+        return AboutQuestion(found.kind.sentence)
+    over, name = job.status not in OPEN, short(job.id)
+    answer = (
+        ReviewAnswer(("retry", job.id), "it runs again as a new job")
+        if over
+        else ReviewAnswer(("cancel", job.id), "it is not done, and nothing is reported of it")
+    )
+    why = found.detail.get("error") or found.kind.sentence.rstrip(".")
+    question = f"Job {name} of {job.plugin} on study STUDY (rule {job.rule}): {why}; is the cause mended?"
+    return AboutQuestion(question, (answer,), 1, job.rule)
+
+
+def _jobs_of_gone_rule(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    rule = found.place
+    count = len(selections.jobs_like(database, Selection("cancelled", rule=rule)))
+    effect = "they run now, though the rule is disabled or gone"
+    again = ReviewAnswer(("retry", "--rule", rule, "--status", "cancelled"), effect)
+    question = f"{_counted(count, 'job')} of rule {rule} were cancelled when it was disabled or removed: may they run?"
+    return AboutQuestion(question, (again,) if count else (), count, rule)
+
+
+def _notification(_: Database, found: Question, __: str | None) -> AboutQuestion:
+    name, why = f"{find.NOTIFICATION}{found.place}", found.detail.get("error") or "no reason"
+    return AboutQuestion(
+        f"Notification {found.place} did not reach its person ({why}): is it to be sent?",
+        (
+            ReviewAnswer(("retry", name), "it is sent now"),
+            ReviewAnswer(("cancel", name), "nobody is notified"),
+        ),
+    )
+
+
+def _commitment(_: Database, found: Question, __: str | None) -> AboutQuestion:
+    effect = "it is decided again, by what is stored now, and reported"
+    again = ReviewAnswer(("retry", f"{find.COMMITMENT}{found.place}"), effect)
+    return AboutQuestion(f"The report of storage commitment {found.place} was given up: is the peer there?", (again,))
+
+
+def _number(database: Database, which: Selection) -> int:
+    """Deliveries of results and images."""
+    images = sum(each.images for each in selections.images_like(database, which))
+    return len(selections.results_like(database, which)) + images
+
+
+def _job(database: Database, name: str) -> Job | None:
+    try:
+        return jobs.get(database, name)
+    except NotFoundError:
+        return None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+_KINDS: Mapping[AlertKind, Callable[[Database, Question, str | None], AboutQuestion | None]] = {
+    AlertKind.STUDY_HELD: _held_study,
+    AlertKind.INSTANCE_CONFLICT: _set_aside,
+    AlertKind.INSTANCE_UNREADABLE: _set_aside,
+    AlertKind.IDENTITY_DIFFERS: _held_deliveries,
+    AlertKind.DELIVERY_HELD: _held_deliveries,
+    AlertKind.DELIVERY_DEAD: _dead,
+    AlertKind.STUDY_TO_WITHDRAW: _to_withdraw,
+    AlertKind.RECEIPT_NOT_INDEXED: _defect,
+    AlertKind.STUDY_NOT_COMPLETED: _defect,
+    AlertKind.STUDY_NOT_LOOKED_AT: _defect,
+    AlertKind.STUDY_DECISION_FAILED: _defect,
+    AlertKind.JOB_FOLLOW_UP_FAILED: _defect,
+    AlertKind.ITEM_FAILED: _defect,
+    AlertKind.JOB_UNREPORTABLE: _jobs,
+    AlertKind.JOB_REFUSED: _jobs,
+    AlertKind.JOB_REFUSED_FOR: _job_alone,
+    AlertKind.JOB_OBJECTS_MISSING: _job_alone,
+    AlertKind.JOB_POSTPONED: _job_alone,
+    AlertKind.RULE_JOBS_CANCELLED: _jobs_of_gone_rule,
+    AlertKind.NOTIFICATION_WAITS: _notification,
+    AlertKind.NOTIFICATION_DEAD: _notification,
+    AlertKind.COMMITMENT_DEAD: _commitment,
+}
