@@ -9,16 +9,16 @@ from node.desk.site import open_ledger
 from node.errors import NodeError, NotFoundError
 from node.kit.quiet_log import quiet
 from node.ledger import commissionings
-from node.run import starts
+from node.run import digests, starts
 from node.run.catalogue import SitePlugin
 from node.run.commissioning import commissioning_digest
-from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 
 
 def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, str]:
-    """Plugin → why it would not run: it does not start, or says something else of its examples than it has to."""
+    """Plugin → why it would not run: it may not, it does not start, or its examples do not pass."""
     found = {name: f"it cannot start: {problem}" for name, problem in starts.problems(plugins).items()}
+    found |= {each.name: f"it does not run: {each.isolation.refusal}" for each in plugins if each.isolation.refusal}
     for plugin in plugins:
         if plugin.name not in found and (problem := _examples_problem(site, plugin)):
             found[plugin.name] = problem
@@ -28,7 +28,7 @@ def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, st
 def _examples_problem(site: Configuration, plugin: SitePlugin) -> str:
     """What differs in its examples, by the last time that they were run as it is now, else by running them."""
     try:
-        digest = commissioning_digest(plugin.manifest, CodeDigests(), FileDigests())
+        digest = commissioning_digest(plugin.manifest, digests.for_command(site.node.data), FileDigests())
         if not digest or _has_passed(site, plugin.name, digest):
             return ""
         from node.kit.commissioning import commission  # the stages, which are only needed to run something

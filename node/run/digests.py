@@ -118,6 +118,11 @@ class CodeDigests:
         return CodeDigest(_total(parts), _total(software), _total(weights) if weights else "", parts)
 
 
+def for_command(data: Path | None) -> CodeDigests:
+    """For a command on a site: large files that a node of this data folder has read are not read again."""
+    return CodeDigests(data if data is not None and data.is_dir() else None)
+
+
 @dataclass(frozen=True, slots=True)
 class _CodeLook:
     """One look at all that counts."""
