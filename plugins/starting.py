@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from plugins import exchange
+from plugins import exchange, stack_signal
 from plugins.adapters import python
 from plugins.worker import author_line
 
@@ -25,6 +25,7 @@ _DECODERS = {
 
 def main(arguments: list[str]) -> int:
     """Try it; returns the exit code."""
+    stack_signal.enable()
     folder = Path(arguments[0]).resolve()
     request = exchange.read_request(folder)
     problem = problem_of(Path(request.plugin.folder), request.plugin.entry)

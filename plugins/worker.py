@@ -20,18 +20,22 @@ wrong and nothing was written · 75 (EX_TEMPFAIL), the plugin asks to be tried a
 
 from __future__ import annotations
 
+import dis
 import faulthandler
 import gc
+import inspect
 import json
 import os
+import re
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType
 
-from plugins import exchange, leftovers
+from plugins import exchange, leftovers, stack_signal
 from plugins.adapters import python
 from plugins.contract import ContractError, NotApplicableError, Plugin, Result, ResultStatus, RetryableError
 from plugins.exchange import Request
@@ -50,6 +54,7 @@ _MEANING = "Nothing can be concluded from this about the images."
 def main(arguments: list[str]) -> int:
     """Run one job, or one after the other; returns the exit code."""
     faulthandler.enable()
+    stack_signal.enable()
     match arguments:
         case [folder]:
             return _do(Path(folder).resolve(), python.load)[0]
@@ -124,9 +129,10 @@ def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> 
     """Get the plugin, ask it, and make a result of whatever happens; raises RetryableError."""
     home = Path(request.plugin.folder)
     try:
-        result = load(home, request.plugin.entry).analyse(request.open(folder), request.parameters)
+        plugin = load(home, request.plugin.entry)
+        result = plugin.analyse(request.open(folder), request.parameters)
         if not isinstance(result, Result):
-            raise ContractError(f"analyse() returned {type(result).__name__}, not plugins.contract.Result")
+            raise ContractError(_no_result(plugin, result, home))
     except NotApplicableError as reason:
         return Result(ResultStatus.NOT_APPLICABLE, _shortened(str(reason) or "These images are not what it is for."))
     except RetryableError:
@@ -137,8 +143,41 @@ def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> 
         return _failed(folder, _REFUSED, f"it breaks the contract: {error}{f' ({where})' if where else ''}")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home) or author_line(error, Path("/"))
-        return _failed(folder, _STOPPED, f"{type(error).__name__}, {where}" if where else type(error).__name__)
+        what = f"{type(error).__name__}{_module_of(error)}"
+        return _failed(folder, _STOPPED, f"{what}, {where}" if where else what)
     return result
+
+
+def _no_result(plugin: Plugin, returned: object, home: Path) -> str:
+    """That `analyse` returned something else, and where: at its only `return`, else where the function begins."""
+    code = getattr(inspect.unwrap(plugin.analyse), "__code__", None)
+    where = ""
+    if code is not None and Path(code.co_filename).is_relative_to(home):
+        line = code.co_firstlineno if returned is None else only_return(code)
+        where = f" ({Path(code.co_filename).relative_to(home)} line {line}, in {code.co_name})"
+    return f"analyse() returned {type(returned).__name__}, not plugins.contract.Result{where}"
+
+
+def only_return(code: CodeType) -> int:
+    """The line of a function's only `return`; its first line where it has none or several, or is no plain function."""
+    lines = [starts for instruction, starts in _with_lines(code) if instruction.opname == "RETURN_VALUE"]
+    is_plain = not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+    return lines[0] if is_plain and len(set(lines)) == 1 else code.co_firstlineno
+
+
+def _with_lines(code: CodeType) -> Iterator[tuple[dis.Instruction, int]]:
+    line = code.co_firstlineno
+    for instruction in dis.get_instructions(code):
+        line = instruction.starts_line or line
+        yield instruction, line
+
+
+def _module_of(error: BaseException) -> str:
+    """`: no module named 'torch'`; a name is of somebody's code, and nothing else that an exception says is shown."""
+    name = error.name if isinstance(error, ImportError) else None
+    if not name or not re.fullmatch(r"[A-Za-z_][\w.]{0,99}", name, re.ASCII):
+        return ""
+    return f": no module named '{name}'" if isinstance(error, ModuleNotFoundError) else f": from module '{name}'"
 
 
 def _note_leftovers(folder: Path) -> None:

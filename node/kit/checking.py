@@ -13,7 +13,7 @@ from node.config.models import Configuration, PluginUse
 from node.desk.actor import who_types
 from node.desk.site import open_ledger
 from node.errors import NotFoundError, UsageError
-from node.kit import commissioning, examples, wrong_inputs
+from node.kit import commissioning, examples, left_running, wrong_inputs
 from node.kit.chosen import PluginChoice
 from node.kit.commissioning import ExampleOutcome
 from node.kit.examples import CommissioningExample
@@ -102,7 +102,9 @@ def _twice(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -
     yield CheckFinding("determinism", same, "" if same else "two runs on the same images gave different results")
     yield from _costs(node, plugin, one)
     yield from _empty_segments(node, one)
-    left = [line for line in log_of(node, one).splitlines() if line.startswith(leftovers.NOTE)]
+    watched = left_running.looked_after(plugin)
+    looked_at = node.run(PluginTask(watched, own, roles, example.parameters)) if watched else one
+    left = [line for line in log_of(node, looked_at).splitlines() if line.startswith(leftovers.NOTE)]
     yield CheckFinding("processes", True, "".join(left), warning=bool(left))
     if one.status is JobStatus.ENDED:
         encoded = node.encode(one)

@@ -115,7 +115,7 @@ class RunningAttempt:
                 raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
             elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
                 settler.answered(job, late, course)
-            elif failure := _failure(ended, folder):
+            elif failure := _failure(ended, folder) or _without_result(ended, folder):
                 settler.failed(job, failure, self.plugin, course)
             else:
                 take = self._late if ended.ending is ExitKind.LINGERED else self._accepted
@@ -270,6 +270,14 @@ def _failure(ended: Exit, folder: Path) -> AttemptFailure | None:
     if ended.ending is ExitKind.EXITED and (ended.code or 0) > _SHELL_SIGNAL:
         return AttemptFailure(AttemptFailureKind.CRASH, _words(ended))
     return AttemptFailure(_KINDS[ended.ending], _words(ended))
+
+
+def _without_result(ended: Exit, folder: Path) -> AttemptFailure | None:
+    """It ended as if all were well, and left nothing: `os._exit(0)`, or a program that forgets to write."""
+    if os.path.lexists(folder / exchange.OUT / exchange.RESULT):
+        return None
+    told = f"the process ended without writing a result ({exchange.OUT}/{exchange.RESULT} is missing)"
+    return AttemptFailure(AttemptFailureKind.CONTRACT, f"{told}: {_words(ended)}")
 
 
 def _words(ended: Exit) -> str:

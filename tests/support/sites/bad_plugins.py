@@ -78,6 +78,8 @@ class BadPlugin:
     script: str = ""
     """A shell script, which is run for real."""
     deadline: int = 60
+    own_process: bool = False
+    """A Python plugin that is run for real, too."""
 
 
 def _of_class(name: str, body: str, says: str) -> BadPlugin:
@@ -101,8 +103,10 @@ def _number(name: str, says: str, **fields: Any) -> BadPlugin:
 OF_CLASSES = (
     _of_class("raises", "raise ValueError('Hong^Gildong')", "ValueError, bad"),
     _of_class("exits", "sys.exit(3)", "SystemExit, bad"),
-    _of_class("returns nothing", "return None", "analyse() returned NoneType"),
-    _of_class("returns a dictionary", "return {'status': 'findings'}", "analyse() returned dict"),
+    _of_class("returns nothing", "return None", "analyse() returned NoneType, not plugins.contract.Result (bad"),
+    _of_class("returns a dictionary", "return {'status': 'findings'}", "line 17, in analyse)"),
+    _of_class("imports what is not there", "import no_such_module", "no module named 'no_such_module', bad"),
+    BadPlugin("ends its process", "the process ended without writing a result", body="os._exit(0)", own_process=True),
     _of_class("unknown attribute", "return study.patients", "AttributeError, bad"),
     _of_class("no such parameter", "return parameters['threshold']", "KeyError, bad"),
     _of_class("recursion", "return self.analyse(study, parameters)", "RecursionError, bad"),
@@ -156,7 +160,11 @@ OF_CLASSES = (
     ),
     _of_class("one name twice", "return Result('findings', 's', (Finding(CODE, True, tracking_id='a'),) * 2)", "twice"),
     _of_class("1,001 findings", "return Result('findings', 's', (Finding(CODE, True),) * 1001)", "1000"),
-    BadPlugin("no such module", "ModuleNotFoundError, bad", code="import no_such_module\nclass Plugin: pass\n"),
+    BadPlugin(
+        "no such module",
+        "ModuleNotFoundError: no module named 'no_such_module', bad",
+        code="import no_such_module\nclass Plugin: pass\n",
+    ),
     BadPlugin("syntax error", "SyntaxError, bad", code="class Plugin\n"),
     BadPlugin("no such class", "has no class 'Plugin'", code="x = 1\n"),
     BadPlugin("no analyse", "has no method analyse", code="class Plugin:\n    pass\n"),
@@ -186,7 +194,11 @@ OF_PROGRAMS = (
     ),
 )
 OF_PROCESSES = (
-    BadPlugin("no result", "is missing", script="exit 0"),
+    BadPlugin(
+        "no result",
+        "the process ended without writing a result (out/result.json is missing): exit status 0",
+        script="exit 0",
+    ),
     BadPlugin("exit 7", "exit status 7", script="exit 7"),
     BadPlugin("killed", "ended by signal SIG", script="kill -SEGV $$"),
     BadPlugin("hangs", "deadline", script="sleep 60", deadline=1),

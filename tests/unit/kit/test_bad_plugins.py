@@ -21,7 +21,7 @@ from node.run.catalogue import Catalogue, SitePlugin
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
-from plugins import worker
+from plugins import stack_signal, worker
 from tests.support.images.receipts import ct, encoded
 from tests.support.sites.bad_plugins import CLASS, MANIFEST, TABLE, BadPlugin
 from tests.support.sites.configurations import with_slots
@@ -67,7 +67,9 @@ def written(bad: BadPlugin, folder: Path, module: str) -> Path:
 
 def quick(plugin: SitePlugin, bad: BadPlugin) -> SitePlugin:
     """The plugin without a process, unless its process is what is bad about it."""
-    return plugin if bad.script else replace(plugin, executor=_InThisProcess(bad.document), attempts=1)
+    return (
+        plugin if bad.script or bad.own_process else replace(plugin, executor=_InThisProcess(bad.document), attempts=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,7 @@ def _no_handler_of_crashes() -> Iterator[None]:
     """The worker's own would take the place of this process's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faulthandler, "enable", lambda: None)
+        patch.setattr(stack_signal, "enable", lambda: None)
         yield
 
 

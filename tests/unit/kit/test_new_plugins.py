@@ -174,3 +174,25 @@ def test_a_mistake_in_an_expectation_is_named(tmp_path: Path, text: str) -> None
     (folder / "expected.toml").write_text(text)
     with pytest.raises(examples.ExampleError, match=EXPECTATIONS[text]):
         examples.load(tmp_path)
+
+
+@pytest.mark.parametrize("confinement", ["off", "auto"])
+def test_processes_that_a_program_leaves_running_are_named(tmp_path: Path, confinement: str) -> None:
+    """In a sandbox and in none, whether they are its children or got away; one that leaves none is not warned of."""
+    folder = tmp_path / "leaves"
+    writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.SCORE)
+    program = folder / "analyse"
+    program.rename(folder / "program.py")
+    configuration = kit_configuration()
+    settings = configuration.node.model_copy(update={"isolation": confinement})
+    choice = chosen.choose(str(folder), configuration.model_copy(update={"node": settings}))
+
+    def found() -> tuple[bool, str]:
+        (finding,) = [each for each in checking.check(choice) if each.what == "processes"]
+        return finding.warning, finding.detail
+
+    program.write_text('#!/bin/sh\nsleep 100 &\n(setsid sleep 200 &)\npython3 "${0%/*}/program.py" "$1"\n')
+    program.chmod(0o755)
+    assert found() == (True, "left running, and ended: sleep, sleep")
+    program.write_text('#!/bin/sh\nsleep 0.1 & wait\nexec python3 "${0%/*}/program.py" "$1"\n')
+    assert found() == (False, "")
