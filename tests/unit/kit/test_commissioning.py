@@ -213,13 +213,13 @@ def test_the_examples_are_run_as_jobs_are(tmp_path: Path) -> None:
     site = kit_configuration().model_copy(update={"plugins": {"mine": PluginUse(folder=folder)}})
     assert commission("mine", site) == ExamplesVerdict(True, "passed: known")
     expected = folder / "examples" / "known" / "expected.toml"
-    expected.write_text(expected.read_text().replace("value = 12", "value = 13"))
+    expected.write_text(expected.read_text().replace("value = 32.4", "value = 33.4"))
     (folder / "examples" / "other").mkdir()
     shutil.copy(expected, folder / "examples" / "other")
     found = commission("mine", site)
     assert not found.passed
     assert found.detail.splitlines() == [
-        "known: BRIGHT IMAGES: 12, expected 13 ± 0",
+        "known: BRIGHT 118565006: 32.4, expected 33.4 ± 0.1",
         "other: no DICOM image was found that is not given already",
     ]
 
