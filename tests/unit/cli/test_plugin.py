@@ -36,7 +36,7 @@ def test_list_says_of_each_plugin_where_it_is_from_and_how_it_stands(
         found = run("plugin", "list", "--config", config, "--json").json["plugins"]
         return next(each["state"] for each in found if each["name"] == name)
 
-    assert state("lung-density") == "usable; it has no examples"
+    assert state("lung-density") == "usable; its examples were not run as it is now"
     assert state("mine") == "usable; its examples were not run as it is now"
     digest = commissioning_digest(manifest.load(mine), CodeDigests(), FileDigests())
     with ledger.transaction() as database:
