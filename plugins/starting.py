@@ -39,7 +39,7 @@ def problem_of(home: Path, entry: str) -> str:
     """Why the plugin cannot start, in one line; empty where it can."""
     try:
         python.load(home, entry)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
+    except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home)
         return f"{type(error).__name__}: {error}{f' ({where})' if where else ''}"
     return _undecodable()

@@ -95,7 +95,7 @@ class LoadedPlugin:
         try:
             request = exchange.read_request(folder)
             self._plugin = python.load(Path(request.plugin.folder), request.plugin.entry)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the result of the job
+        except BaseException as error:  # noqa: BLE001 - it becomes the result of the job
             self._error = error
 
     def load(self, _home: Path, _entry: str) -> Plugin:
@@ -121,16 +121,20 @@ def _do(folder: Path, load: Callable[[Path, str], Plugin]) -> tuple[int, str]:
         return EXIT_AGAIN, "it asks to be tried again"
     except OSError as error:
         print(f"the result could not be written: {error}", file=sys.stderr)  # noqa: T201 - no other place is left
-        return EXIT_AGAIN, "its result could not be written"
+        return EXIT_AGAIN, exchange.NOT_WRITTEN
     return EXIT_DONE, "its job failed" if status is ResultStatus.FAILED else ""
 
 
 def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> Result:
     """Get the plugin, ask it, and make a result of whatever happens; raises RetryableError."""
-    home = Path(request.plugin.folder)
+    home, process = Path(request.plugin.folder), os.getpid()
     try:
         plugin = load(home, request.plugin.entry)
-        result = plugin.analyse(request.open(folder), request.parameters)
+        try:
+            result = plugin.analyse(request.open(folder), request.parameters)
+        finally:
+            if os.getpid() != process:  # it has forked, and this is the copy: one process answers
+                os._exit(0)
         if not isinstance(result, Result):
             raise ContractError(_no_result(plugin, result, home))
     except NotApplicableError as reason:
@@ -141,7 +145,7 @@ def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> 
     except ContractError as error:
         where = author_line(error, home)
         return _failed(folder, _REFUSED, f"it breaks the contract: {error}{f' ({where})' if where else ''}")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
+    except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home) or author_line(error, Path("/"))
         what = f"{type(error).__name__}{_module_of(error)}"
         return _failed(folder, _STOPPED, f"{what}, {where}" if where else what)

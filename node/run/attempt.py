@@ -43,6 +43,8 @@ _LEAST_FREE = 64 * 2**20
 _BY_ITSELF = (ExitKind.EXITED, ExitKind.SIGNALLED, ExitKind.NOT_STARTED)
 _SHELL_SIGNAL = 128
 """A shell whose command died by a signal exits with more than that."""
+_OF_SHELLS = {126: " (something that it calls may not be executed)", 127: " (something that it calls was not found)"}
+"""What shells and `env` mean by these (POSIX, Shell and Utilities 2.8.2)."""
 _KINDS = {
     ExitKind.EXITED: AttemptFailureKind.ERROR,
     ExitKind.SIGNALLED: AttemptFailureKind.CRASH,
@@ -266,7 +268,8 @@ def _failure(ended: Exit, folder: Path) -> AttemptFailure | None:
     if ended.ending in _BY_ITSELF and shutil.disk_usage(folder).free < _LEAST_FREE:
         return AttemptFailure(AttemptFailureKind.NODE, f"the disk of the data folder is full ({_words(ended)})")
     if ended.ending is ExitKind.EXITED and ended.code == os.EX_TEMPFAIL:
-        return AttemptFailure(AttemptFailureKind.RETRYABLE, f"it asks to be tried again: {_words(ended)}")
+        why = exchange.NOT_WRITTEN if ended.detail == exchange.NOT_WRITTEN else "it asks to be tried again"
+        return AttemptFailure(AttemptFailureKind.RETRYABLE, f"{why}: {_words(ended)}")
     if ended.ending is ExitKind.EXITED and (ended.code or 0) > _SHELL_SIGNAL:
         return AttemptFailure(AttemptFailureKind.CRASH, _words(ended))
     return AttemptFailure(_KINDS[ended.ending], _words(ended))
@@ -283,7 +286,7 @@ def _without_result(ended: Exit, folder: Path) -> AttemptFailure | None:
 def _words(ended: Exit) -> str:
     """How a process ended, for the admin."""
     if ended.ending is ExitKind.EXITED:
-        how = f"exit status {ended.code}"
+        how = f"exit status {ended.code}{_OF_SHELLS.get(ended.code or 0, '')}"
     elif ended.ending is ExitKind.SIGNALLED and ended.code:
         how = f"ended by signal {_signal_name(ended.code)}"
     else:

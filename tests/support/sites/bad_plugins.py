@@ -209,4 +209,54 @@ OF_PROCESSES = (
         script="""echo '{"schema": 1, "status": "failed", "summary": "x"}' > $1/out/result.json; mkfifo $1/out/p""",
     ),
 )
-TABLE = (*OF_CLASSES, *OF_PROGRAMS, *OF_PROCESSES)
+OF_STRANGERS = (
+    BadPlugin(
+        "a coroutine",
+        "analyse() returned coroutine",
+        code=CLASS.replace("    def analyse", "    async def analyse").replace("{body}", "return found()"),
+    ),
+    _of_class("a generator", "yield found()", "analyse() returned generator"),
+    _of_class("a result and a number", "return found(), 0.5", "analyse() returned tuple"),
+    _of_class("the class of results", "return Result", "analyse() returned type"),
+    _of_class("findings as a text", "return Result('findings', 's', findings='abc')", "'abc' (str) is not a list"),
+    _of_class("interrupts", "raise KeyboardInterrupt", "the plugin failed: KeyboardInterrupt, bad"),
+    BadPlugin(
+        "an exception that nobody catches",
+        "the plugin failed: Stop, bad",
+        code=f"class Stop(BaseException): ...\n{CLASS.replace('{body}', 'raise Stop')}",
+    ),
+    BadPlugin(
+        "wants a model",
+        "Plugin is made without arguments, but its __init__ wants some",
+        code=CLASS.replace("class Plugin:", "class Plugin:\n    def __init__(self, model): ...").replace(
+            "{body}", "pass"
+        ),
+    ),
+    BadPlugin(
+        "takes no parameters",
+        "Plugin.analyse gets study and parameters, but takes (study)",
+        code="class Plugin:\n    def analyse(self, study): ...\n",
+    ),
+    BadPlugin(
+        "an instance",
+        "Plugin is not a class but an instance of P",
+        code="class P:\n    def analyse(self, study, parameters): ...\nPlugin = P()\n",
+    ),
+    BadPlugin("a function", "Plugin is not a class but a function", code="def Plugin(study, parameters): ...\n"),
+    BadPlugin("tabs and spaces", "TabError, bad", code="class Plugin:\n    def a(self):\n\treturn 1\n"),
+    BadPlugin(
+        "removes its folder",
+        "it removed or replaced its folder out/",
+        body="import shutil, time; shutil.rmtree(study.scratch.parent / 'out'); time.sleep(60)",
+        own_process=True,
+    ),
+    BadPlugin(
+        "an alarm", "ended by signal SIGALRM", body="import signal; signal.alarm(1); signal.pause()", own_process=True
+    ),
+    BadPlugin(
+        "calls what is not there", "exit status 127 (something that it calls was not found)", script="nnunet_predict"
+    ),
+    BadPlugin("a folder as result", "it is not a regular file", script='mkdir "$1/out/result.json"'),
+    BadPlugin("an empty result", "is not valid JSON", script=': > "$1/out/result.json"'),
+)
+TABLE = (*OF_CLASSES, *OF_PROGRAMS, *OF_PROCESSES, *OF_STRANGERS)

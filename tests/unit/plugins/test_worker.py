@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,7 +237,7 @@ RETURNS = {
 def test_the_line_of_a_wrong_return_is_never_that_of_another(name):
     """Where it is not certain which `return` it was, the line is that of the function."""
     source, line = RETURNS[name]
-    made = {}
+    made: dict[str, Any] = {}
     exec(source, made)
     assert worker.only_return(made["f"].__code__) == line
 
@@ -256,3 +257,12 @@ def test_a_module_is_named_and_nothing_else_that_an_exception_says(author, tmp_p
     folder, request = author(body)
     start(folder, tmp_path)
     assert read(folder, request).error.startswith(told)
+
+
+def test_a_plugin_that_forks_answers_once(author, tmp_path):
+    """The copy of the process goes on with the plugin's code and ends there: what is written is the first one's."""
+    folder, request = author('import os; os.fork(); return Result("not_applicable", str(os.getpid()))')
+    ended = start(folder, tmp_path)
+    assert (ended.returncode, ended.stderr) == (worker.EXIT_DONE, "")
+    reading = read(folder, request)
+    assert (reading.result.status, reading.ignored) == (ResultStatus.NOT_APPLICABLE, ())
