@@ -163,7 +163,7 @@ def _no_result(plugin: Plugin, returned: object, home: Path) -> str:
 
 
 def only_return(code: CodeType) -> int:
-    """The line of a function's only `return`; its first line where it has none or several, or is no plain function."""
+    """The line of a function's only `return`, else its first line: of several, of a generator, of a coroutine."""
     lines = [starts for instruction, starts in _with_lines(code) if instruction.opname == "RETURN_VALUE"]
     is_plain = not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
     return lines[0] if is_plain and len(set(lines)) == 1 else code.co_firstlineno

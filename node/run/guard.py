@@ -287,7 +287,7 @@ def _ended(plugin: PluginProcesses) -> GuardReport:
 
 def _where(plugin: PluginProcesses, log: PluginLog, seconds: float) -> str:
     """Where in its author's code a plugin is that is about to be ended, for the admin; "" where it cannot say."""
-    printed, home = log.copy(), plugin.order.code_folder
+    printed, home = log.listen(), plugin.order.code_folder
     if not home or not last_line.ask(plugin.pids()):
         return ""
     line = last_line.heard(printed, lambda: log.take(plugin.output.fileno(), 64), home, seconds)

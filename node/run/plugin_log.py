@@ -25,7 +25,7 @@ class PluginLog:
         """Bytes in all, kept or not."""
         self._copy: bytearray | None = None
 
-    def copy(self) -> bytearray:
+    def listen(self) -> bytearray:
         """What is printed from now on, as it is read; up to 1 MiB of it."""
         self._copy = bytearray()
         return self._copy

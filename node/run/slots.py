@@ -83,7 +83,7 @@ class BusySlot:
     gpu: str | None = None
     urgent: bool = False
     is_trial: bool = False
-    """It is no job: the examples of its plugin are run."""
+    """The examples of its plugin are run, instead of a job."""
 
     @property
     def shown(self) -> str:

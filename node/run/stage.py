@@ -231,7 +231,7 @@ class RunStage(NodeStage):
 
     @property
     def _trials(self) -> Commissioner:
-        assert self._commissioner is not None, "only it has what is no job placed"
+        assert self._commissioner is not None, "only it has something placed that is not a job"
         return self._commissioner
 
     def _placed(self, ready: Mapping[str, tuple[Job, SitePlugin]]) -> PlacementPlan:
