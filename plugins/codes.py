@@ -73,7 +73,6 @@ FOCAL_ASYMMETRY = _sct("129789007", "Focal asymmetric breast tissue")
 
 INTRACRANIAL_HEMORRHAGE = _sct("1386000", "Intracranial hemorrhage")
 SUBARACHNOID_HEMORRHAGE = _sct("21454007", "Subarachnoid hemorrhage")
-SUBDURAL_HEMORRHAGE = _sct("35486000", "Subdural hemorrhage")
 STROKE = _sct("230690007", "Cerebrovascular Accident or Stroke")
 WHITE_MATTER_HYPERINTENSITY = _dcm("110702", "White Matter T2 Hyperintensity")
 
@@ -193,16 +192,16 @@ SUV_UNIT = Unit("g/ml{SUVbw}")
 SQUARE_MICROMETER_PER_SECOND = Unit("um2/s")
 
 OUTSIDE_OF_THE_STANDARD = (
-    FRACTURE,
-    CONSOLIDATION,
-    ATELECTASIS,
-    PNEUMONIA,
-    EMPHYSEMA,
-    SUBARACHNOID_HEMORRHAGE,
-    SUBDURAL_HEMORRHAGE,
-    DENTAL_CARIES,
-    RIGHT_LUNG,
-    LEFT_LUNG,
+    FRACTURE,  # "Fracture of bone": Medizininformatik-Initiative, map of MedDRA to SNOMED CT
+    CONSOLIDATION,  # "Lung consolidation": HL7 Lithuania, Lung Cancer Implementation Guide, incidental findings
+    ATELECTASIS,  # "Atelectasis": Medizininformatik-Initiative, map of MedDRA to SNOMED CT
+    PNEUMONIA,  # "Pneumonia": HL7 Switzerland, CH EKM, manifestations
+    EMPHYSEMA,  # "Pulmonary emphysema": HL7 Lithuania, Lung Cancer Implementation Guide, incidental findings
+    SUBARACHNOID_HEMORRHAGE,  # "Subarachnoid intracranial hemorrhage": Medizininformatik-Initiative, stroke
+    DENTAL_CARIES,  # "Dental caries": Medizininformatik-Initiative, map of MedDRA to SNOMED CT
+    RIGHT_LUNG,  # "Right lung structure": HL7 CodeX, GenomeX examples of specimens
+    LEFT_LUNG,  # "Left lung structure": HL7 CodeX, GenomeX examples of specimens
 )
 """Concepts of SNOMED CT (international edition) that are in no context group of PS3.16: the Standard's dictionary does
-not have them, so nothing checks what they mean. Sites that are in pairs have a laterality instead, as a rule."""
+not have them, so the meaning of each is held by what others have published with the same code, named beside it. Sites
+that are in pairs have a laterality instead, as a rule."""

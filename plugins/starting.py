@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from plugins import exchange
+from plugins import exchange, stack_signal
 from plugins.adapters import python
 from plugins.worker import author_line
 
@@ -25,6 +25,7 @@ _DECODERS = {
 
 def main(arguments: list[str]) -> int:
     """Try it; returns the exit code."""
+    stack_signal.enable()
     folder = Path(arguments[0]).resolve()
     request = exchange.read_request(folder)
     problem = problem_of(Path(request.plugin.folder), request.plugin.entry)
@@ -38,7 +39,7 @@ def problem_of(home: Path, entry: str) -> str:
     """Why the plugin cannot start, in one line; empty where it can."""
     try:
         python.load(home, entry)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
+    except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home)
         return f"{type(error).__name__}: {error}{f' ({where})' if where else ''}"
     return _undecodable()

@@ -20,18 +20,22 @@ wrong and nothing was written · 75 (EX_TEMPFAIL), the plugin asks to be tried a
 
 from __future__ import annotations
 
+import dis
 import faulthandler
 import gc
+import inspect
 import json
 import os
+import re
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType
 
-from plugins import exchange, leftovers
+from plugins import exchange, leftovers, stack_signal
 from plugins.adapters import python
 from plugins.contract import ContractError, NotApplicableError, Plugin, Result, ResultStatus, RetryableError
 from plugins.exchange import Request
@@ -50,6 +54,7 @@ _MEANING = "Nothing can be concluded from this about the images."
 def main(arguments: list[str]) -> int:
     """Run one job, or one after the other; returns the exit code."""
     faulthandler.enable()
+    stack_signal.enable()
     match arguments:
         case [folder]:
             return _do(Path(folder).resolve(), python.load)[0]
@@ -90,7 +95,7 @@ class LoadedPlugin:
         try:
             request = exchange.read_request(folder)
             self._plugin = python.load(Path(request.plugin.folder), request.plugin.entry)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the result of the job
+        except BaseException as error:  # noqa: BLE001 - it becomes the result of the job
             self._error = error
 
     def load(self, _home: Path, _entry: str) -> Plugin:
@@ -116,17 +121,22 @@ def _do(folder: Path, load: Callable[[Path, str], Plugin]) -> tuple[int, str]:
         return EXIT_AGAIN, "it asks to be tried again"
     except OSError as error:
         print(f"the result could not be written: {error}", file=sys.stderr)  # noqa: T201 - no other place is left
-        return EXIT_AGAIN, "its result could not be written"
+        return EXIT_AGAIN, exchange.NOT_WRITTEN
     return EXIT_DONE, "its job failed" if status is ResultStatus.FAILED else ""
 
 
 def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> Result:
     """Get the plugin, ask it, and make a result of whatever happens; raises RetryableError."""
-    home = Path(request.plugin.folder)
+    home, process = Path(request.plugin.folder), os.getpid()
     try:
-        result = load(home, request.plugin.entry).analyse(request.open(folder), request.parameters)
+        plugin = load(home, request.plugin.entry)
+        try:
+            result = plugin.analyse(request.open(folder), request.parameters)
+        finally:
+            if os.getpid() != process:  # it has forked, and this is the copy: one process answers
+                os._exit(0)
         if not isinstance(result, Result):
-            raise ContractError(f"analyse() returned {type(result).__name__}, not plugins.contract.Result")
+            raise ContractError(_no_result(plugin, result, home))
     except NotApplicableError as reason:
         return Result(ResultStatus.NOT_APPLICABLE, _shortened(str(reason) or "These images are not what it is for."))
     except RetryableError:
@@ -135,10 +145,43 @@ def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> 
     except ContractError as error:
         where = author_line(error, home)
         return _failed(folder, _REFUSED, f"it breaks the contract: {error}{f' ({where})' if where else ''}")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
+    except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home) or author_line(error, Path("/"))
-        return _failed(folder, _STOPPED, f"{type(error).__name__}, {where}" if where else type(error).__name__)
+        what = f"{type(error).__name__}{_module_of(error)}"
+        return _failed(folder, _STOPPED, f"{what}, {where}" if where else what)
     return result
+
+
+def _no_result(plugin: Plugin, returned: object, home: Path) -> str:
+    """That `analyse` returned something else, and where: at its only `return`, else where the function begins."""
+    code = getattr(inspect.unwrap(plugin.analyse), "__code__", None)
+    where = ""
+    if code is not None and Path(code.co_filename).is_relative_to(home):
+        line = code.co_firstlineno if returned is None else only_return(code)
+        where = f" ({Path(code.co_filename).relative_to(home)} line {line}, in {code.co_name})"
+    return f"analyse() returned {type(returned).__name__}, not plugins.contract.Result{where}"
+
+
+def only_return(code: CodeType) -> int:
+    """The line of a function's only `return`, else its first line: of several, of a generator, of a coroutine."""
+    lines = [starts for instruction, starts in _with_lines(code) if instruction.opname == "RETURN_VALUE"]
+    is_plain = not code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+    return lines[0] if is_plain and len(set(lines)) == 1 else code.co_firstlineno
+
+
+def _with_lines(code: CodeType) -> Iterator[tuple[dis.Instruction, int]]:
+    line = code.co_firstlineno
+    for instruction in dis.get_instructions(code):
+        line = instruction.starts_line or line
+        yield instruction, line
+
+
+def _module_of(error: BaseException) -> str:
+    """`: no module named 'torch'`; a name is of somebody's code, and nothing else that an exception says is shown."""
+    name = error.name if isinstance(error, ImportError) else None
+    if not name or not re.fullmatch(r"[A-Za-z_][\w.]{0,99}", name, re.ASCII):
+        return ""
+    return f": no module named '{name}'" if isinstance(error, ModuleNotFoundError) else f": from module '{name}'"
 
 
 def _note_leftovers(folder: Path) -> None:

@@ -12,7 +12,9 @@ import typer
 from node.cli import output, site
 from node.cli.output import ExitCode, cell
 from node.config.models import Configuration
+from node.config.problems import ConfigurationError
 from node.desk import site as sites
+from node.desk.site import PluginsConfiguration
 from node.errors import UsageError
 
 plugin = typer.Typer(
@@ -39,22 +41,40 @@ SiteConfig = Annotated[
 ]
 
 
-def _site(config: Path | None) -> Configuration | None:
-    return sites.load(config) if config else None
+def _site(config: Path | None, name: str = "") -> PluginsConfiguration | None:
+    """The site; ConfigurationError where more is wrong than with plugins, or something with the one of this name."""
+    if config is None:
+        return None
+    found = sites.load_for_plugins(config)
+    if name and (problems := found.problems_of(_known_as(name, found.configuration))):
+        raise ConfigurationError(problems)
+    return found
 
 
-def _site_here(config: Path | None, name: str = "") -> Configuration | None:
+def _known_as(name: str, configuration: Configuration) -> str:
+    """What the site calls the plugin of a folder or a name."""
+    from node.kit import chosen
+
+    return chosen.known_as(Path(name), configuration) or name if Path(name).is_dir() else name
+
+
+def _site_here(config: Path | None, name: str = "") -> PluginsConfiguration | None:
     """The site that is named; else that of this folder, as for other commands.
 
     But for the folder of an author: it has none, unless it is a plugin of the site that has this very name.
     """
     if config is not None or not site.DEFAULT_CONFIG.is_file():
-        return _site(config)
+        return _site(config, name)
     is_folder = bool(name) and Path(name).is_dir()
     if is_folder and os.sep in name:
         return None
-    found = _site(site.DEFAULT_CONFIG)
-    return None if is_folder and found is not None and name not in found.plugins else found
+    if is_folder and name not in sites.load_for_plugins(site.DEFAULT_CONFIG).configuration.plugins:
+        return None
+    return _site(site.DEFAULT_CONFIG, name)
+
+
+def _configuration(found: PluginsConfiguration | None) -> Configuration | None:
+    return found.configuration if found else None
 
 
 @plugin.command()
@@ -110,7 +130,7 @@ def run(
     from node.kit.receiving import GivenImages, files_of
     from plugins.manifest import ParameterError
 
-    choice = chosen.choose(name, _site(config))
+    choice = chosen.choose(name, _configuration(_site(config, name)))
     folders = _pairs(role, "--role", "prior=FOLDER")
     if not images and not folders:
         raise UsageError("name the images of a study, or at least one --role with its folder")
@@ -137,7 +157,7 @@ def check(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = Fa
     from node.kit import checking, chosen
     from node.kit.quiet_log import quiet
 
-    configuration = _site_here(config, name)
+    configuration = _configuration(_site_here(config, name))
     choice = chosen.choose(name, configuration)
     with quiet():
         found = list(plugin_pages.shown_while_it_lasts(checking.check(choice), as_json=as_json))
@@ -149,11 +169,22 @@ def check(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = Fa
 
 @plugin.command("list")
 def list_(config: SiteConfig = None, as_json: site.AsJson = False) -> None:
-    """List the plugins of the site and those that ship with the node, each with its state."""
+    """List the plugins of the site and those that ship with the node, each with its state.
+
+    Exit code 1: one of them cannot be used as the site wants it; its state says why.
+    """
     from node.cli import plugin_pages
     from node.kit import listing
 
-    plugin_pages.show_list(listing.entries(_site_here(config)), as_json=as_json)
+    found = _site_here(config)
+    problems = found.problems if found else ()
+    entries = listing.entries(_configuration(found), {each.plugin: each.message for each in problems})
+    plugin_pages.show_list(entries, as_json=as_json)
+    if not as_json:
+        for each in problems:
+            output.error(str(each))
+    if any(each.unusable for each in entries):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @plugin.command()
@@ -162,7 +193,7 @@ def show(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = Fal
     from node.cli import plugin_pages
     from node.kit import chosen, listing
 
-    configuration = _site_here(config, name)
+    configuration = _configuration(_site_here(config, name))
     plugin_pages.show_facts(listing.facts(chosen.choose(name, configuration), configuration), as_json=as_json)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ class _Manifests:
             place = use.get("folder")
             path = folder / place if isinstance(place, str) else None
             self._uses[name] = PluginUse(folder=path)
-            self.problems += self._of_plugin(name, use, path)
+            self.problems += [replace(each, plugin=name) for each in self._of_plugin(name, use, path)]
 
     def known(self) -> list[str]:
         """Every name that a rule may run."""
@@ -202,7 +203,8 @@ class _Manifests:
             except ManifestError as error:
                 self._read[name] = None
                 if name not in self._uses:
-                    self.problems.append(self._document.problem(("plugins",), f'built-in plugin "{name}": {error}'))
+                    told = self._document.problem(("plugins",), f'built-in plugin "{name}": {error}')
+                    self.problems.append(replace(told, plugin=name))
         return self._read[name]
 
     def exists(self, name: str) -> bool:

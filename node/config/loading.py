@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,15 @@ class LoadedConfiguration:
     """What is right, and hardly what was meant."""
     digests: Mapping[str, str]
     """SHA-256 of each of the files by its absolute path; empty where one was saved while they were being read."""
+
+
+class PluginProblemsError(ConfigurationError):
+    """All that is wrong is about single plugins: whoever only looks at plugins can go on with the others."""
+
+    def __init__(self, problems: Sequence[Problem], configuration: Configuration) -> None:
+        super().__init__(problems)
+        self.configuration = configuration
+        """It must not be put in force."""
 
 
 def load(path: Path) -> Configuration:
@@ -128,6 +137,8 @@ def _read(path: Path, document: Document, began: int) -> LoadedConfiguration:
             document.problem(("tests", *found.place), found.message, found.suggestion, key=True)
             for found in example_runs.failures(configuration.tests, configuration.rules)
         ]
+    if configuration is not None and problems and all(each.plugin for each in problems):
+        raise PluginProblemsError(_in_order(problems, str(path)), configuration)
     if configuration is None or problems:
         raise ConfigurationError(_in_order(problems, str(path)))
     manifests = [folder_of(step.plugin, configuration.plugins) for rule in configuration.rules for step in rule.run]

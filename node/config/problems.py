@@ -39,6 +39,8 @@ class Problem:
     message: str
     suggestion: str | None = None
     """The word that was probably meant."""
+    plugin: str = ""
+    """The plugin that it is about, where it leaves all others as they are."""
 
     @property
     def headline(self) -> str:

@@ -15,7 +15,7 @@ from node import wake_socket
 from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
-from node.config.problems import ConfigurationError
+from node.config.problems import ConfigurationError, Problem
 from node.errors import UsageError
 from node.ledger.database import FILE, Ledger
 from node.serve.listening import LISTENING
@@ -39,6 +39,31 @@ def read(config: Path) -> LoadedConfiguration:
 def load(config: Path) -> Configuration:
     """The configuration; ConfigurationError."""
     return read(config).configuration
+
+
+@dataclass(frozen=True)
+class PluginsConfiguration:
+    """A configuration for whoever looks at plugins."""
+
+    configuration: Configuration
+    problems: Sequence[Problem] = ()
+    """What is wrong with single plugins: a node would refuse the file."""
+
+    def problems_of(self, plugin: str) -> list[Problem]:
+        """What is wrong with one."""
+        from node.config.plugins import folded  # with NumPy, for manifests
+
+        return [each for each in self.problems if folded(each.plugin) == folded(plugin)]
+
+
+def load_for_plugins(config: Path) -> PluginsConfiguration:
+    """The configuration, also where single plugins cannot be used; ConfigurationError where more is wrong."""
+    from node.config.loading import PluginProblemsError
+
+    try:
+        return PluginsConfiguration(load(config))
+    except PluginProblemsError as error:
+        return PluginsConfiguration(error.configuration, error.problems)
 
 
 @dataclass(frozen=True)

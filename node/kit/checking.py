@@ -13,8 +13,9 @@ from node.config.models import Configuration, PluginUse
 from node.desk.actor import who_types
 from node.desk.site import open_ledger
 from node.errors import NotFoundError, UsageError
-from node.kit import commissioning, examples, wrong_inputs
+from node.kit import commissioning, examples, left_running, wrong_inputs
 from node.kit.chosen import PluginChoice
+from node.kit.commissioning import ExampleOutcome
 from node.kit.examples import CommissioningExample
 from node.kit.receiving import kept_result, log_of, receive
 from node.kit.small_node import ImageSet, PluginTask, SmallNode, small_node
@@ -30,6 +31,7 @@ from plugins import exchange, leftovers
 
 EXAMPLE = "example "
 """Before the name of one, in `CheckFinding.what`."""
+_TRY_AGAIN = "the machine may have been too busy or too full: try it again"
 _SHARE = 0.8
 """Of a limit; an example beyond it leaves too little room for a slower machine, or for a larger study."""
 
@@ -43,6 +45,8 @@ class CheckFinding:
     detail: str = ""
     warning: bool = False
     """It passed, and is worth a look."""
+    perhaps_machine: bool = False
+    """It failed as a busy or full machine makes one fail: it is worth another try."""
 
 
 def check(choice: PluginChoice) -> Iterator[CheckFinding]:
@@ -66,8 +70,7 @@ def check(choice: PluginChoice) -> Iterator[CheckFinding]:
             yield CheckFinding("examples", True, told, warning=True)
             return
         for example in known:
-            differences = list(commissioning.differences(node, plugin, example))
-            yield CheckFinding(f"{EXAMPLE}{example.name}", not differences, "\n".join(differences))
+            yield _example(example, commissioning.outcome(node, plugin, example))
         try:
             _, roles = receive(node, known[0].images)
         except UsageError:  # the example said so
@@ -75,6 +78,16 @@ def check(choice: PluginChoice) -> Iterator[CheckFinding]:
         yield from _twice(node, plugin, known[0])
         for wrong in wrong_inputs.of(known[0].images.files, node.node.store.data / "wrong"):
             yield _refusal(node, plugin, wrong, roles)
+
+
+def _example(example: CommissioningExample, said: ExampleOutcome) -> CheckFinding:
+    more = (_TRY_AGAIN,) if said.perhaps_machine else ()
+    return CheckFinding(
+        f"{EXAMPLE}{example.name}",
+        not said.differences,
+        "\n".join((*said.differences, *more)) if said.differences else "",
+        perhaps_machine=bool(said.differences) and said.perhaps_machine,
+    )
 
 
 def _allowed(choice: PluginChoice) -> PluginGrants:
@@ -89,7 +102,9 @@ def _twice(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -
     yield CheckFinding("determinism", same, "" if same else "two runs on the same images gave different results")
     yield from _costs(node, plugin, one)
     yield from _empty_segments(node, one)
-    left = [line for line in log_of(node, one).splitlines() if line.startswith(leftovers.NOTE)]
+    watched = left_running.looked_after(plugin)
+    looked_at = node.run(PluginTask(watched, own, roles, example.parameters)) if watched else one
+    left = [line for line in log_of(node, looked_at).splitlines() if line.startswith(leftovers.NOTE)]
     yield CheckFinding("processes", True, "".join(left), warning=bool(left))
     if one.status is JobStatus.ENDED:
         encoded = node.encode(one)
@@ -148,8 +163,14 @@ def _refusal(node: SmallNode, plugin: SitePlugin, wrong: WrongInput, roles: Mapp
 
 
 def keep(choice: PluginChoice, site: Configuration, found: Sequence[CheckFinding]) -> None:
-    """Have the site's ledger know what came of the examples, where there is one and the site has this plugin."""
+    """Have the site's ledger know what came of the examples, where there is one and the site has this plugin.
+
+    Not what the machine may have caused: a plugin that is live stays so.
+    """
     tried = [each for each in found if each.what.startswith(EXAMPLE)]
+    bad = [f"{each.what.removeprefix(EXAMPLE)}: {each.detail}" for each in tried if not each.passed]
+    if bad and all(each.perhaps_machine for each in tried if not each.passed):
+        return
     if not tried or choice.name not in catalogue.load(site.plugins, site.node.data).plugins:
         return
     try:
@@ -158,7 +179,6 @@ def keep(choice: PluginChoice, site: Configuration, found: Sequence[CheckFinding
         return
     manifest = choice.manifest
     digest = commissioning_digest(manifest, CodeDigests(site.node.data), FileDigests())
-    bad = [f"{each.what.removeprefix(EXAMPLE)}: {each.detail}" for each in tried if not each.passed]
     good = ", ".join(each.what.removeprefix(EXAMPLE) for each in tried)
     with ledger.transaction() as database:
         now, by = SystemClock().now(), str(who_types())

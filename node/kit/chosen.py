@@ -52,7 +52,7 @@ def choose(what: str, site: Configuration | None) -> PluginChoice:
     if (folder / MANIFEST).is_file() or folder.is_dir():
         if not (folder / MANIFEST).is_file():
             raise UsageError(f"{what}: there is no {MANIFEST} in this folder")
-        name = _known_as(folder, configuration) or configured.folded(folder.resolve().name)
+        name = known_as(folder, configuration) or configured.folded(folder.resolve().name)
         uses = {**configuration.plugins}
         uses.setdefault(name, PluginUse(folder=folder.resolve()))
         return PluginChoice(name, configuration.model_copy(update={"plugins": uses}))
@@ -61,7 +61,7 @@ def choose(what: str, site: Configuration | None) -> PluginChoice:
     return PluginChoice(what, configuration)
 
 
-def _known_as(folder: Path, configuration: Configuration) -> str | None:
+def known_as(folder: Path, configuration: Configuration) -> str | None:
     """The name under which the site has the plugin of this folder."""
     here = folder.resolve()
     for name, use in configuration.plugins.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from node.config.models import Configuration
@@ -14,7 +14,7 @@ from node.kit.examples import CommissioningExample, ExampleError
 from node.kit.receiving import kept_result, receive
 from node.kit.small_node import PluginTask, SmallNode, kit_configuration, small_node
 from node.ledger import attempts
-from node.ledger.attempts import AttemptFailureKind
+from node.ledger.attempts import AttemptFailureKind, AttemptState
 from node.run.catalogue import SitePlugin
 from node.run.commissioning import ExamplesVerdict
 from plugins.manifest import ParameterError
@@ -26,6 +26,27 @@ _OF_THE_MOMENT = (
     AttemptFailureKind.RETRYABLE,
 )
 """They say nothing of what the plugin says of an example."""
+_PERHAPS_MACHINE = (
+    AttemptFailureKind.CRASH,
+    AttemptFailureKind.DEADLINE,
+    AttemptFailureKind.LOADING,
+    AttemptFailureKind.RESOURCES,
+)
+"""A machine that is busy or full may cause them: a kill for want of memory, no time, no disk. The limit of memory that
+a plugin has is its own (MEMORY), on whatever machine."""
+
+
+_CUT_SHORT = (AttemptState.CANCELLED, AttemptState.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleOutcome:
+    """What a plugin said of one example."""
+
+    differences: tuple[str, ...] = ()
+    """What it says otherwise, in words."""
+    perhaps_machine: bool = False
+    """See `ExamplesVerdict.perhaps_machine`."""
 
 
 def commission(
@@ -46,9 +67,11 @@ def commission(
         return ExamplesVerdict(True, "it has no examples")
     with small_node(_on_its_machine(site), stop, within) as node:
         plugin = choice.at(node.node.store.data)
-        problems = [f"{each.name}: {problem}" for each in known for problem in differences(node, plugin, each)]
+        found = [(each, outcome(node, plugin, each)) for each in known]
+    problems = [(f"{each.name}: {text}", said.perhaps_machine) for each, said in found for text in said.differences]
     if problems:
-        return ExamplesVerdict(False, "\n".join(problems))
+        detail = "\n".join(text for text, _ in problems)
+        return ExamplesVerdict(False, detail, perhaps_machine=all(perhaps for _, perhaps in problems))
     return ExamplesVerdict(True, f"passed: {', '.join(each.name for each in known)}")
 
 
@@ -58,20 +81,20 @@ def _on_its_machine(site: Configuration) -> Configuration:
     return kit.model_copy(update={"node": kit.node.model_copy(update={"machine": site.node.machine})})
 
 
-def differences(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -> Iterator[str]:
-    """What it says otherwise of one example, in words."""
+def outcome(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -> ExampleOutcome:
+    """What it says of one example; TransientError where the machine did not allow an attempt."""
     try:
         own, roles = receive(node, example.images)
         job = node.run(PluginTask(plugin, own, roles, example.parameters))
     except (ParameterError, UsageError) as error:  # of what the example gives
-        yield str(error)
-        return
+        return ExampleOutcome((str(error),))
     last = attempts.last_of(node.node.ledger.database, job.id)
-    if last is not None and last.failure in _OF_THE_MOMENT:
-        raise TransientError(f"example {example.name}: {job.error}")
+    if last is not None and (last.failure in _OF_THE_MOMENT or last.state in _CUT_SHORT):
+        raise TransientError(f"example {example.name}: {job.error or 'it was stopped'}")
     result = kept_result(node, job)
     if result is None:
-        yield f"the attempt failed: {job.error}"
-        return
+        return ExampleOutcome((f"the attempt failed: {job.error}",))
+    perhaps_machine = last is not None and last.failure in _PERHAPS_MACHINE
     told = f" ({job.error})" if job.error else ""
-    yield from (f"{each}{told}" for each in examples.differences(example.expected, result))
+    found = tuple(f"{each}{told}" for each in examples.differences(example.expected, result))
+    return ExampleOutcome(found, perhaps_machine)

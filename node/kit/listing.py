@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from node.clock import to_text
 from node.config import allowing
@@ -20,7 +21,7 @@ from node.kit.small_node import kit_configuration
 from node.ledger import commissionings, pauses
 from node.ledger.connection import Database
 from node.ledger.pauses import Pausable
-from node.run import catalogue
+from node.run import catalogue, digests
 from node.run.commissioning import commissioning_digest
 from node.run.confinement import granted, tried
 from node.run.digests import CodeDigests
@@ -40,32 +41,44 @@ class PluginEntry:
     state: str
     used_by: tuple[str, ...]
     """Rules."""
+    unusable: bool = False
+    """It cannot be used as the site wants it; `state` says why."""
 
 
-def entries(site: Configuration | None) -> list[PluginEntry]:
-    """All plugins of a site, and those that ship with the node."""
+def entries(site: Configuration | None, refused: Mapping[str, str] = MappingProxyType({})) -> list[PluginEntry]:
+    """All plugins of a site, and those that ship with the node.
+
+    `refused`: plugin → why the site's configuration cannot be used as long as it is so.
+    """
     configuration = site or kit_configuration()
     with _database(site) as database, tempfile.TemporaryDirectory(prefix="pacsnode-") as data:
         known = catalogue.load(configuration.plugins, Path(data), setting=configuration.node.isolation)
         stopped = pauses.every(database) if database else []
         paused = {each.name for each in stopped if each.what is Pausable.PLUGIN}
+        wrong = {**known.problems, **refused}
         found = []
-        for name in sorted({*known.plugins, *known.problems}):
+        for name in sorted({*known.plugins, *wrong}):
             manifest = known.plugins[name].manifest if name in known.plugins else None
-            state = known.problems.get(name) or ("paused" if name in paused else _state(name, manifest, database))
+            state = wrong.get(name) or ("paused" if name in paused else _state(name, manifest, database, site))
             origin = "site" if name in configuration.plugins and configuration.plugins[name].folder else "built in"
             rules = tuple(
                 rule.name
                 for rule in configuration.rules
                 if any(configured.folded(step.plugin) == configured.folded(name) for step in rule.run)
             )
-            found.append(PluginEntry(name, manifest.identity.version if manifest else "", origin, state, rules))
+            found.append(
+                PluginEntry(name, manifest.identity.version if manifest else "", origin, state, rules, name in wrong)
+            )
     return found
 
 
-def _state(name: str, manifest: Manifest | None, database: Database | None) -> str:
+def _code(site: Configuration | None) -> CodeDigests:
+    return digests.for_command(site.node.data if site else None)
+
+
+def _state(name: str, manifest: Manifest | None, database: Database | None, site: Configuration | None) -> str:
     assert manifest is not None, "what cannot be used has its problem"
-    digest = commissioning_digest(manifest, CodeDigests(), FileDigests())
+    digest = commissioning_digest(manifest, _code(site), FileDigests())
     if not digest:
         return "usable; it has no examples"
     known = commissionings.of_digest(database, name, digest) if database else None
@@ -79,7 +92,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
     manifest = choice.manifest
     with tempfile.TemporaryDirectory(prefix="pacsnode-") as data:
         plugin = choice.at(Path(data))
-    identity, runtime, digest = manifest.identity, manifest.runtime, CodeDigests().of(manifest)
+    identity, runtime, digest = manifest.identity, manifest.runtime, _code(site).of(manifest)
     runs = runtime.entry if runtime.kind is RuntimeKind.PYTHON else " ".join(runtime.command)
     lines = [
         ("plugin", f"{identity.name} {identity.version} ({identity.manufacturer})"),
@@ -102,7 +115,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
     with _database(site) as database:
         last = commissionings.last(database, choice.name) if database else None
         told = f"{'passed' if last.passed else 'FAILED'} {to_text(last.at)}: {last.detail}" if last else "never"
-        now = commissioning_digest(manifest, CodeDigests(), FileDigests())
+        now = commissioning_digest(manifest, _code(site), FileDigests())
         changed = "; what runs has changed since" if last and last.digest != now else ""
         return [*lines, ("examples", f"{told}{changed}")]
 

@@ -9,16 +9,19 @@ from node.desk.site import open_ledger
 from node.errors import NodeError, NotFoundError
 from node.kit.quiet_log import quiet
 from node.ledger import commissionings
-from node.run import starts
+from node.run import digests, starts
 from node.run.catalogue import SitePlugin
 from node.run.commissioning import commissioning_digest
-from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
+
+_passed: set[tuple[str, str]] = set()
+"""Digest of what runs and of its examples, and how it is limited and confined, of those that passed in this process."""
 
 
 def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, str]:
-    """Plugin → why it would not run: it does not start, or says something else of its examples than it has to."""
+    """Plugin → why it would not run: it may not, it does not start, or its examples do not pass."""
     found = {name: f"it cannot start: {problem}" for name, problem in starts.problems(plugins).items()}
+    found |= {each.name: f"it does not run: {each.isolation.refusal}" for each in plugins if each.isolation.refusal}
     for plugin in plugins:
         if plugin.name not in found and (problem := _examples_problem(site, plugin)):
             found[plugin.name] = problem
@@ -28,8 +31,9 @@ def problems(site: Configuration, plugins: Sequence[SitePlugin]) -> dict[str, st
 def _examples_problem(site: Configuration, plugin: SitePlugin) -> str:
     """What differs in its examples, by the last time that they were run as it is now, else by running them."""
     try:
-        digest = commissioning_digest(plugin.manifest, CodeDigests(), FileDigests())
-        if not digest or _has_passed(site, plugin.name, digest):
+        digest = commissioning_digest(plugin.manifest, digests.for_command(site.node.data), FileDigests())
+        here = digest, repr((plugin.isolation, plugin.limits, plugin.site_parameters))
+        if not digest or here in _passed or _has_passed(site, plugin.name, digest):
             return ""
         from node.kit.commissioning import commission  # the stages, which are only needed to run something
 
@@ -37,6 +41,8 @@ def _examples_problem(site: Configuration, plugin: SitePlugin) -> str:
             verdict = commission(plugin.name, site)
     except (NodeError, OSError) as error:
         return f"its examples cannot be run: {error}"
+    if verdict.passed:
+        _passed.add(here)
     return "" if verdict.passed else f"its examples: {verdict.detail} (pacsnode plugin check {plugin.name})"
 
 

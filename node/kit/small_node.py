@@ -119,7 +119,7 @@ class SmallNode:
         """End the processes of the stages."""
         for stage in self._stages.values():
             stage.close()
-        self._workers.close()
+        self._workers.close("what it was tried for is over")
         self.node.ledger.close()
 
     # --- images -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from node.kit.examples import EXPECTED, FOLDER
 from plugins.manifest import MANIFEST, Output, RuntimeKind
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_PROGRAM = "analyse"
 _EXAMPLE = "known"
 IMAGES = "images"
 EXAMPLE_IMAGES = Path(FOLDER) / _EXAMPLE / IMAGES
@@ -50,14 +51,6 @@ meaning = "Volume"
 unit = "mL"
 minimum = 0
 maximum = 100_000
-"""
-_COUNT_CONCEPT = """
-[[concepts]]
-value = "IMAGES"
-scheme = "99EXAMPLE"
-meaning = "Number of images"
-unit = "1"
-minimum = 1
 """
 _HU = "Values above this (HU) are bright."
 _VOLUME_NUMBER = '[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "118565006"\nvalue = 32.4\ntolerance = 0.1\n'
@@ -100,20 +93,29 @@ def write(folder: Path, kind: RuntimeKind, purpose: PluginPurpose) -> list[Path]
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     folder.mkdir(parents=True)
-    program = "analyse" if kind is RuntimeKind.COMMAND else f"{purpose}.py.template"
-    named = {MANIFEST: MANIFEST, "README.md": "README.md", program: program}
-    if kind is RuntimeKind.PYTHON:
-        named[program] = f"{module}.py"
-    for template, name in named.items():
-        text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    is_command = kind is RuntimeKind.COMMAND
+    program = _PROGRAM if is_command else f"{module}.py"
+    code = _program(purpose) if is_command else _template(f"{purpose}.py.template")
+    for name, text in {MANIFEST: _template(MANIFEST), "README.md": _template("README.md"), program: code}.items():
         (folder / name).write_text(_filled(text, words), encoding="utf-8")
-    if kind is RuntimeKind.COMMAND:
+    if is_command:
         (folder / program).chmod(0o755)
     example = folder / FOLDER / _EXAMPLE
     write_images = sample_images.write_radiograph if purpose is PluginPurpose.PROJECTION else sample_images.write_ct
     write_images(folder / EXAMPLE_IMAGES)
-    (example / EXPECTED).write_text(_expected(kind, purpose), encoding="utf-8")
+    (example / EXPECTED).write_text(_expected(purpose), encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dcm")
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _program(purpose: PluginPurpose) -> str:
+    """What all programs share, with what this one says."""
+    stack = "" if purpose is PluginPurpose.PROJECTION else _template("stack.command.template")
+    answer = _template(f"{purpose}.command.template")
+    return _filled(_template(_PROGRAM), {"STACK": stack, "ANSWER": answer.rstrip() + "\n\n"})
 
 
 def _module(folder: Path) -> str:
@@ -128,9 +130,8 @@ def _module(folder: Path) -> str:
 def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose) -> dict[str, str]:
     sketch, is_command = _SKETCHES[purpose], kind is RuntimeKind.COMMAND
     class_name = "".join(part.capitalize() for part in module.split("_"))
-    outputs = (Output.FINDINGS,) if is_command else sketch.outputs
     with_volume = purpose in (PluginPurpose.VOLUME, PluginPurpose.SEGMENTATION)
-    run = 'kind = "command"\ncommand = ["./analyse", "{folder}"]'
+    run = f'kind = "command"\ncommand = ["./{_PROGRAM}", "{{folder}}"]'
     default, lowest, highest = sketch.threshold
     is_projection = purpose is PluginPurpose.PROJECTION
     return {
@@ -139,9 +140,9 @@ def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose)
         "CLASS": class_name,
         "MANUFACTURER": "Example",
         "USE": sketch.use,
-        "OUTPUTS": ", ".join(f'"{each}"' for each in outputs),
+        "OUTPUTS": ", ".join(f'"{each}"' for each in sketch.outputs),
         "RUNTIME": run if is_command else f'kind = "python"\nentry = "{module}:{class_name}"',
-        "CONCEPTS": _COUNT_CONCEPT if is_command else _VOLUME_CONCEPT if with_volume else "",
+        "CONCEPTS": _VOLUME_CONCEPT if with_volume else "",
         "THRESHOLD": f"{default}",
         "LOWEST": f"{lowest:g}",
         "HIGHEST": f"{highest:g}",
@@ -157,9 +158,6 @@ def _filled(text: str, words: dict[str, str]) -> str:
     return text
 
 
-def _expected(kind: RuntimeKind, purpose: PluginPurpose) -> str:
+def _expected(purpose: PluginPurpose) -> str:
     head = f'# What the plugin has to say of {IMAGES}/; the keys: docs/plugins.md, "Examples".\nstatus = "findings"\n\n'
-    if kind is RuntimeKind.PYTHON:
-        return head + _SKETCHES[purpose].expected
-    count = 1 if purpose is PluginPurpose.PROJECTION else sample_images.SLICES
-    return f'{head}[[numbers]]\nfinding = "BRIGHT"\nmeasurement = "IMAGES"\nvalue = {count}\ntolerance = 0\n'
+    return head + _SKETCHES[purpose].expected

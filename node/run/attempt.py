@@ -43,6 +43,8 @@ _LEAST_FREE = 64 * 2**20
 _BY_ITSELF = (ExitKind.EXITED, ExitKind.SIGNALLED, ExitKind.NOT_STARTED)
 _SHELL_SIGNAL = 128
 """A shell whose command died by a signal exits with more than that."""
+_OF_SHELLS = {126: " (something that it calls may not be executed)", 127: " (something that it calls was not found)"}
+"""What shells and `env` mean by these (POSIX, Shell and Utilities 2.8.2)."""
 _KINDS = {
     ExitKind.EXITED: AttemptFailureKind.ERROR,
     ExitKind.SIGNALLED: AttemptFailureKind.CRASH,
@@ -115,7 +117,7 @@ class RunningAttempt:
                 raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
             elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
                 settler.answered(job, late, course)
-            elif failure := _failure(ended, folder):
+            elif failure := _failure(ended, folder) or _without_result(ended, folder):
                 settler.failed(job, failure, self.plugin, course)
             else:
                 take = self._late if ended.ending is ExitKind.LINGERED else self._accepted
@@ -266,16 +268,25 @@ def _failure(ended: Exit, folder: Path) -> AttemptFailure | None:
     if ended.ending in _BY_ITSELF and shutil.disk_usage(folder).free < _LEAST_FREE:
         return AttemptFailure(AttemptFailureKind.NODE, f"the disk of the data folder is full ({_words(ended)})")
     if ended.ending is ExitKind.EXITED and ended.code == os.EX_TEMPFAIL:
-        return AttemptFailure(AttemptFailureKind.RETRYABLE, f"it asks to be tried again: {_words(ended)}")
+        why = exchange.NOT_WRITTEN if ended.detail == exchange.NOT_WRITTEN else "it asks to be tried again"
+        return AttemptFailure(AttemptFailureKind.RETRYABLE, f"{why}: {_words(ended)}")
     if ended.ending is ExitKind.EXITED and (ended.code or 0) > _SHELL_SIGNAL:
         return AttemptFailure(AttemptFailureKind.CRASH, _words(ended))
     return AttemptFailure(_KINDS[ended.ending], _words(ended))
 
 
+def _without_result(ended: Exit, folder: Path) -> AttemptFailure | None:
+    """It ended as if all were well, and left nothing: `os._exit(0)`, or a program that forgets to write."""
+    if os.path.lexists(folder / exchange.OUT / exchange.RESULT):
+        return None
+    told = f"the process ended without writing a result ({exchange.OUT}/{exchange.RESULT} is missing)"
+    return AttemptFailure(AttemptFailureKind.CONTRACT, f"{told}: {_words(ended)}")
+
+
 def _words(ended: Exit) -> str:
     """How a process ended, for the admin."""
     if ended.ending is ExitKind.EXITED:
-        how = f"exit status {ended.code}"
+        how = f"exit status {ended.code}{_OF_SHELLS.get(ended.code or 0, '')}"
     elif ended.ending is ExitKind.SIGNALLED and ended.code:
         how = f"ended by signal {_signal_name(ended.code)}"
     else:

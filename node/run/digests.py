@@ -3,8 +3,9 @@
 Two digests, since they answer two questions:
 
 - `software`: is it the same device as in another report? What the vendor gave: every file of the plugin's folder (the
-  manifest and the weights among them), a program of a command that lies elsewhere, and the packages of an interpreter
-  of the plugin's own. It is part of the Device UID (0018,1002).
+  manifest and the weights among them), the files outside that its manifest asks for (`readable`,
+  `node.run.granted_files`), a program of a command that lies elsewhere, and the packages of an interpreter of the
+  plugin's own. It is part of the Device UID (0018,1002).
 - `whole`: would a process that runs already, or a trial of before, say the same? The software, and what the node adds:
   the interpreter itself, the packages of the node's own interpreter, the contract (`plugins/`), the graphics driver.
 
@@ -25,11 +26,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from node.errors import PermanentError
-from node.run import interpreter
-from node.run.file_digests import FileDigests
+from node.run import granted_files, interpreter
+from node.run.file_digests import FileDigests, LongReadError, QuickDigests
 from node.run.interpreter import Interpreter
 from plugins import bundle, untrusted
 from plugins.manifest import Manifest, RuntimeKind
@@ -69,6 +71,14 @@ class CodeDigest:
         return next((name for name in names if self.parts.get(name) != later.parts.get(name)), "")
 
 
+class FileReader(Protocol):
+    """Whatever takes the digest of a file."""
+
+    def of(self, path: Path, /) -> str:
+        """SHA-256 of what a regular file holds, in hexadecimal; raises OSError."""
+        ...
+
+
 class CodeDigests:
     """Takes digests of plugins, for all threads of a process; see the module."""
 
@@ -83,14 +93,47 @@ class CodeDigests:
         Some milliseconds where nothing has changed, else as long as it takes to read what has; a second thread that
         asks for the same plugin waits for the first.
         """
-        with self._locks.setdefault(manifest.folder, threading.Lock()):
-            software = dict(self._folder(manifest.folder, "file")) | dict(self._elsewhere(manifest))
-            parts = software | dict(self._of_the_node(manifest))
-            weights = {
-                path.relative_to(manifest.folder).as_posix(): self._files.of(path) for path in manifest.weight_files()
-            }
+        with self._lock_of(manifest):
+            return self._taken(manifest, self._files)
+
+    def quick(self, manifest: Manifest) -> CodeDigest:
+        """The same for a thread that others wait for: LongReadError where much is to be read, or another one reads."""
+        lock = self._lock_of(manifest)
+        if not lock.acquire(blocking=False):
+            raise LongReadError(str(manifest.folder))
+        try:
+            return self._taken(manifest, QuickDigests(self._files))
+        finally:
+            lock.release()
+
+    def _lock_of(self, manifest: Manifest) -> threading.Lock:
+        return self._locks.setdefault(manifest.folder, threading.Lock())
+
+    def _taken(self, manifest: Manifest, files: FileReader) -> CodeDigest:
+        look = _CodeLook(files)
+        software = dict(look.software(manifest))
+        parts = software | dict(look.of_the_node(manifest))
+        weights = {path.relative_to(manifest.folder).as_posix(): files.of(path) for path in manifest.weight_files()}
         self._files.keep()
         return CodeDigest(_total(parts), _total(software), _total(weights) if weights else "", parts)
+
+
+def for_command(data: Path | None) -> CodeDigests:
+    """For a command on a site: large files that a node of this data folder has read are not read again."""
+    return CodeDigests(data if data is not None and data.is_dir() else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _CodeLook:
+    """One look at all that counts."""
+
+    files: FileReader
+
+    def software(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
+        """Name and digest of what the vendor gave."""
+        yield from self._folder(manifest.folder, "file")
+        yield from granted_files.digests(manifest.runtime.privileges.readable, self.files.of)
+        yield from self._elsewhere(manifest)
 
     def _folder(self, root: Path, kind: str, within: str = "") -> Iterator[tuple[str, str]]:
         """Name and digest of all that counts below a folder; names begin with `kind`: no two kinds share one."""
@@ -103,7 +146,7 @@ class CodeDigests:
 
     def _file(self, path: Path) -> str:
         try:
-            return self._files.of(path) if path.is_file() else "not a file"
+            return self.files.of(path) if path.is_file() else "not a file"
         except FileNotFoundError:  # gone since the look
             return "not there"
 
@@ -119,7 +162,7 @@ class CodeDigests:
             yield "version of the interpreter", asked.version
             yield from self._imported(asked, manifest.folder)
 
-    def _of_the_node(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    def of_the_node(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
         """What it runs with at this site."""
         runtime = manifest.runtime
         yield "driver", self._file(_DRIVER)

@@ -53,13 +53,19 @@ class DiskUse:
         now = time.monotonic()
         if now >= self._next_look:
             return True
-        return now >= self._not_before and self._free - _free(os.statvfs(self._disk)) > self._slack
+        try:
+            free = _free(os.statvfs(self._disk))
+        except OSError:  # a plugin in no sandbox may remove it, which `too_much` says
+            return True
+        return now >= self._not_before and self._free - free > self._slack
 
     def too_much(self, processes: Collection[int]) -> str | None:
         """What is wrong with what these processes have written, in words."""
         began = time.monotonic()
         size = files = 0
         for folder in self._folders:
+            if not os.path.isdir(folder):
+                return f"it removed or replaced its folder {os.path.basename(folder)}/"
             try:
                 for written in _walk(folder):
                     files += 1

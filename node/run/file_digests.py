@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,8 @@ DEAR = 4 * 2**20
 """Bytes from which on a digest is kept over a restart."""
 MOST_SEEN = 100_000
 """Files that are looked at before a job, at most."""
+QUICK_BYTES = 8 * 2**20
+"""What is read within some milliseconds, on a slow disk too."""
 _TICK = 2_000_000_000
 """Nanoseconds by which the times of a file may be coarse: those of some network file systems are."""
 log = structlog.get_logger(__name__)
@@ -47,18 +50,23 @@ class FileDigests:
         self._known: dict[str, tuple[Status, str]] = self._kept()
         self._new = False
 
+    def known(self, path: Path) -> str | None:
+        """SHA-256 of a file that need not be read for it, in hexadecimal; None where it has to be. Raises OSError."""
+        status, digest = self._known.get(str(path), (None, ""))
+        return digest if status == status_of(os.stat(path)) else None
+
     def of(self, path: Path) -> str:
         """SHA-256 of what a regular file holds, in hexadecimal; raises OSError."""
         name = str(path)
-        status = _status(os.stat(path))
+        status = status_of(os.stat(path))
         known = self._known.get(name)
         if known and known[0] == status:
             return known[1]
         before = time.time_ns()
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            begun = _status(os.fstat(file.fileno()))
+            begun = status_of(os.fstat(file.fileno()))
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            ended = _status(os.fstat(file.fileno()))
+            ended = status_of(os.fstat(file.fileno()))
         with self._lock:
             self._known.pop(name, None)
             if status == begun == ended and max(status[2:]) < before - _TICK:
@@ -99,6 +107,28 @@ class FileDigests:
             return {}
 
 
+class LongReadError(Exception):
+    """A digest takes too long for whoever wants it at once."""
+
+
+@dataclass
+class QuickDigests:
+    """Digests for somebody who cannot wait: of files that are known, and of a few that are read at once."""
+
+    files: FileDigests
+    left: int = QUICK_BYTES
+    """Bytes that may still be read."""
+
+    def of(self, path: Path) -> str:
+        """See `FileDigests.of`; raises LongReadError where more is to be read."""
+        if (known := self.files.known(path)) is not None:
+            return known
+        self.left -= os.stat(path).st_size
+        if self.left < 0:
+            raise LongReadError(str(path))
+        return self.files.of(path)
+
+
 def status_below(paths: Iterable[Path]) -> str:
     """The status of these files, and of all in these folders; another text each time where they are very many.
 
@@ -109,11 +139,12 @@ def status_below(paths: Iterable[Path]) -> str:
         for here, folders, files in os.walk(path) if path.is_dir() else [(str(path.parent), [], [path.name])]:
             for name in sorted([*folders, *files]):
                 with contextlib.suppress(OSError):  # gone, or a link to nothing
-                    seen.append(f"{here}/{name}\0{_status(os.stat(os.path.join(here, name)))}")
+                    seen.append(f"{here}/{name}\0{status_of(os.stat(os.path.join(here, name)))}")
             if len(seen) > MOST_SEEN:
                 return uuid.uuid4().hex
     return "\n".join(seen)
 
 
-def _status(found: os.stat_result) -> Status:
+def status_of(found: os.stat_result) -> Status:
+    """What tells a file that was changed from one that was not."""
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

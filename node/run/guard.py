@@ -31,7 +31,7 @@ from typing import BinaryIO, cast
 
 import psutil
 
-from node.run import inherited, memory_use, worker_channel
+from node.run import inherited, last_line, memory_use, worker_channel
 from node.run.disk_use import DiskUse, Room
 from node.run.enclosure import Enclosure
 from node.run.guard_messages import GuardOrder, GuardReport
@@ -43,6 +43,8 @@ from node.run.worker_channel import WorkerChannel
 POLL_SECONDS = 0.25
 GLANCE_SECONDS = 0.02  # at the free space: a plugin that writes 1 GB a second gets 20 MB further meanwhile
 KILL_SECONDS = 20.0
+_ASKED_WHERE = {"deadline": 0.5, "loading": 0.5, "memory": 0.2}
+"""Endings after which a plugin is asked where it is, and the seconds that it gets: memory may grow meanwhile."""
 
 
 class PluginProcesses:
@@ -105,14 +107,14 @@ class PluginProcesses:
         """The code of a worker is loaded: what is there now may stay between jobs. Then it gets its first one."""
         assert self.channel is not None
         order = self.order
-        self.residents = Residents(self._pids(), order.folder, order.writable, order.sandboxed)
+        self.residents = Residents(self.pids(), order.folder, order.writable, order.sandboxed)
         self.channel.job()
 
     def rest(self) -> str:
         """Stop a worker until its next job; why it cannot have one, or ""."""
         if self.residents is None:
             return "it answered before its code was loaded"
-        return self.residents.rest(self._pids)
+        return self.residents.rest(self.pids)
 
     def go_on(self) -> None:
         """The next job of a worker that rests; OSError."""
@@ -139,7 +141,7 @@ class PluginProcesses:
 
     def over_the_limit(self) -> tuple[str, str] | None:
         """The ending and its detail, where its processes or their memory exceed the limits."""
-        processes = self._pids()
+        processes = self.pids()
         if len(processes) > self.order.processes:
             return "processes", f"{len(processes)} processes, at most {self.order.processes}"
         used = memory_use.measure(processes, self.order.memory_bytes, self._device)
@@ -151,9 +153,9 @@ class PluginProcesses:
 
     def too_much_on_disk(self) -> str | None:
         """What is wrong with what it has written, in words."""
-        return self.disk.too_much(self._pids())
+        return self.disk.too_much(self.pids())
 
-    def _pids(self) -> Collection[int]:
+    def pids(self) -> Collection[int]:
         """Of all its living processes; those of a worker that rests are known, and start no others."""
         if self.residents and self.residents.are_at_rest:
             return self.residents.processes
@@ -283,12 +285,23 @@ def _ended(plugin: PluginProcesses) -> GuardReport:
     return GuardReport("signalled", -code) if code < 0 else GuardReport("exited", code)
 
 
+def _where(plugin: PluginProcesses, log: PluginLog, seconds: float) -> str:
+    """Where in its author's code a plugin is that is about to be ended, for the admin; "" where it cannot say."""
+    printed, home = log.listen(), plugin.order.code_folder
+    if not home or not last_line.ask(plugin.pids()):
+        return ""
+    line = last_line.heard(printed, lambda: log.take(plugin.output.fileno(), 64), home, seconds)
+    return f"; it was at {line}" if line else ""
+
+
 def run(plugin: PluginProcesses, log: PluginLog, orders: BinaryIO) -> GuardReport:
     """Watch one job until it ends, whatever that is; nothing of the plugin is left but a worker that rests."""
     started, killed = time.monotonic(), True
     report = GuardReport("cancelled")
     try:
         report = watch(plugin.order, plugin, log, orders)
+        if seconds := _ASKED_WHERE.get(report.ending):
+            report.detail += _where(plugin, log, seconds)
     finally:
         if report.memory_bytes:
             plugin.enclosure.end_job()

@@ -25,6 +25,8 @@ class GuardOrder:
     """Folders whose size counts."""
     sandboxed: bool
     """`command` begins with bwrap, which reports on a descriptor whether the plugin was started at all."""
+    code_folder: str
+    """Of a Python plugin: a line in it is named where the plugin has to be ended; "" for other programs."""
     is_worker: bool
     """It takes one job after the other (`plugins.worker`); else it is a program that ends with its job."""
     deadline_seconds: float

@@ -10,6 +10,8 @@ from node.run import cgroups, handover, tags
 
 WARM = ".warm"
 """In `work/`, the folders of workers (`node.run.worker_folder`): no job has this name."""
+NESTED = "*/data/work"
+"""In `work/`, the folders `work/` of nodes that run the examples of a plugin (`node.kit.small_node`)."""
 log = structlog.get_logger(__name__)
 
 
@@ -23,8 +25,12 @@ def end(folder: Path) -> bool:
 
 
 def end_all(work: Path) -> bool:
-    """The same for every attempt of an earlier life of the node, given the absolute path of `work/`."""
-    grouped = [group.end() for each in (work, work / WARM) for group in cgroups.left(each)]
+    """The same for every attempt of an earlier life of the node, trials of examples too.
+
+    `work` is the absolute path of `work/`, as that life left it.
+    """
+    nodes = (work, *sorted(work.glob(NESTED)))
+    grouped = [group.end() for node in nodes for each in (node, node / WARM) for group in cgroups.left(each)]
     ended = tags.end(work)
     for job in work.iterdir():
         if job.is_dir() and not job.is_symlink():

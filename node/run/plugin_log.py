@@ -7,6 +7,8 @@ import contextlib
 import os
 from pathlib import Path
 
+_MOST_COPIED = 2**20
+
 
 class PluginLog:
     """What the plugin prints: its beginning and its end; however much it is, it takes bounded room."""
@@ -21,10 +23,18 @@ class PluginLog:
         self._dropped = 0
         self.printed = 0
         """Bytes in all, kept or not."""
+        self._copy: bytearray | None = None
+
+    def listen(self) -> bytearray:
+        """What is printed from now on, as it is read; up to 1 MiB of it."""
+        self._copy = bytearray()
+        return self._copy
 
     def write(self, content: bytes) -> None:
         """Keep it, or the part of it that will turn out to be the end."""
         self.printed += len(content)
+        if self._copy is not None:
+            self._copy += content[: _MOST_COPIED - len(self._copy)]
         head, rest = content[: self._room], content[self._room :]
         if head:
             self._room -= len(head)

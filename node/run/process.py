@@ -46,6 +46,8 @@ class CommandLine:
     """`{folder}` stands for the job's folder."""
     environment: Mapping[str, str]
     readable: Sequence[Path]
+    code_folder: str = ""
+    """See `node.run.guard_messages.GuardOrder`."""
     is_worker: bool = False
     """It takes one job after the other: see `node.run.guard_messages.GuardOrder`."""
 
@@ -176,6 +178,7 @@ def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation:
         result=str(folder / exchange.OUT / exchange.RESULT),
         writable=[str(folder / "out"), str(folder / "scratch")],
         sandboxed=isolation.sandbox is not None,
+        code_folder=line.code_folder,
         is_worker=line.is_worker,
         enclosure=_enclosure(folder, isolation.sandbox, granted, values),
         **{name: value for name, value in asdict(limits).items() if name in _LIMITS},

@@ -30,7 +30,8 @@ from plugins.exchange import PluginReference, Request, RequestFacts
 
 NOTHING_KNOWN = AttemptCourse()
 _DISK_FULL_DELAY = timedelta(minutes=5)
-_SAID_FAILED = "the plugin reports the failure itself"
+_SAID_FAILED = "the plugin failed: {}"
+_SAID_NOT_WHY = "the plugin says that it failed; its summary or its log may say why"
 _UNFORESEEN = "a defect of the node kept it from running; the alert of the job says where"
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ class Settler:
 
     def answered(self, job: Job, accepted: CheckedResult, course: AttemptCourse) -> None:
         """The plugin returned a result that holds; OSError where it cannot be kept."""
-        said = f"{_SAID_FAILED}: {accepted.error}" if accepted.error else f"{_SAID_FAILED}, in its summary or its log"
+        said = _SAID_FAILED.format(accepted.error) if accepted.error else _SAID_NOT_WHY
         error = said if accepted.status is ResultStatus.FAILED else None
         self._end(job, accepted, answer.put_in_place(self.node.store.data / "results", job.id), error, course)
 

@@ -75,13 +75,20 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class BusySlot:
-    """A job that runs."""
+    """A job that runs, or a trial of examples, which takes what a job takes."""
 
     plugin: str
     machine: str
     resources: Resources
     gpu: str | None = None
     urgent: bool = False
+    is_trial: bool = False
+    """The examples of its plugin are run, instead of a job."""
+
+    @property
+    def shown(self) -> str:
+        """What it is, for people."""
+        return f"examples of {self.plugin}" if self.is_trial else self.plugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +255,7 @@ class _MachineRoom:
         return f"it needs a GPU with {_size(need.gpu_memory)}, and this machine has none"
 
     def _wait(self, what: str) -> _Lack:
-        names = Counter(each.plugin for each in self._here)
+        names = Counter(each.shown for each in self._here)
         shown = [f"{count} × {name}" if count > 1 else name for name, count in sorted(names.items())]
         more = [f"{len(shown) - _NAMED} more"] if len(shown) > _NAMED else []
         running = f"; running: {', '.join([*shown[:_NAMED], *more])}" if shown else ""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -34,7 +35,7 @@ from node.run.kinds.python import BUNDLE
 from node.run.machine import this_machine
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
-from node.run.slots import BusySlot, IdleModel, PlacementPlan, WaitingJob
+from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys
@@ -53,7 +54,6 @@ _DRAIN_SECONDS = 20.0
 READERS = 2
 """Processes that read results: a giant one in the first leaves the second to the others."""
 _KILL_SECONDS = 60.0
-_NOT_COMMISSIONED = "waits: its examples have not passed as it is now (pacsnode plugin list)"
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -92,8 +92,8 @@ class RunStage(NodeStage):
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
         self._told: Mapping[str, str] | None = None
-        self._held: dict[str, bool] = {}
-        """Plugin → whether its jobs wait for its examples, in this look."""
+        self._held: dict[str, str] = {}
+        """Plugin → why its jobs wait for its examples, or "", in this look."""
         self.use(configuration)
 
     def use(self, configuration: Configuration) -> None:
@@ -182,10 +182,12 @@ class RunStage(NodeStage):
 
     def _claim(self) -> bool:
         """Start what may start; whether jobs are left that could have started if there were room."""
-        if len(self._active) >= self._machine.slots:
+        if len(self._busy()) >= self._machine.slots:
             return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
         ready: dict[str, tuple[Job, SitePlugin]] = {}
         self._held.clear()
+        if self._commissioner:
+            self._commissioner.begin_look()
         for job in jobs.ready(self._ledger.database, self._clock.now()):
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
@@ -194,24 +196,47 @@ class RunStage(NodeStage):
                 ready[job.id] = (job, plugin)
         placing = self._placed(ready)
         for each in placing.started:
-            job, plugin = ready[each.job]
-            use = (plugin.manifest.folder, plugin.limits)
-            if each.make_room:
-                self._workers.free(each.make_room, use)
-            if each.gpu is not None and each.clears_gpu:
-                self._workers.free_gpu(each.gpu, use)
-            self._handle(job, partial(self._start, job, plugin, each.gpu), otherwise=None)
-        for job_id, why in placing.never.items():
-            job, plugin = ready[job_id]
+            self._start_placed(each, ready)
+        for name, why in placing.never.items():
+            if name not in ready:
+                self._trials.impossible(name, why)
+                continue
+            job, plugin = ready[name]
             self._handle(job, partial(self._impossible, job, plugin, why), otherwise=None)
         waits = placing.waits
         lacking = {job.plugin: waits[each.name] for job, each in ready.values() if each.name in waits}
-        held = [name for name, is_held in self._held.items() if is_held]
-        self._tell({**dict.fromkeys(held, _NOT_COMMISSIONED), **lacking})
-        return bool(lacking)
+        self._tell({**dict(self._why_held(waits)), **lacking})
+        return bool(waits)
+
+    def _why_held(self, waits: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Plugin, as rules call it, and why its jobs wait for its examples; `waits`: why these have no room yet."""
+        for name, why in self._held.items():
+            if why:
+                told = waits.get(self._catalogue.find(name).name)
+                yield name, f"{why}; {told}" if told else why
+
+    def _start_placed(self, placement: Placement, ready: Mapping[str, tuple[Job, SitePlugin]]) -> None:
+        """A job, or the examples of a plugin, in the room that was found for it."""
+        job, plugin = ready.get(placement.job) or (None, self._trials.plugin_of(placement.job))
+        use = (plugin.manifest.folder, plugin.limits)
+        if placement.make_room:
+            self._workers.free(placement.make_room, use)
+        if placement.gpu is not None and placement.clears_gpu:
+            self._workers.free_gpu(placement.gpu, use)
+        if job is not None:
+            self._handle(job, partial(self._start, job, plugin, placement.gpu), otherwise=None)
+            return
+        gpu = next((each for each in self._machine.gpus if each.name == placement.gpu), None)
+        self._trials.begin(placement, gpu, self._configuration)
+
+    @property
+    def _trials(self) -> Commissioner:
+        assert self._commissioner is not None, "only it has something placed that is not a job"
+        return self._commissioner
 
     def _placed(self, ready: Mapping[str, tuple[Job, SitePlugin]]) -> PlacementPlan:
         queue = [_waiting(job, plugin) for job, plugin in ready.values()]
+        queue += self._commissioner.waiting if self._commissioner else []
         busy, idle, now = self._busy(), self._idle(), self._clock.now()
         placing = slots.place(queue, [self._machine], busy, now, idle)
         if placing.never:  # perhaps a driver was loaded since
@@ -230,7 +255,8 @@ class RunStage(NodeStage):
         return found
 
     def _busy(self) -> list[BusySlot]:
-        return [attempt.slot for attempt, _ in self._active.values()]
+        trials = self._commissioner.slots if self._commissioner else []
+        return [*(attempt.slot for attempt, _ in self._active.values()), *trials]
 
     def _tell(self, waits: Mapping[str, str]) -> bool:
         """Leave word for `status` of why jobs wait; whether any do."""
@@ -257,9 +283,13 @@ class RunStage(NodeStage):
 
     def _is_held(self, job: Job, plugin: SitePlugin) -> bool:
         """Whether its jobs wait for its examples; asked once a look: thousands of them may wait."""
-        if self._commissioner and job.plugin not in self._held:
-            self._held[job.plugin] = self._commissioner.holds(plugin, self._configuration)
-        return self._held.get(job.plugin, False)
+        if self._commissioner is None:
+            return False
+        if job.plugin not in self._held:
+            self._held[job.plugin] = self._commissioner.why_held(plugin)
+        if self._held[job.plugin]:
+            self._commissioner.wanted_for(plugin.name, _waiting(job, plugin))
+        return bool(self._held[job.plugin])
 
     def _impossible(self, job: Job, plugin: SitePlugin, why: str) -> None:
         """No machine is one that it could run on: perhaps only for now, and no reason for silence."""
@@ -308,7 +338,7 @@ class RunStage(NodeStage):
         attempt = RunningAttempt(
             *begun, plugin, self._data_folder, self._settler, self._readers, self._digests, self._workers, gpu
         )
-        future = self._pool.submit(attempt.run)
+        future = self._pool.submit(copy_context().run, attempt.run)  # its log lines say what those of this thread say
         self._active[job.id] = (attempt, future)
         future.add_done_callback(lambda _: self._wakes.wake(Stage.RUN))
         log.info("run.started", job=job.id, plugin=plugin.name, attempt=attempt.row.number)

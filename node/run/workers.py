@@ -183,10 +183,10 @@ class WarmWorkers:
         """End those of a plugin that was changed while it ran: nobody can say which code they have loaded."""
         self._end("its code has changed", lambda each: each.recipe.plugin == plugin, working=True)
 
-    def close(self) -> None:
-        """End those that wait now, and each of the others with its job."""
+    def close(self, why: str = "the node stops") -> None:
+        """End those that wait now, and each of the others with its job; `why` is for the log."""
         self._closed = True
-        self._end("the node stops", lambda _: True)
+        self._end(why, lambda _: True)
 
     def _taken(self, recipe: WorkerRecipe) -> WarmWorker | None:
         """One that waits and can do this job; the last one that worked, since its memory is not swapped out yet."""

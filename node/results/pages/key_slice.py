@@ -21,6 +21,7 @@ from node.results.pages.meanings import meaning, segment_name, words
 from node.results.pages.overlay import (
     DrawnRegion,
     Outline,
+    badges_on,
     breast_view,
     draw_orientation,
     draw_peaks,
@@ -275,16 +276,16 @@ class DecodedSlice:
         rows, columns = _frame_size(self.key.image)
         size = fitting(self.size, box)
         picture = Image.fromarray(self.rgb).resize(size, Image.Resampling.BICUBIC)
-        labels = _labels(self.context, self.key)
+        labels, badges = _labels(self.context, self.key), badges_on(picture)
         if self.key.heatmap is not None:
             plane = peak(self.key.heatmap)
             blend(picture, self.key.heatmap, plane)
             draw_peaks(picture, peaks(self.key.heatmap, plane), (size[0] / columns, size[1] / rows))
         elif labels is not None:  # outlines over the colours of a map would hide what it shows
-            draw_segments(picture, labels, outlines(self.context.request.result, self.context.texts))
+            draw_segments(picture, labels, outlines(self.context.request.result, self.context.texts), badges)
         draw_orientation(picture, self.key.image, self.key.frame_number)
         draw_scale(picture, plane_of(self.key.image, self.key.frame_number), size[0] / columns)
-        draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows))
+        draw_regions(picture, self.key.regions, (size[0] / columns, size[1] / rows), badges)
         return np.asarray(picture)
 
 

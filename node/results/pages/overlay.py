@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from node.results.pages.badges import SHADOW, NumberBadges, NumberedShape
 from node.results.pages.canvas import REGION, TEXT, URGENT, Colour
 from node.results.pages.fonts import Face, font, width
 from node.results.pages.heat import Peak
@@ -22,10 +23,8 @@ from node.results.texts import Texts
 from node.results.tracking import segment_numbers
 from plugins.contract import Ellipse, Point, Result
 
-_SHADOW: Colour = (0, 0, 0)
 _SEGMENTS: tuple[Colour, ...] = ((120, 220, 150), (230, 130, 230), (80, 215, 225), (200, 225, 110))
 """Of anatomy and other segments without a colour: unlike those of findings, urgent, present or absent."""
-_ON_CHIP: Colour = (24, 18, 0)
 _SCALE_BARS = (100, 50, 20, 10, 5)
 _SMALLEST, _LARGEST = 16, 30
 """Height of the letters in pixels: legible in a thumbnail, not in the way on a page."""
@@ -63,7 +62,7 @@ def _letters(picture: Image.Image) -> int:
 
 
 def _outlined(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, colour: Colour) -> None:
-    draw.text(at, text, font=font(Face.SEMIBOLD, size), fill=colour, stroke_width=2, stroke_fill=_SHADOW)
+    draw.text(at, text, font=font(Face.SEMIBOLD, size), fill=colour, stroke_width=2, stroke_fill=SHADOW)
 
 
 # --- regions --------------------------------------------------------------------------------------
@@ -93,39 +92,39 @@ def _strokes(located: LocatedRegion, scale: tuple[float, float]) -> list[_Stroke
     return [[(float(x), float(y)) for x, y in points]]
 
 
-def draw_regions(picture: Image.Image, regions: Sequence[DrawnRegion], scale: tuple[float, float]) -> None:
+def draw_regions(
+    picture: Image.Image, regions: Sequence[DrawnRegion], scale: tuple[float, float], badges: NumberBadges
+) -> None:
     """Each region as a line with its number, the urgent ones thicker and on top.
 
     `scale`: pixels of the picture for one column and one row.
     """
-    draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
+    draw, shapes = ImageDraw.Draw(picture), []
     for drawn in sorted(regions, key=lambda each: (each.urgent, -each.number)):
         strokes = _strokes(drawn.located, scale)
         line = 4 if drawn.urgent else 2
-        for wide, colour in ((line + 4, _SHADOW), (line, finding_colour(urgent=drawn.urgent))):
+        for wide, colour in ((line + 4, SHADOW), (line, finding_colour(urgent=drawn.urgent))):
             for stroke in strokes:
                 draw.line(stroke, fill=colour, width=wide, joint="curve")
-        # Beside the region's rightmost point (of two the upper one), but within the picture.
-        x, y = max((point for stroke in strokes for point in stroke), key=lambda point: (point[0], -point[1]))
-        _draw_number(draw, picture, (x, y), drawn.number, size, finding_colour(urgent=drawn.urgent))
+        points = [point for stroke in strokes for point in stroke]
+        shapes.append(_numbered(drawn.number, points, finding_colour(urgent=drawn.urgent)))
+    badges.draw(shapes)
+
+
+def badges_on(picture: Image.Image) -> NumberBadges:
+    """The numbers of findings, for all that is drawn on a picture."""
+    return NumberBadges(picture, max(_SMALLEST, _letters(picture) * 4 // 5))
+
+
+def _numbered(number: int, points: Sequence[tuple[float, float]], colour: Colour) -> NumberedShape:
+    columns, rows = [x for x, _ in points], [y for _, y in points]
+    extent = min(columns), min(rows), max(columns), max(rows)
+    return NumberedShape(number, max(points, key=lambda point: (point[0], -point[1])), extent, colour)
 
 
 def finding_colour(*, urgent: bool) -> Colour:
     """In which a present finding is drawn and numbered."""
     return URGENT if urgent else REGION
-
-
-def _draw_number(
-    draw: ImageDraw.ImageDraw, picture: Image.Image, at: tuple[float, float], number: int, size: int, colour: Colour
-) -> None:
-    """A finding's number on a chip of its colour, right of and above a place, within the picture."""
-    text = str(number)
-    wide, tall = width(text, Face.SEMIBOLD, size) + 8, size + 6
-    left = min(max(at[0] + 5, 1), picture.width - wide - 1)
-    top = min(max(at[1] - tall, 1), picture.height - tall - 1)
-    draw.rounded_rectangle((left - 1, top - 1, left + wide + 1, top + tall + 1), 4, fill=_SHADOW)
-    draw.rounded_rectangle((left, top, left + wide, top + tall), 4, fill=colour)
-    draw.text((left + wide / 2, top + tall / 2), text, font=font(Face.SEMIBOLD, size), fill=_ON_CHIP, anchor="mm")
 
 
 def outlines(result: Result, texts: Texts) -> list[Outline]:
@@ -144,24 +143,29 @@ def outlines(result: Result, texts: Texts) -> list[Outline]:
     return made
 
 
-def draw_segments(picture: Image.Image, labels: NDArray[np.unsignedinteger[Any]], drawn: Sequence[Outline]) -> None:
+def draw_segments(
+    picture: Image.Image,
+    labels: NDArray[np.unsignedinteger[Any]],
+    drawn: Sequence[Outline],
+    badges: NumberBadges,
+) -> None:
     """The outline of each segment on this slice, in its colour, with the number of its finding; the urgent thicker."""
     pixels = np.array(picture)
     shown = np.asarray(Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST))
     here = set(np.unique(shown).tolist())
-    corners = []
+    shapes = []
     for outline in sorted((each for each in drawn if each.label in here), key=lambda each: each.urgent):
         inside = shown == outline.label
         wide = 4 if outline.urgent else 2
         pixels[_edge(inside, wide)] = outline.colour
         rows, columns = np.nonzero(inside)
         last = columns.argmax()
-        corners.append((outline, (float(columns[last]), float(rows[last]))))
-    picture.paste(Image.fromarray(pixels))
-    draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
-    for outline, corner in corners:
+        right = float(columns[last]), float(rows[last])
+        extent = float(columns.min()), float(rows.min()), right[0], float(rows.max())
         if outline.number is not None:
-            _draw_number(draw, picture, corner, outline.number, size, outline.colour)
+            shapes.append(NumberedShape(outline.number, right, extent, outline.colour))
+    picture.paste(Image.fromarray(pixels))
+    badges.draw(shapes)
 
 
 def _edge(inside: NDArray[np.bool_], wide: int) -> NDArray[np.bool_]:
@@ -178,7 +182,7 @@ def draw_peaks(picture: Image.Image, peaks: Sequence[Peak], scale: tuple[float, 
     draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 4 // 5)
     for peak in peaks:
         x, y = peak.column * scale[0], peak.row * scale[1]
-        for wide, colour in ((5, _SHADOW), (2, TEXT)):
+        for wide, colour in ((5, SHADOW), (2, TEXT)):
             draw.line([(x - 7, y), (x + 7, y)], fill=colour, width=wide)
             draw.line([(x, y - 7), (x, y + 7)], fill=colour, width=wide)
         used = width(peak.text, Face.SEMIBOLD, size)
@@ -230,6 +234,6 @@ def draw_scale(picture: Image.Image, plane: FramePlane | None, factor: float) ->
         return
     draw, size = ImageDraw.Draw(picture), max(_SMALLEST, _letters(picture) * 2 // 3)
     left, y = 16, picture.height - 18
-    draw.rectangle((left - 1, y - 1, left + round(length * per_mm) + 1, y + 5), fill=_SHADOW)
+    draw.rectangle((left - 1, y - 1, left + round(length * per_mm) + 1, y + 5), fill=SHADOW)
     draw.rectangle((left, y, left + round(length * per_mm), y + 4), fill=TEXT)
     _outlined(draw, (left, y - size - 10), f"{length} mm", size, TEXT)

@@ -13,6 +13,9 @@ from node.run.executor import AttemptLimits, Exit, ProcessWatch
 from node.run.process import CommandLine, JobPlace
 from node.run.sandbox import Isolation
 
+_LONGEST_LINE = 256
+"""Bytes of a script's first line that the kernel reads."""
+
 
 @dataclass(frozen=True)
 class ProgramExecutor:
@@ -33,6 +36,24 @@ def require_program(path: Path, key: str) -> None:
     """PermanentError where it is not there, or may not be executed; `key` of the manifest names it."""
     if not path.is_file() or not os.access(path, os.X_OK):
         raise PermanentError(f"{key}: {path} is not there, or may not be executed")
+    if problem := _interpreter_problem(path):
+        raise PermanentError(f"{key}: {path}: {problem}")
+
+
+def _interpreter_problem(path: Path) -> str:
+    """What is wrong with the first line of a script; "" where nothing is, or it is not a script (execve(2))."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_LONGEST_LINE)
+    except OSError:  # it may be executed and not be read
+        return ""
+    words = first[2:].split() if first.startswith(b"#!") else []
+    if not words:
+        return ""
+    if first.endswith(b"\r\n"):
+        return "its lines end as on Windows, which the system takes for a part of the interpreter's name"
+    interpreter = os.fsdecode(words[0])
+    return "" if os.path.exists(interpreter) else f"its first line names {interpreter}, which is not there"
 
 
 def _below(path: Path, others: Iterable[Path]) -> bool:

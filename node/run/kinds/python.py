@@ -67,5 +67,6 @@ def _line(module: str, options: tuple[str, ...], manifest: Manifest, work: Path,
         arguments=(str(interpreter), "-P", "-m", module, *options, "{folder}"),
         environment={"PYTHONPATH": str(work / BUNDLE)},
         readable=(*without_system(readable), work / BUNDLE),
+        code_folder=str(manifest.folder),
         is_worker=is_worker,
     )

@@ -118,7 +118,7 @@ def test_finding_o2_the_admin_sees_the_line_and_the_log_and_the_reader_plain_wor
     receipts = site.receive()
     site.complete()
     job = settle(start(confinement), site.job("raises", receipts))
-    assert job.error == f"the plugin reports the failure itself: ValueError, the_plugin.py line {line}"
+    assert job.error == f"the plugin failed: ValueError, the_plugin.py line {line}"
     (attempt,) = attempts.of_job(site.ledger.database, job.id)
     assert (attempt.state, attempt.detail, job.answered_by) == (AttemptState.ANSWERED, job.error, attempt.id)
     assert attempt.log == f"results/{job.id}/log.txt"
@@ -144,7 +144,7 @@ def test_finding_o2_a_program_in_another_language_says_where_it_failed(
     receipts = site.receive()
     site.complete()
     job = settle(start(), site.job("shell", receipts))
-    assert job.error == "the plugin reports the failure itself: no weights in /opt/model"
+    assert job.error == "the plugin failed: no weights in /opt/model"
     assert site.kept(job)["summary"] == "The analysis could not be done."
 
 

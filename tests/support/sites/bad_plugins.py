@@ -78,6 +78,8 @@ class BadPlugin:
     script: str = ""
     """A shell script, which is run for real."""
     deadline: int = 60
+    own_process: bool = False
+    """A Python plugin that is run for real, too."""
 
 
 def _of_class(name: str, body: str, says: str) -> BadPlugin:
@@ -101,8 +103,10 @@ def _number(name: str, says: str, **fields: Any) -> BadPlugin:
 OF_CLASSES = (
     _of_class("raises", "raise ValueError('Hong^Gildong')", "ValueError, bad"),
     _of_class("exits", "sys.exit(3)", "SystemExit, bad"),
-    _of_class("returns nothing", "return None", "analyse() returned NoneType"),
-    _of_class("returns a dictionary", "return {'status': 'findings'}", "analyse() returned dict"),
+    _of_class("returns nothing", "return None", "analyse() returned NoneType, not plugins.contract.Result (bad"),
+    _of_class("returns a dictionary", "return {'status': 'findings'}", "line 17, in analyse)"),
+    _of_class("imports what is not there", "import no_such_module", "no module named 'no_such_module', bad"),
+    BadPlugin("ends its process", "the process ended without writing a result", body="os._exit(0)", own_process=True),
     _of_class("unknown attribute", "return study.patients", "AttributeError, bad"),
     _of_class("no such parameter", "return parameters['threshold']", "KeyError, bad"),
     _of_class("recursion", "return self.analyse(study, parameters)", "RecursionError, bad"),
@@ -156,7 +160,11 @@ OF_CLASSES = (
     ),
     _of_class("one name twice", "return Result('findings', 's', (Finding(CODE, True, tracking_id='a'),) * 2)", "twice"),
     _of_class("1,001 findings", "return Result('findings', 's', (Finding(CODE, True),) * 1001)", "1000"),
-    BadPlugin("no such module", "ModuleNotFoundError, bad", code="import no_such_module\nclass Plugin: pass\n"),
+    BadPlugin(
+        "no such module",
+        "ModuleNotFoundError: no module named 'no_such_module', bad",
+        code="import no_such_module\nclass Plugin: pass\n",
+    ),
     BadPlugin("syntax error", "SyntaxError, bad", code="class Plugin\n"),
     BadPlugin("no such class", "has no class 'Plugin'", code="x = 1\n"),
     BadPlugin("no analyse", "has no method analyse", code="class Plugin:\n    pass\n"),
@@ -186,7 +194,11 @@ OF_PROGRAMS = (
     ),
 )
 OF_PROCESSES = (
-    BadPlugin("no result", "is missing", script="exit 0"),
+    BadPlugin(
+        "no result",
+        "the process ended without writing a result (out/result.json is missing): exit status 0",
+        script="exit 0",
+    ),
     BadPlugin("exit 7", "exit status 7", script="exit 7"),
     BadPlugin("killed", "ended by signal SIG", script="kill -SEGV $$"),
     BadPlugin("hangs", "deadline", script="sleep 60", deadline=1),
@@ -197,4 +209,54 @@ OF_PROCESSES = (
         script="""echo '{"schema": 1, "status": "failed", "summary": "x"}' > $1/out/result.json; mkfifo $1/out/p""",
     ),
 )
-TABLE = (*OF_CLASSES, *OF_PROGRAMS, *OF_PROCESSES)
+OF_STRANGERS = (
+    BadPlugin(
+        "a coroutine",
+        "analyse() returned coroutine",
+        code=CLASS.replace("    def analyse", "    async def analyse").replace("{body}", "return found()"),
+    ),
+    _of_class("a generator", "yield found()", "analyse() returned generator"),
+    _of_class("a result and a number", "return found(), 0.5", "analyse() returned tuple"),
+    _of_class("the class of results", "return Result", "analyse() returned type"),
+    _of_class("findings as a text", "return Result('findings', 's', findings='abc')", "'abc' (str) is not a list"),
+    _of_class("interrupts", "raise KeyboardInterrupt", "the plugin failed: KeyboardInterrupt, bad"),
+    BadPlugin(
+        "an exception that nobody catches",
+        "the plugin failed: Stop, bad",
+        code=f"class Stop(BaseException): ...\n{CLASS.replace('{body}', 'raise Stop')}",
+    ),
+    BadPlugin(
+        "wants a model",
+        "Plugin is made without arguments, but its __init__ wants some",
+        code=CLASS.replace("class Plugin:", "class Plugin:\n    def __init__(self, model): ...").replace(
+            "{body}", "pass"
+        ),
+    ),
+    BadPlugin(
+        "takes no parameters",
+        "Plugin.analyse gets study and parameters, but takes (study)",
+        code="class Plugin:\n    def analyse(self, study): ...\n",
+    ),
+    BadPlugin(
+        "an instance",
+        "Plugin is not a class but an instance of P",
+        code="class P:\n    def analyse(self, study, parameters): ...\nPlugin = P()\n",
+    ),
+    BadPlugin("a function", "Plugin is not a class but a function", code="def Plugin(study, parameters): ...\n"),
+    BadPlugin("tabs and spaces", "TabError, bad", code="class Plugin:\n    def a(self):\n\treturn 1\n"),
+    BadPlugin(
+        "removes its folder",
+        "it removed or replaced its folder out/",
+        body="import shutil, time; shutil.rmtree(study.scratch.parent / 'out'); time.sleep(60)",
+        own_process=True,
+    ),
+    BadPlugin(
+        "an alarm", "ended by signal SIGALRM", body="import signal; signal.alarm(1); signal.pause()", own_process=True
+    ),
+    BadPlugin(
+        "calls what is not there", "exit status 127 (something that it calls was not found)", script="nnunet_predict"
+    ),
+    BadPlugin("a folder as result", "it is not a regular file", script='mkdir "$1/out/result.json"'),
+    BadPlugin("an empty result", "is not valid JSON", script=': > "$1/out/result.json"'),
+)
+TABLE = (*OF_CLASSES, *OF_PROGRAMS, *OF_PROCESSES, *OF_STRANGERS)

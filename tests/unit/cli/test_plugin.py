@@ -30,13 +30,13 @@ def mine(run: Run, config: Path, tmp_path: Path) -> Path:
 def test_list_says_of_each_plugin_where_it_is_from_and_how_it_stands(
     run: Run, config: Path, ledger: Ledger, mine: Path
 ) -> None:
-    """Not tried yet, live, not live: by the digest of what would run now. A wrong manifest is named with its place."""
+    """Not tried yet, live, not live: by the digest of what would run now."""
 
     def state(name: str) -> str:
         found = run("plugin", "list", "--config", config, "--json").json["plugins"]
         return next(each["state"] for each in found if each["name"] == name)
 
-    assert state("lung-density") == "usable; it has no examples"
+    assert state("lung-density") == "usable; its examples were not run as it is now"
     assert state("mine") == "usable; its examples were not run as it is now"
     digest = commissioning_digest(manifest.load(mine), CodeDigests(), FileDigests())
     with ledger.transaction() as database:
@@ -47,9 +47,51 @@ def test_list_says_of_each_plugin_where_it_is_from_and_how_it_stands(
     assert state("mine") == "NOT LIVE: known: 3 expected 4"
     (mine / "my.py").write_text("# a change\n")
     assert state("mine") == "usable; its examples were not run as it is now"
-    (mine / "plugin.toml").write_text("schema = 2\n")
+
+
+@pytest.fixture
+def broken(run: Run, config: Path, ledger: Ledger, mine: Path, tmp_path: Path) -> Path:
+    """A second plugin of the site, which asks for something that is not granted."""
+    assert run("plugin", "new", tmp_path / "other").code == 0
+    manifest_of_other = tmp_path / "other" / "plugin.toml"
+    text = manifest_of_other.read_text()
+    manifest_of_other.write_text(text.replace("entry =", 'readable = ["/etc/hosts"]\nentry ='))
+    config.write_text(config.read_text().replace("plugins: {", "plugins: {other: {folder: other}, "))
+    return manifest_of_other
+
+
+def test_list_names_what_cannot_be_used_beside_all_others(run: Run, config: Path, broken: Path) -> None:
+    """A grant that is lacking, a manifest that is broken: its reason, its place, exit code 1, the others as ever."""
+    for text, reason in (
+        (broken.read_text(), 'write  allow: {readable: ["/etc/hosts"]}'),
+        ("schema = 2\n", "expected 1, the version that this program understands"),
+    ):
+        broken.write_text(text)
+        plain, answer = run("plugin", "list", "--config", config), run("plugin", "list", "--config", config, "--json")
+        found = {each["name"]: each for each in answer.json["plugins"]}
+        assert (answer.code, plain.code) == (1, 1)
+        assert reason in found["other"]["state"]
+        assert f"{config}:" in plain.err
+        assert reason in plain.err
+        assert found["mine"]["state"] == "usable; its examples were not run as it is now"
+        assert [each["name"] for each in found.values() if each["unusable"]] == ["other"]
+
+
+def test_one_that_cannot_be_used_keeps_nobody_from_the_others(run: Run, config: Path, broken: Path) -> None:
+    """`show` of another plugin works; of this one it says what is wrong, and nothing of the rest."""
+    assert "30 s, 2048 MiB" in run("plugin", "show", "mine", "--config", config).out
+    for name in ("other", broken.parent):
+        answer = run("plugin", "show", name, "--config", config)
+        assert (answer.code, "asks for more than it is granted" in answer.err) == (2, True)
+
+
+def test_what_is_wrong_beyond_plugins_is_the_configurations(run: Run, config: Path, broken: Path) -> None:
+    """With another mistake beside it nothing can be listed, and both are named."""
+    config.write_text(config.read_text() + "nonsense: 1\n")
     answer = run("plugin", "list", "--config", config)
-    assert (answer.code, "expected 1, the version that this program understands" in answer.err) == (2, True)
+    assert (answer.code, answer.out) == (2, "")
+    assert "nonsense" in answer.err
+    assert "asks for more than it is granted" in answer.err
 
 
 def test_show_says_what_the_node_understands(run: Run, config: Path, ledger: Ledger, mine: Path) -> None:

@@ -13,6 +13,7 @@ from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.ledger import jobs
 from node.ledger.database import Ledger
+from node.run import catalogue, sandbox
 from node.serve import supervisor
 from tests.support.dimse.certificates import signed_by_itself
 from tests.support.sites import past
@@ -44,6 +45,25 @@ def test_check_says_what_the_configuration_means(run: Run, tmp_path: Path, monke
     assert "burned into the pixels stays (usual in US, SC, XA)" in told
     assert "PACSNODE on 0.0.0.0 port 11112" in answer.out
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"], "checking starts and makes nothing"
+
+
+def test_check_says_that_a_plugin_may_not_run_where_isolation_is_required(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one without examples: each of its attempts would fail. Exit code 2; not for one that is let off."""
+    same = sandbox.Isolation(sandbox.Sandbox("bwrap", ()), "", same_user="there is no user pacsnode-plugin")
+    monkeypatch.setattr(catalogue, "isolation", lambda: same)
+    text = config.read_text().replace("data: data\n", "data: data\n  isolation: required\n")
+    config.write_text(f"{text}plugins: {{lung-density: {{}}}}\n")
+    answer = run("check")
+    assert answer.code == 2
+    assert (
+        "plugins.lung-density: it does not run: isolation: required asks for more than this machine gives" in answer.err
+    )
+    assert "there is no user pacsnode-plugin" in answer.err
+    assert run("check", "--json").json["ok"] is False
+    config.write_text(f"{text}plugins: {{lung-density: {{isolation: off}}}}\n")
+    assert run("check").code == 0
 
 
 def test_finding_a8_check_says_that_nothing_is_received_without_tls(run: Run, config: Path, tmp_path: Path) -> None:

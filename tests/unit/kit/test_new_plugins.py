@@ -19,6 +19,9 @@ from plugins.contract import NotApplicableError
 from plugins.manifest import RuntimeKind
 from tests.support.shared_data import ROOT
 
+_WRONG = dict.fromkeys(PluginPurpose, 7) | {PluginPurpose.PROJECTION: 4}
+"""Wrong inputs that can be made of the example."""
+
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> dict[PluginPurpose, Path]:
@@ -48,7 +51,7 @@ def test_a_new_plugin_refuses_what_it_is_not_for(
     made = wrong_inputs.of(example.images.files, tmp_path)
     uids = [str(pydicom.dcmread(file).SOPInstanceUID) for wrong in made for file in wrong.files]
     assert len(set(uids)) == len(uids), "one would be taken for another that came again"
-    assert len(made) == (4 if purpose is PluginPurpose.PROJECTION else 7)
+    assert len(made) == _WRONG[purpose]
     for wrong in made:
         with pytest.raises(NotApplicableError):
             testing.analyse(plugins[purpose], wrong.files)
@@ -67,16 +70,25 @@ def test_the_templates_hold_to_the_style_of_the_house(plugins: dict[PluginPurpos
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_a_program_in_any_language_passes_the_check(tmp_path: Path) -> None:
-    """Every line of `plugin check`, through real processes of the node's confinement."""
+@pytest.mark.parametrize("purpose", PluginPurpose)
+def test_a_program_in_any_language_passes_the_check(tmp_path: Path, purpose: PluginPurpose) -> None:
+    """Every line of `plugin check`, for each purpose, through real processes of the node's confinement."""
     folder = tmp_path / "my-program"
-    writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.VOLUME)
+    writing.write(folder, RuntimeKind.COMMAND, purpose)
     found = list(checking.check(chosen.choose(str(folder), None)))
     assert [each.what for each in found if not each.passed] == []
     assert {"manifest", "start", "example known", "determinism", "time", "memory", "encoding"} <= {
         each.what for each in found
     }
-    assert sum(each.what.startswith("wrong input") for each in found) == 7
+    wrong = [each for each in found if each.what.startswith("wrong input")]
+    assert (len(wrong), [each.detail for each in wrong if each.warning]) == (_WRONG[purpose], [])
+    style = ["ruff", "check", "--config", "pyproject.toml", "--ignore", "ALL", "--select", "E,F,I"]
+    for command in (style, ["ruff", "format", "--check", "--config", "pyproject.toml"]):
+        (folder / "analyse.py").write_bytes((folder / "analyse").read_bytes())
+        ended = subprocess.run(
+            [sys.executable, "-m", *command, str(folder / "analyse.py")], cwd=ROOT, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_a_check_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,3 +186,25 @@ def test_a_mistake_in_an_expectation_is_named(tmp_path: Path, text: str) -> None
     (folder / "expected.toml").write_text(text)
     with pytest.raises(examples.ExampleError, match=EXPECTATIONS[text]):
         examples.load(tmp_path)
+
+
+@pytest.mark.parametrize("confinement", ["off", "auto"])
+def test_processes_that_a_program_leaves_running_are_named(tmp_path: Path, confinement: str) -> None:
+    """In a sandbox and in none, whether they are its children or got away; one that leaves none is not warned of."""
+    folder = tmp_path / "leaves"
+    writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.SCORE)
+    program = folder / "analyse"
+    program.rename(folder / "program.py")
+    configuration = kit_configuration()
+    settings = configuration.node.model_copy(update={"isolation": confinement})
+    choice = chosen.choose(str(folder), configuration.model_copy(update={"node": settings}))
+
+    def found() -> tuple[bool, str]:
+        (finding,) = [each for each in checking.check(choice) if each.what == "processes"]
+        return finding.warning, finding.detail
+
+    program.write_text('#!/bin/sh\nsleep 100 &\n(setsid sleep 200 &)\npython3 "${0%/*}/program.py" "$1"\n')
+    program.chmod(0o755)
+    assert found() == (True, "left running, and ended: sleep, sleep")
+    program.write_text('#!/bin/sh\nsleep 0.1 & wait\nexec python3 "${0%/*}/program.py" "$1"\n')
+    assert found() == (False, "")

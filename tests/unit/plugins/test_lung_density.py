@@ -8,6 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 
+from node.kit import examples
+from node.kit.commissioning import commission
+from node.kit.small_node import kit_configuration
+from node.run.commissioning import ExamplesVerdict
 from plugins import imaging, manifest
 from plugins.contract import NotApplicableError, ResultStatus, Series, Study, Volume
 from plugins.lung_density import checks, codes, segmentation
@@ -233,3 +237,29 @@ def test_noise_is_measured_as_it_is():
     noisy = Chest(size=160, slice_mm=3, noise_hu=40)
     view = AnatomicalView(noisy.array.astype(np.float32), (3, noisy.pixel_mm, noisy.pixel_mm), (0, 1, 2), ())
     assert checks.blood(view, noisy.labels).noise_hu == pytest.approx(40, rel=0.1)
+
+
+def test_its_example_is_the_phantom_and_what_is_expected_is_the_truth(tmp_path: Path) -> None:
+    """The images are what the phantom writes, byte for byte, and each number is the phantom's own, within a little."""
+    (example,) = examples.load(FOLDER)
+    phantom = Chest(slice_mm=5.0)
+    written = write_series(phantom, tmp_path, SeriesHeader(jpeg_ls=True))
+    assert [path.read_bytes() for path in sorted(example.images.files)] == [path.read_bytes() for path in written]
+    for side, labels in {"Right": (1,), "Left": (2,), "Bilateral": (1, 2)}.items():
+        truth = phantom.truth(*labels)
+        expected = {each.measurement: each.value for each in example.expected.numbers if each.side == side}
+        assert expected == {
+            "LAA950": round(truth.laa950_percent, 2),
+            "LAA910": round(truth.laa910_percent, 2),
+            "PERC15": truth.perc15_hu,
+            "112031": round(truth.mean_hu, 1),
+            "118565006": round(truth.volume_ml),
+        }
+
+
+def test_every_number_of_it_has_bounds_and_passes_its_own_example() -> None:
+    """Each concept of a measurement says its unit, least and most; run as a node runs it, the example passes."""
+    known = manifest.load(FOLDER)
+    without = [each.code.value for each in known.concepts if not each.unit or None in (each.minimum, each.maximum)]
+    assert without == ["LUNG_DENSITY"]
+    assert commission("lung-density", kit_configuration()) == ExamplesVerdict(True, "passed: phantom")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,8 +86,13 @@ EXPECTED = {
 FOR_THE_ADMIN = {
     "exception": "ValueError, author.py line 6",
     "exit": "SystemExit, author.py line 6",
-    "wrong type": "it breaks the contract: analyse() returned int, not plugins.contract.Result",
-    "none": "it breaks the contract: analyse() returned NoneType, not plugins.contract.Result",
+    "wrong type": (
+        "it breaks the contract: analyse() returned int, not plugins.contract.Result (author.py line 6, in analyse)"
+    ),
+    "none": (
+        "it breaks the contract: analyse() returned NoneType, not plugins.contract.Result"
+        " (author.py line 5, in analyse)"
+    ),
     "contract": (
         "it breaks the contract: Result.findings: status is 'findings', but none is present or measured"
         " (author.py line 6)"
@@ -152,7 +158,7 @@ def test_traceback_is_in_the_log_and_the_message_nowhere_else(author, tmp_path):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("import no_such_module\n", "ModuleNotFoundError, author.py line 1"),
+        ("import no_such_module\n", "ModuleNotFoundError: no module named 'no_such_module', author.py line 1"),
         ("pass\ndef broken(:\n", "SyntaxError, author.py line 2"),
         ("class Other: pass\n", "author has no class 'Author'"),
         ("class Author: pass\n", "Author has no method analyse"),
@@ -216,3 +222,47 @@ def test_bundle_is_the_same_every_time(tmp_path):
     one, two = bundle.write(tmp_path / "a.zip"), bundle.write(tmp_path / "b.zip")
     assert one.read_bytes() == two.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
+
+
+RETURNS = {
+    "its only return": ("def f():\n    x = 1\n    return {\n        1: 2}\n", 3),
+    "several": ("def f(x):\n    if x:\n        return 1\n    return 2\n", 1),
+    "one, and the end": ("def f(x):\n    if x:\n        return 1\n", 1),
+    "a generator": ("def f():\n    yield 1\n", 1),
+    "a coroutine": ("async def f():\n    return 1\n", 1),
+}
+
+
+@pytest.mark.parametrize("name", RETURNS)
+def test_the_line_of_a_wrong_return_is_never_that_of_another(name):
+    """Where it is not certain which `return` it was, the line is that of the function."""
+    source, line = RETURNS[name]
+    made: dict[str, Any] = {}
+    exec(source, made)
+    assert worker.only_return(made["f"].__code__) == line
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ModuleNotFoundError("x", name="torch.nn"), "ModuleNotFoundError: no module named 'torch.nn', author.py"),
+        (ImportError("x", name="torch"), "ImportError: from module 'torch', author.py"),
+        (ModuleNotFoundError("x", name="Hong^Gildong"), "ModuleNotFoundError, author.py"),
+        (ModuleNotFoundError("Hong"), "ModuleNotFoundError, author.py"),
+    ],
+)
+def test_a_module_is_named_and_nothing_else_that_an_exception_says(author, tmp_path, error, told):
+    """What looks like no name of a module could be a patient's."""
+    body = f"raise {type(error).__name__}({error.args[0]!r}, name={error.name!r})"
+    folder, request = author(body)
+    start(folder, tmp_path)
+    assert read(folder, request).error.startswith(told)
+
+
+def test_a_plugin_that_forks_answers_once(author, tmp_path):
+    """The copy of the process goes on with the plugin's code and ends there: what is written is the first one's."""
+    folder, request = author('import os; os.fork(); return Result("not_applicable", str(os.getpid()))')
+    ended = start(folder, tmp_path)
+    assert (ended.returncode, ended.stderr) == (worker.EXIT_DONE, "")
+    reading = read(folder, request)
+    assert (reading.result.status, reading.ignored) == (ResultStatus.NOT_APPLICABLE, ())

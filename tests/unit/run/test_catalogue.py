@@ -90,6 +90,25 @@ def test_an_interpreter_of_its_own_is_asked_for_its_paths(site: Site) -> None:
     assert "does not run" in site.catalogue(NOT_ISOLATED).problems["mine"]
 
 
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (b"#!/bin/sh\r\nexit 0\r\n", "its lines end as on Windows"),
+        (b"#!/opt/none/python -u\n", "its first line names /opt/none/python, which is not there"),
+        (b"#! /bin/sh -e\nexit 0\n", ""),
+        (b"\x7fELF\r\n", ""),
+    ],
+)
+def test_a_script_whose_first_line_cannot_be_is_a_problem_of_the_configuration(
+    site: Site, script: bytes, says: str
+) -> None:
+    """The system says only that there is no such file, and means the interpreter."""
+    site.command_plugin("script", "#!/bin/sh\n")
+    (site.folder / "plugins" / "script" / "program").write_bytes(script)
+    assert says in site.catalogue(NOT_ISOLATED).problems.get("script", "")
+    assert bool(says) == ("script" in site.catalogue(NOT_ISOLATED).problems)
+
+
 def test_every_kind_of_a_manifest_has_its_module() -> None:
     """And no module is without a kind."""
     assert registry.KINDS.keys() == set(RuntimeKind)

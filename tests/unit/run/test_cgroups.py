@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from node.run import cgroups
+from node.run import cgroups, leftovers
 from node.run.cgroups import AttemptGroup
 
 DELEGATED = "system.slice/pacsnode.service"
@@ -91,3 +92,20 @@ def test_what_the_kernel_counted_is_read(kernel: Path) -> None:
     assert (group.peak_bytes(), group.was_out_of_memory()) == (12345, True)
     assert group.end()
     assert not group.folder.exists()
+
+
+def test_groups_of_a_trial_are_swept_at_the_next_start(
+    kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node was killed while examples ran: what their small node made is found in `work/`, and nobody else's is."""
+    monkeypatch.setattr(cgroups, "_base", lambda: kernel)
+    work = tmp_path / "work"
+    nested, others = work / "pacsnode-x1" / "data" / "work", tmp_path / "others" / "data" / "work"
+    for folder in (work / "job" / "1", nested / "job" / "1", nested / ".warm" / "worker", others / "job" / "1"):
+        os.makedirs(folder)
+        group = cgroups.of(folder)
+        assert group is not None
+        group.make(2**30, 100)
+    assert leftovers.end_all(work)
+    assert [group.folder for each in (work, nested, nested / ".warm") for group in cgroups.left(each)] == []
+    assert len(cgroups.left(others)) == 1
