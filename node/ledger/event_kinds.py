@@ -162,6 +162,9 @@ class EventKind(StrEnum):
     )
     STUDY_DECISION_FAILED = "study.decision-failed", "The rules could not decide on the study.", Severity.WARNING
 
+    STUDY_PURGING = "study.purging", "Retention began to remove the images of the study."
+    STUDY_GONE = "study.gone", "The images of the study were removed; what there was is kept as a line a series."
+
     # Decisions
     DECISION_NOT_MATCHED = "decision.not-matched", "A clause of the rule failed, or no series was left to choose."
     DECISION_MATCHED = "decision.matched", "The rule matched."
