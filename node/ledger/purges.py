@@ -109,7 +109,7 @@ def open_of(database: Database, study: str) -> Purge:
 
 def under_way(database: Database) -> list[Purge]:
     """Those that began and have not ended, oldest first."""
-    rows = query(database, "SELECT * FROM purges WHERE ended_at IS NULL ORDER BY id")
+    rows = query(database, "SELECT * FROM purges INDEXED BY purges_open WHERE ended_at IS NULL ORDER BY id")
     return readable(database, "purges", rows, _purge)
 
 
@@ -160,8 +160,8 @@ def finish(ledger: Ledger, at: datetime, study: str, missing: int = 0) -> None:
     left = True
     while left:
         with ledger.transaction() as database:
-            left = bool(_remove_some(database, purge))
-            if not left:
+            left = _remove_some(database, purge)
+            if not left:  # with the last row: while the purge is open, no new receipt is below `up_to`
                 _end(database, at, purge, missing)
         ledger.give_back()
 
@@ -223,8 +223,8 @@ def _keep(database: Database, purge: Purge, lines: list[GoneSeries]) -> None:
     )
 
 
-def _remove_some(database: Database, purge: Purge) -> int:
-    """Remove the rows of some of its instances; how many that were."""
+def _remove_some(database: Database, purge: Purge) -> bool:
+    """Remove the rows of some of its instances, the newest last; whether some are left."""
     sql = f"SELECT receipt, sop_instance_uid {_GOING} ORDER BY receipt LIMIT {SLICE}"
     rows = query(database, sql, [purge.study_instance_uid, purge.up_to])
     going, uids = [row["receipt"] for row in rows], [row["sop_instance_uid"] for row in rows]
@@ -239,7 +239,8 @@ def _remove_some(database: Database, purge: Purge) -> int:
         [purge.study_instance_uid, to_text(purge.began_at), *uids],
     )
     database.execute(f"DELETE FROM instances WHERE receipt IN ({placeholders(going)})", going)  # noqa: S608 - as above
-    return len(rows)
+    left = one(database, f"SELECT 1 {_GOING} LIMIT 1", [purge.study_instance_uid, purge.up_to])
+    return left is not None
 
 
 def _end(database: Database, at: datetime, purge: Purge, missing: int) -> None:

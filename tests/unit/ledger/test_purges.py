@@ -79,7 +79,7 @@ def test_a_purge_goes_on_after_a_crash_between_two_slices(ledger: Ledger, monkey
     purge = begun(ledger)
     remove, calls = purges._remove_some, []
 
-    def crash_at_the_second(*arguments: object) -> int:
+    def crash_at_the_second(*arguments: object) -> bool:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
