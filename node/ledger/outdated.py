@@ -79,13 +79,10 @@ def jobs(database: Database, before: datetime) -> Iterator[str]:
         last = (rows[-1]["at"], rows[-1]["id"])
 
 
-def kind_of(database: Database, study: str) -> PurgeKind | None:
-    """The class of a study; None where no image of it is here."""
-    for kind, condition in _KINDS.items():
-        sql = f"SELECT 1 FROM studies WHERE study_instance_uid=? AND images='here' AND {condition}"  # noqa: S608 - texts of ours
-        if one(database, sql, [study]):
-            return kind
-    return None
+def is_due(database: Database, study: str, kind: PurgeKind, before: datetime) -> bool:
+    """Whether the study is of this class, has images here, and nothing of it arrived since `before`."""
+    where = f"study_instance_uid=? AND images='here' AND last_received_at<? AND {_KINDS[kind]}"
+    return one(database, f"SELECT 1 FROM studies WHERE {where}", [study, to_text(before)]) is not None  # noqa: S608 - texts of ours
 
 
 def amount(database: Database, study: str) -> Amount:

@@ -192,7 +192,7 @@ class RetainStage(NodeStage):
     def _images(self, kind: PurgeKind, before: datetime, why: str) -> Iterator[None]:
         database = self._node.ledger.database
         for study in outdated.studies(database, kind, before):
-            if not needed.why_needed(database, study, self._node.clock.now()) and self._begin(study, kind, why):
+            if not needed.why_needed(database, study, self._node.clock.now()) and self._begin(study, kind, before, why):
                 self._done[kind] += 1
                 self._done["bytes"] += outdated.amount(database, study).bytes
             yield
@@ -206,11 +206,11 @@ class RetainStage(NodeStage):
             self._done["files"] += len(receipts)
             yield
 
-    def _begin(self, study: str, kind: PurgeKind, why: str) -> bool:
+    def _begin(self, study: str, kind: PurgeKind, before: datetime, why: str) -> bool:
         """Asked again in the transaction: what somebody has come to need meanwhile stays."""
         with self._node.ledger.transaction() as database:
             now = self._node.clock.now()
-            if needed.why_needed(database, study, now) or outdated.kind_of(database, study) is not kind:
+            if needed.why_needed(database, study, now) or not outdated.is_due(database, study, kind, before):
                 return False
             purges.begin(database, now, study, kind, why)
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 
 import pytest
@@ -337,8 +337,10 @@ def test_what_somebody_came_to_need_meanwhile_stays(site: RetainSite) -> None:
     site.study("1.1")
     site.hand.pass_(days=3)
     stage = RetainStage(site.node, configured(unmatched="2d"))
-    assert stage._begin("1.1", PurgeKind.IMAGES, "") is False  # it is of another class by now
+    young, old = site.hand.now(), site.hand.now() - timedelta(days=9)
+    assert stage._begin("1.1", PurgeKind.IMAGES, young, "") is False  # it is of another class by now
+    assert stage._begin("1.1", PurgeKind.UNMATCHED, old, "") is False  # more of it arrived
     with site.ledger.transaction() as database:
         database.execute("INSERT INTO pins (study_instance_uid, why, by, since) VALUES ('1.1', 'pilot', 'os:a', '')")
-    assert stage._begin("1.1", PurgeKind.UNMATCHED, "") is False
+    assert stage._begin("1.1", PurgeKind.UNMATCHED, young, "") is False
     assert len(site.stored()) == 3
