@@ -40,6 +40,7 @@ COMMANDS = {
     "adopt": "actions",
     "pause": "pausing",
     "resume": "pausing",
+    "retention": "retention",
     "read": "reports",
     "plugin": "plugin",
     "demo": "running",

@@ -131,7 +131,7 @@ class CommitStage(NodeStage):
                 item.position: (int(item.failure or FailureReason.PROCESSING_FAILURE), item.study_instance_uid)
                 for item in commitments.items(database, number)
             }
-            commitments.judged(database, now, number, said)
+            commitments.judged(database, now, number, said, FailureReason.PROCESSING_FAILURE)
         elif status is CommitmentStatus.AT_ARCHIVE:
             archive_requests.give_up(database, now, number, FailureReason.PROCESSING_FAILURE, why)
         elif status in (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED):
@@ -183,6 +183,7 @@ class CommitStage(NodeStage):
             requested_at=message.received_at,
             references=[(each.sop_class_uid, each.sop_instance_uid) for each in message.content.references],
             through=settings.commit_through if settings else None,
+            keep=settings.keep if settings else None,
         )
         return commitments.take(database, self._clock.now(), new, FailureReason.DUPLICATE_TRANSACTION)
 
@@ -242,7 +243,7 @@ class CommitStage(NodeStage):
             for position, verdict in verdicts.items()
         }
         with self._ledger.transaction() as database:
-            commitments.judged(database, now, commitment.id, said)
+            commitments.judged(database, now, commitment.id, said, FailureReason.PROCESSING_FAILURE)
             for verdict in (each for each in verdicts.values() if each.damaged):
                 alerts.raised(
                     database,

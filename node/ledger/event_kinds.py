@@ -170,6 +170,9 @@ class EventKind(StrEnum):
     )
     STUDY_DECISION_FAILED = "study.decision-failed", "The rules could not decide on the study.", Severity.WARNING
 
+    STUDY_PURGING = "study.purging", "Retention began to remove the images of the study."
+    STUDY_GONE = "study.gone", "The images of the study were removed; what there was is kept as a line a series."
+
     # Decisions
     DECISION_NOT_MATCHED = "decision.not-matched", "A clause of the rule failed, or no series was left to choose."
     DECISION_MATCHED = "decision.matched", "The rule matched."
@@ -419,6 +422,16 @@ class EventKind(StrEnum):
     NOTIFICATION_DEAD = "notification.dead", "The notification was given up.", Severity.WARNING
     NOTIFICATION_CANCELLED = "notification.cancelled", "The notification has no ground any more."
     NOTIFICATION_AGAIN = "notification.again", "A person had the notification sent."
+
+    # Retention
+    INSTANCES_GONE = "instances.gone", "Received files that belong to no study were removed."
+    JOB_FILES_GONE = "job.files-gone", "Answer, log and objects of the job were removed from the disk."
+    RETENTION_RAN = "retention.ran", "Retention removed what was old enough and not needed."
+    RETENTION_NO_SPACE = (
+        "retention.no-space",
+        "Less space is free than `retention.below`, and nothing more may be removed.",
+        Severity.WARNING,
+    )
 
     # The node
     ALERT_CLOSED = "alert.closed", "The condition of an alert is over."

@@ -26,6 +26,17 @@ class StudyStatus(StrEnum):
     """Nothing is in flight and the quiet period has passed; `revision` says how often that has happened."""
 
 
+class StudyImages(StrEnum):
+    """Whether the received files of a study are here (`node.ledger.purges`)."""
+
+    HERE = "here"
+    """They are, or none has arrived yet."""
+    PURGING = "purging"
+    """They are being removed, and nothing may be made from them any more."""
+    GONE = "gone"
+    """They were removed. What arrives later is a new revision, and its files are here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
     """One row of `studies`."""
@@ -54,6 +65,7 @@ class Study:
     modalities: str = ""
     """Of its series, joined by backslashes."""
     description: str = ""
+    images: StudyImages = StudyImages.HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +384,7 @@ def of_row(row: dict[str, Any]) -> Study:
         **{
             **{name: row[name] for name in Study.__slots__},
             "status": StudyStatus(row["status"]),
+            "images": StudyImages(row["images"]),
             "first_received_at": from_text(row["first_received_at"]),
             "last_received_at": from_text(row["last_received_at"]),
             "due_at": from_text(row["due_at"]),

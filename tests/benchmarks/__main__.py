@@ -16,6 +16,7 @@ from tests.benchmarks import (
     encoding,
     laying_out,
     page,
+    purging,
     receive,
     receivers,
     retries,
@@ -98,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(retries.show(retried), flush=True)
         searched = searching.measure(folder / "searched", 2_000 if options.short else searching.STUDIES)
         print(searching.show(searched), flush=True)
+        purged = purging.measure(100 if options.short else purging.STUDIES, folder / "purging")
+        print(purging.show(purged), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
@@ -105,7 +108,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = options.page or (None if options.short else page.PATH)
     if written:
         all_of_it = page.Measured(
-            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept, searched
+            measured,
+            turns,
+            slices,
+            grown,
+            encoded,
+            sized,
+            decided,
+            retried,
+            attacked,
+            handed,
+            beside,
+            kept,
+            searched,
+            purged,
         )
         written.write_text(page.text(all_of_it, options.remark))
 

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     beside_greedy,
     encoding,
     laying_out,
+    purging,
     receive,
     receivers,
     retries,
@@ -76,6 +77,7 @@ class Measured:
     beside_greedy: BesideGreedy | None
     kept: warm.WarmFigures
     searched: Sequence[searching.Searched]
+    purged: purging.PurgeFigures
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -113,6 +115,9 @@ def text(found: Measured, remark: str = "") -> str:
         "## Looking for studies",
         f"Among {searching.STUDIES:,} studies; goal {searching.GOAL} s.",
         searching.show(found.searched),
+        "## Receiving while studies go",
+        purging.__doc__ or "",
+        purging.show(found.purged),
         "## Beside a plugin that takes what it can get",
         beside_greedy.show(found.beside_greedy),
         "## Attacks",
@@ -149,6 +154,7 @@ def _goals(found: Measured) -> str:
     rows += found.decided.goals
     rows.append(retries.goal(found.retried))
     rows.append(searching.goal(found.searched))
+    rows.append(purging.goal(found.purged))
     rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)

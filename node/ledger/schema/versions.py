@@ -32,6 +32,7 @@ VERSIONS = (
     "0024_identity",
     "0025_keys",
     "0026_commissionings",
+    "0027_retention",
     "0029_commit_batches",
     "0032_answers",
     "0035_search",

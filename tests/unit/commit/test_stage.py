@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.dimse.scu import RejectedError, UnreachableError
-from node.ledger import commitments
+from node.ledger import commitments, needed
 from node.ledger.commitment import CommitmentStatus
+from node.ledger.needed import NeedKind
 from tests.support import history
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.commit_room import CommitRoom, Told, images
@@ -194,6 +195,19 @@ def test_a_report_that_is_refused_or_too_old_is_a_dead_letter(
     room.clock.pass_(minutes=1)
     Told(monkeypatch, UnreachableError("down")).reporting(room).run_once()
     assert room.rows[0].status is CommitmentStatus.DEAD
+
+
+@pytest.mark.parametrize(("days", "reasons"), [(364, [NeedKind.PROMISED]), (366, [])])
+def test_what_was_promised_is_kept_for_as_long_as_the_configuration_said(
+    room: CommitRoom, monkeypatch: pytest.MonkeyPatch, days: int, reasons: list[NeedKind]
+) -> None:
+    """A year, counted from the decision, whatever becomes of the setting; then retention may remove it."""
+    decided(room)
+    Told(monkeypatch).reporting(room).run_once()
+    assert room.rows[0].status is CommitmentStatus.REPORTED
+    room.clock.pass_(days=days)
+    found = needed.why_needed(room.ledger.database, STUDY, room.clock.now())
+    assert [each.kind for each in found if each.kind is NeedKind.PROMISED] == reasons
 
 
 def test_a_requester_that_the_configuration_no_longer_has(room: CommitRoom) -> None:

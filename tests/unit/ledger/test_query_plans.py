@@ -24,14 +24,19 @@ from node.ledger import (
     gone_rules,
     identities,
     instances,
+    job_files,
     job_studies,
     jobs,
+    needed,
     notifications,
     objects,
+    outdated,
     pauses,
+    purges,
     questions,
     rejections,
     resends,
+    retention_runs,
     rule_history,
     said,
     selections,
@@ -45,6 +50,7 @@ from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.pauses import Pausable
+from node.ledger.purges import PurgeKind
 from node.ledger.selections import Selection
 from tests.support.sites.past import tell
 
@@ -115,6 +121,11 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "not_kept": lambda rows: resends.not_kept(rows, NOW, "pacs", [ONE]),
     "commitment_items": lambda rows: commitments.items(rows, 1),
     "commitments_of_study": lambda rows: commitments.of_study(rows, ONE),
+    "needed": lambda rows: needed.why_needed(rows, ONE, NOW),
+    "needed_job": lambda rows: needed.why_needed_job(rows, ONE, NOW),
+    "studies_to_go": lambda rows: [list(outdated.studies(rows, kind, NOW)) for kind in PurgeKind],
+    "jobs_to_go": lambda rows: list(outdated.jobs(rows, NOW)),
+    "going": lambda rows: [purges.under_way(rows), job_files.under_way(rows), retention_runs.under_way(rows)],
 }
 FOR_STATUS: dict[str, Ask] = {
     "labels": lambda rows: studies.labels(rows, [ONE]),
@@ -159,6 +170,8 @@ _FEW = (
     "attempts_open",
     "alerts_open",
     "adoptions_open",
+    "purges_open",
+    "retention_runs_open",
 )
 """Partial indexes: they have what waits for somebody, not what has been."""
 
@@ -186,7 +199,7 @@ def plan(rows: Database, ask: Ask) -> list[str]:
 
 def grows(step: str) -> bool:
     """Whether a step reads more, the more there has been: nearly every instance has the same status, say."""
-    if any(name in step for name in _FEW):
+    if any(name in step for name in _FEW) or step == "SCAN CONSTANT ROW":
         return False
     searched = any(f"{column}=?" in step for column in ("receipt", "sop_instance_uid", "study_instance_uid"))
     of_all_instances = step.startswith("SEARCH instances") and not searched

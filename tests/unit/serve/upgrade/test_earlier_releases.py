@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,24 @@ import pytest
 from node.dimse.commitment import CommitmentReference, CommitmentRequest
 from node.dimse.status import FailureReason
 from node.index.children import HeaderReader
-from node.ledger import attempts, commitments, deliveries, facts, instances, objects, studies, tallies
+from node.ledger import (
+    attempts,
+    commitments,
+    deliveries,
+    facts,
+    instances,
+    job_files,
+    objects,
+    purges,
+    studies,
+    tallies,
+)
 from node.ledger.attempts import AttemptState
 from node.ledger.commitment import CommitmentStatus
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import JobStatus
+from node.ledger.purges import PurgeKind
 from node.ledger.studies import StudyStatus
 from node.route.asking import kept_rule
 from node.serve import upgrade
@@ -146,6 +159,19 @@ def test_finding_m2_what_is_missing_after_an_upgrade_is_one_alert(site: Upgraded
     assert alert.times == 1
     assert (alert.detail["images"], alert.detail["results"]) == (1, 1)
     assert alert.detail["examples"] == [image, report]
+
+
+def test_what_retention_removes_is_not_missed_after_an_upgrade(site: UpgradedSite) -> None:
+    """Neither images that were just being removed, nor objects of a job whose files are gone."""
+    receipts = [each.receipt for each in instances.of_study(site.ledger.database, "1.2.3.2")]
+    (sent,) = site.jobs("1.2.3.1")
+    with site.ledger.transaction() as database:
+        purges.begin(database, site.clock.now(), "1.2.3.2", PurgeKind.IMAGES, "older than 30d")
+        job_files.begin(database, sent.id)
+    site.data_folder.remove(receipts)
+    shutil.rmtree(site.data_folder.results / sent.id)
+    upgrade.check_files(site.ledger, site.data_folder, site.clock)
+    assert history.of_kind(site.ledger.database, EventKind.FILES_MISSING) == []
 
 
 def test_tallies_that_an_upgrade_left_wrong_are_counted_again(site: UpgradedSite) -> None:
