@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from node.commit.backlog import Backlog
-from node.commit.judging import CommitmentVerdict, judge
+from node.commit.judging import CommitmentVerdict, judge, still_here
 from node.config.destinations import dicom_destinations
 from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult, result_of
@@ -204,16 +204,19 @@ class CommitStage(NodeStage):
                     item.sop_instance_uid,
                     sync=sync,
                 )
-        self._record(commitment, verdicts)
-        self._backlogs.pop(commitment.id, None)
+        if self._record(commitment, verdicts):
+            self._backlogs.pop(commitment.id, None)
 
-    def _record(self, commitment: Commitment, verdicts: dict[int, CommitmentVerdict]) -> None:
+    def _record(self, commitment: Commitment, verdicts: dict[int, CommitmentVerdict]) -> bool:
+        """False where retention began to remove some of it meanwhile: it is judged again."""
         now, through = self._clock.now(), commitment.through
         said = {
             position: (None if through and not verdict.failure else verdict.failure, verdict.study_instance_uid)
             for position, verdict in verdicts.items()
         }
         with self._ledger.transaction() as database:
+            if not still_here(database, verdicts.values()):
+                return False
             commitments.judged(database, now, commitment.id, said)
             for verdict in (each for each in verdicts.values() if each.damaged):
                 alerts.raised(
@@ -225,6 +228,7 @@ class CommitStage(NodeStage):
                     reason=verdict.damaged,
                 )
         self._wakes.wake(Stage.COMMIT)
+        return True
 
     def _leave_to_nobody(self) -> None:
         """An archive or a requester that the configuration no longer has cannot be waited for."""

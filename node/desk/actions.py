@@ -24,6 +24,7 @@ from node.ledger import (
     fallbacks,
     forwards,
     identities,
+    job_images,
     jobs,
     notifications,
     studies,
@@ -162,6 +163,8 @@ def _keep_images(database: Database, study: Study, at: datetime, reason: str, by
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> ActionOutcome:
     new = jobs.again(database, at, job.id, str(by))
     sentence = f"job {short(job.id)} is done again as job {short(new.id)} (round {new.round})"
+    if job_images.concerned(database, new.id) and job_images.look(database, new).missing:
+        sentence += "\nimages of it were deleted by retention: it waits for an archive to send them, or ends as not run"
     return ActionOutcome(sentence, {"job": new.id, "supersedes": job.id, "round": new.round, "status": new.status})
 
 

@@ -20,10 +20,11 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import events, studies
+from node.ledger import events, instances, studies
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.event_kinds import EventKind
+from node.ledger.instances import ArrivalSource, InstanceStatus
 from node.ledger.rows import moment, one, placeholders, query, to_json
 from node.ledger.studies import StudyImages
 
@@ -60,6 +61,12 @@ class Purge:
     instances: int
     """Received files that went; 0 before it has ended."""
     bytes: int
+    witness: Mapping[str, Any] | None
+    """The `comparison` of an instance that said which patient and order the study belongs to; digests, no values."""
+    sources: frozenset[ArrivalSource]
+    """How the instances that counted had come here."""
+    senders: Mapping[str, str]
+    """Receipt → calling AE title, where there were several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +96,21 @@ def begin(database: Database, at: datetime, study: str, kind: PurgeKind, why: st
     newest = one(database, "SELECT max(receipt) AS receipt FROM instances WHERE study_instance_uid=?", [study])
     if found is None or found.images is not StudyImages.HERE or newest is None or newest["receipt"] is None:
         raise PermanentError(f"study {study} has no images here that could be removed")
+    witness, arrived = instances.witness(database, study), instances.arrivals(database, study)
     database.execute("UPDATE studies SET images=? WHERE study_instance_uid=?", [StudyImages.PURGING, study])
-    database.execute(
-        "INSERT INTO purges (study_instance_uid, revision, kind, why, up_to, began_at) VALUES (?,?,?,?,?,?)",
-        [study, found.revision, kind, why, newest["receipt"], to_text(at)],
-    )
+    row = {
+        "study_instance_uid": study,
+        "revision": found.revision,
+        "kind": kind,
+        "why": why,
+        "up_to": newest["receipt"],
+        "began_at": to_text(at),
+        "witness": to_json(dict(witness.comparison)) if witness else None,
+        "sources": to_json(sorted(arrived.sources)),
+        "senders": to_json(dict(arrived.senders)),
+    }
+    sql = f"INSERT INTO purges ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    database.execute(sql, list(row.values()))
     events.record(database, at, EventKind.STUDY_PURGING, study=study, retention=kind, why=why)
     return open_of(database, study)
 
@@ -109,6 +126,23 @@ def open_of(database: Database, study: str) -> Purge:
 def under_way(database: Database) -> list[Purge]:
     """Those that began and have not ended, oldest first."""
     return [_purge(row) for row in query(database, "SELECT * FROM purges WHERE ended_at IS NULL ORDER BY id")]
+
+
+def make_way(database: Database, study: str, sop_instance_uids: Iterable[str]) -> None:
+    """These SOP instances came again while the study is being removed: what goes counts no longer. Else nothing."""
+    sql = (
+        "UPDATE instances SET status=? WHERE sop_instance_uid=? AND study_instance_uid=?"
+        " AND status IN ('current', 'rejected')"
+        " AND receipt<=(SELECT up_to FROM purges WHERE purges.study_instance_uid=? AND ended_at IS NULL)"
+    )
+    rows = [(InstanceStatus.PURGING, uid, study, study) for uid in sop_instance_uids]
+    database.conn.executemany(sql, rows)
+
+
+def is_going(database: Database, study: str | None, receipt: str) -> bool:
+    """Whether a received file is among those that are being removed just now: it is as good as gone."""
+    sql = "SELECT 1 FROM purges WHERE study_instance_uid=? AND ended_at IS NULL AND up_to>=?"
+    return one(database, sql, [study, receipt]) is not None
 
 
 def of_study(database: Database, study: str) -> list[Purge]:
@@ -263,5 +297,8 @@ def _purge(row: dict[str, Any]) -> Purge:
             "kind": PurgeKind(row["kind"]),
             "began_at": from_text(row["began_at"]),
             "ended_at": moment(row["ended_at"]),
+            "witness": json.loads(row["witness"]) if row["witness"] else None,
+            "sources": frozenset(ArrivalSource(*each) for each in json.loads(row["sources"])),
+            "senders": json.loads(row["senders"]),
         }
     )

@@ -36,6 +36,7 @@ from node.ledger.schema import (
     m0025_keys,
     m0026_commissionings,
     m0027_retention,
+    m0028_gone,
 )
 from node.ledger.schema.versions import SET
 
@@ -165,6 +166,7 @@ migrations(name="0024_identity")(m0024_identity.migrate)
 migrations(name="0025_keys")(m0025_keys.migrate)
 migrations(name="0026_commissionings")(m0026_commissionings.migrate)
 migrations(name="0027_retention")(m0027_retention.migrate)
+migrations(name="0028_gone")(m0028_gone.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

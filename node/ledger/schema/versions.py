@@ -33,5 +33,6 @@ VERSIONS = (
     "0025_keys",
     "0026_commissionings",
     "0027_retention",
+    "0028_gone",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""
