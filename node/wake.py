@@ -21,6 +21,7 @@ class Stage(StrEnum):
     FETCH = "fetch"
     NOTIFY = "notify"
     COMMIT = "commit"
+    RETAIN = "retain"
 
 
 class Wakes:

@@ -69,11 +69,11 @@ class App:
         _note_confinement(running.configuration)
         catalogues = Catalogues()
         self._warm = WarmWorkers(store.work)
-        self._of_the_node = stages.of_the_node(self.node, running.configuration, catalogues, self._warm)
+        self._schedule = Schedule(running.configuration.node.zone)
+        self._of_the_node = stages.of_the_node(self.node, running.configuration, catalogues, self._warm, self._schedule)
         self._for_peers = stages.for_peers(self.node, running.configuration)
         self.reload = Reload(self.node, running, catalogues, self.take_up)
         self._workers = Workers(self.node.wakes, FailingStages(self.node))
-        self._schedule = Schedule(running.configuration.node.zone)
         upkeep.enter(self._schedule, self.node)
         self._wake_listener: WakeListener | None = None
 

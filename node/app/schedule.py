@@ -37,16 +37,29 @@ class Schedule:
     def daily(self, name: str, at: time, work: Callable[[], None], *, make_up_since: datetime | None = None) -> None:
         """Do this each day at a time of day of the site; what it raises is logged, and it is tried again the next day.
 
+        One of this name that is there already is replaced.
+
         `make_up_since`: when it ran last. Where its time has come since then, it runs once at the start. None for a job
         whose missed runs are not made up.
         """
         trigger = daily_trigger(at, self._zone)
         grace = _LATE_SECONDS if make_up_since is None else None
         job = self._scheduler.add_job(
-            partial(_run, name, work), trigger, id=name, coalesce=True, max_instances=1, misfire_grace_time=grace
+            partial(_run, name, work),
+            trigger,
+            id=name,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=grace,
+            replace_existing=True,
         )
         if make_up_since is not None and trigger.get_next_fire_time(None, make_up_since) <= datetime.now(self._zone):
             job.modify(next_run_time=datetime.now(self._zone))
+
+    def never(self, name: str) -> None:
+        """Do that work no more, if it was in the calendar."""
+        if self._scheduler.get_job(name) is not None:
+            self._scheduler.remove_job(name)
 
     def start(self) -> None:
         """Begin."""

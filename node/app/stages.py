@@ -8,6 +8,7 @@ from functools import partial
 
 from node.app.alerts import AlertSweep
 from node.app.refused import RefusedCallerIntake
+from node.app.schedule import Schedule
 from node.app.workers import Worker
 from node.commit.asking import CommitmentRequester
 from node.commit.reporting import CommitmentReporter
@@ -24,6 +25,7 @@ from node.index.stage import IndexStage
 from node.kit.commissioning import commission
 from node.notify.stage import NotifyStage
 from node.results.stage import ResultsStage
+from node.retain.stage import RetainStage
 from node.route.stage import RouteStage
 from node.run.catalogue import Catalogues
 from node.run.stage import RunStage
@@ -45,7 +47,9 @@ class StageMaker:
         return Worker(name, self.make(configuration), self.where)
 
 
-def of_the_node(node: Node, configuration: Configuration, catalogues: Catalogues, workers: WarmWorkers) -> list[Worker]:
+def of_the_node(
+    node: Node, configuration: Configuration, catalogues: Catalogues, workers: WarmWorkers, schedule: Schedule
+) -> list[Worker]:
     """Those that every node has. Plugins and people come first: what new rules decide has to find them."""
     # In work/, which the next start empties: what a trial leaves when the node is killed is gone then.
     trial = partial(commission, within=node.store.work)
@@ -57,6 +61,7 @@ def of_the_node(node: Node, configuration: Configuration, catalogues: Catalogues
         Worker("route", RouteStage(node, configuration, catalogues.of), Stage.ROUTE),
         Worker("refused", RefusedCallerIntake(node, Journal(node.store.data))),
         Worker("alerts", AlertSweep(node)),
+        Worker("retain", RetainStage(node, configuration, schedule), Stage.RETAIN),
     ]
 
 

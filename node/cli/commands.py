@@ -35,6 +35,7 @@ COMMANDS = {
     "cancel": "actions",
     "pause": "pausing",
     "resume": "pausing",
+    "retention": "retention",
     "read": "reports",
     "plugin": "plugin",
     "demo": "running",

@@ -8,7 +8,7 @@ an object that was quarantined, that waits beside what it corrects, or that was 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class CommitmentVerdict:
     damaged: str = ""
     """Why the stored file is not what was received, where that is so."""
     receipt: str = ""
-    """What was committed to."""
+    """The received file that it is about, where there is one."""
 
 
 def judge(
@@ -70,14 +70,11 @@ def judge(
     return CommitmentVerdict(failure, study, damaged, meant.receipt)
 
 
-def still_here(database: Database, verdicts: Iterable[CommitmentVerdict]) -> bool:
-    """Whether retention has left alone, since they were judged, what these commit to; in the transaction that does."""
-    committed = [each for each in verdicts if each.receipt and not each.failure]
-    known = instances.known(database, [each.receipt for each in committed])
-    return all(
-        each.receipt in known and not purges.is_going(database, each.study_instance_uid, each.receipt)
-        for each in committed
-    )
+def is_damaged(database: Database, verdict: CommitmentVerdict) -> bool:
+    """Whether the file is damaged or lost, and not one that retention removed while it was read."""
+    if not verdict.damaged or instances.by_receipt(database, verdict.receipt) is None:
+        return False
+    return not purges.is_going(database, verdict.study_instance_uid, verdict.receipt)
 
 
 def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from node.commit.backlog import Backlog
-from node.commit.judging import CommitmentVerdict, judge, still_here
+from node.commit.judging import CommitmentVerdict, is_damaged, judge
 from node.config.destinations import dicom_destinations
 from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult, result_of
@@ -101,7 +101,7 @@ class CommitStage(NodeStage):
                 item.position: (int(item.failure or FailureReason.PROCESSING_FAILURE), item.study_instance_uid)
                 for item in commitments.items(database, number)
             }
-            commitments.judged(database, now, number, said)
+            commitments.judged(database, now, number, said, FailureReason.PROCESSING_FAILURE)
         elif status is CommitmentStatus.AT_ARCHIVE:
             archive_requests.give_up(database, now, number, FailureReason.PROCESSING_FAILURE, why)
         elif status in (CommitmentStatus.DECIDED, CommitmentStatus.OFFERED):
@@ -153,6 +153,7 @@ class CommitStage(NodeStage):
             requested_at=message.received_at,
             references=[(each.sop_class_uid, each.sop_instance_uid) for each in message.content.references],
             through=settings.commit_through if settings else None,
+            keep=settings.keep if settings else None,
         )
         return commitments.take(database, self._clock.now(), new, FailureReason.DUPLICATE_TRANSACTION)
 
@@ -204,21 +205,18 @@ class CommitStage(NodeStage):
                     item.sop_instance_uid,
                     sync=sync,
                 )
-        if self._record(commitment, verdicts):
-            self._backlogs.pop(commitment.id, None)
+        self._record(commitment, verdicts)
+        self._backlogs.pop(commitment.id, None)
 
-    def _record(self, commitment: Commitment, verdicts: dict[int, CommitmentVerdict]) -> bool:
-        """False where retention began to remove some of it meanwhile: it is judged again."""
+    def _record(self, commitment: Commitment, verdicts: dict[int, CommitmentVerdict]) -> None:
         now, through = self._clock.now(), commitment.through
         said = {
             position: (None if through and not verdict.failure else verdict.failure, verdict.study_instance_uid)
             for position, verdict in verdicts.items()
         }
         with self._ledger.transaction() as database:
-            if not still_here(database, verdicts.values()):
-                return False
-            commitments.judged(database, now, commitment.id, said)
-            for verdict in (each for each in verdicts.values() if each.damaged):
+            commitments.judged(database, now, commitment.id, said, FailureReason.PROCESSING_FAILURE)
+            for verdict in (each for each in verdicts.values() if is_damaged(database, each)):
                 alerts.raised(
                     database,
                     now,
@@ -228,7 +226,6 @@ class CommitStage(NodeStage):
                     reason=verdict.damaged,
                 )
         self._wakes.wake(Stage.COMMIT)
-        return True
 
     def _leave_to_nobody(self) -> None:
         """An archive or a requester that the configuration no longer has cannot be waited for."""

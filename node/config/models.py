@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from node.config.allowing import PluginGrants, PluginIsolation
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.people import Notifications, Person
+from node.config.retention import Retention
 from node.config.retrying import Retry
 from node.config.sections import Party, Section, SitePath, TakenUpBy
 from node.config.values import (
@@ -268,6 +269,9 @@ class StorageCommitment(Section):
     """A destination: success is reported only of what that archive has committed itself to."""
     wait_for_archive: Duration = timedelta(hours=24)
     """What the archive has not committed itself to after this long is reported as failed."""
+    keep: Annotated[Duration, Field(gt=timedelta())] = timedelta(days=365)
+    """For this long `retention` deletes nothing that success was reported of; with `commit_through` the archive keeps
+    it. Another time counts for what is asked from then on."""
 
 
 class Modality(Section):
@@ -359,6 +363,8 @@ class Configuration(Section):
     """Who can be notified by rules."""
     notify: Notifications = Notifications()
     """How they are notified."""
+    retention: Retention = Retention()
+    """What the node deletes, and when; without this section nothing."""
     ignore: Annotated[tuple[IgnoredStudies, ...], TakenUpBy.only(Party.NODE)] = ()
     """Studies that no rule is asked about: outside images, research, phantoms."""
     vendors: Annotated[tuple[Vendor, ...], TakenUpBy.only(Party.NODE)] = ()

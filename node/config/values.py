@@ -14,8 +14,8 @@ from node.dicom.character_sets import are_defined_terms, defined_term
 
 Network = IPv4Network | IPv6Network
 
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|y)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i?B|B)")
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _CHARACTER_SETS = "as in ISO_IR 192 (UTF-8), ISO_IR 100 (Latin-1) or ISO 2022 IR 149 (EUC-KR)"
@@ -23,13 +23,13 @@ _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def parse_duration(value: Any) -> timedelta:
-    """ "60s", "5m", "2h", "1d" → timedelta; a bare number is refused, because nobody remembers its unit."""
+    """ "60s", "5m", "2h", "1d", "2y" (of 365 days) → timedelta; a bare number is refused: nobody remembers its unit."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(
-            f"{value!r} is not a duration: write a number and its unit (ms, s, m, h or d), as in 60s or 5m"
+            f"{value!r} is not a duration: write a number and its unit (ms, s, m, h, d or y), as in 60s or 5m"
         )
     return timedelta(seconds=float(match["number"]) * _SECONDS[match["unit"]])
 
@@ -102,7 +102,7 @@ def check_fingerprint(value: str) -> str:
 def duration_text(value: timedelta) -> str:
     """The shortest form that `parse_duration` reads back."""
     seconds = value.total_seconds()
-    for unit in ("d", "h", "m", "s"):
+    for unit in ("y", "d", "h", "m", "s"):
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
             return f"{int(seconds / _SECONDS[unit])}{unit}"
     return f"{seconds:g}s"

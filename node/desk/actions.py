@@ -24,6 +24,7 @@ from node.ledger import (
     fallbacks,
     forwards,
     identities,
+    job_files,
     job_images,
     jobs,
     notifications,
@@ -35,6 +36,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.job import Job, JobStatus
+from node.ledger.job_files import JobFiles
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study
 from node.wake import Stage
@@ -176,6 +178,11 @@ def _notify_again(database: Database, notification: Notification, at: datetime, 
 
 
 def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor) -> ActionOutcome:
+    if delivery.job and job_files.state(database, delivery.job) is not JobFiles.HERE:
+        raise PermanentError(
+            f"delivery {delivery.id} cannot be sent again: retention deleted the files of its job; "
+            f"pacsnode retry {short(delivery.job)} has the result made again"
+        )
     identities.forget(database, delivery.study_instance_uid, delivery.destination)
     last = fallbacks.newest(database, delivery)
     if last != delivery and last.status is DeliveryStatus.DELIVERED:

@@ -145,6 +145,8 @@ class FetchStage(NodeStage):
         if not study.patient_id.strip():
             self._end(fetch, FetchStatus.NONE, "the study has no Patient ID: nobody's images are asked for")
             return
+        if fetch.job and self._is_settled(fetch):
+            return
         archive, title = self._archive_and_title
         found = self._find(archive, fetch, study)
         if found is None:
@@ -160,6 +162,18 @@ class FetchStage(NodeStage):
             raise TransientError(f"{fetch.source} says that it has sent nothing of the earlier study")
         with self._ledger.transaction() as database:
             fetches.sent(database, self._clock.now(), fetch, max(1, sum(each or 0 for each in said)))
+
+    def _is_settled(self, fetch: Fetch) -> bool:
+        """Whether nothing is to be asked for now: the images of a job are here again, or arrive just now."""
+        with self._ledger.snapshot() as database:
+            here = removed.here(database, fetch)
+        if here:
+            self._end(fetch, FetchStatus.FETCHED)
+        elif here is None:
+            now = self._clock.now()
+            with self._ledger.transaction() as database:
+                fetches.wait(database, now, fetch, min(now + _AGAIN, fetch.deadline), fetch.error)
+        return here is not False
 
     def _left(self, fetch: Fetch) -> float:
         """Seconds until its deadline; a moment at least."""

@@ -96,6 +96,7 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.NOTIFICATION_WAITS: "SELECT 1 FROM notifications WHERE id=:place AND status IN ('waiting', 'sending')"
     " AND error IS NOT NULL",
     AlertKind.NOTIFICATION_DEAD: "SELECT 1 FROM notifications WHERE id=:place AND status='dead'",
+    AlertKind.RETENTION_NO_SPACE: "SELECT 1 FROM said WHERE kind='retention.no-space' AND place=:place",
     AlertKind.ITEM_FAILED: _DEFECT,
     AlertKind.STAGE_FAILING: "SELECT 1 FROM failing_stages WHERE stage=:place",
     AlertKind.RULES_REFUSED: "SELECT 1 FROM refused_configurations WHERE file=:place",

@@ -211,6 +211,13 @@ class AlertKind(StrEnum):
     )
     NOTIFICATION_DEAD = "notification.dead", AlertSeverity.CRITICAL, "A notification was given up."
 
+    # Retention
+    RETENTION_NO_SPACE = (
+        "retention.no-space",
+        AlertSeverity.CRITICAL,
+        "Less space is free than `retention.below`, and what is left may not be removed.",
+    )
+
     # The node
     ITEM_FAILED = "item.failed", AlertSeverity.CRITICAL, "Handling an item raised an unexpected exception."
     STAGE_FAILING = "stage.failing", AlertSeverity.CRITICAL, "A stage fails as a whole and does no work."

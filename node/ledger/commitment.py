@@ -108,3 +108,5 @@ class NewCommitment:
     references: References
     through: str | None
     """The destination that is asked, too."""
+    keep: timedelta | None = None
+    """For how long retention keeps what success is reported of; None: for ever."""

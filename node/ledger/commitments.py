@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,6 +57,7 @@ def _insert(database: Database, at: datetime, new: NewCommitment, contents: str,
         "contents": contents,
         "status": CommitmentStatus.WAITING if failure is None else CommitmentStatus.DECIDED,
         "through": new.through,
+        "keep_seconds": None if new.keep is None else int(new.keep.total_seconds()),
         "attempts": 0,
         "refusals": 0,
         "not_before": now,
@@ -76,9 +77,17 @@ def _insert(database: Database, at: datetime, new: NewCommitment, contents: str,
 
 
 def judged(
-    database: Database, at: datetime, number: int, verdicts: Mapping[int, tuple[int | None, str | None]]
+    database: Database, at: datetime, number: int, verdicts: Mapping[int, tuple[int | None, str | None]], gone: int
 ) -> None:
-    """What is said of each item, by position: failure (None where the archive is asked first), and its study."""
+    """What is said of each item, by position: failure (None where the archive is asked first), and its study.
+
+    Of a study whose images retention began to remove meanwhile nothing is promised: `gone` is said instead.
+    """
+    going = _going(database, {study for _, study in verdicts.values() if study})
+    verdicts = {
+        position: (failure or gone if study in going else failure, study)
+        for position, (failure, study) in verdicts.items()
+    }
     commitment = _TABLE.transition(database, number, (CommitmentStatus.WAITING,), CommitmentStatus.AT_ARCHIVE)
     database.conn.executemany(
         "UPDATE commitment_items SET failure=?, study_instance_uid=? WHERE commitment=? AND position=?",
@@ -88,6 +97,12 @@ def judged(
     if commitment.through is not None and any(failure is None for failure, _ in verdicts.values()):
         _record(database, at, number, EventKind.COMMITMENT_STORED_HERE, through=commitment.through)
     decide_if_settled(database, at, number)
+
+
+def _going(database: Database, those: Collection[str]) -> set[str]:
+    """Studies whose images are not here any more, or are just being removed."""
+    sql = "SELECT 1 FROM studies WHERE study_instance_uid=? AND images<>'here'"
+    return {study for study in those if one(database, sql, [study])}
 
 
 def decide_if_settled(database: Database, at: datetime, number: int) -> bool:

@@ -390,6 +390,15 @@ class EventKind(StrEnum):
     NOTIFICATION_CANCELLED = "notification.cancelled", "The notification has no ground any more."
     NOTIFICATION_AGAIN = "notification.again", "A person had the notification sent."
 
+    # Retention
+    JOB_FILES_GONE = "job.files-gone", "Answer, log and objects of the job were removed from the disk."
+    RETENTION_RAN = "retention.ran", "Retention removed what was old enough and not needed."
+    RETENTION_NO_SPACE = (
+        "retention.no-space",
+        "Less space is free than `retention.below`, and nothing more may be removed.",
+        Severity.WARNING,
+    )
+
     # The node
     ALERT_CLOSED = "alert.closed", "The condition of an alert is over."
     ITEM_FAILED = "item.failed", "Handling an item raised an unexpected exception.", Severity.WARNING

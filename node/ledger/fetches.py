@@ -132,6 +132,7 @@ def ask_again(
         "not_before": to_text(at),
         "deadline": to_text(deadline),
         "asked_at": to_text(at),
+        "followed_up": 1,  # no decision waits for it: the job does
         "job": job.id,
     }
     sql = f"INSERT INTO fetches ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
@@ -288,7 +289,6 @@ def to_follow_up(database: Database) -> list[Fetch]:
         database,
         "SELECT fetches.* FROM fetches JOIN studies USING (study_instance_uid)"
         " WHERE fetches.ended_at IS NOT NULL AND followed_up=0 AND studies.hold IS NULL AND studies.status='complete'"
-        " AND job IS NULL"
         " ORDER BY fetches.id",
     )
     return readable(database, "fetches", rows, _fetch)

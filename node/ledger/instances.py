@@ -175,8 +175,10 @@ def of_study(
 
 
 def receipts(database: Database) -> Iterator[str]:
-    """Every receipt there is, sorted; read as it is asked for, because there may be millions."""
-    return (receipt for (receipt,) in database.execute("SELECT receipt FROM instances ORDER BY receipt"))
+    """Every receipt whose file is to be here, sorted; read as it is asked for, because there may be millions."""
+    going = "SELECT study_instance_uid FROM purges WHERE ended_at IS NULL"
+    sql = f"SELECT receipt FROM instances WHERE coalesce(study_instance_uid, '') NOT IN ({going}) ORDER BY receipt"  # noqa: S608 - our own text
+    return (receipt for (receipt,) in database.execute(sql))
 
 
 def newest_receipt(database: Database) -> str:

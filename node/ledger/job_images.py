@@ -28,6 +28,8 @@ class JobImages:
     """How many are missing of each study that lacks any."""
     series: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The series of these studies that lack images."""
+    forgotten: bool = False
+    """Which images it needs is not known any more: their facts were removed, too. No archive can help."""
     settling: bool = False
     """Images of its studies are being removed, or are arriving, just now: ask again when that is over."""
 
@@ -76,8 +78,8 @@ def look(database: Database, job: Job) -> JobImages:
         if absent:
             missing[study] = missing.get(study, 0) + absent
             lacking.setdefault(study, set()).add(chosen.series_instance_uid)
-    if unknown := gone_images.unknown(database, job.study_instance_uid):
-        missing.setdefault(job.study_instance_uid, unknown)
+    if not all(chosen.receipts for chosen in job.inputs) or gone_images.unknown(database, job.study_instance_uid):
+        return JobImages(job.inputs, {job.study_instance_uid: 1}, forgotten=True)
     if (missing or tuple(inputs) != job.inputs) and any(row.status is not StudyStatus.COMPLETE for row in rows):
         return JobImages(job.inputs, settling=True)  # more may come, and what has come has no facts yet
     return JobImages(tuple(inputs), missing, {study: tuple(sorted(each)) for study, each in lacking.items()})

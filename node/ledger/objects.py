@@ -52,8 +52,9 @@ def get(database: Database, sop_instance_uid: str) -> ResultObject | None:
 
 
 def files(database: Database) -> list[str]:
-    """The file of every object, relative to the data folder."""
-    return [row["file"] for row in query(database, "SELECT file FROM objects")]
+    """The file of every object that is to be here, relative to the data folder."""
+    sql = "SELECT file FROM objects JOIN jobs ON jobs.id=objects.job WHERE jobs.files='here'"
+    return [row["file"] for row in query(database, sql)]
 
 
 def is_ours(database: Database, sop_instance_uid: str) -> bool:

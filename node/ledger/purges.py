@@ -27,6 +27,7 @@ from node.ledger.event_kinds import EventKind
 from node.ledger.instances import ArrivalSource, InstanceStatus
 from node.ledger.rows import moment, one, placeholders, query, to_json
 from node.ledger.studies import StudyImages
+from node.ledger.unreadable import readable
 
 SLICE = 200
 """Instances whose rows go in one transaction: with their headers, deliveries and events of tallies about 15 ms."""
@@ -125,7 +126,8 @@ def open_of(database: Database, study: str) -> Purge:
 
 def under_way(database: Database) -> list[Purge]:
     """Those that began and have not ended, oldest first."""
-    return [_purge(row) for row in query(database, "SELECT * FROM purges WHERE ended_at IS NULL ORDER BY id")]
+    rows = query(database, "SELECT * FROM purges WHERE ended_at IS NULL ORDER BY id")
+    return readable(database, "purges", rows, _purge)
 
 
 def make_way(database: Database, study: str, sop_instance_uids: Iterable[str]) -> None:
@@ -177,9 +179,10 @@ def receipts(database: Database, purge: Purge) -> list[str]:
 _GOING = "FROM instances WHERE study_instance_uid=? AND receipt<=?"
 
 
-def finish(ledger: Ledger, at: datetime, study: str) -> None:
+def finish(ledger: Ledger, at: datetime, study: str, missing: int = 0) -> None:
     """Make a *purging* study a *gone* one; its files are unlinked already, and that is durable.
 
+    `missing`: how many of them somebody else had deleted before, for the event.
     In slices, each a transaction of its own; may be called again after a crash in between.
     Raises PermanentError where it is not *purging*.
     """
@@ -188,11 +191,13 @@ def finish(ledger: Ledger, at: datetime, study: str) -> None:
         lines = [] if series_of(database, purge.id) else _lines(database, purge)
     with ledger.transaction() as database:
         _keep(database, purge, lines)
-    while True:
+    left = True
+    while left:
         with ledger.transaction() as database:
-            if not _remove_some(database, purge):
-                _end(database, at, purge)
-                return
+            left = bool(_remove_some(database, purge))
+            if not left:
+                _end(database, at, purge, missing)
+        ledger.give_back()
 
 
 def _lines(database: Database, purge: Purge) -> list[GoneSeries]:
@@ -271,7 +276,7 @@ def _remove_some(database: Database, purge: Purge) -> int:
     return len(rows)
 
 
-def _end(database: Database, at: datetime, purge: Purge) -> None:
+def _end(database: Database, at: datetime, purge: Purge, missing: int) -> None:
     """All rows are gone; what arrived meanwhile is here."""
     study = purge.study_instance_uid
     left = one(database, "SELECT 1 FROM instances WHERE study_instance_uid=? LIMIT 1", [study])
@@ -287,7 +292,8 @@ def _end(database: Database, at: datetime, purge: Purge) -> None:
         "UPDATE purges SET ended_at=?, instances=?, bytes=? WHERE id=?",
         [to_text(at), total["instances"], total["bytes"], purge.id],
     )
-    events.record(database, at, EventKind.STUDY_GONE, study=study, retention=purge.kind, why=purge.why, **total)
+    told = {"retention": purge.kind, "why": purge.why, **total, "missing": missing or None}
+    events.record(database, at, EventKind.STUDY_GONE, study=study, **told)
 
 
 def _purge(row: dict[str, Any]) -> Purge:

@@ -25,6 +25,11 @@ def instead(database: Database, kind: EventKind, place: str, what: str) -> bool:
     return once(database, kind, place, what)
 
 
+def was(database: Database, kind: EventKind, place: str) -> bool:
+    """Whether anything of this kind was said of this place."""
+    return one(database, "SELECT 1 FROM said WHERE place=? AND kind=? LIMIT 1", [place, kind]) is not None
+
+
 def forget(database: Database, place: str, *, unless: str | None = None) -> None:
     """Begin again with this place: a person had it tried again, or what was said is over; `unless` it is this."""
     database.execute("DELETE FROM said WHERE place=? AND what IS NOT ?", [place, unless])

@@ -62,11 +62,10 @@ class RemovedImages:
         database, now = self._node.ledger.database, self._node.clock.now()
         study = min(found.missing)  # one study after the other; mostly there is one
         asked = [each for each in fetches.of_job(database, job.id) if each.prior_study == study]
-        names = [
-            name for name in self._archives(job, study, configuration) if name not in {each.source for each in asked}
-        ]
-        if not names:
-            why = self._why(study, asked, configuration)
+        done = {each.source for each in asked}
+        names = [name for name in self._archives(job, study, configuration) if name not in done]
+        if found.forgotten or not names:
+            why = self._why(study, asked, found, configuration)
             self._settler.not_run(job, why, asdict(plugin.manifest.identity))
             return
         wanted = {"series": found.series.get(study, ())}
@@ -82,10 +81,11 @@ class RemovedImages:
         names = [fetches.source_of(self._node.ledger.database, study), *job.destinations]
         return list(dict.fromkeys(name for name in names if name is not None and name in known))
 
-    def _why(self, study: str, asked: list[Fetch], configuration: Configuration) -> str:
+    def _why(self, study: str, asked: list[Fetch], found: JobImages, configuration: Configuration) -> str:
         """For the admin, and for the reader of the report."""
         deleted = gone_images.in_words(self._node.ledger.database, study, configuration.node.zone)
-        return "; ".join([f"not run: images {deleted}", *_answers(asked)])
+        forgotten = ["which they were is not known any more"] if found.forgotten else []
+        return "; ".join([f"not run: images {deleted}", *forgotten, *_answers(asked)])
 
 
 def _answers(asked: list[Fetch]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import structlog
 
 from node import __version__
 from node.clock import Clock
-from node.ledger import events, file_checks, instances, jobs, objects, purges, tallies
+from node.ledger import events, file_checks, instances, jobs, objects, tallies
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.schema.versions import VERSIONS
@@ -58,12 +58,9 @@ def _check_tallies(ledger: Ledger, clock: Clock) -> None:
 def _images_missing(database: Database, data_folder: DataFolder) -> Iterator[str]:
     """Receipts that are neither in the store nor in `incoming/`; each folder is listed once."""
     first_release, waiting = data_folder.in_first_layout(), frozenset(data_folder.waiting())
-    going = frozenset(receipt for purge in purges.under_way(database) for receipt in purges.receipts(database, purge))
     for folder, receipts in groupby(instances.receipts(database), lambda receipt: data_folder.stored(receipt).parent):
         names = _names(folder)
         for receipt in receipts:
-            if receipt in going:  # being removed when the node ended: its file may be gone before its row
-                continue
             if f"{receipt}.dcm" not in names and receipt not in first_release and receipt not in waiting:
                 yield receipt
 

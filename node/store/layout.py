@@ -15,6 +15,7 @@ This module stands below the stages: the receiver writes with it, the others rea
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -130,6 +131,32 @@ class DataFolder:
                 return path
         raise FileNotFoundError(f"receipt {receipt}: neither in {self.store} nor in {self.incoming}")
 
+    def remove(self, receipts: Sequence[str]) -> int:
+        """Delete received files for good, wherever each is; how many were not there. Durable when it returns.
+
+        Raises OSError for the first that cannot be deleted; those before it are.
+        """
+        folders, missing = set(), 0
+        try:
+            for receipt in receipts:
+                places = (self.stored(receipt), self._stored_first(receipt), self.arrived(receipt))
+                gone = [path.parent for path in places if _unlinked(path)]
+                folders.update(gone)
+                missing += not gone
+        finally:
+            for folder in sorted(folders):
+                sync_folder(folder)
+        return missing
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders of the store from which everything has gone, but none that a new file may go to."""
+        newest = self.stored(self.new_receipt()).parent.name
+        awaited = {self.stored(receipt).parent.name for receipt in self.waiting()}
+        for entry in os.scandir(self.store):
+            if len(entry.name) == len(newest) and entry.name < newest and entry.name not in awaited:
+                with contextlib.suppress(OSError):  # not empty, most of them
+                    os.rmdir(entry)
+
     def waiting(self) -> list[str]:
         """Receipts that wait for the indexer, in order of arrival."""
         return sorted(entry.name[:-4] for entry in os.scandir(self.incoming) if entry.name.endswith(".dcm"))
@@ -235,6 +262,15 @@ class DataFolder:
         for path in self.incoming.glob("*.slot"):
             if not self._keep(path, seal.read(path)) and not _is_another(path.name.partition("-")[0]):
                 path.unlink(missing_ok=True)
+
+
+def _unlinked(path: Path) -> bool:
+    """Whether there was such a file; now there is none."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _receipts(folder: Path) -> list[str]:

@@ -50,6 +50,16 @@ _STATEMENTS = (
     "CREATE INDEX jobs_with_files ON jobs (files, finished_at) WHERE files<>'gone'",
     "ALTER TABLE commitments ADD COLUMN keep_seconds INTEGER",
     "CREATE TABLE positions (name TEXT PRIMARY KEY, event INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    """
+    CREATE TABLE retention_runs (
+        id INTEGER PRIMARY KEY,
+        asked_by TEXT NOT NULL,
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        done TEXT NOT NULL DEFAULT '{}'
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX retention_runs_open ON retention_runs (ended_at IS NULL) WHERE ended_at IS NULL",
     "DROP TRIGGER events_are_kept",
     """
     CREATE TRIGGER events_are_kept BEFORE DELETE ON events

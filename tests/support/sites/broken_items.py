@@ -37,18 +37,22 @@ from node.ledger import (
     instances,
     jobs,
     notifications,
+    purges,
     studies,
 )
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
+from node.ledger.purges import PurgeKind
 from node.notify import channels
 from node.notify.stage import NotifyStage
 from node.outcome import AnswerReading
 from node.results.encoded import EncodedSet
 from node.results.making import ObjectMaker
 from node.results.stage import ResultsStage
+from node.retain import removal
+from node.retain.stage import RetainStage
 from node.route import asking as route_asking
 from node.route.stage import RouteStage
 from node.run.stage import RunStage
@@ -614,6 +618,39 @@ def commit_through(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: Header
     )
 
 
+def retain(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
+    """Their images are being removed."""
+    site = _site(folder)
+    with site.ledger.transaction() as database:
+        for uid in UIDS:
+            purges.begin(database, site.clock.now(), uid, PurgeKind.IMAGES, "older than 30d")
+    (bad,) = (each.receipt for each in instances.of_study(site.ledger.database, BAD))
+    received = removal.received
+
+    def received_or_raise(store: DataFolder, receipts: Sequence[str]) -> int:
+        fault.on(bad in receipts)
+        return received(store, receipts)
+
+    monkeypatch.setattr(removal, "received", received_or_raise)
+    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}})
+    stage = _Stage(lambda: RetainStage(site.node, configuration))
+
+    def status(number: int) -> str:
+        row = studies.get(site.ledger.database, UIDS[number])
+        return str(row.images) if row else ""
+
+    return Play(
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        status,
+        frozenset({"gone"}),
+        "",
+        "defect:{defect}",
+    )
+
+
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "index": (index, index_completion),
     "route": (route,),
@@ -625,5 +662,6 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "commit": (commit,),
     "report": (commit_report,),
     "commitment-of": (commit_through,),
+    "retain": (retain,),
 }
 """Kind of stage → its plays."""

@@ -107,6 +107,20 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             "machine": {"cpus": 2, "memory": "9GiB", "gpus": [{"id": "0", "memory": "9GiB"}]},
         },
         "modalities": {"ct1": {"quiet": "9s", "character_set": "ISO_IR 192"}},
+        "retention": {
+            "unmatched": "9d",
+            "images": "9d",
+            "fetched": "9d",
+            "results": "9d",
+            "work": "9d",
+            "facts": "9y",
+            "events": "9y",
+            "delivered_objects": "9y",
+            "below": "9GiB",
+            "first": ["work"],
+            "at": "03:00",
+            "until": "05:00",
+        },
         "destinations": {
             "pacs": {
                 "sr_class": "enhanced",
@@ -183,6 +197,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                     "timeout": "9s",
                     "retry": NEW_RETRY,
                     "wait_for_archive": "9h",
+                    "keep": "9d",
                 }
             }
         },

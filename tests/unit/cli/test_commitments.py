@@ -48,7 +48,7 @@ def made(tmp_path: Path) -> Ledger:
         )
         number = commitments.take(database, NOW, new, 0x0131)
         assert number == 1
-        commitments.judged(database, NOW, number, {0: (0, STUDY), 1: (0x0112, None)})
+        commitments.judged(database, NOW, number, {0: (0, STUDY), 1: (0x0112, None)}, 0x0110)
         commitments.dead(database, NOW, number, "nobody answers at 10.0.0.4")
     return ledger
 

@@ -121,7 +121,7 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (
                 1,
                 "node.completion.quiet",
-                "60 is not a duration: write a number and its unit (ms, s, m, h or d), as in 60s or 5m",
+                "60 is not a duration: write a number and its unit (ms, s, m, h, d or y), as in 60s or 5m",
             ),
         ),
         (

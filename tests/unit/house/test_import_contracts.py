@@ -33,6 +33,7 @@ CLEAN = {
     "node/receive/__init__.py": "",
     "node/receive/scp.py": "from pynetdicom import AE\nimport node.dimse.scu\n",
     "node/index.py": "import node.ledger.studies\n",
+    "node/retain.py": "import node.ledger.studies\n",
     "node/route.py": "import rules.engine\n",
     "node/run/__init__.py": "",
     "node/run/confinement.py": "",

@@ -53,7 +53,7 @@ def test_finding_m8_a_report_of_storage_commitment_that_was_put_off_by_a_clock_t
     with site.ledger.transaction() as database:
         number = commitments.take(database, now, new, 1)
         assert number is not None
-        commitments.judged(database, now, number, {0: (0, None)})
+        commitments.judged(database, now, number, {0: (0, None)}, 0x0110)
         commitments.wait(database, now, number, now + timedelta(seconds=10), "no answer")
     clock.jump(days=-10)
     DueTimes(site.ledger, clock, "commitments").keep()

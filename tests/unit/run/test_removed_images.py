@@ -131,6 +131,18 @@ def test_without_an_archive_it_is_not_run_at_once(site: GoneSite) -> None:
     assert site.fetches() == []
 
 
+def test_several_jobs_have_the_images_sent_once(site: GoneSite) -> None:
+    """The second one finds what was fetched for the first."""
+    site.send(ct(4))
+    late, retried = site.jobs()[-1], again(site, site.jobs()[0])
+    assert site.seen_to(late) is None
+    assert site.seen_to(retried) is None
+    site.fetched()
+    site.fetch.run_once()
+    assert (site.pacs.moves, [each.status for each in site.fetches()]) == ([(STUDY, SERIES)], [FetchStatus.FETCHED] * 2)
+    assert {len(uids(site, here)) for job in (late, retried) if (here := site.seen_to(site.get(job)))} == {3, 4}
+
+
 def test_an_archive_that_sends_a_part(site: GoneSite) -> None:
     """Two of three are not the study: the next archive would be asked, and there is none."""
     site.pacs.loses = 1
@@ -242,14 +254,22 @@ def test_when_the_facts_went_too_nothing_is_run_on_what_is_left(site: GoneSite) 
     """Nobody knows which images there were: a late slice is not taken for the study."""
     with site.ledger.transaction() as database:
         database.execute("DELETE FROM series_facts")
-    site.pacs.has = []
     site.send(ct(4))
     job = site.jobs()[-1]
     assert len(job.inputs[0].receipts) == 1
     assert site.seen_to(job) is None
-    site.fetched()
-    assert site.seen_to(site.get(job)) is None
-    ended(site, job)
+    assert ended(site, job).error == f"{DELETED}; which they were is not known any more"
+    assert site.fetches() == []  # what came from an archive could be anything
+
+
+def test_a_retry_of_a_job_that_has_lost_its_receipts(site: GoneSite) -> None:
+    """Retention removed them with the facts: it is not run on nothing."""
+    first = site.jobs()[0]
+    with site.ledger.transaction() as database:
+        database.execute('UPDATE jobs SET inputs=\'[["","1.2.3.1.1",[]]]\' WHERE id=?', [first.id])
+    job = again(site, site.get(first))
+    assert site.seen_to(job) is None
+    assert "not known any more" in str(ended(site, job).error)
 
 
 def test_when_the_facts_went_too_the_whole_study_is_known_again(site: GoneSite) -> None:
