@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from node.fetch.seeking import SERIES_KEYWORDS
-from node.ledger import instances, job_images, jobs
+from node.ledger import fetches, instances, job_images, jobs
 from node.ledger.database import Database
 from node.ledger.fetches import Fetch
 from node.ledger.instances import InstanceStatus
@@ -56,7 +56,11 @@ def here(database: Database, fetch: Fetch) -> bool | None:
     """Whether the images are here already, as another job had them fetched; None while they arrive, or go."""
     assert fetch.job is not None, fetch.id
     found = job_images.look(database, jobs.get(database, fetch.job))
-    return None if found.settling else fetch.prior_study not in found.missing
+    return (
+        None
+        if found.settling or fetches.is_sent_for_another(database, fetch)
+        else fetch.prior_study not in found.missing
+    )
 
 
 def number_here(database: Database, fetch: Fetch) -> int:

@@ -156,6 +156,12 @@ def of_job(database: Database, job: str) -> list[Fetch]:
     )
 
 
+def is_sent_for_another(database: Database, fetch: Fetch) -> bool:
+    """Whether the study of a fetch is on its way here already, because another one asked for it."""
+    sql = "SELECT 1 FROM fetches WHERE prior_study=? AND status=? AND id<>?"
+    return one(database, sql, [fetch.prior_study, FetchStatus.ARRIVING, fetch.id]) is not None
+
+
 def source_of(database: Database, study: str) -> str | None:
     """The archive that sent a study here last; None where none did."""
     row = one(
