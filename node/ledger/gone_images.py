@@ -154,21 +154,20 @@ def _sender(receipt: str, purged: Iterable[Purge]) -> str:
 
 
 def unknown(database: Database, study: str) -> int:
-    """How many images are gone of which the ledger has no facts any more, and that have not come again since.
+    """How many images that counted are gone, have not come again, and are in no facts any more: nobody knows which."""
+    return sum(max(0, row["gone"] - row["here"]) for row in query(database, _UNKNOWN, [study]))
 
-    A number, not which they are: duplicates are among them, so it can only be too high.
-    """
-    sql = (
-        "SELECT series_instance_uid, max(gone_series.instances) AS gone,"
-        " (SELECT count(*) FROM instances WHERE instances.study_instance_uid=purges.study_instance_uid"
-        " AND instances.series_instance_uid=gone_series.series_instance_uid) AS here,"
-        " EXISTS (SELECT 1 FROM series_facts WHERE series_facts.study_instance_uid=purges.study_instance_uid"
-        " AND series_facts.series_instance_uid=gone_series.series_instance_uid"
-        " AND series_facts.revision<=purges.revision) AS known"
-        " FROM gone_series JOIN purges ON purges.id=gone_series.purge"
-        " WHERE purges.study_instance_uid=? AND series_instance_uid<>'' GROUP BY series_instance_uid"
-    )
-    return sum(max(0, row["gone"] - row["here"]) for row in query(database, sql, [study]) if not row["known"])
+
+_UNKNOWN = """
+    SELECT max(counted) AS gone, (SELECT count(*) FROM instances
+        WHERE instances.study_instance_uid=purges.study_instance_uid AND status IN ('current', 'rejected')
+        AND instances.series_instance_uid=gone_series.series_instance_uid) AS here
+    FROM purges JOIN gone_series ON gone_series.purge=purges.id
+    WHERE purges.study_instance_uid=? AND counted>0 AND NOT EXISTS (SELECT 1 FROM series_facts
+        WHERE series_facts.study_instance_uid=purges.study_instance_uid
+        AND series_facts.series_instance_uid=gone_series.series_instance_uid AND series_facts.revision<=purges.revision)
+    GROUP BY gone_series.series_instance_uid
+"""
 
 
 def witness(database: Database, study: str) -> Mapping[str, object] | None:

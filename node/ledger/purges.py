@@ -20,7 +20,7 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import events, instances, studies
+from node.ledger import events, facts, instances, studies
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.event_kinds import EventKind
@@ -85,6 +85,8 @@ class GoneSeries:
     """How many of its images were delivered where."""
     committed: int
     """Images of it that storage commitment was given for."""
+    counted: int
+    """Images of it that counted in the revision, and that the facts have."""
 
 
 def begin(database: Database, at: datetime, study: str, kind: PurgeKind, why: str) -> Purge:
@@ -165,6 +167,7 @@ def series_of(database: Database, purge: int) -> list[GoneSeries]:
             row["digest"],
             json.loads(row["delivered"]),
             row["committed"],
+            row["counted"],
         )
         for row in query(database, sql, [purge])
     ]
@@ -217,10 +220,19 @@ def _lines(database: Database, purge: Purge) -> list[GoneSeries]:
         sent.setdefault(row["receipt"], Counter())[row["destination"]] += 1
     sql = "SELECT DISTINCT sop_instance_uid AS uid FROM commitment_items WHERE study_instance_uid=? AND failure=0"
     committed = {row["uid"] for row in query(database, sql, going[:1])}
-    return [_line(series, rows, sent, committed) for series, rows in sorted(by_series.items())]
+    counted: set[str] = set()
+    for record in facts.columns_of_study(database, purge.study_instance_uid, purge.revision, facts.NEWEST):
+        counted.update(record.spelled_out("receipt"))
+    return [_line(series, rows, sent, committed, counted) for series, rows in sorted(by_series.items())]
 
 
-def _line(series: str, rows: list[dict[str, Any]], sent: Mapping[str, Counter[str]], committed: set[str]) -> GoneSeries:
+def _line(
+    series: str,
+    rows: list[dict[str, Any]],
+    sent: Mapping[str, Counter[str]],
+    committed: set[str],
+    counted: set[str],
+) -> GoneSeries:
     delivered: Counter[str] = Counter()
     for row in rows:
         delivered.update(sent.get(row["receipt"], ()))
@@ -231,6 +243,7 @@ def _line(series: str, rows: list[dict[str, Any]], sent: Mapping[str, Counter[st
         digest_of((row["uid"], row["digest"]) for row in rows),
         dict(delivered),
         len({row["uid"] for row in rows} & committed),
+        sum(row["receipt"] in counted for row in rows),
     )
 
 
@@ -241,7 +254,7 @@ def digest_of(instances: Iterable[tuple[str, str]]) -> str:
 
 def _keep(database: Database, purge: Purge, lines: list[GoneSeries]) -> None:
     database.conn.executemany(
-        "INSERT OR IGNORE INTO gone_series VALUES (?,?,?,?,?,?,?)",
+        "INSERT OR IGNORE INTO gone_series VALUES (?,?,?,?,?,?,?,?)",
         [
             (
                 purge.id,
@@ -251,6 +264,7 @@ def _keep(database: Database, purge: Purge, lines: list[GoneSeries]) -> None:
                 each.digest,
                 to_json(each.delivered),
                 each.committed,
+                each.counted,
             )
             for each in lines
         ],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from pydicom.uid import JPEGLSLossless
 
 from node.fetch.deadlines import Deadlines
@@ -17,8 +18,9 @@ from node.ledger.fetches import FetchStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.studies import StudyImages
+from node.store import device
 from tests.support import history
-from tests.support.images.receipts import SERIES, STUDY, compressed, ct, rejection_note
+from tests.support.images.receipts import SERIES, STUDY, code, compressed, ct, rejection_note
 from tests.support.sites.gone_site import PACS, GoneSite, begin, rule, slices
 
 PRIOR = "1.2.3.5"
@@ -260,6 +262,37 @@ def test_when_the_facts_went_too_nothing_is_run_on_what_is_left(site: GoneSite) 
     assert site.seen_to(job) is None
     assert ended(site, job).error == f"{DELETED}; which they were is not known any more"
     assert site.fetches() == []  # what came from an archive could be anything
+
+
+def test_what_never_counted_is_not_missed(tmp_path: Path, reader: HeaderReader) -> None:
+    """Our own report that the PACS sent back, and a series that was fetched beside the study, had no facts."""
+    site = GoneSite(tmp_path, reader)
+    site.send(*slices(1, 2, 3))
+    job = site.reported(site.jobs()[0])
+    serial = device.serial_number(site.data_folder.data)
+    own = ct(1, SeriesInstanceUID="1.2.3.1.50", SOPInstanceUID="1.2.3.1.50.1")
+    own.ContributingEquipmentSequence = [_ourselves(serial)]
+    fetched = ct(1, SeriesInstanceUID="1.2.3.1.60", SOPInstanceUID="1.2.3.1.60.1")
+    site.send(own)
+    site.send(fetched, origin="retrieved")
+    assert sorted(str(each.status) for each in _all(site)) == ["current"] * 4 + ["own"]
+    site.pacs.has = slices(1, 2, 3)
+    site.thirty_days_later()
+    retried = again(site, job)
+    assert site.seen_to(retried) is None
+    site.fetched()
+    assert site.seen_to(site.get(retried)) is not None
+
+
+def _all(site: GoneSite) -> list[instances.Instance]:
+    return instances.of_study(site.ledger.database, STUDY, list(InstanceStatus))
+
+
+def _ourselves(serial: str) -> Dataset:
+    item = Dataset()
+    item.Manufacturer, item.ManufacturerModelName, item.DeviceSerialNumber = "pacsnode", "pacsnode", serial
+    item.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
+    return item
 
 
 def test_a_retry_of_a_job_that_has_lost_its_receipts(site: GoneSite) -> None:
