@@ -1,0 +1,156 @@
+"""Rows that grow without end: what is old and over goes, what is young, open or referred to stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.clock import to_text
+from node.ledger import alerts, events, jobs, old_rows, positions
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.event_kinds import EventKind
+from node.ledger.old_rows import RowRule
+from node.ledger.rows import query
+from tests.support.sites.retained import RetainSite
+from tests.support.transactions import counted
+
+STUDY = "1.1"
+YEARS = 365
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> RetainSite:
+    return RetainSite(tmp_path)
+
+
+def numbers(site: RetainSite) -> dict[str, int]:
+    """How many rows each table has."""
+    names = [row["name"] for row in query(site.ledger.database, "SELECT name FROM sqlite_schema WHERE type='table'")]
+    return {name: site.ledger.database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
+def test_what_rules_saw_goes_once_the_images_are_gone(site: RetainSite) -> None:
+    """Facts, and decisions that led to nothing; a decision with a job stays, and the job without its receipts."""
+    job = site.reported(STUDY, site.study(STUDY))
+    site.hand.pass_(days=2 * YEARS)
+    site.go(facts="1y")
+    assert numbers(site)["series_facts"] == 1  # the images are here
+    site.go(images="30d", results="30d", facts="1y")
+    found = numbers(site)
+    assert (found["series_facts"], found["decisions"], found["jobs"]) == (0, 1, 1)
+    row = jobs.get(site.ledger.database, job)
+    assert [(each.role, each.receipts) for each in row.inputs] == [("ct", ())]
+
+
+def test_what_was_sent_goes_last_and_the_job_with_it(site: RetainSite) -> None:
+    """First objects and deliveries, then the job with its attempts and the decision; the study and its purge stay."""
+    site.reported(STUDY, site.study(STUDY))
+    site.reported("1.2", site.study("1.2"))  # so that there is a newer row of each table
+    site.hand.pass_(days=11 * YEARS)
+    site.study("1.3")
+    ages = {"images": "30d", "results": "90d", "facts": "2y"}
+    site.go(**ages, delivered_objects="12y")
+    assert (numbers(site)["deliveries"], numbers(site)["jobs"]) == (2, 2)
+    site.go(**ages, delivered_objects="10y")
+    site.go(**ages, delivered_objects="10y")  # the decision goes after its job
+    found = numbers(site)
+    assert (found["deliveries"], found["jobs"], found["attempts"], found["job_studies"]) == (1, 1, 1, 1)
+    assert found["studies"] == 3
+    assert found["purges"] == 2
+
+
+def test_the_newest_row_stays_so_that_no_number_is_given_twice(site: RetainSite) -> None:
+    """Events and what was said name deliveries by their number."""
+    site.reported(STUDY, site.study(STUDY))
+    site.hand.pass_(days=11 * YEARS)
+    site.go(images="30d", results="90d", delivered_objects="10y")
+    assert numbers(site)["deliveries"] == 1
+
+
+def test_events_go_below_every_position_and_the_age_alone(site: RetainSite) -> None:
+    """The trigger refuses all others, whoever tries; a reader that has not got so far keeps them."""
+    site.study(STUDY)
+    site.hand.pass_(days=6 * YEARS)
+    database = site.ledger.database
+    before = len(events.of_study(database, STUDY))
+    with site.ledger.transaction() as writing:
+        positions.moved(writing, "audit", 2)
+    site.go(events="5y")
+    assert [event.id for event in events.of_study(database, STUDY)] == list(range(3, before + 1))
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), site.ledger.transaction() as writing:
+        writing.execute("DELETE FROM events WHERE id=3")
+    with site.ledger.transaction() as writing:
+        positions.moved(writing, "audit", 1000)
+        positions.moved(writing, "audit", 5)
+    assert positions.of(database, "audit") == 1000
+    site.go(events="5y")
+    assert events.of_study(database, STUDY) == []
+
+
+def test_events_of_a_study_that_is_pinned_or_held_stay(site: RetainSite) -> None:
+    """However old they are."""
+    site.study(STUDY)
+    site.study("1.2")
+    site.hand.pass_(days=6 * YEARS)
+    with site.ledger.transaction() as database:
+        database.execute("INSERT INTO pins (study_instance_uid, why, by, since) VALUES ('1.1', 'pilot', 'os:a', '')")
+        events.record(database, site.hand.now(), EventKind.RETENTION_RAN)
+    site.go(events="5y")
+    assert events.of_study(site.ledger.database, STUDY)
+    assert events.of_study(site.ledger.database, "1.2") == []
+
+
+def test_history_goes_once_it_is_over(site: RetainSite) -> None:
+    """Closed alerts, refused callers; not an open alert, nor what is young."""
+    now = site.hand.now()
+    with site.ledger.transaction() as database:
+        for place in ("a", "b", "c"):
+            alerts.met(database, now, AlertKind.FETCH_FAILED, place)
+        database.execute("UPDATE alerts SET closed_at=?, closed_by='node' WHERE place<>'b'", [to_text(now)])
+        database.execute("INSERT INTO refused_callers VALUES ('h', 'A', 'B', '::1', 'r', 1, ?)", [to_text(now)])
+    site.hand.pass_(days=6 * YEARS)
+    with site.ledger.transaction() as database:
+        alerts.met(database, site.hand.now(), AlertKind.FETCH_FAILED, "young")
+    site.go(events="5y")
+    places = [row["place"] for row in query(site.ledger.database, "SELECT place FROM alerts ORDER BY id")]
+    assert places == ["b", "young"]
+    assert numbers(site)["refused_callers"] == 0
+
+
+def test_rows_go_in_short_transactions_and_a_window_at_a_time(site: RetainSite) -> None:
+    """However many there are: 200 a transaction, and no question reads the whole table."""
+    now = to_text(site.hand.now())
+    with site.ledger.transaction() as database:
+        rows = [(f"h{number}", now) for number in range(2500)]
+        sql = "INSERT INTO refused_callers VALUES (?, 'A', 'B', '::1', 'r', 1, ?)"
+        database.conn.executemany(sql, rows)
+    later = site.hand.now() + timedelta(days=9)
+    with counted(site.ledger) as changed:
+        done = list(old_rows.remove(site.ledger, RowRule("refused_callers", "last_at<:before"), later, later))
+    assert (sum(done), max(done)) == (2500, 200)
+    assert max(changed) == 200
+
+
+def test_rows_are_read_up_to_the_first_that_is_too_young(site: RetainSite) -> None:
+    """Rows are in order of time: those behind it are not looked at."""
+    with site.ledger.transaction() as database:
+        for day in range(5):
+            at = to_text(site.hand.now() + timedelta(days=day))
+            database.execute("INSERT INTO refused_callers VALUES (?, 'A', 'B', '::1', 'r', 1, ?)", [str(day), at])
+    rule = RowRule("refused_callers", "last_at<:before", young="last_at>=:before")
+    before = site.hand.now() + timedelta(days=2)
+    assert list(old_rows.found(site.ledger, rule, before, before)) == [[1, 2]]
+    assert list(old_rows.found(site.ledger, rule, site.hand.now(), before)) == []
+
+
+@pytest.mark.parametrize("rules", [old_rows.FACTS, old_rows.DELIVERED_OBJECTS, old_rows.HISTORY])
+def test_every_rule_is_sound_sql(site: RetainSite, rules: tuple[RowRule, ...]) -> None:
+    """On a ledger with rows of all kinds, removed as a whole."""
+    site.reported(STUDY, site.study(STUDY))
+    later = site.hand.now() + timedelta(days=40 * YEARS)
+    for rule in rules:
+        list(old_rows.remove(site.ledger, rule, later, later))
+    assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []
