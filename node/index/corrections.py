@@ -24,7 +24,7 @@ from node.dicom.values import first_text
 from node.index.compare import patient_differences
 from node.index.describing import description
 from node.index.stopping import stop_study
-from node.ledger import events, facts, gone_images, instances, job_images, jobs, studies
+from node.ledger import events, facts, gone_images, instances, jobs, purges, studies
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
@@ -95,7 +95,7 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
         if old is not None and old.status is InstanceStatus.REJECTED:
             facts.drop_header(database, correction.receipt)
     _say_whose(database, study, together[0])
-    job_images.corrected(database, study)
+    purges.were_corrected(database, study)
     events.record(
         database,
         at,

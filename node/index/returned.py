@@ -15,7 +15,8 @@ from node.index.fingerprint import ORDER, PATIENT
 from node.index.header import HeaderReading
 from node.ledger import gone_images, purges
 from node.ledger.database import Database
-from node.ledger.facts import Header, InstanceRecord
+from node.ledger.facts import Header
+from node.ledger.gone_images import GoneImage
 from node.ledger.purges import Purge
 from node.ledger.rows import to_json
 
@@ -28,7 +29,7 @@ class GoneStudies:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._going = {each.study_instance_uid: each for each in purges.under_way(database)}
-        self._records: dict[str, Mapping[str, InstanceRecord]] = {}
+        self._images: dict[str, Mapping[str, GoneImage]] = {}
 
     def is_going(self, study: str | None, receipt: str) -> bool:
         """Whether a receipt is among those that are being removed just now: it is as good as gone."""
@@ -60,10 +61,10 @@ class GoneStudies:
         alike = [keyword for keyword in found if _values(first.header, keyword) == _values(reading.header, keyword)]
         return is_other_patient(known, reading.comparison, alike)
 
-    def _of(self, study: str) -> Mapping[str, InstanceRecord]:
-        if study not in self._records:
-            self._records[study] = gone_images.records(self._database, study)
-        return self._records[study]
+    def _of(self, study: str) -> Mapping[str, GoneImage]:
+        if study not in self._images:
+            self._images[study] = gone_images.images(self._database, study, (*PATIENT, *ORDER))
+        return self._images[study]
 
 
 def differing(known: Header, new: Header) -> list[str]:

@@ -45,14 +45,9 @@ def is_known(database: Database, identity: Sequence[str], images_digest: str | N
     sql = (
         "SELECT 1 FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND images_digest=?"
         " AND EXISTS (SELECT 1 FROM job_studies JOIN purges ON purges.study_instance_uid=job_studies.study"
-        " WHERE job_studies.job=jobs.id)"
+        " WHERE job_studies.job=jobs.id AND NOT purges.corrected)"
     )
     return one(database, sql, [*identity, images_digest]) is not None
-
-
-def corrected(database: Database, study: str) -> None:
-    """The images of the study are another patient's or order's from now on: no job on them is known from before."""
-    database.execute("UPDATE jobs SET images_digest=NULL WHERE study_instance_uid=?", [study])
 
 
 def concerned(database: Database, job: str) -> bool:

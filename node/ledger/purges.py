@@ -68,6 +68,8 @@ class Purge:
     """How the instances that counted had come here."""
     senders: Mapping[str, str]
     """Receipt → calling AE title, where there were several."""
+    corrected: bool
+    """Its images came again under another patient or order, and those count: what was known of these is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,11 @@ def make_way(database: Database, study: str, sop_instance_uids: Iterable[str]) -
     )
     rows = [(InstanceStatus.PURGING, uid, study, study) for uid in sop_instance_uids]
     database.conn.executemany(sql, rows)
+
+
+def were_corrected(database: Database, study: str) -> None:
+    """What came again took the place of the images of all purges so far, under another patient or order."""
+    database.execute("UPDATE purges SET corrected=1 WHERE study_instance_uid=?", [study])
 
 
 def is_going(database: Database, study: str | None, receipt: str) -> bool:
@@ -320,5 +327,6 @@ def _purge(row: dict[str, Any]) -> Purge:
             "witness": json.loads(row["witness"]) if row["witness"] else None,
             "sources": frozenset(ArrivalSource(*each) for each in json.loads(row["sources"])),
             "senders": json.loads(row["senders"]),
+            "corrected": bool(row["corrected"]),
         }
     )

@@ -18,6 +18,7 @@ _STATEMENTS = (
     "ALTER TABLE purges ADD COLUMN witness TEXT",
     "ALTER TABLE purges ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE purges ADD COLUMN senders TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE purges ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE gone_series ADD COLUMN counted INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE jobs ADD COLUMN images_digest TEXT",
     # made again, because a decision has one fetch of an earlier study, and any number for jobs of it

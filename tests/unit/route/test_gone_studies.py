@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.index.children import HeaderReader
-from node.ledger import deliveries, gone_images, purges
+from node.ledger import deliveries, events, gone_images, purges
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.route.recorded import recorded_facts
 from rules import engine
@@ -104,3 +104,16 @@ def test_a_series_of_which_not_all_went_there_is_sent_again(forwarding: GoneSite
     assert purges.series_of(forwarding.ledger.database, 1)[0].delivered == {"pacs": 2}
     forwarding.send(*slices(1, 2, 3))
     assert len(outbox(forwarding)) == 3
+
+
+def test_corrected_images_are_forwarded_though_the_first_were(forwarding: GoneSite) -> None:
+    """What went there before is another patient's: the history says how many, and the corrected ones are sent."""
+    forwarding.use(rule(**FORWARD, on_correction="take_newest"))
+    deliver(forwarding, 3)
+    forwarding.thirty_days_later()
+    forwarding.send(*slices(1, 2, 3, PatientID="P2", PatientName="Kim^Cheolsu"))
+    forwarding.settle()
+    assert forwarding.study().patient_id == "P2"
+    assert [each.status for each in outbox(forwarding)] == [DeliveryStatus.WAITING] * 3
+    told = [each for each in events.of_study(forwarding.ledger.database, STUDY) if each.kind.startswith("withdrawal")]
+    assert [each.detail["images"] for each in told] == [{"pacs": 3}]
