@@ -10,6 +10,7 @@ from node.ledger import fetches, instances, job_images, jobs
 from node.ledger.database import Database
 from node.ledger.fetches import Fetch
 from node.ledger.instances import InstanceStatus
+from node.ledger.job import JobStatus
 from node.ledger.studies import Study
 
 _KEYWORDS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
@@ -50,6 +51,11 @@ def _is_same(answer: Mapping[str, str], study: Study) -> bool:
         return False
     issuers = {answer["IssuerOfPatientID"].strip(), study.issuer_of_patient_id.strip()} - {""}
     return answer["PatientID"].strip() == study.patient_id.strip() and len(issuers) <= 1
+
+
+def is_waited_for(database: Database, job: str) -> bool:
+    """Whether the job still waits for its images."""
+    return jobs.get(database, job).status is JobStatus.QUEUED
 
 
 def here(database: Database, fetch: Fetch) -> bool | None:

@@ -120,6 +120,9 @@ class FetchStage(NodeStage):
     def _go_on(self, fetch: Fetch) -> None:
         if self._clock.now() >= fetch.deadline:
             return  # it is ended (`node.fetch.deadlines`), unless only the clock was set
+        if fetch.job and not removed.is_waited_for(self._ledger.database, fetch.job):
+            self._end(fetch, FetchStatus.NONE, "the job that needed it was stopped")
+            return
         if fetch.status is FetchStatus.SEEKING:
             self._seek(fetch)
         else:

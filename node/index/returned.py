@@ -6,7 +6,7 @@ see it, and of each purge whose images they were. So pixels are not compared; pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.index.alike import plain
@@ -76,5 +76,12 @@ def differing(known: Header, new: Header) -> list[str]:
 
 def _values(header: Header, keyword: str) -> str:
     """The values of an attribute in a form in which equal ones are equal."""
-    vr, values, *_ = header.get(keyword, ["", []])
-    return to_json(plain(vr, values))
+    return to_json(_plain(*header.get(keyword, ["", []])[:2]))
+
+
+def _plain(vr: str, values: Sequence[Any]) -> list[Any]:
+    """Of a sequence, the attributes of its items that have a value."""
+    if vr != "SQ":
+        return plain(vr, values)
+    items = [{name: same for name, (vr, found, *_) in item.items() if (same := _plain(vr, found))} for item in values]
+    return [item for item in items if item]

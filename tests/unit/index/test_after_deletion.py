@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless
 
 from node.index import corrections
@@ -149,6 +150,20 @@ def test_another_spelling_of_the_patient_is_no_correction(site: GoneSite) -> Non
     """A PACS may write names in capitals; the removed file cannot say so, its header can."""
     site.send(*slices(1, 2, 3, PatientName="HONG^GILDONG"))
     assert (statuses(site), site.study().hold) == (["current"] * 3, None)
+
+
+def test_the_same_request_in_another_form_is_no_correction(tmp_path: Path, reader: HeaderReader) -> None:
+    """Items of a sequence are compared by what they say: empty attributes and padding mean nothing."""
+    requests = [Dataset(), Dataset()]
+    for each, text in zip(requests, ("RP1", "RP1 "), strict=True):
+        each.RequestedProcedureID = text
+    requests[1].ScheduledProcedureStepDescription = ""
+    site = GoneSite(tmp_path, reader)
+    site.send(*slices(1, 2, RequestAttributesSequence=[requests[0]]))
+    site.reported(site.jobs()[0])
+    site.thirty_days_later()
+    site.send(*slices(1, 2, RequestAttributesSequence=[requests[1]]))
+    assert (statuses(site), site.study().hold) == (["current"] * 2, None)
 
 
 def test_a_second_patient_in_a_study_that_is_gone_is_set_aside(site: GoneSite) -> None:

@@ -20,7 +20,7 @@ from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.studies import StudyImages
 from node.store import device
 from tests.support import history
-from tests.support.images.receipts import SERIES, STUDY, code, compressed, ct, rejection_note
+from tests.support.images.receipts import SERIES, STUDY, code, compressed, ct
 from tests.support.sites.gone_site import PACS, GoneSite, begin, rule, slices
 
 PRIOR = "1.2.3.5"
@@ -210,12 +210,26 @@ def test_a_study_that_is_held_runs_nothing_when_its_images_come_corrected(site: 
     assert site.get(job).status is JobStatus.CANCELLED
 
 
-def test_an_image_that_was_rejected_since_is_never_given(site: GoneSite) -> None:
-    """The job's ground is gone: what it was to be given counts no more."""
-    site.send(*slices(1, 2, 3))
+def test_a_job_that_was_cancelled_needs_nothing_more(site: GoneSite) -> None:
+    """The archive is not asked for it."""
     job = again(site, site.jobs()[0])
-    site.send(rejection_note(slices(3)))
-    assert site.get(job).status is not JobStatus.QUEUED or _given(site, job) == ["current", "current", "rejected"]
+    site.seen_to(job)
+    with site.ledger.transaction() as database:
+        jobs.cancel(database, site.clock.now(), job.id, "cancelled by someone")
+    site.fetch.run_once()
+    assert (site.pacs.moves, site.fetches()[0].status) == ([], FetchStatus.NONE)
+
+
+def test_an_image_that_was_rejected_since_is_never_given(site: GoneSite) -> None:
+    """The job's ground is gone: it gets the receipt that was rejected, and is cancelled for that."""
+    job = again(site, site.jobs()[0])
+    site.seen_to(job)
+    site.fetched()
+    with site.ledger.transaction() as database:
+        third = instances.current(database, f"{SERIES}.3")
+        assert third is not None
+        instances.set_status(database, third.receipt, InstanceStatus.REJECTED)
+    assert _given(site, job) == ["current", "current", "rejected"]  # which ends it when they are laid out
 
 
 def _given(site: GoneSite, job: Job) -> list[str]:
