@@ -42,6 +42,7 @@ class Schedule:
         `make_up_since`: when it ran last. Where its time has come since then, it runs once at the start. None for a job
         whose missed runs are not made up.
         """
+        self.never(name)
         trigger = daily_trigger(at, self._zone)
         grace = _LATE_SECONDS if make_up_since is None else None
         job = self._scheduler.add_job(
@@ -51,7 +52,6 @@ class Schedule:
             coalesce=True,
             max_instances=1,
             misfire_grace_time=grace,
-            replace_existing=True,
         )
         if make_up_since is not None and trigger.get_next_fire_time(None, make_up_since) <= datetime.now(self._zone):
             job.modify(next_run_time=datetime.now(self._zone))

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from node.config import abilities, allowing, coercions, dictionary, plugins, reporting
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
-from node.config.models import Listen, PluginUse
+from node.config.models import AssociationLimits, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.sections import FOLDER
 from node.config.source import Document, YamlPath
-from node.config.values import is_mapping, section
+from node.config.values import is_mapping, parse_size, section
 from node.dimse.addresses import own_names
 from node.dimse.revocation import lists_at, without_list
 from node.dimse.tls import TLS_FILES, PassphraseError, load_chain, trust
@@ -32,6 +32,7 @@ from plugins.manifest_table import ManifestError
 def problems(document: Document, folder: Path) -> Iterator[Problem]:
     """Every contradiction between sections; `folder` is where relative paths begin."""
     yield from _node(document)
+    yield from _retention(document)
     yield from _modalities(document)
     yield from _destinations(document)
     manifests = _Manifests(document, folder)
@@ -78,6 +79,17 @@ def _node(document: Document) -> Iterator[Problem]:
     tls = section(listen, "tls")
     if tls.get("port") is not None and tls.get("port") == listen.get("port", Listen().port):
         yield document.problem(("node", "listen", "tls", "port"), "TLS needs a port of its own")
+
+
+def _retention(document: Document) -> Iterator[Problem]:
+    """Space has to be made before associations are refused for want of it."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # absent, or of a wrong shape
+        below = parse_size(section(document.value, "retention")["below"])
+        stays = section(document.value, "node", "limits").get("free_space")
+        least = AssociationLimits().free_space if stays is None else parse_size(stays)
+        if below <= least:
+            message = "not above node.limits.free_space: associations would be refused before anything goes"
+            yield document.problem(("retention", "below"), message)
 
 
 def _tls(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ class Retention(Section):
     """Where less than this is free, the classes of `first` go before their time until it is; absent: never."""
     first: tuple[SpaceClass, ...] = ("work", "unmatched", "fetched", "images")
     """Which classes of files go where space is short, in this order; of each the oldest first."""
-    at: TimeOfDay = time(2, 30)
+    at: TimeOfDay = time(3, 15)
     """Time of day, of the site, at which what is old enough begins to go."""
     until: TimeOfDay | None = None
     """Time of day at which it stops for the day; absent: when all is done. Space that is short waits for neither."""

@@ -16,7 +16,7 @@ from node.config.retention import AGES, Retention
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
 from node.errors import UsageError
-from node.ledger import needed, old_rows, outdated, retention_runs
+from node.ledger import needed, old_rows, outdated, positions, retention_runs
 from node.ledger.database import Ledger
 from node.ledger.outdated import Amount
 from node.ledger.purges import PurgeKind
@@ -133,8 +133,10 @@ def _class(ledger: Ledger, data: Path, settings: Retention, name: str, now: date
         return ClassOutlook(name, None, 0, None, {})
     before = now - age
     if name in _ROWS:
-        rows = (keys for rule in _ROWS[name] for keys in old_rows.found(ledger, rule, before, now))
-        return ClassOutlook(name, age, sum(len(keys) for keys in rows), None, {})
+        rows = sum(len(keys) for rule in _ROWS[name] for keys in old_rows.found(ledger, rule, before, now))
+        if name == "events":
+            rows += positions.old(ledger.database, before)
+        return ClassOutlook(name, age, rows, None, {})
     if name == "work":
         sizes = [removal.size(path) for path in leftovers.found(ledger, DataFolder(data), before)]
         return ClassOutlook(name, age, len(sizes), sum(each.bytes for each in sizes), {})

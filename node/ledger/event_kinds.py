@@ -396,6 +396,7 @@ class EventKind(StrEnum):
     NOTIFICATION_AGAIN = "notification.again", "A person had the notification sent."
 
     # Retention
+    INSTANCES_GONE = "instances.gone", "Received files that belong to no study were removed."
     JOB_FILES_GONE = "job.files-gone", "Answer, log and objects of the job were removed from the disk."
     RETENTION_RAN = "retention.ran", "Retention removed what was old enough and not needed."
     RETENTION_NO_SPACE = (

@@ -78,13 +78,13 @@ _JOBS = "FROM job_studies JOIN jobs ON jobs.id=job_studies.job WHERE study=:stud
 _OF_STUDY: Mapping[NeedKind, str] = {
     NeedKind.GOING: "SELECT count(*) FROM studies WHERE study_instance_uid=:study AND images<>'here'",
     NeedKind.RECEIVING: "SELECT count(*) FROM studies WHERE study_instance_uid=:study AND status<>'complete'",
-    NeedKind.UNDECIDED: "SELECT (SELECT count(*) FROM studies WHERE study_instance_uid=:study"
-    " AND decided_revision<revision) + (SELECT count(*) FROM looks WHERE study_instance_uid=:study"
-    " AND decided_at IS NULL)",
     NeedKind.HELD: "SELECT count(*) FROM studies WHERE study_instance_uid=:study AND hold IS NOT NULL",
     NeedKind.SET_ASIDE: "SELECT count(*) FROM alerts WHERE study=:study AND closed_at IS NULL"
     " AND acknowledged_at IS NULL AND kind IN ('instance.conflict', 'instance.correction', 'instance.unreadable')",
     NeedKind.PINNED: "SELECT count(*) FROM pins WHERE study_instance_uid=:study AND (until IS NULL OR until>:now)",
+    NeedKind.UNDECIDED: "SELECT (SELECT count(*) FROM studies WHERE study_instance_uid=:study"
+    " AND decided_revision<revision) + (SELECT count(*) FROM looks WHERE study_instance_uid=:study"
+    " AND decided_at IS NULL)",
     NeedKind.JOB_OPEN: f"SELECT count(*) {_JOBS} jobs.status IN ('queued', 'running', 'ended')",
     NeedKind.UNREPORTABLE: f"SELECT count(*) {_JOBS} {_NOT_SEEN_TO}",
     NeedKind.FOLLOW_UP: f"SELECT count(*) {_JOBS} jobs.followed_up=0 AND jobs.outcome IS NOT NULL"

@@ -73,7 +73,8 @@ _SENT_LONG_AGO = (
     "kind<>'image' AND status IN ('delivered', 'superseded', 'withheld', 'cancelled', 'replaced')"
     " AND commitment IN ('none', 'committed') AND coalesce(sent_at, enqueued_at)<:before"
     " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id=deliveries.job AND files<>'gone')"
-    " AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE deliveries.id IN (delivery, note))"
+    " AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE delivery=deliveries.id)"
+    " AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE note=deliveries.id)"
     " AND NOT EXISTS (SELECT 1 FROM deliveries AS refused WHERE refused.successor=deliveries.id)"
 )
 _NOTHING_LEFT = " AND ".join(

@@ -59,6 +59,12 @@ def let_go(ledger: Ledger, before: datetime, now: datetime) -> Iterator[int]:
         yield len(keys)
 
 
+def old(database: Database, before: datetime) -> int:
+    """About how many events are older than that."""
+    first = one(database, "SELECT min(id) AS id FROM events")
+    return max(0, _last_old(database, before) - int(first["id"]) + 1) if first and first["id"] else 0
+
+
 def _last_old(database: Database, before: datetime) -> int:
     """The event before the first young one; the newest one where all are old; 0 where none is."""
     first = one(database, "SELECT id FROM events WHERE at>=? ORDER BY id LIMIT 1", [to_text(before)])

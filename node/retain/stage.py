@@ -20,7 +20,7 @@ from node.config.models import Configuration
 from node.config.retention import AGES, Retention
 from node.config.values import duration_text
 from node.items import Item, Items
-from node.ledger import job_files, needed, old_rows, outdated, positions, purges, retention_runs
+from node.ledger import job_files, needed, old_rows, outdated, positions, purges, retention_runs, strays
 from node.ledger.purges import Purge, PurgeKind
 from node.ledger.retention_runs import RetentionRun
 from node.retain import holders, leftovers, removal
@@ -176,6 +176,8 @@ class RetainStage(NodeStage):
             yield from self._results(before)
         else:
             yield from self._images(PurgeKind(name), before, why)
+            if name == PurgeKind.IMAGES:
+                yield from self._strays(before)
 
     def _leftovers(self, before: datetime) -> Iterator[None]:
         for path in leftovers.found(self._node.ledger, self._node.store, before):
@@ -193,6 +195,15 @@ class RetainStage(NodeStage):
             if not needed.why_needed(database, study, self._node.clock.now()) and self._begin(study, kind, why):
                 self._done[kind] += 1
                 self._done["bytes"] += outdated.amount(database, study).bytes
+            yield
+
+    def _strays(self, before: datetime) -> Iterator[None]:
+        """Files of no study."""
+        for receipts in strays.old(self._node.ledger.database, before, self._node.clock.now()):
+            removal.received(self._node.store, receipts)
+            with self._node.ledger.transaction() as database:
+                self._done["bytes"] += strays.removed(database, self._node.clock.now(), receipts).bytes
+            self._done["files"] += len(receipts)
             yield
 
     def _begin(self, study: str, kind: PurgeKind, why: str) -> bool:

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     encoding,
     laying_out,
     page,
+    purging,
     receive,
     receivers,
     retries,
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rules.show(decided), flush=True)
         retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
         print(retries.show(retried), flush=True)
+        purged = purging.measure(100 if options.short else purging.STUDIES, folder / "purging")
+        print(purging.show(purged), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = options.page or (None if options.short else page.PATH)
     if written:
         all_of_it = page.Measured(
-            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept
+            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept, purged
         )
         written.write_text(page.text(all_of_it, options.remark))
 

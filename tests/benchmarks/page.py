@@ -18,6 +18,7 @@ from tests.benchmarks import (
     beside_greedy,
     encoding,
     laying_out,
+    purging,
     receive,
     receivers,
     retries,
@@ -74,6 +75,7 @@ class Measured:
     handed: Sequence[LaidOut]
     beside_greedy: BesideGreedy | None
     kept: warm.WarmFigures
+    purged: purging.PurgeFigures
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -108,6 +110,9 @@ def text(found: Measured, remark: str = "") -> str:
         rules.show(found.decided),
         "## A person's retry while images are indexed",
         retries.show(found.retried),
+        "## Receiving while studies go",
+        purging.__doc__ or "",
+        purging.show(found.purged),
         "## Beside a plugin that takes what it can get",
         beside_greedy.show(found.beside_greedy),
         "## Attacks",
@@ -143,6 +148,7 @@ def _goals(found: Measured) -> str:
     rows += warm.goals(found.kept)
     rows += found.decided.goals
     rows.append(retries.goal(found.retried))
+    rows.append(purging.goal(found.purged))
     rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)

@@ -49,7 +49,7 @@ def test_fault_55_kill_9_in_the_midst_of_a_purge_goes_on_from_purging(tmp_path: 
     interrupted = 0
     for left in (STUDIES * IMAGES - IMAGES // 2, IMAGES * 3, IMAGES * 2):
         with subprocess.Popen([sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)]) as child:
-            until(lambda left=left: len(site.stored()) <= left, what="the child to delete files")  # type: ignore[misc]
+            until(lambda left=left: len(site.stored()) <= left, what="the child to delete files")
             child.send_signal(signal.SIGKILL)
         interrupted += bool(purges.under_way(site.ledger.database))
         assert set(receipts[kept]) <= set(site.stored())

@@ -72,6 +72,21 @@ def test_missed_runs_are_made_up_once_at_the_start_by_jobs_that_say_so(schedule:
     assert ran == ["made-up"]
 
 
+def test_a_job_is_moved_by_its_name_and_taken_out(schedule: Schedule) -> None:
+    """A reload changes the time of day, or wants it no more; before the start and after it."""
+    done: list[str] = []
+    now = datetime.now(UTC)
+    for number, begin in enumerate((lambda: None, schedule.start)):
+        begin()
+        schedule.daily(f"moved-{number}", time(1), lambda: done.append("moved"))
+        schedule.daily(f"moved-{number}", time(2), lambda: done.append("to"), make_up_since=now - timedelta(days=2))
+        schedule.daily(f"out-{number}", time(1), lambda: done.append("out"), make_up_since=now + timedelta(days=2))
+        schedule.never(f"out-{number}")
+        schedule.never("never there")
+    until(lambda: len(done) == 2, what="the jobs that are made up for")
+    assert done == ["to", "to"]
+
+
 def test_a_job_that_fails_is_said_without_what_it_was_about(schedule: Schedule) -> None:
     """Its place in the code is logged, no text that may name a patient; it has its turn the next day."""
 

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import alerts, deliveries, instances, job_files, jobs, purges, retention_runs, studies
+from node.ledger import alerts, commitments, deliveries, instances, job_files, jobs, purges, retention_runs, studies
 from node.ledger.alert_kinds import AlertKind
+from node.ledger.commitment import NewCommitment
 from node.ledger.delivery import DeliveryStatus
+from node.ledger.instances import InstanceStatus
 from node.ledger.job_files import JobFiles
 from node.ledger.purges import PurgeKind
 from node.ledger.studies import StudyImages
 from node.retain.stage import RetainStage, begin
 from tests.support import history
+from tests.support.sites import retained
 from tests.support.sites.outcomes import deliver, queue_job
 from tests.support.sites.retained import RetainSite, configured, run
 
@@ -278,6 +281,36 @@ def test_leftovers_of_crashes_go_and_what_is_in_use_stays(site: RetainSite) -> N
     os.utime(young, (site.clock.now().timestamp(),) * 2)
     site.go(work="1d")
     assert [path for path in [*stay, *go_, young] if path.exists()] == [*stay, young]
+
+
+def test_files_of_no_study_go_by_the_age_of_images(site: RetainSite) -> None:
+    """Our own objects that came back, and what was unreadable once somebody has seen to its alert."""
+    own, unreadable, promised = (site.data_folder.new_receipt() for _ in range(3))
+    for receipt, study_uid, status in (
+        (own, "1.9", InstanceStatus.OWN),
+        (unreadable, None, InstanceStatus.UNREADABLE),
+        (promised, "1.9", InstanceStatus.OWN),
+    ):
+        site.data_folder.stored(receipt).parent.mkdir(exist_ok=True)
+        site.write(receipt, "1", b"x")
+        with site.ledger.transaction() as database:
+            row = retained.instance(receipt, study_instance_uid=study_uid, status=status, received_at=site.hand.now())
+            instances.insert(database, row)
+    with site.ledger.transaction() as database:
+        alerts.met(database, site.hand.now(), AlertKind.INSTANCE_UNREADABLE, "")
+        new = NewCommitment("e", "1.9", "CT1", "NODE", "", site.hand.now(), [("1", f"1.2.1.{promised}")], None)
+        number = commitments.take(database, site.hand.now(), new, 0x0131)
+        assert number is not None
+        commitments.judged(database, site.hand.now(), number, {0: (0, "1.9")}, 0x0110)
+        commitments.reported(database, site.hand.now(), number, 0, "on a test")
+    site.hand.pass_(days=31)
+    site.go(images="30d")
+    assert site.stored() == sorted([unreadable, promised])
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE alerts SET acknowledged_at='x', acknowledged_by='os:a'")
+    site.go(images="30d")
+    assert site.stored() == [promised]
+    assert [event.detail["instances"] for event in history.of_kind(site.ledger.database, "instances.gone")] == [1, 1]
 
 
 def test_the_ledger_gives_space_back_while_the_node_runs(site: RetainSite) -> None:
