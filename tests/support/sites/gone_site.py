@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from pydicom import Dataset
@@ -15,7 +14,6 @@ from node.fetch.stage import FetchStage
 from node.index.children import HeaderReader
 from node.index.stage import IndexStage
 from node.ledger import decisions, events, fetches, jobs, purges, studies
-from node.ledger.attempts import AttemptCourse
 from node.ledger.job import Job, JobOutcome
 from node.ledger.purges import Purge, PurgeKind
 from node.ledger.studies import Study
@@ -30,7 +28,6 @@ from tests.support.sites.job_site import Site
 
 PACS = DicomDestination.model_validate({"ae_title": "PACS", "host": "127.0.0.1", "port": 104})
 BY_AGE = "images: 30d"
-NO_PRIOR = AttemptCourse()
 
 
 def rule(**fields: object) -> Rule:
@@ -115,7 +112,7 @@ class GoneSite(Site):
         self.index = IndexStage(self.node, Configuration.model_validate({"node": {"time_zone": "UTC"}}), reader)
         self.use(*(rules or (rule(),)))
 
-    def use(self, *rules: Rule, **modalities: object) -> None:
+    def use(self, *rules: Rule) -> None:
         """From now on by these rules."""
         plain = Configuration.model_validate({"node": {"time_zone": "UTC", "completion": {"quiet": "60s"}}})
         self.configuration = plain.model_copy(update={"rules": rules, "destinations": {"pacs": PACS}})
@@ -198,6 +195,3 @@ class GoneSite(Site):
 def slices(*numbers: int, **changes: object) -> list[Dataset]:
     """Slices of the study."""
     return [ct(number, **changes) for number in numbers]
-
-
-HOUR = timedelta(hours=1)
