@@ -74,7 +74,7 @@ def _queues(found: Overview) -> RenderableType:
             "jobs",
             f"{found.jobs.get(JobStatus.QUEUED, 0)} queued",
             f"{found.jobs.get(JobStatus.RUNNING, 0)} running",
-            _if(found.fetches, "waiting for an earlier study"),
+            _if(found.fetches, "waiting for an archive"),
             _if(found.jobs.get(JobStatus.ENDED, 0), "to be reported"),
             _if(found.jobs.get(JobStatus.UNREPORTABLE, 0), "not reportable"),
         ),

@@ -16,7 +16,7 @@ from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import find, nearest, search
+from node.desk import find, nearest, removal, search
 from node.desk import study as desk_study
 from node.desk.arriving import status_text
 from node.desk.rows import (
@@ -29,7 +29,6 @@ from node.desk.rows import (
     ImageCount,
     Job,
     Notification,
-    Series,
     StoredDecision,
     Withdrawals,
 )
@@ -92,8 +91,9 @@ def _parts(
     yield cell(f"accession {study.accession_number or '(none)'}{who}; {status}; revision {study.revision}")
     if study.hold:
         yield cell(f"held: {study.hold} (release: pacsnode release {uid})", "bold red")
+    yield from map(cell, removal.lines(found, zone))
     yield from _section(_alerts(found.alerts, zone, now))
-    yield from _section(_series(found.series))
+    yield from _section(_series(found))
     yield from _closest(found.decisions)
     yield from _section(_decisions(found.decisions))
     if explain:
@@ -137,7 +137,7 @@ def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:
         )
         for each in found
     ]
-    return "Waits for an earlier study", ["Rule", "From", "=Status", "=Study", "About"], rows
+    return "Waits for an earlier study, or for deleted images", ["Rule", "From", "=Status", "=Study", "About"], rows
 
 
 def _images(found: Sequence[ImageCount]) -> _Content:
@@ -173,12 +173,19 @@ def _section(content: _Content) -> Iterator[RenderableType]:
         yield table(title, columns, rows)
 
 
-def _series(found: Sequence[Series]) -> _Content:
+def _series(found: StudyHistory) -> _Content:
     rows = [
-        (cell(each.modality), cell(each.instances), cell(each.description), cell(tail(each.series_instance_uid)))
-        for each in found
+        (
+            cell(each.modality),
+            cell(each.instances),
+            *([cell(found.gone.get(each.series_instance_uid, 0))] if found.gone else []),
+            cell(each.description),
+            cell(tail(each.series_instance_uid)),
+        )
+        for each in found.series
     ]
-    return "Series", ["Modality", ">Images", "Description", "=UID ends in"], rows
+    deleted = [">Deleted"] if found.gone else []
+    return "Series", ["Modality", ">Images", *deleted, "Description", "=UID ends in"], rows
 
 
 def _closest(taken: Sequence[StoredDecision]) -> Iterator[RenderableType]:

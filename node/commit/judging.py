@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from node.dimse.status import FailureReason
-from node.ledger import instances
+from node.ledger import instances, purges
 from node.ledger.database import Database
 from node.ledger.instances import Instance, InstanceStatus
 from node.store import intact
@@ -39,6 +39,8 @@ class CommitmentVerdict:
     study_instance_uid: str | None = None
     damaged: str = ""
     """Why the stored file is not what was received, where that is so."""
+    receipt: str = ""
+    """The received file that it is about, where there is one."""
 
 
 def judge(
@@ -54,6 +56,9 @@ def judge(
     known = instances.of_sop_instance(database, sop_instance_uid)
     if not known:
         return CommitmentVerdict(FailureReason.NO_SUCH_OBJECT)
+    known = [each for each in known if not purges.is_going(database, each.study_instance_uid, each.receipt)]
+    if not known:  # retention removes it just now, and what it has removed has no row
+        return CommitmentVerdict(FailureReason.NO_SUCH_OBJECT)
     meant = what_is_meant(known, requester)
     study = next((each.study_instance_uid for each in known if each.study_instance_uid), None)
     if meant is not None and meant.sop_class_uid != sop_class_uid:
@@ -61,7 +66,15 @@ def judge(
     if meant is None or meant.status not in _KEPT:
         return CommitmentVerdict(FailureReason.PROCESSING_FAILURE, study)
     damaged = _damaged(data_folder, meant, sync=sync)
-    return CommitmentVerdict(FailureReason.PROCESSING_FAILURE if damaged else _COMMITTED, study, damaged)
+    failure = FailureReason.PROCESSING_FAILURE if damaged else _COMMITTED
+    return CommitmentVerdict(failure, study, damaged, meant.receipt)
+
+
+def is_damaged(database: Database, verdict: CommitmentVerdict) -> bool:
+    """Whether the file is damaged or lost, and not one that retention removed while it was read."""
+    if not verdict.damaged or instances.by_receipt(database, verdict.receipt) is None:
+        return False
+    return not purges.is_going(database, verdict.study_instance_uid, verdict.receipt)
 
 
 def what_is_meant(known: Sequence[Instance], requester: str) -> Instance | None:

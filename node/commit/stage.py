@@ -15,7 +15,7 @@ import structlog
 
 from node.commit.backlog import Backlog
 from node.commit.delivered import pause
-from node.commit.judging import CommitmentVerdict, judge
+from node.commit.judging import CommitmentVerdict, is_damaged, judge
 from node.config.destinations import DicomDestination, dicom_destinations
 from node.config.models import Configuration, StorageCommitment
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult, result_of
@@ -244,7 +244,7 @@ class CommitStage(NodeStage):
         }
         with self._ledger.transaction() as database:
             commitments.judged(database, now, commitment.id, said, FailureReason.PROCESSING_FAILURE)
-            for verdict in (each for each in verdicts.values() if each.damaged):
+            for verdict in (each for each in verdicts.values() if is_damaged(database, each)):
                 alerts.raised(
                     database,
                     now,

@@ -24,6 +24,8 @@ from node.ledger import (
     fallbacks,
     forwards,
     identities,
+    job_files,
+    job_images,
     jobs,
     notifications,
     studies,
@@ -34,6 +36,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.delivery import IN_TROUBLE, Delivery, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.job import Job, JobStatus
+from node.ledger.job_files import JobFiles
 from node.ledger.notifications import Notification
 from node.ledger.studies import Study, StudyStatus
 from node.ledger.withdrawals import WithdrawalStatus
@@ -195,6 +198,8 @@ def _keep_images(database: Database, study: Study, at: datetime, reason: str, by
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> ActionOutcome:
     new = jobs.again(database, at, job.id, str(by))
     sentence = f"job {short(job.id)} is done again as job {short(new.id)} (round {new.round})"
+    if job_images.concerned(database, new.id) and job_images.look(database, new).missing:
+        sentence += "\nimages of it were deleted by retention: it waits for an archive to send them, or ends as not run"
     return ActionOutcome(sentence, {"job": new.id, "supersedes": job.id, "round": new.round, "status": new.status})
 
 
@@ -206,6 +211,11 @@ def _notify_again(database: Database, notification: Notification, at: datetime, 
 
 
 def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor) -> ActionOutcome:
+    if delivery.job and job_files.state(database, delivery.job) is not JobFiles.HERE:
+        raise PermanentError(
+            f"delivery {delivery.id} cannot be sent again: retention deleted the files of its job; "
+            f"pacsnode retry {short(delivery.job)} has the result made again"
+        )
     identities.forget(database, delivery.study_instance_uid, delivery.destination)
     last = fallbacks.newest(database, delivery)
     batch = commit_batches.batch_of(database, last.id)

@@ -22,6 +22,7 @@ from node.ledger.identities import Identity
 from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.pauses import Pause
+from node.ledger.purges import Purge
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
 from node.ledger.withdrawals import Withdrawals
@@ -39,6 +40,7 @@ def study(row: Study, *, identify: bool) -> dict[str, Any]:
         "description": row.description,
         "status": row.status,
         "revision": row.revision,
+        "images": row.images,
         "decided_revision": row.decided_revision,
         "hold": row.hold,
         "first_received_at": row.first_received_at,
@@ -59,6 +61,19 @@ def series(row: Series) -> dict[str, Any]:
         "description": row.description,
         "instances": row.instances,
         "last_received_at": row.last_received_at,
+    }
+
+
+def purge(row: Purge) -> dict[str, Any]:
+    """When and why retention removed images of a study; `ended_at` is null while it does."""
+    return {
+        "revision": row.revision,
+        "retention": row.kind,
+        "why": row.why,
+        "began_at": row.began_at,
+        "ended_at": row.ended_at,
+        "instances": row.instances,
+        "bytes": row.bytes,
     }
 
 
@@ -225,12 +240,13 @@ def pause(row: Pause) -> dict[str, Any]:
 
 
 def fetch(row: Fetch) -> dict[str, Any]:
-    """An earlier study that a rule wants."""
+    """An earlier study that a rule wants, or the study whose removed images a job needs."""
     return {
         "rule": row.rule,
         "source": row.source,
         "status": row.status,
         "prior_study": row.prior_study,
+        "job": row.job,
         "attempts": row.attempts,
         "deadline": row.deadline,
         "error": row.error,

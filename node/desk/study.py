@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from node.ledger import (
     events,
     fetches,
     forwards,
+    gone_images,
     identities,
     jobs,
     notifications,
     objects,
+    purges,
     studies,
     study_ends,
     withdrawals,
@@ -32,7 +35,7 @@ from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
 from node.ledger.commitment import Commitment, CommitmentItem
 from node.ledger.commitment_counts import StudyCommitment
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.decisions import StoredDecision
 from node.ledger.delivery import Delivery
 from node.ledger.events import Event
@@ -41,6 +44,7 @@ from node.ledger.forwards import ImageCount
 from node.ledger.identities import Identity
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
+from node.ledger.purges import Purge
 from node.ledger.studies import Series, Study
 from node.ledger.withdrawals import Withdrawals
 from node.run import waiting
@@ -77,6 +81,10 @@ class StudyHistory:
     events: Sequence[Event]
     alerts: Sequence[Alert]
     """Open ones about it."""
+    purges: Sequence[Purge]
+    """When images of it were removed by retention, oldest first."""
+    gone: Mapping[str, int]
+    """Series → how many of its images count and are not here any more."""
     waits: Mapping[str, str]
     """Job → why it waits although its time has come."""
 
@@ -121,7 +129,9 @@ def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
             kept=commitment_counts.of_study(database, uid),
             events=events.of_study(database, uid),
             alerts=alerts.of_study(database, uid),
-            waits=_waits(work, waits),
+            purges=purges.of_study(database, uid),
+            gone=Counter(each.series_instance_uid or "" for each in gone_images.stand_ins(database, uid).values()),
+            waits=_waits(work, waits) | _for_images(database, work),
         )
 
 
@@ -133,11 +143,21 @@ def _waits(work: Sequence[Job], why: Mapping[str, str]) -> dict[str, str]:
     return {job: text for job, text in found.items() if text}
 
 
+def _for_images(database: Database, work: Sequence[Job]) -> dict[str, str]:
+    """Job → that it waits for images which were removed."""
+    queued = [job for job in work if job.status is JobStatus.QUEUED]
+    asked = {job.id: [each for each in fetches.of_job(database, job.id) if each.ended_at is None] for job in queued}
+    return {job: f"its images were deleted: waits for {open_[0].source}" for job, open_ in asked.items() if open_}
+
+
 def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[str, Any]:
     """All of it with stable keys; traces of decisions only with `explain`, the patient only with `identify`."""
     return {
         "study": plain.study(found.study, identify=identify),
-        "series": [plain.series(each) for each in found.series],
+        "series": [
+            plain.series(each) | {"deleted": found.gone.get(each.series_instance_uid, 0)} for each in found.series
+        ],
+        "purges": [plain.purge(each) for each in found.purges],
         "decisions": [plain.decision(each, explain=explain) for each in found.decisions],
         "fetches": [plain.fetch(each) for each in found.fetches],
         "jobs": [plain.job(each) | {"waits": found.waits.get(each.id)} for each in found.jobs],

@@ -141,7 +141,7 @@ class FailureReason(IntEnum):
     PROCESSING_FAILURE = 0x0110
     """It is here and cannot be answered for: quarantined, unreadable, damaged, or the archive never answered."""
     NO_SUCH_OBJECT = 0x0112
-    """It never came."""
+    """It never came, or was deleted after its time."""
     CLASS_INSTANCE_CONFLICT = 0x0119
     """It came under another SOP class."""
     DUPLICATE_TRANSACTION = 0x0131

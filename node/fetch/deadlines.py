@@ -42,8 +42,8 @@ class Deadlines(NodeStage):
         for fetch, why in over.values():
             with self._ledger.transaction() as database:
                 fetches.ended(database, now, fetch, FetchStatus.FAILED, why)
-        if over:
-            self._wakes.wake(Stage.ROUTE)
+        for stage in {Stage.RUN if fetch.job else Stage.ROUTE for fetch, _ in over.values()}:
+            self._wakes.wake(stage)
         return _LOOK
 
     def _keep_time(self) -> None:

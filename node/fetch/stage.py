@@ -1,4 +1,4 @@
-"""The fetch stage: seeks, has it sent, and says when it is here.
+"""The fetch stage: seeks, has it sent, and says when it is here. Also what retention removed and a job needs.
 
     seeking ──C-FIND, C-MOVE──► arriving ──complete──► fetched
        └── none, or not in time: the rule says whether the plugin runs without it
@@ -19,7 +19,7 @@ import structlog
 from node.config.destinations import DicomDestination, dicom_destinations
 from node.config.models import Configuration
 from node.errors import NodeError, PermanentError, TransientError
-from node.fetch import seeking
+from node.fetch import removed, seeking
 from node.items import Item, Items
 from node.ledger import fetches, instances, studies
 from node.ledger.database import Database
@@ -104,7 +104,7 @@ class FetchStage(NodeStage):
 
         def give_up(database: Database, now: datetime, why: str) -> None:
             fetches.ended(database, now, fetch, FetchStatus.FAILED, why)
-            self._wakes.wake(Stage.ROUTE)
+            self._wakes.wake(Stage.RUN if fetch.job else Stage.ROUTE)
 
         return Item(f"fetch:{fetch.id}", fetch.study_instance_uid, tries=_TRIES, put_off=put_off, give_up=give_up)
 
@@ -120,6 +120,9 @@ class FetchStage(NodeStage):
     def _go_on(self, fetch: Fetch) -> None:
         if self._clock.now() >= fetch.deadline:
             return  # it is ended (`node.fetch.deadlines`), unless only the clock was set
+        if fetch.job and not removed.is_waited_for(self._ledger.database, fetch.job):
+            self._end(fetch, FetchStatus.NONE, "the job that needed it was stopped")
+            return
         if fetch.status is FetchStatus.SEEKING:
             self._seek(fetch)
         else:
@@ -134,20 +137,24 @@ class FetchStage(NodeStage):
     def _end(self, fetch: Fetch, status: FetchStatus, why: str | None = None) -> None:
         with self._ledger.transaction() as database:
             fetches.ended(database, self._clock.now(), fetch, status, why)
-        self._wakes.wake(Stage.ROUTE)
+        self._wakes.wake(Stage.RUN if fetch.job else Stage.ROUTE)
 
     # --- seeking ----------------------------------------------------------------------------------
 
     def _seek(self, fetch: Fetch) -> None:
-        study = studies.get(self._ledger.database, fetch.study_instance_uid)
-        assert study is not None, fetch.study_instance_uid
+        uid = fetch.prior_study if fetch.job and fetch.prior_study else fetch.study_instance_uid
+        study = studies.get(self._ledger.database, uid)
+        assert study is not None, uid
         if not study.patient_id.strip():
             self._end(fetch, FetchStatus.NONE, "the study has no Patient ID: nobody's images are asked for")
+            return
+        if fetch.job and self._is_settled(fetch):
             return
         archive, title = self._archive_and_title
         found = self._find(archive, fetch, study)
         if found is None:
-            self._end(fetch, FetchStatus.NONE, f"{fetch.source} has no earlier study that will do")
+            lacks = "does not have these series" if fetch.job else "has no earlier study that will do"
+            self._end(fetch, FetchStatus.NONE, f"{fetch.source} {lacks}")
             return
         prior, series = found
         with self._ledger.transaction() as database:
@@ -159,12 +166,26 @@ class FetchStage(NodeStage):
         with self._ledger.transaction() as database:
             fetches.sent(database, self._clock.now(), fetch, max(1, sum(each or 0 for each in said)))
 
+    def _is_settled(self, fetch: Fetch) -> bool:
+        """Whether nothing is to be asked for now: the images of a job are here again, or arrive just now."""
+        with self._ledger.snapshot() as database:
+            here = removed.here(database, fetch)
+        if here:
+            self._end(fetch, FetchStatus.FETCHED)
+        elif here is None:
+            now = self._clock.now()
+            with self._ledger.transaction() as database:
+                fetches.wait(database, now, fetch, min(now + _AGAIN, fetch.deadline), fetch.error)
+        return here is not False
+
     def _left(self, fetch: Fetch) -> float:
         """Seconds until its deadline; a moment at least."""
         return max(_LEAST, (fetch.deadline - self._clock.now()).total_seconds())
 
     def _find(self, archive: PriorArchive, fetch: Fetch, study: Study) -> tuple[str, list[str]] | None:
-        """The newest study with a series that will do, and those series."""
+        """The newest study with a series that will do, and those series; or the one whose images were removed."""
+        if fetch.job:
+            return removed.find(archive, fetch, study)
         wanted = seeking.wanted_of(fetch.wanted)
         answers = archive.find_studies(wanted.keys(study.patient_id), seeking.STUDY_KEYWORDS)
         for answer in seeking.candidates(
@@ -187,7 +208,7 @@ class FetchStage(NodeStage):
         assert fetch.prior_study is not None, fetch.id
         assert fetch.requested_at is not None, fetch.id
         prior = studies.get(self._ledger.database, fetch.prior_study)
-        here = len(instances.of_study(self._ledger.database, fetch.prior_study))
+        here = self._number_here(fetch, fetch.prior_study)
         if prior is None or prior.status is not StudyStatus.COMPLETE or here < (fetch.expected or 1):
             died = fetch.expected is None  # this node, while the archive was sending
             unsent = here == 0 and now - fetch.requested_at >= _UNSENT
@@ -203,6 +224,11 @@ class FetchStage(NodeStage):
             )
         else:
             self._end(fetch, FetchStatus.FETCHED)
+
+    def _number_here(self, fetch: Fetch, prior: str) -> int:
+        if fetch.job:
+            return removed.number_here(self._ledger.database, fetch)
+        return len(instances.of_study(self._ledger.database, prior))
 
     def _witness(self, study: str) -> Instance | None:
         return instances.witness(self._ledger.database, study)

@@ -63,7 +63,7 @@ def _alike(keyword: str, one: _Receipt, other: _Receipt) -> bool:
     if keyword == OTHER or any(each is not None and isinstance(each.value, list) for each in raw):
         return _content(one, keyword) == _content(other, keyword)
     elements = [each.header.get(keyword, ["", []]) for each in (one, other)]
-    values = [to_json(_plain(*element[:2])) for element in elements]
+    values = [to_json(plain(*element[:2])) for element in elements]
     if any(element[2:] for element in elements) or any(_REPLACED in value for value in values):
         found = [_bytes(each) for each in raw]  # what was not kept, or could not be decoded, is compared as it is
         return found[0] is not None and found[0] == found[1]
@@ -77,9 +77,9 @@ def _bytes(raw: RawElement | None) -> bytes | None:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def _plain(vr: str, values: Sequence[Any]) -> list[Any]:
+def plain(vr: str, values: Sequence[Any]) -> list[Any]:
     """The values of an attribute in the form in which equal ones are equal."""
-    return [plain for value in values if (plain := _plain_value(vr, value)) not in ("", None)]
+    return [same for value in values if (same := _plain_value(vr, value)) not in ("", None)]
 
 
 def _plain_value(vr: str, value: Any) -> Any:
@@ -121,8 +121,8 @@ def _elements(converter: Converter, elements: Elements, labels: list[str]) -> It
             if items:
                 yield tag, items
         elif values is not None and not any(isinstance(each, str) and _REPLACED in each for each in values):
-            if plain := _plain(vr, values):
-                yield tag, plain
+            if same := plain(vr, values):
+                yield tag, same
         elif content := bytes(raw.value).rstrip(b" \0"):
             yield tag, content
 

@@ -25,7 +25,7 @@ from node.index.recording import study_quiet
 from node.items import Item, Items
 from node.ledger import defects, studies, study_ends, timers
 from node.ledger.event_kinds import EventKind
-from node.ledger.studies import Study
+from node.ledger.studies import Study, StudyImages
 from node.ledger.timers import TimerKind
 from node.stage import Node
 from node.store.layout import InFlight
@@ -135,6 +135,8 @@ class CompletionWatch:
             del self._watches[uid]
 
     def _is_held_back(self, study: Study, watch: _StudyWatch, doorstep: Doorstep, unindexed: bool) -> bool:
+        if study.images is StudyImages.PURGING:
+            return True  # rows of it are being removed: what is left counts when that is over
         if doorstep.at - watch.last >= self._configuration.node.completion.max_wait.total_seconds():
             return False
         if study.study_instance_uid in self._ended:

@@ -24,7 +24,7 @@ from node.dicom.values import first_text
 from node.index.compare import patient_differences
 from node.index.describing import description
 from node.index.stopping import stop_study
-from node.ledger import events, facts, instances, jobs, studies
+from node.ledger import events, facts, gone_images, instances, jobs, purges, studies
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
@@ -78,6 +78,9 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
     The caller sees to a new revision (`studies.reopened`), unless the study is about to be complete.
     """
     newest = pending(database, study)
+    gone = set(gone_images.receipts(database, study).values())
+    if not gone <= newest.keys() or gone_images.unknown(database, study):
+        return False  # of what was removed, a part was not sent again
     first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
     together = _together(newest, first)
     if not newest or _mixed(together):
@@ -91,6 +94,7 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
         if old is not None and old.status is InstanceStatus.REJECTED:
             facts.drop_header(database, correction.receipt)
     _say_whose(database, study, together[0])
+    purges.were_corrected(database, study)
     events.record(
         database,
         at,

@@ -15,6 +15,7 @@ from node import ourselves
 from node.index.children import HeaderReader
 from node.index.compare import OTHER, RepeatComparison, RepeatKind, compare, is_other_patient, needs_decoding
 from node.index.header import HeaderReading
+from node.index.returned import GoneStudies
 from node.ledger import facts, instances, objects
 from node.ledger.instances import Instance, InstanceStatus
 from node.stage import Node
@@ -56,10 +57,12 @@ class Judge:
         self._reader = reader
         self._serial_number = device.serial_number(node.store.data)
         self._witnesses: dict[str, _Witness | None] = {}
+        self.gone = GoneStudies(node.ledger.database)
 
     def judge(self, reading: HeaderReading) -> Judgement:
         """See the module; what is current here may still be found rejected when it is recorded."""
-        earlier = instances.of_sop_instance(self._ledger.database, reading.sop_instance_uid)
+        known = instances.of_sop_instance(self._ledger.database, reading.sop_instance_uid)
+        earlier = [one for one in known if not self.gone.is_going(one.study_instance_uid, one.receipt)]
         if any(_is_identical(one, reading) for one in earlier):
             return Judgement(reading, InstanceStatus.DUPLICATE)
         if reading.unreadable:
@@ -69,6 +72,8 @@ class Judge:
         current = next((one for one in earlier if one.status in _COUNTS), None)
         if current is not None:
             return self._against(current, earlier, reading)
+        if differences := self.gone.differences(reading):
+            return Judgement(reading, InstanceStatus.CORRECTION, tuple(differences))
         return self._as_new(reading)
 
     def _is_ours(self, reading: HeaderReading) -> bool:
@@ -124,7 +129,7 @@ class Judge:
     def _as_new(self, reading: HeaderReading) -> Judgement:
         study = reading.study_instance_uid
         witness = self._witness(study)
-        other = self._other_patient(witness, reading) if witness else []
+        other = self._other_patient(witness, reading) if witness else self.gone.other_patient(reading)
         if not other and (witness is None or not witness.comparison["patient"].get("PatientID")):
             self._witnesses[study] = _Witness(reading.receipt, reading.comparison)
         if not other:
@@ -144,6 +149,8 @@ class Judge:
         """An instance that says which patient the study belongs to."""
         if study not in self._witnesses:
             found = instances.witness(self._ledger.database, study)
+            if found is not None and self.gone.is_going(study, found.receipt):
+                found = None
             self._witnesses[study] = _Witness(found.receipt, found.comparison) if found else None
         return self._witnesses[study]
 

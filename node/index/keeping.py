@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.ledger import facts, instances
+from node.ledger import facts, gone_images, instances
 from node.ledger.database import Database, Ledger
 from node.ledger.facts import InstanceRecord, PackedSeries, SeriesRecord
-from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.instances import InstanceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class StudyRecords:
 def prepare(ledger: Ledger, study: str, revision: int, look: int = 0) -> StudyRecords:
     """What `keep_facts` is going to keep, if the same instances still count then."""
     with ledger.snapshot() as database:
-        receipts = instances.arrivals(database, study).receipts
+        receipts = gone_images.arrivals(database, study).receipts
         changed = _changed(database, study, revision, look)
     return StudyRecords(revision, look, receipts, tuple(map(facts.packed, changed)))
 
@@ -38,7 +38,7 @@ def keep_facts(database: Database, study: str, revision: int, look: int, prepare
     What was prepared is made again where something came between, such as a correction.
     """
     series = prepared.series
-    receipts = instances.arrivals(database, study).receipts
+    receipts = gone_images.arrivals(database, study).receipts
     if (prepared.revision, prepared.look, prepared.receipts) != (revision, look, receipts):
         series = tuple(map(facts.packed, _changed(database, study, revision, look)))
     for each in series:
@@ -51,11 +51,10 @@ def _changed(database: Database, study: str, revision: int, look: int) -> list[S
     headers = dict(facts.headers_of(database, study))
     for record in earlier.values():
         headers |= {one.receipt: one.header for one in record.instances if one.receipt not in headers}
-    series: dict[str, list[Instance]] = {uid: [] for uid in earlier}
-    for instance in instances.of_study(database, study, [InstanceStatus.CURRENT]):
-        series.setdefault(instance.series_instance_uid or "", []).append(instance)
-    records = [
-        SeriesRecord(uid, tuple(InstanceRecord.of(one, headers[one.receipt]) for one in current))
-        for uid, current in series.items()
-    ]
+    gone = gone_images.receipts(database, study)  # they count as much as those that are here
+    series = {uid: [one for one in record.instances if one.receipt in gone] for uid, record in earlier.items()}
+    for one in instances.of_study(database, study, [InstanceStatus.CURRENT]):
+        if one.receipt not in gone:
+            series.setdefault(one.series_instance_uid or "", []).append(InstanceRecord.of(one, headers[one.receipt]))
+    records = [SeriesRecord(uid, tuple(counting)) for uid, counting in series.items()]
     return [record for record in records if record != earlier.get(record.series_instance_uid)]

@@ -17,7 +17,7 @@ from node.index import corrections
 from node.index.keeping import keep_facts, prepare
 from node.index.recording import study_quiet
 from node.ledger import instances, looks, studies, timers
-from node.ledger.studies import OpenSeries, Study, StudyStatus
+from node.ledger.studies import OpenSeries, Study, StudyImages, StudyStatus
 from node.ledger.timers import TimerKind
 from node.stage import Node
 from node.store.layout import InFlight
@@ -79,7 +79,9 @@ class Looks:
     def look(self, study: Study, door: Door, *, unindexed: bool) -> bool:
         """Look at a study that is being received, if it is time to; whether there is something to be decided now."""
         early = [rule for rule in self._configuration.rules if rule.enabled and rule.decide != "complete"]
-        if not early or study.hold is not None or corrections.pending(self._ledger.database, study.study_instance_uid):
+        if not early or study.hold is not None or study.images is StudyImages.PURGING:
+            return False
+        if corrections.pending(self._ledger.database, study.study_instance_uid):
             return False
         by_series = [rule.name for rule in early if rule.decide == SERIES_COMPLETE]
         settled = self._settled(study, door) if by_series and not unindexed else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from node.index import corrections, rejecting
 from node.index.describing import description
 from node.index.header import HeaderReading
 from node.index.judging import Judgement
-from node.ledger import alerts, events, facts, instances, said, studies
+from node.ledger import alerts, events, facts, gone_images, instances, purges, said, studies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
@@ -79,13 +79,24 @@ def record(database: Database, at: datetime, judged: Sequence[Judgement], config
     for study, those in by_study.items():
         if study:
             _study(database, at, study, those, configuration, done)
+    _make_way(database, by_study)
     for judgement in final:
         _instance(database, at, judgement, configuration, done)
+    for study, those in by_study.items():
+        gone_images.came_again(database, at, study, _sender(those[0].reading))
     _events(database, at, by_study)
     _tell_of_senders(database, at, final)
     for study, those in by_study.items():
         _consequences(database, at, study, those, configuration, done)
     return done
+
+
+def _make_way(database: Database, by_study: Mapping[str, Sequence[Judgement]]) -> None:
+    """What comes again while its study is being removed counts, and what goes does not any more."""
+    for purge in purges.under_way(database):
+        those = by_study.get(purge.study_instance_uid, ())
+        uids = [one.reading.sop_instance_uid for one in those if one.status in _COUNTS]
+        purges.make_way(database, purge.study_instance_uid, uids)
 
 
 def _with_rejections(database: Database, judgement: Judgement) -> Judgement:
@@ -132,11 +143,15 @@ def _study(
 
 
 def _reopens(database: Database, study: str, those: Sequence[Judgement]) -> bool:
-    """Whether something counts that the last revision did not have; what this node fetched triggers nothing."""
+    """Whether something counts that the last revision did not have; what this node fetched triggers nothing.
+
+    But images that it had fetched again after they were removed: the revision has to have them.
+    """
     current = [one.reading.arrival for one in those if one.status is InstanceStatus.CURRENT]
     if any(arrival.origin != RETRIEVED for arrival in current):
         return True
-    return bool(current) and all(origin == RETRIEVED for _, _, origin in instances.sources(database, study))
+    retrieved = all(origin == RETRIEVED for _, _, origin in instances.sources(database, study))
+    return bool(current) and (retrieved or bool(gone_images.receipts(database, study)))
 
 
 def _fill_in_patient(database: Database, study: str, counting: Sequence[HeaderReading]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from node.index.compare import is_other_patient
 from node.index.header import HeaderReading
 from node.index.stopping import stop_users_of
-from node.ledger import alerts, events, facts, instances, rejections
+from node.ledger import alerts, events, facts, gone_images, instances, rejections
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind, Severity
@@ -26,7 +26,9 @@ def is_rejected(database: Database, reading: HeaderReading) -> bool:
     """Whether a note that came before this instance rejects it."""
     for rejection in rejections.of_instance(database, reading.study_instance_uid, reading.sop_instance_uid):
         note = instances.by_receipt(database, rejection.note)
-        if note is not None and not is_other_patient(note.comparison, reading.comparison):
+        if note is None:
+            return True  # retention removed the note, not what it says
+        if not is_other_patient(note.comparison, reading.comparison):
             return True
     return False
 
@@ -39,16 +41,18 @@ def apply(database: Database, at: datetime, note: HeaderReading) -> frozenset[st
     """
     assert note.rejection is not None
     title = note.rejection.title
+    gone = {study: gone_images.stand_ins(database, study) for study in {each for each, _ in note.rejection.instances}}
     rejections.add(
         database, (RejectedInstance(uid, study, note.receipt, title) for study, uid in note.rejection.instances)
     )
     rejected: dict[str, list[Instance]] = {}
     ignored = 0
     for study, uid in note.rejection.instances:
-        named = instances.current(database, uid)
+        named = instances.current(database, uid) or gone[study].get(uid)
         if named is None or named.status is InstanceStatus.REJECTED or named.receipt == note.receipt:
             continue
-        if named.study_instance_uid != study or is_other_patient(note.comparison, named.comparison):
+        whose = named.comparison or gone_images.witness(database, study) or {}
+        if named.study_instance_uid != study or (whose and is_other_patient(note.comparison, whose)):
             ignored += 1
             continue
         instances.set_status(database, named.receipt, InstanceStatus.REJECTED)

@@ -180,6 +180,7 @@ class IndexStage(NodeStage):
         with self._ledger.reading():
             readings = self._with_origin(readings)
             judge = Judge(self._node, self._reader)
+            readings = self._without_left_over(readings, judge)
             judged = [judge.judge(reading) for reading in readings]
         with self._ledger.transaction() as database:
             done = record(database, self._clock.now(), judged, self._configuration)
@@ -195,6 +196,20 @@ class IndexStage(NodeStage):
             self._wakes.wake(Stage.RUN)
             self._wakes.wake(Stage.DELIVER)
         log.debug("index.batch", receipts=len(readings), studies=len(done.arrivals))
+
+    def _without_left_over(self, readings: Sequence[HeaderReading], judge: Judge) -> list[HeaderReading]:
+        """All but files that were to be removed, and have lost their rows: nothing comes back by half.
+
+        One whose study is just being removed, and that came before, waits until that is over.
+        """
+        kept = []
+        for one in readings:
+            if judge.gone.is_left_over(one):
+                log.warning("index.left-over-removed", receipt=one.receipt, study=one.study_instance_uid)
+                self._data_folder.arrived(one.receipt).unlink()
+            elif not judge.gone.is_going(one.study_instance_uid, one.receipt):
+                kept.append(one)
+        return kept
 
     def _without_header(self, receipt: str, failure: HeaderFailure) -> HeaderReading | None:
         """A file that no child survives is indexed unread; one that is not ours, or not readable now, is left alone."""

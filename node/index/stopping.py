@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from node.ledger import deliveries, jobs, notifications, withdrawals
+from node.ledger import deliveries, events, gone_images, jobs, notifications, said, withdrawals
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
+from node.ledger.event_kinds import EventKind
 from node.ledger.job import OPEN, Job
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.REFUSED)
@@ -21,6 +22,7 @@ def stop_study(database: Database, at: datetime, study: str, reason: str, *, for
     studies have from a comparison with this one stops, too; returns those of which anything did.
     """
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
+    _tell_forwarded(database, at, study, reason)
     if for_good:  # of a study that is held nobody is notified before it is released
         notifications.cancel_about(database, at, study, reason)
     return _stop_comparisons(database, at, jobs.comparing_with(database, study), reason)
@@ -46,9 +48,17 @@ def stop_users_of(
         if delivery.job in ids or delivery.item in sop_instance_uids
     ]
     _stop(database, at, study, users, affected, reason, for_good=False)
+    _tell_forwarded(database, at, study, reason)
     notifications.cancel_about(database, at, study, reason, ids)
     comparing = [job for job in jobs.comparing_with(database, study) if _uses(job, receipts)]
     return _stop_comparisons(database, at, comparing, reason)
+
+
+def _tell_forwarded(database: Database, at: datetime, study: str, reason: str) -> None:
+    """Deliveries of images went with them, and cannot be listed for withdrawal: how many there were is history."""
+    images = gone_images.number_forwarded(database, study)
+    if images and said.once(database, EventKind.WITHDRAWAL_OF_GONE, study, reason):
+        events.record(database, at, EventKind.WITHDRAWAL_OF_GONE, study=study, reason=reason, images=images)
 
 
 def _stop_comparisons(database: Database, at: datetime, users: list[Job], reason: str) -> frozenset[str]:

@@ -115,7 +115,7 @@ class AlertKind(StrEnum):
         AlertSeverity.CRITICAL,
         "A rule matched, and its plugin cannot be used: the job will fail.",
     )
-    FETCH_FAILED = "fetch.failed", AlertSeverity.WARNING, "An archive did not send an earlier study that a rule wants."
+    FETCH_FAILED = "fetch.failed", AlertSeverity.WARNING, "An archive did not send images that a rule or a job needs."
 
     # Jobs
     JOB_FOLLOW_UP_FAILED = (

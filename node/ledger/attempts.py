@@ -70,6 +70,8 @@ class AttemptFailureKind(StrEnum):
     """Its program or weights were replaced while it ran."""
     INPUT = "input"
     """What it should be given is not there (any more), or the plugin is not."""
+    GONE = "gone"
+    """Retention removed images that it should be given, and no archive sent them again."""
     DAMAGED = "damaged"
     """An image that it should be given is not what was received."""
     NODE = "node"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from node.clock import from_text, to_text
+from node.errors import PermanentError
 from node.ledger import alerts, events, said
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.commitment import OPEN, Commitment, CommitmentItem, CommitmentStatus, NewCommitment, digest_of
@@ -214,8 +215,17 @@ def dead(database: Database, at: datetime, number: int, error: str) -> None:
 
 
 def again(database: Database, at: datetime, number: int, by: str, keep: int) -> Commitment:
-    """A person says: decide it again and report it; but what failed with `keep` still fails."""
+    """A person says: decide it again and report it; but what failed with `keep` still fails.
+
+    PermanentError where retention has removed what it names (`node.ledger.purges`).
+    """
     allowed = (CommitmentStatus.DEAD, CommitmentStatus.REPORTED, CommitmentStatus.DECIDED)
+    named = [(item.sop_class_uid, item.sop_instance_uid) for item in items(database, number)]
+    if digest_of(named) != get(database, number).contents:
+        raise PermanentError(
+            f"storage commitment {number} cannot be decided again: images that it names were deleted by retention, and"
+            " a report on the others would not be an answer. The requester can ask again"
+        )
     _TABLE.transition(database, number, allowed, CommitmentStatus.WAITING)
     database.execute(
         "UPDATE commitment_items SET failure=NULL, archive_said=NULL WHERE commitment=? AND failure<>?", [number, keep]

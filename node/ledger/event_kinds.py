@@ -172,6 +172,14 @@ class EventKind(StrEnum):
 
     STUDY_PURGING = "study.purging", "Retention began to remove the images of the study."
     STUDY_GONE = "study.gone", "The images of the study were removed; what there was is kept as a line a series."
+    WITHDRAWAL_OF_GONE = (
+        "withdrawal.of-gone-images",
+        "Images turned out wrong that were forwarded before retention removed them: see to it at the destinations.",
+        Severity.WARNING,
+    )
+    JOB_IMAGES_AGAIN = "job.images-again", "Images of the job that had been removed are here again."
+    FETCH_IMAGES_ASKED = "fetch.images-asked", "An archive is to be asked for removed images that a job needs."
+    STUDY_CAME_AGAIN = "study.came-again", "Images of a study arrived whose images had been removed."
 
     # Decisions
     DECISION_NOT_MATCHED = "decision.not-matched", "A clause of the rule failed, or no series was left to choose."

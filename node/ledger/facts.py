@@ -132,7 +132,7 @@ def header_of(database: Database, study: str, receipt: str) -> Header | None:
     rows = query(
         database, "SELECT facts FROM series_facts WHERE study_instance_uid=? ORDER BY revision DESC, look DESC", [study]
     )
-    records = (_from_columns(_columns(row["facts"])) for row in rows)
+    records = (_from_columns(columns_in(row["facts"])) for row in rows)
     return next((i.header for record in records for i in record.instances if i.receipt == receipt), None)
 
 
@@ -164,7 +164,7 @@ def columns_of_study(database: Database, study: str, revision: int, look: int = 
         f" AND revision*{_LOOKS}+look<=? GROUP BY series_instance_uid ORDER BY series_instance_uid",
         [study, revision * _LOOKS + look],
     )
-    every = [_columns(row["facts"]) for row in rows]
+    every = [columns_in(row["facts"]) for row in rows]
     return [series for series in every if series.size]
 
 
@@ -212,7 +212,8 @@ class _DistinctValues:
         return {"values": [json.loads(text) for text in self._seen], "at": self._at if any(self._at) else None}
 
 
-def _columns(blob: bytes) -> SeriesColumns:
+def columns_in(blob: bytes) -> SeriesColumns:
+    """The columns of a record as it is kept."""
     return SeriesColumns(zlib.decompress(blob).decode())
 
 

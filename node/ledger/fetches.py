@@ -1,4 +1,7 @@
-"""Earlier studies that rules want: asked for at an archive, on their way, here; one row a decision."""
+"""Studies that an archive is asked for, on their way, here: earlier ones that rules want, one row a decision.
+
+And those whose images retention removed and that a job needs: one row a job, study and archive.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from node.ledger import alerts, events
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind, Severity
+from node.ledger.job import Job
 from node.ledger.rows import moment, one, placeholders, query, to_json
 from node.ledger.unreadable import readable, soonest
 
@@ -70,6 +74,8 @@ class Fetch:
     ended_at: datetime | None
     followed_up: bool
     """The jobs that waited for it are made."""
+    job: str | None = None
+    """The job that waits for `prior_study`, whose images were removed; None: a rule wants an earlier study."""
 
 
 def ask(
@@ -101,6 +107,69 @@ def ask(
     events.record(
         database, at, EventKind.FETCH_ASKED, study=study, rule=rule, source=source, deadline=to_text(deadline)
     )
+
+
+def ask_again(
+    database: Database,
+    at: datetime,
+    job: Job,
+    study: str,
+    *,
+    source: str,
+    wanted: Mapping[str, Any],
+    deadline: datetime,
+) -> None:
+    """A job needs images of a study that were removed: it waits until this archive has sent them, or will not."""
+    row = {
+        "decision": job.decision,
+        "study_instance_uid": job.study_instance_uid,
+        "rule": job.rule,
+        "source": source,
+        "wanted": to_json(wanted),
+        "status": FetchStatus.SEEKING,
+        "prior_study": study,
+        "attempts": 0,
+        "not_before": to_text(at),
+        "deadline": to_text(deadline),
+        "asked_at": to_text(at),
+        "followed_up": 1,  # no decision waits for it: the job does
+        "job": job.id,
+    }
+    sql = f"INSERT INTO fetches ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    database.execute(sql, list(row.values()))
+    events.record(
+        database,
+        at,
+        EventKind.FETCH_IMAGES_ASKED,
+        study=job.study_instance_uid,
+        job=job.id,
+        source=source,
+        images_of=study,
+        deadline=to_text(deadline),
+    )
+
+
+def of_job(database: Database, job: str) -> list[Fetch]:
+    """Those of removed images that a job needs, oldest first."""
+    return readable(
+        database, "fetches", query(database, "SELECT * FROM fetches WHERE job=? ORDER BY id", [job]), _fetch
+    )
+
+
+def is_sent_for_another(database: Database, fetch: Fetch) -> bool:
+    """Whether the study of a fetch is on its way here already, because another one asked for it."""
+    sql = "SELECT 1 FROM fetches WHERE prior_study=? AND status=? AND id<>?"
+    return one(database, sql, [fetch.prior_study, FetchStatus.ARRIVING, fetch.id]) is not None
+
+
+def source_of(database: Database, study: str) -> str | None:
+    """The archive that sent a study here last; None where none did."""
+    row = one(
+        database,
+        "SELECT source FROM fetches WHERE prior_study=? AND status=? ORDER BY id DESC LIMIT 1",
+        [study, FetchStatus.FETCHED],
+    )
+    return row["source"] if row else None
 
 
 def due(database: Database, at: datetime) -> list[Fetch]:
@@ -221,7 +290,7 @@ def any_requested(database: Database, at: datetime) -> bool:
 
 
 def to_follow_up(database: Database) -> list[Fetch]:
-    """Those that have ended and whose jobs are not made; none of a study that grows or is held."""
+    """Those of earlier studies that have ended and whose jobs are not made; none of a study that grows or is held."""
     rows = query(
         database,
         "SELECT fetches.* FROM fetches JOIN studies USING (study_instance_uid)"
@@ -240,7 +309,7 @@ def overtaken(database: Database, at: datetime, study: str, rule: str) -> None:
     """The rule decides again on a newer revision: what it wanted for the older one is not waited for."""
     database.execute(
         "UPDATE fetches SET status=?, error=?, ended_at=?, followed_up=1"
-        " WHERE study_instance_uid=? AND rule=? AND ended_at IS NULL",
+        " WHERE study_instance_uid=? AND rule=? AND ended_at IS NULL AND job IS NULL",
         [FetchStatus.NONE, "the study has grown: the rule asks again", to_text(at), study, rule],
     )
 

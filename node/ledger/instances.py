@@ -36,6 +36,8 @@ class InstanceStatus(StrEnum):
     """Current, but a rejection note (IOCM) took it out of every job's input."""
     OWN = "own"
     """Made by this node: stored, never routed."""
+    PURGING = "purging"
+    """Its file is being removed by retention, and the same SOP instance has come again meanwhile."""
     UNREADABLE = "unreadable"
     """Its header could not be read: stored as received, never routed."""
 
@@ -84,6 +86,8 @@ class Arrivals:
     sources: frozenset[ArrivalSource]
     senders: Mapping[str, str] = field(default_factory=dict)
     """Receipt → calling AE title, where there are several."""
+    gone: frozenset[str] = frozenset()
+    """Those of `receipts` whose files were removed (`node.ledger.gone_images`)."""
 
     def sender(self, receipt: str) -> str:
         """The calling AE title that an instance came from."""

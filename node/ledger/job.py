@@ -96,6 +96,8 @@ class NewJob:
     """On what terms the result is sent."""
     identity: str | None = None
     """What the rule lets the plugin learn of who the patient is; None leaves it to the plugin."""
+    images_digest: str | None = None
+    """See `images_digest_of`; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class Job:
     """On what terms its result is sent."""
     identity: str | None
     """See `NewJob`."""
+    images_digest: str | None
+    """See `NewJob`."""
 
 
 def digest_of(
@@ -164,6 +168,16 @@ def digest_of(
     works_on = {"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)}
     content = to_json(works_on | ({"identity": identity} if identity else {}))
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def images_digest_of(
+    plugin: str, parameters: Mapping[str, Any], instances: Sequence[tuple[str, str]], identity: str | None = None
+) -> str:
+    """Digest of which SOP instances a job works on, however they are encoded: `instances` are (role, UID).
+
+    By it a job is known again whose images were removed and come again.
+    """
+    return digest_of(plugin, parameters, [(role, uid, "") for role, uid in instances], identity)
 
 
 def made_of(new: NewJob, at: datetime, decision: int, round_: int, ledger: str) -> Job:

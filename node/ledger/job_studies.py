@@ -26,6 +26,12 @@ def record(database: Database, job: Job) -> None:
         database.execute(sql, [job.id, study, StudyRole.EARLIER])
 
 
+def copy(database: Database, old: str, new: str) -> None:
+    """A job that is done again needs the same studies: images that were removed do not say which they were."""
+    sql = "INSERT OR IGNORE INTO job_studies (job, study, role) SELECT ?, study, role FROM job_studies WHERE job=?"
+    database.execute(sql, [new, old])
+
+
 def earlier(database: Database, job: str) -> list[str]:
     """The Study Instance UIDs of the earlier studies that a job is given series of."""
     sql = "SELECT study FROM job_studies WHERE job=? AND role=? ORDER BY study"

@@ -14,7 +14,7 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import alerts, attempts, events, job_studies
+from node.ledger import alerts, attempts, events, job_images, job_studies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.due_times import NEXT, at_next
@@ -37,7 +37,7 @@ def enqueue(
         "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND inputs_digest=?",
         [*identity, new.inputs_digest],
     )
-    if same:
+    if same or job_images.is_known(database, identity, new.images_digest):
         return None
     earlier = one(
         database,
@@ -70,7 +70,9 @@ def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
         new, terms=replace(old.terms, expires_at=None, hours=None)
     )  # whoever asks for it wants it now, however late
     events.record(database, at, EventKind.JOB_AGAIN, study=old.study_instance_uid, job=job_id, actor=by)
-    return _insert(database, at, old.decision, new, old.round + 1, job_id)
+    job = _insert(database, at, old.decision, new, old.round + 1, job_id)
+    job_studies.copy(database, old.id, job.id)
+    return job
 
 
 def _insert(
@@ -104,21 +106,30 @@ def _insert(
 
 
 def ready(database: Database, at: datetime) -> list[Job]:
-    """Jobs whose turn has come, most urgent first; none of a study that is held, of a paused plugin or rule."""
+    """Jobs whose turn has come, most urgent first.
+
+    None of a study that is held, of a paused plugin or rule, or whose removed images an archive is asked for.
+    """
     return _select(
         database,
-        "JOIN studies USING (study_instance_uid)"
+        "JOIN studies USING (study_instance_uid)"  # noqa: S608 - our own text
         " WHERE jobs.status=? AND not_before<=? AND studies.hold IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='plugin' AND name=jobs.plugin)"
         " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='rule' AND name=jobs.rule)"
+        f" AND {_HAS_ITS_IMAGES}"
         " ORDER BY priority DESC, jobs.rowid",
         [JobStatus.QUEUED, to_text(at)],
     )
 
 
+_HAS_ITS_IMAGES = "NOT EXISTS (SELECT 1 FROM fetches WHERE fetches.job=jobs.id AND fetches.ended_at IS NULL)"
+"""No archive is being asked for removed images of it."""
+
+
 def next_ready_at(database: Database) -> datetime | None:
     """When the next waiting job's time comes."""
-    row = one(database, "SELECT min(not_before) AS t FROM jobs WHERE status=?", [JobStatus.QUEUED])
+    sql = f"SELECT min(not_before) AS t FROM jobs WHERE status=? AND {_HAS_ITS_IMAGES}"  # noqa: S608 - our own text
+    row = one(database, sql, [JobStatus.QUEUED])
     return soonest(row["t"]) if row else None
 
 

@@ -118,6 +118,7 @@ DELIVERED_OBJECTS = (
                     ("attempts", "job"),
                     ("encodings", "job"),
                     ("job_studies", "job"),
+                    ("fetches", "job"),
                     ("said", "place"),
                 )
             ),

@@ -20,10 +20,11 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import events, studies
+from node.ledger import events, facts, instances, studies
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.event_kinds import EventKind
+from node.ledger.instances import ArrivalSource, InstanceStatus
 from node.ledger.rows import moment, one, placeholders, query, to_json
 from node.ledger.studies import StudyImages
 from node.ledger.unreadable import readable
@@ -61,6 +62,14 @@ class Purge:
     instances: int
     """Received files that went; 0 before it has ended."""
     bytes: int
+    witness: Mapping[str, Any] | None
+    """The `comparison` of an instance that said which patient and order the study belongs to; digests, no values."""
+    sources: frozenset[ArrivalSource]
+    """How the instances that counted had come here."""
+    senders: Mapping[str, str]
+    """Receipt → calling AE title, where there were several."""
+    corrected: bool
+    """Its images came again under another patient or order, and those count: what was known of these is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class GoneSeries:
     """How many of its images were delivered where."""
     committed: int
     """Images of it that storage commitment was given for."""
+    counted: int
+    """Images of it that counted in the revision, and that the facts have."""
 
 
 def begin(database: Database, at: datetime, study: str, kind: PurgeKind, why: str) -> Purge:
@@ -90,11 +101,21 @@ def begin(database: Database, at: datetime, study: str, kind: PurgeKind, why: st
     newest = one(database, "SELECT max(receipt) AS receipt FROM instances WHERE study_instance_uid=?", [study])
     if found is None or found.images is not StudyImages.HERE or newest is None or newest["receipt"] is None:
         raise PermanentError(f"study {study} has no images here that could be removed")
+    witness, arrived = instances.witness(database, study), instances.arrivals(database, study)
     database.execute("UPDATE studies SET images=? WHERE study_instance_uid=?", [StudyImages.PURGING, study])
-    database.execute(
-        "INSERT INTO purges (study_instance_uid, revision, kind, why, up_to, began_at) VALUES (?,?,?,?,?,?)",
-        [study, found.revision, kind, why, newest["receipt"], to_text(at)],
-    )
+    row = {
+        "study_instance_uid": study,
+        "revision": found.revision,
+        "kind": kind,
+        "why": why,
+        "up_to": newest["receipt"],
+        "began_at": to_text(at),
+        "witness": to_json(dict(witness.comparison)) if witness else None,
+        "sources": to_json(sorted(arrived.sources)),
+        "senders": to_json(dict(arrived.senders)),
+    }
+    sql = f"INSERT INTO purges ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
+    database.execute(sql, list(row.values()))
     events.record(database, at, EventKind.STUDY_PURGING, study=study, retention=kind, why=why)
     return open_of(database, study)
 
@@ -111,6 +132,28 @@ def under_way(database: Database) -> list[Purge]:
     """Those that began and have not ended, oldest first."""
     rows = query(database, "SELECT * FROM purges INDEXED BY purges_open WHERE ended_at IS NULL ORDER BY id")
     return readable(database, "purges", rows, _purge)
+
+
+def make_way(database: Database, study: str, sop_instance_uids: Iterable[str]) -> None:
+    """These SOP instances came again while the study is being removed: what goes counts no longer. Else nothing."""
+    sql = (
+        "UPDATE instances SET status=? WHERE sop_instance_uid=? AND study_instance_uid=?"
+        " AND status IN ('current', 'rejected')"
+        " AND receipt<=(SELECT up_to FROM purges WHERE purges.study_instance_uid=? AND ended_at IS NULL)"
+    )
+    rows = [(InstanceStatus.PURGING, uid, study, study) for uid in sop_instance_uids]
+    database.conn.executemany(sql, rows)
+
+
+def were_corrected(database: Database, study: str) -> None:
+    """What came again took the place of the images of all purges so far, under another patient or order."""
+    database.execute("UPDATE purges SET corrected=1 WHERE study_instance_uid=?", [study])
+
+
+def is_going(database: Database, study: str | None, receipt: str) -> bool:
+    """Whether a received file is among those that are being removed just now: it is as good as gone."""
+    sql = "SELECT 1 FROM purges WHERE study_instance_uid=? AND ended_at IS NULL AND up_to>=?"
+    return one(database, sql, [study, receipt]) is not None
 
 
 def of_study(database: Database, study: str) -> list[Purge]:
@@ -131,6 +174,7 @@ def series_of(database: Database, purge: int) -> list[GoneSeries]:
             row["digest"],
             json.loads(row["delivered"]),
             row["committed"],
+            row["counted"],
         )
         for row in query(database, sql, [purge])
     ]
@@ -183,10 +227,19 @@ def _lines(database: Database, purge: Purge) -> list[GoneSeries]:
         sent.setdefault(row["receipt"], Counter())[row["destination"]] += 1
     sql = "SELECT DISTINCT sop_instance_uid AS uid FROM commitment_items WHERE study_instance_uid=? AND failure=0"
     committed = {row["uid"] for row in query(database, sql, going[:1])}
-    return [_line(series, rows, sent, committed) for series, rows in sorted(by_series.items())]
+    counted: set[str] = set()
+    for record in facts.columns_of_study(database, purge.study_instance_uid, purge.revision, facts.NEWEST):
+        counted.update(record.spelled_out("receipt"))
+    return [_line(series, rows, sent, committed, counted) for series, rows in sorted(by_series.items())]
 
 
-def _line(series: str, rows: list[dict[str, Any]], sent: Mapping[str, Counter[str]], committed: set[str]) -> GoneSeries:
+def _line(
+    series: str,
+    rows: list[dict[str, Any]],
+    sent: Mapping[str, Counter[str]],
+    committed: set[str],
+    counted: set[str],
+) -> GoneSeries:
     delivered: Counter[str] = Counter()
     for row in rows:
         delivered.update(sent.get(row["receipt"], ()))
@@ -197,6 +250,7 @@ def _line(series: str, rows: list[dict[str, Any]], sent: Mapping[str, Counter[st
         digest_of((row["uid"], row["digest"]) for row in rows),
         dict(delivered),
         len({row["uid"] for row in rows} & committed),
+        sum(row["receipt"] in counted for row in rows),
     )
 
 
@@ -207,7 +261,7 @@ def digest_of(instances: Iterable[tuple[str, str]]) -> str:
 
 def _keep(database: Database, purge: Purge, lines: list[GoneSeries]) -> None:
     database.conn.executemany(
-        "INSERT OR IGNORE INTO gone_series VALUES (?,?,?,?,?,?,?)",
+        "INSERT OR IGNORE INTO gone_series VALUES (?,?,?,?,?,?,?,?)",
         [
             (
                 purge.id,
@@ -217,6 +271,7 @@ def _keep(database: Database, purge: Purge, lines: list[GoneSeries]) -> None:
                 each.digest,
                 to_json(each.delivered),
                 each.committed,
+                each.counted,
             )
             for each in lines
         ],
@@ -270,5 +325,9 @@ def _purge(row: dict[str, Any]) -> Purge:
             "kind": PurgeKind(row["kind"]),
             "began_at": from_text(row["began_at"]),
             "ended_at": moment(row["ended_at"]),
+            "witness": json.loads(row["witness"]) if row["witness"] else None,
+            "sources": frozenset(ArrivalSource(*each) for each in json.loads(row["sources"])),
+            "senders": json.loads(row["senders"]),
+            "corrected": bool(row["corrected"]),
         }
     )

@@ -30,6 +30,12 @@ def add(database: Database, rejections: Iterable[RejectedInstance]) -> None:
         database.execute("INSERT OR IGNORE INTO rejections VALUES (?,?,?,?)", values)
 
 
+def of_study(database: Database, study: str) -> frozenset[str]:
+    """The SOP Instance UIDs of the study that notes reject."""
+    rows = query(database, "SELECT sop_instance_uid FROM rejections WHERE study_instance_uid=?", [study])
+    return frozenset(row["sop_instance_uid"] for row in rows)
+
+
 def of_instance(database: Database, study: str, sop_instance_uid: str) -> list[RejectedInstance]:
     """The notes that reject this instance of this study."""
     rows: list[dict[str, Any]] = query(

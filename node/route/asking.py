@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from node.config.dictionary import DataDictionary
-from node.ledger import decisions, facts, instances, studies
+from node.ledger import decisions, facts, gone_images, studies
 from node.ledger.database import Database
 from node.ledger.instances import Arrivals
 from node.ledger.looks import Look
@@ -97,7 +97,7 @@ class Evaluation:
     def still_holds(self, database: Database, current: Arrivals) -> bool:
         """Whether the study is still as the rules saw it; where not, its next completion or the next run decides."""
         uid = self.study.study_instance_uid
-        arrived = instances.arrivals(database, uid)
+        arrived = gone_images.arrivals(database, uid)
         if self.growing:
             return current.receipts <= arrived.receipts
         now = studies.get(database, uid)

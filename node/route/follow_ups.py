@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from node.ledger import events, instances, jobs, looks, rule_history, studies
+from node.ledger import events, gone_images, job_studies, jobs, looks, rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
@@ -36,8 +36,8 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
     look = looks.get(ledger.database, study.study_instance_uid, job.revision, job.look)
     asked = Evaluation(study, RulesInForce((), "", ""), (rule,) if rule else (), look)
     with ledger.snapshot() as database:
-        arrived = instances.arrivals(database, study.study_instance_uid)
-        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        arrived = gone_images.arrivals(database, study.study_instance_uid)
+        by_uid = gone_images.counting(database, study.study_instance_uid)
         newest = rule is not None and rule_history.is_newest(database, job_id)
         seen = asked.facts(database, arrived, now, zone) if newest else None
     if rule and seen:
@@ -46,7 +46,7 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
     with ledger.transaction() as database:
         if look is None and studies.get(database, study.study_instance_uid) != study:
             return 0  # it grows, or was corrected: the next run sees it as it is then
-        if not arrived.receipts <= instances.arrivals(database, study.study_instance_uid).receipts:
+        if not arrived.receipts <= gone_images.arrivals(database, study.study_instance_uid).receipts:
             return 0
         made = sum(_enqueue(database, now, asked, job, rule, each, by_uid, plugins, zone) for each in found if rule)
         rule_history.followed_up(database, job_id)
@@ -86,12 +86,13 @@ def _enqueue(
 
 
 def _prior(database: Database, rule: Rule, job: Job) -> list[RoleInstances]:
-    """What the step before was given of an earlier study, as far as that still counts."""
+    """What the step before was given of an earlier study, as far as that still counts, removed or not."""
     given = []
+    studies_of = job_studies.earlier(database, job.id)
     for each in job.inputs:
         if rule.prior and each.role == rule.prior.role:
-            rows = [instances.by_receipt(database, receipt) for receipt in each.receipts]
-            left = [row for row in rows if row and row.status is InstanceStatus.CURRENT]
+            rows = gone_images.by_receipt(database, studies_of, each.series_instance_uid, each.receipts)
+            left = [row for row in rows if row.status is InstanceStatus.CURRENT]
             given += [(each.role, each.series_instance_uid, left)] if left else []
     return given
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from node.config.destinations import Destination, dicom_destinations
-from node.ledger import deliveries, events, forwards, said
+from node.ledger import deliveries, events, forwards, gone_images, said
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.forwards import ForwardTerms
@@ -58,7 +58,9 @@ def enqueue(
             images=[each for each in unreadable if each.calling_ae_title.strip() not in titles],
             mark=UNREADABLE_HEADER,
         )
+        there = gone_images.forwarded(database, seen.study_instance_uid, name)  # and were removed here since
         going = [each for each in images if each.calling_ae_title.strip() not in titles]
+        going = [each for each in going if each.sop_instance_uid not in there]
         terms = ForwardTerms(name, decision, rule.name, PRIORITIES[rule.priority], forward.coerce, later)
         new = forwards.enqueue(database, at, seen.study_instance_uid, terms, going)
         if new and forward.coerce:

@@ -12,7 +12,7 @@ from node.ledger import alerts
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.instances import Instance
-from node.ledger.job import URGENT, JobInput, NewJob, digest_of
+from node.ledger.job import URGENT, JobInput, NewJob, digest_of, images_digest_of
 from node.ledger.studies import Study
 from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
@@ -45,7 +45,7 @@ def new_job(
     zone: ZoneInfo,
     more: Sequence[RoleInstances] = (),
 ) -> NewJob:
-    """The job for a run; `by_uid` are the study's current instances, `zone` is that of the rule's hours.
+    """The job for a run; `by_uid` are the study's instances that count, `zone` is that of the rule's hours.
 
     `more` is what it is given of another study.
     """
@@ -64,6 +64,7 @@ def new_job(
             JobInput(role, series, tuple(sorted(one.receipt for one in found))) for role, series, found in chosen
         ),
         inputs_digest=_digest(run, parameters, chosen),
+        images_digest=_images_digest(run, parameters, chosen),
         identity=run.identity,
         destinations=run.destinations,
         mode=run.mode,
@@ -79,6 +80,12 @@ def _digest(run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[Rol
     """What tells whether a later revision would have it run on the same."""
     images = [(role, one.sop_instance_uid, one.digest) for role, _, found in chosen for one in found]
     return digest_of(run.plugin, parameters, images, run.identity)
+
+
+def _images_digest(run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[RoleInstances]) -> str:
+    """The same, however they are encoded: for images that come again after they were removed."""
+    images = [(role, one.sop_instance_uid) for role, _, found in chosen for one in found]
+    return images_digest_of(run.plugin, parameters, images, run.identity)
 
 
 def _own_inputs(run: PlannedRun, by_uid: Mapping[str, Instance]) -> Iterator[RoleInstances]:

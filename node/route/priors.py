@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from node.ledger import decisions, events, fetches, instances, jobs, looks, studies
+from node.ledger import decisions, events, fetches, gone_images, instances, jobs, looks, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.event_kinds import EventKind, Severity
@@ -78,9 +78,9 @@ def decide(ledger: Ledger, fetch: Fetch, plugins: Plugins, now: datetime, zone: 
     look = looks.get(ledger.database, study.study_instance_uid, decision.revision, decision.look)
     asked = Evaluation(study, RulesInForce((), "", ""), (rule,), look)
     with ledger.snapshot() as database:
-        arrived = instances.arrivals(database, study.study_instance_uid)
+        arrived = gone_images.arrivals(database, study.study_instance_uid)
         seen = asked.facts(database, arrived, now, zone)
-        by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study.study_instance_uid)}
+        by_uid = gone_images.counting(database, study.study_instance_uid)
         found = _chosen(database, fetch, rule, now, zone)
     runs = engine.first_runs(rule, seen) if found or rule.prior.missing == "run" else ()
     with ledger.transaction() as database:
@@ -115,9 +115,13 @@ def _record(database: Database, now: datetime, fetch: Fetch, found: list[RoleIns
 
 
 def _facts(database: Database, study: str, now: datetime, zone: ZoneInfo) -> StudyFacts:
+    """Of the earlier study as far as it is here: of a series of which images were removed, nothing is compared with."""
     row = studies.get(database, study)
     assert row is not None, study
-    return Evaluation(row, RulesInForce((), "", ""), ()).facts(database, instances.arrivals(database, study), now, zone)
+    here = instances.arrivals(database, study)
+    seen = Evaluation(row, RulesInForce((), "", ""), ()).facts(database, here, now, zone)
+    gone = gone_images.series(database, study)
+    return replace(seen, series=tuple(each for each in seen.series if each.series_instance_uid not in gone))
 
 
 def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: ZoneInfo) -> list[RoleInstances]:

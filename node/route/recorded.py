@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from node.ledger import facts, instances, studies
+from node.ledger import facts, gone_images, instances, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord, SeriesColumns, SeriesRecord
 from node.ledger.studies import Study
@@ -19,7 +19,7 @@ def recorded_facts(database: Database, study: Study, zone: ZoneInfo) -> StudyFac
     A study that was never complete is what has arrived of it, and says that it is not complete.
     """
     uid = study.study_instance_uid
-    current = instances.arrivals(database, uid)
+    current = gone_images.arrivals(database, uid)
     if study.completed_at is not None:
         records = facts.columns_of_study(database, uid, study.revision)
         return study_facts(study, records, current, study.completed_at, zone)

@@ -27,8 +27,8 @@ from node.ledger import (
     alerts,
     decisions,
     fetches,
+    gone_images,
     gone_rules,
-    instances,
     jobs,
     looks,
     notifications,
@@ -201,9 +201,9 @@ class RouteStage(NodeStage):
             return
         plugins, study = self._in_force[1], asked.as_seen
         with self._ledger.snapshot() as database:
-            current = instances.arrivals(database, study.study_instance_uid)
+            current = gone_images.arrivals(database, study.study_instance_uid)
             seen = asked.facts(database, current, self._timer.now(), self._zone)
-            by_uid = {one.sop_instance_uid: one for one in instances.of_study(database, study.study_instance_uid)}
+            by_uid = gone_images.counting(database, study.study_instance_uid)
         verdicts = engine.decide(asked.rules, seen)
         unfit = {
             each.sop_instance_uid: sorted(each.marks & UNFIT_MARKS)
@@ -238,7 +238,8 @@ class RouteStage(NodeStage):
                 decision = _record(database, at, asked, verdict, trace)
                 waits = priors.ask(database, at, seen, verdict, decision)
                 made = 0 if waits else _enqueue(database, at, asked, verdict, decision, by_uid, plugins, self._zone)
-                sent = forwarding.enqueue(database, at, seen, verdict, decision, by_uid.values(), self._destinations)
+                here = [each for each in by_uid.values() if each.receipt not in current.gone]
+                sent = forwarding.enqueue(database, at, seen, verdict, decision, here, self._destinations)
                 if (verdict.runs or verdict.forward) and not made + sent + waits:
                     decisions.set_outcome(database, decision, DecisionOutcome.UNCHANGED)
                 told = _notify(database, at, seen, verdict, decision)

@@ -5,6 +5,7 @@ A job that is no longer running when that comes was cancelled: its result is thr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -92,6 +93,15 @@ class Settler:
         text = words.failed(AttemptFailureKind.NODE, job.attempts, None)
         self._give_up(job, text, _UNFORESEEN, None, AttemptCourse(AttemptFailureKind.NODE))
         return True
+
+    def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
+        """Images that it needs were removed and cannot be fetched: it ends as failed, and the report says so."""
+        log.warning("run.images-gone", job=job.id, plugin=job.plugin, reason=why)
+        with self.node.ledger.transaction() as database:
+            if jobs.get(database, job.id).status is not JobStatus.QUEUED:
+                return  # cancelled meanwhile
+            jobs.started(database, self.node.clock.now(), job.id, algorithm)
+        self._give_up(job, words.not_run(why), why, None, AttemptCourse(AttemptFailureKind.GONE))
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""

@@ -33,6 +33,7 @@ from node.run.commissioning import Commissioner, ExamplesTrial
 from node.run.digests import CodeDigests
 from node.run.kinds.python import BUNDLE
 from node.run.machine import this_machine
+from node.run.removed_images import RemovedImages
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
@@ -88,6 +89,7 @@ class RunStage(NodeStage):
         self._lock = threading.Lock()
         self._stopping = False
         self._settler = Settler(node)
+        self._removed_images = RemovedImages(node, self._settler)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
@@ -191,9 +193,9 @@ class RunStage(NodeStage):
         for job in jobs.ready(self._ledger.database, self._clock.now()):
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
-            plugin = self._handle(job, partial(self._take_up, job), otherwise=None)
-            if plugin is not None:
-                ready[job.id] = (job, plugin)
+            taken_up = self._handle(job, partial(self._take_up, job), otherwise=None)
+            if taken_up is not None:
+                ready[job.id] = taken_up
         placing = self._placed(ready)
         for each in placing.started:
             self._start_placed(each, ready)
@@ -268,8 +270,8 @@ class RunStage(NodeStage):
                 log.warning("run.waiting-not-noted", error=str(error))
         return bool(waits)
 
-    def _take_up(self, job: Job) -> SitePlugin | None:
-        """Its plugin where it may start, as far as time and people are concerned."""
+    def _take_up(self, job: Job) -> tuple[Job, SitePlugin] | None:
+        """The job and its plugin where it may start, as far as time, people and its images are concerned."""
         plugin = self._find(job)
         if plugin is None:
             self._unknown(job)
@@ -279,7 +281,9 @@ class RunStage(NodeStage):
         elif self._is_held(job, plugin):
             log.debug("run.not-commissioned", job=job.id, plugin=plugin.name)
             return None
-        return plugin
+        elif (here := self._removed_images.see_to(job, plugin, self._configuration)) is not None:
+            return here, plugin
+        return None
 
     def _is_held(self, job: Job, plugin: SitePlugin) -> bool:
         """Whether its jobs wait for its examples; asked once a look: thousands of them may wait."""

@@ -15,6 +15,11 @@ def failed(kind: AttemptFailureKind, attempts: int, limits: AttemptLimits | None
     return f"{_what_happened(kind, limits)}{tried} Nothing can be concluded from this about the images."
 
 
+def not_run(why: str) -> str:
+    """What is said of a job whose images were removed; `why` says when and by what."""
+    return f"{why[:1].upper()}{why[1:]}. Nothing can be concluded from this about the images."
+
+
 def _what_happened(kind: AttemptFailureKind, limits: AttemptLimits | None) -> str:
     match kind:
         case AttemptFailureKind.CRASH | AttemptFailureKind.ERROR:
@@ -36,6 +41,8 @@ def _what_happened(kind: AttemptFailureKind, limits: AttemptLimits | None) -> st
             return "The analysis could not be started: its program or its images are no longer available."
         case AttemptFailureKind.DAMAGED:
             return "An image of this study was damaged or lost in the storage of the system, so it was not analysed."
+        case AttemptFailureKind.GONE:
+            return "The analysis was not run: images that it needs were deleted here, and no archive sent them again."
         case AttemptFailureKind.CHANGED:
             return "The analysis program was replaced each time while it ran, so its answer was discarded."
         case AttemptFailureKind.NODE:

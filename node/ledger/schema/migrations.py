@@ -36,6 +36,7 @@ from node.ledger.schema import (
     m0025_keys,
     m0026_commissionings,
     m0027_retention,
+    m0028_gone,
     m0029_commit_batches,
     m0032_answers,
     m0035_search,
@@ -168,6 +169,7 @@ migrations(name="0024_identity")(m0024_identity.migrate)
 migrations(name="0025_keys")(m0025_keys.migrate)
 migrations(name="0026_commissionings")(m0026_commissionings.migrate)
 migrations(name="0027_retention")(m0027_retention.migrate)
+migrations(name="0028_gone")(m0028_gone.migrate)
 migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0035_search")(m0035_search.migrate)

@@ -33,6 +33,7 @@ VERSIONS = (
     "0025_keys",
     "0026_commissionings",
     "0027_retention",
+    "0028_gone",
     "0029_commit_batches",
     "0032_answers",
     "0035_search",

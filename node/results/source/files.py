@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.errors import PermanentError
-from node.ledger import instances, job_studies
+from node.ledger import instances, job_images, job_studies
 from node.ledger.instances import Instance
 from node.ledger.job import Job
 from node.results.errors import NotEncodableError
@@ -35,7 +35,7 @@ class VerifiedImages:
         if self.problem and not only_says_why:
             raise NotEncodableError("SOPInstanceUID", self.problem)
         if not self.sound:
-            why = self.problem or "it was given none"
+            why = job.error or self.problem or "it was given none"
             raise PermanentError(f"job {job.id} has no images: nothing can be written for it ({why})")
         return self.sound
 
@@ -59,7 +59,7 @@ class SourceFiles:
             if row is not None and row.study_instance_uid in earlier:
                 continue  # it was given to compare with: it is nothing that the result is about
             if row is None:
-                problem = f"a source image is not known: receipt {receipt}"
+                problem = self._why_unknown(job, receipt)
                 continue
             try:
                 path = self._data_folder.find(receipt)
@@ -76,6 +76,11 @@ class SourceFiles:
             with self._ledger.transaction() as database:
                 intact.alert(database, self._clock.now(), damages, job.study_instance_uid, job.id)
         return VerifiedImages(tuple(sound), problem, calling_ae_title)
+
+    def _why_unknown(self, job: Job, receipt: str) -> str:
+        if job_images.concerned(self._ledger.database, job.id):
+            return "its source images were deleted by retention"
+        return f"a source image is not known: receipt {receipt}"
 
 
 def _read(path: Path, row: Instance) -> None:
