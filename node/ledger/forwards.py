@@ -12,7 +12,7 @@ from typing import Any
 
 from node.clock import to_text
 from node.errors import TransientError
-from node.ledger import alerts, deliveries, events, said, turns
+from node.ledger import alerts, deliveries, events, said
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
@@ -22,29 +22,8 @@ from node.ledger.instances import Instance
 from node.ledger.rows import one, placeholders, query, to_json
 from node.ledger.unreadable import readable
 
-READY = (
-    " FROM deliveries JOIN instances USING (receipt) LEFT JOIN studies"
-    " ON studies.study_instance_uid=deliveries.study_instance_uid"
-    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
-)
-_IMAGE = (
-    "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
-    " calling_ae_title AS i_caller"
-)
 _MOST_NAMED = 20
 _STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A delivery of an image that is due, and what of the image has to be known to send it."""
-
-    delivery: Delivery
-    series_instance_uid: str
-    transfer_syntax_uid: str
-    digest: str
-    """SHA-256 of its data set as received."""
-    calling_ae_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,63 +160,18 @@ def _coerced(coerce: Mapping[str, Any]) -> str | None:
     return to_json(dict(coerce)) if coerce else None
 
 
-def next_images(database: Database, destination: str, at: datetime, limit: int) -> list[Image]:
-    """Images that may be sent there now, of one study: the most urgent, then the oldest; in the order of arrival.
-
-    Not those that were set aside (`node.ledger.silences`), and studies that have such come after the others.
-    """
-    passed: list[str] = []
-    while (study := _next_study(database, destination, at, passed)) is not None:
-        rows = query(
-            database,
-            f"{_IMAGE}{READY} AND NOT {turns.SET_ASIDE} AND deliveries.study_instance_uid=?"
-            " ORDER BY deliveries.id LIMIT ?",
-            [destination, to_text(at), study, limit],
-        )
-        if images := readable(database, "deliveries", rows, _image):
-            return images
-        passed.append(study)  # none of its rows can be read
-    return []
-
-
-def _next_study(database: Database, destination: str, at: datetime, but: Sequence[str]) -> str | None:
-    troubled = (
-        f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {turns.SET_ASIDE}"  # noqa: S608 - our own text
-    )
-    row = one(
-        database,
-        f"SELECT deliveries.study_instance_uid AS study{READY} AND NOT {turns.SET_ASIDE}"
-        f" AND deliveries.study_instance_uid NOT IN ({placeholders(but)})"
-        f" ORDER BY deliveries.study_instance_uid IN ({troubled}), deliveries.priority DESC, deliveries.id LIMIT 1",
-        [destination, to_text(at), *but, destination],
-    )
-    return row["study"] if row else None
-
-
-def image(database: Database, delivery: Delivery) -> Image:
-    """What has to be known to send this one."""
-    row = one(database, f"{_IMAGE} FROM deliveries JOIN instances USING (receipt) WHERE deliveries.id=?", [delivery.id])
-    assert row is not None, delivery.id
-    return _image(row)
-
-
-def _image(row: dict[str, Any]) -> Image:
-    names = ("i_series", "i_syntax", "i_digest", "i_caller")
-    delivery = {name: value for name, value in row.items() if name not in names}
-    return Image(deliveries.of_row(delivery), *(row[name] for name in names))
-
-
 def record_if_done(database: Database, at: datetime, study: str, destination: str) -> None:
     """An image has arrived; where no other is on its way, that all are there is one line of history."""
+    which = "destination=? AND study_instance_uid=? AND kind='image'"
+    on_its_way = f"SELECT 1 FROM deliveries WHERE {which} AND status IN ('waiting', 'sending') LIMIT 1"  # noqa: S608 - our own text
+    if one(database, on_its_way, [destination, study]):
+        return  # asked after each image: a study may have thousands, which are counted once
     rows = query(
         database,
-        "SELECT status, count(*) AS n FROM deliveries WHERE destination=? AND study_instance_uid=?"
-        " AND kind='image' GROUP BY status",
+        f"SELECT status, count(*) AS n FROM deliveries WHERE {which} GROUP BY status",  # noqa: S608 - our own text
         [destination, study],
     )
     found = {DeliveryStatus(row["status"]): int(row["n"]) for row in rows}
-    if DeliveryStatus.WAITING in found or DeliveryStatus.SENDING in found:
-        return
     stuck = sum(found.get(status, 0) for status in _STUCK)
     events.record(
         database,

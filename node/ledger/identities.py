@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,8 @@ class Identity:
     waiting_since: datetime
     checked_at: datetime | None
     alerted: bool
+    waited: timedelta = timedelta()
+    """How long it has been asked in vain, by the pauses in between: the age that counts, whatever the clock says."""
 
 
 def get(database: Database, study: str, destination: str) -> Identity | None:
@@ -54,17 +56,31 @@ def get(database: Database, study: str, destination: str) -> Identity | None:
 
 
 def answered(
-    database: Database, at: datetime, study: str, destination: str, status: IdentityStatus, detail: str = ""
+    database: Database,
+    at: datetime,
+    study: str,
+    destination: str,
+    status: IdentityStatus,
+    detail: str = "",
+    longest: timedelta = timedelta.max,
 ) -> Identity:
-    """Record an answer; an event is written only where it changed."""
+    """Record an answer; an event is written only where it changed.
+
+    `longest`: as much of the time since the last answer counts as waiting. The rest went by while nobody could ask: the
+    destination was not reached, or outside its hours.
+    """
     before = get(database, study, destination)
+    waited = timedelta()
+    if before is not None and before.status is status and before.checked_at is not None:
+        waited = before.waited + max(timedelta(), min(longest, at - before.checked_at))
     database.execute(
-        "INSERT INTO identities VALUES (?,?,?,?,?,?,0)"
+        "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted,"
+        " waited) VALUES (?,?,?,?,?,?,0,?)"
         " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at,"
-        " alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
+        " waited=excluded.waited, alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
         " waiting_since=CASE WHEN status=excluded.status THEN min(waiting_since, excluded.waiting_since)"
         " ELSE excluded.waiting_since END",  # the earlier one: a clock that was ahead may have said when it began
-        [study, destination, status, detail, to_text(at), to_text(at)],
+        [study, destination, status, detail, to_text(at), to_text(at), waited.total_seconds()],
     )
     if before is None or before.status is not status:
         events.record(database, at, _KINDS[status], study=study, destination=destination, detail=detail)
@@ -112,5 +128,6 @@ def _identity(row: dict[str, Any]) -> Identity:
             "waiting_since": from_text(row["waiting_since"]),
             "checked_at": moment(row["checked_at"]),
             "alerted": bool(row["alerted"]),
+            "waited": timedelta(seconds=row["waited"]),
         }
     )

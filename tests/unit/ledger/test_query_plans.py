@@ -19,6 +19,7 @@ from node.ledger import (
     fallbacks,
     forwards,
     gone_rules,
+    image_turns,
     instances,
     job_studies,
     jobs,
@@ -74,7 +75,7 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "earlier": lambda rows: job_studies.earlier(rows, ONE),
     "of_other_rules": lambda rows: gone_rules.queued(rows, ["a", "b"]),
     "paused": lambda rows: pauses.get(rows, Pausable.DESTINATION, "pacs"),
-    "due": lambda rows: turns.due(rows, "pacs", NOW),
+    "images_of_study": lambda rows: image_turns.of_study(rows, "pacs", NOW, ONE, 10),
     "due_of_study": lambda rows: turns.due(rows, "pacs", NOW, ONE),
     "studies_due": lambda rows: turns.studies_due(rows, "pacs", NOW, 10, absent=False),
     "absent": lambda rows: turns.studies_due(rows, "pacs", NOW, 10, absent=True),
@@ -82,7 +83,7 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "bound_others": lambda rows: [
         due_times.bound(rows, each, NOW) for each in ("jobs", "notifications", "commitments")
     ],
-    "next_images": lambda rows: forwards.next_images(rows, "pacs", NOW, 10),
+    "next_images": lambda rows: image_turns.next_study(rows, "pacs", NOW, ["1", "2"], 0),
     "set_aside": lambda rows: silences.set_aside(rows, "pacs", NOW),
     "unanswered": lambda rows: silences.stored_since(rows, "pacs", NOW, 1),
     "refused": fallbacks.waiting,

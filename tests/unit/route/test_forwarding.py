@@ -11,7 +11,7 @@ import pytest
 
 from node.config.destinations import DicomDestination
 from node.errors import TransientError
-from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.ledger import decisions, deliveries, events, forwards, image_turns, instances, studies
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -196,8 +196,8 @@ def test_off_peak(site: Site) -> None:
     run(site, rule("archive", hours={"open": [{"between": [f"{later:%H:%M}", f"{end:%H:%M}"]}]}))
     (found,) = outbox(site)
     assert found.not_before == found.enqueued_at == later
-    assert forwards.next_images(site.ledger.database, "archive", at, 9) == []
-    assert len(forwards.next_images(site.ledger.database, "archive", later, 9)) == 1
+    assert image_turns.next_study(site.ledger.database, "archive", at) is None
+    assert image_turns.next_study(site.ledger.database, "archive", later) is not None
 
 
 def replace(site: Site, old: str) -> str:
