@@ -72,7 +72,7 @@ def study(
     if len(several) > 1:
         _list(several, configuration, identify, as_json)
         return
-    found = desk_study.look(ledger, several[0].study_instance_uid, configuration.node.data)
+    found = desk_study.look(ledger, several[0].study_instance_uid, configuration)
     if as_json:
         output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
     else:
@@ -127,6 +127,7 @@ def _parts(
     yield from output.logs((each.log for each in found.attempts), configuration.node.data)
     yield from _section(_deliveries(found, zone, now))
     yield from _section(_images(found.images))
+    yield from (cell(text, "yellow") for text in found.hold_ups)
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
     yield from _section(_answers(found.identities, zone, now))

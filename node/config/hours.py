@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import model_validator
 
@@ -28,9 +29,13 @@ class DestinationHours(Section):
         Hours(open=self.open, closed=self.closed)  # says what is wrong with them, as it says of a rule
         return self
 
-    def opening(self, local: datetime) -> datetime | None:
-        """The first moment from `local` on at which they are open; None where there is none within a year.
+    def opens_at(self, now: datetime, zone: ZoneInfo) -> datetime | None:
+        """When they begin; None where they are open now, the end of time where they never begin again.
 
-        `local` is in the site's time zone: its windows over midnight and where the clocks change are those of the wall.
+        `zone` is the site's: windows over midnight, and where the clocks change, are those of the clock on its wall.
         """
-        return opening(Hours(open=self.open, closed=self.closed), local)
+        local = now.astimezone(zone)
+        starts = opening(Hours(open=self.open, closed=self.closed), local)
+        if starts is None:
+            return datetime.max.replace(tzinfo=UTC)
+        return starts.astimezone(UTC) if starts.astimezone(UTC) > now else None

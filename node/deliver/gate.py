@@ -34,19 +34,10 @@ class Gate:
         return URGENT if self._hours.urgent == "at once" else None
 
     def opens_at(self) -> datetime | None:
-        """When its hours begin, as `opens_at` says it."""
+        """When its hours begin, as `DestinationHours.opens_at` says it."""
         if self._hours is None:
             return None
         now = self._clock.now().replace(microsecond=0)
         if self._seen is None or self._seen[0] != now:  # asked between any two objects
-            self._seen = now, opens_at(self._hours, self._zone, now)
+            self._seen = now, self._hours.opens_at(now, self._zone)
         return self._seen[1]
-
-
-def opens_at(hours: DestinationHours, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """When these hours begin; None where they are open. Where they never begin again, the end of time."""
-    local = now.astimezone(zone)
-    starts = hours.opening(local)
-    if starts is None:
-        return datetime.max.replace(tzinfo=now.tzinfo)
-    return starts if starts > local else None

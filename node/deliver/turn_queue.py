@@ -74,6 +74,7 @@ class TurnQueue:
         `asks`: whether results need a C-FIND first.
         """
         self._doubtful, self._asks = frozenset(doubtful), asks
+        self._probes = self._breaker.is_open
         self._ends = self._clock.monotonic() + _LONGEST_RUN
         self._tried: set[int] = set()
         self._passed: set[str] = set()
@@ -124,8 +125,8 @@ class TurnQueue:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the run ended by its length: others may be due."""
-        return self._clock.monotonic() >= self._ends
+        """Whether the run ended by its length, or because the destination answers again: others may be due."""
+        return self._clock.monotonic() >= self._ends or (self._probes and not self._breaker.is_open)
 
     def served(self) -> None:
         """The destination answered this thread in its turn."""

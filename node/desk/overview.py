@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import callers, names, site
+from node.desk import callers, destinations, names, site
+from node.desk.destinations import HoldUp
 from node.desk.names import StudyName
 from node.dicom import report_classes
 from node.ledger import (
@@ -143,6 +144,8 @@ class Overview:
     """Received images that rules forward, by destination."""
     next_due: Mapping[str, datetime | None]
     why_waiting: Mapping[str, str | None]
+    hold_ups: Mapping[str, Sequence[HoldUp]]
+    """What keeps things from being sent to a destination."""
     fallbacks: Mapping[str, Fallbacks]
     """Destinations that refuse the SOP class that is stated for their reports."""
     encoding: Sequence[tuple[Job, datetime]]
@@ -185,6 +188,7 @@ def _look(
 ) -> Overview:
     data, now = configuration.node.data, SystemClock().now()
     by_destination = deliveries.counts(database)
+    hold_ups = destinations.hold_ups(database, configuration, now)
     held = studies.held(database)
     under_way = [jobs.get(database, each.job) for each in attempts.all_open(database)]
     troubled = jobs.troubled(database, IN_JSON)
@@ -198,8 +202,12 @@ def _look(
         fetches=fetches.waiting(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
         images=forwards.counts(database),
-        next_due={name: turns.next_due_at(database, name) for name in configuration.destinations},
+        next_due={
+            name: destinations.next_try(turns.next_due_at(database, name), hold_ups.get(name, ()))
+            for name in configuration.destinations
+        },
         why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
+        hold_ups=hold_ups,
         fallbacks=_fallbacks(database, configuration),
         encoding=jobs.being_encoded(database),
         under_way=under_way,

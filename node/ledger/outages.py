@@ -118,6 +118,20 @@ def try_now(database: Database, at: datetime, destination: str, by: str) -> bool
     return True
 
 
+def answered(database: Database, at: datetime, destination: str, by: str, *, questions: bool) -> None:
+    """It answered a person's test, `by` as an actor; `questions`: and a C-FIND.
+
+    That ends an outage of associations. Whether it stores anything only an object tells: that is tried at once.
+    """
+    found = get(database, destination)
+    if found is not None and found.stores_nothing:
+        try_now(database, at, destination, by)
+    elif found is not None:
+        ended(database, at, destination, OutageScope.DESTINATION, by)
+    if questions:
+        ended(database, at, destination, OutageScope.QUERY, by)
+
+
 def ended(
     database: Database, at: datetime, destination: str, scope: OutageScope, by: str = events.NODE
 ) -> Outage | None:
