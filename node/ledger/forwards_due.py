@@ -35,11 +35,11 @@ class DueImages:
 
 def all_due(database: Database, destination: str, at: datetime, study: str | None = None) -> list[DueImages]:
     """Studies with images that may be sent there now, or this one alone."""
-    which, named = ("", []) if study is None else (" AND deliveries.study_instance_uid=?", [study])
+    ready, named = (image_turns.READY, []) if study is None else (image_turns.READY_OF_STUDY, [study])
     rows = query(
         database,
         f"SELECT deliveries.study_instance_uid AS study, {turns.SET_ASIDE} AS aside, max(waited) AS waited,"
-        f" count(*) AS n{image_turns.READY}{which} GROUP BY study, aside",
+        f" count(*) AS n{ready} GROUP BY study, aside",
         [destination, to_text(at), *named],
     )
     return [DueImages(row["study"], bool(row["aside"]), timedelta(seconds=row["waited"]), row["n"]) for row in rows]

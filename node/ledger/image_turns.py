@@ -18,12 +18,14 @@ from node.ledger.delivery import Delivery
 from node.ledger.rows import one, placeholders, query
 from node.ledger.unreadable import readable
 
-READY = (
-    " FROM deliveries JOIN instances USING (receipt) LEFT JOIN studies"
-    " ON studies.study_instance_uid=deliveries.study_instance_uid"
-    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
+_READY = (
+    " JOIN instances USING (receipt) LEFT JOIN studies ON studies.study_instance_uid=deliveries.study_instance_uid"
+    " WHERE destination=? AND deliveries.status='waiting' AND kind='image' AND studies.hold IS NULL AND not_before<=?"
 )
+READY = f" FROM deliveries{_READY}"
 """An image that may be sent now: nothing of a study that is held."""
+READY_OF_STUDY = f" FROM deliveries INDEXED BY deliveries_of_images{_READY} AND deliveries.study_instance_uid=?"
+"""The same of one study."""
 _IMAGE = (
     "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
     " calling_ae_title AS i_caller"
@@ -33,7 +35,10 @@ _DUE = (
     " WHERE destination=? AND deliveries.status='waiting' AND kind='image' AND studies.hold IS NULL AND not_before<=?"
     f" AND NOT {turns.SET_ASIDE} AND priority>=?"
 )
-_TROUBLED = f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {turns.SET_ASIDE}"  # noqa: S608 - our own text
+_TROUBLED = (
+    "SELECT study_instance_uid FROM deliveries INDEXED BY deliveries_set_aside"  # noqa: S608 - our own text
+    f" WHERE destination=? AND status='waiting' AND {turns.SET_ASIDE}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ def _awaited(database: Database, destination: str, at: datetime, but: Collection
         "SELECT deliveries.study_instance_uid AS study, priority FROM deliveries"  # noqa: S608 - our own text
         " LEFT JOIN studies USING (study_instance_uid)"
         " WHERE destination=? AND deliveries.status='waiting' AND kind<>'image' AND studies.hold IS NULL"
-        f" AND priority>=?{others} AND EXISTS (SELECT 1 FROM deliveries AS image WHERE image.kind='image'"
+        f" AND priority>=?{others} AND EXISTS (SELECT 1"
+        "  FROM deliveries AS image INDEXED BY deliveries_of_images WHERE image.kind='image'"
         "  AND image.destination=deliveries.destination AND image.status='waiting'"
         "  AND image.study_instance_uid=deliveries.study_instance_uid AND image.not_before<=?"
         "  AND NOT (image.unanswered>0 OR image.attempts>1))"
@@ -108,8 +114,7 @@ def of_study(database: Database, destination: str, at: datetime, study: str, lim
     """Its images that may be sent there now, in the order of arrival; not those that were set aside."""
     rows = query(
         database,
-        f"{_IMAGE}{READY} AND NOT {turns.SET_ASIDE} AND deliveries.study_instance_uid=? AND kind='image'"
-        " ORDER BY deliveries.id LIMIT ?",
+        f"{_IMAGE}{READY_OF_STUDY} AND NOT {turns.SET_ASIDE} ORDER BY deliveries.id LIMIT ?",
         [destination, to_text(at), study, limit],
     )
     return readable(database, "deliveries", rows, _image)

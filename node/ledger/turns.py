@@ -19,23 +19,26 @@ from node.ledger.unreadable import readable, soonest
 
 SET_ASIDE = "(deliveries.unanswered>0 OR deliveries.attempts>1)"
 """It got no answer, or was tried twice: it goes after all others, alone (`node.ledger.silences.set_aside`)."""
-_IMAGES = (
-    "FROM deliveries AS image WHERE image.destination=deliveries.destination"
+_OF_STUDY = (
+    " WHERE image.destination=deliveries.destination"
     " AND image.study_instance_uid=deliveries.study_instance_uid AND image.kind='image'"
 )
 _IN_VAIN = "(image.attempts>0 OR image.refusals>0)"
-READY = (
-    " FROM deliveries LEFT JOIN studies USING (study_instance_uid)"
+_READY = (
+    " LEFT JOIN studies USING (study_instance_uid)"  # noqa: S608 - our own text
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (kind='image'"
-    f" OR NOT EXISTS (SELECT 1 {_IMAGES} AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN})"
-    f" OR 2<=(SELECT count(*) {_IMAGES} AND image.status='waiting' AND {_IN_VAIN}))"
+    f" OR NOT EXISTS (SELECT 1 FROM deliveries AS image INDEXED BY deliveries_of_images{_OF_STUDY}"
+    f"  AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN})"
+    f" OR 2<=(SELECT count(*) FROM deliveries AS image INDEXED BY images_in_vain{_OF_STUDY}"
+    f"  AND image.status='waiting' AND {_IN_VAIN}))"
 )
+READY = f" FROM deliveries{_READY}"
 """Nothing of a study that is held; results only once the images that we send there ourselves have left.
 
 A result does not wait for an image that was tried in vain; once two were, it waits for none of them any more.
 """
-
-
+READY_SET_ASIDE = f" FROM deliveries INDEXED BY deliveries_set_aside{_READY} AND {SET_ASIDE}"
+"""The same of what was set aside, by the index that has nothing else."""
 _TURN = " ORDER BY deliveries.priority DESC, deliveries.not_before, deliveries.id"
 _ABSENT = (
     "EXISTS (SELECT 1 FROM identities WHERE identities.study_instance_uid=deliveries.study_instance_uid"
@@ -124,8 +127,8 @@ def why_waiting(database: Database, destination: str) -> str | None:
     """Why the delivery there that was last put off waits; None where none was put off."""
     row = one(
         database,
-        "SELECT error FROM deliveries WHERE destination=? AND status='waiting' AND error IS NOT NULL"
-        " ORDER BY not_before DESC LIMIT 1",
+        "SELECT error FROM deliveries INDEXED BY deliveries_put_off"
+        " WHERE destination=? AND status='waiting' AND error IS NOT NULL ORDER BY not_before DESC LIMIT 1",
         [destination],
     )
     return row["error"] if row else None

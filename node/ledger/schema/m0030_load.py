@@ -39,6 +39,8 @@ _STATEMENTS = (
     " WHERE status='waiting' AND expires_at IS NOT NULL",
     "CREATE INDEX deliveries_set_aside ON deliveries (destination, not_before)"
     " WHERE status='waiting' AND (unanswered>0 OR attempts>1)",
+    "CREATE INDEX images_in_vain ON deliveries (destination, study_instance_uid)"
+    " WHERE kind='image' AND status='waiting' AND (attempts>0 OR refusals>0)",
     "CREATE INDEX deliveries_put_off ON deliveries (destination, not_before)"
     " WHERE status='waiting' AND error IS NOT NULL",
     "CREATE INDEX deliveries_waited ON deliveries (destination, waited) WHERE status='waiting' AND waited>0",
