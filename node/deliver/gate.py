@@ -12,7 +12,7 @@ from node.ledger.pauses import Pausable
 from node.stage import Node
 
 
-class Gate:
+class DestinationGate:
     """That of one destination; shared by the threads that deliver there."""
 
     def __init__(self, name: str, node: Node) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from node.config.models import Configuration
 from node.deliver.breaker import Breaker
-from node.deliver.gate import Gate
+from node.deliver.gate import DestinationGate
 from node.deliver.lane import Lane, SharedState
 from node.deliver.policy import Patience
 from node.deliver.settling import STAGE
@@ -51,7 +51,7 @@ class Outbox(NodeStage):
         self._archive_of = archive_of
         self._items = Items(STAGE, node)
         self._due_times = DueTimes(node.ledger, node.clock, "deliveries", name)
-        self._gate = Gate(name, node)
+        self._gate = DestinationGate(name, node)
         breaker, queries = Breaker(name, node), Breaker(name, node, OutageScope.QUERY)
         queue = TurnQueue(name, node, self._gate, breaker, queries)
         self._shared = SharedState(queue, breaker, queries, Patience())

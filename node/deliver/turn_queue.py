@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from node.deliver.breaker import Breaker
-from node.deliver.gate import Gate
+from node.deliver.gate import DestinationGate
 from node.ledger import image_turns, silences, turns
 from node.ledger.delivery import Delivery
 from node.ledger.image_turns import Image, StudyDue
@@ -56,7 +56,7 @@ class Turn:
 class TurnQueue:
     """The turns of one run at one destination; shared by the threads that deliver there."""
 
-    def __init__(self, name: str, node: Node, gate: Gate, breaker: Breaker, queries: Breaker) -> None:
+    def __init__(self, name: str, node: Node, gate: DestinationGate, breaker: Breaker, queries: Breaker) -> None:
         self._name = name
         self._ledger = node.ledger
         self._clock = node.clock

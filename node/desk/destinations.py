@@ -41,7 +41,7 @@ def hold_ups(database: Database, configuration: Configuration, now: datetime) ->
         opens = destination.hours.opens_at(now, zone) if destination.hours is not None else None
         if opens is not None and destination.hours is not None:
             begins = "and these never begin again" if opens == _NEVER else f"which begin {clock_text(opens, zone, now)}"
-            urgent = "; what is urgent is sent all the same" if destination.hours.urgent == "at once" else ""
+            urgent = "; what is urgent is sent anyway" if destination.hours.urgent == "at once" else ""
             found.setdefault(name, []).append(
                 HoldUp(f"is outside of its hours, {begins}{urgent}", None if opens == _NEVER else opens)
             )

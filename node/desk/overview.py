@@ -202,10 +202,7 @@ def _look(
         fetches=fetches.waiting(database),
         deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
         images=forwards.counts(database),
-        next_due={
-            name: destinations.next_try(turns.next_due_at(database, name), hold_ups.get(name, ()))
-            for name in configuration.destinations
-        },
+        next_due=_next_due(database, configuration, hold_ups),
         why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
         hold_ups=hold_ups,
         fallbacks=_fallbacks(database, configuration),
@@ -224,6 +221,14 @@ def _look(
         standing=standing,
     )
     return replace(found, names=names.of(database, set(_named(found))))
+
+
+def _next_due(
+    database: Database, configuration: Configuration, hold_ups: Mapping[str, Sequence[HoldUp]]
+) -> dict[str, datetime | None]:
+    """When something is sent to each destination next."""
+    due = {name: turns.next_due_at(database, name) for name in configuration.destinations}
+    return {name: destinations.next_try(at, hold_ups.get(name, ())) for name, at in due.items()}
 
 
 def _health(data: Path, running: Mapping[str, Any] | None, confined: Confinement) -> NodeHealth:

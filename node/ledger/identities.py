@@ -66,7 +66,7 @@ def answered(
 ) -> Identity:
     """Record an answer; an event is written only where it changed.
 
-    `longest`: as much of the time since the last answer counts as waiting. The rest went by while nobody could ask: the
+    `longest`: as much of the time since the last answer counts as waiting. The rest passed while nobody could ask: the
     destination was not reached, or outside its hours.
     """
     before = get(database, study, destination)

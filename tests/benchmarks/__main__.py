@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     attacks,
+    backlog,
     beside_greedy,
     encoding,
     laying_out,
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rules.show(decided), flush=True)
         retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
         print(retries.show(retried), flush=True)
+        waiting = backlog.measure(folder / "backlog", *((10_000, 1) if options.short else ()))
+        print(backlog.show(waiting), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = options.page or (None if options.short else page.PATH)
     if written:
         all_of_it = page.Measured(
-            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept
+            measured, turns, slices, grown, encoded, sized, decided, retried, attacked, handed, beside, kept, waiting
         )
         written.write_text(page.text(all_of_it, options.remark))
 

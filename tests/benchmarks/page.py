@@ -15,6 +15,7 @@ import psutil
 
 from tests.benchmarks import (
     attacks,
+    backlog,
     beside_greedy,
     encoding,
     laying_out,
@@ -26,6 +27,7 @@ from tests.benchmarks import (
     turnaround,
     warm,
 )
+from tests.benchmarks.backlog import BacklogFigures
 from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.laying_out import LaidOut
@@ -74,6 +76,8 @@ class Measured:
     handed: Sequence[LaidOut]
     beside_greedy: BesideGreedy | None
     kept: warm.WarmFigures
+    waiting: Sequence[BacklogFigures]
+    """A node without and one with a backlog."""
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -108,6 +112,8 @@ def text(found: Measured, remark: str = "") -> str:
         rules.show(found.decided),
         "## A person's retry while images are indexed",
         retries.show(found.retried),
+        "## A backlog for a destination that is down",
+        backlog.show(found.waiting),
         "## Beside a plugin that takes what it can get",
         beside_greedy.show(found.beside_greedy),
         "## Attacks",
@@ -143,6 +149,7 @@ def _goals(found: Measured) -> str:
     rows += warm.goals(found.kept)
     rows += found.decided.goals
     rows.append(retries.goal(found.retried))
+    rows += backlog.goals(found.waiting)
     rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)

@@ -194,6 +194,8 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "retry": NEW_RETRY,
                 "identity_check": "none",
                 "wait_for_study": "9h",
+                "associations": 3,
+                "hours": {"closed": [{"between": ["08:00", "09:00"]}]},
             }
         },
     },
