@@ -190,8 +190,6 @@ def _look(
     by_destination = deliveries.counts(database)
     hold_ups = destinations.hold_ups(database, configuration, now)
     held = studies.held(database)
-    under_way = [jobs.get(database, each.job) for each in attempts.all_open(database)]
-    troubled = jobs.troubled(database, IN_JSON)
     found = Overview(
         now=now,
         health=_health(data, running, confined),
@@ -207,9 +205,9 @@ def _look(
         hold_ups=hold_ups,
         fallbacks=_fallbacks(database, configuration),
         encoding=jobs.being_encoded(database),
-        under_way=under_way,
-        troubled=troubled,
-        attempts=_last_attempts(database, (*under_way, *troubled)),
+        under_way=[jobs.get(database, each.job) for each in attempts.all_open(database)],
+        troubled=jobs.troubled(database, IN_JSON),
+        attempts={},
         waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),
         commitments=commitments.counts(database),
@@ -220,7 +218,8 @@ def _look(
         ended=study_ends.asked(database).keys(),
         standing=standing,
     )
-    return replace(found, names=names.of(database, set(_named(found))))
+    last = _last_attempts(database, (*found.under_way, *found.troubled))
+    return replace(found, attempts=last, names=names.of(database, set(_named(found))))
 
 
 def _next_due(

@@ -27,8 +27,10 @@ _IN_VAIN = "(image.attempts>0 OR image.refusals>0)"
 _READY = (
     " LEFT JOIN studies USING (study_instance_uid)"  # noqa: S608 - our own text
     " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND (kind='image'"
-    f" OR NOT EXISTS (SELECT 1 FROM deliveries AS image INDEXED BY deliveries_of_images{_OF_STUDY}"
-    f"  AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN})"
+    f" OR (NOT EXISTS (SELECT 1 FROM deliveries AS image INDEXED BY deliveries_of_images{_OF_STUDY}"
+    f"  AND image.status IN ('waiting', 'sending') AND NOT {_IN_VAIN}) AND NOT EXISTS (SELECT 1 FROM forward_parts"
+    "  WHERE forward_parts.study_instance_uid=deliveries.study_instance_uid"
+    "  AND forward_parts.destination=deliveries.destination))"
     f" OR 2<=(SELECT count(*) FROM deliveries AS image INDEXED BY images_in_vain{_OF_STUDY}"
     f"  AND image.status='waiting' AND {_IN_VAIN}))"
 )

@@ -1,4 +1,4 @@
-"""Schema 0030: destinations that are not reached, when results expire, and what 100,000 waiting deliveries are read by.
+"""Schema 0030: destinations that are not reached, images to be enqueued, and indexes for 100,000 that wait.
 
 `identities.waited` is the sum of the pauses between questions, as deliveries have it.
 """
@@ -29,6 +29,16 @@ _STATEMENTS = (
         PRIMARY KEY (destination, scope)
     ) STRICT
     """,
+    """
+    CREATE TABLE forward_parts (
+        id INTEGER PRIMARY KEY,
+        study_instance_uid TEXT NOT NULL REFERENCES studies,
+        destination TEXT NOT NULL,
+        terms TEXT NOT NULL,
+        receipts TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX forward_parts_by_study ON forward_parts (study_instance_uid, destination)",
     "ALTER TABLE identities ADD COLUMN waited REAL NOT NULL DEFAULT 0",
     "UPDATE identities SET waited=max(0, coalesce((julianday(checked_at)-julianday(waiting_since))*86400, 0))"
     " WHERE status='absent'",

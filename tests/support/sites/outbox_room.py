@@ -12,7 +12,7 @@ from node.config.destinations import DicomDestination
 from node.deliver.outbox import Outbox
 from node.deliver.ways import registry
 from node.deliver.ways.registry import ArchiveOf
-from node.ledger import decisions, deliveries, forwards, instances, studies
+from node.ledger import decisions, deliveries, forward_parts, forwards, instances, studies
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
@@ -83,6 +83,9 @@ class OutboxRoom:
                 instances.insert(database, row)
                 rows.append(row)
             forwards.enqueue(database, now, study, ForwardTerms("pacs", decision, "on"), rows)
+        for number, _ in forward_parts.waiting(self.ledger.database):
+            with self.ledger.transaction() as database:
+                forwards.enqueue_part(database, now, number)
         return [row.sop_instance_uid for row in rows]
 
     def result(self, study: str, uid: str) -> str:
