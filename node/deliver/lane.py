@@ -54,17 +54,19 @@ class Lane:
         self._images.begin()
         queue = self._shared.queue
         while (turn := queue.take()) is not None:
-            progressed = False
+            progressed, is_left_to_others = False, False
             try:
                 progressed, failure = self._send(turn, _TurnContact(self._shared, turn, self._destination))
-                if failure is not None and queue.are_others_served:
-                    queue.give_back(turn)  # it accepts no more associations than the others have
-                    return
-                if failure is not None:
+                is_left_to_others = failure is not None and queue.are_others_served
+                if failure is not None and not is_left_to_others:
                     retry = self._destination.retry
                     self._shared.breaker.failed(failure.error, retry, stores_nothing=failure.stores_nothing)
             finally:
-                queue.done(turn, progressed=progressed)
+                if not is_left_to_others:
+                    queue.done(turn, progressed=progressed)
+            if is_left_to_others:  # the destination accepts no more associations than the others have
+                queue.give_back(turn)
+                return
 
     def sweep(self) -> None:
         """Delete the copies that a node that died left."""
