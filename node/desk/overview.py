@@ -187,7 +187,6 @@ def _look(
     confined: Confinement,
 ) -> Overview:
     data, now = configuration.node.data, SystemClock().now()
-    by_destination = deliveries.counts(database)
     hold_ups = destinations.hold_ups(database, configuration, now)
     held = studies.held(database)
     found = Overview(
@@ -198,7 +197,7 @@ def _look(
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         fetches=fetches.waiting(database),
-        deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
+        deliveries=_results(database, configuration),
         images=forwards.counts(database),
         next_due=_next_due(database, configuration, hold_ups),
         why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
@@ -220,6 +219,12 @@ def _look(
     )
     last = _last_attempts(database, (*found.under_way, *found.troubled))
     return replace(found, attempts=last, names=names.of(database, set(_named(found))))
+
+
+def _results(database: Database, configuration: Configuration) -> dict[str, Mapping[DeliveryStatus, int]]:
+    """How many results are in which state: for each destination, also for one that the configuration no longer has."""
+    found = deliveries.counts(database)
+    return {name: found.get(name, {}) for name in {**configuration.destinations, **found}}
 
 
 def _next_due(
