@@ -14,9 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from node.cli import output, site
 from node.cli.output import ExitCode, cell, table
+from node.clock import SystemClock
 from node.config.destinations import Destination, DicomDestination
 from node.config.problems import printable
 from node.desk import peers
+from node.desk.actor import who_types
 from node.desk.peers import RESULT_CLASSES, Probe
 from node.dicom import report_classes
 from node.dicom.part10 import kind_of
@@ -58,6 +60,8 @@ def echo(
     peer, known = _named(destination, config)
     scu.echo(peer)
     found = peers.probe(peer) if probe else None
+    asked = found is not None and found.refusal is None
+    peers.answered(destination, config, SystemClock().now(), who_types(), questions=asked)
     if as_json:
         answers: dict[str, Any] = {"destination": destination, "peer": str(peer), "answers": True}
         probed = {"accepts": found.accepted, "answers_c_find": found.refusal is None} if found else {}

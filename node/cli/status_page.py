@@ -13,7 +13,7 @@ from rich.text import Text
 from node.cli import commitments, output
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.config.models import Configuration, NodeSettings
-from node.desk import warnings
+from node.desk import destinations, warnings
 from node.desk.arriving import status_text
 from node.desk.overview import SHOWN, Overview, Work
 from node.desk.rows import UNSENT, CommitmentCounts, DeliveryStatus, InstanceStatus, JobStatus, Series, Study
@@ -112,7 +112,9 @@ def _outbox(found: Overview) -> list[RenderableType]:
         return [Text(), cell("The configuration has no destinations.")]
     kept = commitments.KEPT if asked else []
     names = ["Destination", ">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead", *kept]
-    why = [cell(f"{name} waits: {text}", "yellow") for name, text in found.why_waiting.items() if text]
+    waits = {name: text for name, text in found.why_waiting.items() if text and name not in found.hold_ups}
+    why = [cell(text, "yellow") for text in destinations.sentences(found.hold_ups, found.hold_ups)]
+    why += [cell(f"{name} waits: {text}", "yellow") for name, text in waits.items()]
     images = [row(name, counts, found.kept.images) for name, counts in found.images.items()]
     sent_on = [Text(), table("Forwarded images", names, images)] if images else []
     return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why]

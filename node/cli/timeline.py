@@ -73,7 +73,7 @@ def study(
         lines = search.described(ledger, shown)
         searching.show(lines, configuration, more=more, identify=identify, as_json=as_json)
         return
-    found = desk_study.look(ledger, several[0].study_instance_uid, configuration.node.data)
+    found = desk_study.look(ledger, several[0].study_instance_uid, configuration)
     if as_json:
         output.as_json(desk_study.for_scripts(found, explain=explain, identify=identify))
     else:
@@ -104,6 +104,7 @@ def _parts(
     yield from output.logs((each.log for each in found.attempts), configuration.node.data)
     yield from _section(_deliveries(found, zone, now))
     yield from _section(_images(found.images))
+    yield from (cell(text, "yellow") for text in found.hold_ups)
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
     yield from _section(_answers(found.identities, zone, now))

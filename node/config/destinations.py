@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from node.config.encoding import EncodingKeys, EncodingProfile
+from node.config.hours import DestinationHours
 from node.config.retrying import Retry
 from node.config.sections import ByKind, Party, Section, SitePath, TakenUpBy
 from node.config.values import AETitle, Duration, Host, Network, Port
@@ -76,6 +77,11 @@ class Destination(EncodingKeys):
     """study: before the first object, the destination is asked for patient and order. none: results go blindly."""
     wait_for_study: Duration = timedelta(hours=2)
     """An alert after this long if the study never appears there; the results go on waiting."""
+    associations: Annotated[int, Field(ge=1, le=16)] = 1
+    """Maximum concurrent associations for what is sent there: each sends one study. What belongs to a study keeps its
+    order. A destination that refuses the further ones gets as many as it accepts."""
+    hours: DestinationHours | None = None
+    """When something is sent there; at any time where it is absent. What waits for them does not age."""
     preset: Annotated[Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"], TakenUpBy.only()] = (
         "any-pacs"
     )

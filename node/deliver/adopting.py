@@ -41,15 +41,21 @@ class IdentityStep:
 
 
 def answered(
-    database: Database, now: datetime, study: str, name: str, destination: Destination, verdict: IdentityVerdict
+    database: Database,
+    now: datetime,
+    study: str,
+    name: str,
+    destination: Destination,
+    verdict: IdentityVerdict,
+    longest: timedelta = timedelta.max,
 ) -> IdentityStep:
-    """Record what the destination said, and adopt it where that is certain."""
+    """Record what the destination said, and adopt it where that is certain; `longest` as `identities.answered`."""
     before = identities.get(database, study, name)
     differs = verdict.status is IdentityStatus.DIFFERS
     compared = IdentityComparison(verdict.ours, verdict.theirs) if differs else None
     may_adopt = destination.on_identity_change == "adopt"
     known = identities.answered(
-        database, now, study, name, verdict.status, verdict.detail, compared, alert=not may_adopt
+        database, now, study, name, verdict.status, verdict.detail, compared, longest=longest, alert=not may_adopt
     )
     if not differs:
         return IdentityStep(known)

@@ -9,13 +9,15 @@ and then in a copy that is gone afterwards. Which patient the study belongs to i
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 import structlog
 
 from node.config.destinations import Destination
+from node.deliver.contact import Contact, DestinationFailure
 from node.deliver.copies import Copies, acceptable, with_fallbacks
 from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, TryAgain, after
 from node.deliver.preparing import Coercion, FileToSend, fallbacks
@@ -23,12 +25,12 @@ from node.deliver.settling import STAGE, is_it_there, is_rejection, item_of, set
 from node.deliver.ways.archive import MOST_KINDS, Archive, Kind, NotAdmittedError, NotReachedError, Sender
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
-from node.ledger import decisions, deliveries, forwards, forwards_due
+from node.ledger import decisions, deliveries, forwards, forwards_due, image_turns
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import Severity
-from node.ledger.forwards import Image
 from node.ledger.forwards_due import DueImages
+from node.ledger.image_turns import Image
 from node.outcome import AnswerReading
 from node.stage import Node
 from node.store import intact
@@ -36,12 +38,19 @@ from node.store.intact import DamagedError
 
 log = structlog.get_logger(__name__)
 
-BATCH = 1000
-"""Images in one connection: results that are due meanwhile wait no longer than these take."""
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How the turn of a study's images ended."""
+
+    progressed: bool = True
+    """False where nothing that is due of the study can be sent in this run."""
+    failure: DestinationFailure | None = None
+    """Where that is about the destination as a whole: what is left of them is as it was."""
 
 
 class ImageForwarder:
-    """The images of one destination; used by its outbox alone."""
+    """The images of one destination, for one thread."""
 
     def __init__(self, name: str, node: Node, copies: Copies) -> None:
         self.name = name
@@ -50,35 +59,33 @@ class ImageForwarder:
         self._clock = node.clock
         self._items = Items(STAGE, node)
         self._copies = copies
-        self._patience = Patience()
+        self._question: Callable[[], None] | None = None
+        self._breaks_off = self._yielded = False
+        self.begin()
 
     def deliver_by(self, destination: Destination, archive: Archive, ae_title: str) -> None:
         """From now on: how the destination is treated, the way to it, and our AE title."""
         self._destination, self._archive, self._ae_title = destination, archive, ae_title
 
-    def run_once(self) -> bool:
-        """Send the images of one study that are due; whether it is worth asking again at once.
+    def send(self, due: Sequence[Image], contact: Contact) -> TurnEnd:
+        """Send images of one study, as many as fit into one connection, in their order."""
+        return self._send_study(due, contact, self._patience)
 
-        Not those that were set aside (`send_alone`).
-        """
-        due = forwards.next_images(self._ledger.database, self.name, self._clock.now(), BATCH)
-        if not due:
-            self._patience = Patience()
-            return False
-        batch, kinds = _within_one_connection(due)
-        return self._send_study(batch, kinds, self._patience)
-
-    def send_alone(self, delivery: Delivery, patience: Patience) -> None:
+    def send_alone(self, delivery: Delivery, contact: Contact, patience: Patience) -> TurnEnd:
         """Send an image that was set aside, on a connection of its own."""
-        batch, kinds = _within_one_connection([forwards.image(self._ledger.database, delivery)])
-        self._send_study(batch, kinds, patience)
+        return self._send_study([image_turns.image(self._ledger.database, delivery)], contact, patience)
+
+    def begin(self) -> None:
+        """A run begins."""
+        self._patience = Patience()
 
     def put_off_set_aside(self, error: NodeError) -> None:
         """The images that were set aside wait."""
         self._put_off(error, set_aside=(True,))
 
-    def _send_study(self, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
-        """Send images of one study, on as many connections as that takes; false where all that is due waits."""
+    def _send_study(self, due: Sequence[Image], contact: Contact, patience: Patience) -> TurnEnd:
+        """Send images of one study, on as many connections as that takes."""
+        batch, kinds = _within_one_connection(due)
         study = batch[0].delivery.study_instance_uid
         item = Item(
             f"images:{study} to {self.name}",
@@ -86,27 +93,27 @@ class ImageForwarder:
             put_off=partial(self._later, study),
             give_up=partial(self._dead, study),
         )
-        return self._items.handle(item, partial(self._send_batch, study, batch, kinds, patience), otherwise=False)
+        work = partial(self._send_batch, study, batch, kinds, contact, patience)
+        return self._items.handle(item, work, otherwise=TurnEnd(progressed=False))
 
-    def _send_batch(self, study: str, batch: Sequence[Image], kinds: set[Kind], patience: Patience) -> bool:
+    def _send_batch(
+        self, study: str, batch: Sequence[Image], kinds: set[Kind], contact: Contact, patience: Patience
+    ) -> TurnEnd:
         try:
-            left, why = self._send_on_connections(batch, kinds, patience)
+            left, why = self._send_on_connections(batch, kinds, contact, patience)
         except (NotReachedError, NotAdmittedError) as error:
-            log.warning("deliver.forward-unreachable", destination=self.name, error=str(error))
-            self._put_off(error)
-            return False
+            return TurnEnd(progressed=False, failure=DestinationFailure(error, stores_nothing=self._breaks_off))
         except (TransientError, PermanentError) as error:
             log.warning("deliver.forward-not-now", destination=self.name, study=study, error=str(error))
             self._put_off(error, study)
-            return True
-        if patience.ends_destination:
+            return TurnEnd()
+        if why and (patience.ends_destination or contact.is_probing):
             patience.in_a_row = 0
             log.warning("deliver.forward-no-answers", destination=self.name, error=why)
-            self._put_off(TransientError(why))
-            return False
-        if left:
+            return TurnEnd(progressed=False, failure=DestinationFailure(NotReachedError(why), stores_nothing=True))
+        if left and why:
             self._put_off(TransientError(why), study, (False,))
-        return True
+        return TurnEnd()
 
     def _later(self, study: str, database: Database, now: datetime, again: datetime, why: str) -> bool:
         """Some of the study's images; whether others are left."""
@@ -124,7 +131,7 @@ class ImageForwarder:
 
     def _some(self, study: str, database: Database, now: datetime) -> tuple[DueImages | None, bool]:
         """Images of the study that one transaction changes; whether others are left after it."""
-        deliveries.interrupted(database, now, self.name)
+        deliveries.interrupted(database, now, self.name, study)
         due = forwards_due.all_due(database, self.name, now, study)
         return (due[0], len(due) > 1 or len(due[0].parts) > 1) if due else (None, False)
 
@@ -134,8 +141,8 @@ class ImageForwarder:
             AnswerReading.RETRY_SLOWLY if isinstance(error, PermanentError) else AnswerReading.RETRY, str(error)
         )
         now = self._clock.now()
-        for due in forwards_due.all_due(self._ledger.database, self.name, now):
-            if study not in (None, due.study_instance_uid) or due.set_aside not in set_aside:
+        for due in forwards_due.all_due(self._ledger.database, self.name, now, study):
+            if due.set_aside not in set_aside:
                 continue
             step = after(0, due.waited, answer, self._destination.retry, now)
             for _ in due.parts:
@@ -153,21 +160,33 @@ class ImageForwarder:
     # --- sending ----------------------------------------------------------------------------------
 
     def _send_on_connections(
-        self, batch: Sequence[Image], kinds: set[Kind], patience: Patience
+        self, batch: Sequence[Image], kinds: set[Kind], contact: Contact, patience: Patience
     ) -> tuple[Sequence[Image], str]:
-        """Send them in their order; those that have to wait, and why. A connection that died is opened again."""
+        """Send them in their order; those that are left, and why. A connection that died is opened again.
+
+        They are left without a reason where something more urgent is next.
+        """
         left, why = batch, ""
+        self._breaks_off = False
         while left:
+            self._question = None
             with self._archive.connect(kinds) as sender:
-                rest, why = self._send_all(sender, left, patience)
+                rest, why = self._send_all(sender, left, contact, patience)
+            if self._question is not None:  # after the connection: some archives allow one at a time
+                self._question()
+            if self._yielded:
+                return rest, ""
             if len(rest) == len(left):
+                self._breaks_off = True
                 raise NotReachedError(f"{self.name} breaks off connections before anything can be sent")
             left = rest
-            if why and patience.ends_study:
+            if why and (patience.ends_study or contact.is_probing):
                 break
         return left, why
 
-    def _send_all(self, sender: Sender, batch: Sequence[Image], patience: Patience) -> tuple[Sequence[Image], str]:
+    def _send_all(
+        self, sender: Sender, batch: Sequence[Image], contact: Contact, patience: Patience
+    ) -> tuple[Sequence[Image], str]:
         """Send them on this connection as far as it goes; those that were not tried, and what was in the way.
 
         One transaction writes what became of an image and that the next one begins: so after a crash at most
@@ -175,8 +194,10 @@ class ImageForwarder:
         """
         answered: tuple[Delivery, Answer] | None = None
         why = ""
+        self._yielded = False
         for number, image in enumerate(batch):
-            if not sender.is_open or (why and patience.ends_study):
+            self._yielded = sender.is_open and contact.must_yield()
+            if self._yielded or not sender.is_open or (why and (patience.ends_study or contact.is_probing)):
                 self._write_down(answered)
                 return batch[number:], why
             item = item_of(image.delivery)
@@ -191,11 +212,19 @@ class ImageForwarder:
                 answer = self._items.handle(item, partial(self._send, sender, image, ready), None)
                 if answer is None:  # it waits; what the peer says next may be about it: the others need another one
                     return batch[number + 1 :], ""
+                contact.object_answered(answer)
+                if answer.reading is AnswerReading.ASK:
+                    self._question = partial(self._settle_asked, begun, image, answer)
+                    return batch[number + 1 :], ""
                 answered = begun, answer
                 patience.note(answer)
                 why = answer.text if answer.reading in TROUBLES else ""
         self._write_down(answered)
         return [], why
+
+    def _settle_asked(self, delivery: Delivery, image: Image, answer: Answer) -> None:
+        """It says that it has the image already: whether it does decides."""
+        self._write_down((delivery, is_it_there(self._archive, delivery, image.series_instance_uid, answer)))
 
     def _write_down(
         self, answered: tuple[Delivery, Answer] | None, next_one: Delivery | None = None, instead: Answer | None = None
@@ -221,8 +250,6 @@ class ImageForwarder:
             answer = sender.store(ready.target)
         finally:
             self._copies.discard(ready)
-        if answer.reading is AnswerReading.ASK:
-            answer = is_it_there(self._archive, image.delivery, image.series_instance_uid, answer)
         if answer.reading is not AnswerReading.STORED:
             log.info("deliver.forward-answer", destination=self.name, delivery=image.delivery.id, answer=answer.text)
         return answer

@@ -28,6 +28,7 @@ from node.ledger import (
     job_images,
     jobs,
     notifications,
+    outages,
     studies,
     study_ends,
     timers,
@@ -227,6 +228,7 @@ def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor)
             f"pacsnode retry {short(delivery.job or '')} makes the result again, in the class that is configured now"
         )
     again = deliveries.again(database, at, last.id, str(by))
+    outages.try_now(database, at, again.destination, str(by))
     defects.forget(database, f"{find.DELIVERY}{last.id}")
     sentence = f"{_in_place_of(delivery, last)}delivery {again.id} to {again.destination} waits to be sent now"
     return ActionOutcome(sentence, {"delivery": again.id, "destination": again.destination, "status": again.status})
@@ -301,6 +303,8 @@ def _send_on(database: Database, study: Study, at: datetime, by: Actor) -> Actio
     """Its held and dead images; NotFoundError where there is none."""
     uid = study.study_instance_uid
     images = forwards.again(database, at, uid, str(by))
+    for destination in {each.destination for each in forwards.of_study(database, uid)} if images else ():
+        outages.try_now(database, at, destination, str(by))
     defects.study_changed(database, uid, Stage.DELIVER)
     asked = sorted({each.destination for each in commit_batches.in_trouble(database, uid)})
     if not images and not asked:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import callers, names, site
+from node.desk import callers, destinations, names, site
+from node.desk.destinations import HoldUp
 from node.desk.names import StudyName
 from node.dicom import report_classes
 from node.ledger import (
@@ -157,6 +158,8 @@ class Overview:
     """Received images that rules forward, by destination."""
     next_due: Mapping[str, datetime | None]
     why_waiting: Mapping[str, str | None]
+    hold_ups: Mapping[str, Sequence[HoldUp]]
+    """What keeps things from being sent to a destination."""
     fallbacks: Mapping[str, Fallbacks]
     """Destinations that refuse the SOP class that is stated for their reports."""
     encoding: Sequence[tuple[Job, datetime]]
@@ -199,9 +202,7 @@ def _look(
     confined: Confinement,
 ) -> Overview:
     data, now = configuration.node.data, SystemClock().now()
-    by_destination = deliveries.counts(database)
-    under_way = [jobs.get(database, each.job) for each in attempts.all_open(database)]
-    troubled = jobs.troubled(database, IN_JSON)
+    hold_ups = destinations.hold_ups(database, configuration, now)
     found = Overview(
         now=now,
         health=_health(data, running, confined),
@@ -210,15 +211,16 @@ def _look(
         instances=instances.totals(database),
         jobs=jobs.counts(database),
         fetches=fetches.waiting(database),
-        deliveries={name: by_destination.get(name, {}) for name in {**configuration.destinations, **by_destination}},
+        deliveries=_results(database, configuration),
         images=forwards.counts(database),
-        next_due={name: turns.next_due_at(database, name) for name in configuration.destinations},
+        next_due=_next_due(database, configuration, hold_ups),
         why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
+        hold_ups=hold_ups,
         fallbacks=_fallbacks(database, configuration),
         encoding=jobs.being_encoded(database),
-        under_way=under_way,
-        troubled=troubled,
-        attempts=_last_attempts(database, (*under_way, *troubled)),
+        under_way=[jobs.get(database, each.job) for each in attempts.all_open(database)],
+        troubled=jobs.troubled(database, IN_JSON),
+        attempts={},
         waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),
         commitments=commitments.counts(database),
@@ -230,7 +232,22 @@ def _look(
         ended=study_ends.asked(database).keys(),
         standing=standing,
     )
-    return replace(found, names=names.of(database, set(_named(found))))
+    last = _last_attempts(database, (*found.under_way, *found.troubled))
+    return replace(found, attempts=last, names=names.of(database, set(_named(found))))
+
+
+def _results(database: Database, configuration: Configuration) -> dict[str, Mapping[DeliveryStatus, int]]:
+    """How many results are in which state: for each destination, also for one that the configuration no longer has."""
+    found = deliveries.counts(database)
+    return {name: found.get(name, {}) for name in {**configuration.destinations, **found}}
+
+
+def _next_due(
+    database: Database, configuration: Configuration, hold_ups: Mapping[str, Sequence[HoldUp]]
+) -> dict[str, datetime | None]:
+    """When something is sent to each destination next."""
+    due = {name: turns.next_due_at(database, name) for name in configuration.destinations}
+    return {name: destinations.next_try(at, hold_ups.get(name, ())) for name, at in due.items()}
 
 
 def _health(data: Path, running: Mapping[str, Any] | None, confined: Confinement) -> NodeHealth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from node.config.destinations import Destination, dicom_destinations
@@ -13,6 +14,7 @@ from node.config.problems import ConfigurationError, closest
 from node.config.values import check_ae_title
 from node.deliver.ways.dimse import peer_of
 from node.desk import site
+from node.desk.actor import Actor
 from node.dicom import report_classes
 from node.dicom.compressing import COMPRESSED
 from node.dimse import scu
@@ -21,7 +23,8 @@ from node.dimse.commitment import PUSH_MODEL
 from node.dimse.contexts import UNCOMPRESSED
 from node.dimse.scu import Peer
 from node.dimse.tls import Credentials
-from node.errors import NodeError, UsageError
+from node.errors import LedgerError, NodeError, NotFoundError, UsageError
+from node.ledger import outages
 
 _PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
 _OWN_TITLE = "PACSNODE"
@@ -99,6 +102,21 @@ def probe(peer: Peer) -> Probe:
     except NodeError as error:
         return Probe(accepted, str(error), commits)
     return Probe(accepted, None, commits)
+
+
+def answered(name: str, config: Path, at: datetime, by: Actor, *, questions: bool) -> None:
+    """A destination of this name answered a test: what waits for it is sent now. `questions`: C-FIND, too.
+
+    Nothing where it was reached all the time, or where no node has been started here.
+    """
+    if _PEER.fullmatch(name) is not None:
+        return
+    try:
+        ledger = site.open_ledger(site.load(config))
+    except (NotFoundError, LedgerError):
+        return  # the test is over, and was passed: that there is no ledger to note it in is not for this command
+    with ledger.transaction() as database:
+        outages.answered(database, at, name, str(by), questions=questions)
 
 
 def ae_title(text: str) -> str:

@@ -104,6 +104,7 @@ def _queues(found: Overview) -> dict[str, Any]:
             name: {
                 "next_due_at": found.next_due.get(name),
                 "why_waiting": found.why_waiting.get(name),
+                "hold_ups": [{"why": each.sentence, "until": each.until} for each in found.hold_ups.get(name, ())],
                 **{status.value: counts.get(status, 0) for status in DeliveryStatus},
             }
             for name, counts in found.deliveries.items()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from node.clock import SystemClock
-from node.desk import find, plain, site
+from node.config.models import Configuration
+from node.desk import destinations, find, plain, site
 from node.errors import NotFoundError
 from node.ledger import (
     alerts,
@@ -37,7 +37,7 @@ from node.ledger.commitment import Commitment, CommitmentItem
 from node.ledger.commitment_counts import StudyCommitment
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import StoredDecision
-from node.ledger.delivery import Delivery
+from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import ImageCount
@@ -48,6 +48,8 @@ from node.ledger.purges import Purge
 from node.ledger.studies import Series, Study
 from node.ledger.withdrawals import Withdrawals
 from node.run import waiting
+
+_TO_BE_SENT = (DeliveryStatus.WAITING, DeliveryStatus.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class StudyHistory:
     """Series → how many of its images count and are not here any more."""
     waits: Mapping[str, str]
     """Job → why it waits although its time has come."""
+    hold_ups: Sequence[str]
+    """Why what of it waits for a destination is not sent there now."""
 
 
 def search(ledger: Ledger, texts: Sequence[str]) -> list[Study]:
@@ -103,14 +107,19 @@ def search(ledger: Ledger, texts: Sequence[str]) -> list[Study]:
         return find.studies_with(database, texts)
 
 
-def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
+def look(ledger: Ledger, name: str, configuration: Configuration) -> StudyHistory:
     """The study that `name` names (`desk.find.study`), in one snapshot of the ledger; NotFoundError, UsageError."""
+    data = configuration.node.data
     waits = waiting.noted(data) if site.running(data) else {}
     with ledger.snapshot() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
         work = jobs.of_study(database, uid)
         made = [each for job in work for each in objects.of_job(database, job.id)]
+        results, images = deliveries.results_of_study(database, uid), forwards.of_study(database, uid)
+        waiting_for = {each.destination for each in results if each.status in _TO_BE_SENT}
+        waiting_for |= {each.destination for each in images if each.status in _TO_BE_SENT}
+        held_up = destinations.hold_ups(database, configuration, SystemClock().now()) if waiting_for else {}
         return StudyHistory(
             study=study,
             ended=uid in study_ends.asked(database),
@@ -119,9 +128,9 @@ def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
             fetches=fetches.of_study(database, uid),
             jobs=work,
             attempts=[each for job in work for each in attempts.of_job(database, job.id)],
-            deliveries=deliveries.results_of_study(database, uid),
+            deliveries=results,
             kinds={each.sop_instance_uid: each.kind for each in made},
-            images=forwards.of_study(database, uid),
+            images=images,
             withdrawals=withdrawals.of_study(database, uid),
             notifications=notifications.of_study(database, uid),
             identities=identities.of_study(database, uid),
@@ -132,6 +141,7 @@ def look(ledger: Ledger, name: str, data: Path) -> StudyHistory:
             purges=purges.of_study(database, uid),
             gone=Counter(each.series_instance_uid or "" for each in gone_images.stand_ins(database, uid).values()),
             waits=_waits(work, waits) | _for_images(database, work),
+            hold_ups=destinations.sentences(held_up, waiting_for),
         )
 
 
@@ -163,6 +173,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "jobs": [plain.job(each) | {"waits": found.waits.get(each.id)} for each in found.jobs],
         "attempts": [plain.attempt(each) for each in found.attempts],
         "deliveries": [plain.delivery(each) for each in found.deliveries],
+        "hold_ups": list(found.hold_ups),
         "images": [plain.images(each) for each in found.images],
         "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
         "notifications": [plain.notification(each) for each in found.notifications],

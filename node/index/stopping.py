@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from node.ledger import deliveries, events, gone_images, jobs, notifications, said, withdrawals
+from node.ledger import deliveries, events, forward_parts, gone_images, jobs, notifications, said, withdrawals
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -24,6 +24,7 @@ def stop_study(database: Database, at: datetime, study: str, reason: str, *, for
     _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
     _tell_forwarded(database, at, study, reason)
     if for_good:  # of a study that is held nobody is notified before it is released
+        forward_parts.drop(database, study)
         notifications.cancel_about(database, at, study, reason)
     return _stop_comparisons(database, at, jobs.comparing_with(database, study), reason)
 

@@ -77,7 +77,11 @@ _HOLDS: Mapping[AlertKind, str] = {
     " AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)"
     " AND NOT EXISTS (SELECT 1 FROM rule_versions WHERE since>:last)",
     AlertKind.DELIVERY_WAITS: "SELECT 1 FROM deliveries WHERE destination=:place AND status='waiting'"
-    " AND error=json_extract(:detail, '$.error')",
+    " AND error=json_extract(:detail, '$.error')"
+    " UNION ALL SELECT 1 FROM outages WHERE destination=:place AND why=json_extract(:detail, '$.error')",
+    AlertKind.DESTINATION_DOWN: "SELECT 1 FROM outages WHERE destination=:first"
+    " AND scope=CASE :rest WHEN '' THEN 'destination' ELSE :rest END AND EXISTS (SELECT 1 FROM deliveries"
+    " WHERE deliveries.destination=:first AND status IN ('waiting', 'sending'))",
     AlertKind.DELIVERY_HELD: f"{_AMONG} (status='held' OR (status='sending' AND hold IS NOT NULL))",
     AlertKind.DELIVERY_DEAD: f"{_AMONG} status='dead'",
     AlertKind.DELIVERY_DELIVERED_THOUGH_HELD: f"{_AMONG} status='delivered' AND hold IS NOT NULL",

@@ -162,6 +162,11 @@ class AlertKind(StrEnum):
         AlertSeverity.WARNING,
         "A destination does not accept associations from this node.",
     )
+    DESTINATION_DOWN = (
+        "destination.down",
+        AlertSeverity.CRITICAL,
+        "A destination has not been reached for ten minutes; all that goes there waits.",
+    )
     DELIVERY_HELD = "delivery.held", AlertSeverity.CRITICAL, "Objects for a destination wait for a person's decision."
     DELIVERY_DEAD = "delivery.dead", AlertSeverity.CRITICAL, "Objects for a destination were given up."
     DELIVERY_DELIVERED_THOUGH_HELD = (

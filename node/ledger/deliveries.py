@@ -30,8 +30,9 @@ _PRIORITY = (
 """That of the rule; a finding that is urgent makes the result so."""
 _ENQUEUE = (
     "INSERT OR IGNORE INTO deliveries (kind, item, sop_class_uid, study_instance_uid, job, file, destination, status,"  # noqa: S608 - our own text
-    " hold, attempts, refusals, priority, not_before, put_off_at, enqueued_at) VALUES ('object', :item,"
-    f" :sop_class_uid, :study, :job, :file, :destination, :status, :withheld, 0, 0, {_PRIORITY}, :at, :at, :at)"
+    " hold, attempts, refusals, priority, not_before, put_off_at, enqueued_at, expires_at) VALUES ('object', :item,"
+    f" :sop_class_uid, :study, :job, :file, :destination, :status, :withheld, 0, 0, {_PRIORITY}, :at, :at, :at,"
+    " (SELECT json_extract(terms, '$.expires_at') FROM jobs WHERE id=:job))"
 )
 
 
@@ -270,11 +271,14 @@ def again(database: Database, at: datetime, delivery_id: int, by: str) -> Delive
     return get(database, delivery_id)
 
 
-def interrupted(database: Database, at: datetime, destination: str) -> int:
-    """Found "sending" while nobody sends: the outcome is unknown, so it is sent again, same UID; how many."""
-    rows = query(
-        database, "SELECT id FROM deliveries WHERE destination=? AND status=?", [destination, DeliveryStatus.SENDING]
-    )
+def interrupted(database: Database, at: datetime, destination: str, study: str | None = None) -> int:
+    """Found "sending" while nobody sends: the outcome is unknown, so it is sent again, same UID; how many.
+
+    `study`: of this one alone, as others may be on their way just now.
+    """
+    which, named = ("", []) if study is None else (" AND study_instance_uid=?", [study])
+    sql = f"SELECT id FROM deliveries WHERE destination=? AND status=?{which}"  # noqa: S608 - our own text
+    rows = query(database, sql, [destination, DeliveryStatus.SENDING, *named])
     for row in rows:
         wait(database, at, row["id"], at, "interrupted while it was being sent")
     return len(rows)

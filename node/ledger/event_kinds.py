@@ -515,6 +515,18 @@ class EventKind(StrEnum):
         Severity.INFO,
         AuditCode.SECURITY_ALERT,
     )
+    DESTINATION_UNREACHED = (
+        "destination.unreached",
+        "A destination is not reached, for a new reason: nothing is sent there until it answers.",
+        Severity.WARNING,
+    )
+    DESTINATION_DOWN = (
+        "destination.down",
+        "A destination has not been reached for ten minutes.",
+        Severity.WARNING,
+    )
+    DESTINATION_REACHED = "destination.reached", "A destination that was not reached answers again."
+    DESTINATION_TRIED = "destination.tried", "A person had a destination that is not reached tried at once."
     TALLIES_MENDED = (
         "tallies.mended",
         "Numbers that the ledger keeps were not what counting gives, and were counted again.",

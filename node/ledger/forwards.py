@@ -6,45 +6,24 @@ The rows are deliveries of kind `image`, and each one's own transitions are in `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from node.clock import to_text
 from node.errors import TransientError
-from node.ledger import alerts, deliveries, events, said, turns
+from node.ledger import alerts, deliveries, events, forward_parts, instances, said
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
 from node.ledger.due_times import MANY
 from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.instances import Instance
-from node.ledger.rows import one, placeholders, query, to_json
+from node.ledger.rows import moment, one, placeholders, query, to_json
 from node.ledger.unreadable import readable
 
-READY = (
-    " FROM deliveries JOIN instances USING (receipt) LEFT JOIN studies"
-    " ON studies.study_instance_uid=deliveries.study_instance_uid"
-    " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL AND not_before<=?"
-)
-_IMAGE = (
-    "SELECT deliveries.*, series_instance_uid AS i_series, transfer_syntax_uid AS i_syntax, digest AS i_digest,"
-    " calling_ae_title AS i_caller"
-)
 _MOST_NAMED = 20
 _STUCK = (DeliveryStatus.HELD, DeliveryStatus.DEAD)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A delivery of an image that is due, and what of the image has to be known to send it."""
-
-    delivery: Delivery
-    series_instance_uid: str
-    transfer_syntax_uid: str
-    digest: str
-    """SHA-256 of its data set as received."""
-    calling_ae_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +50,79 @@ class ForwardTerms:
     not_before: datetime | None = None
     """Where the rule's hours begin later."""
 
+    def to_plain(self) -> dict[str, Any]:
+        """As `of_plain` reads it again."""
+        later = to_text(self.not_before) if self.not_before else None
+        return {**asdict(self), "coerce": dict(self.coerce), "not_before": later}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> ForwardTerms:
+        """What `to_plain` has written."""
+        return cls(**{**plain, "not_before": moment(plain["not_before"])})
+
 
 def enqueue(database: Database, at: datetime, study: str, forward: ForwardTerms, images: Sequence[Instance]) -> int:
     """Send these images there, each once; returns how many that puts into the outbox.
 
     Not one that went there or waits to, but the corrected one that took its place, and one that was held
-    and counts again. Raises TransientError where the image that was corrected is being sent just now.
+    and counts again. The first `MANY` are enqueued at once, the others by `enqueue_part`. Raises TransientError where
+    the image that was corrected is being sent just now.
     """
-    known = {each.item: each for each in _going(database, study, forward.destination)}
-    new = [each for each in images if each.sop_instance_uid not in known]
-    again = 0
+    sql = "SELECT item, receipt, status FROM deliveries WHERE study_instance_uid=? AND destination=? AND kind='image'"
+    rows = database.execute(sql, [study, forward.destination]).fetchall()
+    known = {item: (receipt, DeliveryStatus(status)) for item, receipt, status in rows}
+    going = [each for each in images if _is_to_be_sent(each, known.get(each.sop_instance_uid))]
+    if not going:
+        return 0
+    _put(database, at, forward, going[:MANY])
+    left = [each.receipt for each in going[MANY:]]
+    forward_parts.keep(database, study, forward.destination, forward.to_plain(), left)
+    corrected = sum(each.sop_instance_uid in known for each in going)
+    events.record(
+        database,
+        at,
+        EventKind.FORWARD_ENQUEUED,
+        study=study,
+        rule=forward.rule,
+        destination=forward.destination,
+        instances=len(going) - corrected,
+        corrected=corrected or None,
+        coerced=sorted(forward.coerce) or None,
+        not_before=to_text(forward.not_before) if forward.not_before else None,
+    )
+    return len(going)
+
+
+def enqueue_part(database: Database, at: datetime, number: int) -> None:
+    """Enqueue this part of what a decision forwards, as far as its images still count. Raises as `enqueue` does."""
+    part = forward_parts.get(database, number)
+    if part is None:
+        return
+    images = instances.current_of(database, part.receipts)
+    if images:
+        _put(database, at, ForwardTerms.of_plain(part.terms), images)
+    forward_parts.done(database, part)
+    if not images:
+        record_if_done(database, at, part.study_instance_uid, part.destination)
+
+
+def _is_to_be_sent(image: Instance, earlier: tuple[str, DeliveryStatus] | None) -> bool:
+    return earlier is None or earlier[0] != image.receipt or earlier[1] is DeliveryStatus.HELD
+
+
+def _put(database: Database, at: datetime, forward: ForwardTerms, images: Sequence[Instance]) -> None:
+    """Into the outbox; `MANY` at most."""
+    earlier = {each.item: each for each in _going(database, forward.destination, images)}
     for image in images:
-        earlier = known.get(image.sop_instance_uid)
-        if earlier is not None and (earlier.receipt != image.receipt or earlier.status is DeliveryStatus.HELD):
-            if earlier.status is DeliveryStatus.SENDING:
-                raise TransientError(f"{image.sop_instance_uid} is just being sent to {forward.destination}")
-            again += 1
-            _send_instead(database, at, earlier, image, forward)
-    fresh = _insert(database, at, new, forward) if new else 0
-    if fresh or again:
-        events.record(
-            database,
-            at,
-            EventKind.FORWARD_ENQUEUED,
-            study=study,
-            rule=forward.rule,
-            destination=forward.destination,
-            instances=fresh,
-            corrected=again or None,
-            coerced=sorted(forward.coerce) or None,
-            not_before=to_text(forward.not_before) if forward.not_before else None,
-        )
-    return fresh + again
+        old = earlier.get(image.sop_instance_uid)
+        if old is None or not _is_to_be_sent(image, (old.receipt or "", old.status)):
+            continue
+        if old.status is DeliveryStatus.SENDING:
+            raise TransientError(f"{image.sop_instance_uid} is just being sent to {forward.destination}")
+        _send_instead(database, at, old, image, forward)
+    new = [each for each in images if each.sop_instance_uid not in earlier]
+    if new:
+        _insert(database, at, new, forward)
 
 
 def _send_instead(database: Database, at: datetime, earlier: Delivery, image: Instance, forward: ForwardTerms) -> None:
@@ -146,13 +166,14 @@ def left_out(
     )
 
 
-def _going(database: Database, study: str, destination: str) -> list[Delivery]:
-    """All images of the study that have a delivery there."""
-    sql = "SELECT * FROM deliveries WHERE study_instance_uid=? AND destination=? AND kind='image'"
-    return readable(database, "deliveries", query(database, sql, [study, destination]), deliveries.of_row)
+def _going(database: Database, destination: str, images: Sequence[Instance]) -> list[Delivery]:
+    """Deliveries of these images there."""
+    uids = [each.sop_instance_uid for each in images]
+    sql = f"SELECT * FROM deliveries WHERE destination=? AND item IN ({placeholders(uids)}) AND kind='image'"  # noqa: S608 - only question marks
+    return readable(database, "deliveries", query(database, sql, [destination, *uids]), deliveries.of_row)
 
 
-def _insert(database: Database, at: datetime, images: Sequence[Instance], forward: ForwardTerms) -> int:
+def _insert(database: Database, at: datetime, images: Sequence[Instance], forward: ForwardTerms) -> None:
     """All at once: a study may have thousands, and other writers wait meanwhile."""
     enqueued_at, not_before, put_off_at = deliveries.since(at, forward.not_before)
     same = {
@@ -174,70 +195,25 @@ def _insert(database: Database, at: datetime, images: Sequence[Instance], forwar
         (each.sop_instance_uid, each.sop_class_uid, each.study_instance_uid, each.receipt, each.receipt, *same.values())
         for each in images
     ]
-    return int(database.conn.executemany(sql, rows).rowcount)
+    database.conn.executemany(sql, rows)
 
 
 def _coerced(coerce: Mapping[str, Any]) -> str | None:
     return to_json(dict(coerce)) if coerce else None
 
 
-def next_images(database: Database, destination: str, at: datetime, limit: int) -> list[Image]:
-    """Images that may be sent there now, of one study: the most urgent, then the oldest; in the order of arrival.
-
-    Not those that were set aside (`node.ledger.silences`), and studies that have such come after the others.
-    """
-    passed: list[str] = []
-    while (study := _next_study(database, destination, at, passed)) is not None:
-        rows = query(
-            database,
-            f"{_IMAGE}{READY} AND NOT {turns.SET_ASIDE} AND deliveries.study_instance_uid=?"
-            " ORDER BY deliveries.id LIMIT ?",
-            [destination, to_text(at), study, limit],
-        )
-        if images := readable(database, "deliveries", rows, _image):
-            return images
-        passed.append(study)  # none of its rows can be read
-    return []
-
-
-def _next_study(database: Database, destination: str, at: datetime, but: Sequence[str]) -> str | None:
-    troubled = (
-        f"SELECT study_instance_uid FROM deliveries WHERE destination=? AND status='waiting' AND {turns.SET_ASIDE}"  # noqa: S608 - our own text
-    )
-    row = one(
-        database,
-        f"SELECT deliveries.study_instance_uid AS study{READY} AND NOT {turns.SET_ASIDE}"
-        f" AND deliveries.study_instance_uid NOT IN ({placeholders(but)})"
-        f" ORDER BY deliveries.study_instance_uid IN ({troubled}), deliveries.priority DESC, deliveries.id LIMIT 1",
-        [destination, to_text(at), *but, destination],
-    )
-    return row["study"] if row else None
-
-
-def image(database: Database, delivery: Delivery) -> Image:
-    """What has to be known to send this one."""
-    row = one(database, f"{_IMAGE} FROM deliveries JOIN instances USING (receipt) WHERE deliveries.id=?", [delivery.id])
-    assert row is not None, delivery.id
-    return _image(row)
-
-
-def _image(row: dict[str, Any]) -> Image:
-    names = ("i_series", "i_syntax", "i_digest", "i_caller")
-    delivery = {name: value for name, value in row.items() if name not in names}
-    return Image(deliveries.of_row(delivery), *(row[name] for name in names))
-
-
 def record_if_done(database: Database, at: datetime, study: str, destination: str) -> None:
     """An image has arrived; where no other is on its way, that all are there is one line of history."""
+    which = "destination=? AND study_instance_uid=? AND kind='image'"
+    on_its_way = f"SELECT 1 FROM deliveries WHERE {which} AND status IN ('waiting', 'sending') LIMIT 1"  # noqa: S608 - our own text
+    if one(database, on_its_way, [destination, study]) or forward_parts.are_left(database, study, destination):
+        return  # asked after each image: a study may have thousands, which are counted once
     rows = query(
         database,
-        "SELECT status, count(*) AS n FROM deliveries WHERE destination=? AND study_instance_uid=?"
-        " AND kind='image' GROUP BY status",
+        f"SELECT status, count(*) AS n FROM deliveries WHERE {which} GROUP BY status",  # noqa: S608 - our own text
         [destination, study],
     )
     found = {DeliveryStatus(row["status"]): int(row["n"]) for row in rows}
-    if DeliveryStatus.WAITING in found or DeliveryStatus.SENDING in found:
-        return
     stuck = sum(found.get(status, 0) for status in _STUCK)
     events.record(
         database,
@@ -326,13 +302,13 @@ def of_study(database: Database, study: str) -> list[ImageCount]:
 
 def stuck(database: Database) -> list[ImageCount]:
     """Images that a person has to decide about."""
-    return _counted(database, f"status IN ({placeholders(_STUCK)})", _STUCK)
+    return _counted(database, "status IN ('held', 'dead')", [], "INDEXED BY images_stuck ")
 
 
-def _counted(database: Database, where: str, values: Sequence[object]) -> list[ImageCount]:
+def _counted(database: Database, where: str, values: Sequence[object], index: str = "") -> list[ImageCount]:
     columns = "study_instance_uid, destination, status, coalesce(hold, error) AS why"
     sql = (
-        f"SELECT {columns}, count(*) AS instances FROM deliveries WHERE kind='image' AND {where}"  # noqa: S608 - our own text
+        f"SELECT {columns}, count(*) AS instances FROM deliveries {index}WHERE kind='image' AND {where}"  # noqa: S608 - our own text
         " GROUP BY study_instance_uid, destination, status, why ORDER BY min(id)"
     )
     rows = query(database, sql, values)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from node.clock import to_text
-from node.ledger import alerts, deliveries, due_times, events, forwards, said, turns
+from node.ledger import alerts, deliveries, due_times, events, image_turns, said, turns
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import DeliveryStatus
@@ -35,11 +35,11 @@ class DueImages:
 
 def all_due(database: Database, destination: str, at: datetime, study: str | None = None) -> list[DueImages]:
     """Studies with images that may be sent there now, or this one alone."""
-    which, named = ("", []) if study is None else (" AND deliveries.study_instance_uid=?", [study])
+    ready, named = (image_turns.READY, []) if study is None else (image_turns.READY_OF_STUDY, [study])
     rows = query(
         database,
         f"SELECT deliveries.study_instance_uid AS study, {turns.SET_ASIDE} AS aside, max(waited) AS waited,"
-        f" count(*) AS n{forwards.READY}{which} GROUP BY study, aside",
+        f" count(*) AS n{ready} GROUP BY study, aside",
         [destination, to_text(at), *named],
     )
     return [DueImages(row["study"], bool(row["aside"]), timedelta(seconds=row["waited"]), row["n"]) for row in rows]
@@ -86,9 +86,27 @@ def give_up(database: Database, at: datetime, due: DueImages, destination: str, 
 
     One event for each reason.
     """
-    study, place = due.study_instance_uid, deliveries.study_at(destination, due.study_instance_uid)
-    _change_due(database, at, due, destination, "status=?, error=?", [DeliveryStatus.DEAD, why])
-    detail: dict[str, Any] = {"destination": destination, "instances": due.images, "error": why}
+    which, values = _due_ids(at, due, destination)
+    dead(database, at, due.study_instance_uid, destination, due.images, why, which, values)
+
+
+def dead(
+    database: Database,
+    at: datetime,
+    study: str,
+    destination: str,
+    images: int,
+    why: str,
+    which: str,
+    values: Sequence[object],
+) -> None:
+    """Images of a study, of `images` in all, are dead letters: those that `which` selects by their ids."""
+    database.execute(
+        f"UPDATE deliveries SET status=?, error=? WHERE id IN ({which})",  # noqa: S608 - our own text
+        [DeliveryStatus.DEAD, why, *values],
+    )
+    place = deliveries.study_at(destination, study)
+    detail: dict[str, Any] = {"destination": destination, "instances": images, "error": why}
     if said.once(database, EventKind.FORWARD_DEAD, place, why):
         events.record(database, at, EventKind.FORWARD_DEAD, study=study, **detail)
     alerts.met(database, at, AlertKind.DELIVERY_DEAD, place, study=study, **detail)
@@ -97,10 +115,16 @@ def give_up(database: Database, at: datetime, due: DueImages, destination: str, 
 def _change_due(
     database: Database, at: datetime, due: DueImages, destination: str, change: str, values: Sequence[object]
 ) -> None:
-    sql = (
-        f"UPDATE deliveries SET {change} WHERE id IN (SELECT id FROM deliveries WHERE destination=?"  # noqa: S608 - our own text
+    which, where = _due_ids(at, due, destination)
+    database.execute(f"UPDATE deliveries SET {change} WHERE id IN ({which})", [*values, *where])  # noqa: S608 - our own text
+
+
+def _due_ids(at: datetime, due: DueImages, destination: str) -> tuple[str, list[object]]:
+    """What selects the ids of as many of these images as one statement changes, and its values."""
+    which = (
+        "SELECT id FROM deliveries WHERE destination=?"  # noqa: S608 - our own text
         f" AND study_instance_uid=? AND kind='image' AND status=? AND not_before<=? AND {turns.SET_ASIDE}=?"
-        f" LIMIT {due_times.MANY})"
+        f" LIMIT {due_times.MANY}"
     )
     where = [destination, due.study_instance_uid, DeliveryStatus.WAITING, to_text(at), due.set_aside]
-    database.execute(sql, [*values, *where])
+    return which, where

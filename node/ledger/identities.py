@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -54,6 +54,8 @@ class Identity:
     """What the destination says, one an answer; of the study it has under another identity."""
     said_at: datetime | None = None
     """Since when it has said exactly that."""
+    waited: timedelta = timedelta()
+    """How long it has been asked in vain, by the pauses in between: the age that counts, whatever the clock says."""
 
 
 def get(database: Database, study: str, destination: str) -> Identity | None:
@@ -79,21 +81,27 @@ def answered(
     detail: str = "",
     compared: IdentityComparison | None = None,
     *,
+    longest: timedelta = timedelta.max,
     alert: bool = True,
 ) -> Identity:
     """Record an answer; an event is written only where it changed.
 
-    `alert`: False where it may still be adopted, so that no person is needed (`needs_person`).
+    `longest`: as much of the time since the last answer counts as waiting. The rest passed while nobody could ask: the
+    destination was not reached, or outside its hours. `alert`: False where it may still be adopted, so that no person
+    is needed (`needs_person`).
     """
     before = get(database, study, destination)
+    waited = timedelta()
+    if before is not None and before.status is status and before.checked_at is not None:
+        waited = before.waited + max(timedelta(), min(longest, at - before.checked_at))
     database.execute(
-        "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted)"
-        " VALUES (?,?,?,?,?,?,0)"
+        "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted,"
+        " waited) VALUES (?,?,?,?,?,?,0,?)"
         " ON CONFLICT DO UPDATE SET status=excluded.status, detail=excluded.detail, checked_at=excluded.checked_at,"
-        " alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
+        " waited=excluded.waited, alerted=CASE WHEN status=excluded.status THEN alerted ELSE 0 END,"
         " waiting_since=CASE WHEN status=excluded.status THEN min(waiting_since, excluded.waiting_since)"
         " ELSE excluded.waiting_since END",  # the earlier one: a clock that was ahead may have said when it began
-        [study, destination, status, detail, to_text(at), to_text(at)],
+        [study, destination, status, detail, to_text(at), to_text(at), waited.total_seconds()],
     )
     _keep_both(database, at, study, destination, before, compared)
     if before is None or before.status is not status:
@@ -184,5 +192,6 @@ def _identity(row: dict[str, Any]) -> Identity:
             "ours": json.loads(row["ours"]),
             "theirs": tuple(json.loads(row["theirs"])),
             "said_at": moment(row["said_at"]),
+            "waited": timedelta(seconds=row["waited"]),
         }
     )

@@ -174,6 +174,12 @@ def of_study(
     return [_instance(row) for row in query(database, sql, [study, *statuses])]
 
 
+def current_of(database: Database, receipts: Sequence[str]) -> list[Instance]:
+    """Those of `receipts`, some hundred at most, that count, in order of arrival."""
+    sql = f"SELECT * FROM instances WHERE receipt IN ({placeholders(receipts)}) AND status='current' ORDER BY rowid"  # noqa: S608 - only question marks
+    return [_instance(row) for row in query(database, sql, list(receipts))]
+
+
 def receipts(database: Database) -> Iterator[str]:
     """Every receipt whose file is to be here, sorted; read as it is asked for, because there may be millions."""
     going = "SELECT study_instance_uid FROM purges WHERE ended_at IS NULL"

@@ -54,10 +54,10 @@ def expired(database: Database, at: datetime, destination: str) -> list[ExpiredD
         "SELECT deliveries.id AS delivery, jobs.id AS job, deliveries.study_instance_uid AS study_instance_uid"
         " FROM deliveries JOIN jobs ON jobs.id=deliveries.job"
         " JOIN studies ON studies.study_instance_uid=deliveries.study_instance_uid"
-        " WHERE destination=? AND deliveries.status=? AND studies.hold IS NULL"
-        " AND json_extract(terms, '$.expires_at')<=? AND deliveries.enqueued_at<json_extract(terms, '$.expires_at')"
+        " WHERE destination=? AND deliveries.status='waiting' AND studies.hold IS NULL"
+        " AND deliveries.expires_at<=? AND deliveries.enqueued_at<deliveries.expires_at"
         " ORDER BY deliveries.id",
-        [destination, DeliveryStatus.WAITING, to_text(at)],
+        [destination, to_text(at)],
     )
     return [ExpiredDelivery(**row) for row in rows]
 

@@ -44,7 +44,12 @@ def stored_since(database: Database, destination: str, since: datetime, besides:
 
 def set_aside(database: Database, destination: str, at: datetime) -> Delivery | None:
     """The object, result or image, that was set aside and may be sent there since longest; None where none is."""
-    which = f"{turns.SET_ASIDE} AND not_before<=?"
-    sql = f"SELECT deliveries.*{turns.READY} AND {which} ORDER BY not_before LIMIT {_LOOKED_AT}"
+    sql = f"SELECT deliveries.*{turns.READY_SET_ASIDE} AND not_before<=? ORDER BY not_before LIMIT {_LOOKED_AT}"
     rows = query(database, sql, [destination, to_text(at)])
     return next(iter(readable(database, "deliveries", rows, deliveries.of_row)), None)
+
+
+def results_set_aside(database: Database, destination: str, at: datetime) -> list[Delivery]:
+    """Results that were set aside and may be sent there now, that which may be since longest first."""
+    sql = f"SELECT deliveries.*{turns.READY_SET_ASIDE} AND not_before<=? AND kind<>'image' ORDER BY not_before"
+    return readable(database, "deliveries", query(database, sql, [destination, to_text(at)]), deliveries.of_row)

@@ -27,6 +27,8 @@ from node.ledger import (
     alerts,
     decisions,
     fetches,
+    forward_parts,
+    forwards,
     gone_images,
     gone_rules,
     jobs,
@@ -85,7 +87,7 @@ class RouteStage(NodeStage):
 
     def run_once(self) -> float:
         """Decide on all that is to be decided; returns the seconds until it wants to be called again."""
-        delay = IDLE_SECONDS
+        delay = IDLE_SECONDS if self._enqueue_parts() else AGAIN_SECONDS
         for item, find in self._to_ask():
             try:
                 self._items.handle(item, partial(self._decide, find), None)
@@ -217,6 +219,23 @@ class RouteStage(NodeStage):
         for room, count in self._write(asked, current, seen, by_uid, found, plugins).items():
             if count:
                 self._wakes.wake(room)
+        self._enqueue_parts()
+
+    def _enqueue_parts(self) -> bool:
+        """What decisions forward and is not in the outbox yet, some at a time; false where it has to wait."""
+        try:
+            for number, study in forward_parts.waiting(self._ledger.database):
+                item = _item(f"forward-part:{number}", study)
+                self._items.handle(item, partial(self._enqueue_part, number), None)
+                self._wakes.wake(Stage.DELIVER)
+        except TransientError as error:
+            log.warning("route.forward-postponed", error=str(error))
+            return False
+        return True
+
+    def _enqueue_part(self, number: int) -> None:
+        with self._ledger.transaction() as database:
+            forwards.enqueue_part(database, self._clock.now(), number)
 
     def _write(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydicom import dcmread
 
-from node.ledger import deliveries, events, instances, jobs, objects, studies
+from node.ledger import deliveries, events, instances, jobs, objects, outages, studies
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.results.reading import reader
@@ -145,7 +145,8 @@ def test_fault_61_the_pacs_is_down_and_comes_back(pacs: Orthanc, make_site: Make
 
 def waiting_for_the_pacs(site: Site, study: str) -> bool:
     found = deliveries.of_study(site.ledger.database, study)
-    return len(found) == OBJECTS and all(each.error and "no connection" in each.error for each in found)
+    outage = outages.get(site.ledger.database, "pacs")
+    return len(found) == OBJECTS and outage is not None and "no connection" in outage.why
 
 
 def test_the_same_study_again_changes_nothing_and_a_late_slice_makes_a_new_revision(

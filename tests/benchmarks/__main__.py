@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     attacks,
+    backlog,
     beside_greedy,
     encoding,
     laying_out,
@@ -101,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(searching.show(searched), flush=True)
         purged = purging.measure(100 if options.short else purging.STUDIES, folder / "purging")
         print(purging.show(purged), flush=True)
+        waiting = backlog.measure(folder / "backlog", *((10_000, 1) if options.short else ()))
+        print(backlog.show(waiting), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
@@ -122,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             kept,
             searched,
             purged,
+            waiting,
         )
         written.write_text(page.text(all_of_it, options.remark))
 

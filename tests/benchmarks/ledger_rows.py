@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from node.clock import to_text
 from node.index.header import HeaderReading
 from node.ledger import facts, instances
 from node.ledger.database import Database, Ledger
 from node.ledger.instances import Instance, InstanceStatus
 
 SLICES_A_STUDY = 300
+SHOWN = 10
+"""Studies that `status` lists."""
 _OLD = datetime(2024, 1, 2, tzinfo=UTC)
 
 
@@ -114,3 +117,28 @@ def _example(database: Database, reading: HeaderReading) -> None:
     )
     instances.insert(database, row)
     facts.add_header(database, "example", "1.2.9.1", reading.header)
+
+
+def add_waiting(ledger: Ledger, count: int, now: datetime) -> None:
+    """So many objects that wait for `pacs`: of each study 290 forwarded images and 10 results. And `SHOWN` studies."""
+    when = to_text(now)
+    with ledger.transaction() as database:
+        add_studies(database, max(SHOWN, 1 + count // SLICES_A_STUDY))
+        study, is_image = f"'1.2.9.' || (1 + value / {SLICES_A_STUDY})", f"value % {SLICES_A_STUDY} < 290"
+        database.execute(
+            "INSERT INTO instances (receipt, sop_instance_uid, sop_class_uid, study_instance_uid, series_instance_uid,"
+            " transfer_syntax_uid, status, digest, comparison, marks, frames, bytes, calling_ae_title, called_ae_title,"
+            " peer_address, association, origin, received_at)"
+            f" SELECT printf('%032x', value), '1.2.9.0.' || value, '1.2.840.10008.5.1.4.1.1.2', {study},"
+            f" {study} || '.1', '1.2.840.10008.1.2.1', 'current', printf('%064x', value), '{{}}', '{{}}', 1, 500000,"
+            f" 'CT1', 'PACSNODE', '127.0.0.1', 'none', 'received', ? FROM {_SERIES} WHERE {is_image}",
+            [when, count],
+        )
+        database.execute(
+            "INSERT INTO deliveries (kind, item, sop_class_uid, study_instance_uid, receipt, file, destination, status,"
+            " attempts, refusals, not_before, put_off_at, enqueued_at)"
+            f" SELECT CASE WHEN {is_image} THEN 'image' ELSE 'object' END, '1.2.9.0.' || value,"
+            f" '1.2.840.10008.5.1.4.1.1.2', {study}, CASE WHEN {is_image} THEN printf('%032x', value) END,"
+            f" printf('%032x', value), 'pacs', 'waiting', 0, 0, ?, ?, ? FROM {_SERIES}",
+            [when, when, when, count],
+        )

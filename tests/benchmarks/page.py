@@ -15,6 +15,7 @@ import psutil
 
 from tests.benchmarks import (
     attacks,
+    backlog,
     beside_greedy,
     encoding,
     laying_out,
@@ -28,6 +29,7 @@ from tests.benchmarks import (
     turnaround,
     warm,
 )
+from tests.benchmarks.backlog import BacklogFigures
 from tests.benchmarks.encoding import Encoded
 from tests.benchmarks.figures import quantile, spread, table
 from tests.benchmarks.laying_out import LaidOut
@@ -78,6 +80,8 @@ class Measured:
     kept: warm.WarmFigures
     searched: Sequence[searching.Searched]
     purged: purging.PurgeFigures
+    waiting: Sequence[BacklogFigures]
+    """A node without and one with a backlog."""
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -118,6 +122,8 @@ def text(found: Measured, remark: str = "") -> str:
         "## Receiving while studies go",
         purging.__doc__ or "",
         purging.show(found.purged),
+        "## A backlog for a destination that is down",
+        backlog.show(found.waiting),
         "## Beside a plugin that takes what it can get",
         beside_greedy.show(found.beside_greedy),
         "## Attacks",
@@ -155,6 +161,7 @@ def _goals(found: Measured) -> str:
     rows.append(retries.goal(found.retried))
     rows.append(searching.goal(found.searched))
     rows.append(purging.goal(found.purged))
+    rows += backlog.goals(found.waiting)
     rows.append(beside_greedy.goal(found.beside_greedy))
     rows.append(attacks.goal(found.attacked))
     return table(["scenario", "what", "goal", "measured", ""], rows)

@@ -38,6 +38,7 @@ from node.ledger.schema import (
     m0027_retention,
     m0028_gone,
     m0029_commit_batches,
+    m0030_load,
     m0032_answers,
     m0035_search,
 )
@@ -171,6 +172,7 @@ migrations(name="0026_commissionings")(m0026_commissionings.migrate)
 migrations(name="0027_retention")(m0027_retention.migrate)
 migrations(name="0028_gone")(m0028_gone.migrate)
 migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
+migrations(name="0030_load")(m0030_load.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 

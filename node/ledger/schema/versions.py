@@ -35,6 +35,7 @@ VERSIONS = (
     "0027_retention",
     "0028_gone",
     "0029_commit_batches",
+    "0030_load",
     "0032_answers",
     "0035_search",
 )

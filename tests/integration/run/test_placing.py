@@ -94,6 +94,8 @@ def test_study_says_why_a_job_waits(
     until(lambda: run.run_once() and waiting.noted(site.data_folder.data), what="word of why it waits")
     why = "waits for 3 GiB of memory (2 GiB of 3 GiB are free); running: hangs"
     assert waiting.noted(site.data_folder.data) == {"big": why}
-    assert study.look(site.ledger, STUDY, site.data_folder.data).waits == {}
+    data = str(site.data_folder.data)
+    configuration = Configuration.model_validate({"node": {"time_zone": "Asia/Seoul", "data": data}})
+    assert study.look(site.ledger, STUDY, configuration).waits == {}
     monkeypatch.setattr(desk_site, "running", lambda _: {"pid": 1})
-    assert study.look(site.ledger, STUDY, site.data_folder.data).waits == {job.id: why}
+    assert study.look(site.ledger, STUDY, configuration).waits == {job.id: why}

@@ -10,7 +10,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from node.config.destinations import DicomDestination
 from node.deliver.outbox import Outbox
-from node.ledger import decisions, deliveries, forwards, instances, studies
+from node.deliver.ways import registry
+from node.deliver.ways.registry import ArchiveOf
+from node.ledger import decisions, deliveries, forward_parts, forwards, instances, studies
 from node.ledger.database import Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
@@ -37,13 +39,14 @@ class OutboxRoom:
         self.ledger = Ledger(data / "ledger.db")
         settings = {"ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout": "1s"}
         self.destination = DicomDestination.model_validate(settings | {"identity_check": identity_check})
+        self.archive_of: ArchiveOf = registry.archive_of
         self._decisions: dict[str, int] = {}
         self.outbox = self.restart()
 
     def restart(self) -> Outbox:
         """A new one on the same rows, as after the node died."""
         node = Node(self.ledger, self.data_folder, self.clock, Wakes())
-        self.outbox = Outbox("pacs", node, with_destinations(pacs=self.destination))
+        self.outbox = Outbox("pacs", node, with_destinations(pacs=self.destination), self.archive_of)
         return self.outbox
 
     def forward(self, study: str, count: int) -> list[str]:
@@ -80,6 +83,9 @@ class OutboxRoom:
                 instances.insert(database, row)
                 rows.append(row)
             forwards.enqueue(database, now, study, ForwardTerms("pacs", decision, "on"), rows)
+        for number, _ in forward_parts.waiting(self.ledger.database):
+            with self.ledger.transaction() as database:
+                forwards.enqueue_part(database, now, number)
         return [row.sop_instance_uid for row in rows]
 
     def result(self, study: str, uid: str) -> str:

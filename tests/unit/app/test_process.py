@@ -20,7 +20,7 @@ from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.config.sections import Party
 from node.deliver.outbox import Outbox
-from node.ledger import deliveries
+from node.ledger import deliveries, outages
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.notify.stage import NotifyStage
@@ -212,7 +212,7 @@ def test_a_retry_is_taken_up_at_once(node: NodeOfATest) -> None:
     assert not ended.value.code
 
     def tried() -> bool:
-        found = deliveries.get(node.database, number)
-        return found.status is DeliveryStatus.WAITING and found.error not in (None, GIVEN_UP)
+        waits = deliveries.get(node.database, number).status is DeliveryStatus.WAITING
+        return waits and outages.get(node.database, "pacs") is not None
 
     until(tried, 20, "the outbox to try it again")

@@ -214,6 +214,8 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "identity_check": "none",
                 "wait_for_study": "9h",
                 "commit_within": "9h",
+                "associations": 3,
+                "hours": {"closed": [{"between": ["08:00", "09:00"]}]},
             }
         },
     },

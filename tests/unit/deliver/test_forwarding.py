@@ -14,7 +14,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
 from node.config.destinations import DicomDestination
-from node.deliver import forwarding
+from node.deliver import turn_queue
 from node.deliver.outbox import Outbox
 from node.deliver.policy import Answer
 from node.deliver.ways.archive import Kind, NotReachedError
@@ -222,7 +222,7 @@ def test_whose_study_it_is_is_not_asked_of_images_and_results_wait_for_them(room
     room.result("9.9")
     room.archive.unreachable = True
     room.run()
-    assert turns.due(room.ledger.database, "pacs", room.clock.now() + timedelta(days=1)) == []
+    assert turns.due(room.ledger.database, "pacs", room.clock.now() + timedelta(days=1), STUDY) == []
     room.archive.unreachable = False
     room.clock.pass_(minutes=1)
     room.run()
@@ -234,7 +234,7 @@ def test_results_do_not_wait_for_an_image_that_the_destination_cannot_process(ro
     room.archive.answers = [Answer(AnswerReading.RETRY_FEW, "C000", dimse(0xC000))]
     room.forward(ct(1))
     room.result("9.9")
-    assert turns.due(room.ledger.database, "pacs", room.clock.now()) == []
+    assert turns.due(room.ledger.database, "pacs", room.clock.now(), STUDY) == []
     room.run()
     room.archive.received.append(room.file(room.all()[0].receipt or ""))  # another image has brought the study there
     room.clock.pass_(minutes=1)
@@ -244,15 +244,16 @@ def test_results_do_not_wait_for_an_image_that_the_destination_cannot_process(ro
 
 
 def test_a_destination_that_is_down_gets_all_of_it_later(room: Room) -> None:
-    """Put off together, one line of history for each reason, and a warning; nothing is attempted."""
+    """One line of history for each reason, and a warning; nothing is attempted, and no row is touched."""
     room.forward(ct(1), ct(2), ct(3))
     room.archive.unreachable = True
     for _ in range(3):
         room.run()
         room.clock.pass_(hours=1)
-    (waits,) = room.events("forward.waits")
-    assert (waits.detail["instances"], waits.severity) == (3, Severity.WARNING)
-    assert {(each.status, each.attempts) for each in room.all()} == {(DeliveryStatus.WAITING, 0)}
+    (unreached,) = (each for each in history.latest(room.ledger.database, 100) if each.kind == "destination.unreached")
+    assert (unreached.detail["name"], unreached.severity) == ("pacs", Severity.WARNING)
+    rows = {(each.status, each.attempts, each.waited, each.error) for each in room.all()}
+    assert rows == {(DeliveryStatus.WAITING, 0, timedelta(), None)}
     room.archive.unreachable = False
     room.run()
     assert len(room.archive.received) == 3
@@ -263,7 +264,7 @@ def test_a_destination_that_is_down_gets_all_of_it_later(room: Room) -> None:
     room.run()
     assert room.statuses()[3] is DeliveryStatus.DEAD
     assert len(room.events("forward.dead")) == 1
-    assert [each.kind for each in history.open_alerts(room.ledger.database)] == ["delivery.dead"]
+    assert {each.kind for each in history.open_alerts(room.ledger.database)} == {"destination.down", "delivery.dead"}
 
 
 @pytest.mark.parametrize("reading", [AnswerReading.UNKNOWN, AnswerReading.RETRY])
@@ -379,10 +380,8 @@ def test_many_kinds_take_more_than_one_association(room: Room) -> None:
 
 def test_one_study_after_another(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """An association is one study's, and has a bound: results that are due come in between."""
-    monkeypatch.setattr(forwarding, "BATCH", 2)
+    monkeypatch.setattr(turn_queue, "BATCH", 2)
     room.forward(ct(1), ct(2), ct(3))
-    assert room.outbox.run_once() == 0.0
-    assert len(room.archive.received) == 2
     room.run()
     assert len(room.archive.received) == 3
     assert len(room.archive.associations) == 2

@@ -18,6 +18,7 @@ from node.deliver.policy import Answer
 from node.deliver.ways import registry
 from node.deliver.ways.archive import MOST_KINDS, Kind, NotReachedError, Sender
 from node.dimse.contexts import MAXIMUM_CONTEXTS
+from node.ledger import outages
 from node.ledger.delivery import DeliveryStatus
 from node.outcome import AnswerReading
 from node.stage import Node
@@ -91,7 +92,9 @@ def test_results_and_images_go_another_way_with_the_same_patience(room: OutboxRo
     images = room.forward("1.2.3", 2)
     room.run()
     assert {room.status(uid) for uid in (result, *images)} == {DeliveryStatus.WAITING}
-    assert "there is no folder" in (room.of(result).error or "")
+    outage = outages.get(room.ledger.database, "pacs")
+    assert outage is not None
+    assert "there is no folder" in outage.why
     (tmp_path / "out").mkdir()
     room.clock.pass_(hours=1)
     room.run()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from node.config.models import Configuration
 from node.desk import actions, removal, study
 from node.desk.actor import Actor, ActorKind
 from node.errors import PermanentError
@@ -41,8 +42,12 @@ def gone(here: GoneSite) -> GoneSite:
     return here
 
 
+def _configuration(data: Path) -> Configuration:
+    return Configuration.model_validate({"node": {"time_zone": "UTC", "data": str(data)}})
+
+
 def lines(site: GoneSite) -> list[str]:
-    found = study.look(site.ledger, STUDY, site.data_folder.data)
+    found = study.look(site.ledger, STUDY, _configuration(site.data_folder.data))
     return list(removal.lines(found, UTC))
 
 
@@ -57,7 +62,7 @@ def test_a_study_says_when_and_why_its_images_went(gone: GoneSite) -> None:
         "3 received files deleted on 1 April 2026 by retention (images: 30d)",
         "no image of it is here; its history and results are kept",
     ]
-    found = study.look(gone.ledger, STUDY, gone.data_folder.data)
+    found = study.look(gone.ledger, STUDY, _configuration(gone.data_folder.data))
     plain = study.for_scripts(found, explain=False, identify=False)
     assert plain["study"]["images"] == "gone"
     assert [(each["instances"], each["deleted"]) for each in plain["series"]] == [(0, 3)]
@@ -68,7 +73,7 @@ def test_a_study_of_which_a_part_is_here_says_so(gone: GoneSite) -> None:
     """After a late slice."""
     gone.send(ct(4))
     assert lines(gone)[-1] == "3 of its images are not here; a job that needs them asks an archive, or is not run"
-    found = study.look(gone.ledger, STUDY, gone.data_folder.data)
+    found = study.look(gone.ledger, STUDY, _configuration(gone.data_folder.data))
     assert (found.gone, [each.instances for each in found.series]) == ({SERIES: 3}, [1])
 
 
@@ -84,7 +89,7 @@ def test_a_retry_says_that_the_images_are_gone(gone: GoneSite) -> None:
     assert "images of it were deleted by retention" in done.sentence
     job = gone.jobs()[-1]
     gone.seen_to(job)
-    found = study.look(gone.ledger, STUDY, gone.data_folder.data)
+    found = study.look(gone.ledger, STUDY, _configuration(gone.data_folder.data))
     assert found.waits[job.id] == "its images were deleted: waits for pacs"
 
 

@@ -10,6 +10,7 @@ from node.desk import explain, find, overview, plain_overview, rules, site, stud
 from node.errors import NotFoundError, UsageError
 from node.ledger import decisions
 from node.ledger.database import Ledger
+from tests.support.sites.configurations import with_destinations
 from tests.support.sites.past import ARRIVING, FAILED, GOOD, HELD, NOW, ROOT
 
 
@@ -30,7 +31,7 @@ def test_scripts_see_no_patient_unless_they_ask(config: Path, ledger: Ledger) ->
     """Neither in the overview nor in a study."""
     standing = site.standing(config)
     found = overview.look(ledger, standing.configuration, standing)
-    history = study.look(ledger, GOOD, Path("nowhere"))
+    history = study.look(ledger, GOOD, with_destinations())
     for identify in (False, True):
         shown = plain_overview.of(found, standing.configuration, identify=identify)
         assert ("SECRET-4711" in str(shown)) is identify
@@ -39,13 +40,13 @@ def test_scripts_see_no_patient_unless_they_ask(config: Path, ledger: Ledger) ->
 
 def test_a_study_is_gathered_with_all_that_happened_to_it(ledger: Ledger) -> None:
     """By its accession number; each kind of row of this study and of no other."""
-    found = study.look(ledger, "20260302-0017", Path("nowhere"))
+    found = study.look(ledger, "20260302-0017", with_destinations())
     assert found.study.study_instance_uid == GOOD
     assert [each.rule for each in found.decisions] == ["thin-chest"]
     assert [each.status for each in found.deliveries] == ["delivered", "dead", "held"]
     assert [each.destination for each in found.identities] == ["pacs"]
     assert {each.study_instance_uid for each in found.events} == {GOOD}
-    assert study.look(ledger, HELD, Path("nowhere")).jobs == []
+    assert study.look(ledger, HELD, with_destinations()).jobs == []
 
 
 def test_a_name_that_means_several_studies_is_refused_with_all_of_them(ledger: Ledger) -> None:

@@ -12,13 +12,25 @@ import pytest
 from node.deliver.ways.dimse import dimse
 from node.dicom.report_classes import SOP_CLASSES
 from node.errors import NotFoundError, PermanentError
-from node.ledger import deliveries, events, fallbacks, forwards, identities, instances, objects, studies, turns
+from node.ledger import (
+    deliveries,
+    events,
+    fallbacks,
+    forwards,
+    identities,
+    image_turns,
+    instances,
+    objects,
+    studies,
+    turns,
+)
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus as Status
 from node.ledger.event_kinds import Severity
 from node.ledger.forwards import ForwardTerms
 from node.ledger.identities import IdentityStatus
+from node.ledger.image_turns import StudyDue
 from node.ledger.job import URGENT
 from node.ledger.objects import ResultObject
 from tests.support import history
@@ -100,13 +112,13 @@ def test_due_is_in_order_after_its_time_and_not_of_a_held_study(ledger: Ledger) 
     first, second = (deliver(ledger, NOW, "1.2", None, uid) for uid in ("9.1", "9.2"))
     with ledger.transaction() as database:
         deliveries.wait(database, NOW, first.id, LATER, "down")
-    assert [one.id for one in turns.due(ledger.database, "pacs", NOW)] == [second.id]
-    assert [one.id for one in turns.due(ledger.database, "pacs", LATER)] == [second.id, first.id]
-    assert turns.due(ledger.database, "elsewhere", LATER) == []
+    assert [one.id for one in turns.due(ledger.database, "pacs", NOW, "1.2")] == [second.id]
+    assert [one.id for one in turns.due(ledger.database, "pacs", LATER, "1.2")] == [second.id, first.id]
+    assert turns.due(ledger.database, "elsewhere", LATER, "1.2") == []
     assert turns.next_due_at(ledger.database, "pacs") == NOW
     with ledger.transaction() as database:
         studies.hold(database, NOW, "1.2", "why")
-    assert turns.due(ledger.database, "pacs", LATER) == []
+    assert turns.due(ledger.database, "pacs", LATER, "1.2") == []
 
 
 def test_held_while_being_sent_is_held_if_it_fails(ledger: Ledger) -> None:
@@ -158,7 +170,7 @@ def test_a_refused_report_and_what_took_its_place(ledger: Ledger) -> None:
     with ledger.transaction() as database:
         fallbacks.refused(database, NOW, old.id, ENHANCED, "why")
     assert [each.id for each in fallbacks.waiting(ledger.database)] == [old.id]
-    assert turns.due(ledger.database, "pacs", LATER) == []
+    assert turns.due(ledger.database, "pacs", LATER, "1.2") == []
     new = deliver(ledger, NOW, "1.2", None, "9.2")
     with ledger.transaction() as database:
         database.execute("UPDATE deliveries SET sop_class_uid=? WHERE id=?", [ENHANCED, new.id])
@@ -262,5 +274,5 @@ def test_finding_m9_images_of_an_urgent_rule_go_first(ledger: Ledger) -> None:
         for study, priority in ((GOOD, 0), (FAILED, URGENT)):
             images = instances.of_study(database, study)
             forwards.enqueue(database, NOW, study, ForwardTerms("pacs", 1, "on", priority), images)
-    found = forwards.next_images(ledger.database, "pacs", NOW + timedelta(days=9), 9)
-    assert {each.delivery.study_instance_uid for each in found} == {FAILED}
+    found = image_turns.next_study(ledger.database, "pacs", NOW + timedelta(days=9))
+    assert found == StudyDue(FAILED, URGENT)

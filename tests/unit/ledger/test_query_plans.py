@@ -23,6 +23,7 @@ from node.ledger import (
     forwards,
     gone_rules,
     identities,
+    image_turns,
     instances,
     job_files,
     job_studies,
@@ -91,7 +92,7 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "to_be_re_encoded": adoptions.open_ones,
     "in_question": lambda rows: identities.in_question(rows, ONE),
     "paused": lambda rows: pauses.get(rows, Pausable.DESTINATION, "pacs"),
-    "due": lambda rows: turns.due(rows, "pacs", NOW),
+    "images_of_study": lambda rows: image_turns.of_study(rows, "pacs", NOW, ONE, 10),
     "due_of_study": lambda rows: turns.due(rows, "pacs", NOW, ONE),
     "studies_due": lambda rows: turns.studies_due(rows, "pacs", NOW, 10, absent=False),
     "absent": lambda rows: turns.studies_due(rows, "pacs", NOW, 10, absent=True),
@@ -99,7 +100,7 @@ FOR_EACH_STUDY: dict[str, Ask] = {
     "bound_others": lambda rows: [
         due_times.bound(rows, each, NOW) for each in ("jobs", "notifications", "commitments")
     ],
-    "next_images": lambda rows: forwards.next_images(rows, "pacs", NOW, 10),
+    "next_images": lambda rows: image_turns.next_study(rows, "pacs", NOW, ["1", "2"], 0),
     "set_aside": lambda rows: silences.set_aside(rows, "pacs", NOW),
     "unanswered": lambda rows: silences.stored_since(rows, "pacs", NOW, 1),
     "refused": fallbacks.waiting,

@@ -509,6 +509,7 @@ def test_the_migration_knows_each_kind_of_alert() -> None:
     later |= {AlertKind.LEDGER_ROW_UNREADABLE, AlertKind.PSEUDONYMS_KEY_LOST, AlertKind.PLUGIN_NOT_COMMISSIONED}
     later |= {AlertKind.COMMITMENT_OVERDUE, AlertKind.COMMITMENT_REFUSED, AlertKind.COMMITMENT_UNSUPPORTED}
     later |= {AlertKind.RETENTION_NO_SPACE}
+    later |= {AlertKind.DESTINATION_DOWN}
     assert known == {str(kind): str(kind.severity) for kind in AlertKind if kind not in later}
 
 

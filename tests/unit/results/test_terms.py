@@ -55,11 +55,13 @@ def test_a_result_that_the_rule_does_not_want_sent_is_kept_with_the_reason(site:
     assert statuses(site, job) == {DeliveryStatus.WITHHELD}
     first, *_ = site.deliveries(job)
     assert first.hold == "the rule sends only findings, not_applicable, failed (send_when); this is no_findings"
-    assert turns.due(site.ledger.database, "pacs", site.clock.now()) == []
+    assert turns.due(site.ledger.database, "pacs", site.clock.now(), reports.STUDY_UID) == []
     assert site.kinds(reports.STUDY_UID).count("delivery.withheld") == 2
     with site.ledger.transaction() as database:
         deliveries.again(database, site.clock.now(), first.id, "a radiologist")
-    assert [each.id for each in turns.due(site.ledger.database, "pacs", site.clock.now())] == [first.id]
+    assert [each.id for each in turns.due(site.ledger.database, "pacs", site.clock.now(), reports.STUDY_UID)] == [
+        first.id
+    ]
 
 
 def test_a_result_that_the_rule_wants_sent_is_sent(site: ResultSite) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from node.config.destinations import DicomDestination
 from node.errors import TransientError
-from node.ledger import decisions, deliveries, events, forwards, instances, studies
+from node.index.stopping import stop_study
+from node.ledger import decisions, deliveries, events, forward_parts, forwards, image_turns, instances, studies, turns
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -20,7 +21,7 @@ from node.route.forwarding import ae_titles_of
 from node.route.stage import RouteStage
 from node.wake import Stage
 from rules.model import Rule
-from tests.support import history
+from tests.support import history, transactions
 from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
 
@@ -196,8 +197,8 @@ def test_off_peak(site: Site) -> None:
     run(site, rule("archive", hours={"open": [{"between": [f"{later:%H:%M}", f"{end:%H:%M}"]}]}))
     (found,) = outbox(site)
     assert found.not_before == found.enqueued_at == later
-    assert forwards.next_images(site.ledger.database, "archive", at, 9) == []
-    assert len(forwards.next_images(site.ledger.database, "archive", later, 9)) == 1
+    assert image_turns.next_study(site.ledger.database, "archive", at) is None
+    assert image_turns.next_study(site.ledger.database, "archive", later) is not None
 
 
 def replace(site: Site, old: str) -> str:
@@ -263,3 +264,73 @@ def test_a_person_sends_again_or_cancels(site: Site) -> None:
     site.complete()
     run(site, rule("archive"))
     assert [each.status for each in outbox(site)] == [DeliveryStatus.CANCELLED] * 2 + [DeliveryStatus.DELIVERED]
+
+
+MANY = 520
+"""Images of a study that take three transactions."""
+
+
+def many(site: Site) -> list[str]:
+    """A complete study of so many images; their receipts."""
+    receipts = site.receive(MANY)
+    site.complete()
+    return receipts
+
+
+def test_a_study_of_many_images_is_enqueued_in_short_transactions(site: Site) -> None:
+    """All of them, once, in the order of arrival, with one line of history."""
+    receipts = many(site)
+    with transactions.counted(site.ledger) as rows:
+        run(site, rule("archive"))
+    assert max(rows) <= transactions.MOST
+    assert [each.receipt for each in outbox(site)] == receipts
+    assert forward_parts.waiting(site.ledger.database) == []
+    (event,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind.startswith("forward.")]
+    assert event.detail["instances"] == MANY
+
+
+def test_fault_55_killed_between_two_parts_of_a_study(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next node enqueues what is left, as far as it still counts; results of the study wait for it."""
+    receipts = many(site)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forwards, "enqueue_part", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(site, rule("archive"))
+    assert len(outbox(site)) < MANY
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE deliveries SET status='delivered'")
+        deliver = deliveries.enqueue(
+            database,
+            site.clock.now(),
+            sop_instance_uid="9.1",
+            sop_class_uid="1",
+            study=STUDY,
+            job=None,
+            file="f",
+            destination="archive",
+        )
+        instances.set_status(database, receipts[-1], InstanceStatus.REJECTED)
+    assert turns.due(site.ledger.database, "archive", site.clock.now(), STUDY) == []
+    run(site, rule("archive"))
+    images = [each for each in outbox(site) if each.is_image]
+    assert [each.receipt for each in images] == receipts[:-1]
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE deliveries SET status='delivered' WHERE kind='image'")
+    assert [each.id for each in turns.due(site.ledger.database, "archive", site.clock.now(), STUDY)] == [deliver]
+
+
+def test_what_is_left_of_a_decision_is_not_sent_when_the_newest_is_taken(site: Site) -> None:
+    """The study came again under another patient: only what is decided on then is forwarded."""
+    many(site)
+    with site.ledger.transaction() as database:
+        images = instances.of_study(database, STUDY)
+        decisions.keep_rule_set(database, site.clock.now(), "rules", "[]")
+        terms = forwards.ForwardTerms("archive", 1, "on")
+        forward_parts.keep(database, STUDY, "archive", terms.to_plain(), [each.receipt for each in images])
+        stop_study(database, site.clock.now(), STUDY, "why", for_good=True)
+    run(site)
+    assert outbox(site) == []
