@@ -26,6 +26,8 @@ COMMANDS = {
     "send": "network",
     "notify": "notifying",
     "status": "status",
+    "alerts": "alerts",
+    "ack": "acknowledging",
     "study": "timeline",
     "explain": "explain",
     "replay": "replay",

@@ -25,6 +25,7 @@ from node.ledger import (
     forwards,
     identities,
     jobs,
+    notices,
     notifications,
     studies,
     study_ends,
@@ -129,6 +130,7 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
     found = find.item(database, what)
     if isinstance(found, Job):
         jobs.cancel(database, at, found.id, reason, str(by))
+        notices.withdraw(database, at, [found], reason)
         return ActionOutcome(f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"})
     if isinstance(found, Notification):
         notifications.cancel(database, at, found.id, reason, str(by))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from node.ledger import deliveries, jobs, notifications, withdrawals
+from node.ledger import deliveries, jobs, notices, notifications, withdrawals
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import OPEN, Job
@@ -77,6 +77,7 @@ def _stop(
     for_good: bool,
 ) -> bool:
     """Whether there was anything to stop, or to list, that was not stopped or listed before."""
+    notices.withdraw(database, at, [job for job in users if job.outcome is not None], reason)
     running = [job for job in users if job.status in OPEN]
     for job in running:
         jobs.cancel(database, at, job.id, reason)

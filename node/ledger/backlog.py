@@ -1,0 +1,43 @@
+"""Work that waits for longer than it should, as the rows have it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from node.clock import to_text
+from node.ledger.connection import Database
+from node.ledger.rows import one
+
+_LOOKED_AT = 200
+"""Rows of the objects that were delivered last by which to tell whether a destination takes any."""
+
+
+def longest_ready(database: Database, at: datetime, since: datetime) -> int:
+    """How many jobs could have started at this moment, `since`, and have not begun yet; none of what is paused or held.
+
+    Not those of a clock that was wrong: their time is not before they were made.
+    """
+    row = one(
+        database,
+        "SELECT count(*) AS n FROM jobs JOIN studies USING (study_instance_uid) WHERE jobs.status='queued'"
+        " AND not_before<=:since AND created_at<=:at AND studies.hold IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='plugin' AND name=jobs.plugin)"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='rule' AND name=jobs.rule)",
+        {"since": to_text(since), "at": to_text(at)},
+    )
+    return int(row["n"]) if row else 0
+
+
+def unanswered(database: Database, destination: str, since: datetime) -> str | None:
+    """Why a destination is down: something has waited for ten minutes without an answer, and nothing was taken since;
+    None where it is not, or is paused."""
+    row = one(
+        database,
+        "SELECT error FROM deliveries WHERE destination=:destination AND status='waiting' AND waited>=600"
+        " AND error IS NOT NULL AND answer IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='destination' AND name=:destination)"
+        " AND NOT EXISTS (SELECT 1 FROM (SELECT sent_at FROM deliveries WHERE destination=:destination"
+        "  AND status='delivered' ORDER BY not_before DESC LIMIT :looked_at) WHERE sent_at>=:since) LIMIT 1",
+        {"destination": destination, "since": to_text(since), "looked_at": _LOOKED_AT},
+    )
+    return str(row["error"]) if row else None
