@@ -132,6 +132,13 @@ def replaced(database: Database, about: Notification) -> Notification | None:
     return None
 
 
+def taken_back(database: Database, about: Notification) -> Notification | None:
+    """What the person was notified of before, and is not so any more; None where this takes nothing back."""
+    if about.occasion not in BAD_NEWS or about.job is None:
+        return None
+    return next((each for each in _reached(database, about.job) if each.person == about.person), None)
+
+
 def escalate_no_more(database: Database, those: Collection[str]) -> None:
     """Nobody else is notified of these jobs because of silence."""
     for each in _of_jobs(database, those):

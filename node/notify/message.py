@@ -110,6 +110,9 @@ class _Parts:
         if before := notices.replaced(database, about):
             self.plain["replaces"] = before.id
             self.lines.append((texts.replaces, texts.of_node.format(number=before.id, node=node)))
+        if wrong := notices.taken_back(database, about):
+            self.plain["takes_back"] = wrong.id
+            self.lines.append((texts.takes_back, texts.of_node.format(number=wrong.id, node=node)))
         if about.escalated_from is not None:
             unheard = notifications.get(database, about.escalated_from)
             said = texts.nobody_did.format(number=unheard.id, person=unheard.person)

@@ -36,6 +36,7 @@ class MessageTexts:
     mode: str
     modes: Mapping[str, str]
     replaces: str
+    takes_back: str
     notification: str
     of_node: str
     """`{number}` of `{node}`."""
@@ -107,6 +108,7 @@ EN = MessageTexts(
         "clinical": "clinical",
     },
     replaces="Replaces",
+    takes_back="Takes back",
     notification="Notification",
     of_node="{number} of {node}",
     reason="Reason",
@@ -173,6 +175,7 @@ KO = MessageTexts(
         "clinical": "clinical: 임상용",
     },
     replaces="대체 대상",
+    takes_back="취소 대상",
     notification="알림",
     of_node="{node} {number}번",
     reason="사유",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -25,9 +26,14 @@ class Message:
     @property
     def body(self) -> str:
         """As a person reads it."""
-        width = max(len(what) for what, _ in self.lines)
-        told = "\n".join(f"{what:<{width}}  {value}" for what, value in self.lines)
+        width = max(_columns(what) for what, _ in self.lines)
+        told = "\n".join(f"{what}{' ' * (width - _columns(what))}  {value}" for what, value in self.lines)
         return f"{self.text}\n\n{told}\n" if self.text else f"{told}\n"
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal or a mail program shows it: Hangul takes two columns."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def moment(at: datetime, zone: tzinfo) -> str:
