@@ -107,6 +107,10 @@ class _Parts:
         if reason := about.detail.get("reason"):
             self.plain["reason"] = reason
             self.lines.append((texts.reason, str(reason)))
+        if newer := about.detail.get("by_job"):
+            outcome = str(jobs.get(database, newer).outcome)
+            self.plain |= {"newer_job": newer, "newer_outcome": outcome}
+            self.lines.append((texts.newer, f"{texts.outcomes[outcome]} ({newer})"))
         if before := notices.replaced(database, about):
             self.plain["replaces"] = before.id
             self.lines.append((texts.replaces, texts.of_node.format(number=before.id, node=node)))

@@ -35,6 +35,8 @@ class MessageTexts:
     """An AI made it; `{}` is its name and version."""
     mode: str
     modes: Mapping[str, str]
+    newer: str
+    outcomes: Mapping[str, str]
     replaces: str
     takes_back: str
     notification: str
@@ -107,6 +109,13 @@ EN = MessageTexts(
         "pilot": "pilot: investigational, not for diagnosis",
         "clinical": "clinical",
     },
+    newer="Newer result",
+    outcomes={
+        "findings": "findings",
+        "no_findings": "no findings",
+        "not_applicable": "not applicable",
+        "failed": "failed",
+    },
     replaces="Replaces",
     takes_back="Takes back",
     notification="Notification",
@@ -173,6 +182,13 @@ KO = MessageTexts(
         "shadow": "shadow: 평가용이며 판독용이 아닙니다",
         "pilot": "pilot: 연구용이며 진단용이 아닙니다",
         "clinical": "clinical: 임상용",
+    },
+    newer="새 결과",
+    outcomes={
+        "findings": "소견 있음",
+        "no_findings": "소견 없음",
+        "not_applicable": "해당 없음",
+        "failed": "실패",
     },
     replaces="대체 대상",
     takes_back="취소 대상",

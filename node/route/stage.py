@@ -351,6 +351,8 @@ def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decisio
     of it before."""
     rule, about = verdict.rule, decisions.get(database, decision)
     if verdict.not_analysed:
+        if not seen.complete:  # what it lacks may still come
+            return 0
         return notices.of_match(database, at, rule, about, Occasion.NOT_ANALYSED)
     waited = rule.wait.notify if rule.wait else None
     if waited is not None and waited in verdict.notify:

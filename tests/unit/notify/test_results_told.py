@@ -235,7 +235,8 @@ def test_a_newer_result_is_told_as_one_that_replaces(site: Site, web: WebService
     send(site, web)
     last = {each["occasion"]: each for each in web.received[2:]}
     assert last["findings"]["replaces"] == 1
-    assert last["superseded"]["job"] == old.id
+    assert (last["superseded"]["job"], last["superseded"]["newer_job"]) == (old.id, new.id)
+    assert last["superseded"]["newer_outcome"] == "findings"
 
 
 def test_what_cannot_be_reported_is_a_failure_and_was_no_finding(site: Site, web: WebService) -> None:
