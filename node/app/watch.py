@@ -99,9 +99,9 @@ class Watch:
         """Read now and then: the files are other people's, and days count."""
         monotonic = self._clock.monotonic()
         if self._read_for is not configuration or monotonic - self._read_at >= _CERTIFICATES_EVERY:
-            kinds = {"alert": AlertKind.CERTIFICATE_ENDED}
+            ends, ended = AlertKind.CERTIFICATE_ENDS, AlertKind.CERTIFICATE_ENDED
             self._certificates = tuple(
-                Sight(kinds.get(severity, AlertKind.CERTIFICATE_ENDS), key, {"reason": text})
+                Sight(ended if severity == "alert" else ends, key, {"reason": text})
                 for key, severity, text in certificates.reminders(configuration, now)
             )
             self._read_for, self._read_at = configuration, monotonic

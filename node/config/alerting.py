@@ -24,7 +24,7 @@ People = Annotated[tuple[str, ...], BeforeValidator(_one_or_many, json_schema_in
 class Alerts(Section):
     """Who is notified of alerts: of the beginning, now and again while one lasts, and of the end."""
 
-    model_config = ConfigDict(validate_by_name=False, validate_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
     taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
 
     to: People = ()

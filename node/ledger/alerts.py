@@ -147,12 +147,15 @@ def open_ones(database: Database, limit: int) -> list[Alert]:
     Critical ones, then the one that was met last; but one of each kind before the second of any, so that many of one
     kind push out no other.
     """
-    sql = (
-        "SELECT * FROM alerts WHERE closed_at IS NULL AND gone_since IS NULL"
-        " ORDER BY row_number() OVER (PARTITION BY kind ORDER BY last_at DESC, id DESC) > 1, severity, last_at DESC,"
-        " id DESC LIMIT ?"
+    rows = query(
+        database,
+        "SELECT id, kind, severity FROM alerts WHERE closed_at IS NULL AND gone_since IS NULL"
+        " ORDER BY last_at DESC, id DESC",
     )
-    return readable(database, "alerts", query(database, sql, [limit]), _alert)
+    first = {row["kind"]: row["id"] for row in reversed(rows)}
+    rows.sort(key=lambda row: (first[row["kind"]] != row["id"], row["severity"]))
+    shown = [one(database, "SELECT * FROM alerts WHERE id=?", [row["id"]]) for row in rows[:limit]]
+    return readable(database, "alerts", [row for row in shown if row is not None], _alert)
 
 
 def count_open(database: Database) -> dict[AlertSeverity, int]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from node.clock import to_text
 from node.ledger.connection import Database
-from node.ledger.rows import one
+from node.ledger.rows import one, query
 
 _LOOKED_AT = 200
 """Rows of the objects that were delivered last by which to tell whether a destination takes any."""
@@ -31,13 +31,18 @@ def longest_ready(database: Database, at: datetime, since: datetime) -> int:
 def unanswered(database: Database, destination: str, since: datetime) -> str | None:
     """Why a destination is down: something has waited for ten minutes without an answer, and nothing was taken since;
     None where it is not, or is paused."""
-    row = one(
+    stuck = one(
         database,
         "SELECT error FROM deliveries WHERE destination=:destination AND status='waiting' AND waited>=600"
         " AND error IS NOT NULL AND answer IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='destination' AND name=:destination)"
-        " AND NOT EXISTS (SELECT 1 FROM (SELECT sent_at FROM deliveries WHERE destination=:destination"
-        "  AND status='delivered' ORDER BY not_before DESC LIMIT :looked_at) WHERE sent_at>=:since) LIMIT 1",
-        {"destination": destination, "since": to_text(since), "looked_at": _LOOKED_AT},
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='destination' AND name=:destination) LIMIT 1",
+        {"destination": destination},
     )
-    return str(row["error"]) if row else None
+    if stuck is None:
+        return None
+    lately = query(
+        database,
+        "SELECT sent_at FROM deliveries WHERE destination=? AND status='delivered' ORDER BY not_before DESC LIMIT ?",
+        [destination, _LOOKED_AT],
+    )
+    return None if any(row["sent_at"] >= to_text(since) for row in lately) else str(stuck["error"])

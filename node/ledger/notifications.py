@@ -43,8 +43,7 @@ class Occasion(StrEnum):
     SUPERSEDED = "superseded"
     """A newer result takes the place of one that somebody was notified of."""
     WITHDRAWN = "withdrawn"
-    """A result that somebody was notified of does not stand: its images were rejected or corrected, or it could not be
-    reported."""
+    """A result that somebody was notified of does not stand (`node.ledger.notices`)."""
     ALERT_BEGINS = "alert-begins"
     """Something of the node needs a person."""
     ALERT_LASTS = "alert-lasts"

@@ -28,6 +28,8 @@ _STATEMENTS = (
     "ALTER TABLE alerts ADD COLUMN told_at TEXT",
     "ALTER TABLE alerts ADD COLUMN last_told_at TEXT",
     "ALTER TABLE alerts ADD COLUMN end_told_at TEXT",
+    "CREATE INDEX alerts_missed ON alerts (id)"
+    " WHERE begun_at IS NOT NULL AND told_at IS NULL AND end_told_at IS NULL AND closed_at IS NOT NULL",
     "CREATE INDEX alerts_to_end ON alerts (id) WHERE told_at IS NOT NULL AND end_told_at IS NULL",
     "CREATE INDEX jobs_by_plugin ON jobs (plugin, finished_at)",
     """

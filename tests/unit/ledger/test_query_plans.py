@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from node.ledger import (
+    alert_notifications,
     alerts,
     attempts,
+    backlog,
     commitments,
     deliveries,
     due_times,
     encodings,
+    escalations,
     facts,
     fallbacks,
     forwards,
@@ -22,6 +25,7 @@ from node.ledger import (
     instances,
     job_studies,
     jobs,
+    notices,
     notifications,
     objects,
     pauses,
@@ -32,6 +36,7 @@ from node.ledger import (
     studies,
     turns,
 )
+from node.ledger.alert_kinds import AlertSeverity
 from node.ledger.commitment import CommitmentStatus
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.delivery import DeliveryStatus
@@ -105,6 +110,18 @@ FOR_STATUS: dict[str, Ask] = {
     "troubled": lambda rows: jobs.troubled(rows, 100),
     "under_way": lambda rows: [attempts.all_open(rows), attempts.last_of(rows, ONE)],
     "alerts": lambda rows: [alerts.open_ones(rows, 100), alerts.of_study(rows, ONE)],
+    "alerts to be told": lambda rows: [
+        ask(rows, list(AlertSeverity))
+        for ask in (
+            alert_notifications.begun,
+            alert_notifications.ended,
+            alert_notifications.lasting,
+            alert_notifications.missed,
+        )
+    ],
+    "silence": lambda rows: [escalations.due(rows, NOW), escalations.next_due_at(rows)],
+    "late": lambda rows: [notices.overdue(rows, NOW), backlog.longest_ready(rows, NOW, NOW)],
+    "down": lambda rows: backlog.unanswered(rows, "pacs", NOW),
     "series": lambda rows: studies.series_of(rows, ONE),
     "work": lambda rows: [jobs.of_study(rows, ONE), deliveries.of_study(rows, ONE)],
 }
@@ -125,6 +142,9 @@ _FEW = (
     "deliveries_refused",
     "attempts_open",
     "alerts_open",
+    "alerts_to_end",
+    "alerts_missed",
+    "notifications_to_escalate",
 )
 """Partial indexes: they have what waits for somebody, not what has been."""
 
