@@ -25,7 +25,8 @@ _OF_ITSELF = (
 
 def begun(database: Database, severities: Collection[AlertSeverity]) -> list[Alert]:
     """Those that have begun and still hold, and that nobody was notified of; critical ones first."""
-    return _select(database, severities, "begun_at IS NOT NULL AND told_at IS NULL AND closed_at IS NULL")
+    where = "begun_at IS NOT NULL AND told_at IS NULL AND closed_at IS NULL AND gone_since IS NULL"
+    return _select(database, severities, where)
 
 
 def ended(database: Database, severities: Collection[AlertSeverity]) -> list[Alert]:
