@@ -79,6 +79,7 @@ def test_a_notification_is_acknowledged_once(run: Run, quiet: Ledger) -> None:
         notifications.enqueue(database, now, match(database, now, GOOD, "night"), Occasion.MATCH, ["duty", "boss"])
     done = run("ack", "notification:1")
     assert done.out.strip() == "notification 1 is acknowledged: nobody else is notified of it (duty, boss had it)"
+    assert "os:" in run("study", GOOD).out.partition("Acknowledged by")[2].partition("\n\n")[0]
     assert run("ack", "notification:2").code == 1
     assert run("ack", "notification:1", "--owner", "x").code == 2
     for slip in ("1", "job:1", "notification:x"):
