@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, WrapValidator, field_validator, model_validator
 
 from rules import values
+from rules.results import FindingCondition
 from rules.section import Name, RuleSection, one_or_many
 from rules.timing import Duration
 from rules.written import StudyCondition
@@ -41,6 +42,39 @@ class Notify(RuleSection):
     """Names of people or places that are notified."""
     text: str = ""
     """What the notification says."""
+
+
+Occasion = Literal["match", "findings", "failure", "not_analysed", "late"]
+OF_RESULTS: frozenset[Occasion] = frozenset({"findings", "failure", "not_analysed", "late"})
+"""Occasions that only a rule has which runs a plugin."""
+
+
+class Notice(Notify):
+    """Tell people on some occasions, and others if nobody acknowledges it."""
+
+    on: Annotated[
+        tuple[Occasion, ...], WrapValidator(one_or_many, json_schema_input_type=Occasion | list[Occasion])
+    ] = ("match",)
+    """match: the rule has matched. findings: the result has findings. failure: there is no result, or none that can be
+    reported. not_analysed: nothing fits the plugin. late: the result has not come when the rule lets it expire."""
+    finding: FindingCondition | None = None
+    """What one finding must be like, with `on: findings`; any finding where it is absent."""
+    acknowledge: Duration | None = None
+    """How soon somebody has to acknowledge it (`pacsnode ack`), as in `10m`."""
+    then: Names = ()
+    """Who is notified if nobody does: one after the other, each after the same time again."""
+
+    @model_validator(mode="after")
+    def _agreed(self) -> Notice:
+        if not self.on:
+            raise ValueError("an empty list of occasions notifies nobody: leave out on, or name one")
+        if self.finding and "findings" not in self.on:
+            raise ValueError("finding says which findings are meant: write on: findings")
+        if (self.acknowledge is None) is bool(self.then):
+            raise ValueError("acknowledge and then go together, as in {acknowledge: 10m, then: [second, third]}")
+        if twice := [each for each in self.then if each in self.whom or self.then.count(each) > 1]:
+            raise ValueError(f"{twice[0]} is notified already: then names others")
+        return self
 
 
 def _span(written: str) -> str:

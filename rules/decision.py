@@ -94,7 +94,9 @@ class Decision:
     forward: Forward | None = None
     """To whom the study's images are forwarded."""
     notify: tuple[Notify, ...] = ()
-    """Who is notified."""
+    """Who is notified of it."""
+    not_analysed: bool = False
+    """The study is one for the rule, and nothing of it fits its plugin: no series, or not enough of the study."""
     fetch: Prior | None = None
     """The earlier study that is fetched before the runs begin."""
     waits_until: datetime | None = None
@@ -178,6 +180,9 @@ def _does(decision: Decision) -> Iterator[str]:
         yield f"notifies {', '.join(each.whom)}"
     if not decision.runs:
         return
+    for notice in rule.notify:
+        if on := [each.replace("_", " ") for each in notice.on if each != "match"]:
+            yield f"notifies {', '.join(notice.whom)} on {', '.join(on)}"
     if rule.send_when:
         yield f"sends results that are {', '.join(rule.send_when)}; withholds the others"
     if rule.expires:

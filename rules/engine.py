@@ -75,7 +75,7 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
         return _incomplete(rule, rule.wait, view, said)
     choices = _choose(rule, view)
     if empty := next((choice for choice in choices if not choice.taken), None):
-        return said(why=f"when holds, but {_nothing(empty)}", _choices=choices)
+        return said(why=f"when holds, but {_nothing(empty)}", _choices=choices, not_analysed=True)
     starts = opening(rule.hours, view.facts.now) if rule.hours else None
     bounds = (*_gates(rule, view.facts), *_hours(rule, view, starts))
     if any(not gate.passed for gate in bounds):
@@ -95,7 +95,7 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
         runs=tuple(run for run in runs if _step(rule, run.step).after is None),
         later=tuple(LaterStep(step.name, step.after) for step in rule.run if step.after and runs),
         forward=rule.forward,
-        notify=(rule.notify,) if rule.notify else (),
+        notify=tuple(each for each in rule.notify if "match" in each.on),
         fetch=rule.prior if runs else None,
     )
 
@@ -114,7 +114,7 @@ def _incomplete(rule: Rule, wait: Wait, view: StudyView, said: Callable[..., Dec
     if wait.otherwise == "run":
         found = _decide(rule.model_copy(update={"wait": None}), view)
         return replace(found, rule=rule, why=f"{late}: {found.why}")
-    return said(why=late)
+    return said(why=late, not_analysed=True)
 
 
 def _choose(rule: Rule, view: StudyView) -> tuple[Choice, ...]:

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     JsonValue,
     PlainValidator,
@@ -27,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from rules import schema
-from rules.actions import Expires, Forward, Names, Notify, Prior, Wait
+from rules.actions import OF_RESULTS, Expires, Forward, Names, Notice, Prior, Wait
 from rules.choose import Wish
 from rules.conditions import Condition
 from rules.limits import Once, RunLimits, Sample
@@ -40,6 +41,11 @@ from rules.written import DICTIONARY as DICTIONARY
 from rules.written import ImageCondition, Preferences, SeriesCondition, StudyCondition
 
 _GROWING = "every "
+
+
+def _none_is_empty(value: Any) -> Any:
+    """Rules that were kept by earlier releases say null where they notify nobody."""
+    return () if value is None else value
 
 
 class Step(RuleSection):
@@ -189,8 +195,12 @@ class Rule(RuleSection):
     """The plugin to run, or a list of them."""
     forward: Forward | None = None
     """Sends the study's images on."""
-    notify: Notify | None = None
-    """Tells a person."""
+    notify: Annotated[
+        tuple[Notice, ...],
+        WrapValidator(one_or_many, json_schema_input_type=Notice | list[Notice]),
+        BeforeValidator(_none_is_empty),
+    ] = ()
+    """Tells people: of a match, of findings, of a failure, of what was not analysed, or of what is late."""
     send: Names = ()
     """Names of destinations."""
     send_when: Annotated[tuple[Status, ...], WrapValidator(one_or_many, json_schema_input_type=str | list[str])] = ()
@@ -257,6 +267,7 @@ class Rule(RuleSection):
             yield RuleProblem(("choose",), f"choose is missing: which series the plugin is given, {example}")
         elif not self.run and (self.choose or self.send):
             yield RuleProblem(("choose" if self.choose else "send",), "there is no plugin to run: this says nothing")
+        yield from self._idle_notices()
         if self.run and self.mode != "shadow" and not self.send:
             yield RuleProblem(
                 ("send",),
@@ -270,6 +281,16 @@ class Rule(RuleSection):
             yield RuleProblem(
                 ("once",), "once: series runs on each series by itself, so there is one choice and no prior"
             )
+
+    def _idle_notices(self) -> Iterator[RuleProblem]:
+        """Occasions that this rule never has."""
+        for index, notice in enumerate(self.notify):
+            place = ("notify", index, "on") if len(self.notify) > 1 else ("notify", "on")
+            of_results = sorted(OF_RESULTS.intersection(notice.on))
+            if of_results and not self.run:
+                yield RuleProblem(place, f"there is no plugin to run: nobody would be notified of {of_results[0]}")
+            elif "late" in notice.on and self.expires is None:
+                yield RuleProblem(place, "late: say when a result is late, as in `expires: {after: 2h, then: send}`")
 
     @property
     def condition(self) -> Condition:

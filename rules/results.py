@@ -35,6 +35,8 @@ class FindingFacts(NamedTuple):
     present: bool | None
     urgent: bool
     measurements: tuple[MeasurementFacts, ...] = ()
+    score: float | None = None
+    """How sure the plugin is, as its own scale has it."""
 
 
 class ResultFacts(NamedTuple):
@@ -88,6 +90,65 @@ class MeasurementCondition(RuleSection):
 
 
 _BOUNDS = ("at_least", "at_most", "above", "below")
+
+
+class ScoreCondition(RuleSection):
+    """The score of a finding: there, and within these bounds."""
+
+    at_least: float | None = None
+    """The score is not below."""
+    at_most: float | None = None
+    """The score is not above."""
+    above: float | None = None
+    """The score is above."""
+    below: float | None = None
+    """The score is below."""
+
+    @model_validator(mode="after")
+    def _some(self) -> ScoreCondition:
+        if all(getattr(self, key) is None for key in _BOUNDS):
+            raise ValueError("a bound is missing, as in `score: {at_least: 0.8}`")
+        return self
+
+    def holds(self, score: float | None) -> bool:
+        """Whether there is a score, and within."""
+        return score is not None and all(
+            operators.build(key, bound, ValueKind.NUMBER, Options()).holds((score,), _NO_MOMENT)
+            for key in _BOUNDS
+            if (bound := getattr(self, key)) is not None
+        )
+
+
+class FindingCondition(RuleSection):
+    """What one finding that is not absent must be like; all of it must hold of the same finding."""
+
+    code: Codes = ()
+    """It is one of these: scheme, colon, value."""
+    urgent: bool | None = None
+    """Whether the plugin calls it urgent."""
+    score: ScoreCondition | None = None
+    """Bounds of its score; a finding without a score is not meant then."""
+    measurement: MeasurementCondition | None = None
+    """A number that it has, and its bounds."""
+
+    @model_validator(mode="after")
+    def _some(self) -> FindingCondition:
+        if not self.code and self.urgent is None and self.score is None and self.measurement is None:
+            raise ValueError("it asks nothing: leave out finding, or say code, urgent, score or measurement")
+        return self
+
+    def holds(self, result: ResultFacts) -> bool:
+        """Whether a finding of the result is meant."""
+        return any(self._is_meant(each) for each in result.findings)
+
+    def _is_meant(self, found: FindingFacts) -> bool:
+        return (
+            found.present is not False
+            and (not self.code or _is(found.code, self.code))
+            and (self.urgent is None or found.urgent is self.urgent)
+            and (self.score is None or self.score.holds(found.score))
+            and (self.measurement is None or any(map(self.measurement.holds, found.measurements)))
+        )
 
 
 class ResultCondition(RuleSection):

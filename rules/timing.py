@@ -13,7 +13,7 @@ from rules import values
 from rules.names import WEEKDAYS
 from rules.section import RuleSection
 
-_DURATION = re.compile(r"(\d{1,6})\s*(minutes?|min|hours?|h|days?|d|weeks?|w)")
+_DURATION = re.compile(r"(\d{1,6})\s*(minutes?|min|m|hours?|h|days?|d|weeks?|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

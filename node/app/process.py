@@ -18,8 +18,9 @@ from pathlib import Path
 
 import structlog
 
-from node.app import stages, upkeep
+from node.app import heartbeat, stages, upkeep
 from node.app.failing import FailingStages
+from node.app.heartbeat import HeartbeatStage
 from node.app.reload import NotInForceError, Reload
 from node.app.schedule import Schedule
 from node.app.sweep import Sweep
@@ -74,6 +75,7 @@ class App:
         self._for_peers = stages.for_peers(self.node, running.configuration)
         self.reload = Reload(self.node, running, catalogues, self.take_up)
         self._workers = Workers(self.node.wakes, FailingStages(self.node))
+        self._heartbeat = HeartbeatStage(self.node, running.configuration, self._workers.turns)
         upkeep.enter(self._schedule, self.node)
         self._wake_listener: WakeListener | None = None
 
@@ -83,6 +85,7 @@ class App:
         of_the_process = [
             Worker("reload", self.reload, self.reload.bell),
             Worker("sweep", Sweep(self.node, self._schedule)),
+            Worker(heartbeat.NAME, self._heartbeat),
         ]
         return [*self._of_the_node, *of_the_process, *made]
 
@@ -107,7 +110,8 @@ class App:
         with self._workers.between_runs():
             with Change(self._running, wanted) as change:
                 if Party.NODE in parties:
-                    change.use(Party.NODE, {each.name: each.stage for each in self._of_the_node})
+                    of_the_node = {each.name: each.stage for each in self._of_the_node}
+                    change.use(Party.NODE, {**of_the_node, heartbeat.NAME: self._heartbeat})
                 if Party.PEERS in parties:
                     running = self._workers.stages
                     change.use(Party.PEERS, {name: running[name] for name in concerned if name not in come})

@@ -60,7 +60,7 @@ def of_the_node(
         Worker("index", IndexStage(node, configuration, HeaderReader()), Stage.INDEX),
         Worker("route", RouteStage(node, configuration, catalogues.of), Stage.ROUTE),
         Worker("refused", RefusedCallerIntake(node, Journal(node.store.data))),
-        Worker("alerts", AlertSweep(node)),
+        Worker("alerts", AlertSweep(node, configuration)),
         Worker("retain", RetainStage(node, configuration, schedule), Stage.RETAIN),
     ]
 

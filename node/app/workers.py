@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from node.app.heartbeat import Turn
 from node.errors import NodeError
 from node.items import defect_of, frames_of, place_of
 from node.stage import NodeStage
@@ -54,6 +55,10 @@ class _RunningWorker:
         self.worker = worker
         self.bell = bell
         self.over = False
+        self.turned_at = time.monotonic()
+        """When its last run ended, or it began."""
+        self.fails = False
+        """Its last runs failed as a whole, no less than `PERSISTS` times."""
         self.at_once = threading.Event()
         """Set to end the pause after a failure."""
 
@@ -78,6 +83,11 @@ class Workers:
     def stages(self) -> dict[str, NodeStage]:
         """Of all that run, by name."""
         return {name: each.worker.stage for name, each in self._running.items()}
+
+    def turns(self) -> list[Turn]:
+        """How long ago each stage ended a run, and whether it fails."""
+        now = time.monotonic()
+        return [Turn(name, now - each.turned_at, each.fails) for name, each in [*self._running.items()]]
 
     def start(self, workers: Iterable[Worker]) -> None:
         """Start their threads.
@@ -137,12 +147,13 @@ class Workers:
                 seconds = worker.stage.run_once()
             except Exception as error:  # noqa: BLE001 - it must end neither the node nor the other stages: it tries again
                 failures += 1
+                running.fails = failures >= PERSISTS
                 self._failed(running, error, failures)
                 running.at_once.wait(min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE))
                 continue
             if failures >= PERSISTS and self._failing is not None:
                 self._failing.works(worker.name)
-            failures = 0
+            failures, running.fails, running.turned_at = 0, False, time.monotonic()
             running.bell.wait(min(seconds, _LONGEST_WAIT))
             running.bell.clear()
         if failures >= PERSISTS and self._failing is not None:

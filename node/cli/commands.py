@@ -26,6 +26,8 @@ COMMANDS = {
     "send": "network",
     "notify": "notifying",
     "status": "status",
+    "alerts": "alerts",
+    "ack": "acknowledging",
     "studies": "searching",
     "study": "timeline",
     "explain": "explain",

@@ -283,7 +283,7 @@ def _rule(rule: Rule) -> str:
         changed = f", changing {', '.join(rule.forward.coerce)}" if rule.forward.coerce else ""
         told.append(f"images → {', '.join(rule.forward.to)}{changed}")
     if rule.notify:
-        told.append(f"notifies {', '.join(rule.notify.whom)}")
+        told.append(f"notifies {', '.join(dict.fromkeys(name for each in rule.notify for name in each.whom))}")
     asked = "" if rule.decide == "complete" else f", asked {'when ' if rule.growing is None else ''}{rule.decide}"
     waits = f", waits up to {write_duration(rule.wait.at_most)}" if rule.wait else ""
     enabled = "" if rule.enabled else " (disabled)"

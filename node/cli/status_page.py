@@ -320,12 +320,14 @@ def _refused(found: Overview, zone: tzinfo) -> RenderableType | None:
 
 def _alerts(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "Alerts (what to do: docs/alerts.md)",
-        ["=Since", ">Times", "=Study", "What"],
+        "Alerts (what to do: docs/alerts.md; all of them: pacsnode alerts)",
+        [">Number", "=Since", ">Times", "=Owner", "=Study", "What"],
         [
             (
+                cell(each.id),
                 cell(clock_text(each.opened_at, zone, found.now)),
                 cell(each.times),
+                cell(each.owner),
                 _name(found, each.study),
                 cell(f"{each.kind} {details(each.detail, zone, found.now)}", SEVERITY_STYLES[each.severity]),
             )

@@ -318,11 +318,12 @@ def _notifications(told: Sequence[Notification]) -> _Content:
             cell(each.occasion.replace("-", " ")),
             cell(each.status, "red" if each.status == "dead" else ""),
             cell(", ".join(each.sent_by)),
+            cell(each.acknowledged_by),
             cell(each.error),
         )
         for each in told
     ]
-    return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "About"], rows
+    return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "Acknowledged by", "About"], rows
 
 
 def _timeline(history: Sequence[Event], zone: tzinfo) -> _Content:

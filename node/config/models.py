@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import PluginGrants, PluginIsolation
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.people import Notifications, Person
@@ -365,6 +366,10 @@ class Configuration(Section):
     """How they are notified."""
     retention: Retention = Retention()
     """What the node deletes, and when; without this section nothing."""
+    alerts: Alerts = Alerts()
+    """Who is notified of alerts, and how often."""
+    heartbeat: Heartbeat | None = None
+    """A sign of life for a watch outside of this machine."""
     ignore: Annotated[tuple[IgnoredStudies, ...], TakenUpBy.only(Party.NODE)] = ()
     """Studies that no rule is asked about: outside images, research, phantoms."""
     vendors: Annotated[tuple[Vendor, ...], TakenUpBy.only(Party.NODE)] = ()

@@ -135,6 +135,8 @@ class Notifications(Section):
     """The mail server; without one, nobody has e-mail."""
     accession_number: bool = False
     """Whether messages name the accession number; patients are never named."""
+    language: Literal["en", "ko"] = "en"
+    """The language of messages."""
     retry: Annotated[Retry, TakenUpBy.only(Party.NODE)] = Retry(
         longest=timedelta(minutes=5), give_up_after=timedelta(days=1)
     )

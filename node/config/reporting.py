@@ -41,18 +41,32 @@ def problems(
 
 def _whom(document: Document, rule: Mapping[str, Any], path: YamlPath) -> Iterator[Problem]:
     """People that a rule names and the configuration does not know."""
-    known = section(document.value, "people")
+    for place, told in _notices(rule):
+        for key in ("whom", "then"):
+            yield from _known(document, told.get(key), (*path, *place, key))
+        if rule.get("mode") == "shadow":
+            yield document.problem((*path, *place), "a rule of mode shadow notifies nobody: take it out", key=True)
+
+
+def _notices(rule: Mapping[str, Any]) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
+    """Each part of a rule that says who is notified, with its place."""
+    notify = rule.get("notify")
+    for index, each in enumerate(notify if isinstance(notify, list) else ()):
+        if is_mapping(each):
+            yield ("notify", index), each
     for keys in (("notify",), ("wait", "notify"), ("expires", "notify")):
-        told = section(rule, *keys)
-        names = told.get("whom")
-        for index, name in enumerate(_many(names)):
-            place = (*path, *keys, "whom", index) if isinstance(names, list) else (*path, *keys, "whom")
-            if name not in known:
-                meant = closest(name, known)
-                there = f"; there is {', '.join(known)}" if known and meant is None else ""
-                yield document.problem(place, f'there is nobody called "{name}" under people{there}', meant)
-        if told and rule.get("mode") == "shadow":
-            yield document.problem((*path, *keys), "a rule of mode shadow notifies nobody: take it out", key=True)
+        if told := section(rule, *keys):
+            yield keys, told
+
+
+def _known(document: Document, names: Any, place: YamlPath) -> Iterator[Problem]:
+    known = section(document.value, "people")
+    for index, name in enumerate(_many(names)):
+        if name not in known:
+            meant = closest(name, known)
+            there = f"; there is {', '.join(known)}" if known and meant is None else ""
+            at = (*place, index) if isinstance(names, list) else place
+            yield document.problem(at, f'there is nobody called "{name}" under people{there}', meant)
 
 
 def people(document: Document, folder: Path) -> Iterator[Problem]:
@@ -65,6 +79,12 @@ def people(document: Document, folder: Path) -> Iterator[Problem]:
             yield document.problem((*path, "email"), message)
         yield from _files(document, (*path, "webhook"), section(person, "webhook"), folder)
     yield from _files(document, ("notify", "mail"), mail, folder)
+    yield from _known(document, section(document.value, "alerts").get("to"), ("alerts", "to"))
+    heartbeat = section(document.value, "heartbeat")
+    yield from _files(document, ("heartbeat",), heartbeat, folder)
+    file = heartbeat.get("file")
+    if isinstance(file, str) and not (folder / file).parent.is_dir():
+        yield document.problem(("heartbeat", "file"), f"there is no folder {(folder / file).parent.resolve()}")
 
 
 def _files(document: Document, path: YamlPath, part: Mapping[str, Any], folder: Path) -> Iterator[Problem]:

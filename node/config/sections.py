@@ -111,8 +111,9 @@ def changes(old: Section, new: Section) -> dict[KeyPath, frozenset[Party]]:
             continue
         whole = parties_of(type(new), name)
         fixed = _named_for(type(new), name) is not None
+        key = type(new).model_fields[name].alias or name  # `for` is a keyword of Python
         for rest, parties in _inside(one, other, whole).items():
-            found[name, *rest] = whole if fixed else parties
+            found[key, *rest] = whole if fixed else parties
     return found
 
 

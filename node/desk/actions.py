@@ -27,6 +27,7 @@ from node.ledger import (
     job_files,
     job_images,
     jobs,
+    notices,
     notifications,
     outages,
     studies,
@@ -167,6 +168,7 @@ def stop(database: Database, found: Job | Delivery | Notification, at: datetime,
     reason = _reason(by)
     if isinstance(found, Job):
         jobs.cancel(database, at, found.id, reason, str(by))
+        notices.withdraw(database, at, [found], reason)
         return ActionOutcome(f"job {short(found.id)} is cancelled", {"job": found.id, "status": "cancelled"})
     if isinstance(found, Notification):
         notifications.cancel(database, at, found.id, reason, str(by))

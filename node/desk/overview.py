@@ -289,7 +289,7 @@ def _named(found: Overview) -> Iterator[str]:
     yield from (each.study_instance_uid for each in (*found.under_way, *found.troubled))
     yield from (job.study_instance_uid for job, _ in found.encoding)
     yield from (timer.study_instance_uid for timer, _ in found.waiting)
-    yield from (each.study_instance_uid for each in found.attention.untold)
+    yield from (each.study_instance_uid for each in found.attention.untold if each.study_instance_uid)
     yield from (each.study_instance_uid for each in found.attention.defects if each.study_instance_uid)
     yield from (each.study for each in found.attention.alerts if each.study)
 

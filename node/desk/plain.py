@@ -194,6 +194,11 @@ def notification(row: Notification) -> dict[str, Any]:
         "error": row.error,
         "enqueued_at": row.enqueued_at,
         "sent_at": row.sent_at,
+        "alert": row.alert,
+        "escalate_at": row.escalate_at,
+        "escalated_from": row.escalated_from,
+        "acknowledged_by": row.acknowledged_by,
+        "acknowledged_at": row.acknowledged_at,
     }
 
 
@@ -290,10 +295,17 @@ def alert(row: Alert) -> dict[str, Any]:
         "place": row.place,
         "study_instance_uid": row.study,
         "since": row.opened_at,
+        "gone_since": row.gone_since,
+        "closed_at": row.closed_at,
         "last_at": row.last_at,
         "times": row.times,
         "about": row.kind.sentence,
         "handbook": row.kind.page,
+        "told_at": row.told_at,
+        "acknowledged_by": row.acknowledged_by,
+        "acknowledged_at": row.acknowledged_at,
+        "owner": row.owner,
+        "note": row.note,
         "detail": dict(row.detail),
     }
 

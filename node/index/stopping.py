@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from node.ledger import deliveries, events, forward_parts, gone_images, jobs, notifications, said, withdrawals
+from node.ledger import (
+    deliveries,
+    events,
+    forward_parts,
+    gone_images,
+    jobs,
+    notices,
+    notifications,
+    said,
+    withdrawals,
+)
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -88,6 +98,7 @@ def _stop(
     for_good: bool,
 ) -> bool:
     """Whether there was anything to stop, or to list, that was not stopped or listed before."""
+    notices.withdraw(database, at, [job for job in users if job.outcome is not None], reason)
     running = [job for job in users if job.status in OPEN]
     for job in running:
         jobs.cancel(database, at, job.id, reason)

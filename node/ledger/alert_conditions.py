@@ -21,6 +21,12 @@ _CORRECTED = (
     " AND EXISTS (SELECT 1 FROM instances WHERE study_instance_uid=:place AND status='correction')"
 )
 """Corrections wait beside what they correct: for a person, or for the next revision."""
+_LAST_OUTCOMES = (
+    "SELECT outcome FROM jobs WHERE plugin=:place AND finished_at IS NOT NULL AND outcome IS NOT NULL"
+    " ORDER BY finished_at DESC LIMIT 3"
+)
+_NOTED = "SELECT 1 FROM conditions WHERE kind=:kind AND place=:place"
+"""What is no row of the ledger, such as a full disk: who looks at it keeps one here (`node.ledger.conditions`)."""
 _DEFECT = "SELECT 1 FROM defects WHERE stage=:first AND item=:rest"
 _NOT_ASKED_AGAIN = (
     "SELECT 1 FROM jobs WHERE id=:place AND status<>'cancelled' AND NOT EXISTS (SELECT 1 FROM jobs AS later"
@@ -106,6 +112,17 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.COMMITMENT_UNSUPPORTED: "SELECT 1 FROM commitment_refusers WHERE destination=:place AND required",
     AlertKind.NOTIFICATION_WAITS: "SELECT 1 FROM notifications WHERE id=:place AND status IN ('waiting', 'sending')"
     " AND error IS NOT NULL",
+    AlertKind.NOTIFICATION_UNACKNOWLEDGED: "SELECT 1 FROM notifications AS unheard WHERE id=:place"
+    " AND acknowledged_at IS NULL AND status<>'cancelled' AND NOT EXISTS (SELECT 1 FROM notifications"
+    " WHERE job=unheard.job AND occasion IN ('superseded', 'withdrawn'))",
+    AlertKind.PLUGIN_FAILING: f"SELECT max(1) FROM ({_LAST_OUTCOMES}) HAVING count(*)=3 AND min(outcome)='failed'"  # noqa: S608 - texts of ours
+    " AND max(outcome)='failed'",
+    AlertKind.DISK_LOW: _NOTED,
+    AlertKind.RECEPTION_REFUSED: _NOTED,
+    AlertKind.BACKLOG_HIGH: _NOTED,
+    AlertKind.CERTIFICATE_ENDS: _NOTED,
+    AlertKind.CERTIFICATE_ENDED: _NOTED,
+    AlertKind.CALLERS_REFUSED: _NOTED,
     AlertKind.NOTIFICATION_DEAD: "SELECT 1 FROM notifications WHERE id=:place AND status='dead'",
     AlertKind.RETENTION_NO_SPACE: "SELECT 1 FROM said WHERE kind='retention.no-space' AND place=:place",
     AlertKind.ITEM_FAILED: _DEFECT,
@@ -132,7 +149,7 @@ def still_true(database: Database, kind: AlertKind, place: str, *, detail: str, 
     if kind is AlertKind.LEDGER_ROW_UNREADABLE:
         now = unreadable.digest(database, place)
         return now is not None and now == json.loads(detail).get("digest")
-    values = {"place": place, "first": first, "rest": rest, "detail": detail, "last": last}
+    values = {"kind": kind, "place": place, "first": first, "rest": rest, "detail": detail, "last": last}
     return one(database, f"{_HOLDS[kind]} LIMIT 1", values) is not None
 
 

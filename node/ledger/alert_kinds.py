@@ -150,6 +150,11 @@ class AlertKind(StrEnum):
         AlertSeverity.CRITICAL,
         "A plugin says something else of its examples than it has to: its jobs wait.",
     )
+    PLUGIN_FAILING = (
+        "plugin.failing",
+        AlertSeverity.CRITICAL,
+        "The last three jobs of a plugin all failed: it is the plugin, or what it needs, and not a study.",
+    )
     RULE_JOBS_CANCELLED = (
         "rule.jobs-cancelled",
         AlertSeverity.WARNING,
@@ -240,6 +245,11 @@ class AlertKind(StrEnum):
     )
 
     # The node
+    NOTIFICATION_UNACKNOWLEDGED = (
+        "notification.unacknowledged",
+        AlertSeverity.CRITICAL,
+        "Nobody has acknowledged a notification, and there is nobody left to notify.",
+    )
     ITEM_FAILED = "item.failed", AlertSeverity.CRITICAL, "Handling an item raised an unexpected exception."
     STAGE_FAILING = "stage.failing", AlertSeverity.CRITICAL, "A stage fails as a whole and does no work."
     RULES_REFUSED = (
@@ -266,4 +276,28 @@ class AlertKind(StrEnum):
         "files.missing",
         AlertSeverity.CRITICAL,
         "Files that the ledger names were missing after an upgrade.",
+    )
+
+    # The machine and who calls
+    DISK_LOW = "disk.low", AlertSeverity.WARNING, "The disk of the data folder is nearly full."
+    RECEPTION_REFUSED = (
+        "reception.refused",
+        AlertSeverity.CRITICAL,
+        "Modalities are refused for now: the disk is full or cannot be written, or too much waits to be indexed.",
+    )
+    BACKLOG_HIGH = "backlog.high", AlertSeverity.WARNING, "More comes than is done: work has been waiting for long."
+    CERTIFICATE_ENDS = (
+        "certificate.ends",
+        AlertSeverity.WARNING,
+        "A certificate of the node, or a list of revoked ones, ends within 30 days.",
+    )
+    CERTIFICATE_ENDED = (
+        "certificate.ended",
+        AlertSeverity.CRITICAL,
+        "A certificate of the node, or a list of revoked ones, has ended: peers refuse it.",
+    )
+    CALLERS_REFUSED = (
+        "callers.refused",
+        AlertSeverity.WARNING,
+        "A caller is refused again and again: a modality that is not entered, or entered wrongly.",
     )

@@ -1,7 +1,7 @@
 """Alerts: conditions that need a person, one row each while they last.
 
-A transition that meets such a condition raises the alert in its own transaction. It closes when its condition does not
-hold any more (`node.ledger.alert_conditions`), whoever mended it: `node.app.alerts` looks.
+A transition that meets such a condition raises the alert in its own transaction. It closes when its condition has not
+held for a while (`node.ledger.alert_conditions`), whoever mended it: `node.app.alerts` looks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from node.clock import from_text, to_text
+from node.errors import NotFoundError
 from node.ledger import events
 from node.ledger.alert_conditions import still_true
 from node.ledger.alert_kinds import AlertKind, AlertSeverity
@@ -44,6 +45,16 @@ class Alert:
     acknowledged_at: datetime | None
     owner: str | None
     note: str | None
+    begun_at: datetime | None
+    """When it had lasted for as long as the site wants (`alerts.for`); None where it has not yet."""
+    gone_since: datetime | None
+    """Since when its condition does not hold; the alert closes when that has lasted."""
+    told_at: datetime | None
+    """When people were notified of its beginning."""
+    last_told_at: datetime | None
+    """When they were notified of it last."""
+    end_told_at: datetime | None
+    """When they were notified of its end, or it was clear that they never will be."""
 
 
 def raised(
@@ -75,7 +86,7 @@ def met(
     database.execute(
         "INSERT INTO alerts (kind, place, severity, study, detail, opened_at, last_at, times) VALUES (?,?,?,?,?,?,?,1)"
         " ON CONFLICT (kind, place) WHERE closed_at IS NULL DO UPDATE SET last_at=excluded.last_at, times=times+1,"
-        " detail=excluded.detail, study=coalesce(excluded.study, study)",
+        " gone_since=NULL, detail=excluded.detail, study=coalesce(excluded.study, study)",
         [kind, place, kind.severity, study, to_json(detail), to_text(at), to_text(at)],
     )
 
@@ -87,29 +98,91 @@ def over(database: Database) -> list[int]:
     return [number for number, holds in known if not holds]
 
 
-def close(database: Database, at: datetime, number: int) -> None:
-    """It is over, unless its condition holds again."""
+def begin(database: Database, at: datetime, number: int) -> None:
+    """It has lasted for as long as the site wants: people may be notified of it."""
+    database.execute("UPDATE alerts SET begun_at=? WHERE id=? AND begun_at IS NULL", [to_text(at), number])
+
+
+def gone(database: Database, at: datetime, number: int) -> None:
+    """Its condition does not hold, since now."""
+    database.execute("UPDATE alerts SET gone_since=? WHERE id=? AND gone_since IS NULL", [to_text(at), number])
+
+
+def back(database: Database, number: int) -> None:
+    """Its condition holds again: it was not over."""
+    database.execute("UPDATE alerts SET gone_since=NULL WHERE id=?", [number])
+
+
+def close(database: Database, at: datetime, number: int) -> bool:
+    """It is over, unless its condition holds again; whether it closed."""
     row = one(database, "SELECT * FROM alerts WHERE id=? AND closed_at IS NULL", [number])
     if row is None or _holds(database, row):
-        return
+        return False
     database.execute("UPDATE alerts SET closed_at=?, closed_by=? WHERE id=?", [to_text(at), events.NODE, number])
     events.record(database, at, EventKind.ALERT_CLOSED, study=row["study"], alert=row["kind"], place=row["place"])
+    return True
 
 
 def _holds(database: Database, row: Mapping[str, Any]) -> bool:
     return still_true(database, AlertKind(row["kind"]), row["place"], detail=row["detail"], last=row["last_at"])
 
 
+def get(database: Database, number: int) -> Alert:
+    """The alert of this number; NotFoundError."""
+    row = one(database, "SELECT * FROM alerts WHERE id=?", [number])
+    if row is None:
+        raise NotFoundError(f"there is no alert {number}")
+    return _alert(row)
+
+
+def every(database: Database, *, closed: bool) -> list[Alert]:
+    """All open alerts, critical ones first, then the oldest; or all that are closed, the one that closed last first."""
+    where = "IS NOT NULL ORDER BY closed_at DESC, id DESC" if closed else "IS NULL ORDER BY severity, opened_at, id"
+    return readable(database, "alerts", query(database, f"SELECT * FROM alerts WHERE closed_at {where}"), _alert)  # noqa: S608 - our own text
+
+
 def open_ones(database: Database, limit: int) -> list[Alert]:
-    """Open alerts, the one that was met last first."""
-    sql = "SELECT * FROM alerts WHERE closed_at IS NULL ORDER BY last_at DESC, id DESC LIMIT ?"
-    return readable(database, "alerts", query(database, sql, [limit]), _alert)
+    """Open alerts whose condition holds, those of which people have to know first at the top.
+
+    Critical ones, then the one that was met last; but one of each kind before the second of any, so that many of one
+    kind push out no other.
+    """
+    rows = query(
+        database,
+        "SELECT id, kind, severity FROM alerts WHERE closed_at IS NULL AND gone_since IS NULL"
+        " ORDER BY last_at DESC, id DESC",
+    )
+    first = {row["kind"]: row["id"] for row in reversed(rows)}
+    rows.sort(key=lambda row: (first[row["kind"]] != row["id"], row["severity"]))
+    shown = [one(database, "SELECT * FROM alerts WHERE id=?", [row["id"]]) for row in rows[:limit]]
+    return readable(database, "alerts", [row for row in shown if row is not None], _alert)
+
+
+def count_open(database: Database) -> dict[AlertSeverity, int]:
+    """How many are open whose condition holds, and that nobody has acknowledged, by severity."""
+    sql = (
+        "SELECT severity, count(*) AS n FROM alerts WHERE closed_at IS NULL AND gone_since IS NULL"
+        " AND acknowledged_at IS NULL GROUP BY severity"
+    )
+    return {AlertSeverity(row["severity"]): row["n"] for row in query(database, sql)}
 
 
 def of_study(database: Database, study: str) -> list[Alert]:
     """Open alerts about a study, the oldest first."""
-    sql = "SELECT * FROM alerts WHERE study=? AND closed_at IS NULL ORDER BY id"
+    sql = "SELECT * FROM alerts WHERE study=? AND closed_at IS NULL AND gone_since IS NULL ORDER BY id"
     return readable(database, "alerts", query(database, sql, [study]), _alert)
+
+
+_MOMENTS = (
+    "closed_at",
+    "acknowledged_at",
+    "begun_at",
+    "gone_since",
+    "told_at",
+    "last_told_at",
+    "end_told_at",
+)
+"""Columns that may be empty."""
 
 
 def _alert(row: dict[str, Any]) -> Alert:
@@ -121,7 +194,6 @@ def _alert(row: dict[str, Any]) -> Alert:
             "detail": json.loads(row["detail"]),
             "opened_at": from_text(row["opened_at"]),
             "last_at": from_text(row["last_at"]),
-            "closed_at": moment(row["closed_at"]),
-            "acknowledged_at": moment(row["acknowledged_at"]),
+            **{name: moment(row[name]) for name in _MOMENTS},
         }
     )

@@ -430,6 +430,12 @@ class EventKind(StrEnum):
     NOTIFICATION_DEAD = "notification.dead", "The notification was given up.", Severity.WARNING
     NOTIFICATION_CANCELLED = "notification.cancelled", "The notification has no ground any more."
     NOTIFICATION_AGAIN = "notification.again", "A person had the notification sent."
+    NOTIFICATION_ACKNOWLEDGED = "notification.acknowledged", "A person has acknowledged the notification."
+    NOTIFICATION_ESCALATED = (
+        "notification.escalated",
+        "Nobody acknowledged the notification in time: the next person is notified.",
+        Severity.WARNING,
+    )
 
     # Retention
     INSTANCES_GONE = "instances.gone", "Received files that belong to no study were removed."
@@ -443,6 +449,7 @@ class EventKind(StrEnum):
 
     # The node
     ALERT_CLOSED = "alert.closed", "The condition of an alert is over."
+    ALERT_ACKNOWLEDGED = "alert.acknowledged", "A person has taken note of an alert."
     ITEM_FAILED = "item.failed", "Handling an item raised an unexpected exception.", Severity.WARNING
     ITEM_PARKED = "item.parked", "An item is given up after repeated unexpected exceptions.", Severity.WARNING
     ITEM_RECOVERED = "item.recovered", "An item that had failed was handled."
@@ -534,3 +541,20 @@ class EventKind(StrEnum):
     )
     FILES_CHECKED = "files.checked", "All files that the ledger names were there."
     FILES_MISSING = "files.missing", "Files that the ledger names were missing.", Severity.WARNING
+    PLUGIN_FAILING = "plugin.failing", "One more job of a plugin failed, the last three in a row.", Severity.WARNING
+    NOTIFICATION_UNACKNOWLEDGED = (
+        "notification.unacknowledged",
+        "Nobody acknowledged a notification, and nobody is left to notify.",
+        Severity.WARNING,
+    )
+    DISK_LOW = "disk.low", "The disk of the data folder is nearly full.", Severity.WARNING
+    RECEPTION_REFUSED = "reception.refused", "Modalities are refused for now.", Severity.WARNING
+    BACKLOG_HIGH = "backlog.high", "Work has been waiting for long.", Severity.WARNING
+    CERTIFICATE_ENDS = "certificate.ends", "A certificate of the node ends within 30 days.", Severity.WARNING
+    CERTIFICATE_ENDED = "certificate.ended", "A certificate of the node has ended.", Severity.WARNING
+    CALLERS_REFUSED = (
+        "callers.refused",
+        "A caller was refused again and again.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )

@@ -1,7 +1,8 @@
 """Results that come too late by their rule's `expires`: withheld, or sent and told to a person.
 
 A result is late when it is made, or when it has not reached its destination by then: both count from when the
-images were complete. Findings are notified, and nothing else: nobody is called for a result that found nothing.
+images were complete. `then: notify` notifies of findings, and nothing else: nobody is called for a result that found
+nothing. `notify: {on: late}` notifies of every result that is late, also of one that there is none of yet.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from node.clock import to_text
-from node.ledger import deliveries, jobs, notifications
+from node.ledger import deliveries, jobs, notices, notifications
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobOutcome
@@ -19,10 +20,11 @@ from node.ledger.rows import query
 
 
 def tell(database: Database, at: datetime, job: Job) -> int:
-    """Tell of findings that came too late whom the rule names; how many were not told of them before."""
+    """Tell of a result that came too late whom the rule names; how many were not told of it before."""
+    told = notices.of_lateness(database, at, job)
     if job.terms.when_late != "notify" or job.outcome is not JobOutcome.FINDINGS:
-        return 0
-    return notifications.enqueue(database, at, job, Occasion.LATE, job.terms.whom)
+        return told
+    return told + notifications.enqueue(database, at, job, Occasion.LATE, job.terms.whom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,10 @@ from node.store.callers import RefusedCaller
 
 _KEPT = timedelta(days=7)
 _RECENT = timedelta(hours=24)
+_OFTEN = 10
+"""Refusals that are no slip."""
+_NAMED = 20
+"""Callers that are an alert each."""
 
 
 def add(database: Database, at: datetime, callers: Iterable[RefusedCaller]) -> None:
@@ -45,6 +49,22 @@ def recent(database: Database, at: datetime, limit: int) -> list[RefusedCaller]:
         " FROM refused_callers WHERE hour>=? AND last_at>=?"
         " GROUP BY calling_ae_title, called_ae_title, address, reason ORDER BY max(last_at) DESC LIMIT ?",
         [_hour(at - _RECENT), to_text(at - _RECENT), limit],
+    )
+    return [RefusedCaller(**{**row, "last_at": from_text(row["last_at"])}) for row in rows]
+
+
+def persistent(database: Database, at: datetime) -> list[RefusedCaller]:
+    """Those that were refused `_OFTEN` times in this hour and the one before, and in the last 60 minutes, too.
+
+    `_NAMED` at most: a scan of the network is many callers.
+    """
+    hour = timedelta(hours=1)
+    rows = query(
+        database,
+        "SELECT calling_ae_title, min(called_ae_title) AS called_ae_title, address, min(reason) AS reason,"
+        " sum(times) AS times, max(last_at) AS last_at FROM refused_callers WHERE hour>=?"
+        " GROUP BY calling_ae_title, address HAVING sum(times)>=? AND max(last_at)>=? ORDER BY sum(times) DESC LIMIT ?",
+        [_hour(at - hour), _OFTEN, to_text(at - hour), _NAMED],
     )
     return [RefusedCaller(**{**row, "last_at": from_text(row["last_at"])}) for row in rows]
 

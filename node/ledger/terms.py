@@ -15,6 +15,36 @@ Late = Literal["send", "notify", "withhold"]
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeTerms:
+    """Whom a rule tells of a result, on which occasions."""
+
+    on: tuple[str, ...]
+    """As the rule writes them: `findings`, `failure`, `not_analysed`, `late`; `match` is over when there is a job."""
+    whom: tuple[str, ...]
+    text: str = ""
+    finding: Mapping[str, Any] | None = None
+    """What a finding must be like (`rules.results.FindingCondition`); any where it is None."""
+    within: float | None = None
+    """Seconds within which somebody has to acknowledge."""
+    then: tuple[str, ...] = ()
+    """Who is notified where nobody does, one after the other."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """As it is kept: only what is not the default."""
+        plain: dict[str, Any] = {"on": list(self.on), "whom": list(self.whom)}
+        for name in ("text", "finding", "within", "then"):
+            if value := getattr(self, name):
+                plain[name] = list(value) if isinstance(value, tuple) else value
+        return plain
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> NoticeTerms:
+        """The inverse."""
+        lists = {name: tuple(plain.get(name, ())) for name in ("on", "whom", "then")}
+        return cls(**{**plain, **lists})
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """As the rule said when the job was decided; a later change of the rule does not reach it."""
 
@@ -30,6 +60,9 @@ class Terms:
     """What the rule has to say to them."""
     hours: Mapping[str, Any] | None = None
     """`{"hours": …, "zone": …}`: when the job may start, as the rule says it; at any time where it is None."""
+
+    notices: tuple[NoticeTerms, ...] = ()
+    """Who else is notified, and of what."""
 
     def withholds(self, outcome: str) -> str | None:
         """Why a result of this outcome is not sent; None where it is."""
@@ -57,6 +90,8 @@ class Terms:
             plain |= {"expires_at": to_text(self.expires_at), "when_late": self.when_late}
         if self.hours is not None:
             plain["hours"] = dict(self.hours)
+        if self.notices:
+            plain["notices"] = [each.to_plain() for each in self.notices]
         return to_json(plain)
 
 
@@ -75,4 +110,5 @@ def from_kept(kept: str) -> Terms:
         whom=tuple(plain.get("whom", ())),
         text=plain.get("text", ""),
         hours=plain.get("hours"),
+        notices=tuple(map(NoticeTerms.of_plain, plain.get("notices", ()))),
     )

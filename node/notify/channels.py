@@ -26,7 +26,7 @@ from node.config.models import Configuration
 from node.config.people import Mail, Person, Webhook, read_secret
 from node.errors import NodeError, PermanentError, TransientError
 from node.notify.exchange import Exchange, MailSession, deadline, opener
-from node.notify.message import Message
+from node.notify.words import Message
 
 Channel = Callable[[Message], None]
 """Brings a message to one person; TransientError, PermanentError."""
@@ -108,6 +108,14 @@ def post(webhook: Webhook, message: Message) -> None:
         with deadline(f"webhook {webhook.url}", seconds) as exchange:
             opened = opener(exchange, _tls(webhook.authorities), _NoRedirect()).open(request, timeout=seconds)
             opened.close()
+
+
+def ping(url: str, authorities: Path | None, seconds: float) -> None:
+    """Ask for an address by GET, and pass over what comes; TransientError, PermanentError."""
+    with _named(f"heartbeat {url}"), deadline(f"heartbeat {url}", seconds) as exchange:
+        request = urllib.request.Request(url, headers={"User-Agent": ourselves.MODEL_NAME})  # noqa: S310 - http and https only
+        opened = opener(exchange, _tls(authorities)).open(request, timeout=seconds)
+        opened.close()
 
 
 def _secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:

@@ -1,94 +1,141 @@
 """What a notification says: enough to know how urgent it is and to find it, and nothing that names the patient.
 
 No text that a plugin or a modality wrote goes in: findings are named by the codes that the plugin's manifest declares,
-of the study only its date and modality, and the accession number where the site wants it.
+of the study only its UID, date and modality, and the accession number where the site wants it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from node.ledger import decisions, facts, jobs, studies
+from node.ledger import decisions, facts, jobs, notices, notifications, studies
 from node.ledger.database import Database
+from node.ledger.escalations import Escalation
 from node.ledger.job import Job
 from node.ledger.notifications import Notification, Occasion
+from node.ledger.studies import Study
+from node.notify import alert_message
+from node.notify.texts import Language, MessageTexts, texts_of
+from node.notify.words import Message, moment
 
-_HEADLINES = {
-    Occasion.MATCH: "A study that you want to know of",
-    Occasion.WAIT_OVER: "Images that are awaited have not come",
-    Occasion.LATE: "A finding that came late",
-}
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_]{1,15}")
 _DATE = re.compile(r"\d{8}")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One notification in words and in values."""
-
-    key: str
-    """The same for each attempt, so that whoever gets it twice can tell."""
-    subject: str
-    lines: tuple[tuple[str, str], ...]
-    """(what, value), in the order in which they are written."""
-    text: str
-    """What the rule has to say."""
-    plain: Mapping[str, Any]
-    """The same for machines, JSON-able."""
-
-    @property
-    def body(self) -> str:
-        """As a person reads it."""
-        width = max(len(what) for what, _ in self.lines)
-        told = "\n".join(f"{what:<{width}}  {value}" for what, value in self.lines)
-        return f"{self.text}\n\n{told}\n" if self.text else f"{told}\n"
-
-
 def compose(
-    database: Database, notification: Notification, node: str, zone: tzinfo, *, accession_number: bool
+    database: Database,
+    notification: Notification,
+    node: str,
+    zone: tzinfo,
+    *,
+    accession_number: bool,
+    language: Language = "en",
 ) -> Message:
-    """The message of a notification, from what the ledger holds of its study and job; `node` is our AE title."""
+    """The message of a notification, from what the ledger holds of its study, job or alert; `node` is our AE title."""
+    texts = texts_of(language)
+    if notification.alert is not None:
+        return alert_message.compose(database, notification, node, zone, texts, accession_number=accession_number)
+    assert notification.study_instance_uid is not None, notification.id
     study = studies.get(database, notification.study_instance_uid)
     assert study is not None, notification.study_instance_uid
     job = jobs.get(database, notification.job) if notification.job else None
-    text = text_of(database, notification)
-    findings = _findings(job)
+    findings = _findings(job) if notification.occasion in _WITH_FINDINGS else []
+    parts = _Parts(texts, zone, notification)
+    named = parts.study(database, study, accession_number=accession_number)
+    parts.lines += [(texts.finding, _in_words(each, texts)) for each in findings]
+    if job is not None:
+        parts.job(job)
+    parts.rest(database, node)
     urgent = any(each["urgent"] for each in findings)
-    modality = _modality(database, study.study_instance_uid)
-    date = _study_date(database, study.study_instance_uid, study.revision)
-    named = " of ".join(each for each in (modality or "study", date) if each)
-    headline = f"{'URGENT: ' if urgent else ''}{_HEADLINES[notification.occasion]}"
-    plain = {
-        "id": notification.key,
-        "notification": notification.id,
-        "node": node,
-        "occasion": notification.occasion,
-        "headline": headline,
-        "urgent": urgent,
-        "text": text,
-        "rule": notification.rule,
-        "modality": modality,
-        "study_date": date,
-        "job": job.id if job else None,
-        "findings": findings,
-    }
-    lines = [("Study", named)]
-    if accession_number and study.accession_number:
-        plain["accession_number"] = study.accession_number
-        lines.append(("Accession number", study.accession_number))
-    lines += [("Finding", _in_words(each)) for each in findings]
-    if job is not None and job.finished_at is not None:
-        complete, made = (_moment(each, zone) for each in (job.images_complete_at, job.finished_at))
-        plain |= {"images_complete_at": complete, "result_made_at": made}
-        lines += [("Images complete", complete), ("Result made", made)]
-    lines += [("Rule", notification.rule)] if notification.rule else []
-    lines += [("Job", job.id)] if job else []
-    lines.append(("Notification", f"{notification.id} of {node}"))
-    return Message(notification.key, f"{headline} ({named})", tuple(lines), text, plain)
+    headline = f"{texts.urgent if urgent else ''}{texts.headlines[notification.occasion]}"
+    text = text_of(database, notification)
+    plain = parts.plain | {"node": node, "headline": headline, "urgent": urgent, "text": text, "findings": findings}
+    said = "\n\n".join(each for each in (text, texts.notified_because.get(notification.occasion)) if each)
+    return Message(notification.key, f"{headline} ({named})", tuple(parts.lines), said, plain)
+
+
+_WITH_FINDINGS = (Occasion.FINDINGS, Occasion.LATE, Occasion.MATCH, Occasion.WAIT_OVER)
+"""A message that takes back what was said does not say it again."""
+
+
+class _Parts:
+    """What a message says line by line, and the same for machines."""
+
+    def __init__(self, texts: MessageTexts, zone: tzinfo, about: Notification) -> None:
+        self._texts, self._zone, self._about = texts, zone, about
+        self.lines: list[tuple[str, str]] = []
+        self.plain: dict[str, Any] = {
+            "id": about.key,
+            "notification": about.id,
+            "occasion": about.occasion,
+            "rule": about.rule,
+            "study_instance_uid": about.study_instance_uid,
+            "job": about.job,
+        }
+
+    def study(self, database: Database, study: Study, *, accession_number: bool) -> str:
+        """Which study; how the headline names it."""
+        texts, uid = self._texts, study.study_instance_uid
+        modality, date = _modality(database, uid), _study_date(database, uid, study.revision)
+        what = modality or texts.a_study
+        named = texts.named.format(modality=what, date=date) if date else what
+        self.plain |= {"modality": modality, "study_date": date}
+        self.lines += [(texts.study, named), (texts.study_uid, uid)]
+        if accession_number and study.accession_number:
+            self.plain["accession_number"] = study.accession_number
+            self.lines.append((texts.accession_number, study.accession_number))
+        return named
+
+    def job(self, job: Job) -> None:
+        """Who made the result, in which mode, and when."""
+        texts = self._texts
+        algorithm = job.algorithm or {}
+        name = " ".join(str(algorithm[key]) for key in ("name", "version") if algorithm.get(key)) or job.plugin
+        self.plain |= {"made_by": {"ai": True, "verified": False, "algorithm": name}, "mode": job.mode}
+        self.lines += [(texts.made_by, texts.ai.format(name)), (texts.mode, texts.modes.get(job.mode, job.mode))]
+        if job.finished_at is not None:
+            complete, made = (moment(each, self._zone) for each in (job.images_complete_at, job.finished_at))
+            self.plain |= {"images_complete_at": complete, "result_made_at": made}
+            self.lines += [(texts.images_complete, complete), (texts.result_made, made)]
+
+    def rest(self, database: Database, node: str) -> None:
+        """Why, by what, and what is wanted of the person."""
+        texts, about = self._texts, self._about
+        if reason := about.detail.get("reason"):
+            self.plain["reason"] = reason
+            self.lines.append((texts.reason, str(reason)))
+        if newer := about.detail.get("by_job"):
+            outcome = str(jobs.get(database, newer).outcome)
+            self.plain |= {"newer_job": newer, "newer_outcome": outcome}
+            self.lines.append((texts.newer, f"{texts.outcomes[outcome]} ({newer})"))
+        if before := notices.replaced(database, about):
+            self.plain["replaces"] = before.id
+            self.lines.append((texts.replaces, texts.of_node.format(number=before.id, node=node)))
+        if wrong := notices.taken_back(database, about):
+            self.plain["takes_back"] = wrong.id
+            self.lines.append((texts.takes_back, texts.of_node.format(number=wrong.id, node=node)))
+        if about.escalated_from is not None:
+            unheard = notifications.get(database, about.escalated_from)
+            said = texts.nobody_did.format(number=unheard.id, person=unheard.person)
+            self.lines.append((texts.acknowledged_before, said))
+        if about.escalation is not None and about.escalate_at is not None:
+            self._acknowledge(about.escalation, about.escalate_at)
+        self.lines += [(texts.rule, about.rule)] if about.rule else []
+        self.lines += [(texts.job, about.job)] if about.job else []
+        if about.error == notifications.INTERRUPTED:
+            self.lines.append((texts.notification, texts.perhaps_twice))
+        self.lines.append((texts.notification, texts.of_node.format(number=about.id, node=node)))
+
+    def _acknowledge(self, escalation: Escalation, until: datetime) -> None:
+        texts, about = self._texts, self._about
+        when = moment(until, self._zone)
+        how = texts.how if escalation.then else texts.how_last
+        person = escalation.then[0] if escalation.then else ""
+        self.plain["acknowledge"] = {"until": when, "then": list(escalation.then)}
+        self.lines.append((texts.acknowledge, how.format(until=when, person=person, number=about.id)))
 
 
 def trial(key: str, node: str) -> Message:
@@ -103,11 +150,22 @@ def text_of(database: Database, notification: Notification) -> str:
     if notification.text is not None:
         return notification.text
     if notification.job is not None:
-        return jobs.get(database, notification.job).terms.text
+        return _of_job(jobs.get(database, notification.job), notification)
     rule = decisions.rule_of(database, notification.decision) if notification.decision else None
-    said = rule if notification.occasion is Occasion.MATCH else (rule or {}).get("wait")
-    told = (said or {}).get("notify") or {}
-    return str(told.get("text", ""))
+    said = (rule or {}).get("wait") if notification.occasion is Occasion.WAIT_OVER else rule
+    told = (said or {}).get("notify") or ()
+    word = notices.WORDS.get(notification.occasion, "")
+    for each in [told] if isinstance(told, Mapping) else told:  # rules of earlier releases have one
+        named = [*each.get("whom", ()), *each.get("then", ())]
+        if word in each.get("on", (word,)) and (not named or notification.person in named):
+            return str(each.get("text", ""))
+    return ""
+
+
+def _of_job(job: Job, notification: Notification) -> str:
+    """Of what is late, the rule says it in either place."""
+    said = notices.text_of(job, notification.occasion, notification.person)
+    return said or (job.terms.text if notification.occasion is Occasion.LATE else "")
 
 
 def _findings(job: Job | None) -> list[dict[str, Any]]:
@@ -118,6 +176,7 @@ def _findings(job: Job | None) -> list[dict[str, Any]]:
             "finding": each["code"][2],
             "code": f"{each['code'][1]}:{each['code'][0]}",
             "urgent": each["urgent"],
+            "score": each.get("score"),
             "measurements": [
                 {"measurement": one["concept"][2], "value": one["value"], "unit": one.get("unit", "")}
                 for one in each["measurements"]
@@ -129,12 +188,13 @@ def _findings(job: Job | None) -> list[dict[str, Any]]:
     ]
 
 
-def _in_words(finding: Mapping[str, Any]) -> str:
+def _in_words(finding: Mapping[str, Any], texts: MessageTexts) -> str:
     measured = [
         f"{each['measurement']} {each['value']:g}{'' if each['unit'] in ('', '1') else ' ' + each['unit']}"
         for each in finding["measurements"]
     ]
-    return "; ".join([f"{finding['finding']}{' (URGENT)' if finding['urgent'] else ''}", *measured])
+    sure = "" if finding["score"] is None else f", {finding['score']:g}"
+    return "; ".join([f"{finding['finding']}{sure}{texts.is_urgent if finding['urgent'] else ''}", *measured])
 
 
 def _modality(database: Database, study: str) -> str:
@@ -152,7 +212,3 @@ def _study_date(database: Database, study: str, revision: int) -> str | None:
                 text = str(values[0])
                 return f"{text[:4]}-{text[4:6]}-{text[6:]}"
     return None
-
-
-def _moment(moment: datetime, zone: tzinfo) -> str:
-    return moment.astimezone(zone).isoformat(sep=" ", timespec="seconds")

@@ -17,13 +17,14 @@ import structlog
 from node.config.models import Configuration
 from node.errors import NodeError, PermanentError, TransientError
 from node.items import Item, Items
-from node.ledger import notifications
+from node.ledger import acknowledgements, escalations, notices, notifications
 from node.ledger.clock_changes import DueTimes
 from node.ledger.database import Database
 from node.ledger.notifications import Notification, NotificationStatus
 from node.notify import channels
 from node.notify.channels import Channel
-from node.notify.message import Message, compose
+from node.notify.message import compose
+from node.notify.words import Message
 from node.stage import Node, NodeStage
 from node.wake import Stage
 
@@ -75,6 +76,7 @@ class NotifyStage(NodeStage):
         if not self._busy():
             with self._ledger.transaction() as database:
                 notifications.interrupted(database, self._clock.now())
+        self._look_for_silence()
         groups: dict[frozenset[object], list[Notification]] = {}
         for each in notifications.due(self._ledger.database, self._clock.now()):
             groups.setdefault(frozenset(self._servers(each).values()), []).append(each)
@@ -86,9 +88,22 @@ class NotifyStage(NodeStage):
             exchanges.join(ends - time.monotonic())
         if self._busy():
             return 1.0
-        next_at = notifications.next_due_at(self._ledger.database)
-        wait = _IDLE if next_at is None else min(_IDLE, next_at - self._clock.now())
+        database = self._ledger.database
+        times = (notifications.next_due_at(database), escalations.next_due_at(database))
+        wait = min([_IDLE, *(each - self._clock.now() for each in times if each is not None)])
         return max(1.0, wait.total_seconds())
+
+    def _look_for_silence(self) -> None:
+        """Hand what nobody has acknowledged to the next person; notify of results that are overdue."""
+        now = self._clock.now()
+        with self._ledger.transaction() as database:
+            escalations.bound(database, now)
+        for number in escalations.due(self._ledger.database, now):
+            with self._ledger.transaction() as database:
+                acknowledgements.hand_on(database, now, number)
+        for job in notices.overdue(self._ledger.database, now):
+            with self._ledger.transaction() as database:
+                notices.of_lateness(database, now, job)
 
     def _busy(self) -> bool:
         """Whether an exchange is still under way; what broke a thread, other than its items, is raised here."""
@@ -136,6 +151,7 @@ class NotifyStage(NodeStage):
             configuration.node.ae_title,
             configuration.node.zone,
             accession_number=configuration.notify.accession_number,
+            language=configuration.notify.language,
         )
         problems: list[NodeError] = []
         unforeseen: list[Exception] = []

@@ -13,7 +13,18 @@ import structlog
 from node.config.models import Configuration
 from node.errors import PermanentError
 from node.items import Item, Items
-from node.ledger import adoptions, deliveries, encodings, events, fallbacks, jobs, late, notifications, objects
+from node.ledger import (
+    adoptions,
+    deliveries,
+    encodings,
+    events,
+    fallbacks,
+    jobs,
+    late,
+    notices,
+    notifications,
+    objects,
+)
 from node.ledger.database import Database
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -150,6 +161,7 @@ class ResultsStage(NodeStage):
         if refused and len(refused) == len(made):
             jobs.refused(database, now, job.id, next(iter(refused.values())))
             job = jobs.get(database, job.id)
+            notices.of_failure(database, now, job)
         elif refused:
             jobs.refused_for(database, now, job, refused)
         lacking: dict[SetRequest, list[str]] = {}
@@ -166,7 +178,7 @@ class ResultsStage(NodeStage):
         log.error("results.unreportable", job=job.id, study=job.study_instance_uid, error=reason)
         with self._ledger.transaction() as database:
             if jobs.get(database, job.id).status is JobStatus.ENDED:
-                jobs.unreportable(database, self._clock.now(), job.id, reason)
+                _end_unreportable(database, self._clock.now(), job.id, reason)
 
     # --- encoding ---------------------------------------------------------------------------------
 
@@ -299,10 +311,15 @@ class ResultsStage(NodeStage):
                     )
         if job.outcome is not JobOutcome.FAILED:
             self._overtake(database, job, now, {name for name, each in made.items() if each.refusal})
-        if job.terms.is_late(now) and None in withheld.values() and late.tell(database, now, job):
-            self._wakes.wake(Stage.NOTIFY)
+        if job.terms.is_late(now):
+            self._tell_of_lateness(database, job, now, sent=None in withheld.values())
         jobs.reported(database, now, job.id, len(unique))
         return len(unique)
+
+    def _tell_of_lateness(self, database: Database, job: Job, now: datetime, *, sent: bool) -> None:
+        """`expires` tells of what is sent, a notice on `late` also of what is withheld."""
+        if late.tell(database, now, job) if sent else notices.of_lateness(database, now, job):
+            self._wakes.wake(Stage.NOTIFY)
 
     def _record_changes(self, database: Database, job: Job, made: Iterable[_Sets]) -> None:
         """What of the images could not be copied as it is: once, for all objects take the same from them."""
@@ -350,6 +367,8 @@ class ResultsStage(NodeStage):
         notifications.cancel_about(
             database, now, job.study_instance_uid, overtaken, [earlier.id for earlier in earlier_jobs]
         )
+        if notices.supersede(database, now, earlier_jobs, job):
+            self._wakes.wake(Stage.NOTIFY)
         for earlier in earlier_jobs:
             for delivery in deliveries.of_job(database, earlier.id):
                 if delivery.status in _NOT_SENT and delivery.destination not in but:
@@ -362,7 +381,13 @@ def _images_of(job: Job) -> int:
 
 def _give_up(job: str, database: Database, now: datetime, why: str) -> None:
     if jobs.get(database, job).status is JobStatus.ENDED:
-        jobs.unreportable(database, now, job, why)
+        _end_unreportable(database, now, job, why)
+
+
+def _end_unreportable(database: Database, now: datetime, job: str, why: str) -> None:
+    """Nothing of it leaves: a person is alerted, and those are notified whom the rule tells of failures."""
+    jobs.unreportable(database, now, job, why)
+    notices.of_failure(database, now, jobs.get(database, job))
 
 
 _NOT_SENT = (

@@ -114,4 +114,4 @@ def result_facts(outcome: JobOutcome, found: Mapping[str, Any]) -> ResultFacts:
 
 def _finding(kept: Mapping[str, Any]) -> FindingFacts:
     measured = (MeasurementFacts(CodeItem(*each["concept"]), each["value"]) for each in kept["measurements"])
-    return FindingFacts(CodeItem(*kept["code"]), kept["present"], kept["urgent"], tuple(measured))
+    return FindingFacts(CodeItem(*kept["code"]), kept["present"], kept["urgent"], tuple(measured), kept.get("score"))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from node.errors import NotFoundError
-from node.ledger import alerts
+from node.ledger import alerts, notices
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.instances import Instance
@@ -96,11 +96,12 @@ def _own_inputs(run: PlannedRun, by_uid: Mapping[str, Instance]) -> Iterator[Rol
 
 def _terms(rule: Rule, run: PlannedRun, zone: ZoneInfo) -> Terms:
     hours = {"hours": rule.hours.model_dump(mode="json"), "zone": zone.key} if rule.hours else None
+    told = notices.terms_of(rule)
     if rule.expires is None:
-        return Terms(run.send_when, hours=hours)
-    told = rule.expires.notify
-    whom, text = (told.whom, told.text) if told else ((), "")
-    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text, hours)
+        return Terms(run.send_when, hours=hours, notices=told)
+    late = rule.expires.notify
+    whom, text = (late.whom, late.text) if late else ((), "")
+    return Terms(run.send_when, run.expires_at, rule.expires.then, whom, text, hours, told)
 
 
 def _parameters(

@@ -33,6 +33,7 @@ from node.ledger import (
     gone_rules,
     jobs,
     looks,
+    notices,
     notifications,
     rule_history,
     studies,
@@ -366,16 +367,18 @@ def _start_timer(database: Database, seen: StudyFacts, verdict: Decision, decisi
 
 
 def _notify(database: Database, at: datetime, seen: StudyFacts, verdict: Decision, decision: int) -> int:
-    """Tell whom the rule tells, of a match in its hours; how many were not told of it before."""
+    """Tell whom the rule tells, of a match in its hours, or of a study that it cannot analyse; how many were not told
+    of it before."""
     rule, about = verdict.rule, decisions.get(database, decision)
+    if verdict.not_analysed:
+        if not seen.complete:  # what it lacks may still come
+            return 0
+        return notices.of_match(database, at, rule, about, Occasion.NOT_ANALYSED)
     waited = rule.wait.notify if rule.wait else None
+    if waited is not None and waited in verdict.notify:
+        return notifications.enqueue(database, at, about, Occasion.WAIT_OVER, waited.whom)
     opens = opening(rule.hours, seen.now) if rule.hours else None
-    return sum(
-        notifications.enqueue(database, at, about, Occasion.WAIT_OVER, each.whom)
-        if each is waited
-        else notifications.enqueue(database, at, about, Occasion.MATCH, each.whom, opens)
-        for each in verdict.notify
-    )
+    return notices.of_match(database, at, rule, about, Occasion.MATCH, opens) if verdict.notify else 0
 
 
 def _trace(verdict: Decision, unfit: Mapping[str, Sequence[str]], seen: StudyFacts | None) -> Mapping[str, Any]:

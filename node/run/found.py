@@ -19,6 +19,7 @@ def of(result: Result) -> dict[str, Any]:
                 "code": _code(finding.code),
                 "present": finding.present,
                 "urgent": finding.urgent,
+                "score": finding.score.value if finding.score is not None else None,
                 "measurements": _measurements(finding.measurements),
             }
             for finding in result.findings

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from node.ledger import attempts, events, jobs
+from node.ledger import attempts, events, jobs, notices, plugin_failures
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind, AttemptStart
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
@@ -150,10 +150,13 @@ class Settler:
                 outcome = JobOutcome(accepted.status)
                 attempts.note(database, job.id, course)
                 self._tell_replaced(database, job, accepted)
-                jobs.ended(database, self.node.clock.now(), job.id, outcome, folder, error, accepted.found)
+                ended = jobs.ended(database, self.node.clock.now(), job.id, outcome, folder, error, accepted.found)
+                notices.of_result(database, self.node.clock.now(), ended)
+                plugin_failures.noted(database, self.node.clock.now(), ended)
         if not wanted:
             answer.remove(kept)
             return
         log.info("run.ended", job=job.id, plugin=job.plugin, outcome=accepted.status)
         self.node.wakes.wake(Stage.RESULTS)
         self.node.wakes.wake(Stage.ROUTE)
+        self.node.wakes.wake(Stage.NOTIFY)

@@ -32,6 +32,8 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause: float = 0.0
+    deaths: int = 0
+    """How often it has ended, one time after the other, without having run well in between."""
     due_at: float = field(default_factory=time.monotonic)
 
     def start(self, *more: str) -> None:
@@ -62,6 +64,7 @@ class Child:
         steady = now - self.started_at > _STEADY
         self.pause = _FIRST_PAUSE if steady or not self.pause else min(self.pause * 2, _LONGEST_PAUSE)
         self.due_at = now + self.pause
+        self.deaths = 1 if steady else self.deaths + 1
         log.error("serve.process-died", child=self.name, exit=self.process.returncode, again_in_seconds=self.pause)
         self.process = None
         return True

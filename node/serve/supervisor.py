@@ -38,6 +38,7 @@ from node.observe import logs
 from node.serve import capabilities, lost_ledger, receivers, upgrade
 from node.serve.keepalive import Child, any_alive
 from node.serve.listening import LISTENING, Ports
+from node.serve.outages import Outages
 from node.serve.receivers import ReceiverInheritance, Receivers
 from node.store import numbers
 from node.store.layout import DataFolder
@@ -153,6 +154,7 @@ class Supervisor:
         self._asking = asking  # kept open for the node process that is started next
         command = ["node.app", "--in-force", str((self._data / in_force.FILE).resolve()), *ends]
         self._node = Child("node", command, (wake, alive, asking.fileno(), lock))
+        self._outages = Outages()
         self._signals = 0
         self._reload = False
         self._bell, bell_end = os.pipe()
@@ -177,12 +179,16 @@ class Supervisor:
                 self._node.send(signal.SIGHUP)  # one that is dead just now begins with the file anyway
             self._receivers.look()
             self._look_after_node()
+            self._outages.look(self._kept_alive(), self._receivers.running.configuration)
             self._rest()
         log.info("serve.stopping", first="receivers, which let open associations finish")
         self._stop(self._receivers.all(), receivers.MAY_TAKE)
         self._stop([self._node], _NODE_MAY_TAKE)
         log.info("serve.stopped")
         return 0
+
+    def _kept_alive(self) -> list[Child]:
+        return [self._node, *self._receivers.children]
 
     def _look_after_node(self) -> None:
         """Start it where it has died; do what it asks for. What a dead one asked for is not done."""
@@ -208,7 +214,8 @@ class Supervisor:
 
     def _rest(self) -> None:
         """Sleep until a child dies, says or asks something, a signal comes or one is due."""
-        times = [self._receivers.due_at(), self._node.due_at if self._node.process is None else None]
+        outages = self._outages.due_at(self._kept_alive())
+        times = [self._receivers.due_at(), outages, self._node.due_at if self._node.process is None else None]
         due = [each for each in times if each is not None]
         heard = [self._receivers.bell] if self._receivers.changing else [self._receivers.bell, self._asked]
         self._wait(max(0.0, min(due) - time.monotonic()) if due else None, *heard)

@@ -39,6 +39,7 @@ from node.ledger.schema import (
     m0028_gone,
     m0029_commit_batches,
     m0030_load,
+    m0031_told,
     m0032_answers,
     m0035_search,
 )
@@ -173,6 +174,7 @@ migrations(name="0027_retention")(m0027_retention.migrate)
 migrations(name="0028_gone")(m0028_gone.migrate)
 migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
 migrations(name="0030_load")(m0030_load.migrate)
+migrations(name="0031_told")(m0031_told.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 

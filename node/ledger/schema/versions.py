@@ -36,6 +36,7 @@ VERSIONS = (
     "0028_gone",
     "0029_commit_batches",
     "0030_load",
+    "0031_told",
     "0032_answers",
     "0035_search",
 )

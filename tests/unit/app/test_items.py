@@ -149,9 +149,10 @@ destinations:
 modalities:
   ct: {ae_title: CT1, storage_commitment: {host: 127.0.0.1, port: 105, commit_through: pacs}}
 """
-ALONE = {"reload", "alerts", "deadlines", "refused", "sweep"}
+ALONE = {"reload", "alerts", "deadlines", "refused", "sweep", "heartbeat"}
 """Stages without items that could raise by what they hold: the configuration; what is over closes by itself; a column
-of a row; counts (what cannot be read of those is dropped, see test_refused.py); nothing at all."""
+of a row; counts (what cannot be read of those is dropped, see test_refused.py); nothing at all; what the
+others say of themselves."""
 
 
 def test_finding_d3_every_stage_of_the_node_is_tested_here(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ BASE: dict[str, Any] = {
     },
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
+    "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
 }
 NEW_RETRY = {"first": "11s", "factor": 3, "longest": "16m", "give_up_after": "8d"}
@@ -172,8 +173,24 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 },
             }
         },
+        "alerts": {
+            "to": ["duty"],
+            "severity": "critical",
+            "for": "9m",
+            "repeat": "9h",
+            "per_hour": 9,
+            "maintenance": [{"days": ["sunday"]}],
+        },
+        "heartbeat": {
+            "url": "https://watch.example",
+            "authorities": "h.pem",
+            "timeout": "9s",
+            "file": "alive",
+            "every": "9m",
+        },
         "notify": {
             "accession_number": True,
+            "language": "ko",
             "retry": NEW_RETRY,
             "mail": {
                 "host": "mail2",
@@ -232,7 +249,7 @@ def keys(part: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The path of each key that a section and the sections in it have."""
     if isinstance(part, Section):
         for name, value in part:
-            yield from keys(value, (*path, name))
+            yield from keys(value, (*path, type(part).model_fields[name].alias or name))
     elif isinstance(part, Mapping) and part and all(isinstance(each, Section) for each in part.values()):
         for name, value in part.items():
             yield from keys(value, (*path, name))

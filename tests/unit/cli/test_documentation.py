@@ -20,7 +20,10 @@ def flattened(group: Any, before: str = "") -> dict[str, Any]:
     for name in group.commands:
         command = group.commands[name]
         whole = f"{before}{name}"
-        found |= flattened(command, f"{whole} ") if hasattr(command, "commands") else {whole: command}
+        is_group = hasattr(command, "commands")
+        if not is_group or command.invoke_without_command:
+            found[whole] = command
+        found |= flattened(command, f"{whole} ") if is_group else {}
     return found
 
 
@@ -36,7 +39,7 @@ def sections() -> dict[str, str]:
 def name_of(heading: str) -> str:
     """`plugin run` of `plugin run PLUGIN [IMAGES]...`."""
     words = heading.split()
-    return " ".join(words[:2] if words[0] == "plugin" else words[:1])
+    return " ".join(words[:2] if words[0] in ("plugin", "alerts") else words[:1])
 
 
 def documented_options(text: str) -> set[str]:

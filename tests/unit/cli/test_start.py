@@ -78,7 +78,18 @@ def test_a_slip_in_the_name_of_a_command_is_answered_as_fast() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["status", "--json"], ["study", GOOD], ["retry", "3"], ["cancel", "3"], ["retry", "x"], ["review"]],
+    [
+        ["status"],
+        ["status", "--check"],
+        ["alerts"],
+        ["ack", "alert:1"],
+        ["status", "--json"],
+        ["study", GOOD],
+        ["retry", "3"],
+        ["cancel", "3"],
+        ["retry", "x"],
+        ["review"],
+    ],
 )
 def test_commands_that_ask_the_ledger_import_what_reads_it_and_no_more(site: Path, command: list[str]) -> None:
     """No DICOM library, YAML, pictures or arrays: pydantic for what is in force, and SQLite itself for rows."""

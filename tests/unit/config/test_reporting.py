@@ -156,3 +156,32 @@ def test_people_and_their_files_load(write: Write) -> None:
     assert webhook is not None
     assert mail is not None
     assert (webhook.token_file, mail.password_file) == (path.parent / "t", path.parent / "p")
+
+
+def test_everybody_who_is_named_is_known(write: Write) -> None:
+    """In a list of notices, who is next, and whom alerts go to; each at its place."""
+    notices = "[{on: findings, whom: duty, acknowledge: 10m, then: [dutty]}, {on: failure, whom: nobody}]"
+    text = f"{SITE}{PEOPLE}alerts: {{to: [duty, dty]}}\nrules:{rule()}    notify: {notices}\n"
+    assert [path for _, path, _ in told(write(text))] == [
+        "alerts.to[1]",
+        "rules[0].notify[0].then[0]",
+        "rules[0].notify[1].whom",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("alerts: {too: duty}", "alerts.too", "to"),
+        ("alerts: {for: soon}", "alerts.for", "soon"),
+        ("alerts: {maintenance: [{between: [02:00]}]}", "alerts.maintenance[0].between", ""),
+        ("heartbeat: {every: 5m}", "heartbeat", "needs url or file"),
+        ("heartbeat: {url: watch.example}", "heartbeat.url", "begins with https://"),
+        ("heartbeat: {file: nowhere/alive}", "heartbeat.file", "there is no folder"),
+    ],
+)
+def test_slips_in_alerts_and_heartbeat(write: Write, text: str, path: str, words: str) -> None:
+    """Each is refused at its place."""
+    found = told(write(f"{SITE}{PEOPLE}{text}\n"))
+    assert found[0][1].startswith(path)
+    assert words in found[0][2]

@@ -10,14 +10,17 @@ import pytest
 
 from node.ledger import (
     adoptions,
+    alert_notifications,
     alerts,
     attempts,
+    backlog,
     commit_batches,
     commitment_counts,
     commitments,
     deliveries,
     due_times,
     encodings,
+    escalations,
     facts,
     fallbacks,
     forwards,
@@ -29,6 +32,7 @@ from node.ledger import (
     job_studies,
     jobs,
     needed,
+    notices,
     notifications,
     objects,
     outdated,
@@ -45,6 +49,7 @@ from node.ledger import (
     studies,
     turns,
 )
+from node.ledger.alert_kinds import AlertSeverity
 from node.ledger.commitment import CommitmentStatus
 from node.ledger.database import FILE, Database, Ledger
 from node.ledger.delivery import DeliveryKind, DeliveryStatus
@@ -141,6 +146,17 @@ FOR_STATUS: dict[str, Ask] = {
     "troubled": lambda rows: jobs.troubled(rows, 100),
     "under_way": lambda rows: [attempts.all_open(rows), attempts.last_of(rows, ONE)],
     "alerts": lambda rows: [alerts.open_ones(rows, 100), alerts.of_study(rows, ONE)],
+    "alerts to be told": lambda rows: [
+        ask(rows, list(AlertSeverity))
+        for ask in (
+            alert_notifications.begun,
+            alert_notifications.ended,
+            alert_notifications.lasting,
+            alert_notifications.missed,
+        )
+    ],
+    "silence": lambda rows: [escalations.due(rows, NOW), escalations.next_due_at(rows)],
+    "late": lambda rows: [notices.overdue(rows, NOW), backlog.longest_ready(rows, NOW, NOW)],
     "series": lambda rows: studies.series_of(rows, ONE),
     "kept": lambda rows: commitment_counts.of_study(rows, ONE),
     "questions": lambda rows: questions.page(rows, 50),
@@ -173,6 +189,9 @@ _FEW = (
     "adoptions_open",
     "purges_open",
     "retention_runs_open",
+    "alerts_to_end",
+    "alerts_missed",
+    "notifications_to_escalate",
 )
 """Partial indexes: they have what waits for somebody, not what has been."""
 

@@ -25,8 +25,8 @@ from node.ledger.job import JobOutcome
 from node.ledger.notifications import Notification, NotificationStatus, Occasion
 from node.ledger.terms import Terms
 from node.notify import channels, message
-from node.notify.message import Message
 from node.notify.stage import NotifyStage
+from node.notify.words import Message
 from node.run import found
 from plugins.contract import Code, Finding, Measurement, Result, ResultStatus, Unit
 from tests.support import history

@@ -18,8 +18,8 @@ from node.ledger.database import Ledger
 from node.ledger.notifications import NotificationStatus, Occasion
 from node.ledger.schema.migrations import migrations
 from node.notify import channels
-from node.notify.message import Message
 from node.notify.stage import NotifyStage
+from node.notify.words import Message
 from node.stage import Node
 from node.store.layout import DataFolder
 from node.wake import Wakes

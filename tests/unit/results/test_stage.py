@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from node.ledger import events, instances
+from node.ledger import events, instances, jobs, notices, notifications
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.notifications import NotificationStatus
+from node.ledger.terms import NoticeTerms, Terms
 from node.results.source.files import SourceFiles
 from node.results.texts import ENGLISH
 from node.store import intact
@@ -301,3 +303,45 @@ def test_finding_n5_the_images_of_a_job_are_read_once_for_all_its_sets(
     site.results.close()
     assert job.status is JobStatus.REPORTED
     assert len(read) == len(site.receipts)
+
+
+# --- who was notified ---------------------------------------------------------------------------------
+
+
+def _told(site: ResultSite, job: Job) -> None:
+    """Somebody was notified of what a job found, and may have read it."""
+    with site.ledger.transaction() as database:
+        notices.of_result(database, site.clock.now(), job)
+        for each in notifications.of_study(database, reports.STUDY_UID):
+            if each.status is NotificationStatus.WAITING:
+                notifications.sending(database, site.clock.now(), each.id)
+                notifications.sent(database, site.clock.now(), each.id)
+
+
+def _occasions(site: ResultSite) -> list[tuple[str, str]]:
+    return [(each.person, each.occasion) for each in notifications.of_study(site.ledger.database, reports.STUDY_UID)]
+
+
+OF_FINDINGS = Terms(notices=(NoticeTerms(("findings",), ("duty",)), NoticeTerms(("failure",), ("admin",))))
+
+
+def test_who_was_told_is_told_when_a_newer_result_takes_its_place(site: ResultSite) -> None:
+    """In the transaction that supersedes it; of a failure nobody says that it replaced anything."""
+    first = site.ended(reports.measured(), terms=OF_FINDINGS)
+    _told(site, first)
+    site.results.run_once()
+    _reported(site, reports.failed(), instead_of=first)
+    assert _occasions(site) == [("duty", "findings")]
+    failed = history.of_kind(site.ledger.database, "job.ended")[-1].job
+    assert failed is not None
+    _reported(site, reports.no_findings(), instead_of=jobs.get(site.ledger.database, failed))
+    assert _occasions(site) == [("duty", "findings"), ("duty", "superseded")]
+
+
+def test_who_was_told_of_what_the_gate_refuses_is_told_so(site: ResultSite) -> None:
+    """It counts as failed: the one who was told of a finding, and the one who sees to failures."""
+    job = site.ended(_unspeakable(), terms=OF_FINDINGS)
+    _told(site, job)
+    site.results.run_once()
+    assert site.get(job).outcome is JobOutcome.FAILED
+    assert _occasions(site) == [("duty", "findings"), ("duty", "withdrawn"), ("admin", "failure")]

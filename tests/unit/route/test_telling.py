@@ -79,3 +79,38 @@ def test_bounds_count_the_matches_of_a_rule_that_runs_nothing(site: Site) -> Non
     decide(site, "1.1", rule(name="once", once="study"))
     last = decisions.of_study(site.ledger.database, "1.1")[-1]
     assert last.trace["why"] == "when holds, but once: study: it has run on this study"
+
+
+ANALYSES: dict[str, Any] = {"choose": {"where": {"Modality": "MR"}}, "run": "good", "send": "pacs"}
+
+
+def occasions(site: Site) -> list[str]:
+    return [each.occasion for each in notifications.of_study(site.ledger.database, STUDY)]
+
+
+def test_a_study_that_a_rule_cannot_analyse_is_told_once_it_is_complete(site: Site) -> None:
+    """No series fits: told when the study is complete, once, in the words of the rule; not in shadow mode."""
+    of = {"on": ["not_analysed", "findings"], "whom": "duty", "text": "No AI."}
+    assert decide(site, STUDY, rule(notify=of, **ANALYSES)) == [("duty", "No AI.")]
+    assert decide(site, STUDY, rule(notify=of, **ANALYSES)) == [("duty", "No AI.")]
+    assert occasions(site) == ["not-analysed"]
+    silent = rule(name="silent", notify=of, **{**ANALYSES, "mode": "shadow"})
+    assert len(decide(site, STUDY, silent)) == 1
+
+
+def test_while_a_study_grows_nobody_is_told_that_it_lacks_something(site: Site) -> None:
+    """What a look does not find may still come."""
+    site.receive(1)
+    growing = rule(decide="every 5 minutes", notify={"on": "not_analysed", "whom": "duty"}, **ANALYSES)
+    RouteStage(site.node, ruled((growing,)), lambda _: Plugins()).run_once()
+    assert occasions(site) == []
+
+
+def test_what_a_rule_says_of_results_goes_with_its_jobs(site: Site) -> None:
+    """Nobody is told of a match where the rule tells of findings alone; the job knows whom, and who is next."""
+    of = {"on": "findings", "whom": "duty", "acknowledge": "10m", "then": "boss", "finding": {"urgent": True}}
+    assert decide(site, STUDY, rule(notify=of, run="good", choose={}, send="pacs")) == []
+    (job,) = jobs.of_study(site.ledger.database, STUDY)
+    (kept,) = job.terms.notices
+    assert (kept.on, kept.whom, kept.within, kept.then) == (("findings",), ("duty",), 600.0, ("boss",))
+    assert kept.finding == {"urgent": True}

@@ -1,0 +1,90 @@
+"""What a notification of an alert says: what needs a person, where, since when, and where the handbook says what to do.
+
+Of a study it names the UID, and the accession number where the site wants it. What the node recorded in words is quoted
+of itself and its systems alone: of a study it could be a text that a plugin or a modality wrote.
+"""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from typing import Any
+
+from node.ledger import alerts, studies
+from node.ledger.alert_kinds import AlertSeverity
+from node.ledger.alerts import Alert
+from node.ledger.database import Database
+from node.ledger.notifications import INTERRUPTED, Notification, Occasion
+from node.notify.texts import MessageTexts
+from node.notify.words import Message, moment
+
+_LONGEST = 300
+"""Characters of what was recorded."""
+
+
+def compose(
+    database: Database,
+    notification: Notification,
+    node: str,
+    zone: tzinfo,
+    texts: MessageTexts,
+    *,
+    accession_number: bool,
+) -> Message:
+    """The message; `node` is our AE title."""
+    assert notification.alert is not None, notification.id
+    alert = alerts.get(database, notification.alert)
+    number = (texts.notification, texts.of_node.format(number=notification.id, node=node))
+    twice = [(texts.notification, texts.perhaps_twice)] if notification.error == INTERRUPTED else []
+    plain: dict[str, Any] = {
+        "id": notification.key,
+        "notification": notification.id,
+        "node": node,
+        "occasion": notification.occasion,
+    }
+    if notification.occasion is Occasion.MORE_ALERTS:
+        headline = texts.headlines[notification.occasion]
+        text = texts.more_alerts.format(**notification.detail)
+        plain |= {"headline": headline, "urgent": False, "text": text, **notification.detail}
+        return Message(notification.key, f"{headline} ({node})", (*twice, number), text, plain)
+    about = _lines(database, alert, zone, texts, accession_number=accession_number)
+    critical = alert.severity is AlertSeverity.CRITICAL and notification.occasion is not Occasion.ALERT_ENDS
+    headline = f"{f'{texts.severities[alert.severity]}: ' if critical else ''}{texts.headlines[notification.occasion]}"
+    plain |= {
+        "headline": headline,
+        "urgent": critical,
+        "text": alert.kind.sentence,
+        "study_instance_uid": alert.study,
+        "alert": {"id": alert.id, "kind": alert.kind, "place": _clean(alert.place), "severity": alert.severity}
+        | {"opened_at": moment(alert.opened_at, zone), "times": alert.times, "owner": alert.owner},
+    }
+    place = "" if alert.study else f" ({_clean(alert.place)})"
+    subject = f"{headline}: {alert.kind}{place}, {node}"
+    return Message(notification.key, subject, (*about, *twice, number), alert.kind.sentence, plain)
+
+
+def _lines(
+    database: Database, alert: Alert, zone: tzinfo, texts: MessageTexts, *, accession_number: bool
+) -> list[tuple[str, str]]:
+    said = [(texts.alert, f"{alert.id}: {alert.kind}"), (texts.severity, texts.severities[alert.severity])]
+    if alert.study is not None:
+        said.append((texts.study_uid, alert.study))
+        study = studies.get(database, alert.study)
+        if accession_number and study is not None and study.accession_number:
+            said.append((texts.accession_number, study.accession_number))
+    elif alert.place:
+        said.append((texts.place, _clean(alert.place)))
+    recorded = alert.detail.get("reason") or alert.detail.get("error")
+    if alert.study is None and isinstance(recorded, str):
+        said.append((texts.cause, _clean(recorded)))
+    said.append((texts.since, moment(alert.opened_at, zone)))
+    if alert.closed_at is not None:
+        said.append((texts.until, moment(alert.gone_since or alert.closed_at, zone)))
+    said.append((texts.times, str(alert.times)))
+    if alert.owner:
+        said.append((texts.owner, _clean(alert.owner)))
+    return [*said, (texts.what_to_do, f"docs/{alert.kind.page}; pacsnode alerts ack {alert.id}")]
+
+
+def _clean(text: str) -> str:
+    """One printable line of bounded length."""
+    return "".join(each if each.isprintable() else "?" for each in text)[:_LONGEST]
