@@ -17,6 +17,7 @@ from pydicom import dcmread
 from node.config.models import Configuration
 from node.deliver import identity
 from node.deliver.copies import Copies, acceptable
+from node.deliver.earlier_results import EarlierResultsCheck
 from node.deliver.forwarding import ImageForwarder
 from node.deliver.identity import IdentityVerdict
 from node.deliver.policy import SLOW, Answer, Patience
@@ -75,6 +76,7 @@ class Outbox(NodeStage):
         self._due_times = DueTimes(node.ledger, node.clock, "deliveries", name)
         self._copies = Copies(node.store.outgoing / name)
         self._swept = False
+        self._earlier_results = EarlierResultsCheck(name, node)
         self._forwarding = ImageForwarder(name, node, self._copies)
         self.use(configuration)
 
@@ -215,7 +217,8 @@ class Outbox(NodeStage):
             return True
         try:
             if self._identity_agrees(study, sound):
-                self._send_on_connections(sound)
+                retry = self._destination.retry
+                self._send_on_connections(self._earlier_results.to_send(self._archive, retry, study, sound))
         except (NotReachedError, NotAdmittedError) as error:
             log.warning("deliver.unreachable", destination=self.name, error=str(error))
             due = turns.due(self._ledger.database, self.name, self._clock.now(), set_aside=True)

@@ -16,7 +16,7 @@ from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
-from node.ledger import instances, jobs
+from node.ledger import identity, instances, jobs
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
@@ -210,6 +210,7 @@ class ObjectMaker:
             node=NodeIdentity(serial_number=device.serial_number(self._data_folder.data)),
             supersedes=wanted.supersedes,
             revision=wanted.revision,
+            ledger=identity.of(database).salt,
         )
 
 

@@ -35,6 +35,7 @@ from node.ledger.schema import (
     m0024_identity,
     m0025_keys,
     m0026_commissionings,
+    m0033_restorations,
 )
 from node.ledger.schema.versions import SET
 
@@ -163,6 +164,7 @@ migrations(name="0023_due_times")(m0023_due_times.migrate)
 migrations(name="0024_identity")(m0024_identity.migrate)
 migrations(name="0025_keys")(m0025_keys.migrate)
 migrations(name="0026_commissionings")(m0026_commissionings.migrate)
+migrations(name="0033_restorations")(m0033_restorations.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

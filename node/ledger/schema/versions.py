@@ -32,5 +32,6 @@ VERSIONS = (
     "0024_identity",
     "0025_keys",
     "0026_commissionings",
+    "0033_restorations",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""
