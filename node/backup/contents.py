@@ -39,8 +39,10 @@ class SourceFile:
     """Where it is now."""
     needed: bool = False
     """The ledger or a promise needs it: where it is missing, somebody has to know."""
-    is_stored_image: bool = False
-    """Its content never changes."""
+    receipt: str = ""
+    """Of a received image: by it the file is found wherever the indexer moves it."""
+    is_indexed: bool = False
+    """The ledger has a row of it: its content never changes."""
 
 
 class DataFolderState:
@@ -81,7 +83,7 @@ class DataFolderState:
             known |= instances.known(ledger, [receipt for receipt, _ in found[start : start + _SOME]])
         for receipt, file in found:
             if receipt not in known:
-                yield SourceFile(f"incoming/{receipt}{_DICOM}", file, needed=True)
+                yield SourceFile(f"incoming/{receipt}{_DICOM}", file, needed=True, receipt=receipt)
 
     def _arrived(self) -> Iterator[tuple[str, Path]]:
         """Receipts that were whole at that moment, and where they are now."""
@@ -102,7 +104,8 @@ class DataFolderState:
         """The files of all rows; most were in the backup before, so where they are now is looked at when it matters."""
         for receipt in instances.receipts(ledger):
             file = self._data_folder.stored(receipt)
-            yield SourceFile(f"store/{receipt[:6]}/{receipt}{_DICOM}", file, needed=True, is_stored_image=True)
+            path = f"store/{receipt[:6]}/{receipt}{_DICOM}"
+            yield SourceFile(path, file, needed=True, receipt=receipt, is_indexed=True)
 
 
 def _configuration(data: Path) -> Iterator[SourceFile]:

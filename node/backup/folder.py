@@ -123,6 +123,18 @@ class BackupFolder:
         """Where the file of this digest is."""
         return self._pool / sha256[:2] / sha256
 
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether the file is there, at least by its size."""
+        try:
+            return self.pooled(sha256).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    @staticmethod
+    def copy_out(source: Path, target: Path) -> str:
+        """Copy a file out of the pool, durably; the SHA-256 of what was read. Raises OSError."""
+        return _copy(source, target)[0]
+
     def put(self, source: Path, *, link: bool) -> PooledFile:
         """Take a file into the pool; raises OSError.
 
@@ -132,18 +144,19 @@ class BackupFolder:
         if link and os.stat(source).st_dev == os.stat(self._pool).st_dev:
             with source.open("rb") as file:
                 sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
-            return PooledFile(sha256, size, self._enter(sha256, source, moved=False))
+            return PooledFile(sha256, size, self._enter(sha256, size, source, moved=False))
         copy = self._pool / f".copy-{os.getpid()}-{threading.get_native_id()}"
         try:
             sha256, size = _copy(source, copy)
-            return PooledFile(sha256, size, self._enter(sha256, copy, moved=True))
+            return PooledFile(sha256, size, self._enter(sha256, size, copy, moved=True))
         finally:
             copy.unlink(missing_ok=True)
 
-    def _enter(self, sha256: str, source: Path, *, moved: bool) -> bool:
-        target = self.pooled(sha256)
-        if target.exists():
+    def _enter(self, sha256: str, size: int, source: Path, *, moved: bool) -> bool:
+        if self.has(sha256, size):
             return False
+        target = self.pooled(sha256)
+        target.unlink(missing_ok=True)  # of another size: damaged
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700, exist_ok=True)
             self._to_sync.add(self._pool)

@@ -23,9 +23,10 @@ from node.backup.manifest import BackupFile, Manifest
 from node.clock import Clock
 from node.errors import LedgerError, NodeError, NotFoundError, PermanentError, TransientError
 from node.ledger import backups, copies
+from node.ledger.copies import CopyDescription
 from node.ledger.database import FILE as LEDGER
 from node.ledger.database import Ledger
-from node.store import device
+from node.store import device, unfinished
 from node.store.durable import sha256_of
 from node.store.layout import DataFolder
 
@@ -52,16 +53,8 @@ class BackupRun:
     """One backup of one data folder."""
 
     def __init__(self, data: Path, target: Path, clock: Clock, *, by: str) -> None:
-        """`target`: the folder with the backups; `by`: who wants it, as an actor.
-
-        Raises PermanentError where the two cannot be a data folder and a folder for backups of it.
-        """
-        if not (data / LEDGER).is_file():
-            raise NotFoundError(f"{data}: there is no ledger to back up")
-        inner, outer = sorted((data.resolve(), target.resolve()), key=lambda path: len(path.parts), reverse=True)
-        if inner.is_relative_to(outer):
-            raise PermanentError(f"{target}: backups cannot be inside the data folder {data}, nor around it")
-        self._data = DataFolder(data)
+        """`target`: the folder with the backups; `by`: who wants it, as an actor."""
+        self._path = data
         self._folder = BackupFolder(target)
         self._clock = clock
         self._by = by
@@ -77,7 +70,8 @@ class BackupRun:
         Raises `NodeError`: the backups before it are as they were.
         """
         self._cancelled = cancelled
-        os.umask(0o077)  # images and secrets
+        self._check()
+        self._data = DataFolder(self._path)
         serial_number = device.serial_number(self._data.data)
         with _named(self._folder.path), self._folder.held(serial_number):
             self._folder.sweep(None)
@@ -95,6 +89,21 @@ class BackupRun:
             self._folder.sweep(keep)
         return made
 
+    @property
+    def is_recorded(self) -> bool:
+        """The ledger has a row of it, whatever became of it."""
+        return self._row is not None
+
+    def _check(self) -> None:
+        """Raises PermanentError where the two cannot be a data folder and a folder for backups of it."""
+        data, target = self._path, self._folder.path
+        if not (data / LEDGER).is_file():
+            raise NotFoundError(f"{data}: there is no ledger to back up")
+        inner, outer = sorted((data.resolve(), target.resolve()), key=lambda path: len(path.parts), reverse=True)
+        if inner.is_relative_to(outer):
+            raise PermanentError(f"{target}: backups cannot be inside the data folder {data}, nor around it")
+        unfinished.check(data)
+
     def _make(self, name: str, serial_number: str) -> Manifest:
         with self._folder.new(name) as part:
             staging = part / "staging"
@@ -102,52 +111,53 @@ class BackupRun:
             state = DataFolderState(self._data, staging)
             made_at = self._clock.now()
             copies.copy(self._data.data / LEDGER, part / manifest.LEDGER, state.look)
-            self._still_under_way()
             with copies.reading(part / manifest.LEDGER) as ledger:
                 described = copies.describe(ledger)
-                with (part / manifest.FILES).open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
-                    for source, earlier in _merged(state.sources(ledger), self._earlier()):
-                        if (entry := self._known(source, earlier) or self._copied(source)) is not None:
-                            manifest.write_line(out, entry)
-                            self._counts.files += 1
-                            self._counts.bytes += entry.size
-                        self._still_under_way()
+                self._take_all(state.sources(ledger), part / manifest.FILES)
             shutil.rmtree(staging)
             _sync_files(part / manifest.FILES, part / manifest.LEDGER)
-            made = Manifest(
-                name=name,
-                made_at=made_at,
-                release=__version__,
-                device=serial_number,
-                data=str(self._data.data.resolve()),
-                ledger=described.ledger,
-                generation=described.generation,
-                schema=described.schema,
-                last_event=described.last_event,
-                files=self._counts.files,
-                bytes=self._counts.bytes,
-                copied=self._counts.copied,
-                missing=tuple(self._counts.missing),
-                missing_count=self._counts.missing_count,
-                files_sha256=sha256_of(part / manifest.FILES),
-                ledger_sha256=sha256_of(part / manifest.LEDGER),
-            )
+            made = self._described(part, described, made_at, serial_number)
             manifest.write(part, made)
         self._end(made)
         return made
 
-    def _earlier(self) -> Iterator[BackupFile]:
-        """The files of the newest backup, sorted."""
-        try:
-            return manifest.lines(self._folder.find())
-        except NotFoundError:
-            return iter(())
+    def _take_all(self, sources: Iterator[SourceFile], lines: Path) -> None:
+        """Every file into the pool, and its line."""
+        with lines.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+            for source, earlier in _merged(sources, _earlier(self._folder)):
+                self._still_under_way()
+                entry = self._known(source, earlier) or self._copied(source)
+                if entry is not None:
+                    manifest.write_line(out, entry)
+                    self._counts.files += 1
+                    self._counts.bytes += entry.size
+
+    def _described(self, part: Path, ledger: CopyDescription, made_at: datetime, serial_number: str) -> Manifest:
+        """The header of what is in the folder `part`."""
+        return Manifest(
+            name=part.name.removeprefix(".").removesuffix(".part"),
+            made_at=made_at,
+            release=__version__,
+            device=serial_number,
+            data=str(self._data.data.resolve()),
+            ledger=ledger.ledger,
+            generation=ledger.generation,
+            schema=ledger.schema,
+            last_event=ledger.last_event,
+            files=self._counts.files,
+            bytes=self._counts.bytes,
+            copied=self._counts.copied,
+            missing=tuple(self._counts.missing),
+            missing_count=self._counts.missing_count,
+            files_sha256=sha256_of(part / manifest.FILES),
+            ledger_sha256=sha256_of(part / manifest.LEDGER),
+        )
 
     def _known(self, source: SourceFile, earlier: BackupFile | None) -> BackupFile | None:
         """As the newest backup has it, where it is unchanged and there."""
-        if earlier is None or not self._folder.pooled(earlier.sha256).exists():
+        if earlier is None or not self._folder.has(earlier.sha256, earlier.size):
             return None
-        if source.is_stored_image:
+        if source.is_indexed:
             return earlier
         try:
             now = source.file.stat()
@@ -159,10 +169,10 @@ class BackupRun:
         """Taken into the pool; None, and counted where it is needed, where it is not there."""
         for _ in range(2):  # the indexer may move a received file between two looks
             try:
-                file = self._data.find(source.file.stem) if source.is_stored_image else source.file
-                is_stored = file.parent != self._data.incoming
+                file = self._where(source)
                 changed = file.stat().st_mtime_ns
-                pooled = self._folder.put(file, link=source.is_stored_image and is_stored)
+                is_final = source.is_indexed and file.parent != self._data.incoming
+                pooled = self._folder.put(file, link=is_final)
             except FileNotFoundError:
                 continue
             self._counts.copied += pooled.fresh
@@ -171,6 +181,15 @@ class BackupRun:
             self._counts.missing_count += 1
             self._counts.missing += [source.path] if len(self._counts.missing) < _EXAMPLES else []
         return None
+
+    def _where(self, source: SourceFile) -> Path:
+        """Where it is now."""
+        if not source.receipt:
+            return source.file
+        try:
+            return self._data.find(source.receipt)
+        except FileNotFoundError:  # a whole object that has not got its final name yet
+            return source.file
 
     # --- the record in the ledger -------------------------------------------------------------------
 
@@ -211,6 +230,17 @@ def _ledger_of(data: Path) -> Ledger | None:
         return Ledger.existing(data / LEDGER)
     except LedgerError:
         return None
+
+
+def _earlier(folder: BackupFolder) -> Iterator[BackupFile]:
+    """The files of the newest backup, sorted; none where its list is damaged: then every file is read again."""
+    try:
+        newest = folder.find()
+        if not manifest.check(newest, manifest.read(newest)):
+            return manifest.lines(newest)
+    except PermanentError:
+        pass
+    return iter(())
 
 
 def _free_name(now: datetime, folder: BackupFolder) -> str:

@@ -93,7 +93,7 @@ def failed(database: Database, at: datetime, number: int, error: str) -> None:
 
 
 def not_begun(database: Database, at: datetime, folder: str, error: str) -> None:
-    """The calendar's backup could not even begin: an alert until one succeeds."""
+    """The backup of the day could not even begin: an alert until one succeeds."""
     alerts.raised(database, at, AlertKind.BACKUP_FAILED, folder, error=error)
 
 
@@ -134,6 +134,12 @@ def last_made(database: Database, folder: str | None = None) -> Backup | None:
         [BackupStatus.MADE, folder],
     )
     return _backup(row) if row else None
+
+
+def first_tried(database: Database) -> datetime | None:
+    """When the first one began, whatever became of it."""
+    row = one(database, "SELECT min(began_at) AS at FROM backups")
+    return moment(row["at"]) if row else None
 
 
 def _get(database: Database, number: int) -> Backup:

@@ -84,6 +84,12 @@ def describe(database: Database) -> CopyDescription:
     )
 
 
+def damage(database: Database) -> list[str]:
+    """What SQLite finds wrong with the file; nothing where it is sound."""
+    found = [str(row[0]) for row in database.execute("PRAGMA quick_check(5)").fetchall()]
+    return [] if found == ["ok"] else found
+
+
 def newer_than_us(schema: tuple[str, ...]) -> list[str]:
     """Migrations that this program does not know."""
     return [name for name in schema if name not in VERSIONS]

@@ -46,6 +46,7 @@ BASE: dict[str, Any] = {
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
+    "backup": {"to": "/mnt/backup"},
 }
 NEW_RETRY = {"first": "11s", "factor": 3, "longest": "16m", "give_up_after": "8d"}
 NEW_TLS = {
@@ -169,6 +170,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "timeout": "9s",
             },
         },
+        "backup": {"to": "/mnt/other", "at": "04:15", "keep": 3},
         "ignore": [{"name": "research", "when": {"Modality": "MR"}}],
         "vendors": [{"manufacturer": "Other*"}],
         "rules": [RULE],
