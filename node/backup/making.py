@@ -236,7 +236,7 @@ def _earlier(folder: BackupFolder) -> Iterator[BackupFile]:
     """The files of the newest backup, sorted; none where its list is damaged: then every file is read again."""
     try:
         newest = folder.find()
-        if not manifest.check(newest, manifest.read(newest)):
+        if not manifest.check(newest, manifest.read(newest), ledger=False):
             return manifest.lines(newest)
     except PermanentError:
         pass

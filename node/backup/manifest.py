@@ -111,10 +111,11 @@ def read(folder: Path) -> Manifest:
         raise PermanentError(f"{folder / HEADER}: damaged") from error
 
 
-def check(folder: Path, manifest: Manifest) -> list[str]:
-    """What is wrong with the ledger and the list of files beside the header; nothing where they are as written."""
+def check(folder: Path, manifest: Manifest, *, ledger: bool = True) -> list[str]:
+    """What is wrong with the list of files and, with `ledger`, the ledger beside the header; nothing if as written."""
     found = []
-    for name, expected in ((FILES, manifest.files_sha256), (LEDGER, manifest.ledger_sha256)):
+    expected_of = {FILES: manifest.files_sha256} | ({LEDGER: manifest.ledger_sha256} if ledger else {})
+    for name, expected in expected_of.items():
         path = folder / name
         try:
             if sha256_of(path) != expected:

@@ -80,6 +80,8 @@ def verify(data: Path, *, read_files: bool = True) -> VerifyReport:
     try:
         with consistency.at_one_moment(data / LEDGER) as database:
             report.ledger = consistency.faults(database)
+            if any(each.sentence == consistency.DAMAGED for each in report.ledger):
+                return report
             for path, promised in _promised(database):
                 report.files += 1
                 fault = _fault(data_folder, path, promised, read_files, report)

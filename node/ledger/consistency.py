@@ -87,7 +87,7 @@ def faults(database: Database) -> list[LedgerFault]:
     """All that is wrong; where the file itself is damaged, that alone."""
     damage = [str(row[0]) for row in database.execute(f"PRAGMA integrity_check({_MOST})").fetchall()]
     if damage != ["ok"]:
-        return [LedgerFault("the file is damaged (integrity_check)", len(damage), tuple(damage))]
+        return [LedgerFault(DAMAGED, len(damage), tuple(damage))]
     return [
         *_broken_references(database),
         *_wrong_tallies(database),
@@ -111,6 +111,8 @@ def _wrong_tallies(database: Database) -> Iterator[LedgerFault]:
         yield LedgerFault(TALLIES, len(wrong), told)
 
 
+DAMAGED = "the file is damaged (integrity_check)"
+"""Nothing that it says can be relied on: it is restored from a backup."""
 TALLIES = "numbers that are kept are not what counting gives"
 """The one fault whose repair is certain: count again."""
 
