@@ -19,7 +19,7 @@ from node import __version__
 from node.backup import manifest
 from node.backup.contents import DataFolderState, SourceFile
 from node.backup.folder import BackupFolder
-from node.backup.manifest import BackupFile, Manifest
+from node.backup.manifest import BackupFile, BackupHeader
 from node.clock import Clock
 from node.errors import LedgerError, NodeError, NotFoundError, PermanentError, TransientError
 from node.ledger import backups, copies
@@ -64,7 +64,7 @@ class BackupRun:
         self._cancelled: Callable[[], bool] = lambda: False
         self._counts = _Counts()
 
-    def make(self, keep: int | None = None, cancelled: Callable[[], bool] = lambda: False) -> Manifest:
+    def make(self, keep: int | None = None, cancelled: Callable[[], bool] = lambda: False) -> BackupHeader:
         """Make it; then drop all but the newest `keep`, where that is given.
 
         Raises `NodeError`: the backups before it are as they were.
@@ -104,7 +104,7 @@ class BackupRun:
             raise PermanentError(f"{target}: backups cannot be inside the data folder {data}, nor around it")
         unfinished.check(data)
 
-    def _make(self, name: str, serial_number: str) -> Manifest:
+    def _make(self, name: str, serial_number: str) -> BackupHeader:
         with self._folder.new(name) as part:
             staging = part / "staging"
             staging.mkdir(mode=0o700)
@@ -132,9 +132,9 @@ class BackupRun:
                     self._counts.files += 1
                     self._counts.bytes += entry.size
 
-    def _described(self, part: Path, ledger: CopyDescription, made_at: datetime, serial_number: str) -> Manifest:
+    def _described(self, part: Path, ledger: CopyDescription, made_at: datetime, serial_number: str) -> BackupHeader:
         """The header of what is in the folder `part`."""
-        return Manifest(
+        return BackupHeader(
             name=part.name.removeprefix(".").removesuffix(".part"),
             made_at=made_at,
             release=__version__,
@@ -208,7 +208,7 @@ class BackupRun:
         with self._ledger.transaction() as database:
             backups.renew(database, self._clock.now(), self._row.id)
 
-    def _end(self, made: Manifest) -> None:
+    def _end(self, made: BackupHeader) -> None:
         if self._ledger is not None and self._row is not None:
             with self._ledger.transaction() as database:
                 backups.made(database, self._clock.now(), self._row.id, files=made.files, size=made.bytes)
@@ -277,7 +277,7 @@ def _sync_files(*paths: Path) -> None:
 def _in_words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror}"
-    return str(error) if isinstance(error, NodeError) else type(error).__name__
+    return str(error) if isinstance(error, NodeError) else "an unexpected error; the log has its place"
 
 
 @contextmanager

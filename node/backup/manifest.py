@@ -1,6 +1,6 @@
 """What is in one backup: a header, and a line for each file.
 
-    manifest.json    what the backup is of (`Manifest`), with the SHA-256 of the two files beside it
+    manifest.json    what the backup is of (`BackupHeader`), with the SHA-256 of the two files beside it
     files.txt        SHA-256, bytes, time of change and path of each file, sorted by path
     ledger.db        the ledger at one moment
 
@@ -42,7 +42,7 @@ class BackupFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class BackupHeader:
     """The header of a backup."""
 
     name: str
@@ -91,27 +91,27 @@ def lines(folder: Path) -> Iterator[BackupFile]:
                 raise PermanentError(f"{folder / FILES}, line {number}: damaged") from error
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write(folder: Path, manifest: BackupHeader) -> None:
     """The last file of a backup; durable when this returns."""
     content = {"format": FORMAT, **asdict(manifest), "made_at": to_text(manifest.made_at)}
     write_durably(folder / HEADER, json.dumps(content, indent=2, ensure_ascii=False).encode())
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path) -> BackupHeader:
     """The header of the backup in `folder`; PermanentError where there is none that this program can read."""
     try:
         said: dict[str, Any] = json.loads((folder / HEADER).read_text(encoding="utf-8"))
         if said.pop("format") != FORMAT:
             raise PermanentError(f"{folder}: a backup of a newer pacsnode; use that one to restore it")
         said |= {"made_at": from_text(said["made_at"]), "schema": tuple(said["schema"])}
-        return Manifest(**{**said, "missing": tuple(said["missing"])})
+        return BackupHeader(**{**said, "missing": tuple(said["missing"])})
     except FileNotFoundError as error:
         raise PermanentError(f"{folder}: half a backup, which was never finished: it has no {HEADER}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PermanentError(f"{folder / HEADER}: damaged") from error
 
 
-def check(folder: Path, manifest: Manifest, *, ledger: bool = True) -> list[str]:
+def check(folder: Path, manifest: BackupHeader, *, ledger: bool = True) -> list[str]:
     """What is wrong with the list of files and, with `ledger`, the ledger beside the header; nothing if as written."""
     found = []
     expected_of = {FILES: manifest.files_sha256} | ({LEDGER: manifest.ledger_sha256} if ledger else {})

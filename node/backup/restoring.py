@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from node.backup import manifest
 from node.backup.folder import BackupFolder
-from node.backup.manifest import BackupFile, Manifest
+from node.backup.manifest import BackupFile, BackupHeader
 from node.clock import Clock
 from node.errors import LedgerError, PermanentError, TransientError
 from node.ledger import copies, restorations
@@ -37,7 +37,7 @@ _EXAMPLES = 20
 class RestoreOutcome:
     """What came of it."""
 
-    manifest: Manifest
+    manifest: BackupHeader
     files: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def restore(target: Path, data: Path, clock: Clock, *, by: str, name: str = "") 
     return outcome
 
 
-def _readable(folder: BackupFolder, backup: Path) -> Manifest:
+def _readable(folder: BackupFolder, backup: Path) -> BackupHeader:
     """The header; refused where the ledger beside it is damaged, or newer than this program."""
     made = manifest.read(backup)
     if problems := manifest.check(backup, made):
@@ -100,7 +100,7 @@ def _check_empty(data: Path, backup: Path) -> None:
 class _Restore:
     """The files of one backup."""
 
-    def __init__(self, folder: BackupFolder, backup: Path, data: Path, made: Manifest) -> None:
+    def __init__(self, folder: BackupFolder, backup: Path, data: Path, made: BackupHeader) -> None:
         self._folder = folder
         self._backup = backup
         self._data = data
@@ -155,7 +155,7 @@ def _checked(path: str) -> PurePosixPath:
     return found
 
 
-def _ledger(backup: Path, data: Path, clock: Clock, made: Manifest, by: str) -> Restoration:
+def _ledger(backup: Path, data: Path, clock: Clock, made: BackupHeader, by: str) -> Restoration:
     """The ledger, of today's schema and under its new identity."""
     restoring = data / _RESTORING
     for each in data.glob("restoring.db*"):  # of a restore that was cut short

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from node.backup.making import BackupRun
-from node.backup.manifest import Manifest
+from node.backup.manifest import BackupHeader
 from node.backup.restoring import RestoreOutcome, restore
 from node.backup.verifying import VerifyReport, repair, verify, verify_backup
 from node.clock import Clock, to_text
@@ -34,7 +34,7 @@ def make(configuration: Configuration, folder: Path | None, keep: int | None, cl
     return ActionOutcome("\n".join(_made_in_words(made, target)), _plain(made, target))
 
 
-def _made_in_words(made: Manifest, target: Path) -> Iterator[str]:
+def _made_in_words(made: BackupHeader, target: Path) -> Iterator[str]:
     size = _size(made.bytes)
     yield f"backup {made.name} is in {target}: the ledger and {made.files} files, {size}; {made.copied} were new"
     if made.missing_count:
@@ -45,7 +45,7 @@ def _made_in_words(made: Manifest, target: Path) -> Iterator[str]:
         )
 
 
-def _plain(made: Manifest, target: Path) -> dict[str, Any]:
+def _plain(made: BackupHeader, target: Path) -> dict[str, Any]:
     return {
         "folder": str(target),
         "name": made.name,

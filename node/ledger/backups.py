@@ -99,7 +99,7 @@ def not_begun(database: Database, at: datetime, folder: str, error: str) -> None
 
 def overdue(database: Database, at: datetime, folder: str, since: datetime | None) -> None:
     """None has been made there for too long, since `since`: an alert until one is."""
-    alerts.met(database, at, AlertKind.BACKUP_OVERDUE, folder, since=to_text(since) if since else "", folder=folder)
+    alerts.raised(database, at, AlertKind.BACKUP_OVERDUE, folder, since=to_text(since) if since else "")
 
 
 def abandon(database: Database, at: datetime) -> None:

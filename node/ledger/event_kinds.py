@@ -467,6 +467,7 @@ class EventKind(StrEnum):
     FILES_MISSING = "files.missing", "Files that the ledger names were missing.", Severity.WARNING
     BACKUP_MADE = "backup.made", "A backup of the data folder was made.", Severity.INFO, AuditCode.SECURITY_ALERT
     BACKUP_FAILED = "backup.failed", "A backup of the data folder failed.", Severity.WARNING
+    BACKUP_OVERDUE = "backup.overdue", "No backup of the data folder was made for too long.", Severity.WARNING
     LEDGER_RESTORED = (
         "ledger.restored",
         "The data folder was restored from a backup: what came after the backup is not in it.",

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from node.backup import folder as folders
 from node.backup import manifest
 from node.backup.contents import DataFolderState
 from node.backup.folder import BackupFolder
@@ -31,7 +30,7 @@ from tests.support.images.receipts import arrive, ct
 from tests.support.sites.job_site import Site
 
 
-def back_up(site: Site, target: Path, keep: int | None = None) -> manifest.Manifest:
+def back_up(site: Site, target: Path, keep: int | None = None) -> manifest.BackupHeader:
     return BackupRun(site.data_folder.data, target, site.clock, by="os:hong").make(keep)
 
 
@@ -179,7 +178,7 @@ def test_a_full_disk_leaves_the_last_good_one_and_says_why(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
 
-    monkeypatch.setattr(folders.os, "link", full)
+    monkeypatch.setattr("node.backup.folder.os.link", full)
     with pytest.raises(TransientError, match=r"no backup was made in .*: somewhere: No space left on device"):
         back_up(site, tmp_path / "b")
     assert os.listdir(tmp_path / "b" / "backups") == [first.name]

@@ -22,6 +22,7 @@ from node.ledger.database import FILE, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import JobStatus
 from node.store import unfinished
+from node.store.durable import sha256_of
 from node.store.layout import DataFolder
 from node.store.lock import take_lock
 from tests.support import history
@@ -29,7 +30,7 @@ from tests.support.images.receipts import arrive, ct
 from tests.support.sites.job_site import Site
 
 
-def back_up(site: Site, target: Path) -> manifest.Manifest:
+def back_up(site: Site, target: Path) -> manifest.BackupHeader:
     return BackupRun(site.data_folder.data, target, site.clock, by="os:hong").make()
 
 
@@ -231,7 +232,7 @@ def test_a_list_that_names_files_elsewhere_is_refused(site: Site, target: Path, 
     first = next(iter(manifest.lines(backup)))
     (backup / manifest.FILES).write_text(f"{first.sha256} {first.size} 1 ../evil\n")
     said = json.loads((backup / manifest.HEADER).read_text())
-    said["files_sha256"] = restoring.manifest.sha256_of(backup / manifest.FILES)
+    said["files_sha256"] = sha256_of(backup / manifest.FILES)
     (backup / manifest.HEADER).write_text(json.dumps(said))
     with pytest.raises(PermanentError, match="outside of the data folder"):
         put_back(site, target, tmp_path / "new")

@@ -132,18 +132,15 @@ def test_a_stored_image_without_a_row_is_indexed_again_by_the_running_node(room:
     for _ in range(3):
         room.index.run_once()
     assert [each.receipt for each in instances.of_study(room.ledger.database, "1.5.1")] == [lost.receipt]
-    holds = [row.hold for row in map(room_study(room), ("1.5.1", "1.5.2"))]
-    assert holds == [reindexings.HOLD, None]
+    assert [hold_of(room, "1.5.1"), hold_of(room, "1.5.2")] == [reindexings.HOLD, None]
     assert verify(room.data).sound
 
 
-def room_study(room: Room):  # type: ignore[no-untyped-def]
-    def get(uid: str) -> studies.Study:
-        row = studies.get(room.ledger.database, uid)
-        assert row is not None
-        return row
-
-    return get
+def hold_of(room: Room, study: str) -> str | None:
+    """Why a study is held."""
+    row = studies.get(room.ledger.database, study)
+    assert row is not None
+    return row.hold
 
 
 def test_a_lost_file_is_taken_from_a_backup_that_has_the_recorded_digest(site: Site, tmp_path: Path) -> None:
