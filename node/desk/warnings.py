@@ -39,6 +39,11 @@ def of(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str
             "alert",
             "the ledger did not know images that are stored: they are indexed again, and their studies are held",
         )
+    if found.attention.perhaps_sent:
+        studies = len({each.study_instance_uid for each in found.attention.perhaps_sent})
+        yield "alert", f"destinations may have results of {studies} studies from before the restore: pacsnode restored"
+    if configuration.backup is not None and found.attention.last_backup is None:
+        yield "warning", "no backup has been made yet (backup)"
     yield from _failing(found, configuration) if found.health.running is not None else ()
     yield from _not_in_force(found.standing) if found.health.running is not None else ()
     for key, severity, text in reminders(configuration, found.now):
