@@ -127,7 +127,7 @@ class EarlierResultsCheck:
     def _settled(self, known: EarlierResults, due: Sequence[Delivery]) -> list[Delivery]:
         """Those that go, by what is known; what becomes of the others is recorded."""
         if known.status in OPEN:
-            self._ledger.settle_each(due, partial(self._hold, known.question))
+            self._ledger.settle_each(due, partial(self._hold, f"{known.question} (pacsnode restored)"))
             return []
         if known.status is not EarlierResultsStatus.TAKEN_AS_SENT:
             return [*due]

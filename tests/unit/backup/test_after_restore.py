@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,13 @@ from pydicom import dcmread
 from node.backup.making import BackupRun
 from node.backup.restoring import restore
 from node.backup.verifying import verify
+from node.desk import actions
 from node.desk import earlier_results as desk
 from node.desk.actor import Actor, ActorKind
 from node.desk.earlier_results import EarlierResultsAnswer
 from node.errors import NotFoundError, PermanentError, TransientError
 from node.index.children import HeaderReader
-from node.ledger import alerts, deliveries, earlier_results, objects
+from node.ledger import alerts, deliveries, earlier_results, objects, reindexings, studies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.earlier_results import EarlierResultsStatus
@@ -252,16 +254,21 @@ def test_what_came_of_a_later_job_after_taken_as_sent_is_asked_again(make: Make,
 
 
 def test_two_restores_of_one_backup_share_no_uid(make: Make, tmp_path: Path) -> None:
-    """The same job is run in three lives of the node; each makes objects of its own."""
+    """The job that was queued then is run in three lives of the node; each makes objects of its own."""
     site = make("first")
     receive(site, "1.9.2")
     site.index.run_once()
+    site.clock.pass_(minutes=10)  # type: ignore[attr-defined]
+    site.index.run_once()
+    site.route.run_once()
+    (queued,) = site.jobs("1.9.2")
     BackupRun(site.data_folder.data, tmp_path / "b", site.clock, by="node").make()
     uids: list[set[str]] = []
     for life in (site, None, None):
         one = life or lose_and_restore(site, tmp_path / "b", make, f"life {len(uids)}")
         work(one, send=False)
         (job,) = one.jobs("1.9.2")
+        assert job.id == queued.id
         uids.append({each.sop_instance_uid for each in objects.of_job(one.ledger.database, job.id)})
     assert [len(each) for each in uids] == [2, 2, 2]
     assert len(set.union(*uids)) == 6
@@ -285,3 +292,30 @@ def test_a_data_folder_of_an_earlier_release_is_backed_up_and_restored(
         assert verify(site.data_folder.data).sound
     finally:
         site.close()
+
+
+def test_images_on_the_old_disk_are_indexed_and_held(make: Make, tmp_path: Path) -> None:
+    """Copied into the store of the restored folder, as the handbook says: nobody has to send them again."""
+    site = make("first")
+    BackupRun(site.data_folder.data, tmp_path / "b", site.clock, by="node").make()
+    receive(site, "1.9.5")
+    work(site)
+    site.close()
+    site.ledger.close()
+    data = tmp_path / "second" / "data"
+    restore(tmp_path / "b", data, site.clock, by="os:kim")
+    shutil.copytree(site.data_folder.store, data / "store", dirs_exist_ok=True)
+    new = make("second", 2.0)
+    lost_ledger.check(new.ledger, new.data_folder, new.clock)
+    for _ in range(3):
+        new.index.run_once()
+        new.clock.pass_(minutes=10)  # type: ignore[attr-defined]
+    row = studies.get(new.ledger.database, "1.9.5")
+    assert row is not None
+    assert row.hold == reindexings.HOLD
+    sent = len(new.pacs.received)
+    actions.retry(new.ledger, "1.9.5", new.clock.now(), HONG)
+    work(new)
+    assert len(new.pacs.received) == sent
+    assert [each.study_instance_uid for each in desk.questions(new.ledger)] == ["1.9.5"]
+    assert verify(data).sound
