@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     attacks,
+    beside_backup,
     beside_greedy,
     encoding,
     laying_out,
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rules.show(decided), flush=True)
         retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
         print(retries.show(retried), flush=True)
+        backed_up = beside_backup.measure(100 if options.short else beside_backup.IMAGES, folder / "backup")
+        print(beside_backup.show(backed_up), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)
