@@ -66,7 +66,9 @@ def test_the_folder_and_how_many_are_kept_can_be_said_by_the_configuration(
     for _ in range(2):
         assert run("backup").code == 0
     assert len([*(tmp_path / "nightly" / "backups").iterdir()]) == 1
-    assert "no backup has been made yet" not in run("status").out
+    shown = run("status").out
+    assert "no backup has been made yet" not in shown
+    assert "backups are on the disk of node.data, and are lost with it" in " ".join(shown.split())
 
 
 @pytest.mark.usefixtures("ledger")
