@@ -109,14 +109,15 @@ class BackupFolder:
     def new(self, name: str) -> Iterator[Path]:
         """The folder to make a backup of this name in; it becomes one when the block ends."""
         part = self.backups / f".{name}{_PART}"
-        part.mkdir(mode=0o700)
+        part.mkdir(mode=0o700, exist_ok=True)  # one that was cut short in the same second, emptied
         try:
             yield part
             self._sync()
             part.rename(self.backups / name)
             sync_folder(self.backups)
         except BaseException:  # a full disk should not be fuller by what nobody can use
-            shutil.rmtree(part, ignore_errors=True)
+            with suppress(OSError):
+                _empty(part)
             raise
 
     def pooled(self, sha256: str) -> Path:
@@ -173,10 +174,16 @@ class BackupFolder:
             sync_folder(folder)
         self._to_sync.clear()
 
+    def empty_halves(self) -> None:
+        """Give back what half backups took. The files that they copied stay in the pool: the next one needs them."""
+        for each in os.scandir(self.backups):
+            if each.name.startswith("."):
+                _empty(Path(each))
+
     def sweep(self, keep: int | None) -> list[str]:
         """Drop half backups, all backups but the newest `keep`, and what no backup names any more; the names dropped.
 
-        Called while the folder is held.
+        Called while the folder is held, after a backup was made.
         """
         halves = [Path(each) for each in os.scandir(self.backups) if each.name.startswith(".")]
         dropped = self.names()[:-keep] if keep else []
@@ -206,6 +213,12 @@ class BackupFolder:
                 for file in os.scandir(folder):
                     if file.name not in named:
                         os.unlink(file)
+
+
+def _empty(half: Path) -> None:
+    """Its folder stays: by that `sweep` knows that the pool may have files of it."""
+    shutil.rmtree(half)
+    half.mkdir(mode=0o700)
 
 
 def _copy(source: Path, target: Path) -> tuple[str, int]:

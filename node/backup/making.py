@@ -74,7 +74,7 @@ class BackupRun:
         self._data = DataFolder(self._path)
         serial_number = device.serial_number(self._data.data)
         with _named(self._folder.path), self._folder.held(serial_number):
-            self._folder.sweep(None)
+            self._folder.empty_halves()
             self._ledger = _ledger_of(self._data.data)
             name = _free_name(self._clock.now(), self._folder)
             try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from node.backup.contents import CONFIGURATION
 from node.backup.making import BackupRun
 from node.backup.manifest import BackupHeader
 from node.backup.restoring import RestoreOutcome, restore
@@ -86,7 +87,8 @@ def _restored_in_words(outcome: RestoreOutcome, data: Path) -> Iterator[str]:
         )
     yield f"what the node received or sent after {to_text(made.made_at)} is not in it"
     yield "before a result is sent, its destination is asked for results from after the backup (pacsnode restored)"
-    yield f"the configuration as it was then is in {data / 'configuration'}"
+    if (data / CONFIGURATION).exists():
+        yield f"the configuration as it was then is in {data / CONFIGURATION}"
 
 
 def check(data: Path, *, quick: bool) -> VerifyReport:

@@ -48,7 +48,6 @@ class EarlierResultsStatus(StrEnum):
 
 OPEN = (EarlierResultsStatus.FOUND, EarlierResultsStatus.UNKNOWN)
 """A person has to answer."""
-_WAITS = (DeliveryStatus.WAITING, DeliveryStatus.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +176,8 @@ def take_as_sent(database: Database, at: datetime, study: str, destination: str,
 
     NotFoundError where nothing is asked.
     """
+    waiting = _waiting(database, study, destination)
     found = _answer(database, at, study, destination, by, EarlierResultsStatus.TAKEN_AS_SENT)
-    waiting = [each for each in _waiting(database, found) if is_about(database, found, each)]
     for each in waiting:
         cancel(database, at, found, each)
     return len(waiting)
@@ -195,8 +194,8 @@ def send_instead(database: Database, at: datetime, study: str, destination: str,
 
     NotFoundError where nothing is asked; PermanentError where a job's result is being encoded just now.
     """
+    waiting = _waiting(database, study, destination)
     found = _answer(database, at, study, destination, by, EarlierResultsStatus.SENT_INSTEAD)
-    waiting = _waiting(database, found)
     if not any(each.reports for each in found.series):  # nothing to name: they go as they are
         for each in waiting:
             if each.status is DeliveryStatus.HELD:
@@ -244,11 +243,18 @@ def _answer(
     return answered
 
 
-def _waiting(database: Database, found: EarlierResults) -> list[Delivery]:
+def _waiting(database: Database, study: str, destination: str) -> list[Delivery]:
+    """What the question is about: not what is held for another reason."""
+    found = get(database, study, destination)
+    question = found.question if found is not None else ""
     return [
         each
-        for each in deliveries.results_of_study(database, found.study_instance_uid)
-        if each.destination == found.destination and each.status in _WAITS
+        for each in deliveries.results_of_study(database, study)
+        if each.destination == destination
+        and (
+            each.status is DeliveryStatus.WAITING
+            or (each.status is DeliveryStatus.HELD and (each.hold or "").startswith(question))
+        )
     ]
 
 

@@ -181,7 +181,8 @@ def test_a_full_disk_leaves_the_last_good_one_and_says_why(
     monkeypatch.setattr("node.backup.folder.os.link", full)
     with pytest.raises(TransientError, match=r"no backup was made in .*: somewhere: No space left on device"):
         back_up(site, tmp_path / "b")
-    assert os.listdir(tmp_path / "b" / "backups") == [first.name]
+    assert BackupFolder(tmp_path / "b").names() == [first.name]
+    assert [*(tmp_path / "b" / "backups").glob(".*/*")] == []
     last = backups.last(site.ledger.database)
     assert last is not None
     assert last.status is BackupStatus.FAILED
@@ -269,6 +270,21 @@ def test_it_can_be_stopped_and_nobody_is_alarmed(site: Site, tmp_path: Path) -> 
     assert last.status is BackupStatus.ABANDONED
     assert history.of_kind(site.ledger.database, EventKind.BACKUP_FAILED) == []
     back_up(site, tmp_path / "b")
+
+
+def test_what_was_copied_before_it_was_cut_short_is_not_copied_again(site: Site, tmp_path: Path) -> None:
+    """The first backup of a large store takes days: one that is stopped is taken up by the next."""
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    with pytest.raises(BackupCancelledError):
+        BackupRun(site.data_folder.data, tmp_path / "b", site.clock, by="node").make(cancelled=cancelled)
+    made = back_up(site, tmp_path / "b")
+    assert made.copied < made.files
+    assert [*(tmp_path / "b" / "backups").glob(".*")] == []
 
 
 def test_while_it_is_made_nothing_may_be_removed(site: Site, tmp_path: Path) -> None:
