@@ -77,6 +77,7 @@ class App:
         self._workers = Workers(self.node.wakes, FailingStages(self.node))
         self._heartbeat = HeartbeatStage(self.node, running.configuration, self._workers.turns)
         upkeep.enter(self._schedule, self.node)
+        upkeep.enter_backups(self._schedule, self.node, running.configuration)
         self._wake_listener: WakeListener | None = None
 
     def workers(self) -> list[Worker]:
@@ -122,6 +123,7 @@ class App:
             self._workers.start(change.made)
         if Party.NODE in parties:
             _note_confinement(wanted.configuration)
+            upkeep.enter_backups(self._schedule, self.node, wanted.configuration)
         logs.configure(wanted.configuration.node.logs.format, wanted.configuration.node.logs.level, process="node")
         self._workers.run_at_once()
 

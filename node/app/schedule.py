@@ -9,6 +9,7 @@ one that comes twice the job runs twice, and must bear that.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, time
 from functools import partial
@@ -32,17 +33,19 @@ class Schedule:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
+        self.closing = threading.Event()
+        """Set once nothing more is to be started: what takes long and can be done another time looks at it."""
         self._scheduler = BackgroundScheduler(timezone=zone)
 
     def daily(self, name: str, at: time, work: Callable[[], None], *, make_up_since: datetime | None = None) -> None:
         """Do this each day at a time of day of the site; what it raises is logged, and it is tried again the next day.
 
-        One of this name that is there already is replaced.
+        A job of the same name is replaced; one that is under way is finished.
 
         `make_up_since`: when it ran last. Where its time has come since then, it runs once at the start. None for a job
         whose missed runs are not made up.
         """
-        self.never(name)
+        self.forget(name)
         trigger = daily_trigger(at, self._zone)
         grace = _LATE_SECONDS if make_up_since is None else None
         job = self._scheduler.add_job(
@@ -56,8 +59,8 @@ class Schedule:
         if make_up_since is not None and trigger.get_next_fire_time(None, make_up_since) <= datetime.now(self._zone):
             job.modify(next_run_time=datetime.now(self._zone))
 
-    def never(self, name: str) -> None:
-        """Do that work no more, if it was in the calendar."""
+    def forget(self, name: str) -> None:
+        """No more of this job, if it was in the calendar; one that is under way is finished."""
         if self._scheduler.get_job(name) is not None:
             self._scheduler.remove_job(name)
 
@@ -72,6 +75,7 @@ class Schedule:
 
     def close(self) -> None:
         """Start nothing more; what is under way is not waited for."""
+        self.closing.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 

@@ -83,6 +83,8 @@ def _queues(found: Overview) -> RenderableType:
         rows.append(("people", f"{waiting} notifications not sent", "", ""))
     asked = commitments.queue(found.commitments)
     rows += [("commitments", *asked)] if asked else []
+    if (last := found.attention.last_backup) is not None:
+        rows.append(("backup", f"the last one {ago(found.now - last.began_at)} ago"))
     lines = [Text.assemble((f"{name:<12}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
     if found.jobs.get(JobStatus.QUEUED, 0):
         lines += [cell(f"{name or 'each queued job'} {why}", "yellow") for name, why in found.health.waits.items()]

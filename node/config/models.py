@@ -6,7 +6,7 @@ a destination) is checked in `loading`, which knows the lines.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -349,6 +349,24 @@ class PluginUse(Section):
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
 
 
+class BackupSettings(Section):
+    """A backup each day, made by the node itself."""
+
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
+
+    to: SitePath
+    """Folder that backups are made in, on another disk than `node.data`."""
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:30"
+    """Time of day, in `node.time_zone`."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 7
+    """This many of the newest backups are kept."""
+
+    @property
+    def time_of_day(self) -> time:
+        """`at`."""
+        return time.fromisoformat(self.at)
+
+
 class Configuration(Section):
     """config.yaml as a whole."""
 
@@ -370,6 +388,8 @@ class Configuration(Section):
     """Who is notified of alerts, and how often."""
     heartbeat: Heartbeat | None = None
     """A sign of life for a watch outside of this machine."""
+    backup: BackupSettings | None = None
+    """A backup each day; absent means that the node makes none by itself."""
     ignore: Annotated[tuple[IgnoredStudies, ...], TakenUpBy.only(Party.NODE)] = ()
     """Studies that no rule is asked about: outside images, research, phantoms."""
     vendors: Annotated[tuple[Vendor, ...], TakenUpBy.only(Party.NODE)] = ()

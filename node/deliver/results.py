@@ -17,6 +17,7 @@ from node.config.destinations import Destination
 from node.deliver import adopting, identity
 from node.deliver.contact import Contact, DestinationFailure
 from node.deliver.copies import Copies, acceptable
+from node.deliver.earlier_results import EarlierResultsCheck
 from node.deliver.identity import IdentityVerdict
 from node.deliver.policy import SLOW, TROUBLES, Answer, Patience
 from node.deliver.preparing import FileToSend
@@ -60,6 +61,7 @@ class ResultSender:
         self._wakes = node.wakes
         self._items = Items(STAGE, node)
         self._copies = copies
+        self._earlier_results = EarlierResultsCheck(name, node)
         self._refusing, self._refusal = 0, ""
         self._question: Callable[[], None] | None = None
         self.begin()
@@ -129,7 +131,8 @@ class ResultSender:
         sound = current
         try:
             if self._identity_agrees(study, sound, contact):
-                return self._send_on_connections(sound, contact)
+                certain = self._earlier_results.to_send(self._archive, self._destination, study, sound)
+                return self._send_on_connections(certain, contact)
         except (NotReachedError, NotAdmittedError) as error:
             return DestinationFailure(error)
         except (TransientError, PermanentError) as error:  # an answer about this study: the others may fare better

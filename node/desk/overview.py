@@ -17,12 +17,14 @@ from node.dicom import report_classes
 from node.ledger import (
     alerts,
     attempts,
+    backups,
     commitment_counts,
     commitment_refusers,
     commitments,
     decisions,
     defects,
     deliveries,
+    earlier_results,
     fallbacks,
     fetches,
     file_checks,
@@ -41,12 +43,14 @@ from node.ledger import (
 )
 from node.ledger.alerts import Alert
 from node.ledger.attempts import Attempt
+from node.ledger.backups import Backup
 from node.ledger.commitment import Commitment, CommitmentStatus
 from node.ledger.commitment_counts import CommitmentCounts
 from node.ledger.commitment_refusers import CommitmentRefuser
 from node.ledger.database import Database, Ledger
 from node.ledger.defects import Defect
 from node.ledger.delivery import Delivery, DeliveryKind, DeliveryStatus
+from node.ledger.earlier_results import EarlierResults
 from node.ledger.fallbacks import Fallbacks
 from node.ledger.file_checks import FileCheck
 from node.ledger.forwards import ImageCount
@@ -123,6 +127,10 @@ class Attention:
     """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
     behind: Reindexing | None
     """The store holds images that the ledger does not know, and that are indexed again (`node.serve.lost_ledger`)."""
+    last_backup: Backup | None
+    """The newest backup that is whole."""
+    perhaps_sent: Sequence[EarlierResults]
+    """What destinations may have from before a restore: a person has to say."""
     defects: Sequence[Defect]
     """What unexpected errors stopped."""
     alerts: Sequence[Alert]
@@ -275,6 +283,8 @@ def _attention(database: Database, configuration: Configuration, now: datetime) 
         pauses=pauses.every(database),
         missing=_missing(database),
         behind=reindexings.under_way(database),
+        last_backup=backups.last_made(database),
+        perhaps_sent=earlier_results.questions(database),
         defects=defects.latest(database, now, IN_JSON),
         alerts=alerts.open_ones(database, IN_JSON),
         refused=_refused(database, configuration),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from node.config.destinations import Destination
 from node.config.models import Configuration
@@ -39,6 +40,10 @@ def of(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str
             "alert",
             "the ledger did not know images that are stored: they are indexed again, and their studies are held",
         )
+    if found.attention.perhaps_sent:
+        studies = len({each.study_instance_uid for each in found.attention.perhaps_sent})
+        yield "alert", f"destinations may have results of {studies} studies from before the restore: pacsnode restored"
+    yield from _backup_warnings(found, configuration)
     yield from _failing(found, configuration) if found.health.running is not None else ()
     yield from _not_in_force(found.standing) if found.health.running is not None else ()
     for key, severity, text in reminders(configuration, found.now):
@@ -55,6 +60,18 @@ def of(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str
         yield "warning", text
     if configuration.node.accept == "any":
         yield "warning", "any calling AE title may send (accept: any)"
+
+
+def _backup_warnings(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """None yet, or on the disk that they are to outlive."""
+    settings = configuration.backup
+    if settings is None:
+        return
+    if found.attention.last_backup is None:
+        yield "warning", "no backup has been made yet (backup)"
+    with suppress(OSError):  # it is not there: the next backup says so
+        if settings.to.stat().st_dev == configuration.node.data.stat().st_dev:
+            yield "warning", f"backups are on the disk of node.data, and are lost with it (backup.to: {settings.to})"
 
 
 def _not_in_force(standing: SiteConfiguration) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ studies are held, because nobody knows what was done about them before: their re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import structlog
@@ -28,12 +28,19 @@ class ReindexBacklog:
         self._ledger = node.ledger
         self._data_folder = node.store
         self._clock = node.clock
-        begun = reindexings.under_way(node.ledger.database)
-        self._up_to = begun.up_to if begun is not None else ""
-        self._folders = node.store.stored_by_folder() if self._up_to else iter(())
+        self._up_to = ""
+        self._folders: Iterator[list[str]] = iter(())
+
+    def _look(self) -> None:
+        """Whether one was begun, at the start or by `pacsnode verify` since."""
+        begun = reindexings.under_way(self._ledger.database)
+        if begun is not None:
+            self._up_to, self._folders = begun.up_to, self._data_folder.stored_by_folder()
 
     def feed(self, waiting: Sequence[str]) -> list[str]:
         """Take back what comes next, where little waits; what waits then."""
+        if not self._up_to:
+            self._look()
         if not self._up_to or len(waiting) > FEW:
             return [*waiting]
         for folder in self._folders:

@@ -134,6 +134,12 @@ _HOLDS: Mapping[AlertKind, str] = {
     " WHERE pseudonym_key IS NOT NULL ORDER BY rowid DESC LIMIT 1)"
     " AND julianday((SELECT max(started_at) FROM attempts))"
     " - julianday((SELECT max(started_at) FROM attempts WHERE pseudonym_key=:place)) < 30",
+    AlertKind.BACKUP_FAILED: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM backups WHERE folder=:place AND status='made'"
+    " AND ended_at>:last)",
+    AlertKind.BACKUP_OVERDUE: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM backups WHERE folder=:place AND status='made'"
+    " AND ended_at>:last)",
+    AlertKind.RESULTS_PERHAPS_SENT: "SELECT 1 FROM earlier_results WHERE destination=:first AND"
+    " study_instance_uid=:rest AND status IN ('found', 'unknown')",
     AlertKind.FILES_MISSING: "SELECT 1 FROM file_checks WHERE id=(SELECT max(id) FROM file_checks)"
     " AND images+results>0",
 }

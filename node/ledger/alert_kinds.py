@@ -277,6 +277,13 @@ class AlertKind(StrEnum):
         AlertSeverity.CRITICAL,
         "Files that the ledger names were missing after an upgrade.",
     )
+    BACKUP_FAILED = "backup.failed", AlertSeverity.CRITICAL, "The last backup failed."
+    BACKUP_OVERDUE = "backup.overdue", AlertSeverity.CRITICAL, "No backup was made for too long."
+    RESULTS_PERHAPS_SENT = (
+        "results.perhaps-sent",
+        AlertSeverity.CRITICAL,
+        "After a restore, a destination may have results of a study already: nothing is sent until a person says so.",
+    )
 
     # The machine and who calls
     DISK_LOW = "disk.low", AlertSeverity.WARNING, "The disk of the data folder is nearly full."

@@ -19,6 +19,7 @@ from typing import Any
 from node.clock import from_text, to_text
 from node.errors import NotFoundError
 from node.ledger import alerts, events
+from node.ledger import identity as identity_of_ledger
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
@@ -143,9 +144,9 @@ class Attempt:
     """See `AttemptCourse`."""
 
 
-def id_of(job: str, number: int) -> str:
-    """The id of the attempt of this number, whether it is there already or not."""
-    return str(uuid.uuid5(_NAMESPACE, to_json([job, number])))
+def id_of(job: str, number: int, salt: str = "") -> str:
+    """The id of the attempt of this number, whether it is there already or not; `salt`: see `node.ledger.identity`."""
+    return str(uuid.uuid5(_NAMESPACE, to_json([job, number, *([salt] if salt else [])])))
 
 
 def start(
@@ -164,7 +165,7 @@ def start(
         "INSERT INTO attempts (id, job, number, kind, place, state, counted, algorithm, identity, started_at)"
         " VALUES (?,?,?,?,?,?,1,?,?,?)",
         [
-            id_of(job, number),
+            id_of(job, number, identity_of_ledger.of(database).salt),
             job,
             number,
             kind,

@@ -558,3 +558,19 @@ class EventKind(StrEnum):
         Severity.WARNING,
         AuditCode.SECURITY_ALERT,
     )
+    BACKUP_MADE = "backup.made", "A backup of the data folder was made.", Severity.INFO, AuditCode.SECURITY_ALERT
+    BACKUP_FAILED = "backup.failed", "A backup of the data folder failed.", Severity.WARNING
+    BACKUP_OVERDUE = "backup.overdue", "No backup of the data folder was made for too long.", Severity.WARNING
+    LEDGER_RESTORED = (
+        "ledger.restored",
+        "The data folder was restored from a backup: what came after the backup is not in it.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
+    RESULTS_PERHAPS_SENT = (
+        "results.perhaps-sent",
+        "A destination may have results from before a restore: nothing more is sent for now.",
+        Severity.WARNING,
+    )
+    RESULTS_ANSWERED = "results.answered", "A person said what becomes of results that may have been sent before."
+    JOB_ENCODED_AGAIN = "job.encoded-again", "A person had the result's objects made again."

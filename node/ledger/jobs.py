@@ -223,6 +223,12 @@ def interrupted(database: Database, at: datetime, job_id: str, reason: str) -> N
     events.record(database, at, EventKind.JOB_INTERRUPTED, study=job.study_instance_uid, job=job_id, reason=reason)
 
 
+def encode_again(database: Database, at: datetime, job_id: str, by: str) -> None:
+    """Make its objects again for the destinations that have none of them any more (`node.results.stage`)."""
+    job = _TABLE.transition(database, job_id, (JobStatus.REPORTED,), JobStatus.ENDED)
+    events.record(database, at, EventKind.JOB_ENCODED_AGAIN, study=job.study_instance_uid, job=job_id, actor=by)
+
+
 def outside_hours(database: Database, at: datetime, job_id: str, not_before: datetime) -> None:
     """Its turn has come at a time at which its rule lets no job start."""
     job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.QUEUED)

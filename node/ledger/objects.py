@@ -51,6 +51,15 @@ def get(database: Database, sop_instance_uid: str) -> ResultObject | None:
     return _object(row) if row else None
 
 
+def series_of_study(database: Database, study: str) -> frozenset[str]:
+    """Series Instance UIDs of all objects that were made for a study."""
+    sql = (
+        "SELECT DISTINCT series_instance_uid AS uid FROM objects JOIN jobs ON jobs.id=job"
+        " WHERE jobs.study_instance_uid=?"
+    )
+    return frozenset(row["uid"] for row in query(database, sql, [study]))
+
+
 def files(database: Database) -> list[str]:
     """The file of every object that is to be here, relative to the data folder."""
     sql = "SELECT file FROM objects JOIN jobs ON jobs.id=objects.job WHERE jobs.files='here'"

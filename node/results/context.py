@@ -174,7 +174,7 @@ def prepare(request: EncodingRequest) -> Context:
         requests=identity.requests,
         changes=(*identity.changes, *adopted, *([written.change] if written.change else []), *_told(odd)),
         odd_uids=frozenset().union(*odd.values()),
-        uids=ResultUIDs(request.job_id, request.digest),
+        uids=ResultUIDs(request.job_id, request.digest, request.ledger),
         texts=texts,
         character_set=written,
         missing=request.belongs_to.missing if request.belongs_to else frozenset(),

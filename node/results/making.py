@@ -16,7 +16,7 @@ from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
-from node.ledger import instances, jobs
+from node.ledger import identity, instances, jobs
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
 from node.ledger.objects import ResultObject
@@ -222,6 +222,7 @@ class ObjectMaker:
             supersedes=wanted.supersedes,
             revision=wanted.revision,
             adopted=wanted.adopted,
+            ledger=identity.of(database).salt,
         )
 
 

@@ -134,6 +134,8 @@ class JobToEncode:
     profile: EncodingProfile = field(default_factory=EncodingProfile)
     belongs_to: EarlierSet | None = None
     """The report alone is made, in the class that `profile` says, and refers to these objects."""
+    ledger: str = ""
+    """What UIDs derive from beside the job, in a ledger that was restored (`node.ledger.identity`)."""
     assumed_character_set: str = ""
     """Specific Character Set of texts whose own is missing or does not fit: that of their sender, where it is known."""
 

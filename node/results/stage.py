@@ -31,7 +31,7 @@ from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError
-from node.results import adopted_results, partial_sets
+from node.results import adopted_results, partial_sets, restored
 from node.results.adopted import AdoptedIdentity
 from node.results.adopted_results import AdoptedResults
 from node.results.encoded import EncodedSet
@@ -195,7 +195,7 @@ class ResultsStage(NodeStage):
                 revision=self._revision(job, name),
                 adopted=self._adopted(job, name),
             )
-            for name in job.destinations
+            for name in restored.still_to_serve(self._ledger.database, job)
         }
 
     def _adopted(self, job: Job, destination: str) -> AdoptedIdentity | None:
@@ -235,7 +235,7 @@ class ResultsStage(NodeStage):
         if job.outcome is JobOutcome.FAILED:
             return ()
         database = self._ledger.database
-        replaced: list[SourceReference] = []
+        replaced = [*restored.references(database, job, destination)]
         for earlier in self._earlier(database, job):
             sent = {
                 delivery.item
@@ -256,13 +256,20 @@ class ResultsStage(NodeStage):
         made = [each for each in arrived if each.outcome is not JobOutcome.FAILED and each.finished_at]
         last = (made or arrived)[0] if arrived else None
         if last is None or last.finished_at is None:
-            return None
+            return self._revision_of_restored(database, job, destination)
         return Revision(
             number=len(arrived) + 1,
             earlier_made_at=last.finished_at,
             more_images=_images_of(job) - _images_of(last),
             replaces=job.outcome is not JobOutcome.FAILED,
         )
+
+    def _revision_of_restored(self, database: Database, job: Job, destination: str) -> Revision | None:
+        """The second one, where it takes the place of what was sent before the ledger was restored."""
+        made_at = restored.made_at(database)
+        if made_at is None or job.outcome is JobOutcome.FAILED or not restored.references(database, job, destination):
+            return None
+        return Revision(number=2, earlier_made_at=made_at, more_images=0)
 
     def _may_have(self, database: Database, job: Job, destination: str) -> bool:
         """Whether any object of a job may be there."""

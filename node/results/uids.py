@@ -40,18 +40,24 @@ class ResultUIDs:
 
     job_id: str
     encoding_digest: str
+    ledger: str = ""
+    """Salt of a restored ledger (`node.ledger.identity`): the one before may have sent the same job's objects."""
 
     def instance(self, sop_class_uid: str, item: str) -> str:
         """SOP Instance UID of one item of the set."""
-        return derive("instance", self.job_id, item, sop_class_uid, self.encoding_digest, __version__)
+        return self._derive("instance", item, sop_class_uid)
 
     def series(self, sop_class_uid: str) -> str:
         """Series Instance UID: one series for each SOP class."""
-        return derive("series", self.job_id, sop_class_uid, self.encoding_digest, __version__)
+        return self._derive("series", sop_class_uid)
 
     def part(self, name: str) -> str:
         """UID of something inside an object, such as a dimension organization."""
-        return derive("part", self.job_id, name, self.encoding_digest, __version__)
+        return self._derive("part", name)
+
+    def _derive(self, what: str, *names: str) -> str:
+        salt = [self.ledger] if self.ledger else []
+        return derive(what, self.job_id, *names, self.encoding_digest, __version__, *salt)
 
     def tracking(self, identifier: str) -> str:
         """Tracking UID of one lesion: the same for every destination and in SR and SEG."""

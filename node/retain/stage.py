@@ -46,7 +46,7 @@ class Calendar(Protocol):
     def daily(self, name: str, at: time, work: Callable[[], None], *, make_up_since: datetime | None = None) -> None:
         """Do this each day; one of this name that is there already is replaced."""
 
-    def never(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Do it no more, if it was there."""
 
 
@@ -83,7 +83,7 @@ class RetainStage(NodeStage):
         if self._calendar is None:
             return
         if not self._settings.deletes:
-            self._calendar.never(_NAME)
+            self._calendar.forget(_NAME)
             return
         last = retention_runs.last(self._node.ledger.database)
         work = partial(begin, self._node)

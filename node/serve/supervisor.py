@@ -15,23 +15,19 @@ then stops the node (case 58); a second SIGTERM ends all at once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
 import socket
-import stat
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
 from node.clock import SystemClock
 from node.config import in_force
 from node.config.in_force import InForce
-from node.errors import DataFolderInUseError, PermanentError
 from node.ledger import database, instances
 from node.ledger.database import Ledger
 from node.observe import logs
@@ -40,8 +36,9 @@ from node.serve.keepalive import Child, any_alive
 from node.serve.listening import LISTENING, Ports
 from node.serve.outages import Outages
 from node.serve.receivers import ReceiverInheritance, Receivers
-from node.store import numbers
+from node.store import numbers, unfinished
 from node.store.layout import DataFolder
+from node.store.lock import take_lock
 
 log = structlog.get_logger(__name__)
 _NODE_MAY_TAKE = 30.0
@@ -59,6 +56,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     data = configuration.node.data
     os.umask(0o077)  # for all that this process and its children write: it may name patients
     lock = take_lock(data)
+    unfinished.check(data)
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
     ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)
@@ -96,48 +94,6 @@ def _leave_children_no_capabilities() -> None:
         capabilities.keep_what_binds_ports()
     except OSError as error:
         log.warning("serve.capabilities-not-dropped", error=str(error))
-
-
-def take_lock(data: Path) -> int:
-    """Lock the data folder for this node and its children; the descriptor that holds the lock.
-
-    Raises DataFolderInUseError where another node has it, PermanentError where the folder cannot be used.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _keep_others_out(data)
-        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise PermanentError(f"the data folder {data} cannot be used: {error.strerror} ({error.filename})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise DataFolderInUseError(
-            f"another node (process {holder}) uses the data folder {data}: stop it, or give this one its own"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def _keep_others_out(data: Path) -> None:
-    """Take the rights of group and others from the data folder, so that none of its files can be reached by them.
-
-    Raises PermanentError where they have some and this user may not change that.
-    """
-    mode = stat.S_IMODE(data.stat().st_mode)
-    if not mode & 0o077:
-        return
-    try:
-        data.chmod(mode & 0o700)
-    except OSError as error:
-        raise PermanentError(
-            f"the data folder {data} can be reached by other users (mode {mode:04o}), and its mode cannot be changed: "
-            f"{error.strerror}. Patients' images are in it: chmod 700 {data}, or make it the node's own"
-        ) from error
-    log.warning("serve.data-folder-tightened", folder=str(data), mode=f"{mode:04o}", now=f"{mode & 0o700:04o}")
 
 
 class Supervisor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.benchmarks import (
     attacks,
     backlog,
+    beside_backup,
     beside_greedy,
     encoding,
     laying_out,
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(purging.show(purged), flush=True)
         waiting = backlog.measure(folder / "backlog", *((10_000, 1) if options.short else ()))
         print(backlog.show(waiting), flush=True)
+        backed_up = beside_backup.measure(100 if options.short else beside_backup.IMAGES, folder / "backup")
+        print(beside_backup.show(backed_up), flush=True)
         beside = beside_greedy.measure(folder / "greedy")
         print(beside_greedy.show(beside), flush=True)
         attacked = attacks.measure(folder / "attacks", short=options.short)

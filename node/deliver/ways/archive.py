@@ -56,6 +56,16 @@ class Archive(Protocol):
         """Whether it holds this instance; raises as `find_study` does."""
         ...
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        """Its series of this study, one mapping each; raises as `find_study` does."""
+        ...
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        """Its instances of this series, one mapping each; raises as `find_study` does."""
+        ...
+
     def connect(self, kinds: Iterable[Kind]) -> AbstractContextManager[Sender]:
         """Open a way for objects of these kinds, `MOST_KINDS` at most; raises as `find_study` does."""
         ...

@@ -54,6 +54,19 @@ class DicomArchive:
         with _neutral():
             return scu.has_instance(self._peer, study_instance_uid, series_instance_uid, sop_instance_uid)
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        """C-FIND at series level."""
+        with _neutral():
+            return list(scu.find(self._peer, "SERIES", {"StudyInstanceUID": study_instance_uid}, keywords))
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        """C-FIND at image level."""
+        keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series_instance_uid}
+        with _neutral():
+            return list(scu.find(self._peer, "IMAGE", keys, keywords))
+
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[Sender]:
         """One association with a presentation context for each kind of object."""

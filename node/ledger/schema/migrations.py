@@ -41,6 +41,7 @@ from node.ledger.schema import (
     m0030_load,
     m0031_told,
     m0032_answers,
+    m0033_restorations,
     m0035_search,
 )
 from node.ledger.schema.versions import SET
@@ -176,6 +177,7 @@ migrations(name="0029_commit_batches")(m0029_commit_batches.migrate)
 migrations(name="0030_load")(m0030_load.migrate)
 migrations(name="0031_told")(m0031_told.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
+migrations(name="0033_restorations")(m0033_restorations.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 
 _FIRST = """

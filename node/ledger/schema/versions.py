@@ -38,6 +38,7 @@ VERSIONS = (
     "0030_load",
     "0031_told",
     "0032_answers",
+    "0033_restorations",
     "0035_search",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

@@ -53,6 +53,16 @@ class CountedArchive:
         with self._association():
             return True
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        """None of ours."""
+        return []
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        """None of ours."""
+        return []
+
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[_Association]:
         """For objects of any kind."""

@@ -45,6 +45,16 @@ class ForgetfulArchive:
     def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         return False
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        """None of ours."""
+        return []
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        """None of ours."""
+        return []
+
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[ForgetfulArchive]:
         yield self

@@ -390,6 +390,11 @@ class _Archive:
     def has_instance(self, *_: str) -> bool:
         return False
 
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        return []
+
     def find_studies(self, keys: Mapping[str, str], keywords: Sequence[str]) -> list[Mapping[str, str]]:
         return []
 

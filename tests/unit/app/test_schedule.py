@@ -81,8 +81,8 @@ def test_a_job_is_moved_by_its_name_and_taken_out(schedule: Schedule) -> None:
         schedule.daily(f"moved-{number}", time(1), lambda: done.append("moved"))
         schedule.daily(f"moved-{number}", time(2), lambda: done.append("to"), make_up_since=now - timedelta(days=2))
         schedule.daily(f"out-{number}", time(1), lambda: done.append("out"), make_up_since=now + timedelta(days=2))
-        schedule.never(f"out-{number}")
-        schedule.never("never there")
+        schedule.forget(f"out-{number}")
+        schedule.forget("never there")
     until(lambda: len(done) == 2, what="the jobs that are made up for")
     assert done == ["to", "to"]
 

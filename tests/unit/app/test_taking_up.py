@@ -49,6 +49,7 @@ BASE: dict[str, Any] = {
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
+    "backup": {"to": "/mnt/backup"},
 }
 NEW_RETRY = {"first": "11s", "factor": 3, "longest": "16m", "give_up_after": "8d"}
 NEW_TLS = {
@@ -203,6 +204,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "timeout": "9s",
             },
         },
+        "backup": {"to": "/mnt/other", "at": "04:15", "keep": 3},
         "ignore": [{"name": "research", "when": {"Modality": "MR"}}],
         "vendors": [{"manufacturer": "Other*"}],
         "rules": [RULE],

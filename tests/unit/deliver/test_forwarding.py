@@ -60,6 +60,14 @@ class PlayedArchive:
     def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         return True
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        return []
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        return []
+
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[PlayedArchive]:
         if self.unreachable:

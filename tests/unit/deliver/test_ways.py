@@ -52,6 +52,14 @@ class Folder:
         """By its name."""
         return (self.folder / f"{sop_instance_uid}.dcm").exists()
 
+    def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
+        return []
+
+    def find_instances(
+        self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
+    ) -> list[Mapping[str, str]]:
+        return []
+
     @contextmanager
     def connect(self, kinds: Iterable[Kind]) -> Iterator[Sender]:
         """Nothing to open."""

@@ -169,7 +169,7 @@ class Diary:
     def daily(self, name: str, at: time, work: Callable[[], None], *, make_up_since: object = None) -> None:
         self.at.append(at)
 
-    def never(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         self.at.append(None)
 
 

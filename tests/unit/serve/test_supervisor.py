@@ -12,7 +12,7 @@ import pytest
 from node.errors import DataFolderInUseError, PermanentError
 from node.serve import keepalive, listening
 from node.serve.keepalive import Child
-from node.serve.supervisor import take_lock
+from node.store.lock import take_lock
 from tests.support.shared_data import ROOT
 
 
