@@ -31,7 +31,7 @@ NAME = "heartbeat"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StageTurn:
     """When a stage last ended a run."""
 
     stage: str
@@ -49,7 +49,7 @@ class Turn:
 class HeartbeatStage(NodeStage):
     """Looks at the others; one thread calls `run_once`."""
 
-    def __init__(self, node: Node, configuration: Configuration, turns: Callable[[], Sequence[Turn]]) -> None:
+    def __init__(self, node: Node, configuration: Configuration, turns: Callable[[], Sequence[StageTurn]]) -> None:
         self._clock = node.clock
         self._data = node.store.data
         self._turns = turns

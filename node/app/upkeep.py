@@ -9,7 +9,8 @@ import structlog
 
 from node.app.schedule import Schedule
 from node.backup.making import BackupCancelledError, BackupRun
-from node.config.models import BackupSettings, Configuration
+from node.config.backup import BackupSettings
+from node.config.models import Configuration
 from node.errors import NodeError
 from node.ledger import backups, defects, events
 from node.stage import Node

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from node.app.heartbeat import Turn
+from node.app.heartbeat import StageTurn
 from node.errors import NodeError
 from node.items import defect_of, frames_of, place_of
 from node.stage import NodeStage
@@ -84,10 +84,10 @@ class Workers:
         """Of all that run, by name."""
         return {name: each.worker.stage for name, each in self._running.items()}
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[StageTurn]:
         """How long ago each stage ended a run, and whether it fails."""
         now = time.monotonic()
-        return [Turn(name, now - each.turned_at, each.fails) for name, each in [*self._running.items()]]
+        return [StageTurn(name, now - each.turned_at, each.fails) for name, each in [*self._running.items()]]
 
     def start(self, workers: Iterable[Worker]) -> None:
         """Start their threads.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -10,13 +9,12 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from node.cli import commitments, output
+from node.cli import commitments, output, status_studies
 from node.cli.output import SEVERITY_STYLES, cell, table
-from node.config.models import Configuration, NodeSettings
+from node.config.models import Configuration
 from node.desk import destinations, warnings
-from node.desk.arriving import status_text
-from node.desk.overview import SHOWN, Overview, Work
-from node.desk.rows import UNSENT, CommitmentCounts, DeliveryStatus, InstanceStatus, JobStatus, Series, Study
+from node.desk.overview import SHOWN, Overview
+from node.desk.rows import UNSENT, CommitmentCounts, DeliveryStatus, InstanceStatus, JobStatus
 from node.desk.words import ago, clock_text, details, local, short, tail
 from rules.model import rule_set_digest
 
@@ -30,7 +28,7 @@ def page(found: Overview, configuration: Configuration, identify: bool) -> Rende
     ]
     parts += [Text(), _queues(found), *_outbox(found)]
     parts += [part for part in _attention(found, zone, configuration.node.data) if part is not None]
-    parts += _latest(found, configuration.node, identify)
+    parts += status_studies.latest(found, configuration.node, identify)
     return Group(*parts)
 
 
@@ -349,58 +347,3 @@ def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) 
     shown = table(title, columns, rows[:SHOWN])
     more = [cell(f"… and {len(rows) - SHOWN} more (--json)")] if len(rows) > SHOWN else []
     return Group(Text(), shown, *more)
-
-
-def _latest(found: Overview, node: NodeSettings, identify: bool) -> list[RenderableType]:
-    if not found.latest:
-        return [Text(), cell("No study has arrived yet.")]
-    columns = ["=Received", "=Accession", "=Study", "=Images", "Status", "Jobs", "Sent"]
-    rows = []
-    for work in found.latest:
-        study = work.study
-        row = [
-            cell(clock_text(study.last_received_at, node.zone, found.now)),
-            cell(study.accession_number),
-            cell(tail(study.study_instance_uid, 10)),
-            cell(_images(work.series)),
-            cell(_study_status(found, study, node), "bold red" if study.hold else ""),
-            cell(_counted(job.outcome or job.status for job in work.jobs)),
-            cell(_sent(work)),
-        ]
-        rows.append([*row[:2], cell(study.patient_id), *row[2:]] if identify else row)
-    if identify:
-        columns.insert(2, "=Patient ID")
-    return [Text(), table("Last studies", columns, rows)]
-
-
-def _study_status(found: Overview, study: Study, node: NodeSettings) -> str:
-    if study.hold:
-        return "held"
-    status = status_text(study, node, found.now, ended=study.study_instance_uid in found.ended)
-    return status if study.revision <= 1 else f"{status} (revision {study.revision})"
-
-
-def _images(series: Sequence[Series]) -> str:
-    """`CT 275`, `MR+SR 300`."""
-    return f"{'+'.join(sorted({each.modality for each in series}))} {sum(each.instances for each in series)}"
-
-
-def _counted(words: Iterator[str]) -> str:
-    counts = Counter(word.replace("_", " ") for word in words)
-    return ", ".join(word if count == 1 else f"{count} {word}" for word, count in counts.items())
-
-
-def _sent(work: Work) -> str:
-    """`3 of 3; 270 of 275 images, 5 waiting`: over all destinations."""
-    images: Counter[DeliveryStatus] = Counter()
-    for each in work.images:
-        images[each.status] += each.instances
-    told = [_part(Counter(delivery.status for delivery in work.results), ""), _part(images, " images")]
-    return "; ".join(part for part in told if part)
-
-
-def _part(counts: Counter[DeliveryStatus], what: str) -> str:
-    counts.pop(DeliveryStatus.REPLACED, None)  # what took its place is counted
-    total, done = counts.total(), counts.pop(DeliveryStatus.DELIVERED, 0)
-    rest = [f"{count} {status}" for status, count in counts.items()]
-    return ", ".join([f"{done} of {total}{what}", *rest]) if total else ""

@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from node.commit.delivered import DeliveriesDocket
-from node.commit.questions import Docket, Question
+from node.commit.questions import ArchiveQuestion, Docket
 from node.commit.through import RequestersDocket
 from node.config.destinations import DicomDestination, dicom_destinations
 from node.config.models import Configuration
@@ -88,7 +88,7 @@ class CommitmentRequester(NodeStage):
                 if not self._items.handle(question.item, work, otherwise=True):
                     return
 
-    def _ask(self, docket: Docket, question: Question) -> bool:
+    def _ask(self, docket: Docket, question: ArchiveQuestion) -> bool:
         """Ask for what is still open of one question; false where the archive was silent: that has taken time."""
         with self._ledger.transaction() as database:
             # It may take its time, and is asked again when it never reports.
@@ -114,19 +114,19 @@ class CommitmentRequester(NodeStage):
         self._settle(question, transaction, status)
         return status is not None
 
-    def _not_asked(self, docket: Docket, question: Question, error: NodeError) -> None:
+    def _not_asked(self, docket: Docket, question: ArchiveQuestion, error: NodeError) -> None:
         """No association, or none for this: whatever is due has to wait."""
         noted = isinstance(error, ContextRefusedError) and docket.refused(str(error))
         rejected = isinstance(error, PermanentError)
 
-        def wait(database: Database, each: Question) -> None:
+        def wait(database: Database, each: ArchiveQuestion) -> None:
             each.wait(database, self._clock.now(), str(error), rejected=rejected)
 
         self._ledger.settle_each(
             [*([] if noted else [question]), *(each for every in self._dockets for each in every.due())], wait
         )
 
-    def _settle(self, question: Question, transaction: str, status: int | None) -> None:
+    def _settle(self, question: ArchiveQuestion, transaction: str, status: int | None) -> None:
         """The answer to the request; where the report came sooner, that counts."""
         with self._ledger.transaction() as database:
             if archive_requests.is_answered(database, transaction):

@@ -40,7 +40,7 @@ def patience(retry: Retry, tried_for: timedelta, *, in_vain: bool) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class BatchQuestion:
-    """What is left of one batch; see `node.commit.questions.Question`."""
+    """What is left of one batch; see `node.commit.questions.ArchiveQuestion`."""
 
     batch: CommitBatch
     retry: Retry

@@ -11,7 +11,7 @@ from node.items import Item
 from node.ledger.database import Database
 
 
-class Question(Protocol):
+class ArchiveQuestion(Protocol):
     """What an archive is asked under one Transaction UID. Each method is called within a transaction."""
 
     @property
@@ -43,7 +43,7 @@ class Docket(Protocol):
         """Make new questions, and settle what is late; in how long that has to be done again, where that is known."""
         ...
 
-    def due(self) -> Sequence[Question]:
+    def due(self) -> Sequence[ArchiveQuestion]:
         """What is to be asked now; what was asked for in vain goes after the rest, because it may take time again."""
         ...
 

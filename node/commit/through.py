@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RequesterQuestion:
-    """What is still open of one request of another AE; see `node.commit.questions.Question`."""
+    """What is still open of one request of another AE; see `node.commit.questions.ArchiveQuestion`."""
 
     commitment: Commitment
     archive: str

@@ -6,7 +6,7 @@ a destination) is checked in `loading`, which knows the lines.
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import PluginGrants, PluginIsolation
+from node.config.backup import BackupSettings
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.people import Notifications, Person
 from node.config.retention import Retention
@@ -347,24 +348,6 @@ class PluginUse(Section):
     """How long a process of it is kept between jobs. off: each job has a process of its own."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
-
-
-class BackupSettings(Section):
-    """A backup each day, made by the node itself."""
-
-    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
-
-    to: SitePath
-    """Folder that backups are made in, on another disk than `node.data`."""
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:30"
-    """Time of day, in `node.time_zone`."""
-    keep: Annotated[int, Field(ge=1, le=1000)] = 7
-    """This many of the newest backups are kept."""
-
-    @property
-    def time_of_day(self) -> time:
-        """`at`."""
-        return time.fromisoformat(self.at)
 
 
 class Configuration(Section):

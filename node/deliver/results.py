@@ -30,7 +30,7 @@ from node.errors import NodeError, PermanentError, TransientError, is_of_the_mac
 from node.items import Item, Items
 from node.ledger import deliveries, identities, objects
 from node.ledger.database import Database
-from node.ledger.delivery import Delivery, DeliveryStatus
+from node.ledger.delivery import Delivery
 from node.ledger.event_kinds import Severity
 from node.ledger.identities import IdentityStatus
 from node.outcome import AnswerReading
@@ -99,7 +99,7 @@ class ResultSender:
         now = self._clock.now()
 
         def wait(database: Database, delivery: Delivery) -> None:
-            if _still_waits(database, delivery):
+            if deliveries.is_waiting(database, delivery.id):
                 settle(database, now, delivery, answer, self._destination)
 
         self._ledger.settle_each(those, wait)
@@ -175,7 +175,7 @@ class ResultSender:
         again = now + self._pause(known.waited, silent=silent)
 
         def stop(database: Database, delivery: Delivery) -> None:
-            if not _still_waits(database, delivery):
+            if not deliveries.is_waiting(database, delivery.id):
                 return
             if verdict.status is IdentityStatus.DIFFERS and step.until is None:
                 deliveries.hold(database, now, delivery.id, step.why)
@@ -268,7 +268,7 @@ class ResultSender:
         The answer; None where it was held or stopped since it was read.
         """
         with self._ledger.transaction() as database:
-            if not _still_waits(database, delivery):
+            if not deliveries.is_waiting(database, delivery.id):
                 return None
             delivery = deliveries.sending(database, self._clock.now(), delivery.id)
         own = kind_of(self._data / delivery.file)
@@ -313,8 +313,3 @@ class ResultSender:
 def _open(database: Database, due: Iterable[Delivery]) -> list[Delivery]:
     """Those that wait or are found being sent."""
     return [each for each in due if deliveries.get(database, each.id).status in OPEN]
-
-
-def _still_waits(database: Database, delivery: Delivery) -> bool:
-    """False where somebody held, superseded or cancelled it since it was read."""
-    return deliveries.get(database, delivery.id).status is DeliveryStatus.WAITING

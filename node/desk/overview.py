@@ -25,6 +25,7 @@ from node.ledger import (
     defects,
     deliveries,
     earlier_results,
+    encoding_queue,
     fallbacks,
     fetches,
     file_checks,
@@ -225,7 +226,7 @@ def _look(
         why_waiting={name: turns.why_waiting(database, name) for name in configuration.destinations},
         hold_ups=hold_ups,
         fallbacks=_fallbacks(database, configuration),
-        encoding=jobs.being_encoded(database),
+        encoding=encoding_queue.being_encoded(database),
         under_way=[jobs.get(database, each.job) for each in attempts.all_open(database)],
         troubled=jobs.troubled(database, IN_JSON),
         attempts={},
@@ -274,8 +275,8 @@ def _health(data: Path, running: Mapping[str, Any] | None, confined: Confinement
 def _attention(database: Database, configuration: Configuration, now: datetime) -> Attention:
     return Attention(
         held_studies=studies.held(database),
-        held=deliveries.with_status(database, (DeliveryStatus.HELD,), IN_JSON),
-        dead=deliveries.with_status(database, (DeliveryStatus.DEAD,), IN_JSON),
+        held=deliveries.with_status(database, DeliveryStatus.HELD, IN_JSON),
+        dead=deliveries.with_status(database, DeliveryStatus.DEAD, IN_JSON),
         stuck=forwards.stuck(database),
         to_withdraw=withdrawals.listed(database),
         untold=_untold(database),

@@ -298,9 +298,8 @@ def results_of_study(database: Database, study: str) -> list[Delivery]:
 
 def of_job(database: Database, job: str) -> list[Delivery]:
     """Deliveries of a job, in the order in which they were enqueued."""
-    return readable(
-        database, "deliveries", query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job]), of_row
-    )
+    rows = query(database, "SELECT * FROM deliveries WHERE job=? ORDER BY id", [job])
+    return readable(database, "deliveries", rows, of_row)
 
 
 def counts(database: Database) -> dict[str, dict[DeliveryStatus, int]]:
@@ -314,11 +313,10 @@ def counts_of(database: Database, kind: DeliveryKind) -> dict[str, dict[Delivery
     return {place: {DeliveryStatus(status): n for status, n in each.items()} for place, each in found.items()}
 
 
-def with_status(database: Database, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
+def with_status(database: Database, status: DeliveryStatus, limit: int) -> list[Delivery]:
     """Deliveries of results in this state, newest first."""
-    marks = ",".join("?" for _ in statuses)
-    sql = f"SELECT * FROM deliveries WHERE status IN ({marks}) AND kind<>'image' ORDER BY id DESC LIMIT ?"  # noqa: S608 - only question marks
-    return readable(database, "deliveries", query(database, sql, [*statuses, limit]), of_row)
+    sql = "SELECT * FROM deliveries WHERE status=? AND kind<>'image' ORDER BY id DESC LIMIT ?"
+    return readable(database, "deliveries", query(database, sql, [status, limit]), of_row)
 
 
 def is_waiting(database: Database, delivery_id: int) -> bool:

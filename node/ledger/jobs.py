@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from node.clock import from_text, to_text
+from node.clock import to_text
 from node.errors import PermanentError
 from node.ledger import alerts, attempts, events, job_images, job_studies
 from node.ledger.alert_kinds import AlertKind
@@ -252,25 +252,6 @@ def encoding(database: Database, at: datetime, job_id: str) -> bool:
     return True
 
 
-def being_encoded(database: Database) -> list[tuple[Job, datetime]]:
-    """Jobs whose objects are being made, and since when; the longest first. Not those that wait for their next try."""
-    rows = query(
-        database,
-        f"SELECT {COLUMNS}, max(events.at) AS since FROM jobs"  # noqa: S608 - our own columns
-        " JOIN events ON events.study_instance_uid=jobs.study_instance_uid AND events.job=jobs.id"
-        " WHERE jobs.status=? AND events.kind='job.encoding'"
-        " AND NOT EXISTS (SELECT 1 FROM defects WHERE defects.job=jobs.id AND defects.stage='results')"
-        " GROUP BY jobs.id ORDER BY since",
-        [JobStatus.ENDED],
-    )
-    return readable(
-        database,
-        "jobs",
-        rows,
-        lambda row: (from_row(row), from_text(row["since"])),
-    )
-
-
 def refused(database: Database, at: datetime, job_id: str, error: str) -> None:
     """Its result could not be reported as it is: it counts as failed, and a report that says so takes its place."""
     job = _TABLE.transition(database, job_id, (JobStatus.ENDED,), JobStatus.ENDED)
@@ -334,24 +315,6 @@ def cancel(database: Database, at: datetime, job_id: str, reason: str, by: str =
         database, at, EventKind.JOB_CANCELLED, study=job.study_instance_uid, job=job_id, actor=by, reason=reason
     )
     return replace(job, status=JobStatus.CANCELLED, error=reason)
-
-
-def unreported(database: Database) -> list[Job]:
-    """Jobs whose objects are still to be made, oldest outcome first; none of a study that is held."""
-    return _select(
-        database,
-        "JOIN studies USING (study_instance_uid)"
-        " WHERE jobs.status=? AND studies.hold IS NULL ORDER BY priority DESC, finished_at",
-        [JobStatus.ENDED],
-    )
-
-
-def results_to_encode(database: Database) -> list[str]:
-    """The folders of results whose objects are still to be made, relative to the data folder."""
-    rows = query(
-        database, "SELECT result FROM jobs WHERE status=? AND result IS NOT NULL ORDER BY rowid", [JobStatus.ENDED]
-    )
-    return [row["result"] for row in rows]
 
 
 def of_study(database: Database, study: str) -> list[Job]:

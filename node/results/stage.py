@@ -16,6 +16,7 @@ from node.items import Item, Items
 from node.ledger import (
     adoptions,
     deliveries,
+    encoding_queue,
     encodings,
     events,
     fallbacks,
@@ -29,16 +30,14 @@ from node.ledger.database import Database
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
-from node.ledger.objects import ResultObject
 from node.processes.pool import CallCancelledError
-from node.results import adopted_results, partial_sets, restored
+from node.results import adopted_results, partial_sets, predecessors, restored
 from node.results.adopted import AdoptedIdentity
 from node.results.adopted_results import AdoptedResults
 from node.results.encoded import EncodedSet
 from node.results.fallback_reports import FallbackReports
 from node.results.lanes import REFUSED, Lanes
-from node.results.making import ObjectMaker, SetRequest, reference_to
-from node.results.request import Revision, SourceReference
+from node.results.making import ObjectMaker, SetRequest
 from node.results.source.files import VerifiedImages
 from node.stage import Node, NodeStage
 from node.wake import Stage
@@ -82,7 +81,7 @@ class ResultsStage(NodeStage):
         """
         seen: set[str] = set()
         while True:
-            for job in jobs.unreported(self._ledger.database):
+            for job in encoding_queue.unreported(self._ledger.database):
                 if self._lanes.full:
                     break
                 if job.id not in seen and self._start(job):
@@ -191,8 +190,8 @@ class ResultsStage(NodeStage):
         return {
             name: SetRequest(
                 known[name].encoding,
-                self._predecessors(job, name),
-                revision=self._revision(job, name),
+                predecessors.of(self._ledger.database, job, name),
+                revision=predecessors.revision(self._ledger.database, job, name),
                 adopted=self._adopted(job, name),
             )
             for name in restored.still_to_serve(self._ledger.database, job)
@@ -226,70 +225,6 @@ class ResultsStage(NodeStage):
     def _encode(self, job: Job, wanted: SetRequest, images: VerifiedImages) -> EncodedSet:
         """One set of objects."""
         return self._maker.whole_set(job, wanted, images, self._configuration)
-
-    def _predecessors(self, job: Job, destination: str) -> tuple[SourceReference, ...]:
-        """The SRs of this question that a reader there may still have: of the last success, and of failures since.
-
-        A failure replaces nothing: what was found before still stands (PS3.3 C.17.2, Predecessor Documents).
-        """
-        if job.outcome is JobOutcome.FAILED:
-            return ()
-        database = self._ledger.database
-        replaced = [*restored.references(database, job, destination)]
-        for earlier in self._earlier(database, job):
-            sent = {
-                delivery.item
-                for delivery in deliveries.of_job(database, earlier.id)
-                if delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
-            }
-            found = [made for made in objects.of_job(database, earlier.id) if made.sop_instance_uid in sent]
-            reports = [made for made in found if made.kind == "sr"]
-            replaced += [reference_to(made) for made in reports]
-            if any(self._holds_result(database, earlier, made) for made in reports):
-                break  # it named those before it
-        return tuple(sorted(replaced))
-
-    def _revision(self, job: Job, destination: str) -> Revision | None:
-        """Which result of this question this is for the readers there; None where they have none yet."""
-        database = self._ledger.database
-        arrived = [each for each in self._earlier(database, job) if self._may_have(database, each, destination)]
-        made = [each for each in arrived if each.outcome is not JobOutcome.FAILED and each.finished_at]
-        last = (made or arrived)[0] if arrived else None
-        if last is None or last.finished_at is None:
-            return self._revision_of_restored(database, job, destination)
-        return Revision(
-            number=len(arrived) + 1,
-            earlier_made_at=last.finished_at,
-            more_images=_images_of(job) - _images_of(last),
-            replaces=job.outcome is not JobOutcome.FAILED,
-        )
-
-    def _revision_of_restored(self, database: Database, job: Job, destination: str) -> Revision | None:
-        """The second one, where it takes the place of what was sent before the ledger was restored."""
-        made_at = restored.made_at(database)
-        if made_at is None or job.outcome is JobOutcome.FAILED or not restored.references(database, job, destination):
-            return None
-        return Revision(number=2, earlier_made_at=made_at, more_images=0)
-
-    def _may_have(self, database: Database, job: Job, destination: str) -> bool:
-        """Whether any object of a job may be there."""
-        return any(
-            delivery.destination == destination and delivery.status in _MAY_HAVE_ARRIVED
-            for delivery in deliveries.of_job(database, job.id)
-        )
-
-    def _holds_result(self, database: Database, job: Job, report: ResultObject) -> bool:
-        """Whether a report holds what was found, and not that this failed or could not be reported."""
-        kept = encodings.get(database, job.id, report.encoding)
-        return job.outcome is not JobOutcome.FAILED and not (kept is not None and kept.says_why)
-
-    def _earlier(self, database: Database, job: Job) -> list[Job]:
-        """The chain of jobs that this one supersedes, newest first."""
-        chain = []
-        while job.supersedes is not None:
-            job = jobs.get(database, job.supersedes)
-            chain.append(job)
-        return chain
 
     # --- the outbox -------------------------------------------------------------------------------
 
@@ -350,7 +285,7 @@ class ResultsStage(NodeStage):
         """
         assert job.outcome is not None, job.id
         reason = job.terms.withholds(job.outcome) or job.terms.withholds_now(now)
-        return None if reason and self._predecessors(job, destination) else reason
+        return None if reason and predecessors.of(self._ledger.database, job, destination) else reason
 
     def _tell_nothing_goes(self, database: Database, job: Job, destination: str, now: datetime) -> None:
         reason = f"{destination} takes no kind of object of a result that is {job.outcome} (destinations: send_when)"
@@ -369,7 +304,7 @@ class ResultsStage(NodeStage):
 
         `but`: destinations that do not get this result, so that they get the earlier one.
         """
-        earlier_jobs = self._earlier(database, job)
+        earlier_jobs = predecessors.earlier(database, job)
         overtaken = f"overtaken by job {job.id}"
         notifications.cancel_about(
             database, now, job.study_instance_uid, overtaken, [earlier.id for earlier in earlier_jobs]
@@ -380,10 +315,6 @@ class ResultsStage(NodeStage):
             for delivery in deliveries.of_job(database, earlier.id):
                 if delivery.status in _NOT_SENT and delivery.destination not in but:
                     deliveries.stop(database, now, delivery.id, DeliveryStatus.SUPERSEDED, overtaken)
-
-
-def _images_of(job: Job) -> int:
-    return sum(len(chosen.receipts) for chosen in job.inputs)
 
 
 def _give_up(job: str, database: Database, now: datetime, why: str) -> None:
@@ -404,4 +335,3 @@ _NOT_SENT = (
     DeliveryStatus.WITHHELD,
     DeliveryStatus.REFUSED,
 )
-_MAY_HAVE_ARRIVED = (DeliveryStatus.DELIVERED, DeliveryStatus.SENDING)

@@ -59,7 +59,7 @@ Send = Callable[[Configuration, str, str, str, Sequence[tuple[str, str]]], None]
 """Configuration, key, subject, text and lines of a message: brings it to those whom alerts go to."""
 
 
-class Outage:
+class ChildOutage:
     """One process that dies again and again."""
 
     def __init__(self, now: float) -> None:
@@ -71,7 +71,7 @@ class Outages:
     """Looked at by the supervisor's loop; sends nothing where alerts go to nobody."""
 
     def __init__(self, send: Send | None = None) -> None:
-        self._open: dict[str, Outage] = {}
+        self._open: dict[str, ChildOutage] = {}
         self._sent: list[float] = []
         self._send = send or _in_a_thread
 
@@ -81,7 +81,7 @@ class Outages:
         for child in children:
             outage = self._open.get(child.name)
             if outage is None and child.deaths >= _DEATHS:
-                outage = self._open[child.name] = Outage(now)
+                outage = self._open[child.name] = ChildOutage(now)
                 self._tell(configuration, "begins", child, outage)
             elif outage is not None and child.alive and now - child.started_at >= _STEADY:
                 del self._open[child.name]
@@ -97,7 +97,7 @@ class Outages:
         running = [each.started_at + _STEADY for each in children if each.name in self._open and each.alive]
         return min(running, default=None)
 
-    def _tell(self, configuration: Configuration, what: str, child: Child, outage: Outage) -> None:
+    def _tell(self, configuration: Configuration, what: str, child: Child, outage: ChildOutage) -> None:
         now = time.monotonic()
         self._sent = [each for each in self._sent if now - each < 3600.0]
         if not configuration.alerts.to or len(self._sent) >= _AN_HOUR:

@@ -17,7 +17,7 @@ import structlog
 
 from node import __version__
 from node.clock import Clock
-from node.ledger import events, file_checks, instances, jobs, objects, tallies
+from node.ledger import encoding_queue, events, file_checks, instances, objects, tallies
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.schema.versions import VERSIONS
@@ -67,7 +67,7 @@ def _images_missing(database: Database, data_folder: DataFolder) -> Iterator[str
 
 def _results_missing(database: Database, data: Path) -> Iterator[str]:
     """Files of result objects, and results that are still to be encoded, relative to the data folder."""
-    for file in (*objects.files(database), *jobs.results_to_encode(database)):
+    for file in (*objects.files(database), *encoding_queue.results_to_encode(database)):
         if not (data / file).exists():
             yield file
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.app.heartbeat import HeartbeatStage, Turn
+from node.app.heartbeat import HeartbeatStage, StageTurn
 from node.app.workers import PERSISTS, Worker, Workers
 from node.config.models import Configuration
 from node.stage import NodeStage
@@ -18,9 +18,9 @@ from tests.support.sites.listeners import web_service
 from tests.support.wait import until
 
 FINE, FAILING, HANGING = (
-    Turn("index", 1.0, fails=False),
-    Turn("route", 1.0, fails=True),
-    Turn("run", 1000.0, fails=False),
+    StageTurn("index", 1.0, fails=False),
+    StageTurn("route", 1.0, fails=True),
+    StageTurn("run", 1000.0, fails=False),
 )
 
 
@@ -29,7 +29,7 @@ def configured(**heartbeat: Any) -> Configuration:
 
 
 @pytest.mark.parametrize("stuck", [FAILING, HANGING])
-def test_no_sign_is_given_while_a_stage_does_not_turn(tmp_path: Path, stuck: Turn) -> None:
+def test_no_sign_is_given_while_a_stage_does_not_turn(tmp_path: Path, stuck: StageTurn) -> None:
     """Each five minutes to the URL and into the file; then silence, and `status --check` knows which stage it is."""
     site, file, turns = Site(tmp_path), tmp_path / "alive", [FINE]
     clock = site.clock
@@ -56,8 +56,8 @@ def test_no_sign_is_given_while_a_stage_does_not_turn(tmp_path: Path, stuck: Tur
 
 def test_who_waits_for_another_system_is_not_stuck() -> None:
     """A long way to a PACS is up to the PACS, and an alert of its own."""
-    assert not Turn("deliver-pacs", 10_000.0, fails=False).is_stuck
-    assert Turn("deliver-pacs", 1.0, fails=True).is_stuck
+    assert not StageTurn("deliver-pacs", 10_000.0, fails=False).is_stuck
+    assert StageTurn("deliver-pacs", 1.0, fails=True).is_stuck
 
 
 def test_a_watch_that_cannot_be_reached_is_tried_again(tmp_path: Path) -> None:

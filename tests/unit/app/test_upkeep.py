@@ -13,7 +13,8 @@ from node.app.alerts import AlertSweep
 from node.app.schedule import Schedule
 from node.backup.folder import BackupFolder
 from node.clock import SystemClock
-from node.config.models import BackupSettings, Configuration
+from node.config.backup import BackupSettings
+from node.config.models import Configuration
 from node.ledger import alerts, backups, defects
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.backups import BackupStatus

@@ -56,7 +56,7 @@ def test_what_runs_at_night_has_a_short_form_in_continuous_integration(target: s
     elif target == "matrix":
         assert "pairs" in (ROOT / "tests" / "peers" / "test_validators_results.py").read_text()
     else:
-        assert re.search(r"--full-length|--fuzz-seconds", recipe)
+        assert re.search(r"--full-length|--fuzz-seconds|--crashes", recipe)
 
 
 def test_a_failure_at_night_does_not_hide_the_next(tmp_path: Path) -> None:

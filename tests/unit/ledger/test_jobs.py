@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from node.errors import NotFoundError, PermanentError
-from node.ledger import attempts, decisions, events, gone_rules, jobs, pauses, rule_history, rule_versions, studies
+from node.ledger import (
+    attempts,
+    decisions,
+    encoding_queue,
+    events,
+    gone_rules,
+    jobs,
+    pauses,
+    rule_history,
+    rule_versions,
+    studies,
+)
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.job import OPEN, JobOutcome, JobStatus, NewJob, digest_of
@@ -163,7 +174,7 @@ def test_lists_and_counts(ledger: Ledger) -> None:
         jobs.ended(database, NOW, made["failed"].id, JobOutcome.FAILED, "work/f", "crashed")
     database = ledger.database
     assert [row.job for row in attempts.open_here(database)] == [made["run"].id]
-    assert {job.rule for job in jobs.unreported(database)} == {"ended", "failed"}
+    assert {job.rule for job in encoding_queue.unreported(database)} == {"ended", "failed"}
     assert [job.rule for job in jobs.troubled(database, 10)] == ["failed"]
     assert [job.rule for job in jobs.matching(database, made["run"].id[:10])] == ["run"]
     assert jobs.counts(database) == {JobStatus.RUNNING: 1, JobStatus.ENDED: 2, JobStatus.QUEUED: 1}

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from node.errors import PermanentError
-from node.ledger import defects, jobs
+from node.ledger import defects, encoding_queue, jobs
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.processes.pool import HEAVY
 from node.results import encoder
@@ -88,7 +88,7 @@ def test_finding_x2_other_reports_leave_while_a_giant_is_encoded(
     other = site.ended(reports.no_findings(), rule="another")
     assert _run_until(site, other, JobStatus.REPORTED).outcome is JobOutcome.NO_FINDINGS
     assert site.get(giant).status is JobStatus.ENDED
-    ((job, since),) = jobs.being_encoded(site.ledger.database)
+    ((job, since),) = encoding_queue.being_encoded(site.ledger.database)
     assert (job.id, since) == (giant.id, site.clock.now())
 
 
@@ -105,7 +105,7 @@ def test_finding_d3_what_waits_for_its_next_try_is_not_shown_as_being_encoded(
     site.results.run_once()
     (defect,) = defects.of_stage(site.ledger.database, "results")
     assert defect.job == job.id
-    assert jobs.being_encoded(site.ledger.database) == []
+    assert encoding_queue.being_encoded(site.ledger.database) == []
 
 
 def test_finding_d3_what_nobody_foresaw_in_the_encoder_is_told_without_its_text(
@@ -138,7 +138,7 @@ def test_finding_x2_cancel_ends_an_encoding_under_way(site: ResultSite, monkeypa
     assert site.get(giant).status is JobStatus.CANCELLED
     assert site.objects(giant) == []
     assert note.read_text() == "begun\n"
-    assert jobs.being_encoded(site.ledger.database) == []
+    assert encoding_queue.being_encoded(site.ledger.database) == []
 
 
 def test_finding_x2_a_job_that_was_cancelled_before_its_turn_is_not_encoded(
@@ -147,10 +147,10 @@ def test_finding_x2_a_job_that_was_cancelled_before_its_turn_is_not_encoded(
     """The state of a job is looked at before it is encoded, not only afterwards."""
     job = site.ended(reports.measured())
     note = _stuck(site, monkeypatch, job)
-    found = jobs.unreported(site.ledger.database)
+    found = encoding_queue.unreported(site.ledger.database)
     with site.ledger.transaction() as database:
         jobs.cancel(database, site.clock.now(), job.id, "a test")
-    monkeypatch.setattr(jobs, "unreported", lambda _: found)
+    monkeypatch.setattr(encoding_queue, "unreported", lambda _: found)
     site.results.run_once()
     until(lambda: not site.results._lanes._threads._work_queue.qsize(), what="the job to be looked at")
     site.results.close()
