@@ -102,7 +102,7 @@ class DataFolderState:
 
     def _stored(self, ledger: Database) -> Iterator[SourceFile]:
         """The files of all rows; most were in the backup before, so where they are now is looked at when it matters."""
-        for receipt in instances.receipts(ledger):
+        for receipt in copies.receipts(ledger):
             file = self._data_folder.stored(receipt)
             path = f"store/{receipt[:6]}/{receipt}{_DICOM}"
             yield SourceFile(path, file, needed=True, receipt=receipt, is_indexed=True)

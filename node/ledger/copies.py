@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.errors import LedgerError, NotFoundError, TransientError
-from node.ledger import identity
+from node.ledger import identity, instances
 from node.ledger.connection import Connection, Database
 from node.ledger.database import BUSY_SECONDS
 from node.ledger.identity import LedgerIdentity
@@ -93,6 +93,13 @@ def damage(database: Database) -> list[str]:
 def newer_than_us(schema: tuple[str, ...]) -> list[str]:
     """Migrations that this program does not know."""
     return [name for name in schema if name not in VERSIONS]
+
+
+def receipts(database: Database) -> Iterator[str]:
+    """Every receipt whose file is to be here, sorted; in an earlier schema, whose releases removed none, all."""
+    if one(database, "SELECT 1 FROM sqlite_schema WHERE name='purges'"):
+        return instances.receipts(database)
+    return (receipt for (receipt,) in database.execute("SELECT receipt FROM instances ORDER BY receipt"))
 
 
 def result_folders(database: Database) -> Iterator[str]:

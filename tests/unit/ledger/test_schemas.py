@@ -65,7 +65,8 @@ ROWS = (
     "INSERT INTO deliveries (sop_instance_uid, sop_class_uid, study_instance_uid, job, file, destination, status,"
     " attempts, refusals, not_before, enqueued_at) VALUES ('2.25.1','1','1.2','j','results/j/p/sr-001.dcm','pacs',"
     f"'waiting',0,0,'{T}','{T}')",
-    f"INSERT INTO identities VALUES ('1.2','pacs','same','','{T}',NULL,0)",
+    "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, checked_at, alerted)"
+    f" VALUES ('1.2','pacs','same','','{T}',NULL,0)",
     f"INSERT INTO events (at, kind, severity, detail) VALUES ('{T}','x.y','info','{{}}')",
 )
 JOB: dict[str, Any] = {
