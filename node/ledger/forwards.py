@@ -234,7 +234,7 @@ def again(database: Database, at: datetime, study: str, by: str) -> int:
     """
     for each in of_study(database, study):
         said.forget(database, deliveries.study_at(each.destination, study))
-    count = _number_of(database, study, _STUCK, _COUNTS)
+    count = _number_of(database, study, _STUCK, COUNTS)
     again_some(database, at, study)
     if count:
         events.record(database, at, EventKind.FORWARD_AGAIN, study=study, instances=count, actor=by)
@@ -244,7 +244,7 @@ def again(database: Database, at: datetime, study: str, by: str) -> int:
 def again_some(database: Database, at: datetime, study: str) -> None:
     """As `again`, with `MANY` of those that are left."""
     change = f"status=?, hold=NULL, attempts=0, {deliveries.AFRESH}"
-    _change_some(database, study, _STUCK, _COUNTS, change, [DeliveryStatus.WAITING, *deliveries.since(at)])
+    _change_some(database, study, _STUCK, COUNTS, change, [DeliveryStatus.WAITING, *deliveries.since(at)])
 
 
 def cancel(database: Database, at: datetime, study: str, why: str, by: str = events.NODE) -> int:
@@ -266,8 +266,11 @@ def cancel_some(database: Database, study: str, why: str) -> None:
 
 _UNSENT = (DeliveryStatus.WAITING, *_STUCK)
 _ALL = "kind='image'"
-_COUNTS = "receipt IN (SELECT receipt FROM instances WHERE status='current')"
-"""Not one that was rejected."""
+COUNTS = (
+    "receipt IN (SELECT receipt FROM instances WHERE status='current') AND NOT EXISTS (SELECT 1 FROM purges"
+    " WHERE purges.study_instance_uid=deliveries.study_instance_uid AND ended_at IS NULL AND up_to>=receipt)"
+)
+"""Not one that was rejected, nor one that retention is removing."""
 
 
 def _number_of(database: Database, study: str, statuses: Sequence[DeliveryStatus], which: str = _ALL) -> int:
