@@ -71,7 +71,9 @@ def enqueue(database: Database, at: datetime, study: str, forward: ForwardTerms,
     sql = "SELECT item, receipt, status FROM deliveries WHERE study_instance_uid=? AND destination=? AND kind='image'"
     rows = database.execute(sql, [study, forward.destination]).fetchall()
     known = {item: (receipt, DeliveryStatus(status)) for item, receipt, status in rows}
-    going = [each for each in images if _is_to_be_sent(each, known.get(each.sop_instance_uid))]
+    to_come = forward_parts.receipts_of(database, study, forward.destination)
+    others = (each for each in images if each.receipt not in to_come)
+    going = [each for each in others if _is_to_be_sent(each, known.get(each.sop_instance_uid))]
     if not going:
         return 0
     _put(database, at, forward, going[:MANY])
@@ -101,9 +103,18 @@ def enqueue_part(database: Database, at: datetime, number: int) -> None:
     images = instances.current_of(database, part.receipts)
     if images:
         _put(database, at, ForwardTerms.of_plain(part.terms), images)
+    if part.cancelled:
+        _cancel_those(database, part.destination, [each.receipt for each in images], part.cancelled)
     forward_parts.done(database, part)
     if not images:
         record_if_done(database, at, part.study_instance_uid, part.destination)
+
+
+def _cancel_those(database: Database, destination: str, receipts: Sequence[str], why: str) -> None:
+    """They are in the outbox as what is not sent, so that no later decision sends them."""
+    among = f"destination=? AND kind='image' AND status='waiting' AND receipt IN ({placeholders(receipts)})"
+    sql = f"UPDATE deliveries SET status=?, error=? WHERE {among}"  # noqa: S608 - only question marks
+    database.execute(sql, [DeliveryStatus.CANCELLED, why, destination, *receipts])
 
 
 def _is_to_be_sent(image: Instance, earlier: tuple[str, DeliveryStatus] | None) -> bool:
@@ -252,7 +263,7 @@ def cancel(database: Database, at: datetime, study: str, why: str, by: str = eve
 
     The first `MANY` of them are cancelled. The others need `cancel_some`, each time in a transaction of its own.
     """
-    count = _number_of(database, study, _UNSENT)
+    count = _number_of(database, study, _UNSENT) + forward_parts.cancel(database, study, why)
     cancel_some(database, study, why)
     if count:
         events.record(database, at, EventKind.FORWARD_CANCELLED, study=study, actor=by, instances=count, reason=why)
