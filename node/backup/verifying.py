@@ -85,7 +85,7 @@ def verify(data: Path, *, read_files: bool = True) -> VerifyReport:
             for path, promised in _promised(database):
                 report.files += 1
                 fault = _fault(data_folder, path, promised, read_files, report)
-                if fault is not None and _still_promised(ledger.database, promised):
+                if fault is not None and _still_promised(ledger.database, path, promised):
                     report.faults.append(fault)
         report.unknown = _unknown(data_folder, ledger.database)
     finally:
@@ -128,9 +128,11 @@ def _compare(file: Path, promised: PromisedFile) -> None:
         raise DamagedError(file, "its SHA-256 is not the one of what was made")
 
 
-def _still_promised(database: Database, promised: PromisedFile) -> bool:
-    """Not where its row went meanwhile."""
-    return not promised.receipt or instances.by_receipt(database, promised.receipt) is not None
+def _still_promised(database: Database, path: str, promised: PromisedFile) -> bool:
+    """Not where its row went meanwhile, or retention has begun to remove it."""
+    if not promised.receipt:
+        return promises.is_object(database, path)
+    return promises.is_image(database, promised.receipt)
 
 
 def _unknown(data_folder: DataFolder, database: Database) -> list[str]:

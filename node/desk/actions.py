@@ -30,6 +30,7 @@ from node.ledger import (
     notices,
     notifications,
     outages,
+    purges,
     studies,
     study_ends,
     timers,
@@ -218,6 +219,10 @@ def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor)
         raise PermanentError(
             f"delivery {delivery.id} cannot be sent again: retention deleted the files of its job; "
             f"pacsnode retry {short(delivery.job)} has the result made again"
+        )
+    if delivery.is_image and purges.is_going(database, delivery.study_instance_uid, delivery.receipt or ""):
+        raise PermanentError(
+            f"delivery {delivery.id} cannot be sent again: retention is deleting the images of its study"
         )
     identities.forget(database, delivery.study_instance_uid, delivery.destination)
     last = fallbacks.newest(database, delivery)

@@ -41,3 +41,16 @@ def dismiss(database: Database, at: datetime, status: InstanceStatus, study: str
         database, at, EventKind.STUDY_DISMISSED, study=study or None, actor=by, what=status, instances=found["n"]
     )
     return int(found["n"])
+
+
+def removed(database: Database, study: str) -> None:
+    """Rows of the study's instances were removed just now, in this transaction: their numbers may be given again.
+
+    `study`: empty for objects that name none.
+    """
+    left = (
+        "FROM instances WHERE coalesce(study_instance_uid, '')=place AND status<>'current' AND status=kind"
+        " AND instances.rowid<=up_to"
+    )
+    database.execute(f"DELETE FROM dismissals WHERE place=? AND NOT EXISTS (SELECT 1 {left})", [study])  # noqa: S608 - our own text
+    database.execute(f"UPDATE dismissals SET up_to=(SELECT max(instances.rowid) {left}) WHERE place=?", [study])  # noqa: S608 - our own text

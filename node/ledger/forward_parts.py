@@ -27,6 +27,8 @@ class ForwardPart:
     """What the rule says of them, as `node.ledger.forwards` writes it."""
     receipts: Sequence[str]
     """In the order in which they are enqueued."""
+    cancelled: str
+    """Why a person does not want them sent; empty: they are to be."""
 
 
 def keep(database: Database, study: str, destination: str, terms: Mapping[str, Any], receipts: Sequence[str]) -> None:
@@ -50,7 +52,28 @@ def get(database: Database, number: int) -> ForwardPart | None:
     row = one(database, "SELECT * FROM forward_parts WHERE id=?", [number])
     if row is None:
         return None
-    return ForwardPart(**{**row, "terms": json.loads(row["terms"]), "receipts": json.loads(row["receipts"])})
+    terms = json.loads(row["terms"])
+    cancelled = terms.pop("cancelled", "")
+    return ForwardPart(**{**row, "terms": terms, "receipts": json.loads(row["receipts"]), "cancelled": cancelled})
+
+
+def cancel(database: Database, study: str, why: str) -> int:
+    """Images of the study that are still to be enqueued are not to be sent; how many."""
+    sql = (
+        "SELECT coalesce(sum(json_array_length(receipts)), 0) AS n FROM forward_parts"
+        " WHERE study_instance_uid=? AND json_extract(terms, '$.cancelled') IS NULL"
+    )
+    found = one(database, sql, [study])
+    assert found is not None, "a sum is one row"
+    change = "UPDATE forward_parts SET terms=json_set(terms, '$.cancelled', ?) WHERE study_instance_uid=?"
+    database.execute(change, [why, study])
+    return int(found["n"])
+
+
+def receipts_of(database: Database, study: str, destination: str) -> set[str]:
+    """Images of the study that are still to be enqueued for this destination, those that were cancelled included."""
+    sql = "SELECT value AS receipt FROM forward_parts, json_each(receipts) WHERE study_instance_uid=? AND destination=?"
+    return {receipt for (receipt,) in database.execute(sql, [study, destination]).fetchall()}
 
 
 def done(database: Database, part: ForwardPart) -> None:

@@ -71,7 +71,9 @@ def enqueue(database: Database, at: datetime, study: str, forward: ForwardTerms,
     sql = "SELECT item, receipt, status FROM deliveries WHERE study_instance_uid=? AND destination=? AND kind='image'"
     rows = database.execute(sql, [study, forward.destination]).fetchall()
     known = {item: (receipt, DeliveryStatus(status)) for item, receipt, status in rows}
-    going = [each for each in images if _is_to_be_sent(each, known.get(each.sop_instance_uid))]
+    to_come = forward_parts.receipts_of(database, study, forward.destination)
+    others = (each for each in images if each.receipt not in to_come)
+    going = [each for each in others if _is_to_be_sent(each, known.get(each.sop_instance_uid))]
     if not going:
         return 0
     _put(database, at, forward, going[:MANY])
@@ -101,9 +103,18 @@ def enqueue_part(database: Database, at: datetime, number: int) -> None:
     images = instances.current_of(database, part.receipts)
     if images:
         _put(database, at, ForwardTerms.of_plain(part.terms), images)
+    if part.cancelled:
+        _cancel_those(database, part.destination, [each.receipt for each in images], part.cancelled)
     forward_parts.done(database, part)
     if not images:
         record_if_done(database, at, part.study_instance_uid, part.destination)
+
+
+def _cancel_those(database: Database, destination: str, receipts: Sequence[str], why: str) -> None:
+    """They are in the outbox as what is not sent, so that no later decision sends them."""
+    among = f"destination=? AND kind='image' AND status='waiting' AND receipt IN ({placeholders(receipts)})"
+    sql = f"UPDATE deliveries SET status=?, error=? WHERE {among}"  # noqa: S608 - only question marks
+    database.execute(sql, [DeliveryStatus.CANCELLED, why, destination, *receipts])
 
 
 def _is_to_be_sent(image: Instance, earlier: tuple[str, DeliveryStatus] | None) -> bool:
@@ -234,7 +245,7 @@ def again(database: Database, at: datetime, study: str, by: str) -> int:
     """
     for each in of_study(database, study):
         said.forget(database, deliveries.study_at(each.destination, study))
-    count = _number_of(database, study, _STUCK, _COUNTS)
+    count = _number_of(database, study, _STUCK, COUNTS)
     again_some(database, at, study)
     if count:
         events.record(database, at, EventKind.FORWARD_AGAIN, study=study, instances=count, actor=by)
@@ -244,7 +255,7 @@ def again(database: Database, at: datetime, study: str, by: str) -> int:
 def again_some(database: Database, at: datetime, study: str) -> None:
     """As `again`, with `MANY` of those that are left."""
     change = f"status=?, hold=NULL, attempts=0, {deliveries.AFRESH}"
-    _change_some(database, study, _STUCK, _COUNTS, change, [DeliveryStatus.WAITING, *deliveries.since(at)])
+    _change_some(database, study, _STUCK, COUNTS, change, [DeliveryStatus.WAITING, *deliveries.since(at)])
 
 
 def cancel(database: Database, at: datetime, study: str, why: str, by: str = events.NODE) -> int:
@@ -252,7 +263,7 @@ def cancel(database: Database, at: datetime, study: str, why: str, by: str = eve
 
     The first `MANY` of them are cancelled. The others need `cancel_some`, each time in a transaction of its own.
     """
-    count = _number_of(database, study, _UNSENT)
+    count = _number_of(database, study, _UNSENT) + forward_parts.cancel(database, study, why)
     cancel_some(database, study, why)
     if count:
         events.record(database, at, EventKind.FORWARD_CANCELLED, study=study, actor=by, instances=count, reason=why)
@@ -266,8 +277,11 @@ def cancel_some(database: Database, study: str, why: str) -> None:
 
 _UNSENT = (DeliveryStatus.WAITING, *_STUCK)
 _ALL = "kind='image'"
-_COUNTS = "receipt IN (SELECT receipt FROM instances WHERE status='current')"
-"""Not one that was rejected."""
+COUNTS = (
+    "receipt IN (SELECT receipt FROM instances WHERE status='current') AND NOT EXISTS (SELECT 1 FROM purges"
+    " WHERE purges.study_instance_uid=deliveries.study_instance_uid AND ended_at IS NULL AND up_to>=receipt)"
+)
+"""Not one that was rejected, nor one that retention is removing."""
 
 
 def _number_of(database: Database, study: str, statuses: Sequence[DeliveryStatus], which: str = _ALL) -> int:

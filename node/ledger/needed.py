@@ -43,6 +43,7 @@ class NeedKind(StrEnum):
     RULE_WAITS = "rule-waits", "a rule waits for more"
     FETCH_OPEN = "fetch-open", "an earlier study is being fetched for it, or it is the one"
     NOT_DELIVERED = "not-delivered", "something is not delivered"
+    ADOPTED = "adopted", "results are encoded again under the patient and order that a destination has"
     NOT_COMMITTED = "not-committed", "a destination has not committed itself to what was delivered"
     COMMITMENT_OPEN = "commitment-open", "a request for storage commitment is not answered"
     PROMISED = "promised", "storage commitment was given for it"
@@ -92,7 +93,9 @@ _OF_STUDY: Mapping[NeedKind, str] = {
     NeedKind.RULE_WAITS: "SELECT count(*) FROM timers WHERE study_instance_uid=:study",
     NeedKind.FETCH_OPEN: "SELECT count(*) FROM fetches WHERE (study_instance_uid=:study OR prior_study=:study)"
     " AND (ended_at IS NULL OR followed_up=0)",
-    NeedKind.NOT_DELIVERED: f"SELECT count(*) FROM deliveries WHERE study_instance_uid=:study AND {_UNDELIVERED}",  # noqa: S608 - texts of ours
+    NeedKind.NOT_DELIVERED: "SELECT (SELECT count(*) FROM deliveries WHERE study_instance_uid=:study"  # noqa: S608 - texts of ours
+    f" AND {_UNDELIVERED}) + (SELECT count(*) FROM forward_parts WHERE study_instance_uid=:study)",
+    NeedKind.ADOPTED: "SELECT count(*) FROM adoptions WHERE study_instance_uid=:study AND open=1",
     NeedKind.NOT_COMMITTED: f"SELECT count(*) FROM deliveries WHERE study_instance_uid=:study AND {_UNCOMMITTED}",  # noqa: S608 - texts of ours
     NeedKind.COMMITMENT_OPEN: "SELECT CASE WHEN EXISTS (SELECT 1 FROM commitments"
     " WHERE status IN ('waiting', 'at_archive', 'decided', 'offered')) THEN (SELECT count(DISTINCT commitment)"
@@ -121,6 +124,8 @@ _OF_JOB: Mapping[NeedKind, str] = {
     NeedKind.FOLLOW_UP: "SELECT count(*) FROM jobs WHERE id=:job AND followed_up=0 AND outcome IS NOT NULL"
     " AND status<>'cancelled'",
     NeedKind.NOT_DELIVERED: f"SELECT count(*) FROM deliveries WHERE job=:job AND {_UNDELIVERED}",  # noqa: S608 - texts of ours
+    NeedKind.ADOPTED: "SELECT count(*) FROM jobs JOIN adoptions USING (study_instance_uid) WHERE jobs.id=:job"
+    " AND open=1",
     NeedKind.NOT_COMMITTED: f"SELECT count(*) FROM deliveries WHERE job=:job AND {_UNCOMMITTED}",  # noqa: S608 - texts of ours
     NeedKind.WITHDRAWAL: "SELECT count(*) FROM deliveries JOIN withdrawals ON withdrawals.delivery=deliveries.id"
     " WHERE job=:job AND withdrawals.status IN ('listed', 'sent')",

@@ -50,12 +50,22 @@ def _gone(table: str, column: str = "study_instance_uid") -> str:
     return _GONE.format(column=f"{table}.{column}")
 
 
+def _settled(table: str) -> str:
+    """Nothing waits to be sent, or for a person, of the study at the destination that a row names."""
+    return (
+        f"NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.study_instance_uid={table}.study_instance_uid"  # noqa: S608 - our own tables
+        f" AND deliveries.destination={table}.destination"
+        " AND status IN ('waiting', 'sending', 'held', 'refused', 'dead'))"
+    )
+
+
 _REFERRING = " AND ".join(
     f"NOT EXISTS (SELECT 1 FROM {table} AS other WHERE other.decision=decisions.id)"  # noqa: S608 - our own tables
     for table in ("jobs", "deliveries", "timers", "fetches", "notifications")
 )
 FACTS = (
     RowRule("series_facts", _gone("series_facts")),
+    RowRule("identities", f"{_settled('identities')} AND {_gone('identities')}"),
     RowRule("looks", f"decided_at IS NOT NULL AND {_gone('looks')}"),
     RowRule("fetches", f"followed_up=1 AND ended_at IS NOT NULL AND {_gone('fetches')}", keeps_newest=True),
     RowRule("decisions", f"decided_at<:before AND {_REFERRING} AND {_gone('decisions')}", keeps_newest=True),
@@ -87,6 +97,7 @@ _NOTHING_LEFT = " AND ".join(
         ("jobs", "supersedes"),
     )
 )
+_ANSWERED = f"earlier.status NOT IN ('found', 'unknown') AND {_settled('earlier')}"
 DELIVERED_OBJECTS = (
     RowRule(
         "withdrawals",
@@ -100,6 +111,20 @@ DELIVERED_OBJECTS = (
         with_it=("DELETE FROM said WHERE place IN (SELECT 'delivery:' || id FROM deliveries WHERE rowid IN ({keys}))",),
         young="enqueued_at>=:before",
         keeps_newest=True,
+    ),
+    RowRule(
+        "adoptions",
+        f"open=0 AND at<:before AND {_gone('adoptions')} AND NOT EXISTS (SELECT 1 FROM deliveries"  # noqa: S608 - our own tables
+        " WHERE deliveries.study_instance_uid=adoptions.study_instance_uid"
+        " AND deliveries.destination=adoptions.destination AND kind<>'image')",
+    ),
+    RowRule(
+        "studies",
+        f"{_gone('studies')} AND EXISTS (SELECT 1 FROM earlier_results AS earlier"  # noqa: S608 - our own tables
+        f" WHERE earlier.study_instance_uid=studies.study_instance_uid AND {_ANSWERED})",
+        # of a table that has no row numbers
+        instead="DELETE FROM earlier_results AS earlier WHERE study_instance_uid IN (SELECT study_instance_uid"  # noqa: S608 - our own tables
+        f" FROM studies WHERE rowid IN ({{keys}})) AND {_ANSWERED}",
     ),
     RowRule(
         "objects",
@@ -137,8 +162,9 @@ _KEPT_PROMISE = (
 HISTORY = (
     RowRule(
         "notifications",
-        "status IN ('sent', 'cancelled') AND enqueued_at<:before"
-        " AND NOT EXISTS (SELECT 1 FROM notifications AS other WHERE other.digest_of=notifications.id)",
+        "status IN ('sent', 'cancelled') AND enqueued_at<:before AND escalate_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM notifications AS other WHERE other.digest_of=notifications.id)"
+        " AND NOT EXISTS (SELECT 1 FROM notifications AS other WHERE other.escalated_from=notifications.id)",
         with_it=(
             "DELETE FROM said WHERE place IN (SELECT 'notification:' || id FROM notifications WHERE rowid IN ({keys}))",
         ),
@@ -165,6 +191,28 @@ HISTORY = (
             "DELETE FROM said WHERE place IN (SELECT 'commitment:' || id FROM commitments WHERE rowid IN ({keys}))",
         ),
         young="taken_at>=:before",
+        keeps_newest=True,
+    ),
+    RowRule(
+        "commit_batches",
+        "ended_at<:before AND NOT EXISTS (SELECT 1 FROM deliveries WHERE commit_batch=commit_batches.id)",
+        with_it=(
+            "DELETE FROM archive_requests WHERE batch IN ({keys})",
+            "DELETE FROM said WHERE place IN"
+            " (SELECT 'commit-batch:' || id FROM commit_batches WHERE rowid IN ({keys}))",
+        ),
+        young="made_at>=:before",
+        keeps_newest=True,
+    ),
+    RowRule(
+        "outages",
+        "put_off_at<:before AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.destination=outages.destination"
+        " AND status IN ('waiting', 'sending'))",
+    ),
+    RowRule(
+        "backups",
+        "ended_at<:before AND id<>(SELECT max(id) FROM backups AS other WHERE other.folder=backups.folder"
+        " AND other.status=backups.status)",
         keeps_newest=True,
     ),
     RowRule("refused_callers", "last_at<:before"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.errors import PermanentError
-from node.ledger import events, facts, instances, studies
+from node.ledger import dismissals, events, facts, instances, studies
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
 from node.ledger.event_kinds import EventKind
@@ -294,6 +294,7 @@ def _remove_some(database: Database, purge: Purge) -> bool:
         [purge.study_instance_uid, to_text(purge.began_at), *uids],
     )
     database.execute(f"DELETE FROM instances WHERE receipt IN ({placeholders(going)})", going)  # noqa: S608 - as above
+    dismissals.removed(database, purge.study_instance_uid)
     left = one(database, f"SELECT 1 {_GOING} LIMIT 1", [purge.study_instance_uid, purge.up_to])
     return left is not None
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from node.clock import to_text
-from node.ledger import deliveries, events, said
+from node.ledger import deliveries, events, forwards, said
 from node.ledger.connection import Database
 from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.due_times import MANY
@@ -157,8 +157,7 @@ def images_again(database: Database, at: datetime, which: ImagesOfStudy, status:
         said.forget(database, deliveries.study_at(which.destination, which.study_instance_uid))
         _record(database, at, EventKind.FORWARD_AGAIN, which, by)
     change = f"status='waiting', hold=NULL, attempts=0, {deliveries.AFRESH}"
-    counts = " AND receipt IN (SELECT receipt FROM instances WHERE status='current')"
-    return _change_some(database, which, status, change, deliveries.since(at), counts)
+    return _change_some(database, which, status, change, deliveries.since(at), f" AND {forwards.COUNTS}")
 
 
 def images_cancelled(

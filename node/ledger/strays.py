@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from node.clock import to_text
-from node.ledger import events
+from node.ledger import dismissals, events
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.outdated import Amount
@@ -53,7 +53,11 @@ def removed(database: Database, at: datetime, receipts: Sequence[str]) -> Amount
     sql = f"SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM instances WHERE receipt IN ({among})"  # noqa: S608 - only question marks
     row = one(database, sql, [*receipts])
     assert row is not None, "a count is one row"
+    places = f"SELECT DISTINCT coalesce(study_instance_uid, '') AS place FROM instances WHERE receipt IN ({among})"  # noqa: S608 - as above
+    concerned = [each["place"] for each in query(database, places, [*receipts])]
     for table in ("headers", "instances"):
         database.execute(f"DELETE FROM {table} WHERE receipt IN ({among})", [*receipts])  # noqa: S608 - as above
+    for place in concerned:
+        dismissals.removed(database, place)
     events.record(database, at, EventKind.INSTANCES_GONE, instances=row["n"], bytes=row["bytes"])
     return Amount(row["n"], row["bytes"])

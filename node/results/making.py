@@ -16,9 +16,10 @@ from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
-from node.ledger import identity, instances, jobs
+from node.ledger import identity, instances, job_files, jobs
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
+from node.ledger.job_files import JobFiles
 from node.ledger.objects import ResultObject
 from node.results.adopted import AdoptedIdentity
 from node.results.encoded import EncodedObject, EncodedSet
@@ -185,6 +186,8 @@ class ObjectMaker:
     ) -> EncodedSet:
         """Encode in the encoder's process into the job's folder of this name."""
         assert job.result is not None, job.id
+        if job_files.state(self._ledger.database, job.id) is not JobFiles.HERE:
+            raise PermanentError(f"retention deleted the files of its job: pacsnode retry {job.id} makes it again")
         target = self._data_folder.results / job.id / name
         if target.exists():
             shutil.rmtree(target)  # of an attempt that was cut short: no row names it

@@ -20,7 +20,7 @@ from node.config.models import Configuration
 from node.config.retention import AGES, Retention
 from node.config.values import duration_text
 from node.items import Item, Items
-from node.ledger import job_files, needed, old_rows, outdated, positions, purges, retention_runs, strays
+from node.ledger import backups, job_files, needed, old_rows, outdated, positions, purges, retention_runs, strays
 from node.ledger.purges import Purge, PurgeKind
 from node.ledger.retention_runs import RetentionRun
 from node.retain import holders, leftovers, removal
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 _NAME = "retention"
 """In the calendar."""
 _LOOK_SECONDS = 60.0
+_BACKUP_SECONDS = 5.0
+"""While a backup is being made nothing goes: it copies the files of a ledger that it has copied before."""
 _FRUITLESS_SECONDS = 600.0
 """After space was short and nothing more could go: then it is tried again."""
 _ROWS = {"facts": old_rows.FACTS, "delivered_objects": old_rows.DELIVERED_OBJECTS, "events": old_rows.HISTORY}
@@ -90,7 +92,9 @@ class RetainStage(NodeStage):
         self._calendar.daily(_NAME, self._settings.at, work, make_up_since=last.began_at if last else None)
 
     def run_once(self) -> float:
-        """One step; 0 while there is more to do."""
+        """One step; 0 while there is more to do. None while a backup is being made."""
+        if backups.under_way(self._node.ledger.database, self._node.clock.now()):
+            return _BACKUP_SECONDS
         if self._finish_begun():
             return 0.0
         run = retention_runs.under_way(self._node.ledger.database)
@@ -207,9 +211,11 @@ class RetainStage(NodeStage):
             yield
 
     def _begin(self, study: str, kind: PurgeKind, before: datetime, why: str) -> bool:
-        """Asked again in the transaction: what somebody has come to need meanwhile stays."""
+        """Asked again in the transaction: what somebody, or a backup, has come to need meanwhile stays."""
         with self._node.ledger.transaction() as database:
             now = self._node.clock.now()
+            if backups.under_way(database, now):
+                return False
             if needed.why_needed(database, study, now) or not outdated.is_due(database, study, kind, before):
                 return False
             purges.begin(database, now, study, kind, why)
@@ -224,7 +230,8 @@ class RetainStage(NodeStage):
 
     def _begin_job(self, job: str) -> bool:
         with self._node.ledger.transaction() as database:
-            if needed.why_needed_job(database, job, self._node.clock.now()):
+            now = self._node.clock.now()
+            if backups.under_way(database, now) or needed.why_needed_job(database, job, now):
                 return False
             job_files.begin(database, job)
         return True

@@ -12,11 +12,13 @@ from node.backup.making import BackupRun
 from node.backup.verifying import VerifyReport, repair, verify, verify_backup
 from node.errors import LedgerError, NotFoundError
 from node.index.children import HeaderReader
-from node.ledger import consistency, instances, reindexings, studies, tallies
+from node.ledger import consistency, instances, objects, reindexings, studies, tallies
 from node.ledger.database import FILE
+from node.ledger.objects import ResultObject
 from tests.support.images.receipts import arrive, ct
 from tests.support.sites.index_room import Room, room_of
 from tests.support.sites.job_site import Site
+from tests.support.sites.retained import RetainSite
 
 
 def check(site: Site) -> VerifyReport:
@@ -56,6 +58,20 @@ def test_images_that_retention_removed_are_not_missing(site: Site) -> None:
     with site.ledger.transaction() as database:
         database.execute("UPDATE studies SET images='gone'")
     assert check(site).sound
+
+
+@pytest.mark.parametrize(("files", "sound"), [("here", False), ("purging", True), ("gone", True)])
+def test_results_that_retention_removed_are_not_missing(tmp_path: Path, files: str, sound: bool) -> None:
+    """Their rows stay, and say what was sent; a file that somebody else deleted is missing."""
+    site = RetainSite(tmp_path)
+    job = site.reported("1.1", site.study("1.1"))
+    made = ResultObject(
+        "2.25.1.1", "1.2.840.10008.5.1.4.1.1.88.33", "2.25.2", "1.1", job, "sr", "p", "results/x", "d", site.clock.now()
+    )
+    with site.ledger.transaction() as database:
+        objects.insert(database, made)
+        database.execute("UPDATE jobs SET files=?", [files])
+    assert check(site).sound == sound
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 
 from node.config.models import Configuration
-from node.desk import actions, removal, study
+from node.desk import actions, bulk, removal, study
 from node.desk.actor import Actor, ActorKind
+from node.desk.bulk import BulkAction, Selection
 from node.errors import PermanentError
 from node.index.children import HeaderReader
-from node.ledger import deliveries, job_files
+from node.ledger import deliveries, forwards, instances, job_files, purges
 from node.ledger.delivery import DeliveryStatus
+from node.ledger.forwards import ForwardTerms
+from node.ledger.purges import PurgeKind
 from tests.support.images.receipts import SERIES, STUDY, ct
 from tests.support.sites.gone_site import GoneSite, begin, slices
+from tests.support.sites.outcomes import match
+from tests.support.sites.retained import RetainSite
 
 ALICE = Actor(ActorKind.OS, "alice")
 
@@ -114,3 +119,22 @@ def test_a_result_is_sent_again_as_long_as_its_files_are_here(gone: GoneSite) ->
         job_files.begin(database, job.id)
     with pytest.raises(PermanentError, match="retention deleted the files of its job; pacsnode retry"):
         actions.retry(gone.ledger, f"delivery:{number}", gone.clock.now(), ALICE)
+
+
+def test_an_image_that_is_being_deleted_cannot_be_sent_again(tmp_path: Path) -> None:
+    """Neither it alone, nor all of its study or of its kind: its row and file are about to go."""
+    site = RetainSite(tmp_path)
+    site.study("1.1")
+    with site.ledger.transaction() as database:
+        decision = match(database, site.hand.now(), "1.1")
+        those = instances.of_study(database, "1.1")
+        forwards.enqueue(database, site.hand.now(), "1.1", ForwardTerms("vna", decision.id, "r"), those)
+        forwards.cancel(database, site.hand.now(), "1.1", "why")
+        purges.begin(database, site.hand.now(), "1.1", PurgeKind.IMAGES, "x")
+    (first, *_) = deliveries.of_study(site.ledger.database, "1.1")
+    with pytest.raises(PermanentError, match="retention is deleting the images"):
+        actions.retry(site.ledger, str(first.id), site.hand.now(), ALICE)
+    selection = Selection(status="delivery:cancelled", destination="vna")
+    many = bulk.find(site.ledger, BulkAction.RETRY, selection)
+    assert bulk.carry_out(site.ledger, many, site.hand.now, ALICE).value["done"] == 0
+    assert {each.status for each in deliveries.of_study(site.ledger.database, "1.1")} == {DeliveryStatus.CANCELLED}

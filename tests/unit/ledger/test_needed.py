@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import alerts, commitments, defects, instances, needed, notifications, studies, timers
+from node.ledger import alerts, commitments, defects, forward_parts, instances, needed, notifications, studies, timers
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.commitment import NewCommitment
 from node.ledger.connection import Database
@@ -121,6 +121,16 @@ CASES: dict[tuple[NeedKind, str], Case] = {
             (DeliveryStatus.WAITING, DeliveryStatus.WITHHELD),
         )
     },
+    (NeedKind.NOT_DELIVERED, "not in the outbox yet"): Case(
+        lambda database, at, _: forward_parts.keep(database, UID, "vna", {}, ["r"]),
+        lambda database, at, _: forward_parts.drop(database, UID),
+        job=False,
+    ),
+    (NeedKind.ADOPTED, ""): Case(
+        "INSERT INTO adoptions (study_instance_uid, destination, number, identity, by, at, open)"
+        " VALUES ('1.1', 'pacs', 1, '{}', 'node', '', 1)",
+        "UPDATE adoptions SET open=0",
+    ),
     **{
         (NeedKind.NOT_COMMITTED, state): Case(COMMITMENT.replace("{}", state), COMMITMENT.replace("{}", "committed"))
         for state in ("wanted", "asked", "refused", "overdue")

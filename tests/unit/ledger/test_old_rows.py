@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from node.clock import to_text
-from node.ledger import alerts, events, jobs, old_rows, positions
+from node.ledger import alerts, backups, events, jobs, old_rows, positions
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.event_kinds import EventKind
 from node.ledger.old_rows import RowRule
 from node.ledger.rows import query
+from tests.support.sites.outcomes import deliver
 from tests.support.sites.retained import RetainSite
 from tests.support.transactions import counted
 
 STUDY = "1.1"
 YEARS = 365
+NOTIFICATIONS = next(rule for rule in old_rows.HISTORY if rule.table == "notifications")
 
 
 @pytest.fixture
@@ -118,6 +120,98 @@ def test_history_goes_once_it_is_over(site: RetainSite) -> None:
     places = [row["place"] for row in query(site.ledger.database, "SELECT place FROM alerts ORDER BY id")]
     assert places == ["b", "young"]
     assert numbers(site)["refused_callers"] == 0
+
+
+IDENTITY = (
+    "INSERT INTO identities (study_instance_uid, destination, status, detail, waiting_since, alerted, ours)"
+    " VALUES ('1.1', 'pacs', 'differs', '', '', 0, '{\"PatientID\":\"7\"}')"
+)
+ADOPTION = (
+    "INSERT INTO adoptions (study_instance_uid, destination, number, identity, by, at, open)"
+    " VALUES ('1.1', 'pacs', 1, '{\"PatientID\":\"8\"}', 'node', '', 0)"
+)
+EARLIER = "INSERT INTO earlier_results VALUES ('1.1', ?, ?, '[]', '', '', NULL, NULL, NULL)"
+
+
+def test_what_destinations_said_of_a_patient_goes_with_the_study(site: RetainSite) -> None:
+    """Neither before its images, nor an adopted identity before what was sent under it, nor an open question."""
+    site.reported(STUDY, site.study(STUDY))
+    with site.ledger.transaction() as database:
+        database.execute(IDENTITY)
+        database.execute(ADOPTION)
+        for destination, status in (("pacs", "taken_as_sent"), ("vna", "unknown")):
+            database.execute(EARLIER, [destination, status])
+        database.execute("UPDATE deliveries SET status='dead'")
+    site.hand.pass_(days=11 * YEARS)
+    site.reported("1.2", site.study("1.2"))  # so that there is a newer row of each table
+    ages = {"results": "90d", "facts": "2y", "delivered_objects": "10y"}
+    tables = ("identities", "adoptions", "earlier_results")
+    site.go(**ages)
+    assert [numbers(site)[name] for name in tables] == [1, 1, 2]  # the images are here
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE studies SET images='gone' WHERE study_instance_uid='1.1'")
+    site.go(**ages)
+    assert [numbers(site)[name] for name in tables] == [1, 1, 2]  # a person has to decide
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE deliveries SET status='delivered' WHERE study_instance_uid='1.1'")
+    site.go(facts="2y")
+    assert [numbers(site)[name] for name in tables] == [0, 1, 2]
+    for _ in range(2):  # after the deliveries, which go in the same night or the one before
+        site.go(**ages)
+    assert [numbers(site)[name] for name in tables] == [0, 0, 1]
+
+
+def test_what_was_asked_of_archives_and_outages_go_once_over(site: RetainSite) -> None:
+    """Not a batch that is open, nor an outage of a destination for which something waits; the last backup stays."""
+    now = to_text(site.hand.now())
+    waiting = deliver(site.ledger, site.hand.now(), STUDY, None, "2.25.1")
+    with site.ledger.transaction() as database:
+        for ended in (now, None, now):
+            database.execute(
+                "INSERT INTO commit_batches (destination, study_instance_uid, not_before, put_off_at, made_at,"
+                " ended_at) VALUES ('pacs', '1.1', ?, ?, ?, ?)",
+                [now, now, now, ended],
+            )
+            database.execute(
+                "INSERT INTO archive_requests (transaction_uid, batch, asked_at)"
+                " SELECT '2.25.' || max(id), max(id), '' FROM commit_batches"
+            )
+        for name in ("pacs", "formerly"):
+            sql = "INSERT INTO outages VALUES (?, 'destination', ?, 'why', 1, 0, ?, ?, 0)"
+            database.execute(sql, [name, now, now, now])
+        for name in ("a", "b"):
+            made = backups.begin(database, site.hand.now(), folder="/b", name=name, by="node")
+            backups.made(database, site.hand.now(), made.id, files=1, size=1)
+    site.hand.pass_(days=6 * YEARS)
+    site.go(events="5y")
+    database = site.ledger.database
+    assert [row["id"] for row in query(database, "SELECT id FROM commit_batches ORDER BY id")] == [2, 3]
+    assert [row["batch"] for row in query(database, "SELECT batch FROM archive_requests ORDER BY batch")] == [2, 3]
+    assert [row["destination"] for row in query(database, "SELECT destination FROM outages")] == [waiting.destination]
+    assert [row["name"] for row in query(database, "SELECT name FROM backups")] == ["b"]
+
+
+def test_a_notification_goes_after_those_that_it_was_passed_on_to(site: RetainSite) -> None:
+    """The younger one names it, and it may still have to be heard."""
+    old = to_text(site.hand.now())
+    site.hand.pass_(days=6 * YEARS)
+    young = to_text(site.hand.now())
+    site.study(STUDY)
+    sql = (
+        "INSERT INTO notifications (study, id, key, occasion, person, status, sent_by, attempts, not_before,"
+        " enqueued_at, escalated_from, escalate_at) VALUES ('1.1', ?, ?, 'match', 'duty', 'sent', '[]', 0, '', ?, ?, ?)"
+    )
+    with site.ledger.transaction() as database:
+        rows = ((1, old, None, None), (2, young, 1, None), (3, old, None, young), (4, old, None, None))
+        for number, at, earlier, until in rows:
+            database.execute(sql, [number, str(number), at, earlier, until])
+    list(old_rows.remove(site.ledger, NOTIFICATIONS, site.hand.now() - timedelta(days=YEARS), site.hand.now()))
+    # the newest stays, too; those behind a young one wait for it
+    assert [row["id"] for row in query(site.ledger.database, "SELECT id FROM notifications")] == [1, 2, 3, 4]
+    with site.ledger.transaction() as database:
+        database.execute("UPDATE notifications SET enqueued_at=?", [old])
+    list(old_rows.remove(site.ledger, NOTIFICATIONS, site.hand.now() - timedelta(days=YEARS), site.hand.now()))
+    assert [row["id"] for row in query(site.ledger.database, "SELECT id FROM notifications")] == [1, 3, 4]
 
 
 def test_rows_go_in_short_transactions_and_a_window_at_a_time(site: RetainSite) -> None:

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from node.clock import to_text
-from node.errors import PermanentError
-from node.ledger import deliveries, events, instances, purges, studies, tallies
+from node.errors import NotFoundError, PermanentError
+from node.ledger import deliveries, dismissals, events, instances, purges, strays, studies, tallies
 from node.ledger.database import Ledger
+from node.ledger.instances import InstanceStatus
 from node.ledger.purges import PurgeKind
 from node.ledger.studies import StudyImages
 from tests.support.sites import retained
@@ -71,6 +72,48 @@ def test_what_arrives_while_a_study_goes_stays(ledger: Ledger) -> None:
     assert [each.sop_instance_uid for each in instances.of_study(database, STUDY)] == ["1.2.1.9"]
     assert studies.get(database, STUDY).images is StudyImages.HERE
     assert len(deliveries.of_study(database, STUDY)) == 1
+
+
+def set_aside(ledger: Ledger, receipt: str, study: str | None = STUDY) -> None:
+    with ledger.transaction() as database:
+        instances.insert(database, retained.instance(receipt, status=InstanceStatus.CONFLICT, study_instance_uid=study))
+
+
+def dismiss(ledger: Ledger, study: str = STUDY) -> int:
+    with ledger.transaction() as database:
+        return dismissals.dismiss(database, NOW, InstanceStatus.CONFLICT, study, "os:kim")
+
+
+def test_what_is_set_aside_after_a_purge_is_a_new_question(ledger: Ledger) -> None:
+    """The rows that a person looked at are gone, and SQLite gives their numbers again."""
+    fill(ledger, 2)
+    set_aside(ledger, "a")
+    dismiss(ledger)
+    begun(ledger)
+    purges.finish(ledger, NOW, STUDY)
+    set_aside(ledger, "b")
+    assert dismiss(ledger) == 1
+
+
+def test_what_was_looked_at_while_a_study_goes_stays_so(ledger: Ledger) -> None:
+    """It arrived after the purge began, and its row stays."""
+    fill(ledger, 2)
+    begun(ledger)
+    set_aside(ledger, "f" * 32)
+    dismiss(ledger)
+    purges.finish(ledger, NOW, STUDY)
+    with pytest.raises(NotFoundError):
+        dismiss(ledger)
+
+
+def test_what_is_set_aside_of_no_study_after_the_others_went_is_a_new_question(ledger: Ledger) -> None:
+    """As of a study."""
+    set_aside(ledger, "a", None)
+    dismiss(ledger, "")
+    with ledger.transaction() as database:
+        strays.removed(database, NOW, ["a"])
+    set_aside(ledger, "b", None)
+    assert dismiss(ledger, "") == 1
 
 
 def test_a_purge_goes_on_after_a_crash_between_two_slices(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

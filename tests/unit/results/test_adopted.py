@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 
-from node.ledger import adoptions, deliveries, identities, studies, withdrawals
+from node.ledger import adoptions, deliveries, identities, job_files, studies, withdrawals
 from node.ledger.delivery import DeliveryStatus
 from node.results.adopted_results import AdoptedResults
+from node.retain import removal
 from tests.support import history
 from tests.support.sites.adopting_site import STUDY, AdoptingSite
 
@@ -151,6 +152,28 @@ def test_what_was_delivered_before_is_listed_for_withdrawal_and_made_again(node:
         first.id,
         second.id,
     }
+
+
+def test_a_result_whose_files_retention_deleted_is_not_made_again(node: AdoptingSite) -> None:
+    """It is listed for withdrawal, a person is told what to do, and nothing is written where its files were."""
+    first = node.report()
+    node.pass_(1)
+    folder = node.site.data_folder.results / first.id
+    removal.tree(folder)
+    with node.site.ledger.transaction() as database:
+        job_files.begin(database, first.id)
+        job_files.end(database, node.clock.now(), first.id, files=1, octets=1)
+    node.archive.got.clear()
+    node.merged()
+    node.report("another rule")
+    for seconds in (1, 61, 121, 121):
+        node.pass_(seconds)
+    assert not folder.exists()
+    assert {dataset.PatientID for dataset in node.archive.got} == {"MERGED-1"}
+    (event,) = history.of_kind(node.site.ledger.database, "job.refused-for")
+    assert event.job == first.id
+    assert "pacsnode retry" in str(event.detail)
+    assert adoptions.open_ones(node.site.ledger.database) == []
 
 
 def test_a_later_result_is_made_under_the_adopted_identity_at_once(node: AdoptingSite) -> None:

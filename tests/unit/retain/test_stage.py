@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import alerts, commitments, deliveries, instances, job_files, jobs, purges, retention_runs, studies
+from node.ledger import (
+    alerts,
+    backups,
+    commitments,
+    deliveries,
+    instances,
+    job_files,
+    jobs,
+    purges,
+    retention_runs,
+    studies,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.commitment import NewCommitment
 from node.ledger.delivery import DeliveryStatus
@@ -158,6 +169,27 @@ def test_a_run_goes_on_after_a_restart(site: RetainSite) -> None:
     ran = retention_runs.last(site.ledger.database)
     assert ran is not None
     assert ran.ended_at is not None
+
+
+def test_nothing_goes_while_a_backup_is_being_made(site: RetainSite) -> None:
+    """Neither by age nor for space, nor what had begun to go; afterwards it goes on. A dead one's lease ends."""
+    job = site.reported("1.3", site.study("1.3"))
+    site.study("1.1")
+    site.hand.pass_(days=3)
+    with site.ledger.transaction() as database:
+        purges.begin(database, site.hand.now(), "1.1", PurgeKind.UNMATCHED, "x")
+        backups.begin(database, site.hand.now(), folder="/b", name="n", by="node")
+    stage = RetainStage(
+        site.node, configured(images="1d", results="1d", below="1GiB", first=["images"]), free=lambda: 0
+    )
+    begin(site.node)
+    assert stage.run_once() > 0
+    assert len(site.stored()) == 6
+    assert (site.data_folder.results / job).exists()
+    site.hand.pass_(seconds=backups.LEASE.total_seconds() + 1)
+    run(stage)
+    assert site.stored() == []
+    assert not (site.data_folder.results / job).exists()
 
 
 class Diary:

@@ -16,6 +16,7 @@ from node.ledger import decisions, deliveries, events, forward_parts, forwards, 
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
+from node.ledger.forwards import ForwardTerms
 from node.ledger.instances import InstanceStatus
 from node.route.forwarding import ae_titles_of
 from node.route.stage import RouteStage
@@ -24,6 +25,7 @@ from rules.model import Rule
 from tests.support import history, transactions
 from tests.support.sites.configurations import ruled
 from tests.support.sites.job_site import STUDY, Site
+from tests.support.sites.outcomes import match
 
 
 def destination(ae_title: str, port: int, host: str = "10.0.0.1") -> DicomDestination:
@@ -275,6 +277,22 @@ def many(site: Site) -> list[str]:
     receipts = site.receive(MANY)
     site.complete()
     return receipts
+
+
+def test_images_that_are_not_in_the_outbox_yet_are_cancelled_with_the_others(site: Site) -> None:
+    """A person says so between two parts: none is sent, nor by a later decision."""
+    receipts = many(site)
+    with site.ledger.transaction() as database:
+        decision = match(database, site.clock.now(), STUDY)
+        those = instances.of_study(database, STUDY)
+        forwards.enqueue(database, site.clock.now(), STUDY, ForwardTerms("archive", decision.id, "r"), those)
+    with site.ledger.transaction() as database:
+        assert forwards.cancel(database, site.clock.now(), STUDY, "cancelled by admin") == MANY
+        forwards.cancel_some(database, STUDY, "cancelled by admin")
+    run(site, rule("archive"))
+    assert [each.receipt for each in outbox(site)] == receipts
+    assert {each.status for each in outbox(site)} == {DeliveryStatus.CANCELLED}
+    assert forward_parts.waiting(site.ledger.database) == []
 
 
 def test_a_study_of_many_images_is_enqueued_in_short_transactions(site: Site) -> None:
