@@ -34,6 +34,7 @@ from node.config.values import (
 )
 from rules.examples import Example
 from rules.model import IgnoredStudies, Rule, Vendor
+from rules.timing import TimeOfDay
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
@@ -356,15 +357,10 @@ class BackupSettings(Section):
 
     to: SitePath
     """Folder that backups are made in, on another disk than `node.data`."""
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:30"
+    at: TimeOfDay = time(2, 30)
     """Time of day, in `node.time_zone`."""
     keep: Annotated[int, Field(ge=1, le=1000)] = 7
     """This many of the newest backups are kept."""
-
-    @property
-    def time_of_day(self) -> time:
-        """`at`."""
-        return time.fromisoformat(self.at)
 
 
 class Configuration(Section):
