@@ -53,8 +53,8 @@ def enter_backups(schedule: Schedule, node: Node, configuration: Configuration) 
         return
     last = backups.last_made(node.ledger.database, str(settings.to.resolve()))
     since = last.began_at if last is not None else None
-    schedule.daily(_BACKUP, settings.time_of_day, partial(back_up, node, settings, schedule), make_up_since=since)
-    later = settings.time_of_day.replace(hour=(settings.time_of_day.hour + 12) % 24)
+    schedule.daily(_BACKUP, settings.at, partial(back_up, node, settings, schedule), make_up_since=since)
+    later = settings.at.replace(hour=(settings.at.hour + 12) % 24)
     schedule.daily(_OVERDUE, later, partial(look_for_overdue_backup, node, settings), make_up_since=since)
 
 

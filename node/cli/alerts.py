@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -16,6 +16,7 @@ from node.config.models import Configuration
 from node.desk import alerts as desk
 from node.desk import plain
 from node.desk.actor import who_types
+from node.desk.names import StudyName
 from node.desk.rows import Alert
 from node.desk.site import open_ledger
 from node.desk.words import clock_text, details
@@ -38,13 +39,14 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     configuration = site.known(config)
-    found = desk.listed(open_ledger(configuration), closed=closed, every=every)
+    ledger = open_ledger(configuration)
+    found = desk.listed(ledger, closed=closed, every=every)
     if as_json:
         output.as_json({"alerts": [plain.alert(each) for each in found]})
     elif not found:
         output.console().print("no alert is over yet" if closed else "no alert is open")
     else:
-        output.console().print(_table(found, configuration))
+        output.console().print(_table(found, desk.studies(ledger, found), configuration))
 
 
 @alerts.command()
@@ -60,11 +62,11 @@ def ack(
     tell(desk.acknowledge(ledger, f"{desk.ALERT}{number}", SystemClock().now(), who_types(), owner, note), as_json)
 
 
-def _table(found: Sequence[Alert], configuration: Configuration) -> RenderableType:
+def _table(found: Sequence[Alert], names: Mapping[str, StudyName], configuration: Configuration) -> RenderableType:
     zone, now = configuration.node.zone, SystemClock().now()
     return output.table(
         "Alerts (what to do: docs/alerts.md)",
-        [">Number", "=Since", "=Over since", ">Times", "=Owner", "What"],
+        [">Number", "=Since", "=Over since", ">Times", "=Owner", "=Study", "What"],
         [
             (
                 cell(each.id),
@@ -72,11 +74,18 @@ def _table(found: Sequence[Alert], configuration: Configuration) -> RenderableTy
                 cell(clock_text(each.closed_at or each.gone_since, zone, now)),
                 cell(each.times),
                 cell(each.owner),
+                cell(names[each.study] if each.study else ""),
                 cell(
-                    " ".join(filter(None, (each.kind, each.place, details(each.detail, zone, now), each.note))),
+                    " ".join(filter(None, (each.kind, _place(each), details(each.detail, zone, now), each.note))),
                     "" if each.closed_at else SEVERITY_STYLES[each.severity],
                 ),
             )
             for each in found
         ],
     )
+
+
+def _place(alert: Alert) -> str:
+    """Where it is, without the study, which has a column, and without what the details say again."""
+    told = {alert.study, *map(str, alert.detail.values())}
+    return " ".join(word for word in alert.place.split() if word not in told)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
+from rich.console import RenderableType
 from rich.text import Text
 
-from node.cli.output import cell
+from node.cli.output import cell, table
 from node.desk import find
 from node.desk.rows import (
     IN_TROUBLE,
@@ -77,18 +78,18 @@ def of_study(found: Sequence[tuple[Commitment, Sequence[CommitmentItem]]]) -> Ro
     return "Storage commitment", columns, rows
 
 
-KEPT = [">committed", ">asked", ">not kept"]
-"""Columns of what `kept` returns."""
+def of_destinations(
+    results: Mapping[str, CommitmentCounts], images: Mapping[str, CommitmentCounts]
+) -> list[RenderableType]:
+    """How far destinations have committed themselves to what they have stored; nothing where none is asked."""
+    rows = [[cell(name), cell("results"), *_kept(counts)] for name, counts in results.items() if any(counts.values())]
+    rows += [[cell(name), cell("images"), *_kept(counts)] for name, counts in images.items() if any(counts.values())]
+    title = "Storage commitment of what was delivered"
+    return [Text(), table(title, ["Destination", "of", ">committed", ">asked", ">not kept"], rows)] if rows else []
 
 
-def kept(asked_at_all: bool, counts: CommitmentCounts | None) -> list[Text]:
-    """How far a destination has committed itself to what it has stored: committed; asked or to be asked; in trouble.
-
-    No column where no destination is asked.
-    """
-    if not asked_at_all:
-        return []
-    counts = counts or {}
+def _kept(counts: CommitmentCounts) -> list[Text]:
+    """Committed; asked or to be asked; in trouble."""
     asked = sum(counts.get(each, 0) for each in (DeliveryCommitment.WANTED, DeliveryCommitment.ASKED))
     refused = counts.get(DeliveryCommitment.REFUSED, 0)
     troubled = refused + counts.get(DeliveryCommitment.OVERDUE, 0)

@@ -31,7 +31,7 @@ from node.dimse.demo_pacs import DemoPACS
 from node.dimse.scu import Peer
 from node.dimse.storage_scu import dicom_files, send
 from node.errors import PermanentError, TransientError
-from node.ledger import database, decisions, deliveries, events, instances, jobs, objects, studies
+from node.ledger import commissionings, database, decisions, deliveries, events, instances, jobs, objects, studies
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
@@ -221,6 +221,8 @@ def _stage(study: str, uids: set[str], ledger: Ledger) -> str:
         if job.status is JobStatus.UNREPORTABLE:
             raise DemoError(f"job {job.id} could not be reported: {job.error}")
     if open_jobs := [job for job in work if job.status in OPEN]:
+        if open_jobs[0].status is JobStatus.QUEUED and commissionings.last(rows, open_jobs[0].plugin) is None:
+            return f"{open_jobs[0].plugin} is queued: its examples are run first, once (some seconds)"
         return f"{open_jobs[0].plugin} is {open_jobs[0].status}"
     letters = [each for each in deliveries.of_study(rows, study) if each.status is not DeliveryStatus.REPLACED]
     for letter in letters:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import output, site
+from node.cli import output, site, upkeep
 from node.cli.output import ExitCode, cell
 from node.clock import SystemClock
 from node.config import exposure, in_force
@@ -201,6 +201,7 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"
+    yield from upkeep.lines(configuration)
     confined = confinement.tried(configuration)
     yield "isolation", confined.text
     for own in confined.plugins:
@@ -387,6 +388,7 @@ def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]
             name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
             for name, each in configuration.people.items()
         },
+        **upkeep.plain(configuration),
         "privileges": {name: confinement.granted(name, each.isolation) for name, each in plugins.plugins.items()},
         "isolated": confined.isolated,
         "isolation": confined.text,

@@ -15,12 +15,15 @@ from node.clock import SystemClock
 from node.config.models import Configuration, NodeSettings
 from node.config.values import parse_duration
 from node.desk import search
+from node.desk.rows import Study
 from node.desk.search import NO_JOBS, OUTCOMES, STATES, StudyLine, StudyQuestion
 from node.desk.site import open_ledger
 from node.desk.words import clock_text, tail
 from node.errors import UsageError
 
 _MOST = 1000
+_DIGITS = 10
+"""Of the end of a UID, as `status` shows it."""
 
 
 def studies(
@@ -81,20 +84,23 @@ def _table(found: Sequence[StudyLine], node: NodeSettings, more: bool, identify:
         (
             cell(clock_text(line.study.last_received_at, node.zone, now)),
             cell(line.study.accession_number),
-            cell(line.study.study_date),
-            cell(line.study.modalities.replace("\\", ", ")),
-            cell(line.study.description),
             *([cell(line.study.patient_id)] if identify else []),
+            cell(tail(line.study.study_instance_uid, _DIGITS)),
             cell(", ".join(line.states), "red" if {"held", "failed"} & set(line.states) else ""),
             cell(", ".join(_results(line))),
-            cell(tail(line.study.study_instance_uid)),
+            cell(_about(line.study)),
         )
         for line in found
     ]
     who = ["=Patient ID"] if identify else []
-    columns = ["=Received", "=Accession", "=Date", "Modalities", "Description", *who, "Under way", "Results", "=Study"]
+    columns = ["=Received", "=Accession", *who, "=Study", "Under way", "Results", "About"]
     title = f"Studies: the newest {len(found)}, there are more" if more else "Studies"
     return table(title, columns, rows)
+
+
+def _about(study: Study) -> str:
+    """`CT, 20240102, CT chest without contrast`."""
+    return ", ".join(filter(None, (study.modalities.replace("\\", "/"), study.study_date, study.description)))
 
 
 def _results(line: StudyLine) -> list[str]:

@@ -14,7 +14,7 @@ from node.cli.output import SEVERITY_STYLES, cell, table
 from node.config.models import Configuration
 from node.desk import destinations, warnings
 from node.desk.overview import SHOWN, Overview
-from node.desk.rows import UNSENT, CommitmentCounts, DeliveryStatus, InstanceStatus, JobStatus
+from node.desk.rows import UNSENT, DeliveryStatus, InstanceStatus, JobStatus
 from node.desk.words import ago, clock_text, details, local, short, tail
 from rules.model import rule_set_digest
 
@@ -95,29 +95,28 @@ def _if(count: int, what: str) -> str:
 
 def _outbox(found: Overview) -> list[RenderableType]:
     columns = (DeliveryStatus.SENDING, DeliveryStatus.DELIVERED, DeliveryStatus.WITHHELD, DeliveryStatus.HELD)
-    asked = bool(found.kept.results or found.kept.images)
 
-    def row(name: str, counts: Mapping[DeliveryStatus, int], kept: Mapping[str, CommitmentCounts]) -> list[Text]:
+    def row(name: str, counts: Mapping[DeliveryStatus, int]) -> list[Text]:
         dead = counts.get(DeliveryStatus.DEAD, 0)
         waiting = sum(counts.get(each, 0) for each in (DeliveryStatus.WAITING, DeliveryStatus.REFUSED))
         counted = [cell(waiting), *(cell(counts.get(status, 0)) for status in columns)]
-        return [cell(name), *counted, cell(dead, "bold red" if dead else ""), *commitments.kept(asked, kept.get(name))]
+        return [cell(name), *counted, cell(dead, "bold red" if dead else "")]
 
     def next_due(name: str) -> Text:
         due = found.next_due.get(name)
         return cell("" if due is None else "now" if due <= found.now else f"in {ago(due - found.now)}")
 
-    rows = [[*row(name, counts, found.kept.results), next_due(name)] for name, counts in found.deliveries.items()]
+    rows = [[*row(name, counts), next_due(name)] for name, counts in found.deliveries.items()]
     if not rows:
         return [Text(), cell("The configuration has no destinations.")]
-    kept = commitments.KEPT if asked else []
-    names = ["Destination", ">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead", *kept]
+    names = ["Destination", ">waiting", ">sending", ">delivered", ">withheld", ">held", ">dead"]
     waits = {name: text for name, text in found.why_waiting.items() if text and name not in found.hold_ups}
     why = [cell(text, "yellow") for text in destinations.sentences(found.hold_ups, found.hold_ups)]
     why += [cell(f"{name} waits: {text}", "yellow") for name, text in waits.items()]
-    images = [row(name, counts, found.kept.images) for name, counts in found.images.items()]
+    images = [row(name, counts) for name, counts in found.images.items()]
     sent_on = [Text(), table("Forwarded images", names, images)] if images else []
-    return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why]
+    kept = commitments.of_destinations(found.kept.results, found.kept.images)
+    return [Text(), table("Deliveries", [*names, "=next"], rows), *sent_on, *why, *kept]
 
 
 def _attention(found: Overview, zone: tzinfo, data: Path) -> Iterator[RenderableType | None]:

@@ -271,11 +271,11 @@ def _attempts(made: Sequence[Attempt], zone: tzinfo, now: datetime) -> _Content:
 
 def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
     rows = []
-    asked = any(each.commitment is not DeliveryCommitment.NONE for each in found.deliveries)
     for each in found.deliveries:
         answer = answer_text(each.answer)
         bad = "red" if each.status in ("held", "dead") else ""
-        about = local(each.hold or each.error, zone, now)
+        kept = "" if each.commitment is DeliveryCommitment.NONE else f"storage commitment: {each.commitment}"
+        about = "; ".join(filter(None, (kept, local(each.hold or each.error, zone, now))))
         rows.append(
             (
                 cell(each.id),
@@ -283,14 +283,12 @@ def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
                 cell(found.kinds.get(each.item, "")),
                 cell(each.destination),
                 cell(each.status, bad),
-                *([cell(each.commitment)] if asked else []),
                 cell(each.attempts),
                 cell(answer),
                 cell(about),
             )
         )
-    kept = ["=Commitment"] if asked else []
-    columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", *kept, ">Tries", "=Answer", "About"]
+    columns = [">No.", "=Job", "=Kind", "=Destination", "=Status", ">Tries", "=Answer", "About"]
     return "Deliveries", columns, rows
 
 

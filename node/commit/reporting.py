@@ -9,6 +9,7 @@ import structlog
 
 from node.commit.stage import report_of, settings_of
 from node.config.models import Configuration
+from node.config.values import span_text
 from node.dimse.commitment_scu import report
 from node.dimse.scu import Peer
 from node.dimse.status import is_taken, status_text
@@ -116,7 +117,7 @@ class CommitmentReporter(NodeStage):
         now, retry = self._clock.now(), self._settings.retry
         age = commitment.waited
         if age >= retry.give_up_after:
-            commitments.dead(database, now, commitment.id, f"{error}; tried for {age.days} days")
+            commitments.dead(database, now, commitment.id, f"{error}; tried for {span_text(age)}")
         else:
             again = now + retry.pause(age)
             by = self._requester if rejected else None

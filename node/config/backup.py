@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from node.config.sections import Party, Section, SitePath
+from rules.timing import TimeOfDay
 
 
 class BackupSettings(Section):
@@ -17,12 +18,7 @@ class BackupSettings(Section):
 
     to: SitePath
     """Folder that backups are made in, on another disk than `node.data`."""
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "02:30"
+    at: TimeOfDay = time(2, 30)
     """Time of day, in `node.time_zone`."""
     keep: Annotated[int, Field(ge=1, le=1000)] = 7
     """This many of the newest backups are kept."""
-
-    @property
-    def time_of_day(self) -> time:
-        """`at`."""
-        return time.fromisoformat(self.at)

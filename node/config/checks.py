@@ -34,6 +34,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     """Every contradiction between sections; `folder` is where relative paths begin."""
     yield from _node(document)
     yield from _retention(document)
+    yield from _backup(document, folder)
     yield from _modalities(document)
     yield from _destinations(document)
     manifests = _Manifests(document, folder)
@@ -91,6 +92,15 @@ def _retention(document: Document) -> Iterator[Problem]:
         if below <= least:
             message = "not above node.limits.free_space: associations would be refused before anything goes"
             yield document.problem(("retention", "below"), message)
+
+
+def _backup(document: Document, folder: Path) -> Iterator[Problem]:
+    """Backups inside the data folder, or around it, would each hold the ones before."""
+    with contextlib.suppress(TypeError, KeyError):  # absent, or of a wrong shape
+        target = (folder / section(document.value, "backup")["to"]).resolve()
+        data = (folder / section(document.value, "node")["data"]).resolve()
+        if target.is_relative_to(data) or data.is_relative_to(target):
+            yield document.problem(("backup", "to"), f"backups cannot be inside node.data ({data}), nor around it")
 
 
 def _tls(document: Document, path: YamlPath, tls: Mapping[str, Any], folder: Path) -> Iterator[Problem]:

@@ -108,6 +108,15 @@ def duration_text(value: timedelta) -> str:
     return f"{seconds:g}s"
 
 
+def span_text(value: timedelta) -> str:
+    """A period for people, in its largest fitting unit: `40 seconds`, `3 hours`, `7 days`."""
+    seconds = max(0, int(value.total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if count := seconds // length:
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "less than a second"
+
+
 def is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether a value of a document is `key: value`."""
     return isinstance(value, Mapping)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from node.config.models import Configuration
+from node.config.values import span_text
 from node.deliver.breaker import Breaker
 from node.deliver.gate import DestinationGate
 from node.deliver.lane import Lane, SharedState
@@ -142,7 +143,7 @@ class Outbox(NodeStage):
         if outage is None:
             return
         now, longest = self._clock.now(), self._destination.retry.give_up_after
-        limit, why = AgeLimit(outage, longest, now), f"{outage.why}; tried for {longest.days} days"
+        limit, why = AgeLimit(outage, longest, now), f"{outage.why}; tried for {span_text(longest)}"
 
         def end(database: Database, delivery: Delivery) -> None:
             if deliveries.get(database, delivery.id).status is DeliveryStatus.WAITING:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from node.config.retrying import Retry
+from node.config.values import span_text
 from node.outcome import AnswerReading
 
 REFUSAL_DELAYS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=5), timedelta(hours=18))
@@ -92,6 +93,6 @@ def after(refusals: int, age: timedelta, answer: Answer, retry: Retry, now: date
             return GiveUp(f"{answer.text}; {refusals + 1} tries")
         return TryAgain(now + REFUSAL_DELAYS[refusals])
     if age >= retry.give_up_after:
-        return GiveUp(f"{answer.text}; tried for {age.days} days")
+        return GiveUp(f"{answer.text}; tried for {span_text(age)}")
     delay = retry.pause(age)
     return TryAgain(now + (max(delay, SLOW) if answer.reading is AnswerReading.RETRY_SLOWLY else delay))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from node.desk import find
+from node.desk import find, names
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
+from node.desk.names import StudyName
 from node.errors import UsageError
 from node.ledger import acknowledgements, alerts
 from node.ledger.alerts import Alert
@@ -22,6 +23,11 @@ def listed(ledger: Ledger, *, closed: bool = False, every: bool = False) -> Sequ
     database = ledger.database
     shown = [] if closed else alerts.every(database, closed=False)
     return [*shown, *(alerts.every(database, closed=True) if closed or every else ())]
+
+
+def studies(ledger: Ledger, found: Sequence[Alert]) -> Mapping[str, StudyName]:
+    """What people call the studies that alerts are about."""
+    return names.of(ledger.database, {each.study for each in found if each.study})
 
 
 def acknowledge(

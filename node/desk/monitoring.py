@@ -6,6 +6,7 @@ acknowledged do not count.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,7 @@ from node.errors import NodeError
 from node.ledger import alerts, tallies
 from node.ledger.alert_kinds import AlertSeverity
 from node.ledger.database import Database
+from node.ledger.delivery import DeliveryKind
 from node.store import pulse
 from node.store.health import Load, cannot_write, load_of, refusing_associations
 
@@ -101,13 +103,14 @@ def _alerts(database: Database, severity: AlertSeverity, count: int) -> str:
         if each.severity is severity and each.acknowledged_at is None and each.gone_since is None
     )
     named = ", ".join(list(kinds)[:_NAMED])
-    more = f" and {len(kinds) - _NAMED} other kinds" if len(kinds) > _NAMED else ""
+    others = len(kinds) - _NAMED
+    more = f" and {others} other kind{'' if others == 1 else 's'}" if others > 0 else ""
     return f"{count} {severity} alert{'' if count == 1 else 's'}: {named}{more} (pacsnode alerts)"
 
 
 def _figures(configuration: Configuration, database: Database, load: Load, counts: Mapping[AlertSeverity, int]) -> str:
     limits = configuration.node.limits
-    jobs, deliveries = tallies.of(database, "jobs"), tallies.of(database, "deliveries")
+    jobs, waiting = tallies.of(database, "jobs"), _deliveries(database)
     figures = {
         "critical": f"{counts.get(AlertSeverity.CRITICAL, 0)};;0;0",
         "warning": f"{counts.get(AlertSeverity.WARNING, 0)};0;;0",
@@ -115,8 +118,16 @@ def _figures(configuration: Configuration, database: Database, load: Load, count
         "free": f"{load.free_bytes}B;{2 * limits.free_space}:;{limits.free_space}:;0",
         "jobs_queued": f"{jobs.get('queued', 0)};;;0",
         "jobs_running": f"{jobs.get('running', 0)};;;0",
-        "deliveries_waiting": f"{deliveries.get('waiting', 0)};;;0",
-        "deliveries_held": f"{deliveries.get('held', 0)};;;0",
-        "deliveries_dead": f"{deliveries.get('dead', 0)};;;0",
+        "deliveries_waiting": f"{waiting['waiting'] + waiting['refused']};;;0",
+        "deliveries_held": f"{waiting['held']};;;0",
+        "deliveries_dead": f"{waiting['dead']};;;0",
     }
     return " ".join(f"{name}={value}" for name, value in figures.items())
+
+
+def _deliveries(database: Database) -> Counter[str]:
+    """How many are in each state, results and forwarded images together."""
+    found: Counter[str] = Counter()
+    for kind in DeliveryKind:
+        found.update(tallies.of(database, f"deliveries of {kind}"))
+    return found

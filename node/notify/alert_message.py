@@ -71,6 +71,8 @@ def _lines(
         study = studies.get(database, alert.study)
         if accession_number and study is not None and study.accession_number:
             said.append((texts.accession_number, study.accession_number))
+        if isinstance(destination := alert.detail.get("destination"), str):
+            said.append((texts.place, _clean(destination)))
     elif alert.place:
         said.append((texts.place, _clean(alert.place)))
     recorded = alert.detail.get("reason") or alert.detail.get("error")
@@ -82,6 +84,8 @@ def _lines(
     said.append((texts.times, str(alert.times)))
     if alert.owner:
         said.append((texts.owner, _clean(alert.owner)))
+    if alert.closed_at is not None:
+        return said  # nothing is to be done, and nothing can be acknowledged
     return [*said, (texts.what_to_do, f"docs/{alert.kind.page}; pacsnode alerts ack {alert.id}")]
 
 

@@ -105,6 +105,32 @@ def test_a_monitor_gets_one_line_and_a_code(run: Run, quiet: Ledger) -> None:
     assert run("status", "--check").code == 0
 
 
+def test_a_monitor_is_told_how_much_waits_is_held_and_is_dead(run: Run, quiet: Ledger) -> None:
+    """Results and forwarded images together, as the ledger has them; not 0 whatever there is."""
+    figures = dict(part.split("=") for part in run("status", "--check").out.split(" | ")[1].split())
+    for status in ("held", "dead"):
+        ((count,),) = quiet.database.execute("SELECT count(*) FROM deliveries WHERE status=?", [status]).fetchall()
+        assert count > 0
+        assert figures[f"deliveries_{status}"] == f"{count};;;0"
+    sql = "SELECT count(*) FROM deliveries WHERE status IN ('waiting', 'refused')"
+    assert figures["deliveries_waiting"] == f"{quiet.database.execute(sql).fetchall()[0][0]};;;0"
+
+
+def test_an_alert_names_its_study_as_people_do(run: Run, quiet: Ledger) -> None:
+    """By accession number and modality; the UID, which no line has room for, is in --json."""
+    with quiet.transaction() as database:
+        alerts.raised(
+            database, SystemClock().now(), AlertKind.DELIVERY_DEAD, f"pacs {GOOD}", study=GOOD, destination="pacs"
+        )
+    ((accession,),) = quiet.database.execute(
+        "SELECT accession_number FROM studies WHERE study_instance_uid=?", [GOOD]
+    ).fetchall()
+    said = run("alerts").out
+    assert f"{accession} CT" in said
+    assert "delivery.dead destination=pacs" in said
+    assert GOOD not in said
+
+
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     ("pid", "age", "stuck", "words"),

@@ -121,10 +121,10 @@ def kept(made: Ledger, tmp_path: Path) -> Ledger:
 
 
 def test_status_tells_delivered_from_committed(kept: Ledger, run: Run) -> None:
-    """In the table of deliveries, for scripts, and at the top where the destination does not accept to be asked."""
+    """In a table of its own, for scripts, and at the top where the destination does not accept to be asked."""
     shown = " ".join(run("status").out.split())
-    assert "withheld held dead committed asked not kept next" in shown
-    assert "pacs 0 0 4 0 0 0 1 1 2" in shown
+    assert "withheld held dead next pacs 0 0 4 0 0 0" in shown
+    assert "Destination of committed asked not kept pacs results 1 1 2" in shown
     assert "! pacs does not accept storage commitment (commitment: require): accepts nothing" in shown
     said = json.loads(run("status", "--json").out)
     assert said["queues"]["commitment_of_destinations"]["pacs"]["results"] == {
@@ -135,6 +135,17 @@ def test_status_tells_delivered_from_committed(kept: Ledger, run: Run) -> None:
         "overdue": 1,
     }
     assert said["queues"]["deliveries"]["pacs"]["delivered"] == 4
+
+
+def test_no_table_of_deliveries_breaks_words_at_eighty_columns(
+    kept: Ledger, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where destinations are asked for storage commitment, too: all headings are whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    headings = "Destination  waiting  sending  delivered  withheld  held  dead  next"
+    assert headings in run("status").out
+    assert "No.  Job  Kind  Destination  Status     Tries  Answer  About" in run("study", STUDY).out
+    assert "Under way" in run("studies").out
 
 
 def test_study_tells_delivered_from_committed(kept: Ledger, run: Run) -> None:

@@ -38,6 +38,9 @@ def test_check_says_what_the_configuration_means(run: Run, tmp_path: Path, monke
         "privileges",
         "rule",
         "destination",
+        "retention",
+        "backup",
+        "alerts",
         "isolation",
     }
     told = " ".join(answer.out.split())
@@ -116,6 +119,49 @@ def test_check_says_who_is_told_and_when_rules_are_asked(run: Run, config: Path)
     assert "person duty: webhook" in lines
     assert "rule tell: notifies duty, pilot, routine, asked when series complete, waits up to 20 minutes" in lines
     assert run("check", "--json").json["people"]["duty"]["webhook"] == "https://pager.example/x"
+
+
+def test_check_says_how_the_site_is_looked_after(run: Run, config: Path) -> None:
+    """What is deleted and when, where backups go, who hears of alerts; and of each that there is none."""
+    before = [" ".join(line.split()) for line in run("check").out.splitlines()]
+    assert "retention nothing is deleted" in before
+    assert "backup the node makes none by itself" in before
+    assert "alerts nobody is notified (pacsnode status shows them)" in before
+    config.write_text(
+        config.read_text()
+        + "people: {admin: {webhook: {url: https://pager.example/x}}}\n"
+        + "retention: {unmatched: 2d, images: 30d, below: 50GiB, first: [images]}\n"
+        + "backup: {to: /mnt/backup, keep: 3}\nalerts: {to: admin, repeat: 2h}\nheartbeat: {url: https://watch.example/}\n"
+    )
+    lines = [" ".join(line.split()) for line in run("check").out.splitlines()]
+    assert (
+        "retention deletes unmatched after 2d, images after 30d, each day from 03:15; "
+        "where less than 51200 MiB is free, deletes images earlier" in lines
+    )
+    assert "backup to /mnt/backup each day at 02:30, the newest 3 are kept" in lines
+    assert "alerts admin: all, critical ones at once, again each 2h" in lines
+    assert "heartbeat https://watch.example/, each 5m while every stage turns" in lines
+    found = run("check", "--json").json
+    assert found["retention"] == {"unmatched": "2d", "images": "30d"}
+    assert found["backup"]["keep"] == 3
+
+
+@pytest.mark.parametrize("to", ["data", "data/backup", "."])
+def test_check_refuses_backups_within_or_around_the_data(run: Run, config: Path, to: str) -> None:
+    """As `backup` does each night: by day, with file, line and key."""
+    config.write_text(config.read_text() + f"backup: {{to: {to}}}\n")
+    said = run("check")
+    assert said.code == 2
+    assert "backup.to: backups cannot be inside node.data" in said.err
+
+
+def test_check_says_how_a_time_of_day_is_written(run: Run, config: Path) -> None:
+    """Of `backup.at` as of `retention.at`, and not a pattern."""
+    config.write_text(config.read_text() + "backup: {to: /mnt/backup, at: 2:30}\n")
+    said = run("check")
+    assert said.code == 2
+    assert "backup.at: " in said.err
+    assert 'in quotes, as in "08:30"' in said.err
 
 
 def test_finding_o8_check_shows_sample_limits_and_hours(run: Run, config: Path) -> None:

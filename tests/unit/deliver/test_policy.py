@@ -35,6 +35,13 @@ def test_it_gives_up_after_the_limit_and_says_how_long_it_tried() -> None:
     assert step == GiveUp("A700 out of resources; tried for 7 days")
 
 
+def test_a_limit_below_a_day_is_said_as_it_was() -> None:
+    """Not 0 days: a site that gives up after forty minutes reads forty minutes."""
+    retry = RETRY.model_copy(update={"give_up_after": timedelta(minutes=40)})
+    step = after(0, timedelta(minutes=40), Answer(AnswerReading.RETRY, "no connection"), retry, START)
+    assert step == GiveUp("no connection; tried for 40 minutes")
+
+
 def test_refusals_get_five_tries_over_24_hours() -> None:
     """case 66: C000 and its like are tried five times within about a day, then dead."""
     now, refusals = START, 0
