@@ -124,6 +124,8 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.CERTIFICATE_ENDED: _NOTED,
     AlertKind.CALLERS_REFUSED: _NOTED,
     AlertKind.NOTIFICATION_DEAD: "SELECT 1 FROM notifications WHERE id=:place AND status='dead'",
+    AlertKind.RETENTION_CLOCK: "SELECT 1 WHERE (SELECT began_at FROM retention_runs ORDER BY id DESC LIMIT 1)"
+    "=json_extract(:detail, '$.last_run')",
     AlertKind.RETENTION_NO_SPACE: "SELECT 1 FROM said WHERE kind='retention.no-space' AND place=:place",
     AlertKind.ITEM_FAILED: _DEFECT,
     AlertKind.STAGE_FAILING: "SELECT 1 FROM failing_stages WHERE stage=:place",

@@ -238,6 +238,11 @@ class AlertKind(StrEnum):
     NOTIFICATION_DEAD = "notification.dead", AlertSeverity.CRITICAL, "A notification was given up."
 
     # Retention
+    RETENTION_CLOCK = (
+        "retention.clock",
+        AlertSeverity.CRITICAL,
+        "By the clock retention has not run for weeks: nothing is deleted by age until a person says that it is right.",
+    )
     RETENTION_NO_SPACE = (
         "retention.no-space",
         AlertSeverity.CRITICAL,

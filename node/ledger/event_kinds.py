@@ -441,6 +441,11 @@ class EventKind(StrEnum):
     INSTANCES_GONE = "instances.gone", "Received files that belong to no study were removed."
     JOB_FILES_GONE = "job.files-gone", "Answer, log and objects of the job were removed from the disk."
     RETENTION_RAN = "retention.ran", "Retention removed what was old enough and not needed."
+    RETENTION_CLOCK = (
+        "retention.clock",
+        "Retention did not begin, because by the clock it has not run for weeks.",
+        Severity.WARNING,
+    )
     RETENTION_NO_SPACE = (
         "retention.no-space",
         "Less space is free than `retention.below`, and nothing more may be removed.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from node.clock import from_text, to_text
-from node.ledger import events
+from node.ledger import alerts, events
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.rows import moment, one, to_json
@@ -29,8 +30,23 @@ class RetentionRun:
     """What went, by class: how many studies, jobs, files or rows, and `bytes`; `stopped` where its time was over."""
 
 
+LONGEST_PAUSE = timedelta(days=45)
+"""Between two runs of the calendar, which come each night. A clock that is set to another year makes a longer one."""
+PLACE = "data"
+"""Of the alert."""
+
+
 def begin(database: Database, at: datetime, asked_by: str = events.NODE) -> bool:
-    """Begin one, unless one is under way; whether it began."""
+    """Begin one, unless one is under way; whether it began.
+
+    The calendar's does not begin where the clock says that the last one was longer ago than a night in six weeks: by a
+    clock that is wrong all would be old enough. A person who asks (`pacsnode retention`) says that the clock is right.
+    """
+    before = last(database)
+    if asked_by == events.NODE and before is not None and at - before.began_at > LONGEST_PAUSE:
+        days = (at - before.began_at).days
+        alerts.raised(database, at, AlertKind.RETENTION_CLOCK, PLACE, days=days, last_run=to_text(before.began_at))
+        return False
     sql = "INSERT OR IGNORE INTO retention_runs (asked_by, began_at) VALUES (?,?)"
     return bool(database.execute(sql, [asked_by, to_text(at)]).rowcount)
 

@@ -509,7 +509,7 @@ def test_the_migration_knows_each_kind_of_alert() -> None:
     later = {AlertKind.RULE_JOBS_CANCELLED, AlertKind.SENDER_BAD_UIDS, AlertKind.LEDGER_BEHIND_STORE}
     later |= {AlertKind.LEDGER_ROW_UNREADABLE, AlertKind.PSEUDONYMS_KEY_LOST, AlertKind.PLUGIN_NOT_COMMISSIONED}
     later |= {AlertKind.COMMITMENT_OVERDUE, AlertKind.COMMITMENT_REFUSED, AlertKind.COMMITMENT_UNSUPPORTED}
-    later |= {AlertKind.RETENTION_NO_SPACE}
+    later |= {AlertKind.RETENTION_NO_SPACE, AlertKind.RETENTION_CLOCK}
     later |= {AlertKind.PLUGIN_FAILING, AlertKind.NOTIFICATION_UNACKNOWLEDGED, AlertKind.DESTINATION_DOWN}
     later |= {AlertKind.DISK_LOW, AlertKind.RECEPTION_REFUSED, AlertKind.BACKLOG_HIGH, AlertKind.CALLERS_REFUSED}
     later |= {AlertKind.CERTIFICATE_ENDS, AlertKind.CERTIFICATE_ENDED}

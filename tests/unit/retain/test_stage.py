@@ -192,6 +192,25 @@ def test_nothing_goes_while_a_backup_is_being_made(site: RetainSite) -> None:
     assert not (site.data_folder.results / job).exists()
 
 
+def test_a_clock_that_is_years_ahead_deletes_nothing(site: RetainSite) -> None:
+    """The night after it jumped nothing begins, and a person is asked; whoever says that it is right has it done."""
+    begin(site.node)
+    stage = RetainStage(site.node, configured(unmatched="2d"))
+    run(stage)
+    site.study("1.1")
+    site.hand.pass_(days=4000)
+    begin(site.node)
+    run(stage)
+    assert len(site.stored()) == 3
+    (alert,) = history.open_alerts(site.ledger.database)
+    assert (alert.kind, alert.detail["days"]) == (AlertKind.RETENTION_CLOCK, 4000)
+    with site.ledger.transaction() as database:
+        assert retention_runs.begin(database, site.hand.now(), "os:kim")
+    run(stage)
+    assert site.stored() == []
+    assert history.open_alerts(site.ledger.database) == []
+
+
 class Diary:
     """A calendar that only notes."""
 
