@@ -44,7 +44,7 @@ _LINES = {
 _AT_THE_END = OF_FEATURE[Feature.RETAIN]
 _APPEARS = 5.0
 """Seconds that a victim may take to appear; otherwise it is not killed, which the run says."""
-_SENT = 120.0
+_SENT = 240.0
 _REST = 0.5
 """Seconds for which nothing is under way before nobody waits for a transition any more."""
 _LATER = 30 * 3600
@@ -63,6 +63,8 @@ class CrashRun:
         self._mishaps: list[BaseException] = []
         self._start = 0.0
         self._over = threading.Event()
+        """Nothing is under way any more, or something failed."""
+        self._failed = False
         self._killing = threading.Lock()
         self._opened = ExitStack()
         sink = self._opened.enter_context(web_service())
@@ -132,18 +134,30 @@ class CrashRun:
         threads = [threading.Thread(target=self._noting, args=(act,)) for act in acts]
         for thread in threads:
             thread.start()
-        since = time.monotonic()
-        while any(thread.is_alive() for thread in threads):
-            if self._mishaps or not at_rest():
-                since = time.monotonic()
-            if self._mishaps or time.monotonic() > since + _REST:
-                self._over.set()
-            time.sleep(0.05)  # a poll interval
+        try:
+            self._wait_for_all(threads, at_rest)
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
         if self._mishaps:
             raise self._mishaps[0]
         over = time.monotonic()
-        until(at_rest, deadline_seconds=90, what="all to be at rest")
+        until(at_rest, what="all to be at rest")
         self.journey.seconds = max(self.journey.seconds, time.monotonic() - over)
+
+    def _wait_for_all(self, threads: Sequence[threading.Thread], at_rest: Callable[[], bool]) -> None:
+        """Until they have ended; where nothing is under way any more, they need not wait for what does not come."""
+        since = time.monotonic()
+        while any(thread.is_alive() for thread in threads) and not self._mishaps:
+            if not at_rest():
+                since = time.monotonic()
+            if time.monotonic() > since + _REST:
+                self._over.set()
+            time.sleep(0.05)  # a poll interval
 
     def _is_all_told(self) -> bool:
         return all(crash_rest.is_at_rest(self.journey, study) for study in self.journey.studies)
@@ -152,6 +166,7 @@ class CrashRun:
         try:
             act()
         except BaseException as error:  # noqa: BLE001 - raised again once all threads have ended
+            self._failed = True
             self._mishaps.append(error)
 
     # --- the sender -------------------------------------------------------------------------------
@@ -162,6 +177,7 @@ class CrashRun:
         end = time.monotonic() + _SENT
         while left:
             assert time.monotonic() < end, f"{len(left)} objects were not taken in {_SENT} s"
+            assert not self._failed, "something else failed"
             taken = self._stored(left)
             left = [path for path in left if path not in taken]
             if left:
@@ -269,6 +285,7 @@ class CrashRun:
         end = time.monotonic() + _SENT
         while (done := self.journey.site.command(*command, faulty=True)).returncode != 0:
             assert time.monotonic() < end, done.stderr
+            assert not self._failed, "something else failed"
             time.sleep(0.1)
 
     def _start_archive(self) -> None:

@@ -47,7 +47,7 @@ def _check_as_the_admin(journey: Journey) -> None:
     """`verify` finds nothing, and `status --check` says that all is well."""
     report = backups.check(journey.site.data, quick=False)
     assert report.sound, list(backups.in_words(report))
-    said = until(lambda: _checked(journey), 30, "status --check to be OK")
+    said = until(lambda: _checked(journey), 120, "status --check to be OK")
     assert said.startswith("PACSNODE OK"), said
 
 
