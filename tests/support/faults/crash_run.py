@@ -157,7 +157,7 @@ class CrashRun:
                 since = time.monotonic()
             if time.monotonic() > since + _REST:
                 self._over.set()
-            time.sleep(0.05)  # a poll interval
+            time.sleep(0.1)  # a poll interval
 
     def _is_all_told(self) -> bool:
         return all(crash_rest.is_at_rest(self.journey, study) for study in self.journey.studies)
