@@ -245,6 +245,7 @@ class Receivers:
 
 def sweep(data_folder: DataFolder) -> None:
     """A receiver that was killed leaves what it was writing; its sender was promised nothing and sends again."""
+    data_folder.sweep_associations()
     swept = data_folder.sweep_parts()
     if swept:
         log.info("serve.unfinished-objects-removed", count=swept)

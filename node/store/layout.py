@@ -189,8 +189,14 @@ class DataFolder:
             unlocked.rename(path)
             yield
         finally:
+            unlocked.unlink(missing_ok=True)  # where the disk was full
             path.unlink(missing_ok=True)
             os.close(descriptor)
+
+    def sweep_associations(self) -> None:
+        """Remove what receivers left that died before an association had its name; while no receiver runs."""
+        for path in self.associations.glob(".*"):
+            path.unlink(missing_ok=True)
 
     def open_associations(self) -> frozenset[str]:
         """Names of the associations that are open now; files that a dead receiver left are removed."""

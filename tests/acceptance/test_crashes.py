@@ -17,8 +17,10 @@ from plugins.phantoms import chest_series
 from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import SeriesHeader
 from tests.support.faults import crash_story, crash_table
-from tests.support.faults.crash_plan import CrashPlan
-from tests.support.faults.crash_run import SLICES, CrashRun, Journey
+from tests.support.faults.crash_plan import CrashPlan, Feature
+from tests.support.faults.crash_rest import Journey
+from tests.support.faults.crash_run import CrashRun
+from tests.support.faults.crash_site import SLICES
 from tests.support.faults.crash_table import CrashOutcome
 
 _FEW = 8
@@ -46,7 +48,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_fault_55_crash_matrix(seed: int, images: list[Path], tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Kills at each transition and by chance, beside a failing disk, a jumping clock, an odd archive: all is well."""
+    """Kills at transitions and by chance; a bad disk, clock, archive; commitment, retention, backup: all is well."""
     assert len(images) == 2 * SLICES
     plan = CrashPlan.of(seed)
     print(plan)
@@ -54,10 +56,15 @@ def test_fault_55_crash_matrix(seed: int, images: list[Path], tmp_path: Path, re
     run = CrashRun(tmp_path, plan, images)
     with _noted(request.config.getoption("--crash-report"), run.journey), run:
         journey = run.play()
-        print("; ".join(journey.killed))
         crash_story.check_running(journey)
+        if journey.has(Feature.RETAIN):
+            run.let_go()
+            crash_story.check_gone(journey)
+        print("; ".join(journey.killed))
         journey.site.stop()
         crash_story.check_stopped(journey, before)
+        if journey.has(Feature.BACKUP):
+            crash_story.check_backup(journey)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,56 +23,32 @@ from node.dicom.part10 import kind_of
 from node.dimse.scu import Peer
 from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError
-from node.ledger import deliveries, forwards, jobs, studies
-from node.ledger.delivery import DeliveryStatus
-from node.ledger.job import OPEN
-from node.ledger.studies import StudyStatus
 from node.outcome import AnswerReading
-from tests.support.faults.crash_plan import CrashPlan, Kill, Victim
-from tests.support.ports import free_port
-from tests.support.sites.site import ROOT, Site, destination, rule
+from tests.support.faults import crash_rest, crash_site
+from tests.support.faults.crash_plan import OF_FEATURE, CrashPlan, Feature, Kill, Victim
+from tests.support.faults.crash_rest import Journey
+from tests.support.faults.crash_site import CrashPorts, site_of
+from tests.support.ports import free_ports
+from tests.support.sites.listeners import web_service
+from tests.support.sites.site import ROOT
 from tests.support.wait import until
 
-SLICES = 6
-"""Of each study; the rule wants all of them."""
-_RETRY = {"first": "300ms", "factor": 1, "longest": "300ms"}
 _LINES = {
     Victim.RECEIVER: "node.receive",
     Victim.NODE: "node.app",
     Victim.ENCODER: "multiprocessing.spawn",
     Victim.WORKER: "plugins.worker",
     Victim.GUARD: "node.run.guard",
+    Victim.BACKUP: "backup",
 }
+_AT_THE_END = OF_FEATURE[Feature.RETAIN]
 _APPEARS = 5.0
 """Seconds that a victim may take to appear; otherwise it is not killed, which the run says."""
-_SENT = 120.0
-
-
-@dataclass
-class Journey:
-    """What a run leaves for the checks."""
-
-    plan: CrashPlan
-    site: Site
-    archive: Path
-    files: Mapping[str, Path]
-    """SOP Instance UID → the file that was sent."""
-    studies: Sequence[str]
-    killed: list[str] = field(default_factory=list)
-    """What became of each kill."""
-    seconds: float = 0.0
-    """From the last fault until nothing was under way."""
-    lost: int = 0
-    """Objects that were answered with success and are not indexed, and results that the archive does not have."""
-    twice: int = 0
-    """Results that the archive has with more than one content, or in more than one file."""
-
-    def kept(self) -> Iterator[tuple[str, str]]:
-        """SOP Instance UID and SHA-256 of the data set of each object that the archive kept, in order."""
-        log = self.archive / "kept.log"
-        for line in log.read_text().splitlines() if log.exists() else ():
-            uid, digest = line.split()
-            yield uid, digest
+_SENT = 240.0
+_REST = 0.5
+"""Seconds for which nothing is under way before nobody waits for a transition any more."""
+_LATER = 30 * 3600
+"""Seconds after which retention may remove what there is."""
 
 
 class CrashRun:
@@ -81,35 +59,38 @@ class CrashRun:
         self._control, self._archive = folder / "control", folder / "archive"
         for each in (self._control, self._archive / "held"):
             each.mkdir(parents=True)
-        self._port = free_port()
         self._peer: subprocess.Popen[bytes] | None = None
         self._mishaps: list[BaseException] = []
         self._start = 0.0
-        self._forwards = plan.seed % 2 == 1
+        self._over = threading.Event()
+        """Nothing is under way any more, or something failed."""
+        self._failed = False
+        self._killing = threading.Lock()
+        self._opened = ExitStack()
+        sink = self._opened.enter_context(web_service())
+        node, archive, second = free_ports(3)
+        self._ports = CrashPorts(node, archive, sink.url)
+        faults = {"PACSNODE_TEST_CRASH": str(self._control), "PACSNODE_TEST_CRASH_DATA": str(folder / "node" / "data")}
         headers = {path: dcmread(path, stop_before_pixels=True) for path in images}
-        files = {str(header.SOPInstanceUID): path for path, header in headers.items()}
-        uids = dict.fromkeys(str(header.StudyInstanceUID) for header in headers.values())
-        self.journey = Journey(plan, self._site(folder / "node"), self._archive, files, tuple(uids))
-
-    def _site(self, folder: Path) -> Site:
-        whole = {"where": {"Modality": "CT", "image_count": {"at_least": SLICES}}, "take": "one"}
-        copies = {"name": "copies", "when": {"Modality": "CT"}, "mode": "clinical", "forward": {"to": ["pacs"]}}
-        return Site(
-            folder,
-            {"pacs": {**destination("PACS", self._port), "retry": _RETRY}},
-            [rule(choose=whole), *([copies] if self._forwards else [])],
-            environment={
-                "PACSNODE_TEST_CRASH": str(self._control),
-                "PACSNODE_TEST_CRASH_DATA": str(folder / "data"),
-            },
-            faults="crashing",
+        self.journey = Journey(
+            plan,
+            site_of(folder / "node", plan, self._ports, faults),
+            self._archive,
+            {str(header.SOPInstanceUID): path for path, header in headers.items()},
+            tuple(dict.fromkeys(str(header.StudyInstanceUID) for header in headers.values())),
+            sink.received,
+            folder / "copies",
+            site_of(folder / "second", plan, replace(self._ports, node=second), {}),
         )
 
     def __enter__(self) -> Self:
-        if not self._forwards:  # else the archive gets them from the node, before the results
-            for uid, path in self.journey.files.items():
-                (self._archive / "held" / f"{uid}.dcm").symlink_to(path)
+        crash_site.give_to_archive(self._archive / "held", self.journey.files, self.plan)
         (self._archive / "script.json").write_text(json.dumps(self.plan.archive))
+        (self._archive / "commitment.json").write_text(json.dumps(self.plan.commitment))
+        data = self.journey.site.data
+        self._is_disk = self.plan.disk == errno.ENOSPC and crash_site.mount(data)
+        if self._is_disk:
+            self._opened.callback(crash_site.unmount, data)
         self._start_archive()
         at = next((kill for kill in self.plan.kills if kill.event), None)
         said = {"event": at.event, "number": at.number, "when": at.when} if at else {}
@@ -120,38 +101,72 @@ class CrashRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.journey.site.__exit__(kind, error, trace)
-        finally:
-            assert self._peer is not None
-            self._peer.kill()
-            self._peer.wait()
+        with self._opened:
+            try:
+                self.journey.site.__exit__(kind, error, trace)
+            finally:
+                assert self._peer is not None
+                self._peer.kill()
+                self._peer.wait()
 
     def play(self) -> Journey:
         """Send, do harm, and wait until nothing is under way; AssertionError where that does not come."""
-        self._start = time.monotonic()
-        acts: list[Callable[[], None]] = [self._send, *(lambda kill=kill: self._kill(kill) for kill in self.plan.kills)]
+        acts: list[Callable[[], None]] = [self._send]
+        acts += [partial(self._kill, kill) for kill in self.plan.kills if kill.event not in _AT_THE_END]
         if self.plan.disk:
             acts.append(self._spoil_disk)
         if self.plan.jump:
             acts.append(self._jump)
+        if Feature.BACKUP in self.plan.features:
+            acts.append(self._back_up)
+        self._act(acts, self._is_all_told)
+        return self.journey
+
+    def let_go(self) -> None:
+        """Time passes, and retention removes what there is; with the kills of that."""
+        kills = [partial(self._kill, kill) for kill in self.plan.kills if kill.event in _AT_THE_END]
+        self._act([self._begin_retention, *kills], partial(crash_rest.is_gone, self.journey))
+
+    def _act(self, acts: Sequence[Callable[[], None]], at_rest: Callable[[], bool]) -> None:
+        """All of that at once, until nothing is under way."""
+        self._start = time.monotonic()
+        self._over.clear()
         threads = [threading.Thread(target=self._noting, args=(act,)) for act in acts]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            self._wait_for_all(threads, at_rest)
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
         if self._mishaps:
             raise self._mishaps[0]
         over = time.monotonic()
-        for study in self.journey.studies:
-            until(lambda study=study: self._at_rest(study), deadline_seconds=90, what=f"{study} to be at rest")
-        self.journey.seconds = time.monotonic() - over
-        return self.journey
+        until(at_rest, what="all to be at rest")
+        self.journey.seconds = max(self.journey.seconds, time.monotonic() - over)
+
+    def _wait_for_all(self, threads: Sequence[threading.Thread], at_rest: Callable[[], bool]) -> None:
+        """Until they have ended; where nothing is under way any more, they need not wait for what does not come."""
+        since = time.monotonic()
+        while any(thread.is_alive() for thread in threads) and not self._mishaps:
+            if not at_rest():
+                since = time.monotonic()
+            if time.monotonic() > since + _REST:
+                self._over.set()
+            time.sleep(0.1)  # a poll interval
+
+    def _is_all_told(self) -> bool:
+        return all(crash_rest.is_at_rest(self.journey, study) for study in self.journey.studies)
 
     def _noting(self, act: Callable[[], None]) -> None:
         try:
             act()
         except BaseException as error:  # noqa: BLE001 - raised again once all threads have ended
+            self._failed = True
             self._mishaps.append(error)
 
     # --- the sender -------------------------------------------------------------------------------
@@ -162,6 +177,7 @@ class CrashRun:
         end = time.monotonic() + _SENT
         while left:
             assert time.monotonic() < end, f"{len(left)} objects were not taken in {_SENT} s"
+            assert not self._failed, "something else failed"
             taken = self._stored(left)
             left = [path for path in left if path not in taken]
             if left:
@@ -182,22 +198,23 @@ class CrashRun:
     # --- the harm ---------------------------------------------------------------------------------
 
     def _wait_for(self, seconds: float) -> None:
-        while time.monotonic() < self._start + seconds:
-            time.sleep(0.01)  # a moment by chance is what is tested
+        """A moment by chance is what is tested; where all is over by then, it is now."""
+        self._over.wait(max(0.0, self._start + seconds - time.monotonic()))
 
     def _kill(self, kill: Kill) -> None:
         reached = self._control / "reached"
         if kill.event is None:
             self._wait_for(kill.seconds)
         else:
-            end = self._start + _SENT
             while not reached.exists():
-                if time.monotonic() > end:
+                if self._over.is_set():
                     self.journey.killed.append(f"{kill}: never reached")
+                    (self._control / "go").touch()
                     return
                 time.sleep(0.005)
         try:
-            self.journey.killed.append(f"{kill}: {self._end(kill.victim)}")
+            with self._killing:
+                self.journey.killed.append(f"{kill}: {self._end(kill.victim)}")
         finally:
             if kill.event is not None:
                 (self._control / "go").touch()
@@ -235,44 +252,50 @@ class CrashRun:
 
     def _spoil_disk(self) -> None:
         self._wait_for(self.plan.disk_from)
-        part = self._control / "errno.part"
-        part.write_text(str(self.plan.disk))
-        part.rename(self._control / "errno")
-        self._wait_for(self.plan.disk_from + self.plan.disk_for)
-        (self._control / "errno").unlink()
+        end = time.monotonic() + self.plan.disk_for
+        if not self._is_disk:
+            self._say("errno", self.plan.disk)
+            time.sleep(self.plan.disk_for)  # for how long is what is tested
+            (self._control / "errno").unlink()
+            return
+        while time.monotonic() < end:
+            filler = crash_site.fill(self.journey.site.data)
+            time.sleep(0.02)  # what others delete is taken, too
+        filler.unlink()
 
     def _jump(self) -> None:
         self._wait_for(self.plan.disk_from)
-        part = self._control / "jump.part"
-        part.write_text(str(self.plan.jump))
-        part.rename(self._control / "jump")
+        self._say("jump", self.plan.jump)
+
+    def _say(self, name: str, value: object) -> None:
+        part = self._control / f"{name}.part"
+        part.write_text(str(value))
+        part.rename(self._control / name)
+
+    def _back_up(self) -> None:
+        self._wait_for(self.plan.backup_from)
+        self._as_the_admin("backup", str(self.journey.backups))
+
+    def _begin_retention(self) -> None:
+        self._say("jump", self.plan.jump + _LATER)
+        self._as_the_admin("retention")
+
+    def _as_the_admin(self, *command: str) -> None:
+        """Who gives the command again where it failed."""
+        end = time.monotonic() + _SENT
+        while (done := self.journey.site.command(*command, faulty=True)).returncode != 0:
+            assert time.monotonic() < end, done.stderr
+            assert not self._failed, "something else failed"
+            time.sleep(0.1)
 
     def _start_archive(self) -> None:
         listening = self._archive / "listening"
         listening.unlink(missing_ok=True)
         self._peer = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.programs.scripted_archive", str(self._archive), str(self._port)],
+            [
+                *(sys.executable, "-m", "tests.support.programs.scripted_archive", str(self._archive)),
+                *(str(self._ports.archive), str(self._ports.node)),
+            ],
             cwd=ROOT,
         )
         until(listening.exists, what="the archive to listen")
-
-    # --- rest -------------------------------------------------------------------------------------
-
-    def _at_rest(self, study: str) -> bool:
-        """Complete, decided, no job open, everything delivered; raises where only a person could go on."""
-        try:
-            rows = self.journey.site.ledger.database
-            found = studies.get(rows, study)
-            if found is None or found.status is not StudyStatus.COMPLETE or found.decided_revision < found.revision:
-                return False
-            work = jobs.of_study(rows, study)
-            sent = deliveries.results_of_study(rows, study)
-            images = {each.status for each in forwards.of_study(rows, study)}
-        except NodeError:
-            return False
-        assert found.hold is None, found.hold
-        states = {each.status for each in sent} | images
-        stuck = states & {DeliveryStatus.HELD, DeliveryStatus.DEAD}
-        assert not stuck, [(each.status, each.hold or each.error) for each in sent]
-        open_ones = any(job.status in OPEN for job in work)
-        return bool(work) and not open_ones and bool(sent) and states <= {DeliveryStatus.DELIVERED}

@@ -10,16 +10,21 @@ from pathlib import Path
 import psutil
 from pydicom import dcmread
 
-from node.ledger import deliveries, events, instances, jobs, objects, studies
+from node.clock import SystemClock
+from node.desk import backups
+from node.desk.actor import who_types
+from node.ledger import deliveries, events, instances, jobs, notifications, objects, purges, studies
+from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobOutcome, JobStatus
+from node.store import pulse
 from node.store.layout import DataFolder
-from tests.support.faults.crash_run import Journey
+from tests.support.faults.crash_plan import Feature
+from tests.support.faults.crash_rest import OBJECTS, Journey
+from tests.support.faults.crash_site import SLICES
 from tests.support.history import open_alerts
 from tests.support.wait import until
 
-OBJECTS = 3
-"""Of each study: the SR, its summary page, the plugin's picture."""
 _JOB = re.compile(r"queued( (started|running|failed|interrupted|postponed))* ended( encoding)+( reported)+")
 """The events of a job that was answered at last."""
 
@@ -33,7 +38,81 @@ def check_running(journey: Journey) -> None:
     _check_archive(journey)
     until(lambda: not journey.site.left_over(), what="incoming/ and work/ to be empty")
     _check_files(journey)
+    _check_told(journey)
     until(lambda: not [*_complaints(journey)], what="status to be green")
+    _check_as_the_admin(journey)
+
+
+def _check_as_the_admin(journey: Journey) -> None:
+    """`verify` finds nothing, and `status --check` says that all is well."""
+    report = backups.check(journey.site.data, quick=False)
+    assert report.sound, list(backups.in_words(report))
+    said = until(lambda: _checked(journey), 120, "status --check to be OK")
+    assert said.startswith("PACSNODE OK"), said
+
+
+def _checked(journey: Journey) -> str:
+    """What it says; nothing while a stage is still to turn, or an alert to close."""
+    done = journey.site.command("status", "--check", faulty=True)
+    journey.said = done.stdout + done.stderr
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _check_told(journey: Journey) -> None:
+    """The person was told once of each study, whatever was repeated under the same identifier."""
+    rows = journey.site.ledger.database
+    keys = [each.key for study in journey.studies for each in notifications.of_study(rows, study)]
+    assert sorted({str(each["id"]) for each in journey.told}) == sorted(keys)
+    assert len(keys) == len(journey.studies) * journey.has(Feature.NOTIFY)
+
+
+def check_gone(journey: Journey) -> None:
+    """Of images and results nothing is left but their lines; these say what there was."""
+    rows, data = journey.site.ledger.database, journey.site.data
+    left = [path for name in ("store", "results", "incoming") for path in (data / name).rglob("*.dcm")]
+    assert not left, left
+    for study in journey.studies:
+        assert not instances.of_study(rows, study, [*InstanceStatus])
+        (purge,) = purges.of_study(rows, study)
+        (line,) = purges.series_of(rows, purge.id)
+        assert (line.counted, line.delivered.get("pacs", 0)) == (SLICES, SLICES * journey.has(Feature.FORWARD))
+        told = [str(each.kind) for each in events.of_study(rows, study)]
+        assert [told.count(kind) for kind in ("study.purging", "study.gone", "job.files-gone")] == [1, 1, 1], told
+        sent = [each for each in deliveries.results_of_study(rows, study) if each.status is DeliveryStatus.DELIVERED]
+        assert len(sent) == OBJECTS
+    _check_archive_alone(journey)
+    until(lambda: not [*_complaints(journey)], what="status to be green after retention")
+    _check_as_the_admin(journey)
+
+
+def check_backup(journey: Journey) -> None:
+    """The backups that were made are sound, and a node starts from the newest."""
+    report = backups.check_backup(journey.backups, "")
+    assert report.sound, list(backups.in_words(report))
+    second = journey.second
+    backups.put_back(journey.backups, second.data, "", SystemClock(), who_types())
+    with second:
+        until(lambda: pulse.last(second.data), what="the second node to turn")
+        left = [*_missing(journey)]
+        assert not left, left
+    report = backups.check(second.data, quick=False)
+    assert report.sound, list(backups.in_words(report))
+    _check_archive_alone(journey)
+
+
+def _missing(journey: Journey) -> Iterator[str]:
+    """Images that the ledger of the second node has, and its folder does not."""
+    folder = DataFolder(journey.second.data)
+    for study in journey.studies:
+        for each in instances.of_study(journey.second.ledger.database, study, [*InstanceStatus]):
+            if not folder.find(each.receipt).exists():
+                yield each.receipt
+
+
+def _check_archive_alone(journey: Journey) -> None:
+    """Whatever was sent there since, it has nothing with two contents."""
+    twice = [uid for uid, contents in _contents(journey).items() if len(contents) > 1]
+    assert not twice, twice
 
 
 def check_stopped(journey: Journey, before: set[int]) -> None:
@@ -75,10 +154,12 @@ def _contents(journey: Journey) -> dict[str, set[str]]:
 
 
 def _made(journey: Journey) -> set[str]:
-    """The results that the ledger knows."""
+    """The results that the ledger knows, but those under a patient that the archive has not: they are never sent."""
     rows = journey.site.ledger.database
     work = [job for study in journey.studies for job in jobs.of_study(rows, study)]
-    return {each.sop_instance_uid for job in work for each in objects.of_job(rows, job.id)}
+    sent = [each for study in journey.studies for each in deliveries.results_of_study(rows, study)]
+    outdated = {each.item for each in sent if each.status is DeliveryStatus.SUPERSEDED}
+    return {each.sop_instance_uid for job in work for each in objects.of_job(rows, job.id)} - outdated
 
 
 def _check_study(journey: Journey, study: str) -> None:
@@ -110,11 +191,17 @@ def _check_story(journey: Journey, study: str, job: str) -> None:
     for each in history:
         if each.delivery is not None:
             ends[each.delivery].append(str(each.kind))
-    for number in (each.id for each in deliveries.results_of_study(journey.site.ledger.database, study)):
-        told = ends[number]
-        assert told.count("delivery.delivered") == 1, (number, told)
-        assert told[0] == "delivery.enqueued" or "delivery.enqueued" not in told, told
-        assert told[-1].startswith("delivery.delivered"), told
+    for sent in deliveries.results_of_study(journey.site.ledger.database, study):
+        _check_delivery(journey, ends[sent.id], superseded=sent.status is DeliveryStatus.SUPERSEDED)
+
+
+def _check_delivery(journey: Journey, told: list[str], *, superseded: bool) -> None:
+    """Once to its end; again only where the archive said that it has lost it."""
+    times = 0 if superseded else 1 + told.count("delivery.not-kept")
+    assert told.count("delivery.delivered") == times, told
+    assert told[0] == "delivery.enqueued" or "delivery.enqueued" not in told, told
+    committed = "delivery.committed" if journey.has(Feature.COMMIT) else "delivery.delivered"
+    assert told[-1] == ("delivery.superseded" if superseded else committed), told
 
 
 def _is_of_job(kind: str) -> bool:

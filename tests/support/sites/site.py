@@ -77,8 +77,12 @@ class Site:
         environment: Mapping[str, str] | None = None,
         modalities: Mapping[str, Mapping[str, object]] | None = None,
         faults: str = "killing",
+        sections: Mapping[str, object] | None = None,
     ) -> None:
-        """`faults`: the folder of tests/support/faults whose sitecustomize reads `environment`."""
+        """`faults`: the folder of tests/support/faults whose sitecustomize reads `environment`.
+
+        `sections`: more of them for the configuration.
+        """
         self.folder = folder
         self.data = folder / "data"
         self.config = folder / "config.yaml"
@@ -89,6 +93,7 @@ class Site:
         self._process: subprocess.Popen[bytes] | None = None
         self._ledger: Ledger | None = None
         folder.mkdir(parents=True)
+        self._sections = dict(sections or {})
         shutil.copytree(SUPPORT / "sites" / "mean_hu", self.plugin, ignore=shutil.ignore_patterns("__pycache__"))
         self._configure(destinations, [rule()] if rules is None else rules, plugins or {}, node or {}, modalities or {})
 
@@ -113,6 +118,7 @@ class Site:
             "destinations": destinations,
             "plugins": {**plugins, "mean-hu": mean_hu},
             "rules": rules,
+            **self._sections,
         }
         self.config.write_text(json.dumps(configuration, indent=2))  # JSON is YAML too
 
@@ -120,14 +126,7 @@ class Site:
 
     def start(self) -> Self:
         """Start it, and return when it listens and its ledger is there."""
-        paths = [str(SUPPORT / "faults" / self._faults), str(ROOT)] if self._environment else [str(ROOT)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            _MARK: self._mark,
-            **self._environment,
-        }
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # five processes that compile everything anew are slow
+        environment = self.environment()
         with (self.folder / "node.log").open("ab") as log:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "node.cli", "serve", "--config", str(self.config)],
@@ -258,8 +257,15 @@ class Site:
         assert self._ledger is not None
         return self._ledger
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `pacsnode ARGUMENTS` on its configuration, as the admin does."""
+    def environment(self) -> dict[str, str]:
+        """Of its processes: with the mark, and with the faults that it has."""
+        paths = [str(SUPPORT / "faults" / self._faults), str(ROOT)] if self._environment else [str(ROOT)]
+        found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), _MARK: self._mark, **self._environment}
+        found.pop("PYTHONDONTWRITEBYTECODE", None)  # five processes that compile everything anew are slow
+        return found
+
+    def command(self, *arguments: str, faulty: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run `pacsnode ARGUMENTS` on its configuration, as the admin does; `faulty`: as one of its processes."""
         return subprocess.run(
             [sys.executable, "-P", "-m", "node.cli", *arguments, "--config", str(self.config)],
             capture_output=True,
@@ -267,7 +273,7 @@ class Site:
             timeout=120,
             check=False,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=self.environment() if faulty else {**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def status(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pydicom import dcmread
 
 from node import clock as clocks
 from node.clock import SystemClock, from_text, to_text
+from node.serve import receivers
 from node.store import layout as module
 from node.store.arrival import Arrival, NotOurFileError, file_header, read_arrival
 from node.store.durable import sha256_of, write_durably
@@ -146,6 +148,29 @@ def test_an_association_is_open_while_its_file_is_locked(data_folder: DataFolder
     assert data_folder.open_associations() == frozenset()
     with pytest.raises(RuntimeError), data_folder.association("three"):
         raise RuntimeError
+    assert list(data_folder.associations.iterdir()) == []
+
+
+def test_fault_52_an_association_for_which_there_is_no_space_leaves_nothing(
+    data_folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not opened, and the file that it began is gone."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"), data_folder.association("one"):
+            raise AssertionError("it was opened")
+    assert list(data_folder.associations.iterdir()) == []
+
+
+def test_the_next_start_removes_what_a_receiver_left_before_its_association_was_open(data_folder: DataFolder) -> None:
+    """Killed between the file and its name: nobody counts it as open, and it does not stay."""
+    (data_folder.associations / ".begun").touch()
+    assert data_folder.open_associations() == frozenset()
+    receivers.sweep(data_folder)
     assert list(data_folder.associations.iterdir()) == []
 
 

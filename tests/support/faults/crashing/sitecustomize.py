@@ -12,7 +12,9 @@ Python imports it where a test puts this folder on its path. `PACSNODE_TEST_CRAS
 `jump`
     the wall clock is as many seconds off, for all processes.
 
-The node itself knows nothing of this, but the pause after a failed attempt, which is half a minute, is half a second.
+The node itself knows nothing of this, but pauses in which nothing happens are shorter: after a failed attempt, before
+an archive is asked for its commitment, and between the two answers by which another patient is adopted. A disk counts
+as nearly full at 1 MiB: where a test fills one, it is small.
 """
 
 from __future__ import annotations
@@ -93,8 +95,8 @@ def _watch_transactions(module: ModuleType) -> None:
     module.Ledger.transaction = watched
 
 
-def _try_again_soon(module: ModuleType) -> None:
-    module._FIRST = datetime.timedelta(seconds=0.5)  # type: ignore[attr-defined] # half a minute otherwise
+def _setting(name: str, value: Any) -> Callable[[ModuleType], None]:
+    return lambda module: setattr(module, name, value)
 
 
 def _jump(module: ModuleType) -> None:
@@ -116,7 +118,11 @@ def _seconds_off() -> int:
 _WATCHED: dict[str, Callable[[ModuleType], None]] = {
     "node.ledger.events": _watch_events,
     "node.ledger.database": _watch_transactions,
-    "node.run.retry": _try_again_soon,
+    "node.run.retry": _setting("_FIRST", datetime.timedelta(seconds=0.5)),  # half a minute otherwise
+    "node.ledger.commit_batches": _setting("QUIET", datetime.timedelta(seconds=0.3)),  # 5 s
+    "node.dimse.commitment_scu": _setting("_REPORT_MAY_FOLLOW", 1.5),
+    "node.deliver.adopting": _setting("TWICE", datetime.timedelta(seconds=1)),  # a minute
+    "node.app.watch": _setting("LOW_SPACE", 2**20),  # 5 GiB
     "node.clock": _jump,
 }
 
