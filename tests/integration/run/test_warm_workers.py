@@ -174,7 +174,11 @@ def test_loading_has_a_limit_of_its_own(tmp_path: Path, isolated: Isolation) -> 
 
 CANNOT_LOAD = {
     "a syntax error": ("pass", "def oops(:", "SyntaxError, the_plugin.py line 7"),
-    "an import": ("pass", "import not_there_at_all", "ModuleNotFoundError, the_plugin.py line 7"),
+    "an import": (
+        "pass",
+        "import not_there_at_all",
+        "ModuleNotFoundError: no module named 'not_there_at_all', the_plugin.py line 7",
+    ),
     "the constructor": ("raise KeyError(made)", "", "KeyError, the_plugin.py line 12"),
 }
 
