@@ -31,6 +31,7 @@ from node.ledger import (
     notifications,
     outages,
     purges,
+    selections,
     studies,
     study_ends,
     timers,
@@ -200,6 +201,11 @@ def _keep_images(database: Database, study: Study, at: datetime, reason: str, by
 
 
 def _run_again(database: Database, job: Job, at: datetime, by: Actor) -> ActionOutcome:
+    if not selections.is_of_images_that_count(database, job.id):
+        raise PermanentError(
+            f"job {short(job.id)} cannot be done again: its images were rejected or corrected since; "
+            "the rules have decided again on the images that count"
+        )
     new = jobs.again(database, at, job.id, str(by))
     sentence = f"job {short(job.id)} is done again as job {short(new.id)} (round {new.round})"
     if job_images.concerned(database, new.id) and job_images.look(database, new).missing:

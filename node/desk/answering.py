@@ -52,8 +52,13 @@ def of(database: Database, found: Question, study: str | None) -> AboutQuestion 
     make = _KINDS.get(found.kind)
     if make is not None:
         return make(database, found, study)
+    if found.acknowledged:
+        return None
     of_study = " (STUDY)" if found.study else ""
-    return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: what is to be done?", (), found.count)
+    seen = ReviewAnswer(
+        ("alerts", "ack", str(found.alert)), f"you see to it ({found.kind.page}); it is not sent again while it lasts"
+    )
+    return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: who sees to it?", (seen,), found.count)
 
 
 def _held_study(database: Database, found: Question, _: str | None) -> AboutQuestion:
@@ -211,6 +216,39 @@ def _commitment(_: Database, found: Question, __: str | None) -> AboutQuestion:
     return AboutQuestion(f"The report of storage commitment {found.place} was given up: is the peer there?", (again,))
 
 
+def _perhaps_sent(_: Database, found: Question, __: str | None) -> AboutQuestion:
+    destination, study = found.place.split(" ", 1)
+    answer = ("restored", study, "--destination", destination)
+    return AboutQuestion(
+        f"{destination} may have results of STUDY from before the restore: are they those that wait here?",
+        (
+            ReviewAnswer((*answer, "--as-sent"), "it has them: what waits is not sent"),
+            ReviewAnswer((*answer, "--send"), "what waits is sent, as the successor of what is there"),
+        ),
+    )
+
+
+def _not_committed(_: Database, found: Question, __: str | None) -> AboutQuestion:
+    destination, study = found.place.split(" ", 1)
+    return AboutQuestion(
+        f"{destination} refuses to commit itself to objects of STUDY: does it have them?",
+        (
+            ReviewAnswer(("retry", study), "it is asked again now; what it does not have is sent again"),
+            ReviewAnswer(("cancel", study), "nobody waits for it any more; images that wait are not forwarded"),
+        ),
+    )
+
+
+def _retention_clock(_: Database, found: Question, __: str | None) -> AboutQuestion:
+    return AboutQuestion(
+        f"By the clock retention has not run for {found.detail.get('days', 'many')} days: is the clock right?",
+        (
+            ReviewAnswer(("retention", "--dry-run"), "shows what would be deleted, and deletes nothing"),
+            ReviewAnswer(("retention",), "it is: what is old enough by it is deleted now"),
+        ),
+    )
+
+
 def _number(database: Database, which: Selection) -> int:
     """Deliveries of results and images."""
     images = sum(each.images for each in selections.images_like(database, which))
@@ -251,4 +289,7 @@ _KINDS: Mapping[AlertKind, Callable[[Database, Question, str | None], AboutQuest
     AlertKind.NOTIFICATION_WAITS: _notification,
     AlertKind.NOTIFICATION_DEAD: _notification,
     AlertKind.COMMITMENT_DEAD: _commitment,
+    AlertKind.COMMITMENT_REFUSED: _not_committed,
+    AlertKind.RESULTS_PERHAPS_SENT: _perhaps_sent,
+    AlertKind.RETENTION_CLOCK: _retention_clock,
 }

@@ -85,7 +85,7 @@ def _restored_in_words(outcome: RestoreOutcome, data: Path) -> Iterator[str]:
             f"{outcome.damaged_count} files are missing or damaged in the backup and were left out, such as {some};"
             " the node reports them when it starts"
         )
-    yield f"what the node received or sent after {to_text(made.made_at)} is not in it"
+    yield f"what the node received or sent after {made.made_at:%Y-%m-%d %H:%M} UTC is not in it"
     yield "before a result is sent, its destination is asked for results from after the backup (pacsnode restored)"
     if (data / CONFIGURATION).exists():
         yield f"the configuration as it was then is in {data / CONFIGURATION}"

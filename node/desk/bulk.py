@@ -236,8 +236,6 @@ class _Run:
         status = FAILED if self._many.selection.status == FAILED and job.outcome == FAILED else job.status
         _same(status, self._many)
         if self._many.action is BulkAction.RETRY:
-            if not selections.is_of_images_that_count(database, name):
-                raise PermanentError("its images were rejected or corrected since: retry it by its id")
             actions.again(database, job, at, self._by)
         else:
             actions.stop(database, job, at, self._by)

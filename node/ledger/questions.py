@@ -57,6 +57,10 @@ class Question:
     since: datetime
     detail: Mapping[str, Any]
     position: Position
+    alert: int = 0
+    """The number of the oldest of them."""
+    acknowledged: bool = False
+    """Somebody sees to that one."""
 
 
 def _among(kinds: Sequence[AlertKind]) -> str:
@@ -78,7 +82,8 @@ _GROUPED = (
     f" AND kind<>'{AlertKind.INSTANCE_CORRECTION}'"
     f" AND NOT (kind='{AlertKind.DELIVERY_HELD}' AND EXISTS (SELECT 1 FROM alerts AS other"
     f"  WHERE other.kind='{AlertKind.IDENTITY_DIFFERS}' AND other.place=alerts.place AND other.closed_at IS NULL)))"
-    " SELECT kind, grouped, place, study, detail, last_at, min(opened_at) AS since, count(*) AS n, urgency FROM asked"
+    " SELECT kind, grouped, place, study, detail, last_at, id, acknowledged_at, min(opened_at) AS since, count(*) AS n,"
+    " urgency FROM asked"
     " GROUP BY kind, grouped"
     " HAVING :since IS NULL OR (urgency, since, kind, grouped)>(:urgency, :since, :kind, :grouped)"
     " ORDER BY urgency, since, kind, grouped LIMIT :limit"
@@ -118,4 +123,6 @@ def _question(row: Mapping[str, Any]) -> Question:
         from_text(row["since"]),
         json.loads(row["detail"]),
         Position(row["urgency"], row["since"], row["kind"], row["grouped"]),
+        row["id"],
+        row["acknowledged_at"] is not None,
     )

@@ -200,7 +200,8 @@ def is_of_images_that_count(database: Database, job: str) -> bool:
     """Whether no image that the job works on was rejected or corrected since."""
     sql = (
         "SELECT 1 FROM jobs, json_each(jobs.inputs) AS chosen, json_each(chosen.value, '$[2]') AS receipt"
-        " JOIN instances ON instances.receipt=receipt.value WHERE jobs.id=? AND instances.status<>'current' LIMIT 1"
+        " JOIN instances ON instances.receipt=receipt.value"
+        " WHERE jobs.id=? AND instances.status IN ('rejected', 'corrected') LIMIT 1"
     )
     return one(database, sql, [job]) is None
 

@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
-from node.ledger import alerts, decisions, defects, deliveries, identities, instances, jobs, notifications, withdrawals
+from node.ledger import (
+    alerts,
+    decisions,
+    defects,
+    deliveries,
+    earlier_results,
+    identities,
+    instances,
+    jobs,
+    notifications,
+    withdrawals,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.delivery import DeliveryStatus
+from node.ledger.earlier_results import EarlierResultsStatus, EarlierSeries
 from node.ledger.identities import IdentityComparison, IdentityStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import NewJob
@@ -63,6 +75,11 @@ def waiting(ledger: Ledger) -> Ledger:
         notifications.enqueue(database, NOW, match(database, NOW, GOOD), Occasion.MATCH, ["duty"])
         (told,) = notifications.of_study(database, GOOD)
         notifications.dead(database, NOW, told.id, "webhook x answers 410")
+        earlier = EarlierSeries("1.2.9", "SR", "Report", "")
+        earlier_results.asked(database, NOW, HELD, "research", EarlierResultsStatus.FOUND, [earlier])
+        database.execute("UPDATE deliveries SET hold='odd' WHERE id=?", [delivered.id])
+        place = deliveries.study_at(delivered.destination, GOOD)
+        alerts.raised(database, NOW, AlertKind.DELIVERY_DELIVERED_THOUGH_HELD, place, study=GOOD)
     return ledger
 
 
@@ -85,8 +102,16 @@ def test_every_kind_of_question_is_listed_the_urgent_first_and_names_no_patient(
         "job.unreportable",
         "study.decision-failed",
         "notification.dead",
+        "results.perhaps-sent",
+        "delivery.delivered-though-held",
     }
-    assert set(kinds[:4]) == {"study.held", "identity.differs", "instance.conflict", "study.to-withdraw"}
+    assert set(kinds[:5]) == {
+        "study.held",
+        "identity.differs",
+        "instance.conflict",
+        "study.to-withdraw",
+        "delivery.delivered-though-held",
+    }
     assert all(each["question"].endswith("?") for each in found)
     assert all(each["answers"] for each in found)
     told = run("review").out
@@ -98,7 +123,7 @@ def test_every_kind_of_question_is_listed_the_urgent_first_and_names_no_patient(
 def test_every_answer_works_as_it_is_printed(waiting: Ledger, run: Run) -> None:
     """Each command of each question, typed by itself on the site as it was before."""
     commands = [answer["command"] for each in items(run) for answer in each["answers"]]
-    assert len(commands) >= 14
+    assert len(commands) >= 17
     waiting.close()
     files = {path: path.read_bytes() for path in Path("data").glob("ledger.db*")}
     for command in commands:

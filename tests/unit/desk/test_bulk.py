@@ -11,7 +11,7 @@ import pytest
 from node.desk import actions, bulk, periods
 from node.desk.actor import Actor, ActorKind
 from node.desk.bulk import BulkAction, Selection
-from node.errors import NotFoundError, UsageError
+from node.errors import NotFoundError, PermanentError, UsageError
 from node.ledger import deliveries, forwards, identities, instances, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
@@ -139,16 +139,17 @@ def test_what_is_cut_short_goes_on_with_the_same_command(ledger: Ledger) -> None
     assert do(ledger, BulkAction.RETRY, status="dead", destination="pacs")["done"] == 70
 
 
-def test_a_job_whose_images_were_rejected_since_is_not_done_again_with_others(ledger: Ledger) -> None:
-    """A person may still name it alone."""
+def test_a_job_whose_images_were_rejected_since_is_not_done_again(ledger: Ledger) -> None:
+    """Neither with others nor named alone: no plugin works on rejected images (IHE IOCM)."""
     with ledger.transaction() as database:
         (job,) = jobs.of_study(database, FAILED)
         receipt = instances.of_study(database, FAILED)[0].receipt
         database.execute("UPDATE jobs SET inputs=? WHERE id=?", [f'[["", "x", ["{receipt}"]]]', job.id])
         instances.set_status(database, receipt, InstanceStatus.REJECTED)
     done = do(ledger, BulkAction.RETRY, status="failed")
-    assert done["refused"] == {"its images were rejected or corrected since: retry it by its id": 1}
-    actions.retry(ledger, job.id, NOW, ALICE)
+    assert "its images were rejected or corrected since" in str(done["refused"])
+    with pytest.raises(PermanentError, match="rejected or corrected since"):
+        actions.retry(ledger, job.id, NOW, ALICE)
 
 
 def test_held_results_are_sent_together_only_where_the_identity_is_the_question(ledger: Ledger) -> None:
