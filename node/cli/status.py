@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from node.cli import output, site
-from node.cli.status_page import page
-from node.desk import monitoring, overview, plain_overview
 from node.desk import site as sites
 
 
@@ -25,14 +23,22 @@ def status(
     Patient names are never shown. Studies are named by accession number or by the end of their UID.
     """
     if check:
+        from node.desk import monitoring  # each of the three answers imports what it says, and nothing else
+
         found_out = monitoring.check(config)
         typer.echo(found_out.line)
         raise typer.Exit(found_out.state)
+    from node.desk import overview
+
     standing = sites.standing(config)
     configuration = standing.configuration
     ledger = sites.open_ledger(configuration)
     found = overview.look(ledger, configuration, standing)
     if as_json:
+        from node.desk import plain_overview
+
         output.as_json(plain_overview.of(found, configuration, identify=identify))
     else:
+        from node.cli.status_page import page
+
         output.console().print(page(found, configuration, identify))

@@ -9,8 +9,8 @@ from typing import Any
 
 from node.clock import to_text
 from node.desk import find
-from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
+from node.desk.outcomes import ActionOutcome
 from node.errors import NotFoundError
 from node.ledger import earlier_results
 from node.ledger.database import Ledger

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import ipaddress
 import os
@@ -17,17 +18,20 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NS_GET_USERNS = 0xB701
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
+_SIOCGIFFLAGS, _IFF_UP = 0x8913, 0x1
 _PR_SET_PDEATHSIG = 1
 _FIRST = 2
 """127.0.0.1 is the sandbox's own."""
 _LOCALHOST = {"localhost": "127.0.0.1"}
 _MOST = 200
+_LOOPBACK_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 CONNECTIONS = 64
 """At the same time, of one plugin."""
@@ -132,6 +136,7 @@ def _listeners(process: int, of: Sequence[RelayRoute]) -> list[socket.socket]:
 def _listen(process: int, of: Sequence[RelayRoute], to: socket.socket) -> int:
     try:
         _enter_network(process)
+        _wait_for_loopback()
         for number, address in enumerate(dict.fromkeys(r.address for r in of if not r.address.startswith("127."))):
             _add_address(number, address)
         sockets = [socket.create_server((route.address, route.port), backlog=16) for route in of]
@@ -152,6 +157,19 @@ def _enter_network(process: int) -> None:
         if _libc.setns(descriptor, kind):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+
+def _wait_for_loopback() -> None:
+    """Until the sandbox has its loopback interface up: bubblewrap tells of its process before that. OSError."""
+    end = time.monotonic() + _LOOPBACK_SECONDS
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        while True:
+            said = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH22x", b"lo", 0))
+            if struct.unpack("16sH22x", said)[1] & _IFF_UP:
+                return
+            if time.monotonic() > end:
+                raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+            time.sleep(0.002)
 
 
 def _add_address(number: int, address: str) -> None:

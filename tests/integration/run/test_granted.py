@@ -178,3 +178,30 @@ def test_each_host_has_an_address_of_its_own() -> None:
     assert network.hosts(found) == "127.0.0.1 localhost\n127.0.0.2 a\n127.0.0.3 b\n"
     with pytest.raises(ValueError, match="more than 200 hosts"):
         network.routes((f"h{number}", 1) for number in range(201))
+
+
+_LATE = """
+import fcntl, socket, struct, threading
+from node.run import network
+
+def ask(call, form, *values):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, call, struct.pack(form, b"lo", *values))
+
+ask(0x8916, "16sH2x4s8x", socket.AF_INET, socket.inet_aton("127.0.0.1"))
+try:
+    socket.create_server(("127.0.0.2", 4321))
+    print("bound too early")
+except OSError:
+    threading.Timer(0.3, ask, (0x8914, "16sH22x", 1)).start()
+    network._wait_for_loopback()
+    socket.create_server(("127.0.0.2", 4321))
+    print("bound")
+"""
+
+
+def test_the_relay_waits_until_the_sandbox_has_its_loopback_interface_up() -> None:
+    """bubblewrap names its process before that, and between its address and its flag nothing else can be bound."""
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", _LATE]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    assert said.stdout == "bound\n", said.stderr
