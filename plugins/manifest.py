@@ -129,6 +129,16 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnedDicom:
+    """What becomes of the DICOM objects that a plugin returns."""
+
+    mark: bool = True
+    """Sent as objects of this node: with new UIDs, the patient and study of the images, its equipment and the marking.
+    False: as they are, but for what was under pseudonyms.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A plugin as its plugin.toml describes it."""
 
@@ -141,6 +151,7 @@ class Manifest:
     parameters: tuple[Parameter, ...] = ()
     weights: tuple[str, ...] = ()
     """Patterns of the files that hold what was learnt, below the plugin's folder."""
+    returned: ReturnedDicom = ReturnedDicom()
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -206,9 +217,16 @@ def load(folder: Path) -> Manifest:
         outputs=tuple(table.member("outputs", Output, name) for name in table.texts("outputs")),
         concepts=_concepts(table.tables("concepts")),
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
+        returned=_returned(table.table("returned", {})),
     )
     table.finish()
     return manifest
+
+
+def _returned(table: ManifestTable) -> ReturnedDicom:
+    found = ReturnedDicom(mark=table.take("mark", bool, ReturnedDicom().mark))
+    table.finish()
+    return found
 
 
 def _identity(table: ManifestTable) -> AlgorithmIdentity:

@@ -36,6 +36,7 @@ POSITION = _private("POSITION", "Position in patient coordinates")
 
 KEY_IMAGE = _private("KEYIMAGE", "Key image")
 HEAT_MAP = _private("HEATMAP", "Heat map")
+RETURNED = _private("RETURNED", "Object that the program made itself")
 NOT_SENT = _private("NOTSENT", "Part of the result that is not sent")
 
 QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")

@@ -208,6 +208,8 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
         yield _text(our_codes.KEY_IMAGE, key_image.reason)
         yield _key_image(context, key_image)
     yield from _heat_maps(context, companions)
+    for line in context.returned:
+        yield _text(our_codes.RETURNED, line)
     for what in _not_sent(context, {kind for kind, _ in companions}):
         yield _text(our_codes.NOT_SENT, what)
 
