@@ -286,7 +286,7 @@ def read(folder: Path, request: Request) -> OutputReading:
     """
     with open_folder(folder / OUT, f"{OUT}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
-        inputs = AllowedParts(_given(request))
+        inputs = AllowedParts(given_images(request))
         arrays, objects = ArrayFiles(descriptor, OUT), ObjectFiles(descriptor, folder / OUT)
         decoder = encoding.Decoder(arrays, objects, inputs.check, inputs.planes)
         try:
@@ -299,7 +299,8 @@ def read(folder: Path, request: Request) -> OutputReading:
     return OutputReading(result, ignored, failed_at)
 
 
-def _given(request: Request) -> dict[str, GivenImage]:
+def given_images(request: Request) -> dict[str, GivenImage]:
+    """What a result may say of each instance of a request, by SOP Instance UID."""
     return {
         file.sop_instance_uid: GivenImage(
             series.series_instance_uid, file.frames, file.frame_of_reference_uid, file.rows, file.columns

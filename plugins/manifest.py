@@ -14,13 +14,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from plugins import concepts, privileges, resources, weights
+from plugins import concepts, privileges, resources, vendor_scores, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
+from plugins.vendor_scores import VendorScore
 
 MANIFEST = "plugin.toml"
 SCHEMA = 1
@@ -136,6 +137,8 @@ class ReturnedDicom:
     """Sent as objects of this node: with new UIDs, the patient and study of the images, its equipment and the marking.
     False: as they are, but for what was under pseudonyms.
     """
+    scores: tuple[VendorScore, ...] = ()
+    """Where objects without codes have their scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,8 @@ def load(folder: Path) -> Manifest:
 
 
 def _returned(table: ManifestTable) -> ReturnedDicom:
-    found = ReturnedDicom(mark=table.take("mark", bool, ReturnedDicom().mark))
+    scores = [vendor_scores.read(each) for each in table.tables("scores")] if "scores" in table.values else []
+    found = ReturnedDicom(table.take("mark", bool, ReturnedDicom().mark), tuple(scores))
     table.finish()
     return found
 

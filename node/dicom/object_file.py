@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pydicom import filereader
 from pydicom._uid_dict import UID_dictionary
@@ -47,8 +47,27 @@ class ObjectFile:
         deflated = self.syntax == DeflatedExplicitVRLittleEndian
         syntax = "1.2.840.10008.1.2.1" if deflated else self.syntax
         yield meta_information(text_of(head, SOP_CLASS), text_of(head, SOP_INSTANCE), syntax)
-        yield writing.encoded(head, implicit=self.contents.implicit, little=self.contents.little)
-        yield pixels_as_written(self.contents)
+        yield writing.encoded(head, implicit=self.is_implicit, little=self.contents.little)
+        yield from self._pixels()
+
+    @property
+    def is_implicit(self) -> bool:
+        """Whether its transfer syntax is that of implicit VR; some writers announce another one than they write."""
+        return self.syntax == ImplicitVRLittleEndian
+
+    def _pixels(self) -> Iterator[bytes | memoryview]:
+        """The element of the pixel data, in the form that is announced."""
+        if not self.contents.pixels or self.is_implicit == self.contents.implicit:
+            yield pixels_as_written(self.contents)
+            return
+        pixels, little = self.contents.pixels, self.contents.little
+        order: Literal["little", "big"] = "little" if little else "big"
+        group, element = (int.from_bytes(pixels[at : at + 2], order) for at in (0, 2))
+        vr = "OB" if self.contents.fragments is not None else "OW"
+        old = 8 if self.contents.implicit else 12
+        length = int.from_bytes(pixels[old - 4 : old], order)
+        yield writing.header(group << 16 | element, vr, length, implicit=self.is_implicit, little=little)
+        yield pixels[old:]
 
 
 def read_mapped(file: BinaryIO) -> ObjectFile:

@@ -16,7 +16,7 @@ from node.kit.result_lines import lines
 from node.kit.small_node import PluginTask, SmallNode, small_node
 from node.ledger import alerts, attempts, deliveries, objects
 from node.ledger.job import Job, JobOutcome
-from node.results.reading import reader
+from node.reading import reader
 
 _TEXT = "report.txt"
 _LOG = "log.txt"

@@ -250,7 +250,7 @@ class EventKind(StrEnum):
     )
     JOB_OBJECTS_ODD = (
         "job.objects-odd",
-        "DICOM objects that the plugin returned differ from the Standard; they are sent all the same.",
+        "DICOM objects that the plugin returned differ from the Standard; they are sent anyway.",
         Severity.WARNING,
     )
     JOB_SOURCE_CHANGED = (

@@ -34,7 +34,7 @@ class EncodedSet(tuple[EncodedObject, ...]):
     reasons: tuple[str, ...] = ()
     """Why, for the site admin; each names the object."""
     advice: tuple[str, ...] = ()
-    """Of objects that the plugin returned, in what they differ from the Standard: they are sent all the same."""
+    """Of objects that the plugin returned, in what they differ from the Standard: they are sent anyway."""
 
     @classmethod
     def of(

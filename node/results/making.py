@@ -30,7 +30,7 @@ from node.results.request import (
     JobToEncode,
     Mode,
     NodeIdentity,
-    ReturnedHandling,
+    ReturnedTreatment,
     Revision,
     SetPart,
     SourceReference,
@@ -233,10 +233,10 @@ class ObjectMaker:
         )
 
 
-def _returned_handling(database: Database, job: Job) -> ReturnedHandling:
+def _returned_handling(database: Database, job: Job) -> ReturnedTreatment:
     """As the manifest said when the job ran, and by what the plugin knew of the patient."""
     ran = attempts.last_of(database, job.id)
-    return ReturnedHandling(
+    return ReturnedTreatment(
         mark=all(each.marked for each in returned_objects.of_job(database, job.id)),
         hidden=ran is not None and ran.identity != PatientIdentity.FULL,
     )

@@ -106,7 +106,7 @@ class NodeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnedHandling:
+class ReturnedTreatment:
     """How the DICOM objects are sent that the plugin returned."""
 
     mark: bool = True
@@ -148,7 +148,7 @@ class JobToEncode:
     """What UIDs derive from beside the job, in a ledger that was restored (`node.ledger.identity`)."""
     assumed_character_set: str = ""
     """Specific Character Set of texts whose own is missing or does not fit: that of their sender, where it is known."""
-    returned: ReturnedHandling = ReturnedHandling()
+    returned: ReturnedTreatment = ReturnedTreatment()
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -26,6 +26,7 @@ from node.run.returned.checking import ObjectOfPlugin
 from node.run.returned.taking import TakingTask
 from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
+from plugins.allowed_parts import AllowedParts
 from plugins.contract import Result, ResultStatus
 from plugins.exchange import Request
 from plugins.manifest import Manifest, Output
@@ -141,6 +142,8 @@ def _objects_of(order: AnswerToCheck, out: Path) -> TakingTask:
         frozenset(file.sop_instance_uid for series in order.kept.series for file in series.files),
         announced=Output.DICOM in order.manifest.outputs,
         marked=order.manifest.returned.mark,
+        allowed=AllowedParts(exchange.given_images(order.kept)),
+        scores=order.manifest.returned.scores,
     )
 
 

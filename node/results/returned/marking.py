@@ -29,6 +29,8 @@ from node.results.source.references import referenced_requests, request_attribut
 from node.results.uids import series_number
 
 _WHOSE = ("patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study")
+_PATIENT = 0x0010
+"""Group of the attributes of patients, the retired ones too."""
 _CHARACTER_SET, _EQUIPMENT, _QUALIFICATION = 0x00080005, 0x0018A001, 0x00189004
 _VERIFICATION, _VERIFYING, _PRELIMINARY = 0x0040A493, 0x0040A073, 0x0040A496
 _DOCUMENTS = frozenset({"SR", "KO", "PLAN"})
@@ -41,7 +43,8 @@ _OFFSET = 7
 
 def with_identity(elements: Elements, context: Context, *, implicit: bool, little: bool) -> Elements:
     """The object under the patient and study of the images, as our own results are."""
-    left = {tag: raw for tag, raw in elements.items() if tag not in _tags_of_patient_and_study()}
+    whose = _tags_of_patient_and_study()
+    left = {tag: raw for tag, raw in elements.items() if tag not in whose and tag >> 16 != _PATIENT}
     return _with(left, deepcopy(context.identity), implicit=implicit, little=little)
 
 

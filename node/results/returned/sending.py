@@ -23,7 +23,7 @@ from node.results.returned.describing import ObjectToSend, grouped, objects_of
 from node.store.durable import sync_folder
 
 _MOST_JUDGED = 64 * 2**20
-"""Bytes of an object that is held against the Standard: all of it is read for that."""
+"""Bytes of an object that is compared with the Standard: all of it is read for that."""
 _MOST_ADVICE = 20
 
 log = structlog.get_logger(__name__)
@@ -143,7 +143,7 @@ class _Writer:
         contents = one.file.contents
         if not self._marks and not self._context.request.returned.hidden:
             return [one.file.file]
-        written = {"implicit": contents.implicit, "little": contents.little}
+        written = {"implicit": one.file.is_implicit, "little": contents.little}
         elements = marking.with_identity(self._references.elements(contents.elements), self._context, **written)
         if self._marks:
             elements = marking.marked(elements, one, self._context, **written)

@@ -9,12 +9,17 @@ from pathlib import Path
 
 from node.dicom.object_file import ObjectFile, read_mapped
 from node.errors import PermanentError
+from node.reading.reader import NotAReportError
+from node.run.returned import reports, scores
 from node.run.returned.checking import NotTakenError, ObjectOfPlugin, check_identity, described
 from node.run.returned.given import GivenIdentity
 from plugins import limits, object_files
-from plugins.contract import Result, ResultStatus, ReturnedObject
+from plugins.allowed_parts import AllowedParts
+from plugins.contract import Finding, Result, ResultStatus, ReturnedObject
 from plugins.untrusted import ExchangeError
+from plugins.vendor_scores import VendorScore
 
+_MODALITY = 0x00080060
 _MOST_SAID = 10
 """Objects that are left out of which each is said."""
 _ANSWERS = (ResultStatus.FINDINGS, ResultStatus.NO_FINDINGS)
@@ -22,7 +27,7 @@ _NOTHING_CAME = "The program returned no DICOM object."
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectsTaken:
+class TakenObjects:
     """What is left of a result's objects."""
 
     result: Result
@@ -47,9 +52,13 @@ class TakingTask:
     """Whether the manifest says that DICOM is returned, so that nothing is worth a word."""
     marked: bool
     """Whether they get UIDs of their own when they are sent."""
+    allowed: AllowedParts
+    """What findings of reports may refer to."""
+    scores: tuple[VendorScore, ...] = ()
+    """Where objects without codes have their scores."""
 
 
-def take(result: Result, task: TakingTask) -> ObjectsTaken:
+def take(result: Result, task: TakingTask) -> TakenObjects:
     """Copy the objects of a result, checked and mapped back.
 
     ExchangeError where a result says nothing but its objects, and none of them can be taken. OSError.
@@ -63,8 +72,13 @@ def take(result: Result, task: TakingTask) -> ObjectsTaken:
     notes = [*result.quality, *_said(refused)]
     if task.announced and not result.objects and result.status in _ANSWERS:
         notes.append(_NOTHING_CAME)
-    left = replace(result, objects=tuple(keeper.kept), quality=tuple(notes[: limits.NOTES]))
-    return ObjectsTaken(left, tuple(keeper.objects), (*refused, *keeper.unknown_references()))
+    left = replace(
+        result,
+        objects=tuple(keeper.kept),
+        quality=tuple(notes[: limits.NOTES]),
+        **reports.with_findings(result, keeper.findings),
+    )
+    return TakenObjects(left, tuple(keeper.objects), (*refused, *keeper.not_read, *keeper.unknown_references()))
 
 
 def _said(refused: Sequence[str]) -> Iterator[str]:
@@ -82,6 +96,10 @@ class _Keeper:
         self.kept: list[ReturnedObject] = []
         self.objects: list[ObjectOfPlugin] = []
         self.refused: list[str] = []
+        self.findings: list[Finding] = []
+        """What the objects say."""
+        self.not_read: list[str] = []
+        """What they say that is not understood."""
 
     def take(self, number: int, returned: ReturnedObject) -> None:
         """Keep it, or note why not."""
@@ -116,3 +134,16 @@ class _Keeper:
             os.fsync(out.fileno())
         self.kept.append(ReturnedObject(path))
         self.objects.append(told)
+        self._read(number, found, path)
+
+    def _read(self, number: int, found: ObjectFile, path: Path) -> None:
+        """Its findings: those of a measurement report, and scores where the manifest says."""
+        findings, problems = scores.findings_of(found, self._task.scores)
+        if found.text(_MODALITY) == "SR":
+            try:
+                findings += reports.findings_of(path, self._task.allowed)
+            except NotAReportError:
+                if not findings:  # of its scores
+                    problems.append("a structured report that is not a measurement report (TID 1500)")
+        self.findings += findings
+        self.not_read += [f"object {number} of the program: not understood: {each}" for each in problems]
