@@ -181,14 +181,14 @@ def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | No
     request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
     exchange.write_request(folder, request)
     uids = pseudonyms.true_uids(inputs.request, key) if key else {}
-    return JobInputs(request, Translation(uids, inputs.identifiers, _as_given(inputs, key)), report.actions)
+    return JobInputs(request, Translation(uids, inputs.identifiers, _as_given(inputs, key, uids)), report.actions)
 
 
-def _as_given(inputs: Inputs, key: Key | None) -> GivenIdentity:
+def _as_given(inputs: Inputs, key: Key | None, uids: Mapping[str, str]) -> GivenIdentity:
     """What objects of the plugin may say of whose they are."""
     ids = [inputs.patient.patient_id, *(_text(header, "PatientID") for header in inputs.headers)]
     study, names = inputs.request.study.study_instance_uid, inputs.identifiers.names
-    return as_given(study, ids, names, inputs.headers, key)
+    return as_given(study, ids, names, inputs.headers, key, uids.values())
 
 
 def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:

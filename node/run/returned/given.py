@@ -28,16 +28,21 @@ class GivenIdentity:
 
 
 def as_given(
-    study: str, patient_ids: Iterable[str], names: Iterable[str], headers: Iterable[Mapping[str, Any]], key: Key | None
+    study: str,
+    patient_ids: Iterable[str],
+    names: Iterable[str],
+    headers: Iterable[Mapping[str, Any]],
+    key: Key | None,
+    named: Iterable[str] = (),
 ) -> GivenIdentity:
     """Of the study with these headers; `key`: for the pseudonyms, None where the images were given as received.
 
-    `headers`: `{keyword: [VR, [values]]}`, as the ledger keeps them.
+    `headers`: `{keyword: [VR, [values]]}`, as the ledger keeps them; `named`: the true UIDs that the request names.
     """
     ids = frozenset(each for each in patient_ids if each)
     if key is None:
         return GivenIdentity(frozenset({study}), ids, frozenset(names))
-    uids, days = {study}, set[str]()
+    uids, days = {study, *named}, set[str]()
     for header in headers:
         for vr, value in _values(header):
             if vr == "UI":

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    UID,
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
@@ -149,7 +150,7 @@ def write(dataset: Dataset, path: Path, *, implicit: bool = False) -> Path:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID or "1.2.3"
+    meta.MediaStorageSOPInstanceUID = UID(dataset.SOPInstanceUID or "1.2.3")
     dataset.file_meta = meta
     path.parent.mkdir(parents=True, exist_ok=True)
     dcmwrite(path, dataset, enforce_file_format=True)

@@ -279,7 +279,7 @@ def test_scores_are_looked_for_where_the_manifest_says(tmp_path: Path) -> None:
     assert "not understood: Abnormality" in taken.told[0]
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "neither": ({}, "pattern: is missing"),
     "no group": ({"pattern": "score"}, "pattern: has no group"),
     "no expression": ({"pattern": "("}, "pattern: is not a regular expression"),
