@@ -238,7 +238,7 @@ def _returned_handling(database: Database, job: Job) -> ReturnedTreatment:
     ran = attempts.last_of(database, job.id)
     return ReturnedTreatment(
         mark=all(each.marked for each in returned_objects.of_job(database, job.id)),
-        hidden=ran is not None and ran.identity != PatientIdentity.FULL,
+        hidden=ran is not None and ran.identity == PatientIdentity.PSEUDONYM,
     )
 
 
