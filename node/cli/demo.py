@@ -37,7 +37,7 @@ from node.ledger.delivery import DeliveryStatus
 from node.ledger.events import Event
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
 from node.outcome import AnswerReading
-from node.results.reading import reader, report
+from node.reading import reader, report
 from node.serve.listening import LISTENING
 from plugins import exchange
 from plugins.phantoms import chest, chest_series

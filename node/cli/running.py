@@ -28,7 +28,7 @@ from node.desk.words import clock_text
 from node.kit import readiness
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
-from plugins.manifest import PatientIdentity
+from plugins.manifest import Output, PatientIdentity
 from rules.model import Rule
 from rules.timing import write_duration
 
@@ -268,7 +268,10 @@ def _identity(plugin: SitePlugin, configuration: Configuration) -> str:
             if folded(step.plugin) == folded(plugin.name) and step.identity not in (None, own):
                 otherwise.setdefault(str(step.identity), []).append(rule.name)
     rules = "".join(f"; by {', '.join(names)}: {_SENT[PatientIdentity(each)]}" for each, names in otherwise.items())
-    return f"{plugin.name} gets {_SENT[own]}{rules}"
+    hides = PatientIdentity.PSEUDONYM in (own, *otherwise)
+    returns = hides and Output.DICOM in plugin.manifest.outputs
+    returned = f"; of the DICOM that it returns: {readiness.NOT_MAPPED_BACK}" if returns else ""
+    return f"{plugin.name} gets {_SENT[own]}{rules}{returned}"
 
 
 def _runs(rule: Rule, plugin: SitePlugin) -> bool:

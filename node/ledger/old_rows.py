@@ -144,6 +144,7 @@ DELIVERED_OBJECTS = (
                     ("encodings", "job"),
                     ("job_studies", "job"),
                     ("fetches", "job"),
+                    ("returned_objects", "job"),
                     ("said", "place"),
                 )
             ),

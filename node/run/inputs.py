@@ -27,6 +27,7 @@ from node.run.catalogue import SitePlugin
 from node.run.identifiers import Identifiers
 from node.run.laying_out import Copy, Images, Report
 from node.run.pseudonyms import Translation
+from node.run.returned.given import GivenIdentity, as_given
 from node.store import intact
 from node.store.intact import Damage
 from node.store.layout import DataFolder
@@ -82,6 +83,8 @@ class Inputs:
     """Whose images they are."""
     identifiers: Identifiers
     """What names the patient in the images."""
+    headers: tuple[Mapping[str, Any], ...] = ()
+    """Of the images, as the ledger keeps them."""
 
 
 def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
@@ -122,7 +125,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         series=tuple(series),
         parameters=parameters,
     )
-    return Inputs(request, files, patient, _identifiers(used, patient))
+    return Inputs(request, files, patient, _identifiers(used, patient), tuple(each.header for each in used))
 
 
 def _identifiers(used: Sequence[InstanceRecord], patient: Study) -> Identifiers:
@@ -178,7 +181,14 @@ def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | No
     request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
     exchange.write_request(folder, request)
     uids = pseudonyms.true_uids(inputs.request, key) if key else {}
-    return JobInputs(request, Translation(uids, inputs.identifiers), report.actions)
+    return JobInputs(request, Translation(uids, inputs.identifiers, _as_given(inputs, key, uids)), report.actions)
+
+
+def _as_given(inputs: Inputs, key: Key | None, uids: Mapping[str, str]) -> GivenIdentity:
+    """What objects of the plugin may say of whose they are."""
+    ids = [inputs.patient.patient_id, *(_text(header, "PatientID") for header in inputs.headers)]
+    study, names = inputs.request.study.study_instance_uid, inputs.identifiers.names
+    return as_given(study, ids, names, inputs.headers, key, uids.values())
 
 
 def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:

@@ -15,9 +15,9 @@ from pydicom import DataElement, Dataset, dcmread
 
 from node.config.encoding import EncodingProfile
 from node.dicom.report_classes import SRClass
+from node.reading.as_result import as_result
+from node.reading.reader import NotAReportError, read_sr, sc_png
 from node.results.encode import encode
-from node.results.reading.as_result import as_result
-from node.results.reading.reader import NotAReportError, read_sr, sc_png
 from node.results.tracking import finding_identifiers
 from plugins import encoding
 from plugins.contract import Box, Code, Finding, Measurement, Point, ReferenceRange, Result, ResultStatus, Score, Unit
@@ -76,6 +76,17 @@ def _as_a_report_can_hold_it(result: Result) -> Result:
 
 def _no_array(_field: str, name: object) -> str:
     raise AssertionError(f"an array in a report: {name}")
+
+
+def _no_file(path: Path) -> str:
+    raise AssertionError(f"a file in a report: {path}")
+
+
+_NO_FILES = encoding.Writers(_no_array, _no_file)
+
+
+def _no_file_in(path: str, name: str) -> Path:
+    raise AssertionError(f"a file in a report: {name}, at {path}")
 
 
 def _refused(path: str, field: str, name: str, _planes: object) -> Any:
@@ -153,10 +164,11 @@ def test_our_own_results_come_back_as_they_went(tmp_path: Path, name: str, sr_cl
     for number in (number for finding in document.get("findings", []) for number in finding.get("measurements", [])):
         if number["value"] is None:
             assert "unit" not in number  # it stands with the value (C.18.1)
-            number["unit"] = encoding.encode(NO_UNIT, _no_array)
-    read_back = encoding.Decoder(_refused, lambda _path, _value: None, lambda *_: None).decode(Result, document)
+            number["unit"] = encoding.encode(NO_UNIT, _NO_FILES)
+    decoder = encoding.Decoder(_refused, _no_file_in, lambda _path, _value: None, lambda *_: None)
+    read_back = decoder.decode(Result, document)
     expected = _as_a_report_can_hold_it(result)
-    assert encoding.encode(read_back, _no_array) == encoding.encode(expected, _no_array)
+    assert encoding.encode(read_back, _NO_FILES) == encoding.encode(expected, _NO_FILES)
 
 
 def test_a_report_of_another_maker_is_in_the_same_words() -> None:
