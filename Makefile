@@ -7,7 +7,7 @@ export PYTHON
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
 
-demo: runtime ## send a chest CT through the node and show what the PACS received; PATHS="…" takes your own DICOM files
+demo: runtime ## a morning of eight studies, and one table of what came of each; PATHS="…" takes your own DICOM files
 	@.venv/bin/pacsnode demo $(PATHS)
 
 # Four at a time on two cores: tests of the network wait for peers and deadlines most of the time.

@@ -66,19 +66,9 @@ class BreastMasses:
             for finding in findings_of(side, masses_of(views[side, "CC"], views[side, "MLO"]), threshold)
         ]
         found = [finding for finding in findings if finding.code == codes.MASS]
-        sides = [
-            name.lower()
-            for name, code in SIDES.values()
-            if any(code == each.site.laterality for each in found if each.site)
-        ]
-        said = (
-            f"A mass in the {' and in the '.join(sides)} breast, seen on both views."
-            if found
-            else "No mass is seen on both views of a breast."
-        )
         return Result(
             ResultStatus.FINDINGS if found else ResultStatus.NO_FINDINGS,
-            f"{said} {NOTICE}",
+            f"{in_words(found)} {NOTICE}",
             findings=tuple(findings),
             quality=("Calcifications, distortions and masses that one view alone shows are not looked for.",),
         )
