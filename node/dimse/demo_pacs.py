@@ -78,10 +78,10 @@ class DemoPACS:
     def headers(self) -> dict[Path, Dataset]:
         """Each file with its header."""
         with self._lock:
-            for path in self.files():
+            for path in (files := self.files()):
                 if path not in self._headers:
                     self._headers[path] = dcmread(path, stop_before_pixels=True)
-            return dict(self._headers)
+            return {path: self._headers[path] for path in files}
 
     def held(self, study: str) -> dict[Path, Dataset]:
         """What it has of a study."""

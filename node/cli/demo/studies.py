@@ -248,7 +248,7 @@ MORNING = (
         "Chest X-ray",
         "A108",
         "DX1",
-        "its plugin crashes: readers must be told",
+        "its plugin crashes: readers must know",
         _radiograph,
         rule="chest-x-ray",
         outcome=JobOutcome.FAILED,
