@@ -41,10 +41,10 @@ def show(folder: DemoFolder, interruption: Interruption, console: Console) -> in
         found = [seen.look(study, *uids[study], site) for study in files]
         wrong = [f"{_named(each.study)}: {problem}" for each in found for problem in each.problems]
         _tell(found, console)
-        first = jobs.of_study(site.ledger.database, found[0].uid)
-        if first and first[0].result and not found[0].problems:
+        done = jobs.of_study(site.ledger.database, found[0].uid)
+        if done and not found[0].problems:
             console.print(f"\nOne of them in full, {_named(found[0].study)}:")
-            report.show(first[0], site, console)
+            report.show(done[-1], site, console)
     for problem in wrong:
         console.print(cell(f"WRONG  {problem}", "bold red"))
     config = folder.shown(folder.config)

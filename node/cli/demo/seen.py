@@ -65,11 +65,11 @@ def look(study: DemoStudy, uid: str, sent: AbstractSet[str], site: DemoSite) -> 
     if missing := len(sent - {str(header.SOPInstanceUID) for header in held.values()}):
         problems.append(f"the PACS lacks {missing} of its images")
     done = jobs.of_study(rows, uid)
-    outcome = done[0].outcome if done else None
+    outcome = done[-1].outcome if done else None
     if outcome is not study.outcome:
         problems.append(f"the job ended as {outcome or 'none'}, not as {study.outcome or 'none'}")
     if read is not None:
-        problems += [*_unlike(done[0], read, site), *_on_the_wrong_side(read, held.values())]
+        problems += [*_unlike(done[-1], read, site), *_on_the_wrong_side(read, held.values())]
     history = events.of_study(rows, uid)
     ends = [event.at for event in history if event.kind in _LAST]
     start = next(event.at for event in history if event.kind == _FIRST)
