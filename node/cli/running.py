@@ -163,12 +163,13 @@ def _warn(loaded: LoadedConfiguration) -> None:
 def demo(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: the chest CT of a phantom."),
+        typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: a morning of eight phantoms."),
     ] = None,
 ) -> None:
-    """Show the complete journey on this machine: a chest CT goes in, the report and its pictures come out.
+    """Show the complete journey on this machine: studies go in, reports and their pictures come out.
 
-    Starts a node and a small PACS in the folder `demo`. Sends the series, waits for the results and reads them back.
+    Starts a node and a small PACS in the folder `demo`. Sends the images, waits for the results and reads them back.
+    Exit code 1: something is not as the truth of a study demands.
     """
     from node.cli import demo as showing
 
