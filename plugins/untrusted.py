@@ -85,12 +85,12 @@ class ArrayFiles:
         if self._files_left < 0:
             raise EncodingError(place, f"more than {limits.ARRAY_FILES} arrays")
         try:
-            with _open_file(self._descriptor, name) as file:
+            with open_file(self._descriptor, name) as file:
                 return self._map(file, place, field_name, planes)
         except EncodingError:
             raise
         except _UNREADABLE as error:
-            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {_why(error)}") from error
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
 
     def _map(self, file: BinaryIO, path: str, field_name: str, planes: Planes | None) -> NDArray[Any]:
         types, dimensions = _ARRAY_TYPES[field_name]
@@ -163,15 +163,15 @@ def strays(folder: int, shown: str, named: Container[str]) -> tuple[str, ...]:
             status = entry.stat(follow_symlinks=False)
             is_file = stat.S_ISREG(status.st_mode)
             if not is_file and not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
-                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a pipe, a socket or a device")
+                raise ExchangeError(f"{shown}/{printable(entry.name)}", "", "is a pipe, a socket or a device")
             if is_file and status.st_nlink > 1:
-                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a hard link to another file")
+                raise ExchangeError(f"{shown}/{printable(entry.name)}", "", "is a hard link to another file")
             if entry.name not in named and len(found) < _MOST_NAMED:
-                found.append(_printable(entry.name))
+                found.append(printable(entry.name))
     return tuple(found)
 
 
-def _why(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Why a file cannot be opened or read, in words."""
     match error:
         case OSError(errno=errno.ELOOP):
@@ -183,7 +183,8 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """A name that a program chose, for a log or an error."""
     return ascii(name[:64])[1:-1]
 
 
@@ -201,7 +202,7 @@ def open_folder(folder: Path, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
+def open_file(folder: int, name: str) -> Iterator[BinaryIO]:
     """Open a regular file of a folder, never a link, a pipe or a device; raises OSError or ValueError."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
@@ -216,19 +217,14 @@ def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
 def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     """The object in a file of the folder, its version checked and taken out; `ExchangeError` calls the file `shown`."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             raw = file.read(limits.JSON_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {_why(error)}"
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {why_unreadable(error)}"
         raise ExchangeError(shown, "", reason) from error
     if len(raw) > limits.JSON_BYTES:
         raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")
-    try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise ExchangeError(shown, "", "is nested too deeply") from error
-    except ValueError as error:  # also JSONDecodeError and UnicodeDecodeError
-        raise ExchangeError(shown, "", f"is not valid JSON in UTF-8: {error}") from error
+    document = parsed_json(raw, shown)
     if not isinstance(document, dict):
         raise ExchangeError(shown, "$", "expected an object")
     version = document.pop("schema", None)
@@ -237,10 +233,20 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     return document
 
 
+def parsed_json(raw: bytes, shown: str) -> Any:
+    """What JSON says; `ExchangeError` calls the file `shown`."""
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ExchangeError(shown, "", "is nested too deeply") from error
+    except ValueError as error:  # also JSONDecodeError and UnicodeDecodeError
+        raise ExchangeError(shown, "", f"is not valid JSON in UTF-8: {error}") from error
+
+
 def read_line(folder: int, name: str) -> str:
     """The first line of a file of the folder, its beginning in printable form; "" where there is nothing to read."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             line = file.read(4 * _LINE).split(b"\n", 1)[0]
     except (OSError, ValueError):
         return ""
