@@ -209,6 +209,8 @@ def load(folder: Path) -> Manifest:
     identity = table.table("identity")
     runtime = _runtime(table.table("runtime"))
     outputs = tuple(table.member("outputs", Output, name) for name in table.texts("outputs"))
+    if runtime.exchange is not ExchangeForm.NIFTI and "nifti" in table.values:
+        raise table.error("nifti", f'is for exchange = "{ExchangeForm.NIFTI}" in [runtime]')
     nifti = _nifti(table, outputs) if runtime.exchange is ExchangeForm.NIFTI else None
     manifest = Manifest(
         folder=folder.resolve(),

@@ -187,6 +187,7 @@ def read(table: ManifestTable) -> NiftiFolders:
 
 
 def _tables(table: ManifestTable, key: str) -> list[ManifestTable]:
+    table.taken.add(key)
     found = table.tables(key) if key in table.values else []
     if len(found) > MOST_PARTS:
         raise table.error(key, f"more than {MOST_PARTS}")
@@ -197,7 +198,7 @@ def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
     """ManifestError where the parts do not fit together."""
     for key, names in (
         ("inputs", [each.file for each in mapping.inputs]),
-        ("inputs", [f"role {each.role!r}" for each in mapping.inputs if not each.tags]),
+        ("inputs", _lone_roles(mapping.inputs)),
         ("segments", [f"label {each.label}" for each in mapping.segments if each.label is not None]),
         ("segments", [each.file for each in mapping.segments if each.file]),
         ("heatmaps", [each.file for each in mapping.heatmaps]),
@@ -215,6 +216,12 @@ def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
         raise table.error("segments", "nothing comes out: give [[nifti.segments]] or [[nifti.numbers]]")
     if not (mapping.segments or mapping.numbers):
         raise table.error("heatmaps", "a heat map alone is no result: give [[nifti.segments]] or [[nifti.numbers]]")
+
+
+def _lone_roles(inputs: Sequence[NiftiInput]) -> list[str]:
+    """The roles of inputs that are a whole series; of one that is parted, several may be made."""
+    whole = {each.role for each in inputs if not each.tags}
+    return [f"role {each.role!r}" for each in inputs if each.role in whole]
 
 
 def _input(table: ManifestTable) -> NiftiInput:
