@@ -215,7 +215,7 @@ def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
     if not (mapping.segments or mapping.numbers or mapping.heatmaps):
         raise table.error("segments", "nothing comes out: give [[nifti.segments]] or [[nifti.numbers]]")
     if not (mapping.segments or mapping.numbers):
-        raise table.error("heatmaps", "a heat map alone is no result: give [[nifti.segments]] or [[nifti.numbers]]")
+        raise table.error("heatmaps", "a heat map alone is not a result: give [[nifti.segments]] or [[nifti.numbers]]")
 
 
 def _lone_roles(inputs: Sequence[NiftiInput]) -> list[str]:

@@ -21,6 +21,7 @@ from plugins.phantoms.head import SKULL, HeadPhantom
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import assert_conformant, assert_in_the_right_study, ct_of, held, numbers_in, send
 from tests.support.programs.orthanc import Orthanc
+from tests.support.sites.site import rule
 
 PHANTOM = HeadPhantom(size=48, slice_mm=6.0, noise=0.0)
 THRESHOLD = 300.0
@@ -73,8 +74,9 @@ def test_a_mask_of_a_script_lies_on_the_source_images_in_the_pacs(
     folder = tmp_path / "segmenter"
     writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.SEGMENTATION, ExchangeForm.NIFTI)
     ct = ct_of(oblique_head(tmp_path / "ct"))
-    plugins = {"segmenter": {"folder": str(folder), "parameters": {"threshold": THRESHOLD}}}
-    with make_site("segmenter", plugins=plugins) as site:
+    plugins = {"segmenter": {"folder": str(folder)}}
+    rules = [rule("segmenter", run={"plugin": "segmenter", "parameters": {"threshold": THRESHOLD}})]
+    with make_site(rules=rules, plugins=plugins) as site:
         send(ct, pacs, site)
         (job,) = site.wait_delivered(ct.study, objects=3)
         results = held(pacs, ct.study)

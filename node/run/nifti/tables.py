@@ -51,7 +51,8 @@ def _csv(raw: bytes, shown: str) -> list[list[str]]:
         heading = text.split("\n", 1)[0]
         separator = max(_SEPARATORS, key=heading.count)
         found = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        rows = [[cell.strip() for cell in row] for _, row in zip(range(MOST_ROWS + 1), found, strict=False) if any(row)]
+        read = [[cell.strip() for cell in row] for _, row in zip(range(MOST_ROWS + 1), found, strict=False)]
+        rows = [row for row in read if any(row) or len(row) == 1]  # one empty cell is written as ""
     except (ValueError, csv.Error) as error:
         raise ExchangeError(shown, "", f"is not CSV in UTF-8: {error}") from error
     if len(rows) < 2 or len(rows) > MOST_ROWS:

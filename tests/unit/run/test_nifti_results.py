@@ -104,6 +104,15 @@ def test_numbers_go_to_the_finding_that_they_are_of(room: NiftiRoom) -> None:
     assert "Attenuation Coefficient 41.50 HU, Attenuation Coefficient cannot be computed" in result.summary
 
 
+def test_one_empty_cell_is_a_number_without_a_value(room: NiftiRoom) -> None:
+    """As csv.writer leaves it; of what is absent it says nothing more. A blank line is no row."""
+    (room.out / "numbers.csv").write_text('hu\r\n""\r\n\r\n')
+    assert shown(room.read(folders(numbers=(number("hu"),))).result) == [("Nodule", None, [None])]
+    room.save(block() * 0)
+    result = room.read(folders(absent_if_empty(segment()), numbers=(number("hu"),))).result
+    assert (result.status, shown(result)) == ("no_findings", [("Nodule", False, [])])
+
+
 def test_rows_and_ways_through_json_are_found(room: NiftiRoom) -> None:
     """A long CSV by its first column; statistics.json of TotalSegmentator; a list of one record, as of pandas."""
     (room.out / "numbers.csv").write_text("\ufeffname,mean\nspleen,50\nliver,61.25\n", encoding="utf-8")
