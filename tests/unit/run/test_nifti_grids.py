@@ -167,7 +167,7 @@ def test_simpleitk_writes_a_mask_that_comes_back_exactly(tmp_path: Path) -> None
     assert np.array_equal(room.read(folders(segment())).result.segmentation.labels, mask)
 
 
-def test_a_mirrored_mask_is_refused(tmp_path: Path) -> None:
+def test_fault_110_a_mirrored_mask_is_refused(tmp_path: Path) -> None:
     """The other handedness: left and right may be exchanged."""
     room = NiftiRoom(tmp_path, grid(SHAPE))
     nibabel.save(reoriented(room.image(odd()), "LAS"), room.out / "seg.nii.gz")

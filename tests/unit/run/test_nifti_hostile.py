@@ -159,7 +159,7 @@ CASES: list[tuple[Callable[[NiftiRoom], None], str]] = [
 
 
 @pytest.mark.parametrize(("make", "words"), CASES, ids=[words[:50] for _, words in CASES])
-def test_what_is_no_sound_label_map_is_refused_in_words(
+def test_fault_110_what_is_no_sound_label_map_is_refused_in_words(
     room: NiftiRoom, make: Callable[[NiftiRoom], None], words: str
 ) -> None:
     """The error names the file and what is wrong with it."""
@@ -215,7 +215,7 @@ def test_a_map_outside_of_its_range_is_refused(room: NiftiRoom, value: float) ->
         room.read(folders(segment(), heatmaps=(heatmap(),)))
 
 
-def test_masks_that_overlap_or_hold_labels_are_refused(room: NiftiRoom) -> None:
+def test_fault_110_masks_that_overlap_or_hold_labels_are_refused(room: NiftiRoom) -> None:
     """A voxel has one segment; a mask has one value."""
     room.save(labels(), "liver.nii.gz")
     room.save(labels(255), "spleen.nii.gz")
@@ -229,7 +229,7 @@ def test_masks_that_overlap_or_hold_labels_are_refused(room: NiftiRoom) -> None:
         room.read(said)
 
 
-def test_giants_cost_neither_memory_nor_time(room: NiftiRoom) -> None:
+def test_fault_110_giants_cost_neither_memory_nor_time(room: NiftiRoom) -> None:
     """A bomb, and a file with holes of a terabyte, are refused by a child that may add 64 MiB."""
     bomb(room)
     with (room.out / "liver.nii").open("wb") as file:

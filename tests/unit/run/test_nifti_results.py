@@ -176,7 +176,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("content", "words"), TABLES, ids=[words[:40] for _, words in TABLES])
-def test_a_table_that_is_none_is_refused_in_words(room: NiftiRoom, content: bytes, words: str) -> None:
+def test_fault_110_a_table_that_is_none_is_refused_in_words(room: NiftiRoom, content: bytes, words: str) -> None:
     """The error names the file, and the column where it is about one."""
     (room.out / "numbers.csv").write_bytes(content)
     with pytest.raises(ExchangeError) as caught:
