@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -23,6 +22,7 @@ from plugins.images import NotApplicableError
 from plugins.untrusted import ExchangeError
 from tests.support.sites.nifti_room import NiftiRoom, absent_if_empty, folders, grid, heatmap, organ, segment
 
+nibabel: Any = pytest.importorskip("nibabel")  # its types say less than its images have
 ANGLES = [0.0, 0.35, 1.2]
 SHAPE = (6, 20, 30)
 
@@ -46,7 +46,8 @@ def turned_ct(folder: Path, angle: float) -> list[Path]:
 
 
 def written(files: list[Path], target: Path, **keys: Any) -> SourceGrid:
-    return images.write(SeriesToWrite(tuple(files), target, "CT", **({"least_slices": 1, "tags": ()} | keys)))
+    known: dict[str, Any] = {"least_slices": 1, "tags": ()}
+    return images.write(SeriesToWrite(tuple(files), target, "CT", **(known | keys)))
 
 
 @pytest.mark.parametrize("name", ["image.nii.gz", "image.nii", "imagesTs/case_0000.nii.gz"])
@@ -128,8 +129,8 @@ def odd(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 RIGHT_HANDED = [
     "".join(codes)
-    for codes in itertools.product("RL", "AP", "SI")
-    for codes in itertools.permutations(codes)
+    for signs in itertools.product("RL", "AP", "SI")
+    for codes in itertools.permutations(signs)
     if np.linalg.det(orientations.inv_ornt_aff(orientations.axcodes2ornt(codes), (2, 2, 2))[:3, :3]) > 0
 ]
 

@@ -26,7 +26,7 @@ def room(tmp_path: Path) -> NiftiRoom:
 
 def labels(value: int = 1, dtype: type = np.uint8) -> np.ndarray:
     """A block of one label."""
-    made = np.zeros(SHAPE, dtype)
+    made: np.ndarray = np.zeros(SHAPE, dtype)
     made[2:4, 5:9, 10:20] = value
     return made
 
@@ -114,11 +114,11 @@ def nothing(_room: NiftiRoom) -> None:
     """It wrote no file."""
 
 
-CASES: list[tuple[Callable[[NiftiRoom], None], str]] = [
+CASES: list[tuple[Callable[[NiftiRoom], object], str]] = [
     (nothing, "out/seg.nii.gz: is missing: the program did not write it"),
-    (lambda room: room.write(b"", "seg.nii.gz") and None, "does not begin with a header of NIfTI-1 or NIfTI-2"),
-    (lambda room: room.write(b"P6 640 480", "seg.nii.gz") and None, "does not begin with a header"),
-    (lambda room: room.write(struct.pack("<i", 348) + bytes(50)) and None, "ends within its header"),
+    (lambda room: room.write(b"", "seg.nii.gz"), "does not begin with a header of NIfTI-1 or NIfTI-2"),
+    (lambda room: room.write(b"P6 640 480", "seg.nii.gz"), "does not begin with a header"),
+    (lambda room: room.write(struct.pack("<i", 348) + bytes(50)), "ends within its header"),
     (plain, "is not compressed with gzip"),
     (cut, "ends in plane 6 of the 6 that its header announces"),
     (longer, "has more bytes than its header announces"),
@@ -160,7 +160,7 @@ CASES: list[tuple[Callable[[NiftiRoom], None], str]] = [
 
 @pytest.mark.parametrize(("make", "words"), CASES, ids=[words[:50] for _, words in CASES])
 def test_fault_110_what_is_no_sound_label_map_is_refused_in_words(
-    room: NiftiRoom, make: Callable[[NiftiRoom], None], words: str
+    room: NiftiRoom, make: Callable[[NiftiRoom], object], words: str
 ) -> None:
     """The error names the file and what is wrong with it."""
     make(room)
