@@ -77,15 +77,21 @@ def from_nifti(volume: VoxelGrid, image: Any) -> NDArray[Any]:
     return _on_axes_of(volume, array, _RAS @ np.asarray(image.affine, dtype=np.float64), "from_nifti")
 
 
-def _on_axes_of(volume: VoxelGrid, array: NDArray[Any], affine: NDArray[np.float64], name: str) -> NDArray[Any]:
-    """`array` (its axes are the columns of `affine`) with its axes exchanged and flipped to those of the volume."""
-    across = np.linalg.inv(volume.affine) @ affine  # index of the array → (column, row, slice) of the volume
+def turned(
+    shape: tuple[int, ...], target: NDArray[np.float64], array: NDArray[Any], affine: NDArray[np.float64]
+) -> NDArray[Any] | None:
+    """A view of `array`, its axes exchanged and flipped to those of another grid; None where its voxels are others.
+
+    `shape`: (slices, rows, columns) and `target`: affine of the grid; `affine`: that of `array`, whose axes are its
+    columns. Both map indices to the same space.
+    """
+    across = np.linalg.inv(target) @ affine  # index of the array → (column, row, slice) of the grid
     turn = np.round(across[:3, :3])
     is_turn = bool((np.abs(turn).sum(axis=0) == 1).all() and (np.abs(turn).sum(axis=1) == 1).all())
-    wanted = volume.array.shape[::-1]
     if not is_turn:
-        raise _other_grid(volume, array, affine, name)
-    order = [int(np.flatnonzero(row)[0]) for row in turn]  # axis of the array for each axis of the volume
+        return None
+    wanted = shape[::-1]
+    order = [int(np.flatnonzero(row)[0]) for row in turn]  # axis of the array for each axis of the grid
     moved = array.transpose(order)
     flipped = [axis for axis, row in enumerate(turn) if row.sum() < 0]
     moved = np.flip(moved, tuple(flipped))
@@ -93,9 +99,15 @@ def _on_axes_of(volume: VoxelGrid, array: NDArray[Any], affine: NDArray[np.float
     corners = np.array(np.meshgrid(*([0.0, end] for end in last), indexing="ij")).reshape(3, -1)
     exact = turn @ corners + np.array([[wanted[axis] - 1.0 if axis in flipped else 0.0] for axis in range(3)])
     off = np.abs(across[:3, :3] @ corners + across[:3, 3:] - exact).max()
-    if moved.shape != wanted or off > _OFF:
+    return moved.transpose(2, 1, 0) if moved.shape == wanted and off <= _OFF else None
+
+
+def _on_axes_of(volume: VoxelGrid, array: NDArray[Any], affine: NDArray[np.float64], name: str) -> NDArray[Any]:
+    """`array` (its axes are the columns of `affine`) with its axes exchanged and flipped to those of the volume."""
+    found = turned(volume.array.shape, volume.affine, array, affine)
+    if found is None:
         raise _other_grid(volume, array, affine, name)
-    return np.ascontiguousarray(moved.transpose(2, 1, 0))
+    return np.ascontiguousarray(found)
 
 
 def _other_grid(volume: VoxelGrid, array: NDArray[Any], affine: NDArray[np.float64], name: str) -> ContractError:

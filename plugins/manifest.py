@@ -14,11 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from plugins import concepts, privileges, resources, vendor_scores, weights
+from plugins import concepts, nifti_mapping, privileges, resources, vendor_scores, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
+from plugins.nifti_mapping import NiftiFolders
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
 from plugins.vendor_scores import VendorScore
@@ -40,7 +41,16 @@ class RuntimeKind(StrEnum):
     PYTHON = "python"
     """`plugins.worker` imports `entry` in a Python process."""
     COMMAND = "command"
-    """A program that reads request.json and writes out/result.json itself."""
+    """A program that is started for each job."""
+
+
+class ExchangeForm(StrEnum):
+    """What lies in the folders through which the node and a program talk."""
+
+    PACSNODE = "pacsnode"
+    """DICOM files and request.json in, result.json and arrays out (`plugins.exchange`)."""
+    NIFTI = "nifti"
+    """NIfTI files in; NIfTI files and tables out, which `[nifti]` gives a meaning (`plugins.nifti_mapping`)."""
 
 
 class PatientIdentity(StrEnum):
@@ -76,7 +86,11 @@ class Runtime:
     kind: RuntimeKind
     entry: str = ""
     command: tuple[str, ...] = ()
-    """Program and arguments; `{folder}` stands for the job's folder. A relative program is in the plugin's folder."""
+    """Program and arguments; `{folder}` stands for the job's folder, `{plugin}` for the plugin's own.
+
+    A relative program is in the plugin's folder.
+    """
+    exchange: ExchangeForm = ExchangeForm.PACSNODE
     interpreter: str = ""
     """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
     deadline_seconds: int = DEADLINE_SECONDS
@@ -155,6 +169,8 @@ class Manifest:
     weights: tuple[str, ...] = ()
     """Patterns of the files that hold what was learnt, below the plugin's folder."""
     returned: ReturnedDicom = ReturnedDicom()
+    nifti: NiftiFolders | None = None
+    """What its files mean, where they are NIfTI."""
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -212,17 +228,26 @@ def load(folder: Path) -> Manifest:
     if table.take("schema", int) != SCHEMA:
         raise table.error("schema", f"expected {SCHEMA}, the version that this program understands")
     identity = table.table("identity")
+    runtime = _runtime(table.table("runtime"))
+    outputs = tuple(table.member("outputs", Output, name) for name in table.texts("outputs"))
+    if runtime.exchange is not ExchangeForm.NIFTI and "nifti" in table.values:
+        raise table.error("nifti", f'is for exchange = "{ExchangeForm.NIFTI}" in [runtime]')
+    nifti = _nifti(table, outputs) if runtime.exchange is ExchangeForm.NIFTI else None
     manifest = Manifest(
         folder=folder.resolve(),
         weights=weights.read(identity, folder),
         identity=_identity(identity),
-        runtime=_runtime(table.table("runtime")),
-        outputs=tuple(table.member("outputs", Output, name) for name in table.texts("outputs")),
-        concepts=_concepts(table.tables("concepts")),
+        runtime=runtime,
+        outputs=outputs,
+        concepts=_concepts(table, nifti),
+        nifti=nifti,
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
         returned=_returned(table.table("returned", {})),
     )
     table.finish()
+    if nifti and (placeholder := nifti_mapping.unknown_placeholder(runtime.command, nifti, _names(manifest))):
+        known = "no [[nifti.inputs]] has this role" if placeholder.startswith("{role") else "there is no such parameter"
+        raise table.error("runtime", f"command: {placeholder}: {known}")
     return manifest
 
 
@@ -231,6 +256,10 @@ def _returned(table: ManifestTable) -> ReturnedDicom:
     found = ReturnedDicom(table.take("mark", bool, ReturnedDicom().mark), tuple(scores))
     table.finish()
     return found
+
+
+def _names(manifest: Manifest) -> set[str]:
+    return {parameter.name for parameter in manifest.parameters}
 
 
 def _identity(table: ManifestTable) -> AlgorithmIdentity:
@@ -282,16 +311,28 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     command = table.texts("command")
     if not command:
         raise table.error("command", "is empty; give the program and its arguments")
-    return {"command": command}
+    form = table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE))
+    return {"command": command, "exchange": form}
 
 
 _KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command}
 """The keys that a kind has beside those that all have."""
 
 
-def _concepts(tables: list[ManifestTable]) -> tuple[Concept, ...]:
+def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:
+    mapping = nifti_mapping.read(table.table("nifti"))
+    needed = [Output.FINDINGS, *([Output.HEATMAPS] if mapping.heatmaps else [])]
+    for output in needed:
+        if output not in outputs:
+            raise table.error("outputs", f"lacks {output.value}, which [nifti] makes")
+    return mapping
+
+
+def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None) -> tuple[Concept, ...]:
+    """Those that it lists, and those that its mapping names; a mapping needs no list."""
+    is_listed = nifti is None or "concepts" in manifest.values
     found: dict[tuple[str, str], Concept] = {}
-    for table in tables:
+    for table in manifest.tables("concepts") if is_listed else []:
         bounds = {"unit": table.take("unit", str, ""), **{key: table.take(key, float, None) for key in _BOUNDS}}
         concept = Concept(_code(table), **bounds)
         key, problem = concept.mistake
@@ -299,7 +340,21 @@ def _concepts(tables: list[ManifestTable]) -> tuple[Concept, ...]:
             raise table.error(key, problem)
         if found.setdefault((concept.code.value, concept.code.scheme), concept) is not concept:
             raise table.error("value", f"({concept.code.value}, {concept.code.scheme}) is listed twice")
+    for concept in nifti.concepts() if nifti else ():
+        known = found.setdefault((concept.code.value, concept.code.scheme), concept)
+        if problem := _difference(known, concept):
+            raise manifest.error("nifti", problem)
     return tuple(found.values())
+
+
+def _difference(known: Concept, other: Concept) -> str:
+    """Why two statements of one code cannot both hold; empty where they can."""
+    shown = f"({known.code.value}, {known.code.scheme})"
+    if known.code.meaning != other.code.meaning:
+        return f"{shown} is {known.code.meaning!r} in one place and {other.code.meaning!r} in another"
+    if known.unit and other.unit and known.unit != other.unit:
+        return f"{shown} has the unit {known.unit!r} in one place and {other.unit!r} in another"
+    return ""
 
 
 _BOUNDS = ("minimum", "maximum")

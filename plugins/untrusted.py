@@ -163,11 +163,11 @@ def strays(folder: int, shown: str, named: Container[str]) -> tuple[str, ...]:
             status = entry.stat(follow_symlinks=False)
             is_file = stat.S_ISREG(status.st_mode)
             if not is_file and not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
-                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a pipe, a socket or a device")
+                raise ExchangeError(f"{shown}/{printable(entry.name)}", "", "is a pipe, a socket or a device")
             if is_file and status.st_nlink > 1:
-                raise ExchangeError(f"{shown}/{_printable(entry.name)}", "", "is a hard link to another file")
+                raise ExchangeError(f"{shown}/{printable(entry.name)}", "", "is a hard link to another file")
             if entry.name not in named and len(found) < _MOST_NAMED:
-                found.append(_printable(entry.name))
+                found.append(printable(entry.name))
     return tuple(found)
 
 
@@ -183,7 +183,8 @@ def why_unreadable(error: Exception) -> str:
     return str(error)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """A name that a program chose, for a log or an error."""
     return ascii(name[:64])[1:-1]
 
 
@@ -223,18 +224,23 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
         raise ExchangeError(shown, "", reason) from error
     if len(raw) > limits.JSON_BYTES:
         raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")
-    try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise ExchangeError(shown, "", "is nested too deeply") from error
-    except ValueError as error:  # also JSONDecodeError and UnicodeDecodeError
-        raise ExchangeError(shown, "", f"is not valid JSON in UTF-8: {error}") from error
+    document = parsed_json(raw, shown)
     if not isinstance(document, dict):
         raise ExchangeError(shown, "$", "expected an object")
     version = document.pop("schema", None)
     if version != SCHEMA or isinstance(version, bool):
         raise ExchangeError(shown, "$.schema", f"expected {SCHEMA}, which is the version this program understands")
     return document
+
+
+def parsed_json(raw: bytes, shown: str) -> Any:
+    """What JSON says; `ExchangeError` calls the file `shown`."""
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ExchangeError(shown, "", "is nested too deeply") from error
+    except ValueError as error:  # also JSONDecodeError and UnicodeDecodeError
+        raise ExchangeError(shown, "", f"is not valid JSON in UTF-8: {error}") from error
 
 
 def read_line(folder: int, name: str) -> str:

@@ -80,16 +80,29 @@ def _configuration(found: PluginsConfiguration | None) -> Configuration | None:
 @plugin.command()
 def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make. Its name is the plugin's.")],
-    kind: Annotated[str, typer.Option("--kind", help="python: a class. command: any program.")] = "python",
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="python (a class, the default), or command (any program).")
+    ] = None,
     purpose: Annotated[
-        str, typer.Option("--for", help="What it says: volume, segmentation, score (of a CT), or projection.")
-    ] = "volume",
+        str | None,
+        typer.Option("--for", help="What it says: volume (the default), segmentation, score (of a CT), or projection."),
+    ] = None,
+    exchange: Annotated[
+        str, typer.Option("--exchange", help="nifti: a command for segmentation that reads and writes NIfTI.")
+    ] = "pacsnode",
 ) -> None:
     """Make a plugin that runs at once: manifest, code, README, and an example whose answer is known."""
     from node.kit import writing
-    from plugins.manifest import RuntimeKind
+    from plugins.manifest import ExchangeForm, RuntimeKind
 
-    made = writing.write(folder, _member(RuntimeKind, kind, "--kind"), _member(writing.PluginPurpose, purpose, "--for"))
+    form = _member(ExchangeForm, exchange, "--exchange")
+    usual = ("command", "segmentation") if form is ExchangeForm.NIFTI else ("python", "volume")
+    made = writing.write(
+        folder,
+        _member(RuntimeKind, kind or usual[0], "--kind"),
+        _member(writing.PluginPurpose, purpose or usual[1], "--for"),
+        form,
+    )
     for path in made:
         output.console().print(cell(path), soft_wrap=True)
     images = folder / writing.EXAMPLE_IMAGES

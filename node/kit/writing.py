@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 from node.errors import UsageError
 from node.kit import sample_images
 from node.kit.examples import EXPECTED, FOLDER
-from plugins.manifest import MANIFEST, Output, RuntimeKind
+from plugins.manifest import MANIFEST, ExchangeForm, Output, RuntimeKind
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM = "analyse"
+_SCRIPT = "segment.py"
+_OF_SCRIPT = {_SCRIPT: f"{_SCRIPT}.template"}
+"""Files whose templates have another name, so that nobody takes them for modules of ours."""
 _EXAMPLE = "known"
 IMAGES = "images"
 EXAMPLE_IMAGES = Path(FOLDER) / _EXAMPLE / IMAGES
@@ -86,17 +90,24 @@ _SKETCHES = {
 }
 
 
-def write(folder: Path, kind: RuntimeKind, purpose: PluginPurpose) -> list[Path]:
+def write(
+    folder: Path, kind: RuntimeKind, purpose: PluginPurpose, form: ExchangeForm = ExchangeForm.PACSNODE
+) -> list[Path]:
     """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
+    is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND
+    if is_nifti and (not is_command or purpose is not PluginPurpose.SEGMENTATION):
+        raise UsageError("NIfTI is for --kind command and --for segmentation")
     folder.mkdir(parents=True)
-    is_command = kind is RuntimeKind.COMMAND
-    program = _PROGRAM if is_command else f"{module}.py"
+    program = _SCRIPT if is_nifti else _PROGRAM if is_command else f"{module}.py"
     code = _program(purpose) if is_command else _template(f"{purpose}.py.template")
-    for name, text in {MANIFEST: _template(MANIFEST), "README.md": _template("README.md"), program: code}.items():
+    texts = {MANIFEST: _template(MANIFEST), "README.md": _template("README.md"), program: code}
+    if is_nifti:
+        texts = {name: _template(f"{form}/{_OF_SCRIPT.get(name, name)}") for name in texts}
+    for name, text in texts.items():
         (folder / name).write_text(_filled(text, words), encoding="utf-8")
     if is_command:
         (folder / program).chmod(0o755)
@@ -137,6 +148,7 @@ def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose)
     return {
         "NAME": folder.name.replace("_", " ").replace("-", " ").capitalize(),
         "FOLDER": folder.name,
+        "PYTHON": sys.executable,
         "CLASS": class_name,
         "MANUFACTURER": "Example",
         "USE": sketch.use,

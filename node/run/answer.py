@@ -20,6 +20,8 @@ import structlog
 
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
 from node.run import found, nested, process
+from node.run.nifti import reading
+from node.run.nifti.reading import NiftiAnswer
 from node.run.pseudonyms import Translation
 from node.run.returned import taking
 from node.run.returned.checking import ObjectOfPlugin
@@ -28,7 +30,7 @@ from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
 from plugins.allowed_parts import AllowedParts
 from plugins.contract import Result, ResultStatus
-from plugins.exchange import Request
+from plugins.exchange import OutputReading, Request
 from plugins.manifest import Manifest, Output
 from plugins.untrusted import ExchangeError
 
@@ -44,6 +46,9 @@ _SECONDS = 60.0
 _BYTES_A_SECOND = 20 * 2**20
 """Read, checked, written and synchronised, on a slow disk."""
 _BYTES_A_WEIGHT = 100 * 2**20
+_VOXELS_A_SECOND = 10 * 2**20
+"""Unpacked, judged and brought to the grid of the images, on a machine that is busy."""
+_FILE_SECONDS = 1.0
 _ATTEMPTS = 2
 log = structlog.get_logger(__name__)
 
@@ -63,6 +68,8 @@ class AnswerToCheck:
     manifest: Manifest
     results: Path
     """`results/<job>`."""
+    nifti: NiftiAnswer | None = None
+    """What is in `out/`, where that is NIfTI files and tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,10 @@ def accept(pool: ChildPool, order: AnswerToCheck, cancelled: Callable[[], bool])
             return pool.call(
                 take,
                 order,
-                deadline=_SECONDS + size / _BYTES_A_SECOND,
+                deadline=_SECONDS + size / _BYTES_A_SECOND + _unpacking_seconds(order),
                 memory=MEMORY,
                 cancelled=cancelled,
-                weight=size / _BYTES_A_WEIGHT,
+                weight=size / _BYTES_A_WEIGHT + _unpacking_seconds(order) / 2,
             )
         except ChildError as error:
             log.warning("run.reader-died", job=order.request.job, attempt=attempt, error=str(error))
@@ -112,8 +119,12 @@ def accept(pool: ChildPool, order: AnswerToCheck, cancelled: Callable[[], bool])
 
 def take(order: AnswerToCheck) -> CheckedResult:
     """In the child: what `accept` does."""
-    reading = exchange.read(order.folder, order.request)
-    result = reading.result
+    return checked(order, reading.read(order.nifti) if order.nifti else exchange.read(order.folder, order.request))
+
+
+def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
+    """A result that was read, judged by the manifest and written; ExchangeError, OSError."""
+    result = read.result
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
@@ -121,11 +132,11 @@ def take(order: AnswerToCheck) -> CheckedResult:
     part = _empty_part(order.results)
     taken = taking.take(result, _objects_of(order, part / exchange.OUT))
     _write(taken.result, order.kept, part)
-    error = order.translation.identifiers.without(reading.error)
+    error = order.translation.identifiers.without(read.error)
     return CheckedResult(
         taken.result.status,
         found.of(taken.result),
-        reading.ignored,
+        read.ignored,
         error,
         replaced,
         taken.objects,
@@ -145,6 +156,14 @@ def _objects_of(order: AnswerToCheck, out: Path) -> TakingTask:
         allowed=AllowedParts(exchange.given_images(order.kept)),
         scores=order.manifest.returned.scores,
     )
+
+
+def _unpacking_seconds(order: AnswerToCheck) -> float:
+    """For files that say what they hold only once they are unpacked."""
+    if order.nifti is None:
+        return 0.0
+    files = len(order.nifti.mapping.output_files())
+    return files * (_FILE_SECONDS + order.nifti.grid.voxels / _VOXELS_A_SECOND)
 
 
 def _size(out: Path) -> int:

@@ -27,6 +27,8 @@ from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
 from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError, Inputs, JobInputs
 from node.run.interpreter import InterpreterError
 from node.run.laying_out import InputUnreadableError
+from node.run.nifti import handing_over
+from node.run.nifti.reading import NiftiAnswer
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler
 from node.run.slots import BusySlot
@@ -34,8 +36,12 @@ from node.run.workers import WarmWorkers
 from node.store import keys
 from node.store.layout import DataFolder
 from plugins import exchange, manifest
-from plugins.manifest import ParameterError, PatientIdentity
+from plugins.exchange import OutputReading
+from plugins.images import NotApplicableError
+from plugins.manifest import Output, ParameterError, PatientIdentity
 from plugins.manifest_table import ManifestError
+from plugins.result import SUMMARY_LIMIT, Result
+from plugins.status import ResultStatus
 from plugins.untrusted import ExchangeError
 
 _LEAST_FREE = 64 * 2**20
@@ -106,22 +112,17 @@ class RunningAttempt:
             )
             given = self._laid_out(asked, folder)
             code = self._identified(given)
+            order = self._order(asked, given, folder)
+            try:
+                order = self._handed_over(order)
+            except NotApplicableError as error:
+                settler.answered(job, self._not_applicable(order, str(error)), course)
+                return
             watch = ProcessWatch(self.cancel, self._begun, self.workers, code.whole)
             ended = self.plugin.executor.execute(folder, self._limits, watch)
             self._make_room(folder, ended)
             course = AttemptCourse(None, ended.seconds, ended.peak_memory_bytes, self._log(folder, ended))
-            order = self._order(asked, given, folder)
-            if ended.ending is ExitKind.CANCELLED:
-                settler.interrupted(job, course)
-            elif changed := code.changed(self._code()):
-                raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
-            elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
-                settler.answered(job, late, course)
-            elif failure := _failure(ended, folder) or _without_result(ended, folder):
-                settler.failed(job, failure, self.plugin, course)
-            else:
-                take = self._late if ended.ending is ExitKind.LINGERED else self._accepted
-                settler.answered(job, take(order), course)
+            self._settle(ended, order, code, course)
         except CallCancelledError:
             settler.interrupted(job, course)
         except InputChangedError as error:
@@ -137,6 +138,22 @@ class RunningAttempt:
             settler.failed(job, AttemptFailure(AttemptFailureKind.CONTRACT, str(error)), self.plugin, course)
         except OSError as error:
             settler.failed(job, AttemptFailure(AttemptFailureKind.NODE, str(error)), self.plugin, course)
+
+    def _settle(self, ended: Exit, order: answer.AnswerToCheck, code: CodeDigest, course: AttemptCourse) -> None:
+        """What becomes of the job, by how the process ended and what it left; CodeChangedError, ExchangeError."""
+        settler, job = self.settler, self.job
+        order, failure = self._judged(order, ended)
+        if ended.ending is ExitKind.CANCELLED:
+            settler.interrupted(job, course)
+        elif changed := code.changed(self._code()):
+            raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
+        elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
+            settler.answered(job, late, course)
+        elif failure:
+            settler.failed(job, failure, self.plugin, course)
+        else:
+            take = self._late if ended.ending is ExitKind.LINGERED else self._accepted
+            settler.answered(job, take(order), course)
 
     def _code(self) -> CodeDigest:
         """What the plugin is now; CodeChangedError where that is not what the node knows it as."""
@@ -191,6 +208,31 @@ class RunningAttempt:
             folder, given.request, asked.request, given.translation, self.plugin.manifest, results
         )
 
+    def _handed_over(self, order: answer.AnswerToCheck) -> answer.AnswerToCheck:
+        """Make what the program reads, where that is not DICOM; NotApplicableError where the images are not for it."""
+        mapping = self.plugin.manifest.nifti
+        if mapping is None:
+            return order
+        given = handing_over.lay_out(self.reader, mapping, order.request, order.folder, self.cancel.is_set)
+        wants_masks = Output.SEGMENTATION in self.plugin.manifest.outputs
+        return replace(order, nifti=NiftiAnswer(order.folder, mapping, given.of(mapping), wants_masks))
+
+    def _not_applicable(self, order: answer.AnswerToCheck, reason: str) -> answer.CheckedResult:
+        """The images are not what the plugin is for, which was clear before it was started."""
+        self._begun("")
+        return answer.checked(
+            order, OutputReading(Result(ResultStatus.NOT_APPLICABLE, reason[:SUMMARY_LIMIT]), ignored=())
+        )
+
+    def _judged(self, order: answer.AnswerToCheck, ended: Exit) -> tuple[answer.AnswerToCheck, AttemptFailure | None]:
+        """What its end says of its answer: why the attempt failed, or whether the images were not what it is for."""
+        nifti = order.nifti
+        if nifti is None:
+            return order, _failure(ended, order.folder) or _without_result(ended, order.folder)
+        if ended.ending is ExitKind.EXITED and ended.code and ended.code == nifti.mapping.not_applicable_exit:
+            return replace(order, nifti=replace(nifti, says_not_applicable=True)), None
+        return order, _failure(ended, order.folder)
+
     def _make_room(self, folder: Path, ended: Exit) -> None:
         """Remove at once what nobody reads: the log, the result, or that there is none, need room on a full disk."""
         unread = (exchange.SCRATCH, exchange.OUT) if ended.ending is ExitKind.DISK else (exchange.SCRATCH,)
@@ -214,6 +256,8 @@ class RunningAttempt:
 
     def _whole_all_the_same(self, order: answer.AnswerToCheck) -> answer.CheckedResult | None:
         """What a process that hangs has left: result.json is there only when the result is whole (case 105)."""
+        if order.nifti is not None:  # there is no file that says that all others are whole
+            return None
         try:
             return self._late(order) if (order.folder / exchange.OUT / exchange.RESULT).exists() else None
         except ExchangeError as error:

@@ -157,6 +157,9 @@ class _CodeLook:
             program = manifest.folder / runtime.command[0]
             if not program.is_relative_to(manifest.folder):
                 yield "program", self._file(program)
+                if (asked := interpreter.environment_of(program)) is not None:
+                    yield "version of the interpreter", asked.version
+                    yield from self._imported(asked, manifest.folder)
         elif runtime.interpreter:
             asked = interpreter.ask(manifest.folder / runtime.executable)
             yield "version of the interpreter", asked.version

@@ -20,7 +20,7 @@ class GuardOrder:
     folder: str
     """The job's, as the plugin sees it."""
     result: str
-    """The file that is there once its result is whole."""
+    """The file that is there once its result is whole; "" where none says so."""
     writable: list[str]
     """Folders whose size counts."""
     sandboxed: bool

@@ -42,6 +42,17 @@ def ask(path: Path) -> Interpreter:
     return _ask(path, _seen(path), _seen(path.parent.parent / "pyvenv.cfg"))
 
 
+def environment_of(program: Path) -> Interpreter | None:
+    """The Python whose virtual environment a program is in, such as `venv/bin/python` or a command that was installed
+    there; None where it is in none (PEP 405). Raises InterpreterError.
+    """
+    settings = program.parent.parent / "pyvenv.cfg"
+    python = program.parent / "python"
+    if not settings.is_file() or not python.exists():
+        return None
+    return _ask(python, _seen(python), _seen(settings), oldest=False)
+
+
 def _seen(path: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
@@ -51,15 +62,18 @@ def _seen(path: Path) -> tuple[int, int] | None:
 
 
 @cache
-def _ask(path: Path, _program: tuple[int, int] | None, _settings: tuple[int, int] | None) -> Interpreter:
+def _ask(
+    path: Path, _program: tuple[int, int] | None, _settings: tuple[int, int] | None, *, oldest: bool = True
+) -> Interpreter:
     try:
         answer = subprocess.run(
             [str(path), "-I", "-c", _ASK], capture_output=True, timeout=_ASK_SECONDS, check=True, text=True
         ).stdout
         version, numbers, prefix, base, paths = json.loads(answer)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise InterpreterError(f"runtime.interpreter: {path} does not run: {error}") from error
-    if numbers < _OLDEST:
+        key = "runtime.interpreter" if oldest else "runtime.command"
+        raise InterpreterError(f"{key}: {path} does not run: {error}") from error
+    if oldest and numbers < _OLDEST:
         shown = ".".join(map(str, numbers))
         raise InterpreterError(f"runtime.interpreter: {path} is Python {shown}, but 3.11 or newer is needed")
     checkout = Path(node.__file__).resolve().parent.parent

@@ -50,6 +50,8 @@ class CommandLine:
     """See `node.run.guard_messages.GuardOrder`."""
     is_worker: bool = False
     """It takes one job after the other: see `node.run.guard_messages.GuardOrder`."""
+    says_when: bool = True
+    """Whether its result is whole once `result.json` is there; else it is done when it ends."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation:
         working_folder=str(folder / "scratch"),
         log=str(place.logs / LOG),
         folder=str(folder),
-        result=str(folder / exchange.OUT / exchange.RESULT),
+        result=str(folder / exchange.OUT / exchange.RESULT) if line.says_when else "",
         writable=[str(folder / "out"), str(folder / "scratch")],
         sandboxed=isolation.sandbox is not None,
         code_folder=line.code_folder,

@@ -119,6 +119,7 @@ CASES: dict[str, dict[str, str]] = {
         "103": "settings of the kernel and devices, as root",
         "104": "weights or code replaced without notice",
         "105": "result whole, process hanging",
+        "110": "NIfTI files and tables that lie",
     },
 }
 

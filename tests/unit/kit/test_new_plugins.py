@@ -16,7 +16,7 @@ from node.kit.small_node import kit_configuration, small_node
 from node.kit.writing import EXAMPLE_IMAGES, PluginPurpose
 from plugins import testing
 from plugins.contract import NotApplicableError
-from plugins.manifest import RuntimeKind
+from plugins.manifest import ExchangeForm, RuntimeKind
 from tests.support.shared_data import ROOT
 
 _WRONG = dict.fromkeys(PluginPurpose, 7) | {PluginPurpose.PROJECTION: 4}
@@ -89,6 +89,31 @@ def test_a_program_in_any_language_passes_the_check(tmp_path: Path, purpose: Plu
             [sys.executable, "-m", *command, str(folder / "analyse.py")], cwd=ROOT, capture_output=True, text=True
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_program_that_knows_nifti_alone_passes_the_check(tmp_path: Path) -> None:
+    """The script that `--exchange nifti` writes: every line of `plugin check`, and the style of the house."""
+    folder = tmp_path / "my-nifti"
+    writing.write(folder, RuntimeKind.COMMAND, PluginPurpose.SEGMENTATION, ExchangeForm.NIFTI)
+    found = list(checking.check(chosen.choose(str(folder), None)))
+    assert [(each.what, each.detail) for each in found if not each.passed] == []
+    wrong = [each for each in found if each.what.startswith("wrong input")]
+    assert (len(wrong), [each.detail for each in wrong if each.warning]) == (7, [])
+    for command in (["ruff", "check", "--ignore", "ALL", "--select", "E,F,I"], ["ruff", "format", "--check"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", *command, "--config", "pyproject.toml", str(folder)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_nifti_is_for_programs_that_segment(tmp_path: Path) -> None:
+    """A Python class has volumes; nothing is written."""
+    with pytest.raises(UsageError, match="NIfTI is for --kind command and --for segmentation"):
+        writing.write(tmp_path / "mine", RuntimeKind.PYTHON, PluginPurpose.SEGMENTATION, ExchangeForm.NIFTI)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_a_check_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,50 @@
+"""Programs that know NIfTI files and nothing of the node: their command lines are filled in for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from node.run import process
+from node.run.executor import AttemptLimits, Exit, ProcessWatch
+from node.run.kinds.program import ProgramExecutor
+from node.run.nifti import handing_over
+from node.run.process import JobPlace
+from plugins import exchange
+from plugins.nifti_mapping import NiftiFolders
+
+
+def words_of(mapping: NiftiFolders, folder: str, parameters: Mapping[str, object]) -> dict[str, str]:
+    """What each placeholder of a command line stands for; `folder`: the attempt's, as the program sees it."""
+    given = f"{folder}/{exchange.IN}"
+    words = {"{in}": given, "{out}": f"{folder}/{exchange.OUT}"}
+    words |= {f"{{role:{each.role}}}": f"{given}/{each.file}" for each in mapping.inputs if each.role}
+    return words | {f"{{parameter:{name}}}": _shown(value) for name, value in parameters.items()}
+
+
+def filled(argument: str, words: Mapping[str, str]) -> str:
+    """An argument with its placeholders replaced."""
+    for word, value in words.items():
+        argument = argument.replace(word, value)
+    return argument
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class NiftiProgramExecutor(ProgramExecutor):
+    """Runs one such plugin as a program that ends with its job."""
+
+    mapping: NiftiFolders | None = None
+
+    def execute(self, folder: Path, limits: AttemptLimits, watch: ProcessWatch) -> Exit:
+        """See `node.run.executor.Executor`."""
+        assert self.mapping is not None, "the manifest says that it has one"
+        folder = folder.resolve()
+        words = words_of(self.mapping, str(folder), handing_over.parameters_of(folder))
+        arguments = tuple(filled(argument, words) for argument in self.line.arguments)
+        place = JobPlace(folder, logs=folder, hidden=self.work.parent)
+        return process.run(replace(self.line, arguments=arguments), place, limits, watch, self.isolation)
