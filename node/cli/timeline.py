@@ -16,7 +16,7 @@ from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import find, nearest, removal, search
+from node.desk import find, nearest, removal, search, turnaround
 from node.desk import study as desk_study
 from node.desk.arriving import status_text
 from node.desk.rows import (
@@ -107,6 +107,7 @@ def _parts(
     yield from (cell(text, "yellow") for text in found.hold_ups)
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
+    yield from _section(_turnaround(found, zone, now))
     yield from _section(_answers(found.identities, zone, now))
     yield from _section(commitments.by_destinations(found.kept, zone, now))
     yield from _section(commitments.of_study(found.commitments))
@@ -322,6 +323,19 @@ def _notifications(told: Sequence[Notification]) -> _Content:
         for each in told
     ]
     return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "Acknowledged by", "About"], rows
+
+
+def _turnaround(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (
+            cell(clock_text(each.at, zone, now)),
+            cell(f"{each.minutes:.1f}"),
+            cell(short(each.job or "")),
+            cell(each.step),
+        )
+        for each in turnaround.milestones(found)
+    ]
+    return "Since the last image", ["=When", ">Minutes", "=Job", "What"], rows
 
 
 def _timeline(history: Sequence[Event], zone: tzinfo) -> _Content:

@@ -9,7 +9,7 @@ from typing import Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import destinations, find, plain, site
+from node.desk import destinations, find, plain, site, turnaround
 from node.errors import NotFoundError
 from node.ledger import (
     alerts,
@@ -176,6 +176,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "hold_ups": list(found.hold_ups),
         "images": [plain.images(each) for each in found.images],
         "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
+        "turnaround": [plain.milestone(each) for each in turnaround.milestones(found)],
         "notifications": [plain.notification(each) for each in found.notifications],
         "commitments": [plain.commitment(*each) for each in found.commitments],
         "destination_commitments": [plain.study_commitment(each) for each in found.kept],
