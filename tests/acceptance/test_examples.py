@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom import dcmread
 
+from node.ledger import decisions
 from node.ledger.job import JobOutcome
 from plugins.phantoms import head
+from plugins.phantoms import water as water_phantom
 from plugins.phantoms.chest_series import SeriesHeader, write_series
 from plugins.phantoms.files import PhantomOrder
 from plugins.phantoms.head import HeadPhantom
 from plugins.phantoms.nodules import NoduleChest, SphericalNodule
+from plugins.phantoms.water import WaterPhantom
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import (
     CT,
@@ -150,3 +154,51 @@ def test_a_bleed_is_reported_told_and_acknowledged_and_the_minutes_are_shown(
     assert_conformant(results, bled.files, tmp_path / "results")
     assert_reports_valid(results, tmp_path / "results")
     assert dcmread(bled.files[0]).PatientID == results.datasets["sr"][0].PatientID
+
+
+def water(folder: Path, day: int, drift_hu: float, **order: str) -> CT:
+    """The phantom of CT1 as it was scanned on that day of January."""
+    phantom = WaterPhantom(size=128, slices=3, noise_hu=2.0, drift_hu=drift_hu, seed=day)
+    who = {"patient_name": "QA^Water", "patient_id": "QA-CT1", "patient_birth_date": "", "patient_sex": "", **order}
+    made = PhantomOrder(**who, accession_number=f"QA{day}", study_date=f"202401{day:02}")
+    return ct_of(water_phantom.write_series(phantom, folder / f"{day} {who['patient_name']}", made))
+
+
+def test_the_phantom_of_the_day_is_compared_with_the_scans_that_the_node_has(
+    pacs: Orthanc, make_site: MakeSite, tmp_path: Path
+) -> None:
+    """The newest earlier scan comes from the PACS, two more from the node itself, newest first.
+
+    Not the one of a phantom with the same Patient ID and another name, none of a later day, and no more than `count`.
+    Report and page have the trend.
+    """
+    scans = {day: water(tmp_path, day, drift) for day, drift in ((3, 0.0), (4, 0.0), (5, 1.0), (6, -1.0), (9, 5.0))}
+    other, today = water(tmp_path, 7, 40.0, patient_name="QA^Acrylic"), water(tmp_path, 8, 4.0)
+    daily = rule(
+        "ct-qa",
+        when={"Modality": "CT", "PatientID": "QA-CT1", "StudyDate": "20240108"},
+        prior={"source": "pacs", "within": "60 days", "count": 3},
+    )
+    with make_site(rules=[daily]) as site:
+        for each in (*scans.values(), other):
+            send(each, site)
+        send(scans[6], pacs)
+        send(today, pacs)
+        database = site.ledger.database
+        for each in (*scans.values(), other):
+            until(lambda uid=each.study: decisions.of_study(database, uid), what="the scans before to be here")
+        send(today, site)
+        until(lambda: "report at pacs" in _steps(site, today.study), what="the report of today to be delivered")
+        (job,) = site.wait_delivered(today.study, objects=len(_shown(site, today.study)["deliveries"]))
+        asked = json.loads((site.data / "results" / job.id / "plugin" / "request.json").read_text())
+        given = [each["series_instance_uid"] for each in asked["series"] if each.get("role") == "prior"]
+        assert given == [str(scans[day].header.SeriesInstanceUID) for day in (6, 5, 4)]
+        result = computed(site, job)
+        results = held(pacs, today.study)
+    numbers = {name: value for _, name, value in numbers_of(result)}
+    assert numbers["CT_QA_DRIFT"] == pytest.approx(5.0, abs=1)
+    assert numbers["CT_QA_TREND"] == pytest.approx(4.0, abs=1)
+    (report,) = results.reports
+    assert numbers_in(report) == numbers_of(result)
+    assert any("the last 4 scans" in each.caption for each in result.pictures)
+    assert_conformant(results, today.files, tmp_path / "results")
