@@ -122,7 +122,7 @@ def _trend(reading: Reading, past: History, parameters: Parameters) -> Iterator[
         yield Check(codes.NOISE_TREND, f"noise, from the mean of {count} scans", reading.noise - noise, share * noise)
 
 
-def _trend_picture(reading: Reading, past: History, parameters: Parameters) -> Iterator[Picture]:
+def _trend_picture(reading: Reading, past: History, parameters: Parameters, out: Sequence[str]) -> Iterator[Picture]:
     """Nothing where there is nothing to compare with."""
     if not past.scans:
         return
@@ -136,7 +136,7 @@ def _trend_picture(reading: Reading, past: History, parameters: Parameters) -> I
         TrendLine("Noise, HU", days, [each.noise for each in readings], (usual * (1 - share), usual * (1 + share))),
         TrendLine("Edge minus center, HU", days, [each.uniformity for each in readings], (-uniformity, uniformity)),
     )
-    yield Picture(trend_page.draw(lines), f"Water phantom: the last {len(days)} scans, with the limits")
+    yield Picture(trend_page.draw(lines, out), f"Water phantom: the last {len(days)} scans, with the limits")
 
 
 def _result(
@@ -167,7 +167,7 @@ def _result(
         key_images=(KeyImage(image, "Middle of the water phantom", _WINDOW),),
         pictures=(
             Picture(shown, "Water phantom: five regions, their CT numbers, and the profile", sources=(image,)),
-            *_trend_picture(reading, past, parameters),
+            *_trend_picture(reading, past, parameters, [*map(str, out)]),
         ),
         quality=past.remarks,
     )

@@ -32,12 +32,16 @@ class TrendLine:
         return self.limits is not None and not self.limits[0] <= self.values[-1] <= self.limits[1]
 
 
-def draw(lines: Sequence[TrendLine]) -> NDArray[np.uint8]:
-    """The picture: uint8, shape (768, 1024, 3)."""
+def draw(lines: Sequence[TrendLine], out: Sequence[str]) -> NDArray[np.uint8]:
+    """The picture: uint8, shape (768, 1024, 3); `out`: what is out of limits, in words, the trend among it."""
     canvas = Image.new("RGB", SIZE, _BACKGROUND)
     pen = ImageDraw.Draw(canvas)
     count = len(lines[0].days)
     pen.text((24, 34), f"CT quality control, the last {count} scans", _INK, _font(26), anchor="lm")
+    verdict, colour = ("OUT OF LIMITS", _BAD) if out else ("within all limits", _GOOD)
+    pen.text((SIZE[0] - 24, 34), verdict, colour, _font(26), anchor="rm")
+    for number, text in enumerate(out[:2]):
+        pen.text((24, 704 + 22 * number), text, _BAD, _font(16), anchor="lm")
     for number, line in enumerate(lines):
         _plot(pen, line, _TOP + number * _STEP)
     pen.text((24, SIZE[1] - 18), "yellow: limits; large: today", _FAINT, _font(16), anchor="lm")

@@ -82,17 +82,18 @@ def of_limits(noises: Sequence[float] = NOISES) -> Iterator[str]:
     them are out of limits (`always`) and up to where none is (`never`).
     """
     parameters = manifest.load(Path(__file__).parent).parameters_for({})
+    water, edge, change = (float(parameters[f"maximum_{name}_hu"]) for name in ("water", "nonuniformity", "drift"))
     yield "| noise, HU | drift, HU | cupping at the edge, HU | drift a day that 20 daily scans show, HU |"
     yield "|---|---|---|---|"
     for noise in noises:
         found = [measured(WaterPhantom(noise_hu=noise, seed=seed)) for seed in SEEDS]
         phantom = WaterPhantom(cupping_hu=1.0)
         share = float(phantom.truth(phantom.diameter_mm / 2 - 22.6))
-        drift = _bounds([reading.water for reading in found], parameters["maximum_water_hu"], 1.0)
+        drift = _bounds([reading.water for reading in found], water, 1.0)
         edges = [max(reading.edges.values()) - reading.water for reading in found]
-        cupping = _bounds(edges, parameters["maximum_nonuniformity_hu"], share)
+        cupping = _bounds(edges, edge, share)
         worst = max(reading.water for reading in found) - min(reading.water for reading in found)
-        daily = (parameters["maximum_drift_hu"] + worst) / ((_DAYS + 1) / 2)
+        daily = (change + worst) / ((_DAYS + 1) / 2)
         yield f"| {noise:g} | {drift} | {cupping} | {daily:.2f} |"
 
 

@@ -114,7 +114,9 @@ def test_what_creeps_shows_against_the_mean_of_the_earlier_scans(tmp_path: Path)
     found = numbers(result)
     assert abs(found[codes.DRIFT.value]) < 3
     assert found[codes.TREND.value] == pytest.approx(0.6 * 5, abs=0.6)
-    steeper = analyse(tmp_path / "b", *(replace(each, drift_hu=each.drift_hu * 1.4) for each in scans))
+    steeper = analyse(
+        tmp_path / "b", *(replace(each, drift_hu=each.drift_hu * 1.4) for each in scans), maximum_water_hu=10.0
+    )
     assert steeper.findings[0].comment.startswith("water, from the mean of 9 scans +")
     assert [each.caption for each in result.pictures][1:] == ["Water phantom: the last 10 scans, with the limits"]
     sound = analyse(tmp_path / "c", *(replace(each, drift_hu=0.0) for each in scans))
