@@ -16,7 +16,7 @@ from node.cli.explain import traced
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import find, nearest, removal, search, turnaround
+from node.desk import find, nearest, removal, search
 from node.desk import study as desk_study
 from node.desk.arriving import status_text
 from node.desk.rows import (
@@ -333,7 +333,7 @@ def _turnaround(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
             cell(short(each.job or "")),
             cell(each.step),
         )
-        for each in turnaround.milestones(found)
+        for each in found.since_last_image
     ]
     return "Since the last image", ["=When", ">Minutes", "=Job", "What"], rows
 

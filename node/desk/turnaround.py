@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from node.desk.study import StudyHistory
+from node.ledger.delivery import Delivery
+from node.ledger.job import Job
+from node.ledger.notifications import Notification
+from node.ledger.studies import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +24,27 @@ class Milestone:
     """In words: `report at pacs`."""
 
 
-def milestones(found: StudyHistory) -> list[Milestone]:
+def milestones(
+    study: Study, jobs: Sequence[Job], reports: Sequence[Delivery], told: Sequence[Notification]
+) -> list[Milestone]:
     """In order; what was made before the last image came is about fewer images, and is left out."""
-    last = found.study.last_received_at
+    last = study.last_received_at
     steps = (
         Milestone(at, (at - last).total_seconds() / 60, job, step)
-        for at, job, step in _steps(found)
+        for at, job, step in _steps(study, jobs, reports, told)
         if at is not None and at >= last
     )
     return sorted(steps, key=lambda each: each.at)
 
 
-def _steps(found: StudyHistory) -> Iterator[tuple[datetime | None, str | None, str]]:
-    yield found.study.completed_at, None, "study complete"
-    for job in found.jobs:
+def _steps(
+    study: Study, jobs: Sequence[Job], reports: Sequence[Delivery], told: Sequence[Notification]
+) -> Iterator[tuple[datetime | None, str | None, str]]:
+    yield study.completed_at, None, "study complete"
+    for job in jobs:
         yield job.finished_at, job.id, f"result of {job.plugin}"
-    for each in found.deliveries:
-        if found.kinds.get(each.item) == "sr":
-            yield each.sent_at, each.job, f"report at {each.destination}"
-    for told in found.notifications:
-        yield told.sent_at, told.job, f"{told.person} notified"
-        yield told.acknowledged_at, told.job, f"acknowledged by {told.acknowledged_by}"
+    for each in reports:
+        yield each.sent_at, each.job, f"report at {each.destination}"
+    for message in told:
+        yield message.sent_at, message.job, f"{message.person} notified"
+        yield message.acknowledged_at, message.job, f"acknowledged by {message.acknowledged_by}"

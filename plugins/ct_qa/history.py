@@ -12,7 +12,7 @@ from plugins.contract import NotApplicableError, Series
 from plugins.ct_qa.readings import Reading
 
 LEAST = 3
-"""From so many earlier scans on their mean says more than the last one."""
+"""From this number of earlier scans on their mean says more than the last one."""
 _SAME = {
     "DeviceSerialNumber": "scanner",
     "StationName": "scanner",
@@ -34,7 +34,7 @@ class EarlierScan:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ScanHistory:
     """Those that can be compared, oldest first; of the others a remark."""
 
     scans: tuple[EarlierScan, ...] = ()
@@ -50,7 +50,7 @@ class History:
         return sum(value(each.reading) for each in self.scans) / len(self.scans) if len(self.scans) >= LEAST else None
 
 
-def read(today: Dataset, earlier: Sequence[Series], measured: Callable[[Series], Reading]) -> History:
+def read(today: Dataset, earlier: Sequence[Series], measured: Callable[[Series], Reading]) -> ScanHistory:
     """Measure all that can be compared; what is wrong with an earlier scan never costs today's result."""
     scans, remarks = [], []
     for series in earlier:
@@ -67,7 +67,7 @@ def read(today: Dataset, earlier: Sequence[Series], measured: Callable[[Series],
     counted = tuple(f"{text} ({remarks.count(text)} scans)" for text in dict.fromkeys(remarks))
     if not earlier:
         counted = ("No earlier scan was handed over: no trend.",)
-    return History(tuple(sorted(scans, key=lambda each: -each.before)), counted)
+    return ScanHistory(tuple(sorted(scans, key=lambda each: -each.before)), counted)
 
 
 def _differs(today: Dataset, header: Dataset) -> str:

@@ -29,7 +29,7 @@ from plugins.contract import (
 )
 from plugins.ct_qa import codes, cylinder, history, pictures, readings, trend_page
 from plugins.ct_qa.cylinder import Cylinder
-from plugins.ct_qa.history import History
+from plugins.ct_qa.history import ScanHistory
 from plugins.ct_qa.readings import Circle, Reading
 from plugins.ct_qa.trend_page import TrendLine
 from plugins.stored_values import rescale_unit
@@ -107,7 +107,7 @@ def _checks(reading: Reading, parameters: Parameters) -> Iterator[Check]:
     yield from (Check(codes.REGIONS[name], name, value, None) for name, value in reading.edges.items())
 
 
-def _trend(reading: Reading, past: History, parameters: Parameters) -> Iterator[Check]:
+def _trend(reading: Reading, past: ScanHistory, parameters: Parameters) -> Iterator[Check]:
     """A jump shows against the last scan, what creeps against the mean of many."""
     drift, share = parameters["maximum_drift_hu"], parameters["maximum_noise_change_percent"] / 100
     if past.last is not None:
@@ -122,7 +122,9 @@ def _trend(reading: Reading, past: History, parameters: Parameters) -> Iterator[
         yield Check(codes.NOISE_TREND, f"noise, from the mean of {count} scans", reading.noise - noise, share * noise)
 
 
-def _trend_picture(reading: Reading, past: History, parameters: Parameters, out: Sequence[str]) -> Iterator[Picture]:
+def _trend_picture(
+    reading: Reading, past: ScanHistory, parameters: Parameters, out: Sequence[str]
+) -> Iterator[Picture]:
     """Nothing where there is nothing to compare with."""
     if not past.scans:
         return
@@ -144,7 +146,7 @@ def _result(
     found: Cylinder,
     reading: Reading,
     checks: Sequence[Check],
-    past: History,
+    past: ScanHistory,
     parameters: Parameters,
 ) -> Result:
     out = [check for check in checks if check.is_out]

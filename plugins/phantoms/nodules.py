@@ -106,7 +106,7 @@ class NoduleChest(Chest):
     def _inside(
         self, nodule: SphericalNodule | EllipsoidalNodule, box: tuple[slice, ...], moved: tuple[float, ...] = (0, 0, 0)
     ) -> NDArray[np.bool_]:
-        """The voxels of the box whose middle, moved by so many mm along z, y and x, is in the nodule."""
+        """The voxels of the box whose middle, moved by these mm along z, y and x, is in the nodule."""
         axes = (axis[part] + by for axis, part, by in zip(self.axes, box, moved, strict=True))
         z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
         parts = zip((x, y, z), nodule.centre, nodule.half_axes, strict=True)
