@@ -39,7 +39,7 @@ NOTICE = "Teaching example, not a medical device."
 
 
 @dataclass(frozen=True)
-class HeadBleed:
+class BleedRegion:
     """One bleed."""
 
     mask: NDArray[np.bool_]
@@ -108,7 +108,7 @@ def refuse_noise(volume: Volume, brain: NDArray[np.bool_], most: float) -> None:
 # --- finding -------------------------------------------------------------------------------------------
 
 
-def find(volume: Volume, brain: NDArray[np.bool_], parameters: Parameters) -> list[HeadBleed]:
+def find(volume: Volume, brain: NDArray[np.bool_], parameters: Parameters) -> list[BleedRegion]:
     """The bleeds, largest first."""
     smooth = ndimage.gaussian_filter(volume.array, [SMOOTH_MM / step for step in volume.spacing])
     labels, _ = ndimage.label(brain & (smooth > parameters["blood_hu"]) & (smooth < BRAIN_HU[1]))
@@ -119,7 +119,7 @@ def find(volume: Volume, brain: NDArray[np.bool_], parameters: Parameters) -> li
         mask = labels == index + 1
         left = float(np.mean(across(volume, mask) > middle))  # x grows to the patient's left (LPS)
         side = codes.BOTH if BOTH_SIDES <= left <= 1 - BOTH_SIDES else codes.LEFT if left > 0.5 else codes.RIGHT
-        found.append(HeadBleed(mask, float(sizes[index]), float(volume.array[mask].mean()), side))
+        found.append(BleedRegion(mask, float(sizes[index]), float(volume.array[mask].mean()), side))
     return sorted(found, key=lambda bleed: -bleed.ml)
 
 
@@ -132,7 +132,7 @@ def across(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 # --- saying it -----------------------------------------------------------------------------------------
 
 
-def result(volume: Volume, bleeds: list[HeadBleed], parameters: Parameters) -> Result:
+def result(volume: Volume, bleeds: list[BleedRegion], parameters: Parameters) -> Result:
     """What the node makes a report, pages, a segmentation and notifications of."""
     if not bleeds:
         absent = Finding(codes.INTRACRANIAL_HEMORRHAGE, present=False, site=Site(codes.HEAD))
@@ -161,7 +161,7 @@ def result(volume: Volume, bleeds: list[HeadBleed], parameters: Parameters) -> R
     )
 
 
-def finding(number: int, volume: Volume, bleed: HeadBleed) -> Finding:
+def finding(number: int, volume: Volume, bleed: BleedRegion) -> Finding:
     """One bleed: urgent, so that the rule can notify people and the report is sent first."""
     return Finding(
         codes.INTRACRANIAL_HEMORRHAGE,
