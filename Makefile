@@ -19,8 +19,8 @@ test: env ## every test, four at a time; installs the Debian packages of the tes
 soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file; 24,000 rules
 	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
 		tests/unit/results/test_odd_sources.py tests/unit/results/test_odd_images.py \
-		tests/unit/rules/test_by_the_page.py tests/peers/real_volumes.py \
-		tests/unit/plugins/test_example_mammography.py --full-length \
+		tests/unit/rules/test_by_the_page.py tests/unit/rules/test_quality_control.py \
+		tests/unit/plugins/test_example_mammography.py tests/peers/real_volumes.py --full-length \
 		-k "figures or fault or real_file or in_each_form or by_the_page or finding_s2"
 
 CRASHES ?= 1000

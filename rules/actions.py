@@ -83,6 +83,10 @@ def _span(written: str) -> str:
     return written
 
 
+MOST_EARLIER = 60
+"""Each is copied for the job: what a plugin reads in a minute, and two months of daily scans."""
+
+
 class Prior(RuleSection):
     """An earlier study to be fetched from an archive and handed to the plugin under a role."""
 
@@ -96,6 +100,8 @@ class Prior(RuleSection):
     """Study descriptions that will do, with wildcards; any where none is named."""
     within: Annotated[str, AfterValidator(_span)]
     """How much older than the study it may be: `2 years`, `6 months`."""
+    count: int = Field(1, ge=1, le=MOST_EARLIER)
+    """How many earlier studies: the newest is fetched, the others are those that the node still has."""
     missing: Literal["run", "skip"] = "run"
     """Whether to run without it where there is none."""
 

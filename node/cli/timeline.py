@@ -109,6 +109,7 @@ def _parts(
     yield from (cell(text, "yellow") for text in found.hold_ups)
     yield from _section(_withdrawals(found.withdrawals, zone, now))
     yield from _section(_notifications(found.notifications))
+    yield from _section(_turnaround(found, zone, now))
     yield from _section(_answers(found.identities, zone, now))
     yield from _section(commitments.by_destinations(found.kept, zone, now))
     yield from _section(commitments.of_study(found.commitments))
@@ -339,6 +340,19 @@ def _notifications(told: Sequence[Notification]) -> _Content:
         for each in told
     ]
     return "People told", [">No.", "=Job", "Person", "Occasion", "=Status", "By", "Acknowledged by", "About"], rows
+
+
+def _turnaround(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
+    rows = [
+        (
+            cell(clock_text(each.at, zone, now)),
+            cell(f"{each.minutes:.1f}"),
+            cell(short(each.job or "")),
+            cell(each.step),
+        )
+        for each in found.since_last_image
+    ]
+    return "Since the last image", ["=When", ">Minutes", "=Job", "What"], rows
 
 
 def _timeline(history: Sequence[Event], zone: tzinfo) -> _Content:

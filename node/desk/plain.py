@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from node.desk import nearest
+from node.desk.turnaround import Milestone
 from node.desk.words import dimse_status
 from node.dimse.status import status_text
 from node.ledger.alerts import Alert
@@ -226,6 +227,11 @@ def images(row: ImageCount) -> dict[str, Any]:
         "why": row.why,
         "instances": row.instances,
     }
+
+
+def milestone(row: Milestone) -> dict[str, Any]:
+    """A step of a study, and how long after its last image it was taken."""
+    return {"at": row.at, "minutes": round(row.minutes, 2), "job": row.job, "step": row.step}
 
 
 def study_commitment(row: StudyCommitment) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import destinations, find, plain, site
+from node.desk import destinations, find, plain, site, turnaround
 from node.errors import NotFoundError
 from node.ledger import (
     alerts,
@@ -95,6 +95,12 @@ class StudyHistory:
     """Job → why it waits although its time has come."""
     hold_ups: Sequence[str]
     """Why what of it waits for a destination is not sent there now."""
+
+    @property
+    def since_last_image(self) -> list[turnaround.Milestone]:
+        """How long after the last image each step was taken."""
+        reports = [each for each in self.deliveries if self.kinds.get(each.item) == "sr"]
+        return turnaround.milestones(self.study, self.jobs, reports, self.notifications)
 
 
 def search(ledger: Ledger, texts: Sequence[str]) -> list[Study]:
@@ -182,6 +188,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "hold_ups": list(found.hold_ups),
         "images": [plain.images(each) for each in found.images],
         "withdrawals": [plain.withdrawals(each) for each in found.withdrawals],
+        "turnaround": [plain.milestone(each) for each in found.since_last_image],
         "notifications": [plain.notification(each) for each in found.notifications],
         "commitments": [plain.commitment(*each) for each in found.commitments],
         "destination_commitments": [plain.study_commitment(each) for each in found.kept],

@@ -215,7 +215,9 @@ class FetchStage(NodeStage):
             with self._ledger.transaction() as database:
                 fetches.wait(database, now, fetch, min(now + _AGAIN, fetch.deadline), fetch.error, again=died or unsent)
             return
-        conflict = _other_patient(self._witness(fetch.study_instance_uid), self._witness(fetch.prior_study))
+        conflict = instances.differing_patient(
+            self._witness(fetch.study_instance_uid), self._witness(fetch.prior_study)
+        )
         if prior.hold is not None:
             self._end(fetch, FetchStatus.FAILED, f"the earlier study is held: {prior.hold}")
         elif conflict:
@@ -232,12 +234,3 @@ class FetchStage(NodeStage):
 
     def _witness(self, study: str) -> Instance | None:
         return instances.witness(self._ledger.database, study)
-
-
-def _other_patient(one: Instance | None, other: Instance | None) -> list[str]:
-    """Attributes of the patient that both state, and state differently."""
-    if one is None or other is None:
-        return ["everything: there are no images"]
-    first, second = one.comparison.get("patient", {}), other.comparison.get("patient", {})
-    stated = (first.keys() & second.keys()) | {"PatientID"}
-    return sorted(keyword for keyword in stated if first.get(keyword) != second.get(keyword))

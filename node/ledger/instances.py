@@ -154,6 +154,15 @@ def witness(database: Database, study: str) -> Instance | None:
     return _instance(row) if row else None
 
 
+def differing_patient(one: Instance | None, other: Instance | None) -> list[str]:
+    """Attributes of the patient that two witnesses both state, and state differently."""
+    if one is None or other is None:
+        return ["everything: there are no images"]
+    first, second = one.comparison.get("patient", {}), other.comparison.get("patient", {})
+    stated = (first.keys() & second.keys()) | {"PatientID"}
+    return sorted(keyword for keyword in stated if first.get(keyword) != second.get(keyword))
+
+
 def sources(database: Database, study: str) -> frozenset[tuple[str, str, str]]:
     """(calling AE title, modality, origin) of what counts of a study."""
     rows = query(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from node.ledger import decisions, events, fetches, gone_images, instances, jobs, looks, studies
+from node.ledger import decisions, earlier_studies, events, fetches, gone_images, instances, jobs, looks, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.event_kinds import EventKind, Severity
@@ -14,7 +15,7 @@ from node.ledger.fetches import Fetch, FetchStatus
 from node.ledger.instances import Instance
 from node.route.asking import Evaluation, RulesInForce, kept_rule
 from node.route.new_jobs import Plugins, RoleInstances, new_job
-from rules import engine, values
+from rules import engine, operators, values
 from rules.decision import Decision, Input
 from rules.facts import SeriesFacts, StudyFacts
 from rules.model import Rule
@@ -125,12 +126,46 @@ def _facts(database: Database, study: str, now: datetime, zone: ZoneInfo) -> Stu
 
 
 def _chosen(database: Database, fetch: Fetch, rule: Rule, now: datetime, zone: ZoneInfo) -> list[RoleInstances]:
-    """The series of the earlier study that the rule would choose there, under its role."""
-    if fetch.status is not FetchStatus.FETCHED or fetch.prior_study is None:
+    """The series of the earlier studies that the rule would choose there, under its role: the newest study first."""
+    assert rule.prior is not None, rule.name
+    fetched = fetch.prior_study if fetch.status is FetchStatus.FETCHED else None
+    found = _series_of(database, fetched, rule, now, zone) if fetched else []
+    for study in _others(database, fetch, rule):
+        if len(found) >= rule.prior.count:
+            break
+        if study != fetched:
+            found += _series_of(database, study, rule, now, zone, fetch.wanted["body_parts"])
+    return found
+
+
+def _series_of(
+    database: Database, study: str, rule: Rule, now: datetime, zone: ZoneInfo, body_parts: Sequence[str] = ()
+) -> list[RoleInstances]:
+    """The one series that the rule would choose there; none of another body part than one of these."""
+    seen = _facts(database, study, now, zone)
+    chosen = engine.prior_series(rule, seen)
+    by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, study)}
+    parts = {each.series_instance_uid: _text([each], "BodyPartExamined") for each in seen.series}
+    fit = (each for each in chosen if not body_parts or parts[each.series_instance_uid] in ("", *body_parts))
+    return [_given(each, by_uid) for each in fit]
+
+
+def _others(database: Database, fetch: Fetch, rule: Rule) -> list[str]:
+    """Earlier studies that are here, where the rule wants several: those that are like it as `same` and so on say."""
+    assert rule.prior is not None, rule.name
+    study = studies.get(database, fetch.study_instance_uid)
+    if rule.prior.count == 1 or study is None:
         return []
-    chosen = engine.prior_series(rule, _facts(database, fetch.prior_study, now, zone))
-    by_uid = {each.sop_instance_uid: each for each in instances.of_study(database, fetch.prior_study)}
-    return [_given(each, by_uid) for each in chosen]
+    wanted = fetch.wanted
+    accepted = [operators.wildcard(each) for each in wanted["descriptions"]]
+    found = []
+    for uid in earlier_studies.here(database, study, wanted["earliest"]):
+        other = studies.get(database, uid)
+        if other is None or (wanted["modalities"] and not {*other.modalities.split("\\")} & {*wanted["modalities"]}):
+            continue
+        if not accepted or any(fits(other.description.strip()) for fits in accepted):
+            found.append(uid)
+    return found
 
 
 def _given(chosen: Input, by_uid: dict[str, Instance]) -> RoleInstances:

@@ -25,6 +25,10 @@ RING = _private("CT_QA_RING", "Ring artifact, height", "링 인공물, 크기")
 SPOT = _private("CT_QA_SPOT", "Local deviation of CT number", "CT 번호의 국소 편차")
 DRIFT = _private("CT_QA_DRIFT", "CT number of water, change since last time", "물의 CT 번호, 지난번 이후 변화")
 NOISE_CHANGE = _private("CT_QA_NOISE_CHANGE", "Noise, change since last time", "노이즈, 지난번 이후 변화")
+TREND = _private(
+    "CT_QA_TREND", "CT number of water, change from mean of earlier scans", "물의 CT 번호, 이전 평균 대비 변화"
+)
+NOISE_TREND = _private("CT_QA_NOISE_TREND", "Noise, change from mean of earlier scans", "노이즈, 이전 평균 대비 변화")
 REGIONS = {
     "center": WATER,
     "12 o'clock": _private("CT_QA_12", "CT number of water, 12 o'clock", "물의 CT 번호, 12시"),

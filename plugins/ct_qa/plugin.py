@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 
@@ -26,13 +27,15 @@ from plugins.contract import (
     Unit,
     Volume,
 )
-from plugins.ct_qa import codes, cylinder, pictures, readings
+from plugins.ct_qa import codes, cylinder, history, pictures, readings, trend_page
 from plugins.ct_qa.cylinder import Cylinder
+from plugins.ct_qa.history import ScanHistory
 from plugins.ct_qa.readings import Circle, Reading
+from plugins.ct_qa.trend_page import TrendLine
 from plugins.stored_values import rescale_unit
 
 EARLIER = "prior"
-"""Role of an earlier scan of the same phantom on the same scanner."""
+"""Role of earlier scans of the same phantom on the same scanner."""
 _WINDOW = (0.0, 100.0)
 _NOTICE = "For technical quality control, not for diagnosis."
 
@@ -74,11 +77,10 @@ class CTQA:
         if len(today) != 1:
             raise NotApplicableError(f"{len(today)} series were handed over; one scan is checked at a time.")
         volume, found, reading = _measured(today[0])
-        quality, last = _last([each for each in study.series if each.role == EARLIER])
-        checks = [*_checks(reading, parameters), *(_trend(reading, last, parameters) if last else ())]
-        if last is None and not quality:
-            quality.append("No earlier scan was handed over: no trend.")
-        return _result(volume, found, reading, checks, quality)
+        earlier = [each for each in study.series if each.role == EARLIER]
+        past = history.read(today[0].headers()[0], earlier, lambda series: _measured(series)[2])
+        checks = [*_checks(reading, parameters), *_trend(reading, past, parameters)]
+        return _result(volume, found, reading, checks, past, parameters)
 
 
 def _measured(series: Series) -> tuple[Volume, Cylinder, Reading]:
@@ -93,16 +95,6 @@ def _measured(series: Series) -> tuple[Volume, Cylinder, Reading]:
     return volume, found, readings.read(volume, found)
 
 
-def _last(series: Sequence[Series]) -> tuple[list[str], Reading | None]:
-    """What the last earlier scan measured; what is wrong with it is a remark, and never costs today's result."""
-    if not series:
-        return [], None
-    try:
-        return [], _measured(series[-1])[2]
-    except NotApplicableError as reason:
-        return [f"The earlier scan cannot be compared with: {reason}"[:256]], None
-
-
 def _checks(reading: Reading, parameters: Parameters) -> Iterator[Check]:
     yield Check(codes.WATER, "CT number of water", reading.water, parameters["maximum_water_hu"])
     yield Check(codes.UNIFORMITY, "non-uniformity", reading.uniformity, parameters["maximum_nonuniformity_hu"])
@@ -115,17 +107,47 @@ def _checks(reading: Reading, parameters: Parameters) -> Iterator[Check]:
     yield from (Check(codes.REGIONS[name], name, value, None) for name, value in reading.edges.items())
 
 
-def _trend(reading: Reading, last: Reading, parameters: Parameters) -> Iterator[Check]:
-    yield Check(
-        codes.DRIFT, "change of water since last time", reading.water - last.water, parameters["maximum_drift_hu"]
+def _trend(reading: Reading, past: ScanHistory, parameters: Parameters) -> Iterator[Check]:
+    """A jump shows against the last scan, what creeps against the mean of many."""
+    drift, share = parameters["maximum_drift_hu"], parameters["maximum_noise_change_percent"] / 100
+    if past.last is not None:
+        yield Check(codes.DRIFT, "change of water since last time", reading.water - past.last.water, drift)
+        if not parameters["baseline_noise_hu"]:
+            change = reading.noise - past.last.noise
+            yield Check(codes.NOISE_CHANGE, "change of noise since last time", change, share * past.last.noise)
+    water, noise = past.mean(lambda each: each.water), past.mean(lambda each: each.noise)
+    if water is not None and noise is not None:
+        count = len(past.scans)
+        yield Check(codes.TREND, f"water, from the mean of {count} scans", reading.water - water, drift)
+        yield Check(codes.NOISE_TREND, f"noise, from the mean of {count} scans", reading.noise - noise, share * noise)
+
+
+def _trend_picture(
+    reading: Reading, past: ScanHistory, parameters: Parameters, out: Sequence[str]
+) -> Iterator[Picture]:
+    """Nothing where there is nothing to compare with."""
+    if not past.scans:
+        return
+    days = [*(each.before / timedelta(days=1) for each in past.scans), 0.0]
+    readings = [*(each.reading for each in past.scans), reading]
+    usual = parameters["baseline_noise_hu"] or past.mean(lambda each: each.noise) or readings[-2].noise
+    share = parameters["maximum_noise_change_percent"] / 100
+    water, uniformity = parameters["maximum_water_hu"], parameters["maximum_nonuniformity_hu"]
+    lines = (
+        TrendLine("CT number of water, HU", days, [each.water for each in readings], (-water, water)),
+        TrendLine("Noise, HU", days, [each.noise for each in readings], (usual * (1 - share), usual * (1 + share))),
+        TrendLine("Edge minus center, HU", days, [each.uniformity for each in readings], (-uniformity, uniformity)),
     )
-    if not parameters["baseline_noise_hu"]:
-        limit = parameters["maximum_noise_change_percent"] / 100 * last.noise
-        yield Check(codes.NOISE_CHANGE, "change of noise since last time", reading.noise - last.noise, limit)
+    yield Picture(trend_page.draw(lines, out), f"Water phantom: the last {len(days)} scans, with the limits")
 
 
 def _result(
-    volume: Volume, found: Cylinder, reading: Reading, checks: Sequence[Check], quality: Sequence[str]
+    volume: Volume,
+    found: Cylinder,
+    reading: Reading,
+    checks: Sequence[Check],
+    past: ScanHistory,
+    parameters: Parameters,
 ) -> Result:
     out = [check for check in checks if check.is_out]
     image = volume.frames[found.slices[len(found.slices) // 2]]
@@ -145,8 +167,11 @@ def _result(
         summary=_summary(reading, out),
         findings=(verdict, numbers, *_regions(reading, checks, image)),
         key_images=(KeyImage(image, "Middle of the water phantom", _WINDOW),),
-        pictures=(Picture(shown, "Water phantom: five regions, their CT numbers, and the profile", sources=(image,)),),
-        quality=tuple(quality),
+        pictures=(
+            Picture(shown, "Water phantom: five regions, their CT numbers, and the profile", sources=(image,)),
+            *_trend_picture(reading, past, parameters, [*map(str, out)]),
+        ),
+        quality=past.remarks,
     )
 
 

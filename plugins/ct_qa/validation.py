@@ -70,6 +70,37 @@ def of_phantoms(names: Collection[str] = PHANTOMS.keys()) -> Iterator[str]:
         yield f"| {name} | ±{water:.1f} | ±{100 * noise:.0f} | ±{uniformity:.1f} | {rings} | {spots} |"
 
 
+_DAYS = 20
+NOISES = (4.0, 8.0, 15.0)
+"""HU, of the phantoms for `of_limits`."""
+
+
+def of_limits(noises: Sequence[float] = NOISES) -> Iterator[str]:
+    """What is found for certain and what never, with the default limits, by the noise of a scan.
+
+    Drift and cupping add to what noise alone makes of a scan, so the scans of a sound scanner say from where on all of
+    them are out of limits (`always`) and up to where none is (`never`).
+    """
+    parameters = manifest.load(Path(__file__).parent).parameters_for({})
+    water, edge, change = (float(parameters[f"maximum_{name}_hu"]) for name in ("water", "nonuniformity", "drift"))
+    yield "| noise, HU | drift, HU | cupping at the edge, HU | drift a day that 20 daily scans show, HU |"
+    yield "|---|---|---|---|"
+    for noise in noises:
+        found = [measured(WaterPhantom(noise_hu=noise, seed=seed)) for seed in SEEDS]
+        phantom = WaterPhantom(cupping_hu=1.0)
+        share = float(phantom.truth(phantom.diameter_mm / 2 - 22.6))
+        drift = _bounds([reading.water for reading in found], water, 1.0)
+        edges = [max(reading.edges.values()) - reading.water for reading in found]
+        cupping = _bounds(edges, edge, share)
+        worst = max(reading.water for reading in found) - min(reading.water for reading in found)
+        daily = (change + worst) / ((_DAYS + 1) / 2)
+        yield f"| {noise:g} | {drift} | {cupping} | {daily:.2f} |"
+
+
+def _bounds(errors: Sequence[float], limit: float, share: float) -> str:
+    return f"always from {(limit - min(errors)) / share:.1f}, never up to {(limit - max(errors)) / share:.1f}"
+
+
 def _range(values: Sequence[float]) -> str:
     return "none" if not any(values) else f"{min(values):+.1f} to {max(values):+.1f}"
 
@@ -95,7 +126,7 @@ def of_series(folders: Sequence[Path]) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    for line in of_series([Path(each) for each in arguments]) if arguments else of_phantoms():
+    for line in of_series([Path(each) for each in arguments]) if arguments else (*of_phantoms(), "", *of_limits()):
         print(line, flush=True)  # noqa: T201 - this is a command for whoever validates
 
 

@@ -32,6 +32,7 @@ _VALUES = {
 """Value Type → the attribute that holds the value (C.17.3)."""
 _TAGS = {keyword: Tag(keyword) for keyword in _VALUES.values()}
 _CONTENT, _CONCEPT_NAME, _VALUE_TYPE = Tag("ContentSequence"), Tag("ConceptNameCodeSequence"), Tag("ValueType")
+_CODE_VALUES = tuple(map(Tag, ("CodeValue", "LongCodeValue", "URNCodeValue")))
 _GROUP = codes.DCM.MeasurementGroup.value
 _ONCE = {
     codes.DCM.ProcedureReported.value: "Procedure reported",
@@ -48,7 +49,12 @@ def _value(item: Dataset, tag: BaseTag) -> Any:
 
 def _name(item: Dataset) -> str:
     names = _value(item, _CONCEPT_NAME)
-    return str(names[0].CodeValue) if names else ""
+    return _code_value(names[0]) if names else ""
+
+
+def _code_value(code: Dataset) -> str:
+    """A Code Value of more than 16 characters is a Long Code Value, one that is a URI a URN Code Value (PS3.3 8.1)."""
+    return next((str(value) for tag in _CODE_VALUES if (value := _value(code, tag))), "")
 
 
 def _kind(item: Dataset) -> str:
@@ -194,7 +200,7 @@ def _answer_problems(read: Dataset, items: list[Dataset], context: Context) -> I
     """How it ended is said once; what was not analysed is never called absent."""
     status = context.request.result.status
     stated = [
-        str(item.ConceptCodeSequence[0].CodeValue)
+        _code_value(item.ConceptCodeSequence[0])
         for item in items
         if _name(item) == codes.DCM.CADProcessingAndFindingsSummary.value and item.get("ConceptCodeSequence")
     ]

@@ -43,6 +43,7 @@ from tests.support.images import broken_sources
 from tests.support.images.broken_sources import FORMS, IDENTIFYING, attributes, image_attributes
 from tests.support.programs.validators import dciodvfy, dicom_sr_validator, inflated
 from tests.support.results import reports
+from tests.support.results.vendors import VENDORS
 
 EARLIER = SourceReference(reports.STUDY_UID, "1.2.7", "1.2.7.1", "1.2.840.10008.5.1.4.1.1.88.33")
 _KOREAN = "Hong^Gildong=洪^吉洞=홍^길동"
@@ -134,6 +135,7 @@ def _of(make: Callable[[ImageReference], Result]) -> Callable[[str], Result]:
 
 RESULTS: dict[str, Callable[[str], Result]] = {
     **{name: _of(make) for name, make in reports.RESULTS.items()},
+    **{name: _of(make) for name, make in VENDORS.items()},
     "segmented": _segmented,
     "segmented-mixed": _segmented_mixed,
     "lesion": _lesion,

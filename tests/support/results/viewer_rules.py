@@ -129,7 +129,7 @@ def _children(item: Dataset, *value_types: str) -> list[Dataset]:
 
 def _name(item: Dataset) -> str:
     names = item.get("ConceptNameCodeSequence")
-    return str(names[0].CodeValue) if names else ""
+    return str(names[0].get("CodeValue") or names[0].get("LongCodeValue", "")) if names else ""
 
 
 def _instance(item: Dataset) -> str:

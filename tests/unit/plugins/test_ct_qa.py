@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -23,11 +24,24 @@ FOLDER = Path(manifest.__file__).parent / "ct_qa"
 README = (FOLDER / "README.md").read_text()
 
 
+def scanned(phantom: WaterPhantom, folder: Path, day: int, **changes: object) -> tuple[Path, ...]:
+    """The phantom as it was scanned on that day of January."""
+    files = write_series(phantom, folder)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.StudyDate = dataset.AcquisitionDate = f"202401{day:02}"
+        for keyword, value in changes.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(path)
+    return tuple(files)
+
+
 def analyse(folder: Path, *phantoms: WaterPhantom, **parameters: float) -> Result:
-    """The first phantom is today's, a second one the earlier scan."""
+    """The first phantom is today's, the others were scanned on the days before, the newest first."""
+    days = range(31, 31 - len(phantoms), -1)
     series = [
-        Series(f"1.2.{number}", "CT", "QA", tuple(write_series(each, folder / str(number))), "prior" if number else "")
-        for number, each in enumerate(phantoms)
+        Series(f"1.2.{day}", "CT", "QA", scanned(each, folder / str(day), day), "" if day == 31 else "prior")
+        for day, each in zip(days, phantoms, strict=True)
     ]
     return CTQA().analyse(Study("1.2", tuple(series)), manifest.load(FOLDER).parameters_for(parameters))
 
@@ -90,6 +104,57 @@ def test_the_earlier_scan_gives_the_trend(tmp_path: Path) -> None:
     assert "cannot be compared" in odd.quality[0]
 
 
+SMALL: dict[str, Any] = {"size": 128, "slices": 1, "noise_hu": 1.0}
+
+
+def test_what_creeps_shows_against_the_mean_of_the_earlier_scans(tmp_path: Path) -> None:
+    """0.6 HU a day: no step is out of limits, the distance from the mean of nine scans may be; a page shows all ten."""
+    scans = [WaterPhantom(**SMALL, drift_hu=0.6 * day, seed=10 + day) for day in range(7, -3, -1)]
+    result = analyse(tmp_path, *scans)
+    found = numbers(result)
+    assert abs(found[codes.DRIFT.value]) < 3
+    assert found[codes.TREND.value] == pytest.approx(0.6 * 5, abs=0.6)
+    steeper = analyse(
+        tmp_path / "b", *(replace(each, drift_hu=each.drift_hu * 1.4) for each in scans), maximum_water_hu=10.0
+    )
+    assert steeper.findings[0].comment.startswith("water, from the mean of 9 scans +")
+    assert [each.caption for each in result.pictures][1:] == ["Water phantom: the last 10 scans, with the limits"]
+    sound = analyse(tmp_path / "c", *(replace(each, drift_hu=0.0) for each in scans))
+    assert sound.status is ResultStatus.NO_FINDINGS, sound.summary
+    assert not np.array_equal(result.pictures[1].pixels, sound.pictures[1].pixels)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"DeviceSerialNumber": "2"}, {"ConvolutionKernel": "B70s"}, {"SliceThickness": "1"}, {"KVP": "80"}],
+    ids=["scanner", "kernel", "slice", "voltage"],
+)
+def test_only_like_is_compared_with_like(changes: dict[str, str], tmp_path: Path) -> None:
+    """A scan of another scanner or protocol is left out with a remark, and the ones that are alike count."""
+    drifted, sound = WaterPhantom(**SMALL, drift_hu=40.0), WaterPhantom(**SMALL, seed=2)
+    series = [
+        Series("1.2.1", "CT", "", scanned(WaterPhantom(**SMALL), tmp_path / "1", 31)),
+        Series("1.2.2", "CT", "", scanned(drifted, tmp_path / "2", 30, **changes), "prior"),
+        Series("1.2.3", "CT", "", scanned(sound, tmp_path / "3", 29), "prior"),
+    ]
+    result = CTQA().analyse(Study("1.2", tuple(series)), manifest.load(FOLDER).parameters_for({}))
+    assert numbers(result)[codes.DRIFT.value] == pytest.approx(0, abs=1)
+    assert "An earlier scan cannot be compared with: another " in result.quality[0]
+
+
+def test_a_scan_after_todays_is_no_earlier_one(tmp_path: Path) -> None:
+    """Whatever the order in which they are handed over: the last one before today's is the last one by its date."""
+    series = [Series("1.2.0", "CT", "", scanned(WaterPhantom(**SMALL), tmp_path / "0", 20))]
+    for number, (day, drift) in enumerate(((10, -2.0), (19, 1.0), (5, -2.0), (25, 30.0)), start=1):
+        phantom = WaterPhantom(**SMALL, drift_hu=drift)
+        series.append(Series(f"1.2.{number}", "CT", "", scanned(phantom, tmp_path / str(number), day), "prior"))
+    result = CTQA().analyse(Study("1.2", tuple(series)), manifest.load(FOLDER).parameters_for({}))
+    found = numbers(result)
+    assert found[codes.DRIFT.value] == pytest.approx(-1, abs=0.2)
+    assert found[codes.TREND.value] == pytest.approx(1, abs=0.2)
+    assert "not dated before" in result.quality[0]
+
+
 def test_limits_are_those_of_the_rule(tmp_path: Path) -> None:
     """Wider limits, a baseline for the noise: what is told is held against them, with the range in the report."""
     phantom = WaterPhantom(drift_hu=7.0)
@@ -143,3 +208,4 @@ def test_the_readme_has_the_figures_of_the_validation() -> None:
     rows = [*validation.of_phantoms(("sound", "cupping of 8 HU at the edge", "ring of 6 HU"))]
     assert [line for line in rows if line not in README] == []
     assert all(f"| {name} |" in README for name in validation.PHANTOMS)
+    assert [line for line in validation.of_limits((4.0,)) if line not in README] == []
