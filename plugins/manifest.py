@@ -9,7 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ MANIFEST = "plugin.toml"
 SCHEMA = 1
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 
+_STATEMENT_LIMIT = 2000
 ParameterValue = bool | int | float | str
 
 
@@ -87,6 +88,18 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestStatements:
+    """What its maker states of an algorithm for the inventory of a site; empty where it states nothing."""
+
+    clearance: str = ""
+    """Under which clearance it may be used, and for what: authority, number, class; or that there is none."""
+    training_data: str = ""
+    """What it learnt from: how many, whose, of which scanners; or that it learnt nothing."""
+    known_limits: str = ""
+    """For what, or whom, it is known not to work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One setting that a rule may give: its type is that of its default."""
 
@@ -134,6 +147,7 @@ class Manifest:
     parameters: tuple[Parameter, ...] = ()
     weights: tuple[str, ...] = ()
     """Patterns of the files that hold what was learnt, below the plugin's folder."""
+    about: ManifestStatements = ManifestStatements()
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -193,6 +207,7 @@ def load(folder: Path) -> Manifest:
     identity = table.table("identity")
     manifest = Manifest(
         folder=folder.resolve(),
+        about=_statements(identity),
         weights=weights.read(identity, folder),
         identity=_identity(identity),
         runtime=_runtime(table.table("runtime")),
@@ -202,6 +217,14 @@ def load(folder: Path) -> Manifest:
     )
     table.finish()
     return manifest
+
+
+def _statements(table: ManifestTable) -> ManifestStatements:
+    said = {each.name: " ".join(table.take(each.name, str, "").split()) for each in fields(ManifestStatements)}
+    for name, text in said.items():
+        if len(text) > _STATEMENT_LIMIT:
+            raise table.error(name, f"has {len(text)} characters; at most {_STATEMENT_LIMIT}")
+    return ManifestStatements(**said)
 
 
 def _identity(table: ManifestTable) -> AlgorithmIdentity:

@@ -43,6 +43,8 @@ from node.ledger.schema import (
     m0032_answers,
     m0033_restorations,
     m0035_search,
+    m0041_recalls,
+    m0042_stop_rules,
 )
 from node.ledger.schema.versions import SET
 
@@ -179,6 +181,8 @@ migrations(name="0031_told")(m0031_told.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0033_restorations")(m0033_restorations.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
+migrations(name="0041_recalls")(m0041_recalls.migrate)
+migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

@@ -40,5 +40,7 @@ VERSIONS = (
     "0032_answers",
     "0033_restorations",
     "0035_search",
+    "0041_recalls",
+    "0042_stop_rules",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

@@ -46,6 +46,10 @@ BASE: dict[str, Any] = {
         "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
     },
     "plugins": {"lung-density": {}},
+    "stop_rules": {
+        "lungs": {"plugin": "lung-density", "watch": "latency", "longer_than": "10m", "above": "5%"},
+        "found": {"plugin": "lung-density", "watch": "positives", "below": "5%"},
+    },
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
@@ -142,6 +146,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "transfer_syntax": "implicit",
                 "pm_extent": "whole",
                 "editable": True,
+                "rejection_notes": True,
             }
         },
         "plugins": {
@@ -161,7 +166,19 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "resources": {"cpus": 1.5, "memory": "1GiB", "gpu": True, "gpu_memory": "1GiB"},
                 "warm": {"jobs": 2, "idle": "9m"},
                 "parameters": {"maximum_slice_mm": 3.0},
+                "allowed_by": "Dr Kim",
             }
+        },
+        "stop_rules": {
+            "lungs": {
+                "plugin": "lung_density",
+                "watch": "latency",
+                "above": "6%",
+                "longer_than": "9m",
+                "jobs": 300,
+                "then": "suspend",
+            },
+            "found": {"below": "6%"},
         },
         "people": {
             "duty": {
