@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 ERROR = 0.005
 """On each side: together a confidence of 99 %."""
-_HALVINGS = 60
+_HALVINGS = 40
 
 
 def at_least(hits: int, of: int, share: float) -> float:
