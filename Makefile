@@ -19,8 +19,9 @@ test: env ## every test, four at a time; installs the Debian packages of the tes
 soak: env ## the fault tests at full length: what `make test` does 300 times, 10,000 times; every real file; 24,000 rules
 	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
 		tests/unit/results/test_odd_sources.py tests/unit/results/test_odd_images.py \
-		tests/unit/rules/test_by_the_page.py tests/peers/real_volumes.py --full-length \
-		-k "fault or real_file or in_each_form or by_the_page or finding_s2"
+		tests/unit/rules/test_by_the_page.py tests/peers/real_volumes.py \
+		tests/integration/deliver/test_killed_recall.py --full-length \
+		-k "fault or real_file or in_each_form or by_the_page or finding_s2 or one_note_whatever"
 
 CRASHES ?= 1000
 

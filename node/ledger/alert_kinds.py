@@ -161,7 +161,7 @@ class AlertKind(StrEnum):
         "A version of a plugin was withdrawn, and destinations have results of it.",
     )
     STOP_RULE_MET = (
-        "stop-rule.met",
+        "plugin.stop-rule-met",
         AlertSeverity.CRITICAL,
         "A plugin fails, is late or finds something more or less often at a scanner than a stop rule allows.",
     )

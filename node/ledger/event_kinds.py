@@ -527,18 +527,18 @@ class EventKind(StrEnum):
         AuditCode.SECURITY_ALERT,
     )
     REJECTION_NOTE_MADE = (
-        "rejection-note.made",
+        "rejection.note-made",
         "A rejection note for results of a withdrawn version is to be sent.",
         Severity.INFO,
         AuditCode.PATIENT_RECORD,
     )
     REJECTION_NOTE_FAILED = (
-        "rejection-note.failed",
+        "rejection.note-failed",
         "No rejection note could be made for results of a withdrawn version: a person has to see to them.",
         Severity.WARNING,
     )
     STOP_RULE_MET = (
-        "stop-rule.met",
+        "plugin.stop-rule-met",
         "More jobs of a rule and scanner than a stop rule allows failed, were late, or were positive; or too few were.",
         Severity.WARNING,
     )

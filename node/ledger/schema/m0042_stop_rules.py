@@ -29,8 +29,8 @@ _STATEMENTS = (
         begun_at TEXT NOT NULL,
         ended_at TEXT,
         verdict TEXT,
-        first_job TEXT NOT NULL REFERENCES jobs,
-        last_job TEXT NOT NULL REFERENCES jobs
+        first_job TEXT NOT NULL,
+        last_job TEXT NOT NULL
     ) STRICT
     """,
     "CREATE UNIQUE INDEX stop_windows_open ON stop_windows (stop_rule, rule, scanner) WHERE ended_at IS NULL",

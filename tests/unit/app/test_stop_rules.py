@@ -131,10 +131,10 @@ def test_the_same_jobs_raise_it_once_also_after_a_restart(tmp_path: Path) -> Non
     ward.end(*[BAD] * NEEDED)
     ward.restart()
     ward.end(*[BAD] * (NEEDED - 1))
-    met = history.of_kind(ward.site.ledger.database, "stop-rule.met")
+    met = history.of_kind(ward.site.ledger.database, "plugin.stop-rule-met")
     assert len(met) == 1
     ward.end(BAD)
-    assert len(history.of_kind(ward.site.ledger.database, "stop-rule.met")) == 2
+    assert len(history.of_kind(ward.site.ledger.database, "plugin.stop-rule-met")) == 2
     assert len(ward.alerts()) == 1, "the newer window is the one that is open"
 
 

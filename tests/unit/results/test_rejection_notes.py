@@ -210,7 +210,7 @@ def test_a_note_names_the_study_as_the_first_words_of_the_record(site: ResultSit
     told = {each.kind: each for each in events.of_study(site.ledger.database, STUDY)}
     assert told["job.withdrawn"].actor == "os:kim"
     assert told["job.withdrawn"].detail["to_withdraw"] > 0
-    assert told["rejection-note.made"].detail["destination"] == "pacs"
+    assert told["rejection.note-made"].detail["destination"] == "pacs"
 
 
 def test_a_result_that_was_not_encoded_yet_is_cancelled(site: ResultSite) -> None:
@@ -245,7 +245,7 @@ def test_without_the_files_a_person_has_to_see_to_it(site: ResultSite) -> None:
     site.results.run_once()
     assert notes(site) == []
     assert states(site, "pacs") == {"listed"}
-    (failed,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == "rejection-note.failed"]
+    (failed,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == "rejection.note-failed"]
     assert "retention deleted" in str(failed.detail["reason"])
 
 
