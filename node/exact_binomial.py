@@ -2,7 +2,7 @@
 
 C. J. Clopper and E. S. Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial,
 Biometrika 26 (1934) 404-413, doi:10.1093/biomet/26.4.404. The lower limit for `hits` of `of` is the share for which
-so many hits or more have the probability `error`; so it is above a share exactly where the tail at that share is
+this many hits or more have the probability `error`; so it is above a share exactly where the tail at that share is
 smaller than `error`. That needs no inverse of the beta distribution.
 """
 

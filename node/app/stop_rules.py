@@ -1,4 +1,4 @@
-"""Stop rules: what has become of each plugin's jobs is counted, for each rule and scanner, and held against limits.
+"""Stop rules: what has become of each plugin's jobs is counted, for each rule and scanner, and compared with limits.
 
 A look every few seconds, at jobs that ended since the last: what is counted is in the ledger
 (`node.ledger.stop_windows`), so that a restart neither forgets a job nor counts one twice.

@@ -43,7 +43,7 @@ def resume(
 ) -> None:
     """Let a paused plugin, rule or destination go on, or what a stop rule has suspended.
 
-    The stop rule then begins to count anew. Studies that were reported as not analysed meanwhile are not analysed by
+    The stop rule then begins a new window. Studies that were reported as not analysed meanwhile are not analysed by
     that: `retry --status failed` does it.
     """
     ledger = open_ledger(site.known(config))

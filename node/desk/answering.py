@@ -171,7 +171,7 @@ def _stop_rule(database: Database, found: Question, _: str | None) -> AboutQuest
     said = found.detail
     what = f"{said.get('plugin')} in rule {said.get('rule')} at {said.get('scanner')}: {said.get('reason')}"
     if pauses.get(database, Pausable.SUSPENSION, found.place) is not None:
-        effect = "studies are analysed again, and the stop rule counts anew"
+        effect = "studies are analysed again, and the stop rule begins a new window"
         resume = ReviewAnswer(("resume", "suspension", found.place, "--why", "REASON"), effect)
         question = f"Stop rule {said.get('stop_rule')} has suspended {what}: may it go on?"
         return AboutQuestion(question, (resume,), rule=str(said.get("rule")))

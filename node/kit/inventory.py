@@ -14,7 +14,7 @@ from node.errors import NodeError, NotFoundError
 from node.kit.small_node import kit_configuration
 from node.ledger import plugin_versions, recalls
 from node.ledger.plugin_names import key_of
-from node.ledger.plugin_versions import VersionThatRan
+from node.ledger.plugin_versions import PluginVersionRecord
 from node.run import digests
 from plugins.manifest import Manifest
 from plugins.manifest_table import ManifestError
@@ -67,7 +67,7 @@ def entries(site: Configuration | None) -> list[InventoryEntry]:
 
 def _of_ledger(
     site: Configuration | None,
-) -> tuple[dict[tuple[str, str, str], VersionThatRan], dict[tuple[str, str], str]]:
+) -> tuple[dict[tuple[str, str, str], PluginVersionRecord], dict[tuple[str, str], str]]:
     try:
         ledger = open_ledger(site) if site else None
     except NotFoundError:
@@ -102,7 +102,7 @@ def _digest(manifest: Manifest, site: Configuration | None) -> str:
 
 
 def _with_history(
-    entry: InventoryEntry, ran: VersionThatRan | None, withdrawn: Mapping[tuple[str, str], str]
+    entry: InventoryEntry, ran: PluginVersionRecord | None, withdrawn: Mapping[tuple[str, str], str]
 ) -> InventoryEntry:
     values = asdict(entry) | {"withdrawn": withdrawn.get((entry.name, entry.version), "")}
     if ran is not None:
@@ -111,7 +111,7 @@ def _with_history(
     return InventoryEntry(**values)
 
 
-def _of_the_past(ran: VersionThatRan, withdrawn: Mapping[tuple[str, str], str]) -> InventoryEntry:
+def _of_the_past(ran: PluginVersionRecord, withdrawn: Mapping[tuple[str, str], str]) -> InventoryEntry:
     entry = _entry(ran.plugin, ran.algorithm, ran.about, allowed_by=ran.allowed_by, installed=False)
     return _with_history(entry, ran, withdrawn)
 

@@ -34,7 +34,7 @@ class PluginVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionThatRan:
+class PluginVersionRecord:
     """One row of `plugin_versions`, with its jobs."""
 
     plugin: str
@@ -69,7 +69,7 @@ def ran(database: Database, at: datetime, version: PluginVersion) -> None:
         database.execute(sql, [*said[1:], *key])
 
 
-def every(database: Database) -> list[VersionThatRan]:
+def every(database: Database) -> list[PluginVersionRecord]:
     """All of them by plugin, the newest first."""
     rows = query(
         database,
@@ -83,7 +83,7 @@ def every(database: Database) -> list[VersionThatRan]:
         " LEFT JOIN counted USING (plugin, version, digest) ORDER BY plugin, since DESC",
     )
     return [
-        VersionThatRan(
+        PluginVersionRecord(
             **{
                 **row,
                 "algorithm": json.loads(row["algorithm"]),

@@ -135,7 +135,7 @@ def end(database: Database, at: datetime, recall: Recall, by: str, why: str) -> 
 
 
 def change_rate(database: Database, recall: Recall, per_minute: int) -> None:
-    """So many rejection notes a minute from now on."""
+    """At most this many rejection notes a minute from now on."""
     database.execute("UPDATE recalls SET per_minute=? WHERE id=?", [per_minute, recall.id])
 
 

@@ -48,7 +48,7 @@ def begin(database: Database, at: datetime, window: StopWindow, why: str) -> Non
 
 
 def end(database: Database, at: datetime, number: str, by: str, why: str) -> None:
-    """A person resumes it: counting begins anew. NotFoundError where there is none of this number."""
+    """A person resumes it: a new window begins. NotFoundError where there is none of this number."""
     pauses.end(database, at, Pausable.SUSPENSION, number, by, why)
     window = stop_windows.get(database, int(number))
     stop_windows.end(database, at, window, WindowVerdict.CLEARED)

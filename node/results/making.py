@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, cast
 
 from node.config.encoding import SPEAKING, EncodingProfile, Kind
@@ -193,10 +194,7 @@ class ObjectMaker:
         )
         digest = hashlib.sha256("\n".join([destination, *(each.sop_instance_uid for each in rejected)]).encode())
         name = f"rejection-{digest.hexdigest()[:32]}"
-        target = self._data_folder.results / job.id / name
-        if target.exists():
-            shutil.rmtree(target)  # of an attempt that was cut short: no row names it
-        target.mkdir(parents=True, mode=0o700)
+        target = self._empty_folder(job, name)
         made = self._encoder.note(NoteTask(job.id, target, request))
         return ResultObject(
             sop_instance_uid=made.sop_instance_uid,
@@ -228,6 +226,14 @@ class ObjectMaker:
             encoding=wanted.name,
         )
 
+    def _empty_folder(self, job: Job, name: str) -> Path:
+        """For the objects of this name; what an attempt that was cut short left there is removed: no row names it."""
+        target = self._data_folder.results / job.id / name
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True, mode=0o700)
+        return target
+
     def _carry_out(
         self, job: Job, name: str, request: JobToEncode, instead: Result | None, cancelled: Callable[[], bool]
     ) -> EncodedSet:
@@ -235,10 +241,7 @@ class ObjectMaker:
         assert job.result is not None, job.id
         if job_files.state(self._ledger.database, job.id) is not JobFiles.HERE:
             raise PermanentError(f"retention deleted the files of its job: pacsnode retry {job.id} makes it again")
-        target = self._data_folder.results / job.id / name
-        if target.exists():
-            shutil.rmtree(target)  # of an attempt that was cut short: no row names it
-        target.mkdir(parents=True, mode=0o700)
+        target = self._empty_folder(job, name)
         cost = self.cost(job) if instead is None else Cost.of(None, len(request.sources))
         order = EncoderTask(job.id, self._data_folder.data / job.result, target, request, cost, instead)
         return self._encoder.encode(order, cancelled)

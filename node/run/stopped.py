@@ -29,7 +29,7 @@ class StoppedJobs:
     _suspensions: Mapping[tuple[str, str], Suspension] = field(default_factory=dict)
 
     def begin_look(self) -> None:
-        """Ask anew."""
+        """Ask the ledger again."""
         database = self.ledger.database
         self._recalls = {(each.plugin, each.version): each for each in recalls.in_force(database)}
         self._suspensions = {(each.rule, each.scanner): each for each in suspensions.in_force(database)}

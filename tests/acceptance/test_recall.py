@@ -12,6 +12,7 @@ from node.ledger import deliveries, instances, rejections, withdrawals
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobOutcome
+from plugins.phantoms.chest_series import SeriesHeader
 from tests.acceptance.in_the_pacs import send, small_ct
 from tests.support import wait
 from tests.support.dimse.hiding_archive import HidingArchive, named
@@ -25,7 +26,9 @@ def test_a_withdrawn_version_disappears_where_notes_are_known_and_is_listed_wher
     pacs: Orthanc, node_port: int, tmp_path: Path
 ) -> None:
     """And the next study is reported as not analysed; a note that comes back has no effect."""
-    ct, later = small_ct(tmp_path / "ct"), small_ct(tmp_path / "later", size=48)
+    ct = small_ct(tmp_path / "ct")
+    later = small_ct(tmp_path / "later", SeriesHeader(patient_id="P2", accession_number="A2"))
+    assert later.study != ct.study
     with HidingArchive() as hiding:
         ways = {
             "pacs": destination(pacs.ae_title, pacs.dicom_port, rejection_notes=True),

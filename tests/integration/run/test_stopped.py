@@ -36,10 +36,10 @@ def stage(site: Site) -> Iterator[RunStage]:
     workers.close()
 
 
-def queued(site: Site, plugin: str = "good", **fields: object) -> Job:
+def queued(site: Site) -> Job:
     receipts = site.receive(StationName=("SH", "CT1"))
     site.complete()
-    return site.job(plugin, receipts, **fields)
+    return site.job("good", receipts)
 
 
 def withdraw(site: Site, *, installed: bool = True, version: str = "1") -> None:

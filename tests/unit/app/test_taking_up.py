@@ -46,10 +46,6 @@ BASE: dict[str, Any] = {
         "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
     },
     "plugins": {"lung-density": {}},
-    "stop_rules": {
-        "lungs": {"plugin": "lung-density", "watch": "latency", "longer_than": "10m", "above": "5%"},
-        "found": {"plugin": "lung-density", "watch": "positives", "below": "5%"},
-    },
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
@@ -178,7 +174,6 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "jobs": 300,
                 "then": "suspend",
             },
-            "found": {"below": "6%"},
         },
         "people": {
             "duty": {
