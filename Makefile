@@ -20,8 +20,9 @@ soak: env ## the fault tests at full length: what `make test` does 300 times, 10
 	@.venv/bin/pytest tests/integration/receive tests/integration/reload tests/integration/dimse \
 		tests/unit/results/test_odd_sources.py tests/unit/results/test_odd_images.py \
 		tests/unit/rules/test_by_the_page.py tests/unit/rules/test_quality_control.py \
-		tests/unit/plugins/test_example_mammography.py tests/peers/real_volumes.py --full-length \
-		-k "figures or fault or real_file or in_each_form or by_the_page or finding_s2"
+		tests/unit/plugins/test_example_mammography.py tests/peers/real_volumes.py \
+		tests/integration/deliver/test_killed_recall.py --full-length \
+		-k "figures or fault or real_file or in_each_form or by_the_page or finding_s2 or one_note_whatever"
 
 CRASHES ?= 1000
 

@@ -9,7 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ MANIFEST = "plugin.toml"
 SCHEMA = 1
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 
+_STATEMENT_LIMIT = 2000
 ParameterValue = bool | int | float | str
 
 
@@ -109,6 +110,18 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestStatements:
+    """What its maker states of an algorithm for the inventory of a site; empty where it states nothing."""
+
+    clearance: str = ""
+    """Under which clearance it may be used, and for what: authority, number, class; or that there is none."""
+    training_data: str = ""
+    """What it learnt from: how many, whose, of which scanners; or that it learnt nothing."""
+    known_limits: str = ""
+    """For what, or whom, it is known not to work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One setting that a rule may give: its type is that of its default."""
 
@@ -171,6 +184,7 @@ class Manifest:
     returned: ReturnedDicom = ReturnedDicom()
     nifti: NiftiFolders | None = None
     """What its files mean, where they are NIfTI."""
+    about: ManifestStatements = ManifestStatements()
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -235,6 +249,7 @@ def load(folder: Path) -> Manifest:
     nifti = _nifti(table, outputs) if runtime.exchange is ExchangeForm.NIFTI else None
     manifest = Manifest(
         folder=folder.resolve(),
+        about=_statements(identity),
         weights=weights.read(identity, folder),
         identity=_identity(identity),
         runtime=runtime,
@@ -260,6 +275,14 @@ def _returned(table: ManifestTable) -> ReturnedDicom:
 
 def _names(manifest: Manifest) -> set[str]:
     return {parameter.name for parameter in manifest.parameters}
+
+
+def _statements(table: ManifestTable) -> ManifestStatements:
+    said = {each.name: " ".join(table.take(each.name, str, "").split()) for each in fields(ManifestStatements)}
+    for name, text in said.items():
+        if len(text) > _STATEMENT_LIMIT:
+            raise table.error(name, f"has {len(text)} characters; at most {_STATEMENT_LIMIT}")
+    return ManifestStatements(**said)
 
 
 def _identity(table: ManifestTable) -> AlgorithmIdentity:

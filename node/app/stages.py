@@ -9,6 +9,8 @@ from functools import partial
 from node.app.alerts import AlertSweep
 from node.app.refused import RefusedCallerIntake
 from node.app.schedule import Schedule
+from node.app.stop_rules import STAGE as STOP_RULES
+from node.app.stop_rules import StopRules
 from node.app.workers import Worker
 from node.commit.asking import CommitmentRequester
 from node.commit.reporting import CommitmentReporter
@@ -60,6 +62,7 @@ def of_the_node(
         Worker("index", IndexStage(node, configuration, HeaderReader()), Stage.INDEX),
         Worker("route", RouteStage(node, configuration, catalogues.of), Stage.ROUTE),
         Worker("refused", RefusedCallerIntake(node, Journal(node.store.data))),
+        Worker(STOP_RULES, StopRules(node, configuration)),
         Worker("alerts", AlertSweep(node, configuration)),
         Worker("retain", RetainStage(node, configuration, schedule), Stage.RETAIN),
     ]

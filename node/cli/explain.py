@@ -86,6 +86,9 @@ def _parts(explained: StudyExplanation, digest: str, configuration: Configuratio
         yield Text()
         yield from traced(explaining.lines(decision.trace))
     yield from _as_decided(explained, digest, configuration)
+    for each in explained.stopped:
+        yield Text()
+        yield cell(each, "bold yellow")
     yield Text()
 
 

@@ -32,7 +32,19 @@ def pause(
     tell(pausing.pause(open_ledger(configuration), configuration, found), as_json)
 
 
-def resume(what: What, name: Name, config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
-    """Let a paused plugin, rule or destination go on."""
+def resume(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="plugin, rule, destination or suspension.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; of a suspension its number.")],
+    why: Annotated[
+        str | None, typer.Option("--why", help="The reason, for the record. What a stop rule suspended needs one.")
+    ] = None,
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    as_json: site.AsJson = False,
+) -> None:
+    """Let a paused plugin, rule or destination go on, or what a stop rule has suspended.
+
+    The stop rule then begins a new window. Studies that were reported as not analysed meanwhile are not analysed by
+    that: `retry --status failed` does it.
+    """
     ledger = open_ledger(site.known(config))
-    tell(pausing.resume(ledger, pausing.kind(what), name, SystemClock().now(), who_types()), as_json)
+    tell(pausing.resume(ledger, pausing.kind(what), name, SystemClock().now(), who_types(), why), as_json)

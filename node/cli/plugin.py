@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from node.cli import output, site
+from node.cli import output, recalling, site
 from node.cli.output import ExitCode, cell
 from node.config.models import Configuration
 from node.config.problems import ConfigurationError
@@ -181,7 +181,16 @@ def check(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = Fa
 
 
 @plugin.command("list")
-def list_(config: SiteConfig = None, as_json: site.AsJson = False) -> None:
+def list_(
+    config: SiteConfig = None,
+    inventory: Annotated[
+        bool,
+        typer.Option(
+            "--inventory", help="The record of each version that is here or has run here: use, clearance, limits, jobs."
+        ),
+    ] = False,
+    as_json: site.AsJson = False,
+) -> None:
     """List the plugins of the site and those that ship with the node, each with its state.
 
     Exit code 1: one of them cannot be used as the site wants it; its state says why.
@@ -190,6 +199,11 @@ def list_(config: SiteConfig = None, as_json: site.AsJson = False) -> None:
     from node.kit import listing
 
     found = _site_here(config)
+    if inventory:
+        from node.kit import inventory as record
+
+        plugin_pages.show_inventory(record.entries(_configuration(found)), as_json=as_json)
+        return
     problems = found.problems if found else ()
     entries = listing.entries(_configuration(found), {each.plugin: each.message for each in problems})
     plugin_pages.show_list(entries, as_json=as_json)
@@ -198,6 +212,10 @@ def list_(config: SiteConfig = None, as_json: site.AsJson = False) -> None:
             output.error(str(each))
     if any(each.unusable for each in entries):
         raise typer.Exit(ExitCode.FAILED)
+
+
+plugin.command()(recalling.withdraw)
+plugin.command()(recalling.reinstate)
 
 
 @plugin.command()

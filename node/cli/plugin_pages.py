@@ -9,6 +9,7 @@ from pathlib import Path
 from node.cli import output
 from node.cli.output import cell, table
 from node.kit.checking import CheckFinding
+from node.kit.inventory import InventoryEntry
 from node.kit.listing import PluginEntry
 from node.kit.running import PluginAnswer
 
@@ -78,6 +79,49 @@ def show_list(entries: Sequence[PluginEntry], *, as_json: bool) -> None:
         for each in entries
     ]
     output.console().print(table("Plugins", ["=Name", "=Version", "=From", "Used by", "State"], rows))
+
+
+def show_inventory(entries: Sequence[InventoryEntry], *, as_json: bool) -> None:
+    """One table of versions and numbers, then what is stated of each."""
+    if as_json:
+        output.as_json({"inventory": [asdict(each) for each in entries]})
+        return
+    rows = [
+        [
+            cell(each.name),
+            cell(each.version),
+            cell(each.digest[:12]),
+            cell("yes" if each.installed else "no"),
+            cell(each.since.strftime("%Y-%m-%d") if each.since else ""),
+            cell(each.jobs),
+            cell(each.failures),
+            cell("withdrawn" if each.withdrawn else "", "red"),
+        ]
+        for each in entries
+    ]
+    columns = ["=Name", "=Version", "=Digest", "Here", "=Since", ">Jobs", ">Failed", "State"]
+    output.console().print(table("Inventory", columns, rows))
+    for each in entries:
+        output.console().print()
+        output.console().print(
+            cell(f"{each.name} {each.version} ({each.manufacturer or 'manufacturer not stated'})", "bold")
+        )
+        for label, text in _STATED:
+            said = getattr(each, text) or ("" if text in ("withdrawn", "udi") else "not stated")
+            if said:
+                output.console().print(cell(f"  {label:<14} {said}"), soft_wrap=True)
+
+
+_STATED = (
+    ("intended use", "intended_use"),
+    ("clearance", "clearance"),
+    ("training data", "training_data"),
+    ("known limits", "known_limits"),
+    ("allowed by", "allowed_by"),
+    ("UDI", "udi"),
+    ("digest", "digest"),
+    ("withdrawn", "withdrawn"),
+)
 
 
 def show_facts(facts: Sequence[tuple[str, str]], *, as_json: bool) -> None:

@@ -43,6 +43,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     for path, tls in _every_tls(document):
         yield from _tls(document, path, tls, folder)
     yield from _rules(document, manifests)
+    yield from _stop_rules(document, manifests)
 
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
@@ -304,6 +305,14 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
         yield from _forward(document, destinations, path, rule)
         source = section(rule, "prior").get("source")
         yield from _send(document, destinations, (*path, "prior", "source"), source, mode=None)
+
+
+def _stop_rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
+    for name, stop_rule in _sections(document, "stop_rules").items():
+        plugin = stop_rule.get("plugin")
+        if isinstance(plugin, str) and not manifests.exists(plugin):
+            hint = closest(plugin, manifests.known())
+            yield document.problem(("stop_rules", name, "plugin"), f'there is no plugin "{plugin}"', hint)
 
 
 def _forward(

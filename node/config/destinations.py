@@ -82,6 +82,9 @@ class Destination(EncodingKeys):
     order. A destination that refuses the further ones gets as many as it accepts."""
     hours: DestinationHours | None = None
     """When something is sent there; at any time where it is absent. What waits for them does not age."""
+    rejection_notes: Annotated[bool, TakenUpBy.only(Party.NODE)] = False
+    """Whether results of a version that was withdrawn are rejected there by a rejection note (IHE IOCM). An archive
+    that does not know the profile shows a note as key images: ask its vendor first."""
     preset: Annotated[Literal["any-pacs", "pictures-only", "ai-results", "research", "ohif"], TakenUpBy.only()] = (
         "any-pacs"
     )

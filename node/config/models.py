@@ -21,6 +21,7 @@ from node.config.people import Notifications, Person
 from node.config.retention import Retention
 from node.config.retrying import Retry
 from node.config.sections import Party, Section, SitePath, TakenUpBy
+from node.config.stop_rules import StopRule
 from node.config.values import (
     AETitle,
     Duration,
@@ -355,6 +356,8 @@ class PluginUse(Section):
     """How long a process of it is kept between jobs. off: each job has a process of its own."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
+    allowed_by: str = ""
+    """Who allowed it at this site, and when, for the inventory."""
 
 
 class Configuration(Section):
@@ -368,6 +371,8 @@ class Configuration(Section):
     """Where results go, by a name of your choice."""
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     """Plugins as this site uses them, by the name that rules call them."""
+    stop_rules: dict[Name, StopRule] = Field(default_factory=dict)
+    """When a plugin is to be looked at, or stopped, by a name of your choice."""
     people: dict[Name, Person] = Field(default_factory=dict)
     """Who can be notified by rules."""
     notify: Notifications = Notifications()

@@ -31,6 +31,7 @@ from node.ledger import (
     notifications,
     outages,
     purges,
+    recalls,
     selections,
     studies,
     study_ends,
@@ -158,6 +159,8 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
     if what.startswith(find.WITHDRAWAL):
         study = find.study(database, what.removeprefix(find.WITHDRAWAL))
         return answers.withdrawn(database, study, WithdrawalStatus.DISMISSED, at, by)
+    if what.startswith(find.RECALL):
+        return answers.recalled(database, what, WithdrawalStatus.DISMISSED, at, by)
     if answers.is_dismissable(what):
         return answers.dismiss(database, what, at, by)
     if find.is_study(what):
@@ -225,6 +228,11 @@ def _send_again(database: Database, delivery: Delivery, at: datetime, by: Actor)
         raise PermanentError(
             f"delivery {delivery.id} cannot be sent again: retention deleted the files of its job; "
             f"pacsnode retry {short(delivery.job)} has the result made again"
+        )
+    if delivery.job and (recall := recalls.of_job(database, delivery.job)) is not None:
+        raise PermanentError(
+            f"delivery {delivery.id} is not sent: {recall.sentence}; "
+            f"pacsnode plugin reinstate {recall.plugin} {recall.version} takes that back"
         )
     if delivery.is_image and purges.is_going(database, delivery.study_instance_uid, delivery.receipt or ""):
         raise PermanentError(

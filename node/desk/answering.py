@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from node.desk import actions, answers, find
 from node.desk.words import short
 from node.errors import NotFoundError
-from node.ledger import defects, instances, jobs, questions, selections, withdrawals
+from node.ledger import defects, instances, jobs, pauses, questions, recalls, selections, withdrawals
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import OPEN, Job
+from node.ledger.pauses import Pausable
 from node.ledger.questions import Question
 from node.ledger.selections import Selection
 from node.ledger.studies import get as study_of
+from node.ledger.withdrawals import WithdrawalStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,44 @@ def _to_withdraw(database: Database, found: Question, _: str | None) -> AboutQue
         ),
         count,
     )
+
+
+def _withdrawn_version(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    recall = recalls.get(database, int(found.place))
+    states = withdrawals.counts_of_recall(database, recall.id)
+    left = states.get(WithdrawalStatus.LISTED, 0) + states.get(WithdrawalStatus.REFUSED, 0)
+    sent = states.get(WithdrawalStatus.SENT, 0)
+    on_its_way = f"; for {sent} more a rejection note is on its way" if sent else ""
+    if not left:
+        return AboutQuestion(f"{recall.name} was withdrawn{on_its_way}: nothing is to be answered yet", (), sent)
+    name = f"{find.RECALL}{recall.id}"
+    return AboutQuestion(
+        f"{_counted(left, 'object')} of {recall.name}, which was withdrawn ({recall.reason}), are at destinations"
+        f"{on_its_way}: are they taken out there?",
+        (
+            ReviewAnswer(
+                ("plugin", "withdraw", recall.plugin, recall.version, "--reason", recall.reason, "--dry-run"),
+                "lists them; nothing is changed",
+            ),
+            ReviewAnswer(("done", name), "all that are listed are recorded as taken out"),
+            ReviewAnswer(("cancel", name), "all that are listed are recorded as what may stay"),
+        ),
+        left,
+    )
+
+
+def _stop_rule(database: Database, found: Question, _: str | None) -> AboutQuestion:
+    said = found.detail
+    what = f"{said.get('plugin')} in rule {said.get('rule')} at {said.get('scanner')}: {said.get('reason')}"
+    if pauses.get(database, Pausable.SUSPENSION, found.place) is not None:
+        effect = "studies are analysed again, and the stop rule begins a new window"
+        resume = ReviewAnswer(("resume", "suspension", found.place, "--why", "REASON"), effect)
+        question = f"Stop rule {said.get('stop_rule')} has suspended {what}: may it go on?"
+        return AboutQuestion(question, (resume,), rule=str(said.get("rule")))
+    seen = ReviewAnswer(("alerts", "ack", str(found.alert)), "you see to it; it is not sent again while it lasts")
+    answers_ = () if found.acknowledged else (seen,)
+    question = f"Stop rule {said.get('stop_rule')} is met by {what}: who sees to it?"
+    return AboutQuestion(question, answers_, rule=str(said.get("rule")))
 
 
 def _defect(database: Database, found: Question, _: str | None) -> AboutQuestion | None:
@@ -274,6 +314,8 @@ _KINDS: Mapping[AlertKind, Callable[[Database, Question, str | None], AboutQuest
     AlertKind.DELIVERY_HELD: _held_deliveries,
     AlertKind.DELIVERY_DEAD: _dead,
     AlertKind.STUDY_TO_WITHDRAW: _to_withdraw,
+    AlertKind.PLUGIN_WITHDRAWN: _withdrawn_version,
+    AlertKind.STOP_RULE_MET: _stop_rule,
     AlertKind.RECEIPT_NOT_INDEXED: _defect,
     AlertKind.STUDY_NOT_COMPLETED: _defect,
     AlertKind.STUDY_NOT_LOOKED_AT: _defect,

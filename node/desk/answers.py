@@ -12,7 +12,7 @@ from node.desk import find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.errors import NotFoundError, PermanentError, UsageError
-from node.ledger import adoptions, dismissals, identities, timers, withdrawals
+from node.ledger import adoptions, dismissals, identities, recalls, timers, withdrawals
 from node.ledger.database import Database, Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.identities import Identity, IdentityStatus
@@ -25,9 +25,17 @@ NO_STUDY = "none"
 
 
 def done(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
-    """What is listed for withdrawal of a study was taken out at the destinations; `what`: `withdrawal:STUDY`."""
+    """What is listed for withdrawal was taken out at the destinations.
+
+    `what`: `withdrawal:STUDY`, or `recall:NUMBER` for a version of a plugin.
+    """
+    if what.startswith(find.RECALL):
+        with ledger.transaction() as database:
+            return recalled(database, what, WithdrawalStatus.DONE, at, by)
     if not what.startswith(find.WITHDRAWAL):
-        raise UsageError(f'"{what}" is no list for withdrawal: name it as {find.WITHDRAWAL}STUDY')
+        raise UsageError(
+            f'"{what}" is no list for withdrawal: name it as {find.WITHDRAWAL}STUDY or {find.RECALL}NUMBER'
+        )
     with ledger.transaction() as database:
         study = find.study(database, what.removeprefix(find.WITHDRAWAL))
         return withdrawn(database, study, WithdrawalStatus.DONE, at, by)
@@ -42,6 +50,18 @@ def withdrawn(database: Database, study: Study, status: WithdrawalStatus, at: da
     value = {"study_instance_uid": uid, "status": status, "objects": count}
     why = "" if status is WithdrawalStatus.DISMISSED else ": they were taken out there"
     return ActionOutcome(f"{count} objects of study {uid} are no longer listed for withdrawal{why}", value)
+
+
+def recalled(database: Database, what: str, status: WithdrawalStatus, at: datetime, by: Actor) -> ActionOutcome:
+    """What is left of a withdrawn version was taken out at the destinations, or may stay; `what`: `recall:NUMBER`."""
+    number = what.removeprefix(find.RECALL)
+    recall = recalls.get(database, int(number) if number.isascii() and number.isdigit() else 0)
+    count = withdrawals.end_recalled(database, at, recall.id, status, str(by))
+    if not count:
+        raise NotFoundError(f"nothing of {recall.name} is listed for withdrawal")
+    why = "were taken out" if status is WithdrawalStatus.DONE else "may stay"
+    value = {"withdrawal": recall.id, "status": status, "objects": count}
+    return ActionOutcome(f"{count} objects of {recall.name} are no longer listed: they {why}", value)
 
 
 def dismiss(database: Database, what: str, at: datetime, by: Actor) -> ActionOutcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +14,11 @@ from node.desk import find, plain
 from node.desk.site import open_ledger
 from node.desk.words import tail
 from node.errors import NotFoundError, UsageError
-from node.ledger import decisions
+from node.ledger import decisions, recalls, suspensions
+from node.ledger.connection import Database
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.decisions import StoredDecision as Recorded
+from node.ledger.plugin_names import key_of
 from node.ledger.studies import Study
 from node.route.recorded import recorded_facts
 from rules import engine, example_runs, given
@@ -36,6 +38,8 @@ class StudyExplanation:
     """None for files."""
     recorded: Sequence[Recorded] = field(default_factory=tuple)
     """What was decided on its newest decided revision."""
+    stopped: Sequence[str] = field(default_factory=tuple)
+    """Why what these rules would run is not run: withdrawn versions, and what stop rules have suspended."""
 
     @property
     def differing(self) -> list[Recorded]:
@@ -117,11 +121,19 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
             facts = recorded_facts(database, row, configuration.node.zone)
             names = {rule.name for rule in rules}
             taken = [each for each in decisions.of_study(database, row.study_instance_uid) if each.rule in names]
+            stopped = tuple(_stopped(database, rules))
     except NotFoundError as error:
         raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
     newest = max((each.revision for each in taken), default=0)
     recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
-    return StudyExplanation(facts, _decided(rules, configuration, facts), row, recorded)
+    return StudyExplanation(facts, _decided(rules, configuration, facts), row, recorded, stopped)
+
+
+def _stopped(database: Database, rules: Sequence[Rule]) -> Iterator[str]:
+    plugins = {key_of(step.plugin) for rule in rules for step in rule.run}
+    yield from (f"{each.sentence}." for each in recalls.in_force(database) if each.plugin in plugins)
+    names = {rule.name for rule in rules}
+    yield from (f"{each.sentence}." for each in suspensions.in_force(database) if each.rule in names)
 
 
 def _differs(recorded: Recorded, now: Decision | None) -> bool:
@@ -140,6 +152,7 @@ def for_scripts(explanation: Explanation) -> dict[str, Any]:
                 "complete": each.facts.complete,
                 "as_of": each.facts.now,
                 "rules": [decision.trace for decision in each.decisions],
+                "stopped": list(each.stopped),
                 "decided": [plain.decision(one, explain=True) for one in each.recorded],
             }
             for each in explanation.studies

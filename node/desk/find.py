@@ -24,6 +24,8 @@ COMMITMENT = "commitment:"
 """Stands before the number of a request for storage commitment."""
 DEFECT = "defect:"
 """Prefix of the number of a defect: an item that a stage could not handle."""
+RECALL = "recall:"
+"""Prefix of the number of a withdrawal of a version of a plugin."""
 WITHDRAWAL = "withdrawal:"
 """Prefix of the name of a study of which something delivered is listed for withdrawal."""
 _SHORTEST_PREFIX = 6

@@ -34,6 +34,7 @@ from node.ledger import (
     jobs,
     notifications,
     pauses,
+    recalls,
     refused_callers,
     reindexings,
     studies,
@@ -59,10 +60,11 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification, NotificationStatus
 from node.ledger.pauses import Pause
+from node.ledger.recalls import Recall
 from node.ledger.reindexings import Reindexing
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
-from node.ledger.withdrawals import Withdrawals
+from node.ledger.withdrawals import Withdrawals, WithdrawalStatus
 from node.run import waiting
 from node.store.callers import Caller, RefusedCaller, open_callers
 from node.store.health import Load, Trouble, cannot_write, failing, load_of, trouble
@@ -123,7 +125,9 @@ class Attention:
     unsettled: Sequence[Commitment]
     """Requests for storage commitment that wait for somebody, or could not be reported."""
     pauses: Sequence[Pause]
-    """What a person has paused."""
+    """What a person has paused, or a stop rule suspended."""
+    withdrawn: Sequence[tuple[Recall, Mapping[WithdrawalStatus, int]]]
+    """Versions of plugins that must not run, and how far their results are withdrawn."""
     missing: FileCheck | None
     """Files that rows name and that were not there after the last upgrade (`node.serve.upgrade`)."""
     behind: Reindexing | None
@@ -282,6 +286,7 @@ def _attention(database: Database, configuration: Configuration, now: datetime) 
         untold=_untold(database),
         unsettled=_unsettled(database),
         pauses=pauses.every(database),
+        withdrawn=[(each, withdrawals.counts_of_recall(database, each.id)) for each in recalls.in_force(database)],
         missing=_missing(database),
         behind=reindexings.under_way(database),
         last_backup=backups.last_made(database),

@@ -10,7 +10,7 @@ from node.config.problems import closest
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
 from node.errors import UsageError
-from node.ledger import pauses
+from node.ledger import pauses, suspensions
 from node.ledger.database import Ledger
 from node.ledger.pauses import Pausable, Pause
 
@@ -20,6 +20,8 @@ def pause(ledger: Ledger, configuration: Configuration, found: Pause) -> ActionO
 
     Raises UsageError where the configuration has none of this name, PermanentError where it is paused already.
     """
+    if found.what is Pausable.SUSPENSION:
+        raise UsageError("stop rules suspend; a person pauses a plugin, a rule or a destination")
     known = _names(configuration, found.what)
     if found.name not in known:
         meant = closest(found.name, known)
@@ -35,10 +37,19 @@ def pause(ledger: Ledger, configuration: Configuration, found: Pause) -> ActionO
     )
 
 
-def resume(ledger: Ledger, what: Pausable, name: str, at: datetime, by: Actor) -> ActionOutcome:
-    """Let it go on; NotFoundError where it is not paused. What the configuration no longer has can be resumed, too."""
+def resume(ledger: Ledger, what: Pausable, name: str, at: datetime, by: Actor, why: str | None = None) -> ActionOutcome:
+    """Let it go on; NotFoundError where it is not paused. What the configuration no longer has can be resumed, too.
+
+    Raises UsageError where no reason is given for ending what a stop rule has suspended.
+    """
+    is_suspension = what is Pausable.SUSPENSION
+    if is_suspension and not (why or "").strip():
+        raise UsageError("say why it may go on (--why): a stop rule had suspended it")
     with ledger.transaction() as database:
-        pauses.end(database, at, what, name, str(by))
+        if is_suspension:
+            suspensions.end(database, at, name, str(by), why or "")
+        else:
+            pauses.end(database, at, what, name, str(by), why)
     return ActionOutcome(f"{what} {name} goes on", {"what": what, "name": name, "status": "resumed"})
 
 
@@ -55,5 +66,6 @@ def _names(configuration: Configuration, what: Pausable) -> list[str]:
         Pausable.PLUGIN: {step.plugin for rule in configuration.rules for step in rule.run} | {*configuration.plugins},
         Pausable.RULE: (rule.name for rule in configuration.rules),
         Pausable.DESTINATION: configuration.destinations,
+        Pausable.SUSPENSION: (),
     }
     return sorted(names[what])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.desk import nearest
@@ -24,10 +24,11 @@ from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.pauses import Pause
 from node.ledger.purges import Purge
+from node.ledger.recalls import Recall
 from node.ledger.returned_objects import ReturnedObjectRow
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
-from node.ledger.withdrawals import Withdrawals
+from node.ledger.withdrawals import Withdrawals, WithdrawalStatus
 from node.store.callers import RefusedCaller
 
 
@@ -263,6 +264,12 @@ def withdrawals(row: Withdrawals) -> dict[str, Any]:
 def pause(row: Pause) -> dict[str, Any]:
     """What a person has paused."""
     return {"what": row.what, "name": row.name, "by": row.by, "since": row.since, "why": row.why}
+
+
+def recall(row: Recall, states: Mapping[WithdrawalStatus, int]) -> dict[str, Any]:
+    """A version of a plugin that must not run, and how many of its objects are how far withdrawn."""
+    said = {name: getattr(row, name) for name in ("id", "plugin", "version", "reason", "why", "by", "at")}
+    return {**said, "objects": {str(status): count for status, count in states.items()}}
 
 
 def fetch(row: Fetch) -> dict[str, Any]:

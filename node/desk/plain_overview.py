@@ -35,6 +35,7 @@ def of(found: Overview, configuration: Configuration, *, identify: bool) -> dict
         "not_told": [plain.notification(each) for each in found.attention.untold],
         "stuck_images": [plain.images(each) for each in found.attention.stuck[:IN_JSON]],
         "pauses": [plain.pause(each) for each in found.attention.pauses],
+        "withdrawn_versions": [plain.recall(*each) for each in found.attention.withdrawn],
         "to_withdraw": [plain.withdrawals(each) for each in found.attention.to_withdraw[:IN_JSON]],
         "being_encoded": [plain.job(job) | {"since": since} for job, since in found.encoding[:IN_JSON]],
         "running_jobs": [plain.job(job) | {"attempt": _attempt(found, job)} for job in found.under_way],

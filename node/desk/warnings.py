@@ -16,6 +16,8 @@ from node.dicom import report_classes
 from node.ledger import fallbacks
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.fallbacks import Fallbacks
+from node.ledger.pauses import Pausable, Pause
+from node.ledger.withdrawals import WithdrawalStatus
 from node.store.health import refusing_associations
 
 _NAMED = 3
@@ -24,12 +26,24 @@ LOW_SPACE = 5 * 2**30
 """Bytes of free space under the data folder below which there is a warning."""
 
 
+def _paused(pause: Pause, since: str) -> tuple[str, str]:
+    if pause.what is Pausable.SUSPENSION:
+        resume = f"pacsnode resume suspension {pause.name} --why REASON"
+        return "alert", f"studies are not analysed since {since}, suspended by a stop rule: {pause.why} ({resume})"
+    return "warning", f"{pause.what} {pause.name} is paused since {since} by {pause.by}: {pause.why}"
+
+
 def of(found: Overview, configuration: Configuration) -> Iterator[tuple[str, str]]:
     """(severity, what) of everything that a person should know before the tables."""
     yield from _storage_warnings(found, configuration)
     for each in found.attention.pauses:
         since = clock_text(each.since, configuration.node.zone, found.now)
-        yield "warning", f"{each.what} {each.name} is paused since {since} by {each.by}: {each.why}"
+        yield _paused(each, since)
+    for recall, states in found.attention.withdrawn:
+        since = clock_text(recall.at, configuration.node.zone, found.now)
+        left = sum(states.get(each, 0) for each in (WithdrawalStatus.LISTED, WithdrawalStatus.REFUSED))
+        more = f"; {left} objects are still to be taken out at destinations (pacsnode review)" if left else ""
+        yield "warning", f"{recall.sentence}, since {since} by {recall.by}{more}"
     if found.attention.missing is not None:
         gone = found.attention.missing
         missing = f"{gone.images} of images, {gone.results} of results"

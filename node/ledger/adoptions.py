@@ -132,7 +132,8 @@ def open_ones(database: Database) -> list[Adoption]:
 def to_re_encode(database: Database, adoption: Adoption) -> dict[str, list[Delivery]]:
     """By job, what of its result is to be re-encoded: it waits, or the destination has it under the older identity.
 
-    Not a result that a newer one has replaced since, nor one that has been re-encoded already.
+    Not a result that a newer one has replaced since, one that has been re-encoded already, or one of a withdrawn
+    version.
     """
     found: dict[str, list[Delivery]] = {}
     sql = (
@@ -141,6 +142,8 @@ def to_re_encode(database: Database, adoption: Adoption) -> dict[str, list[Deliv
         f" ({','.join('?' for _ in _RE_ENCODED)}) AND {_OUTDATED}"
         " AND (deliveries.status<>'delivered' OR NOT EXISTS (SELECT 1 FROM jobs AS later WHERE"
         "  later.supersedes=jobs.id AND later.status='reported' AND later.outcome<>'failed'))"
+        " AND NOT EXISTS (SELECT 1 FROM recalled_jobs JOIN recalls ON recalls.id=recall"
+        "  WHERE recalled_jobs.job=jobs.id AND rests=0 AND recalls.ended_at IS NULL)"
         " ORDER BY deliveries.id"
     )
     rows = query(database, sql, [adoption.study_instance_uid, adoption.destination, *_RE_ENCODED])

@@ -78,6 +78,14 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.JOB_UNREPORTABLE: _NOT_ASKED_AGAIN,
     AlertKind.PLUGIN_NOT_COMMISSIONED: "SELECT 1 FROM commissionings WHERE passed=0"
     " AND id=(SELECT max(id) FROM commissionings WHERE plugin=:place)",
+    AlertKind.PLUGIN_WITHDRAWN: "SELECT 1 FROM recalls WHERE id=CAST(:place AS INTEGER) AND ended_at IS NULL"
+    " AND (listed_at IS NULL OR EXISTS (SELECT 1 FROM withdrawals WHERE recall=recalls.id"
+    " AND status IN ('listed', 'sent', 'refused')))",
+    AlertKind.STOP_RULE_MET: "SELECT 1 FROM stop_windows AS met WHERE id=CAST(:place AS INTEGER) AND verdict='met'"
+    " AND (EXISTS (SELECT 1 FROM pauses WHERE what='suspension' AND name=:place) OR NOT EXISTS (SELECT 1"
+    " FROM stop_windows AS later WHERE later.stop_rule=met.stop_rule AND later.rule=met.rule"
+    " AND later.scanner=met.scanner AND later.id>met.id AND (later.verdict IS NOT NULL OR later.digest<>met.digest"
+    " OR later.terms<>met.terms)))",
     AlertKind.RULE_JOBS_CANCELLED: "SELECT 1 FROM jobs WHERE rule=:place AND status='cancelled'"
     " AND error=json_extract(:detail, '$.reason')"
     " AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)"

@@ -155,6 +155,16 @@ class AlertKind(StrEnum):
         AlertSeverity.CRITICAL,
         "The last three jobs of a plugin all failed: it is the plugin, or what it needs, and not a study.",
     )
+    PLUGIN_WITHDRAWN = (
+        "plugin.withdrawn",
+        AlertSeverity.CRITICAL,
+        "A version of a plugin was withdrawn, and destinations have results of it.",
+    )
+    STOP_RULE_MET = (
+        "plugin.stop-rule-met",
+        AlertSeverity.CRITICAL,
+        "A plugin fails, is late or finds something more or less often at a scanner than a stop rule allows.",
+    )
     RULE_JOBS_CANCELLED = (
         "rule.jobs-cancelled",
         AlertSeverity.WARNING,

@@ -73,6 +73,8 @@ class AttemptFailureKind(StrEnum):
     """What it should be given is not there (any more), or the plugin is not."""
     GONE = "gone"
     """Retention removed images that it should be given, and no archive sent them again."""
+    STOPPED = "stopped"
+    """Its version was withdrawn, or a stop rule suspended its rule for the scanner: it was not run."""
     DAMAGED = "damaged"
     """An image that it should be given is not what was received."""
     NODE = "node"

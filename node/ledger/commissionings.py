@@ -28,6 +28,8 @@ class CommissioningRow:
     detail: str
     """The examples that passed, or the first difference."""
     at: datetime
+    by: str
+    """Who had them run, as an actor."""
 
 
 def record(
@@ -35,8 +37,8 @@ def record(
 ) -> None:
     """What came of it; a failure is an alert until a later row of the plugin is a pass."""
     database.execute(
-        "INSERT INTO commissionings (plugin, digest, passed, detail, at) VALUES (?,?,?,?,?)",
-        [plugin, digest, int(passed), detail, to_text(at)],
+        "INSERT INTO commissionings (plugin, digest, passed, detail, at, by) VALUES (?,?,?,?,?,?)",
+        [plugin, digest, int(passed), detail, to_text(at), by],
     )
     if passed:
         events.record(database, at, EventKind.PLUGIN_COMMISSIONED, actor=by, plugin=plugin, detail=detail)

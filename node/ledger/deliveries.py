@@ -187,22 +187,22 @@ def dead(database: Database, at: datetime, delivery_id: int, error: str, answer:
 
 def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> None:
     """A person has to decide. What is being sent cannot be called back: it is held if that attempt fails."""
-    to = _HELD.get(get(database, delivery_id).status, DeliveryStatus.HELD)
-    delivery = transition(database, delivery_id, [*_HELD], to)
+    to = MAY_BE_HELD.get(get(database, delivery_id).status, DeliveryStatus.HELD)
+    delivery = transition(database, delivery_id, [*MAY_BE_HELD], to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
     _tell_held(database, at, delivery, reason)
 
 
-def hold_all(database: Database, at: datetime, those: Sequence[Delivery], reason: str) -> None:
-    """As `hold`, of many: the images of a study may be thousands, and one transaction stops them all."""
-    rows = [(_HELD[each.status], reason, each.id, each.status) for each in those if each.status in _HELD]
+def hold_all(database: Database, at: datetime, those: Sequence[Delivery], reason: str, *, tell: bool = True) -> None:
+    """As `hold`, of many, perhaps thousands, in one transaction; without `tell` it is the caller who records it."""
+    rows = [(MAY_BE_HELD[each.status], reason, each.id, each.status) for each in those if each.status in MAY_BE_HELD]
     database.conn.executemany("UPDATE deliveries SET status=?, hold=? WHERE id=? AND status=?", rows)
     first = {each.destination if each.is_image else each.id: each for each in reversed(those)}
-    for each in reversed(first.values()):
+    for each in reversed(first.values()) if tell else ():
         _tell_held(database, at, each, reason)
 
 
-_HELD = {
+MAY_BE_HELD = {
     DeliveryStatus.SENDING: DeliveryStatus.SENDING,
     DeliveryStatus.WAITING: DeliveryStatus.HELD,
     DeliveryStatus.REFUSED: DeliveryStatus.HELD,

@@ -268,6 +268,12 @@ class EventKind(StrEnum):
     JOB_REFUSED_FOR = "job.refused-for", "Some destinations get no report of the result.", Severity.WARNING
     JOB_REPORTED = "job.reported", "The objects of the result are in the outbox."
     JOB_UNREPORTABLE = "job.unreportable", "No object could be made for the job.", Severity.WARNING
+    JOB_WITHDRAWN = (
+        "job.withdrawn",
+        "The version of the plugin was withdrawn: the job and its result do not stand.",
+        Severity.WARNING,
+        AuditCode.PATIENT_RECORD,
+    )
     JOB_CANCELLED = "job.cancelled", "The job was stopped before it was reported."
 
     RULE_JOBS_CANCELLED = (
@@ -518,6 +524,46 @@ class EventKind(StrEnum):
         Severity.WARNING,
     )
     PLUGIN_RESUMED = "plugin.resumed", "A paused plugin goes on.", Severity.INFO, AuditCode.SECURITY_ALERT
+    PLUGIN_WITHDRAWN = (
+        "plugin.withdrawn",
+        "A person withdrew a version of a plugin: it runs no more, and its results do not stand.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
+    PLUGIN_REINSTATED = (
+        "plugin.reinstated",
+        "A person took the withdrawal of a version back: it may run again.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
+    REJECTION_NOTE_MADE = (
+        "rejection.note-made",
+        "A rejection note for results of a withdrawn version is to be sent.",
+        Severity.INFO,
+        AuditCode.PATIENT_RECORD,
+    )
+    REJECTION_NOTE_FAILED = (
+        "rejection.note-failed",
+        "No rejection note could be made for results of a withdrawn version: a person has to see to them.",
+        Severity.WARNING,
+    )
+    STOP_RULE_MET = (
+        "plugin.stop-rule-met",
+        "More jobs of a rule and scanner than a stop rule allows failed, were late, or were positive; or too few were.",
+        Severity.WARNING,
+    )
+    SUSPENSION_PAUSED = (
+        "suspension.paused",
+        "A stop rule suspended a rule for a scanner: its studies are not analysed.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
+    SUSPENSION_RESUMED = (
+        "suspension.resumed",
+        "A person ended what a stop rule had suspended: its studies are analysed again.",
+        Severity.WARNING,
+        AuditCode.SECURITY_ALERT,
+    )
     RULE_PAUSED = (
         "rule.paused",
         "A person paused a rule: its jobs stay queued.",

@@ -106,7 +106,7 @@ _OF_STUDY: Mapping[NeedKind, str] = {
     "commitment WHERE study_instance_uid=:study AND failure=0 AND through IS NULL AND (keep_seconds IS NULL"
     " OR julianday(decided_at)+keep_seconds/86400.0>julianday(:now))",
     NeedKind.WITHDRAWAL: "SELECT count(*) FROM withdrawals WHERE study_instance_uid=:study"
-    " AND status IN ('listed', 'sent')",
+    " AND status IN ('listed', 'sent', 'refused')",
     NeedKind.NOT_NOTIFIED: f"SELECT (SELECT count(*) FROM notifications WHERE study=:study AND {_UNSENT})"  # noqa: S608 - texts of ours
     f" + (SELECT count(*) {_JOBS} EXISTS (SELECT 1 FROM notifications WHERE job=jobs.id AND {_UNSENT}))",
     NeedKind.DEFECT: "SELECT count(*) FROM defects WHERE study_instance_uid=:study AND stage<>'retain'",
@@ -128,7 +128,7 @@ _OF_JOB: Mapping[NeedKind, str] = {
     " AND open=1",
     NeedKind.NOT_COMMITTED: f"SELECT count(*) FROM deliveries WHERE job=:job AND {_UNCOMMITTED}",  # noqa: S608 - texts of ours
     NeedKind.WITHDRAWAL: "SELECT count(*) FROM deliveries JOIN withdrawals ON withdrawals.delivery=deliveries.id"
-    " WHERE job=:job AND withdrawals.status IN ('listed', 'sent')",
+    " WHERE job=:job AND withdrawals.status IN ('listed', 'sent', 'refused')",
     NeedKind.NOT_NOTIFIED: "SELECT count(*) FROM notifications WHERE job=:job AND status IN ('waiting', 'sending')",
     NeedKind.DEFECT: "SELECT count(*) FROM defects JOIN jobs ON defects.study_instance_uid=jobs.study_instance_uid"
     " WHERE jobs.id=:job AND defects.stage<>'retain' AND (defects.job IS NULL OR defects.job=:job)",

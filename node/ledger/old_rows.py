@@ -101,7 +101,7 @@ _ANSWERED = f"earlier.status NOT IN ('found', 'unknown') AND {_settled('earlier'
 DELIVERED_OBJECTS = (
     RowRule(
         "withdrawals",
-        "status NOT IN ('listed', 'sent') AND ended_at<:before"
+        "status NOT IN ('listed', 'sent', 'refused') AND ended_at<:before"
         " AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id=delivery AND enqueued_at<:before)",
         keeps_newest=True,
     ),
@@ -143,6 +143,7 @@ DELIVERED_OBJECTS = (
                     ("attempts", "job"),
                     ("encodings", "job"),
                     ("job_studies", "job"),
+                    ("recalled_jobs", "job"),
                     ("fetches", "job"),
                     ("returned_objects", "job"),
                     ("said", "place"),

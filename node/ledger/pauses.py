@@ -1,4 +1,8 @@
-"""What a person has paused: a plugin, a rule or a destination waits until it is resumed; nothing of it is lost."""
+"""What is paused until a person resumes it.
+
+A person pauses a plugin, a rule or a destination: it waits, and nothing of it is lost. A stop rule suspends a rule for
+a scanner (`node.ledger.suspensions`): its studies are reported as not analysed.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ class Pausable(StrEnum):
     """It decides as before, and its jobs stay queued."""
     DESTINATION = "destination"
     """Nothing is sent there."""
+    SUSPENSION = "suspension"
+    """By a stop rule: studies of a rule and scanner are not analysed. Its name is a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Pause:
     what: Pausable
     name: str
     by: str
-    """Who paused it, as an actor: `os:USER`."""
+    """Who paused it, as an actor: `os:USER`; the node, for a stop rule."""
     since: datetime
     why: str
 
@@ -42,11 +48,13 @@ _PAUSED = {
     Pausable.PLUGIN: EventKind.PLUGIN_PAUSED,
     Pausable.RULE: EventKind.RULE_PAUSED,
     Pausable.DESTINATION: EventKind.DESTINATION_PAUSED,
+    Pausable.SUSPENSION: EventKind.SUSPENSION_PAUSED,
 }
 _RESUMED = {
     Pausable.PLUGIN: EventKind.PLUGIN_RESUMED,
     Pausable.RULE: EventKind.RULE_RESUMED,
     Pausable.DESTINATION: EventKind.DESTINATION_RESUMED,
+    Pausable.SUSPENSION: EventKind.SUSPENSION_RESUMED,
 }
 
 
@@ -60,12 +68,12 @@ def begin(database: Database, at: datetime, pause: Pause) -> None:
     events.record(database, at, _PAUSED[pause.what], actor=pause.by, name=pause.name, why=pause.why)
 
 
-def end(database: Database, at: datetime, what: Pausable, name: str, by: str) -> None:
-    """It goes on. NotFoundError where it is not paused."""
+def end(database: Database, at: datetime, what: Pausable, name: str, by: str, why: str | None = None) -> None:
+    """It goes on, for the reason that a person gives. NotFoundError where it is not paused."""
     if get(database, what, name) is None:
         raise NotFoundError(f"{what} {name} is not paused")
     database.execute("DELETE FROM pauses WHERE what=? AND name=?", [what, name])
-    events.record(database, at, _RESUMED[what], actor=by, name=name)
+    events.record(database, at, _RESUMED[what], actor=by, name=name, why=why)
 
 
 def get(database: Database, what: Pausable, name: str) -> Pause | None:

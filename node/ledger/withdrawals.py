@@ -26,8 +26,12 @@ class WithdrawalStatus(StrEnum):
 
     LISTED = "listed"
     """A person has to see that it is taken out at the destination."""
+    SENT = "sent"
+    """A rejection note that names it is on its way to the destination."""
+    REFUSED = "refused"
+    """The destination did not take the rejection note: a person has to see to it."""
     DONE = "done"
-    """A person has taken it out at the destination."""
+    """A person has taken it out at the destination, or the destination has a rejection note that names it."""
     DISMISSED = "dismissed"
     """A person says that it may stay."""
 
@@ -36,6 +40,10 @@ _ENDED = {
     WithdrawalStatus.DONE: EventKind.STUDY_WITHDRAWAL_DONE,
     WithdrawalStatus.DISMISSED: EventKind.STUDY_WITHDRAWAL_DISMISSED,
 }
+
+
+_TO_SEE_TO = "('listed', 'refused')"
+"""A person has to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,8 @@ def end(database: Database, at: datetime, study: str, status: WithdrawalStatus, 
     `status`: `DONE` or `DISMISSED`.
     """
     ended = database.execute(
-        "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE study_instance_uid=? AND status='listed'",
+        "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE study_instance_uid=?"  # noqa: S608 - our own text
+        f" AND status IN {_TO_SEE_TO}",
         [status, to_text(at), by, study],
     ).rowcount
     if ended:
@@ -100,13 +109,54 @@ def end(database: Database, at: datetime, study: str, status: WithdrawalStatus, 
 
 
 def listed(database: Database) -> list[Withdrawals]:
-    """What waits for a person, the newest first."""
-    return _grouped(database, "withdrawals.status='listed'", [])
+    """What waits for a person, the newest first; without what a withdrawn version has left (`counts_of_recall`)."""
+    return _grouped(database, f"withdrawals.status IN {_TO_SEE_TO} AND recall IS NULL", [])
 
 
 def of_study(database: Database, study: str) -> list[Withdrawals]:
     """All of one study, the newest first."""
     return _grouped(database, "withdrawals.study_instance_uid=?", [study])
+
+
+def recall(database: Database, at: datetime, those: Sequence[Delivery], recall_id: int, reason: str, by: str) -> int:
+    """A person withdrew the version that these results are of; how many of them that adds to its list.
+
+    No alert for each study: the withdrawal is one. What a person has taken out already stays so.
+    """
+    added = 0
+    for each in those:
+        known = "SELECT 1 FROM withdrawals WHERE delivery=? AND (recall=? OR status='done')"
+        if database.execute(known, [each.id, recall_id]).fetchone():
+            continue
+        taken = "UPDATE withdrawals SET recall=? WHERE delivery=? AND status='listed'"
+        added += 1
+        if database.execute(taken, [recall_id, each.id]).rowcount:
+            continue
+        values = [each.item, each.destination, each.study_instance_uid, each.id, reason, by, to_text(at), recall_id]
+        database.execute(
+            "INSERT OR IGNORE INTO withdrawals (item, destination, study_instance_uid, delivery, reason, by, status,"
+            " listed_at, recall) VALUES (?,?,?,?,?,?,'listed',?,?)",
+            values,
+        )
+    return added
+
+
+def end_recalled(database: Database, at: datetime, recall_id: int, status: WithdrawalStatus, by: str) -> int:
+    """A person, `by` as an actor, has seen to all that is left of a withdrawn version; how many objects that were."""
+    ended = database.execute(
+        "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE recall=?"  # noqa: S608 - our own text
+        f" AND status IN {_TO_SEE_TO}",
+        [status, to_text(at), by, recall_id],
+    ).rowcount
+    if ended:
+        events.record(database, at, _ENDED[status], actor=by, withdrawal=recall_id, objects=ended)
+    return int(ended)
+
+
+def counts_of_recall(database: Database, recall_id: int) -> dict[WithdrawalStatus, int]:
+    """How many objects of a withdrawn version are how far."""
+    sql = "SELECT status, count(*) AS n FROM withdrawals WHERE recall=? GROUP BY status"
+    return {WithdrawalStatus(row["status"]): row["n"] for row in query(database, sql, [recall_id])}
 
 
 def _how_many(database: Database, study: str) -> int:

@@ -105,11 +105,7 @@ class Context:
 
     def local(self, moment: datetime) -> datetime:
         """A moment in the time zone of the images, else in the node's."""
-        offset = str(self.identity.get("TimezoneOffsetFromUTC", ""))
-        if not offset:
-            return moment.astimezone(ZoneInfo(self.request.time_zone))
-        sign = -1 if offset[0] == "-" else 1
-        return moment.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
+        return local(moment, self.identity, self.request.time_zone)
 
     def shown_time(self, moment: datetime) -> str:
         """A moment for people, to the second, with its offset."""
@@ -135,6 +131,15 @@ class Context:
     def tracking_uid(self, identifier: str) -> str:
         """Tracking UID for a tracking identifier of this result."""
         return self.uids.tracking(identifier)
+
+
+def local(moment: datetime, identity: Dataset, time_zone: str) -> datetime:
+    """A moment in the time zone that `identity` states, else in the one of this IANA name."""
+    offset = str(identity.get("TimezoneOffsetFromUTC", ""))
+    if not offset:
+        return moment.astimezone(ZoneInfo(time_zone))
+    sign = -1 if offset[0] == "-" else 1
+    return moment.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
 
 
 def places_of(context: Context) -> list[list[Place]]:

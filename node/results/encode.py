@@ -6,11 +6,14 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from pydicom import dcmread
+
 from node.results.context import prepare
 from node.results.encoded import EncodedObject, EncodedSet
-from node.results.gate.judging import EncodedCandidate, SetRefusedError
-from node.results.object_set import object_set
-from node.results.request import EncodingRequest
+from node.results.gate.judging import EncodedCandidate, SetRefusedError, problems_of_note
+from node.results.object_set import file_content, object_set
+from node.results.report import ko
+from node.results.request import EncodingRequest, RejectionRequest
 from node.results.returned.sending import returned_set
 from node.store.durable import write_durably
 
@@ -42,6 +45,20 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
     objects = tuple(replace(_write(one, folder), changes=context.changes) for one in made.objects)
     missing = frozenset(made.reasons) | {part for part in context.missing if part.kind == "dicom"}
     return EncodedSet.of((*returned.objects, *objects), missing, (*returned.reasons, *ours), returned.advice)
+
+
+def encode_note(request: RejectionRequest, folder: Path) -> EncodedObject:
+    """Write a rejection note into `folder`; equal requests give equal bytes.
+
+    Raises `SetRefusedError` where the gate finds something wrong with it; then nothing is written.
+    """
+    stored = dcmread(request.stored, stop_before_pixels=True)
+    note = ko.rejection_note(request, stored)
+    candidate = EncodedCandidate("ko", note, file_content(note, "explicit"))
+    if problems := problems_of_note(candidate, request, stored):
+        raise SetRefusedError(problems)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _write(candidate, folder)
 
 
 def _write(one: EncodedCandidate, folder: Path) -> EncodedObject:

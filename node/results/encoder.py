@@ -7,19 +7,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import defect_of, frames_of, place_of
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
-from node.results.encoded import EncodedSet
-from node.results.request import JobToEncode
+from node.results.encoded import EncodedObject, EncodedSet
+from node.results.request import JobToEncode, RejectionRequest
 from plugins import exchange
 from plugins.contract import Result
 from plugins.untrusted import ExchangeError
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Task = TypeVar("Task")
 
 PROCESSES = 3
 """Two for results, of which one takes what is heavy; one for reports that are made again in another class."""
@@ -81,6 +84,15 @@ class EncoderTask:
     """What is reported instead of the result in the folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoteTask:
+    """A rejection note to be written into the folder `target`."""
+
+    job: str
+    target: Path
+    request: RejectionRequest
+
+
 def begin() -> None:
     """In the encoder's process, once: load what only this process needs.
 
@@ -101,9 +113,24 @@ def carry_out(order: EncoderTask) -> EncodedSet:
     """
     from node.results.encode import encode  # the node's own process does without: a fifth of its start
 
-    try:
+    def work() -> EncodedSet:
         result = order.instead or exchange.read_result(order.result_folder, exchange.read_request(order.result_folder))
         return encode(order.request.with_result(result), order.target)
+
+    return _guarded(work)
+
+
+def write_note(order: NoteTask) -> EncodedObject:
+    """The same for a rejection note."""
+    from node.results.encode import encode_note
+
+    return _guarded(lambda: encode_note(order.request, order.target))
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    """Do it, with its failures as errors that can be pickled and hold no patient's data."""
+    try:
+        return work()
     except (NodeError, MemoryError):
         raise
     except ExchangeError as error:
@@ -129,11 +156,18 @@ class Encoder:
 
         Raises `NodeError`: PermanentError where it takes more time or memory than its size allows. CallCancelledError.
         """
-        cost = order.cost
+        return self._call(carry_out, order, order.cost, order.job, cancelled)
+
+    def note(self, order: NoteTask) -> EncodedObject:
+        """What `order` asks for, in the same way; raises `NodeError`."""
+        cost = Cost.of(None, len(order.request.rejected))
+        return self._call(write_note, order, cost, order.job, lambda: False)
+
+    def _call(self, work: Callable[[Task], T], order: Task, cost: Cost, job: str, cancelled: Callable[[], bool]) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._pool.call(
-                    carry_out,
+                    work,
                     order,
                     deadline=cost.deadline,
                     memory=cost.memory,
@@ -141,7 +175,7 @@ class Encoder:
                     weight=cost.seconds,
                 )
             except ChildError as error:
-                log.warning("results.encoder-died", job=order.job, attempt=attempt, error=str(error))
+                log.warning("results.encoder-died", job=job, attempt=attempt, error=str(error))
                 if not isinstance(error, ChildDiedError):
                     raise PermanentError(f"the result could not be encoded: {error}") from error
         raise PermanentError(f"the encoder died {_ATTEMPTS} times on this result")

@@ -6,11 +6,13 @@ so that a report can be re-encoded as it was, whatever the configuration says by
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
+from pathlib import Path
+from typing import Literal, cast
 
 from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
@@ -22,14 +24,16 @@ from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
 from node.ledger.job_files import JobFiles
 from node.ledger.objects import ResultObject
+from node.ledger.recalls import Recall
 from node.results.adopted import AdoptedIdentity
 from node.results.encoded import EncodedObject, EncodedSet
-from node.results.encoder import Cost, Encoder, EncoderTask
+from node.results.encoder import Cost, Encoder, EncoderTask, NoteTask
 from node.results.request import (
     EarlierSet,
     JobToEncode,
     Mode,
     NodeIdentity,
+    RejectionRequest,
     ReturnedTreatment,
     Revision,
     SetPart,
@@ -168,6 +172,47 @@ class ObjectMaker:
         (report,) = self._carry_out(job, name, request, _text_instead(wanted), lambda: False)
         return report
 
+    def rejection_note(
+        self,
+        recall: Recall,
+        stored: ResultObject,
+        rejected: Sequence[ResultObject],
+        destination: str,
+        configuration: Configuration,
+    ) -> ResultObject:
+        """A rejection note for these objects, durable on disk, beside `stored`; raises `NodeError`."""
+        job = jobs.get(self._ledger.database, stored.job)
+        request = RejectionRequest(
+            stored=self._data_folder.data / stored.file,
+            rejected=tuple((cast(Kind, each.kind), reference_to(each)) for each in rejected),
+            title=cast(Literal["113001", "113037"], recall.reason.note_title),
+            text=f"AI results withdrawn: {recall.name}, {recall.reason}",
+            algorithm=algorithm_of(job),
+            mode=cast(Mode, job.mode),
+            withdrawn_at=recall.at,
+            time_zone=configuration.node.time_zone,
+            node=NodeIdentity(serial_number=device.serial_number(self._data_folder.data)),
+            series_number_base=configuration.destinations[destination].series_number_base,
+            ledger=identity.of(self._ledger.database).salt,
+        )
+        digest = hashlib.sha256("\n".join([destination, *(each.sop_instance_uid for each in rejected)]).encode())
+        name = f"rejection-{digest.hexdigest()[:32]}"
+        target = self._empty_folder(job, name)
+        made = self._encoder.note(NoteTask(job.id, target, request))
+        return ResultObject(
+            sop_instance_uid=made.sop_instance_uid,
+            sop_class_uid=made.sop_class_uid,
+            series_instance_uid=made.series_instance_uid,
+            study_instance_uid=made.study_instance_uid,
+            job=job.id,
+            kind=made.kind,
+            profile=stored.profile,
+            file=str(made.path.relative_to(self._data_folder.data)),
+            digest=made.sha256,
+            made_at=recall.at,
+            encoding=name,
+        )
+
     def row(self, job: Job, wanted: SetRequest, made: EncodedObject, at: datetime) -> ResultObject:
         """An object as the ledger knows it."""
         return ResultObject(
@@ -184,6 +229,14 @@ class ObjectMaker:
             encoding=wanted.name,
         )
 
+    def _empty_folder(self, job: Job, name: str) -> Path:
+        """For the objects of this name; what an attempt that was cut short left there is removed: no row names it."""
+        target = self._data_folder.results / job.id / name
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True, mode=0o700)
+        return target
+
     def _carry_out(
         self, job: Job, name: str, request: JobToEncode, instead: Result | None, cancelled: Callable[[], bool]
     ) -> EncodedSet:
@@ -191,10 +244,7 @@ class ObjectMaker:
         assert job.result is not None, job.id
         if job_files.state(self._ledger.database, job.id) is not JobFiles.HERE:
             raise PermanentError(f"retention deleted the files of its job: pacsnode retry {job.id} makes it again")
-        target = self._data_folder.results / job.id / name
-        if target.exists():
-            shutil.rmtree(target)  # of an attempt that was cut short: no row names it
-        target.mkdir(parents=True, mode=0o700)
+        target = self._empty_folder(job, name)
         cost = self.cost(job) if instead is None else Cost.of(None, len(request.sources))
         order = EncoderTask(job.id, self._data_folder.data / job.result, target, request, cost, instead)
         return self._encoder.encode(order, cancelled)

@@ -153,7 +153,7 @@ class ObjectSet:
         try:
             dataset = maker()
             candidate = EncodedCandidate(
-                kind, dataset, _file_content(dataset, self.context.request.profile.transfer_syntax)
+                kind, dataset, file_content(dataset, self.context.request.profile.transfer_syntax)
             )
             problems = problems_of([candidate], self.context, beside=self.objects)
         except Exception as error:  # noqa: BLE001 - libraries raise what they like; it costs this object only
@@ -214,7 +214,7 @@ def _reference(dataset: Dataset) -> SourceReference:
     )
 
 
-def _file_content(dataset: Dataset, form: Literal["compressed", "explicit", "implicit"]) -> bytes:
+def file_content(dataset: Dataset, form: Literal["compressed", "explicit", "implicit"]) -> bytes:
     """The Part 10 file, under our own implementation identity instead of highdicom's."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID

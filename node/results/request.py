@@ -116,6 +116,28 @@ class ReturnedTreatment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RejectionRequest:
+    """A rejection note for objects of ours (IHE RAD TF-3: 4.66): one study, one destination. It can be pickled."""
+
+    stored: Path
+    """One of the objects, as it was sent: patient, study and character set are copied from it."""
+    rejected: tuple[tuple[Kind, SourceReference], ...]
+    title: Literal["113001", "113037"]
+    """Code value of the document's title (PS3.16 CID 7011)."""
+    text: str
+    """Why, in words; names no patient."""
+    algorithm: AlgorithmIdentity
+    mode: Mode
+    withdrawn_at: datetime
+    time_zone: str
+    """IANA name; used where the stored object does not say its offset."""
+    node: NodeIdentity
+    series_number_base: int
+    ledger: str = ""
+    """As `JobToEncode.ledger`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobToEncode:
     """All that the objects of a job are made from beside its result, for one profile. It can be pickled."""
 

@@ -38,6 +38,7 @@ from node.results.encoded import EncodedSet
 from node.results.fallback_reports import FallbackReports
 from node.results.lanes import REFUSED, Lanes
 from node.results.making import ObjectMaker, SetRequest
+from node.results.rejection_notes import RejectionNotes
 from node.results.source.files import VerifiedImages
 from node.stage import Node, NodeStage
 from node.wake import Stage
@@ -68,6 +69,7 @@ class ResultsStage(NodeStage):
         self._items = Items(Stage.RESULTS, node)
         self._fallback_reports = FallbackReports(node, self._maker, self._items)
         self._adopted_results = AdoptedResults(node, self._maker, self._items)
+        self._rejection_notes = RejectionNotes(node, self._maker, self._items)
         self._lanes = Lanes(node.wakes)
         self.use(configuration)
 
@@ -110,7 +112,8 @@ class ResultsStage(NodeStage):
 
     def _has_to_re_encode(self) -> bool:
         database = self._ledger.database
-        return bool(fallbacks.waiting(database) or adoptions.open_ones(database))
+        waits = fallbacks.waiting(database) or adoptions.open_ones(database)
+        return bool(waits) or self._rejection_notes.has_work(self._configuration)
 
     def _re_encode(self) -> None:
         with suppress(CallCancelledError):
@@ -118,6 +121,9 @@ class ResultsStage(NodeStage):
                 self._wakes.wake(Stage.DELIVER)
             if self._fallback_reports.run_once(self._configuration):
                 self._wakes.wake(Stage.DELIVER)
+            if self._rejection_notes.run_once(self._configuration):
+                self._wakes.wake(Stage.DELIVER)
+            self._wakes.wake(Stage.NOTIFY)  # of what does not stand
 
     def _report(self, job: Job) -> None:
         with self._ledger.transaction() as database:

@@ -177,7 +177,7 @@ class RunningAttempt:
             sent_study_uid=given.request.study.study_instance_uid,
             pseudonym_key=keys.name_of(keys.secret(self.data_folder.data)) if self._hides else None,
         )
-        self.settler.identified(self.row, start)
+        self.settler.identified(self.row, start, self.plugin.version_of(start.algorithm))
         return code
 
     @property

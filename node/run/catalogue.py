@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from node.config import allowing
 from node.config import plugins as configured
@@ -12,6 +13,7 @@ from node.config.allowing import PluginIsolation
 from node.config.models import Configuration, PluginUse
 from node.config.problems import ConfigurationError, Place, Problem
 from node.errors import NotFoundError, PermanentError
+from node.ledger.plugin_versions import PluginVersion
 from node.run import network, sandbox, users
 from node.run.executor import AttemptLimits, Executor
 from node.run.kinds.program import ProgramExecutor
@@ -43,6 +45,13 @@ class SitePlugin:
     site_parameters: Mapping[str, object]
     isolation: Isolation
     """How it is confined, and what it gets beyond its own job."""
+    allowed_by: str = ""
+    """Who allowed it, as the site states it."""
+
+    def version_of(self, algorithm: Mapping[str, Any]) -> PluginVersion:
+        """What the inventory keeps of it; `algorithm`: its identity as it runs."""
+        about = asdict(self.manifest.about)
+        return PluginVersion(self.name, self.manifest.identity.version, algorithm, about, self.allowed_by)
 
     def parameters_for(self, asked: Mapping[str, object]) -> dict[str, ParameterValue]:
         """All parameters of a job: the rule's, else the site's, else the plugin's own; ParameterError."""
@@ -202,6 +211,7 @@ def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Iso
         attempts=use.attempts,
         site_parameters=use.parameters,
         isolation=confinement,
+        allowed_by=use.allowed_by,
     )
     plugin.parameters_for({})
     return plugin

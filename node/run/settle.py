@@ -13,11 +13,12 @@ from typing import Any
 
 import structlog
 
-from node.ledger import attempts, events, jobs, notices, plugin_failures, returned_objects
+from node.ledger import attempts, events, jobs, notices, plugin_failures, plugin_versions, returned_objects
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind, AttemptStart
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.plugin_versions import PluginVersion
 from node.ledger.returned_objects import ReturnedObjectRow
 from node.run import answer, found, inputs, retry, words
 from node.run.answer import CheckedResult
@@ -56,10 +57,11 @@ class Settler:
         with self.node.ledger.transaction() as database:
             attempts.running(database, self.node.clock.now(), row, job.study_instance_uid, handle)
 
-    def identified(self, row: attempts.Attempt, start: AttemptStart) -> None:
+    def identified(self, row: attempts.Attempt, start: AttemptStart, version: PluginVersion) -> None:
         """What runs in an attempt is known, just before it does; raises TransientError."""
         with self.node.ledger.transaction() as database:
             attempts.identified(database, self.node.clock.now(), row, start)
+            plugin_versions.ran(database, self.node.clock.now(), version)
 
     def answered(self, job: Job, accepted: CheckedResult, course: AttemptCourse) -> None:
         """The plugin returned a result that holds; OSError where it cannot be kept."""
@@ -100,11 +102,19 @@ class Settler:
     def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
         """Images that it needs were removed and cannot be fetched: it ends as failed, and the report says so."""
         log.warning("run.images-gone", job=job.id, plugin=job.plugin, reason=why)
+        self._end_unrun(job, why, algorithm, AttemptFailureKind.GONE)
+
+    def not_analysed(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
+        """A person or a stop rule has stopped what would run: it ends as failed, and the report says so."""
+        log.warning("run.not-analysed", job=job.id, plugin=job.plugin, reason=why)
+        self._end_unrun(job, why, algorithm, AttemptFailureKind.STOPPED)
+
+    def _end_unrun(self, job: Job, why: str, algorithm: Mapping[str, Any], kind: AttemptFailureKind) -> None:
         with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.QUEUED:
                 return  # cancelled meanwhile
             jobs.started(database, self.node.clock.now(), job.id, algorithm)
-        self._give_up(job, words.not_run(why), why, None, AttemptCourse(AttemptFailureKind.GONE))
+        self._give_up(job, words.not_run(why), why, None, AttemptCourse(kind))
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""
@@ -184,7 +194,8 @@ class Settler:
                 self._keep_objects(database, job, accepted)
                 ended = jobs.ended(database, self.node.clock.now(), job.id, outcome, folder, error, accepted.found)
                 notices.of_result(database, self.node.clock.now(), ended)
-                plugin_failures.noted(database, self.node.clock.now(), ended)
+                if course.failure is not AttemptFailureKind.STOPPED:
+                    plugin_failures.noted(database, self.node.clock.now(), ended)
         if not wanted:
             answer.remove(kept)
             return

@@ -21,7 +21,7 @@ import structlog
 from node.config.models import Configuration
 from node.errors import NotFoundError, PermanentError
 from node.items import Item, Items
-from node.ledger import attempts, jobs
+from node.ledger import attempts, jobs, recalls
 from node.ledger.attempts import AttemptFailureKind
 from node.ledger.clock_changes import DueTimes
 from node.ledger.job import URGENT, Job
@@ -37,6 +37,7 @@ from node.run.removed_images import RemovedImages
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
+from node.run.stopped import StoppedJobs
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys
@@ -90,6 +91,7 @@ class RunStage(NodeStage):
         self._stopping = False
         self._settler = Settler(node)
         self._removed_images = RemovedImages(node, self._settler)
+        self._stopped = StoppedJobs(node.ledger, self._settler)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
@@ -188,6 +190,7 @@ class RunStage(NodeStage):
             return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
         ready: dict[str, tuple[Job, SitePlugin]] = {}
         self._held.clear()
+        self._stopped.begin_look()
         if self._commissioner:
             self._commissioner.begin_look()
         for job in jobs.ready(self._ledger.database, self._clock.now()):
@@ -275,6 +278,8 @@ class RunStage(NodeStage):
         plugin = self._find(job)
         if plugin is None:
             self._unknown(job)
+        elif self._stopped.see_to(job, plugin):
+            log.debug("run.stopped", job=job.id, plugin=plugin.name)
         elif (opens := hours.waits_until(job, self._clock.now())) is not None:
             self._outside_hours(job, opens)
             return None
@@ -325,6 +330,8 @@ class RunStage(NodeStage):
         """Claim a job, None where it was cancelled between the look and the claim."""
         try:
             with self._ledger.transaction() as database:
+                if recalls.find(database, job.plugin, str(algorithm["version"])) is not None:
+                    return None  # withdrawn since the look
                 begun = jobs.started(database, self._clock.now(), job.id, algorithm, kind, identity)
                 return begun, attempts.open_of(database, job.id)
         except PermanentError as error:

@@ -16,7 +16,7 @@ def failed(kind: AttemptFailureKind, attempts: int, limits: AttemptLimits | None
 
 
 def not_run(why: str) -> str:
-    """What is said of a job whose images were removed; `why` says when and by what."""
+    """What is said of a job that was not begun; `why` says why, such as when its images were removed."""
     return f"{why[:1].upper()}{why[1:]}. Nothing can be concluded from this about the images."
 
 

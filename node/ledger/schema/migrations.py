@@ -44,6 +44,8 @@ from node.ledger.schema import (
     m0033_restorations,
     m0035_search,
     m0036_returned,
+    m0041_recalls,
+    m0042_stop_rules,
 )
 from node.ledger.schema.versions import SET
 
@@ -181,6 +183,8 @@ migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0033_restorations")(m0033_restorations.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 migrations(name="0036_returned")(m0036_returned.migrate)
+migrations(name="0041_recalls")(m0041_recalls.migrate)
+migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

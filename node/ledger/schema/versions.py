@@ -41,5 +41,7 @@ VERSIONS = (
     "0033_restorations",
     "0035_search",
     "0036_returned",
+    "0041_recalls",
+    "0042_stop_rules",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

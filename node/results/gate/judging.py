@@ -23,7 +23,7 @@ from node.results.errors import NotEncodableError
 from node.results.gate import standard
 from node.results.gate.reading import ObjectReadBack, SourceFlaws, UnreadableObjectError, plain, read_back
 from node.results.gate.report import report_problems
-from node.results.request import SourceReference
+from node.results.request import RejectionRequest, SourceReference
 from node.results.source.copied import Treatment, of_patient_and_study
 
 _NOT_INHERITED = (
@@ -121,6 +121,26 @@ def _problems(candidate: EncodedCandidate, context: Context, known: dict[str, st
         yield "ContinuityOfContent: some viewers drop the names of what is in a continuous container"
     if candidate.kind == "sr":
         yield from report_problems(read, context)
+
+
+def problems_of_note(candidate: EncodedCandidate, request: RejectionRequest, stored: Dataset) -> tuple[str, ...]:
+    """Everything wrong with a rejection note; `stored`: the object that patient and study were copied from."""
+    of_stored = {rule.keyword for rule in of_patient_and_study()} & {element.keyword for element in stored}
+    several = {name: plain(stored[name].value) for name in of_stored if stored[name].VM > 1}
+    flaws = SourceFlaws(several, frozenset({str(stored.StudyInstanceUID)}))
+    try:
+        reading = read_back(candidate.content, candidate.dataset, flaws)
+    except UnreadableObjectError as error:
+        return (str(error),)
+    problems = [*standard.problems_of_object(reading.read), *reading.problems]
+    copied = (rule.keyword for rule in of_patient_and_study())
+    others = (name for name in copied if plain(reading.read.get(name)) != plain(stored.get(name)))
+    problems += [f"{name}: is not that of the objects that it rejects" for name in others]
+    known = {reference.sop_instance_uid: reference.sop_class_uid for _, reference in request.rejected}
+    problems += _reference_problems(reading, known)
+    named = {reference.sop_instance_uid for reference in reading.references if reference.within in _EVIDENCE}
+    problems += [f"does not name {uid}" for uid in sorted(known.keys() - named)]
+    return tuple(f"rejection note: {problem}" for problem in problems)
 
 
 # --- identity, UIDs ---------------------------------------------------------------------------------

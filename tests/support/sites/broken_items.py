@@ -14,6 +14,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian
 
+from node.app.stop_rules import StopRules
 from node.commit import asking, reporting
 from node.commit import stage as commit_stage
 from node.config.destinations import DicomDestination
@@ -39,8 +40,9 @@ from node.ledger import (
     notifications,
     purges,
     studies,
+    suspensions,
 )
-from node.ledger.database import Ledger
+from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Occasion
@@ -66,7 +68,7 @@ from tests.support.sites.commit_room import CommitRoom, images
 from tests.support.sites.configurations import ruled, with_destinations, with_slots
 from tests.support.sites.index_room import Room, room_of
 from tests.support.sites.job_site import Site
-from tests.support.sites.outcomes import match
+from tests.support.sites.outcomes import match, queue_job
 
 UIDS = ("1.2.1", "1.2.2", "1.2.3")
 BAD = UIDS[0]
@@ -691,6 +693,31 @@ def retain(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, 
     )
 
 
+def stop_rules(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
+    """Their jobs have ended, and are to be counted."""
+    site = _site(folder)
+    queued = [queue_job(site.ledger, site.clock.now(), uid, [f"r{uid}"]) for uid in UIDS]
+    for job in queued:
+        with site.ledger.transaction() as database:
+            jobs.started(database, site.clock.now(), job.id, {"name": "lung density", "version": "1"})
+            jobs.ended(database, site.clock.now(), job.id, JobOutcome.FINDINGS, f"results/{job.id}")
+
+    def scanner_or_raise(_: Database, job: Job) -> str:
+        fault.on(job.study_instance_uid == BAD)
+        return "CT1"
+
+    monkeypatch.setattr(suspensions, "scanner_of", scanner_or_raise)
+    watch = {"plugin": "lung-density", "watch": "failures", "above": "5%"}
+    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "stop_rules": {"lungs": watch}})
+    stage = _Stage(lambda: StopRules(site.node, configuration))
+
+    def status(number: int) -> str:
+        row = site.ledger.database.execute("SELECT watched FROM jobs WHERE id=?", [queued[number].id])
+        return str(row.fetchone()[0])
+
+    return Play(_clock(site), site.ledger, stage.run, stage.restart, status, frozenset({"1"}), "", "defect:{defect}")
+
+
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "index": (index, index_completion),
     "route": (route,),
@@ -703,5 +730,6 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "report": (commit_report,),
     "commitment-of": (commit_through, commit_batch),
     "retain": (retain,),
+    "stop-rules": (stop_rules,),
 }
 """Kind of stage → its plays."""

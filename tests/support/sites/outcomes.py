@@ -16,6 +16,12 @@ from node.ledger.job import Job, JobInput, NewJob
 
 def queue_job(ledger: Ledger, at: datetime, study: str, receipts: list[str], **changes: Any) -> Job:
     """A decision on the study and its job on these receipts; `changes` by field of NewJob."""
+    with ledger.transaction() as database:
+        return enqueue_job(database, at, study, receipts, **changes)
+
+
+def enqueue_job(database: Database, at: datetime, study: str, receipts: list[str], **changes: Any) -> Job:
+    """The same in the transaction of the caller."""
     fields: dict[str, Any] = {
         "study_instance_uid": study,
         "revision": 1,
@@ -33,19 +39,18 @@ def queue_job(ledger: Ledger, at: datetime, study: str, receipts: list[str], **c
         "images_complete_at": at,
     } | changes
     new = NewJob(**fields)
-    with ledger.transaction() as database:
-        decisions.keep_rule_set(database, at, "rules", "rules: []")
-        decision = decisions.record(
-            database,
-            at,
-            study=study,
-            revision=new.revision,
-            rule=new.rule,
-            rule_set="rules",
-            outcome=DecisionOutcome.MATCHED,
-            trace={},
-        )
-        job = jobs.enqueue(database, at, decision, new)
+    decisions.keep_rule_set(database, at, "rules", "rules: []")
+    decision = decisions.record(
+        database,
+        at,
+        study=study,
+        revision=new.revision,
+        rule=new.rule,
+        rule_set="rules",
+        outcome=DecisionOutcome.MATCHED,
+        trace={},
+    )
+    job = jobs.enqueue(database, at, decision, new)
     assert job is not None
     return job
 

@@ -142,6 +142,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "transfer_syntax": "implicit",
                 "pm_extent": "whole",
                 "editable": True,
+                "rejection_notes": True,
             }
         },
         "plugins": {
@@ -161,7 +162,18 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "resources": {"cpus": 1.5, "memory": "1GiB", "gpu": True, "gpu_memory": "1GiB"},
                 "warm": {"jobs": 2, "idle": "9m"},
                 "parameters": {"maximum_slice_mm": 3.0},
+                "allowed_by": "Dr Kim",
             }
+        },
+        "stop_rules": {
+            "lungs": {
+                "plugin": "lung_density",
+                "watch": "latency",
+                "above": "6%",
+                "longer_than": "9m",
+                "jobs": 300,
+                "then": "suspend",
+            },
         },
         "people": {
             "duty": {

@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from node.config.encoding import EncodingProfile
-from node.results.reading import reader
+from node.reading import reader
 from tests.support.results import reports
 from tests.support.results.vendors import VENDORS
 
