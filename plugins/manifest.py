@@ -18,6 +18,7 @@ from plugins import concepts, privileges, resources, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
+from plugins.exchanges import Exchange
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
@@ -40,6 +41,8 @@ class RuntimeKind(StrEnum):
     """`plugins.worker` imports `entry` in a Python process."""
     COMMAND = "command"
     """A program that reads request.json and writes out/result.json itself."""
+    CONTAINER = "container"
+    """A container image, which podman or docker runs."""
 
 
 class PatientIdentity(StrEnum):
@@ -68,7 +71,15 @@ class Runtime:
     kind: RuntimeKind
     entry: str = ""
     command: tuple[str, ...] = ()
-    """Program and arguments; `{folder}` stands for the job's folder. A relative program is in the plugin's folder."""
+    """Program and arguments; `{folder}` stands for the job's folder. A relative program is in the plugin's folder.
+
+    Of a container: the arguments of its entry point, in place of those that the image has."""
+    image: str = ""
+    """Of a container: the image by its digest, `sha256:…` or `NAME@sha256:…`."""
+    exchange: Exchange = Exchange.PACSNODE
+    """Of a container."""
+    user: tuple[int, int] | None = None
+    """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
     interpreter: str = ""
     """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
     deadline_seconds: int = DEADLINE_SECONDS
@@ -256,7 +267,36 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     return {"command": command}
 
 
-_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command}
+def _container(table: ManifestTable) -> dict[str, Any]:
+    image = table.take("image", str)
+    if not _PINNED.fullmatch(image):
+        raise table.error(
+            "image",
+            f"{image!r} is not pinned by its digest: sha256:… as `pacsnode plugin load` says it, or NAME@sha256:…",
+        )
+    return {
+        "image": image,
+        "command": table.texts("command", []),
+        "exchange": table.member("exchange", Exchange, table.take("exchange", str, Exchange.PACSNODE)),
+        "user": _user(table),
+    }
+
+
+def _user(table: ManifestTable) -> tuple[int, int] | None:
+    text = table.take("user", str, "")
+    if not text:
+        return None
+    match = _USER.fullmatch(text)
+    if match is None or "0" in match.groups():
+        raise table.error(
+            "user", f'{text!r} is not a user and a group in numbers, such as "1000:1000"; 0 is root, who no plugin is'
+        )
+    return int(match[1]), int(match[2])
+
+
+_PINNED = re.compile(r"(?:[A-Za-z0-9][\w.-]*(?::[0-9]+)?(?:/[\w.-]+)*@)?sha256:[0-9a-f]{64}", re.ASCII)
+_USER = re.compile(r"(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8})")
+_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command, RuntimeKind.CONTAINER: _container}
 """The keys that a kind has beside those that all have."""
 
 
