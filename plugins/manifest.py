@@ -55,13 +55,20 @@ class PatientIdentity(StrEnum):
 
 
 class Output(StrEnum):
-    """The parts of a `Result` that a plugin may fill, named as there."""
+    """The parts of a `Result` that a plugin may fill, named as there but for DICOM objects."""
 
     FINDINGS = "findings"
     SEGMENTATION = "segmentation"
     HEATMAPS = "heatmaps"
     KEY_IMAGES = "key_images"
     PICTURES = "pictures"
+    DICOM = "dicom"
+    """`Result.objects`."""
+
+    @property
+    def field(self) -> str:
+        """The field of a result that holds it."""
+        return "objects" if self is Output.DICOM else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ class Manifest:
         problems = [
             f"it returned {output.value}, which {MANIFEST} does not list in outputs"
             for output in Output
-            if getattr(result, output.value) and output not in self.outputs
+            if getattr(result, output.field) and output not in self.outputs
         ]
         problems += concepts.code_problems(result, self.concepts, MANIFEST)
         return list(dict.fromkeys(problems))

@@ -85,12 +85,12 @@ class ArrayFiles:
         if self._files_left < 0:
             raise EncodingError(place, f"more than {limits.ARRAY_FILES} arrays")
         try:
-            with _open_file(self._descriptor, name) as file:
+            with open_file(self._descriptor, name) as file:
                 return self._map(file, place, field_name, planes)
         except EncodingError:
             raise
         except _UNREADABLE as error:
-            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {_why(error)}") from error
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
 
     def _map(self, file: BinaryIO, path: str, field_name: str, planes: Planes | None) -> NDArray[Any]:
         types, dimensions = _ARRAY_TYPES[field_name]
@@ -171,7 +171,7 @@ def strays(folder: int, shown: str, named: Container[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _why(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Why a file cannot be opened or read, in words."""
     match error:
         case OSError(errno=errno.ELOOP):
@@ -201,7 +201,7 @@ def open_folder(folder: Path, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
+def open_file(folder: int, name: str) -> Iterator[BinaryIO]:
     """Open a regular file of a folder, never a link, a pipe or a device; raises OSError or ValueError."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
@@ -216,10 +216,10 @@ def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
 def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     """The object in a file of the folder, its version checked and taken out; `ExchangeError` calls the file `shown`."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             raw = file.read(limits.JSON_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {_why(error)}"
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {why_unreadable(error)}"
         raise ExchangeError(shown, "", reason) from error
     if len(raw) > limits.JSON_BYTES:
         raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")
@@ -240,7 +240,7 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
 def read_line(folder: int, name: str) -> str:
     """The first line of a file of the folder, its beginning in printable form; "" where there is nothing to read."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             line = file.read(4 * _LINE).split(b"\n", 1)[0]
     except (OSError, ValueError):
         return ""

@@ -1,6 +1,6 @@
 """What a result says in short: what later steps of a rule may ask of it, kept with its job.
 
-Codes, whether present and urgent, and numbers; no text that a plugin wrote.
+Codes, whether present and urgent, numbers, and how many DICOM objects came; no text that a plugin wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from plugins.contract import Code, Measurement, Result
 
 
 def of(result: Result) -> dict[str, Any]:
-    """The result's findings with their measurements, as plain values."""
+    """The result's findings with their measurements, and the number of its objects, as plain values."""
     return {
         "findings": [
             {
@@ -23,7 +23,8 @@ def of(result: Result) -> dict[str, Any]:
                 "measurements": _measurements(finding.measurements),
             }
             for finding in result.findings
-        ]
+        ],
+        "objects": len(result.objects),
     }
 
 
