@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Exchange(StrEnum):
+class ExchangeForm(StrEnum):
     """`runtime.exchange` of a manifest."""
 
     PACSNODE = "pacsnode"

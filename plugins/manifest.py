@@ -18,7 +18,7 @@ from plugins import concepts, privileges, resources, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
-from plugins.exchanges import Exchange
+from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
@@ -83,7 +83,7 @@ class Runtime:
     Of a container: the arguments of its entry point, in place of those that the image has."""
     image: str = ""
     """Of a container: the image by its digest, `sha256:…` or `NAME@sha256:…`."""
-    exchange: Exchange = Exchange.PACSNODE
+    exchange: ExchangeForm = ExchangeForm.PACSNODE
     """Of a container."""
     user: tuple[int, int] | None = None
     """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
@@ -284,7 +284,7 @@ def _container(table: ManifestTable) -> dict[str, Any]:
     return {
         "image": image,
         "command": table.texts("command", []),
-        "exchange": table.member("exchange", Exchange, table.take("exchange", str, Exchange.PACSNODE)),
+        "exchange": table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE)),
         "user": _user(table),
     }
 

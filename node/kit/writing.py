@@ -90,6 +90,10 @@ def write(folder: Path, kind: RuntimeKind, purpose: PluginPurpose) -> list[Path]
     """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
+    if kind is RuntimeKind.CONTAINER:
+        raise UsageError(
+            "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
+        )
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     folder.mkdir(parents=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.run.containers import mercure
-from plugins.exchanges import Exchange
+from plugins.exchanges import ExchangeForm
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MountedPlace:
     """A file or folder of the attempt, and where the container finds it."""
 
     source: str
@@ -30,7 +30,7 @@ class Place:
 class Dialect:
     """How one kind of image wants to be spoken to."""
 
-    places: tuple[Place, ...]
+    places: tuple[MountedPlace, ...]
     """Besides `scratch/`, which is /tmp in every container."""
     folder: str
     """What `{folder}` in `command` of the manifest stands for."""
@@ -41,19 +41,19 @@ class Dialect:
     """Leave `out/result.json`; returns what is to be said in the log, OSError."""
 
 
-DIALECTS: Mapping[Exchange, Dialect] = {
-    Exchange.PACSNODE: Dialect(
+DIALECTS: Mapping[ExchangeForm, Dialect] = {
+    ExchangeForm.PACSNODE: Dialect(
         places=(
-            Place("request.json", "/job/request.json"),
-            Place("in", "/job/in"),
-            Place("out", "/job/out", is_writable=True),
-            Place("scratch", "/job/scratch", is_writable=True),
+            MountedPlace("request.json", "/job/request.json"),
+            MountedPlace("in", "/job/in"),
+            MountedPlace("out", "/job/out", is_writable=True),
+            MountedPlace("scratch", "/job/scratch", is_writable=True),
         ),
         folder="/job",
         environment={"PACSNODE_FOLDER": "/job"},
     ),
-    Exchange.MERCURE: Dialect(
-        places=(Place("in", mercure.IN), Place(mercure.LEFT, mercure.OUT, is_writable=True)),
+    ExchangeForm.MERCURE: Dialect(
+        places=(MountedPlace("in", mercure.IN), MountedPlace(mercure.LEFT, mercure.OUT, is_writable=True)),
         folder=mercure.IN,
         environment={"MERCURE_IN_DIR": mercure.IN, "MERCURE_OUT_DIR": mercure.OUT},
         prepare=mercure.prepare,

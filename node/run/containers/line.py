@@ -44,7 +44,7 @@ class ContainerUser:
 
 
 def user_of(found: Engine, wanted: tuple[int, int] | None) -> ContainerUser:
-    """The user that a manifest wants, or one without a right to anything; PermanentError where it cannot be had.
+    """The user that a manifest wants, or one without a right to anything; PermanentError where that is not possible.
 
     Root of a container that is run without root is the node's user: what it writes is the node's, and it has no
     capability. Otherwise a node that is root hands the files over, and one that is not runs it as its own user.
@@ -115,7 +115,7 @@ def _limits(found: Engine, limits: AttemptLimits, cpus: float) -> Iterator[str]:
 
 
 def _mounts(folder: Path, dialect: dialects.Dialect, privileges: Privileges) -> Iterator[str]:
-    places = (dialects.Place("scratch", _SCRATCH, is_writable=True), *dialect.places)
+    places = (dialects.MountedPlace("scratch", _SCRATCH, is_writable=True), *dialect.places)
     for each in sorted(places, key=lambda place: place.inside):  # what lies in another one comes after it
         yield _mount(folder / each.source, each.inside, is_writable=each.is_writable)
     for path in privileges.readable:

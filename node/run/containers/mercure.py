@@ -23,8 +23,8 @@ TASK, RESULT = "task.json", "result.json"
 _NOTIFICATION = "__mercure_notification"
 _MOST_JSON = 2**20
 _MOST_SUMMARY = 1024
-_MOST_OBJECTS = 5_000
-"""Of a module that leaves more, the first ones by name: what is too much is said where the result is read."""
+_MOST_OBJECTS = 100_000
+"""Files that an attempt may write: how many a result may name is checked where it is read."""
 
 
 def prepare(folder: Path) -> None:

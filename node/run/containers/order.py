@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node.run.containers.engine import EngineKind
-from plugins.exchanges import Exchange
+from plugins.exchanges import ExchangeForm
 
 LABEL = "pacsnode.work"
 """Of each container: the folder `work/` of its node, by which it is found when guard and node have died."""
@@ -26,7 +26,7 @@ class ContainerOrder:
     program: str
     folder: str
     """`work/JOB/ATTEMPT`."""
-    exchange: Exchange
+    exchange: ExchangeForm
     user: tuple[int, int] | None = None
     """Whom its files are handed over to; None where it runs as the node's own user."""
 
@@ -44,5 +44,5 @@ class ContainerOrder:
     def from_plain(cls, plain: Mapping[str, Any]) -> ContainerOrder:
         """As `asdict` and JSON left it."""
         user = plain["user"] and tuple(plain["user"])
-        kinds = {"engine": EngineKind(plain["engine"]), "exchange": Exchange(plain["exchange"])}
+        kinds = {"engine": EngineKind(plain["engine"]), "exchange": ExchangeForm(plain["exchange"])}
         return cls(**{**plain, **kinds, "user": user})

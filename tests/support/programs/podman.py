@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
@@ -63,6 +64,11 @@ class PodmanStore:
         change = [part for each in changes for part in ("--change", each)]
         self.call("import", "--quiet", *change, "-", f"localhost/{name}", given=_root(files or {}))
         return f"sha256:{self.call('image', 'inspect', '--format', '{{.Id}}', f'localhost/{name}')}"
+
+    @cached_property
+    def shell(self) -> str:
+        """The id of an image whose entry point is a shell."""
+        return self.image("shell", changes=['ENTRYPOINT ["/bin/sh"]'])
 
     def left(self) -> list[str]:
         """What is left of containers: they themselves, their layers, mounts and processes."""

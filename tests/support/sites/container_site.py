@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,6 @@ class ContainerSite(Site):
         super().__init__(folder)
         self.podman = podman
 
-    @cached_property
-    def image(self) -> str:
-        """The id of one whose entry point is a shell."""
-        return self.podman.image("shell", changes=['ENTRYPOINT ["/bin/sh"]'])
-
     def container(self, name: str, lines: str, use: dict[str, Any] | None = None, identity: str = "full") -> Path:
         """A plugin whose `[runtime]` has these lines; its folder."""
         folder = self.folder / "plugins" / name
@@ -38,10 +32,11 @@ class ContainerSite(Site):
         self.uses[name] = PluginUse(folder=folder, **(use or {}))
         return folder
 
-    def shell_job(self, script: str, *, use: dict[str, Any] | None = None, **keys: object) -> Job:
+    def shell_job(self, script: str, *, use: dict[str, Any] | None = None, **keys: Any) -> Job:
         """A job on two images for a plugin that runs this in its container's shell."""
-        lines = {"image": self.image, "command": ["-c", script], **keys}
-        text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
+        lines = {"image": self.podman.shell, "command": ["-c", script], **keys}
+        raw = str(lines.pop("_raw", ""))
+        text = "\n".join([*(f"{key} = {json.dumps(value)}" for key, value in lines.items()), raw])
         self.container("shell", text, use={"attempts": 1, **(use or {})})
         receipts = self.receive(2)
         self.complete()
