@@ -181,7 +181,7 @@ def test_the_next_start_removes_what_node_and_guard_left_that_died_together(
     for each in (guard, node):
         each.kill()
     node.wait()
-    assert len(room.podman.call("ps", "--quiet").split()) == 2
+    assert len(room.podman.call("ps", "--all", "--quiet").split()) == 2
     start().run_once()
     assert room.podman.call("ps", "--all", "--quiet", "--no-trunc").split() == [other]
     room.podman.call("rm", "--force", "--time", "0", other)
