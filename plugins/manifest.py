@@ -18,6 +18,7 @@ from plugins import concepts, nifti_mapping, privileges, resources, vendor_score
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
+from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.nifti_mapping import NiftiFolders
 from plugins.privileges import NOTHING, Privileges
@@ -43,15 +44,8 @@ class RuntimeKind(StrEnum):
     """`plugins.worker` imports `entry` in a Python process."""
     COMMAND = "command"
     """A program that is started for each job."""
-
-
-class ExchangeForm(StrEnum):
-    """What lies in the folders through which the node and a program talk."""
-
-    PACSNODE = "pacsnode"
-    """DICOM files and request.json in, result.json and arrays out (`plugins.exchange`)."""
-    NIFTI = "nifti"
-    """NIfTI files in; NIfTI files and tables out, which `[nifti]` gives a meaning (`plugins.nifti_mapping`)."""
+    CONTAINER = "container"
+    """A container image, which podman or docker runs."""
 
 
 class PatientIdentity(StrEnum):
@@ -89,9 +83,13 @@ class Runtime:
     command: tuple[str, ...] = ()
     """Program and arguments; `{folder}` stands for the job's folder, `{plugin}` for the plugin's own.
 
-    A relative program is in the plugin's folder.
-    """
+    A relative program is in the plugin's folder. Of a container: the arguments of its entry point, in place of those
+    that the image has."""
+    image: str = ""
+    """Of a container: the image by its digest, `sha256:…` or `NAME@sha256:…`."""
     exchange: ExchangeForm = ExchangeForm.PACSNODE
+    user: tuple[int, int] | None = None
+    """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
     interpreter: str = ""
     """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
     deadline_seconds: int = DEADLINE_SECONDS
@@ -334,11 +332,47 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     command = table.texts("command")
     if not command:
         raise table.error("command", "is empty; give the program and its arguments")
-    form = table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE))
-    return {"command": command, "exchange": form}
+    exchange = _exchange(table)
+    if exchange is ExchangeForm.MERCURE:
+        raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
+    return {"command": command, "exchange": exchange}
 
 
-_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command}
+def _exchange(table: ManifestTable) -> ExchangeForm:
+    found: ExchangeForm = table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE))
+    return found
+
+
+def _container(table: ManifestTable) -> dict[str, Any]:
+    image = table.take("image", str)
+    if not _PINNED.fullmatch(image):
+        raise table.error(
+            "image",
+            f"{image!r} is not pinned by its digest: sha256:… as `pacsnode plugin load` says it, or NAME@sha256:…",
+        )
+    return {
+        "image": image,
+        "command": table.texts("command", []),
+        "exchange": _exchange(table),
+        "user": _user(table),
+    }
+
+
+def _user(table: ManifestTable) -> tuple[int, int] | None:
+    text = table.take("user", str, "")
+    if not text:
+        return None
+    match = _USER.fullmatch(text)
+    if match is None or "0" in match.groups():
+        raise table.error(
+            "user", f'{text!r} is not a user and a group in numbers, such as "1000:1000"; 0 is root, who no plugin is'
+        )
+    return int(match[1]), int(match[2])
+
+
+_PINNED = re.compile(r"(?:[A-Za-z0-9][\w.-]*(?::[0-9]+)?(?:/[\w.-]+)*@)?sha256:[0-9a-f]{64}", re.ASCII)
+_USER = re.compile(r"(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8})")
+_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command, RuntimeKind.CONTAINER: _container}
 """The keys that a kind has beside those that all have."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -93,7 +94,8 @@ def new(
 ) -> None:
     """Make a plugin that runs at once: manifest, code, README, and an example whose answer is known."""
     from node.kit import writing
-    from plugins.manifest import ExchangeForm, RuntimeKind
+    from plugins.exchanges import ExchangeForm
+    from plugins.manifest import RuntimeKind
 
     form = _member(ExchangeForm, exchange, "--exchange")
     usual = ("command", "segmentation") if form is ExchangeForm.NIFTI else ("python", "volume")
@@ -178,6 +180,33 @@ def check(name: PluginName, config: SiteConfig = None, as_json: site.AsJson = Fa
             checking.keep(choice, configuration, found)
     if not all(each.passed for each in found):
         raise typer.Exit(ExitCode.FAILED)
+
+
+@plugin.command()
+def load(
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="What `podman save` or `docker save` wrote.")],
+    of: Annotated[
+        Path | None, typer.Option("--plugin", metavar="FOLDER", help="The plugin that has to pin this very image.")
+    ] = None,
+    config: SiteConfig = None,
+    as_json: site.AsJson = False,
+) -> None:
+    """Load the image of a container from an archive, and print the digest that pins it.
+
+    The archive is checked first: what is damaged, or is not the image that the plugin pins, is not loaded. The image
+    goes to the engine of the user who runs this, which has to be the user that the node runs as. Exit code 1: it was
+    not loaded.
+    """
+    from node.kit import loading
+
+    configuration = _configuration(_site_here(config))
+    loaded = loading.load(archive, configuration.node.containers if configuration else "auto", of)
+    if as_json:
+        output.as_json(asdict(loaded))
+        return
+    how = "was there already" if loaded.was_here else "loaded"
+    output.console().print(cell(f"{how}: {loaded.engine}"), soft_wrap=True)
+    output.console().print(cell(f'image = "{loaded.id}"'), soft_wrap=True)
 
 
 @plugin.command("list")

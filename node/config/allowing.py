@@ -18,6 +18,18 @@ from plugins.privileges import Endpoint, Privileges, variable_name
 PluginIsolation = Literal["required", "auto", "off"]
 
 
+def _engine(text: str) -> str:
+    if text != "auto" and Path(text).name not in ("podman", "docker"):
+        raise ValueError(f"{text!r} is none of auto, podman and docker, and no path of such a program")
+    if text != Path(text).name and not Path(text).is_absolute():
+        raise ValueError(f"{text!r} is not an absolute path")
+    return text
+
+
+ContainerEngine = Annotated[str, AfterValidator(_engine)]
+"""What runs container images: `auto`, `podman`, `docker`, or the path of one of them."""
+
+
 def _endpoint(text: str) -> str:
     return str(Endpoint.parse(text))
 

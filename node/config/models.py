@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from node.config.alerting import Alerts, Heartbeat
-from node.config.allowing import PluginGrants, PluginIsolation
+from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
 from node.config.backup import BackupSettings
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.people import Notifications, Person
@@ -219,6 +219,8 @@ class NodeSettings(Section):
     isolation: Annotated[PluginIsolation, TakenUpBy.only(Party.NODE)] = "auto"
     """How plugins are confined. required: as another user, in a sandbox, or they do not run. auto: as well as this
     machine can. off: in no sandbox."""
+    containers: Annotated[ContainerEngine, TakenUpBy.only(Party.NODE)] = "auto"
+    """What runs plugins that are container images: podman, docker, or the path of one. auto: podman, else docker."""
     jobs_at_once: Annotated[int, Field(ge=1, le=64), TakenUpBy.only(Party.NEXT_START)] = 2
     """Plugins that run at the same time, at most."""
     reserved_for_urgent: Annotated[int, Field(ge=0, le=63), TakenUpBy.only(Party.NEXT_START)] = 0

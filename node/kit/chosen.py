@@ -38,7 +38,13 @@ class PluginChoice:
         node = self.configuration.node
         on_its_disk = node.data.exists() and node.data.stat().st_dev == data.stat().st_dev
         free_space = node.limits.free_space if on_its_disk else 0  # what is kept for receiving, which is done there
-        found = catalogue.load(self.configuration.plugins, data, free_space=free_space, setting=node.isolation)
+        found = catalogue.load(
+            self.configuration.plugins,
+            data,
+            free_space=free_space,
+            setting=node.isolation,
+            containers=node.containers,
+        )
         try:
             return found.find(self.name)
         except NotFoundError as error:

@@ -52,7 +52,8 @@ def entries(site: Configuration | None, refused: Mapping[str, str] = MappingProx
     """
     configuration = site or kit_configuration()
     with _database(site) as database, tempfile.TemporaryDirectory(prefix="pacsnode-") as data:
-        known = catalogue.load(configuration.plugins, Path(data), setting=configuration.node.isolation)
+        node = configuration.node
+        known = catalogue.load(configuration.plugins, Path(data), setting=node.isolation, containers=node.containers)
         stopped = pauses.every(database) if database else []
         paused = {each.name for each in stopped if each.what is Pausable.PLUGIN}
         wrong = {**known.problems, **refused}
@@ -93,7 +94,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
     with tempfile.TemporaryDirectory(prefix="pacsnode-") as data:
         plugin = choice.at(Path(data))
     identity, runtime, digest = manifest.identity, manifest.runtime, _code(site).of(manifest)
-    runs = runtime.entry if runtime.kind is RuntimeKind.PYTHON else " ".join(runtime.command)
+    runs = runtime.entry or " ".join(part for part in (runtime.image, *runtime.command) if part)
     lines = [
         ("plugin", f"{identity.name} {identity.version} ({identity.manufacturer})"),
         ("use", identity.intended_use),

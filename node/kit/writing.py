@@ -12,7 +12,8 @@ from pathlib import Path
 from node.errors import UsageError
 from node.kit import sample_images
 from node.kit.examples import EXPECTED, FOLDER
-from plugins.manifest import MANIFEST, ExchangeForm, Output, RuntimeKind
+from plugins.exchanges import ExchangeForm
+from plugins.manifest import MANIFEST, Output, RuntimeKind
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM = "analyse"
@@ -96,6 +97,10 @@ def write(
     """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
+    if kind is RuntimeKind.CONTAINER:
+        raise UsageError(
+            "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
+        )
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND

@@ -15,10 +15,11 @@ from node.config.problems import ConfigurationError, Place, Problem
 from node.errors import NotFoundError, PermanentError
 from node.ledger.plugin_versions import PluginVersion
 from node.run import network, sandbox, users
+from node.run.containers import engine
 from node.run.executor import AttemptLimits, Executor
 from node.run.kinds.program import ProgramExecutor
 from node.run.kinds.python import PythonExecutor
-from node.run.kinds.registry import executor_of
+from node.run.kinds.registry import confinement_of, executor_of
 from node.run.sandbox import Isolation, isolation
 from plugins.manifest import MANIFEST, Manifest, ParameterError, ParameterValue
 from plugins.manifest_table import ManifestError
@@ -87,11 +88,12 @@ def load(
     *,
     free_space: int = 0,
     setting: PluginIsolation = "auto",
+    containers: str = engine.AUTO,
 ) -> Catalogue:
     """All plugins that the configuration names and all that ship with the node.
 
     `free_space`: bytes on the disk of the data folder below which receivers refuse associations. `setting`: how the
-    site wants those to be confined that say nothing of it.
+    site wants those to be confined that say nothing of it. `containers`: what it runs container images with.
 
     Starts nothing and writes nothing, except that an interpreter of a plugin's own is asked for its paths.
     """
@@ -102,7 +104,8 @@ def load(
     for name in [*uses, *(name for name in configured.built_in() if configured.folded(name) not in named)]:
         try:
             use = uses.get(name, PluginUse())
-            isolation_of = sandbox.as_set(confinement, use.isolation or setting)
+            as_wanted = sandbox.as_set(confinement, use.isolation or setting)
+            isolation_of = replace(as_wanted, containers=containers)
             plugins[name] = _load(name, uses, data.resolve(), isolation_of, free_space)
         except (ManifestError, ParameterError, PermanentError) as error:
             problems[name] = str(error)
@@ -112,7 +115,13 @@ def load(
 def of(configuration: Configuration) -> Catalogue:
     """All plugins; see `load`."""
     node = configuration.node
-    return load(configuration.plugins, node.data, free_space=node.limits.free_space, setting=node.isolation)
+    return load(
+        configuration.plugins,
+        node.data,
+        free_space=node.limits.free_space,
+        setting=node.isolation,
+        containers=node.containers,
+    )
 
 
 class Catalogues:
@@ -196,7 +205,7 @@ def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Iso
     resources = _resources(use, manifest.runtime.resources, limits.memory_bytes)
     granted = allowing.in_force(manifest.runtime.privileges, use.allow)
     _check_there(granted)
-    confinement = replace(confinement, privileges=granted)
+    confinement = confinement_of(manifest, replace(confinement, privileges=granted))
     executor = executor_of(manifest, data / "work", confinement)
     own = executor.line.readable if isinstance(executor, ProgramExecutor | PythonExecutor) else ()
     own = tuple(path for path in own if not path.is_relative_to(data))  # what the node writes there it writes again

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.errors import PermanentError
+
 if TYPE_CHECKING:
+    from node.config.allowing import PluginIsolation
     from node.config.models import Configuration
     from node.run.sandbox import Isolation
 
@@ -67,12 +70,33 @@ def _own(
     configuration: Configuration, found: Isolation, whole: Confinement, as_root: bool
 ) -> Iterator[PluginConfinement]:
     for name, use in configuration.plugins.items():
-        if use.isolation is not None:
-            from node.run.sandbox import as_set
+        its = _of_plugin(name, use.isolation, configuration, found, as_root)
+        if its is not None and its.text != whole.text:
+            yield PluginConfinement(name, its.text, its.severity)
 
-            its = of(as_set(found, use.isolation), as_root, who="it does")
-            if its.text != whole.text:
-                yield PluginConfinement(name, its.text, its.severity)
+
+def _of_plugin(
+    name: str, setting: PluginIsolation | None, configuration: Configuration, found: Isolation, as_root: bool
+) -> Confinement | None:
+    """What is in force for one plugin; None where nobody says anything of it in particular."""
+    from node.config import plugins as configured
+    from node.run.kinds import registry
+    from node.run.sandbox import as_set
+
+    try:
+        manifest = configured.manifest_of(name, configuration.plugins)
+    except ValueError:  # the catalogue says what is wrong with it
+        manifest = None
+    own = manifest is not None and manifest.runtime.kind in registry.CONFINEMENTS
+    if setting is None and not own:
+        return None
+    its = as_set(found, setting or configuration.node.isolation)
+    if manifest is not None and own:
+        try:
+            its = registry.confinement_of(manifest, replace(its, containers=configuration.node.containers))
+        except PermanentError as error:
+            return Confinement(False, f"it does not run: {error}", "alert")
+    return of(its, as_root, who="it does")
 
 
 def note(configuration: Configuration) -> Confinement:
@@ -105,4 +129,4 @@ def granted(name: str, its: Isolation) -> str:
         parts.append(f"environment {', '.join(shown)}")
     parts += ["GPUs"] if given.gpu else []
     line = f"{name}: {'; '.join(parts)}"
-    return line if its.sandbox else f"{line} (not restricted to that, as it is not isolated)"
+    return line if its.sandbox or its.engine else f"{line} (not restricted to that, as it is not isolated)"

@@ -4,8 +4,8 @@ Two digests, since they answer two questions:
 
 - `software`: is it the same device as in another report? What the vendor gave: every file of the plugin's folder (the
   manifest and the weights among them), the files outside that its manifest asks for (`readable`,
-  `node.run.granted_files`), a program of a command that lies elsewhere, and the packages of an interpreter of the
-  plugin's own. It is part of the Device UID (0018,1002).
+  `node.run.granted_files`), a program of a command that lies elsewhere, the image of a container by its digest, and the
+  packages of an interpreter of the plugin's own. It is part of the Device UID (0018,1002).
 - `whole`: would a process that runs already, or a trial of before, say the same? The software, and what the node adds:
   the interpreter itself, the packages of the node's own interpreter, the contract (`plugins/`), the graphics driver.
 
@@ -153,7 +153,9 @@ class _CodeLook:
     def _elsewhere(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
         """What the vendor gave outside the plugin's folder."""
         runtime = manifest.runtime
-        if runtime.kind is RuntimeKind.COMMAND:
+        if runtime.kind is RuntimeKind.CONTAINER:
+            yield "image", runtime.image
+        elif runtime.kind is RuntimeKind.COMMAND:
             program = manifest.folder / runtime.command[0]
             if not program.is_relative_to(manifest.folder):
                 yield "program", self._file(program)
@@ -170,7 +172,7 @@ class _CodeLook:
         runtime = manifest.runtime
         yield "driver", self._file(_DRIVER)
         yield "exchange", str(untrusted.SCHEMA)
-        if runtime.kind is RuntimeKind.COMMAND:
+        if runtime.kind is not RuntimeKind.PYTHON:
             return
         path = manifest.folder / runtime.executable
         yield "interpreter", f"{path} {self._file(path)}"

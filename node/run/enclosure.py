@@ -15,6 +15,7 @@ from typing import Any
 
 from node.run import handover, network, users
 from node.run.cgroups import AttemptGroup
+from node.run.guard_report import GuardReport
 from node.run.users import PluginUser
 
 ENVIRONMENT_FD, HOSTS_FD, BLOCK_FD = 60, 61, 62
@@ -111,6 +112,22 @@ class Enclosure:
         with contextlib.suppress(ChildProcessError):
             return os.waitpid(self.relay, os.WNOHANG) == (0, 0)
         return False
+
+    def processes(self) -> list[int] | None:
+        """Those of the plugin, where they are not all that the guard has started; None where they are."""
+        return None
+
+    def lost(self) -> str:
+        """Why nobody but the guard holds the plugin any more; "" where that is as it has to be."""
+        return ""
+
+    def how_ended(self, _code: int) -> GuardReport | None:
+        """What an exit status means, where it is not the plugin's own."""
+        return None
+
+    def collect(self) -> str:
+        """What is to be said of what a plugin left that ended by itself."""
+        return ""
 
     def end_job(self) -> None:
         """A worker rests: its files are the node's until it gets its next job; OSError."""

@@ -32,9 +32,11 @@ from typing import BinaryIO, cast
 import psutil
 
 from node.run import inherited, last_line, memory_use, worker_channel
+from node.run.containers.enclosure import ContainerEnclosure
 from node.run.disk_use import DiskUse, Room
 from node.run.enclosure import Enclosure
-from node.run.guard_messages import GuardOrder, GuardReport
+from node.run.guard_messages import GuardOrder
+from node.run.guard_report import GuardReport
 from node.run.left_behind import Residents
 from node.run.lingering import GraceTime
 from node.run.plugin_log import PluginLog
@@ -50,7 +52,7 @@ _ASKED_WHERE = {"deadline": 0.5, "loading": 0.5, "memory": 0.2}
 class PluginProcesses:
     """The processes of one order."""
 
-    def __init__(self, order: GuardOrder, enclosure: Enclosure) -> None:
+    def __init__(self, order: GuardOrder, enclosure: Enclosure | ContainerEnclosure) -> None:
         self.order = order
         self.enclosure = enclosure
         self.begin_job()
@@ -141,6 +143,8 @@ class PluginProcesses:
 
     def over_the_limit(self) -> tuple[str, str] | None:
         """The ending and its detail, where its processes or their memory exceed the limits."""
+        if lost := self.enclosure.lost():
+            return "guard_died", lost
         processes = self.pids()
         if len(processes) > self.order.processes:
             return "processes", f"{len(processes)} processes, at most {self.order.processes}"
@@ -159,7 +163,8 @@ class PluginProcesses:
         """Of all its living processes; those of a worker that rests are known, and start no others."""
         if self.residents and self.residents.are_at_rest:
             return self.residents.processes
-        return [each.pid for each in self._tree()]
+        inside = self.enclosure.processes()
+        return [each.pid for each in self._tree()] if inside is None else inside
 
     def _tree(self) -> list[psutil.Process]:
         """All living processes of the plugin; dead orphans that became ours are buried on the way."""
@@ -278,6 +283,8 @@ def _ended(plugin: PluginProcesses) -> GuardReport:
         return GuardReport("memory", detail=f"{used} MiB, at most {plugin.order.memory_bytes // 2**20} MiB")
     if problem := plugin.too_much_on_disk():  # it was quicker than the glances: a full disk may be why it ended
         return GuardReport("disk", detail=problem)
+    if report := plugin.enclosure.how_ended(code):
+        return report
     if plugin.order.sandboxed and code > 128:  # bwrap says 128 + signal, as a shell does
         code = 128 - code
     if code == -signal.SIGXFSZ:
@@ -310,6 +317,8 @@ def run(plugin: PluginProcesses, log: PluginLog, orders: BinaryIO) -> GuardRepor
     if not killed:
         report.detail = f"{report.detail} (a process of it could not be killed)".strip()
     log.take(plugin.output.fileno(), 1024)
+    if (report.ending, report.code) == ("exited", 0) and (said := plugin.enclosure.collect()):
+        log.write(f"--- {said}\n".encode())
     report.seconds = round(time.monotonic() - started, 3)
     report.peak_memory_bytes = plugin.peak
     return report
@@ -317,7 +326,7 @@ def run(plugin: PluginProcesses, log: PluginLog, orders: BinaryIO) -> GuardRepor
 
 def _started(order: GuardOrder, log: PluginLog) -> PluginProcesses | GuardReport:
     """Its processes, with the first job; a report where they cannot be started."""
-    enclosure = Enclosure(order.enclosure)
+    enclosure = ContainerEnclosure(order.container) if order.container else Enclosure(order.enclosure)
     try:
         enclosure.begin(order.memory_bytes, order.processes)
         return PluginProcesses(order, enclosure)

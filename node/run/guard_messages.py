@@ -1,4 +1,4 @@
-"""What the node and the guard of a plugin tell each other, a line of JSON each."""
+"""What the node tells the guard of a plugin, a line of JSON; `node.run.guard_report` is the answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from node.run.containers.order import ContainerOrder
 from node.run.enclosure import EnclosureOrder
 
 
@@ -40,22 +41,13 @@ class GuardOrder:
     printed_bytes: int
     log_bytes: int
     enclosure: EnclosureOrder
+    container: ContainerOrder | None = None
+    """Where `command` is an engine that runs a container; its `enclosure` is that then."""
 
     @classmethod
     def from_line(cls, line: bytes) -> GuardOrder:
         """As the node writes it."""
         plain = json.loads(line)
-        return cls(**{**plain, "enclosure": EnclosureOrder.from_plain(plain["enclosure"])})
-
-
-@dataclass(slots=True)
-class GuardReport:
-    """How a job ended: the fields of `node.run.executor.Exit`, and whether its worker is kept."""
-
-    ending: str
-    code: int | None = None
-    detail: str = ""
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    memory_bytes: int = 0
-    """What the worker holds that is kept for another job; 0 where nothing of it is left."""
+        container = plain["container"] and ContainerOrder.from_plain(plain["container"])
+        enclosure = EnclosureOrder.from_plain(plain["enclosure"])
+        return cls(**{**plain, "enclosure": enclosure, "container": container})

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from node.errors import TransientError
 from node.run import cgroups, guard, leftovers, tags, variables
+from node.run.containers.order import ContainerOrder
 from node.run.enclosure import EnclosureOrder
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
 from node.run.guard_messages import GuardOrder
@@ -52,6 +53,8 @@ class CommandLine:
     """It takes one job after the other: see `node.run.guard_messages.GuardOrder`."""
     says_when: bool = True
     """Whether its result is whole once `result.json` is there; else it is done when it ends."""
+    container: ContainerOrder | None = None
+    """Where it is an engine that runs a container; `environment` is all that the engine gets then."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class GuardProcess:
         order = _order(line, place, limits, isolation)
         self._most_seconds = limits.deadline_seconds + order.loading_seconds * line.is_worker + GRACE_SECONDS
         self._complaints = place.logs / GUARD_LOG
-        self._folder = place.folder
+        self._folder, self._container = place.folder, line.container
         with self._complaints.open("wb") as complaints:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-m", guard.__name__],
@@ -108,7 +111,7 @@ class GuardProcess:
         report = self._reports.readline()
         if not report:
             code = self._process.wait()
-            leftovers.end(self._folder)
+            leftovers.end(self._folder, self._container)
             if code == 0:
                 raise WorkerGoneError("the worker had ended")
             if code < 0:
@@ -135,7 +138,7 @@ class GuardProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         if self._process.returncode:  # it was killed, and could end nothing any more
-            leftovers.end(self._folder)
+            leftovers.end(self._folder, self._container)
         self._reports.close()
 
     def _tell(self, order: bytes) -> None:
@@ -171,9 +174,10 @@ def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation:
         readable = (*line.readable, *granted.readable)
         command = isolation.sandbox.wrap(command, folder, readable, place.hidden, limits, granted)
     added = {} if isolation.sandbox else values
+    basis = {} if line.container else _environment(folder, granted, limits.gpu)
     return GuardOrder(
         command=command,
-        environment=_environment(folder, granted, limits.gpu) | dict(line.environment) | added | tags.mark(folder),
+        environment=basis | dict(line.environment) | added | tags.mark(folder),
         working_folder=str(folder / "scratch"),
         log=str(place.logs / LOG),
         folder=str(folder),
@@ -183,6 +187,7 @@ def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation:
         code_folder=line.code_folder,
         is_worker=line.is_worker,
         enclosure=_enclosure(folder, isolation.sandbox, granted, values),
+        container=line.container,
         **{name: value for name, value in asdict(limits).items() if name in _LIMITS},
     )
 

@@ -26,6 +26,8 @@ from pathlib import Path
 
 from node.config.allowing import PluginIsolation
 from node.run import inherited, users
+from node.run.containers import engine
+from node.run.containers.engine import Engine
 from node.run.enclosure import BLOCK_FD, ENVIRONMENT_FD, HOSTS_FD
 from node.run.executor import AttemptLimits
 from node.run.users import NoPluginUserError, PluginUser
@@ -191,15 +193,21 @@ class Isolation:
     """A plugin that is not confined in every respect, as another user, does not run."""
     privileges: Privileges = NOTHING
     """What a plugin gets beyond its own job."""
+    containers: str = engine.AUTO
+    """What the site runs container images with."""
+    engine: Engine | None = None
+    """What runs a plugin that is a container image; its container is all its confinement."""
 
     @property
     def whole(self) -> bool:
         """Whether plugins are confined in every respect."""
-        return self.sandbox is not None and not self.reason
+        return self.engine is not None or (self.sandbox is not None and not self.reason)
 
     @property
     def apart(self) -> bool:
         """Whether they are another user than the node besides."""
+        if self.engine is not None:
+            return self.engine.apart
         return self.whole and self.sandbox is not None and self.sandbox.user is not None
 
     @property
@@ -212,6 +220,8 @@ class Isolation:
 
     def __str__(self) -> str:
         """One line for `check` and `status`."""
+        if self.engine:
+            return _in_container(self.engine, self.same_user)
         if self.sandbox and self.reason:
             return f"isolated only in part: in the sandbox, {self.reason} (bubblewrap)"
         if self.sandbox and self.sandbox.user:
@@ -227,6 +237,17 @@ class Isolation:
             f"not isolated: plugins can read what the node's user can, and use the network ({self.reason}). "
             "Their time, memory, processes and disk are still limited"
         )
+
+
+def _in_container(found: Engine, same_user: str) -> str:
+    kernel = {"memory": found.holds_memory, "processes": found.holds_processes, "processors": found.holds_processors}
+    lacking = [name for name, held in kernel.items() if not held]
+    parts = [f"isolated in a container ({found}): no network, no capability, a root that is read-only"]
+    parts += [same_user] if same_user else []
+    if lacking:
+        rest = "; the guard ends what takes too much memory or too many processes" if not found.holds_memory else ""
+        parts.append(f"limits for {', '.join(lacking)} are not held by the kernel here{rest}")
+    return "; ".join(parts)
 
 
 def as_set(found: Isolation, setting: PluginIsolation) -> Isolation:

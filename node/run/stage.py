@@ -31,6 +31,7 @@ from node.run.attempt import RunningAttempt
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.commissioning import Commissioner, ExamplesTrial
 from node.run.digests import CodeDigests
+from node.run.kinds import registry
 from node.run.kinds.python import BUNDLE
 from node.run.machine import this_machine
 from node.run.removed_images import RemovedImages
@@ -142,7 +143,7 @@ class RunStage(NodeStage):
         """Once, at the first run: what an earlier life left in `work/` is removed, the contract's zip is written."""
         if self._prepared:
             return
-        if not leftovers.end_all(self._data_folder.work.resolve()):
+        if not leftovers.end_all(self._data_folder.work.resolve(), self._containers()):
             log.error("run.processes-left", reason="processes of plugins of an earlier life cannot be ended")
         for entry in self._data_folder.work.iterdir():
             try:
@@ -155,6 +156,12 @@ class RunStage(NodeStage):
         bundle.write(self._data_folder.work / BUNDLE).chmod(0o644)  # plugins may be another user; it is no secret
         keys.secret(self._data_folder.data)
         self._prepared = True
+
+    def _containers(self) -> str:
+        """What the site runs container images with, where an earlier life may have left containers."""
+        used = {str(each.manifest.runtime.kind) for each in self._catalogue.plugins.values()}
+        used |= {str(row.kind) for row in attempts.open_here(self._ledger.database) if row.kind}
+        return self._settings.containers if registry.OUTLIVING & used else ""
 
     def _reap(self) -> None:
         for job_id in [job_id for job_id, (_, future) in self._active.items() if future.done()]:

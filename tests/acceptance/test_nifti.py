@@ -15,7 +15,8 @@ from pydicom import Dataset
 from node.kit import writing
 from node.kit.writing import PluginPurpose
 from node.ledger.job import JobOutcome
-from plugins.manifest import ExchangeForm, RuntimeKind
+from plugins.exchanges import ExchangeForm
+from plugins.manifest import RuntimeKind
 from plugins.phantoms import head
 from plugins.phantoms.head import SKULL, HeadPhantom
 from tests.acceptance.conftest import MakeSite

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import podman
+
 PIXELMED_JAR = Path("/usr/share/java/pixelmed.jar")
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
 LANGUAGE_SERVER = Path(__file__).parents[2] / "peers/editor/node_modules/yaml-language-server/bin/yaml-language-server"
@@ -100,6 +102,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),
+    "podman": ("podman runc busybox-static", podman.lack),
     "yaml-language-server": ("nodejs npm", _lacks_language_server),
     # these two by .ci/viewer, which `make viewer` runs
     "ohif": (

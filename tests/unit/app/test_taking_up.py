@@ -108,6 +108,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
         "node": {
             "uids": "strict",
             "isolation": "off",
+            "containers": "docker",
             "completion": {"quiet": "9s", "quiet_by_modality": {"MR": "9s"}, "max_wait": "9m"},
             "machine": {"cpus": 2, "memory": "9GiB", "gpus": [{"id": "0", "memory": "9GiB"}]},
         },

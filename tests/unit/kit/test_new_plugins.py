@@ -16,7 +16,8 @@ from node.kit.small_node import kit_configuration, small_node
 from node.kit.writing import EXAMPLE_IMAGES, PluginPurpose
 from plugins import testing
 from plugins.contract import NotApplicableError
-from plugins.manifest import ExchangeForm, RuntimeKind
+from plugins.exchanges import ExchangeForm
+from plugins.manifest import RuntimeKind
 from tests.support.shared_data import ROOT
 
 _WRONG = dict.fromkeys(PluginPurpose, 7) | {PluginPurpose.PROJECTION: 4}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from plugins import manifest
-from plugins.manifest import ExchangeForm, Manifest
+from plugins.exchanges import ExchangeForm
+from plugins.manifest import Manifest
 from plugins.manifest_table import ManifestError
 
 WHOLE = """
