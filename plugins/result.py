@@ -118,7 +118,7 @@ class Result:
         if self.status is ResultStatus.FINDINGS:
             require(
                 bool(self.objects) or any(finding.present is not False for finding in self.findings),
-                "Result.findings: status is 'findings', but none is present or measured, and there are no objects",
+                "Result.findings: status is 'findings', but none is present or measured",
             )
         elif self.status is ResultStatus.NO_FINDINGS:
             require(
