@@ -14,7 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from plugins import concepts, privileges, resources, weights
+from plugins import boxes, concepts, privileges, resources, weights
+from plugins.boxes import BoxUse
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
@@ -40,6 +41,8 @@ class RuntimeKind(StrEnum):
     """`plugins.worker` imports `entry` in a Python process."""
     COMMAND = "command"
     """A program that reads request.json and writes out/result.json itself."""
+    DICOM = "dicom"
+    """A vendor's box, which is sent images and sends objects back."""
 
 
 class PatientIdentity(StrEnum):
@@ -86,6 +89,8 @@ class Runtime:
     privileges: Privileges = NOTHING
     """What it asks for beyond its own job."""
     resources: Resources = field(default_factory=Resources)
+    box: BoxUse | None = None
+    """Of kind dicom."""
 
     @property
     def executable(self) -> str:
@@ -207,6 +212,8 @@ def load(folder: Path) -> Manifest:
         concepts=_concepts(table.tables("concepts")),
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
     )
+    if manifest.runtime.kind is RuntimeKind.DICOM and Output.DICOM not in manifest.outputs:
+        raise table.error("outputs", f'kind dicom returns DICOM objects: "{Output.DICOM}" has to be among them')
     table.finish()
     return manifest
 
@@ -235,7 +242,7 @@ def _runtime(table: ManifestTable) -> Runtime:
     runtime = Runtime(
         kind=kind,
         **_KEYS_OF[kind](table),
-        deadline_seconds=table.take("deadline_seconds", int, DEADLINE_SECONDS),
+        deadline_seconds=table.take("deadline_seconds", int, _DEADLINES.get(kind, DEADLINE_SECONDS)),
         memory_mb=table.take("memory_mb", int, MEMORY_MB),
         identity=table.member("identity", PatientIdentity, table.take("identity", str, PatientIdentity.PSEUDONYM)),
         privileges=replace(asked, gpu=asked.gpu or needed.needs_gpu),
@@ -263,8 +270,14 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     return {"command": command}
 
 
-_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command}
+def _dicom(table: ManifestTable) -> dict[str, Any]:
+    return {"box": boxes.read(table)}
+
+
+_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command, RuntimeKind.DICOM: _dicom}
 """The keys that a kind has beside those that all have."""
+_DEADLINES = {RuntimeKind.DICOM: boxes.DEADLINE_SECONDS}
+"""Of kinds that take longer than a program of this machine."""
 
 
 def _concepts(tables: list[ManifestTable]) -> tuple[Concept, ...]:

@@ -198,6 +198,7 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
         yield "rule", "none: studies are received and kept, and nothing is run"
     for name, destination in configuration.destinations.items():
         yield "destination", _destination(name, destination)
+    yield from (("box", f"{name}: {box.summary}") for name, box in configuration.boxes.items())
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"

@@ -52,7 +52,7 @@ class CheckFinding:
 def check(choice: PluginChoice) -> Iterator[CheckFinding]:
     """All that is found out, in the order in which it is; UsageError where the plugin cannot be read."""
     with small_node(choice.configuration) as node:
-        plugin = choice.at(node.node.store.data)
+        plugin = choice.to_run(node.node.store.data)
         identity = plugin.manifest.identity
         yield CheckFinding("manifest", True, f"{identity.name} {identity.version} ({identity.manufacturer})")
         lacking = ", ".join(allowing.lacking(plugin.manifest.runtime.privileges, _allowed(choice)))

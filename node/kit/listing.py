@@ -93,7 +93,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
     with tempfile.TemporaryDirectory(prefix="pacsnode-") as data:
         plugin = choice.at(Path(data))
     identity, runtime, digest = manifest.identity, manifest.runtime, _code(site).of(manifest)
-    runs = runtime.entry if runtime.kind is RuntimeKind.PYTHON else " ".join(runtime.command)
+    runs = runtime.entry or " ".join(runtime.command) or f"the box {runtime.box.box if runtime.box else ''}"
     lines = [
         ("plugin", f"{identity.name} {identity.version} ({identity.manufacturer})"),
         ("use", identity.intended_use),

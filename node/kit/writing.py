@@ -90,6 +90,8 @@ def write(folder: Path, kind: RuntimeKind, purpose: PluginPurpose) -> list[Path]
     """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
+    if kind is RuntimeKind.DICOM:
+        raise UsageError("a plugin of kind dicom has no program: docs/boxes.md has its plugin.toml")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     folder.mkdir(parents=True)

@@ -157,7 +157,7 @@ class _CodeLook:
             program = manifest.folder / runtime.command[0]
             if not program.is_relative_to(manifest.folder):
                 yield "program", self._file(program)
-        elif runtime.interpreter:
+        elif runtime.kind is RuntimeKind.PYTHON and runtime.interpreter:
             asked = interpreter.ask(manifest.folder / runtime.executable)
             yield "version of the interpreter", asked.version
             yield from self._imported(asked, manifest.folder)
@@ -167,7 +167,7 @@ class _CodeLook:
         runtime = manifest.runtime
         yield "driver", self._file(_DRIVER)
         yield "exchange", str(untrusted.SCHEMA)
-        if runtime.kind is RuntimeKind.COMMAND:
+        if runtime.kind is not RuntimeKind.PYTHON:
             return
         path = manifest.folder / runtime.executable
         yield "interpreter", f"{path} {self._file(path)}"

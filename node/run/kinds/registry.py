@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from node.run.executor import Executor, NoExecutor
-from node.run.kinds import command, python
+from node.run.kinds import command, dicom, python
 from node.run.sandbox import Isolation
 from plugins.manifest import Manifest, RuntimeKind
 
 ExecutorOf = Callable[[Manifest, Path, Isolation], Executor]
 """Makes the executor of a plugin of its kind, given the folder `work/`; PermanentError where it cannot be used."""
 
-KINDS: Mapping[RuntimeKind, ExecutorOf] = {RuntimeKind.PYTHON: python.executor, RuntimeKind.COMMAND: command.executor}
+KINDS: Mapping[RuntimeKind, ExecutorOf] = {
+    RuntimeKind.PYTHON: python.executor,
+    RuntimeKind.COMMAND: command.executor,
+    RuntimeKind.DICOM: dicom.executor,
+}
 """One module for each."""
 STARTERS: Mapping[RuntimeKind, ExecutorOf] = {RuntimeKind.PYTHON: python.starter}
 """Of the kinds whose plugins can be started without images: what tries that they start."""
