@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 
 from node.config import loading
 from node.config.problems import ConfigurationError
+from node.errors import UsageError
+from node.kit import chosen, writing
+from plugins import manifest
+from plugins.manifest import RuntimeKind
 from tests.support.sites.box_room import MANIFEST
 
 
@@ -73,3 +78,30 @@ def test_a_site_is_told_what_a_box_learns(tmp_path: Path, identity: str, told: s
     """Who the patients are; or pseudonyms, which stay in pixels and PDF."""
     read = loading.read(_write(tmp_path, {"cad": _box()}, identity=identity))
     assert [told in each.message for each in read.warnings] == [True]
+
+
+def test_the_page_on_boxes_shows_what_works(tmp_path: Path) -> None:
+    """Its plugin.toml and its lines of config.yaml, together."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "boxes.md").read_text()
+    (toml,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (yaml,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "plugin.toml").write_text(toml)
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {time_zone: UTC}\n" + yaml.replace("/opt/chest-cad", str(tmp_path)))
+    read = loading.load(path)
+    use = manifest.load(tmp_path).runtime.box
+    assert use is not None
+    assert (use.box, [each.value for each in use.expects]) == ("cad", ["sr", "sc"])
+    assert read.boxes["cad"].titles == {"CADBOX", "CADOUT"}
+    assert read.boxes["cad"].summary == "CADBOX at 10.0.0.20:104, answers come here, charged"
+
+
+def test_nothing_of_a_box_is_run_by_the_kit(tmp_path: Path) -> None:
+    """`plugin run` and `check` say so at once; `plugin new` makes none."""
+    folder = tmp_path / "cad"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(MANIFEST.format(runtime="", identity="full"))
+    with pytest.raises(UsageError, match="only a node can send images to its box"):
+        chosen.choose(str(folder), None).to_run(tmp_path)
+    with pytest.raises(UsageError, match="has no program"):
+        writing.write(tmp_path / "new", RuntimeKind.DICOM, writing.PluginPurpose.SCORE)
