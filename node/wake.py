@@ -16,6 +16,7 @@ class Stage(StrEnum):
     INDEX = "index"
     ROUTE = "route"
     RUN = "run"
+    BOX = "box"
     RESULTS = "results"
     DELIVER = "deliver"
     FETCH = "fetch"

@@ -5,29 +5,25 @@ A mistake in it is found when the node starts (or by `pacsnode check`), with fil
 
 from __future__ import annotations
 
-import re
-import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from plugins import concepts, nifti_mapping, privileges, resources, vendor_scores, weights
+from plugins import concepts, nifti_mapping, vendor_scores, weights
+from plugins import runtime as runtimes
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.encoding import did_you_mean
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.nifti_mapping import NiftiFolders
-from plugins.privileges import NOTHING, Privileges
-from plugins.resources import Resources
+from plugins.runtime import Runtime, RuntimeKind
 from plugins.vendor_scores import VendorScore
 
 MANIFEST = "plugin.toml"
 SCHEMA = 1
-DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 
 _STATEMENT_LIMIT = 2000
 ParameterValue = bool | int | float | str
@@ -35,26 +31,6 @@ ParameterValue = bool | int | float | str
 
 class ParameterError(ValueError):
     """A parameter's value that the plugin's manifest does not allow; the message names the parameter."""
-
-
-class RuntimeKind(StrEnum):
-    """How the plugin's process is started."""
-
-    PYTHON = "python"
-    """`plugins.worker` imports `entry` in a Python process."""
-    COMMAND = "command"
-    """A program that is started for each job."""
-    CONTAINER = "container"
-    """A container image, which podman or docker runs."""
-
-
-class PatientIdentity(StrEnum):
-    """What a plugin learns of who the patient is."""
-
-    PSEUDONYM = "pseudonym"
-    """Images and request with pseudonyms: see docs/plugins.md, "Whose images they are"."""
-    FULL = "full"
-    """The images as received."""
 
 
 class Output(StrEnum):
@@ -72,39 +48,6 @@ class Output(StrEnum):
     def field(self) -> str:
         """The field of a result that holds it."""
         return "objects" if self is Output.DICOM else self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """How to run it: `entry` ("module:Class") for python, `command` for command."""
-
-    kind: RuntimeKind
-    entry: str = ""
-    command: tuple[str, ...] = ()
-    """Program and arguments; `{folder}` stands for the job's folder, `{plugin}` for the plugin's own.
-
-    A relative program is in the plugin's folder. Of a container: the arguments of its entry point, in place of those
-    that the image has."""
-    image: str = ""
-    """Of a container: the image by its digest, `sha256:…` or `NAME@sha256:…`."""
-    exchange: ExchangeForm = ExchangeForm.PACSNODE
-    user: tuple[int, int] | None = None
-    """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
-    interpreter: str = ""
-    """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
-    deadline_seconds: int = DEADLINE_SECONDS
-    memory_mb: int = MEMORY_MB
-    loading_seconds: int = LOADING_SECONDS  # of kind python, before the deadline begins
-    identity: PatientIdentity = PatientIdentity.PSEUDONYM
-    """What it needs where no rule says otherwise."""
-    privileges: Privileges = NOTHING
-    """What it asks for beyond its own job."""
-    resources: Resources = field(default_factory=Resources)
-
-    @property
-    def executable(self) -> str:
-        """The interpreter to start for kind python."""
-        return self.interpreter or sys.executable
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +183,7 @@ def load(folder: Path) -> Manifest:
     if table.take("schema", int) != SCHEMA:
         raise table.error("schema", f"expected {SCHEMA}, the version that this program understands")
     identity = table.table("identity")
-    runtime = _runtime(table.table("runtime"))
+    runtime = runtimes.read(table.table("runtime"))
     outputs = tuple(table.member("outputs", Output, name) for name in table.texts("outputs"))
     if runtime.exchange is not ExchangeForm.NIFTI and "nifti" in table.values:
         raise table.error("nifti", f'is for exchange = "{ExchangeForm.NIFTI}" in [runtime]')
@@ -255,8 +198,10 @@ def load(folder: Path) -> Manifest:
         concepts=_concepts(table, nifti),
         nifti=nifti,
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
-        returned=_returned(table.table("returned", {})),
+        returned=_returned(table.table("returned", {}), runtime.kind),
     )
+    if manifest.runtime.kind is RuntimeKind.DICOM and Output.DICOM not in manifest.outputs:
+        raise table.error("outputs", f'kind dicom returns DICOM objects: "{Output.DICOM}" has to be among them')
     table.finish()
     if nifti and (placeholder := nifti_mapping.unknown_placeholder(runtime.command, nifti, _names(manifest))):
         known = "no [[nifti.inputs]] has this role" if placeholder.startswith("{role") else "there is no such parameter"
@@ -264,9 +209,10 @@ def load(folder: Path) -> Manifest:
     return manifest
 
 
-def _returned(table: ManifestTable) -> ReturnedDicom:
+def _returned(table: ManifestTable, kind: RuntimeKind) -> ReturnedDicom:
+    """What a box sends is left as it is, unless its manifest says otherwise."""
     scores = [vendor_scores.read(each) for each in table.tables("scores")] if "scores" in table.values else []
-    found = ReturnedDicom(table.take("mark", bool, ReturnedDicom().mark), tuple(scores))
+    found = ReturnedDicom(table.take("mark", bool, kind is not RuntimeKind.DICOM), tuple(scores))
     table.finish()
     return found
 
@@ -299,81 +245,6 @@ def _identity(table: ManifestTable) -> AlgorithmIdentity:
         return AlgorithmIdentity(**arguments)
     except ContractError as error:
         raise table.error("name", str(error)) from error
-
-
-def _runtime(table: ManifestTable) -> Runtime:
-    asked, needed = privileges.read(table), resources.read(table.table("resources", {}))
-    kind = table.member("kind", RuntimeKind, table.take("kind", str))
-    runtime = Runtime(
-        kind=kind,
-        **_KEYS_OF[kind](table),
-        deadline_seconds=table.take("deadline_seconds", int, DEADLINE_SECONDS),
-        memory_mb=table.take("memory_mb", int, MEMORY_MB),
-        identity=table.member("identity", PatientIdentity, table.take("identity", str, PatientIdentity.PSEUDONYM)),
-        privileges=replace(asked, gpu=asked.gpu or needed.needs_gpu),
-        resources=needed,
-    )
-    for key in ("deadline_seconds", "memory_mb", "loading_seconds"):
-        if getattr(runtime, key) <= 0:
-            raise table.error(key, "must be above zero")
-    table.finish()
-    return runtime
-
-
-def _python(table: ManifestTable) -> dict[str, Any]:
-    entry = table.take("entry", str)
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry):
-        raise table.error("entry", f"{entry!r} is not module:Class")
-    loading = table.take("loading_seconds", int, LOADING_SECONDS)
-    return {"entry": entry, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
-
-
-def _command(table: ManifestTable) -> dict[str, Any]:
-    command = table.texts("command")
-    if not command:
-        raise table.error("command", "is empty; give the program and its arguments")
-    exchange = _exchange(table)
-    if exchange is ExchangeForm.MERCURE:
-        raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
-    return {"command": command, "exchange": exchange}
-
-
-def _exchange(table: ManifestTable) -> ExchangeForm:
-    found: ExchangeForm = table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE))
-    return found
-
-
-def _container(table: ManifestTable) -> dict[str, Any]:
-    image = table.take("image", str)
-    if not _PINNED.fullmatch(image):
-        raise table.error(
-            "image",
-            f"{image!r} is not pinned by its digest: sha256:… as `pacsnode plugin load` says it, or NAME@sha256:…",
-        )
-    return {
-        "image": image,
-        "command": table.texts("command", []),
-        "exchange": _exchange(table),
-        "user": _user(table),
-    }
-
-
-def _user(table: ManifestTable) -> tuple[int, int] | None:
-    text = table.take("user", str, "")
-    if not text:
-        return None
-    match = _USER.fullmatch(text)
-    if match is None or "0" in match.groups():
-        raise table.error(
-            "user", f'{text!r} is not a user and a group in numbers, such as "1000:1000"; 0 is root, who no plugin is'
-        )
-    return int(match[1]), int(match[2])
-
-
-_PINNED = re.compile(r"(?:[A-Za-z0-9][\w.-]*(?::[0-9]+)?(?:/[\w.-]+)*@)?sha256:[0-9a-f]{64}", re.ASCII)
-_USER = re.compile(r"(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8})")
-_KEYS_OF = {RuntimeKind.PYTHON: _python, RuntimeKind.COMMAND: _command, RuntimeKind.CONTAINER: _container}
-"""The keys that a kind has beside those that all have."""
 
 
 def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:

@@ -72,7 +72,8 @@ class App:
         self._warm = WarmWorkers(store.work)
         self._schedule = Schedule(running.configuration.node.zone)
         self._of_the_node = stages.of_the_node(self.node, running.configuration, catalogues, self._warm, self._schedule)
-        self._for_peers = stages.for_peers(self.node, running.configuration)
+        self._catalogues = catalogues
+        self._for_peers = stages.for_peers(self.node, running.configuration, catalogues)
         self.reload = Reload(self.node, running, catalogues, self.take_up)
         self._workers = Workers(self.node.wakes, FailingStages(self.node))
         self._heartbeat = HeartbeatStage(self.node, running.configuration, self._workers.turns)
@@ -106,7 +107,11 @@ class App:
         Raises NotInForceError or OSError where nothing has changed.
         """
         put_in_force = self._with_receivers if Party.RECEIVERS in parties else in_force.write
-        concerned = stages.for_peers(self.node, wanted.configuration) if Party.PEERS in parties else self._for_peers
+        concerned = (
+            stages.for_peers(self.node, wanted.configuration, self._catalogues)
+            if Party.PEERS in parties
+            else self._for_peers
+        )
         come, gone = concerned.keys() - self._for_peers.keys(), self._for_peers.keys() - concerned.keys()
         with self._workers.between_runs():
             with Change(self._running, wanted) as change:

@@ -29,6 +29,7 @@ from node.notify.stage import NotifyStage
 from node.results.stage import ResultsStage
 from node.retain.stage import RetainStage
 from node.route.stage import RouteStage
+from node.run.boxes.stage import BoxStage
 from node.run.catalogue import Catalogues
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
@@ -68,7 +69,7 @@ def of_the_node(
     ]
 
 
-def for_peers(node: Node, configuration: Configuration) -> Mapping[str, StageMaker]:
+def for_peers(node: Node, configuration: Configuration, catalogues: Catalogues) -> Mapping[str, StageMaker]:
     """Those for the systems that the node calls, by name: one that hangs holds up no other."""
     journal = Journal(node.store.data)
     found: dict[str, StageMaker] = {}
@@ -77,6 +78,9 @@ def for_peers(node: Node, configuration: Configuration) -> Mapping[str, StageMak
     archives = dicom_destinations(configuration.destinations)
     for name in archives:
         found[f"fetch-{name}"] = StageMaker(Stage.FETCH, partial(FetchStage, name, node, archive_of=_query_retrieve))
+    for name in configuration.boxes:
+        make_box = partial(BoxStage, name, node, plugins_of=catalogues.of, archive_of=_query_retrieve)
+        found[f"box-{name}"] = StageMaker(Stage.BOX, make_box)
     found["deadlines"] = StageMaker(Stage.FETCH, partial(Deadlines, node))
     found["commit"] = StageMaker(Stage.COMMIT, partial(CommitStage, node, journal))
     requesters = requesters_of(configuration)

@@ -41,6 +41,7 @@ COMMANDS = {
     "cancel": "actions",
     "done": "actions",
     "adopt": "actions",
+    "answers": "answers",
     "pause": "pausing",
     "resume": "pausing",
     "retention": "retention",

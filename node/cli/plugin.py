@@ -95,7 +95,7 @@ def new(
     """Make a plugin that runs at once: manifest, code, README, and an example whose answer is known."""
     from node.kit import writing
     from plugins.exchanges import ExchangeForm
-    from plugins.manifest import RuntimeKind
+    from plugins.runtime import RuntimeKind
 
     form = _member(ExchangeForm, exchange, "--exchange")
     usual = ("command", "segmentation") if form is ExchangeForm.NIFTI else ("python", "volume")

@@ -28,7 +28,8 @@ from node.desk.words import clock_text
 from node.kit import readiness
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
-from plugins.manifest import Output, PatientIdentity
+from plugins.manifest import Output
+from plugins.runtime import PatientIdentity
 from rules.model import Rule
 from rules.timing import write_duration
 
@@ -199,6 +200,7 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
         yield "rule", "none: studies are received and kept, and nothing is run"
     for name, destination in configuration.destinations.items():
         yield "destination", _destination(name, destination)
+    yield from (("box", f"{name}: {box.summary}") for name, box in configuration.boxes.items())
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"

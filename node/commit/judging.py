@@ -25,7 +25,7 @@ from node.store.layout import DataFolder
 
 log = structlog.get_logger(__name__)
 
-_KEPT = (InstanceStatus.CURRENT, InstanceStatus.REJECTED, InstanceStatus.OWN)
+_KEPT = (InstanceStatus.CURRENT, InstanceStatus.REJECTED, InstanceStatus.OWN, InstanceStatus.ANSWER)
 """A rejected image is kept as well as any: it only leaves the inputs of plugins."""
 _COMMITTED = 0
 

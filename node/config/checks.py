@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import abilities, allowing, coercions, dictionary, plugins, reporting
+from node.config import abilities, allowing, box_checks, coercions, dictionary, plugins, reporting
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
@@ -39,6 +39,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _destinations(document)
     manifests = _Manifests(document, folder)
     yield from manifests.problems
+    yield from box_checks.problems(document, manifests.get)
     yield from reporting.people(document, folder)
     for path, tls in _every_tls(document):
         yield from _tls(document, path, tls, folder)
@@ -47,7 +48,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
-    """Authorities that are trusted, and whose list is missing where lists of revoked certificates are checked."""
+    """Authorities without a list where lists of revoked certificates are checked; what boxes learn, and write."""
     for path, tls in _every_tls(document):
         trusted, revoked = tls.get("authorities"), tls.get("revoked")
         if not isinstance(trusted, str) or not isinstance(revoked, str):
@@ -56,6 +57,7 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
             for name in without_list(folder / trusted, folder / revoked):
                 message = f"there is no list by {name}: every certificate that it signed itself is refused"
                 yield document.problem((*path, "revoked"), message)
+    yield from box_checks.warnings(document, _Manifests(document, folder).get)
 
 
 def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
@@ -65,6 +67,8 @@ def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]
         yield ("modalities", name, "storage_commitment", "tls"), section(modality, "storage_commitment", "tls")
     for name, destination in _sections(document, "destinations").items():
         yield ("destinations", name, "tls"), section(destination, "tls")
+    for name, box in _sections(document, "boxes").items():
+        yield ("boxes", name, "tls"), section(box, "tls")
 
 
 def _sections(document: Document, name: str) -> dict[str, Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from node.config.values import section
 _NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("modalities", ("storage_commitment", "tls", "key")),
     ("destinations", ("tls", "key")),
+    ("boxes", ("tls", "key")),
     ("people", ("webhook", "token_file")),
 )
 _SINGLE = (("node", "listen", "tls", "key"), ("notify", "mail", "password_file"))

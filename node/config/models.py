@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
 from node.config.backup import BackupSettings
+from node.config.boxes import VendorBox
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.people import Notifications, Person
 from node.config.retention import Retention
@@ -356,6 +357,8 @@ class PluginUse(Section):
     """What it gets of what its plugin.toml asks for beyond its own job."""
     warm: Annotated[WarmUse | Literal["off"], BeforeValidator(check_table_or_off)] = WarmUse()
     """How long a process of it is kept between jobs. off: each job has a process of its own."""
+    calling_ae_title: Annotated[AETitle | None, TakenUpBy.only(Party.RECEIVERS, Party.NODE, Party.PEERS)] = None
+    """Of kind dicom: what we call ourselves at its box, where that differs from what the box's entry says."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
     allowed_by: str = ""
@@ -371,6 +374,8 @@ class Configuration(Section):
     """Who may send, by a name of your choice."""
     destinations: dict[Name, Annotated[Destination, DESTINATIONS]] = Field(default_factory=dict)
     """Where results go, by a name of your choice."""
+    boxes: dict[Name, VendorBox] = Field(default_factory=dict)
+    """Vendors' boxes that analyse what they are sent, by a name of your choice."""
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     """Plugins as this site uses them, by the name that rules call them."""
     stop_rules: dict[Name, StopRule] = Field(default_factory=dict)

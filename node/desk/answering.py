@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from node.desk import actions, answers, find
 from node.desk.words import short
 from node.errors import NotFoundError
-from node.ledger import defects, instances, jobs, pauses, questions, recalls, selections, withdrawals
+from node.ledger import (
+    attempts,
+    box_answers,
+    defects,
+    instances,
+    jobs,
+    pauses,
+    questions,
+    recalls,
+    selections,
+    withdrawals,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.instances import InstanceStatus
@@ -295,6 +306,23 @@ def _number(database: Database, which: Selection) -> int:
     return len(selections.results_like(database, which)) + images
 
 
+def _box_answer(database: Database, found: Question, _: str | None) -> AboutQuestion | None:
+    box, _, uid = found.place.partition(" ")
+    waiting = [each for each in box_answers.unmatched(database) if (each.box, each.study_instance_uid) == (box, uid)]
+    if not waiting:
+        return None
+    name = waiting[0].receipt[-8:]
+    row = attempts.get(database, waiting[0].attempt) if waiting[0].attempt else None
+    nothing = ReviewAnswer(("answers", name, "--dismiss"), "they answer nothing, and stay out of every result")
+    offered = (
+        [ReviewAnswer(("answers", name, "--give", short(row.job)), "the job has them as its answer")] if row else []
+    )
+    question = (
+        f"{_counted(len(waiting), 'object')} came from the box {box} ({waiting[0].why}): which job do they answer?"
+    )
+    return AboutQuestion(question, (*offered, nothing), len(waiting))
+
+
 def _job(database: Database, name: str) -> Job | None:
     try:
         return jobs.get(database, name)
@@ -334,4 +362,5 @@ _KINDS: Mapping[AlertKind, Callable[[Database, Question, str | None], AboutQuest
     AlertKind.COMMITMENT_REFUSED: _not_committed,
     AlertKind.RESULTS_PERHAPS_SENT: _perhaps_sent,
     AlertKind.RETENTION_CLOCK: _retention_clock,
+    AlertKind.BOX_ANSWER_UNMATCHED: _box_answer,
 }

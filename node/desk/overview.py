@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import callers, destinations, names, site
+from node.desk import boxes, callers, destinations, names, site
+from node.desk.boxes import BoxCondition
 from node.desk.destinations import HoldUp
 from node.desk.names import StudyName
 from node.dicom import report_classes
@@ -180,8 +181,6 @@ class Overview:
     under_way: Sequence[Job]
     """Jobs with an open attempt, the one that began first at the top."""
     troubled: Sequence[Job]
-    attempts: Mapping[str, Attempt]
-    """The last attempt at each job that is under way or in trouble, by job."""
     waiting: Sequence[tuple[Timer, str | None]]
     """Rules that wait for more of a study, and what for."""
     notifications: Mapping[NotificationStatus, int]
@@ -192,11 +191,15 @@ class Overview:
     hosts: Mapping[str, ResolvedHost]
     """Names of hosts of destinations, as receivers last resolved them."""
     latest: Sequence[Work]
-    names: Mapping[str, StudyName]
-    """Of every study that a list names, by its UID."""
+    boxes: Sequence[BoxCondition]
+    """Vendors' boxes, in the order of the configuration."""
     ended: Collection[str]
     """Studies that a person wants to be completed now."""
     standing: site.SiteConfiguration
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    """The last attempt at each job that is under way or in trouble, by job."""
+    names: Mapping[str, StudyName] = field(default_factory=dict)
+    """Of every study that a list names, by its UID."""
 
 
 def look(ledger: Ledger, configuration: Configuration, standing: site.SiteConfiguration) -> Overview:
@@ -233,7 +236,6 @@ def _look(
         encoding=encoding_queue.being_encoded(database),
         under_way=[jobs.get(database, each.job) for each in attempts.all_open(database)],
         troubled=jobs.troubled(database, IN_JSON),
-        attempts={},
         waiting=[(each, _why(database, each)) for each in timers.waiting(database)[:IN_JSON]],
         notifications=notifications.counts(database),
         commitments=commitments.counts(database),
@@ -241,7 +243,7 @@ def _look(
         seen=instances.callers_of_late(database, now - _LATELY),
         hosts=ResolvedHosts(data).read(),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
-        names={},
+        boxes=boxes.standing(database, configuration.boxes),
         ended=study_ends.asked(database).keys(),
         standing=standing,
     )

@@ -82,6 +82,8 @@ class HeaderReading:
     """Serial numbers of the nodes of this program that made it; see `node.ourselves`."""
     unreadable: str = ""
     """Why nothing more is known of it than how it arrived; "" for nearly every file."""
+    from_box: str = ""
+    """The vendor's box that it came from, as the configuration calls it."""
 
     def text(self, keyword: str) -> str:
         """The first value of an attribute as text, or ""."""

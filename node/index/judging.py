@@ -16,7 +16,7 @@ from node.index.children import HeaderReader
 from node.index.compare import OTHER, RepeatComparison, RepeatKind, compare, is_other_patient, needs_decoding
 from node.index.header import HeaderReading
 from node.index.returned import GoneStudies
-from node.ledger import facts, instances, objects, returned_objects
+from node.ledger import box_answers, boxes, facts, instances, objects, returned_objects
 from node.ledger.instances import Instance, InstanceStatus
 from node.stage import Node
 from node.store import device
@@ -69,6 +69,8 @@ class Judge:
             return Judgement(reading, InstanceStatus.UNREADABLE)
         if self._is_ours(reading):
             return Judgement(reading, InstanceStatus.OWN)
+        if self._is_answer(reading):
+            return Judgement(reading, InstanceStatus.ANSWER)
         current = next((one for one in earlier if one.status in _COUNTS), None)
         if current is not None:
             return self._against(current, earlier, reading)
@@ -81,6 +83,13 @@ class Judge:
         database, uid = self._ledger.database, reading.sop_instance_uid
         said = ourselves.is_ours(reading.makers, self._serial_number)
         return said or objects.is_ours(database, uid) or returned_objects.is_known(database, uid)
+
+    def _is_answer(self, reading: HeaderReading) -> bool:
+        """Whether a vendor's box made it: by who sends it, by its UID, or by its series, found in an archive."""
+        database = self._ledger.database
+        if reading.from_box or box_answers.is_answer(database, reading.sop_instance_uid):
+            return True
+        return boxes.of_series(database, reading.series_instance_uid) is not None
 
     def _against(self, current: Instance, earlier: Sequence[Instance], reading: HeaderReading) -> Judgement:
         found = self._compare(current, reading)

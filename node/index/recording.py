@@ -13,8 +13,9 @@ from node.index import corrections, rejecting
 from node.index.describing import description
 from node.index.header import HeaderReading
 from node.index.judging import Judgement
-from node.ledger import alerts, events, facts, gone_images, instances, purges, said, studies
+from node.ledger import alerts, box_answers, events, facts, gone_images, instances, purges, said, studies
 from node.ledger.alert_kinds import AlertKind
+from node.ledger.box_answers import AnswerStatus, BoxAnswer
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
@@ -27,6 +28,7 @@ _ARRIVES = (*_COUNTS, InstanceStatus.DUPLICATE, InstanceStatus.CORRECTION, Insta
 _OUT_OF_THE_ORDINARY = {
     InstanceStatus.DUPLICATE: EventKind.INSTANCE_DUPLICATE,
     InstanceStatus.OWN: EventKind.INSTANCE_OWN,
+    InstanceStatus.ANSWER: EventKind.INSTANCE_ANSWER,
     InstanceStatus.REJECTED: EventKind.INSTANCE_REJECTED,
     InstanceStatus.CORRECTION: EventKind.INSTANCE_CORRECTION,
     InstanceStatus.CONFLICT: EventKind.INSTANCE_CONFLICT,
@@ -47,6 +49,8 @@ class BatchChanges:
     """Series of which something that counts arrived: their quiet period."""
     stopped: bool = False
     """Jobs were cancelled or results held."""
+    answers: bool = False
+    """Objects of a vendor's box came."""
 
 
 def quiet_period(configuration: Configuration, calling_ae_title: str, modality: str) -> timedelta:
@@ -192,7 +196,7 @@ def _instance(
         origin=arrival.origin,
         received_at=arrival.received_at,
     )
-    instances.insert(database, row)
+    done.answers |= _keep(database, judgement, row)
     if judgement.status in (InstanceStatus.CURRENT, InstanceStatus.CORRECTION):
         facts.add_header(database, reading.receipt, reading.study_instance_uid, reading.header)
     if judgement.status in (*_COUNTS, InstanceStatus.CORRECTION):
@@ -207,6 +211,30 @@ def _instance(
             received_at=arrival.received_at,
             due_at=at + quiet,
         )
+
+
+def _keep(database: Database, judgement: Judgement, row: Instance) -> bool:
+    """Insert the row, and note that it is an answer where a box sent it; whether it is."""
+    instances.insert(database, row)
+    box = judgement.reading.from_box
+    if judgement.status is not InstanceStatus.ANSWER or not box:
+        return False
+    answer = BoxAnswer(
+        receipt=row.receipt,
+        box=box,
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        study_instance_uid=row.study_instance_uid or "",
+        called_ae_title=row.called_ae_title,
+        association=row.association,
+        received_at=row.received_at,
+        status=AnswerStatus.NEW,
+        attempt=None,
+        why=None,
+        by=None,
+    )
+    box_answers.received(database, answer)
+    return True
 
 
 def _events(database: Database, at: datetime, by_study: dict[str, list[Judgement]]) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from node.config.boxes import answering
 from node.config.destinations import dicom_destinations
 from node.config.models import Configuration
 from node.index import header
@@ -25,7 +26,7 @@ from node.index.judging import Judge
 from node.index.recording import RETRIEVED, record
 from node.index.reindexing import ReindexBacklog
 from node.items import Item, Items
-from node.ledger import alerts, defects, fetches, instances, studies
+from node.ledger import alerts, boxes, defects, fetches, instances, studies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
@@ -69,6 +70,10 @@ class IndexStage(NodeStage):
         """Quiet periods, `on_correction`, terms of senders."""
         terms = sender_terms(configuration)
         self._configuration = configuration
+        self._boxes = answering(configuration.boxes)
+        named = {box.archive for box in configuration.boxes.values()}
+        archives = dicom_destinations(configuration.destinations).items()
+        self._archives = {name: each.ae_title.strip() for name, each in archives if name in named}
         self._reader.terms = terms
         self._completion.use(configuration)
 
@@ -176,9 +181,21 @@ class IndexStage(NodeStage):
             replace(one, arrival=replace(one.arrival, origin=RETRIEVED)) if asked_for(one) else one for one in readings
         ]
 
+    def _from_boxes(self, readings: Sequence[HeaderReading]) -> list[HeaderReading]:
+        """What comes under the AE title of a box is its answer to something, and not part of a study."""
+        return [replace(one, from_box=self._box_of(one)) for one in readings]
+
+    def _box_of(self, reading: HeaderReading) -> str:
+        """The box that it came from, also by way of an archive that was asked to send its answer; else ""."""
+        title = reading.arrival.calling_ae_title.strip()
+        if title in self._boxes or title not in self._archives.values():
+            return self._boxes.get(title, "")
+        found = boxes.of_series(self._ledger.database, reading.series_instance_uid)
+        return found[0] if found and self._archives.get(found[1]) == title else ""
+
     def _record_together(self, readings: Sequence[HeaderReading]) -> None:
         with self._ledger.reading():
-            readings = self._with_origin(readings)
+            readings = self._from_boxes(self._with_origin(readings))
             judge = Judge(self._node, self._reader)
             readings = self._without_left_over(readings, judge)
             judged = [judge.judge(reading) for reading in readings]
@@ -195,6 +212,8 @@ class IndexStage(NodeStage):
         if done.stopped:
             self._wakes.wake(Stage.RUN)
             self._wakes.wake(Stage.DELIVER)
+        if done.answers:
+            self._wakes.wake(Stage.BOX)
         log.debug("index.batch", receipts=len(readings), studies=len(done.arrivals))
 
     def _without_left_over(self, readings: Sequence[HeaderReading], judge: Judge) -> list[HeaderReading]:

@@ -29,7 +29,8 @@ from node.run.commissioning import commissioning_digest
 from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 from plugins import exchange, leftovers
-from plugins.manifest import Output, PatientIdentity
+from plugins.manifest import Output
+from plugins.runtime import PatientIdentity
 
 EXAMPLE = "example "
 """Before the name of one, in `CheckFinding.what`."""
@@ -54,7 +55,7 @@ class CheckFinding:
 def check(choice: PluginChoice) -> Iterator[CheckFinding]:
     """All that is found out, in the order in which it is; UsageError where the plugin cannot be read."""
     with small_node(choice.configuration) as node:
-        plugin = choice.at(node.node.store.data)
+        plugin = choice.to_run(node.node.store.data)
         identity = plugin.manifest.identity
         yield CheckFinding("manifest", True, f"{identity.name} {identity.version} ({identity.manufacturer})")
         lacking = ", ".join(allowing.lacking(plugin.manifest.runtime.privileges, _allowed(choice)))

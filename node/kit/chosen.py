@@ -50,6 +50,13 @@ class PluginChoice:
         except NotFoundError as error:
             raise UsageError(str(error)) from error
 
+    def to_run(self, data: Path) -> SitePlugin:
+        """As `at`; UsageError also where nothing of it runs on this machine."""
+        plugin = self.at(data)
+        if plugin.manifest.runtime.box is not None:
+            raise UsageError(f"{self.name} is of kind dicom: only a node can send images to its box (docs/boxes.md)")
+        return plugin
+
 
 def choose(what: str, site: Configuration | None) -> PluginChoice:
     """The plugin of a folder or a name; `site`: whose limits, parameters and destinations count; UsageError."""

@@ -27,7 +27,8 @@ from node.run.confinement import granted, tried
 from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 from plugins.concepts import Concept
-from plugins.manifest import Manifest, Parameter, RuntimeKind
+from plugins.manifest import Manifest, Parameter
+from plugins.runtime import RuntimeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
         plugin = choice.at(Path(data))
     identity, runtime, digest = manifest.identity, manifest.runtime, _code(site).of(manifest)
     runs = runtime.entry or " ".join(part for part in (runtime.image, *runtime.command) if part)
+    runs = runs or f"the box {runtime.box.box if runtime.box else ''}"
     lines = [
         ("plugin", f"{identity.name} {identity.version} ({identity.manufacturer})"),
         ("use", identity.intended_use),

@@ -8,8 +8,9 @@ from pathlib import Path
 from node.errors import UsageError
 from node.run.containers import archives, engine
 from plugins import manifest
-from plugins.manifest import MANIFEST, RuntimeKind
+from plugins.manifest import MANIFEST
 from plugins.manifest_table import ManifestError
+from plugins.runtime import RuntimeKind
 
 
 @dataclass(frozen=True, slots=True)

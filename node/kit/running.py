@@ -58,7 +58,7 @@ def run(
 ) -> PluginAnswer:
     """Run it once and encode what it says; files go to `out`. UsageError, ParameterError."""
     with small_node(choice.configuration) as node:
-        plugin = choice.at(node.node.store.data)
+        plugin = choice.to_run(node.node.store.data)
         plugin.parameters_for(parameters)
         task = PluginTask(plugin, *receive(node, images), parameters)
         job = node.run(task)

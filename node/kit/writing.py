@@ -13,7 +13,8 @@ from node.errors import UsageError
 from node.kit import sample_images
 from node.kit.examples import EXPECTED, FOLDER
 from plugins.exchanges import ExchangeForm
-from plugins.manifest import MANIFEST, Output, RuntimeKind
+from plugins.manifest import MANIFEST, Output
+from plugins.runtime import RuntimeKind
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM = "analyse"
@@ -101,6 +102,8 @@ def write(
         raise UsageError(
             "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
         )
+    if kind is RuntimeKind.DICOM:
+        raise UsageError("a plugin of kind dicom has no program: docs/boxes.md has its plugin.toml")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND

@@ -90,6 +90,11 @@ _HOLDS: Mapping[AlertKind, str] = {
     " AND error=json_extract(:detail, '$.reason')"
     " AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)"
     " AND NOT EXISTS (SELECT 1 FROM rule_versions WHERE since>:last)",
+    AlertKind.BOX_DOWN: "SELECT 1 FROM box_contacts WHERE box=:place AND down_since IS NOT NULL",
+    AlertKind.BOX_SILENT: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM box_attempts JOIN attempts ON attempts.id=attempt"
+    " WHERE box=:place AND state='answered' AND ended_at>:last)",
+    AlertKind.BOX_ANSWER_UNMATCHED: "SELECT 1 FROM box_answers WHERE status='unmatched' AND box=:first"
+    " AND study_instance_uid=:rest",
     AlertKind.DELIVERY_WAITS: "SELECT 1 FROM deliveries WHERE destination=:place AND status='waiting'"
     " AND error=json_extract(:detail, '$.error')"
     " UNION ALL SELECT 1 FROM outages WHERE destination=:place AND why=json_extract(:detail, '$.error')",

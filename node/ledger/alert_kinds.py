@@ -171,6 +171,19 @@ class AlertKind(StrEnum):
         "Jobs that waited for their turn were cancelled, because their rule was disabled or removed.",
     )
 
+    # Boxes
+    BOX_DOWN = "box.down", AlertSeverity.CRITICAL, "A vendor's box has not been reached for ten minutes."
+    BOX_SILENT = (
+        "box.silent",
+        AlertSeverity.CRITICAL,
+        "A vendor's box did not answer by the deadline, or not completely.",
+    )
+    BOX_ANSWER_UNMATCHED = (
+        "box.answer-unmatched",
+        AlertSeverity.CRITICAL,
+        "A vendor's box sent objects that belong to nothing it was sent, or that came too late: a person decides.",
+    )
+
     # Deliveries
     DELIVERY_WAITS = (
         "delivery.waits",

@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -71,6 +71,10 @@ class AttemptFailureKind(StrEnum):
     """Its program or weights were replaced while it ran."""
     INPUT = "input"
     """What it should be given is not there (any more), or the plugin is not."""
+    SILENT = "silent"
+    """A vendor's box did not answer by the deadline."""
+    REFUSED = "refused"
+    """A vendor's box does not take the images."""
     GONE = "gone"
     """Retention removed images that it should be given, and no archive sent them again."""
     STOPPED = "stopped"
@@ -112,6 +116,14 @@ class AttemptStart:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptElsewhere:
+    """Of an attempt that is no process of this machine, and outlives the node."""
+
+    place: str
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One row of `attempts`."""
 
@@ -120,7 +132,7 @@ class Attempt:
     number: int
     """1 for the first of its job, whether it counted or not."""
     kind: str | None
-    """How its plugin runs (`plugins.manifest.RuntimeKind`); None where there was no plugin to run."""
+    """How its plugin runs (`plugins.runtime.RuntimeKind`); None where there was no plugin to run."""
     place: str
     """`LOCAL`, or where else it runs."""
     handle: str | None
@@ -136,8 +148,14 @@ class Attempt:
     code_digest: str | None
     """SHA-256 of what ran (`node.run.digests`); None where nothing did, and for attempts of before."""
     identity: str | None
-    """What it learns of who the patient is (`plugins.manifest.PatientIdentity`); None where nothing was sent to it."""
+    """What it learns of who the patient is (`plugins.runtime.PatientIdentity`); None where nothing was sent to it."""
+    sent_study_uid: str | None
+    """The Study Instance UID under which its images left, a pseudonym or the true one."""
     started_at: datetime
+    deadline_at: datetime | None
+    """Of one elsewhere: when it has failed unless it has answered."""
+    look_at: datetime | None
+    """Of one elsewhere: when it is to be looked at next; None: at once."""
     ended_at: datetime | None
     """None while it is open."""
     seconds: float | None
@@ -158,24 +176,26 @@ def start(
     algorithm: Mapping[str, Any] | None,
     kind: str | None = None,
     identity: str | None = None,
+    elsewhere: AttemptElsewhere | None = None,
 ) -> Attempt:
     """The next attempt at a job: open, counted until it turns out otherwise, its process still to be started."""
     row = one(database, "SELECT coalesce(max(number), 0) + 1 AS next FROM attempts WHERE job=?", [job])
     assert row is not None, "an aggregate has a row"
     number = int(row["next"])
     database.execute(
-        "INSERT INTO attempts (id, job, number, kind, place, state, counted, algorithm, identity, started_at)"
-        " VALUES (?,?,?,?,?,?,1,?,?,?)",
+        "INSERT INTO attempts (id, job, number, kind, place, state, counted, algorithm, identity, started_at,"
+        " deadline_at) VALUES (?,?,?,?,?,?,1,?,?,?,?)",
         [
             id_of(job, number, identity_of_ledger.of(database).salt),
             job,
             number,
             kind,
-            LOCAL,
+            elsewhere.place if elsewhere else LOCAL,
             AttemptState.STARTING,
             None if algorithm is None else to_json(dict(algorithm)),
             identity,
             to_text(at),
+            to_text(elsewhere.deadline_at) if elsewhere else None,
         ],
     )
     return open_of(database, job)
@@ -289,6 +309,34 @@ def open_here(database: Database) -> list[Attempt]:
     return _select(database, "ended_at IS NULL AND place=? ORDER BY started_at", LOCAL)
 
 
+def open_at(database: Database, place: str) -> list[Attempt]:
+    """Open attempts at a place that is not this machine, the one that began first at the top."""
+    return _select(database, "ended_at IS NULL AND place=? AND place<>'local' ORDER BY started_at", place)
+
+
+def open_elsewhere(database: Database) -> list[Attempt]:
+    """Open attempts that are no processes of this machine, the one that began first at the top."""
+    return _select(database, "ended_at IS NULL AND place<>'local' ORDER BY started_at")
+
+
+def get(database: Database, attempt: str) -> Attempt | None:
+    """The attempt of this id."""
+    return next(iter(_select(database, "id=?", attempt)), None)
+
+
+def look_again(database: Database, attempt: str, at: datetime) -> None:
+    """When an attempt elsewhere is to be looked at next."""
+    database.execute("UPDATE attempts SET look_at=? WHERE id=?", [to_text(at), attempt])
+
+
+def clock_was_set(database: Database, place: str, by: timedelta) -> None:
+    """The wall clock was set: attempts at a place have as long as they had before."""
+    for each in open_at(database, place):
+        if each.deadline_at is not None:
+            values = [to_text(each.deadline_at + by), each.id]
+            database.execute("UPDATE attempts SET deadline_at=?, look_at=NULL WHERE id=?", values)
+
+
 def of_job(database: Database, job: str) -> list[Attempt]:
     """All attempts at a job, oldest first."""
     return _select(database, "job=? ORDER BY number", job)
@@ -329,8 +377,10 @@ def _from_row(row: Mapping[str, Any]) -> Attempt:
     values["counted"] = bool(row["counted"])
     values["failure"] = AttemptFailureKind(row["failure"]) if row["failure"] else None
     values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
-    values["started_at"], values["ended_at"] = from_text(row["started_at"]), moment(row["ended_at"])
+    values["started_at"] = from_text(row["started_at"])
+    for field in ("deadline_at", "look_at", "ended_at"):
+        values[field] = moment(row[field])
     return Attempt(**values)
 
 
-_COLUMNS = ",".join(field.name for field in fields(Attempt))
+_COLUMNS = ",".join(each.name for each in fields(Attempt))

@@ -65,6 +65,7 @@ class EventKind(StrEnum):
     )
     INSTANCE_DUPLICATE = "instance.duplicate", "Instances were received again with the same content."
     INSTANCE_OWN = "instance.own", "Objects that this node made came back; they trigger nothing."
+    INSTANCE_ANSWER = "instance.answer", "Objects came that are a vendor's box's answer; they trigger nothing."
     INSTANCE_REJECTED = (
         "instance.rejected",
         "Instances arrived that a rejection note had named before.",
@@ -228,6 +229,22 @@ class EventKind(StrEnum):
     JOB_AGAIN = "job.again", "A person had the job done again."
     JOB_STARTED = "job.started", "An attempt began.", Severity.INFO, AuditCode.INSTANCES_ACCESSED
     ATTEMPT_RUNNING = "attempt.running", "The plugin of an attempt runs."
+    BOX_SENT = (
+        "box.sent",
+        "A vendor's box has all images of an attempt.",
+        Severity.INFO,
+        AuditCode.INSTANCES_TRANSFERRED,
+    )
+    BOX_ANSWERED = "box.answered", "Objects came from a vendor's box that belong to an attempt."
+    BOX_SILENT = "box.silent", "A vendor's box did not answer by the deadline.", Severity.WARNING
+    BOX_DOWN = "box.down", "A vendor's box cannot be reached.", Severity.WARNING
+    BOX_ANSWER_UNMATCHED = (
+        "box.answer-unmatched",
+        "Objects came from a vendor's box that belong to no open attempt.",
+        Severity.WARNING,
+    )
+    BOX_ANSWER_GIVEN = "box.answer-given", "A person said which job objects from a vendor's box belong to."
+    BOX_ANSWER_DISMISSED = "box.answer-dismissed", "A person said that objects from a vendor's box answer nothing."
     JOB_ATTEMPT_FAILED = "job.attempt-failed", "An attempt failed, and another one follows.", Severity.WARNING
     JOB_POSTPONED = "job.postponed", "The node could not carry out an attempt, which is not counted.", Severity.WARNING
     JOB_OUTSIDE_HOURS = "job.outside-hours", "The job waits for the hours in which its plugin may run."

@@ -36,6 +36,8 @@ class InstanceStatus(StrEnum):
     """Current, but a rejection note (IOCM) took it out of every job's input."""
     OWN = "own"
     """Made by this node: stored, never routed."""
+    ANSWER = "answer"
+    """What a vendor's box made of images that it was sent: no part of any study (`node.ledger.box_answers`)."""
     PURGING = "purging"
     """Its file is being removed by retention, and the same SOP instance has come again meanwhile."""
     UNREADABLE = "unreadable"

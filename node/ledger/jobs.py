@@ -16,6 +16,7 @@ from node.clock import to_text
 from node.errors import PermanentError
 from node.ledger import alerts, attempts, events, job_images, job_studies
 from node.ledger.alert_kinds import AlertKind
+from node.ledger.attempts import AttemptElsewhere
 from node.ledger.connection import Database
 from node.ledger.due_times import NEXT, at_next
 from node.ledger.event_kinds import EventKind, Severity
@@ -140,13 +141,15 @@ def started(
     algorithm: Mapping[str, Any],
     kind: str | None = None,
     identity: str | None = None,
+    elsewhere: AttemptElsewhere | None = None,
 ) -> Job:
     """An attempt begins: the job is running, and the attempt is counted now, in case it kills us.
 
-    `kind` is how the plugin runs (`Attempt.kind`), `identity` what it learns of who the patient is.
+    `kind` is how the plugin runs (`Attempt.kind`), `identity` what it learns of who the patient is, `elsewhere` where
+    it runs if that is not this machine.
     """
     job = _TABLE.transition(database, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING)
-    attempt = attempts.start(database, at, job_id, algorithm, kind, identity)
+    attempt = attempts.start(database, at, job_id, algorithm, kind, identity, elsewhere)
     events.record(database, at, EventKind.JOB_STARTED, study=job.study_instance_uid, job=job_id, attempt=attempt.number)
     return get(database, job_id)
 

@@ -81,7 +81,8 @@ _OF_STUDY: Mapping[NeedKind, str] = {
     NeedKind.RECEIVING: "SELECT count(*) FROM studies WHERE study_instance_uid=:study AND status<>'complete'",
     NeedKind.HELD: "SELECT count(*) FROM studies WHERE study_instance_uid=:study AND hold IS NOT NULL",
     NeedKind.SET_ASIDE: "SELECT count(*) FROM alerts WHERE study=:study AND closed_at IS NULL"
-    " AND acknowledged_at IS NULL AND kind IN ('instance.conflict', 'instance.correction', 'instance.unreadable')",
+    " AND acknowledged_at IS NULL AND kind IN ('instance.conflict', 'instance.correction', 'instance.unreadable',"
+    " 'box.answer-unmatched')",
     NeedKind.PINNED: "SELECT count(*) FROM pins WHERE study_instance_uid=:study AND (until IS NULL OR until>:now)",
     NeedKind.UNDECIDED: "SELECT (SELECT count(*) FROM studies WHERE study_instance_uid=:study"
     " AND decided_revision<revision) + (SELECT count(*) FROM looks WHERE study_instance_uid=:study"

@@ -63,6 +63,7 @@ _REFERRING = " AND ".join(
     f"NOT EXISTS (SELECT 1 FROM {table} AS other WHERE other.decision=decisions.id)"  # noqa: S608 - our own tables
     for table in ("jobs", "deliveries", "timers", "fetches", "notifications")
 )
+_THEIR_ATTEMPTS = "SELECT id FROM attempts WHERE job IN (SELECT id FROM jobs WHERE rowid IN ({keys}))"
 FACTS = (
     RowRule("series_facts", _gone("series_facts")),
     RowRule("identities", f"{_settled('identities')} AND {_gone('identities')}"),
@@ -72,6 +73,7 @@ FACTS = (
     RowRule(
         "jobs",
         f"files='gone' AND finished_at<:before AND instr(inputs, '\",[\"')>0 AND {_gone('jobs')}",
+        with_it=(f"DELETE FROM box_instances WHERE attempt IN ({_THEIR_ATTEMPTS})",),  # noqa: S608 - our own tables
         # which series it was given, without the receipts
         instead="UPDATE jobs SET inputs=(SELECT json_group_array(json_array(json_extract(value, '$[0]'),"
         " json_extract(value, '$[1]'), json('[]'))) FROM json_each(inputs)) WHERE rowid IN ({keys})",
@@ -137,6 +139,12 @@ DELIVERED_OBJECTS = (
         f"files='gone' AND finished_at<:before AND status<>'unreportable' AND {_NOTHING_LEFT} AND {_gone('jobs')}",
         with_it=(
             "UPDATE jobs SET answered_by=NULL WHERE rowid IN ({keys})",
+            # by these a box's answer is known again when a PACS sends it back
+            f"UPDATE box_answers SET attempt=NULL WHERE attempt IN ({_THEIR_ATTEMPTS})",  # noqa: S608 - our own text
+            *(
+                f"DELETE FROM {table} WHERE attempt IN ({_THEIR_ATTEMPTS})"  # noqa: S608 - our own tables
+                for table in ("box_instances", "box_series", "box_attempts")
+            ),
             *(
                 f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM jobs WHERE rowid IN ({{keys}}))"  # noqa: S608 - our own tables
                 for table, column in (

@@ -26,6 +26,9 @@ _NOT_NEEDED = (
     " OR julianday(decided_at)+keep_seconds/86400.0>julianday(:now)))))"
     " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.receipt=instances.receipt)"
     " AND NOT EXISTS (SELECT 1 FROM defects WHERE item='receipt:' || receipt)"
+    " AND NOT EXISTS (SELECT 1 FROM box_answers LEFT JOIN attempts ON attempts.id=box_answers.attempt"
+    " WHERE box_answers.receipt=instances.receipt AND (box_answers.status IN ('new', 'unmatched')"
+    " OR (box_answers.status='matched' AND ended_at IS NULL)))"
 )
 
 

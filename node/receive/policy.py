@@ -5,10 +5,11 @@ A refusal is the triple of an A-ASSOCIATE-RJ PDU: result, source, reason (PS3.8 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
+from node.config.boxes import answering
 from node.config.destinations import dicom_destinations
 from node.config.models import ClientCertificate, Configuration, share_of
 from node.dimse.addresses import Address, plain_address
@@ -49,6 +50,8 @@ class Policy:
     """Calling AE titles that have to prove themselves over TLS, by one of these."""
     answering: Mapping[str, DestinationCaller] = field(default_factory=dict)
     """AE titles that are those of destinations alone."""
+    boxes: frozenset[str] = frozenset()
+    """AE titles of vendors' boxes, who have to call from where they are also where anybody may call."""
     destinations_prove: bool = False
     """Destinations that are no modalities have to call by TLS, with a certificate."""
     addresses_of: Callable[[str], frozenset[Address]] = lambda _: frozenset()
@@ -77,12 +80,13 @@ class Policy:
             anywhere = any(not networks for networks in addresses)
             calling[ae_title] = () if anywhere else tuple(network for networks in addresses for network in networks)
         return Policy(
-            called=frozenset((node.ae_title, *node.also_called)),
+            called=frozenset((node.ae_title, *node.also_called, *_called_by_boxes(configuration))),
             calling=calling,
             accept_any=node.accept == "any",
             maximum_associations=node.maximum_associations,
             certificates=certificates,
             answering=_answering(configuration, calling),
+            boxes=frozenset(answering(configuration.boxes)),
             destinations_prove=node.listen.tls is not None and node.listen.tls.client_certificates == "required",
             addresses_of=addresses_of,
         )
@@ -99,7 +103,8 @@ class Policy:
         if request.called_ae_title not in self.called:
             return AssociationRejection(CALLED_NOT_RECOGNISED, "called AE title not recognised")
         networks = self.calling.get(request.calling_ae_title)
-        if networks is None and not self.accept_any and (rejection := self._no_answer(request)):
+        is_free = self.accept_any and request.calling_ae_title not in self.boxes
+        if networks is None and not is_free and (rejection := self._no_answer(request)):
             return rejection
         if networks and not any(plain_address(request.peer_address) in network for network in networks):
             return AssociationRejection(
@@ -147,13 +152,27 @@ class Policy:
 
 
 def _answering(configuration: Configuration, modalities: Mapping[str, _Networks]) -> dict[str, DestinationCaller]:
-    """Destinations, by their AE titles, but for those that are modalities."""
+    """Destinations and boxes, by their AE titles, but for those that are modalities."""
     found: dict[str, DestinationCaller] = {}
     for each in dicom_destinations(configuration.destinations).values():
         if each.ae_title not in modalities:
             known = found.get(each.ae_title, DestinationCaller())
             found[each.ae_title] = DestinationCaller((*known.hosts, each.host), (*known.also_from, *each.also_from))
+    for box in configuration.boxes.values():
+        for title in box.titles if box.answers == "here" else ():
+            known = found.get(title, DestinationCaller())
+            found[title] = DestinationCaller((*known.hosts, box.host), (*known.also_from, *box.also_from))
     return found
+
+
+def _called_by_boxes(configuration: Configuration) -> Iterator[str]:
+    """What we call ourselves at boxes, who answer to that."""
+    for box in configuration.boxes.values():
+        if box.calling_ae_title:
+            yield box.calling_ae_title
+    for use in configuration.plugins.values():
+        if use.calling_ae_title:
+            yield use.calling_ae_title
 
 
 def _fits(certificate: ClientCertificate, request: AssociationRequest) -> bool:

@@ -57,7 +57,8 @@ class Service:
         self.journal = Journal(data_folder.data)
         self.permissions = Permissions.of(configuration)
         destinations = dicom_destinations(configuration.destinations).values()
-        hosts = Hosts((each.host for each in destinations), ResolvedHosts(data_folder.data), self.clock)
+        named = [*(each.host for each in destinations), *(each.host for each in configuration.boxes.values())]
+        hosts = Hosts(named, ResolvedHosts(data_folder.data), self.clock)
         self._policy = Policy.of(configuration, hosts.addresses)
         self._refused = RefusedCallers(self.journal, data_folder, self.clock)
         self._wake = wake_descriptor

@@ -45,7 +45,7 @@ from node.results.texts import texts_of
 from node.stage import Node
 from node.store import device
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
-from plugins.manifest import PatientIdentity
+from plugins.runtime import PatientIdentity
 from rules.facts import BAD_UID
 
 _REFUSED = "-refused"

@@ -38,9 +38,10 @@ from node.store.layout import DataFolder
 from plugins import exchange, manifest
 from plugins.exchange import OutputReading
 from plugins.images import NotApplicableError
-from plugins.manifest import Output, ParameterError, PatientIdentity
+from plugins.manifest import Output, ParameterError
 from plugins.manifest_table import ManifestError
 from plugins.result import SUMMARY_LIMIT, Result
+from plugins.runtime import PatientIdentity
 from plugins.status import ResultStatus
 from plugins.untrusted import ExchangeError
 

@@ -10,6 +10,7 @@ from typing import Any
 from node.config import allowing
 from node.config import plugins as configured
 from node.config.allowing import PluginIsolation
+from node.config.boxes import VendorBox
 from node.config.models import Configuration, PluginUse
 from node.config.problems import ConfigurationError, Place, Problem
 from node.errors import NotFoundError, PermanentError
@@ -30,6 +31,16 @@ _MARGIN = 8
 """A plugin is ended while an eighth more than the receivers want is free: before they refuse anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class SiteBox:
+    """The box of a plugin of kind dicom, at this site."""
+
+    name: str
+    settings: VendorBox
+    calling_ae_title: str | None
+    """What we call ourselves there for this plugin; None: `node.ae_title`."""
+
+
 @dataclass(frozen=True)
 class SitePlugin:
     """One plugin, ready to be run."""
@@ -46,6 +57,8 @@ class SitePlugin:
     site_parameters: Mapping[str, object]
     isolation: Isolation
     """How it is confined, and what it gets beyond its own job."""
+    box: SiteBox | None = None
+    """Where its jobs are done, if that is not this machine."""
     allowed_by: str = ""
     """Who allowed it, as the site states it."""
 
@@ -66,6 +79,16 @@ class Catalogue:
     plugins: Mapping[str, SitePlugin] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     """Plugin → why it cannot be used, for `check`."""
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether jobs of some need no room of this machine."""
+        return any(plugin.box for plugin in self.plugins.values())
+
+    def is_of_a_box(self, name: str) -> bool:
+        """Whether a job of the plugin of this name needs no room of this machine."""
+        wanted = configured.folded(name)
+        return any(plugin.box and configured.folded(known) == wanted for known, plugin in self.plugins.items())
 
     def find(self, name: str) -> SitePlugin:
         """The plugin of this name, written with `-` or `_`; NotFoundError."""
@@ -89,11 +112,13 @@ def load(
     free_space: int = 0,
     setting: PluginIsolation = "auto",
     containers: str = engine.AUTO,
+    boxes: Mapping[str, VendorBox] | None = None,
 ) -> Catalogue:
     """All plugins that the configuration names and all that ship with the node.
 
     `free_space`: bytes on the disk of the data folder below which receivers refuse associations. `setting`: how the
-    site wants those to be confined that say nothing of it. `containers`: what it runs container images with.
+    site wants those to be confined that say nothing of it. `containers`: what it runs container images with. `boxes`:
+    those of the site; None where there is no site.
 
     Starts nothing and writes nothing, except that an interpreter of a plugin's own is asked for its paths.
     """
@@ -106,7 +131,8 @@ def load(
             use = uses.get(name, PluginUse())
             as_wanted = sandbox.as_set(confinement, use.isolation or setting)
             isolation_of = replace(as_wanted, containers=containers)
-            plugins[name] = _load(name, uses, data.resolve(), isolation_of, free_space)
+            loaded = _load(name, uses, data.resolve(), isolation_of, free_space)
+            plugins[name] = loaded if boxes is None else _at_its_box(loaded, use, boxes)
         except (ManifestError, ParameterError, PermanentError) as error:
             problems[name] = str(error)
     return Catalogue(plugins, problems)
@@ -121,6 +147,7 @@ def of(configuration: Configuration) -> Catalogue:
         free_space=node.limits.free_space,
         setting=node.isolation,
         containers=node.containers,
+        boxes=configuration.boxes,
     )
 
 
@@ -224,6 +251,18 @@ def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Iso
     )
     plugin.parameters_for({})
     return plugin
+
+
+def _at_its_box(plugin: SitePlugin, use: PluginUse, boxes: Mapping[str, VendorBox]) -> SitePlugin:
+    """With the box that its manifest names; PermanentError where the site has none of this name."""
+    wanted = plugin.manifest.runtime.box
+    if wanted is None:
+        return plugin
+    if wanted.box not in boxes:
+        raise PermanentError(f"runtime.box: the configuration has no box {wanted.box} (boxes:)")
+    settings = boxes[wanted.box]
+    box = SiteBox(wanted.box, settings, use.calling_ae_title or settings.calling_ae_title)
+    return replace(plugin, box=box, attempts=1 if settings.charged else plugin.attempts)
 
 
 def _resources(use: PluginUse, stated: Resources, most_memory: int) -> Resources:

@@ -34,7 +34,8 @@ from node.run import granted_files, interpreter
 from node.run.file_digests import FileDigests, LongReadError, QuickDigests
 from node.run.interpreter import Interpreter
 from plugins import bundle, untrusted
-from plugins.manifest import Manifest, RuntimeKind
+from plugins.manifest import Manifest
+from plugins.runtime import RuntimeKind
 
 EXAMPLES = "examples"
 """Folder of a plugin's folder with what it is tried with: no part of what runs."""
@@ -162,7 +163,7 @@ class _CodeLook:
                 if (asked := interpreter.environment_of(program)) is not None:
                     yield "version of the interpreter", asked.version
                     yield from self._imported(asked, manifest.folder)
-        elif runtime.interpreter:
+        elif runtime.kind is RuntimeKind.PYTHON and runtime.interpreter:
             asked = interpreter.ask(manifest.folder / runtime.executable)
             yield "version of the interpreter", asked.version
             yield from self._imported(asked, manifest.folder)

@@ -20,7 +20,7 @@ from node.ledger import facts, instances, job_studies, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import Instance, InstanceStatus
-from node.ledger.job import Job
+from node.ledger.job import Job, JobInput
 from node.ledger.studies import Study
 from node.run import pseudonyms
 from node.run.catalogue import SitePlugin
@@ -32,6 +32,7 @@ from node.store import intact
 from node.store.intact import Damage
 from node.store.layout import DataFolder
 from plugins import exchange
+from plugins.boxes import SendExtent
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, RequestFacts
 from plugins.manifest import ParameterValue
 from rules import values
@@ -101,7 +102,7 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         records |= other
     files: dict[str, Instance] = {}
     series = []
-    for number, chosen in enumerate(job.inputs, start=1):
+    for number, chosen in enumerate(_wanted(database, job, plugin), start=1):
         rows = [_counting(database, receipt, records) for receipt in chosen.receipts]
         found = [records[row.receipt] for row in rows]
         names = [f"s{number:02}/{index:05}.dcm" for index in range(1, len(found) + 1)]
@@ -126,6 +127,20 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         parameters=parameters,
     )
     return Inputs(request, files, patient, _identifiers(used, patient), tuple(each.header for each in used))
+
+
+def _wanted(database: Database, job: Job, plugin: SitePlugin) -> Iterator[JobInput]:
+    """What the rule chose; for a box that chooses itself, the rest of the study, too, as far as it counts."""
+    yield from job.inputs
+    use = plugin.manifest.runtime.box
+    if use is None or use.send is not SendExtent.STUDY:
+        return
+    chosen = {receipt for each in job.inputs for receipt in each.receipts}
+    counting = {row.receipt for row in instances.of_study(database, job.study_instance_uid)} - chosen
+    for series in facts.of_study(database, job.study_instance_uid, job.revision, job.look):
+        receipts = tuple(each.receipt for each in series.instances if each.receipt in counting)
+        if receipts:
+            yield JobInput("", series.series_instance_uid, receipts)
 
 
 def _identifiers(used: Sequence[InstanceRecord], patient: Study) -> Identifiers:
@@ -178,10 +193,16 @@ def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | No
     report = layer(Images(tuple(copies), key))
     if damages := [*damages, *report.damages]:
         raise InputDamagedError(damages)
-    request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
+    request, translation = as_sent(inputs, key)
     exchange.write_request(folder, request)
+    return JobInputs(request, translation, report.actions)
+
+
+def as_sent(inputs: Inputs, key: Key | None) -> tuple[Request, Translation]:
+    """The request as a plugin gets it, and the way back from it; with a key it has pseudonyms."""
+    request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
     uids = pseudonyms.true_uids(inputs.request, key) if key else {}
-    return JobInputs(request, Translation(uids, inputs.identifiers, _as_given(inputs, key, uids)), report.actions)
+    return request, Translation(uids, inputs.identifiers, _as_given(inputs, key, uids))
 
 
 def _as_given(inputs: Inputs, key: Key | None, uids: Mapping[str, str]) -> GivenIdentity:

@@ -84,6 +84,12 @@ class Settler:
                 text = words.failed(failure.kind, job.attempts, plugin.limits if plugin else None)
                 self._give_up(job, text, failure.detail, plugin, course)
 
+    def unanswered(self, job: Job, said: str, detail: str, plugin: SitePlugin) -> None:
+        """A vendor's box did not do its part in time: `said` to readers, `detail` to the admin. No more tries."""
+        log.warning("run.box-silent", job=job.id, plugin=job.plugin, detail=detail)
+        course = AttemptCourse(AttemptFailureKind.SILENT)
+        self._give_up(job, words.unanswered(said), detail, plugin, course)
+
     def damaged(self, job: Job, error: InputDamagedError, plugin: SitePlugin) -> None:
         """Images of the job are damaged: an alert, and no result from what is left of them."""
         with self.node.ledger.transaction() as database:
@@ -137,13 +143,20 @@ class Settler:
             settle = jobs.try_again if counted else jobs.postponed
             settle(database, self.node.clock.now(), job.id, error, self.node.clock.now() + delay)
 
+    def said(self, job: Job, result: Result, plugin: SitePlugin, course: AttemptCourse) -> None:
+        """It ends with a result of the node's own that is no failure; OSError where it cannot be kept."""
+        self._end(job, CheckedResult(result.status, found.of(result)), self._kept(job, result, plugin), None, course)
+
+    def _kept(self, job: Job, result: Result, plugin: SitePlugin | None) -> Path:
+        named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
+        request = Request(job.id, named, RequestFacts(job.study_instance_uid), series=())
+        return answer.keep(result, request, self.node.store.data / "results", job.id)
+
     def _give_up(self, job: Job, text: str, error: str, plugin: SitePlugin | None, course: AttemptCourse) -> None:
         """It ends with a result of the node's own, whose text says why to a reader."""
         result = Result(ResultStatus.FAILED, text)
-        named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
-        request = Request(job.id, named, RequestFacts(job.study_instance_uid), series=())
         try:
-            kept = answer.keep(result, request, self.node.store.data / "results", job.id)
+            kept = self._kept(job, result, plugin)
             self._end(job, CheckedResult(result.status, found.of(result)), kept, error, course)
         except OSError as problem:  # even the failure cannot be written: it must not get lost
             self._again(job, f"{error}; then: {problem}", _DISK_FULL_DELAY, course, counted=False)

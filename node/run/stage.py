@@ -22,12 +22,13 @@ from node.config.models import Configuration
 from node.errors import NotFoundError, PermanentError
 from node.items import Item, Items
 from node.ledger import attempts, jobs, recalls
-from node.ledger.attempts import AttemptFailureKind
+from node.ledger.attempts import AttemptElsewhere, AttemptFailureKind
 from node.ledger.clock_changes import DueTimes
 from node.ledger.job import URGENT, Job
 from node.processes.pool import ChildPool
 from node.run import answer, hours, leftovers, slots, waiting
 from node.run.attempt import RunningAttempt
+from node.run.boxes.handing_over import BoxJobs
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.commissioning import Commissioner, ExamplesTrial
 from node.run.digests import CodeDigests
@@ -93,6 +94,7 @@ class RunStage(NodeStage):
         self._settler = Settler(node)
         self._removed_images = RemovedImages(node, self._settler)
         self._stopped = StoppedJobs(node.ledger, self._settler)
+        self._box_jobs = BoxJobs(node, self._begin)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
@@ -177,6 +179,12 @@ class RunStage(NodeStage):
             job = jobs.get(self._ledger.database, job_id)
             self._handle(job, partial(self._died, job), otherwise=None)
 
+        for job, why in self._box_jobs.left_alone(self._configuration):
+            self._handle(job, partial(self._left_alone, job, why), otherwise=None)
+
+    def _left_alone(self, job: Job, why: str) -> None:
+        self._settler.failed(job, AttemptFailure(AttemptFailureKind.INPUT, why), None)
+
     def _died(self, job: Job) -> None:
         failure = AttemptFailure(AttemptFailureKind.NODE_DIED, "the node ended while it ran")
         self._settler.failed(job, failure, self._find(job))
@@ -193,7 +201,8 @@ class RunStage(NodeStage):
 
     def _claim(self) -> bool:
         """Start what may start; whether jobs are left that could have started if there were room."""
-        if len(self._busy()) >= self._machine.slots:
+        is_full = len(self._busy()) >= self._machine.slots
+        if is_full and not self._catalogue.has_boxes:
             return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
         ready: dict[str, tuple[Job, SitePlugin]] = {}
         self._held.clear()
@@ -203,9 +212,14 @@ class RunStage(NodeStage):
         for job in jobs.ready(self._ledger.database, self._clock.now()):
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
+            if is_full and not self._catalogue.is_of_a_box(job.plugin):
+                continue
             taken_up = self._handle(job, partial(self._take_up, job), otherwise=None)
             if taken_up is not None:
                 ready[job.id] = taken_up
+        at_boxes = self._box_jobs.hand_over(ready, self._handle)
+        if is_full:
+            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy()), **at_boxes})
         placing = self._placed(ready)
         for each in placing.started:
             self._start_placed(each, ready)
@@ -217,8 +231,8 @@ class RunStage(NodeStage):
             self._handle(job, partial(self._impossible, job, plugin, why), otherwise=None)
         waits = placing.waits
         lacking = {job.plugin: waits[each.name] for job, each in ready.values() if each.name in waits}
-        self._tell({**dict(self._why_held(waits)), **lacking})
-        return bool(waits)
+        self._tell({**dict(self._why_held(waits)), **at_boxes, **lacking})
+        return bool(waits or at_boxes)
 
     def _why_held(self, waits: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Plugin, as rules call it, and why its jobs wait for its examples; `waits`: why these have no room yet."""
@@ -299,7 +313,7 @@ class RunStage(NodeStage):
 
     def _is_held(self, job: Job, plugin: SitePlugin) -> bool:
         """Whether its jobs wait for its examples; asked once a look: thousands of them may wait."""
-        if self._commissioner is None:
+        if self._commissioner is None or plugin.box is not None:  # a box can only be tried by sending it something
             return False
         if job.plugin not in self._held:
             self._held[job.plugin] = self._commissioner.why_held(plugin)
@@ -332,14 +346,19 @@ class RunStage(NodeStage):
             self._settler.failed(begun[0], AttemptFailure(AttemptFailureKind.INPUT, detail), None)
 
     def _begin(
-        self, job: Job, algorithm: Mapping[str, Any], kind: str | None = None, identity: str | None = None
+        self,
+        job: Job,
+        algorithm: Mapping[str, Any],
+        kind: str | None = None,
+        identity: str | None = None,
+        elsewhere: AttemptElsewhere | None = None,
     ) -> tuple[Job, attempts.Attempt] | None:
         """Claim a job, None where it was cancelled between the look and the claim."""
         try:
             with self._ledger.transaction() as database:
                 if recalls.find(database, job.plugin, str(algorithm["version"])) is not None:
                     return None  # withdrawn since the look
-                begun = jobs.started(database, self._clock.now(), job.id, algorithm, kind, identity)
+                begun = jobs.started(database, self._clock.now(), job.id, algorithm, kind, identity, elsewhere)
                 return begun, attempts.open_of(database, job.id)
         except PermanentError as error:
             log.info("run.not-claimed", job=job.id, reason=str(error))

@@ -20,6 +20,11 @@ def not_run(why: str) -> str:
     return f"{why[:1].upper()}{why[1:]}. Nothing can be concluded from this about the images."
 
 
+def unanswered(said: str) -> str:
+    """What is said of a job whose vendor's box was silent; `said` names the box and the time."""
+    return f"{said} Nothing can be concluded from this about the images."
+
+
 def _what_happened(kind: AttemptFailureKind, limits: AttemptLimits | None) -> str:
     match kind:
         case AttemptFailureKind.CRASH | AttemptFailureKind.ERROR:
@@ -43,6 +48,8 @@ def _what_happened(kind: AttemptFailureKind, limits: AttemptLimits | None) -> st
             return "An image of this study was damaged or lost in the storage of the system, so it was not analysed."
         case AttemptFailureKind.GONE:
             return "The analysis was not run: images that it needs were deleted here, and no archive sent them again."
+        case AttemptFailureKind.REFUSED:
+            return "The analysis system did not accept the images."
         case AttemptFailureKind.CHANGED:
             return "The analysis program was replaced each time while it ran, so its answer was discarded."
         case AttemptFailureKind.NODE:

@@ -16,9 +16,9 @@ from node.kit import writing
 from node.kit.writing import PluginPurpose
 from node.ledger.job import JobOutcome
 from plugins.exchanges import ExchangeForm
-from plugins.manifest import RuntimeKind
 from plugins.phantoms import head
 from plugins.phantoms.head import SKULL, HeadPhantom
+from plugins.runtime import RuntimeKind
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import assert_conformant, assert_in_the_right_study, ct_of, held, numbers_in, send
 from tests.support.programs.orthanc import Orthanc

@@ -41,6 +41,7 @@ VERSIONS = (
     "0033_restorations",
     "0035_search",
     "0036_returned",
+    "0038_boxes",
     "0041_recalls",
     "0042_stop_rules",
 )

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from node.run.executor import Executor, NoExecutor
-from node.run.kinds import command, container, python
+from node.run.kinds import command, container, dicom, python
 from node.run.sandbox import Isolation
-from plugins.manifest import Manifest, RuntimeKind
+from plugins.manifest import Manifest
+from plugins.runtime import RuntimeKind
 
 ExecutorOf = Callable[[Manifest, Path, Isolation], Executor]
 """Makes the executor of a plugin of its kind, given the folder `work/`; PermanentError where it cannot be used."""
@@ -20,6 +21,7 @@ KINDS: Mapping[RuntimeKind, ExecutorOf] = {
     RuntimeKind.PYTHON: python.executor,
     RuntimeKind.COMMAND: command.executor,
     RuntimeKind.CONTAINER: container.executor,
+    RuntimeKind.DICOM: dicom.executor,
 }
 """One module for each."""
 CONFINEMENTS: Mapping[RuntimeKind, ConfinementOf] = {RuntimeKind.CONTAINER: container.confinement}

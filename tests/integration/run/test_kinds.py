@@ -15,7 +15,8 @@ from node.run.sandbox import Isolation
 from node.run.stage import RunStage
 from plugins import exchange
 from plugins.contract import Result, ResultStatus
-from plugins.manifest import Manifest, RuntimeKind
+from plugins.manifest import Manifest
+from plugins.runtime import RuntimeKind
 from tests.support.sites.job_site import Site
 
 

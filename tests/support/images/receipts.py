@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from copy import deepcopy
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -19,6 +18,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from node.clock import from_text
 from node.store.arrival import Arrival, file_header
 from node.store.layout import DataFolder
 
@@ -119,6 +119,8 @@ def arrive(
     association: str = "association-1",
     origin: str = "received",
     sop_instance_uid: str = "1.2.3.999",
+    called: str = "PACSNODE",
+    received_at: str = "2026-03-01T12:00:00Z",
 ) -> str:
     """Leave a dataset in incoming/ as the receiver does; returns the receipt."""
     content = dataset if isinstance(dataset, bytes) else encoded(dataset, syntax)
@@ -127,10 +129,10 @@ def arrive(
         sop_instance_uid=sop_instance_uid if isinstance(dataset, bytes) else dataset.SOPInstanceUID,
         transfer_syntax_uid=syntax,
         calling_ae_title=calling,
-        called_ae_title="PACSNODE",
+        called_ae_title=called,
         peer_address="127.0.0.1",
         association=association,
-        received_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+        received_at=from_text(received_at),
         origin=origin,
     )
     receipt = data_folder.new_receipt()

@@ -30,6 +30,7 @@ from node.index import completion
 from node.index import stage as index_stage
 from node.index.children import HeaderReader
 from node.ledger import (
+    boxes,
     commitments,
     decisions,
     deliveries,
@@ -42,6 +43,7 @@ from node.ledger import (
     studies,
     suspensions,
 )
+from node.ledger.attempts import Attempt, AttemptElsewhere
 from node.ledger.database import Database, Ledger
 from node.ledger.decisions import DecisionOutcome
 from node.ledger.job import Job, JobOutcome
@@ -57,6 +59,7 @@ from node.retain import removal
 from node.retain.stage import RetainStage
 from node.route import asking as route_asking
 from node.route.stage import RouteStage
+from node.run.boxes.stage import BoxStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from node.store.layout import DataFolder
@@ -303,6 +306,49 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fau
         "ended a defect of the node kept it from running; the alert of the job says where",
         bad.id,
         before_retry=lambda database: jobs.reported(database, site.clock.now(), bad.id, 1),
+    )
+
+
+def _start_at_box(site: Site, job: Job) -> None:
+    place = AttemptElsewhere(boxes.place_of("cad"), site.clock.now() + timedelta(days=30))
+    with site.ledger.transaction() as database:
+        jobs.started(database, site.clock.now(), job.id, {}, "dicom", "full", place)
+
+
+def box(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
+    """The plugin of three attempts at a box is no longer configured: each job ends at once, as failed."""
+    site = _site(folder)
+    those = _jobs(site)
+    for job in those:
+        _start_at_box(site, job)
+    go_on = BoxStage._go_on
+
+    def go_on_or_raise(self: BoxStage, attempt: Attempt, job: Job) -> None:
+        fault.on(job.id == those[0].id)
+        go_on(self, attempt, job)
+
+    monkeypatch.setattr(BoxStage, "_go_on", go_on_or_raise)
+    monkeypatch.setattr(BoxStage, "_echo", lambda _: None)
+    settings = {"cad": {"ae_title": "CADBOX", "host": "127.0.0.1", "port": 11113}}
+    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "boxes": settings})
+    no_archive: Any = None
+    stage = _Stage(lambda: BoxStage("cad", site.node, configuration, lambda _: site.catalogue(), no_archive))
+
+    def status(number: int) -> str:
+        job = _newest(site, number)
+        return f"{job.status} {job.error}"
+
+    return Play(
+        _clock(site),
+        site.ledger,
+        stage.run,
+        stage.restart,
+        status,
+        frozenset({"ended there is no plugin gone"}),
+        "ended a defect of the node kept it from running; the alert of the job says where",
+        those[0].id,
+        after_retry=lambda: _start_at_box(site, _newest(site, 0)),
+        before_retry=lambda database: jobs.reported(database, site.clock.now(), those[0].id, 1),
     )
 
 
@@ -722,6 +768,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "index": (index, index_completion),
     "route": (route,),
     "run": (run,),
+    "box": (box,),
     "results": (results,),
     "notify": (notify,),
     "deliver": (deliver, deliver_images),

@@ -45,6 +45,7 @@ BASE: dict[str, Any] = {
     "destinations": {
         "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
     },
+    "boxes": {"cad": {"ae_title": "CADBOX", "host": "10.0.0.20", "port": 104, "tls": {**TLS}}},
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},
@@ -66,6 +67,10 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
         "node": {"ae_title": "OTHER"},
         "modalities": {"ct1": {"ae_title": "CT9"}},
         "destinations": {"pacs": {"ae_title": "PACS9", "host": "10.0.0.8"}},
+        "boxes": {
+            "cad": {"ae_title": "CAD9", "host": "10.0.0.21", "calling_ae_title": "AI9", "answering": ["CADOUT"]},
+        },
+        "plugins": {"lung-density": {"calling_ae_title": "AI8"}},
     },
     (RECEIVERS, NODE): {
         "node": {"logs": {"format": "json", "level": "debug"}, "limits": {"free_space": "1GiB"}},
@@ -102,8 +107,12 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             }
         },
         "destinations": {"pacs": {"also_from": ["10.0.1.0/24"]}},
+        "boxes": {"cad": {"also_from": ["10.0.1.0/24"]}},
     },
-    (NODE, PEERS): {"destinations": {"pacs": {"port": 105}}},
+    (NODE, PEERS): {
+        "destinations": {"pacs": {"port": 105}},
+        "boxes": {"cad": {"port": 105, "timeout": "9s", "charged": True, "answers": "elsewhere"}},
+    },
     (NODE,): {
         "node": {
             "uids": "strict",
@@ -236,6 +245,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 }
             }
         },
+        "boxes": {"cad": {"tls": NEW_TLS}},
         "destinations": {
             "pacs": {
                 "calling_ae_title": "AI",

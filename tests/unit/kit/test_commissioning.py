@@ -26,7 +26,7 @@ from node.run.digests import CodeDigests
 from node.run.slots import Placement
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
-from plugins.manifest import RuntimeKind
+from plugins.runtime import RuntimeKind
 from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 from tests.support.wait import until

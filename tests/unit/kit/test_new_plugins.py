@@ -17,7 +17,7 @@ from node.kit.writing import EXAMPLE_IMAGES, PluginPurpose
 from plugins import testing
 from plugins.contract import NotApplicableError
 from plugins.exchanges import ExchangeForm
-from plugins.manifest import RuntimeKind
+from plugins.runtime import RuntimeKind
 from tests.support.shared_data import ROOT
 
 _WRONG = dict.fromkeys(PluginPurpose, 7) | {PluginPurpose.PROJECTION: 4}

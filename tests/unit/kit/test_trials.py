@@ -22,7 +22,7 @@ from node.run import file_digests, waiting
 from node.run.commissioning import TRIES, ExamplesVerdict
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
-from plugins.manifest import RuntimeKind
+from plugins.runtime import RuntimeKind
 from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 from tests.support.wait import until

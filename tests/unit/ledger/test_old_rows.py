@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from node.clock import to_text
-from node.ledger import alerts, backups, events, jobs, old_rows, positions
+from node.ledger import alerts, backups, box_answers, boxes, events, jobs, old_rows, positions
 from node.ledger.alert_kinds import AlertKind
+from node.ledger.box_answers import AnswerStatus, BoxAnswer
+from node.ledger.boxes import BoxAttempt
 from node.ledger.event_kinds import EventKind
 from node.ledger.old_rows import RowRule
 from node.ledger.rows import query
@@ -247,4 +249,26 @@ def test_every_rule_is_sound_sql(site: RetainSite, rules: tuple[RowRule, ...]) -
     later = site.hand.now() + timedelta(days=40 * YEARS)
     for rule in rules:
         list(old_rows.remove(site.ledger, rule, later, later))
+    assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
+    """Its answers stay known by their UIDs: a PACS may send them back years later."""
+    site.reported(STUDY, site.study(STUDY))
+    site.reported("1.2", site.study("1.2"))
+    with site.ledger.transaction() as database:
+        (attempt,) = query(database, "SELECT attempts.id FROM attempts JOIN jobs ON jobs.id=job LIMIT 1")
+        name, now = attempt["id"], site.hand.now()
+        boxes.laid_out(database, BoxAttempt(name, "cad", "NODE", "P", None, None, 0, None), ["1.2.3.4"])
+        boxes.answered_in(database, name, "cad", "pacs", ["1.2.3"])
+        answer = BoxAnswer("r" * 32, "cad", "1.9", "1.9", "1.1", "NODE", "a", now, AnswerStatus.NEW, None, None, None)
+        box_answers.received(database, answer)
+        box_answers.matched(database, answer, name)
+    site.hand.pass_(days=11 * YEARS)
+    site.study("1.3")
+    for _ in range(2):
+        site.go(images="30d", results="90d", facts="2y", delivered_objects="10y")
+    found = numbers(site)
+    assert [found[table] for table in ("box_attempts", "box_instances", "box_series", "box_answers")] == [0, 0, 0, 1]
+    assert box_answers.is_answer(site.ledger.database, "1.9")
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from node.kit.examples import ExpectedNumber, ExpectedResult
-from plugins import exchange, imaging, limits, manifest, testing
+from plugins import exchange, imaging, limits, runtime, testing
 from plugins.contract import ResultStatus
-from plugins.manifest import Output, PatientIdentity, RuntimeKind
+from plugins.manifest import Output
+from plugins.runtime import PatientIdentity, RuntimeKind
 from tests.support.shared_data import ROOT
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -141,8 +142,8 @@ def test_the_reference_names_every_member_and_default():
     chapter = PAGE[PAGE.index("## The manifest") : PAGE.index("## Coming from")]
     for member in (*Output, *RuntimeKind, *PatientIdentity):
         assert f"`{member}`" in chapter
-    assert f"| {manifest.DEADLINE_SECONDS} |" in chapter
-    assert f"| {manifest.MEMORY_MB} |" in chapter
+    assert f"| {runtime.DEADLINE_SECONDS} |" in chapter
+    assert f"| {runtime.MEMORY_MB} |" in chapter
 
 
 def test_the_affine_for_nibabel_is_in_ras(chest_files):

@@ -9,9 +9,10 @@ import pytest
 
 from plugins import manifest
 from plugins.contract import Code, Finding, Measurement, Picture, Result, ResultStatus, Unit
-from plugins.manifest import Output, ParameterError, RuntimeKind
+from plugins.manifest import Output, ParameterError
 from plugins.manifest_table import ManifestError
 from plugins.resources import Resources
+from plugins.runtime import RuntimeKind
 
 GOOD = """\
 schema = 1

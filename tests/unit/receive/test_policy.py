@@ -177,3 +177,18 @@ def test_finding_a8_who_speaks_for_a_destination_where_anybody_may_call(
 ) -> None:
     """A report on storage commitment counts from the destination's own hosts; an entry under modalities counts more."""
     assert policy(accept="any").speaks_for_destination(request(calling, address=address)) is speaks
+
+
+@pytest.mark.parametrize("accept", ["known", "any"])
+def test_a_box_answers_from_its_host_alone_and_to_what_it_was_called_by(accept: str) -> None:
+    """Also where anybody may call: what comes under its AE title is taken for its answer."""
+    box = {"ae_title": "CADBOX", "host": "10.0.0.20", "port": 104, "calling_ae_title": "LICENSED"}
+    silent = {"ae_title": "OTHER", "host": "10.0.0.21", "port": 104, "answers": "elsewhere"}
+    node = {"time_zone": "UTC", "accept": accept}
+    known = Configuration.model_validate({"node": node, "boxes": {"cad": box, "other": silent}})
+    asked = Policy.of(known, lambda host: frozenset({ip_address(host)}))
+    assert asked.refuse(request("CADBOX", "LICENSED", "10.0.0.20"), 0) is None
+    refused = asked.refuse(request("CADBOX", "LICENSED", "10.0.0.66"), 0)
+    assert refused is not None
+    assert refused.code == (1, 1, 3)
+    assert (asked.refuse(request("OTHER", address="10.0.0.21"), 0) is None) == (accept == "any")

@@ -19,8 +19,9 @@ from node.run.kinds.python import PythonExecutor
 from node.run.sandbox import Isolation
 from node.run.users import PluginUser
 from node.run.workers import WarmWorkers
-from plugins.manifest import ParameterError, RuntimeKind
+from plugins.manifest import ParameterError
 from plugins.privileges import Endpoint, Privileges
+from plugins.runtime import RuntimeKind
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 

@@ -1,0 +1,245 @@
+"""Vendors' boxes: what each was sent in which attempt, instance by instance, and whether it can be reached.
+
+An attempt at a box outlives the node: these rows say what is still to be sent, and what was answered with success and
+is not sent again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from node.clock import from_text, to_text
+from node.ledger import alerts
+from node.ledger.alert_kinds import AlertKind
+from node.ledger.connection import Database
+from node.ledger.rows import moment, one, placeholders, query, to_json
+
+_PLACE = "box:"
+DOWN_AFTER = timedelta(minutes=10)
+"""A box that cannot be reached for this long is an alert."""
+_LAST = 50
+"""Attempts that the usual turnaround is taken of."""
+
+
+def place_of(box: str) -> str:
+    """The place of attempts at a box (`Attempt.place`)."""
+    return f"{_PLACE}{box}"
+
+
+def box_at(place: str) -> str | None:
+    """The box that a place is; None for another place."""
+    return place.removeprefix(_PLACE) if place.startswith(_PLACE) else None
+
+
+class SentStatus(StrEnum):
+    """Where an instance stands that a box is to get."""
+
+    WAITING = "waiting"
+    """It is to be sent, or was sent and not answered."""
+    STORED = "stored"
+    """The box answered with success, or a warning: it is not sent again."""
+    REFUSED = "refused"
+    """The box refuses it for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxAttempt:
+    """One row of `box_attempts`: what is known of an attempt at a box since its images were laid out."""
+
+    attempt: str
+    box: str
+    calling_ae_title: str
+    """What we called ourselves there."""
+    sent_patient_id: str
+    """The Patient ID in what was sent, a pseudonym or the true one."""
+    series_before: Collection[str] | None
+    """Series Instance UIDs that the archive had before, of a box whose answers do not come here."""
+    sent_at: datetime | None
+    """When the last instance was stored there; None while some are still to be sent."""
+    tries: int
+    """How often sending broke off."""
+    error: str | None
+    """Why it did last."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentInstance:
+    """One instance that a box is to get."""
+
+    number: int
+    """Its place among the images of the attempt; from 1."""
+    sop_instance_uid: str
+    """As it is sent: a pseudonym or the true one."""
+    status: SentStatus
+    answer: str | None
+    """What the box said, for the admin."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxContact:
+    """One row of `box_contacts`: whether a box answers C-ECHO."""
+
+    box: str
+    asked_at: datetime
+    answered_at: datetime | None
+    down_since: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turnaround:
+    """How long a box takes from its last image to the end of its answer, in seconds."""
+
+    answered: int
+    """Of how many attempts."""
+    median: float
+    last: float
+
+
+def laid_out(database: Database, new: BoxAttempt, uids: Sequence[str]) -> None:
+    """The images of an attempt are ready to be sent: one row for each, in their order."""
+    before = None if new.series_before is None else to_json(sorted(new.series_before))
+    database.execute(
+        "INSERT INTO box_attempts (attempt, box, calling_ae_title, sent_patient_id, series_before) VALUES (?,?,?,?,?)",
+        [new.attempt, new.box, new.calling_ae_title, new.sent_patient_id, before],
+    )
+    database.conn.executemany(
+        "INSERT INTO box_instances (attempt, number, sop_instance_uid, status) VALUES (?,?,?,?)",
+        [(new.attempt, number, uid, SentStatus.WAITING) for number, uid in enumerate(uids, start=1)],
+    )
+
+
+def get(database: Database, attempt: str) -> BoxAttempt | None:
+    """What is known of an attempt; None before its images are laid out."""
+    row = one(database, "SELECT * FROM box_attempts WHERE attempt=?", [attempt])
+    if row is None:
+        return None
+    before = None if row["series_before"] is None else frozenset(json.loads(row["series_before"]))
+    return BoxAttempt(**{**row, "series_before": before, "sent_at": moment(row["sent_at"])})
+
+
+def instances_of(database: Database, attempt: str) -> list[SentInstance]:
+    """The instances of an attempt, in their order."""
+    rows = query(
+        database,
+        "SELECT number, sop_instance_uid, status, answer FROM box_instances WHERE attempt=? ORDER BY number",
+        [attempt],
+    )
+    return [SentInstance(**{**row, "status": SentStatus(row["status"])}) for row in rows]
+
+
+def said(database: Database, attempt: str, number: int, status: SentStatus, answer: str) -> None:
+    """What the box answered to one instance."""
+    database.execute(
+        "UPDATE box_instances SET status=?, answer=? WHERE attempt=? AND number=?", [status, answer, attempt, number]
+    )
+
+
+def sent(database: Database, at: datetime, attempt: str) -> None:
+    """The box has all images of an attempt."""
+    database.execute("UPDATE box_attempts SET sent_at=?, error=NULL WHERE attempt=?", [to_text(at), attempt])
+
+
+def broke_off(database: Database, attempt: str, error: str) -> None:
+    """Sending is not finished, and goes on later."""
+    database.execute("UPDATE box_attempts SET tries=tries+1, error=? WHERE attempt=?", [error, attempt])
+
+
+def given(database: Database, at: datetime, attempt: str, like: str) -> None:
+    """An attempt that sends nothing: a person gives it the answer to what an earlier one (`like`) has sent."""
+    database.execute(
+        "INSERT INTO box_attempts (attempt, box, calling_ae_title, sent_patient_id, sent_at)"
+        " SELECT ?, box, calling_ae_title, sent_patient_id, ? FROM box_attempts WHERE attempt=?",
+        [attempt, to_text(at), like],
+    )
+
+
+def attempts_sent(database: Database, box: str, uids: Collection[str]) -> dict[str, int]:
+    """Attempt → how many of these instances it sent to the box."""
+    found: dict[str, int] = {}
+    wanted = sorted(uids)
+    for start in range(0, len(wanted), 500):
+        some = wanted[start : start + 500]
+        sql = (
+            "SELECT attempt, count(*) AS n FROM box_instances JOIN box_attempts USING (attempt)"  # noqa: S608 - only question marks
+            f" WHERE box=? AND sop_instance_uid IN ({placeholders(some)}) GROUP BY attempt"
+        )
+        for row in query(database, sql, [box, *some]):
+            found[row["attempt"]] = found.get(row["attempt"], 0) + int(row["n"])
+    return found
+
+
+def of_sent_study(database: Database, box: str, study: str) -> list[str]:
+    """Attempts that sent something of this Study Instance UID to the box, the newest first."""
+    rows = query(
+        database,
+        "SELECT id FROM attempts JOIN box_attempts ON attempt=id WHERE box=? AND sent_study_uid=?"
+        " ORDER BY started_at DESC, number DESC",
+        [box, study],
+    )
+    return [row["id"] for row in rows]
+
+
+def answered_in(database: Database, attempt: str, box: str, source: str, series: Collection[str]) -> None:
+    """These series in the archive `source` are what the box answered in an attempt."""
+    database.conn.executemany(
+        "INSERT OR IGNORE INTO box_series (series_instance_uid, attempt, box, source) VALUES (?,?,?,?)",
+        [(uid, attempt, box, source) for uid in series],
+    )
+
+
+def of_series(database: Database, series: str) -> tuple[str, str] | None:
+    """The box whose answer a series is, and the archive that it was found in; None for any other series."""
+    row = one(database, "SELECT box, source FROM box_series WHERE series_instance_uid=? LIMIT 1", [series])
+    return (row["box"], row["source"]) if row else None
+
+
+# --- whether it can be reached --------------------------------------------------------------------
+
+
+def asked(database: Database, at: datetime, box: str, error: str | None) -> None:
+    """A box was asked by C-ECHO; `error`: why it did not answer. Down for long it is an alert."""
+    known = contact(database, box)
+    since = None if error is None else (known.down_since if known and known.down_since else at)
+    answered = at if error is None else known.answered_at if known else None
+    database.execute(
+        "INSERT OR REPLACE INTO box_contacts (box, asked_at, answered_at, down_since, error) VALUES (?,?,?,?,?)",
+        [box, to_text(at), answered and to_text(answered), since and to_text(since), error],
+    )
+    if since is not None and at - since >= DOWN_AFTER:
+        alerts.raised(database, at, AlertKind.BOX_DOWN, box, since=to_text(since), error=error)
+
+
+def contact(database: Database, box: str) -> BoxContact | None:
+    """What is known of a box; None before it was asked."""
+    row = one(database, "SELECT * FROM box_contacts WHERE box=?", [box])
+    return _contact(row) if row else None
+
+
+def _contact(row: Mapping[str, Any]) -> BoxContact:
+    return BoxContact(
+        row["box"], from_text(row["asked_at"]), moment(row["answered_at"]), moment(row["down_since"]), row["error"]
+    )
+
+
+def turnaround(database: Database, box: str) -> Turnaround | None:
+    """Of the last attempts that the box answered; None where there is none."""
+    rows = query(
+        database,
+        "SELECT (julianday((SELECT max(received_at) FROM box_answers WHERE box_answers.attempt=attempts.id))"
+        "  -julianday(sent_at))*86400 AS seconds FROM box_attempts JOIN attempts ON attempts.id=attempt"
+        " WHERE box=? AND sent_at IS NOT NULL AND state='answered'"
+        " AND EXISTS (SELECT 1 FROM box_answers WHERE box_answers.attempt=attempts.id)"
+        " ORDER BY ended_at DESC LIMIT ?",
+        [box, _LAST],
+    )
+    seconds = [max(0.0, float(row["seconds"])) for row in rows]
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return Turnaround(len(seconds), ordered[len(ordered) // 2], seconds[0])

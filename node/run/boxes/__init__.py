@@ -1,0 +1,1 @@
+"""Attempts at vendors' boxes: sent there, waited for without a thread or a slot, and ended by what comes back."""

@@ -1,0 +1,77 @@
+"""Jobs of plugins that are boxes: claimed by the run stage as all others, and handed over to the stage of their box."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from node.config.models import Configuration
+from node.ledger import attempts, boxes, jobs
+from node.ledger.attempts import Attempt, AttemptElsewhere
+from node.ledger.job import Job
+from node.run.catalogue import SitePlugin
+from node.stage import Node
+from node.wake import Stage
+
+log = structlog.get_logger(__name__)
+
+Begin = Callable[[Job, Mapping[str, Any], str | None, str | None, AttemptElsewhere | None], tuple[Job, Attempt] | None]
+"""Claims a job: its algorithm, kind, identity and place; None where it was cancelled meanwhile."""
+Handle = Callable[[Job, Callable[[], bool], bool], bool]
+"""Does something for a job; an unexpected exception costs this job alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxJobs:
+    """For the run stage."""
+
+    node: Node
+    begin: Begin
+
+    def hand_over(self, ready: dict[str, tuple[Job, SitePlugin]], handle: Handle) -> dict[str, str]:
+        """Begin the attempts at boxes, which need no room of this machine, and take these jobs out of `ready`.
+
+        Returns why the next job of a plugin waits.
+        """
+        waits: dict[str, str] = {}
+        those = [(job, plugin) for job, plugin in ready.values() if plugin.box]
+        under_way = self._under_way() if those else Counter[str]()
+        for job, plugin in those:
+            del ready[job.id]
+            if under_way[job.plugin] >= plugin.at_once:
+                box = plugin.box.name if plugin.box else ""
+                waits.setdefault(job.plugin, f"waits for its turn: at most {plugin.at_once} at once at {box}")
+            elif handle(job, partial(self._begin, job, plugin), False):
+                under_way[job.plugin] += 1
+        return waits
+
+    def left_alone(self, configuration: Configuration) -> Iterator[tuple[Job, str]]:
+        """Jobs at boxes that the configuration does not have any more: nobody looks after them."""
+        database = self.node.ledger.database
+        for row in attempts.open_elsewhere(database):
+            box = boxes.box_at(row.place)
+            if box not in configuration.boxes:
+                yield jobs.get(database, row.job), f"there is no box {box} in the configuration any more"
+
+    def _under_way(self) -> Counter[str]:
+        database = self.node.ledger.database
+        return Counter(jobs.get(database, row.job).plugin for row in attempts.open_elsewhere(database))
+
+    def _begin(self, job: Job, plugin: SitePlugin) -> bool:
+        """Claim a job for its box, whose stage does the rest; whether it still waited."""
+        assert plugin.box is not None, plugin.name
+        runtime = plugin.manifest.runtime
+        deadline = self.node.clock.now() + timedelta(seconds=plugin.limits.deadline_seconds)
+        place = AttemptElsewhere(boxes.place_of(plugin.box.name), deadline)
+        algorithm = asdict(plugin.manifest.identity)
+        begun = self.begin(job, algorithm, runtime.kind, job.identity or runtime.identity, place)
+        if begun:
+            log.info("run.handed-over", job=job.id, plugin=plugin.name, box=plugin.box.name)
+            self.node.wakes.wake(Stage.BOX)
+        return begun is not None

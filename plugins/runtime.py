@@ -1,0 +1,162 @@
+"""`[runtime]` of a manifest: what kind of thing a plugin is, how it is run, and what it may take."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from plugins import boxes, privileges, resources
+from plugins.boxes import BoxUse
+from plugins.exchanges import ExchangeForm
+from plugins.manifest_table import ManifestTable
+from plugins.privileges import NOTHING, Privileges
+from plugins.resources import Resources
+
+DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
+
+
+class RuntimeKind(StrEnum):
+    """How the plugin's process is started."""
+
+    PYTHON = "python"
+    """`plugins.worker` imports `entry` in a Python process."""
+    COMMAND = "command"
+    """A program that is started for each job."""
+    CONTAINER = "container"
+    """A container image, which podman or docker runs."""
+    DICOM = "dicom"
+    """A vendor's box, which is sent images and sends objects back."""
+
+
+class PatientIdentity(StrEnum):
+    """What a plugin learns of who the patient is."""
+
+    PSEUDONYM = "pseudonym"
+    """Images and request with pseudonyms: see docs/plugins.md, "Whose images they are"."""
+    FULL = "full"
+    """The images as received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How to run it: `entry` ("module:Class") for python, `command` for command."""
+
+    kind: RuntimeKind
+    entry: str = ""
+    command: tuple[str, ...] = ()
+    """Program and arguments; `{folder}` stands for the job's folder, `{plugin}` for the plugin's own.
+
+    A relative program is in the plugin's folder. Of a container: the arguments of its entry point, in place of those
+    that the image has."""
+    image: str = ""
+    """Of a container: the image by its digest, `sha256:…` or `NAME@sha256:…`."""
+    exchange: ExchangeForm = ExchangeForm.PACSNODE
+    user: tuple[int, int] | None = None
+    """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
+    interpreter: str = ""
+    """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
+    deadline_seconds: int = DEADLINE_SECONDS
+    memory_mb: int = MEMORY_MB
+    loading_seconds: int = LOADING_SECONDS  # of kind python, before the deadline begins
+    identity: PatientIdentity = PatientIdentity.PSEUDONYM
+    """What it needs where no rule says otherwise."""
+    privileges: Privileges = NOTHING
+    """What it asks for beyond its own job."""
+    resources: Resources = field(default_factory=Resources)
+    box: BoxUse | None = None
+    """Of kind dicom."""
+
+    @property
+    def executable(self) -> str:
+        """The interpreter to start for kind python."""
+        return self.interpreter or sys.executable
+
+
+def read(table: ManifestTable) -> Runtime:
+    """The table `[runtime]` of a manifest; ManifestError."""
+    asked, needed = privileges.read(table), resources.read(table.table("resources", {}))
+    kind = table.member("kind", RuntimeKind, table.take("kind", str))
+    runtime = Runtime(
+        kind=kind,
+        **_KEYS_OF[kind](table),
+        deadline_seconds=table.take("deadline_seconds", int, _DEADLINES.get(kind, DEADLINE_SECONDS)),
+        memory_mb=table.take("memory_mb", int, MEMORY_MB),
+        identity=table.member("identity", PatientIdentity, table.take("identity", str, PatientIdentity.PSEUDONYM)),
+        privileges=replace(asked, gpu=asked.gpu or needed.needs_gpu),
+        resources=needed,
+    )
+    for key in ("deadline_seconds", "memory_mb", "loading_seconds"):
+        if getattr(runtime, key) <= 0:
+            raise table.error(key, "must be above zero")
+    table.finish()
+    return runtime
+
+
+def _python(table: ManifestTable) -> dict[str, Any]:
+    entry = table.take("entry", str)
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry):
+        raise table.error("entry", f"{entry!r} is not module:Class")
+    loading = table.take("loading_seconds", int, LOADING_SECONDS)
+    return {"entry": entry, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+
+
+def _command(table: ManifestTable) -> dict[str, Any]:
+    command = table.texts("command")
+    if not command:
+        raise table.error("command", "is empty; give the program and its arguments")
+    exchange = _exchange(table)
+    if exchange is ExchangeForm.MERCURE:
+        raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
+    return {"command": command, "exchange": exchange}
+
+
+def _exchange(table: ManifestTable) -> ExchangeForm:
+    found: ExchangeForm = table.member("exchange", ExchangeForm, table.take("exchange", str, ExchangeForm.PACSNODE))
+    return found
+
+
+def _container(table: ManifestTable) -> dict[str, Any]:
+    image = table.take("image", str)
+    if not _PINNED.fullmatch(image):
+        raise table.error(
+            "image",
+            f"{image!r} is not pinned by its digest: sha256:… as `pacsnode plugin load` says it, or NAME@sha256:…",
+        )
+    return {
+        "image": image,
+        "command": table.texts("command", []),
+        "exchange": _exchange(table),
+        "user": _user(table),
+    }
+
+
+def _user(table: ManifestTable) -> tuple[int, int] | None:
+    text = table.take("user", str, "")
+    if not text:
+        return None
+    match = _USER.fullmatch(text)
+    if match is None or "0" in match.groups():
+        raise table.error(
+            "user", f'{text!r} is not a user and a group in numbers, such as "1000:1000"; 0 is root, who no plugin is'
+        )
+    return int(match[1]), int(match[2])
+
+
+def _dicom(table: ManifestTable) -> dict[str, Any]:
+    return {"box": boxes.read(table)}
+
+
+_PINNED = re.compile(r"(?:[A-Za-z0-9][\w.-]*(?::[0-9]+)?(?:/[\w.-]+)*@)?sha256:[0-9a-f]{64}", re.ASCII)
+_USER = re.compile(r"(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8})")
+_KEYS_OF = {
+    RuntimeKind.PYTHON: _python,
+    RuntimeKind.COMMAND: _command,
+    RuntimeKind.CONTAINER: _container,
+    RuntimeKind.DICOM: _dicom,
+}
+"""The keys that a kind has beside those that all have."""
+_DEADLINES = {RuntimeKind.DICOM: boxes.DEADLINE_SECONDS}
+"""Of kinds that take longer than a program of this machine."""
