@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from node.cli import output, site, upkeep
+from node.cli import output, plain_meaning, site, upkeep
 from node.cli.output import ExitCode, cell
 from node.clock import SystemClock
 from node.config import exposure, in_force
@@ -33,8 +33,6 @@ from plugins.runtime import PatientIdentity
 from rules.model import Rule
 from rules.timing import write_duration
 
-_OF_DESTINATION = ("ae_title", "host", "port", "audience", "identity_check")
-"""What `--json` says of a destination, as far as one of its kind has it."""
 _SENT = {
     PatientIdentity.PSEUDONYM: "pseudonyms instead of names, numbers and UIDs, and moved dates; what is burned into the"
     " pixels stays (usual in US, SC, XA)",
@@ -88,15 +86,16 @@ def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = 
     except ConfigurationError as error:
         if not as_json:
             raise
-        output.as_json({"ok": False, "problems": [_plain(problem) for problem in error.problems]})
+        output.as_json({"ok": False, "problems": [plain_meaning.problem(problem) for problem in error.problems]})
         raise typer.Exit(ExitCode.USAGE) from error
     lines = [("listening", _listening(configuration)), *_about(configuration, plugins)]
     as_root = exposure.root_warning()
     ended, warnings = [*_ended(loaded), *_not_live(loaded, plugins)], _warnings(loaded)
     if as_json:
         warnings += [Problem(Place(str(config), 0, 0), "", as_root)] if as_root else []
-        found = {"ok": not ended, "problems": [_plain(each) for each in ended]}
-        output.as_json({**_meaning(configuration, plugins), **found, "warnings": [_plain(each) for each in warnings]})
+        found = {"ok": not ended, "problems": [plain_meaning.problem(each) for each in ended]}
+        found["warnings"] = [plain_meaning.problem(each) for each in warnings]
+        output.as_json({**plain_meaning.of(configuration, plugins), **found})
     else:
         _print_meaning(lines, ended, warnings, as_root)
     if ended:
@@ -332,71 +331,3 @@ def _kept(destination: Destination) -> str:
         return ""
     how = "required" if destination.commitment == "require" else "tried"
     return f", storage commitment {how} (an alert after {duration_text(destination.commit_within)})"
-
-
-def _plain(problem: Problem) -> dict[str, Any]:
-    place = problem.place
-    return {
-        "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "yaml_path": problem.yaml_path,
-        "message": problem.message,
-        "suggestion": problem.suggestion,
-        "source": place.source,
-    }
-
-
-def _plain_rule(rule: Rule) -> dict[str, Any]:
-    return {
-        "enabled": rule.enabled,
-        "run": [step.plugin for step in rule.run],
-        "send": list(rule.send),
-        "mode": rule.mode,
-        "priority": rule.priority,
-    }
-
-
-def _plain_destination(destination: Destination) -> dict[str, Any]:
-    plain = destination.model_dump(include=set(_OF_DESTINATION))
-    return {key: plain[key] for key in _OF_DESTINATION if key in plain}
-
-
-def _meaning(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
-    node = configuration.node
-    confined = confinement.tried(configuration)
-    return {
-        "ok": True,
-        "problems": [],
-        "listening": {
-            "ae_titles": [node.ae_title, *node.also_called],
-            "host": node.listen.host,
-            "port": None if node.listen.port == "off" else node.listen.port,
-            "tls_port": node.listen.tls.port if node.listen.tls else None,
-        },
-        "data": str(node.data),
-        "accept": node.accept,
-        "quiet": {
-            "default": duration_text(node.completion.quiet),
-            "by_modality": {name: duration_text(each) for name, each in node.completion.quiet_by_modality.items()},
-            "by_sender": {
-                name: duration_text(each.quiet)
-                for name, each in configuration.modalities.items()
-                if each.quiet is not None
-            },
-        },
-        "plugins": {name: plugin.manifest.identity.version for name, plugin in plugins.plugins.items()},
-        "identity": {name: plugin.manifest.runtime.identity for name, plugin in plugins.plugins.items()},
-        "rules": {rule.name: _plain_rule(rule) for rule in configuration.rules},
-        "tests": len(configuration.tests),
-        "destinations": {name: _plain_destination(each) for name, each in configuration.destinations.items()},
-        "people": {
-            name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
-            for name, each in configuration.people.items()
-        },
-        **upkeep.plain(configuration),
-        "privileges": {name: confinement.granted(name, each.isolation) for name, each in plugins.plugins.items()},
-        "isolated": confined.isolated,
-        "isolation": confined.text,
-        "isolation_of": {each.name: each.text for each in confined.plugins},
-    }

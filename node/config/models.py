@@ -18,6 +18,7 @@ from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
+from node.config.machine import MachineSettings
 from node.config.people import Notifications, Person
 from node.config.retention import Retention
 from node.config.retrying import Retry
@@ -157,33 +158,6 @@ _KEPT_FREE = 5
 def share_of(maximum_associations: int) -> int:
     """How many of these one calling AE title may have open from one address."""
     return maximum_associations - maximum_associations // _KEPT_FREE
-
-
-SomeMemory = Annotated[Size, Field(gt=0)]
-
-
-class GpuSettings(Section):
-    """A GPU that plugins may use."""
-
-    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
-
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-    """As CUDA_VISIBLE_DEVICES takes it: its index or its UUID."""
-    memory: SomeMemory | None = None
-    """Its memory; absent means that each job has it alone."""
-
-
-class MachineSettings(Section):
-    """What of this machine plugins may use; what is not said here is found."""
-
-    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
-
-    cpus: Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)] | None = None
-    """Processors."""
-    memory: SomeMemory | None = None
-    """Memory for all plugins together, as in 48GiB."""
-    gpus: tuple[GpuSettings, ...] | None = None
-    """GPUs; an empty list means none."""
 
 
 class NodeSettings(Section):

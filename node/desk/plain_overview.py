@@ -6,7 +6,7 @@ from typing import Any
 
 from node.config.models import Configuration
 from node.desk import boxes, earlier_results, plain, warnings
-from node.desk.overview import IN_JSON, Overview
+from node.desk.overview import IN_JSON, Overview, Work
 from node.desk.site import SiteConfiguration
 from node.ledger.commitment import CommitmentStatus
 from node.ledger.commitment_counts import CommitmentCounts
@@ -48,17 +48,18 @@ def of(found: Overview, configuration: Configuration, *, identify: bool) -> dict
         "last_backup": _last_backup(found),
         "perhaps_sent": [earlier_results.plain(each) for each in found.attention.perhaps_sent[:IN_JSON]],
         "alerts": [plain.alert(each) for each in found.attention.alerts],
-        "studies": [
-            {
-                **plain.study(work.study, identify=identify),
-                "modalities": sorted({each.modality for each in work.series}),
-                "instances": sum(each.instances for each in work.series),
-                "jobs": [plain.job(job) for job in work.jobs],
-                "deliveries": [plain.delivery(delivery) for delivery in work.results],
-                "images": [plain.images(each) for each in work.images],
-            }
-            for work in found.latest
-        ],
+        "studies": [_study(each, identify=identify) for each in found.latest],
+    }
+
+
+def _study(work: Work, *, identify: bool) -> dict[str, Any]:
+    return {
+        **plain.study(work.study, identify=identify),
+        "modalities": sorted({each.modality for each in work.series}),
+        "instances": sum(each.instances for each in work.series),
+        "jobs": [plain.job(job) for job in work.jobs],
+        "deliveries": [plain.delivery(delivery) for delivery in work.results],
+        "images": [plain.images(each) for each in work.images],
     }
 
 

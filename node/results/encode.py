@@ -29,7 +29,6 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
     written. Raises `SetRefusedError` where no sound object is left.
     """
     context = prepare(request)
-    folder.mkdir(parents=True, exist_ok=True)
     returned = returned_set(context, folder)
     context = returned.context
     made = object_set(context)
@@ -42,6 +41,7 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
         write_durably(refused / "reasons.txt", "".join(f"{text}\n" for text in (*ours, *made.texts)).encode())
         if not made.objects and not returned.objects:
             raise SetRefusedError(ours)
+    folder.mkdir(parents=True, exist_ok=True)
     objects = tuple(replace(_write(one, folder), changes=context.changes) for one in made.objects)
     missing = frozenset(made.reasons) | {part for part in context.missing if part.kind == "dicom"}
     return EncodedSet.of((*returned.objects, *objects), missing, (*returned.reasons, *ours), returned.advice)

@@ -143,12 +143,13 @@ class RunningAttempt:
     def _settle(self, ended: Exit, order: answer.AnswerToCheck, code: CodeDigest, course: AttemptCourse) -> None:
         """What becomes of the job, by how the process ended and what it left; CodeChangedError, ExchangeError."""
         settler, job = self.settler, self.job
-        order, failure = self._judged(order, ended)
         if ended.ending is ExitKind.CANCELLED:
             settler.interrupted(job, course)
-        elif changed := code.changed(self._code()):
+            return
+        order, failure = self._judged(order, ended)
+        if changed := code.changed(self._code()):
             raise CodeChangedError(f"the plugin was changed while it ran ({changed}): what it says is of neither")
-        elif ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
+        if ended.ending is ExitKind.DEADLINE and (late := self._whole_all_the_same(order)):
             settler.answered(job, late, course)
         elif failure:
             settler.failed(job, failure, self.plugin, course)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from node.config.models import Configuration, GpuSettings
+from node.config.machine import GpuSettings
+from node.config.models import Configuration
 from node.errors import NodeError, PermanentError
 from node.items import defect_of
 from node.ledger import commissionings

@@ -57,6 +57,7 @@ def returned_set(context: Context, folder: Path) -> ReturnedSet:
     if request.belongs_to is not None:  # they were written with the rest of the set
         there = [each for each in objects if not context.lacks("dicom", each.number)]
         return ReturnedSet(replace(context, returned=tuple(_lines(context, there))))
+    folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(context, folder, objects)
     for one in objects:
         writer.write(one)

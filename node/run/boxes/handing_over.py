@@ -56,7 +56,7 @@ class BoxJobs:
         database = self.node.ledger.database
         for row in attempts.open_elsewhere(database):
             box = boxes.box_at(row.place)
-            if box not in configuration.boxes:
+            if box is not None and box not in configuration.boxes:
                 yield jobs.get(database, row.job), f"there is no box {box} in the configuration any more"
 
     def _under_way(self) -> Counter[str]:

@@ -24,6 +24,7 @@ from plugins.exchange import OUT
 from plugins.maps import MOST_LABEL
 from plugins.untrusted import ExchangeError, open_file, why_unreadable
 
+_DAMAGED = "it is damaged"
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
 _UNPACKING: Any = isal_zlib.error  # which its types call an instance
@@ -115,7 +116,7 @@ class NiftiFile:
         try:
             return self.stream.read(count)
         except _UNREADABLE as error:
-            raise self.error(f"cannot be unpacked: {str(error)[:200] or type(error).__name__}") from error
+            raise self.error(f"cannot be unpacked: {str(error)[:200] or _DAMAGED}") from error
 
 
 @contextmanager
@@ -139,7 +140,7 @@ def opened(folder: int, name: str, most_voxels: int) -> Iterator[NiftiFile]:
         except NiftiHeaderError as error:
             raise ExchangeError(f"{OUT}/{name}", "", str(error)) from error
         except _UNREADABLE as error:
-            why = str(error)[:200] or type(error).__name__
+            why = str(error)[:200] or _DAMAGED
             raise ExchangeError(f"{OUT}/{name}", "", f"cannot be unpacked: {why}") from error
         made = NiftiFile(name, head, stream)
         made.skip(head.skip)

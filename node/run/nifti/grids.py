@@ -122,7 +122,7 @@ def resampled(
     """Slices of the grid with what `array` (k, j, i) has there, each with its number; beyond the array: 0."""
     for first in range(0, grid.shape[0], _SLAB):
         count = min(_SLAB, grid.shape[0] - first)
-        moved = grid.matrix.copy()
+        moved = np.array(grid.matrix)
         moved[:3, 3] = grid.matrix[:3, :3] @ (0.0, 0.0, first) + grid.matrix[:3, 3]
         nothing = np.broadcast_to(np.float32(0), (count, *grid.shape[1:]))
         slab = resampling.resample_like(array, affine, Volume(nothing, grid.spacing, moved, ()), labels=labels)

@@ -82,7 +82,7 @@ def judged(block: bytes, most_voxels: int) -> NiftiHead:
         magic = bytes(header["magic"])[:3]
         dtype = np.dtype(header.get_data_dtype())
     except Exception as error:
-        why = str(error)[:200] or type(error).__name__
+        why = str(error)[:200] or "it is damaged"
         raise NiftiHeaderError(f"has a header that cannot be read: {why}") from error
     if magic not in (b"n+1", b"n+2"):
         raise NiftiHeaderError("has its voxels in another file, or is not NIfTI; write one .nii or .nii.gz")

@@ -51,7 +51,7 @@ def write(order: SeriesToWrite) -> SourceGrid:
     except (NotApplicableError, OSError, MemoryError):
         raise
     except Exception as error:  # readers of headers and codecs raise anything
-        why = f"{type(error).__name__}: {str(error)[:200]}"
+        why = str(error)[:200] or "one of them is damaged"
         raise InputUnreadableError(f"the images cannot be read for {order.target.name}: {why}") from error
     if len(volume.array) < order.least_slices:
         raise NotApplicableError(

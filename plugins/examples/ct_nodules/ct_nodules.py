@@ -105,7 +105,7 @@ def lungs(volume: Volume) -> NDArray[np.bool_]:
     if not air.any():
         raise NotApplicableError("No lung was found.")
     box = ndimage.find_objects(air.astype(np.uint8))[0]
-    closed = air.copy()
+    closed = np.array(air)
     closed[box] |= np.stack([close(plane, volume.spacing[1:]) for plane in air[box]])
     return closed
 

@@ -73,9 +73,14 @@ def test_every_ignore_says_which_rule_and_why() -> None:
 
 
 def test_a_package_imports_its_own_modules_never_its_root() -> None:
-    """Inside a package it is `from package.module import name`: by the root, imports go in circles."""
+    """Inside a package it is `from package.module import name`: by the root, imports go in circles.
+
+    What authors copy imports the face, as they do.
+    """
     through_the_root = []
     for path, text in python_files("node", "rules", "plugins"):
+        if path.is_relative_to("plugins/examples"):
+            continue
         own_packages = {".".join(path.parts[:depth]) for depth in range(1, len(path.parts))}
         for statement in ast.walk(ast.parse(text)):
             if not isinstance(statement, ast.ImportFrom) or statement.module not in own_packages or statement.level:

@@ -109,7 +109,10 @@ def test_uids_follow_job_and_profile(tmp_path: Path) -> None:
 
 def test_a_profile_has_one_digest_whatever_the_order_of_its_kinds() -> None:
     """Destinations with equal profiles share a set of objects."""
-    assert EncodingProfile().digest() == EncodingProfile(kinds=frozenset(("ko", "seg", "pm", "sc", "sr"))).digest()
+    assert (
+        EncodingProfile().digest()
+        == EncodingProfile(kinds=frozenset(("ko", "seg", "dicom", "pm", "sc", "sr"))).digest()
+    )
     assert EncodingProfile().digest() != EncodingProfile(language="ko").digest()
 
 

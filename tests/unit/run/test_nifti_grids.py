@@ -199,7 +199,7 @@ def test_a_mask_on_another_grid_gets_the_nearest_voxel(tmp_path: Path, angle: fl
 def test_a_mask_beside_the_images_is_refused_also_where_it_is_empty(tmp_path: Path) -> None:
     """Otherwise it would be a negative."""
     room = NiftiRoom(tmp_path, grid(SHAPE))
-    affine = room.grid.matrix.copy()
+    affine = np.array(room.grid.matrix)
     affine[0, 3] += 500
     for mask in (odd(), odd() * 0):
         nibabel.save(room.image(mask, affine), room.out / "seg.nii.gz")
@@ -210,7 +210,7 @@ def test_a_mask_beside_the_images_is_refused_also_where_it_is_empty(tmp_path: Pa
 def test_labelled_voxels_outside_of_the_images_are_refused(tmp_path: Path) -> None:
     """A mask that is shifted by a few voxels would lose what sticks out."""
     room = NiftiRoom(tmp_path, grid(SHAPE))
-    affine = room.grid.matrix.copy()
+    affine = np.array(room.grid.matrix)
     affine[:3, 3] += affine[:3, 0] * 8.5
     nibabel.save(room.image(np.ones(SHAPE, np.uint8), affine), room.out / "seg.nii.gz")
     with pytest.raises(ExchangeError, match="has labelled voxels up to 6 mm outside of the images"):
@@ -221,7 +221,7 @@ def test_a_crop_counts_where_it_is_and_denies_nothing_elsewhere(tmp_path: Path) 
     """Part of the volume: its mask is placed; where it is empty, it does not say that the finding is absent."""
     room, mask = NiftiRoom(tmp_path, grid((12, 40, 60))), np.zeros((12, 40, 60), np.uint8)
     mask[4:6, 12:20, 20:30] = 1
-    affine = room.grid.matrix.copy()
+    affine = np.array(room.grid.matrix)
     affine[:3, 3] = (room.grid.matrix @ (18, 10, 3, 1))[:3]
     crop = mask[3:8, 10:25, 18:40]
     nibabel.save(room.image(crop, affine), room.out / "seg.nii.gz")
