@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from node.kit.examples import ExpectedNumber, ExpectedResult
 from plugins import exchange, imaging, limits, runtime, testing
 from plugins.contract import ResultStatus
-from plugins.manifest import Output
+from plugins.manifest import ManifestStatements, Output
 from plugins.runtime import PatientIdentity, RuntimeKind
 from tests.support.shared_data import ROOT
 
@@ -119,12 +120,12 @@ def test_the_expected_result_of_the_page_is_one():
 
 def keys_of_the_code() -> set[str]:
     """Every key that is taken out of a table of a manifest."""
-    read_by = ("manifest", "privileges", "resources", "weights", "concepts")
+    read_by = ("manifest", "runtime", "boxes", "vendor_scores", "privileges", "resources", "weights", "concepts")
     source = "".join((ROOT / "plugins" / f"{name}.py").read_text() for name in read_by)
     found = set(re.findall(r"\.(?:take|texts|table|tables|named_tables|values\.get)\(\"(\w+)\"", source))
     for names in re.findall(r"(?:_BOUNDS = |for key in )\(([^)]*)\)", source):
         found |= set(re.findall(r"\"(\w+)\"", names))
-    return found
+    return found | {each.name for each in fields(ManifestStatements)}
 
 
 def test_the_reference_of_the_manifest_has_every_key_and_no_other():
