@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import abilities, allowing, coercions, dictionary, plugins, reporting
+from node.config import abilities, allowing, chaining, coercions, dictionary, plugins, reporting
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
@@ -229,6 +229,10 @@ class _Manifests:
                     self.problems.append(replace(told, plugin=name))
         return self._read[name]
 
+    def get_known(self, name: str) -> Manifest | None:
+        """The same; None where there is no such plugin, too."""
+        return self.get(name) if self.exists(name) else None
+
     def exists(self, name: str) -> bool:
         """Whether a rule may run a plugin of this name."""
         named = {plugins.folded(known) for known in self._uses}
@@ -296,8 +300,10 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             yield document.problem((*path, key), message, key=True)
         for key, message in abilities.lacking(rule):
             yield document.problem((*path, key), message, key=True)
-        for step_path, step in _steps(rule.get("run"), (*path, "run")):
+        steps = list(_steps(rule.get("run"), (*path, "run")))
+        for step_path, step in steps:
             yield from _step(document, manifests, step_path, step)
+        yield from chaining.problems(document, steps, manifests.get_known)
         for send_path, destination in _each(rule.get("send"), (*path, "send")):
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
         yield from reporting.problems(document, rule, path, destinations)

@@ -95,6 +95,7 @@ _NOTHING_LEFT = " AND ".join(
         ("assessments", "job"),
         ("notifications", "job"),
         ("jobs", "supersedes"),
+        ("job_results", "source"),
     )
 )
 _ANSWERED = f"earlier.status NOT IN ('found', 'unknown') AND {_settled('earlier')}"
@@ -143,6 +144,7 @@ DELIVERED_OBJECTS = (
                     ("attempts", "job"),
                     ("encodings", "job"),
                     ("job_studies", "job"),
+                    ("job_results", "job"),
                     ("fetches", "job"),
                     ("said", "place"),
                 )

@@ -47,6 +47,8 @@ class Texts:
     result_made: str
     study_of: str
     supersedes: str
+    computed_from: str
+    """On what earlier result it rests."""
     revision_replaces: str
     revision_beside: str
     """Of a failure after a result."""
@@ -142,6 +144,7 @@ ENGLISH = Texts(
     result_made="Result made",
     study_of="Study of",
     supersedes="This result supersedes an earlier one of the same study.",
+    computed_from="Computed from the result of the step {step} ({plugin} {version}), which is an AI result, too",
     revision_replaces="Revision {number}, replaces {time}: {why}",
     revision_beside="Revision {number}; the result of {time} stands",
     images_more="{count} more images",
@@ -235,6 +238,7 @@ KOREAN = Texts(
     result_made="결과 생성",
     study_of="검사일",
     supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
+    computed_from="역시 AI 결과인 {step} 단계의 결과({plugin} {version})로부터 계산됨",
     revision_replaces="개정 {number}, {time} 결과를 대체: {why}",
     revision_beside="개정 {number}: {time} 결과가 유효합니다",
     images_more="영상 {count}장 추가",

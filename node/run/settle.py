@@ -94,14 +94,18 @@ class Settler:
         self._give_up(job, text, _UNFORESEEN, None, AttemptCourse(AttemptFailureKind.NODE))
         return True
 
-    def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
-        """Images that it needs were removed and cannot be fetched: it ends as failed, and the report says so."""
-        log.warning("run.images-gone", job=job.id, plugin=job.plugin, reason=why)
+    def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any], *, not_applicable: bool = False) -> None:
+        """What it needs is not here (images that were removed, the result of an earlier step): the report says so.
+
+        It ends as failed, or as not applicable.
+        """
+        log.warning("run.not-run", job=job.id, plugin=job.plugin, reason=why)
         with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.QUEUED:
                 return  # cancelled meanwhile
             jobs.started(database, self.node.clock.now(), job.id, algorithm)
-        self._give_up(job, words.not_run(why), why, None, AttemptCourse(AttemptFailureKind.GONE))
+        status = ResultStatus.NOT_APPLICABLE if not_applicable else ResultStatus.FAILED
+        self._give_up(job, words.not_run(why), why, None, AttemptCourse(AttemptFailureKind.GONE), status)
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""
@@ -124,9 +128,17 @@ class Settler:
             settle = jobs.try_again if counted else jobs.postponed
             settle(database, self.node.clock.now(), job.id, error, self.node.clock.now() + delay)
 
-    def _give_up(self, job: Job, text: str, error: str, plugin: SitePlugin | None, course: AttemptCourse) -> None:
+    def _give_up(
+        self,
+        job: Job,
+        text: str,
+        error: str,
+        plugin: SitePlugin | None,
+        course: AttemptCourse,
+        status: ResultStatus = ResultStatus.FAILED,
+    ) -> None:
         """It ends with a result of the node's own, whose text says why to a reader."""
-        result = Result(ResultStatus.FAILED, text)
+        result = Result(status, text)
         named = inputs.reference(plugin) if plugin else PluginReference(job.plugin, version="", folder="")
         request = Request(job.id, named, RequestFacts(job.study_instance_uid), series=())
         try:

@@ -37,6 +37,7 @@ from node.run.removed_images import RemovedImages
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
+from node.run.used_results import UsedResults
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys
@@ -90,6 +91,7 @@ class RunStage(NodeStage):
         self._stopping = False
         self._settler = Settler(node)
         self._removed_images = RemovedImages(node, self._settler)
+        self._used_results = UsedResults(node, self._settler)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
@@ -280,6 +282,8 @@ class RunStage(NodeStage):
             return None
         elif self._is_held(job, plugin):
             log.debug("run.not-commissioned", job=job.id, plugin=plugin.name)
+            return None
+        elif not self._used_results.are_here(job, plugin):
             return None
         elif (here := self._removed_images.see_to(job, plugin, self._configuration)) is not None:
             return here, plugin

@@ -40,5 +40,6 @@ VERSIONS = (
     "0032_answers",
     "0033_restorations",
     "0035_search",
+    "0040_job_results",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""
