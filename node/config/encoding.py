@@ -15,8 +15,9 @@ from node.config.sections import Party, Section
 from node.dicom.report_classes import SRClass
 from plugins.status import ResultStatus
 
-Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr"]
-"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state."""
+Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf"]
+"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state, the segmentation as
+outlines, documents of the plugin."""
 Kinds = frozenset[Kind]
 SPEAKING: Kinds = frozenset({"sr", "sc"})
 """What a person reads: without one of them a destination hears nothing."""
@@ -53,7 +54,8 @@ class EncodingKeys(Section):
     language: Language = "en"
     """Of the texts on pages."""
     kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
-    """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states."""
+    """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states, rtstruct
+    segmentations as outlines (RT Structure Set), pdf documents that the plugin has made."""
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
     """With which kinds a result of this status is sent, where not with all of `kinds`."""
     seg_form: Literal["binary", "label-map"] = "binary"

@@ -20,7 +20,7 @@ from node.results.reading import reader
 
 _TEXT = "report.txt"
 _LOG = "log.txt"
-_OURS = ("sr", "sc", "seg", "pm", "ko", "pr")
+_OURS = ("sr", "sc", "seg", "pm", "ko", "pr", "pdf")
 
 
 @dataclass(frozen=True)

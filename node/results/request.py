@@ -16,7 +16,7 @@ from node.config.encoding import EncodingProfile, Kind
 from node.results.adopted import AdoptedIdentity
 from plugins.contract import AlgorithmIdentity, Result
 
-PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "picture", "mask"]
+PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "picture", "mask"]
 """Kinds of object, the pictures that pages show, and the label map that segmentations and pictures are made from."""
 Mode = Literal["shadow", "pilot", "clinical"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ _PLAIN_VRS = {"UI", "CS"}
 _WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN", "UI"}
 _CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
 _FRAME = BaseTag(0x00081160)
+_CONTOUR_DATA = BaseTag(0x30060050)
+_COORDINATES = re.compile(rb"-?\d{1,9}(?:\.\d{1,6})?(?:\\-?\d{1,9}(?:\.\d{1,6})?)* ?")
+"""Of contours: judged as bytes, because pydicom makes an object of each of a million decimals."""
 _SCHEME, _MEANING, _URN = BaseTag(0x00080102), BaseTag(0x00080104), BaseTag(0x00080120)
 _CODE_VALUES = (BaseTag(0x00080100), BaseTag(0x00080119), _URN)
 
@@ -96,6 +100,11 @@ class ObjectReadBack:
                     uid = value
                 elif tag == _CLASS:
                     class_uid = value
+                continue
+            if tag == _CONTOUR_DATA and isinstance(raw, RawDataElement):
+                content = raw.value or b""
+                if not _COORDINATES.fullmatch(content) or content.count(b"\\") % 3 != 2:
+                    self._note(path, raw, "is not a list of points")
                 continue
             element = _converted(item, tag)
             if element.VR == "SQ":

@@ -44,7 +44,7 @@ def _references(item: Dataset) -> set[str]:
 
 
 def test_the_second_step_gets_the_mask_on_the_grid_of_its_own_images(site: ChainedSite) -> None:
-    """10 rows × 5 columns on two of three slices are 100 voxels; the UIDs of the mask are pseudonyms, as the images'."""
+    """10 rows × 5 columns on two of three slices are 100 voxels; the mask has the pseudonyms of the images."""
     site.send()
     (first,), (second,) = site.of_step("first"), site.of_step("volume")
     assert (first.outcome, second.outcome) == (JobOutcome.FINDINGS, JobOutcome.FINDINGS), second.error
