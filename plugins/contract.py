@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from plugins.algorithm import AlgorithmIdentity
 from plugins.coding import Code, Site, Unit
+from plugins.documents import Document
 from plugins.images import ContractError, ImageReference, NotApplicableError, RetryableError
 from plugins.maps import Heatmap, Segment, Segmentation
 from plugins.measurements import Measurement, NoValue, ReferenceRange, Score
@@ -35,6 +36,7 @@ __all__ = [
     "Box",
     "Code",
     "ContractError",
+    "Document",
     "Ellipse",
     "Finding",
     "Heatmap",

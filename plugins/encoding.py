@@ -31,6 +31,8 @@ from plugins.fields import bad_character
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
+FileReader = Callable[[str, str], bytes]
+"""(JSON path, file name) → its content; raises `EncodingError`."""
 
 
 class Planes(typing.NamedTuple):
@@ -86,6 +88,8 @@ def _encode_object(value: Any, write_array: ArrayWriter) -> dict[str, Any]:
         if isinstance(item, np.ndarray):
             inline = field.name == "points"
             encoded[field.name] = item.tolist() if inline else {"array": write_array(field.name, item)}
+        elif isinstance(item, bytes):
+            encoded[field.name] = {"file": write_array(field.name, np.frombuffer(item, np.uint8))}
         elif isinstance(item, tuple) and item and all(isinstance(part, np.ndarray) for part in item):
             encoded[field.name] = [{"array": write_array(field.name, part)} for part in item]
         elif not _is_default(field, item):
@@ -115,6 +119,8 @@ class Decoder:
     read_array: ArrayReader
     check: Check
     planes: PlanesOf
+    read_file: FileReader | None = None
+    """None where there are no files but arrays."""
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
         """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
@@ -129,7 +135,15 @@ class Decoder:
             return self._object(hint, value, path)
         if isinstance(hint, type) and issubclass(hint, StrEnum):
             return _enumerated(hint, value, path)
+        if hint is bytes:
+            return self._file(value, path)
         return _SCALARS[hint](value, path)
+
+    def _file(self, value: Any, path: str) -> bytes:
+        reference = _mapping(value, path)
+        if set(reference) != {"file"} or self.read_file is None:
+            raise EncodingError(path, 'expected {"file": "<file in out/>.pdf"}')
+        return self.read_file(path, _text(reference["file"], f"{path}.file"))
 
     def _union(self, arguments: tuple[Any, ...], value: Any, path: str) -> Any:
         choices = [argument for argument in arguments if argument is not type(None)]
@@ -378,6 +392,12 @@ _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     date: {"type": "string", "format": "date"},
     type(None): {"type": "null"},
+    bytes: {
+        "type": "object",
+        "properties": {"file": {"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.pdf$"}},
+        "required": ["file"],
+        "additionalProperties": False,
+    },
 }
 _POINTS_SCHEMA: dict[str, Any] = {
     "type": "array",

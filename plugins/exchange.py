@@ -284,7 +284,7 @@ def read(folder: Path, request: Request) -> OutputReading:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
         inputs = _AllowedParts(request)
         arrays = ArrayFiles(descriptor, OUT)
-        decoder = encoding.Decoder(arrays, inputs.check, inputs.planes)
+        decoder = encoding.Decoder(arrays, inputs.check, inputs.planes, arrays.read_file)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:

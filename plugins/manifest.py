@@ -59,6 +59,7 @@ class Output(StrEnum):
     HEATMAPS = "heatmaps"
     KEY_IMAGES = "key_images"
     PICTURES = "pictures"
+    DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True, slots=True)

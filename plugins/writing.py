@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from plugins import encoding
 from plugins.untrusted import SCHEMA
 
+_AS_THEY_ARE = ("pdf",)
+"""Fields that are files already."""
+
 
 def write(folder: Path, name: str, value: Any) -> None:
     """Write the arrays of a dataclass of the contract, and then itself as JSON under `name`: there only when whole."""
@@ -21,9 +24,12 @@ def write(folder: Path, name: str, value: Any) -> None:
     def write_array(field: str, array: NDArray[Any]) -> str:
         nonlocal count
         count += 1
-        file_name = f"{field}-{count}.npy"
+        file_name = f"{field}-{count}.{field if field in _AS_THEY_ARE else 'npy'}"
         with (folder / file_name).open("wb") as file:
-            _save(file, _as_stored(field, array))
+            if field in _AS_THEY_ARE:
+                file.write(array.tobytes())
+            else:
+                _save(file, _as_stored(field, array))
             file.flush()
             os.fsync(file.fileno())
         return file_name

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import abilities, allowing, chaining, coercions, dictionary, plugins, reporting
+from node.config import abilities, allowing, coercions, dictionary, plugins, reporting, steps_of_rules
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
@@ -46,7 +46,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
-    """Authorities that are trusted, and whose list is missing where lists of revoked certificates are checked."""
+    """Lists of revoked certificates that an authority lacks, and documents that are made under pseudonyms."""
     for path, tls in _every_tls(document):
         trusted, revoked = tls.get("authorities"), tls.get("revoked")
         if not isinstance(trusted, str) or not isinstance(revoked, str):
@@ -55,6 +55,7 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
             for name in without_list(folder / trusted, folder / revoked):
                 message = f"there is no list by {name}: every certificate that it signed itself is refused"
                 yield document.problem((*path, "revoked"), message)
+    yield from steps_of_rules.warnings(document, _Manifests(document, folder).get_known)
 
 
 def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
@@ -303,7 +304,7 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
         steps = list(_steps(rule.get("run"), (*path, "run")))
         for step_path, step in steps:
             yield from _step(document, manifests, step_path, step)
-        yield from chaining.problems(document, steps, manifests.get_known)
+        yield from steps_of_rules.problems(document, steps, manifests.get_known)
         for send_path, destination in _each(rule.get("send"), (*path, "send")):
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
         yield from reporting.problems(document, rule, path, destinations)

@@ -16,7 +16,7 @@ from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
-from node.ledger import identity, instances, job_files, jobs
+from node.ledger import attempts, identity, instances, job_files, jobs
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
 from node.ledger.job_files import JobFiles
@@ -238,6 +238,7 @@ class ObjectMaker:
             revision=wanted.revision,
             adopted=wanted.adopted,
             computed_from=wanted.computed_from,
+            under_pseudonyms=attempts.was_under_pseudonyms(database, job.answered_by),
             ledger=identity.of(database).salt,
         )
 

@@ -159,6 +159,8 @@ class JobToEncode:
     """Patient and order as the destination has them, in place of the images'."""
     computed_from: tuple[ComputedFrom, ...] = ()
     """The results of earlier steps that it rests on."""
+    under_pseudonyms: bool = False
+    """Whether the plugin knew the patient by pseudonyms alone."""
     node: NodeIdentity = NodeIdentity()
     profile: EncodingProfile = field(default_factory=EncodingProfile)
     belongs_to: EarlierSet | None = None

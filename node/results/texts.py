@@ -47,6 +47,8 @@ class Texts:
     result_made: str
     study_of: str
     supersedes: str
+    pseudonyms_in_document: str
+    """Of a document whose plugin did not know the patient."""
     computed_from: str
     """On what earlier result it rests."""
     revision_replaces: str
@@ -144,6 +146,7 @@ ENGLISH = Texts(
     result_made="Result made",
     study_of="Study of",
     supersedes="This result supersedes an earlier one of the same study.",
+    pseudonyms_in_document="Its pages were made under a pseudonym and may show that instead of the patient",
     computed_from="Computed from the result of the step {step} ({plugin} {version}), which is an AI result, too",
     revision_replaces="Revision {number}, replaces {time}: {why}",
     revision_beside="Revision {number}; the result of {time} stands",
@@ -242,6 +245,7 @@ KOREAN = Texts(
     result_made="결과 생성",
     study_of="검사일",
     supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
+    pseudonyms_in_document="문서의 페이지는 가명으로 작성되어 환자 대신 가명이 표시될 수 있음",
     computed_from="역시 AI 결과인 {step} 단계의 결과({plugin} {version})로부터 계산됨",
     revision_replaces="개정 {number}, {time} 결과를 대체: {why}",
     revision_beside="개정 {number}: {time} 결과가 유효합니다",

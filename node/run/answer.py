@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
-from node.run import found, nested, process
+from node.run import documents, found, nested, process
 from node.run.pseudonyms import Translation
 from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
@@ -106,6 +106,10 @@ def take(order: AnswerToCheck) -> CheckedResult:
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
+    for index, document in enumerate(result.documents):
+        if refusal := documents.problem_of(document.pdf):
+            place = f"$.documents[{index}].pdf"
+            raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
     result, replaced = order.translation.result(result)
     _write(result, order.kept, order.results)
     error = order.translation.identifiers.without(reading.error)
