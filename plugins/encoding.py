@@ -12,7 +12,6 @@ every error says where: `$.findings[0].measurements[2].unit.code: …`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import types
@@ -28,11 +27,10 @@ from numpy.typing import NDArray
 from plugins import limits
 from plugins.contract import ContractError, Region
 from plugins.fields import bad_character
+from plugins.spelling import did_you_mean
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
-FileReader = Callable[[str, str], bytes]
-"""(JSON path, file name) → its content; raises `EncodingError`."""
 
 
 class Planes(typing.NamedTuple):
@@ -119,8 +117,7 @@ class Decoder:
     read_array: ArrayReader
     check: Check
     planes: PlanesOf
-    read_file: FileReader | None = None
-    """None where there are no files but arrays."""
+    read_file: Callable[[str, str], bytes] | None = None  # JSON path and name of a file that is no array → content
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
         """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
@@ -226,12 +223,6 @@ def _is_array(hint: Any) -> bool:
     """Whether a field holds an array, or may hold one."""
     choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return any(typing.get_origin(choice) is np.ndarray for choice in choices)
-
-
-def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """`, did you mean 'x'?` for the nearest of the known words, or nothing."""
-    near = difflib.get_close_matches(word[:64], list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 @functools.cache
@@ -385,6 +376,11 @@ def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+def _file_schema(key: str, end: str) -> dict[str, Any]:
+    name = {"type": "string", "pattern": rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}\.{end}$"}
+    return {"type": "object", "properties": {key: name}, "required": [key], "additionalProperties": False}
+
+
 _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
     str: {"type": "string", "maxLength": limits.TEXT},
     float: {"type": "number"},
@@ -392,22 +388,12 @@ _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     date: {"type": "string", "format": "date"},
     type(None): {"type": "null"},
-    bytes: {
-        "type": "object",
-        "properties": {"file": {"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.pdf$"}},
-        "required": ["file"],
-        "additionalProperties": False,
-    },
+    bytes: _file_schema("file", "pdf"),
 }
 _POINTS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
     "maxItems": limits.POINTS_A_REGION,
 }
-_ARRAY_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"array": {"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy$"}},
-    "required": ["array"],
-    "additionalProperties": False,
-}
+_ARRAY_SCHEMA = _file_schema("array", "npy")
 _ARRAYS_SCHEMA: dict[str, Any] = {"type": "array", "items": _ARRAY_SCHEMA, "minItems": 1}

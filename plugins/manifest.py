@@ -17,10 +17,10 @@ from typing import Any
 from plugins import concepts, privileges, resources, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
-from plugins.encoding import did_you_mean
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
+from plugins.spelling import did_you_mean
 
 MANIFEST = "plugin.toml"
 SCHEMA = 1

@@ -8,12 +8,12 @@ from pydicom.uid import EncapsulatedPDFStorage
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.source.references import request_attributes, source_images
-from plugins.contract import Document
+from plugins.contract import PdfDocument
 
 _ST = 1024
 
 
-def encapsulated(context: Context, document: Document, number: int) -> Dataset:
+def encapsulated(context: Context, document: PdfDocument, number: int) -> Dataset:
     """The object of one document, complete but for its file meta information.
 
     Its pages cannot be read, so that they may name a patient is assumed (Burned In Annotation).
@@ -37,7 +37,7 @@ def encapsulated(context: Context, document: Document, number: int) -> Dataset:
     return made
 
 
-def _title(context: Context, document: Document) -> str:
+def _title(context: Context, document: PdfDocument) -> str:
     """Marking first: a list of documents shows the beginning of it."""
     texts, request = context.texts, context.request
     said = [f"{context.marking}: {document.title}", texts.marking_spelled_out[request.mode], texts.not_verified]

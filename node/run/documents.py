@@ -57,8 +57,8 @@ def problem_of(pdf: bytes) -> str:
         return _forbidden(_names(reader)) or ("" if len(reader.pages) else "has no page: refused")
     except _TooMuchError as error:
         return f"{error}: refused"
-    except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError) as error:
-        return f"cannot be read as a PDF file ({type(error).__name__}): refused"
+    except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError):
+        return "cannot be read as a PDF file: refused"
 
 
 def _forbidden(names: Iterator[str]) -> str:
@@ -94,8 +94,8 @@ def _within(item: PdfObject) -> Iterator[str]:
         if isinstance(each, NameObject):
             yield str(each).lstrip("/")
         elif isinstance(each, DictionaryObject):
-            yield from (str(key).lstrip("/") for key in each.keys())  # noqa: SIM118 - items() would follow references
-            waiting += [each.raw_get(key) for key in each.keys()]  # noqa: SIM118
+            yield from (str(key).lstrip("/") for key in each)
+            waiting += map(each.raw_get, each)
         elif isinstance(each, ArrayObject):
             waiting += list.__iter__(each)
 

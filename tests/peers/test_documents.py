@@ -12,7 +12,7 @@ from pypdf import PdfWriter
 
 from node.config.encoding import EncodingProfile
 from node.results.encode import encode
-from plugins.contract import Document
+from plugins.contract import PdfDocument
 from tests.support.programs.validators import dcentvfy, dciodvfy
 from tests.support.results import reports
 
@@ -31,7 +31,7 @@ def pdf(pages: int) -> bytes:
 def test_documents_are_encapsulated_as_they_are(tmp_path: Path, source: str) -> None:
     """dciodvfy finds no error; bytes, title, marking, sources and patient are right, one object a document."""
     paths = reports.write_series(source, tmp_path / "in")
-    given = (Document(pdf(1), "Lung density"), Document(pdf(2), "Method"))
+    given = (PdfDocument(pdf(1), "Lung density"), PdfDocument(pdf(2), "Method"))
     request = reports.request(paths, replace(reports.measured(), documents=given), profile=PROFILE)
     made = encode(replace(request, under_pseudonyms=True), tmp_path / "out")
     assert made.reasons == ()
@@ -43,7 +43,7 @@ def test_documents_are_encapsulated_as_they_are(tmp_path: Path, source: str) -> 
         assert read.DocumentTitle.startswith(f"AI-INV {reports.ALGORITHM.name}: {document.title}. Investigational")
         assert "pseudonym" in read.DocumentTitle
         assert (read.VerificationFlag, read.BurnedInAnnotation) == ("UNVERIFIED", "YES")
-        assert read.ConceptNameCodeSequence[0].CodeMeaning == "Document of AI software, not verified"
+        assert read.ConceptNameCodeSequence[0].CodeMeaning == "PdfDocument of AI software, not verified"
         assert str(read.PatientID) == str(dcmread(paths[0]).PatientID)
         assert len(read.SourceInstanceSequence) == len(paths)
         assert dciodvfy(path) == []
@@ -54,6 +54,6 @@ def test_nobody_gets_documents_who_does_not_ask_for_them(tmp_path: Path) -> None
     """By default a document stays here."""
     paths = reports.write_series("ct", tmp_path / "in")
     made = encode(
-        reports.request(paths, replace(reports.measured(), documents=(Document(pdf(1), "x"),))), tmp_path / "out"
+        reports.request(paths, replace(reports.measured(), documents=(PdfDocument(pdf(1), "x"),))), tmp_path / "out"
     )
     assert "pdf" not in {one.kind for one in made}

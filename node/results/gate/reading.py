@@ -83,7 +83,7 @@ class ObjectReadBack:
 
     def _pass(self, item: Dataset, built: Dataset, path: str, within: str) -> None:
         uid = class_uid = ""
-        for tag, raw in list(item.items()):
+        for tag, raw in self._elements(item, path):
             meant = built.get(tag)
             if meant is None:
                 self._note(path, raw, "was not meant to be there")
@@ -100,11 +100,6 @@ class ObjectReadBack:
                     uid = value
                 elif tag == _CLASS:
                     class_uid = value
-                continue
-            if tag == _CONTOUR_DATA and isinstance(raw, RawDataElement):
-                content = raw.value or b""
-                if not _COORDINATES.fullmatch(content) or content.count(b"\\") % 3 != 2:
-                    self._note(path, raw, "is not a list of points")
                 continue
             element = _converted(item, tag)
             if element.VR == "SQ":
@@ -126,6 +121,16 @@ class ObjectReadBack:
             self.problems.append(f"{path}ReferencedFrameNumber: of an object of a class of single frames")
         if uid:
             self.references.append(ObjectReference(within, uid, class_uid))
+
+    def _elements(self, item: Dataset, path: str) -> Iterator[tuple[BaseTag, DataElement | RawDataElement]]:
+        """Those of an item; coordinates of contours are judged here, as bytes."""
+        for tag, raw in list(item.items()):
+            if tag != _CONTOUR_DATA or not isinstance(raw, RawDataElement):
+                yield tag, raw
+                continue
+            content = raw.value or b""
+            if not _COORDINATES.fullmatch(content) or content.count(b"\\") % 3 != 2:
+                self._note(path, raw, "is not a list of points")
 
     def _items(self, element: DataElement, meant: DataElement, path: str, within: str) -> None:
         where = f"{path}{element.keyword or element.tag}"

@@ -10,7 +10,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from node.run.documents import problem_of
-from plugins.contract import ContractError, Document
+from plugins.contract import ContractError, PdfDocument
 
 
 def pdf(writer: PdfWriter | None = None) -> bytes:
@@ -23,19 +23,26 @@ def pdf(writer: PdfWriter | None = None) -> bytes:
     return buffer.getvalue()
 
 
-_END = b"trailer\n<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n"
 OBJECTS = b"/Type/ObjStm/N 1/First 4/Filter/FlateDecode"
 
 
 def by_hand(catalogue: bytes = b"", more: bytes = b"") -> bytes:
-    """One whose objects a test writes itself; readers have to rebuild its table."""
-    return (
-        b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R" + catalogue + b">>\nendobj\n"
-        b"2 0 obj\n<</Type/Pages/Kids[3 0 R]/Count 1>>\nendobj\n"
-        b"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>\nendobj\n"
-        + more
-        + b"trailer\n<</Root 1 0 R>>\n%%EOF\n"
-    )
+    """One whose objects a test writes itself; `more` is in no table."""
+    made, places = b"%PDF-1.7\n", []
+    for number, content in enumerate(
+        (
+            b"<</Type/Catalog/Pages 2 0 R" + catalogue + b">>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
+        ),
+        start=1,
+    ):
+        places.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    made += more
+    rows = b"".join(b"%010d 00000 n \n" % place for place in places)
+    table = b"xref\n0 4\n0000000000 65535 f \n" + rows + b"trailer\n<</Root 1 0 R/Size 4>>\n"
+    return made + table + b"startxref\n%d\n%%%%EOF\n" % len(made)
 
 
 def packed(objects: bytes, head: bytes = OBJECTS, *, deflate: bool = True) -> bytes:
@@ -75,7 +82,7 @@ def _with_password() -> bytes:
 
 
 def test_an_honest_document_is_taken() -> None:
-    """With a title, an outline, and a page to open first; also where its table has to be rebuilt."""
+    """With a title, an outline, and a page to open first."""
     writer = PdfWriter()
     page = writer.add_blank_page(200, 200)
     writer.add_metadata({"/Title": "Lung density"})
@@ -120,6 +127,6 @@ def test_what_could_do_more_than_be_looked_at_is_refused(content: bytes, what: s
     ],
 )
 def test_an_author_sees_at_once_what_is_no_document(content: bytes, what: str) -> None:
-    """`Document` itself says what is wrong."""
+    """`PdfDocument` itself says what is wrong."""
     with pytest.raises(ContractError, match=what):
-        Document(content, "Report")
+        PdfDocument(content, "Report")
