@@ -8,8 +8,8 @@ Each class checks itself when it is made, and raises `ContractError` naming the 
 sees the mistake in the line that made it, not in a PACS. What has one certain meaning is taken (`plugins.fields`).
 
 Authors import from this module, or from `plugins`. What it gathers is in modules of one idea each: `plugins.coding`,
-`regions`, `measurements`, `maps`, `pictures`, `result`, `study`, `volume`, `algorithm` and `images`; `plugins.codes`
-has the codes themselves.
+`regions`, `measurements`, `maps`, `pictures`, `returned`, `result`, `study`, `volume`, `algorithm` and `images`;
+`plugins.codes` has the codes themselves.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from plugins.measurements import Measurement, NoValue, ReferenceRange, Score
 from plugins.pictures import KeyImage, Picture
 from plugins.regions import Box, Ellipse, Point, Polygon, Polyline, Region
 from plugins.result import SUMMARY_LIMIT, Finding, Result
+from plugins.returned import ReturnedObject
 from plugins.status import ResultStatus
 from plugins.study import Series, Study
 from plugins.volume import Volume
@@ -56,6 +57,7 @@ __all__ = [
     "Result",
     "ResultStatus",
     "RetryableError",
+    "ReturnedObject",
     "Score",
     "Segment",
     "Segmentation",

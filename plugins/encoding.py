@@ -1,8 +1,9 @@
-"""The contract's dataclasses as JSON and back, and the JSON Schema of both, from one source: their type hints.
+"""The contract's dataclasses as JSON and back, from one source: their type hints (`plugins.json_schema` too).
 
 Each dataclass is an object with its field names as keys; fields that have their default are left
 out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates are
-in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`.
+in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`, and so are bytes:
+`{"file": "report.pdf"}`. A path is the name of a file.
 
 Reading is strict, because what is read may come from a broken or hostile program: unknown keys,
 wrong types, numbers that are not finite, control characters and oversized lists are refused, and
@@ -19,6 +20,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,14 @@ from plugins.spelling import did_you_mean
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
+FileWriter = Callable[[Path], str]
+"""A file → the name under which it was put beside the JSON."""
+ContentWriter = Callable[[str, bytes], str]
+"""(field name, content) → name of the file it was written to."""
+FileReader = Callable[[str, str], Path]
+"""(JSON path, file name) → the file beside the JSON; raises `EncodingError`."""
+ContentReader = Callable[[str, str], bytes]
+"""(JSON path, file name) → what the file beside the JSON holds; raises `EncodingError`."""
 
 
 class Planes(typing.NamedTuple):
@@ -62,36 +72,55 @@ class EncodingError(ValueError):
 # --- writing -------------------------------------------------------------------------------------
 
 
-def encode(value: Any, write_array: ArrayWriter) -> Any:
-    """`value` as what `json.dumps` takes; arrays that do not belong into JSON go through `write_array`."""
+def _not_written(*what: Any) -> str:
+    raise TypeError(f"this JSON is to name no files, but {what[0]} would be one")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Writers:
+    """Where what does not belong into JSON goes; without them it is a TypeError."""
+
+    array: ArrayWriter = _not_written
+    file: FileWriter = _not_written
+    content: ContentWriter = _not_written
+
+
+NO_FILES = Writers()
+"""For what is nothing but JSON."""
+
+
+def encode(value: Any, writers: Writers = NO_FILES) -> Any:
+    """`value` as what `json.dumps` takes; arrays and files that do not belong into JSON go through `writers`."""
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Path):
+        return writers.file(value)
     if isinstance(value, tuple | list):
-        return [encode(item, write_array) for item in value]
+        return [encode(item, writers) for item in value]
     if isinstance(value, Mapping):
-        return {key: encode(item, write_array) for key, item in value.items()}
+        return {key: encode(item, writers) for key, item in value.items()}
     if isinstance(value, np.generic):
         return value.item()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _encode_object(value, write_array)
+        return _encode_object(value, writers)
     return value
 
 
-def _encode_object(value: Any, write_array: ArrayWriter) -> dict[str, Any]:
-    encoded: dict[str, Any] = {"type": type(value).__name__} if _is_variant(type(value)) else {}
+def _encode_object(value: Any, writers: Writers) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"type": type(value).__name__} if is_variant(type(value)) else {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
         if isinstance(item, np.ndarray):
             inline = field.name == "points"
-            encoded[field.name] = item.tolist() if inline else {"array": write_array(field.name, item)}
+            encoded[field.name] = item.tolist() if inline else {"array": writers.array(field.name, item)}
         elif isinstance(item, bytes):
-            encoded[field.name] = {"file": write_array(field.name, np.frombuffer(item, np.uint8))}
+            encoded[field.name] = {"file": writers.content(field.name, item)}
         elif isinstance(item, tuple) and item and all(isinstance(part, np.ndarray) for part in item):
-            encoded[field.name] = [{"array": write_array(field.name, part)} for part in item]
+            encoded[field.name] = [{"array": writers.array(field.name, part)} for part in item]
         elif not _is_default(field, item):
-            encoded[field.name] = encode(item, write_array)
+            encoded[field.name] = encode(item, writers)
     return encoded
 
 
@@ -102,7 +131,7 @@ def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
     return default is not dataclasses.MISSING and type(item) is type(default) and bool(item == default)
 
 
-def _is_variant(cls: type) -> bool:
+def is_variant(cls: type) -> bool:
     """Whether `cls` is a choice among others (a region), so that the JSON must name it."""
     return cls in typing.get_args(Region)
 
@@ -110,14 +139,30 @@ def _is_variant(cls: type) -> bool:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def _unchecked(_path: str, _value: Any) -> None:
+    """Whatever is well formed may be there."""
+
+
+def _on_nothing(_path: str, _fields: Mapping[str, Any], _index: int | None) -> None:
+    """What has no array lies on nothing."""
+
+
+def _not_read(path: str, *_: Any) -> Any:
+    raise EncodingError(path, "no file is expected here")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decoder:
-    """Reads JSON values into typed objects; `check` sees each dataclass after it is made."""
+    """Reads JSON values into typed objects; `check` sees each dataclass after it is made.
 
-    read_array: ArrayReader
-    check: Check
-    planes: PlanesOf
-    read_file: Callable[[str, str], bytes] | None = None  # JSON path and name of a file that is no array → content
+    A kind of file that it has no reader for is an `EncodingError`.
+    """
+
+    check: Check = _unchecked
+    planes: PlanesOf = _on_nothing
+    read_array: ArrayReader = _not_read
+    read_file: FileReader = _not_read
+    read_content: ContentReader = _not_read
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
         """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
@@ -132,15 +177,17 @@ class Decoder:
             return self._object(hint, value, path)
         if isinstance(hint, type) and issubclass(hint, StrEnum):
             return _enumerated(hint, value, path)
+        if hint is Path:
+            return self.read_file(path, _text(value, path))
         if hint is bytes:
-            return self._file(value, path)
+            return self._content(value, path)
         return _SCALARS[hint](value, path)
 
-    def _file(self, value: Any, path: str) -> bytes:
+    def _content(self, value: Any, path: str) -> bytes:
         reference = _mapping(value, path)
-        if set(reference) != {"file"} or self.read_file is None:
+        if set(reference) != {"file"}:
             raise EncodingError(path, 'expected {"file": "<file in out/>.pdf"}')
-        return self.read_file(path, _text(reference["file"], f"{path}.file"))
+        return self.read_content(path, _text(reference["file"], f"{path}.file"))
 
     def _union(self, arguments: tuple[Any, ...], value: Any, path: str) -> Any:
         choices = [argument for argument in arguments if argument is not type(None)]
@@ -186,9 +233,9 @@ class Decoder:
                 raise EncodingError(path, f"unknown key {key[:64]!r}{did_you_mean(key, hints)}")
         arguments: dict[str, Any] = {}
         # Arrays last: what else is there says how large they have to be.
-        for field in sorted(dataclasses.fields(cls), key=lambda each: _is_array(hints[each.name])):
+        for field in sorted(dataclasses.fields(cls), key=lambda each: is_array(hints[each.name])):
             place = f"{path}.{field.name}"
-            if field.name in given and _is_array(hints[field.name]):
+            if field.name in given and is_array(hints[field.name]):
                 planes = functools.partial(self.planes, place, arguments)
                 arguments[field.name] = self._field(hints[field.name], field.name, given[field.name], place, planes)
             elif field.name in given:
@@ -219,7 +266,7 @@ class Decoder:
         return self.read_array(path, name, _text(reference["array"], f"{path}.array"), planes)
 
 
-def _is_array(hint: Any) -> bool:
+def is_array(hint: Any) -> bool:
     """Whether a field holds an array, or may hold one."""
     choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return any(typing.get_origin(choice) is np.ndarray for choice in choices)
@@ -321,79 +368,3 @@ _SCALARS: dict[Any, Callable[[Any, str], Any]] = {
     bool: _boolean,
     date: _date,
 }
-
-
-# --- the schema ----------------------------------------------------------------------------------
-
-
-def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a dataclass as `encode` writes it and `Decoder` takes it."""
-    definitions: dict[str, Any] = {}
-    reference = _schema_of(cls, definitions)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": title,
-        **reference,
-        "$defs": definitions,
-    }
-
-
-def _schema_of(hint: Any, definitions: dict[str, Any], most: int = limits.FRAMES) -> dict[str, Any]:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [_schema_of(argument, definitions) for argument in arguments]}
-    if origin is tuple:
-        if arguments[-1] is Ellipsis:
-            return {"type": "array", "items": _schema_of(arguments[0], definitions), "maxItems": most}
-        items = [_schema_of(argument, definitions) for argument in arguments]
-        return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
-    if origin is not None and issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if hint.__name__ not in definitions:
-            definitions[hint.__name__] = {}  # entered first, so that a class may hold itself
-            definitions[hint.__name__] = _object_schema(hint, definitions)
-        return {"$ref": f"#/$defs/{hint.__name__}"}
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return {"enum": [member.value for member in hint]}
-    return dict(_SCALAR_SCHEMAS[hint])
-
-
-def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = {"type": {"const": cls.__name__}} if _is_variant(cls) else {}
-    required = list(properties)
-    for field in dataclasses.fields(cls):
-        hint = field_types(cls)[field.name]
-        if _is_array(hint):
-            several = typing.get_origin(hint) is not np.ndarray
-            array = {"anyOf": [_ARRAY_SCHEMA, _ARRAYS_SCHEMA]} if several else _ARRAY_SCHEMA
-            properties[field.name] = _POINTS_SCHEMA if field.name == "points" else array
-        else:
-            most = limits.LISTS.get(f"{cls.__name__}.{field.name}", limits.FRAMES)
-            properties[field.name] = _schema_of(hint, definitions, most)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            required.append(field.name)
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _file_schema(key: str, end: str) -> dict[str, Any]:
-    name = {"type": "string", "pattern": rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}\.{end}$"}
-    return {"type": "object", "properties": {key: name}, "required": [key], "additionalProperties": False}
-
-
-_SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
-    str: {"type": "string", "maxLength": limits.TEXT},
-    float: {"type": "number"},
-    int: {"type": "integer"},
-    bool: {"type": "boolean"},
-    date: {"type": "string", "format": "date"},
-    type(None): {"type": "null"},
-    bytes: _file_schema("file", "pdf"),
-}
-_POINTS_SCHEMA: dict[str, Any] = {
-    "type": "array",
-    "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
-    "maxItems": limits.POINTS_A_REGION,
-}
-_ARRAY_SCHEMA = _file_schema("array", "npy")
-_ARRAYS_SCHEMA: dict[str, Any] = {"type": "array", "items": _ARRAY_SCHEMA, "minItems": 1}

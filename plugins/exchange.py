@@ -3,7 +3,8 @@
     <folder>/request.json   what is asked; the plugin reads it
     <folder>/in/            copies of the chosen instances
     <folder>/in/results/    results of earlier steps of the rule, a folder each (`plugins.handed_on`)
-    <folder>/out/           the plugin writes here, and only here: arrays (.npy), then result.json
+    <folder>/out/           the plugin writes here, and only here: arrays (.npy), documents (.pdf),
+                            DICOM objects, then result.json
     <folder>/scratch/       temporary files of the plugin, never read by the node
 
 `out/result.json` is written under another name and renamed when it is whole: a result that is
@@ -18,35 +19,18 @@ Needs the standard library and numpy.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from plugins import encoding, handed_on, limits, writing
-from plugins.contract import (
-    Box,
-    Ellipse,
-    Finding,
-    Heatmap,
-    ImageReference,
-    Measurement,
-    Picture,
-    Point,
-    Polygon,
-    Polyline,
-    Region,
-    Result,
-    Segmentation,
-    Series,
-    Study,
-)
+from plugins import encoding, handed_on, json_schema, writing
+from plugins.allowed_parts import AllowedParts, GivenImage
+from plugins.contract import Result, Series, Study
 from plugins.earlier import EarlierParts
-from plugins.encoding import EncodingError, Planes
+from plugins.encoding import EncodingError
+from plugins.object_files import ObjectFiles
 from plugins.untrusted import (
     SCHEMA,
     ArrayFiles,
@@ -54,7 +38,6 @@ from plugins.untrusted import (
     open_folder,
     read_json,
     read_line,
-    shown_size,
     strays,
 )
 
@@ -194,19 +177,19 @@ def write_request(folder: Path, request: Request) -> None:
             raise ExchangeError(REQUEST, f"$.results[{index}].name", f"{IN}/{each.folder} has no {handed_on.RESULT}")
     (folder / OUT).mkdir(exist_ok=True)
     (folder / SCRATCH).mkdir(exist_ok=True)
-    writing.write_json(folder, REQUEST, encoding.encode(request, _no_array_out))
+    writing.write_json(folder, REQUEST, encoding.encode(request))
 
 
 def request_bytes(request: Request) -> bytes:
     """The content of `request.json`."""
-    return writing.as_json(encoding.encode(request, _no_array_out))
+    return writing.as_json(encoding.encode(request))
 
 
 def read_request(folder: Path) -> Request:
     """Read `request.json`; raises `ExchangeError`."""
     with open_folder(folder, folder.name) as descriptor:
         document = read_json(descriptor, REQUEST, REQUEST)
-    decoder = encoding.Decoder(read_array=_no_array_in, check=_check_input_name, planes=_no_planes)
+    decoder = encoding.Decoder(_check_input_name)
     try:
         request = decoder.decode(Request, document)
     except EncodingError as error:
@@ -217,12 +200,12 @@ def read_request(folder: Path) -> Request:
 
 def request_schema() -> dict[str, Any]:
     """JSON Schema of request.json."""
-    return _with_version(encoding.json_schema(Request, "pacsnode plugin request"))
+    return _with_version(json_schema.json_schema(Request, "pacsnode plugin request"))
 
 
 def result_schema() -> dict[str, Any]:
     """JSON Schema of result.json; sizes of arrays and references to inputs are checked by `read_result`."""
-    return _with_version(encoding.json_schema(Result, "pacsnode plugin result"))
+    return _with_version(json_schema.json_schema(Result, "pacsnode plugin result"))
 
 
 def _with_version(schema: dict[str, Any]) -> dict[str, Any]:
@@ -237,23 +220,15 @@ def _check_input_name(path: str, value: Any) -> None:
         raise EncodingError(f"{path}.name", f"is not a plain file name below {IN}/")
 
 
-def _no_array_out(name: str, _array: NDArray[Any]) -> str:
-    raise TypeError(f"a request holds no array, but {name} is one")
-
-
-def _no_array_in(path: str, _field: str, _name: str, _planes: Planes | None) -> NDArray[Any]:
-    raise EncodingError(path, "a request holds no array")
-
-
-def _no_planes(_path: str, _fields: Mapping[str, Any], _index: int | None) -> None:
-    """What has no array lies on nothing."""
-
-
 # --- the result ----------------------------------------------------------------------------------
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write the arrays and then `out/result.json`: fsync'ed, and there only when it is whole."""
+    """Write arrays, documents and objects, then `out/result.json`: fsync'ed, and there only when it is whole.
+
+    The file of an object is copied to `out/dicom/` unless it is in `out/` already; ContractError where it cannot be
+    read.
+    """
     writing.write(folder / OUT, RESULT, result)
 
 
@@ -275,6 +250,7 @@ def read_result(folder: Path, request: Request) -> Result:
 
 def read(folder: Path, request: Request) -> OutputReading:
     """Read what the plugin's process left in `out/`, trusting nothing. Its arrays are mapped from there, not read.
+    Its objects are files that are there; nobody has read them yet.
 
     `request` is the node's own copy of what was asked, not the file: the plugin could have changed that.
     Raises `ExchangeError` where the result is missing, malformed, too large, leaves `out/`, or refers to
@@ -282,92 +258,25 @@ def read(folder: Path, request: Request) -> OutputReading:
     """
     with open_folder(folder / OUT, f"{OUT}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
-        inputs = _AllowedParts(request)
-        arrays = ArrayFiles(descriptor, OUT)
-        decoder = encoding.Decoder(arrays, inputs.check, inputs.planes, arrays.read_file)
+        inputs = AllowedParts(given_images(request))
+        arrays, objects = ArrayFiles(descriptor, OUT), ObjectFiles(descriptor, folder / OUT)
+        decoder = encoding.Decoder(inputs.check, inputs.planes, arrays, objects, arrays.read_content)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:
             raise ExchangeError(f"{OUT}/{RESULT}", error.path, error.problem) from error
-        ignored = strays(descriptor, OUT, {RESULT, LOG, ERROR, *arrays.named})
+        ignored = strays(descriptor, OUT, {RESULT, LOG, ERROR, *arrays.named, *objects.named})
         failed_at = read_line(descriptor, ERROR)
     assert isinstance(result, Result)
     return OutputReading(result, ignored, failed_at)
 
 
-class _AllowedParts:
-    """What a result may refer to, and how much there may be of it: checked against each part as it is read."""
-
-    def __init__(self, request: Request) -> None:
-        files = [(series, file) for series in request.series for file in series.files]
-        self._files = {file.sop_instance_uid: file for _, file in files}
-        self._series = {file.sop_instance_uid: series.series_instance_uid for series, file in files}
-        self._frames_of_reference = {file.frame_of_reference_uid for _, file in files} - {""}
-        self._counted: Counter[str] = Counter()
-
-    def check(self, path: str, value: Any) -> None:
-        """`EncodingError` where a part refers to what the plugin was not given, or is one too many."""
-        match value:
-            case ImageReference():
-                self._check_image(path, value)
-            case Segmentation() | Heatmap():
-                self._check_frames(f"{path}.frames", value)
-            case Measurement():
-                self._count(path, "measurements", 1, limits.MEASUREMENTS)
-            case Finding():
-                self._count(f"{path}.comment", "characters of comments", len(value.comment), limits.COMMENTS)
-            case Picture():
-                height, width = value.pixels.shape[:2]
-                self._count(f"{path}.pixels", "pixels of pictures", height * width, limits.PICTURE_PIXELS)
-            case Point() | Polyline() | Box() | Polygon() | Ellipse():
-                self._check_region(path, value)
-
-    def planes(self, path: str, fields: Mapping[str, Any], index: int | None) -> Planes | None:
-        """The sizes of the images under an array; None where it lies on none."""
-        frames = fields.get("frames")
-        if frames is None:
-            return None
-        if index is None:
-            return Planes([self._size(frame) for frame in frames])
-        if index >= len(frames):
-            raise EncodingError(path, f"{len(frames)} references for {index + 1} slices or more")
-        return Planes([self._size(frames[index])], flat=True)
-
-    def _size(self, image: ImageReference) -> tuple[int, int] | None:
-        file = self._files[image.sop_instance_uid]
-        return (file.rows, file.columns) if file.rows and file.columns else None
-
-    def _count(self, path: str, what: str, more: int, most: int) -> None:
-        self._counted[what] += more
-        if self._counted[what] > most:
-            raise EncodingError(path, f"more than {most} {what} in one result")
-
-    def _check_image(self, path: str, image: ImageReference) -> None:
-        known = self._files.get(image.sop_instance_uid)
-        if known is None:
-            raise EncodingError(
-                f"{path}.sop_instance_uid", "is not an instance that the plugin was given: the result is refused"
-            )
-        if image.frame_number > known.frames:
-            raise EncodingError(
-                f"{path}.frame_number", f"{image.frame_number}, but the instance has {known.frames} frames"
-            )
-
-    def _check_frames(self, path: str, value: Segmentation | Heatmap) -> None:
-        if len(set(value.frames)) != len(value.frames):
-            raise EncodingError(path, "names a frame twice")
-        # The views of an examination are often a series each; their masks become objects of their own, maps do not.
-        if isinstance(value, Heatmap) and len({self._series[frame.sop_instance_uid] for frame in value.frames}) > 1:
-            raise EncodingError(path, "mixes frames of several series")
-
-    def _check_region(self, path: str, region: Region) -> None:
-        self._count(path, "regions", 1, limits.REGIONS)
-        self._count(f"{path}.points", "points of regions", len(region.points), limits.POINTS)
-        uid = region.frame_of_reference_uid
-        if uid is not None and uid not in self._frames_of_reference:
-            raise EncodingError(
-                f"{path}.frame_of_reference_uid", "is not a frame of reference of the instances that the plugin has"
-            )
-        size = self._size(region.image) if region.image is not None else None
-        if size and ((region.points[:, 0] > size[1]).any() or (region.points[:, 1] > size[0]).any()):
-            raise EncodingError(f"{path}.points", f"lies outside of its image, which has {shown_size(size)} pixels")
+def given_images(request: Request) -> dict[str, GivenImage]:
+    """What a result may say of each instance of a request, by SOP Instance UID."""
+    return {
+        file.sop_instance_uid: GivenImage(
+            series.series_instance_uid, file.frames, file.frame_of_reference_uid, file.rows, file.columns
+        )
+        for series in request.series
+        for file in series.files
+    }

@@ -27,17 +27,13 @@ def read(folder: Path) -> EarlierResult:
     """Read what `write` wrote; arrays are mapped, not read. Raises `ExchangeError`."""
     with open_folder(folder, f"{folder.name}/") as descriptor:
         document = read_json(descriptor, RESULT, f"{folder.name}/{RESULT}")
-        decoder = encoding.Decoder(ArrayFiles(descriptor, folder.name), _nothing, _planes)
-        try:
+        decoder = encoding.Decoder(planes=_planes, read_array=ArrayFiles(descriptor, folder.name))
+        try:  # what it refers to was checked against the images when it was handed on
             result = decoder.decode(EarlierResult, document)
         except EncodingError as error:
             raise ExchangeError(f"{folder.name}/{RESULT}", error.path, error.problem) from error
     assert isinstance(result, EarlierResult)
     return result
-
-
-def _nothing(_path: str, _value: Any) -> None:
-    """What it refers to was checked against the images when it was handed on."""
 
 
 def _planes(_path: str, fields: Mapping[str, Any], index: int | None) -> Planes | None:

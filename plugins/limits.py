@@ -45,6 +45,14 @@ JSON_BYTES = 16 * 2**20
 ARRAY_BYTES = 4 * 2**30
 """Of all arrays together."""
 ARRAY_FILES = 256
+OBJECTS = 1_000
+"""DICOM objects of one result."""
+OBJECT_BYTES = 2**30
+"""Of one DICOM object."""
+OBJECTS_BYTES = 4 * 2**30
+"""Of all DICOM objects together."""
+OBJECT_FOLDERS = 8
+"""Folders below `out/` in the name of an object's file."""
 FILES = 1_000
 """Entries of `out/` that are looked at."""
 
@@ -54,6 +62,7 @@ LISTS: Mapping[str, int] = MappingProxyType(
         "Result.documents": DOCUMENTS,
         "Result.heatmaps": HEATMAPS,
         "Result.key_images": KEY_IMAGES,
+        "Result.objects": OBJECTS,
         "Result.pictures": PICTURES,
         "Result.quality": NOTES,
         "Finding.measurements": MEASUREMENTS_A_FINDING,

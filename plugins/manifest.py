@@ -14,13 +14,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from plugins import concepts, privileges, resources, weights
+from plugins import concepts, privileges, resources, vendor_scores, weights
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
 from plugins.spelling import did_you_mean
+from plugins.vendor_scores import VendorScore
 
 MANIFEST = "plugin.toml"
 SCHEMA = 1
@@ -52,7 +53,7 @@ class PatientIdentity(StrEnum):
 
 
 class Output(StrEnum):
-    """The parts of a `Result` that a plugin may fill, named as there."""
+    """The parts of a `Result` that a plugin may fill, named as there but for DICOM objects."""
 
     FINDINGS = "findings"
     SEGMENTATION = "segmentation"
@@ -60,6 +61,13 @@ class Output(StrEnum):
     KEY_IMAGES = "key_images"
     PICTURES = "pictures"
     DOCUMENTS = "documents"
+    DICOM = "dicom"
+    """`Result.objects`."""
+
+    @property
+    def field(self) -> str:
+        """The field of a result that holds it."""
+        return "objects" if self is Output.DICOM else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,18 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnedDicom:
+    """What becomes of the DICOM objects that a plugin returns."""
+
+    mark: bool = True
+    """Sent as objects of this node: with new UIDs, the patient and study of the images, its equipment and the marking.
+    False: as they are, but for what was under pseudonyms.
+    """
+    scores: tuple[VendorScore, ...] = ()
+    """Where objects without codes have their scores."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A plugin as its plugin.toml describes it."""
 
@@ -135,6 +155,7 @@ class Manifest:
     parameters: tuple[Parameter, ...] = ()
     weights: tuple[str, ...] = ()
     """Patterns of the files that hold what was learnt, below the plugin's folder."""
+    returned: ReturnedDicom = ReturnedDicom()
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -163,7 +184,7 @@ class Manifest:
         problems = [
             f"it returned {output.value}, which {MANIFEST} does not list in outputs"
             for output in Output
-            if getattr(result, output.value) and output not in self.outputs
+            if getattr(result, output.field) and output not in self.outputs
         ]
         problems += concepts.code_problems(result, self.concepts, MANIFEST)
         return list(dict.fromkeys(problems))
@@ -200,9 +221,17 @@ def load(folder: Path) -> Manifest:
         outputs=tuple(table.member("outputs", Output, name) for name in table.texts("outputs")),
         concepts=_concepts(table.tables("concepts")),
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
+        returned=_returned(table.table("returned", {})),
     )
     table.finish()
     return manifest
+
+
+def _returned(table: ManifestTable) -> ReturnedDicom:
+    scores = [vendor_scores.read(each) for each in table.tables("scores")] if "scores" in table.values else []
+    found = ReturnedDicom(table.take("mark", bool, ReturnedDicom().mark), tuple(scores))
+    table.finish()
+    return found
 
 
 def _identity(table: ManifestTable) -> AlgorithmIdentity:

@@ -72,7 +72,8 @@ class ManifestTable:
         entries = self.take(key, list)
         if not entries or not all(isinstance(entry, dict) for entry in entries):
             raise self.error(key, f"expected one table [[{key}]] or more")
-        return [ManifestTable(entry, f"{key}[{index}]", self.path, self.text) for index, entry in enumerate(entries)]
+        place = f"{self.place}.{key}".strip(".")
+        return [ManifestTable(entry, f"{place}[{index}]", self.path, self.text) for index, entry in enumerate(entries)]
 
     def named_tables(self, key: str) -> list[tuple[str, ManifestTable]]:
         """The tables in a table, by their names."""

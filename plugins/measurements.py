@@ -143,7 +143,7 @@ class Score:
         require(self.threshold is None or math.isfinite(self.threshold), "Score.threshold: not a finite number")
         concept = (self.concept.value, self.concept.scheme) if self.concept else None
         for name, value in (("value", self.value), ("threshold", self.threshold)):
-            problem = likelihood_problem(value, self.unit.code, self.meaning, concept) if value is not None else ""
+            problem = likelihood_problem(value, self.unit.code, self.name, concept) if value is not None else ""
             require(not problem, f"Score.{name}: {problem}")
 
     @staticmethod

@@ -32,6 +32,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
 import sys
 import traceback
@@ -198,8 +199,17 @@ def key_image(of: Any, reason: str, window: Sequence[float] | None = None) -> di
 
 
 def result(status: str, summary: str, **parts: Any) -> dict[str, Any]:
-    """All that is said; `parts`: findings, segmentation, heatmaps, key_images, pictures, quality."""
+    """All that is said; `parts`: findings, segmentation, heatmaps, key_images, pictures, objects, quality."""
     return dict(parts, status=status, summary=summary)
+
+
+def returned(job: ExchangedJob, path: str) -> dict[str, Any]:
+    """A DICOM object that the program made itself; its file is copied to where the node finds it."""
+    folder = os.path.join(job.out, "dicom")
+    os.makedirs(folder, exist_ok=True)
+    name = f"{len(os.listdir(folder)) + 1:06d}.dcm"
+    shutil.copyfile(path, os.path.join(folder, name))
+    return {"file": "dicom/" + name}
 
 
 def _without_none(**given: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from plugins.maps import Heatmap, Segment, Segmentation
 from plugins.measurements import Measurement, Score
 from plugins.pictures import KeyImage, Picture
 from plugins.regions import Region
+from plugins.returned import ReturnedObject
 from plugins.status import ResultStatus
 
 SUMMARY_LIMIT = 1024
@@ -99,6 +101,8 @@ class Result:
     """Reports of the plugin's own as PDF, for destinations that ask for them."""
     quality: tuple[str, ...] = ()
     """Limits a reader should know (≤ 256 characters each): "4 % of lung voxels touch the image border"."""
+    objects: tuple[ReturnedObject, ...] = ()
+    """DICOM objects that the plugin made itself."""
 
     def __post_init__(self) -> None:
         made: dict[str, Any] = {"status": fields.member(self.status, ResultStatus, "Result.status")}
@@ -116,8 +120,8 @@ class Result:
     def _check_status(self) -> None:
         if self.status is ResultStatus.FINDINGS:
             require(
-                any(finding.present is not False for finding in self.findings),
-                "Result.findings: status is 'findings', but none is present or measured",
+                bool(self.objects) or any(finding.present is not False for finding in self.findings),
+                "Result.findings: status is 'findings', but none is present or measured, and there are no objects",
             )
         elif self.status is ResultStatus.NO_FINDINGS:
             require(
@@ -130,6 +134,10 @@ class Result:
             )
         else:
             require(not self.findings, f"Result.findings: must be empty when the status is {self.status.value!r}")
+        require(
+            not self.objects or self.status is not ResultStatus.FAILED,
+            "Result.objects: must be empty when the status is 'failed'",
+        )
 
     def _check_references(self) -> None:
         tracking = [finding.tracking_id for finding in self.findings if finding.tracking_id]
@@ -156,6 +164,7 @@ _PARTS: Mapping[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "key_images": (KeyImage, fields.instance(KeyImage, "a KeyImage(image, reason)")),
     "documents": (PdfDocument, fields.instance(PdfDocument, "a PdfDocument(pdf, title)")),
     "pictures": (Picture, fields.instance(Picture, "a Picture(pixels, caption)")),
+    "objects": ((ReturnedObject, str, Path), ReturnedObject.of),
     "quality": (str, lambda value, name: fields.text(value, name, 256)),
 }
 """Field of a result that is a list → what may be there alone, and how each item is made."""

@@ -86,24 +86,24 @@ class ArrayFiles:
         if self._files_left < 0:
             raise EncodingError(place, f"more than {limits.ARRAY_FILES} arrays")
         try:
-            with _open_file(self._descriptor, name) as file:
+            with open_file(self._descriptor, name) as file:
                 return self._map(file, place, field_name, planes)
         except EncodingError:
             raise
         except _UNREADABLE as error:
-            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {_why(error)}") from error
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
 
-    def read_file(self, path: str, name: str) -> bytes:
+    def read_content(self, path: str, name: str) -> bytes:
         """The content of the file `name`, as far as a document may have any; `EncodingError` names `path`."""
         place = f"{path}.file"
         if not _FILE_NAME.fullmatch(name):
             raise EncodingError(place, f"{name[:64]!r} is not a plain name of a .pdf file in {self._shown}/")
         self.named.add(name)
         try:
-            with _open_file(self._descriptor, name) as file:
+            with open_file(self._descriptor, name) as file:
                 content = file.read(limits.DOCUMENT_BYTES + 1)
         except _UNREADABLE as error:
-            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {_why(error)}") from error
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
         if len(content) > limits.DOCUMENT_BYTES:
             raise EncodingError(place, f"{self._shown}/{name} has more than {limits.DOCUMENT_BYTES // 2**20} MiB")
         return content
@@ -187,7 +187,7 @@ def strays(folder: int, shown: str, named: Container[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _why(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Why a file cannot be opened or read, in words."""
     match error:
         case OSError(errno=errno.ELOOP):
@@ -217,7 +217,7 @@ def open_folder(folder: Path, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
+def open_file(folder: int, name: str) -> Iterator[BinaryIO]:
     """Open a regular file of a folder, never a link, a pipe or a device; raises OSError or ValueError."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
@@ -232,10 +232,10 @@ def _open_file(folder: int, name: str) -> Iterator[BinaryIO]:
 def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
     """The object in a file of the folder, its version checked and taken out; `ExchangeError` calls the file `shown`."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             raw = file.read(limits.JSON_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {_why(error)}"
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {why_unreadable(error)}"
         raise ExchangeError(shown, "", reason) from error
     if len(raw) > limits.JSON_BYTES:
         raise ExchangeError(shown, "", f"has more than {limits.JSON_BYTES // 2**20} MiB")
@@ -256,7 +256,7 @@ def read_json(folder: int, name: str, shown: str) -> dict[str, Any]:
 def read_line(folder: int, name: str) -> str:
     """The first line of a file of the folder, its beginning in printable form; "" where there is nothing to read."""
     try:
-        with _open_file(folder, name) as file:
+        with open_file(folder, name) as file:
             line = file.read(4 * _LINE).split(b"\n", 1)[0]
     except (OSError, ValueError):
         return ""

@@ -1,4 +1,7 @@
-"""A result as files in a folder: arrays first, then the JSON that names them, each durable before it has its name."""
+"""A result as files in a folder: arrays, documents and DICOM objects first, then the JSON that names them.
+
+Each is durable before it has its name.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +13,53 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins import encoding
+from plugins import encoding, object_files
 from plugins.untrusted import SCHEMA
-
-_AS_THEY_ARE = ("pdf",)
-"""Fields that are files already."""
 
 
 def write(folder: Path, name: str, value: Any) -> None:
-    """Write the arrays of a dataclass of the contract, and then itself as JSON under `name`: there only when whole."""
-    count = 0
+    """Write the files of a dataclass of the contract, and then itself as JSON under `name`: there only when whole.
 
-    def write_array(field: str, array: NDArray[Any]) -> str:
-        nonlocal count
-        count += 1
-        file_name = f"{field}-{count}.{field if field in _AS_THEY_ARE else 'npy'}"
-        with (folder / file_name).open("wb") as file:
-            if field in _AS_THEY_ARE:
-                file.write(array.tobytes())
-            else:
-                _save(file, _as_stored(field, array))
-            file.flush()
-            os.fsync(file.fileno())
-        return file_name
+    The file of a DICOM object is copied into the folder unless it is there already; ContractError where it cannot be
+    read.
+    """
+    files = _FileWriter(folder)
+    writers = encoding.Writers(files.array, object_files.ObjectWriter(folder), files.content)
+    write_json(folder, name, encoding.encode(value, writers))
 
-    write_json(folder, name, encoding.encode(value, write_array))
+
+class _FileWriter:
+    """Puts arrays and contents into a folder, each under the name of its field and a number."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def array(self, field: str, array: NDArray[Any]) -> str:
+        """The array as .npy file."""
+        name, file = self._made(field, "npy")
+        with file:
+            _save(file, _as_stored(field, array))
+            _keep(file)
+        return name
+
+    def content(self, field: str, content: bytes) -> str:
+        """A file of the kind that the field is named after."""
+        name, file = self._made(field, field)
+        with file:
+            file.write(content)
+            _keep(file)
+        return name
+
+    def _made(self, field: str, end: str) -> tuple[str, BinaryIO]:
+        self._count += 1
+        name = f"{field}-{self._count}.{end}"
+        return name, (self._folder / name).open("wb")
+
+
+def _keep(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _save(file: BinaryIO, array: NDArray[Any]) -> None:
@@ -60,8 +85,7 @@ def write_json(folder: Path, name: str, document: dict[str, Any]) -> None:
     part = folder / f"{name}.part"
     with part.open("wb") as file:
         file.write(as_json(document))
-        file.flush()
-        os.fsync(file.fileno())
+        _keep(file)
     part.replace(folder / name)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

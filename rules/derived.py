@@ -40,7 +40,8 @@ _VIEWS = {
     "specimen": ("127457009", "G-8310"),
 }
 """View for Mammography (PS3.16 CID 4014): SNOMED CT, and the SNOMED-RT codes of older objects."""
-_VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
+VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
+"""Code Value → `cc`, `mlo` and so on."""
 
 _MODIFIERS = {
     "cleavage": ("399161006", "R-102D2"),
@@ -127,7 +128,7 @@ def _laterality(image: Item) -> tuple[Datum, ...]:
 
 def _view(image: Item) -> tuple[Datum, ...]:
     """The view by its code; View Position where there is no code that is known."""
-    coded = _distinct(_VIEW_OF_CODE.get(code_of(item).value) for item in _items(image, "ViewCodeSequence"))
+    coded = _distinct(VIEW_OF_CODE.get(code_of(item).value) for item in _items(image, "ViewCodeSequence"))
     return coded or _distinct(each.lower() for each in _texts(image, "ViewPosition"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from collections import UserDict
@@ -107,8 +108,13 @@ def _pacsnode(
     assert not version, "its callback has ended the command"
 
 
+_RARELY = 100_000
+"""Objects after which Python looks for cycles: by its own measure it does so a hundred times at the start."""
+
+
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. What the node can name is said in one line, without a traceback."""
+    gc.set_threshold(_RARELY)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 lacks our arrows and dots

@@ -19,7 +19,7 @@ def read(
     as_json: site.AsJson = False,
 ) -> None:
     """Print a structured report: findings, measurements with units, where they are, and which software made them."""
-    from node.results.reading import as_result, reader  # highdicom takes a second to import
+    from node.reading import as_result, reader  # highdicom takes a second to import
 
     warnings.filterwarnings("ignore")  # pydicom's quote values of the report, as they are
     try:

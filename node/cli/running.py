@@ -28,7 +28,7 @@ from node.desk.words import clock_text
 from node.kit import readiness
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
-from plugins.manifest import PatientIdentity
+from plugins.manifest import Output, PatientIdentity
 from rules.model import Rule
 from rules.timing import write_duration
 
@@ -163,12 +163,13 @@ def _warn(loaded: LoadedConfiguration) -> None:
 def demo(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: the chest CT of a phantom."),
+        typer.Argument(metavar="PATH", help="Your own DICOM files or folders. Default: a morning of eight phantoms."),
     ] = None,
 ) -> None:
-    """Show the complete journey on this machine: a chest CT goes in, the report and its pictures come out.
+    """Show the complete journey on this machine: studies go in, reports and their pictures come out.
 
-    Starts a node and a small PACS in the folder `demo`. Sends the series, waits for the results and reads them back.
+    Starts a node and a small PACS in the folder `demo`. Sends the images, waits for the results and reads them back.
+    Exit code 1: something is not as the truth of a study demands.
     """
     from node.cli import demo as showing
 
@@ -268,7 +269,10 @@ def _identity(plugin: SitePlugin, configuration: Configuration) -> str:
             if folded(step.plugin) == folded(plugin.name) and step.identity not in (None, own):
                 otherwise.setdefault(str(step.identity), []).append(rule.name)
     rules = "".join(f"; by {', '.join(names)}: {_SENT[PatientIdentity(each)]}" for each, names in otherwise.items())
-    return f"{plugin.name} gets {_SENT[own]}{rules}"
+    hides = PatientIdentity.PSEUDONYM in (own, *otherwise)
+    returns = hides and Output.DICOM in plugin.manifest.outputs
+    returned = f"; of the DICOM that it returns: {readiness.NOT_MAPPED_BACK}" if returns else ""
+    return f"{plugin.name} gets {_SENT[own]}{rules}{returned}"
 
 
 def _runs(rule: Rule, plugin: SitePlugin) -> bool:

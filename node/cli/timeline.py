@@ -29,6 +29,7 @@ from node.desk.rows import (
     ImageCount,
     Job,
     Notification,
+    ReturnedObjectRow,
     StoredDecision,
     Withdrawals,
 )
@@ -101,6 +102,7 @@ def _parts(
     yield from _section(_fetches(found.fetches, zone, now))
     yield from _section(_jobs(found.jobs, found.waits))
     yield from _section(_attempts(found.attempts, zone, now))
+    yield from _section(_returned(found.returned))
     yield from output.logs((each.log for each in found.attempts), configuration.node.data)
     yield from _section(_deliveries(found, zone, now))
     yield from _section(_images(found.images))
@@ -267,6 +269,21 @@ def _attempts(made: Sequence[Attempt], zone: tzinfo, now: datetime) -> _Content:
             )
         )
     return "Attempts", ["=Job", ">No.", "=Began", ">Seconds", "=Ended", "Identity", "About"], rows
+
+
+def _returned(found: Sequence[ReturnedObjectRow]) -> _Content:
+    rows = [
+        (
+            cell(short(each.job)),
+            cell(each.number),
+            cell(each.modality),
+            cell(each.maker),
+            cell("as ours" if each.marked else "as it came"),
+            cell(each.sop_instance_uid),
+        )
+        for each in found
+    ]
+    return "DICOM that plugins returned", ["=Job", ">No.", "=Kind", "Maker", "=Sent", "UID of its maker"], rows
 
 
 def _deliveries(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:

@@ -19,8 +19,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "any-pacs": {},
     "pictures-only": {"kinds": ["sr", "sc"], "sc_modality": "source", "sc_form": "single", "send_when": {}},
     "ai-results": {"sr_class": "comprehensive-3d"},
-    "research": {"sr_class": "comprehensive-3d", "kinds": ["sr", "sc", "seg", "pm", "ko", "pr"]},
-    "ohif": {"editable": True, "kinds": ["sr", "sc", "seg"], "sc_modality": "source", "pm_extent": "whole"},
+    "research": {"sr_class": "comprehensive-3d", "kinds": ["sr", "sc", "seg", "pm", "ko", "pr", "dicom"]},
+    "ohif": {"editable": True, "kinds": ["sr", "sc", "seg", "dicom"], "sc_modality": "source", "pm_extent": "whole"},
 }
 """What `preset` sets. any-pacs: what most archives take. pictures-only: a viewer that shows nothing but images, and
 hides what is not of the study's modality: every answer has a page there. ai-results: one that reads IHE AIR

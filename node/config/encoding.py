@@ -15,9 +15,9 @@ from node.config.sections import Party, Section
 from node.dicom.report_classes import SRClass
 from plugins.status import ResultStatus
 
-Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf"]
+Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom"]
 """Structured report, pages, segmentation, heat maps, key images, regions as presentation state, the segmentation as
-outlines, documents of the plugin."""
+outlines, documents of the plugin, and what the plugin returns as DICOM itself."""
 Kinds = frozenset[Kind]
 SPEAKING: Kinds = frozenset({"sr", "sc"})
 """What a person reads: without one of them a destination hears nothing."""
@@ -40,6 +40,11 @@ _SINCE_THEN = ("revision_series_number", "pm_extent")
 """Keys that earlier releases did not have: the default is not part of what UIDs derive from."""
 
 
+_UNSAID: Kinds = frozenset({"dicom"})
+"""Kinds that earlier releases did not have, and that are sent unless a destination leaves them out: what UIDs derive
+from says only that."""
+
+
 class EncodingKeys(Section):
     """The keys by which objects of one destination may differ from those of another."""
 
@@ -53,9 +58,9 @@ class EncodingKeys(Section):
     """Modality of pages: OT, or the study's own for viewers that hide others."""
     language: Language = "en"
     """Of the texts on pages."""
-    kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko"})
+    kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko", "dicom"})
     """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states, rtstruct
-    segmentations as outlines (RT Structure Set), pdf documents that the plugin has made."""
+    segmentations as outlines (RT Structure Set), pdf documents of the plugin, dicom what it made as DICOM."""
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
     """With which kinds a result of this status is sent, where not with all of `kinds`."""
     seg_form: Literal["binary", "label-map"] = "binary"
@@ -94,7 +99,9 @@ class EncodingProfile(EncodingKeys):
     def to_json(self) -> str:
         """All that makes the objects different, as text; equal profiles give equal texts, in every release."""
         fewer = sorted((status, sorted(kinds)) for status, kinds in self.send_when.items())
-        values = self.model_dump() | {"kinds": sorted(self.kinds), "send_when": fewer}
+        values = self.model_dump() | {"kinds": sorted(self.kinds - _UNSAID), "send_when": fewer}
+        if not self.kinds >= _UNSAID:
+            values["without"] = sorted(_UNSAID - self.kinds)
         for key in _SINCE_THEN:
             if values[key] == type(self).model_fields[key].default:
                 del values[key]
@@ -104,7 +111,8 @@ class EncodingProfile(EncodingKeys):
     def from_json(cls, text: str) -> EncodingProfile:
         """The profile that `to_json` wrote."""
         values = json.loads(text)
-        return cls.model_validate({**values, "send_when": dict(values["send_when"])})
+        kinds = {*values["kinds"], *(_UNSAID - set(values.pop("without", ())))}
+        return cls.model_validate({**values, "kinds": kinds, "send_when": dict(values["send_when"])})
 
     def digest(self) -> str:
         """Hexadecimal hash of all that makes the objects different; stable over processes and machines."""

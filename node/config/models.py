@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -36,11 +36,18 @@ from node.config.values import (
 from rules.examples import Example
 from rules.model import IgnoredStudies, Rule, Vendor
 
+_NO_NAMES = ("posix/", "right/", "posixrules")
+"""What Debian has beside the zones: the same zones, with and without leap seconds."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
 def _check_time_zone(value: str) -> str:
-    if value not in available_timezones():
+    try:
+        is_known = bool(ZoneInfo(value)) and not value.startswith(_NO_NAMES)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder, such as Asia
+        is_known = False
+    if not is_known:
         raise ValueError(f"{value!r} is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin")
     return value
 

@@ -198,7 +198,7 @@ class Overview:
 def look(ledger: Ledger, configuration: Configuration, standing: site.SiteConfiguration) -> Overview:
     """Read it, in one snapshot of the ledger."""
     running = site.running(configuration.node.data)
-    confined = _confinement(configuration, running is not None)  # it may have to be tried, which takes time
+    confined = _confinement(configuration)  # it may have to be tried, which takes time
     with ledger.snapshot() as database:
         return _look(database, configuration, standing, running, confined)
 
@@ -305,11 +305,11 @@ def _named(found: Overview) -> Iterator[str]:
     yield from (each.study for each in found.attention.alerts if each.study)
 
 
-def _confinement(configuration: Configuration, running: bool) -> Confinement:
-    """How plugins are confined: as the node that runs found it, else as this process would."""
+def _confinement(configuration: Configuration) -> Confinement:
+    """How plugins are confined: as the node that runs or ran last found it; before the first, as this process would."""
     from node.run import confinement
 
-    return (confinement.noted(configuration.node.data) if running else None) or confinement.tried(configuration)
+    return confinement.noted(configuration.node.data) or confinement.tried(configuration)
 
 
 def _fallbacks(database: Database, configuration: Configuration) -> dict[str, Fallbacks]:

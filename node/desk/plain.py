@@ -23,6 +23,7 @@ from node.ledger.job import Job
 from node.ledger.notifications import Notification
 from node.ledger.pauses import Pause
 from node.ledger.purges import Purge
+from node.ledger.returned_objects import ReturnedObjectRow
 from node.ledger.studies import Series, Study
 from node.ledger.timers import Timer
 from node.ledger.withdrawals import Withdrawals
@@ -138,6 +139,20 @@ def attempt(row: Attempt) -> dict[str, Any]:
         "seconds": row.seconds,
         "peak_memory": row.peak_memory,
         "log": row.log,
+    }
+
+
+def returned(row: ReturnedObjectRow) -> dict[str, Any]:
+    """A DICOM object that a plugin returned, with the UIDs that its maker gave it."""
+    return {
+        "job": row.job,
+        "number": row.number,
+        "sop_instance_uid": row.sop_instance_uid,
+        "sop_class_uid": row.sop_class_uid,
+        "series_instance_uid": row.series_instance_uid,
+        "modality": row.modality,
+        "maker": row.maker,
+        "marked": row.marked,
     }
 
 

@@ -17,6 +17,7 @@ from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import UNSENT, Notification
 from node.ledger.pauses import Pause
+from node.ledger.returned_objects import ReturnedObjectRow
 from node.ledger.rule_versions import Version
 from node.ledger.studies import Series, Study
 from node.ledger.withdrawals import Withdrawals
@@ -42,6 +43,7 @@ __all__ = [
     "JobStatus",
     "Notification",
     "Pause",
+    "ReturnedObjectRow",
     "Series",
     "StoredDecision",
     "Study",

@@ -27,6 +27,7 @@ from node.ledger import (
     notifications,
     objects,
     purges,
+    returned_objects,
     studies,
     study_ends,
     withdrawals,
@@ -45,6 +46,7 @@ from node.ledger.identities import Identity
 from node.ledger.job import Job, JobStatus
 from node.ledger.notifications import Notification
 from node.ledger.purges import Purge
+from node.ledger.returned_objects import ReturnedObjectRow
 from node.ledger.studies import Series, Study
 from node.ledger.withdrawals import Withdrawals
 from node.run import waiting
@@ -65,6 +67,8 @@ class StudyHistory:
     jobs: Sequence[Job]
     attempts: Sequence[Attempt]
     """At its jobs, job by job."""
+    returned: Sequence[ReturnedObjectRow]
+    """DICOM objects that plugins returned, job by job."""
     deliveries: Sequence[Delivery]
     """Of results."""
     kinds: Mapping[str, str]
@@ -128,6 +132,7 @@ def look(ledger: Ledger, name: str, configuration: Configuration) -> StudyHistor
             fetches=fetches.of_study(database, uid),
             jobs=work,
             attempts=[each for job in work for each in attempts.of_job(database, job.id)],
+            returned=[each for job in work for each in returned_objects.of_job(database, job.id)],
             deliveries=results,
             kinds={each.sop_instance_uid: each.kind for each in made},
             images=images,
@@ -172,6 +177,7 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "fetches": [plain.fetch(each) for each in found.fetches],
         "jobs": [plain.job(each) | {"waits": found.waits.get(each.id)} for each in found.jobs],
         "attempts": [plain.attempt(each) for each in found.attempts],
+        "returned": [plain.returned(each) for each in found.returned],
         "deliveries": [plain.delivery(each) for each in found.deliveries],
         "hold_ups": list(found.hold_ups),
         "images": [plain.images(each) for each in found.images],

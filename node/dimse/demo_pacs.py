@@ -39,6 +39,8 @@ class DemoPACS:
         """C-STORE requests for a SOP instance that was already there."""
         self._port = port
         self._lock = threading.Lock()
+        self._headers: dict[Path, Dataset] = {}
+        """What was read of files; a file of a SOP instance that comes again is read again."""
         self._server: ThreadedAssociationServer | None = None
 
     @property
@@ -73,6 +75,18 @@ class DemoPACS:
         """What it holds, by SOP Instance UID."""
         return sorted(self.folder.glob("*.dcm"))
 
+    def headers(self) -> dict[Path, Dataset]:
+        """Each file with its header."""
+        with self._lock:
+            for path in (files := self.files()):
+                if path not in self._headers:
+                    self._headers[path] = dcmread(path, stop_before_pixels=True)
+            return {path: self._headers[path] for path in files}
+
+    def held(self, study: str) -> dict[Path, Dataset]:
+        """What it has of a study."""
+        return {path: header for path, header in self.headers().items() if header.StudyInstanceUID == study}
+
     def _store(self, event: evt.Event) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr] # of a C-STORE it has one
         if not is_acceptable_uid(uid):
@@ -82,14 +96,14 @@ class DemoPACS:
             self.received_again += file.exists()
             part.write_bytes(event.encoded_dataset())
             part.rename(file)
+            self._headers.pop(file, None)
         return StoreStatus.SUCCESS
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier
         level = str(query.get("QueryRetrieveLevel", "STUDY"))
         seen: set[str] = set()
-        for path in self.files():
-            held = dcmread(path, stop_before_pixels=True)
+        for held in self.headers().values():
             key = str(held.get("SOPInstanceUID" if level == "IMAGE" else "StudyInstanceUID", ""))
             if key not in seen and _matches(query, held):
                 seen.add(key)

@@ -16,7 +16,7 @@ from node.index.children import HeaderReader
 from node.index.compare import OTHER, RepeatComparison, RepeatKind, compare, is_other_patient, needs_decoding
 from node.index.header import HeaderReading
 from node.index.returned import GoneStudies
-from node.ledger import facts, instances, objects
+from node.ledger import facts, instances, objects, returned_objects
 from node.ledger.instances import Instance, InstanceStatus
 from node.stage import Node
 from node.store import device
@@ -77,9 +77,10 @@ class Judge:
         return self._as_new(reading)
 
     def _is_ours(self, reading: HeaderReading) -> bool:
-        """By what it says of its maker, and by its UID."""
+        """By what it says of its maker, and by its UID: of an object that was made here, or returned by a plugin."""
+        database, uid = self._ledger.database, reading.sop_instance_uid
         said = ourselves.is_ours(reading.makers, self._serial_number)
-        return said or objects.is_ours(self._ledger.database, reading.sop_instance_uid)
+        return said or objects.is_ours(database, uid) or returned_objects.is_known(database, uid)
 
     def _against(self, current: Instance, earlier: Sequence[Instance], reading: HeaderReading) -> Judgement:
         found = self._compare(current, reading)

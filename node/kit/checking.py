@@ -17,6 +17,7 @@ from node.kit import commissioning, examples, left_running, wrong_inputs
 from node.kit.chosen import PluginChoice
 from node.kit.commissioning import ExampleOutcome
 from node.kit.examples import CommissioningExample
+from node.kit.readiness import NOT_MAPPED_BACK
 from node.kit.receiving import kept_result, log_of, receive
 from node.kit.small_node import ImageSet, PluginTask, SmallNode, small_node
 from node.kit.wrong_inputs import WrongInput
@@ -28,6 +29,7 @@ from node.run.commissioning import commissioning_digest
 from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 from plugins import exchange, leftovers
+from plugins.manifest import Output, PatientIdentity
 
 EXAMPLE = "example "
 """Before the name of one, in `CheckFinding.what`."""
@@ -59,6 +61,7 @@ def check(choice: PluginChoice) -> Iterator[CheckFinding]:
         if lacking:
             told = f"it gets nothing of what it asks for until a site writes  allow: {{{lacking}}}"
             yield CheckFinding("privileges", True, told, warning=True)
+        yield from _returned(plugin)
         problem = starts.problems([plugin]).get(plugin.name)
         if problem:
             yield CheckFinding("start", False, problem)
@@ -78,6 +81,13 @@ def check(choice: PluginChoice) -> Iterator[CheckFinding]:
         yield from _twice(node, plugin, known[0])
         for wrong in wrong_inputs.of(known[0].images.files, node.node.store.data / "wrong"):
             yield _refusal(node, plugin, wrong, roles)
+
+
+def _returned(plugin: SitePlugin) -> Iterator[CheckFinding]:
+    """What of the DICOM that it returns nobody can put right."""
+    manifest = plugin.manifest
+    if Output.DICOM in manifest.outputs and manifest.runtime.identity is PatientIdentity.PSEUDONYM:
+        yield CheckFinding("returned DICOM", True, NOT_MAPPED_BACK, warning=True)
 
 
 def _example(example: CommissioningExample, said: ExampleOutcome) -> CheckFinding:

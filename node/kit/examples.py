@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from node.errors import PermanentError
 from node.kit.receiving import GivenImages, files_of
 from node.run.digests import EXAMPLES
-from plugins.contract import Finding, Measurement, Result, ResultStatus
+from plugins.contract import Finding, Measurement, Result, ResultStatus, Site
 from plugins.manifest import ParameterValue
 
 FOLDER = EXAMPLES
@@ -141,19 +141,29 @@ def _voxels(label: str, result: Result) -> Iterator[float]:
 
 
 def _numbers_of(wanted: ExpectedNumber, finding: Finding) -> Iterator[float]:
-    if wanted.measurement == "regions":
-        yield float(len(finding.regions))
-    elif wanted.measurement == "score":
-        yield from (each.value for each in (finding.score,) if each is not None)
+    if wanted.measurement in ("regions", "score"):
+        if not wanted.side or wanted.side == _side(finding.site):
+            yield from _of_finding(wanted.measurement, finding)
     else:
         for measurement in finding.measurements:
             if measurement.value is not None and _is_meant(wanted, finding, measurement):
                 yield measurement.value
 
 
+def _of_finding(number: str, finding: Finding) -> Iterator[float]:
+    """How many regions it has, or its score."""
+    if number == "regions":
+        yield float(len(finding.regions))
+    elif finding.score is not None:
+        yield finding.score.value
+
+
+def _side(site: Site | None) -> str:
+    return site.laterality.meaning if site and site.laterality else ""
+
+
 def _is_meant(wanted: ExpectedNumber, finding: Finding, measurement: Measurement) -> bool:
-    site = measurement.site or finding.site
-    side = site.laterality.meaning if site and site.laterality else ""
+    side = _side(measurement.site or finding.site)
     derivation = measurement.derivation.value if measurement.derivation else ""
     told: tuple[tuple[str, Any], ...] = ((wanted.derivation, derivation), (wanted.side, side))
     return measurement.concept.value == wanted.measurement and all(not asked or asked == said for asked, said in told)

@@ -14,6 +14,10 @@ from node.run.catalogue import SitePlugin
 from node.run.commissioning import commissioning_digest
 from node.run.file_digests import FileDigests
 
+NOT_MAPPED_BACK = (
+    "it gets pseudonyms: what its objects say in pixels or in encapsulated documents (PDF) of the patient, of UIDs and"
+    " dates stays so; attributes get the true values again"
+)
 _passed: set[tuple[str, str]] = set()
 """Digest of what runs and of its examples, and how it is limited and confined, of those that passed in this process."""
 

@@ -14,13 +14,15 @@ from node.kit.chosen import PluginChoice
 from node.kit.receiving import GivenImages, kept_result, log_of, receive
 from node.kit.result_lines import lines
 from node.kit.small_node import PluginTask, SmallNode, small_node
-from node.ledger import alerts, attempts, deliveries, objects
+from node.ledger import alerts, attempts, deliveries, events, objects
+from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome
-from node.results.reading import reader
+from node.reading import reader
 
 _TEXT = "report.txt"
 _LOG = "log.txt"
-_OURS = ("sr", "sc", "seg", "pm", "ko", "pr", "pdf")
+_OURS = ("sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom")
+_OF_RETURNED = (EventKind.JOB_OBJECTS_TOLD, EventKind.JOB_OBJECTS_ODD)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ def _answer(node: SmallNode, job: Job, task: PluginTask, out: Path | None) -> Pl
     for alert in alerts.of_study(database, task.images.study):
         told = ", ".join(f"{key}: {value}" for key, value in alert.detail.items())
         warnings.append(f"{alert.kind.sentence} ({told})")
+    for each in events.of_study(database, task.images.study):
+        if each.kind in _OF_RETURNED:
+            warnings += [str(text) for text in each.detail.get("told", each.detail.get("problems", ()))]
     sets = _sets(node, job)
     reports = [_report(path) for each in sets.values() for path in each if path.name.startswith("sr")]
     log, text = log_of(node, job), reports[0] if reports else ()

@@ -243,6 +243,16 @@ class EventKind(StrEnum):
         "Text of a result named the patient; the name or number was replaced.",
         Severity.WARNING,
     )
+    JOB_OBJECTS_TOLD = (
+        "job.objects-told",
+        "DICOM objects that the plugin returned are not sent, or refer to what it was not given.",
+        Severity.WARNING,
+    )
+    JOB_OBJECTS_ODD = (
+        "job.objects-odd",
+        "DICOM objects that the plugin returned differ from the Standard; they are sent anyway.",
+        Severity.WARNING,
+    )
     JOB_SOURCE_CHANGED = (
         "job.source-changed",
         "Descriptive attributes of the images were repaired or left out of the result's objects.",

@@ -146,6 +146,7 @@ DELIVERED_OBJECTS = (
                     ("job_studies", "job"),
                     ("job_results", "job"),
                     ("fetches", "job"),
+                    ("returned_objects", "job"),
                     ("said", "place"),
                 )
             ),

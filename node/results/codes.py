@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code as StandardCode
 from pydicom.tag import BaseTag
 
-from plugins.contract import Code, NoValue, ResultStatus, Score, Unit
+from node.reading import codes as reading
+from plugins.contract import Code, Score, Unit
 
-SCHEME = "99PACSNODE"
-_UCUM_SHOWN = {"[hnsf'U]": "HU", "1": "", "{score}": "", "mm[Hg]": "mmHg"}
+SCHEME = reading.SCHEME
 _DESIGNATOR = BaseTag(0x00080102)
 
 
@@ -21,40 +22,31 @@ def _private(value: str, meaning: str) -> CodedConcept:
     return CodedConcept(value, SCHEME, meaning)
 
 
+def _item(code: StandardCode) -> CodedConcept:
+    return CodedConcept(code.value, code.scheme_designator, code.meaning)
+
+
 TITLE = _private("AIRESULT", "AI result")
 """Of a report without regions, for OHIF (`node.results.report.sr`)."""
-MARKING = _private("MARKING", "Status of this AI result")
+MARKING = _item(reading.MARKING)
 ASKED = _private("ASKED", "Question put to the AI")
-LIMIT = _private("LIMIT", "Limit of the analysis")
-REASON = _private("REASON", "Reason for not analysed")
+LIMIT = _item(reading.LIMIT)
+REASON = _item(reading.REASON)
 IMAGES_COMPLETE = _private("IMAGESCOMPLETE", "Images complete at")
 RESULT_MADE = _private("RESULTMADE", "Result made at")
 SUPERSEDES = _private("SUPERSEDES", "Supersedes")
 COMPUTED_FROM = _private("COMPUTEDFROM", "Computed from")
 DOCUMENT = _private("AIDOCUMENT", "Document of AI software, not verified")
-NUMBER = _private("NUMBER", "Number of the finding")
-AGAINST_THRESHOLD = _private("AGAINSTTHRESHOLD", "Score against the threshold")
+NUMBER = _item(reading.NUMBER)
+AGAINST_THRESHOLD = _item(reading.AGAINST_THRESHOLD)
 POSITION = _private("POSITION", "Position in patient coordinates")
 
-KEY_IMAGE = _private("KEYIMAGE", "Key image")
+KEY_IMAGE = _item(reading.KEY_IMAGE)
 HEAT_MAP = _private("HEATMAP", "Heat map")
+RETURNED = _private("RETURNED", "Object that the program made itself")
 NOT_SENT = _private("NOTSENT", "Part of the result that is not sent")
 
-QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
-
-NO_VALUE = {
-    NoValue.CANNOT_BE_COMPUTED: codes.DCM.MeasurementFailure,
-    NoValue.NOT_ATTEMPTED: codes.DCM.MeasurementNotAttempted,
-}
-
-# For an end without an answer CID 6042 is used: the words of (111245, DCM), "No algorithms succeeded;
-# without findings", can be read as a negative.
-SUMMARY = {
-    ResultStatus.FINDINGS: codes.DCM.AllAlgorithmsSucceededWithFindings,
-    ResultStatus.NO_FINDINGS: codes.DCM.AllAlgorithmsSucceededWithoutFindings,
-    ResultStatus.NOT_APPLICABLE: codes.DCM.NotAttempted,
-    ResultStatus.FAILED: codes.DCM.Failed,
-}
+QUALITATIVE_EVALUATIONS = _item(reading.QUALITATIVE_EVALUATIONS)
 
 PROCEDURES = {
     "CT": codes.LN.CTUnspecifiedBodyRegion,
@@ -69,11 +61,6 @@ validators call any code from outside CID 100 an error here."""
 def concept(code: Code) -> CodedConcept:
     """A plugin's code as a code sequence item."""
     return CodedConcept(code.value, code.scheme, code.meaning)
-
-
-def unit_text(code: str) -> str:
-    """A UCUM unit as people write it, in ASCII; empty where a number needs none."""
-    return _UCUM_SHOWN.get(code, code)
 
 
 def unit(value: Unit) -> CodedConcept:

@@ -16,7 +16,7 @@ from node.config.encoding import Kind
 from node.results import codes as our_codes
 from node.results.character_set import CharacterSet, character_set_of
 from node.results.maps.masks import Mask, masks_of
-from node.results.request import EncodingRequest, PartKind, SetPart
+from node.results.request import EncodingRequest, PartKind, SetPart, SourceReference
 from node.results.source.copying import character_set
 from node.results.source.equipment import contributing_equipment, set_general_equipment
 from node.results.source.geometry import plane_of
@@ -61,6 +61,10 @@ class Context:
     """UIDs of the images that PS3.5 9.1 does not allow: copied as they were received, and excused by the gate."""
     missing: frozenset[SetPart] = frozenset()
     """What of the set cannot be written: report and pages say so, and refer to none of it."""
+    returned: tuple[str, ...] = ()
+    """What report and pages say of the DICOM objects that the plugin returned."""
+    beside: tuple[SourceReference, ...] = ()
+    """Those objects, as far as they are sent with the set."""
 
     def lacks(self, kind: PartKind, number: int = 0) -> bool:
         """Whether this part of the set is missing; without a number: whether all of the kind is."""

@@ -11,6 +11,7 @@ from node.results.encoded import EncodedObject, EncodedSet
 from node.results.gate.judging import EncodedCandidate, SetRefusedError
 from node.results.object_set import object_set
 from node.results.request import EncodingRequest
+from node.results.returned.sending import returned_set
 from node.store.durable import write_durably
 
 
@@ -25,19 +26,22 @@ def encode(request: EncodingRequest, folder: Path) -> EncodedSet:
     written. Raises `SetRefusedError` where no sound object is left.
     """
     context = prepare(request)
+    folder.mkdir(parents=True, exist_ok=True)
+    returned = returned_set(context, folder)
+    context = returned.context
     made = object_set(context)
-    reasons = tuple(reason for why in made.reasons.values() for reason in why)
-    if reasons:
+    ours = tuple(reason for why in made.reasons.values() for reason in why)
+    if ours:
         refused = folder / "refused"
         refused.mkdir(parents=True, exist_ok=True)
         for one in made.refused:
             _write(one, refused)
-        write_durably(refused / "reasons.txt", "".join(f"{text}\n" for text in (*reasons, *made.texts)).encode())
-        if not made.objects:
-            raise SetRefusedError(reasons)
-    folder.mkdir(parents=True, exist_ok=True)
+        write_durably(refused / "reasons.txt", "".join(f"{text}\n" for text in (*ours, *made.texts)).encode())
+        if not made.objects and not returned.objects:
+            raise SetRefusedError(ours)
     objects = tuple(replace(_write(one, folder), changes=context.changes) for one in made.objects)
-    return EncodedSet.of(objects, frozenset(made.reasons), reasons)
+    missing = frozenset(made.reasons) | {part for part in context.missing if part.kind == "dicom"}
+    return EncodedSet.of((*returned.objects, *objects), missing, (*returned.reasons, *ours), returned.advice)
 
 
 def _write(one: EncodedCandidate, folder: Path) -> EncodedObject:

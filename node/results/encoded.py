@@ -33,6 +33,8 @@ class EncodedSet(tuple[EncodedObject, ...]):
     missing: frozenset[SetPart] = frozenset()
     reasons: tuple[str, ...] = ()
     """Why, for the site admin; each names the object."""
+    advice: tuple[str, ...] = ()
+    """Of objects that the plugin returned, in what they differ from the Standard: they are sent anyway."""
 
     @classmethod
     def of(
@@ -40,10 +42,11 @@ class EncodedSet(tuple[EncodedObject, ...]):
         objects: tuple[EncodedObject, ...],
         missing: frozenset[SetPart] = frozenset(),
         reasons: tuple[str, ...] = (),
+        advice: tuple[str, ...] = (),
     ) -> EncodedSet:
         """A set that lacks `missing`."""
         made = cls(objects)
-        made.missing, made.reasons = missing, reasons
+        made.missing, made.reasons, made.advice = missing, reasons, advice
         return made
 
     @property

@@ -16,7 +16,8 @@ from node.config.encoding import SPEAKING, EncodingProfile, Kind
 from node.config.models import Configuration
 from node.dicom.report_classes import SRClass
 from node.errors import PermanentError
-from node.ledger import attempts, identity, instances, job_files, jobs
+from node.ledger import attempts, identity, instances, job_files, jobs, returned_objects
+from node.ledger.connection import Database
 from node.ledger.encodings import Encoding
 from node.ledger.job import Job, JobOutcome
 from node.ledger.job_files import JobFiles
@@ -30,6 +31,7 @@ from node.results.request import (
     JobToEncode,
     Mode,
     NodeIdentity,
+    ReturnedTreatment,
     Revision,
     SetPart,
     SourceReference,
@@ -40,6 +42,7 @@ from node.results.texts import texts_of
 from node.stage import Node
 from node.store import device
 from plugins.contract import AlgorithmIdentity, Code, Result, ResultStatus
+from plugins.manifest import PatientIdentity
 from rules.facts import BAD_UID
 
 _REFUSED = "-refused"
@@ -240,7 +243,17 @@ class ObjectMaker:
             computed_from=wanted.computed_from,
             under_pseudonyms=attempts.was_under_pseudonyms(database, job.answered_by),
             ledger=identity.of(database).salt,
+            returned=_returned_handling(database, job),
         )
+
+
+def _returned_handling(database: Database, job: Job) -> ReturnedTreatment:
+    """As the manifest said when the job ran, and by what the plugin knew of the patient."""
+    ran = attempts.last_of(database, job.id)
+    return ReturnedTreatment(
+        mark=all(each.marked for each in returned_objects.of_job(database, job.id)),
+        hidden=ran is not None and ran.identity == PatientIdentity.PSEUDONYM,
+    )
 
 
 def _text_instead(wanted: SetRequest) -> Result | None:

@@ -99,7 +99,8 @@ class ObjectSet:
     @property
     def companions(self) -> list[tuple[Kind, SourceReference]]:
         """What the report refers to: all but itself."""
-        return [(one.kind, _reference(one.dataset)) for one in self.objects if one.kind != "sr"]
+        made = [(one.kind, _reference(one.dataset)) for one in self.objects if one.kind != "sr"]
+        return [*made, *(("dicom", reference) for reference in self.context.beside)]
 
     def check_label_map(self) -> None:
         """One that cannot be used is missing for pages and report too; `NotEncodableError`: it is of other images."""

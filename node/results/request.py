@@ -16,7 +16,7 @@ from node.config.encoding import EncodingProfile, Kind
 from node.results.adopted import AdoptedIdentity
 from plugins.contract import AlgorithmIdentity, Result
 
-PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "picture", "mask"]
+PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom", "picture", "mask"]
 """Kinds of object, the pictures that pages show, and the label map that segmentations and pictures are made from."""
 Mode = Literal["shadow", "pilot", "clinical"]
 
@@ -132,6 +132,16 @@ class NodeIdentity:
     """What tells this node from others of its kind; Type 1 in a Segmentation."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReturnedTreatment:
+    """How the DICOM objects are sent that the plugin returned."""
+
+    mark: bool = True
+    """As objects of this node (`plugins.manifest.ReturnedDicom`)."""
+    hidden: bool = False
+    """The plugin did not know whose images it got, so patient and study are written from the images in any case."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobToEncode:
     """All that the objects of a job are made from beside its result, for one profile. It can be pickled."""
@@ -169,6 +179,7 @@ class JobToEncode:
     """What UIDs derive from beside the job, in a ledger that was restored (`node.ledger.identity`)."""
     assumed_character_set: str = ""
     """Specific Character Set of texts whose own is missing or does not fit: that of their sender, where it is known."""
+    returned: ReturnedTreatment = ReturnedTreatment()
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -149,6 +149,7 @@ class ResultsStage(NodeStage):
             by_destination = {name: made[each] for name, each in wanted.items()}
             job = self._told_of_missing(database, job, by_destination)
             self._record_changes(database, job, made.values())
+            self._record_advice(database, job, made.values())
             count = self._enqueue(database, job, by_destination)
         log.info("results.reported", job=job.id, study=job.study_instance_uid, objects=count)
         self._wakes.wake(Stage.DELIVER)
@@ -278,6 +279,13 @@ class ResultsStage(NodeStage):
                 job=job.id,
                 changes=changes,
             )
+
+    def _record_advice(self, database: Database, job: Job, made: Iterable[_Sets]) -> None:
+        """In what returned objects differ from the Standard: once, though sets may differ in how they are marked."""
+        advice = next((encoded.advice for each in made for _, encoded in each.sets if encoded.advice), ())
+        if advice:
+            kind, study = EventKind.JOB_OBJECTS_ODD, job.study_instance_uid
+            events.record(database, self._clock.now(), kind, study=study, job=job.id, problems=list(advice))
 
     def _why_withheld(self, job: Job, destination: str, now: datetime) -> str | None:
         """Why a destination does not get the result; None where it does.

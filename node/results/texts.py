@@ -80,6 +80,11 @@ class Texts:
     laterality: dict[str, str]
     not_verified: str
     not_reportable: str
+    returned: str
+    """A DICOM object that the plugin made itself, and is sent."""
+    returned_not_sent: str
+    returned_odd: str
+    """It does not conform to the Standard in some places."""
     missing: dict[PartKind, str]
     """All of a kind could not be written."""
     partly_missing: dict[PartKind, str]
@@ -175,6 +180,9 @@ ENGLISH = Texts(
     not_verified="Not verified by a physician.",
     not_reportable="There is a result, but it could not be reported: what would have been sent failed the checks. "
     "The administrator of this node has been alerted.",
+    returned="Also sent, as the program made it: {what}",
+    returned_not_sent="Not sent here, though the program made it: {what}",
+    returned_odd="In parts not as the DICOM Standard asks: {what}",
     missing={
         "sr": "The structured report could not be written.",
         "sc": "The pages could not be written.",
@@ -184,6 +192,7 @@ ENGLISH = Texts(
         "pr": "The presentation state of the regions could not be written.",
         "rtstruct": "The segmentation could not be written as outlines (RT Structure Set).",
         "pdf": "The document of the software could not be written.",
+        "dicom": "The DICOM objects that the program returned could not be sent.",
         "picture": "The pictures could not be drawn.",
     },
     partly_missing={
@@ -192,6 +201,7 @@ ENGLISH = Texts(
         "pr": "A part of the presentation states of the regions could not be written.",
         "rtstruct": "A part of the segmentation could not be written as outlines (RT Structure Set).",
         "pdf": "One or more of the documents of the software could not be written.",
+        "dicom": "One or more of the DICOM objects that the program returned could not be sent.",
         "picture": "One or more of the pictures could not be drawn.",
     },
     present_below="Called present by the software, although the score is below its threshold.",
@@ -274,6 +284,9 @@ KOREAN = Texts(
     not_verified="의사가 확인하지 않은 결과입니다.",
     not_reportable="결과가 있으나 보고할 수 없습니다: 전송하려던 자료가 검사를 통과하지 못했습니다. "
     "이 노드의 관리자에게 알렸습니다.",
+    returned="프로그램이 만든 객체도 함께 전송: {what}",
+    returned_not_sent="프로그램이 만들었으나 여기로 전송하지 않음: {what}",
+    returned_odd="일부가 DICOM 표준과 다름: {what}",
     missing={
         "sr": "구조화 보고서를 작성할 수 없었습니다.",
         "sc": "결과 화면을 작성할 수 없었습니다.",
@@ -283,6 +296,7 @@ KOREAN = Texts(
         "pr": "영역의 표시 상태를 작성할 수 없었습니다.",
         "rtstruct": "분할 영상을 윤곽선(RT Structure Set)으로 작성할 수 없었습니다.",
         "pdf": "소프트웨어의 문서를 작성할 수 없었습니다.",
+        "dicom": "프로그램이 반환한 DICOM 객체를 전송할 수 없었습니다.",
         "picture": "그림을 그릴 수 없었습니다.",
     },
     partly_missing={
@@ -291,6 +305,7 @@ KOREAN = Texts(
         "pr": "영역의 표시 상태 중 일부를 작성할 수 없었습니다.",
         "rtstruct": "분할 영상의 일부를 윤곽선(RT Structure Set)으로 작성할 수 없었습니다.",
         "pdf": "소프트웨어의 일부 문서를 작성할 수 없었습니다.",
+        "dicom": "프로그램이 반환한 DICOM 객체 중 일부를 전송할 수 없었습니다.",
         "picture": "일부 그림을 그릴 수 없었습니다.",
     },
     present_below="점수가 기준값보다 낮지만 소프트웨어가 '있음'으로 판정했습니다.",

@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ import structlog
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
 from node.run import documents, found, nested, process
 from node.run.pseudonyms import Translation
+from node.run.returned import taking
+from node.run.returned.checking import ObjectOfPlugin
+from node.run.returned.taking import TakingTask
 from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
+from plugins.allowed_parts import AllowedParts
 from plugins.contract import Result, ResultStatus
 from plugins.exchange import Request
-from plugins.manifest import Manifest
+from plugins.manifest import Manifest, Output
 from plugins.untrusted import ExchangeError
 
 KEPT = "plugin"
@@ -73,6 +78,12 @@ class CheckedResult:
     """Where it failed, as its process says, for the admin."""
     replaced: tuple[str, ...] = ()
     """The fields that named the patient in their text."""
+    objects: tuple[ObjectOfPlugin, ...] = ()
+    """The DICOM objects that were returned and are kept."""
+    marked: bool = True
+    """Whether they are sent as objects of this node."""
+    told: tuple[str, ...] = ()
+    """What a person should know of those objects: which are not sent, and why."""
 
 
 def accept(pool: ChildPool, order: AnswerToCheck, cancelled: Callable[[], bool]) -> CheckedResult:
@@ -111,34 +122,63 @@ def take(order: AnswerToCheck) -> CheckedResult:
             place = f"$.documents[{index}].pdf"
             raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
     result, replaced = order.translation.result(result)
-    _write(result, order.kept, order.results)
+    part = _empty_part(order.results)
+    taken = taking.take(result, _objects_of(order, part / exchange.OUT))
+    _write(taken.result, order.kept, part)
     error = order.translation.identifiers.without(reading.error)
-    return CheckedResult(result.status, found.of(result), reading.ignored, error, replaced)
+    return CheckedResult(
+        taken.result.status,
+        found.of(taken.result),
+        reading.ignored,
+        error,
+        replaced,
+        taken.objects,
+        order.manifest.returned.mark,
+        taken.told,
+    )
+
+
+def _objects_of(order: AnswerToCheck, out: Path) -> TakingTask:
+    return TakingTask(
+        order.folder / exchange.OUT,
+        out,
+        order.translation.given,
+        frozenset(file.sop_instance_uid for series in order.kept.series for file in series.files),
+        announced=Output.DICOM in order.manifest.outputs,
+        marked=order.manifest.returned.mark,
+        allowed=AllowedParts(exchange.given_images(order.kept)),
+        scores=order.manifest.returned.scores,
+    )
 
 
 def _size(out: Path) -> int:
-    """Bytes of what lies in a folder, as far as a result may have them."""
-    most = limits.ARRAY_BYTES + limits.JSON_BYTES
+    """Bytes of what lies in a folder and below it, as far as a result may have them."""
+    most = limits.ARRAY_BYTES + limits.JSON_BYTES + limits.OBJECTS_BYTES
+    paths = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
     try:
-        with os.scandir(out) as entries:
-            sizes = (entry.stat(follow_symlinks=False).st_size for entry in entries)
-            return min(sum(size for _, size in zip(range(limits.FILES), sizes, strict=False)), most)
+        sizes = (path.lstat().st_size for path in islice(paths, limits.FILES + limits.OBJECTS))
+        return min(sum(sizes), most)
     except OSError:
         return 0  # reading it will say what is wrong
 
 
 def keep(result: Result, request: Request, results: Path, job: str) -> Path:
     """Make the node's own result durable in `results/<job>/plugin` and return that folder."""
-    _write(result, request, results / job)
+    _write(result, request, _empty_part(results / job))
     return put_in_place(results, job)
 
 
-def _write(result: Result, request: Request, results: Path) -> None:
-    """What is written is what was checked, not the plugin's own files: nothing else of `out/` gets in."""
+def _empty_part(results: Path) -> Path:
+    """The folder of a result that is being written, empty."""
     part = results / f"{KEPT}.part"
     if part.exists():  # of an attempt that was cut short
         shutil.rmtree(part)
     (part / exchange.OUT).mkdir(parents=True, mode=0o700)
+    return part
+
+
+def _write(result: Result, request: Request, part: Path) -> None:
+    """What is written is what was checked, not the plugin's own files: nothing else of `out/` gets in."""
     exchange.write_result(part, result)
     write_durably(part / exchange.REQUEST, exchange.request_bytes(request))
 

@@ -207,6 +207,8 @@ class RunningAttempt:
         if accepted.replaced:
             shown = ", ".join(accepted.replaced)
             self._note(f"replaced, because it named the patient: text in {shown}", len(accepted.replaced))
+        if accepted.told:
+            self._note("DICOM that it returned: " + "; ".join(accepted.told), len(accepted.told))
         return accepted
 
     def _whole_all_the_same(self, order: answer.AnswerToCheck) -> answer.CheckedResult | None:

@@ -1,6 +1,6 @@
 """What a result says in short: what later steps of a rule may ask of it, kept with its job.
 
-Codes, whether present and urgent, and numbers; no text that a plugin wrote.
+Codes, whether present and urgent, numbers, and how many DICOM objects came; no text that a plugin wrote.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from plugins.earlier import EarlierResult
 
 
 def of(result: Result) -> dict[str, Any]:
-    """The result's findings with their measurements, as plain values; and the digest of what a later step may take."""
+    """The result's findings with their measurements, and the number of its objects, as plain values.
+
+    And the digest of what a later step may take.
+    """
     return {
         "digest": _digest(EarlierResult(result.findings, result.segmentation)),
         "findings": [
@@ -32,6 +35,7 @@ def of(result: Result) -> dict[str, Any]:
             }
             for finding in result.findings
         ],
+        "objects": len(result.objects),
     }
 
 
@@ -44,7 +48,7 @@ def _digest(earlier: EarlierResult) -> str:
             content.update(np.ascontiguousarray(plane).tobytes())
         return content.hexdigest()
 
-    document = encoding.encode(earlier, of_array)
+    document = encoding.encode(earlier, encoding.Writers(of_array))
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

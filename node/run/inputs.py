@@ -28,6 +28,7 @@ from node.run.handing_on import ResultsToHandOn
 from node.run.identifiers import Identifiers
 from node.run.laying_out import Copy, Images, Report
 from node.run.pseudonyms import Translation
+from node.run.returned.given import GivenIdentity, as_given
 from node.store import intact
 from node.store.intact import Damage
 from node.store.layout import DataFolder
@@ -89,6 +90,8 @@ class Inputs:
     """What names the patient in the images."""
     results: Mapping[str, str] = field(default_factory=dict)
     """Name → folder of the result of an earlier step, relative to the data folder."""
+    headers: tuple[Mapping[str, Any], ...] = ()
+    """Of the images, as the ledger keeps them."""
 
 
 def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
@@ -132,7 +135,8 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
         results=tuple(_result(use.name, source) for use, source in earlier),
     )
     results = {use.name: source.result for use, source in earlier if source.result is not None}
-    return Inputs(request, files, patient, _identifiers(used, patient), results)
+    headers = tuple(each.header for each in used)
+    return Inputs(request, files, patient, _identifiers(used, patient), results, headers)
 
 
 def _result(name: str, source: Job) -> InputResult:
@@ -195,7 +199,14 @@ def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | No
     request = pseudonyms.hidden(inputs.request, key) if key else inputs.request
     exchange.write_request(folder, request)
     uids = pseudonyms.true_uids(inputs.request, key) if key else {}
-    return JobInputs(request, Translation(uids, inputs.identifiers), report.actions)
+    return JobInputs(request, Translation(uids, inputs.identifiers, _as_given(inputs, key, uids)), report.actions)
+
+
+def _as_given(inputs: Inputs, key: Key | None, uids: Mapping[str, str]) -> GivenIdentity:
+    """What objects of the plugin may say of whose they are."""
+    ids = [inputs.patient.patient_id, *(_text(header, "PatientID") for header in inputs.headers)]
+    study, names = inputs.request.study.study_instance_uid, inputs.identifiers.names
+    return as_given(study, ids, names, inputs.headers, key, uids.values())
 
 
 def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from node.dicom.confidentiality.key import Key
 from node.run.identifiers import Identifiers
+from node.run.returned.given import GivenIdentity
 from node.run.rewriting import rewritten
 from plugins.contract import Result
 from plugins.exchange import InputFile, InputSeries, Request
@@ -20,6 +21,8 @@ class Translation:
     uids: dict[str, str] = field(default_factory=dict)
     """Pseudonym → UID, of everything that the attempt was given; empty where it got the images as received."""
     identifiers: Identifiers = field(default_factory=Identifiers)
+    given: GivenIdentity = field(default_factory=GivenIdentity)
+    """What DICOM objects of the plugin may say."""
 
     def result(self, result: Result) -> tuple[Result, tuple[str, ...]]:
         """The result with true UIDs and without the patient's identifiers, and the fields whose text had one."""

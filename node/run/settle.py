@@ -13,11 +13,12 @@ from typing import Any
 
 import structlog
 
-from node.ledger import attempts, events, jobs, notices, plugin_failures
+from node.ledger import attempts, events, jobs, notices, plugin_failures, returned_objects
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind, AttemptStart
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.ledger.returned_objects import ReturnedObjectRow
 from node.run import answer, found, inputs, retry, words
 from node.run.answer import CheckedResult
 from node.run.catalogue import SitePlugin
@@ -30,6 +31,8 @@ from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 from plugins.exchange import PluginReference, Request, RequestFacts
 
 NOTHING_KNOWN = AttemptCourse()
+_MOST_TOLD = 20
+"""Sentences on objects that one event has."""
 _DISK_FULL_DELAY = timedelta(minutes=5)
 _SAID_FAILED = "the plugin failed: {}"
 _SAID_NOT_WHY = "the plugin says that it failed; its summary or its log may say why"
@@ -154,6 +157,34 @@ class Settler:
                 database, self.node.clock.now(), kind, study=job.study_instance_uid, job=job.id, fields=fields
             )
 
+    def _keep_objects(self, database: Database, job: Job, accepted: CheckedResult) -> None:
+        rows = (
+            ReturnedObjectRow(
+                job.id,
+                each.number,
+                each.sop_instance_uid,
+                each.sop_class_uid,
+                each.series_instance_uid,
+                each.modality,
+                each.maker,
+                marked=accepted.marked,
+                of_image=each.of_image,
+            )
+            for each in accepted.objects
+        )
+        returned_objects.insert(database, rows)
+        if accepted.told:
+            kind, told = EventKind.JOB_OBJECTS_TOLD, list(accepted.told[:_MOST_TOLD])
+            events.record(
+                database,
+                self.node.clock.now(),
+                kind,
+                study=job.study_instance_uid,
+                job=job.id,
+                told=told,
+                count=len(accepted.told),
+            )
+
     def _end(self, job: Job, accepted: CheckedResult, kept: Path, error: str | None, course: AttemptCourse) -> None:
         with self.node.ledger.transaction() as database:
             wanted = jobs.get(database, job.id).status is JobStatus.RUNNING
@@ -162,6 +193,7 @@ class Settler:
                 outcome = JobOutcome(accepted.status)
                 attempts.note(database, job.id, course)
                 self._tell_replaced(database, job, accepted)
+                self._keep_objects(database, job, accepted)
                 ended = jobs.ended(database, self.node.clock.now(), job.id, outcome, folder, error, accepted.found)
                 notices.of_result(database, self.node.clock.now(), ended)
                 plugin_failures.noted(database, self.node.clock.now(), ended)

@@ -18,8 +18,8 @@ from pydicom.uid import (
 
 from node.ledger import objects
 from node.ledger.job import Job
-from node.results.reading import reader
-from node.results.reading.report import ReadReport
+from node.reading import reader
+from node.reading.report import ReadReport
 from plugins import exchange
 from plugins.contract import Result
 from plugins.phantoms import chest_series

@@ -9,7 +9,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from node.dicom.report_classes import SOP_CLASSES
 from node.ledger import deliveries
 from node.ledger.delivery import DeliveryStatus
-from node.results.reading import reader
+from node.reading import reader
 from tests.acceptance.in_the_pacs import send, small_ct
 from tests.support.dimse.choosy_pacs import ChoosyPACS
 from tests.support.sites.site import Site, destination

@@ -21,7 +21,7 @@ from node.dimse.demo_pacs import DemoPACS
 from node.ledger import instances, jobs, objects
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import JobOutcome, JobStatus
-from node.results.reading import reader
+from node.reading import reader
 from plugins.phantoms import chest_series
 from plugins.phantoms.chest import Chest
 from tests.support.programs.peers import storescu

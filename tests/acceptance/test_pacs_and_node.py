@@ -10,7 +10,7 @@ from pydicom import dcmread
 from node.ledger import deliveries, events, instances, jobs, objects, outages, studies
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
-from node.results.reading import reader
+from node.reading import reader
 from tests.acceptance.conftest import MakeSite
 from tests.acceptance.in_the_pacs import (
     CT,

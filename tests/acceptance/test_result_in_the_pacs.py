@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.ledger.job import JobOutcome
-from node.results.reading.report import ReadReport
+from node.reading.report import ReadReport
 from plugins.phantoms import chest_series
 from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import KOREAN, SeriesHeader

@@ -18,6 +18,7 @@ from pathlib import Path
 from node.config import in_force, loading
 from node.config.in_force import InForce
 from node.ledger.database import FILE, Ledger
+from node.run import confinement
 from tests.benchmarks import ledger_rows
 from tests.benchmarks.figures import table
 from tests.support.sites.past import CONFIG, GOOD, NOW, tell
@@ -56,7 +57,7 @@ def show(found: list[Start]) -> str:
 
 
 def _site(folder: Path, more: int = 0) -> Path:
-    """A configuration that is in force, and a ledger with four studies and so many more."""
+    """What a node that ran leaves: its configuration, what it found, a ledger with four studies and so many more."""
     (folder / "data").mkdir(parents=True)
     config = folder / "config.yaml"
     config.write_text(CONFIG)
@@ -67,7 +68,9 @@ def _site(folder: Path, more: int = 0) -> Path:
         if more:
             ledger_rows.add_studies(database, more)
     ledger.close()
-    in_force.write(InForce.of(loading.read(config), NOW, "bench"))
+    loaded = loading.read(config)
+    in_force.write(InForce.of(loaded, NOW, "bench"))
+    confinement.note(loaded.configuration)
     return config
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from node.results.reading import reader
+from node.reading import reader
 from plugins.contract import Finding
 from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import dcmsend

@@ -12,7 +12,7 @@ from node.dicom.confidentiality.dataset import Actions, confidential
 from node.dicom.confidentiality.key import Key
 from node.dicom.confidentiality.profile import Profile
 from node.dicom.deflated import DeflatedFile, inflate
-from node.dicom.elements import PIXELS, parse, text_of
+from node.dicom.elements import PIXELS, Contents, parse, text_of
 from node.errors import PermanentError
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -38,11 +38,15 @@ def pieces(data: memoryview, syntax: str, profile: Profile, key: Key) -> tuple[l
     for tag in PIXELS:
         elements.pop(tag, None)
     head = writing.encoded(elements, implicit=contents.implicit, little=contents.little)
-    meta = _meta(text_of(elements, _SOP_CLASS), text_of(elements, _SOP_INSTANCE), syntax)
+    meta = meta_information(text_of(elements, _SOP_CLASS), text_of(elements, _SOP_INSTANCE), syntax)
     if syntax == DeflatedExplicitVRLittleEndian:
         return [meta, _deflated(head, contents.pixels)], actions
-    pixels = contents.pixels if contents.fragments is None else _without_tail(contents.pixels)
-    return [meta, head, pixels], actions
+    return [meta, head, pixels_as_written(contents)], actions
+
+
+def pixels_as_written(contents: Contents) -> memoryview:
+    """The element of the pixel data, without what follows it."""
+    return contents.pixels if contents.fragments is None else _without_tail(contents.pixels)
 
 
 def _without_tail(pixels: memoryview) -> memoryview:
@@ -67,7 +71,7 @@ def _deflated(head: bytes, pixels: memoryview) -> bytes:
     return out.getvalue()
 
 
-def _meta(sop_class: str, sop_instance: str, syntax: str) -> bytes:
+def meta_information(sop_class: str, sop_instance: str, syntax: str) -> bytes:
     """Preamble and file meta information: nothing of how the object arrived, and of whom."""
     elements = (
         writing.element(0x00020001, "OB", b"\0\1"),

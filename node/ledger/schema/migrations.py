@@ -43,6 +43,7 @@ from node.ledger.schema import (
     m0032_answers,
     m0033_restorations,
     m0035_search,
+    m0036_returned,
     m0040_job_results,
 )
 from node.ledger.schema.versions import SET
@@ -180,6 +181,7 @@ migrations(name="0031_told")(m0031_told.migrate)
 migrations(name="0032_answers")(m0032_answers.migrate)
 migrations(name="0033_restorations")(m0033_restorations.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
+migrations(name="0036_returned")(m0036_returned.migrate)
 migrations(name="0040_job_results")(m0040_job_results.migrate)
 
 _FIRST = """

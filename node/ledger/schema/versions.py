@@ -40,6 +40,7 @@ VERSIONS = (
     "0032_answers",
     "0033_restorations",
     "0035_search",
+    "0036_returned",
     "0040_job_results",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

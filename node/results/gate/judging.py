@@ -174,7 +174,7 @@ def _known(context: Context, objects: Iterable[EncodedCandidate]) -> dict[str, s
     """SOP Instance UID → SOP Class UID of all that our objects may refer to."""
     request = context.request
     references: list[SourceReference] = [image.reference for image in context.sources.images]
-    references += [*request.evidence, *request.supersedes]
+    references += [*request.evidence, *request.supersedes, *context.beside]
     references += [reference for each in request.computed_from for reference in each.segmentations]
     references += [reference for _, reference in request.belongs_to.companions] if request.belongs_to else []
     known = {reference.sop_instance_uid: reference.sop_class_uid for reference in references}

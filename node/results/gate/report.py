@@ -10,6 +10,7 @@ from pydicom.sr.codedict import codes
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import Comprehensive3DSRStorage
 
+from node.reading import codes as reading_codes
 from node.results import codes as our_codes
 from node.results.context import Context
 from plugins.contract import Finding, ResultStatus
@@ -197,7 +198,7 @@ def _answer_problems(read: Dataset, items: list[Dataset], context: Context) -> I
         for item in items
         if _name(item) == codes.DCM.CADProcessingAndFindingsSummary.value and item.get("ConceptCodeSequence")
     ]
-    if stated != [our_codes.SUMMARY[status].value]:
+    if stated != [reading_codes.SUMMARY[status].value]:
         yield f"TID 1500: the summary code is {stated}, not that of {status.value!r}"
     if status in {ResultStatus.FAILED, ResultStatus.NOT_APPLICABLE}:
         absent = codes.SCT.Absent.value

@@ -21,6 +21,8 @@ LARGE = 0.5
 """Share of a page's width from which a picture needs no page of its own."""
 _SHARE = 0.5
 """Of the first page that the pictures get where the text does not fit beside them."""
+_SHARE_OF_BREASTS = 0.8
+"""The same of the four views of a mammogram: in two rows, in half of a page, nothing would be seen on them."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class Front:
         return Arrangement((*self.head, *made.blocks, *self.legend), made.widths)
 
     def on_first_page(self, room: int, beside: int) -> Arrangement:
-        """In a room from which all other text takes `beside`; where that is too much, in half of the room."""
+        """In a room from which all other text takes `beside`; where that is too much, in a share of the room."""
         whole = self.within(room - beside)
-        return whole if whole.blocks else self.within(round(room * _SHARE))
+        share = _SHARE_OF_BREASTS if self.of_breasts else _SHARE
+        return whole if whole.blocks else self.within(round(room * share))
 
     def large(self, made: Arrangement) -> list[int]:
         """The numbers of the pictures that are so large there that a page of their own would show the same again."""

@@ -10,6 +10,7 @@ from node.results.pages.finding_rows import score_text
 from node.results.pages.fonts import Face, drawable, line_height, width
 from node.results.pages.overlay import finding_colour
 from node.results.pages.page import CONTENT, MARGIN, Block
+from node.results.source.breast_views import is_modified, view_of
 from node.results.source.images import SourceImage, Sources
 from node.results.source.laterality import side_of
 from plugins.contract import Code, Finding
@@ -25,11 +26,13 @@ Views = list[SourceImage | None]
 
 
 def views_of(sources: Sources) -> Views:
-    """The standard views, each once (the first of its kind); nothing where there are fewer than two."""
+    """The standard views, each once (the first of its kind, whole before magnified); nothing where there are fewer than
+    two.
+    """
     found: dict[tuple[str, str], SourceImage] = {}
-    for image in sources.images:
+    for image in sorted(sources.images, key=is_modified):
         if image.code("Modality") == "MG":
-            found.setdefault((side_of(image), image.code("ViewPosition")), image)
+            found.setdefault((side_of(image), view_of(image)), image)
     views = [found.get(each) for each in _ORDER]
     if sum(image is not None for image in views) < 2:
         return []

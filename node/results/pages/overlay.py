@@ -16,6 +16,7 @@ from node.results.pages.fonts import Face, font, width
 from node.results.pages.heat import Peak
 from node.results.pages.meanings import segment_name
 from node.results.report.regions import LocatedRegion
+from node.results.source.breast_views import view_of
 from node.results.source.geometry import FramePlane, opposite, patient_orientation
 from node.results.source.images import SourceImage
 from node.results.source.laterality import side_of
@@ -198,7 +199,7 @@ def breast_view(image: SourceImage) -> str:
     if image.code("Modality") != "MG":
         return ""
     laterality = side_of(image)
-    return f"{laterality} {image.code('ViewPosition')}".strip() if laterality in {"R", "L", "B"} else ""
+    return f"{laterality} {view_of(image)}".strip() if laterality in {"R", "L", "B"} else ""
 
 
 def draw_orientation(picture: Image.Image, image: SourceImage, frame_number: int) -> None:

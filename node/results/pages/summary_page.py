@@ -70,6 +70,8 @@ def _answer(context: Context) -> list[Block]:
     blocks += [space(4), *text_blocks(result.summary, _BODY + 2, TEXT, indent=24)]
     for missing in missing_texts(context):
         blocks += text_blocks(missing, _NOTE + 2, MARKING, indent=24)
+    for line in context.returned:
+        blocks += text_blocks(line, _NOTE + 2, TEXT, indent=24)
     asked = (
         text_blocks(f"{texts.asked}: {context.request.asked}", _NOTE + 2, SECONDARY) if context.request.asked else []
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from node.results.codes import unit_text
+from node.reading.codes import unit_text
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _POWER = re.compile(r"(?<=[A-Za-z])(-?[1-9])(?![0-9])|\*(-?[0-9]+)|\^(-?[0-9]+)")

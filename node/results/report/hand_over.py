@@ -9,7 +9,6 @@ all of its regions can be taken over as what they are, or none is offered. Shown
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 
 from plugins.contract import Box, Ellipse, Finding, Measurement, Point, Polygon, Polyline, Region
 
-_TOOL_NAMED = re.compile(r"Cornerstone3DTools@[^:]*:\w+:(.+)")
 _LENGTHS, _AREAS = frozenset({"mm", "cm"}), frozenset({"mm2", "cm2"})
 """UCUM. The viewer shows the first number of a line as its length, of an outline as its area: it must be one."""
 
@@ -104,9 +102,3 @@ def hand_over(regions: Sequence[RegionOfFinding], *, editable: bool) -> HandOver
 def tracking_identifier(identifier: str, tool: str) -> str:
     """The identifier that names the tool, in the form that Cornerstone reads, and the lesion."""
     return f"Cornerstone3DTools@^0.1.0:{tool}:{identifier}"
-
-
-def lesion_of(identifier: str) -> str:
-    """The lesion that a tracking identifier names, without the tool; an identifier without a lesion stays as it is."""
-    named = _TOOL_NAMED.fullmatch(identifier)
-    return named[1] if named else identifier

@@ -8,6 +8,7 @@ from highdicom.sr import FindingSite, MeasurementProperties, NormalRangeProperti
 from highdicom.sr import Measurement as SRMeasurement
 from pydicom import Dataset
 
+from node.reading import codes as reading_codes
 from node.results import codes as our_codes
 from node.results.source.equipment import algorithm_for_sr
 from plugins.contract import AlgorithmIdentity, Finding, Measurement, ReferenceRange, Site, Unit
@@ -23,7 +24,7 @@ def empty_values_that_are_none(item: Dataset) -> None:
     """
     if item.get("ValueType") == "NUM":
         qualifier = item.get("NumericValueQualifierCodeSequence")
-        if qualifier and any(code.value == qualifier[0].CodeValue for code in our_codes.NO_VALUE.values()):
+        if qualifier and any(code.value == qualifier[0].CodeValue for code in reading_codes.NO_VALUE.values()):
             item.MeasuredValueSequence = []
     for child in item.get("ContentSequence", ()):
         empty_values_that_are_none(child)
@@ -49,7 +50,7 @@ def measurement_item(
         our_codes.concept(measurement.concept),
         0.0 if measurement.value is None else float(measurement.value),
         our_codes.unit(measurement.unit),
-        qualifier=our_codes.NO_VALUE[measurement.no_value] if measurement.no_value else None,
+        qualifier=reading_codes.NO_VALUE[measurement.no_value] if measurement.no_value else None,
         derivation=our_codes.concept(measurement.derivation) if measurement.derivation else None,
         method=our_codes.concept(measurement.method) if measurement.method else None,
         finding_sites=[site_item(site)] if site else None,
@@ -74,7 +75,7 @@ def _properties(measurement: Measurement) -> MeasurementProperties | None:
 
 def range_text(reference: ReferenceRange, unit: Unit) -> str:
     """ "<= 6 %", ">= -910 HU", "4 to 6 L", "<= 0.5": a range for people, in ASCII, which every character set has."""
-    suffix = f" {shown}" if (shown := our_codes.unit_text(unit.code)) else ""
+    suffix = f" {shown}" if (shown := reading_codes.unit_text(unit.code)) else ""
     if reference.low is None:
         return f"<= {exact(reference.high or 0.0)}{suffix}"
     if reference.high is None:

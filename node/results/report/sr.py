@@ -22,6 +22,7 @@ from pydicom.uid import ParametricMapStorage
 
 from node.config.encoding import Kind
 from node.dicom.report_classes import SOP_CLASSES
+from node.reading import codes as reading_codes
 from node.results import codes as our_codes
 from node.results.context import Context, complete
 from node.results.maps import pm
@@ -192,7 +193,7 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
     """Rows 12 to 14: how the analysis ended, and all that is true of the report as a whole."""
     request, result = context.request, context.request.result
     yield CodeContentItem(
-        codes.DCM.CADProcessingAndFindingsSummary, our_codes.SUMMARY[result.status], relationship_type="CONTAINS"
+        codes.DCM.CADProcessingAndFindingsSummary, reading_codes.SUMMARY[result.status], relationship_type="CONTAINS"
     )
     if result.status in context.texts.not_a_negative:
         yield _text(our_codes.REASON, result.summary)
@@ -211,6 +212,8 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
         yield _text(our_codes.KEY_IMAGE, key_image.reason)
         yield _key_image(context, key_image)
     yield from _heat_maps(context, companions)
+    for line in context.returned:
+        yield _text(our_codes.RETURNED, line)
     for what in _not_sent(context, {kind for kind, _ in companions}):
         yield _text(our_codes.NOT_SENT, what)
 

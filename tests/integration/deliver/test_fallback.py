@@ -29,8 +29,8 @@ from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import Severity
 from node.ledger.job import Job
 from node.ledger.terms import Terms
+from node.reading import reader
 from node.results.making import ObjectMaker
-from node.results.reading import reader
 from node.results.stage import ResultsStage
 from node.results.texts import ENGLISH
 from plugins.contract import Code, Finding, Measurement, Point, Result, ResultStatus, Unit

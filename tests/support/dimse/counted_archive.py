@@ -110,4 +110,5 @@ class _Association:
         if answer.reading in (AnswerReading.STORED, AnswerReading.STORED_WITH_WARNING):
             with self._archive.changed:
                 self._archive.stored.append(uid)
+                self._archive.changed.notify_all()
         return answer

@@ -97,6 +97,18 @@ def test_a_section_with_everything_commented_out_is_empty(write: Write) -> None:
             (1, "node.time_zone", "'Asia/Soul' is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
         ),
         (
+            "node: {time_zone: Asia}\n",
+            (1, "node.time_zone", "'Asia' is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
+        ),
+        (
+            "node: {time_zone: right/UTC}\n",
+            (1, "node.time_zone", "'right/UTC' is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
+        ),
+        (
+            "node: {time_zone: ../UTC}\n",
+            (1, "node.time_zone", "'../UTC' is not an IANA time zone name, as in Asia/Seoul or Europe/Berlin"),
+        ),
+        (
             "node: {time_zone: UTC, durability: fsnyc}\n",
             (1, "node.durability", 'expected "fsync" or "os", got "fsnyc" → fsync'),
         ),

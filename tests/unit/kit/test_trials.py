@@ -44,8 +44,8 @@ class _HeldTrial:
         self.gpus: list[str] = []
 
     def __call__(self, name: str, site: Configuration, stop: threading.Event) -> ExamplesVerdict:
-        self.runs += 1
         self.gpus = [each.id for each in site.node.machine.gpus or ()]
+        self.runs += 1  # what tests wait for, so it comes last
         structlog.get_logger("trial").info("trial.line")
         assert self.may_end.wait(60)
         return self.verdict

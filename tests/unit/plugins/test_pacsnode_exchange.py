@@ -25,8 +25,9 @@ ALLOWED = {
     "functools": {"partial"},
     "json": {"dumps", "load"},
     "math": {"radians", "tan"},
-    "os": {"fsync", "path", "replace"},
+    "os": {"fsync", "listdir", "makedirs", "path", "replace"},
     "os.path": {"basename", "getsize", "join"},
+    "shutil": {"copyfile"},
     "struct": {"error", "unpack"},
     "sys": {"argv"},
     "traceback": {"extract_tb", "format_exc"},
@@ -93,6 +94,7 @@ def analyse(job):
         heatmaps=[exchange.heatmap(volume.array, volume.frames, ("130404", "DCM", "Saliency"))],
         key_images=[exchange.key_image(volume.frames[2], "largest", window=(40, 400))],
         pictures=[exchange.picture(exchange.np.zeros((9, 9, 3), "uint8"), "black")],
+        objects=[exchange.returned(job, job.by_role("current").files[0]) for _ in range(2)],
     )
 
 
@@ -189,6 +191,7 @@ def test_a_command_speaks_the_exchange_by_this_file_alone(tmp_path):
     assert np.array_equal(np.array(result.heatmaps[0].values), volume.array)
     assert result.key_images[0].window == (40, 400)
     assert result.pictures[0].pixels.shape == (9, 9, 3)
+    assert [each.file.read_bytes() for each in result.objects] == [files[0].read_bytes()] * 2
     assert reading.ignored == ()
 
 

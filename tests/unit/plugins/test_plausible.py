@@ -149,3 +149,12 @@ def test_units_of_ucum_are_units(code: str) -> None:
 def test_words_and_symbols_are_no_units(code: str) -> None:
     """Case, spelling and syntax count."""
     assert not is_unit(code)
+
+
+def test_a_score_of_a_concept_of_its_own_has_its_own_scale() -> None:
+    """What the concept names counts where nothing else was said: no likelihood; a certainty above 1 stays refused."""
+    assert Score(5.2, 4.2, concept=Code("CONTRAST", "99TEST", "Contrast")).name == "Contrast"
+    with pytest.raises(ContractError, match="not within 0 to 1"):
+        Score(5.2, concept=Code("111012", "DCM", "Certainty of Finding"))
+    with pytest.raises(ContractError, match="not within 0 to 1"):
+        Score(5.2)

@@ -28,6 +28,8 @@ from plugins.contract import (
     Segmentation,
     Site,
 )
+from plugins.phantoms.files import coded
+from plugins.phantoms.mammogram import MammogramPhantom
 from tests.support.results import reports
 from tests.support.results.page_words import canvases_of, context_of, words_of
 
@@ -158,6 +160,29 @@ def test_a_mammogram_is_hung_with_a_score_for_each_breast(tmp_path: Path) -> Non
     assert captions["R CC"][0] < captions["L CC"][0]
     assert captions["R MLO"][0] < captions["L MLO"][0]
     assert captions["R CC"][1] == captions["L CC"][1] < captions["R MLO"][1] == captions["L MLO"][1]
+
+
+def test_views_are_known_by_their_code_and_hung_large_whatever_the_text_needs(tmp_path: Path) -> None:
+    """No image has a View Position; a spot view comes before the whole one; limits fill more than a page."""
+    phantom = MammogramPhantom(rows=160, columns=100, pixel_mm=1.2)
+    whole, more = phantom.write(tmp_path / "whole"), replace(phantom, seed=2).write(tmp_path / "more")
+    spot = dcmread(more[0])
+    modifier = coded(Code("399055006", "SCT", "Spot compression"))
+    spot.ViewCodeSequence[0].ViewModifierCodeSequence = modifier
+    spot.InstanceNumber = 9
+    spot.save_as(more[0])
+    many = tuple(f"Limit {number}: something that a reader has to know of this analysis." for number in range(20))
+    context = context_of([more[0], *whole], replace(reports.no_findings(), quality=many))
+    first = canvases_of(context)[0]
+    box = {
+        view: placed.box
+        for placed in first.placed
+        for view in ("R CC", "L CC", "R MLO", "L MLO")
+        if view in placed.text
+    }
+    assert box["R CC"][1] == box["L CC"][1] < box["R MLO"][1] == box["L MLO"][1]
+    assert "RCC·Series1·Image1" in words_of([first])
+    assert "Image9" not in words_of([first])
 
 
 def test_finding_r12_units_are_written_as_people_write_them() -> None:

@@ -12,10 +12,10 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from node.config.destinations import DicomDestination
+from node.reading.as_result import as_result
+from node.reading.reader import read_sr
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
-from node.results.reading.as_result import as_result
-from node.results.reading.reader import read_sr
 from plugins.contract import (
     Box,
     Code,

@@ -12,12 +12,12 @@ import pytest
 from pydicom import dcmread
 
 from node.config.encoding import EncodingProfile
+from node.reading.reader import read_sr
 from node.results.context import Context, prepare
 from node.results.encode import encode
 from node.results.pages.key_slice import decode, key_slices
 from node.results.pages.sheets import draw, sheets
 from node.results.pages.tables import PageTable, tables
-from node.results.reading.reader import read_sr
 from node.results.texts import ENGLISH, KOREAN
 from plugins.contract import (
     Box,

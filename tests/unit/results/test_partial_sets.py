@@ -17,6 +17,7 @@ from node.config.encoding import EncodingProfile, Kind
 from node.ledger import deliveries, events, fallbacks
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
+from node.reading.reader import read_sr
 from node.results import context as context_of_sets
 from node.results.context import prepare
 from node.results.encode import encode
@@ -25,7 +26,6 @@ from node.results.gate.judging import SetRefusedError
 from node.results.maps import pm, pr, seg
 from node.results.pages import picture_page, sc
 from node.results.pages.sheets import draw, sheets
-from node.results.reading.reader import read_sr
 from node.results.report import ko, sr
 from node.results.request import SetPart
 from node.results.texts import ENGLISH, KOREAN, texts_of

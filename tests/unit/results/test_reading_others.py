@@ -10,11 +10,11 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage
 
 from node.config.encoding import EncodingProfile
+from node.reading.as_result import as_result
+from node.reading.reader import read_sr
+from node.reading.report import ReadCode
+from node.reading.tree import name_of
 from node.results.encode import encode
-from node.results.reading.as_result import as_result
-from node.results.reading.reader import read_sr
-from node.results.reading.report import ReadCode
-from node.results.reading.tree import name_of
 from tests.support.results import reports
 from tests.support.shared_data import shared_data
 

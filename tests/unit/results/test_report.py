@@ -12,9 +12,9 @@ from pydicom import Dataset, dcmread
 
 from node.config.encoding import EncodingProfile
 from node.dicom.report_classes import SRClass
+from node.reading.reader import NotAReportError, ReadReport, read_sr  # type: ignore[attr-defined]
 from node.results.encode import encode
 from node.results.encoded import EncodedObject
-from node.results.reading.reader import NotAReportError, ReadReport, read_sr  # type: ignore[attr-defined]
 from node.results.request import SourceReference
 from plugins.contract import Code, Finding, ImageReference, Point, Result, ResultStatus
 from tests.support.results import reports

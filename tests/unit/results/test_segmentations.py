@@ -11,13 +11,13 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from node.config.encoding import EncodingProfile
+from node.reading.as_result import as_result
+from node.reading.reader import read_sr
 from node.results.context import prepare
 from node.results.encode import encode
 from node.results.errors import NotEncodableError
 from node.results.pages.canvas import REGION
 from node.results.pages.key_slice import decode, key_slices
-from node.results.reading.as_result import as_result
-from node.results.reading.reader import read_sr
 from plugins.contract import (
     ContractError,
     Finding,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from node.config.destinations import DicomDestination
+from node.reading.reader import read_sr
 from node.results.encode import encode
-from node.results.reading.reader import read_sr
 from node.results.report.hand_over import HandOver, RegionOfFinding, hand_over
 from node.results.report.regions import LocatedRegion
 from node.results.request import SourceReference

@@ -73,7 +73,7 @@ def test_view_modifiers_stand_within_the_views_code() -> None:
 
 def test_the_codes_are_those_of_the_standard() -> None:
     """Every view of CID 4014 and modifier of CID 4015 is known by its code."""
-    for group, known in (("cid4014", derived._VIEW_OF_CODE), ("cid4015", derived._MODIFIER_OF_CODE)):
+    for group, known in (("cid4014", derived.VIEW_OF_CODE), ("cid4015", derived._MODIFIER_OF_CODE)):
         context = getattr(codes, group)
         assert {getattr(context, name).value for name in context.dir()} <= known.keys()
     context = codes.cid4015

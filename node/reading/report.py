@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.results.codes import unit_text
+from node.reading.codes import unit_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from math import isclose
 
-from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as StandardCode
 
-from node.results.codes import unit_text
-from node.results.reading.report import ReadCode
+from node.reading.codes import unit_text
+from node.reading.report import ReadCode
 from plugins.attribute_numbers import decimal
 
 _OLD_SCHEMES = {"SNM3": "SRT", "99SDM": "SRT"}
@@ -87,7 +86,7 @@ def value_of(item: Dataset) -> ReadCode | None:
     return code_of(first(item, "ConceptCodeSequence"))
 
 
-def is_code(code: ReadCode, wanted: StandardCode | CodedConcept) -> bool:
+def is_code(code: ReadCode, wanted: StandardCode) -> bool:
     """Whether both are one concept; SNOMED's older codes (SRT) are those of today (SCT)."""
     return _are_equal(code.value, code.scheme, wanted.value, wanted.scheme_designator)
 
@@ -110,9 +109,7 @@ class Tree:
         self.document = document
         self._used: set[int] = set()
 
-    def children(
-        self, item: Dataset, value_type: str = "", name: StandardCode | CodedConcept | None = None
-    ) -> Iterator[Dataset]:
+    def children(self, item: Dataset, value_type: str = "", name: StandardCode | None = None) -> Iterator[Dataset]:
         """Those of this type and name."""
         for child in item.get("ContentSequence") or ():
             if value_type in {"", child.get("ValueType")} and (name is None or is_code(name_of(child), name)):
@@ -123,7 +120,7 @@ class Tree:
         self._used.add(id(item))
         return item
 
-    def containers(self, name: StandardCode | CodedConcept, within: Dataset | None = None) -> Iterator[Dataset]:
+    def containers(self, name: StandardCode, within: Dataset | None = None) -> Iterator[Dataset]:
         """Containers of this name, wherever they are."""
         for child in self.children(within if within is not None else self.document):
             if child.get("ValueType") == "CONTAINER" and is_code(name_of(child), name):
@@ -131,7 +128,7 @@ class Tree:
             else:
                 yield from self.containers(name, child)
 
-    def text(self, item: Dataset, name: StandardCode | CodedConcept) -> str:
+    def text(self, item: Dataset, name: StandardCode) -> str:
         """The value of the first child of this name, as text."""
         for child in self.children(item, name=name):
             self.use(child)
@@ -141,7 +138,7 @@ class Tree:
             return str(child.get(_TEXTS.get(str(child.get("ValueType")), "TextValue")) or "")
         return ""
 
-    def coded(self, item: Dataset, name: StandardCode | CodedConcept) -> ReadCode | None:
+    def coded(self, item: Dataset, name: StandardCode) -> ReadCode | None:
         """The value of the first CODE child of this name."""
         return next((value_of(self.use(child)) for child in self.children(item, "CODE", name)), None)
 

@@ -15,8 +15,8 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 
 from node.errors import PermanentError
-from node.results import codes as our_codes
-from node.results.reading.report import (
+from node.reading import codes as our_codes
+from node.reading.report import (
     ReadCode,
     ReadFinding,
     ReadKeyImage,
@@ -25,8 +25,8 @@ from node.results.reading.report import (
     ReadReport,
     ReadSite,
 )
-from node.results.reading.tree import FINDING_CATEGORY, Tree, code_of, first, is_certain, is_code, name_of, value_of
-from node.results.report.hand_over import lesion_of
+from node.reading.tracking import lesion_of
+from node.reading.tree import FINDING_CATEGORY, Tree, code_of, first, is_certain, is_code, name_of, value_of
 
 _NO_ANSWERS = (
     FINDING_CATEGORY,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from node.results import codes as our_codes
-from node.results.reading.report import ReadCode, ReadFinding, ReadMeasurement, ReadRegion, ReadReport, ReadSite
+from node.reading import codes as our_codes
+from node.reading.report import ReadCode, ReadFinding, ReadMeasurement, ReadRegion, ReadReport, ReadSite
 
 _THRESHOLD = re.compile(r"threshold of (.+) = (\S+)")
 _RANGE = re.compile(

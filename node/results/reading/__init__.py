@@ -1,1 +1,0 @@
-"""Structured reports read back into the result model."""

@@ -1,0 +1,127 @@
+"""`pacsnode demo` as a whole: what it shows, what it ends with, and that it leaves nothing running."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.cli import demo
+from node.cli.demo import studies
+from node.cli.demo.studies import MORNING
+from tests.support.shared_data import ROOT
+from tests.support.wait import until
+
+HEAD, PHANTOM = MORNING[4], MORNING[5]
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without line ends."""
+    return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Those that name the folder in their command, or have it as their current one."""
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            of = each.name.isdigit() and (
+                str(folder).encode() in (each / "cmdline").read_bytes() or str(folder) in os.readlink(each / "cwd")
+            )
+        except OSError:  # it has ended, or is of somebody else
+            continue
+        if of and int(each.name) != os.getpid():
+            found.append(int(each.name))
+    return found
+
+
+def test_a_row_that_is_not_as_its_truth_demands_is_named_and_ends_with_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A phantom of a sound scanner whose truth is said to be a drift, beside a head CT; again on a second run."""
+    drifted = replace(PHANTOM, numbers=(replace(PHANTOM.numbers[0], value=70.0),))
+    monkeypatch.setattr(studies, "MORNING", (drifted, HEAD))
+    for _ in range(2):
+        assert demo.run([]) == 1
+        said = shown(capsys)
+        assert "1 of 2 are as their truth demands" in said
+        assert f"WRONG {PHANTOM.name} {PHANTOM.accession}: CT_QA_WATER: the report says 6." in said
+        assert "true is 70" in said
+        for piece in ("no rule; emphysema not", "BodyPartExamined: CHEST", "HEAD in all 31"):
+            assert piece in said
+        assert HEAD.accession not in said.split("WRONG")[-1]
+    assert processes_of(here) == []
+
+
+def test_rows_as_they_should_be_end_with_zero_and_the_report_of_the_first(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is wider than 100 columns; a second run finds the same files and runs nothing again."""
+    monkeypatch.setattr(studies, "MORNING", (PHANTOM, HEAD))
+    assert demo.run([]) == 0
+    first = capsys.readouterr().out
+    assert max(map(len, first.splitlines())) <= 100
+    assert "2 of 2 are as their truth demands" in first
+    assert "OUT OF LIMITS" in first
+    assert demo.run([]) == 0
+    files = [_named(text) for text in (first, capsys.readouterr().out)]
+    assert files[0] == files[1]
+    assert len(files[0]) > 3
+    assert all((here / name).is_file() for name in files[0])
+
+
+def _named(output: str) -> list[str]:
+    """The files of results that it names."""
+    return re.findall(r"demo/\S+\.(?:dcm|png)", output)
+
+
+MOMENTS = {
+    "while phantoms are made": "phantoms",
+    "while the node starts": "node.log",
+    "when the node listens": "data/listening.json",
+    "while a plugin works": "data/work/*/*",
+}
+"""What is there below `demo` from then on."""
+
+
+@pytest.mark.parametrize(
+    ("moment", "sent"), [*((moment, signal.SIGINT) for moment in MOMENTS), ("while a plugin works", signal.SIGTERM)]
+)
+def test_it_ends_with_everything_that_it_started(moment: str, sent: signal.Signals, tmp_path: Path) -> None:
+    """At each of these moments: exit code 130, no process of it and nobody who listens; two signals end it no worse."""
+    folder = tmp_path / "demo"
+    running = subprocess.Popen(
+        [sys.executable, "-P", "-m", "node.cli", "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until(lambda: any(folder.glob(MOMENTS[moment])) or running.poll() is not None, what=moment)
+    listening = folder / "data" / "listening.json"
+    port = json.loads(listening.read_text())["port"] if listening.exists() else None
+    running.send_signal(sent)
+    running.send_signal(sent)
+    output, _ = running.communicate(timeout=240)
+    assert running.returncode == 130, output
+    assert "Stopped" in output
+    until(lambda: not processes_of(tmp_path), what="its processes to end")
+    if port is not None:
+        with socket.socket() as one, pytest.raises(ConnectionRefusedError):
+            one.connect(("127.0.0.1", port))
