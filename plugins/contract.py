@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from plugins.algorithm import AlgorithmIdentity
 from plugins.coding import Code, Site, Unit
+from plugins.documents import PdfDocument
 from plugins.images import ContractError, ImageReference, NotApplicableError, RetryableError
 from plugins.maps import Heatmap, Segment, Segmentation
 from plugins.measurements import Measurement, NoValue, ReferenceRange, Score
@@ -45,6 +46,7 @@ __all__ = [
     "NoValue",
     "NotApplicableError",
     "Parameters",
+    "PdfDocument",
     "Picture",
     "Plugin",
     "Point",

@@ -2,7 +2,8 @@
 
 Each dataclass is an object with its field names as keys; fields that have their default are left
 out. A union of dataclasses (the regions) carries its class in `"type"`. Arrays of coordinates are
-in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`. A path is the name of a file.
+in the JSON; every other array is a file that the JSON names: `{"array": "labels.npy"}`, and so are bytes:
+`{"file": "report.pdf"}`. A path is the name of a file.
 
 Reading is strict, because what is read may come from a broken or hostile program: unknown keys,
 wrong types, numbers that are not finite, control characters and oversized lists are refused, and
@@ -12,7 +13,6 @@ every error says where: `$.findings[0].measurements[2].unit.code: …`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import types
@@ -29,13 +29,18 @@ from numpy.typing import NDArray
 from plugins import limits
 from plugins.contract import ContractError, Region
 from plugins.fields import bad_character
+from plugins.spelling import did_you_mean
 
 ArrayWriter = Callable[[str, NDArray[Any]], str]
 """(field name, array) → name of the file it was written to."""
 FileWriter = Callable[[Path], str]
 """A file → the name under which it was put beside the JSON."""
+ContentWriter = Callable[[str, bytes], str]
+"""(field name, content) → name of the file it was written to."""
 FileReader = Callable[[str, str], Path]
 """(JSON path, file name) → the file beside the JSON; raises `EncodingError`."""
+ContentReader = Callable[[str, str], bytes]
+"""(JSON path, file name) → what the file beside the JSON holds; raises `EncodingError`."""
 
 
 class Planes(typing.NamedTuple):
@@ -67,15 +72,24 @@ class EncodingError(ValueError):
 # --- writing -------------------------------------------------------------------------------------
 
 
+def _not_written(*what: Any) -> str:
+    raise TypeError(f"this JSON is to name no files, but {what[0]} would be one")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Writers:
-    """Where what does not belong into JSON goes."""
+    """Where what does not belong into JSON goes; without them it is a TypeError."""
 
-    array: ArrayWriter
-    file: FileWriter
+    array: ArrayWriter = _not_written
+    file: FileWriter = _not_written
+    content: ContentWriter = _not_written
 
 
-def encode(value: Any, writers: Writers) -> Any:
+NO_FILES = Writers()
+"""For what is nothing but JSON."""
+
+
+def encode(value: Any, writers: Writers = NO_FILES) -> Any:
     """`value` as what `json.dumps` takes; arrays and files that do not belong into JSON go through `writers`."""
     if isinstance(value, StrEnum):
         return value.value
@@ -101,6 +115,8 @@ def _encode_object(value: Any, writers: Writers) -> dict[str, Any]:
         if isinstance(item, np.ndarray):
             inline = field.name == "points"
             encoded[field.name] = item.tolist() if inline else {"array": writers.array(field.name, item)}
+        elif isinstance(item, bytes):
+            encoded[field.name] = {"file": writers.content(field.name, item)}
         elif isinstance(item, tuple) and item and all(isinstance(part, np.ndarray) for part in item):
             encoded[field.name] = [{"array": writers.array(field.name, part)} for part in item]
         elif not _is_default(field, item):
@@ -123,14 +139,30 @@ def is_variant(cls: type) -> bool:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def _unchecked(_path: str, _value: Any) -> None:
+    """Whatever is well formed may be there."""
+
+
+def _on_nothing(_path: str, _fields: Mapping[str, Any], _index: int | None) -> None:
+    """What has no array lies on nothing."""
+
+
+def _not_read(path: str, *_: Any) -> Any:
+    raise EncodingError(path, "no file is expected here")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decoder:
-    """Reads JSON values into typed objects; `check` sees each dataclass after it is made."""
+    """Reads JSON values into typed objects; `check` sees each dataclass after it is made.
 
-    read_array: ArrayReader
-    read_file: FileReader
-    check: Check
-    planes: PlanesOf
+    A kind of file that it has no reader for is an `EncodingError`.
+    """
+
+    check: Check = _unchecked
+    planes: PlanesOf = _on_nothing
+    read_array: ArrayReader = _not_read
+    read_file: FileReader = _not_read
+    read_content: ContentReader = _not_read
 
     def decode(self, hint: Any, value: Any, path: str = "$", most: int = limits.FRAMES) -> Any:
         """`value` as an instance of the type `hint`, a list of at most this many items; raises `EncodingError`."""
@@ -147,7 +179,15 @@ class Decoder:
             return _enumerated(hint, value, path)
         if hint is Path:
             return self.read_file(path, _text(value, path))
+        if hint is bytes:
+            return self._content(value, path)
         return _SCALARS[hint](value, path)
+
+    def _content(self, value: Any, path: str) -> bytes:
+        reference = _mapping(value, path)
+        if set(reference) != {"file"}:
+            raise EncodingError(path, 'expected {"file": "<file in out/>.pdf"}')
+        return self.read_content(path, _text(reference["file"], f"{path}.file"))
 
     def _union(self, arguments: tuple[Any, ...], value: Any, path: str) -> Any:
         choices = [argument for argument in arguments if argument is not type(None)]
@@ -230,12 +270,6 @@ def is_array(hint: Any) -> bool:
     """Whether a field holds an array, or may hold one."""
     choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return any(typing.get_origin(choice) is np.ndarray for choice in choices)
-
-
-def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """`, did you mean 'x'?` for the nearest of the known words, or nothing."""
-    near = difflib.get_close_matches(word[:64], list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 @functools.cache

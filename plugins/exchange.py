@@ -2,7 +2,9 @@
 
     <folder>/request.json   what is asked; the plugin reads it
     <folder>/in/            copies of the chosen instances
-    <folder>/out/           the plugin writes here, and only here: arrays (.npy), DICOM objects, then result.json
+    <folder>/in/results/    results of earlier steps of the rule, a folder each (`plugins.handed_on`)
+    <folder>/out/           the plugin writes here, and only here: arrays (.npy), documents (.pdf),
+                            DICOM objects, then result.json
     <folder>/scratch/       temporary files of the plugin, never read by the node
 
 `out/result.json` is written under another name and renamed when it is whole: a result that is
@@ -16,27 +18,19 @@ Needs the standard library and numpy.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from plugins import encoding, json_schema
+from plugins import encoding, handed_on, json_schema, writing
 from plugins.allowed_parts import AllowedParts, GivenImage
-from plugins.contract import (
-    Result,
-    Series,
-    Study,
-)
-from plugins.encoding import EncodingError, Planes, Writers
-from plugins.object_files import ObjectFiles, ObjectWriter
+from plugins.contract import Result, Series, Study
+from plugins.earlier import EarlierParts
+from plugins.encoding import EncodingError
+from plugins.object_files import ObjectFiles
 from plugins.untrusted import (
     SCHEMA,
     ArrayFiles,
@@ -52,6 +46,8 @@ RESULT = "result.json"
 IN = "in"
 OUT = "out"
 SCRATCH = "scratch"
+RESULTS = "results"
+"""In `in/`."""
 NOT_WRITTEN = "its result could not be written"
 """Why a worker wants a job to be tried again that its plugin has done."""
 LOG = "worker.log"
@@ -102,6 +98,21 @@ class InputSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class InputResult:
+    """The result of an earlier step of the rule: the name that the rule gives it, and who made it."""
+
+    name: str
+    step: str
+    plugin: str
+    version: str
+
+    @property
+    def folder(self) -> str:
+        """The folder below `in/` that holds its result.json and the arrays that this names."""
+        return f"{RESULTS}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFacts:
     """The few facts of patient and study that algorithms ask for; never a name, an identifier or a birth date."""
 
@@ -120,9 +131,13 @@ class Request:
     study: RequestFacts
     series: tuple[InputSeries, ...]
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    results: tuple[InputResult, ...] = ()
+    """What earlier steps of the rule found; each is in a folder below `in/`."""
 
     def open(self, folder: Path) -> Study:
-        """The study as a plugin is given it, with paths below `folder`."""
+        """The study as a plugin is given it, with paths below `folder`; raises `ExchangeError`."""
+        earlier = {each.name: handed_on.read(folder / IN / each.folder) for each in self.results}
+        masks = {name: each.segmentation for name, each in earlier.items() if each.segmentation is not None}
         return Study(
             study_instance_uid=self.study.study_instance_uid,
             series=tuple(
@@ -139,13 +154,16 @@ class Request:
             patient_age=self.study.patient_age,
             study_date=self.study.study_date,
             scratch=folder / SCRATCH,
+            masks=EarlierParts(masks, named=tuple(earlier), kind="segmentation"),
+            findings=EarlierParts({name: each.findings for name, each in earlier.items()}, named=tuple(earlier)),
         )
 
 
 def write_request(folder: Path, request: Request) -> None:
     """Write `request.json` and make `out/` and `scratch/`; the instances are in `in/` already.
 
-    Raises `ExchangeError` where a file of the request is not there or has a name that could leave `in/`.
+    So are the results of earlier steps. Raises `ExchangeError` where a file of the request is not there or has a name
+    that could leave `in/`.
     """
     for series_index, series in enumerate(request.series):
         for index, file in enumerate(series.files):
@@ -154,21 +172,24 @@ def write_request(folder: Path, request: Request) -> None:
                 raise ExchangeError(REQUEST, place, f"{file.name!r} is not a plain file name below {IN}/")
             if not (folder / IN / file.name).is_file():
                 raise ExchangeError(REQUEST, place, f"{IN}/{file.name} is not there")
+    for index, each in enumerate(request.results):
+        if not (folder / IN / each.folder / handed_on.RESULT).is_file():
+            raise ExchangeError(REQUEST, f"$.results[{index}].name", f"{IN}/{each.folder} has no {handed_on.RESULT}")
     (folder / OUT).mkdir(exist_ok=True)
     (folder / SCRATCH).mkdir(exist_ok=True)
-    _write_json(folder, REQUEST, encoding.encode(request, _NOTHING_OUT))
+    writing.write_json(folder, REQUEST, encoding.encode(request))
 
 
 def request_bytes(request: Request) -> bytes:
     """The content of `request.json`."""
-    return _as_json(encoding.encode(request, _NOTHING_OUT))
+    return writing.as_json(encoding.encode(request))
 
 
 def read_request(folder: Path) -> Request:
     """Read `request.json`; raises `ExchangeError`."""
     with open_folder(folder, folder.name) as descriptor:
         document = read_json(descriptor, REQUEST, REQUEST)
-    decoder = encoding.Decoder(_no_array_in, _no_file_in, _check_input_name, _no_planes)
+    decoder = encoding.Decoder(_check_input_name)
     try:
         request = decoder.decode(Request, document)
     except EncodingError as error:
@@ -199,65 +220,16 @@ def _check_input_name(path: str, value: Any) -> None:
         raise EncodingError(f"{path}.name", f"is not a plain file name below {IN}/")
 
 
-def _no_array_out(name: str, _array: NDArray[Any]) -> str:
-    raise TypeError(f"a request holds no array, but {name} is one")
-
-
-def _no_file_out(path: Path) -> str:
-    raise TypeError(f"a request holds no file, but {path} is one")
-
-
-_NOTHING_OUT = Writers(_no_array_out, _no_file_out)
-
-
-def _no_file_in(path: str, _name: str) -> Path:
-    raise EncodingError(path, "a request holds no file")
-
-
-def _no_array_in(path: str, _field: str, _name: str, _planes: Planes | None) -> NDArray[Any]:
-    raise EncodingError(path, "a request holds no array")
-
-
-def _no_planes(_path: str, _fields: Mapping[str, Any], _index: int | None) -> None:
-    """What has no array lies on nothing."""
-
-
 # --- the result ----------------------------------------------------------------------------------
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write arrays and objects, then `out/result.json`: fsync'ed, and there only when it is whole.
+    """Write arrays, documents and objects, then `out/result.json`: fsync'ed, and there only when it is whole.
 
     The file of an object is copied to `out/dicom/` unless it is in `out/` already; ContractError where it cannot be
     read.
     """
-    out = folder / OUT
-    count = 0
-
-    def write_array(name: str, array: NDArray[Any]) -> str:
-        nonlocal count
-        count += 1
-        file_name = f"{name}-{count}.npy"
-        with (out / file_name).open("wb") as file:
-            _save(file, _as_stored(name, array))
-            file.flush()
-            os.fsync(file.fileno())
-        return file_name
-
-    _write_json(out, RESULT, encoding.encode(result, Writers(write_array, ObjectWriter(out))))
-
-
-def _save(file: BinaryIO, array: NDArray[Any]) -> None:
-    """As `np.save` does, but plane by plane: what is mapped from a file is never in memory as a whole."""
-    np.lib.format.write_array_header_1_0(file, {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape})
-    for plane in array:
-        np.ascontiguousarray(plane).tofile(file)
-
-
-def _as_stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    if name == "labels":  # 65,535 labels are the most that a segmentation may have
-        return array.astype(np.uint8 if array.size == 0 or array.max() < 256 else np.uint16, copy=False)
-    return array
+    writing.write(folder / OUT, RESULT, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +260,7 @@ def read(folder: Path, request: Request) -> OutputReading:
         document = read_json(descriptor, RESULT, f"{OUT}/{RESULT}")
         inputs = AllowedParts(given_images(request))
         arrays, objects = ArrayFiles(descriptor, OUT), ObjectFiles(descriptor, folder / OUT)
-        decoder = encoding.Decoder(arrays, objects, inputs.check, inputs.planes)
+        decoder = encoding.Decoder(inputs.check, inputs.planes, arrays, objects, arrays.read_content)
         try:
             result = decoder.decode(Result, document)
         except EncodingError as error:
@@ -308,21 +280,3 @@ def given_images(request: Request) -> dict[str, GivenImage]:
         for series in request.series
         for file in series.files
     }
-
-
-def _as_json(document: dict[str, Any]) -> bytes:
-    return json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, allow_nan=False, indent=1).encode()
-
-
-def _write_json(folder: Path, name: str, document: dict[str, Any]) -> None:
-    part = folder / f"{name}.part"
-    with part.open("wb") as file:
-        file.write(_as_json(document))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / name)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

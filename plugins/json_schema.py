@@ -67,6 +67,11 @@ def _object_schema(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+def _file_schema(key: str, end: str) -> dict[str, Any]:
+    name = {"type": "string", "pattern": rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,63}}\.{end}$"}
+    return {"type": "object", "properties": {key: name}, "required": [key], "additionalProperties": False}
+
+
 _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
     str: {"type": "string", "maxLength": limits.TEXT},
     float: {"type": "number"},
@@ -75,16 +80,12 @@ _SCALAR_SCHEMAS: dict[Any, dict[str, Any]] = {
     date: {"type": "string", "format": "date"},
     Path: {"type": "string", "minLength": 1, "maxLength": limits.TEXT},
     type(None): {"type": "null"},
+    bytes: _file_schema("file", "pdf"),
 }
 _POINTS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
     "maxItems": limits.POINTS_A_REGION,
 }
-_ARRAY_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"array": {"type": "string", "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy$"}},
-    "required": ["array"],
-    "additionalProperties": False,
-}
+_ARRAY_SCHEMA = _file_schema("array", "npy")
 _ARRAYS_SCHEMA: dict[str, Any] = {"type": "array", "items": _ARRAY_SCHEMA, "minItems": 1}

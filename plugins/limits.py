@@ -29,6 +29,9 @@ PICTURE_SIDE = 4_096
 PICTURE_PIXELS = 64 * 2**20
 """Of all pictures together."""
 HEATMAPS = 20
+DOCUMENTS = 5
+DOCUMENT_BYTES = 32 * 2**20
+"""Of one document."""
 NOTES = 50
 """Items of `Result.quality`."""
 TEXT = 4_000
@@ -56,6 +59,7 @@ FILES = 1_000
 LISTS: Mapping[str, int] = MappingProxyType(
     {
         "Result.findings": FINDINGS,
+        "Result.documents": DOCUMENTS,
         "Result.heatmaps": HEATMAPS,
         "Result.key_images": KEY_IMAGES,
         "Result.objects": OBJECTS,

@@ -15,11 +15,11 @@ from plugins import concepts, nifti_mapping, vendor_scores, weights
 from plugins import runtime as runtimes
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
-from plugins.encoding import did_you_mean
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.nifti_mapping import NiftiFolders
 from plugins.runtime import Runtime, RuntimeKind
+from plugins.spelling import did_you_mean
 from plugins.vendor_scores import VendorScore
 
 MANIFEST = "plugin.toml"
@@ -41,6 +41,7 @@ class Output(StrEnum):
     HEATMAPS = "heatmaps"
     KEY_IMAGES = "key_images"
     PICTURES = "pictures"
+    DOCUMENTS = "documents"
     DICOM = "dicom"
     """`Result.objects`."""
 

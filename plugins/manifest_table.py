@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from plugins.encoding import did_you_mean
+from plugins.spelling import did_you_mean
 
 TYPE_NAMES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _TOML_NAMES: dict[type, str] = {**TYPE_NAMES, list: "a list", dict: "a table"}

@@ -160,6 +160,19 @@ class Segmentation:
         """The labels of each frame: (rows, columns)."""
         return list(self.labels)
 
+    def labels_on(self, frames: Sequence[ImageReference]) -> NDArray[np.unsignedinteger[Any]]:
+        """The labels on these frames, in their order, such as those of a `Volume`: (slices, rows, columns).
+
+        A frame of which the segmentation says nothing has none. Raises `ContractError` where it lies on none of the
+        frames, or frames differ in size: another image's mask must never pass for an empty one.
+        """
+        by_frame = dict(zip(self.frames, self.planes, strict=True))
+        there = [by_frame[frame] for frame in frames if frame in by_frame]
+        require(bool(there), "Segmentation.labels_on: it lies on none of these frames")
+        require(len({plane.shape for plane in there}) == 1, "Segmentation.labels_on: its frames differ in size")
+        empty = np.zeros_like(there[0])
+        return np.stack([by_frame.get(frame, empty) for frame in frames])
+
 
 @dataclass(frozen=True)
 class Heatmap:

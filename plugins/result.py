@@ -11,6 +11,7 @@ import numpy as np
 
 from plugins import fields
 from plugins.coding import Code, Site
+from plugins.documents import PdfDocument
 from plugins.images import ContractError, require
 from plugins.maps import Heatmap, Segment, Segmentation
 from plugins.measurements import Measurement, Score
@@ -96,6 +97,8 @@ class Result:
     heatmaps: tuple[Heatmap, ...] = ()
     key_images: tuple[KeyImage, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    documents: tuple[PdfDocument, ...] = ()
+    """Reports of the plugin's own as PDF, for destinations that ask for them."""
     quality: tuple[str, ...] = ()
     """Limits a reader should know (≤ 256 characters each): "4 % of lung voxels touch the image border"."""
     objects: tuple[ReturnedObject, ...] = ()
@@ -159,6 +162,7 @@ _PARTS: Mapping[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "findings": (Finding, fields.instance(Finding, "a Finding(code, …)")),
     "heatmaps": (Heatmap, fields.instance(Heatmap, "a Heatmap(values, frames, quantity)")),
     "key_images": (KeyImage, fields.instance(KeyImage, "a KeyImage(image, reason)")),
+    "documents": (PdfDocument, fields.instance(PdfDocument, "a PdfDocument(pdf, title)")),
     "pictures": (Picture, fields.instance(Picture, "a Picture(pixels, caption)")),
     "objects": ((ReturnedObject, str, Path), ReturnedObject.of),
     "quality": (str, lambda value, name: fields.text(value, name, 256)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plugins.earlier import EarlierParts
 from plugins.images import require
+from plugins.maps import Segmentation
+from plugins.result import Finding
 from plugins.volume import Volume
 
 if TYPE_CHECKING:
@@ -72,6 +76,10 @@ class Study:
     study_date: date | None = None
     scratch: Path | None = None
     """A folder for temporary files, gone after the job."""
+    masks: Mapping[str, Segmentation] = field(default_factory=lambda: EarlierParts({}, kind="segmentation"))
+    """Segmentations of earlier steps, by the names that the rule gives them; see `Segmentation.labels_on`."""
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=lambda: EarlierParts({}))
+    """What earlier steps found, by the same names."""
 
     def by_role(self, role: str) -> Series:
         """The one series handed over under `role`; `ContractError` where there is none or more than one."""

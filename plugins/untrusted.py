@@ -29,6 +29,7 @@ SCHEMA = 1
 """Version of request.json and result.json; a reader refuses any other."""
 
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.npy", re.ASCII)
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.pdf", re.ASCII)
 _ARRAY_TYPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "labels": (("uint8", "uint16"), (2, 3)),
     "values": (("float32",), (2, 3)),
@@ -91,6 +92,21 @@ class ArrayFiles:
             raise
         except _UNREADABLE as error:
             raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
+
+    def read_content(self, path: str, name: str) -> bytes:
+        """The content of the file `name`, as far as a document may have any; `EncodingError` names `path`."""
+        place = f"{path}.file"
+        if not _FILE_NAME.fullmatch(name):
+            raise EncodingError(place, f"{name[:64]!r} is not a plain name of a .pdf file in {self._shown}/")
+        self.named.add(name)
+        try:
+            with open_file(self._descriptor, name) as file:
+                content = file.read(limits.DOCUMENT_BYTES + 1)
+        except _UNREADABLE as error:
+            raise EncodingError(place, f"{self._shown}/{name} cannot be read: {why_unreadable(error)}") from error
+        if len(content) > limits.DOCUMENT_BYTES:
+            raise EncodingError(place, f"{self._shown}/{name} has more than {limits.DOCUMENT_BYTES // 2**20} MiB")
+        return content
 
     def _map(self, file: BinaryIO, path: str, field_name: str, planes: Planes | None) -> NDArray[Any]:
         types, dimensions = _ARRAY_TYPES[field_name]

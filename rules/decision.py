@@ -55,22 +55,25 @@ class PlannedRun:
     """When its result comes too late; `Rule.expires` says what is done then."""
     identity: Literal["pseudonym", "full"] | None = None
     """What the plugin learns of who the patient is; None leaves it to the plugin."""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Name under which the plugin gets the result of an earlier step → that step."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaterStep:
-    """A step that waits for the result of another one."""
+    """A step that waits for the results of others."""
 
     step: str
-    after: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What a rule says about a step now that the result it waited for is known."""
+    """What a rule says about a step now that the results it waited for are known."""
 
     step: str
     after: str
+    """The steps whose results these are."""
     run: PlannedRun | None
     why: str
     clauses: tuple[ResultClause, ...]
@@ -180,6 +183,10 @@ def _does(decision: Decision) -> Iterator[str]:
         yield f"notifies {', '.join(each.whom)}"
     if not decision.runs:
         return
+    for step in rule.run:
+        if step.inputs:
+            taken = ", ".join(f"that of {each} as {name}" for name, each in step.inputs.items())
+            yield f"runs {step.name} on earlier results: {taken}"
     for notice in rule.notify:
         if on := [each.replace("_", " ") for each in notice.on if each != "match"]:
             yield f"notifies {', '.join(notice.whom)} on {', '.join(on)}"

@@ -19,7 +19,7 @@ from rules.decision import Decision, FollowUp, Input, LaterStep, PlannedRun
 from rules.facts import History, StudyFacts
 from rules.limits import Gate, gates
 from rules.model import Rule, Step
-from rules.results import ResultCondition, ResultFacts, judge
+from rules.results import WORKED, ResultClause, ResultCondition, ResultFacts, judge
 from rules.timing import opening, write_duration
 
 
@@ -92,8 +92,8 @@ def _decide(rule: Rule, view: StudyView) -> Decision:
         else "when holds, but it has run on each series already",
         _choices=choices,
         gates=bounds,
-        runs=tuple(run for run in runs if _step(rule, run.step).after is None),
-        later=tuple(LaterStep(step.name, step.after) for step in rule.run if step.after and runs),
+        runs=tuple(run for run in runs if not _step(rule, run.step).needs),
+        later=tuple(LaterStep(step.name, step.needs) for step in rule.run if step.needs and runs),
         forward=rule.forward,
         notify=tuple(each for each in rule.notify if "match" in each.on),
         fetch=rule.prior if runs else None,
@@ -154,34 +154,53 @@ def _step(rule: Rule, name: str) -> Step:
 
 
 def follow_up(
-    rule: Rule, study: StudyFacts, results: Mapping[str, ResultFacts], subject: str = ""
+    rule: Rule, study: StudyFacts, results: Mapping[str, ResultFacts], subject: str = "", ended: str = ""
 ) -> tuple[FollowUp, ...]:
-    """What is to be run now that these steps have a result, of all steps that come after one of them.
+    """What is to be run now that these steps have a result: of the steps that wait for `ended`, or for any of them.
 
-    `study` are the facts of the decision: the inputs are chosen again, and come out the same. Bounds on
-    how often the rule runs are not asked again: the study has passed them. `subject` is that of the
-    run whose result is known; the study's where it is empty.
+    A step that waits for another result, too, is left to the end of that one. `study` are the facts of the decision:
+    the inputs are chosen again, and come out the same. Bounds on how often the rule runs are not asked again: the study
+    has passed them. `subject` is that of the run whose result is known; the study's where it is empty.
     """
     view = _view(study, [rule])
     view = _complete_series(view) if rule.decide == "series complete" else view
     choices = _choose(rule, view)
     all_of_it = replace(study, history={}) if study.history else study
     about = dict(_subjects(rule, choices, all_of_it))
-    inputs = about.get(subject or study.study_instance_uid, ())
+    given = (subject or study.study_instance_uid, about.get(subject or study.study_instance_uid, ()))
     starts = opening(rule.hours, study.now) if rule.hours else None
     found = []
     for step in rule.run:
-        if step.after and step.after in results:
-            clauses = tuple(judge(step.when_result or ResultCondition(), results[step.after]))
-            failed = next((clause for clause in clauses if not clause.passed), None)
-            why = f"{failed.text}: {failed.why}" if failed else f"the result of {step.after} asks for it"
-            given = (subject or study.study_instance_uid, inputs)
-            wanted = failed is None and inputs and all(choice.taken for choice in choices)
+        if step.needs and (not ended or ended in step.needs) and all(each in results for each in step.needs):
+            asked, why, clauses = _judged(step, results)
+            wanted = asked and given[1] and all(choice.taken for choice in choices)
             run = _run(rule, step, given, view, starts) if wanted else None
-            if failed is None and run is None:
+            if asked and run is None:
                 why = "its images cannot be chosen any more"
-            found.append(FollowUp(step.name, step.after, run, why, clauses))
+            found.append(FollowUp(step.name, ", ".join(step.needs), run, why, clauses))
     return tuple(found)
+
+
+def is_asked_for(step: Step, results: Mapping[str, ResultFacts]) -> bool:
+    """Whether a step is to be run by the results of the steps that it waits for."""
+    return _judged(step, results)[0]
+
+
+def _judged(step: Step, results: Mapping[str, ResultFacts]) -> tuple[bool, str, tuple[ResultClause, ...]]:
+    """Whether a step is to be run by the results of others, why, and the clauses that say so.
+
+    Where there is no result to take, the step is asked for nevertheless: its report says that it was not run.
+    """
+    judged = step.judged or step.needs[0]
+    clauses = tuple(judge(step.when_result or ResultCondition(), results[judged]))
+    lacking = [each for each in dict.fromkeys(step.inputs.values()) if results[each].status not in WORKED]
+    failed = None if judged in lacking else next((clause for clause in clauses if not clause.passed), None)
+    if failed:
+        return False, f"{failed.text}: {failed.why}", clauses
+    if lacking:
+        return True, f"{lacking[0]} is {results[lacking[0]].status}: it is reported as not run", clauses
+    asks = "the result of" if len(step.needs) == 1 else "the results of"
+    return True, f"{asks} {', '.join(step.needs)} {'asks' if len(step.needs) == 1 else 'ask'} for it", clauses
 
 
 def first_runs(rule: Rule, study: StudyFacts) -> tuple[PlannedRun, ...]:
@@ -192,7 +211,7 @@ def first_runs(rule: Rule, study: StudyFacts) -> tuple[PlannedRun, ...]:
         return ()
     starts = opening(rule.hours, study.now) if rule.hours else None
     subjects = _subjects(rule, choices, replace(study, history={}) if study.history else study)
-    return tuple(_run(rule, step, given, view, starts) for given in subjects for step in rule.run if not step.after)
+    return tuple(_run(rule, step, given, view, starts) for given in subjects for step in rule.run if not step.needs)
 
 
 def prior_series(rule: Rule, prior: StudyFacts) -> tuple[Input, ...]:
@@ -254,6 +273,7 @@ def _run(rule: Rule, step: Step, given: Given, view: StudyView, starts: datetime
         rule.send_when,
         expires,
         step.identity,
+        step.inputs,
     )
 
 

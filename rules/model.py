@@ -33,8 +33,8 @@ from rules.choose import Wish
 from rules.conditions import Condition
 from rules.limits import Once, RunLimits, Sample
 from rules.operators import wildcard
-from rules.reading import RuleProblem
-from rules.results import ResultCondition, Status
+from rules.reading import RuleProblem, closest
+from rules.results import WORKED, ResultCondition, Status
 from rules.section import Name, RuleSection, one_or_many, raise_problems
 from rules.timing import Hours, read_duration, write_duration
 from rules.written import DICTIONARY as DICTIONARY
@@ -63,6 +63,8 @@ class Step(RuleSection):
     """The step that it comes after, on the same images; at once where it names none."""
     when_result: ResultCondition | None = None
     """What that step's result must be like."""
+    inputs: dict[Name, Name] = Field(default_factory=dict)
+    """Results of steps above it that the plugin gets, each under a name that it knows: `{mask: lungs}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -71,8 +73,11 @@ class Step(RuleSection):
 
     @model_validator(mode="after")
     def _after(self) -> Step:
-        if self.when_result and not self.after:
+        if self.when_result and not self.judged:
             raise ValueError("when_result asks for the result of a step: name it, as in `after: bleed`")
+        taken = self.inputs.values()
+        if self.when_result and self.judged in taken and (none := sorted({*self.when_result.status} - {*WORKED})):
+            raise ValueError(f"it takes the result of {self.judged}, and one that is {none[0]} has nothing to take")
         return self
 
     @field_validator("parameters")
@@ -86,6 +91,16 @@ class Step(RuleSection):
     def name(self) -> str:
         """Name of the step."""
         return self.step or self.plugin
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The steps whose results it waits for; none where it runs at once."""
+        return tuple(dict.fromkeys([*([self.after] if self.after else []), *self.inputs.values()]))
+
+    @property
+    def judged(self) -> str:
+        """The step whose result `when_result` is about: the one it comes after, else the only one it takes."""
+        return self.after or (self.needs[0] if len(self.needs) == 1 else "")
 
 
 def _all_finite(value: object) -> bool:
@@ -267,6 +282,7 @@ class Rule(RuleSection):
             yield RuleProblem(("choose",), f"choose is missing: which series the plugin is given, {example}")
         elif not self.run and (self.choose or self.send):
             yield RuleProblem(("choose" if self.choose else "send",), "there is no plugin to run: this says nothing")
+        yield from self._unknown_inputs()
         yield from self._idle_notices()
         if self.run and self.mode != "shadow" and not self.send:
             yield RuleProblem(
@@ -281,6 +297,16 @@ class Rule(RuleSection):
             yield RuleProblem(
                 ("once",), "once: series runs on each series by itself, so there is one choice and no prior"
             )
+
+    def _unknown_inputs(self) -> Iterator[RuleProblem]:
+        """Results that a step takes of what is not a step above it."""
+        names = [step.name for step in self.run]
+        for index, step in enumerate(self.run):
+            for name, taken in step.inputs.items():
+                if taken not in names[:index]:
+                    place = ("run", index, "inputs", name) if len(names) > 1 else ("run", "inputs", name)
+                    problem = f"{step.name} takes the result of {taken}, which is not a step above it"
+                    yield RuleProblem(place, problem, closest(taken, names[:index]))
 
     def _idle_notices(self) -> Iterator[RuleProblem]:
         """Occasions that this rule never has."""

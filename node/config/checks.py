@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import abilities, allowing, box_checks, coercions, dictionary, plugins, reporting
+from node.config import abilities, allowing, box_checks, coercions, dictionary, plugins, reporting, steps_of_rules
 from node.config.allowing import PluginGrants
 from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
@@ -48,7 +48,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
-    """Authorities without a list where lists of revoked certificates are checked; what boxes learn, and write."""
+    """Lists of revoked certificates that an authority lacks; what boxes learn; documents made under pseudonyms."""
     for path, tls in _every_tls(document):
         trusted, revoked = tls.get("authorities"), tls.get("revoked")
         if not isinstance(trusted, str) or not isinstance(revoked, str):
@@ -58,6 +58,7 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
                 message = f"there is no list by {name}: every certificate that it signed itself is refused"
                 yield document.problem((*path, "revoked"), message)
     yield from box_checks.warnings(document, _Manifests(document, folder).get)
+    yield from steps_of_rules.warnings(document, _Manifests(document, folder).get_known)
 
 
 def _every_tls(document: Document) -> Iterator[tuple[YamlPath, Mapping[str, Any]]]:
@@ -234,6 +235,10 @@ class _Manifests:
                     self.problems.append(replace(told, plugin=name))
         return self._read[name]
 
+    def get_known(self, name: str) -> Manifest | None:
+        """The same; None where there is no such plugin, too."""
+        return self.get(name) if self.exists(name) else None
+
     def exists(self, name: str) -> bool:
         """Whether a rule may run a plugin of this name."""
         named = {plugins.folded(known) for known in self._uses}
@@ -301,8 +306,10 @@ def _rules(document: Document, manifests: _Manifests) -> Iterator[Problem]:
             yield document.problem((*path, key), message, key=True)
         for key, message in abilities.lacking(rule):
             yield document.problem((*path, key), message, key=True)
-        for step_path, step in _steps(rule.get("run"), (*path, "run")):
+        steps = list(_steps(rule.get("run"), (*path, "run")))
+        for step_path, step in steps:
             yield from _step(document, manifests, step_path, step)
+        yield from steps_of_rules.problems(document, steps, manifests.get_known)
         for send_path, destination in _each(rule.get("send"), (*path, "send")):
             yield from _send(document, destinations, send_path, destination, rule.get("mode"))
         yield from reporting.problems(document, rule, path, destinations)

@@ -15,9 +15,9 @@ from node.config.sections import Party, Section
 from node.dicom.report_classes import SRClass
 from plugins.status import ResultStatus
 
-Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "dicom"]
-"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state, and what the plugin
-returns as DICOM itself."""
+Kind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom"]
+"""Structured report, pages, segmentation, heat maps, key images, regions as presentation state, the segmentation as
+outlines, documents of the plugin, and what the plugin returns as DICOM itself."""
 Kinds = frozenset[Kind]
 SPEAKING: Kinds = frozenset({"sr", "sc"})
 """What a person reads: without one of them a destination hears nothing."""
@@ -59,8 +59,8 @@ class EncodingKeys(Section):
     language: Language = "en"
     """Of the texts on pages."""
     kinds: Kinds = frozenset({"sr", "sc", "seg", "pm", "ko", "dicom"})
-    """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states, dicom what
-    the plugin made."""
+    """What is sent: sr report, sc pages, seg segmentations, pm maps, ko key images, pr presentation states, rtstruct
+    segmentations as outlines (RT Structure Set), pdf documents of the plugin, dicom what it made as DICOM."""
     send_when: dict[Status, Kinds] = Field(default_factory=_fewer_kinds)
     """With which kinds a result of this status is sent, where not with all of `kinds`."""
     seg_form: Literal["binary", "label-map"] = "binary"

@@ -41,6 +41,8 @@ RESULT_CLASSES = {
     "Parametric Map": "1.2.840.10008.5.1.4.1.1.30",
     "Grayscale Softcopy Presentation State": "1.2.840.10008.5.1.4.1.1.11.1",
     "Key Object Selection": "1.2.840.10008.5.1.4.1.1.88.59",
+    "RT Structure Set": "1.2.840.10008.5.1.4.1.1.481.3",
+    "Encapsulated PDF": "1.2.840.10008.5.1.4.1.1.104.1",
 }
 """SOP classes that results can have (PS3.4 B.5)."""
 

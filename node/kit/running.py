@@ -21,7 +21,7 @@ from node.reading import reader
 
 _TEXT = "report.txt"
 _LOG = "log.txt"
-_OURS = ("sr", "sc", "seg", "pm", "ko", "pr", "dicom")
+_OURS = ("sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom")
 _OF_RETURNED = (EventKind.JOB_OBJECTS_TOLD, EventKind.JOB_OBJECTS_ODD)
 
 

@@ -383,4 +383,10 @@ def _from_row(row: Mapping[str, Any]) -> Attempt:
     return Attempt(**values)
 
 
-_COLUMNS = ",".join(each.name for each in fields(Attempt))
+_COLUMNS = ",".join(field.name for field in fields(Attempt))
+
+
+def was_under_pseudonyms(database: Database, attempt: str | None) -> bool:
+    """Whether the plugin got pseudonyms in this attempt; false of a result that the node made itself."""
+    row = one(database, "SELECT identity FROM attempts WHERE id=?", [attempt]) if attempt else None
+    return row is not None and row["identity"] == "pseudonym"

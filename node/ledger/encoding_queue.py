@@ -12,12 +12,17 @@ from node.ledger.unreadable import readable
 
 
 def unreported(database: Database) -> list[Job]:
-    """Jobs whose objects are still to be made, oldest outcome first; none of a study that is held."""
+    """Jobs whose objects are still to be made, oldest outcome first; none of a study that is held.
+
+    What was computed from another result names the objects of that one, so these are made first.
+    """
     sql = (
         f"SELECT {COLUMNS} FROM jobs JOIN studies USING (study_instance_uid)"  # noqa: S608 - our own columns
-        " WHERE jobs.status=? AND studies.hold IS NULL ORDER BY priority DESC, finished_at"
+        " WHERE jobs.status=? AND studies.hold IS NULL AND NOT EXISTS (SELECT 1 FROM job_results"
+        " JOIN jobs AS source ON source.id=job_results.source WHERE job_results.job=jobs.id AND source.status=?)"
+        " ORDER BY priority DESC, finished_at"
     )
-    return readable(database, "jobs", query(database, sql, [JobStatus.ENDED]), from_row)
+    return readable(database, "jobs", query(database, sql, [JobStatus.ENDED, JobStatus.ENDED]), from_row)
 
 
 def being_encoded(database: Database) -> list[tuple[Job, datetime]]:

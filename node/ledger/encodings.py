@@ -31,13 +31,15 @@ class Encoding:
     """Of which revision it is and what it replaces, in the words of the stage `results`; empty of the first."""
     adopted: str = ""
     """Under which patient and order of the destination, in the words of the stage `results`; empty: the images'."""
+    computed_from: str = ""
+    """On which earlier results it rests, in the words of the stage `results`; empty: on none."""
 
 
 def insert(database: Database, encoding: Encoding) -> None:
     """Record it; encoding again is the same row."""
     database.execute(
-        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why, missing, revision, adopted)"
-        " VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT OR IGNORE INTO encodings (job, name, profile, supersedes, says_why, missing, revision, adopted,"
+        " computed_from) VALUES (?,?,?,?,?,?,?,?,?)",
         [
             encoding.job,
             encoding.name,
@@ -47,6 +49,7 @@ def insert(database: Database, encoding: Encoding) -> None:
             to_json(encoding.missing),
             encoding.revision,
             encoding.adopted,
+            encoding.computed_from,
         ],
     )
 

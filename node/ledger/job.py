@@ -38,12 +38,13 @@ class JobStatus(StrEnum):
 
 
 _NAMESPACE = uuid.UUID("6c1de0a5-7c6c-5b0e-9d0a-6f6e9f0f7a11")
-_OF_ATTEMPTS = ("attempts", "algorithm", "started_at")
+_OF_OTHER_ROWS = ("attempts", "algorithm", "started_at", "uses")
 """Fields that are no columns of `jobs`."""
 COLUMNS = (
     "jobs.*, (SELECT count(*) FROM attempts WHERE job=jobs.id AND counted=1) AS attempts,"
     " (SELECT algorithm FROM attempts WHERE job=jobs.id ORDER BY number DESC LIMIT 1) AS algorithm,"
-    " (SELECT started_at FROM attempts WHERE job=jobs.id ORDER BY number DESC LIMIT 1) AS started_at"
+    " (SELECT started_at FROM attempts WHERE job=jobs.id ORDER BY number DESC LIMIT 1) AS started_at,"
+    " (SELECT json_group_array(json_array(name, source, digest)) FROM job_results WHERE job=jobs.id) AS uses"
 )
 """What `from_row` needs of each job that is selected."""
 
@@ -66,6 +67,17 @@ class JobInput:
     role: str
     series_instance_uid: str
     receipts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UsedResult:
+    """The result of another job that a job works on."""
+
+    name: str
+    """Under which its plugin gets it."""
+    job: str
+    digest: str
+    """Of what it holds; empty where there is nothing to work on, so that the job is not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,8 @@ class NewJob:
     """What the rule lets the plugin learn of who the patient is; None leaves it to the plugin."""
     images_digest: str | None = None
     """See `images_digest_of`; None where it is not known."""
+    uses: tuple[UsedResult, ...] = ()
+    """The results of earlier steps that it works on (`node.ledger.job_results`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,8 @@ class Job:
     """See `NewJob`."""
     images_digest: str | None
     """See `NewJob`."""
+    uses: tuple[UsedResult, ...] = ()
+    """See `NewJob`."""
 
 
 def digest_of(
@@ -163,10 +179,17 @@ def digest_of(
     parameters: Mapping[str, Any],
     instances: Sequence[tuple[str, str, str]],
     identity: str | None = None,
+    uses: Sequence[UsedResult] = (),
 ) -> str:
     """Digest of what a job works on: `instances` are (role, SOP Instance UID, digest of the dataset)."""
-    works_on = {"plugin": plugin, "parameters": dict(parameters), "instances": sorted(instances)}
-    content = to_json(works_on | ({"identity": identity} if identity else {}))
+    works_on: dict[str, Any] = {
+        "plugin": plugin,
+        "parameters": dict(parameters),
+        "instances": sorted(instances),
+        **({"identity": identity} if identity else {}),
+        **({"results": sorted((each.name, each.digest) for each in uses)} if uses else {}),
+    }
+    content = to_json(works_on)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -208,7 +231,7 @@ def made_of(new: NewJob, at: datetime, decision: int, round_: int, ledger: str) 
 
 def to_row(job: Job) -> dict[str, Any]:
     """A job that was just made, as a row of `jobs`."""
-    row = {field: getattr(job, field) for field in Job.__slots__ if field not in _OF_ATTEMPTS}
+    row = {field: getattr(job, field) for field in Job.__slots__ if field not in _OF_OTHER_ROWS}
     row["parameters"] = to_json(dict(job.parameters))
     row["inputs"] = to_json([[i.role, i.series_instance_uid, list(i.receipts)] for i in job.inputs])
     row["destinations"] = to_json(list(job.destinations))
@@ -228,6 +251,7 @@ def from_row(row: Mapping[str, Any]) -> Job:
     values["followed_up"] = bool(row["followed_up"])
     values["algorithm"] = json.loads(row["algorithm"]) if row["algorithm"] else None
     values["terms"] = kept_terms.from_kept(row["terms"])
+    values["uses"] = tuple(sorted(UsedResult(*each) for each in json.loads(row["uses"])))
     values["status"] = JobStatus(row["status"])
     values["outcome"] = JobOutcome(row["outcome"]) if row["outcome"] else None
     for field in ("not_before", "images_complete_at", "created_at"):

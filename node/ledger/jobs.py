@@ -33,20 +33,37 @@ def enqueue(
     It starts at `not_before` at the earliest.
     """
     identity = [new.study_instance_uid, new.rule, new.step, new.subject]
-    same = one(
-        database,
-        "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND inputs_digest=?",
-        [*identity, new.inputs_digest],
-    )
-    if same or job_images.is_known(database, identity, new.images_digest):
-        return None
     earlier = one(
         database,
         "SELECT id FROM jobs WHERE study_instance_uid=? AND rule=? AND step=? AND subject=?"
         " ORDER BY rowid DESC",  # the one made last, whatever the clock said when
         identity,
     )
-    return _insert(database, at, decision, new, 1, earlier["id"] if earlier else None, not_before)
+    same = one(
+        database,
+        "SELECT count(*) AS n FROM jobs"
+        " WHERE study_instance_uid=? AND rule=? AND step=? AND subject=? AND inputs_digest=?",
+        [*identity, new.inputs_digest],
+    )
+    assert same is not None, "a count is one row"
+    if new.uses:
+        known = earlier is not None and _works_on(get(database, earlier["id"]), new)
+    else:
+        known = same["n"] > 0 or job_images.is_known(database, identity, new.images_digest)
+    if known:
+        return None
+    return _insert(database, at, decision, new, same["n"] + 1, earlier["id"] if earlier else None, not_before)
+
+
+def _works_on(last: Job, new: NewJob) -> bool:
+    """Whether the last job has the same results of earlier steps to work on as the new one, and the same images.
+
+    What an earlier step said before it was done again, it may say again: only the last job counts. One that failed is
+    made again where the earlier step was, unless it failed, too.
+    """
+    if last.inputs_digest != new.inputs_digest:
+        return False
+    return last.outcome is not JobOutcome.FAILED or last.uses == new.uses or not all(each.digest for each in new.uses)
 
 
 def again(database: Database, at: datetime, job_id: str, by: str) -> Job:
@@ -93,6 +110,9 @@ def _insert(
     sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({placeholders(row)})"  # noqa: S608 - our own columns
     database.execute(sql, list(row.values()))
     job_studies.record(database, job)
+    for use in job.uses:
+        sql = "INSERT INTO job_results (job, name, source, digest) VALUES (?,?,?,?)"
+        database.execute(sql, [job.id, use.name, use.job, use.digest])
     events.record(
         database,
         at,

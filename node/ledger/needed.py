@@ -40,6 +40,7 @@ class NeedKind(StrEnum):
     JOB_OPEN = "job-open", "a job is not finished"
     UNREPORTABLE = "unreportable", "the result of a job could not be reported, and nobody has seen to it"
     FOLLOW_UP = "follow-up", "later steps of a rule are still to be decided"
+    LATER_STEP = "later-step", "a later step works on its result"
     RULE_WAITS = "rule-waits", "a rule waits for more"
     FETCH_OPEN = "fetch-open", "an earlier study is being fetched for it, or it is the one"
     NOT_DELIVERED = "not-delivered", "something is not delivered"
@@ -124,6 +125,8 @@ _OF_JOB: Mapping[NeedKind, str] = {
     NeedKind.UNREPORTABLE: f"SELECT count(*) FROM jobs WHERE id=:job AND {_NOT_SEEN_TO}",  # noqa: S608 - texts of ours
     NeedKind.FOLLOW_UP: "SELECT count(*) FROM jobs WHERE id=:job AND followed_up=0 AND outcome IS NOT NULL"
     " AND status<>'cancelled'",
+    NeedKind.LATER_STEP: "SELECT count(*) FROM job_results JOIN jobs ON jobs.id=job_results.job WHERE source=:job"
+    " AND jobs.status IN ('queued', 'running')",
     NeedKind.NOT_DELIVERED: f"SELECT count(*) FROM deliveries WHERE job=:job AND {_UNDELIVERED}",  # noqa: S608 - texts of ours
     NeedKind.ADOPTED: "SELECT count(*) FROM jobs JOIN adoptions USING (study_instance_uid) WHERE jobs.id=:job"
     " AND open=1",

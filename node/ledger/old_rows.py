@@ -97,6 +97,7 @@ _NOTHING_LEFT = " AND ".join(
         ("assessments", "job"),
         ("notifications", "job"),
         ("jobs", "supersedes"),
+        ("job_results", "source"),
     )
 )
 _ANSWERED = f"earlier.status NOT IN ('found', 'unknown') AND {_settled('earlier')}"
@@ -152,6 +153,7 @@ DELIVERED_OBJECTS = (
                     ("encodings", "job"),
                     ("job_studies", "job"),
                     ("recalled_jobs", "job"),
+                    ("job_results", "job"),
                     ("fetches", "job"),
                     ("returned_objects", "job"),
                     ("said", "place"),

@@ -28,7 +28,7 @@ from node.results.tracking import Place, group_identifiers, segment_identifiers
 from node.results.uids import ResultUIDs, series_number
 from plugins.contract import Region
 
-_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6}
+_SERIES_OFFSET: dict[Kind, int] = {"sr": 1, "sc": 2, "seg": 3, "pm": 4, "ko": 5, "pr": 6, "rtstruct": 7, "pdf": 8}
 _SERIES_CONTENT: dict[Kind, str] = {
     "sr": "report",
     "sc": "pages",
@@ -36,6 +36,8 @@ _SERIES_CONTENT: dict[Kind, str] = {
     "pm": "heat map",
     "ko": "key images",
     "pr": "regions",
+    "rtstruct": "structures",
+    "pdf": "document",
 }
 
 

@@ -29,6 +29,7 @@ from node.results.adopted import AdoptedIdentity
 from node.results.encoded import EncodedObject, EncodedSet
 from node.results.encoder import Cost, Encoder, EncoderTask, NoteTask
 from node.results.request import (
+    ComputedFrom,
     EarlierSet,
     JobToEncode,
     Mode,
@@ -65,13 +66,17 @@ class SetRequest:
     """None: the first result of the question that the destination gets."""
     adopted: AdoptedIdentity | None = None
     """Patient and order as the destination has them; None: as the images have them."""
+    computed_from: tuple[ComputedFrom, ...] = ()
+    """The results of earlier steps that it rests on, with their segmentations that the destination gets."""
     kept_digest: str = ""
     """Of objects that exist: what theirs derive from. A release whose profiles say more comes to another digest."""
 
     @property
     def digest(self) -> str:
         """What the UIDs of its objects derive from."""
-        return self.kept_digest or encoding_digest(self.profile, self.supersedes, self.revision, self.adopted)
+        return self.kept_digest or encoding_digest(
+            self.profile, self.supersedes, self.revision, self.adopted, self.computed_from
+        )
 
     @property
     def name(self) -> str:
@@ -100,7 +105,9 @@ class SetRequest:
         revision = self.revision.to_json() if self.revision else ""
         parts = tuple((part.kind, part.number) for part in sorted(missing))
         adopted = self.adopted.to_json() if self.adopted else ""
-        return Encoding(job.id, self.name, self.profile.to_json(), supersedes, self.says_why, parts, revision, adopted)
+        rests_on = ComputedFrom.all_to_json(self.computed_from)
+        profile = self.profile.to_json()
+        return Encoding(job.id, self.name, profile, supersedes, self.says_why, parts, revision, adopted, rests_on)
 
     @classmethod
     def of(cls, kept: Encoding) -> SetRequest:
@@ -109,11 +116,16 @@ class SetRequest:
         profile = EncodingProfile.from_json(kept.profile)
         revision = Revision.from_json(kept.revision) if kept.revision else None
         adopted = AdoptedIdentity.from_json(kept.adopted) if kept.adopted else None
-        return cls(profile, supersedes, kept.says_why, revision, adopted, kept.name.removesuffix(_REFUSED))
+        rests_on = ComputedFrom.all_from_json(kept.computed_from)
+        return cls(profile, supersedes, kept.says_why, revision, adopted, rests_on, kept.name.removesuffix(_REFUSED))
 
     def under(self, adopted: AdoptedIdentity) -> SetRequest:
-        """The same set under another patient and order: objects of their own."""
-        return replace(self, adopted=adopted, kept_digest="")
+        """The same set under another patient and order: objects of their own.
+
+        So are those that it was computed from: it names these in words.
+        """
+        in_words = tuple(replace(each, segmentations=()) for each in self.computed_from)
+        return replace(self, adopted=adopted, computed_from=in_words, kept_digest="")
 
 
 class ObjectMaker:
@@ -278,6 +290,8 @@ class ObjectMaker:
             supersedes=wanted.supersedes,
             revision=wanted.revision,
             adopted=wanted.adopted,
+            computed_from=wanted.computed_from,
+            under_pseudonyms=attempts.was_under_pseudonyms(database, job.answered_by),
             ledger=identity.of(database).salt,
             returned=_returned_handling(database, job),
         )

@@ -22,10 +22,11 @@ from node.dicom.compressing import compress
 from node.errors import NodeError
 from node.items import defect_of, frames_of, place_of
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.results import documents
 from node.results.context import Context
 from node.results.errors import NotEncodableError
 from node.results.gate.judging import EncodedCandidate, problems_of
-from node.results.maps import pm, pr, seg
+from node.results.maps import pm, pr, rtstruct, seg
 from node.results.pages import sc
 from node.results.report import ko, sr
 from node.results.report.regions import check_places
@@ -34,7 +35,7 @@ from node.results.request import SetPart, SourceReference
 Maker = Callable[[], Dataset]
 """Makes one object, complete but for its file meta information."""
 
-_ORDER: tuple[Kind, ...] = ("seg", "pm", "sc", "ko", "pr", "sr")
+_ORDER: tuple[Kind, ...] = ("seg", "rtstruct", "pm", "sc", "ko", "pr", "pdf", "sr")
 """In which the objects are sent: the report last, because it refers to the others."""
 _UNCOMPRESSED = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
 
@@ -194,11 +195,22 @@ def _selections(context: Context) -> list[tuple[int, Maker]]:
     return [(1, partial(ko.key_object_selection, context))] if context.request.result.key_images else []
 
 
+def _structure_sets(context: Context) -> list[tuple[int, Maker]]:
+    return [(mask.number, partial(rtstruct.structure_set, context, mask)) for mask in context.masks]
+
+
+def _documents(context: Context) -> list[tuple[int, Maker]]:
+    given = enumerate(context.request.result.documents, start=1)
+    return [(number, partial(documents.encapsulated, context, document, number)) for number, document in given]
+
+
 _COMPANIONS: dict[Kind, Callable[[Context], Sequence[tuple[int, Maker]]]] = {
     "seg": _segmentations,
+    "rtstruct": _structure_sets,
     "pm": _maps,
     "ko": _selections,
     "pr": pr.presentation_state_makers,
+    "pdf": _documents,
 }
 
 

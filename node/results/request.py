@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from node.config.encoding import EncodingProfile, Kind
 from node.results.adopted import AdoptedIdentity
 from plugins.contract import AlgorithmIdentity, Result
 
-PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "dicom", "picture", "mask"]
+PartKind = Literal["sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf", "dicom", "picture", "mask"]
 """Kinds of object, the pictures that pages show, and the label map that segmentations and pictures are made from."""
 Mode = Literal["shadow", "pilot", "clinical"]
 
@@ -53,19 +54,45 @@ class Revision:
         return cls(**{**values, "earlier_made_at": datetime.fromisoformat(values["earlier_made_at"])})
 
 
+@dataclass(frozen=True, slots=True)
+class ComputedFrom:
+    """The result of an earlier step that a result rests on, and its segmentations that the destination gets."""
+
+    step: str
+    plugin: str
+    version: str
+    segmentations: tuple[SourceReference, ...] = ()
+
+    @classmethod
+    def all_to_json(cls, those: Sequence[ComputedFrom]) -> str:
+        """As text; equal ones give equal texts, and none an empty one."""
+        return json.dumps([asdict(each) for each in those], sort_keys=True) if those else ""
+
+    @classmethod
+    def all_from_json(cls, text: str) -> tuple[ComputedFrom, ...]:
+        """What `all_to_json` wrote."""
+        read = json.loads(text) if text else []
+        return tuple(
+            cls(**{**each, "segmentations": tuple(SourceReference(**one) for one in each["segmentations"])})
+            for each in read
+        )
+
+
 def encoding_digest(
     profile: EncodingProfile,
     supersedes: tuple[SourceReference, ...],
     revision: Revision | None = None,
     adopted: AdoptedIdentity | None = None,
+    computed_from: tuple[ComputedFrom, ...] = (),
 ) -> str:
     """Of all in which the objects of one result differ between destinations.
 
-    The profile, what they got before, and under which patient and order they have the study.
+    The profile, what they got before, under which patient and order they have the study, and what it rests on.
     """
-    if not supersedes and revision is None and adopted is None:
+    if not supersedes and revision is None and adopted is None and not computed_from:
         return profile.digest()
     more = [each.to_json() for each in (revision, adopted) if each is not None]
+    more += [ComputedFrom.all_to_json(computed_from)] if computed_from else []
     uids = (profile.digest(), *sorted(reference.sop_instance_uid for reference in supersedes), *more)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:32]
 
@@ -162,6 +189,10 @@ class JobToEncode:
     """None: the first result of the question that the destination gets."""
     adopted: AdoptedIdentity | None = None
     """Patient and order as the destination has them, in place of the images'."""
+    computed_from: tuple[ComputedFrom, ...] = ()
+    """The results of earlier steps that it rests on."""
+    under_pseudonyms: bool = False
+    """Whether the plugin knew the patient by pseudonyms alone."""
     node: NodeIdentity = NodeIdentity()
     profile: EncodingProfile = field(default_factory=EncodingProfile)
     belongs_to: EarlierSet | None = None
@@ -185,7 +216,7 @@ class JobToEncode:
         """What the UIDs of the objects derive from, beside the job and the SOP class."""
         if self.belongs_to is not None:
             return self.belongs_to.digest
-        return encoding_digest(self.profile, self.supersedes, self.revision, self.adopted)
+        return encoding_digest(self.profile, self.supersedes, self.revision, self.adopted, self.computed_from)
 
     def with_result(self, result: Result) -> EncodingRequest:
         """The whole request."""

@@ -31,7 +31,7 @@ from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.processes.pool import CallCancelledError
-from node.results import adopted_results, partial_sets, predecessors, restored
+from node.results import adopted_results, earlier_steps, partial_sets, predecessors, restored
 from node.results.adopted import AdoptedIdentity
 from node.results.adopted_results import AdoptedResults
 from node.results.encoded import EncodedSet
@@ -200,6 +200,7 @@ class ResultsStage(NodeStage):
                 predecessors.of(self._ledger.database, job, name),
                 revision=predecessors.revision(self._ledger.database, job, name),
                 adopted=self._adopted(job, name),
+                computed_from=earlier_steps.of(self._ledger.database, job, name),
             )
             for name in restored.still_to_serve(self._ledger.database, job)
         }

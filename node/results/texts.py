@@ -47,6 +47,10 @@ class Texts:
     result_made: str
     study_of: str
     supersedes: str
+    pseudonyms_in_document: str
+    """Of a document whose plugin did not know the patient."""
+    computed_from: str
+    """On what earlier result it rests."""
     revision_replaces: str
     revision_beside: str
     """Of a failure after a result."""
@@ -147,6 +151,8 @@ ENGLISH = Texts(
     result_made="Result made",
     study_of="Study of",
     supersedes="This result supersedes an earlier one of the same study.",
+    pseudonyms_in_document="Its pages were made under a pseudonym and may show that instead of the patient",
+    computed_from="Computed from the result of the step {step} ({plugin} {version}), which is an AI result, too",
     revision_replaces="Revision {number}, replaces {time}: {why}",
     revision_beside="Revision {number}; the result of {time} stands",
     images_more="{count} more images",
@@ -184,6 +190,8 @@ ENGLISH = Texts(
         "pm": "The heat map could not be written.",
         "ko": "The selection of key images could not be written.",
         "pr": "The presentation state of the regions could not be written.",
+        "rtstruct": "The segmentation could not be written as outlines (RT Structure Set).",
+        "pdf": "The document of the software could not be written.",
         "dicom": "The DICOM objects that the program returned could not be sent.",
         "picture": "The pictures could not be drawn.",
     },
@@ -191,6 +199,8 @@ ENGLISH = Texts(
         "seg": "A part of the segmentation could not be written.",
         "pm": "One or more of the heat maps could not be written.",
         "pr": "A part of the presentation states of the regions could not be written.",
+        "rtstruct": "A part of the segmentation could not be written as outlines (RT Structure Set).",
+        "pdf": "One or more of the documents of the software could not be written.",
         "dicom": "One or more of the DICOM objects that the program returned could not be sent.",
         "picture": "One or more of the pictures could not be drawn.",
     },
@@ -245,6 +255,8 @@ KOREAN = Texts(
     result_made="결과 생성",
     study_of="검사일",
     supersedes="이 결과는 같은 검사의 이전 결과를 대체합니다.",
+    pseudonyms_in_document="문서의 페이지는 가명으로 작성되어 환자 대신 가명이 표시될 수 있음",
+    computed_from="역시 AI 결과인 {step} 단계의 결과({plugin} {version})로부터 계산됨",
     revision_replaces="개정 {number}, {time} 결과를 대체: {why}",
     revision_beside="개정 {number}: {time} 결과가 유효합니다",
     images_more="영상 {count}장 추가",
@@ -282,6 +294,8 @@ KOREAN = Texts(
         "pm": "히트맵을 작성할 수 없었습니다.",
         "ko": "주요 영상 목록을 작성할 수 없었습니다.",
         "pr": "영역의 표시 상태를 작성할 수 없었습니다.",
+        "rtstruct": "분할 영상을 윤곽선(RT Structure Set)으로 작성할 수 없었습니다.",
+        "pdf": "소프트웨어의 문서를 작성할 수 없었습니다.",
         "dicom": "프로그램이 반환한 DICOM 객체를 전송할 수 없었습니다.",
         "picture": "그림을 그릴 수 없었습니다.",
     },
@@ -289,6 +303,8 @@ KOREAN = Texts(
         "seg": "분할 영상의 일부를 작성할 수 없었습니다.",
         "pm": "일부 히트맵을 작성할 수 없었습니다.",
         "pr": "영역의 표시 상태 중 일부를 작성할 수 없었습니다.",
+        "rtstruct": "분할 영상의 일부를 윤곽선(RT Structure Set)으로 작성할 수 없었습니다.",
+        "pdf": "소프트웨어의 일부 문서를 작성할 수 없었습니다.",
         "dicom": "프로그램이 반환한 DICOM 객체 중 일부를 전송할 수 없었습니다.",
         "picture": "일부 그림을 그릴 수 없었습니다.",
     },

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from node.ledger import events, gone_images, job_studies, jobs, looks, rule_history, studies
+from node.ledger import events, gone_images, job_results, job_studies, jobs, looks, rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
-from node.ledger.job import Job, JobOutcome
+from node.ledger.job import Job, JobOutcome, JobStatus, UsedResult
 from node.route.asking import Evaluation, RulesInForce, kept_rule
 from node.route.new_jobs import WHOLE_STUDY, Plugins, RoleInstances, new_job
 from rules import engine
@@ -39,18 +39,28 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
         arrived = gone_images.arrivals(database, study.study_instance_uid)
         by_uid = gone_images.counting(database, study.study_instance_uid)
         newest = rule is not None and rule_history.is_newest(database, job_id)
+        known = {**job_results.newest(database, job), job.step: job}
         seen = asked.facts(database, arrived, now, zone) if newest else None
     if rule and seen:
         subject = "" if job.subject == WHOLE_STUDY else job.subject
-        found = engine.follow_up(rule, seen, {job.step: _result(job)}, subject)
+        results = {step: _result(each) for step, each in known.items()}
+        found = engine.follow_up(rule, seen, results, subject, job.step)
     with ledger.transaction() as database:
         if look is None and studies.get(database, study.study_instance_uid) != study:
             return 0  # it grows, or was corrected: the next run sees it as it is then
         if not arrived.receipts <= gone_images.arrivals(database, study.study_instance_uid).receipts:
             return 0
-        made = sum(_enqueue(database, now, asked, job, rule, each, by_uid, plugins, zone) for each in found if rule)
+        if found and _ids({**job_results.newest(database, job), job.step: job}) != _ids(known):
+            return 0  # a step was cancelled or begins again meanwhile: the next run sees it
+        made = sum(
+            _enqueue(database, now, asked, job, rule, each, known, by_uid, plugins, zone) for each in found if rule
+        )
         rule_history.followed_up(database, job_id)
     return made
+
+
+def _ids(known: Mapping[str, Job]) -> dict[str, str]:
+    return {step: each.id for step, each in known.items()}
 
 
 def _enqueue(
@@ -60,15 +70,23 @@ def _enqueue(
     job: Job,
     rule: Rule,
     follow_up: FollowUp,
+    known: Mapping[str, Job],
     by_uid: Mapping[str, Instance],
     plugins: Plugins,
     zone: ZoneInfo,
 ) -> bool:
     made, study = None, asked.as_seen
     if follow_up.run:
-        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone, _prior(database, rule, job))
+        uses = [
+            UsedResult(name, known[step].id, job_results.digest(known[step]))
+            for name, step in follow_up.run.results.items()
+        ]
+        prior = _prior(database, rule, job)
+        new = new_job(database, now, study, rule, follow_up.run, by_uid, plugins, zone, prior, uses)
         new = replace(new, revision=asked.study.revision if asked.look is None else job.revision, look=asked.number)
         made = jobs.enqueue(database, now, job.decision, new, follow_up.run.not_before)
+        if made is not None and uses:
+            _overtake(database, now, made)
     events.record(
         database,
         now,
@@ -83,6 +101,13 @@ def _enqueue(
         clauses=[f"{'+' if each.passed else '-'} {each.text}: {each.why}" for each in follow_up.clauses],
     )
     return made is not None
+
+
+def _overtake(database: Database, at: datetime, job: Job) -> None:
+    """What waits to work on a result that is not the newest any more is not begun."""
+    earlier = jobs.get(database, job.supersedes) if job.supersedes else None
+    if earlier is not None and earlier.status is JobStatus.QUEUED:
+        jobs.cancel(database, at, earlier.id, f"an earlier step has another result: job {job.id}")
 
 
 def _prior(database: Database, rule: Rule, job: Job) -> list[RoleInstances]:

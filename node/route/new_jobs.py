@@ -12,7 +12,7 @@ from node.ledger import alerts, notices
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.instances import Instance
-from node.ledger.job import URGENT, JobInput, NewJob, digest_of, images_digest_of
+from node.ledger.job import URGENT, JobInput, NewJob, UsedResult, digest_of, images_digest_of
 from node.ledger.studies import Study
 from node.ledger.terms import Terms
 from plugins.manifest import ParameterError
@@ -44,10 +44,11 @@ def new_job(
     plugins: Plugins,
     zone: ZoneInfo,
     more: Sequence[RoleInstances] = (),
+    uses: Sequence[UsedResult] = (),
 ) -> NewJob:
     """The job for a run; `by_uid` are the study's instances that count, `zone` is that of the rule's hours.
 
-    `more` is what it is given of another study.
+    `more` is what it is given of another study, `uses` are the results of earlier steps.
     """
     assert study.completed_at is not None, study.study_instance_uid
     parameters = _parameters(database, at, study, rule.name, run, plugins)
@@ -63,7 +64,7 @@ def new_job(
         inputs=tuple(
             JobInput(role, series, tuple(sorted(one.receipt for one in found))) for role, series, found in chosen
         ),
-        inputs_digest=_digest(run, parameters, chosen),
+        inputs_digest=_digest(run, parameters, chosen, uses),
         images_digest=_images_digest(run, parameters, chosen),
         identity=run.identity,
         destinations=run.destinations,
@@ -73,13 +74,16 @@ def new_job(
         images_complete_at=study.completed_at,
         asked=rule.description,
         terms=_terms(rule, run, zone),
+        uses=tuple(sorted(uses)),
     )
 
 
-def _digest(run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[RoleInstances]) -> str:
+def _digest(
+    run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[RoleInstances], uses: Sequence[UsedResult]
+) -> str:
     """What tells whether a later revision would have it run on the same."""
     images = [(role, one.sop_instance_uid, one.digest) for role, _, found in chosen for one in found]
-    return digest_of(run.plugin, parameters, images, run.identity)
+    return digest_of(run.plugin, parameters, images, run.identity, uses)
 
 
 def _images_digest(run: PlannedRun, parameters: Mapping[str, Any], chosen: Sequence[RoleInstances]) -> str:

@@ -17,12 +17,13 @@ from zoneinfo import ZoneInfo
 from node.ledger.rows import to_json
 from node.ledger.rule_history import RuleRun
 from node.route.new_jobs import WHOLE_STUDY
+from rules import engine
 from rules.decision import Decision, PlannedRun
 from rules.engine import decide
 from rules.facts import History, StudyFacts
 from rules.limits import gates
 from rules.model import Rule
-from rules.results import ResultCondition, ResultFacts, judge
+from rules.results import ResultFacts
 
 
 class SimulatedRun(NamedTuple):
@@ -175,13 +176,13 @@ def _later(decision: Decision, known: Mapping[str, ResultFacts]) -> tuple[tuple[
     runs: list[str] = []
     still_open: list[str] = []
     for step in decision.rule.run:
-        if step.after not in results:
+        if not step.needs or not all(each in results for each in step.needs):
             continue  # the first steps, and those after one that does not run
-        result = results[step.after]
-        if result is None:
+        there = {each: found for each in step.needs if (found := results[each]) is not None}
+        if len(there) < len(step.needs):
             still_open.append(step.plugin)
             results[step.name] = None
-        elif all(clause.passed for clause in judge(step.when_result or ResultCondition(), result)):
+        elif engine.is_asked_for(step, there):
             runs.append(step.plugin)
             results[step.name] = known.get(step.plugin)
     return tuple(runs), tuple(still_open)

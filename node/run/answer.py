@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
-from node.run import found, nested, process
+from node.run import documents, found, nested, process
 from node.run.nifti import reading
 from node.run.nifti.reading import NiftiAnswer
 from node.run.pseudonyms import Translation
@@ -128,6 +128,10 @@ def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
+    for index, document in enumerate(result.documents):
+        if refusal := documents.problem_of(document.pdf):
+            place = f"$.documents[{index}].pdf"
+            raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
     result, replaced = order.translation.result(result)
     part = _empty_part(order.results)
     taken = taking.take(result, _objects_of(order, part / exchange.OUT))

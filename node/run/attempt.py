@@ -20,10 +20,11 @@ from node.ledger import attempts
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind
 from node.ledger.job import URGENT, Job
 from node.processes.pool import CallCancelledError, ChildPool
-from node.run import answer, inputs, laying_out
+from node.run import answer, handing_on, inputs, laying_out
 from node.run.catalogue import SitePlugin
 from node.run.digests import CodeDigest, CodeDigests, TooManyFilesError
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
+from node.run.handing_on import ResultUnusableError
 from node.run.inputs import InputChangedError, InputDamagedError, InputGoneError, Inputs, JobInputs
 from node.run.interpreter import InterpreterError
 from node.run.laying_out import InputUnreadableError
@@ -133,7 +134,7 @@ class RunningAttempt:
         except CodeChangedError as error:
             self.workers.forget(self.plugin.manifest.folder)
             settler.failed(job, AttemptFailure(AttemptFailureKind.CHANGED, str(error)), self.plugin, course)
-        except (InputGoneError, InputUnreadableError, ParameterError, TooManyFilesError) as error:
+        except (InputGoneError, InputUnreadableError, ResultUnusableError, ParameterError, TooManyFilesError) as error:
             settler.failed(job, AttemptFailure(AttemptFailureKind.INPUT, str(error)), self.plugin, course)
         except ExchangeError as error:
             settler.failed(job, AttemptFailure(AttemptFailureKind.CONTRACT, str(error)), self.plugin, course)
@@ -193,13 +194,11 @@ class RunningAttempt:
     def _laid_out(self, asked: Inputs, folder: Path) -> JobInputs:
         """What the plugin gets: under pseudonyms, unless the job is one that needs the images as received."""
         key = inputs.key_of(asked, keys.secret(self.data_folder.data)) if self._hides else None
-        given = inputs.lay_out(
-            asked,
-            folder,
-            self.data_folder,
-            key,
+        layer = inputs.Layer(
             lambda images: laying_out.lay_out(self.reader, images, self.cancel.is_set),
+            lambda results: handing_on.hand_on(self.reader, results, self.cancel.is_set),
         )
+        given = inputs.lay_out(asked, folder, self.data_folder, key, layer)
         actions = {action.name.lower(): count for action, count in given.actions.items()}
         log.info("run.laid-out", job=self.job.id, identity=self.row.identity, attributes=actions)
         return given

@@ -5,15 +5,26 @@ Codes, whether present and urgent, numbers, and how many DICOM objects came; no 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins import encoding
 from plugins.contract import Code, Measurement, Result
+from plugins.earlier import EarlierResult
 
 
 def of(result: Result) -> dict[str, Any]:
-    """The result's findings with their measurements, and the number of its objects, as plain values."""
+    """The result's findings with their measurements, and the number of its objects, as plain values.
+
+    And the digest of what a later step may take.
+    """
     return {
+        "digest": _digest(EarlierResult(result.findings, result.segmentation)),
         "findings": [
             {
                 "code": _code(finding.code),
@@ -26,6 +37,19 @@ def of(result: Result) -> dict[str, Any]:
         ],
         "objects": len(result.objects),
     }
+
+
+def _digest(earlier: EarlierResult) -> str:
+    """SHA-256 over all of it, arrays included: a step that takes an equal result is not run again."""
+
+    def of_array(_field: str, array: NDArray[Any]) -> str:
+        content = hashlib.sha256(f"{array.dtype.name} {array.shape}".encode())
+        for plane in array:
+            content.update(np.ascontiguousarray(plane).tobytes())
+        return content.hexdigest()
+
+    document = encoding.encode(earlier, encoding.Writers(of_array))
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _measurements(found: Iterable[Measurement]) -> list[dict[str, Any]]:

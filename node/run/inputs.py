@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from node.dicom.confidentiality.dataset import Actions
 from node.dicom.confidentiality.key import Key
 from node.errors import PermanentError
-from node.ledger import facts, instances, job_studies, studies
+from node.ledger import facts, instances, job_studies, jobs, studies
 from node.ledger.database import Database
 from node.ledger.facts import InstanceRecord
 from node.ledger.instances import Instance, InstanceStatus
@@ -24,6 +24,7 @@ from node.ledger.job import Job, JobInput
 from node.ledger.studies import Study
 from node.run import pseudonyms
 from node.run.catalogue import SitePlugin
+from node.run.handing_on import ResultsToHandOn
 from node.run.identifiers import Identifiers
 from node.run.laying_out import Copy, Images, Report
 from node.run.pseudonyms import Translation
@@ -33,7 +34,7 @@ from node.store.intact import Damage
 from node.store.layout import DataFolder
 from plugins import exchange
 from plugins.boxes import SendExtent
-from plugins.exchange import InputFile, InputSeries, PluginReference, Request, RequestFacts
+from plugins.exchange import InputFile, InputResult, InputSeries, PluginReference, Request, RequestFacts
 from plugins.manifest import ParameterValue
 from rules import values
 
@@ -58,8 +59,12 @@ class InputChangedError(PermanentError):
     """An instance of the job was rejected or replaced since the decision: the job has no ground any more."""
 
 
-Layer = Callable[[Images], Report]
-"""Makes the copies: `node.run.laying_out.lay_out` with a pool."""
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What is done in another process: `node.run.laying_out.lay_out` and `node.run.handing_on.hand_on` with a pool."""
+
+    copy: Callable[[Images], Report]
+    hand_on: Callable[[ResultsToHandOn], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ class Inputs:
     """Whose images they are."""
     identifiers: Identifiers
     """What names the patient in the images."""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Name → folder of the result of an earlier step, relative to the data folder."""
     headers: tuple[Mapping[str, Any], ...] = ()
     """Of the images, as the ledger keeps them."""
 
@@ -119,14 +126,23 @@ def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping
     used = [records[row.receipt] for row in files.values()]
     patient = studies.get(database, job.study_instance_uid)
     assert patient is not None, job.study_instance_uid
+    earlier = [(use, jobs.get(database, use.job)) for use in job.uses]
     request = Request(
         job=job.id,
         plugin=reference(plugin),
         study=_study(job, used[0].header),
         series=tuple(series),
         parameters=parameters,
+        results=tuple(_result(use.name, source) for use, source in earlier),
     )
-    return Inputs(request, files, patient, _identifiers(used, patient), tuple(each.header for each in used))
+    results = {use.name: source.result for use, source in earlier if source.result is not None}
+    headers = tuple(each.header for each in used)
+    return Inputs(request, files, patient, _identifiers(used, patient), results, headers)
+
+
+def _result(name: str, source: Job) -> InputResult:
+    version = str((source.algorithm or {}).get("version", ""))
+    return InputResult(name=name, step=source.step, plugin=source.plugin, version=version)
 
 
 def _wanted(database: Database, job: Job, plugin: SitePlugin) -> Iterator[JobInput]:
@@ -190,9 +206,11 @@ def lay_out(inputs: Inputs, folder: Path, data_folder: DataFolder, key: Key | No
             damages.append(intact.missing(row, data_folder))
             continue
         copies.append(Copy(row, source, folder / exchange.IN / name))
-    report = layer(Images(tuple(copies), key))
+    report = layer.copy(Images(tuple(copies), key))
     if damages := [*damages, *report.damages]:
         raise InputDamagedError(damages)
+    kept = {name: data_folder.data / result for name, result in inputs.results.items()}
+    layer.hand_on(ResultsToHandOn(kept, inputs.request, folder, key))
     request, translation = as_sent(inputs, key)
     exchange.write_request(folder, request)
     return JobInputs(request, translation, report.actions)

@@ -105,22 +105,33 @@ class Settler:
         self._give_up(job, text, _UNFORESEEN, None, AttemptCourse(AttemptFailureKind.NODE))
         return True
 
-    def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
-        """Images that it needs were removed and cannot be fetched: it ends as failed, and the report says so."""
-        log.warning("run.images-gone", job=job.id, plugin=job.plugin, reason=why)
-        self._end_unrun(job, why, algorithm, AttemptFailureKind.GONE)
+    def not_run(self, job: Job, why: str, algorithm: Mapping[str, Any], *, not_applicable: bool = False) -> None:
+        """What it needs is not here (images that were removed, the result of an earlier step): the report says so.
+
+        It ends as failed, or as not applicable.
+        """
+        log.warning("run.not-run", job=job.id, plugin=job.plugin, reason=why)
+        status = ResultStatus.NOT_APPLICABLE if not_applicable else ResultStatus.FAILED
+        self._end_unrun(job, why, algorithm, AttemptFailureKind.GONE, status)
 
     def not_analysed(self, job: Job, why: str, algorithm: Mapping[str, Any]) -> None:
         """A person or a stop rule has stopped what would run: it ends as failed, and the report says so."""
         log.warning("run.not-analysed", job=job.id, plugin=job.plugin, reason=why)
         self._end_unrun(job, why, algorithm, AttemptFailureKind.STOPPED)
 
-    def _end_unrun(self, job: Job, why: str, algorithm: Mapping[str, Any], kind: AttemptFailureKind) -> None:
+    def _end_unrun(
+        self,
+        job: Job,
+        why: str,
+        algorithm: Mapping[str, Any],
+        kind: AttemptFailureKind,
+        status: ResultStatus = ResultStatus.FAILED,
+    ) -> None:
         with self.node.ledger.transaction() as database:
             if jobs.get(database, job.id).status is not JobStatus.QUEUED:
                 return  # cancelled meanwhile
             jobs.started(database, self.node.clock.now(), job.id, algorithm)
-        self._give_up(job, words.not_run(why), why, None, AttemptCourse(kind))
+        self._give_up(job, words.not_run(why), why, None, AttemptCourse(kind), status)
 
     def cancelled(self, job: Job, reason: str) -> None:
         """The job has no ground any more."""
@@ -152,9 +163,17 @@ class Settler:
         request = Request(job.id, named, RequestFacts(job.study_instance_uid), series=())
         return answer.keep(result, request, self.node.store.data / "results", job.id)
 
-    def _give_up(self, job: Job, text: str, error: str, plugin: SitePlugin | None, course: AttemptCourse) -> None:
+    def _give_up(
+        self,
+        job: Job,
+        text: str,
+        error: str,
+        plugin: SitePlugin | None,
+        course: AttemptCourse,
+        status: ResultStatus = ResultStatus.FAILED,
+    ) -> None:
         """It ends with a result of the node's own, whose text says why to a reader."""
-        result = Result(ResultStatus.FAILED, text)
+        result = Result(status, text)
         try:
             kept = self._kept(job, result, plugin)
             self._end(job, CheckedResult(result.status, found.of(result)), kept, error, course)

@@ -40,6 +40,7 @@ from node.run.retry import AttemptFailure
 from node.run.settle import Settler, unknown_algorithm
 from node.run.slots import BusySlot, IdleModel, Placement, PlacementPlan, WaitingJob
 from node.run.stopped import StoppedJobs
+from node.run.used_results import UsedResults
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
 from node.store import keys
@@ -95,6 +96,7 @@ class RunStage(NodeStage):
         self._removed_images = RemovedImages(node, self._settler)
         self._stopped = StoppedJobs(node.ledger, self._settler)
         self._box_jobs = BoxJobs(node, self._begin)
+        self._used_results = UsedResults(node, self._settler)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
         self._prepared = False
@@ -303,10 +305,10 @@ class RunStage(NodeStage):
             log.debug("run.stopped", job=job.id, plugin=plugin.name)
         elif (opens := hours.waits_until(job, self._clock.now())) is not None:
             self._outside_hours(job, opens)
-            return None
         elif self._is_held(job, plugin):
             log.debug("run.not-commissioned", job=job.id, plugin=plugin.name)
-            return None
+        elif not self._used_results.are_here(job, plugin):
+            log.debug("run.earlier-result-missing", job=job.id, plugin=plugin.name)
         elif (here := self._removed_images.see_to(job, plugin, self._configuration)) is not None:
             return here, plugin
         return None

@@ -45,6 +45,7 @@ from node.ledger.schema import (
     m0035_search,
     m0036_returned,
     m0038_boxes,
+    m0040_job_results,
     m0041_recalls,
     m0042_stop_rules,
 )
@@ -185,6 +186,7 @@ migrations(name="0033_restorations")(m0033_restorations.migrate)
 migrations(name="0035_search")(m0035_search.migrate)
 migrations(name="0036_returned")(m0036_returned.migrate)
 migrations(name="0038_boxes")(m0038_boxes.migrate)
+migrations(name="0040_job_results")(m0040_job_results.migrate)
 migrations(name="0041_recalls")(m0041_recalls.migrate)
 migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
 

@@ -42,6 +42,7 @@ VERSIONS = (
     "0035_search",
     "0036_returned",
     "0038_boxes",
+    "0040_job_results",
     "0041_recalls",
     "0042_stop_rules",
 )

@@ -25,6 +25,7 @@ from node.results.gate.reading import ObjectReadBack, SourceFlaws, UnreadableObj
 from node.results.gate.report import report_problems
 from node.results.request import RejectionRequest, SourceReference
 from node.results.source.copied import Treatment, of_patient_and_study
+from node.results.source.references import DETACHED_STUDY
 
 _NOT_INHERITED = (
     "patient",
@@ -56,6 +57,8 @@ _OURS = frozenset(
     }
 )
 """Attributes of these modules that we write ourselves."""
+_EMPTY = frozenset({"OperatorsName"})
+"""Such attributes that an IOD wants, if only empty (RT Series, Type 2)."""
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 _SHOWN = 12
 """Problems that an error names; more would only hide the first."""
@@ -156,7 +159,7 @@ def _identity_problems(read: Dataset, context: Context) -> Iterator[str]:
             yield f"{keyword}: is not the source image's"
     chosen = _OURS | {attribute.keyword for attribute in of_patient_and_study()}
     for tag, keyword in _of_modules().items():
-        if tag in read and keyword not in chosen:
+        if tag in read and keyword not in chosen and not (keyword in _EMPTY and read[tag].is_empty):
             yield f"{keyword}: is none of the attributes that results have of patient, study, series and equipment"
 
 
@@ -192,8 +195,10 @@ def _known(context: Context, objects: Iterable[EncodedCandidate]) -> dict[str, s
     request = context.request
     references: list[SourceReference] = [image.reference for image in context.sources.images]
     references += [*request.evidence, *request.supersedes, *context.beside]
+    references += [reference for each in request.computed_from for reference in each.segmentations]
     references += [reference for _, reference in request.belongs_to.companions] if request.belongs_to else []
     known = {reference.sop_instance_uid: reference.sop_class_uid for reference in references}
+    known |= {image.reference.study_instance_uid: DETACHED_STUDY for image in context.sources.images}
     return known | {str(one.dataset.SOPInstanceUID): str(one.dataset.SOPClassUID) for one in objects}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ _PLAIN_VRS = {"UI", "CS"}
 _WRITTEN_AS_TEXT = {"DS", "IS", "DA", "TM", "DT", "PN", "UI"}
 _CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
 _FRAME = BaseTag(0x00081160)
+_CONTOUR_DATA = BaseTag(0x30060050)
+_COORDINATES = re.compile(rb"-?\d{1,9}(?:\.\d{1,6})?(?:\\-?\d{1,9}(?:\.\d{1,6})?)* ?")
+"""Of contours: judged as bytes, because pydicom makes an object of each of a million decimals."""
 _SCHEME, _MEANING, _URN = BaseTag(0x00080102), BaseTag(0x00080104), BaseTag(0x00080120)
 _CODE_VALUES = (BaseTag(0x00080100), BaseTag(0x00080119), _URN)
 
@@ -79,7 +83,7 @@ class ObjectReadBack:
 
     def _pass(self, item: Dataset, built: Dataset, path: str, within: str) -> None:
         uid = class_uid = ""
-        for tag, raw in list(item.items()):
+        for tag, raw in self._elements(item, path):
             meant = built.get(tag)
             if meant is None:
                 self._note(path, raw, "was not meant to be there")
@@ -117,6 +121,16 @@ class ObjectReadBack:
             self.problems.append(f"{path}ReferencedFrameNumber: of an object of a class of single frames")
         if uid:
             self.references.append(ObjectReference(within, uid, class_uid))
+
+    def _elements(self, item: Dataset, path: str) -> Iterator[tuple[BaseTag, DataElement | RawDataElement]]:
+        """Those of an item; coordinates of contours are judged here, as bytes."""
+        for tag, raw in list(item.items()):
+            if tag != _CONTOUR_DATA or not isinstance(raw, RawDataElement):
+                yield tag, raw
+                continue
+            content = raw.value or b""
+            if not _COORDINATES.fullmatch(content) or content.count(b"\\") % 3 != 2:
+                self._note(path, raw, "is not a list of points")
 
     def _items(self, element: DataElement, meant: DataElement, path: str, within: str) -> None:
         where = f"{path}{element.keyword or element.tag}"

@@ -62,6 +62,8 @@ _ENUMERATED: dict[str, tuple[str, ...]] = {
     "SegmentationType": ("BINARY", "FRACTIONAL", "LABELMAP"),
     "SegmentationFractionalType": ("PROBABILITY", "OCCUPANCY"),
     "SegmentAlgorithmType": ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"),
+    "ContourGeometricType": ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR", "CLOSED_PLANAR", "CLOSEDPLANAR_XOR"),
+    "ApprovalStatus": ("APPROVED", "UNAPPROVED", "REJECTED"),
     "SegmentsOverlap": ("YES", "UNDEFINED", "NO"),
     "DimensionOrganizationType": ("3D", "3D_TEMPORAL", "TILED_FULL", "TILED_SPARSE"),
 }

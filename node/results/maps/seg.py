@@ -120,11 +120,16 @@ def _in_source_order(mask: Mask) -> NDArray[np.unsignedinteger]:
     return whole
 
 
-def _description(context: Context, segment: Segment, number: int, identifier: str) -> SegmentDescription:
+def segment_label(context: Context, segment: Segment) -> str:
+    """The segment's label, after the number under which pages and report have its finding."""
     shown = segment_numbers(context.request.result).get(segment.number)
+    return f"{shown} {segment.label}"[:64] if shown else segment.label
+
+
+def _description(context: Context, segment: Segment, number: int, identifier: str) -> SegmentDescription:
     description = SegmentDescription(
         segment_number=number,
-        segment_label=f"{shown} {segment.label}"[:64] if shown else segment.label,
+        segment_label=segment_label(context, segment),
         segmented_property_category=our_codes.concept(segment.category),
         segmented_property_type=our_codes.concept(segment.type),
         algorithm_type="AUTOMATIC",

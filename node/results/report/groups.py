@@ -14,6 +14,7 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
+    SourceImageForMeasurement,
     TextContentItem,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
@@ -198,15 +199,33 @@ class GroupBuilder:
     def _numbers(self, part: FindingPart) -> list[SRMeasurement]:
         """The score where it says what the finding is; the measurements once, so that nobody adds them up."""
         finding, algorithm = part.finding, self.context.request.algorithm
-        numbers = [measurement_item(each, finding, algorithm) for each in finding.measurements if part.is_first]
+        sources = self._sources()
+        numbers = [
+            measurement_item(each, finding, algorithm, sources) for each in finding.measurements if part.is_first
+        ]
         has_score = finding.score is not None and part.is_whole
         if finding.score is not None and has_score:
             concept, unit = our_codes.score_concept(finding.score), our_codes.unit(finding.score.unit)
             made_by = self._algorithm(finding.score)
-            numbers.insert(0, SRMeasurement(concept, float(finding.score.value), unit, algorithm_id=made_by))
+            value = float(finding.score.value)
+            scored = SRMeasurement(concept, value, unit, algorithm_id=made_by, referenced_images=sources or None)
+            numbers.insert(0, scored)
         if part.marked is not None and (leading := part.marked.leading) is not None:
             numbers.insert(0, numbers.pop(finding.measurements.index(leading) + has_score))
         return numbers
+
+    def _sources(self) -> list[SourceImageForMeasurement]:
+        """The segmentations of earlier steps that numbers were computed from (TID 320).
+
+        None where readers edit regions (`editable`): there the source of a number is its region.
+        """
+        if self.context.request.profile.editable:
+            return []
+        return [
+            SourceImageForMeasurement(reference.sop_class_uid, reference.sop_instance_uid)
+            for each in self.context.request.computed_from
+            for reference in each.segmentations
+        ]
 
 
 def _only(template: ContentSequence) -> ContentItem:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from highdicom.sr import FindingSite, MeasurementProperties, NormalRangeProperties
+from collections.abc import Sequence
+
+from highdicom.sr import FindingSite, MeasurementProperties, NormalRangeProperties, SourceImageForMeasurement
 from highdicom.sr import Measurement as SRMeasurement
 from pydicom import Dataset
 
@@ -33,8 +35,16 @@ def site_item(site: Site) -> FindingSite:
     return FindingSite(our_codes.concept(site.region), our_codes.concept(site.laterality) if site.laterality else None)
 
 
-def measurement_item(measurement: Measurement, finding: Finding, algorithm: AlgorithmIdentity) -> SRMeasurement:
-    """A measurement with its site, method, derivation and range; one without value has a placeholder for now."""
+def measurement_item(
+    measurement: Measurement,
+    finding: Finding,
+    algorithm: AlgorithmIdentity,
+    sources: Sequence[SourceImageForMeasurement] = (),
+) -> SRMeasurement:
+    """A measurement with its site, method, derivation, range and sources.
+
+    One without value has a placeholder for now.
+    """
     site = measurement.site or finding.site
     return SRMeasurement(
         our_codes.concept(measurement.concept),
@@ -45,6 +55,7 @@ def measurement_item(measurement: Measurement, finding: Finding, algorithm: Algo
         method=our_codes.concept(measurement.method) if measurement.method else None,
         finding_sites=[site_item(site)] if site else None,
         properties=_properties(measurement),
+        referenced_images=sources or None,
         # OHIF fails on a NUM without children in a group without SCOORD.
         algorithm_id=None if site else algorithm_for_sr(algorithm),
     )

@@ -67,7 +67,8 @@ def structured_report(context: Context, companions: Companions) -> Dataset:
     for element in root:
         document.add(element)
     sources = [image.reference for image in context.sources.images]
-    state_sop_classes(document, [*sources, *(reference for _, reference in companions)])
+    earlier = [reference for each in request.computed_from for reference in each.segmentations]
+    state_sop_classes(document, [*sources, *earlier, *(reference for _, reference in companions)])
     empty_values_that_are_none(document)
     complete(document, context, "sr", 1)
     return document
@@ -78,6 +79,7 @@ def _set_references(document: Dataset, context: Context, companions: Companions)
     request = context.request
     known = {image.reference for image in context.sources.images} | set(request.evidence)
     known |= {reference for _, reference in companions}
+    known |= {reference for each in request.computed_from for reference in each.segmentations}
     study = context.identity.StudyInstanceUID
     document.CurrentRequestedProcedureEvidenceSequence = hierarchical(
         reference for reference in known if reference.study_instance_uid == study
@@ -199,6 +201,7 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
         yield _text(our_codes.LIMIT, limit)
     if request.asked:
         yield _text(our_codes.ASKED, request.asked[:1024])
+    yield from _computed_from(context)
     yield _text(our_codes.IMAGES_COMPLETE, context.shown_time(request.images_complete_at))
     yield _text(our_codes.RESULT_MADE, context.shown_time(request.result_made_at))
     if request.supersedes:
@@ -213,6 +216,23 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
         yield _text(our_codes.RETURNED, line)
     for what in _not_sent(context, {kind for kind, _ in companions}):
         yield _text(our_codes.NOT_SENT, what)
+
+
+def _computed_from(context: Context) -> Iterator[ContentItem]:
+    """Each earlier result that this one rests on: in words, and its segmentations where the destination has them.
+
+    The numbers refer to these, too (`GroupBuilder`): as Source of Measurement (TID 320).
+    """
+    for each in context.request.computed_from:
+        said = context.texts.computed_from.format(step=each.step, plugin=each.plugin, version=each.version)
+        yield _text(our_codes.COMPUTED_FROM, said)
+        for reference in each.segmentations:
+            yield ImageContentItem(
+                our_codes.COMPUTED_FROM,
+                reference.sop_class_uid,
+                reference.sop_instance_uid,
+                relationship_type="CONTAINS",
+            )
 
 
 def _heat_maps(context: Context, companions: Companions) -> Iterator[ContentItem]:

@@ -19,6 +19,8 @@ from node.results.source.images import SourceImage
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 """Label Map Segmentation Storage, which neither pydicom 3.0 nor highdicom's SR templates know."""
+DETACHED_STUDY = UID("1.2.840.10008.3.1.2.3.1")
+"""Detached Study Management (retired): as what an RT Structure Set refers to a study (C.8.8.5)."""
 
 _CLASS, _INSTANCE = BaseTag(0x00081150), BaseTag(0x00081155)
 

@@ -16,7 +16,7 @@ from node.ledger.attempts import Attempt, AttemptFailureKind, AttemptStart
 from node.ledger.boxes import BoxAttempt
 from node.ledger.job import Job
 from node.processes.pool import ChildPool
-from node.run import inputs, laying_out
+from node.run import handing_on, inputs, laying_out
 from node.run.boxes import reading
 from node.run.boxes.abroad import Abroad
 from node.run.boxes.reading import AnswerUnreadableError
@@ -99,13 +99,11 @@ class BoxInputs:
         if job.id not in self._ready:
             shutil.rmtree(folder, ignore_errors=True)
             asked, key = self.asked(attempt, job, plugin)
-            inputs.lay_out(
-                asked,
-                folder,
-                self._node.store,
-                key,
+            layer = inputs.Layer(
                 lambda images: laying_out.lay_out(self._reader, images, lambda: False),
+                lambda results: handing_on.hand_on(self._reader, results, lambda: False),
             )
+            inputs.lay_out(asked, folder, self._node.store, key, layer)
             self._ready.add(job.id)
         paths = sorted((folder / exchange.IN).rglob("*.dcm"))
         if known is None:

@@ -39,7 +39,7 @@ FINDING = Code("121071", "DCM", "Finding")
 def findings_of(path: Path, allowed: AllowedParts) -> list[Finding]:
     """The findings of a report. Raises NotAReportError where it is no measurement report that can be read."""
     read = _read(path)
-    decoder = Decoder(_no_file, _no_file, allowed.check, lambda *_: None)
+    decoder = Decoder(allowed.check)
     return [_finding(each, decoder) for each in read.get("findings", ())]
 
 
@@ -113,7 +113,7 @@ def _as_code(value: Any) -> Any:
     """Codes with a meaning that objects of ours can have; anything else stays."""
     if isinstance(value, Mapping) and {"value", "scheme", "meaning"} <= set(value):
         code = _code(value)
-        return encoding.encode(code, _NO_FILES) if code else None
+        return encoding.encode(code) if code else None
     return value
 
 
@@ -153,10 +153,3 @@ def _code(said: Mapping[str, Any] | None) -> Code | None:
 def _plain(text: str) -> str:
     """Without characters that no text of a result may hold."""
     return "".join(each for each in text if each.isprintable() or each == "\n").strip()
-
-
-def _no_file(path: Any, *_: Any) -> Any:
-    raise EncodingError(str(path), "a report has no file")
-
-
-_NO_FILES = encoding.Writers(_no_file, _no_file)

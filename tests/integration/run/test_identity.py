@@ -14,7 +14,8 @@ from node.dicom.confidentiality.key import Key
 from node.ledger import attempts, events
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobOutcome
-from node.run import inputs, laying_out
+from node.run import handing_on, inputs, laying_out
+from node.run.inputs import Layer
 from node.run.stage import RunStage
 from node.store import keys
 from plugins import exchange
@@ -61,7 +62,7 @@ def _receive(site: Site) -> list[str]:
 def _laid_out(site: Site, job: Job, folder: Path, *, full: bool = False) -> inputs.JobInputs:
     asked = inputs.gather(site.ledger.database, job, site.catalogue().plugins[job.plugin], {"level": 5})
     key = None if full else inputs.key_of(asked, keys.secret(site.data_folder.data))
-    return inputs.lay_out(asked, folder, site.data_folder, key, laying_out.make)
+    return inputs.lay_out(asked, folder, site.data_folder, key, Layer(laying_out.make, handing_on.make))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

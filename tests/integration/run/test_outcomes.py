@@ -17,8 +17,9 @@ from node.ledger.event_kinds import EventKind
 from node.ledger.instances import InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.processes.pool import ChildPool
-from node.run import answer, inputs, laying_out
+from node.run import answer, handing_on, inputs, laying_out
 from node.run.executor import ExitKind
+from node.run.inputs import Layer
 from node.run.laying_out import Images, Report
 from node.run.sandbox import Isolation
 from node.run.stage import RunStage
@@ -521,7 +522,7 @@ def test_finding_s2_control_characters_in_what_a_plugin_is_told_do_not_cost_the_
     site.complete()
     plugin = site.catalogue().plugins["good"]
     given = inputs.gather(site.ledger.database, site.job("good", receipts), plugin, {})
-    inputs.lay_out(given, tmp_path / "given", site.data_folder, None, laying_out.make)
+    inputs.lay_out(given, tmp_path / "given", site.data_folder, None, Layer(laying_out.make, handing_on.make))
     request = exchange.read_request(tmp_path / "given")
     assert (request.study.patient_sex, request.series[0].modality, request.series[0].description) == ("A B",) * 3
 

@@ -99,6 +99,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "orthanc-dicomweb": ("orthanc orthanc-dicomweb", _lacks_dicomweb),
     "odil": ("odil", _lacks_programs("odil")),
     "dicom3tools": ("dicom3tools", _lacks_programs("dciodvfy", "dcentvfy", "dcsrdump")),
+    "plastimatch": ("plastimatch", _lacks_programs("plastimatch")),
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),

@@ -10,6 +10,7 @@ import inspect
 import re
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -37,17 +38,18 @@ from node.outcome import AnswerReading
 from node.results import codes as our_codes
 from node.results.encode import encode
 from node.results.source.copied import of_patient_and_study
+from plugins.contract import PdfDocument
 from tests.support.results import air, reports
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
 COPIED = frozenset(attribute.keyword for attribute in of_patient_and_study())
-_KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr")
+_KINDS: tuple[Kind, ...] = ("sr", "sc", "seg", "pm", "ko", "pr", "rtstruct", "pdf")
 _ALGORITHM = {"ContributingEquipmentSequence"}
 _REQUEST = {"RequestAttributesSequence", "ReferencedRequestSequence"}
 _DERIVED = {"SOPInstanceUID", "SeriesInstanceUID", "DimensionOrganizationSequence", "DimensionIndexSequence"}
 _CLOCK = {
     f"{name}{form}"
-    for name in ("InstanceCreation", "Series", "Content", "PresentationCreation")
+    for name in ("InstanceCreation", "Series", "Content", "PresentationCreation", "StructureSet")
     for form in ("Date", "Time")
 } | {"DateOfSecondaryCapture", "TimeOfSecondaryCapture"}
 _CONFIGURED = {"SeriesNumber", "SeriesDescription"}
@@ -64,12 +66,14 @@ _IMAGES = {
     "SoftcopyVOILUTSequence",
     "PresentationLUTShape",
     "DisplayedAreaSelectionSequence",
+    "ReferencedFrameOfReferenceSequence",
+    "SourceInstanceSequence",
 }
 _OWN_WORDS = {
     "Modality": "the SOP class; of SC OT, or with `sc_modality: source` that of the images",
     "SpecificCharacterSet": "ISO_IR 192, or with `character_set: source` that of the images (section 6)",
     "LossyImageCompression": "SC (where it is 01) and SEG: images that were analysed; PM: always 00",
-    "BurnedInAnnotation": "SC: images that were analysed, absent where they do not all say it; PM: NO",
+    "BurnedInAnnotation": "SC: images that were analysed, absent where they do not all say it; PM: NO; PDF: YES",
     "Laterality": "images that were analysed; absent where Body Part Examined is not paired",
     "BodyPartExamined": "images that were analysed, where the part is not paired",
 }
@@ -82,6 +86,12 @@ _RESULT = {
     "FloatPixelData",
     "SegmentSequence",
     "GraphicAnnotationSequence",
+    "StructureSetROISequence",
+    "ROIContourSequence",
+    "RTROIObservationsSequence",
+    "EncapsulatedDocument",
+    "EncapsulatedDocumentLength",
+    "DocumentTitle",
     "CompletionFlag",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
@@ -184,7 +194,9 @@ def _sample(folder: Path) -> dict[str, Dataset]:
     paths = reports.write_series("ct", folder / "in")
     profile = EncodingProfile(kinds=frozenset(_KINDS))
     made = {}  # type: ignore[var-annotated]
-    for number, result in enumerate((reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")))):
+    written = replace(reports.measured(), documents=(PdfDocument(b"%PDF-1.7\n%%EOF\n", "Report"),))
+    results = (reports.mapped(reports.reference("ct")), reports.segmented(reports.frames("ct")), written)
+    for number, result in enumerate(results):
         for one in encode(reports.request(paths, result, profile=profile), folder / str(number)):
             made.setdefault(one.kind, dcmread(one.path))
     return {kind: made[kind] for kind in _KINDS}

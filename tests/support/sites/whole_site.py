@@ -112,8 +112,7 @@ class WholeSite(Site):
         start: datetime = START,
     ) -> None:
         super().__init__(folder, HandClock(start))
-        for name in ("quiet", "second"):
-            self.python_plugin(name)
+        self.make_plugins()
         settings = {"host": "127.0.0.1", "port": 11199}
         archive = {"ae_title": "PACS", "host": "127.0.0.1", "port": 11113, "identity_check": "none"}
         self.configuration = Configuration.model_validate(
@@ -136,6 +135,11 @@ class WholeSite(Site):
         self.outbox = Outbox("pacs", self.node, self.configuration, lambda *_: self.pacs)
         self.journal = Journal(self.data_folder.data)
         self.commit = CommitStage(self.node, self.journal, self.configuration)
+
+    def make_plugins(self) -> None:
+        """Those that the rule may run."""
+        for name in ("quiet", "second"):
+            self.python_plugin(name)
 
     def close(self) -> None:
         """End what runs, but for the header reader."""

@@ -16,6 +16,7 @@ from node.ledger.connection import Database
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.needed import NeedKind
 from node.ledger.notifications import Occasion
+from node.ledger.rows import query
 from node.ledger.timers import TimerKind
 from tests.support.sites.outcomes import match
 from tests.support.sites.retained import RetainSite
@@ -74,6 +75,19 @@ WITHDRAWAL = (
     "INSERT INTO withdrawals (item, destination, study_instance_uid, delivery, reason, by, status, listed_at)"
     " SELECT item, destination, study_instance_uid, id, 'x', 'node', '{}', '' FROM deliveries WHERE job='{job}'"
 )
+
+
+def _later_step(database: Database, _at: datetime, job: str) -> None:
+    """A job of another step that waits, and takes the result of this one."""
+    (row,) = query(database, "SELECT * FROM jobs WHERE id=?", [job])
+    row = dict(row)
+    row |= {"id": "later", "step": "later", "status": "queued", "outcome": None, "result": None, "files": "gone"}
+    row |= {"finished_at": None, "encoded_at": None, "answered_by": None, "supersedes": None}
+    names, marks = ",".join(row), ",".join("?" * len(row))
+    database.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", list(row.values()))
+    database.execute("INSERT INTO job_results (job, name, source, digest) VALUES ('later','mask',?,'d')", [job])
+
+
 CASES: dict[tuple[NeedKind, str], Case] = {
     (NeedKind.GOING, "the images"): Case(STUDY.format("images='purging'"), STUDY.format("images='here'"), job=False),
     (NeedKind.GOING, "the files"): Case("UPDATE jobs SET files='purging'", "UPDATE jobs SET files='here'", study=False),
@@ -103,6 +117,9 @@ CASES: dict[tuple[NeedKind, str], Case] = {
     ),
     (NeedKind.UNREPORTABLE, ""): Case(JOB.replace("{}", "unreportable"), JOB.replace("{}", "cancelled")),
     (NeedKind.FOLLOW_UP, ""): Case("UPDATE jobs SET followed_up=0", "UPDATE jobs SET followed_up=1"),
+    (NeedKind.LATER_STEP, ""): Case(
+        _later_step, "UPDATE jobs SET status='cancelled', finished_at=created_at WHERE id='later'", study=False
+    ),
     (NeedKind.RULE_WAITS, ""): Case(
         lambda database, at, _: timers.start(database, UID, "r", TimerKind.WAIT, at, at),
         lambda database, at, _: timers.stop(database, UID, TimerKind.WAIT, "r"),

@@ -176,7 +176,7 @@ def test_the_head_ct_example_runs_two_at_once_and_names_the_third() -> None:
         ("haemorrhage", "urgent"),
         ("midline-shift", "urgent"),
     ]
-    assert [(each.step, each.after) for each in decision.later] == [("haematoma-volume", "haemorrhage")]
+    assert [(each.step, each.needs) for each in decision.later] == [("haematoma-volume", ("haemorrhage",))]
     ward = {**EMERGENCY, "StationName": "CT9"}
     assert not decide(named("head-ct-emergency").rules, make_study(make_series("1.1", "CT", [{}], **ward)))[0].matched
 

@@ -230,7 +230,7 @@ def test_two_steps_at_once_and_a_third_only_after_the_first_found_something() ->
     rule = make_rule(CT, run=STEPS, priority="urgent")
     (decision,) = decide([rule], study())
     assert [(run.step, run.priority) for run in decision.runs] == [("bleed", "urgent"), ("midline", "urgent")]
-    assert [(later.step, later.after) for later in decision.later] == [("volume", "bleed"), ("audit", "bleed")]
+    assert [(later.step, later.needs) for later in decision.later] == [("volume", ("bleed",)), ("audit", ("bleed",))]
     volume, audit = follow_up(rule, study(), {"bleed": result()})
     assert volume.run is not None
     assert (volume.run.plugin, volume.run.inputs) == ("volume", decision.runs[0].inputs)
