@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 
 from node.config.models import PluginUse
 from node.index.children import HeaderReader
-from node.ledger import job_results, jobs, objects
+from node.ledger import job_results, objects
 from node.ledger.job import Job
 from tests.support.images.receipts import STUDY, arrive, ct
 from tests.support.sites.whole_site import KeepingPacs, WholeSite
@@ -86,13 +86,6 @@ class ChainedSite(WholeSite):
         """What is encoded goes to the PACS, and what could be encoded only then, too."""
         self.results.run_once()
         self.outbox.run_once()
-
-    def again(self, job: Job) -> None:
-        """A person has a job done again, and all is done that follows."""
-        with self.ledger.transaction() as database:
-            jobs.again(database, self.clock.now(), job.id, "os:hong")
-        self.go_on()
-        self.deliver()
 
     def of_step(self, step: str) -> list[Job]:
         """Jobs of a step, oldest first."""

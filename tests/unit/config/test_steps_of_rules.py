@@ -64,3 +64,12 @@ def test_documents_under_pseudonyms_are_warned_of(
     found = [(each.yaml_path, each.message) for each in loaded.warnings if "PDF documents" in each.message]
     assert [path for path, _ in found] == (["rules[0].run"] if warned else [])
     assert all("mine makes PDF documents and knows the patient by a pseudonym" in text for _, text in found)
+
+
+def test_a_program_that_reads_none_is_given_none(write: Write) -> None:
+    """NIfTI programs get images alone: what they would take is refused at its step, not left out in silence."""
+    path = write("").parent / "mine" / "plugin.toml"
+    site = write(f"{SITE}rules:{rule(run=CHAIN)}")
+    path.write_text(MANIFEST.replace(PROGRAM, f'{PROGRAM}exchange = "nifti"\n') + NIFTI)
+    [(_, place, text)] = told(site)
+    assert (place, text) == ("rules[0].run[1].inputs", 'mine gets images alone: its exchange is "nifti"')
