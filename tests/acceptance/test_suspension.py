@@ -13,8 +13,8 @@ from tests.support.programs.orthanc import Orthanc
 from tests.support.sites.listeners import web_service
 from tests.support.sites.site import Site, destination, rule
 
-WATCHED = {"plugin": "mean-hu", "watch": "positives", "above": "0.001%", "then": "suspend"}
-"""So little that the first finding proves it: of 200 jobs one, with 99 % certainty."""
+WATCHED = {"plugin": "mean-hu", "watch": "latency", "longer_than": "1ms", "above": "0.001%", "then": "suspend"}
+"""So little that the first result proves it: one of 200 jobs that took longer, with 99 % certainty."""
 SUSPENDED = "Not analysed: suspended. Rule mean-hu is suspended for"
 
 
@@ -34,7 +34,7 @@ def test_a_suspended_study_is_reported_as_not_analysed_until_a_person_resumes_it
         wanted = rule(notify={"on": ["failure"], "whom": "duty"})
         ways = {"pacs": destination(pacs.ae_title, pacs.dicom_port)}
         listen = {"listen": {"host": "127.0.0.1", "port": node_port}}
-        sections = people | {"stop_rules": {"too-many": WATCHED}}
+        sections = people | {"stop_rules": {"too-late": WATCHED}}
         with Site(tmp_path / "node", ways, [wanted], None, listen, sections=sections) as site:
             send(first, site)
             site.wait_delivered(first.study, 3)
