@@ -47,7 +47,9 @@ def test_a_suspended_study_is_reported_as_not_analysed_until_a_person_resumes_it
             assert results.counts() == {"sr": 1, "sc": 1}
             (report,) = results.reports
             assert SUSPENDED in report.summary
-            wait.until(lambda: {"failure", "alert-begins"} <= {each["occasion"] for each in web.received}, what="a person")
+            wait.until(
+                lambda: {"failure", "alert-begins"} <= {each["occasion"] for each in web.received}, what="a person"
+            )
             (message,) = [each for each in web.received if each["occasion"] == "failure"]
             assert message["study_instance_uid"] == second.study
 
