@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
+from typing import Literal
 
 import structlog
 
@@ -91,8 +92,9 @@ def _is_hit(stop_rule: StopRule, job: Job) -> bool | None:
 
 def _judge(database: Database, at: datetime, window: StopWindow, stop_rule: StopRule) -> None:
     """End the window where its jobs say so, whatever comes."""
-    why = why_met(stop_rule, window.hits, window.jobs)
-    if why:
+    side = is_met(stop_rule, window.hits, window.jobs)
+    if side is not None:
+        why = _why_met(stop_rule, side, window.hits, window.jobs)
         stop_windows.met(database, at, window, why)
         log.warning("app.stop-rule-met", stop_rule=window.stop_rule, rule=window.rule, scanner=window.scanner)
         if stop_rule.then == "suspend":
@@ -101,18 +103,28 @@ def _judge(database: Database, at: datetime, window: StopWindow, stop_rule: Stop
         stop_windows.end(database, at, window, WindowVerdict.KEPT)
 
 
-def why_met(stop_rule: StopRule, hits: int, jobs: int) -> str:
-    """Why a window with these jobs is beyond a limit, whatever the jobs say that it still lacks; empty: it is not."""
+def is_met(stop_rule: StopRule, hits: int, jobs: int) -> Literal["above", "below"] | None:
+    """The limit that a window with these jobs is beyond, whatever the jobs say that it still lacks; None: it is not."""
     if stop_rule.above is not None and hits >= _least_above(stop_rule.jobs, stop_rule.above):
-        limit, what, side = stop_rule.above, "above", 0
-    elif stop_rule.below is not None and stop_rule.jobs - (jobs - hits) <= _most_below(stop_rule.jobs, stop_rule.below):
-        limit, what, side = stop_rule.below, "below", 1
+        return "above"
+    if stop_rule.below is not None and _most(stop_rule, hits, jobs) <= _most_below(stop_rule.jobs, stop_rule.below):
+        return "below"
+    return None
+
+
+def _why_met(stop_rule: StopRule, side: Literal["above", "below"], hits: int, jobs: int) -> str:
+    """For people."""
+    if side == "above":
+        limit, bound = stop_rule.above, exact_binomial.limits(hits, stop_rule.jobs)[0]
     else:
-        return ""
-    most = hits if side == 0 else stop_rule.jobs - (jobs - hits)
-    bound = exact_binomial.limits(most, stop_rule.jobs)[side]
+        limit, bound = stop_rule.below, exact_binomial.limits(_most(stop_rule, hits, jobs), stop_rule.jobs)[1]
     cut = "" if jobs == stop_rule.jobs else f", whatever the other {stop_rule.jobs - jobs} of {stop_rule.jobs} say"
-    return f"{hits} of {jobs} jobs {stop_rule.counted}{cut}: {what} {limit:.4g} (99 % limit {bound:.4f})"
+    return f"{hits} of {jobs} jobs {stop_rule.counted}{cut}: {side} {limit:.4g} (99 % limit {bound:.4f})"
+
+
+def _most(stop_rule: StopRule, hits: int, jobs: int) -> int:
+    """How many hits the window has in the end if all jobs that it still lacks are some."""
+    return stop_rule.jobs - (jobs - hits)
 
 
 _least_above = lru_cache(maxsize=64)(exact_binomial.least_above)

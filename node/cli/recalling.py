@@ -42,10 +42,10 @@ def withdraw(
 ) -> None:
     """Withdraw a version of a plugin: stop it, and list what was delivered.
 
-    It runs no more, also after a new configuration; another version may. Its jobs are cancelled, what is not delivered
-    is held, and people who were notified of its results are. Destinations with `rejection_notes: true` get a rejection
-    note for each study. Studies that come later are reported as not analysed. The same command goes on where it was cut
-    short, and so does a running node.
+    It runs no more, also after a new configuration; another version may. Its jobs end as not analysed, and so do those
+    of studies that come later; what is not delivered is held, and people who were notified of its results are.
+    Destinations with `rejection_notes: true` get a rejection note for each study. The same command goes on where it was
+    cut short, and so does a running node.
     """
     if as_csv and as_json:
         raise UsageError("--csv or --json, not both")
@@ -70,8 +70,8 @@ def reinstate(
 ) -> None:
     """Take the withdrawal of a version back: it may run again.
 
-    Its results may stay where they are. What was cancelled or held stays so until `retry`; what an archive has rejected
-    stays rejected.
+    Its results may stay where they are. What was not analysed, cancelled or held stays so until `retry`; what an
+    archive has rejected stays rejected.
     """
     ledger = open_ledger(site.known(config))
     tell(recalls.reinstate(ledger, name, version, why, SystemClock().now(), who_types()), as_json)

@@ -80,12 +80,12 @@ def withdraw(
                 f"{known.name} is withdrawn already, by {known.by}, for another reason: {known.reason}"
             )
         per_minute = asked.per_minute or recalls.PER_MINUTE
-        new = NewRecall(asked.plugin, asked.version, asked.reason, asked.why, str(by), per_minute, installed)
+        new = NewRecall(asked.plugin, asked.version, asked.reason, asked.why, str(by), per_minute)
         recall = known or recalls.begin(database, at, new)
         if known is not None and asked.per_minute is not None:
             recalls.change_rate(database, known, asked.per_minute)
     recalled_results.carry_out(ledger, recall, at)
-    return _report(ledger, configuration, recalls.get(ledger.database, recall.id), is_dry=False)
+    return _report(ledger, configuration, recalls.get(ledger.database, recall.id), installed=installed, is_dry=False)
 
 
 def dry_run(
@@ -103,20 +103,19 @@ def dry_run(
         by=str(by),
         at=at,
         per_minute=asked.per_minute or recalls.PER_MINUTE,
-        installed=installed,
         listed_at=None,
         ended_at=None,
         ended_by=None,
         ended_why=None,
     )
-    return _report(ledger, configuration, recall, is_dry=True)
+    return _report(ledger, configuration, recall, installed=installed, is_dry=True)
 
 
 def reinstate(ledger: Ledger, plugin: str, version: str, why: str, at: datetime, by: Actor) -> ActionOutcome:
     """Take a withdrawal back; NotFoundError where the version is not withdrawn, UsageError without a reason.
 
-    What is listed may stay where it is. What was cancelled or held stays so until a person has it done again, and what
-    an archive has rejected stays rejected.
+    What is listed may stay where it is. What was not analysed, cancelled or held stays so until a person has
+    it done again, and what an archive has rejected stays rejected.
     """
     if not why.strip():
         raise UsageError("say why it may run again (--why): it was withdrawn for a reason")
@@ -127,12 +126,15 @@ def reinstate(ledger: Ledger, plugin: str, version: str, why: str, at: datetime,
         recalls.end(database, at, recall, str(by), why)
         stay = withdrawals.end_recalled(database, at, recall.id, WithdrawalStatus.DISMISSED, str(by))
         stopped = rejection_notes.stop(database, at, recall, str(by))
-        left = recalled_results.survey(database, recall)
+        left = recalled_results.survey(database, recall, installed=False)
     more = ""
     if left.held:
         more += f"\n{left.held} objects are still held: pacsnode retry --status held --plugin {recall.plugin}"
+    if left.not_analysed:
+        again = f"pacsnode retry --status failed --plugin {recall.plugin}"
+        more += f"\n{left.not_analysed} jobs were not analysed because of it: {again}"
     if left.cancelled:
-        more += f"\n{left.cancelled} jobs stay cancelled: pacsnode retry --status cancelled --plugin {recall.plugin}"
+        more += f"\n{left.cancelled} jobs of later steps stay cancelled: pacsnode retry --status cancelled"
     value = {
         "plugin": recall.plugin,
         "version": version,
@@ -165,10 +167,11 @@ def lines(found: RecallReport) -> Iterator[str]:
     studies = len({each.study_instance_uid for each in found.delivered})
     if found.is_dry and not recall.id:
         yield f"{recall.name} would be withdrawn ({recall.reason}); nothing was changed"
-        yield f"{survey.to_cancel} jobs would be cancelled, {survey.to_hold} objects held"
+        yield f"{survey.to_stop} jobs would be stopped and end as not analysed, {survey.to_hold} objects held"
     else:
         yield f"{recall.name} is withdrawn ({recall.reason}) by {recall.by}: withdrawal {recall.id}"
-        yield f"{survey.cancelled} jobs were cancelled, {survey.held} objects are held"
+        yield f"{survey.stopped} jobs were stopped and queued anew; {survey.to_stop} wait to end as not analysed"
+        yield f"{survey.cancelled} jobs of later steps were cancelled; {survey.held} objects are held"
     yield f"{len(found.delivered)} objects of {studies} studies were delivered"
     for destination, count in found.notes.items():
         yield f"{destination}: {count} rejection notes are to be made, {recall.per_minute} a minute at most"
@@ -178,11 +181,13 @@ def lines(found: RecallReport) -> Iterator[str]:
             yield f"when that is done: pacsnode done {RECALL}{recall.id}"
 
 
-def _report(ledger: Ledger, configuration: Configuration, recall: Recall, *, is_dry: bool) -> RecallReport:
+def _report(
+    ledger: Ledger, configuration: Configuration, recall: Recall, *, installed: bool, is_dry: bool
+) -> RecallReport:
     with ledger.reading() as database:
         found = recalled_results.delivered(database, recall)
         states = withdrawals.counts_of_recall(database, recall.id)
-        survey = recalled_results.survey(database, recall)
+        survey = recalled_results.survey(database, recall, installed=installed)
         wanting = [name for name, each in configuration.destinations.items() if each.rejection_notes]
         notes = {name: rejection_notes.how_many(database, recall, [name]) for name in wanting}
     if recall.id == _DRY:

@@ -37,7 +37,7 @@ MOST_INFLATED = 512 * 2**20
 """Bytes that a deflated dataset may inflate to (case 42)."""
 REJECTION_TITLES = frozenset({"113001", "113037", "113038", "113039"})
 """Rejected for quality reasons, for patient safety reasons, incorrect modality worklist entry, data retention
-policy expired: the titles of an IOCM rejection note (PS3.16 CID 7011; IHE RAD TF 4.66)."""
+policy expired: the titles of an IOCM rejection note (PS3.16 CID 7010; IHE transaction RAD-66)."""
 _KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 _UIDS = {

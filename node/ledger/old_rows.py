@@ -232,6 +232,16 @@ HISTORY = (
     RowRule("reindexings", "ended_at<:before", keeps_newest=True),
     RowRule("file_checks", "at<:before", keeps_newest=True),
     RowRule(
+        "stop_windows",
+        # over, or of a rule or scanner that has had no job since
+        "(ended_at<:before OR (ended_at IS NULL AND begun_at<:before AND NOT EXISTS (SELECT 1 FROM jobs"
+        " WHERE jobs.id=last_job AND finished_at>=:before)))"
+        " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='suspension'"
+        " AND name=CAST(stop_windows.id AS TEXT)) AND NOT EXISTS (SELECT 1 FROM alerts"
+        " WHERE kind='plugin.stop-rule-met' AND place=CAST(stop_windows.id AS TEXT) AND closed_at IS NULL)",
+        keeps_newest=True,
+    ),
+    RowRule(
         "commissionings",
         "at<:before AND EXISTS (SELECT 1 FROM commissionings AS newer WHERE newer.plugin=commissionings.plugin"
         " AND newer.id>commissionings.id)",

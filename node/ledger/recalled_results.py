@@ -1,4 +1,8 @@
-"""What a withdrawn version has done: its jobs are cancelled, what was not sent is held, what was sent is listed.
+"""What a withdrawn version has done: its jobs are stopped, what was not sent is held, what was sent is listed.
+
+A job that was queued, or whose result was not reported yet, must not end in silence, which looks like a negative. One
+that is queued stays so: the stage `run` ends it as not analysed (`node.run.stopped`), or runs it where another version
+is installed by then. One that runs, or has ended unreported, is cancelled and queued anew, and ends in the same way.
 
 A job at a time, so that a command that was killed is continued by whoever comes next: the same command, or the node.
 Results of later steps that were decided by what the version said are stopped and listed, too, and are marked (`rests`):
@@ -13,7 +17,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from node.clock import to_text
 from node.ledger import deliveries, events, jobs, notices, notifications, recalls, withdrawals
 from node.ledger.connection import Database
 from node.ledger.database import Ledger
@@ -24,22 +27,23 @@ from node.ledger.plugin_names import key_of, sql_key
 from node.ledger.recalls import Recall
 from node.ledger.rows import one, query
 
-_SAID = f"{sql_key('{job}.plugin')}=:plugin AND json_extract(attempts.algorithm, '$.version')=:version"
+_SAID = (
+    f"{sql_key('{job}.plugin')}=:plugin AND json_extract(attempts.algorithm, '$.version')=:version"
+    " AND coalesce(attempts.failure, '')<>'stopped'"  # that is the node's own answer: nothing of the version ran
+)
 _CONCERNED = (
     "WITH concerned AS (SELECT id, min(rests) AS rests FROM ("  # noqa: S608 - our own text
     "SELECT jobs.id, 0 AS rests FROM jobs JOIN attempts ON attempts.id=jobs.answered_by"
     f" WHERE {_SAID.format(job='jobs')}"
     " UNION ALL SELECT jobs.id, 0 FROM jobs JOIN attempts ON attempts.job=jobs.id AND attempts.ended_at IS NULL"
     f" WHERE {_SAID.format(job='jobs')}"
-    f" UNION ALL SELECT id, 0 FROM jobs WHERE :installed AND status='queued' AND {sql_key('plugin')}=:plugin"
-    " AND created_at<=:at"
     " UNION ALL SELECT later.id, 1 FROM jobs AS earlier JOIN attempts ON attempts.id=earlier.answered_by"
     " JOIN jobs AS later ON later.study_instance_uid=earlier.study_instance_uid AND later.decision=earlier.decision"
     " AND later.step<>earlier.step AND later.created_at>=earlier.finished_at"
     f" WHERE {_SAID.format(job='earlier')}"
     ") GROUP BY id)"
 )
-"""Jobs that the version answered, is running or would have run; and later steps that it was the ground of (`rests`)."""
+"""Jobs that the version answered or is running; and later steps that it was the ground of (`rests`)."""
 _TO_STOP = (
     "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.job={job} AND kind='object' AND ("
     "status IN ('waiting', 'refused') OR (status='sending' AND hold IS NULL)"
@@ -52,12 +56,16 @@ _TO_STOP = (
 class RecallSurvey:
     """What a withdrawal concerns: how much of it is where."""
 
-    to_cancel: int
-    """Jobs that are queued, running or not reported yet."""
+    to_stop: int
+    """Jobs that are queued, running or not reported yet: no result of the version comes of them."""
     to_hold: int
     """Objects that are not delivered."""
+    stopped: int
+    """Jobs that the withdrawal has stopped in the midst."""
+    not_analysed: int
+    """Jobs that ended as not analysed because of it, and were not done again since."""
     cancelled: int
-    """Jobs that the withdrawal has cancelled."""
+    """Jobs of later steps that it has cancelled."""
     held: int
     """Objects that it holds."""
 
@@ -110,22 +118,31 @@ def is_left(database: Database, recall: Recall) -> bool:
     return recall.listed_at is None or bool(_late(database, recall))
 
 
-def survey(database: Database, recall: Recall) -> RecallSurvey:
-    """How much there is; of a `recall` that is not in the ledger (number 0): how much there would be."""
+def survey(database: Database, recall: Recall, *, installed: bool) -> RecallSurvey:
+    """How much there is; of a `recall` that is not in the ledger (number 0): how much there would be.
+
+    `installed`: the configuration has this version, so jobs that are queued would be run by it.
+    """
     row = one(
         database,
         f"{_CONCERNED} SELECT"  # noqa: S608 - our own text
-        " (SELECT count(*) FROM concerned JOIN jobs USING (id) WHERE status IN ('queued', 'running', 'ended')) AS jobs,"
+        " (SELECT count(*) FROM jobs WHERE (status='queued' AND :installed"
+        f" AND {sql_key('plugin')}=:plugin) OR (status IN ('queued', 'running', 'ended')"
+        " AND id IN (SELECT id FROM concerned))) AS to_stop,"
         " (SELECT count(*) FROM concerned JOIN deliveries ON deliveries.job=concerned.id"
-        "  WHERE deliveries.status IN ('waiting', 'sending', 'refused')) AS unsent,"
-        " (SELECT count(*) FROM recalled_jobs JOIN jobs ON jobs.id=job WHERE recall=:recall"
+        "  WHERE deliveries.status IN ('waiting', 'sending', 'refused')) AS to_hold,"
+        " (SELECT count(*) FROM recalled_jobs JOIN jobs ON jobs.id=job WHERE recall=:recall AND rests=0"
+        "  AND status='cancelled') AS stopped,"
+        " (SELECT count(*) FROM jobs WHERE (status='unreportable' OR outcome='failed') AND error=:not_analysed"
+        "  AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)) AS not_analysed,"
+        " (SELECT count(*) FROM recalled_jobs JOIN jobs ON jobs.id=job WHERE recall=:recall AND rests=1"
         "  AND status='cancelled') AS cancelled,"
         " (SELECT count(*) FROM recalled_jobs JOIN deliveries USING (job) WHERE recall=:recall"
         "  AND deliveries.status='held') AS held",
-        _values(recall),
+        {**_values(recall), "installed": int(installed), "not_analysed": recall.not_analysed},
     )
     assert row is not None, "counts are one row"
-    return RecallSurvey(row["jobs"], row["unsent"], row["cancelled"], row["held"])
+    return RecallSurvey(**row)
 
 
 def delivered(database: Database, recall: Recall) -> list[RecalledResult]:
@@ -152,8 +169,6 @@ def _values(recall: Recall) -> dict[str, Any]:
     return {
         "plugin": key_of(recall.plugin),
         "version": recall.version,
-        "installed": int(recall.installed),
-        "at": to_text(recall.at),
         "recall": recall.id,
     }
 
@@ -186,6 +201,8 @@ def _stop(database: Database, at: datetime, recall: Recall, job_id: str, rests: 
     why = f"rests on a result that does not stand: {recall.sentence}" if rests else recall.sentence
     if was_open := job.status in OPEN:
         jobs.cancel(database, at, job.id, why, recall.by)
+        if not rests:
+            jobs.again(database, at, job.id, recall.by)
     if job.outcome is not None:
         notices.withdraw(database, at, [job], why)
     notifications.cancel_about(database, at, job.study_instance_uid, why, {job.id})

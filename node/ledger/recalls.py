@@ -36,7 +36,7 @@ class RecallReason(StrEnum):
 
     @property
     def note_title(self) -> str:
-        """Code value of the title of rejection notes (PS3.16 CID 7011; IHE RAD TF-3: 4.66, IOCM)."""
+        """Code value of the title of rejection notes (PS3.16 CID 7010; IHE transaction RAD-66)."""
         return "113001" if self is RecallReason.QUALITY else "113037"
 
 
@@ -53,8 +53,6 @@ class NewRecall:
     """As an actor: `os:USER`."""
     per_minute: int
     """Rejection notes a minute, at most."""
-    installed: bool
-    """The configuration had this version then: queued jobs would have been run by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,6 @@ class Recall:
     by: str
     at: datetime
     per_minute: int
-    installed: bool
     listed_at: datetime | None
     """When all that there was had been stopped and listed; None while that goes on."""
     ended_at: datetime | None
@@ -82,6 +79,11 @@ class Recall:
         return f"{self.plugin} {self.version}"
 
     @property
+    def not_analysed(self) -> str:
+        """What ends a job that it kept from running."""
+        return f"not analysed: {self.name} was withdrawn"
+
+    @property
     def sentence(self) -> str:
         """Why its results do not stand, for people who were notified of them."""
         return f"{self.name} was withdrawn ({self.reason})" + (f": {self.why}" if self.why else "")
@@ -92,9 +94,9 @@ def begin(database: Database, at: datetime, new: NewRecall) -> Recall:
     if (earlier := find(database, new.plugin, new.version)) is not None:
         raise PermanentError(f"{earlier.name} is withdrawn already, by {earlier.by}")
     plugin = key_of(new.plugin)
-    values = [plugin, new.version, new.reason, new.why, new.by, to_text(at), new.per_minute, int(new.installed)]
+    values = [plugin, new.version, new.reason, new.why, new.by, to_text(at), new.per_minute]
     database.execute(
-        "INSERT INTO recalls (plugin, version, reason, why, by, at, per_minute, installed) VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT INTO recalls (plugin, version, reason, why, by, at, per_minute) VALUES (?,?,?,?,?,?,?)",
         values,
     )
     found = find(database, plugin, new.version)
@@ -183,7 +185,7 @@ def of_job(database: Database, job: str) -> Recall | None:
 
 
 def _recall(row: dict[str, Any]) -> Recall:
-    values = {**row, "reason": RecallReason(row["reason"]), "installed": bool(row["installed"])}
+    values = {**row, "reason": RecallReason(row["reason"])}
     values["at"] = from_text(row["at"])
     values["listed_at"], values["ended_at"] = moment(row["listed_at"]), moment(row["ended_at"])
     return Recall(**values)

@@ -20,7 +20,7 @@ class RejectedInstance:
     note: str
     """Receipt of the note."""
     title: str
-    """Code value of its title, as in 113001 (PS3.16 CID 7011)."""
+    """Code value of its title, as in 113001 (PS3.16 CID 7010)."""
 
 
 def add(database: Database, rejections: Iterable[RejectedInstance]) -> None:

@@ -144,13 +144,13 @@ class ReturnedTreatment:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectionRequest:
-    """A rejection note for objects of ours (IHE RAD TF-3: 4.66): one study, one destination. It can be pickled."""
+    """A rejection note for objects of ours (IHE transaction RAD-66): one study, one destination. It can be pickled."""
 
     stored: Path
     """One of the objects, as it was sent: patient, study and character set are copied from it."""
     rejected: tuple[tuple[Kind, SourceReference], ...]
     title: Literal["113001", "113037"]
-    """Code value of the document's title (PS3.16 CID 7011)."""
+    """Code value of the document's title (PS3.16 CID 7010)."""
     text: str
     """Why, in words; names no patient."""
     algorithm: AlgorithmIdentity

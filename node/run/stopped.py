@@ -1,7 +1,7 @@
 """Jobs that are not run: their version was withdrawn, or a stop rule has suspended their rule for the scanner.
 
-They end with the node's own report, *not analysed*, since silence would look like a negative. Jobs that were queued
-when a version was withdrawn are another matter: these were cancelled (`node.ledger.recalled_results`).
+They end with the node's own report, *not analysed*, since silence would look like a negative: those that were queued or
+running when a version was withdrawn (`node.ledger.recalled_results` puts the latter back), and those that come later.
 """
 
 from __future__ import annotations
@@ -35,13 +35,11 @@ class StoppedJobs:
         self._suspensions = {(each.rule, each.scanner): each for each in suspensions.in_force(database)}
 
     def see_to(self, job: Job, plugin: SitePlugin) -> bool:
-        """Whether it does not run; where nobody else ends it, it has ended as not analysed."""
+        """Whether it does not run; then it has ended as not analysed."""
         identity = plugin.manifest.identity
         recall = self._recalls.get((key_of(plugin.name), identity.version))
         if recall is not None:
-            if not recall.installed or job.created_at > recall.at:
-                why = f"not analysed: {recall.plugin} {recall.version} was withdrawn"
-                self.settler.not_analysed(job, why, asdict(identity))
+            self.settler.not_analysed(job, recall.not_analysed, asdict(identity))
             return True
         if not self._suspensions:
             return False

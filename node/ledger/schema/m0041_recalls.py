@@ -22,7 +22,6 @@ _TABLES = (
         by TEXT NOT NULL,
         at TEXT NOT NULL,
         per_minute INTEGER NOT NULL,
-        installed INTEGER NOT NULL,
         listed_at TEXT,
         ended_at TEXT,
         ended_by TEXT,

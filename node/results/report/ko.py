@@ -1,6 +1,6 @@
 """Key Object Selection Documents (PS3.3 A.35.4): the key images of a result, and rejection notes for results of ours.
 
-Many viewers show the former as a filter. The latter (IHE RAD TF-3: 4.66, Imaging Object Change Management) tell an
+Many viewers show the former as a filter. The latter (IHE transaction RAD-66, Imaging Object Change Management) tell an
 archive to hide what they name; one that does not know the profile shows a note as key images.
 """
 

@@ -34,7 +34,7 @@ def test_each_study_gets_one_note_whatever_is_killed_when(tmp_path: Path, full_l
     count = 1_000 if full_length else 12
     RecalledSite.make(tmp_path, count)
     ledger = Ledger.existing(tmp_path / "data" / FILE)
-    new = NewRecall("lung_density", VERSION, RecallReason.QUALITY, "", "os:kim", 6_000, installed=True)
+    new = NewRecall("lung_density", VERSION, RecallReason.QUALITY, "", "os:kim", 6_000)
     with ledger.transaction() as database:
         recall = recalls.begin(database, RecalledSite.NOW, new)
     for part in (0.2, 0.6) if full_length else (0.5,):

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import attempts, jobs, recalls, stop_windows, suspensions
+from node.ledger import attempts, jobs, recalled_results, recalls, stop_windows, suspensions
 from node.ledger.attempts import AttemptFailureKind
 from node.ledger.job import Job, JobOutcome, JobStatus
-from node.ledger.recalls import NewRecall, RecallReason
+from node.ledger.recalls import NewRecall, Recall, RecallReason
 from node.ledger.stop_windows import WatchedPlace
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from tests.support import history
 from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
+
+WITHDRAWN = "Not analysed: good 1 was withdrawn"
 
 
 @pytest.fixture
@@ -42,10 +44,20 @@ def queued(site: Site) -> Job:
     return site.job("good", receipts)
 
 
-def withdraw(site: Site, *, installed: bool = True, version: str = "1") -> None:
-    new = NewRecall("good", version, RecallReason.SAFETY, "", "os:kim", 60, installed)
+def withdraw(site: Site) -> None:
+    new = NewRecall("good", "1", RecallReason.SAFETY, "", "os:kim", 60)
     with site.ledger.transaction() as database:
         recalls.begin(database, site.clock.now(), new)
+
+
+def recall_of(site: Site) -> Recall:
+    (found,) = recalls.in_force(site.ledger.database)
+    return found
+
+
+def carry_out(site: Site) -> None:
+    """As the command does, or the node in its place."""
+    recalled_results.carry_out(site.ledger, recall_of(site), site.clock.now())
 
 
 def suspend(site: Site, job: Job, rule: str | None = None) -> None:
@@ -73,24 +85,41 @@ def test_a_job_of_a_withdrawn_version_ends_as_not_analysed(site: Site, stage: Ru
     site.clock.pass_(seconds=1)  # type: ignore[attr-defined]  # a HandClock
     job = queued(site)
     stage.run_once()
-    is_not_analysed(site, job, "Not analysed: good 1 was withdrawn")
+    is_not_analysed(site, job, WITHDRAWN)
     assert "plugin.failing" not in {each.kind for each in history.open_alerts(site.ledger.database)}
 
 
-def test_what_was_queued_before_is_left_to_the_withdrawal(site: Site, stage: RunStage) -> None:
-    """It is cancelled by that, and must not run before it is."""
+def test_what_was_queued_before_ends_as_not_analysed_too(site: Site, stage: RunStage) -> None:
+    """Silence would look like a negative; and the node's own answer is no result of the version, so it is reported."""
     job = queued(site)
     withdraw(site)
+    carry_out(site)
     stage.run_once()
-    assert site.get(job).status is JobStatus.QUEUED
+    is_not_analysed(site, job, WITHDRAWN)
+    carry_out(site)
+    assert site.get(job).status is JobStatus.ENDED
+    assert recalled_results.survey(site.ledger.database, recall_of(site), installed=True).not_analysed == 1
 
 
-def test_a_version_that_is_installed_later_does_not_run_either(site: Site, stage: RunStage) -> None:
-    """It was withdrawn while another was installed; a new configuration brings it back."""
-    job = queued(site)
-    withdraw(site, installed=False)
-    stage.run_once()
-    is_not_analysed(site, job, "Not analysed: good 1 was withdrawn")
+def test_what_ran_or_was_not_reported_is_stopped_and_ends_as_not_analysed(site: Site, stage: RunStage) -> None:
+    """No result of the version is reported; the job that takes its place says that there is none."""
+    running = queued(site)
+    unreported = site.job("good", ["r9"], rule="another", inputs_digest="another")
+    with site.ledger.transaction() as database:
+        for each in (running, unreported):
+            jobs.started(database, site.clock.now(), each.id, {"name": "good", "version": "1"})
+        jobs.ended(database, site.clock.now(), unreported.id, JobOutcome.FINDINGS, "results/x")
+    withdraw(site)
+    for _ in range(3):
+        carry_out(site)
+        stage.run_once()
+    anew = [each for each in jobs.of_study(site.ledger.database, running.study_instance_uid) if each.supersedes]
+    assert {each.supersedes for each in anew} == {running.id, unreported.id}
+    for each in anew:
+        is_not_analysed(site, each, WITHDRAWN)
+    assert {site.get(each).status for each in (running, unreported)} == {JobStatus.CANCELLED}
+    survey = recalled_results.survey(site.ledger.database, recall_of(site), installed=True)
+    assert (survey.stopped, survey.not_analysed, survey.cancelled) == (2, 2, 0)
 
 
 def test_it_cannot_begin_between_the_look_and_the_claim(site: Site, stage: RunStage) -> None:

@@ -10,7 +10,7 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
-"""Titles of rejection notes (PS3.16 CID 7011)."""
+"""Titles of rejection notes (PS3.16 CID 7010)."""
 
 
 class HidingArchive:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import deliveries, jobs, plugin_versions, recalls, withdrawals
+from node.ledger import attempts, deliveries, jobs, plugin_versions, recalls, withdrawals
+from node.ledger.attempts import AttemptCourse, AttemptFailureKind
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.job import JobOutcome, JobStatus
@@ -73,7 +74,7 @@ def test_it_is_stopped_held_listed_and_asked_about_until_a_person_has_seen_to_it
     done = run(*WITHDRAW, "--why", "too many")
     assert done.code == 0, done.err
     (recall,) = recalls.in_force(ledger.database)
-    assert (recall.by[:3], recall.why, recall.installed) == ("os:", "too many", False)
+    assert (recall.by[:3], recall.why) == ("os:", "too many")
     waiting = deliveries.of_item(ledger.database, "1.2.3.101", "pacs")
     assert waiting is not None
     assert (waiting.status, waiting.hold) == (
@@ -94,13 +95,14 @@ def test_it_is_stopped_held_listed_and_asked_about_until_a_person_has_seen_to_it
     assert run("done", f"recall:{recall.id}").code == 1
 
 
-def test_the_installed_version_takes_its_queued_jobs_with_it(
+def test_jobs_that_wait_for_the_installed_version_are_counted_and_left_to_the_node(
     run: Run, ledger: Ledger, answered: dict[str, str]
 ) -> None:
-    """They would have been run by it."""
-    assert run("plugin", "withdraw", "lung-density", VERSION, "--reason", "safety").code == 0
-    job = jobs.get(ledger.database, answered["queued"])
-    assert (job.status, job.error) == (JobStatus.CANCELLED, f"lung-density {VERSION} was withdrawn (safety)")
+    """It ends them as not analysed: to cancel them would be silence."""
+    arguments = ("plugin", "withdraw", "lung-density", VERSION, "--reason", "safety")
+    assert run(*arguments, "--dry-run", "--json").json["to_stop"] == 1
+    assert "1 wait to end as not analysed" in run(*arguments).out
+    assert jobs.get(ledger.database, answered["queued"]).status is JobStatus.QUEUED
     assert jobs.get(ledger.database, answered["job"]).status is JobStatus.REPORTED
 
 
@@ -133,6 +135,21 @@ def test_taking_it_back_names_person_and_reason(run: Run, ledger: Ledger, answer
     assert (event.actor[:3], event.detail["why"]) == ("os:", "the vendor was wrong")
     assert {each.status for each in withdrawals.of_study(ledger.database, GOOD)} == {"dismissed"}
     assert run("plugin", "reinstate", "lung-density", OLD, "--why", "x").code == 1
+
+
+def test_the_nodes_own_answer_is_no_result_of_the_version(run: Run, ledger: Ledger, answered: dict[str, str]) -> None:
+    """What ended as not analysed is neither listed nor held, and taking it back says how it is analysed after all."""
+    with ledger.transaction() as database:
+        jobs.started(database, NOW, answered["queued"], {"name": "Lung density", "version": OLD})
+        attempts.note(database, answered["queued"], AttemptCourse(AttemptFailureKind.STOPPED))
+        error = f"not analysed: lung-density {OLD} was withdrawn"
+        jobs.ended(database, NOW, answered["queued"], JobOutcome.FAILED, "results/z", error)
+        jobs.reported(database, NOW, answered["queued"], 1)
+    deliver(ledger, NOW, GOOD, answered["queued"], "1.2.3.300", DeliveryStatus.DELIVERED)
+    said = run(*WITHDRAW, "--json").json
+    assert [each["sop_instance_uid"] for each in said["delivered"]] == ["1.2.3.100"]
+    back = run("plugin", "reinstate", "lung-density", OLD, "--why", "the vendor was wrong")
+    assert "1 jobs were not analysed because of it: pacsnode retry --status failed --plugin lung-density" in back.out
 
 
 def test_what_a_later_step_made_of_it_is_stopped_too_and_left_to_a_person(

@@ -8,6 +8,15 @@ from node.config.loading import read
 from tests.support.sites.configurations import MANIFEST, SITE, Write, rule, told
 
 WITH_PDF = SITE.replace("port: 104}", "port: 104, kinds: [sr, sc, pdf]}")
+NIFTI = """
+[nifti.labels]
+file = "seg.nii.gz"
+
+[[nifti.segments]]
+label = 1
+name = "Liver"
+type = {value = "10200004", scheme = "SCT", meaning = "Liver"}
+"""
 CHAIN = "[mine, {plugin: mine, step: later, inputs: {mask: mine}}]"
 PROGRAM = 'kind = "command"\n'
 
@@ -70,6 +79,8 @@ def test_a_program_that_reads_none_is_given_none(write: Write) -> None:
     """NIfTI programs get images alone: what they would take is refused at its step, not left out in silence."""
     path = write("").parent / "mine" / "plugin.toml"
     site = write(f"{SITE}rules:{rule(run=CHAIN)}")
-    path.write_text(MANIFEST.replace(PROGRAM, f'{PROGRAM}exchange = "nifti"\n') + NIFTI)
+    told_exchange = f'{PROGRAM}exchange = "nifti"\n'
+    text = MANIFEST.replace(PROGRAM, told_exchange).replace('["findings"]', '["findings", "segmentation"]')
+    path.write_text(text + NIFTI)
     [(_, place, text)] = told(site)
     assert (place, text) == ("rules[0].run[1].inputs", 'mine gets images alone: its exchange is "nifti"')

@@ -9,13 +9,25 @@ from pathlib import Path
 import pytest
 
 from node.clock import to_text
-from node.ledger import alerts, backups, box_answers, boxes, events, jobs, old_rows, positions
+from node.ledger import (
+    alerts,
+    backups,
+    box_answers,
+    boxes,
+    events,
+    jobs,
+    old_rows,
+    positions,
+    stop_windows,
+    suspensions,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.box_answers import AnswerStatus, BoxAnswer
 from node.ledger.boxes import BoxAttempt
 from node.ledger.event_kinds import EventKind
 from node.ledger.old_rows import RowRule
 from node.ledger.rows import query
+from node.ledger.stop_windows import WatchedPlace, WindowVerdict
 from tests.support.sites.outcomes import deliver
 from tests.support.sites.retained import RetainSite
 from tests.support.transactions import counted
@@ -214,6 +226,34 @@ def test_a_notification_goes_after_those_that_it_was_passed_on_to(site: RetainSi
         database.execute("UPDATE notifications SET enqueued_at=?", [old])
     list(old_rows.remove(site.ledger, NOTIFICATIONS, site.hand.now() - timedelta(days=YEARS), site.hand.now()))
     assert [row["id"] for row in query(site.ledger.database, "SELECT id FROM notifications")] == [1, 3, 4]
+
+
+def test_windows_of_stop_rules_go_once_they_are_over(site: RetainSite) -> None:
+    """What suspends a rule, has an open alert or still gets jobs stays, however old; a quiet scanner does not."""
+    quiet, busy = (site.reported(study, site.study(study)) for study in (STUDY, "1.2"))
+
+    def window(scanner: str, job: str) -> stop_windows.StopWindow:
+        place = WatchedPlace("lungs", "{}", "lung-density", "rule", scanner, "")
+        return stop_windows.count(database, site.hand.now(), place, job, hit=True)
+
+    with site.ledger.transaction() as database:
+        stop_windows.end(database, site.hand.now(), window("kept", quiet), WindowVerdict.KEPT)
+        stop_windows.met(database, site.hand.now(), window("alert", quiet), "20 of 20 jobs failed")
+        for scanner in ("suspended", "resumed"):
+            met = window(scanner, quiet)
+            stop_windows.met(database, site.hand.now(), met, "20 of 20 jobs failed")
+            suspensions.begin(database, site.hand.now(), met, "20 of 20 jobs failed")
+        suspensions.end(database, site.hand.now(), str(met.id), "os:kim", "mended")
+        for number in alerts.over(database):
+            alerts.close(database, site.hand.now(), number)
+        window("gone scanner", quiet)
+        window("busy scanner", busy)
+        site.hand.pass_(days=2 * YEARS)
+        database.execute("UPDATE jobs SET finished_at=? WHERE id=?", [to_text(site.hand.now()), busy])
+        window("newest", busy)
+    site.go(events="1y")
+    left = [row["scanner"] for row in query(site.ledger.database, "SELECT scanner FROM stop_windows ORDER BY id")]
+    assert left == ["alert", "suspended", "busy scanner", "newest"]
 
 
 def test_rows_go_in_short_transactions_and_a_window_at_a_time(site: RetainSite) -> None:

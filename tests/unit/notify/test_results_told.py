@@ -12,10 +12,22 @@ import pytest
 from node.config.models import Configuration
 from node.errors import PermanentError
 from node.index import stopping
-from node.ledger import acknowledgements, alerts, jobs, late, notices, notifications, plugin_failures, studies
+from node.ledger import (
+    acknowledgements,
+    alerts,
+    jobs,
+    late,
+    notices,
+    notifications,
+    plugin_failures,
+    recalled_results,
+    recalls,
+    studies,
+)
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.job import Job, JobOutcome
 from node.ledger.notifications import Notification, NotificationStatus, Occasion
+from node.ledger.recalls import NewRecall, RecallReason
 from node.ledger.terms import NoticeTerms, Terms, from_kept
 from node.notify.stage import NotifyStage
 from node.run import found
@@ -206,6 +218,41 @@ def test_who_was_told_is_told_when_images_are_rejected(site: Site, web: WebServi
     assert [each["occasion"] for each in web.received] == ["findings", "withdrawn"]
     assert (web.received[1]["reason"], web.received[1]["job"]) == ("images were rejected", job.id)
     assert (web.received[1]["findings"], web.received[1]["takes_back"]) == ([], 1)
+
+
+def withdraw(site: Site, version: str) -> None:
+    """A person withdraws a version of the plugin, and the command is given twice."""
+    new = NewRecall("bleed", version, RecallReason.SAFETY, "reads contrast as blood", "os:kim", 60)
+    with site.ledger.transaction() as database:
+        recall = recalls.begin(database, site.clock.now(), new)
+    for _ in range(2):
+        recalled_results.carry_out(site.ledger, recall, site.clock.now())
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_who_was_told_is_told_when_the_version_is_withdrawn(site: Site, web: WebService, is_reported: bool) -> None:
+    """Why, in the words of the person who withdrew it, once; also where the report had not been made yet."""
+    job = ended(site, notice("findings"), notice("failure", whom="admin"))
+    send(site, web)
+    if is_reported:
+        with site.ledger.transaction() as database:
+            jobs.reported(database, site.clock.now(), job.id, 1)
+    withdraw(site, "2.1")
+    assert told(site) == [("duty", "findings"), ("duty", "withdrawn")]
+    send(site, web)
+    last = web.received[-1]
+    assert (last["occasion"], last["job"], last["takes_back"]) == ("withdrawn", job.id, 1)
+    assert last["reason"] == "bleed 2.1 was withdrawn (safety): reads contrast as blood"
+
+
+def test_a_withdrawal_tells_nobody_of_what_stands_or_was_not_told(site: Site, web: WebService) -> None:
+    """Another version's result stands; and a message that has not gone out never does."""
+    ended(site, notice("findings"))
+    withdraw(site, "2.0")
+    assert told(site) == [("duty", "findings")]
+    withdraw(site, "2.1")
+    send(site, web)
+    assert (told(site), web.received) == ([("duty", "findings")], [])
 
 
 def test_of_what_nobody_was_told_nobody_is_told_that_it_does_not_stand(site: Site, web: WebService) -> None:

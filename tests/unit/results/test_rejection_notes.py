@@ -10,7 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from node.deliver.ways.dimse import dimse
-from node.ledger import deliveries, events, recalls, rejection_notes, withdrawals
+from node.ledger import deliveries, events, jobs, recalls, rejection_notes, withdrawals
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import Job, JobStatus
@@ -44,7 +44,7 @@ def reported(site: ResultSite, *only: str) -> Job:
 
 def withdraw(site: ResultSite, reason: RecallReason = RecallReason.QUALITY, per_minute: int = 60) -> Recall:
     """A person withdraws the version, and the node goes on with it."""
-    new = NewRecall("lung_density", VERSION, reason, "too many false positives", "os:kim", per_minute, installed=True)
+    new = NewRecall("lung_density", VERSION, reason, "too many false positives", "os:kim", per_minute)
     with site.ledger.transaction() as database:
         return recalls.begin(database, site.clock.now(), new)
 
@@ -213,20 +213,24 @@ def test_a_note_names_the_study_as_the_first_words_of_the_record(site: ResultSit
     assert told["rejection.note-made"].detail["destination"] == "pacs"
 
 
-def test_a_result_that_was_not_encoded_yet_is_cancelled(site: ResultSite) -> None:
-    """Nothing of it leaves, and nothing is listed."""
+def test_a_result_that_was_not_encoded_yet_never_leaves_and_its_job_waits_to_end_as_not_analysed(
+    site: ResultSite,
+) -> None:
+    """Nothing of it is listed; what takes its place says that there is no result (`tests/integration/run`)."""
     job = site.ended(reports.measured())
     withdraw(site)
     site.results._rejection_notes.run_once(site.results._configuration)
     assert site.get(job).status is JobStatus.CANCELLED
     site.results.run_once()
     assert (notes(site), site.deliveries(job)) == ([], [])
+    (anew,) = [each for each in jobs.of_study(site.ledger.database, STUDY) if each.id != job.id]
+    assert (anew.supersedes, anew.status) == (job.id, JobStatus.QUEUED)
 
 
 def test_another_version_stays_as_it_is(site: ResultSite) -> None:
     """The same plugin, another version: nothing of it is stopped, held or listed."""
     job = reported(site)
-    new = NewRecall("lung_density", "0.0.1", RecallReason.SAFETY, "", "os:kim", 60, installed=False)
+    new = NewRecall("lung_density", "0.0.1", RecallReason.SAFETY, "", "os:kim", 60)
     with site.ledger.transaction() as database:
         recalls.begin(database, site.clock.now(), new)
     site.results.run_once()
