@@ -385,10 +385,8 @@ def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:
     return mapping
 
 
-def _concepts(
-    manifest: ManifestTable, nifti: NiftiFolders | None, outputs: tuple[Output, ...]
-) -> tuple[Concept, ...]:
-    """Those that it lists, and those that its mapping names; a mapping needs no list, nor does who returns only DICOM."""
+def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None, outputs: tuple[Output, ...]) -> tuple[Concept, ...]:
+    """Those that it lists, and those that its mapping names. With a mapping, or DICOM alone, it needs no list."""
     says_nothing_else = set(outputs) == {Output.DICOM}
     is_listed = "concepts" in manifest.values or (nifti is None and not says_nothing_else)
     found: dict[tuple[str, str], Concept] = {}

@@ -1,17 +1,20 @@
-"""A module of mercure as a plugin of a site: its image has the module alone, and borrows this machine's Python."""
+"""A module of mercure as a plugin of a site: a shell, and the objects that it returns, which lie in its image."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import sysconfig
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from tests.support.programs.podman import PodmanStore
 
-_MODULE = Path(__file__).with_name("mercure") / "module.py"
+_SCRIPT = """
+set -e
+ls $MERCURE_IN_DIR/*#*.dcm
+grep -q '"does": "says only"' $MERCURE_IN_DIR/task.json || cp /app/*.dcm $MERCURE_OUT_DIR
+echo '{"bright": 1, "__mercure_notification": {"text": "Bright voxels."}}' >$MERCURE_OUT_DIR/result.json
+"""
 _MANIFEST = """
 schema = 1
 outputs = ["dicom"]
@@ -24,27 +27,21 @@ intended_use = "Plays a module of mercure."
 kind = "container"
 exchange = "mercure"
 image = "{image}"
-readable = {readable}
 deadline_seconds = 300
-memory_mb = 2048
 [parameters.does]
 default = "all"
 description = "What it does."
 """
 
 
-def mercure_plugin(folder: Path, podman: PodmanStore) -> Mapping[str, object]:
-    """The plugin's folder is made; returns what a site writes of it."""
-    python = Path(os.path.realpath(sys.executable))
-    packages = sysconfig.get_path("purelib")
-    image = podman.image(
-        "mercure-module",
-        {"app/module.py": _MODULE.read_text(encoding="utf-8")},
-        [f"ENTRYPOINT {json.dumps([str(python), '-B', '/app/module.py'])}", f"ENV PYTHONPATH={packages}"],
-    )
-    system = [each for each in ("/lib", "/lib64", "/usr/lib") if Path(each).is_dir()]
-    readable = [*system, sys.base_prefix, packages]
+def mercure_plugin(folder: Path, podman: PodmanStore, *objects: Any) -> Mapping[str, object]:
+    """Make the plugin's folder; returns what a site writes of it. `objects`: data sets that the module returns."""
+    files: dict[str, str | bytes] = {"app/module": _SCRIPT}
+    for number, each in enumerate(objects, start=1):
+        written = BytesIO()
+        each.save_as(written, enforce_file_format=True)
+        files[f"app/{number}.dcm"] = written.getvalue()
+    image = podman.image("mercure-module", files, ['ENTRYPOINT ["/bin/sh", "/app/module"]'])
     folder.mkdir()
-    text = _MANIFEST.format(image=image, readable=json.dumps(readable))
-    (folder / "plugin.toml").write_text(text, encoding="utf-8")
-    return {"folder": str(folder), "allow": {"readable": readable}}
+    (folder / "plugin.toml").write_text(_MANIFEST.format(image=image), encoding="utf-8")
+    return {"folder": str(folder)}

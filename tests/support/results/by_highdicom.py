@@ -1,20 +1,11 @@
-"""A module as authors write them for mercure: DICOM in, a segmentation, a report and a picture out, by highdicom.
-
-It knows nothing of the node. Its UIDs are new in each run, as highdicom and most modules make them. What it does beyond
-that, its settings say.
-"""
+"""What modules of authors return, made with highdicom on the images of a CT series: SEG, SR and a picture."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import highdicom
 import numpy as np
-import pydicom
 from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
@@ -29,35 +20,6 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from pydicom.sr.codedict import codes
-
-MAKER = {
-    "manufacturer": "ACME Imaging",
-    "manufacturer_model_name": "Bright",
-    "software_versions": "2.1",
-    "device_serial_number": "1",
-}
-
-
-def main() -> int:
-    """As mercure runs it; the exit code."""
-    inside, out = Path(os.environ["MERCURE_IN_DIR"]), Path(os.environ["MERCURE_OUT_DIR"])
-    task = json.loads((inside / "task.json").read_text())
-    settings = task["process"]["settings"]
-    images = sorted(map(pydicom.dcmread, inside.glob("*#*.dcm")), key=lambda each: int(each.InstanceNumber))
-    does, said = settings["does"], {"bright": "measured"}
-    if does == "says only":
-        note = {"__mercure_notification": {"text": "These images are not for me."}}
-        (out / "result.json").write_text(json.dumps({**said, **note}))
-        return 0
-    mask = np.stack([each.pixel_array * each.RescaleSlope + each.RescaleIntercept for each in images]) > -500
-    segmentation = segmented(images, mask)
-    made = [segmentation, reported(images[0], int(mask.sum())), pictured(images[0])]
-    if does == "mixes patients up":
-        made[0].PatientID = "SOMEBODY ELSE"
-    for each in made:
-        each.save_as(out / f"{each.Modality}#{each.SOPInstanceUID}.dcm")
-    (out / "result.json").write_text(json.dumps({**said, "__mercure_notification": {"text": "Bright voxels."}}))
-    return 0
 
 
 def segmented(images: list[Any], mask: Any) -> Any:
@@ -75,7 +37,10 @@ def segmented(images: list[Any], mask: Any) -> Any:
         series_number=701,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
-        **MAKER,
+        manufacturer="ACME Imaging",
+        manufacturer_model_name="Bright",
+        software_versions="2.1",
+        device_serial_number="1",
     )
 
 
@@ -121,14 +86,11 @@ def pictured(image: Any) -> Any:
         np.full((32, 32), 100, np.uint8),
         "MONOCHROME2",
         8,
-        ("L", "P"),
-        highdicom.UID(),
-        703,
-        highdicom.UID(),
-        1,
-        "ACME Imaging",
+        coordinate_system="PATIENT",
+        series_instance_uid=highdicom.UID(),
+        series_number=703,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="ACME Imaging",
+        patient_orientation=("L", "P"),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
