@@ -196,7 +196,7 @@ def load(folder: Path) -> Manifest:
         identity=_identity(identity),
         runtime=runtime,
         outputs=outputs,
-        concepts=_concepts(table, nifti),
+        concepts=_concepts(table, nifti, outputs),
         nifti=nifti,
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
         returned=_returned(table.table("returned", {}), runtime.kind),
@@ -257,9 +257,10 @@ def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:
     return mapping
 
 
-def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None) -> tuple[Concept, ...]:
-    """Those that it lists, and those that its mapping names; a mapping needs no list."""
-    is_listed = nifti is None or "concepts" in manifest.values
+def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None, outputs: tuple[Output, ...]) -> tuple[Concept, ...]:
+    """Those that it lists, and those that its mapping names. With a mapping, or DICOM alone, it needs no list."""
+    says_nothing_else = set(outputs) == {Output.DICOM}
+    is_listed = "concepts" in manifest.values or (nifti is None and not says_nothing_else)
     found: dict[tuple[str, str], Concept] = {}
     for table in manifest.tables("concepts") if is_listed else []:
         bounds = {"unit": table.take("unit", str, ""), **{key: table.take(key, float, None) for key in _BOUNDS}}

@@ -18,6 +18,7 @@ from node.dicom.confidentiality.part10 import meta_information, pixels_as_writte
 from node.dicom.deflated import inflate
 from node.dicom.elements import PIXELS, Contents, Elements, parse, text_of
 from node.errors import PermanentError
+from node.own_notes import OwnNote
 
 SOP_CLASS, SOP_INSTANCE, SERIES, STUDY = 0x00080016, 0x00080018, 0x0020000E, 0x0020000D
 _OF_PATIENTS = "1.2.840.10008."
@@ -73,7 +74,7 @@ class ObjectFile:
 def read_mapped(file: BinaryIO) -> ObjectFile:
     """Read an open file. PermanentError, which says why, where it is not a whole DICOM object."""
     if not os.fstat(file.fileno()).st_size:
-        raise PermanentError("is empty")
+        raise PermanentError(OwnNote.EMPTY)
     whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     syntax, offset = _begins(file)
     data = whole[offset:]
@@ -83,7 +84,7 @@ def read_mapped(file: BinaryIO) -> ObjectFile:
         data = inflated.getbuffer()
     contents = parse(data, implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
     if problem := next(iter(contents.defects), contents.cut_pixels):
-        raise PermanentError(f"is not a whole DICOM object: {problem}")
+        raise PermanentError(OwnNote.NOT_WHOLE.format(problem=problem))
     return ObjectFile(whole, syntax, contents)
 
 
@@ -104,7 +105,7 @@ def _begins(file: BinaryIO) -> tuple[str, int]:
         meta = filereader.read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
         syntax = str(meta.get("TransferSyntaxUID", "")).strip(" \0")
     except Exception as error:  # pydicom fails in many ways on what is not a DICOM file
-        raise PermanentError("is not a DICOM file") from error
+        raise PermanentError(OwnNote.NOT_DICOM) from error
     if not syntax:
         raise PermanentError("does not say its transfer syntax")
     return syntax, file.tell()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from node.config.models import Configuration, PluginUse
 from node.desk.actor import who_types
 from node.desk.site import open_ledger
 from node.errors import NotFoundError, UsageError
-from node.kit import commissioning, examples, left_running, wrong_inputs
+from node.kit import commissioning, examples, left_running, repeating, wrong_inputs
 from node.kit.chosen import PluginChoice
 from node.kit.commissioning import ExampleOutcome
 from node.kit.examples import CommissioningExample
@@ -109,7 +109,7 @@ def _twice(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -
     """Whether equal input gives equal bytes; what a run takes, and what of the result is odd; whether it is encoded."""
     own, roles = receive(node, example.images)
     one, other = (node.run(PluginTask(plugin, own, roles, example.parameters)) for _ in range(2))
-    same = _bytes_of(node, one) == _bytes_of(node, other)
+    same = _content_of(node, one) == _content_of(node, other)
     yield CheckFinding("determinism", same, "" if same else "two runs on the same images gave different results")
     yield from _costs(node, plugin, one)
     yield from _empty_segments(node, one)
@@ -124,12 +124,9 @@ def _twice(node: SmallNode, plugin: SitePlugin, example: CommissioningExample) -
         yield CheckFinding("encoding", passed, said if not passed else "")
 
 
-def _bytes_of(node: SmallNode, job: Job) -> dict[str, str]:
-    """The files of the kept result, by digest."""
-    if job.result is None:
-        return {}
-    out = node.node.store.data / job.result / exchange.OUT
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
+def _content_of(node: SmallNode, job: Job) -> dict[str, Counter[str]]:
+    """What the kept result says, to be compared."""
+    return repeating.content_of(node.node.store.data / job.result / exchange.OUT) if job.result else {}
 
 
 def _costs(node: SmallNode, plugin: SitePlugin, job: Job) -> Iterator[CheckFinding]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.config.encoding import Language
+from node.own_notes import OwnNote
 from node.results.request import Mode, PartKind
 from plugins.contract import Code, Finding, ResultStatus
 
@@ -93,6 +95,15 @@ class Texts:
     """Called present, though the score is below the threshold."""
     absent_above: str
     """The reverse."""
+    own_notes: Mapping[OwnNote, str]
+    """What the node itself says of the limits of an analysis."""
+
+    def note(self, text: str) -> str:
+        """A limit of the analysis: in this language where the node said it, else as the plugin said it."""
+        for each, said in self.own_notes.items():
+            if (filled := each.read(text)) is not None:
+                return said.format(**{name: self.note(value) for name, value in filled.items()})
+        return text
 
     def against_threshold(self, finding: Finding) -> str:
         """What the report says where score and threshold do not give the plugin's answer; empty where they do."""
@@ -206,6 +217,7 @@ ENGLISH = Texts(
     },
     present_below="Called present by the software, although the score is below its threshold.",
     absent_above="Called absent by the software, although the score is above its threshold.",
+    own_notes={each: each.value for each in OwnNote},
 )
 
 KOREAN = Texts(
@@ -310,6 +322,22 @@ KOREAN = Texts(
     },
     present_below="점수가 기준값보다 낮지만 소프트웨어가 '있음'으로 판정했습니다.",
     absent_above="점수가 기준값보다 높지만 소프트웨어가 '없음'으로 판정했습니다.",
+    own_notes={
+        OwnNote.NOT_SENT: "전송하지 않음: 프로그램의 객체 {number}: {why}.",
+        OwnNote.MORE_NOT_SENT: "전송하지 않음: 반환된 객체 {count}개가 더 있음.",
+        OwnNote.NOTHING_CAME: "프로그램이 DICOM 객체를 반환하지 않았습니다.",
+        OwnNote.NOT_OUTLINED: "윤곽이 그려지지 않은 항목: {names}.",
+        OwnNote.RESAMPLED: "다른 격자에서 계산하여 영상의 격자로 옮김(최근접 복셀): {names}.",
+        OwnNote.ANOTHER_STUDY: "다른 검사의 객체임",
+        OwnNote.ANOTHER_PATIENT: "다른 환자의 객체임",
+        OwnNote.SAME_UID: "다른 객체와 SOP Instance UID가 같음",
+        OwnNote.UID_OF_IMAGE: "프로그램에 제공된 영상의 SOP Instance UID와 같음",
+        OwnNote.NO_UID: "{name}가 없거나 올바르지 않음",
+        OwnNote.NOT_STORED: "SOP class {uid}는 저장 대상이 아님",
+        OwnNote.EMPTY: "비어 있음",
+        OwnNote.NOT_WHOLE: "온전한 DICOM 객체가 아님: {problem}",
+        OwnNote.NOT_DICOM: "DICOM 파일이 아님",
+    },
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

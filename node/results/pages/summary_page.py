@@ -148,7 +148,7 @@ def _limits(context: Context) -> list[Block]:
         return []
     blocks = heading(context.texts.limits)
     for limit in quality:
-        blocks += text_blocks(f"• {limit}", _NOTE + 2, TEXT)
+        blocks += text_blocks(f"• {context.texts.note(limit)}", _NOTE + 2, TEXT)
     return blocks
 
 

@@ -198,7 +198,7 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
     if result.status in context.texts.not_a_negative:
         yield _text(our_codes.REASON, result.summary)
     for limit in result.quality:
-        yield _text(our_codes.LIMIT, limit)
+        yield _text(our_codes.LIMIT, context.texts.note(limit))
     if request.asked:
         yield _text(our_codes.ASKED, request.asked[:1024])
     yield from _computed_from(context)

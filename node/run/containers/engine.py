@@ -21,6 +21,8 @@ from node.errors import PermanentError
 
 AUTO = "auto"
 """As the site's `node.containers`: podman, else docker."""
+SELINUX = Path("/sys/fs/selinux/enforce")
+"""What it holds says whether SELinux enforces (selinux(8)); it is not there where the kernel has none."""
 _SECONDS = 60.0
 _LOAD_SECONDS = 3600.0
 _KEPT = (
@@ -125,6 +127,14 @@ class Engine:
         if found is None:
             raise EngineError(f"{archive}: {self.kind} does not say which image it loaded")
         return found.id
+
+
+def selinux_enforces() -> bool:
+    """Whether SELinux would keep a container from its attempt's files, which have the labels of the data folder."""
+    try:
+        return SELINUX.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return False
 
 
 def environment() -> dict[str, str]:

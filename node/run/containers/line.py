@@ -32,6 +32,9 @@ _HARD = (
     *("--ipc=private", "--log-driver=none", "--no-healthcheck", "--hostname=plugin"),
     f"--oom-score-adj={OOM_SCORE}",
 )
+_UNLABELLED = "--security-opt=label=disable"
+"""Where SELinux enforces. The other way, to relabel what is mounted (`:z`), would change the labels of the data folder
+and of folders of the site for good, which podman-run(1) advises against."""
 _PODMAN = ("--read-only-tmpfs=false", "--image-volume=ignore", "--systemd=false", "--http-proxy=false")
 
 
@@ -84,6 +87,7 @@ def command_line(
     order = ContainerOrder(found.kind, found.program, str(folder), runtime.exchange, user.owner)
     arguments = [
         *(found.program, "run", f"--name={order.name}", f"--label={LABEL}={folder.parent.parent}", *_HARD),
+        *((_UNLABELLED,) if engine.selinux_enforces() else ()),
         *_of_engine(found, order, limits),
         *user.options,
         *_limits(found, limits, runtime.resources.cpus),

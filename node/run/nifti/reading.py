@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node.own_notes import OwnNote
 from node.run.nifti.grids import SourceGrid
 from node.run.nifti.masks import GridReader, MaskStack
 from node.run.nifti.tables import NumberTables
@@ -95,14 +96,12 @@ def _result(answer: NiftiAnswer, out: int, work: Path) -> Result:
     stack = reader.masks(mapping) if mapping.segments else None
     drafts, silent = _of_masks(mapping, stack, grid, answer.has_segmentation)
     silent += _of_numbers(mapping, NumberTables(out), drafts)
-    notes = [_notes("Nothing was outlined for", silent)] if silent else []
+    notes = [OwnNote.NOT_OUTLINED.format(names=_listed(silent))] if silent else []
     if stack is not None and stack.resampled:
-        notes.append(
-            _notes("Computed on another grid and brought to that of the images (nearest voxel)", stack.resampled)
-        )
+        notes.append(OwnNote.RESAMPLED.format(names=_listed(stack.resampled)))
     if not drafts:
-        told = _notes("The program found none of", silent)
-        return Result(ResultStatus.NOT_APPLICABLE, f"{told} This does not say that there is none.")
+        told = f"The program found none of: {_listed(silent)}. This does not say that there is none."
+        return Result(ResultStatus.NOT_APPLICABLE, told)
     heatmaps = [
         Heatmap(reader.heatmap(each, number), grid.frames, each.quantity, each.unit, each.name)
         for number, each in enumerate(mapping.heatmaps)
@@ -221,9 +220,9 @@ def _sentences(drafts: Sequence[_Draft]) -> Iterator[str]:
         yield f"{draft.name}{said}{': ' if numbers else ''}{', '.join(numbers)}."
 
 
-def _notes(what: str, names: Sequence[str] | set[str]) -> str:
-    """`what: a, b, c and 4 more.`, within the length of a note."""
+def _listed(names: Sequence[str] | set[str]) -> str:
+    """`a, b, c and 4 more`, within the length of a note."""
     listed = sorted(names) if isinstance(names, set) else list(names)
     shown = ", ".join(each[: _NOTE // (2 * _MOST_NAMED)] for each in listed[:_MOST_NAMED])
     more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return f"{what}: {shown}{more}."
+    return f"{shown}{more}"

@@ -15,6 +15,7 @@ from node.dicom.charset import UndecodableTextError, decode_text
 from node.dicom.elements import Elements, text_of
 from node.dicom.object_file import SERIES, SOP_CLASS, SOP_INSTANCE, STUDY, ObjectFile, is_storage_class
 from node.dicom.uids import is_acceptable_uid
+from node.own_notes import OwnNote
 from node.run.returned.given import GivenIdentity
 
 _PATIENT_ID, _PATIENT_NAME, _CHARACTER_SET = 0x00100020, 0x00100010, 0x00080005
@@ -52,18 +53,18 @@ class ObjectOfPlugin:
 def check_identity(found: ObjectFile, given: GivenIdentity) -> None:
     """Raises NotTakenError where the object is not of the study and the patient that the plugin was given."""
     if not is_storage_class(found.text(SOP_CLASS)):
-        raise NotTakenError(f"its SOP class {found.text(SOP_CLASS)[:_SHOWN]!r} is not one that is stored")
+        raise NotTakenError(OwnNote.NOT_STORED.format(uid=repr(found.text(SOP_CLASS)[:_SHOWN])))
     for name, tag in (("SOP Instance UID", SOP_INSTANCE), ("Series Instance UID", SERIES)):
         if not is_acceptable_uid(found.text(tag)):
-            raise NotTakenError(f"its {name} is missing or is not a UID")
+            raise NotTakenError(OwnNote.NO_UID.format(name=name))
     if found.text(STUDY) not in given.study_uids:
-        raise NotTakenError("it belongs to another study")
+        raise NotTakenError(OwnNote.ANOTHER_STUDY)
     patient_id = text_of_object(found, _PATIENT_ID).strip()
     if patient_id and given.patient_ids:
         if patient_id not in given.patient_ids:
-            raise NotTakenError("it belongs to another patient")
+            raise NotTakenError(OwnNote.ANOTHER_PATIENT)
     elif _is_another_name(text_of_object(found, _PATIENT_NAME), given.patient_names):
-        raise NotTakenError("it belongs to another patient")
+        raise NotTakenError(OwnNote.ANOTHER_PATIENT)
 
 
 def described(number: int, found: ObjectFile, elements: Elements, images: frozenset[str]) -> ObjectOfPlugin:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from node.dicom.object_file import ObjectFile, read_mapped
 from node.errors import PermanentError
+from node.own_notes import OwnNote
 from node.reading.reader import NotAReportError
 from node.run.returned import reports, scores
 from node.run.returned.checking import NotTakenError, ObjectOfPlugin, check_identity, described
@@ -23,7 +24,6 @@ _MODALITY = 0x00080060
 _MOST_SAID = 10
 """Objects that are left out of which each is said."""
 _ANSWERS = (ResultStatus.FINDINGS, ResultStatus.NO_FINDINGS)
-_NOTHING_CAME = "The program returned no DICOM object."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ def take(result: Result, task: TakingTask) -> TakenObjects:
     keeper = _Keeper(task)
     for number, each in enumerate(result.objects, start=1):
         keeper.take(number, each)
-    refused = tuple(keeper.refused)
+    refused = tuple(f"object {number} of the program: {why}" for number, why in keeper.refused)
     if result.objects and not keeper.kept and not result.findings and not result.pictures:
         raise ExchangeError("out/result.json", "$.objects", f"none can be sent: {'; '.join(refused[:_MOST_SAID])}")
-    notes = [*result.quality, *_said(refused)]
+    notes = [*result.quality, *_said(keeper.refused)]
     if task.announced and not result.objects and result.status in _ANSWERS:
-        notes.append(_NOTHING_CAME)
+        notes.append(OwnNote.NOTHING_CAME)
     left = replace(
         result,
         objects=tuple(keeper.kept),
@@ -81,11 +81,11 @@ def take(result: Result, task: TakingTask) -> TakenObjects:
     return TakenObjects(left, tuple(keeper.objects), (*refused, *keeper.not_read, *keeper.unknown_references()))
 
 
-def _said(refused: Sequence[str]) -> Iterator[str]:
+def _said(refused: Sequence[tuple[int, str]]) -> Iterator[str]:
     """What a reader should know of what is not sent."""
-    yield from (f"Not sent: {each}." for each in refused[:_MOST_SAID])
+    yield from (OwnNote.NOT_SENT.format(number=number, why=why) for number, why in refused[:_MOST_SAID])
     if len(refused) > _MOST_SAID:
-        yield f"Not sent: {len(refused) - _MOST_SAID} more of the returned objects."
+        yield OwnNote.MORE_NOT_SENT.format(count=len(refused) - _MOST_SAID)
 
 
 class _Keeper:
@@ -95,7 +95,8 @@ class _Keeper:
         self._task = task
         self.kept: list[ReturnedObject] = []
         self.objects: list[ObjectOfPlugin] = []
-        self.refused: list[str] = []
+        self.refused: list[tuple[int, str]] = []
+        """Number and reason of each that is left out."""
         self.findings: list[Finding] = []
         """What the objects say."""
         self.not_read: list[str] = []
@@ -107,7 +108,7 @@ class _Keeper:
             with object_files.open_object(self._task.source, returned.file) as file:
                 self._keep(number, read_mapped(file))
         except (NotTakenError, PermanentError, ValueError) as error:
-            self.refused.append(f"object {number} of the program: {error}")
+            self.refused.append((number, str(error)))
 
     def unknown_references(self) -> Iterator[str]:
         """Of each object that refers to what the plugin was not given."""
@@ -121,9 +122,9 @@ class _Keeper:
         elements = self._task.given.way_back.elements(found.contents.elements)
         told = described(number, found, elements, self._task.images)
         if told.sop_instance_uid in {each.sop_instance_uid for each in self.objects}:
-            raise NotTakenError("another one has the same SOP Instance UID")
+            raise NotTakenError(OwnNote.SAME_UID)
         if told.of_image and not self._task.marked:
-            raise NotTakenError("it has the SOP Instance UID of an image that the program was given")
+            raise NotTakenError(OwnNote.UID_OF_IMAGE)
         unchanged = elements is found.contents.elements
         path = self._task.target / object_files.FOLDER / f"{number:06d}.dcm"
         path.parent.mkdir(exist_ok=True)

@@ -59,7 +59,7 @@ class PodmanStore:
         assert done.returncode == 0 or not check, f"podman {arguments}: {done.stderr.decode(errors='replace')}"
         return done.stdout.decode(errors="replace").strip()
 
-    def image(self, name: str, files: Mapping[str, str] | None = None, changes: Sequence[str] = ()) -> str:
+    def image(self, name: str, files: Mapping[str, str | bytes] | None = None, changes: Sequence[str] = ()) -> str:
         """Make an image of busybox and these files, which may be run: its id. `changes`: as in a Containerfile."""
         change = [part for each in changes for part in ("--change", each)]
         self.call("import", "--quiet", *change, "-", f"localhost/{name}", given=_root(files or {}))
@@ -127,7 +127,7 @@ def lack() -> str:
     return ""
 
 
-def _root(files: Mapping[str, str]) -> bytes:
+def _root(files: Mapping[str, str | bytes]) -> bytes:
     """A root file system as a tar archive: busybox under the names of its commands, /etc/passwd, and these files."""
     names = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split()
     written = io.BytesIO()
@@ -140,8 +140,8 @@ def _root(files: Mapping[str, str]) -> bytes:
                 link = _entry(f"bin/{name}", tarfile.SYMTYPE)
                 link.linkname = "busybox"
                 archive.addfile(link)
-        for name, text in {"etc/passwd": "root:x:0:0::/:/bin/sh\n", **files}.items():
-            _add(archive, name, text.encode())
+        for name, content in {"etc/passwd": "root:x:0:0::/:/bin/sh\n", **files}.items():
+            _add(archive, name, content.encode() if isinstance(content, str) else content)
     return written.getvalue()
 
 

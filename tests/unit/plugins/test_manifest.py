@@ -206,6 +206,15 @@ def test_wrong_parameters_are_refused(tmp_path, given, match):
         manifest.load(write(tmp_path, GOOD)).parameters_for(given)
 
 
+def test_who_returns_nothing_but_dicom_needs_no_concepts(tmp_path):
+    """A module of mercure has no findings of its own: its manifest is complete without codes, and no other one is."""
+    text = GOOD[: GOOD.index("[[concepts]]")]
+    outputs = next(line for line in text.splitlines() if line.startswith("outputs"))
+    assert manifest.load(write(tmp_path, text.replace(outputs, 'outputs = ["dicom"]'))).concepts == ()
+    with pytest.raises(ManifestError, match="concepts: is missing"):
+        manifest.load(write(tmp_path, text.replace(outputs, 'outputs = ["dicom", "findings"]')))
+
+
 def test_undeclared_outputs_and_concepts_are_named(tmp_path):
     """A plugin says beforehand what it may return; anything else is reported."""
     loaded = manifest.load(write(tmp_path, GOOD))

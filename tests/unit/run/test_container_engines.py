@@ -162,6 +162,22 @@ def test_the_command_line_has_every_wall(tmp_path: Path) -> None:
     assert {each.rpartition("destination=")[2] for each in writable} == {"/tmp", "/job/out", "/job/scratch"}
 
 
+@pytest.mark.parametrize(("says", "expected"), [("1", True), ("1\n", True), ("0", False), (None, False)])
+def test_only_where_selinux_enforces_a_container_goes_without_its_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str | None, expected: bool
+) -> None:
+    """Its files have the labels of the data folder, which nobody changes: no mount asks for other ones."""
+    monkeypatch.setattr(engine, "SELINUX", tmp_path / "enforce")
+    if says is not None:
+        (tmp_path / "enforce").write_text(says)
+    known = _manifest(tmp_path / "plugin")
+    found = Engine(EngineKind.PODMAN, "/usr/bin/podman", "4.3.1", rootless=False)
+    words = line.command_line(found, known, tmp_path / "work/j/1", AttemptLimits(60, 2**20), NOTHING).arguments
+    assert ("--security-opt=label=disable" in words) is expected
+    assert "--security-opt=no-new-privileges" in words
+    assert not [each for each in words if "relabel" in each]
+
+
 def test_status_and_check_say_how_a_container_is_confined(played: Played, tmp_path: Path) -> None:
     """In one line of its own; a plugin that cannot run is an alert."""
     played(images={PIN: {"Id": PIN}})

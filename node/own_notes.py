@@ -1,0 +1,34 @@
+"""Sentences that the node adds to the limits of a plugin's analysis, and the reasons in them.
+
+A result keeps them in English, since it is made before anybody knows where it goes; readers get them in the language of
+their destination (`node.results.texts`).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class OwnNote(StrEnum):
+    """Each with the places that `str.format` fills."""
+
+    NOT_SENT = "Not sent: object {number} of the program: {why}."
+    MORE_NOT_SENT = "Not sent: {count} more of the returned objects."
+    NOTHING_CAME = "The program returned no DICOM object."
+    NOT_OUTLINED = "Nothing was outlined for: {names}."
+    RESAMPLED = "Computed on another grid and brought to that of the images (nearest voxel): {names}."
+    ANOTHER_STUDY = "it belongs to another study"
+    ANOTHER_PATIENT = "it belongs to another patient"
+    SAME_UID = "another one has the same SOP Instance UID"
+    UID_OF_IMAGE = "it has the SOP Instance UID of an image that the program was given"
+    NO_UID = "its {name} is missing or is not a UID"
+    NOT_STORED = "its SOP class {uid} is not one that is stored"
+    EMPTY = "is empty"
+    NOT_WHOLE = "is not a whole DICOM object: {problem}"
+    NOT_DICOM = "is not a DICOM file"
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """What fills the places of this sentence in a text; None where the text is not this sentence."""
+        found = re.fullmatch(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(self)), text)
+        return found.groupdict() if found else None
