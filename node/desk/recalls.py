@@ -170,7 +170,7 @@ def lines(found: RecallReport) -> Iterator[str]:
         yield f"{survey.to_stop} jobs would be stopped and end as not analysed, {survey.to_hold} objects held"
     else:
         yield f"{recall.name} is withdrawn ({recall.reason}) by {recall.by}: withdrawal {recall.id}"
-        yield f"{survey.stopped} jobs were stopped and queued anew; {survey.to_stop} wait to end as not analysed"
+        yield f"{survey.stopped} jobs were stopped and queued again; {survey.to_stop} wait to end as not analysed"
         yield f"{survey.cancelled} jobs of later steps were cancelled; {survey.held} objects are held"
     yield f"{len(found.delivered)} objects of {studies} studies were delivered"
     for destination, count in found.notes.items():

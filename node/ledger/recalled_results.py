@@ -2,7 +2,7 @@
 
 A job that was queued, or whose result was not reported yet, must not end in silence, which looks like a negative. One
 that is queued stays so: the stage `run` ends it as not analysed (`node.run.stopped`), or runs it where another version
-is installed by then. One that runs, or has ended unreported, is cancelled and queued anew, and ends in the same way.
+is installed by then. One that runs, or has ended unreported, is cancelled and queued again, and ends in the same way.
 
 A job at a time, so that a command that was killed is continued by whoever comes next: the same command, or the node.
 Results of later steps that were decided by what the version said are stopped and listed, too, and are marked (`rests`):
