@@ -30,6 +30,8 @@ SCHEMA = 1
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 
 _STATEMENT_LIMIT = 2000
+_MOST = 10_000_000
+"""Seconds or MB: beyond what any timer, machine or engine takes."""
 ParameterValue = bool | int | float | str
 
 
@@ -316,6 +318,8 @@ def _runtime(table: ManifestTable) -> Runtime:
     for key in ("deadline_seconds", "memory_mb", "loading_seconds"):
         if getattr(runtime, key) <= 0:
             raise table.error(key, "must be above zero")
+        if getattr(runtime, key) > _MOST:
+            raise table.error(key, f"must not be above {_MOST}")
     table.finish()
     return runtime
 

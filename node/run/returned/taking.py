@@ -69,15 +69,12 @@ def take(result: Result, task: TakingTask) -> TakenObjects:
     refused = tuple(keeper.refused)
     if result.objects and not keeper.kept and not result.findings and not result.pictures:
         raise ExchangeError("out/result.json", "$.objects", f"none can be sent: {'; '.join(refused[:_MOST_SAID])}")
-    notes = [*result.quality, *_said(refused)]
+    notes = [*_said(refused), *result.quality]  # ours first: a program that has many must not crowd them out
     if task.announced and not result.objects and result.status in _ANSWERS:
-        notes.append(_NOTHING_CAME)
-    left = replace(
-        result,
-        objects=tuple(keeper.kept),
-        quality=tuple(notes[: limits.NOTES]),
-        **reports.with_findings(result, keeper.findings),
-    )
+        notes.insert(0, _NOTHING_CAME)
+    left = replace(result, objects=tuple(keeper.kept), quality=tuple(notes[: limits.NOTES]))
+    left = replace(left, **reports.with_findings(left, keeper.findings))
+    left = replace(left, quality=left.quality[: limits.NOTES])
     return TakenObjects(left, tuple(keeper.objects), (*refused, *keeper.not_read, *keeper.unknown_references()))
 
 
@@ -124,6 +121,8 @@ class _Keeper:
             raise NotTakenError("another one has the same SOP Instance UID")
         if told.of_image and not self._task.marked:
             raise NotTakenError("it has the SOP Instance UID of an image that the program was given")
+        if found.contents.loose and not self._task.marked:  # else it is left out
+            raise NotTakenError(f"{found.contents.loose} bytes after its pixel data are not an element")
         unchanged = elements is found.contents.elements
         path = self._task.target / object_files.FOLDER / f"{number:06d}.dcm"
         path.parent.mkdir(exist_ok=True)
