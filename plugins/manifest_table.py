@@ -50,9 +50,9 @@ class ManifestTable:
             value = float(value)
         if type(value) is not kind:
             raise self.error(key, f"expected {_TOML_NAMES[kind]}, got {value!r}")
-        if kind is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.error(key, f"must not be {value}")  # no number is above or below it
-        if kind is str:
+        if isinstance(value, str):
             self._check_text(key, value)
         return value
 
