@@ -27,8 +27,6 @@ class Concept:
         if self.unit and not is_unit(self.unit):
             return "unit", f"{self.unit!r} is not a UCUM unit, such as mm, mL, %, [hnsf'U] or 1"
         for key, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
-            if bound is not None and bound != bound:
-                return key, "nan is not a bound"
             if bound is not None and not self.unit:
                 return key, 'a bound needs its unit ("1" where there is none)'
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:

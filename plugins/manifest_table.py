@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,9 @@ from plugins.spelling import did_you_mean
 
 TYPE_NAMES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _TOML_NAMES: dict[type, str] = {**TYPE_NAMES, list: "a list", dict: "a table"}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""All but tabulators and ends of lines."""
 
 
 class ManifestError(ValueError):
@@ -46,6 +50,10 @@ class ManifestTable:
             value = float(value)
         if type(value) is not kind:
             raise self.error(key, f"expected {_TOML_NAMES[kind]}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(key, f"must not be {value}")  # no number is above or below it
+        if isinstance(value, str):
+            self._check_text(key, value)
         return value
 
     def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
@@ -53,7 +61,14 @@ class ManifestTable:
         values = self.take(key, list, default)
         if not all(isinstance(value, str) for value in values):
             raise self.error(key, "expected a list of texts")
+        for value in values:
+            self._check_text(key, value)
         return tuple(values)
+
+    def _check_text(self, key: str, value: str) -> None:
+        """Complain about what neither a command line nor a report can hold."""
+        if found := _CONTROL.search(value):
+            raise self.error(key, f"has the control character U+{ord(found[0]):04X}")
 
     def member(self, key: str, kind: type[StrEnum], name: str) -> Any:
         """The member of an enumeration that a text names."""

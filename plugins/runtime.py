@@ -16,6 +16,8 @@ from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
 
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
+_MOST = 10_000_000
+"""Seconds or MB: beyond what any timer, machine or engine takes."""
 
 
 class RuntimeKind(StrEnum):
@@ -91,6 +93,8 @@ def read(table: ManifestTable) -> Runtime:
     for key in ("deadline_seconds", "memory_mb", "loading_seconds"):
         if getattr(runtime, key) <= 0:
             raise table.error(key, "must be above zero")
+        if getattr(runtime, key) > _MOST:
+            raise table.error(key, f"must not be above {_MOST}")
     table.finish()
     return runtime
 

@@ -11,10 +11,12 @@ _PIECE = 1 << 20
 _LARGEST = 4 << 30
 
 
-def inflate(file: BinaryIO, out: BinaryIO) -> None:
-    """Write what is deflated from here on; PermanentError where it is none, ends early, or is a bomb."""
+def inflate(file: BinaryIO, out: BinaryIO, most: int = _LARGEST) -> None:
+    """Write what is deflated from here on, `most` bytes of it; PermanentError where it is none, ends early, or has
+    more.
+    """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    left = _LARGEST
+    left = most
     while not inflater.eof and left > 0:
         content = inflater.unconsumed_tail or file.read(_PIECE)
         if not content:
@@ -26,7 +28,7 @@ def inflate(file: BinaryIO, out: BinaryIO) -> None:
         left -= len(inflated)
         out.write(inflated)
     if not inflater.eof:
-        raise PermanentError("the deflated data set ends early, or is larger than 4 GiB")
+        raise PermanentError(f"the deflated data set ends early, or is larger than {most // 2**20} MiB")
 
 
 class DeflatedFile:

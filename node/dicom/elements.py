@@ -69,6 +69,10 @@ class Contents:
     """Why the dataset could not be read completely, or not all of it was kept; empty where it is whole."""
     cut_pixels: str = ""
     """Why the pixel data ends too early."""
+    repeated: str = ""
+    """The first element that a data set or item has twice: the first one is kept, and other readers take the last."""
+    loose: int = 0
+    """Bytes after the pixel data that are no elements to this reader, and may be some to another."""
     faults: list[str] = field(default_factory=list)
     """What breaks the encoding rules (PS3.5 7) although it could be read; the first ones."""
 
@@ -165,6 +169,7 @@ class _ElementReader:
                 previous = tag
         except _BrokenError:
             pass  # where `at` is, it is not an element any more
+        self._contents.loose = end - at if at + 8 <= end else 0
         if at < end:
             self._fault(PIXEL_DATA, f"{end - at} bytes after the pixel data are not an element")
 
@@ -212,8 +217,8 @@ class _ElementReader:
         self._kept += 1
         if self._kept > MOST_ELEMENTS:
             self._note(f"{name_of(tag)}: more than {MOST_ELEMENTS} elements")
-        else:
-            into.setdefault(tag, raw)
+        elif into.setdefault(tag, raw) is not raw:
+            self._contents.repeated = self._contents.repeated or name_of(tag)
 
     def _fault(self, tag: int, fault: str) -> None:
         """Note what is wrong with an element; `fault` is "" for nearly every one."""

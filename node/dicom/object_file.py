@@ -22,6 +22,8 @@ from node.own_notes import OwnNote
 
 SOP_CLASS, SOP_INSTANCE, SERIES, STUDY = 0x00080016, 0x00080018, 0x0020000E, 0x0020000D
 _OF_PATIENTS = "1.2.840.10008."
+_MOST_INFLATED = 256 * 2**20
+"""Bytes of a deflated data set, which is in memory as a whole: such are reports and masks."""
 _NOT_STORED = ("Commitment", "Directory", "Management")
 
 
@@ -80,7 +82,7 @@ def read_mapped(file: BinaryIO) -> ObjectFile:
     data = whole[offset:]
     if syntax == DeflatedExplicitVRLittleEndian:
         inflated = BytesIO()
-        inflate(BytesIO(data), inflated)
+        inflate(BytesIO(data), inflated, _MOST_INFLATED)
         data = inflated.getbuffer()
     contents = parse(data, implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
     if problem := next(iter(contents.defects), contents.cut_pixels):

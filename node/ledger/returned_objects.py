@@ -54,5 +54,23 @@ def is_known(database: Database, sop_instance_uid: str) -> bool:
     return one(database, sql, {"uid": sop_instance_uid}) is not None
 
 
+def is_uid_taken(database: Database, job: str) -> bool:
+    """Whether something else has the UID of an object that a job's plugin returned to be sent as it came: an object
+    of another job, one that an earlier job's plugin returned, or a received image.
+
+    Plugins that write one UID for all patients do so, and those that return the same for a study's next revision.
+    """
+    sql = (
+        "SELECT 1 FROM returned_objects AS mine WHERE mine.job=:job AND NOT mine.marked AND ("
+        "EXISTS (SELECT 1 FROM objects WHERE objects.sop_instance_uid=mine.sop_instance_uid AND objects.job<>:job)"
+        " OR EXISTS (SELECT 1 FROM returned_objects AS other JOIN jobs ON jobs.id=other.job"
+        " WHERE other.sop_instance_uid=mine.sop_instance_uid AND other.job<>:job AND NOT other.marked"
+        " AND (jobs.finished_at, jobs.id) < (SELECT finished_at, id FROM jobs WHERE id=:job))"
+        " OR EXISTS (SELECT 1 FROM instances WHERE instances.sop_instance_uid=mine.sop_instance_uid"
+        " AND status IN ('current', 'rejected', 'corrected'))) LIMIT 1"
+    )
+    return one(database, sql, {"job": job}) is not None
+
+
 def _row(row: dict[str, Any]) -> ReturnedObjectRow:
     return ReturnedObjectRow(**{**row, "marked": bool(row["marked"]), "of_image": bool(row["of_image"])})

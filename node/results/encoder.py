@@ -16,7 +16,7 @@ from node.items import defect_of, frames_of, place_of
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
 from node.results.encoded import EncodedObject, EncodedSet
 from node.results.request import JobToEncode, RejectionRequest
-from plugins import exchange
+from plugins import exchange, object_files
 from plugins.contract import Result
 from plugins.untrusted import ExchangeError
 
@@ -37,6 +37,9 @@ _PATIENCE = 5.0
 _SECONDS_A_BYTE = 1 / 20_000
 _SECONDS_AN_ARRAY_BYTE = 1 / (20 * 2**20)
 _SECONDS_AN_IMAGE = 0.01
+_SECONDS_AN_OBJECT = 0.1
+"""Of DICOM that the plugin returned: read twice, written, and compared with the Standard."""
+_SECONDS_AN_OBJECT_BYTE = 1 / (2 * 2**20)
 _MEMORY = 2 * 2**30
 _MEMORY_A_BYTE = 1000
 _MEMORY_AN_ARRAY_BYTE = 4
@@ -56,18 +59,20 @@ class Cost:
     @classmethod
     def of(cls, result_folder: Path | None, images: int) -> Cost:
         """Of the result kept there, None for a sentence instead of one; `images`: SOP instances under it."""
-        document, arrays = _sizes(result_folder / exchange.OUT) if result_folder else (0, 0)
+        document, arrays, returned = _sizes(result_folder / exchange.OUT) if result_folder else (0, 0, [])
         seconds = document * _SECONDS_A_BYTE + arrays * _SECONDS_AN_ARRAY_BYTE + images * _SECONDS_AN_IMAGE
+        seconds += len(returned) * _SECONDS_AN_OBJECT + sum(returned) * _SECONDS_AN_OBJECT_BYTE
         memory = _MEMORY + document * _MEMORY_A_BYTE + arrays * _MEMORY_AN_ARRAY_BYTE + images * _MEMORY_AN_IMAGE
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return cls(seconds, _SECONDS + _PATIENCE * seconds, min(memory, machine // 2))
 
 
-def _sizes(out: Path) -> tuple[int, int]:
-    """Bytes of a kept result's JSON, and of its arrays."""
-    sizes = {path.name: path.stat().st_size for path in out.glob("*")}
+def _sizes(out: Path) -> tuple[int, int, list[int]]:
+    """Bytes of a kept result's JSON, of its arrays, and of each DICOM object that the plugin returned."""
+    sizes = {path.name: path.stat().st_size for path in out.glob("*") if not path.is_dir()}
     document = sizes.pop(exchange.RESULT, 0)
-    return document, sum(sizes.values())
+    returned = [path.stat().st_size for path in (out / object_files.FOLDER).glob("*")]
+    return document, sum(sizes.values()), returned
 
 
 @dataclass(frozen=True, slots=True)

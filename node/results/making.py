@@ -298,11 +298,16 @@ class ObjectMaker:
 
 
 def _returned_handling(database: Database, job: Job) -> ReturnedTreatment:
-    """As the manifest said when the job ran, and by what the plugin knew of the patient."""
+    """As the manifest said when the job ran, and by what the plugin knew of the patient.
+
+    What has the UID of something else would not be sent beside that, or would be stored over it: it gets its own.
+    """
+    taken = returned_objects.is_uid_taken(database, job.id)
     ran = attempts.last_of(database, job.id)
     return ReturnedTreatment(
-        mark=all(each.marked for each in returned_objects.of_job(database, job.id)),
+        mark=taken or all(each.marked for each in returned_objects.of_job(database, job.id)),
         hidden=ran is not None and ran.identity == PatientIdentity.PSEUDONYM,
+        uid_taken=taken,
     )
 
 

@@ -140,6 +140,8 @@ class ReturnedTreatment:
     """As objects of this node (`plugins.manifest.ReturnedDicom`)."""
     hidden: bool = False
     """The plugin did not know whose images it got, so patient and study are written from the images in any case."""
+    uid_taken: bool = False
+    """Something else has the SOP Instance UID of one of them: they are marked in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ _LOG_TOTAL = 16 * 2**20
 _SECONDS = 60.0
 _BYTES_A_SECOND = 20 * 2**20
 """Read, checked, written and synchronised, on a slow disk."""
+_ELEMENTS_A_SECOND = 2**20
+"""Bytes of DICOM, which may be elements and nothing else, on a machine that is busy."""
 _BYTES_A_WEIGHT = 100 * 2**20
 _VOXELS_A_SECOND = 10 * 2**20
 """Unpacked, judged and brought to the grid of the images, on a machine that is busy."""
@@ -105,7 +107,7 @@ def accept(pool: ChildPool, order: AnswerToCheck, cancelled: Callable[[], bool])
             return pool.call(
                 take,
                 order,
-                deadline=_SECONDS + size / _BYTES_A_SECOND + _unpacking_seconds(order),
+                deadline=_SECONDS + size / _bytes_a_second(order) + _unpacking_seconds(order),
                 memory=MEMORY,
                 cancelled=cancelled,
                 weight=size / _BYTES_A_WEIGHT + _unpacking_seconds(order) / 2,
@@ -132,14 +134,14 @@ def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
         if refusal := documents.problem_of(document.pdf):
             place = f"$.documents[{index}].pdf"
             raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
-    result, replaced = order.translation.result(result)
     part = _empty_part(order.results)
     taken = taking.take(result, _objects_of(order, part / exchange.OUT))
-    _write(taken.result, order.kept, part)
+    result, replaced = order.translation.result(taken.result)  # after that: reports bring texts of their own
+    _write(result, order.kept, part)
     error = order.translation.identifiers.without(read.error)
     return CheckedResult(
-        taken.result.status,
-        found.of(taken.result),
+        result.status,
+        found.of(result),
         read.ignored,
         error,
         replaced,
@@ -160,6 +162,10 @@ def _objects_of(order: AnswerToCheck, out: Path) -> TakingTask:
         allowed=AllowedParts(exchange.given_images(order.kept)),
         scores=order.manifest.returned.scores,
     )
+
+
+def _bytes_a_second(order: AnswerToCheck) -> int:
+    return _ELEMENTS_A_SECOND if Output.DICOM in order.manifest.outputs else _BYTES_A_SECOND
 
 
 def _unpacking_seconds(order: AnswerToCheck) -> float:

@@ -226,8 +226,9 @@ def as_sent(inputs: Inputs, key: Key | None) -> tuple[Request, Translation]:
 def _as_given(inputs: Inputs, key: Key | None, uids: Mapping[str, str]) -> GivenIdentity:
     """What objects of the plugin may say of whose they are."""
     ids = [inputs.patient.patient_id, *(_text(header, "PatientID") for header in inputs.headers)]
+    issuers = [inputs.patient.issuer_of_patient_id, *(_text(one, "IssuerOfPatientID") for one in inputs.headers)]
     study, names = inputs.request.study.study_instance_uid, inputs.identifiers.names
-    return as_given(study, ids, names, inputs.headers, key, uids.values())
+    return as_given(study, ids, names, inputs.headers, key, uids.values(), issuers)
 
 
 def _counting(database: Database, receipt: str, records: Mapping[str, InstanceRecord]) -> Instance:

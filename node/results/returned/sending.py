@@ -25,6 +25,7 @@ from node.store.durable import sync_folder
 _MOST_JUDGED = 64 * 2**20
 """Bytes of an object that is compared with the Standard: all of it is read for that."""
 _MOST_ADVICE = 20
+_UID_TAKEN = "sent marked and under new UIDs: something else has the SOP Instance UID of an object of the program"
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,8 @@ def returned_set(context: Context, folder: Path) -> ReturnedSet:
         writer.lost[SetPart("dicom", 0)] = ""
     odd = [f"{one.kind}: {len(writer.advice[one.number])}" for one in objects if writer.advice.get(one.number)]
     lines = [*_lines(context, writer.sent), *([texts.returned_odd.format(what=", ".join(odd[:5]))] if odd else [])]
-    advice = [text for found in writer.advice.values() for text in found]
+    advice = [_UID_TAKEN] if request.returned.uid_taken else []
+    advice += [text for found in writer.advice.values() for text in found]
     sync_folder(folder)
     return ReturnedSet(
         replace(context.without(writer.lost), returned=tuple(lines), beside=tuple(map(_reference, writer.written))),
@@ -141,16 +143,17 @@ class _Writer:
         return digest.hexdigest()
 
     def _pieces(self, one: ObjectToSend) -> Iterable[bytes | memoryview]:
-        contents = one.file.contents
+        file = one.read()
+        contents = file.contents
         if not self._marks and not self._context.request.returned.hidden:
-            return [one.file.file]
-        written = {"implicit": one.file.is_implicit, "little": contents.little}
+            return [file.file]
+        written = {"implicit": file.is_implicit, "little": contents.little}
         elements = marking.with_identity(self._references.elements(contents.elements), self._context, **written)
         if self._marks:
             elements = marking.marked(elements, one, self._context, **written)
             new = {SOP_INSTANCE: self._new[one.sop_instance_uid], SERIES: self._new[one.series_instance_uid]}
             elements = marking.with_uids(elements, new)
-        return one.file.with_elements(elements)
+        return file.with_elements(elements)
 
     def _lose(self, one: ObjectToSend, error: Exception) -> None:
         why = str(error) if isinstance(error, NodeError) else defect_of(error)

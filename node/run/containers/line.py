@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ _HARD = (
 _UNLABELLED = "--security-opt=label=disable"
 """Where SELinux enforces. The other way, to relabel what is mounted (`:z`), would change the labels of the data folder
 and of folders of the site for good, which podman-run(1) advises against."""
+_NOT_IN_MOUNTS = re.compile(r"""[,"\x00-\x1f\x7f]""")
 _PODMAN = ("--read-only-tmpfs=false", "--image-volume=ignore", "--systemd=false", "--http-proxy=false")
 
 
@@ -135,9 +137,16 @@ def _mounts(folder: Path, dialect: dialects.Dialect, privileges: Privileges) -> 
         yield _mount(path, str(path), is_writable=False)
 
 
+def check_path(path: Path) -> None:
+    """PermanentError for a path that an engine takes for something else: it reads a mount as a row of CSV."""
+    if _NOT_IN_MOUNTS.search(str(path)):
+        raise PermanentError(
+            f"{str(path)!r}: a container cannot be given a path with a comma, a quotation mark or a control character"
+        )
+
+
 def _mount(source: Path, inside: str, *, is_writable: bool) -> str:
-    if "," in f"{source}{inside}":
-        raise PermanentError(f"{source}: a container cannot be given a path with a comma")
+    check_path(source)
     return f"--mount=type=bind,source={source},destination={inside}{'' if is_writable else ',readonly'}"
 
 

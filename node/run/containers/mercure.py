@@ -143,11 +143,16 @@ def _said(path: Path) -> dict[str, Any] | None:
     return None
 
 
+def _in_print(character: str) -> str:
+    """Colours of a terminal and halves of characters are no reason to refuse what the module found."""
+    return character if character.isprintable() else " "
+
+
 def _summary(said: Mapping[str, Any], objects: int) -> str:
     """The notification's text, where the module wrote one: it is meant for people."""
     notification = said.get(_NOTIFICATION)
     text = notification.get("text") if isinstance(notification, dict) else notification
-    if isinstance(text, str) and (plain := " ".join(text.split())):
+    if isinstance(text, str) and (plain := " ".join("".join(map(_in_print, text)).split())):
         return plain[:_MOST_SUMMARY]
     if objects:
         return f"The module returned {objects} DICOM object{'s' if objects > 1 else ''}."

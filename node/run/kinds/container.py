@@ -7,6 +7,7 @@ its dialect says (`node.run.containers.dialects`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from node.errors import PermanentError
 from node.run import process, users
 from node.run.containers import dialects, engine
 from node.run.containers.engine import Engine, EngineKind
-from node.run.containers.line import command_line, user_of
+from node.run.containers.line import check_path, command_line, user_of
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
 from node.run.process import JobPlace
 from node.run.sandbox import Isolation
@@ -22,8 +23,13 @@ from plugins.manifest import Manifest
 
 _DEVICES = ("/etc/cdi", "/var/run/cdi")
 """Where the devices of this machine are described to engines (Container Device Interface)."""
-_STEERING = ("LD_", "GLIBC_", "GO", "DOCKER_", "CONTAINER", "PODMAN_", "STORAGE_", "XDG_", "BUILDAH_", "REGISTRY_")
-"""How variables begin that would mean something to the engine, which hands them on."""
+_STEERING = re.compile(
+    r"(LD_|GLIBC_|MALLOC_|GO|DOCKER_|_?CONTAINER|PODMAN_|STORAGE_|XDG_|BUILDAH_|REGISTRY_|DBUS_|LISTEN_|CNI_|NETAVARK|SSL_"
+    r"|(NOTIFY_SOCKET|USER|LOGNAME|TMP|TEMP|SSH_AUTH_SOCK|(?i:(HTTP|HTTPS|FTP|ALL|NO)_PROXY))$)"
+)
+"""How variables begin, or are called, that would mean something to the engine, which hands them on: where its sockets
+and images are, what it loads, and which descriptors and sockets (systemd's) it gives to a container.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,13 @@ def confinement(manifest: Manifest, isolation: Isolation) -> Isolation:
     if runtime.privileges.network:
         raise PermanentError("runtime.network: a container has no network, and none can be granted to it")
     for name, _ in privileges.environment:
-        if name.startswith(_STEERING):
+        if _STEERING.match(name):
             raise PermanentError(f"runtime.environment: {name} would steer {found.kind} itself")
     for path in privileges.readable:
+        try:
+            check_path(path)
+        except PermanentError as error:
+            raise PermanentError(f"runtime.readable: {error}") from error
         if owner and path.exists() and not users.may_read(path):
             raise PermanentError(f"runtime.readable: user {owner[0]} may not read {path}: chmod -R o+rX {path}")
     if privileges.gpu and not any(Path(each).is_dir() and any(Path(each).iterdir()) for each in _DEVICES):

@@ -18,13 +18,18 @@ from node.dicom.uids import is_acceptable_uid
 from node.own_notes import OwnNote
 from node.run.returned.given import GivenIdentity
 
-_PATIENT_ID, _PATIENT_NAME, _CHARACTER_SET = 0x00100020, 0x00100010, 0x00080005
+_PATIENT_ID, _ISSUER, _PATIENT_NAME, _CHARACTER_SET = 0x00100020, 0x00100021, 0x00100010, 0x00080005
 _MANUFACTURER, _MODEL, _VERSIONS = 0x00080070, 0x00081090, 0x00181020
 _MODALITY, _DESCRIPTION = 0x00080060, 0x0008103E
 _REFERENCED_INSTANCE = 0x00081155
 _KOREAN = "ISO 2022 IR 149"
 """Tried where an object does not name its character set and is not UTF-8: what vendors in Korea leave out."""
 _SHOWN = 64
+_LONGEST = 1_024
+"""Bytes of an attribute that says whose an object is; what begins like the truth and goes on is not the truth."""
+_IDENTITY = {STUDY: "Study Instance UID", _PATIENT_ID: "Patient ID", _ISSUER: "Issuer", _PATIENT_NAME: "Patient's Name"}
+_UID_BYTES = 65
+"""Of one UID with what pads it; a reference that is longer is to nothing that was given."""
 
 
 class NotTakenError(Exception):
@@ -52,6 +57,7 @@ class ObjectOfPlugin:
 
 def check_identity(found: ObjectFile, given: GivenIdentity) -> None:
     """Raises NotTakenError where the object is not of the study and the patient that the plugin was given."""
+    _refuse_two_readings(found)
     if not is_storage_class(found.text(SOP_CLASS)):
         raise NotTakenError(OwnNote.NOT_STORED.format(uid=repr(found.text(SOP_CLASS)[:_SHOWN])))
     for name, tag in (("SOP Instance UID", SOP_INSTANCE), ("Series Instance UID", SERIES)):
@@ -63,8 +69,21 @@ def check_identity(found: ObjectFile, given: GivenIdentity) -> None:
     if patient_id and given.patient_ids:
         if patient_id not in given.patient_ids:
             raise NotTakenError(OwnNote.ANOTHER_PATIENT)
+        issuer = text_of_object(found, _ISSUER).strip()
+        if issuer and given.issuers and issuer not in given.issuers:
+            raise NotTakenError(OwnNote.OTHER_ISSUER)
     elif _is_another_name(text_of_object(found, _PATIENT_NAME), given.patient_names):
         raise NotTakenError(OwnNote.ANOTHER_PATIENT)
+
+
+def _refuse_two_readings(found: ObjectFile) -> None:
+    """NotTakenError where another reader may find another patient in it than is found here."""
+    if found.contents.repeated:
+        raise NotTakenError(OwnNote.TWICE.format(element=found.contents.repeated))
+    for tag, name in _IDENTITY.items():
+        raw = found.contents.elements.get(tag)
+        if raw is not None and (isinstance(raw.value, list) or len(raw.value) > _LONGEST):
+            raise NotTakenError(OwnNote.ODD_IDENTITY.format(name=name, bytes=_LONGEST))
 
 
 def described(number: int, found: ObjectFile, elements: Elements, images: frozenset[str]) -> ObjectOfPlugin:
@@ -110,7 +129,7 @@ def _references(elements: Elements) -> Iterator[str]:
         if isinstance(raw.value, list):
             for item in raw.value:
                 yield from _references(item)
-        elif tag == _REFERENCED_INSTANCE and len(raw.value):
+        elif tag == _REFERENCED_INSTANCE and 0 < len(raw.value) <= _UID_BYTES:
             yield bytes(raw.value).decode("ascii", "replace").strip(" \0")
 
 

@@ -25,6 +25,8 @@ class GivenIdentity:
     patient_names: frozenset[str] = frozenset()
     """Empty where the plugin was not given any: what it writes then says nothing."""
     way_back: WayBack = field(default_factory=WayBack)
+    issuers: frozenset[str] = frozenset()
+    """Of the Patient ID: two hospitals have the same numbers. Empty where the plugin was not given any."""
 
 
 def as_given(
@@ -34,6 +36,7 @@ def as_given(
     headers: Iterable[Mapping[str, Any]],
     key: Key | None,
     named: Iterable[str] = (),
+    issuers: Iterable[str] = (),
 ) -> GivenIdentity:
     """Of the study with these headers; `key`: for the pseudonyms, None where the images were given as received.
 
@@ -41,7 +44,7 @@ def as_given(
     """
     ids = frozenset(each for each in patient_ids if each)
     if key is None:
-        return GivenIdentity(frozenset({study}), ids, frozenset(names))
+        return GivenIdentity(frozenset({study}), ids, frozenset(names), issuers=frozenset(issuers) - {""})
     uids, days = {study, *named}, set[str]()
     for header in headers:
         for vr, value in _values(header):
@@ -54,7 +57,7 @@ def as_given(
         {moved: day for day in days if (moved := dates.moved("DA", day, key.days))},
         {key.patient: next(iter(sorted(ids)), "")} if ids else {},
     )
-    return GivenIdentity(frozenset({study, key.uid(study)}), ids | {key.patient}, frozenset(), back)
+    return GivenIdentity(frozenset({study, key.uid(study)}), ids | {key.patient}, way_back=back)
 
 
 def _values(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

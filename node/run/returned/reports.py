@@ -7,11 +7,12 @@ the result model cannot hold, or that refer to what the plugin was not given, ar
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from node.own_notes import OwnNote
 from node.reading import reader
 from node.reading.as_result import Json, as_result
 from node.reading.reader import NotAReportError
@@ -34,6 +35,8 @@ from plugins.encoding import Decoder, EncodingError
 
 FINDING = Code("121071", "DCM", "Finding")
 """Of a group that does not say what it is of."""
+_BUDGETS = (limits.FINDINGS, limits.MEASUREMENTS, limits.REGIONS, limits.POINTS, limits.COMMENTS)
+"""Of all findings of a result together, in the order of `_size`: what has more cannot be read again."""
 
 
 def findings_of(path: Path, allowed: AllowedParts) -> list[Finding]:
@@ -58,12 +61,34 @@ def with_findings(result: Result, found: list[Finding]) -> dict[str, Any]:
     """What changes in a result by findings of its objects; of a result that is none, nothing."""
     if not found or result.status not in (ResultStatus.FINDINGS, ResultStatus.NO_FINDINGS):
         return {}
-    findings = (*result.findings, *_with_own_names(found, result))[: limits.FINDINGS]
-    said_absent = all(each.present is False for each in findings)
+    said = (*result.findings, *found)
+    said_absent = all(each.present is False for each in said)
     status = ResultStatus.NO_FINDINGS if said_absent else ResultStatus.FINDINGS
-    if result.status is ResultStatus.NO_FINDINGS and not any(each.present for each in findings):
+    if result.status is ResultStatus.NO_FINDINGS and not any(each.present for each in said):
         status = result.status
-    return {"findings": findings, "status": status}
+    fitting = _fitting(result.findings, found)
+    changes: dict[str, Any] = {"findings": (*result.findings, *_with_own_names(fitting, result)), "status": status}
+    if missing := len(found) - len(fitting):
+        changes["quality"] = (OwnNote.FINDINGS_LEFT_OUT.format(count=missing), *result.quality)
+    return changes
+
+
+def _fitting(own: Iterable[Finding], found: Sequence[Finding]) -> list[Finding]:
+    """Those of `found` that a result can hold beside its own; where it cannot hold all, the present ones come first."""
+    taken = [sum(column) for column in zip(*map(_size, own), strict=True)] or [0] * len(_BUDGETS)
+    fitting = []
+    for each in sorted(found, key=lambda one: one.present is not True):
+        more = [before + size for before, size in zip(taken, _size(each), strict=True)]
+        if all(size <= most for size, most in zip(more, _BUDGETS, strict=True)):
+            taken = more
+            fitting.append(each)
+    return fitting if len(fitting) < len(found) else list(found)
+
+
+def _size(finding: Finding) -> tuple[int, ...]:
+    """What it takes of each of `_BUDGETS`."""
+    points = sum(len(region.points) for region in finding.regions)
+    return 1, len(finding.measurements), len(finding.regions), points, len(finding.comment)
 
 
 def _with_own_names(found: list[Finding], result: Result) -> list[Finding]:

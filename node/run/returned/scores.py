@@ -17,6 +17,8 @@ from plugins.vendor_scores import VendorScore
 _CHARACTER_SET, _MODALITY = 0x00080005, 0x00080060
 _LONGEST = 1 << 16
 _TEXTS = CHARACTER_SET | {"UN", "DS", "IS", "UR", "CS"}
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+"""What is a fraction in one country and a whole number in another."""
 _MOST = 200
 """Scores of one object."""
 
@@ -39,7 +41,12 @@ def findings_of(found: ObjectFile, wanted: Iterable[VendorScore]) -> tuple[list[
 
 
 def _finding(of: VendorScore, text: str) -> Finding:
-    value = float(text.replace(",", "."))
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(f"{text} may be a number with a fraction, or one in the thousands")
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise ValueError("what is there is not a number") from None  # the text may name the patient
     score = Score(value, of.present_from, of.meaning, Unit(of.unit))
     return Finding(of.code, of.present(value), score)
 

@@ -69,15 +69,12 @@ def take(result: Result, task: TakingTask) -> TakenObjects:
     refused = tuple(f"object {number} of the program: {why}" for number, why in keeper.refused)
     if result.objects and not keeper.kept and not result.findings and not result.pictures:
         raise ExchangeError("out/result.json", "$.objects", f"none can be sent: {'; '.join(refused[:_MOST_SAID])}")
-    notes = [*result.quality, *_said(keeper.refused)]
+    notes = [*_said(keeper.refused), *result.quality]  # ours first: a program that has many must not crowd them out
     if task.announced and not result.objects and result.status in _ANSWERS:
-        notes.append(OwnNote.NOTHING_CAME)
-    left = replace(
-        result,
-        objects=tuple(keeper.kept),
-        quality=tuple(notes[: limits.NOTES]),
-        **reports.with_findings(result, keeper.findings),
-    )
+        notes.insert(0, OwnNote.NOTHING_CAME)
+    left = replace(result, objects=tuple(keeper.kept), quality=tuple(notes[: limits.NOTES]))
+    left = replace(left, **reports.with_findings(left, keeper.findings))
+    left = replace(left, quality=left.quality[: limits.NOTES])
     return TakenObjects(left, tuple(keeper.objects), (*refused, *keeper.not_read, *keeper.unknown_references()))
 
 
@@ -125,6 +122,8 @@ class _Keeper:
             raise NotTakenError(OwnNote.SAME_UID)
         if told.of_image and not self._task.marked:
             raise NotTakenError(OwnNote.UID_OF_IMAGE)
+        if found.contents.loose and not self._task.marked:  # else it is left out
+            raise NotTakenError(OwnNote.LOOSE.format(bytes=found.contents.loose))
         unchanged = elements is found.contents.elements
         path = self._task.target / object_files.FOLDER / f"{number:06d}.dcm"
         path.parent.mkdir(exist_ok=True)

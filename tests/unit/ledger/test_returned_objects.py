@@ -46,6 +46,21 @@ def test_an_object_is_known_by_its_uid_and_an_image_is_not_taken_for_one(tmp_pat
     assert known == [True, False, False]
 
 
+def test_a_uid_is_taken_by_an_image_and_never_by_the_job_itself(tmp_path: Path) -> None:
+    """Of an object that is sent as it came; a marked one gets another UID anyway."""
+    site = Site(tmp_path)
+    job = site.job("good", site.receive(2))
+
+    def is_taken(uid: str, *, marked: bool) -> bool:
+        with site.ledger.transaction() as database:
+            returned_objects.insert(database, [replace(row_of(job.id), sop_instance_uid=uid, marked=marked)])
+            return returned_objects.is_uid_taken(database, job.id)
+
+    assert is_taken(f"{STUDY}.1.1", marked=False)
+    assert not is_taken(f"{STUDY}.1.1", marked=True)
+    assert not is_taken("1.9.9", marked=False)
+
+
 def test_a_ledger_of_the_schema_before_gets_the_table(tmp_path: Path) -> None:
     """What plugins returned before was not kept: the table is empty."""
     path = tmp_path / "old.db"

@@ -123,6 +123,22 @@ WRONG = {
     ),
     "entry": (GOOD.replace("main:Finder", "main.Finder"), r"plugin.toml:13: runtime.entry: .* is not module:Class"),
     "deadline": (GOOD.replace("= 120", "= 0"), r"plugin.toml:14: runtime.deadline_seconds: must be above zero"),
+    "deadline above all": (
+        GOOD.replace("= 120", f"= {10**20}"),
+        r"plugin.toml:14: runtime.deadline_seconds: must not be above 10000000",
+    ),
+    "a bound that is no number": (
+        GOOD.replace("maximum = 1", "maximum = nan"),
+        r"plugin.toml:\d+: parameters.sensitivity.maximum: must not be nan",
+    ),
+    "a control character": (
+        GOOD.replace("main:Finder", "main:Finder\\u0000"),
+        r"plugin.toml:13: runtime.entry: has the control character U\+0000",
+    ),
+    "a control character in a list": (
+        GOOD.replace('["findings"]', '["findings\\u001b"]'),
+        r"plugin.toml:2: outputs: has the control character U\+001B",
+    ),
     "deadline text": (GOOD.replace("= 120", '= "2 min"'), r"plugin.toml:14: .*expected a whole number, got '2 min'"),
     "no weights": (GOOD.replace("*.bin", "*.onnx"), r"plugin.toml:9: identity.weights: .* matches no file"),
     "weights outside": (GOOD.replace("weights/*.bin", "../x"), r"plugin.toml:9: identity.weights: .* leaves the"),
@@ -266,7 +282,7 @@ def test_finding_r14_a_number_outside_of_what_its_concept_declares_is_refused(tm
         ('unit = "millimetres"', r"plugin.toml:\d+: concepts\[1\].unit: 'millimetres' is not a UCUM unit"),
         ("minimum = 1", r"concepts\[1\].minimum: a bound needs its unit"),
         ('unit = "mm"\nminimum = 2\nmaximum = 1', r"concepts\[1\].maximum: 1 is below the minimum, 2"),
-        ('unit = "mm"\nminimum = nan', r"concepts\[1\].minimum: nan is not a bound"),
+        ('unit = "mm"\nminimum = nan', r"concepts\[1\].minimum: must not be nan"),
     ],
 )
 def test_bounds_that_cannot_be_meant_are_refused_with_their_line(tmp_path, lines, match):

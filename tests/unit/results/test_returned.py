@@ -11,10 +11,13 @@ from pydicom import Dataset, dcmread
 
 from node import ourselves
 from node.config.encoding import EncodingProfile
+from node.processes.pool import HEAVY
 from node.reading.reader import read_sr
 from node.results.encode import encode
 from node.results.encoded import EncodedObject, EncodedSet
+from node.results.encoder import Cost
 from node.results.request import ReturnedTreatment
+from node.results.returned.describing import objects_of
 from plugins.contract import Code, Finding, Result, ResultStatus, ReturnedObject
 from tests.support.results import foreign, reports
 
@@ -215,6 +218,33 @@ def test_an_object_that_cannot_be_written_costs_itself(tmp_path: Path, monkeypat
     assert "One or more of the DICOM objects that the program returned could not be sent." in {
         text for _, text in report.notes
     }
+
+
+def test_a_thousand_objects_are_not_in_memory_together(tmp_path: Path) -> None:
+    """What is known of each until it is written are copies of some texts, however much it holds."""
+    large = foreign.capture(1)
+    large.ReferencedImageSequence = [foreign.reference(f"1.2.3.{number}", CT) for number in range(100)]
+    large.SeriesDescription = "x" * 5000
+    path = foreign.write(large, tmp_path / "1.dcm")
+    for one in objects_of([ReturnedObject(path)] * 3):
+        values = [raw.value for raw in one.head.values()]
+        assert all(isinstance(each, memoryview) and isinstance(each.obj, bytes) for each in values)
+        assert sum(map(len, values)) < 2000
+        assert len(one.read().contents.elements[0x00081140].value) == 100
+
+
+def test_returned_objects_count_in_what_encoding_may_cost(tmp_path: Path) -> None:
+    """Many of them, or large ones, are not held to the deadline of a report."""
+    objects = tmp_path / "out" / "dicom"
+    objects.mkdir(parents=True)
+    before = Cost.of(tmp_path, 3)
+    for number in range(100):
+        with (objects / f"{number}.dcm").open("wb") as file:
+            file.truncate(2**24)
+    after = Cost.of(tmp_path, 3)
+    assert after.memory == before.memory, "they are mapped, and read one after the other"
+    assert after.deadline > before.deadline + 1000
+    assert after.seconds > HEAVY, "what is small is encoded beside them"
 
 
 def test_findings_and_objects_go_together(tmp_path: Path) -> None:

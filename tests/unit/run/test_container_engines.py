@@ -12,6 +12,7 @@ import pytest
 
 from node.config.allowing import PluginGrants
 from node.config.models import PluginUse
+from node.errors import PermanentError
 from node.run import confinement
 from node.run.containers import engine, line
 from node.run.containers.engine import Engine, EngineError, EngineKind
@@ -124,10 +125,24 @@ def test_a_network_cannot_be_granted_and_no_variable_steers_the_engine(played: P
     """`check` says so, rather than that the container gets less than it was promised."""
     played(images={PIN: {"Id": PIN}})
     assert "a container has no network" in _problem(tmp_path, f'image = "{PIN}"\nnetwork = ["models.example:443"]')
-    asks = _manifest(tmp_path / "plugin", f'image = "{PIN}"\nenvironment = {{LD_PRELOAD = "/x"}}')
-    isolation = Isolation(None, "", privileges=asks.runtime.privileges)
-    with pytest.raises(Exception, match="LD_PRELOAD would steer podman itself"):
-        container.confinement(asks, isolation)
+    for name in ("LD_PRELOAD", "NOTIFY_SOCKET", "LISTEN_FDS", "https_proxy", "_CONTAINERS_USERNS_CONFIGURED", "USER"):
+        asks = _manifest(tmp_path / "plugin", f'image = "{PIN}"\nenvironment = {{{name} = "/x"}}')
+        isolation = Isolation(None, "", privileges=asks.runtime.privileges)
+        with pytest.raises(PermanentError, match=f"{name} would steer podman itself"):
+            container.confinement(asks, isolation)
+    asks = _manifest(tmp_path / "plugin", f'image = "{PIN}"\nenvironment = {{USER_NAME = "x", MY_PROXY = "y"}}')
+    container.confinement(asks, Isolation(None, "", privileges=asks.runtime.privileges))
+
+
+@pytest.mark.parametrize("path", ["/a,readonly=false", '/a"b', "/a\nb"])
+def test_a_path_that_an_engine_reads_as_something_else_is_refused_by_check(
+    played: Played, tmp_path: Path, path: str
+) -> None:
+    """A mount is a row of CSV to it: what comes after a comma would be options, after a newline nothing at all."""
+    played(images={PIN: {"Id": PIN}})
+    asks = _manifest(tmp_path / "plugin", f'image = "{PIN}"\nreadable = [{json.dumps(path)}]')
+    with pytest.raises(PermanentError, match=r"runtime\.readable: .*a container cannot be given a path with a comma"):
+        container.confinement(asks, Isolation(None, "", privileges=asks.runtime.privileges))
 
 
 def test_without_root_it_is_said_what_the_kernel_does_not_hold(played: Played, tmp_path: Path) -> None:

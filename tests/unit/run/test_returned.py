@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from node.dicom import object_file
 from node.dicom.confidentiality.key import Key
+from node.run import answer
+from node.run.answer import AnswerToCheck
+from node.run.identifiers import Identifiers
+from node.run.pseudonyms import Translation
+from node.run.returned import reports as findings_of_reports
 from node.run.returned import taking
 from node.run.returned.given import GivenIdentity, as_given
 from node.run.returned.taking import TakenObjects, TakingTask
-from plugins import vendor_scores
+from plugins import exchange, limits, manifest, vendor_scores
 from plugins.allowed_parts import AllowedParts, GivenImage
 from plugins.contract import Code, Finding, Result, ResultStatus, ReturnedObject
+from plugins.exchange import InputFile, InputSeries, OutputReading, PluginReference, Request, RequestFacts
 from plugins.manifest_table import ManifestTable
 from plugins.untrusted import ExchangeError
 from plugins.vendor_scores import VendorScore
 from tests.support.results import foreign, reports
+from tests.support.sites.job_site import MANIFEST
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMAGES = tuple(f"{reports.STUDY_UID}.2.{number}" for number in (1, 2, 3))
-FULL = GivenIdentity(frozenset({reports.STUDY_UID}), frozenset({"12345678"}), frozenset({"Hong^Gildong"}))
+FULL = GivenIdentity(
+    frozenset({reports.STUDY_UID}),
+    frozenset({"12345678"}),
+    frozenset({"Hong^Gildong"}),
+    issuers=frozenset({"HOSPITAL"}),
+)
 KEY = Key.of(b"secret", "12345678", "HOSPITAL")
 HEADER = {
     "StudyDate": ["DA", ["20240102"]],
@@ -53,14 +68,32 @@ def take(folder: Path, *objects: Dataset | bytes, given: GivenIdentity = FULL, *
             foreign.write(each, path)
         files.append(ReturnedObject(path))
     status = changes.pop("status", ResultStatus.FINDINGS)
-    findings = changes.pop("findings", ())
+    findings, quality = changes.pop("findings", ()), changes.pop("quality", ())
     allowed = AllowedParts({uid: GivenImage("1.2", 1, reports.FRAME_OF_REFERENCE, 64, 64) for uid in IMAGES})
     task = TakingTask(source, target, given, frozenset(IMAGES), announced=True, marked=True, allowed=allowed)
-    return taking.take(Result(status, "Made.", findings, objects=tuple(files)), replace(task, **changes))
+    return taking.take(
+        Result(status, "Made.", findings, objects=tuple(files), quality=quality), replace(task, **changes)
+    )
 
 
 def file_bytes(dataset: Dataset, folder: Path) -> bytes:
     return foreign.write(dataset, folder / "x" / "y.dcm").read_bytes()
+
+
+def twice_in_an_item(folder: Path) -> bytes:
+    """A reference that names one image to the readers that take the first, another one to those that take the last."""
+    made = foreign.capture(2)
+    made.ReferencedImageSequence = [foreign.reference(IMAGES[0], CT)]
+    made.ReferencedImageSequence[0].add_new(0x00081160, "IS", "1 ")
+    return file_bytes(made, folder).replace(b"\x08\x00\x60\x11IS", b"\x08\x00\x55\x11IS")
+
+
+def with_element(folder: Path, tag: int, value: bytes, *, at_end: bool = False, **changes: Any) -> bytes:
+    """A file with one more element (LO), before its patient module or behind its pixels."""
+    whole = file_bytes(foreign.capture(2, **changes), folder)
+    element = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, b"LO", len(value)) + value
+    place = len(whole) if at_end else whole.index(b"\x10\x00\x20\x00LO")
+    return whole[:place] + element + whole[place:]
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Dataset | bytes], str]] = {
@@ -70,6 +103,22 @@ REFUSED: dict[str, tuple[Callable[[Path], Dataset | bytes], str]] = {
     "another name without an ID": (
         lambda _: foreign.capture(2, PatientID="", PatientName="Kim^Cheolsu"),
         "another patient",
+    ),
+    "the same number at another hospital": (
+        lambda _: foreign.capture(2, IssuerOfPatientID="CLINIC"),
+        "its Patient ID is that of another issuer",
+    ),
+    "two Patient IDs": (
+        lambda folder: with_element(folder, 0x00100020, b"87654321"),
+        "it has the element (0010,0020) twice",
+    ),
+    "an element twice in an item": (
+        twice_in_an_item,
+        "it has the element (0008,1155) twice",
+    ),
+    "a Patient ID that begins like the true one": (
+        lambda _: foreign.capture(2, PatientID="12345678".ljust(2000) + "\\87654321"),
+        "its Patient ID is a sequence, or has more than 1024 bytes",
     ),
     "no file of DICOM": (lambda _: b"GIF89a" * 50, "is not a DICOM file"),
     "empty": (lambda _: b"", "is empty"),
@@ -134,6 +183,40 @@ def test_an_image_that_comes_back_changed_keeps_its_uid_only_under_a_new_one(tmp
     (tmp_path / "b").mkdir()
     with pytest.raises(ExchangeError, match="the SOP Instance UID of an image that the program was given"):
         take(tmp_path / "b", image, marked=False)
+
+
+def test_a_bomb_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deflated data set is in memory as a whole: one that is too large is left out, the rest of the set is not."""
+    monkeypatch.setattr(object_file, "_MOST_INFLATED", 2**20)
+    made = foreign.capture(2)
+    made.add_new(0x00091001, "OB", b"\0" * 2**21)
+    made.file_meta = dcmread(foreign.write(foreign.capture(2), tmp_path / "x")).file_meta
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dcmwrite(tmp_path / "z", made, enforce_file_format=True)
+    content = (tmp_path / "z").read_bytes()
+    assert len(content) < 2**16
+    taken = take(tmp_path, foreign.capture(1), content)
+    assert taken.told == ("object 2 of the program: the deflated data set ends early, or is larger than 1 MiB",)
+
+
+def test_what_lies_behind_the_pixels_does_not_leave(tmp_path: Path) -> None:
+    """Another reader may find another patient there: marked it is left out, unmarked the object is."""
+    content = with_element(tmp_path, 0x00100020, b"87654321", at_end=True)
+    sound = foreign.capture(1)
+    assert len(take(tmp_path, sound, content).objects) == 2
+    (tmp_path / "b").mkdir()
+    taken = take(tmp_path / "b", sound, content, marked=False)
+    assert len(taken.objects) == 1
+    assert taken.told == ("object 2 of the program: 16 bytes after its pixel data are not an element",)
+
+
+def test_that_an_object_is_not_sent_is_said_before_what_the_program_says(tmp_path: Path) -> None:
+    """A program with as many notes as a result may have must not crowd it out."""
+    wrong = foreign.capture(2, PatientID="87654321")
+    notes = tuple(f"Note {number}." for number in range(limits.NOTES))
+    said = take(tmp_path, foreign.capture(1), wrong, quality=notes).result.quality
+    assert said[0] == "Not sent: object 2 of the program: it belongs to another patient."
+    assert len(said) == limits.NOTES
 
 
 def test_references_to_what_was_not_given_are_said(tmp_path: Path) -> None:
@@ -223,6 +306,52 @@ def test_the_status_follows_from_what_reports_say(tmp_path: Path, answers: Any, 
     assert take(tmp_path, foreign.report(groups)).result.status is status
 
 
+def test_reports_with_more_than_a_result_holds_lose_negatives_first_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept can be read again, the last group of all is the positive one, and the reader learns of the rest."""
+    monkeypatch.setattr(findings_of_reports, "_BUDGETS", (3, 100, 100, 100, 100))
+    groups = [foreign.group(foreign.ABSENT, 1.0, f"L{number}", IMAGES[0]) for number in range(5)]
+    groups.append(foreign.group(foreign.PRESENT, 8.5, "LAST", IMAGES[0]))
+    result = take(tmp_path, foreign.report(groups)).result
+    assert [each.present for each in result.findings] == [True, False, False]
+    assert result.status is ResultStatus.FINDINGS
+    assert result.quality == ("Not in this report: 3 findings of the returned objects.",)
+
+
+def test_what_names_the_patient_in_a_report_is_replaced(tmp_path: Path) -> None:
+    """As in a text of the result itself: pages and notifications have the findings, wherever these come from."""
+    group = foreign.group(foreign.PRESENT, 8.5, "12345678", IMAGES[0])
+    said = foreign.content("TEXT", foreign.code("121106", "DCM", "Comment"), TextValue="Hong^Gildong, 12345678: large")
+    group.ContentSequence.append(said)
+    path = foreign.write(foreign.report([group]), tmp_path / "job" / "out" / "1.dcm")
+    text = MANIFEST.format(name="x", identity="full", runtime='kind = "command"\ncommand = ["x"]')
+    (tmp_path / "plugin.toml").write_text(text.replace('"segmentation"', '"dicom"'))
+    files = tuple(InputFile(f"{uid}.dcm", uid) for uid in IMAGES)
+    series = (InputSeries(f"{reports.STUDY_UID}.2", "CT", files),)
+    request = Request("job", PluginReference("x", "1", "/x"), RequestFacts(reports.STUDY_UID), series)
+    translation = Translation(identifiers=Identifiers(FULL.patient_names, FULL.patient_ids), given=FULL)
+    order = AnswerToCheck(
+        tmp_path / "job", request, request, translation, manifest.load(tmp_path), results=tmp_path / "results"
+    )
+    result = Result(ResultStatus.FINDINGS, "Made.", objects=(ReturnedObject(path),))
+    checked = answer.checked(order, OutputReading(result, ()))
+    (finding,) = exchange.read_result(tmp_path / "results" / "plugin.part", request).findings
+    assert finding.comment.endswith(": large")
+    assert not [each for each in ("Hong", "12345678") if each in f"{finding} {checked.found}"]
+    assert "findings.comment" in checked.replaced
+
+
+def test_each_budget_of_a_result_counts_for_its_own_findings_too(tmp_path: Path) -> None:
+    """A result with as many characters of comments as it may have takes no more of them from a report."""
+    own = tuple(Finding(SCORE.code, present=True, comment="x" * 1000) for _ in range(limits.COMMENTS // 1000))
+    group = foreign.group(foreign.PRESENT, 8.5, "A", IMAGES[0])
+    group.ContentSequence.append(foreign.content("TEXT", foreign.code("121106", "DCM", "Comment"), TextValue="more"))
+    result = take(tmp_path, foreign.report([group]), findings=own).result
+    assert sum(len(each.comment) for each in result.findings) == limits.COMMENTS
+    assert result.quality == ("Not in this report: 1 findings of the returned objects.",)
+
+
 def test_what_a_report_cannot_say_here_costs_that_part_only(tmp_path: Path) -> None:
     """A unit that is none, an image that was not given, a meaning without letters of ASCII: the finding stays."""
     odd = foreign.group(foreign.PRESENT, 8.5, "A" * 200, "1.9.9.9", unit="millimetres")
@@ -277,6 +406,19 @@ def test_scores_are_looked_for_where_the_manifest_says(tmp_path: Path) -> None:
     assert taken.result.findings == ()
     assert len(taken.told) == 1
     assert "not understood: Abnormality" in taken.told[0]
+
+
+@pytest.mark.parametrize(("text", "value"), [("0,875", 0.875), ("87,5", 87.5), ("1,234", None), ("Hong^Gildong", None)])
+def test_a_score_is_never_guessed(tmp_path: Path, text: str, value: float | None) -> None:
+    """A comma is a fraction where it cannot mean thousands; what is no number is not repeated: it may be a name."""
+    said = foreign.presentation_state(1)
+    said[0x00711021].VR = "LO"
+    said[0x00711021].value = text
+    wanted = replace(SCORE, unit="mm", meaning="Size")
+    taken = take(tmp_path, said, scores=(wanted,))
+    assert [each.score.value for each in taken.result.findings if each.score] == ([] if value is None else [value])
+    assert bool(taken.told) is (value is None)
+    assert not [each for each in taken.told if "Hong" in each]
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
