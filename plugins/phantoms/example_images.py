@@ -17,7 +17,7 @@ from plugins.phantoms import chest_series, head
 from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import SeriesHeader
 from plugins.phantoms.files import PhantomOrder
-from plugins.phantoms.head import HeadPhantom
+from plugins.phantoms.head import HeadHemorrhage, HeadPhantom
 from plugins.phantoms.mammogram import BreastLesion, MammogramPhantom
 from plugins.phantoms.nodules import EllipsoidalNodule, NoduleChest, SphericalNodule
 
@@ -36,7 +36,9 @@ def _nodules(*nodules: SphericalNodule | EllipsoidalNodule, **header: str) -> Ca
     return _chest(chest, **header)
 
 
-def _head(accession_number: str, phantom: HeadPhantom) -> Callable[[Path], object]:
+def _head(accession_number: str, bleed: HeadHemorrhage | None) -> Callable[[Path], object]:
+    phantom = HeadPhantom(size=112, slice_mm=6.0, noise=0.0, bleed=bleed)
+
     def write(folder: Path) -> None:
         for path in head.write_ct(phantom, folder, PhantomOrder("Phantom^Head", accession_number=accession_number)):
             dataset = dcmread(path)
@@ -58,8 +60,8 @@ IMAGES: Mapping[str, Callable[[Path], object]] = {
         SphericalNodule((-90.0, 10.0, 12.0), 15.0), *_STABLE, accession_number="A0000", study_date="20231004"
     ),
     "examples/ct_nodules/examples/none/images": _nodules(accession_number="A0002"),
-    "examples/head_ct_triage/examples/bleed/images": _head("A0010", HeadPhantom(size=112, slice_mm=6.0, noise=0.0)),
-    "examples/head_ct_triage/examples/none/images": _head("A0011", HeadPhantom(size=112, slice_mm=6.0, noise=0.0, bleed=None)),
+    "examples/head_ct_triage/examples/bleed/images": _head("A0010", HeadHemorrhage()),
+    "examples/head_ct_triage/examples/none/images": _head("A0011", None),
     "examples/mammography/examples/mass_in_the_right_breast/images": _mammogram,
 }
 """Folder below `plugins/`, and what writes its files into a folder."""
