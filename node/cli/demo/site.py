@@ -124,8 +124,8 @@ def _node(folder: DemoFolder, interruption: Interruption) -> Iterator[int]:
         try:
             with interruption.deferred():
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "node.cli", "serve", "--config", str(folder.config)],
-                    stdin=subprocess.DEVNULL,
+                    [sys.executable, "-P", "-m", "node.cli.demo.serving", str(folder.config)],
+                    stdin=subprocess.PIPE,  # its end is ours: the node ends with us, whatever ends us
                     stdout=output,
                     stderr=output,
                     env={**os.environ, "PYTHONPATH": str(Path(node.__file__).resolve().parents[1])},
@@ -155,3 +155,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()  # its children end with it
         process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

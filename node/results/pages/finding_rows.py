@@ -168,7 +168,7 @@ def _meaning(columns: _RowColumns) -> list[Block]:
 
 
 def finding_rows(context: Context) -> list[Block]:
-    """A row for each finding that is present or absent, then the comments of those that are only measured."""
+    """A row for each finding that is present or absent, then the rest of them."""
     rows, meaning = _rows(context)
     columns = _columns(rows, meaning, context.texts)
     blocks = _meaning(columns)
@@ -178,15 +178,16 @@ def finding_rows(context: Context) -> list[Block]:
         for text in under:
             blocks += text_blocks(text, _NOTE, SECONDARY, indent=columns.chip + 18)
         blocks += [space(8)] if under else []
-    blocks += measured_comments(context)
+    blocks += rest_of_findings(context)
     return [space(16), *blocks] if blocks else []
 
 
-def measured_comments(context: Context) -> list[Block]:
-    """The comments of findings that are only measured: no row has them."""
+def rest_of_findings(context: Context) -> list[Block]:
+    """Findings that are neither present nor absent, as far as no table has them: what is only marked on an image (a
+    landmark), with its number there, and the comments of what is measured."""
     result, blocks = context.request.result, []
     for finding, number in zip(result.findings, shown_numbers(result), strict=True):
-        if finding.present is None and finding.comment:
+        if finding.present is None and (finding.comment or not finding.measurements):
             name = f"{number or ''} {finding_name(finding, context.texts)}".strip()
-            blocks += text_blocks(f"{name}: {finding.comment}", _NOTE, SECONDARY)
+            blocks += text_blocks(f"{name}: {finding.comment}" if finding.comment else name, _NOTE, SECONDARY)
     return blocks

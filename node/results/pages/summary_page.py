@@ -20,7 +20,7 @@ from node.results.pages.canvas import (
     Colour,
 )
 from node.results.pages.finding_list import FindingList, finding_list, has_many
-from node.results.pages.finding_rows import finding_rows, measured_comments
+from node.results.pages.finding_rows import finding_rows, rest_of_findings
 from node.results.pages.fonts import Face, drawable, line_height, width, wrap
 from node.results.pages.page import CONTENT, MARGIN, WIDTH, Block, PageFrame, heading, space, text_blocks
 from node.results.pages.tables import Cell, PageTable, tables
@@ -160,7 +160,7 @@ def answer_of_summary(context: Context) -> list[Block]:
 def details_of_summary(context: Context) -> list[Block]:
     """What stands below the images: findings, numbers, limits, intended use."""
     listed = finding_list(context) if has_many(context) else FindingList((), frozenset())
-    blocks = [*listed.blocks, *(measured_comments(context) if listed.blocks else finding_rows(context))]
+    blocks = [*listed.blocks, *(rest_of_findings(context) if listed.blocks else finding_rows(context))]
     for table in tables(context.request.result, context.texts, listed.measured):
         blocks += _table(table)
     blocks += _limits(context)

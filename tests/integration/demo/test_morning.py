@@ -99,20 +99,25 @@ MOMENTS = {
 """What is there below `demo` from then on."""
 
 
+def started(folder: Path) -> subprocess.Popen[str]:
+    """The command, with this as its current folder."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "node.cli", "demo"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("moment", "sent"), [*((moment, signal.SIGINT) for moment in MOMENTS), ("while a plugin works", signal.SIGTERM)]
 )
 def test_it_ends_with_everything_that_it_started(moment: str, sent: signal.Signals, tmp_path: Path) -> None:
     """At each of these moments: exit code 130, no process of it and nobody who listens; two signals end it no worse."""
     folder = tmp_path / "demo"
-    running = subprocess.Popen(
-        [sys.executable, "-P", "-m", "node.cli", "demo"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    running = started(tmp_path)
     until(lambda: any(folder.glob(MOMENTS[moment])) or running.poll() is not None, what=moment)
     listening = folder / "data" / "listening.json"
     port = json.loads(listening.read_text())["port"] if listening.exists() else None
@@ -125,3 +130,16 @@ def test_it_ends_with_everything_that_it_started(moment: str, sent: signal.Signa
     if port is not None:
         with socket.socket() as one, pytest.raises(ConnectionRefusedError):
             one.connect(("127.0.0.1", port))
+
+
+def test_a_demonstration_that_is_killed_leaves_no_node_running(tmp_path: Path) -> None:
+    """SIGKILL while the node works: supervisor, receivers, node, plugin end by themselves, and nobody listens."""
+    running = started(tmp_path)
+    listening = tmp_path / "demo" / "data" / "listening.json"
+    until(lambda: listening.exists() or running.poll() is not None, what="the node to listen")
+    port = json.loads(listening.read_text())["port"]
+    running.kill()
+    running.communicate(timeout=240)
+    until(lambda: not processes_of(tmp_path), what="its processes to end")
+    with socket.socket() as one, pytest.raises(ConnectionRefusedError):
+        one.connect(("127.0.0.1", port))

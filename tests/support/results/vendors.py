@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from plugins import codes
 from plugins.contract import (
@@ -143,8 +143,12 @@ def _curve(age: float, bone: float) -> NDArray[np.uint8]:
     x, y = at(age, bone)
     pen.line((x - 10, y, x + 10, y), fill=(246, 190, 60), width=4)
     pen.line((x, y - 10, x, y + 10), fill=(246, 190, 60), width=4)
-    pen.text((60, 600), "age, months", fill=(232, 236, 241))
-    pen.text((8, 30), "bone age, months", fill=(232, 236, 241))
+    font = ImageFont.load_default(20)
+    for months in (0, 60, 120, 180):
+        pen.text(at(months, -3), str(months), fill=(232, 236, 241), font=font, anchor="mt")
+        pen.text(at(-4, months), str(months), fill=(232, 236, 241), font=font, anchor="rm")
+    pen.text(at(90, -14), "Age, months", fill=(232, 236, 241), font=font, anchor="mt")
+    pen.text(at(0, 216), "Bone age, months", fill=(232, 236, 241), font=font, anchor="lm")
     return np.asarray(canvas, dtype=np.uint8)
 
 

@@ -18,7 +18,7 @@ CONFIGURATION = schema.configuration()
 RULES = schema.rules()
 EXAMPLES = [
     (page.name, level, body)
-    for page in sorted((ROOT / "docs").glob("*.md"))
+    for page in (*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("**/README.md")))
     for level, body in re.findall(r"^```yaml ?(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 ]
 

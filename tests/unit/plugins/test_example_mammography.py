@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pydicom
 import pytest
 from pydicom import Dataset, Sequence
 from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing
+from ruamel.yaml import YAML
 
+from node.config.models import Configuration
+from node.desk import files
 from node.kit import examples
 from node.kit.chosen import choose
 from node.kit.commissioning import commission
@@ -19,6 +23,10 @@ from plugins import codes, manifest, testing
 from plugins.contract import Ellipse, Finding, NotApplicableError, Result, ResultStatus
 from plugins.phantoms.files import coded
 from plugins.phantoms.mammogram import VIEWS, BreastLesion, MammogramPhantom
+from rules.engine import decide
+from rules.examples import RuleFile
+from rules.model import DICTIONARY, of_site
+from tests.unit.rules.building import NOW, Dictionary
 
 FOLDER = Path(manifest.__file__).parent / "examples" / "mammography"
 README = (FOLDER / "README.md").read_text()
@@ -207,6 +215,25 @@ def test_its_example_is_the_phantom_and_passes_as_a_node_runs_it(tmp_path: Path)
     assert diameter.value == lesion.diameter_mm
     choice = choose(str(FOLDER), None)
     assert commission(choice.name, choice.configuration) == ExamplesVerdict(True, f"passed: {example.name}")
+
+
+def test_the_rule_of_the_readme_takes_four_standard_views(tmp_path: Path) -> None:
+    """It loads as a site's file does, and decides on the phantom's own files; with a view missing it does not match."""
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    plain = YAML(typ="safe").load(text)
+    file = RuleFile.model_validate({"rules": plain["rules"]}, context={DICTIONARY: Dictionary()})
+    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "plugins": plain["plugins"]})
+    views = phantom().write(tmp_path)
+    assert _taken(file, tmp_path, configuration) == [4]
+    views[-1].unlink()
+    assert _taken(file, tmp_path, configuration) == []
+
+
+def _taken(file: RuleFile, folder: Path, configuration: Configuration) -> list[int]:
+    """How many images each run gets."""
+    (study,) = files.studies_in([folder], NOW, configuration).studies
+    (decision,) = decide(of_site(file.rules, file.ignore, file.vendors), study)
+    return [sum(len(each.sop_instance_uids) for each in run.inputs) for run in decision.runs]
 
 
 def test_the_figures_of_the_readme(tmp_path: Path, full_length: bool) -> None:

@@ -10,6 +10,7 @@ from pydicom import dcmread
 from node.config.encoding import EncodingProfile
 from node.reading import reader
 from tests.support.results import reports
+from tests.support.results.page_words import canvases_of, context_of, words_of
 from tests.support.results.vendors import VENDORS
 
 EVERYTHING = EncodingProfile(kinds=frozenset(("sr", "sc", "seg", "pm", "ko", "pr")))
@@ -34,3 +35,11 @@ def test_each_is_reported_with_every_number(name: str, kind: str, tmp_path: Path
     private = {m.concept.scheme for each in result.findings for m in each.measurements if m.concept.scheme[:2] == "99"}
     declared = {str(item.CodingSchemeDesignator) for item in dataset.get("CodingSchemeIdentificationSequence", ())}
     assert private <= declared
+
+
+def test_each_landmark_is_named_on_the_page_beside_its_number(tmp_path: Path) -> None:
+    """It is neither present nor absent, and nothing is measured of it: which point is the nasion has to be said."""
+    files = reports.write_series("dx", tmp_path)
+    words = words_of(canvases_of(context_of(files, VENDORS["cephalometry"](reports.reference("dx")))))
+    for number, name in enumerate(("Sellaturcica", "Nasion", "PointA(subspinale)", "PointB(supramentale)"), start=1):
+        assert f"{number}{name}:Cephalometriclandmark,{name}" in words
