@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -43,10 +42,7 @@ def _of_result(path: Path) -> str:
 def _of_object(path: Path) -> str:
     dataset = pydicom.dcmread(path)
     dataset.walk(_without_what_is_of_the_run)
-    written = BytesIO()
-    plain = Dataset(dataset)
-    pydicom.dcmwrite(written, plain, implicit_vr=False, little_endian=True, enforce_file_format=False)
-    return _digest(written.getvalue())
+    return _digest(dataset.to_json(suppress_invalid_tags=True).encode())
 
 
 def _without_what_is_of_the_run(dataset: Dataset, element: DataElement) -> None:
