@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -66,7 +66,7 @@ class ExpectedResult(BaseModel):
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     roles: dict[str, str] = Field(default_factory=dict)
     """Role → the folder of the example with its images; all other images are handed over without a role."""
-    age: int | None = Field(None, ge=0, le=150)
+    age: Annotated[int, Field(ge=0, le=150)] | None = None
     numbers: tuple[ExpectedNumber, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from node.kit.examples import ExpectedNumber, ExpectedResult, differences
@@ -18,7 +19,7 @@ def mass(side: codes.Code, score: float, points: int) -> Finding:
         score=Score(score, 0.5),
         site=Site(codes.BREAST, side),
         measurements=(Measurement(codes.DIAMETER, 10 * score, codes.MILLIMETER),),
-        regions=tuple(Point((number + 1.0, 2.0), IMAGE) for number in range(points)),
+        regions=tuple(Point(np.array([number + 1.0, 2.0]), IMAGE) for number in range(points)),
     )
 
 
