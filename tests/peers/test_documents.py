@@ -43,7 +43,7 @@ def test_documents_are_encapsulated_as_they_are(tmp_path: Path, source: str) -> 
         assert read.DocumentTitle.startswith(f"AI-INV {reports.ALGORITHM.name}: {document.title}. Investigational")
         assert "pseudonym" in read.DocumentTitle
         assert (read.VerificationFlag, read.BurnedInAnnotation) == ("UNVERIFIED", "YES")
-        assert read.ConceptNameCodeSequence[0].CodeMeaning == "PdfDocument of AI software, not verified"
+        assert read.ConceptNameCodeSequence[0].CodeMeaning == "Document of AI software, not verified"
         assert str(read.PatientID) == str(dcmread(paths[0]).PatientID)
         assert len(read.SourceInstanceSequence) == len(paths)
         assert dciodvfy(path) == []
