@@ -64,7 +64,8 @@ def test_the_example_configuration_fits_and_names_the_schema() -> None:
 def test_every_example_of_the_documentation_fits(page: str, level: str, text: str, tmp_path: Path) -> None:
     """Rule files, configurations, and conditions by their level."""
     plain = read(text, tmp_path)
-    if "node" in plain:
+    if "node" in plain or "plugins" in plain:
+        plain = {"node": {"time_zone": "UTC"}} | plain  # as a part of a configuration
         of = CONFIGURATION
     elif "rules" in plain:
         of = RULES
