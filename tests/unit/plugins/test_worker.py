@@ -94,8 +94,8 @@ FOR_THE_ADMIN = {
         " (author.py line 5, in analyse)"
     ),
     "contract": (
-        "it breaks the contract: Result.findings: status is 'findings', but none is present or measured,"
-        " and there are no objects (author.py line 6)"
+        "it breaks the contract: Result.findings: status is 'findings', but none is present or measured"
+        " (author.py line 6)"
     ),
     "not finite": (
         "it breaks the contract: Measurement 'Size'.value: nan is not a finite number; use no_value (author.py line 6)"
