@@ -24,7 +24,7 @@ def test_a_module_of_mercure_is_run_and_checked(podman: PodmanStore, tmp_path: P
     source = dcmread(files[0])
     mercure_plugin(folder, podman, by_highdicom.segmented([source], np.ones((1, source.Rows, source.Columns), bool)))
     choice = chosen.choose(str(folder), None)
-    answer = running.run(choice, GivenImages(files, {}, None), {}, tmp_path / "out")
+    answer = running.run(choice, GivenImages(tuple(files), {}, None), {}, tmp_path / "out")
     assert answer.worked, answer
     assert [dcmread(path).Modality for path in sorted((tmp_path / "out").glob("dicom-*.dcm"))] == ["SEG"]
     example = folder / FOLDER / "known"
