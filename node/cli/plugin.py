@@ -124,9 +124,7 @@ def run(
     ] = None,
     role: Annotated[
         list[str] | None,
-        typer.Option(
-            "--role", help="name=FOLDER: images that are handed over under a role, such as prior. Repeatable."
-        ),
+        typer.Option("--role", help="name=FOLDER: images that are given under a role, such as prior. Repeatable."),
     ] = None,
     age: Annotated[int | None, typer.Option("--age", min=0, max=150, help="The patient's age in years.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Where to write what would be sent.")] = Path("out"),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from node.index.children import HeaderReader
 from node.ledger import events
 from node.ledger.job import Job, JobStatus
 from node.run.sandbox import Isolation, isolation
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
+from tests.support.dimse.vendor_box import VendorBox
+from tests.support.sites.box_room import BoxRoom
 from tests.support.sites.configurations import with_slots
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 from tests.support.wait import until
@@ -80,3 +84,30 @@ def settle(site: Site) -> Callable[..., Job]:
         return site.get(job)
 
     return drive
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[HeaderReader]:
+    made = HeaderReader(children=1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def box() -> Iterator[VendorBox]:
+    with VendorBox() as listening:
+        yield listening
+
+
+@pytest.fixture
+def make(tmp_path: Path, reader: HeaderReader, box: VendorBox) -> Iterator[Callable[..., BoxRoom]]:
+    """Makes rooms with a vendor's box."""
+    made: list[BoxRoom] = []
+
+    def room(**keys: Any) -> BoxRoom:
+        made.append(BoxRoom(tmp_path, reader, keys.pop("port", box.port), **keys))
+        return made[-1]
+
+    yield room
+    for each in made:
+        each.close()

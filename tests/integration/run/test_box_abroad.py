@@ -21,19 +21,6 @@ ELSEWHERE: dict[str, Any] = {"answers": "elsewhere", "identity": "full", "use": 
 FROM: dict[str, Any] = {"answers": {"from": "pacs"}, "identity": "full", "use": {"deadline": "20m"}}
 
 
-@pytest.fixture(scope="module")
-def reader() -> Iterator[HeaderReader]:
-    made = HeaderReader(children=1)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def box() -> Iterator[VendorBox]:
-    with VendorBox() as listening:
-        yield listening
-
-
 @pytest.fixture
 def make(tmp_path: Path, reader: HeaderReader, box: VendorBox) -> Iterator[Make]:
     made: list[BoxRoom] = []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from node.desk import boxes as desk
 from node.desk import review
 from node.desk.actor import Actor, ActorKind
 from node.errors import NotFoundError, PermanentError
-from node.index.children import HeaderReader
 from node.ledger import jobs
 from node.ledger.job import JobOutcome, JobStatus
 from tests.support.dimse.vendor_box import VendorBox
@@ -20,32 +18,6 @@ from tests.support.images.receipts import ct
 from tests.support.sites.box_room import BoxRoom
 
 BY = Actor(ActorKind.OS, "hong")
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[HeaderReader]:
-    made = HeaderReader(children=1)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def box() -> Iterator[VendorBox]:
-    with VendorBox() as listening:
-        yield listening
-
-
-@pytest.fixture
-def make(tmp_path: Path, reader: HeaderReader, box: VendorBox) -> Iterator[Callable[..., BoxRoom]]:
-    made: list[BoxRoom] = []
-
-    def room(**keys: Any) -> BoxRoom:
-        made.append(BoxRoom(tmp_path, reader, box.port, **keys))
-        return made[-1]
-
-    yield room
-    for each in made:
-        each.close()
 
 
 def _late(room: BoxRoom, box: VendorBox) -> Any:

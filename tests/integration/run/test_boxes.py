@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydicom import dcmread
 
-from node.index.children import HeaderReader
 from node.ledger import boxes, jobs, studies
 from node.ledger.attempts import AttemptState
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -19,32 +17,6 @@ from tests.support.shared_data import shared_data
 from tests.support.sites.box_room import BoxRoom
 
 Make = Callable[..., BoxRoom]
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[HeaderReader]:
-    made = HeaderReader(children=1)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def box() -> Iterator[VendorBox]:
-    with VendorBox() as listening:
-        yield listening
-
-
-@pytest.fixture
-def make(tmp_path: Path, reader: HeaderReader, box: VendorBox) -> Iterator[Make]:
-    made: list[BoxRoom] = []
-
-    def room(**keys: Any) -> BoxRoom:
-        made.append(BoxRoom(tmp_path, reader, keys.pop("port", box.port), **keys))
-        return made[-1]
-
-    yield room
-    for each in made:
-        each.close()
 
 
 def answered(room: BoxRoom, job: Job) -> dict[str, Any]:
