@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 from hypothesis import settings
@@ -36,6 +37,10 @@ def full_length(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full-length"))
 
 
+_OPENED: WeakSet[Ledger] = WeakSet()
+"""Ledgers that a test of this file opened, as long as anything refers to them."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _ledgers_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A new ledger of this process is a copy of the session's first: its migrations take a tenth of a second of CPU.
@@ -53,10 +58,19 @@ def _ledgers_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
             with closing(sqlite3.connect(path)) as new, new:
                 new.execute("UPDATE ledger SET id=?", [uuid.uuid4().hex])  # no two ledgers have the same
         make(ledger, path)
+        _OPENED.add(ledger)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ledger, "__init__", copied)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ledgers_are_closed() -> Iterator[None]:
+    """What the tests of a file opened gives its files back: pynetdicom cannot listen once a process has 1,024 open."""
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
 
 
 @pytest.fixture

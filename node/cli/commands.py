@@ -115,7 +115,15 @@ _RARELY = 100_000
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. What the node can name is said in one line, without a traceback."""
+    usual = gc.get_threshold()
     gc.set_threshold(_RARELY)
+    try:
+        _run(arguments)
+    finally:
+        gc.set_threshold(*usual)  # whoever calls this in a process of its own has not asked for it
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 lacks our arrows and dots
