@@ -166,11 +166,12 @@ class OrthancReceiver(AbstractContextManager["OrthancReceiver"]):
         self._pacs.__exit__(None, None, None)
 
     def processes(self) -> list[psutil.Process]:
-        return [
-            each
-            for each in psutil.Process().children(recursive=True)
-            if str(self._pacs.folder / "orthanc.json") in each.cmdline()
-        ]
+        return [each for each in psutil.Process().children(recursive=True) if self._is_ours(each)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess):  # a sender that has ended since, or is not reaped yet
+            return str(self._pacs.folder / "orthanc.json") in process.cmdline()
+        return False
 
     def indexed(self) -> int | None:
         return int(self._pacs.rest("/statistics")["CountInstances"])
