@@ -24,7 +24,7 @@ from tests.benchmarks import samples
 from tests.benchmarks.figures import spread, table
 from tests.benchmarks.receivers import Contender, Disk, Running
 from tests.benchmarks.samples import Kind
-from tests.support.programs.peers import dcmtk
+from tests.support.programs.peers import PATIENT, dcmtk
 from tests.support.wait import until
 
 
@@ -134,6 +134,7 @@ def _send(scenario: Scenario, receiver: Running, files: Path) -> float:
     """Seconds that dcmtk's storescu needs, one process an association."""
     command = [
         dcmtk("storescu"),
+        *PATIENT,
         "-R",
         "--max-send-pdu",
         str(scenario.pdu),

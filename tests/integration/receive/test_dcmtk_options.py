@@ -88,7 +88,7 @@ ALSO: list[list[str]] = [
     ["-R", "+u"],
     ["-R", "-u"],
     *(["-R", size, length] for size in ("-pdu", "--max-send-pdu") for length in ("4096", "65536", "131072")),
-    ["-R", "-to", "20", "-ts", "20", "-ta", "20", "-td", "20"],
+    ["-R", "-to", "90", "-ts", "90", "-ta", "90", "-td", "90"],
     ["-R", "-nh", "-up"],
     ["-R", "-usr", "ann"],
     ["-R", "-usr", "ann", "-pwd", "secret"],
@@ -368,7 +368,7 @@ def test_dcmsend_sends_many_kinds_at_once(
 
 @pytest.mark.parametrize(
     "options",
-    [["-nip"], ["-nh"], ["+f"], ["+cl", "9"], ["-to", "20", "-ta", "20", "-td", "20"], ["--max-pdu", "4096"]],
+    [["-nip"], ["-nh"], ["+f"], ["+cl", "9"], ["-to", "90", "-ta", "90", "-td", "90"], ["--max-pdu", "4096"]],
     ids=" ".join,
 )
 def test_dcmsend_with_what_changes_nothing_for_plain_objects(

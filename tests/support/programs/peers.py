@@ -146,6 +146,10 @@ def dcmtk(name: str) -> str:
     return program("dcmtk", name)
 
 
+PATIENT = ("-ta", "240")
+"""Seconds for the answer to an association request; dcmtk's own 30 are too few where a node starts on a busy machine."""
+
+
 def storescu(
     port: int,
     paths: Sequence[Path],
@@ -159,12 +163,12 @@ def storescu(
     Compressed files need their transfer syntax proposed as well (-xs JPEG lossless, -xt JPEG-LS lossless, -xv JPEG 2000
     lossless, -xr RLE …). The caller asserts on `returncode`, `stdout` and `stderr`.
     """
-    return _sent([dcmtk("storescu"), *options, "+sd", "+r"], port, paths, called, calling)
+    return _sent([dcmtk("storescu"), *PATIENT, *options, "+sd", "+r"], port, paths, called, calling)
 
 
 def dcmsend(port: int, paths: Sequence[Path], called: str, calling: str) -> subprocess.CompletedProcess[str]:
     """Send files as they are, each in its own transfer syntax, by dcmtk's dcmsend; return how that ended."""
-    return _sent([dcmtk("dcmsend"), "-dn"], port, paths, called, calling)
+    return _sent([dcmtk("dcmsend"), *PATIENT, "-dn"], port, paths, called, calling)
 
 
 def _sent(
