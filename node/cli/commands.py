@@ -52,6 +52,8 @@ COMMANDS = {
     "read": "reports",
     "plugin": "plugin",
     "demo": "running",
+    "init": "beginning",
+    "doctor": "doctor",
     "install": "installing",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""

@@ -75,21 +75,29 @@ def named(name: str, config: Path) -> NamedPeer:
     For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says, and our
     own TLS port by TLS.
     """
-    written = _PEER.fullmatch(name)
-    if written is None:
+    found = written(name)
+    if found is None:
         configuration = site.load(config)
         destination = dicom_destinations(configuration.destinations).get(name)
         if destination is None:
             raise UsageError(_unknown(name, configuration))
         return NamedPeer(peer_of(destination, configuration.node.ae_title), destination)
-    title = ae_title(written["title"])
-    if not 1 <= int(written["port"]) <= 65535:
-        raise UsageError(f"{written['port']} is not a port: 1 to 65535")
+    title, host, port = found
     node, warning = _own_settings(config)
-    host, port = written["host"].strip("[]"), int(written["port"])
     own = node.ae_title if node is not None else _OWN_TITLE
     tls = _own_credentials(host, port, node) if node is not None else None
     return NamedPeer(Peer(host, port, title, own, tls=tls), None, warning)
+
+
+def written(text: str) -> tuple[str, str, int] | None:
+    """AE title, host and port of `AET@host:port`; None where it is not of that form; UsageError."""
+    found = _PEER.fullmatch(text)
+    if found is None:
+        return None
+    title = ae_title(found["title"])
+    if not 1 <= int(found["port"]) <= 65535:
+        raise UsageError(f"{found['port']} is not a port: 1 to 65535")
+    return title, found["host"].strip("[]"), int(found["port"])
 
 
 def probe(peer: Peer) -> Probe:
