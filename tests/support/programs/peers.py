@@ -147,7 +147,7 @@ def dcmtk(name: str) -> str:
 
 
 PATIENT = ("-ta", "240")
-"""Seconds for the answer to an association request; dcmtk's own 30 are too few where a node starts on a busy machine."""
+"""Seconds for the answer to an association request: dcmtk's own 30 are too few on a busy machine."""
 
 
 def storescu(
