@@ -134,10 +134,21 @@ def find(ledger: Ledger, action: BulkAction, selection: Selection) -> Many:
             plain,
             jobs=selections.jobs_like(database, plain) if of_jobs else (),
             results=() if of_jobs else selections.results_like(database, plain),
-            images=() if of_jobs else selections.images_like(database, plain),
+            images=() if of_jobs else _images(database, action, plain),
             studies=(),
             corrected=(),
         )
+
+
+def _images(database: Database, action: BulkAction, selection: Selection) -> Sequence[ImagesOfStudy]:
+    """Those in the outbox; with those that are not there yet, where they wait and are not to be sent."""
+    found = [*selections.images_like(database, selection)]
+    if action is BulkAction.CANCEL and selection.status == DeliveryStatus.WAITING:
+        found += selections.to_be_enqueued_like(database, selection)
+    sums: Counter[tuple[str, str]] = Counter()
+    for each in found:
+        sums[each.study_instance_uid, each.destination] += each.images
+    return [ImagesOfStudy(study, destination, images) for (study, destination), images in sums.items()]
 
 
 def _held(ledger: Ledger, selection: Selection) -> Many:
