@@ -15,7 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from node.desk import actions
+from node.config.models import Configuration
+from node.desk import actions, pausing
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.errors import NodeError, PermanentError, UsageError
@@ -24,6 +25,7 @@ from node.ledger.database import Database, Ledger, slices
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.identities import IdentityStatus
 from node.ledger.job import JobStatus
+from node.ledger.pauses import Pausable
 from node.ledger.selections import FAILED, ImagesOfStudy
 from node.ledger.selections import Selection as Selection
 
@@ -159,6 +161,15 @@ def _held(ledger: Ledger, selection: Selection) -> Many:
     alone = selection.study is not None  # it is named, so that is the decision
     plain = [uid for uid, corrected in held.items() if alone or not corrected]
     return Many(BulkAction.RELEASE, selection, (), (), (), plain, [uid for uid in held if uid not in plain])
+
+
+def check_names(configuration: Configuration, selection: Selection) -> None:
+    """UsageError where it names a rule, a plugin or a destination that the configuration does not have."""
+    rule, plugin, destination = selection.rule, selection.plugin, selection.destination
+    named = {Pausable.RULE: rule, Pausable.PLUGIN: plugin, Pausable.DESTINATION: destination}
+    for what, name in named.items():
+        if name is not None:
+            pausing.check_name(configuration, what, name)
 
 
 def described(many: Many) -> ActionOutcome:
