@@ -10,7 +10,7 @@ from node.config.problems import closest
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
 from node.errors import UsageError
-from node.ledger import pauses, suspensions
+from node.ledger import outages, pauses, suspensions
 from node.ledger.database import Ledger
 from node.ledger.pauses import Pausable, Pause
 
@@ -46,6 +46,8 @@ def resume(ledger: Ledger, what: Pausable, name: str, at: datetime, by: Actor, w
             suspensions.end(database, at, name, str(by), why or "")
         else:
             pauses.end(database, at, what, name, str(by), why)
+        if what is Pausable.DESTINATION:
+            outages.resumed(database, at, name)
     return ActionOutcome(f"{what} {name} goes on", {"what": what, "name": name, "status": "resumed"})
 
 
