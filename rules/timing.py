@@ -31,7 +31,7 @@ def read_duration(plain: Any) -> timedelta:
         )
     found = _DURATION.fullmatch(written)
     if found and not int(found[1]):
-        raise ValueError(f"{plain!r} is no time at all: durations in rules are at least `1 minute`")
+        raise ValueError(f"{plain!r} is shorter than any wait: durations in rules are at least `1 minute`")
     if not found:
         raise ValueError(f"{plain!r} is not a duration: write it as in `20 minutes`, `2 hours`, `3 days`")
     return timedelta(**{_UNITS[found[2][0]]: int(found[1])})

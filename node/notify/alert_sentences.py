@@ -1,6 +1,6 @@
 """What a message says of each kind of alert, in Korean; in English it says the sentence of the kind itself.
 
-Both stand in docs/alerts.md, in the section of the kind.
+docs/alerts.md has both, in the section of the kind.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 SQLite gives the number of the newest row again once that row is gone. Events, alerts, journals and people go on naming
 rows by their numbers, and would then mean another one. AUTOINCREMENT changes nothing of what is on the disk but the
 table `sqlite_sequence`, so the text of the schema is changed as SQLite's documentation of ALTER TABLE says for such
-changes: deliveries may be millions, and to write them anew would take minutes.
+changes: deliveries may be millions, and to rewrite them would take minutes.
 """
 
 from __future__ import annotations
