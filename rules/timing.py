@@ -15,14 +15,24 @@ from rules.section import RuleSection
 
 _DURATION = re.compile(r"(\d{1,6})\s*(minutes?|min|m|hours?|h|days?|d|weeks?|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECONDS = re.compile(r"(\d{1,6})\s*(?:seconds?|secs?|s)")
 
 
 def read_duration(plain: Any) -> timedelta:
     """`20 minutes`, `2 h`, `3 days`; ValueError says what to write."""
     if isinstance(plain, timedelta):
         return plain
-    found = _DURATION.fullmatch(plain.strip()) if isinstance(plain, str) else None
-    if not found or not int(found[1]):
+    written = plain.strip() if isinstance(plain, str) else ""
+    if seconds := _SECONDS.fullmatch(written):
+        minutes = max(1, -(-int(seconds[1]) // 60))
+        raise ValueError(
+            f"{plain!r} is in seconds: durations in rules are whole minutes, at least `1 minute`, because transfers,"
+            f" plugins and people who answer a message take longer than seconds: write `{_counted(minutes)}`"
+        )
+    found = _DURATION.fullmatch(written)
+    if found and not int(found[1]):
+        raise ValueError(f"{plain!r} is shorter than any wait: durations in rules are at least `1 minute`")
+    if not found:
         raise ValueError(f"{plain!r} is not a duration: write it as in `20 minutes`, `2 hours`, `3 days`")
     return timedelta(**{_UNITS[found[2][0]]: int(found[1])})
 
@@ -33,7 +43,11 @@ def write_duration(duration: timedelta) -> str:
     for unit, size in (("days", 1440), ("hours", 60)):
         if minutes % size == 0:
             return f"{minutes // size} {unit}"
-    return f"{minutes} minutes"
+    return _counted(minutes)
+
+
+def _counted(minutes: int) -> str:
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 Duration = Annotated[

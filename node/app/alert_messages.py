@@ -1,5 +1,8 @@
 """Whom alerts are sent to, and how many messages that are at most.
 
+Alerts of one kind and cause are one to people (`node.ledger.alert_causes`): one message when the first of them begins,
+one an hour at most that has those which joined, one when the last is over.
+
 A message at the beginning, one each `alerts.repeat` while nobody has acknowledged it, one at the end. No more than
 `alerts.per_hour` in an hour, a quarter of which critical alerts alone may use; then one that says how many others there
 are. In a maintenance window only critical ones are sent: what began meanwhile is sent at its end if it still holds.
@@ -18,6 +21,7 @@ from node.config.alerting import Alerts
 from node.config.models import Configuration
 from node.ledger import alert_notifications
 from node.ledger.alert_kinds import AlertSeverity
+from node.ledger.alert_notifications import AlertGroup
 from node.ledger.alerts import Alert
 from node.ledger.database import Database
 from node.ledger.notifications import Occasion
@@ -96,36 +100,58 @@ class AlertMessages:
         self._pass_over(settings, set(AlertSeverity) - set(wanted), now)
         if not settings.to:
             return
-        left_out = []
+        self._join(now)
+        left_out: list[tuple[Alert, Occasion]] = []
         sent = 0
-        for alert, occasion in self._due(settings, wanted):
-            if self._budget.left(settings.per_hour, alert.severity) > 0:
-                self._tell(alert, occasion, settings, now)
+        for group, occasion in self._due(settings, wanted):
+            if occasion is Occasion.ALERT_ENDS and not alert_notifications.is_over(self._ledger.database, group):
+                self._end_silently(group, now)
+            elif self._budget.left(settings.per_hour, group.alerts[0].severity) > 0:
+                self._tell(group, occasion, settings, now)
                 sent += 1
             elif occasion is not Occasion.ALERT_LASTS:  # one that lasts is sent again later
-                left_out.append((alert, occasion))
+                left_out += [(each, occasion) for each in group.alerts]
         sent += self._sum_up(settings, left_out, wanted, now)
         if sent:
             log.info("app.alerts-told", messages=sent)
             self._wakes.wake(Stage.NOTIFY)
 
-    def _due(self, settings: Alerts, wanted: Collection[AlertSeverity]) -> Iterator[tuple[Alert, Occasion]]:
+    def _join(self, now: datetime) -> None:
+        with self._ledger.reading() as database:
+            fresh = alert_notifications.begun(database, list(AlertSeverity))
+        if fresh:
+            with self._ledger.transaction() as database:
+                alert_notifications.join(database, now)
+
+    def _due(self, settings: Alerts, wanted: Collection[AlertSeverity]) -> Iterator[tuple[AlertGroup, Occasion]]:
         """Critical ones first, so that they are within the hour's number."""
         database = self._ledger.database
         for severity in (each for each in (AlertSeverity.CRITICAL, AlertSeverity.WARNING) if each in wanted):
-            for alert in alert_notifications.begun(database, [severity]):
-                yield alert, Occasion.ALERT_BEGINS
-            for alert in alert_notifications.ended(database, [severity]):
-                yield alert, Occasion.ALERT_ENDS
-            for alert in alert_notifications.lasting(database, [severity]):
-                last = alert.last_told_at or alert.opened_at
-                if self._elapsed.of(alert.id, "told", last) >= settings.repeat:
-                    yield alert, Occasion.ALERT_LASTS
+            for group in alert_notifications.begun(database, [severity]):
+                yield group, Occasion.ALERT_BEGINS
+            for group in alert_notifications.ended(database, [severity]):
+                yield group, Occasion.ALERT_ENDS
+            for group in alert_notifications.joined(database, [severity]):
+                if self._is_ago(group, _HOUR):
+                    yield group, Occasion.ALERT_BEGINS
+            for group in alert_notifications.lasting(database, [severity]):
+                if self._is_ago(group, settings.repeat):
+                    yield group, Occasion.ALERT_LASTS
 
-    def _tell(self, alert: Alert, occasion: Occasion, settings: Alerts, now: datetime) -> None:
+    def _is_ago(self, group: AlertGroup, time: timedelta) -> bool:
+        """Whether the last message about this cause was so long ago."""
+        last = group.last.last_told_at or group.last.opened_at
+        return self._elapsed.of(group.last.id, "told", last) >= time
+
+    def _tell(self, group: AlertGroup, occasion: Occasion, settings: Alerts, now: datetime) -> None:
         self._budget.spend()
         with self._ledger.transaction() as database:
-            alert_notifications.tell(database, now, alert, occasion, settings.to)
+            alert_notifications.tell(database, now, group, occasion, settings.to)
+
+    def _end_silently(self, group: AlertGroup, now: datetime) -> None:
+        """Others of the same cause are open: the end is sent with the last of them."""
+        with self._ledger.transaction() as database:
+            alert_notifications.note(database, now, group.alerts, Occasion.ALERT_ENDS)
 
     def _pass_over(self, settings: Alerts, silent: Collection[AlertSeverity], now: datetime) -> None:
         """What began and ended while nobody was to be notified of it: nobody is, later on."""

@@ -65,7 +65,7 @@ def retry(
     """Run a job again, send a delivery now, or release a held study. The record says who asked for it.
 
     An ended job runs again as a new job that names the old one. Its result is a new result.
-    A delivery is sent now, under the same UIDs, after a new identity check at the destination.
+    A delivery is sent now, under the same UIDs; where the destination has an identity check, after a new one.
     A held study is released, as by `release`.
     A storage commitment is decided again, by what is stored now, and reported.
     What an unexpected error stopped is tried again. A running node notices by itself.

@@ -64,6 +64,8 @@ def act(
         with ledger.reading() as database:
             found = replace(found, study=find.study(database, found.study).study_instance_uid)
     many = bulk.find(ledger, action, found)
+    if not many.count:  # where there is something, the name may be one that the configuration had before
+        bulk.check_names(configuration, found)
     about = bulk.described(many)
     if dry_run or not many.count:
         return about

@@ -66,7 +66,9 @@ class _Commands(UserDict[str, Any]):
         """The command, as typer makes it of its function; KeyError."""
         found = getattr(import_module(f"node.cli.{self.data[name]}"), name)
         if isinstance(found, typer.Typer):  # a group of its own
-            return typer.main.get_command(found)
+            group = typer.main.get_command(found)
+            group.name = name  # by which the help of all commands lists it
+            return group
         alone = typer.Typer(add_completion=False, context_settings=_SETTINGS, pretty_exceptions_enable=False)
         alone.command(name)(found)
         return typer.main.get_command(alone)

@@ -38,7 +38,7 @@ def review(
     if name is not None:
         with ledger.reading() as database:
             uid = find.study(database, name).study_instance_uid
-    found = desk_review.look(ledger, limit=limit, after=after, study=uid)
+    found = desk_review.look(ledger, configuration, limit=limit, after=after, study=uid)
     more = () if config == site.DEFAULT_CONFIG else ("--config", str(config))
     if as_json:
         output.as_json({"items": [_plain(each, more) for each in found.items], "after": found.after})

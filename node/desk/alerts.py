@@ -45,10 +45,15 @@ def acknowledge(
             raise UsageError("--owner and --note are for alerts: a notification is acknowledged, and that is all")
         return _notification(ledger, int(number), at, by)
     with ledger.transaction() as database:
-        acknowledgements.acknowledge_alert(database, at, int(number), str(by), owner, note)
+        others = acknowledgements.acknowledge_alert(database, at, int(number), str(by), owner, note)
         found = alerts.get(database, int(number))
-    value = {"alert": found.id, "kind": found.kind, "owner": found.owner, "note": found.note}
+    value = {"alert": found.id, "kind": found.kind, "owner": found.owner, "note": found.note, "others": others}
     sentence = f"alert {found.id} ({found.kind}) belongs to {found.owner}: it is not sent again while it lasts"
+    if others:
+        sentence = (
+            f"alert {found.id} ({found.kind}) and {others} more of the same cause belong to {found.owner}:"
+            " they are not sent again while they last"
+        )
     return ActionOutcome(sentence, value)
 
 

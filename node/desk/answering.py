@@ -55,16 +55,27 @@ class AboutQuestion:
     rule: str | None = None
 
 
-def of(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
-    """What a question asks; None where it has been answered, and the node has not closed its alerts yet.
+@dataclass(frozen=True, slots=True)
+class ReviewScope:
+    """What a person looks at, and what the site says about answers."""
 
-    `study`: the one that a person named, where alike ones are about others, too.
-    """
+    study: str | None = None
+    """UID of the one that a person named, where alike questions are about others, too."""
+    unchecked: frozenset[str] = frozenset()
+    """Destinations without an identity check."""
+
+    def is_checked(self, destination: str) -> bool:
+        """Whether it is asked about patient and order before it gets results."""
+        return destination not in self.unchecked
+
+
+def of(database: Database, found: Question, scope: ReviewScope) -> AboutQuestion | None:
+    """What a question asks; None where it has been answered, and the node has not closed its alerts yet."""
     if found.kind not in (*questions.BY_DESTINATION, *questions.BY_PLUGIN) and not questions.holds(database, found):
         return None
     make = _KINDS.get(found.kind)
     if make is not None:
-        return make(database, found, study)
+        return make(database, found, scope)
     if found.acknowledged:
         return None
     of_study = " (STUDY)" if found.study else ""
@@ -74,7 +85,7 @@ def of(database: Database, found: Question, study: str | None) -> AboutQuestion 
     return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: who sees to it?", (seen,), found.count)
 
 
-def _held_study(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _held_study(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     uid = found.place
     study = study_of(database, uid)
     why = (study.hold if study else None) or "it is held"
@@ -89,7 +100,7 @@ def _held_study(database: Database, found: Question, _: str | None) -> AboutQues
     return AboutQuestion(question, offered)
 
 
-def _set_aside(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _set_aside(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     status = InstanceStatus(found.kind.partition(".")[2])
     name = found.place or answers.NO_STUDY
     stays = ReviewAnswer(("cancel", f"{status}:{name}"), "what came first counts; what was set aside stays unused")
@@ -102,12 +113,14 @@ def _set_aside(database: Database, found: Question, _: str | None) -> AboutQuest
     return AboutQuestion(question, (stays,), counted)
 
 
-def _held_deliveries(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _held_deliveries(database: Database, found: Question, scope: ReviewScope) -> AboutQuestion:
     destination, _, uid = found.place.partition(" ")
     which = ("--study", uid, "--destination", destination, "--status", "held")
-    count = _number(database, Selection("held", study=uid, destination=destination))
+    results, images = _numbers(database, Selection("held", study=uid, destination=destination))
+    asked = results and scope.is_checked(destination)
     differs = found.kind is AlertKind.IDENTITY_DIFFERS
-    offered = [ReviewAnswer(("retry", *which), f"{destination} is asked again, and what agrees then is sent")]
+    effect = f"{destination} is asked again, and what agrees then is sent" if asked else "they are sent now, unasked"
+    offered = [ReviewAnswer(("retry", *which), effect)]
     if differs and answers.can_adopt(database, uid, destination):
         effect = f"the results are re-encoded under the patient and order that {destination} has, as new objects"
         offered.append(ReviewAnswer(("adopt", uid, destination), effect))
@@ -118,28 +131,29 @@ def _held_deliveries(database: Database, found: Question, _: str | None) -> Abou
     else:
         why = found.detail.get("reason") or "held"
         question = f"What study STUDY has for {destination} is held ({why}): may it be sent?"
-    return AboutQuestion(question, tuple(offered), count)
+    return AboutQuestion(question, tuple(offered), results + images)
 
 
-def _dead(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
-    destination = found.group
+def _dead(database: Database, found: Question, scope: ReviewScope) -> AboutQuestion | None:
+    destination, study = found.group, scope.study
     which = ("--destination", destination, "--status", "dead", *(("--study", study) if study else ()))
-    count = _number(database, Selection("dead", destination=destination, study=study))
-    if not count:
+    results, images = _numbers(database, Selection("dead", destination=destination, study=study))
+    if not (count := results + images):
         return None
+    check = ", after a new identity check" if results and scope.is_checked(destination) else ""
     last = found.detail.get("error")
     reason = f" ({last})" if last else ""
     return AboutQuestion(
         f"{_counted(count, 'object')} for {destination} did not arrive and are given up{reason}: are they to be sent?",
         (
-            ReviewAnswer(("retry", *which), "they are sent now, after a new identity check; their tries start over"),
+            ReviewAnswer(("retry", *which), f"they are sent now{check}; their tries start over"),
             ReviewAnswer(("cancel", *which), "they are never sent there"),
         ),
         count,
     )
 
 
-def _to_withdraw(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _to_withdraw(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     listed = [each for each in withdrawals.of_study(database, found.place) if each.status == "listed"]
     count = sum(each.results + each.images for each in listed)
     where = ", ".join(dict.fromkeys(each.destination for each in listed))
@@ -154,7 +168,7 @@ def _to_withdraw(database: Database, found: Question, _: str | None) -> AboutQue
     )
 
 
-def _withdrawn_version(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _withdrawn_version(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     recall = recalls.get(database, int(found.place))
     states = withdrawals.counts_of_recall(database, recall.id)
     left = states.get(WithdrawalStatus.LISTED, 0) + states.get(WithdrawalStatus.REFUSED, 0)
@@ -178,7 +192,7 @@ def _withdrawn_version(database: Database, found: Question, _: str | None) -> Ab
     )
 
 
-def _stop_rule(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _stop_rule(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     said = found.detail
     what = f"{said.get('plugin')} in rule {said.get('rule')} at {said.get('scanner')}: {said.get('reason')}"
     if pauses.get(database, Pausable.SUSPENSION, found.place) is not None:
@@ -192,7 +206,7 @@ def _stop_rule(database: Database, found: Question, _: str | None) -> AboutQuest
     return AboutQuestion(question, answers_, rule=str(said.get("rule")))
 
 
-def _defect(database: Database, found: Question, _: str | None) -> AboutQuestion | None:
+def _defect(database: Database, found: Question, __: ReviewScope) -> AboutQuestion | None:
     stage, _, item = found.place.partition(" ")
     known = defects.get(database, stage, item)
     of_study = " of study STUDY" if found.study else ""
@@ -205,8 +219,9 @@ def _defect(database: Database, found: Question, _: str | None) -> AboutQuestion
     return AboutQuestion(f"{item}{of_study} in {stage} {state} ({known.error}): is the cause mended?", (again,))
 
 
-def _jobs(database: Database, found: Question, study: str | None) -> AboutQuestion | None:
+def _jobs(database: Database, found: Question, scope: ReviewScope) -> AboutQuestion | None:
     """Of one rule and plugin."""
+    study = scope.study
     job = _job(database, found.place)
     if job is None:
         return None
@@ -226,7 +241,7 @@ def _jobs(database: Database, found: Question, study: str | None) -> AboutQuesti
     return AboutQuestion(question, (again,), found.count, job.rule)
 
 
-def _job_alone(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _job_alone(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     job = _job(database, found.place)
     if job is None:
         return AboutQuestion(found.kind.sentence)
@@ -241,7 +256,7 @@ def _job_alone(database: Database, found: Question, _: str | None) -> AboutQuest
     return AboutQuestion(question, (answer,), 1, job.rule)
 
 
-def _jobs_of_gone_rule(database: Database, found: Question, _: str | None) -> AboutQuestion:
+def _jobs_of_gone_rule(database: Database, found: Question, _: ReviewScope) -> AboutQuestion:
     rule = found.place
     count = len(selections.jobs_like(database, Selection("cancelled", rule=rule)))
     effect = "they run now, though the rule is disabled or gone"
@@ -250,7 +265,7 @@ def _jobs_of_gone_rule(database: Database, found: Question, _: str | None) -> Ab
     return AboutQuestion(question, (again,) if count else (), count, rule)
 
 
-def _notification(_: Database, found: Question, __: str | None) -> AboutQuestion:
+def _notification(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     name, why = f"{find.NOTIFICATION}{found.place}", found.detail.get("error") or "no reason"
     return AboutQuestion(
         f"Notification {found.place} did not reach its person ({why}): is it to be sent?",
@@ -261,13 +276,13 @@ def _notification(_: Database, found: Question, __: str | None) -> AboutQuestion
     )
 
 
-def _commitment(_: Database, found: Question, __: str | None) -> AboutQuestion:
+def _commitment(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     effect = "it is decided again, by what is stored now, and reported"
     again = ReviewAnswer(("retry", f"{find.COMMITMENT}{found.place}"), effect)
     return AboutQuestion(f"The report of storage commitment {found.place} was given up: is the peer there?", (again,))
 
 
-def _perhaps_sent(_: Database, found: Question, __: str | None) -> AboutQuestion:
+def _perhaps_sent(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     destination, study = found.place.split(" ", 1)
     answer = ("restored", study, "--destination", destination)
     return AboutQuestion(
@@ -279,7 +294,7 @@ def _perhaps_sent(_: Database, found: Question, __: str | None) -> AboutQuestion
     )
 
 
-def _not_committed(_: Database, found: Question, __: str | None) -> AboutQuestion:
+def _not_committed(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     destination, study = found.place.split(" ", 1)
     return AboutQuestion(
         f"{destination} refuses to commit itself to objects of STUDY: does it have them?",
@@ -290,7 +305,7 @@ def _not_committed(_: Database, found: Question, __: str | None) -> AboutQuestio
     )
 
 
-def _retention_clock(_: Database, found: Question, __: str | None) -> AboutQuestion:
+def _retention_clock(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     return AboutQuestion(
         f"By the clock retention has not run for {found.detail.get('days', 'many')} days: is the clock right?",
         (
@@ -300,13 +315,13 @@ def _retention_clock(_: Database, found: Question, __: str | None) -> AboutQuest
     )
 
 
-def _number(database: Database, which: Selection) -> int:
-    """Deliveries of results and images."""
+def _numbers(database: Database, which: Selection) -> tuple[int, int]:
+    """Deliveries of results, and of images."""
     images = sum(each.images for each in selections.images_like(database, which))
-    return len(selections.results_like(database, which)) + images
+    return len(selections.results_like(database, which)), images
 
 
-def _box_answer(database: Database, found: Question, _: str | None) -> AboutQuestion | None:
+def _box_answer(database: Database, found: Question, __: ReviewScope) -> AboutQuestion | None:
     box, _, uid = found.place.partition(" ")
     waiting = [each for each in box_answers.unmatched(database) if (each.box, each.study_instance_uid) == (box, uid)]
     if not waiting:
@@ -334,7 +349,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-_KINDS: Mapping[AlertKind, Callable[[Database, Question, str | None], AboutQuestion | None]] = {
+_KINDS: Mapping[AlertKind, Callable[[Database, Question, ReviewScope], AboutQuestion | None]] = {
     AlertKind.STUDY_HELD: _held_study,
     AlertKind.INSTANCE_CONFLICT: _set_aside,
     AlertKind.INSTANCE_UNREADABLE: _set_aside,

@@ -15,7 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from node.desk import actions
+from node.config.models import Configuration
+from node.desk import actions, pausing
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.errors import NodeError, PermanentError, UsageError
@@ -24,6 +25,7 @@ from node.ledger.database import Database, Ledger, slices
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.identities import IdentityStatus
 from node.ledger.job import JobStatus
+from node.ledger.pauses import Pausable
 from node.ledger.selections import FAILED, ImagesOfStudy
 from node.ledger.selections import Selection as Selection
 
@@ -134,10 +136,21 @@ def find(ledger: Ledger, action: BulkAction, selection: Selection) -> Many:
             plain,
             jobs=selections.jobs_like(database, plain) if of_jobs else (),
             results=() if of_jobs else selections.results_like(database, plain),
-            images=() if of_jobs else selections.images_like(database, plain),
+            images=() if of_jobs else _images(database, action, plain),
             studies=(),
             corrected=(),
         )
+
+
+def _images(database: Database, action: BulkAction, selection: Selection) -> Sequence[ImagesOfStudy]:
+    """Those in the outbox; with those that are not there yet, where they wait and are not to be sent."""
+    found = [*selections.images_like(database, selection)]
+    if action is BulkAction.CANCEL and selection.status == DeliveryStatus.WAITING:
+        found += selections.to_be_enqueued_like(database, selection)
+    sums: Counter[tuple[str, str]] = Counter()
+    for each in found:
+        sums[each.study_instance_uid, each.destination] += each.images
+    return [ImagesOfStudy(study, destination, images) for (study, destination), images in sums.items()]
 
 
 def _held(ledger: Ledger, selection: Selection) -> Many:
@@ -148,6 +161,15 @@ def _held(ledger: Ledger, selection: Selection) -> Many:
     alone = selection.study is not None  # it is named, so that is the decision
     plain = [uid for uid, corrected in held.items() if alone or not corrected]
     return Many(BulkAction.RELEASE, selection, (), (), (), plain, [uid for uid in held if uid not in plain])
+
+
+def check_names(configuration: Configuration, selection: Selection) -> None:
+    """UsageError where it names a rule, a plugin or a destination that the configuration does not have."""
+    rule, plugin, destination = selection.rule, selection.plugin, selection.destination
+    named = {Pausable.RULE: rule, Pausable.PLUGIN: plugin, Pausable.DESTINATION: destination}
+    for what, name in named.items():
+        if name is not None:
+            pausing.check_name(configuration, what, name)
 
 
 def described(many: Many) -> ActionOutcome:

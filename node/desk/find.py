@@ -87,8 +87,9 @@ def item(database: Database, what: str) -> Job | Delivery | Notification:
             found.append(deliveries.get(database, int(number)))
     if len(what) >= _SHORTEST_PREFIX and re.fullmatch(r"[0-9a-fA-F-]+", what):
         found += jobs.matching(database, what.lower())
-    if not found and re.fullmatch(r"\w+", what) and studies.matching(database, what):
-        raise UsageError(f'"{what}" is a study: to release a held one, name its UID, or … and the end of it')
+    if not found and re.fullmatch(r"\w+", what) and (meant := studies.matching(database, what)):
+        uids = " or ".join(each.study_instance_uid for each in meant)
+        raise UsageError(f'"{what}" is a study, and a study is named by its UID here: {uids}')
     if not found:
         hint = f" (a job is named by at least {_SHORTEST_PREFIX} characters)" if len(what) < _SHORTEST_PREFIX else ""
         raise NotFoundError(f'there is no job and no delivery "{what}"{hint}')

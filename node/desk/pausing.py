@@ -10,7 +10,7 @@ from node.config.problems import closest
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
 from node.errors import UsageError
-from node.ledger import pauses, suspensions
+from node.ledger import outages, pauses, suspensions
 from node.ledger.database import Ledger
 from node.ledger.pauses import Pausable, Pause
 
@@ -22,11 +22,7 @@ def pause(ledger: Ledger, configuration: Configuration, found: Pause) -> ActionO
     """
     if found.what is Pausable.SUSPENSION:
         raise UsageError("stop rules suspend; a person pauses a plugin, a rule or a destination")
-    known = _names(configuration, found.what)
-    if found.name not in known:
-        meant = closest(found.name, known)
-        hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'none'}"
-        raise UsageError(f'the configuration has no {found.what} "{found.name}"; {hint}')
+    check_name(configuration, found.what, found.name)
     if not found.why.strip():
         raise UsageError("say why it is paused: whoever finds it later has to know")
     with ledger.transaction() as database:
@@ -50,6 +46,8 @@ def resume(ledger: Ledger, what: Pausable, name: str, at: datetime, by: Actor, w
             suspensions.end(database, at, name, str(by), why or "")
         else:
             pauses.end(database, at, what, name, str(by), why)
+        if what is Pausable.DESTINATION:
+            outages.resumed(database, at, name)
     return ActionOutcome(f"{what} {name} goes on", {"what": what, "name": name, "status": "resumed"})
 
 
@@ -59,6 +57,15 @@ def kind(text: str) -> Pausable:
         return Pausable(text)
     except ValueError:
         raise UsageError(f'"{text}" cannot be paused: name one of {", ".join(Pausable)}') from None
+
+
+def check_name(configuration: Configuration, what: Pausable, name: str) -> None:
+    """UsageError with what may be meant, where the configuration has none of this name."""
+    known = _names(configuration, what)
+    if name not in known:
+        meant = closest(name, known)
+        hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known) or 'none'}"
+        raise UsageError(f'the configuration has no {what} "{name}"; {hint}')
 
 
 def _names(configuration: Configuration, what: Pausable) -> list[str]:

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from node.config.models import Configuration
 from node.desk import answering, names
-from node.desk.answering import ReviewAnswer
+from node.desk.answering import ReviewAnswer, ReviewScope
 from node.errors import UsageError
 from node.ledger import identities, questions
 from node.ledger.alert_kinds import AlertKind, AlertSeverity
@@ -67,12 +68,21 @@ class Review:
     """For the next page; None where this is the last."""
 
 
-def look(ledger: Ledger, *, limit: int = SHOWN, after: str | None = None, study: str | None = None) -> Review:
+def look(
+    ledger: Ledger,
+    configuration: Configuration,
+    *,
+    limit: int = SHOWN,
+    after: str | None = None,
+    study: str | None = None,
+) -> Review:
     """A page of what waits, of all studies or of the one of this UID; UsageError where `after` is none of ours."""
     if not 1 <= limit <= MOST:
         raise UsageError(f"--limit is 1 to {MOST}")
     position = _position(after) if after else None
     items: list[ReviewItem] = []
+    unchecked = (name for name, each in configuration.destinations.items() if each.identity_check == "none")
+    scope = ReviewScope(study, frozenset(unchecked))
     with ledger.reading() as database:  # no snapshot: what is counted for each may take longer than one may
         while True:
             found = questions.page(database, limit + 1, position, study)
@@ -80,17 +90,18 @@ def look(ledger: Ledger, *, limit: int = SHOWN, after: str | None = None, study:
             for each in found:
                 if len(items) == limit:
                     return Review(items, _text(position) if position else None)
-                item = _item(database, each, str(called.get(each.study or "", "")), study)
+                item = _item(database, each, str(called.get(each.study or "", "")), scope)
                 items += [item] if item is not None else []
                 position = each.position
             if len(found) <= limit:
                 return Review(items, None)
 
 
-def _item(database: Database, found: Question, name: str, study: str | None) -> ReviewItem | None:
-    about = answering.of(database, found, study)
+def _item(database: Database, found: Question, name: str, scope: ReviewScope) -> ReviewItem | None:
+    about = answering.of(database, found, scope)
     if about is None:
         return None
+    study = scope.study
     of_one = found.group == found.place
     destination = found.detail.get("destination")
     return ReviewItem(

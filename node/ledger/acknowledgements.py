@@ -7,7 +7,7 @@ from typing import Any
 
 from node.clock import to_text
 from node.errors import PermanentError
-from node.ledger import alerts, escalations, events, notifications
+from node.ledger import alert_causes, alerts, escalations, events, notifications
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.escalations import Escalation
@@ -63,18 +63,19 @@ def _asked_somebody_else(database: Database, unheard: Notification) -> bool:
 
 def acknowledge_alert(
     database: Database, at: datetime, number: int, by: str, owner: str | None = None, note: str | None = None
-) -> None:
-    """A person sees to an alert: it is not repeated; its end is still told.
+) -> int:
+    """A person sees to an alert, and to all that have the same cause: they are not repeated; their end is still told.
 
-    `owner`: who does; the one who says so where nobody is named. Said again it replaces owner and note. Raises
-    NotFoundError, PermanentError where it is over.
+    `owner`: who does; the one who says so where nobody is named. Said again it replaces owner and note. Returns how
+    many others there are. Raises NotFoundError, PermanentError where it is over.
     """
     found = alerts.get(database, number)
     if found.closed_at is not None:
         raise PermanentError(f"alert {number} is over")
-    database.execute(
+    same = alert_causes.alike(database, found)
+    database.conn.executemany(
         "UPDATE alerts SET acknowledged_by=?, acknowledged_at=?, owner=?, note=coalesce(?, note) WHERE id=?",
-        [by, to_text(at), owner or by, note, number],
+        [(by, to_text(at), owner or by, note, each) for each in same],
     )
     events.record(
         database,
@@ -85,7 +86,9 @@ def acknowledge_alert(
         alert=found.kind,
         place=found.place,
         owner=owner or by,
+        others=len(same) - 1 or None,
     )
+    return len(same) - 1
 
 
 def _tell(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from node.clock import from_text, to_text
-from node.ledger import deliveries, events, withdrawals
+from node.ledger import deliveries, events, said, withdrawals
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
@@ -153,11 +153,18 @@ def to_re_encode(database: Database, adoption: Adoption) -> dict[str, list[Deliv
 
 
 def _is_to_be_made(database: Database, adoption: Adoption, job: str, outdated: list[Delivery]) -> bool:
-    """Whether one of them waits, or nothing has been made of the job for this identity."""
+    """Whether one of them waits, or nothing has been made of the job for this identity, nor cannot be."""
     if any(each.status in UNSENT for each in outdated):
         return True
+    if said.was(database, EventKind.JOB_REFUSED_FOR, job, str(adoption.id)):
+        return False
     there = [each for each in deliveries.of_job(database, job) if each.destination == adoption.destination]
     return all(is_outdated(database, each) for each in there)
+
+
+def refuse(database: Database, adoption: Adoption, job: str) -> None:
+    """The result of this job cannot be made under this identity: not tried again because of what was delivered."""
+    said.once(database, EventKind.JOB_REFUSED_FOR, job, str(adoption.id))
 
 
 def close(database: Database, adoption: Adoption) -> None:

@@ -132,13 +132,13 @@ def get(database: Database, number: int) -> Alert:
     row = one(database, "SELECT * FROM alerts WHERE id=?", [number])
     if row is None:
         raise NotFoundError(f"there is no alert {number}")
-    return _alert(row)
+    return of_row(row)
 
 
 def every(database: Database, *, closed: bool) -> list[Alert]:
     """All open alerts, critical ones first, then the oldest; or all that are closed, the one that closed last first."""
     where = "IS NOT NULL ORDER BY closed_at DESC, id DESC" if closed else "IS NULL ORDER BY severity, opened_at, id"
-    return readable(database, "alerts", query(database, f"SELECT * FROM alerts WHERE closed_at {where}"), _alert)  # noqa: S608 - our own text
+    return readable(database, "alerts", query(database, f"SELECT * FROM alerts WHERE closed_at {where}"), of_row)  # noqa: S608 - our own text
 
 
 def open_ones(database: Database, limit: int) -> list[Alert]:
@@ -155,7 +155,7 @@ def open_ones(database: Database, limit: int) -> list[Alert]:
     first = {row["kind"]: row["id"] for row in reversed(rows)}
     rows.sort(key=lambda row: (first[row["kind"]] != row["id"], row["severity"]))
     shown = [one(database, "SELECT * FROM alerts WHERE id=?", [row["id"]]) for row in rows[:limit]]
-    return readable(database, "alerts", [row for row in shown if row is not None], _alert)
+    return readable(database, "alerts", [row for row in shown if row is not None], of_row)
 
 
 def count_open(database: Database) -> dict[AlertSeverity, int]:
@@ -170,7 +170,7 @@ def count_open(database: Database) -> dict[AlertSeverity, int]:
 def of_study(database: Database, study: str) -> list[Alert]:
     """Open alerts about a study, the oldest first."""
     sql = "SELECT * FROM alerts WHERE study=? AND closed_at IS NULL AND gone_since IS NULL ORDER BY id"
-    return readable(database, "alerts", query(database, sql, [study]), _alert)
+    return readable(database, "alerts", query(database, sql, [study]), of_row)
 
 
 _MOMENTS = (
@@ -185,10 +185,11 @@ _MOMENTS = (
 """Columns that may be empty."""
 
 
-def _alert(row: dict[str, Any]) -> Alert:
+def of_row(row: Mapping[str, Any]) -> Alert:
+    """What a row of `alerts` says; further columns are left out."""
     return Alert(
         **{
-            **row,
+            **{name: row[name] for name in Alert.__slots__},
             "kind": AlertKind(row["kind"]),
             "severity": AlertSeverity(row["severity"]),
             "detail": json.loads(row["detail"]),

@@ -57,16 +57,17 @@ def get(database: Database, number: int) -> ForwardPart | None:
     return ForwardPart(**{**row, "terms": terms, "receipts": json.loads(row["receipts"]), "cancelled": cancelled})
 
 
-def cancel(database: Database, study: str, why: str) -> int:
-    """Images of the study that are still to be enqueued are not to be sent; how many."""
-    sql = (
-        "SELECT coalesce(sum(json_array_length(receipts)), 0) AS n FROM forward_parts"
-        " WHERE study_instance_uid=? AND json_extract(terms, '$.cancelled') IS NULL"
+def cancel(database: Database, study: str, why: str, destination: str | None = None) -> int:
+    """Images of the study that are still to be enqueued, for this destination or for any, are not to be sent; how many
+    they are."""
+    which = (
+        "study_instance_uid=? AND destination=coalesce(?, destination) AND json_extract(terms, '$.cancelled') IS NULL"
     )
-    found = one(database, sql, [study])
+    sql = f"SELECT coalesce(sum(json_array_length(receipts)), 0) AS n FROM forward_parts WHERE {which}"  # noqa: S608 - our own text
+    found = one(database, sql, [study, destination])
     assert found is not None, "a sum is one row"
-    change = "UPDATE forward_parts SET terms=json_set(terms, '$.cancelled', ?) WHERE study_instance_uid=?"
-    database.execute(change, [why, study])
+    change = f"UPDATE forward_parts SET terms=json_set(terms, '$.cancelled', ?) WHERE {which}"  # noqa: S608 - our own text
+    database.execute(change, [why, study, destination])
     return int(found["n"])
 
 

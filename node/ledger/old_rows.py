@@ -35,7 +35,7 @@ class RowRule:
     young: str = ""
     """SQL over the row and `:before`: from the first such row on all are too young, as rows are in order of time."""
     keeps_newest: bool = False
-    """The newest row stays, so that no number is given twice."""
+    """The newest row stays: it is asked what was last, or, of jobs, others keep its row number, which has no column."""
 
 
 _GONE = (
@@ -68,8 +68,8 @@ FACTS = (
     RowRule("series_facts", _gone("series_facts")),
     RowRule("identities", f"{_settled('identities')} AND {_gone('identities')}"),
     RowRule("looks", f"decided_at IS NOT NULL AND {_gone('looks')}"),
-    RowRule("fetches", f"followed_up=1 AND ended_at IS NOT NULL AND {_gone('fetches')}", keeps_newest=True),
-    RowRule("decisions", f"decided_at<:before AND {_REFERRING} AND {_gone('decisions')}", keeps_newest=True),
+    RowRule("fetches", f"followed_up=1 AND ended_at IS NOT NULL AND {_gone('fetches')}"),
+    RowRule("decisions", f"decided_at<:before AND {_REFERRING} AND {_gone('decisions')}"),
     RowRule(
         "jobs",
         f"files='gone' AND finished_at<:before AND instr(inputs, '\",[\"')>0 AND {_gone('jobs')}",
@@ -106,14 +106,12 @@ DELIVERED_OBJECTS = (
         "withdrawals",
         "status NOT IN ('listed', 'sent', 'refused') AND ended_at<:before"
         " AND EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id=delivery AND enqueued_at<:before)",
-        keeps_newest=True,
     ),
     RowRule(
         "deliveries",
         _SENT_LONG_AGO,
         with_it=("DELETE FROM said WHERE place IN (SELECT 'delivery:' || id FROM deliveries WHERE rowid IN ({keys}))",),
         young="enqueued_at>=:before",
-        keeps_newest=True,
     ),
     RowRule(
         "adoptions",
@@ -181,13 +179,11 @@ HISTORY = (
             "DELETE FROM said WHERE place IN (SELECT 'notification:' || id FROM notifications WHERE rowid IN ({keys}))",
         ),
         young="enqueued_at>=:before",
-        keeps_newest=True,
     ),
     RowRule(
         "alerts",
         "closed_at<:before AND NOT EXISTS (SELECT 1 FROM notifications WHERE alert=alerts.id)",
         young="opened_at>=:before",
-        keeps_newest=True,
     ),
     RowRule(
         "commitment_items",
@@ -203,7 +199,6 @@ HISTORY = (
             "DELETE FROM said WHERE place IN (SELECT 'commitment:' || id FROM commitments WHERE rowid IN ({keys}))",
         ),
         young="taken_at>=:before",
-        keeps_newest=True,
     ),
     RowRule(
         "commit_batches",
@@ -214,7 +209,6 @@ HISTORY = (
             " (SELECT 'commit-batch:' || id FROM commit_batches WHERE rowid IN ({keys}))",
         ),
         young="made_at>=:before",
-        keeps_newest=True,
     ),
     RowRule(
         "outages",
@@ -225,7 +219,6 @@ HISTORY = (
         "backups",
         "ended_at<:before AND id<>(SELECT max(id) FROM backups AS other WHERE other.folder=backups.folder"
         " AND other.status=backups.status)",
-        keeps_newest=True,
     ),
     RowRule("refused_callers", "last_at<:before"),
     RowRule("retention_runs", "ended_at<:before", young="began_at>=:before", keeps_newest=True),
@@ -239,13 +232,11 @@ HISTORY = (
         " AND NOT EXISTS (SELECT 1 FROM pauses WHERE what='suspension'"
         " AND name=CAST(stop_windows.id AS TEXT)) AND NOT EXISTS (SELECT 1 FROM alerts"
         " WHERE kind='plugin.stop-rule-met' AND place=CAST(stop_windows.id AS TEXT) AND closed_at IS NULL)",
-        keeps_newest=True,
     ),
     RowRule(
         "commissionings",
         "at<:before AND EXISTS (SELECT 1 FROM commissionings AS newer WHERE newer.plugin=commissionings.plugin"
         " AND newer.id>commissionings.id)",
-        keeps_newest=True,
     ),
 )
 """What happened, once it is over: all but the events themselves (`node.ledger.positions`)."""

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from node.clock import from_text, to_text
-from node.ledger import alerts, events
+from node.ledger import alerts, events, pauses
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
+from node.ledger.pauses import Pausable
 from node.ledger.rows import one, query
 
 ALERT_AFTER = timedelta(minutes=10)
@@ -97,7 +98,12 @@ def failed(
 
 
 def raise_if_long(database: Database, at: datetime, destination: str) -> None:
-    """An alert where it has lasted for more than `ALERT_AFTER`, once for as long as it lasts."""
+    """An alert where it has lasted for more than `ALERT_AFTER`, once for as long as it lasts.
+
+    None while the destination is paused: nothing is tried, and whoever paused it knows.
+    """
+    if pauses.get(database, Pausable.DESTINATION, destination) is not None:
+        return
     for scope in OutageScope:
         found = get(database, destination, scope)
         if found is None or at - found.since < ALERT_AFTER:
@@ -107,6 +113,12 @@ def raise_if_long(database: Database, at: datetime, destination: str) -> None:
         if one(database, open_ones, [AlertKind.DESTINATION_DOWN, AlertKind.DELIVERY_WAITS, place]):
             continue  # that it rejects us is an alert of its own
         alerts.raised(database, at, AlertKind.DESTINATION_DOWN, place, name=destination, scope=scope, error=found.why)
+
+
+def resumed(database: Database, at: datetime, destination: str) -> None:
+    """Its pause is over: it is tried now, and how long it has not been reached is counted from now on."""
+    sql = "UPDATE outages SET since=?, not_before=?, put_off_at=? WHERE destination=?"
+    database.execute(sql, [to_text(at), to_text(at), to_text(at), destination])
 
 
 def try_now(database: Database, at: datetime, destination: str, by: str) -> bool:

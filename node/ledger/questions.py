@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from node.clock import from_text
+from node.ledger.alert_causes import cause_sql
 from node.ledger.alert_conditions import still_true
 from node.ledger.alert_kinds import AlertKind, AlertSeverity
 from node.ledger.connection import Database
@@ -69,10 +70,7 @@ def _among(kinds: Sequence[AlertKind]) -> str:
 
 _GROUPED = (
     "WITH asked AS (SELECT alerts.*,"  # noqa: S608 - our own text
-    f" CASE WHEN kind IN ({_among(BY_DESTINATION)}) THEN substr(place, 1, instr(place, ' ') - 1)"
-    f" WHEN kind IN ({_among(BY_PLUGIN)})"
-    " THEN coalesce((SELECT rule || ' ' || plugin FROM jobs WHERE jobs.id=place), place)"
-    " ELSE place END AS grouped,"
+    f" {cause_sql('alerts', (*BY_DESTINATION, *BY_PLUGIN))} AS grouped,"
     f" CASE WHEN kind IN ({_among(PATIENT)}) THEN 0"
     f" WHEN severity='{AlertSeverity.CRITICAL}' THEN 1 ELSE 2 END AS urgency"
     " FROM alerts WHERE closed_at IS NULL AND (:study IS NULL OR study=:study)"

@@ -25,9 +25,10 @@ def instead(database: Database, kind: EventKind, place: str, what: str) -> bool:
     return once(database, kind, place, what)
 
 
-def was(database: Database, kind: EventKind, place: str) -> bool:
-    """Whether anything of this kind was said of this place."""
-    return one(database, "SELECT 1 FROM said WHERE place=? AND kind=? LIMIT 1", [place, kind]) is not None
+def was(database: Database, kind: EventKind, place: str, what: str | None = None) -> bool:
+    """Whether this, or anything of this kind, was said of this place."""
+    sql = "SELECT 1 FROM said WHERE place=? AND kind=? AND what=coalesce(?, what) LIMIT 1"
+    return one(database, sql, [place, kind, what]) is not None
 
 
 def forget(database: Database, place: str, *, unless: str | None = None) -> None:

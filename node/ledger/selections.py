@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from node.clock import to_text
-from node.ledger import deliveries, events, forwards, said
+from node.ledger import deliveries, events, forward_parts, forwards, said
 from node.ledger.connection import Database
 from node.ledger.delivery import DeliveryKind, DeliveryStatus
 from node.ledger.due_times import MANY
@@ -130,6 +130,27 @@ def images_like(database: Database, found: Selection) -> list[ImagesOfStudy]:
     return [ImagesOfStudy(row["study"], row["destination"], row["images"]) for row in rows]
 
 
+def to_be_enqueued_like(database: Database, found: Selection) -> list[ImagesOfStudy]:
+    """The same of images that a decision forwards and that are not in the outbox yet (`node.ledger.forward_parts`)."""
+    if found.plugin is not None:
+        return []
+    narrowed = _narrowed(
+        found,
+        destination="destination=:destination",
+        study="forward_parts.study_instance_uid=:study",
+        rule="json_extract(terms, '$.rule')=:rule",
+        since="decided_at>=:since",
+        until="decided_at<:until",
+    )
+    sql = (
+        "SELECT forward_parts.study_instance_uid AS study, destination, sum(json_array_length(receipts)) AS images"  # noqa: S608 - our own text
+        " FROM forward_parts JOIN decisions ON decisions.id=json_extract(terms, '$.decision')"
+        f" WHERE json_extract(terms, '$.cancelled') IS NULL{narrowed} GROUP BY 1, 2 ORDER BY min(forward_parts.id)"
+    )
+    rows = query(database, sql, found.values())
+    return [ImagesOfStudy(row["study"], row["destination"], row["images"]) for row in rows]
+
+
 def held_like(database: Database, found: Selection) -> dict[str, bool]:
     """Held studies; true where instances came again under another patient or order, so that each is a decision."""
     of_jobs = _narrowed(found, rule="jobs.rule=:rule", plugin="jobs.plugin=:plugin")
@@ -163,10 +184,14 @@ def images_again(database: Database, at: datetime, which: ImagesOfStudy, status:
 def images_cancelled(
     database: Database, at: datetime, which: ImagesOfStudy, status: str, by: str, why: str, *, first: bool
 ) -> int:
-    """Do not send some of them, `MANY` at most; how many. `first`: record who wanted it."""
+    """Do not send some of them, `MANY` at most of those in the outbox; how many. `first`: record who wanted it."""
+    parts = 0
     if first:
         _record(database, at, EventKind.FORWARD_CANCELLED, which, by, reason=why)
-    return _change_some(database, which, status, "status=?, error=?", (DeliveryStatus.CANCELLED, why), "")
+        if status == DeliveryStatus.WAITING:
+            parts = forward_parts.cancel(database, which.study_instance_uid, why, which.destination)
+    change, values = "status=?, error=?", (DeliveryStatus.CANCELLED, why)
+    return parts + _change_some(database, which, status, change, values, "")
 
 
 def _record(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Any
 
-from node.ledger import alerts, studies
+from node.ledger import alert_causes, alerts, studies
 from node.ledger.alert_kinds import AlertSeverity
 from node.ledger.alerts import Alert
 from node.ledger.database import Database
@@ -42,28 +42,47 @@ def compose(
         "occasion": notification.occasion,
     }
     if notification.occasion is Occasion.MORE_ALERTS:
-        headline = texts.headlines[notification.occasion]
-        text = texts.more_alerts.format(**notification.detail)
-        plain |= {"headline": headline, "urgent": False, "text": text, **notification.detail}
-        return Message(notification.key, f"{headline} ({node})", (*twice, number), text, plain)
-    about = _lines(database, alert, zone, texts, accession_number=accession_number)
-    critical = alert.severity is AlertSeverity.CRITICAL and notification.occasion is not Occasion.ALERT_ENDS
+        return _of_more(notification, node, texts, plain, (*twice, number))
+    same = alert_causes.alike(database, alert) if alert.kind in alert_causes.SHARED else []
+    about = _lines(database, alert, zone, texts, len(same), accession_number=accession_number)
+    is_over = notification.occasion is Occasion.ALERT_ENDS
+    text = texts.was.format(sentence=texts.sentences[alert.kind]) if is_over else texts.sentences[alert.kind]
+    critical = alert.severity is AlertSeverity.CRITICAL and not is_over
     headline = f"{f'{texts.severities[alert.severity]}: ' if critical else ''}{texts.headlines[notification.occasion]}"
     plain |= {
         "headline": headline,
         "urgent": critical,
-        "text": alert.kind.sentence,
+        "text": text,
         "study_instance_uid": alert.study,
         "alert": {"id": alert.id, "kind": alert.kind, "place": _clean(alert.place), "severity": alert.severity}
-        | {"opened_at": moment(alert.opened_at, zone), "times": alert.times, "owner": alert.owner},
+        | {"opened_at": moment(alert.opened_at, zone), "times": alert.times, "owner": alert.owner}
+        | {"alike": max(1, len(same))},
     }
-    place = "" if alert.study else f" ({_clean(alert.place)})"
+    place = f" ({_about(database, alert, len(same))})" if not alert.study or len(same) > 1 else ""
     subject = f"{headline}: {alert.kind}{place}, {node}"
-    return Message(notification.key, subject, (*about, *twice, number), alert.kind.sentence, plain)
+    return Message(notification.key, subject, (*about, *twice, number), text, plain)
+
+
+def _of_more(
+    notification: Notification,
+    node: str,
+    texts: MessageTexts,
+    plain: dict[str, Any],
+    lines: tuple[tuple[str, str], ...],
+) -> Message:
+    """How many there are beyond those that are sent one by one."""
+    headline, text = texts.headlines[notification.occasion], texts.more_alerts.format(**notification.detail)
+    plain |= {"headline": headline, "urgent": False, "text": text, **notification.detail}
+    return Message(notification.key, f"{headline} ({node})", lines, text, plain)
+
+
+def _about(database: Database, alert: Alert, same: int) -> str:
+    """What it is about, or how many of the same cause."""
+    return f"{_clean(alert_causes.cause_of(database, alert))}, {same}" if same > 1 else _clean(alert.place)
 
 
 def _lines(
-    database: Database, alert: Alert, zone: tzinfo, texts: MessageTexts, *, accession_number: bool
+    database: Database, alert: Alert, zone: tzinfo, texts: MessageTexts, same: int, *, accession_number: bool
 ) -> list[tuple[str, str]]:
     said = [(texts.alert, f"{alert.id}: {alert.kind}"), (texts.severity, texts.severities[alert.severity])]
     if alert.study is not None:
@@ -82,6 +101,11 @@ def _lines(
     if alert.closed_at is not None:
         said.append((texts.until, moment(alert.gone_since or alert.closed_at, zone)))
     said.append((texts.times, str(alert.times)))
+    cause = _clean(alert_causes.cause_of(database, alert))
+    if same > 1 and alert.closed_at is None:
+        said.append((texts.alike, texts.alike_open.format(count=same, cause=cause)))
+    elif not same and alert.kind in alert_causes.SHARED:
+        said.append((texts.alike, texts.alike_over.format(cause=cause)))
     if alert.owner:
         said.append((texts.owner, _clean(alert.owner)))
     if alert.closed_at is not None:

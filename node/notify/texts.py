@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.notifications import Occasion
+from node.notify.alert_sentences import KOREAN
 
 Language = Literal["en", "ko"]
 
@@ -65,6 +67,16 @@ class MessageTexts:
     owner: str
     cause: str
     what_to_do: str
+    alike: str
+    """What this and other alerts have in common."""
+    alike_open: str
+    """How many there are: `{count}` of `{cause}`."""
+    alike_over: str
+    """None of `{cause}` is left."""
+    sentences: Mapping[AlertKind, str]
+    """What each kind of alert is."""
+    was: str
+    """It is over; `{sentence}` is what was said while it lasted."""
     more_alerts: str
     """`{begun}` began and `{ended}` ended that are not told one by one."""
     perhaps_twice: str
@@ -138,6 +150,11 @@ EN = MessageTexts(
     owner="Owner",
     cause="Details",
     what_to_do="What to do",
+    alike="Same cause",
+    alike_open="{count} alerts ({cause}), this one included; acknowledging one acknowledges all: pacsnode alerts",
+    alike_over="all of them are over ({cause})",
+    sentences={kind: kind.sentence for kind in AlertKind},
+    was="This alert is over; nothing has to be done about it any more. What it said while it lasted: {sentence}",
     more_alerts=(
         "{begun} more alerts began and {ended} ended that are not sent one by one, so that this mailbox stays readable."
         " All of them: pacsnode alerts"
@@ -212,6 +229,11 @@ KO = MessageTexts(
     owner="담당자",
     cause="상세",
     what_to_do="조치",
+    alike="같은 원인",
+    alike_open="이 경보를 포함하여 {count}건 ({cause}). 하나를 확인하면 모두 확인됩니다: pacsnode alerts",
+    alike_over="모두 해제되었습니다 ({cause})",
+    sentences=KOREAN,
+    was="이 경보는 해제되었으며 더 이상 조치할 것이 없습니다. 경보 당시의 내용: {sentence}",
     more_alerts="개별로 보내지 않은 경보가 시작 {begun}건, 해제 {ended}건 더 있습니다. 전체 목록: pacsnode alerts",
     perhaps_twice="전송 중 노드가 중단되어 같은 Message-ID로 이미 받으셨을 수 있습니다.",
 )

@@ -52,7 +52,8 @@ class AdoptedResults:
             left = False
             for job in adoptions.to_re_encode(self.node.ledger.database, adoption):
                 key = f"job:{job} as {adoption.destination} has it"
-                item = Item(key, adoption.study_instance_uid, job)  # parked in the end: nothing of it is sent meanwhile
+                give_up = partial(self._give_up, adoption, job)
+                item = Item(key, adoption.study_instance_uid, job, give_up=give_up)
                 done = self.items.handle(item, partial(self._replace, adoption, job, configuration), otherwise=None)
                 made += done is True
                 left = left or done is None
@@ -72,7 +73,7 @@ class AdoptedResults:
         try:
             made = self._encode(job, adoption, outdated, configuration)
         except PermanentError as error:
-            self._refuse(adoption, job, outdated, str(error))
+            self._refuse(adoption, job, str(error))
             return False
         with self.node.ledger.transaction() as database:
             if adoptions.newest(database, adoption.study_instance_uid, adoption.destination) != adoption:
@@ -114,12 +115,17 @@ class AdoptedResults:
                     destination=adoption.destination,
                 )
 
-    def _refuse(self, adoption: Adoption, job: Job, outdated: Sequence[Delivery], why: str) -> None:
-        reason = f"it cannot be re-encoded under the patient and order that {adoption.destination} has: {why}"
-        log.error("results.not-re-encoded", job=job.id, destination=adoption.destination, error=why)
+    def _refuse(self, adoption: Adoption, job: Job, why: str) -> None:
         with self.node.ledger.transaction() as database:
-            _give_up(outdated, database, self.node.clock.now(), reason)
-            jobs.refused_for(database, self.node.clock.now(), job, {adoption.destination: reason})
+            self._give_up(adoption, job.id, database, self.node.clock.now(), why)
+
+    def _give_up(self, adoption: Adoption, job_id: str, database: Database, at: datetime, why: str) -> None:
+        """Dead letters, and not tried again under this identity unless a person has one of them sent."""
+        reason = f"it cannot be re-encoded under the patient and order that {adoption.destination} has: {why}"
+        log.error("results.not-re-encoded", job=job_id, destination=adoption.destination, error=why)
+        _dead(adoptions.to_re_encode(database, adoption).get(job_id, []), database, at, reason)
+        adoptions.refuse(database, adoption, job_id)
+        jobs.refused_for(database, at, jobs.get(database, job_id), {adoption.destination: reason})
 
 
 def _end(database: Database, at: datetime, outdated: Sequence[Delivery], adoption: Adoption) -> None:
@@ -140,7 +146,7 @@ def _came_late(delivery: Delivery, adoption: Adoption) -> bool:
     )
 
 
-def _give_up(outdated: Sequence[Delivery], database: Database, at: datetime, why: str) -> None:
+def _dead(outdated: Sequence[Delivery], database: Database, at: datetime, why: str) -> None:
     for each in outdated:
         status = deliveries.get(database, each.id).status
         if status in (DeliveryStatus.WAITING, DeliveryStatus.REFUSED):

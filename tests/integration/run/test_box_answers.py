@@ -86,7 +86,7 @@ def test_review_asks_whose_it_is(make: Callable[..., BoxRoom], box: VendorBox) -
     """With the commands that answer it."""
     room = make(use={"deadline": "20m"})
     job = _late(room, box)
-    items = {each.kind.value: each for each in review.look(room.ledger).items}
+    items = {each.kind.value: each for each in review.look(room.ledger, room.configuration).items}
     asked = items["box.answer-unmatched"]
     assert asked.question == (
         "2 objects came from the box cad (it came too late: its job had ended): which job do they answer?"

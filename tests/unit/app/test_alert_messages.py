@@ -12,7 +12,7 @@ import pytest
 
 from node.app.alerts import AlertSweep
 from node.config.models import Configuration
-from node.ledger import acknowledgements, alerts, conditions, notifications
+from node.ledger import acknowledgements, alerts, conditions, defects, notifications
 from node.ledger.alert_kinds import AlertKind, AlertSeverity
 from node.ledger.alerts import Alert
 from node.ledger.database import Ledger
@@ -154,6 +154,72 @@ def test_it_is_sent_again_while_it_lasts_until_somebody_sees_to_it(house: House)
     house.mend(CRITICAL, "a")
     house.pass_(minutes=5)
     assert Counter(house.messages()) == {(BEGINS, "a"): 1, (LASTS, "a"): 2, (ENDS, "a"): 1}
+
+
+def fail(house: House, *numbers: int, stage: str = "results") -> None:
+    """Items that cannot be handled: each an alert of its own, of one cause."""
+    with house.ledger.transaction() as database:
+        for number in numbers:
+            defects.failed(database, house.clock.now(), stage, f"job:{number}", "an error")
+            alerts.met(database, house.clock.now(), AlertKind.ITEM_FAILED, f"{stage} job:{number}")
+
+
+def handle(house: House, *numbers: int, stage: str = "results") -> None:
+    with house.ledger.transaction() as database:
+        for number in numbers:
+            defects.settled(database, stage, f"job:{number}")
+
+
+def test_many_of_one_cause_are_one_message_and_one_end(house: House) -> None:
+    """They begin one after the other; another cause has its own; the end is sent when the last of them is over."""
+    fail(house, *range(30))
+    house.pass_(minutes=1)
+    fail(house, *range(30, 50))
+    fail(house, 1, stage="deliver")
+    house.pass_(minutes=20)
+    first, other = (BEGINS, "results job:0"), (BEGINS, "deliver job:1")
+    assert house.messages() == [first, other]
+    house.pass_(minutes=45)
+    joined = (BEGINS, "results job:30")
+    assert house.messages() == [first, other, joined], "an hour later one more says how many there are"
+    house.pass_(hours=2)
+    handle(house, *range(49))
+    house.pass_(minutes=30)
+    assert house.messages() == [first, other, joined]
+    handle(house, 49)
+    house.pass_(minutes=5)
+    assert house.messages() == [first, other, joined, (ENDS, "results job:49")]
+    assert house.summaries() == []
+    assert len([each for each in house.every() if each.closed_at is not None]) == 50
+
+
+def test_who_sees_to_one_sees_to_all_of_its_cause(house: House) -> None:
+    """One reminder for all; none after somebody said so of any; what joins later is sent, within the hour."""
+    fail(house, *range(30))
+    house.pass_(hours=4, minutes=5)
+    assert house.messages() == [(BEGINS, "results job:0"), (LASTS, "results job:0")]
+    with house.ledger.transaction() as database:
+        others = acknowledgements.acknowledge_alert(
+            database, house.clock.now(), 7, "os:kim", "Kim", "a bug is reported"
+        )
+    assert others == 29
+    house.pass_(hours=9)
+    assert len(house.messages()) == 2
+    fail(house, 99)
+    house.pass_(minutes=1)
+    assert house.messages()[2:] == [(BEGINS, "results job:99")]
+
+
+def test_a_cause_that_comes_back_begins_again(house: House) -> None:
+    """All were over, and people know: the next one is a beginning at once."""
+    fail(house, 1, 2)
+    house.pass_(minutes=1)
+    handle(house, 1, 2)
+    house.pass_(minutes=5)
+    fail(house, 3)
+    house.pass_(minutes=1)
+    begins, over, again = house.messages()
+    assert (begins[0], over[0], again) == (BEGINS, ENDS, (BEGINS, "results job:3"))
 
 
 def test_no_more_than_twenty_an_hour_and_then_how_many_others(house: House) -> None:

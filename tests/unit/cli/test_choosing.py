@@ -45,6 +45,13 @@ def test_a_dry_run_says_how_many_and_changes_nothing(many: Ledger, run: Run) -> 
     assert dead(many) == 21
 
 
+def test_a_slip_in_a_name_is_no_empty_selection(many: Ledger, run: Run) -> None:
+    """Nothing would be found, and somebody would think that nothing waits."""
+    answer = run("cancel", "--status", "dead", "--destination", "pac")
+    assert answer.code == 2
+    assert 'the configuration has no destination "pac"; did you mean "pacs"?' in answer.err
+
+
 def test_more_than_twenty_are_done_only_where_somebody_says_yes(many: Ledger, run: Run) -> None:
     """A script has to say so on the line; the refusal says what would be done."""
     for more in ([], ["--json"]):

@@ -86,3 +86,9 @@ def argument(parameter: object) -> str:
     name = getattr(parameter, "metavar")  # noqa: B009 - as above
     name = name if getattr(parameter, "required") else f"[{name}]"  # noqa: B009 - as above
     return f"{name}..." if getattr(parameter, "nargs") == -1 else name  # noqa: B009 - as above
+
+
+def test_the_help_lists_every_command_by_its_name() -> None:
+    """Groups of commands, too."""
+    listed = getattr(typer.main.get_command(app), "commands")  # noqa: B009 - as above
+    assert {name: listed[name].name for name in listed} == {name: name for name in listed}

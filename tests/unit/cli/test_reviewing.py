@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from node.config.models import Configuration
+from node.desk import review
 from node.ledger import (
     alerts,
     decisions,
@@ -135,6 +137,20 @@ def test_every_answer_works_as_it_is_printed(waiting: Ledger, run: Run) -> None:
         answer = run(*arguments)
         assert program == "pacsnode"
         assert answer.code == 0, f"{command}: {answer.err}"
+
+
+@pytest.mark.parametrize("check", ["study", "none"])
+def test_an_identity_check_is_promised_only_where_there_is_one(waiting: Ledger, check: str) -> None:
+    """Of dead letters, and of what is held at a destination that is not asked any more."""
+    peer = {"ae_title": "PEER", "host": "127.0.0.1", "port": 104, "identity_check": check}
+    names = ("pacs", "research")
+    configuration = Configuration.model_validate(
+        {"node": {"time_zone": "UTC"}, "destinations": dict.fromkeys(names, peer)}
+    )
+    found = {each.kind: each for each in review.look(waiting, configuration).items}
+    dead, differs = (found[kind].answers[0].effect for kind in (AlertKind.DELIVERY_DEAD, AlertKind.IDENTITY_DIFFERS))
+    assert ("identity check" in dead) is (check == "study")
+    assert ("is asked again" in differs) is (check == "study")
 
 
 def test_what_was_answered_is_not_asked_again(waiting: Ledger, run: Run) -> None:

@@ -14,10 +14,13 @@ import pytest
 from node.config.destinations import DicomDestination
 from node.config.hours import DestinationHours
 from node.deliver.policy import Answer
-from node.ledger import alerts, deliveries, identities, outages
+from node.desk import pausing
+from node.desk.actor import Actor, ActorKind
+from node.ledger import alerts, deliveries, identities, outages, pauses
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import URGENT
 from node.ledger.outages import OutageScope
+from node.ledger.pauses import Pausable, Pause
 from tests.support import history, transactions
 from tests.support.dimse.counted_archive import ALREADY, FULL, SILENT, STORED, CountedArchive
 from tests.support.sites.outbox_room import OutboxRoom
@@ -190,6 +193,24 @@ def test_an_outage_of_ten_minutes_is_an_alert_until_it_answers(room: LoadRoom) -
     assert room.kinds() == []
     kinds = [each.kind for each in history.latest(room.ledger.database, 100)]
     assert [kinds.count(f"destination.{each}") for each in ("unreached", "down", "reached")] == [1, 1, 1]
+
+
+def test_a_destination_that_is_paused_is_no_alert_and_has_ten_minutes_afterwards(room: LoadRoom) -> None:
+    """An upgrade of the PACS: whoever paused it knows; after it the PACS may take a while."""
+    room.forward(STUDIES[0], 2)
+    room.archive.is_down = True
+    room.pass_time(timedelta(minutes=5))
+    by = Actor(ActorKind.OS, "kim")
+    with room.ledger.transaction() as database:
+        pause = Pause(Pausable.DESTINATION, room.outbox.name, str(by), room.clock.now(), "an upgrade")
+        pauses.begin(database, room.clock.now(), pause)
+    room.pass_time(timedelta(hours=2))
+    assert room.kinds() == []
+    pausing.resume(room.ledger, Pausable.DESTINATION, room.outbox.name, room.clock.now(), by)
+    room.pass_time(timedelta(minutes=8))
+    assert room.kinds() == []
+    room.pass_time(timedelta(minutes=5))
+    assert room.kinds() == ["destination.down"]
 
 
 def test_a_rejection_is_an_alert_at_once_and_one_only(room: LoadRoom) -> None:

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from node.clock import to_text
 from node.desk import actions, bulk, periods
 from node.desk.actor import Actor, ActorKind
 from node.desk.bulk import BulkAction, Selection
 from node.errors import NotFoundError, PermanentError, UsageError
-from node.ledger import deliveries, forwards, identities, instances, jobs, studies
+from node.ledger import deliveries, forward_parts, forwards, identities, instances, jobs, studies
 from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.instances import InstanceStatus
@@ -114,6 +115,40 @@ def test_five_hundred_are_done_in_many_transactions(ledger: Ledger) -> None:
     assert heard[-1] == (500, 500)
     assert DeliveryStatus.DEAD not in deliveries.counts(ledger.database)["pacs"]
     assert len([each for each in history.latest(ledger.database, 2000) if each.kind == "delivery.again"]) == 500
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        ({}, 2),
+        ({"rule": "on"}, 2),
+        ({"rule": "another"}, 0),
+        ({"plugin": "lung-density"}, 0),
+        ({"destination": "vna"}, 2),
+        ({"destination": "pacs"}, 0),
+        ({"study": GOOD}, 2),
+        ({"study": HELD}, 0),
+        ({"since": NOW + timedelta(days=1)}, 0),
+        ({"until": NOW + timedelta(days=1)}, 2),
+    ],
+)
+def test_images_that_are_not_in_the_outbox_yet_are_cancelled_as_those_that_wait(
+    ledger: Ledger, chosen: dict[str, object], count: int
+) -> None:
+    """Each filter narrows; they come into the outbox as what is not sent, and are not there to be cancelled again."""
+    with ledger.transaction() as database:
+        (decision,) = database.execute("SELECT id FROM decisions WHERE study_instance_uid=? LIMIT 1", [GOOD]).fetchone()
+        receipts = [each.receipt for each in instances.of_study(database, GOOD)][:2]
+        terms = forwards.ForwardTerms("vna", decision, "on")
+        forward_parts.keep(database, GOOD, "vna", terms.to_plain(), receipts)
+        database.execute("UPDATE decisions SET decided_at=?", [to_text(NOW)])
+    assert do(ledger, BulkAction.CANCEL, status="waiting", **chosen)["done"] == count
+    assert do(ledger, BulkAction.CANCEL, status="waiting", **chosen)["of"] == 0
+    ((number, _),) = forward_parts.waiting(ledger.database)
+    with ledger.transaction() as database:
+        forwards.enqueue_part(database, NOW, number)
+    found = [each.status for each in deliveries.of_study(ledger.database, GOOD) if each.destination == "vna"]
+    assert found == [DeliveryStatus.CANCELLED if count else DeliveryStatus.WAITING] * 2
 
 
 def test_one_that_changed_meanwhile_costs_itself_alone(ledger: Ledger) -> None:

@@ -17,6 +17,7 @@ from node.ledger.database import Ledger
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.notifications import Occasion
+from node.notify.alert_sentences import KOREAN
 from node.stage import Node
 from node.store.layout import DataFolder
 from node.wake import Wakes
@@ -141,5 +142,6 @@ def test_each_kind_can_be_asked_about_and_is_in_the_handbook(ledger: Ledger, kin
     (section,) = [each for each in sections if each.startswith(f"{kind}\n")]
     said = " ".join(section.split())
     assert f"*{kind.severity.capitalize()}.* {kind.sentence} " in said
+    assert f"Korean: *{KOREAN[kind]}*" in said
     assert kind.page == f"alerts.md#{kind.replace('.', '')}"
     assert EventKind(kind).sentence

@@ -62,6 +62,16 @@ def test_a_study_that_went_leaves_a_line_a_series(ledger: Ledger) -> None:
     assert kinds[-2:] == ["study.purging", "study.gone"]
 
 
+def test_no_delivery_has_the_number_of_one_that_went(ledger: Ledger) -> None:
+    """Events and `retry` name it: the same study, sent again after all others went, is other deliveries."""
+    fill(ledger, 2)
+    (last,) = ledger.database.execute("SELECT max(id) FROM deliveries").fetchone()
+    begun(ledger)
+    purges.finish(ledger, NOW, STUDY)
+    fill(ledger, 1, first=9)
+    assert ledger.database.execute("SELECT id FROM deliveries").fetchone()[0] > last
+
+
 def test_what_arrives_while_a_study_goes_stays(ledger: Ledger) -> None:
     """A later receipt is not of the purge: its rows stay, and the study's images are here in the end."""
     fill(ledger, 2)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 
-from node.ledger import adoptions, deliveries, identities, job_files, studies, withdrawals
+from node.desk import actions
+from node.desk.actor import Actor, ActorKind
+from node.ledger import adoptions, alerts, deliveries, identities, job_files, studies, withdrawals
 from node.ledger.delivery import DeliveryStatus
 from node.results.adopted_results import AdoptedResults
 from node.retain import removal
@@ -174,6 +176,41 @@ def test_a_result_whose_files_retention_deleted_is_not_made_again(node: Adopting
     assert event.job == first.id
     assert "pacsnode retry" in str(event.detail)
     assert adoptions.open_ones(node.site.ledger.database) == []
+
+
+def test_what_cannot_be_re_encoded_is_refused_once_while_another_result_is_tried_again(
+    node: AdoptingSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one fails by an unexpected error: eight tries, ever later, then dead letters, alerts, and silence."""
+    first = node.report()
+    node.pass_(1)
+    database = node.site.ledger.database
+    with node.site.ledger.transaction() as writing:
+        job_files.begin(writing, first.id)
+        job_files.end(writing, node.clock.now(), first.id, files=1, octets=1)
+    node.merged()
+    second = node.report("another rule")
+    node.pass_(1)
+
+    def broken(*_: object) -> None:
+        raise KeyError("a mistake of the program")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AdoptedResults, "_enqueue", broken)
+        for _ in range(200):
+            node.pass_(120)
+    refused = [event.job for event in history.of_kind(database, "job.refused-for")]
+    assert refused == [first.id, second.id]
+    assert {each.status for each in deliveries.of_job(database, second.id)} == {DeliveryStatus.DEAD}
+    kinds = {each.kind for each in alerts.every(database, closed=False)}
+    assert {"job.refused-for", "delivery.dead"} <= kinds
+    assert adoptions.open_ones(database) == []
+    dead = deliveries.of_job(database, second.id)[0]
+    with node.site.ledger.transaction() as writing:
+        actions.again(writing, dead, node.clock.now(), Actor(ActorKind.OS, "kim"))
+    node.pass_(121)
+    node.pass_(121)
+    assert "MERGED-1" in {dataset.PatientID for dataset in node.archive.got}
 
 
 def test_a_later_result_is_made_under_the_adopted_identity_at_once(node: AdoptingSite) -> None:

@@ -146,6 +146,12 @@ def test_a_match_outside_the_hours_waits_or_is_skipped() -> None:
         ({"sample": 0.2}, "keys and values are expected"),
         ({"limits": {"per_day": 0}}, "greater than or equal to 1"),
         ({"limits": {"cool_down": "6"}}, "is not a duration"),
+        (
+            {"limits": {"cool_down": "30s"}},
+            "at least `1 minute`, because transfers, plugins and people .*: write `1 minute`",
+        ),
+        ({"limits": {"cool_down": "90 seconds"}}, "write `2 minutes`"),
+        ({"limits": {"cool_down": "0 minutes"}}, "at least `1 minute`"),
         ({"hours": {}}, "hours says nothing"),
         ({"hours": {"open": [{"between": ["08:00", "18:00"]}], "closed": [{}]}}, "never open"),
         ({"hours": {"open": [{"between": ["8", "18:00"]}]}}, "not a time of day"),
