@@ -6,13 +6,14 @@ decides and is not stated is a reason, too: nothing is taken for T1 because noth
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from plugins.attribute_numbers import number
+from plugins.attribute_numbers import decimal, number
 from plugins.contract import NotApplicableError
 
 MOST_SLICE_MM = 2.0
@@ -202,19 +203,17 @@ def _value(header: Dataset, keyword: str, macro: str, within: str) -> object:
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in (header.get(groups) or ())[:1]:
             places += [(item, within) for item in (group.get(macro) or ())[:1]]
-    try:
-        return next((value for place, name in places if (value := place.get(name)) not in (None, "")), None)
-    except (TypeError, ValueError, OverflowError) as error:  # pydicom reads values when they are asked for
-        raise NotApplicableError(f"{_place(header)} has an unreadable {keyword or within}.") from error
+    return next((value for place, name in places if (value := place.get(name)) not in (None, "")), None)
 
 
 def _number(header: Dataset, keyword: str, macro: str, within: str) -> float | None:
     """The value that is one number, or the first of several; raises `NotApplicableError` for any other."""
-    single = Dataset()
-    values = _listed(_value(header, keyword, macro, within))
-    if values:
-        setattr(single, keyword, values[0])
-    return number(single, keyword, _place(header))
+    try:
+        values = _listed(_value(header, keyword, macro, within))
+        found = decimal(values[0]) if values else None
+    except (TypeError, ValueError, OverflowError) as error:  # pydicom reads some values when they are asked for
+        raise NotApplicableError(f"{_place(header)} has an unreadable {keyword}.") from error
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _values(header: Dataset, keyword: str) -> frozenset[str]:
