@@ -109,9 +109,10 @@ def test_each_code_is_korean_on_korean_pages() -> None:
 
 
 def _marked() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A brain of one cube with a bright spot at each side: 50 mm wide, 60 mm high, 80 mm long."""
+    """A brain of one block with a bright spot at each side; largest where the spots are: 52 mm wide, 80 mm long."""
     head, labels = np.zeros((SIDE,) * 3, np.uint8), np.zeros((SIDE,) * 3, np.uint8)
     labels[103:153, 100:160, 88:168] = GREY
+    labels[102:154, 130, 88:168] = labels[102:154, 100:160, 128] = GREY
     labels[118:138, 120:140, 108:148] = WHITE
     head[labels > 0] = 60
     for value, place in ((250, (148, 130, 128)), (200, (128, 105, 128)), (150, (128, 130, 163))):  # left, head, front
@@ -144,9 +145,9 @@ def _bar(picture: NDArray[np.uint8]) -> int:
 
 
 def test_the_scale_is_five_centimetres_and_the_outlines_are_those_of_the_tissues() -> None:
-    """In each plane: a brain of 50 mm is as wide as the scale is long, within a voxel."""
+    """In each plane: a brain is as wide beside the scale as it is in mm."""
     axial, coronal, sagittal = pictures.planes(*_marked())
-    for plane, millimetres in ((axial, 50), (coronal, 50), (sagittal, 80)):
+    for plane, millimetres in ((axial, 52), (coronal, 52), (sagittal, 80)):
         picture = pictures.draw(plane, 60, "detail")
         outline = (picture == pictures.COLOURS[GREY]).all(axis=2)
         outline[pictures.SIZE[1] - 84 :] = False  # the legend
