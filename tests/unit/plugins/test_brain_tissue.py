@@ -102,10 +102,10 @@ def _stored(order: Order) -> Volume:
     axes = {0: (0.0, 0.0, 2.0), 1: (0.0, 2.0, 0.0), 2: (2.0, 0.0, 0.0)}
     affine = np.eye(4)
     affine[:3, 3] = -40
-    for place, axis in enumerate(order[0]):
-        column = 2 - place
+    for position, axis in enumerate(order[0]):
+        column = 2 - position
         affine[:3, column] = axes[axis]
-        if place in order[1]:
+        if position in order[1]:
             affine[:3, 3] += 39 * affine[:3, column]
             affine[:3, column] *= -1
     stored = np.ascontiguousarray(np.flip(array.transpose(order[0]), order[1]))
