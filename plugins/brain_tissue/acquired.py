@@ -47,7 +47,7 @@ _NAMED = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Acquired:
+class _AcquisitionFacts:
     """What decides of one image's header; None or empty where it is not stated."""
 
     dimensions: str
@@ -108,7 +108,7 @@ def _refuse_contrast_medium(header: Dataset) -> None:
         raise NotApplicableError("Contrast medium was given, by the name of the series (Series Description).")
 
 
-def _refuse_other_pixels(found: _Acquired) -> None:
+def _refuse_other_pixels(found: _AcquisitionFacts) -> None:
     other = sorted(found.kinds & _OTHER_PIXELS)
     if other:
         raise NotApplicableError(
@@ -116,7 +116,7 @@ def _refuse_other_pixels(found: _Acquired) -> None:
         )
 
 
-def _refuse_other_sequences(found: _Acquired) -> None:
+def _refuse_other_sequences(found: _AcquisitionFacts) -> None:
     if found.dimensions != "3D":
         stated = f"{found.dimensions} images" if found.dimensions else "not stated to be 3D"
         raise NotApplicableError(f"The images are {stated} (MR Acquisition Type); only 3D acquisitions are measured.")
@@ -134,7 +134,7 @@ def _refuse_other_sequences(found: _Acquired) -> None:
         raise NotApplicableError(f"The images are {found.stated_contrast}-weighted (Acquisition Contrast), not T1.")
 
 
-def _refuse_other_weighting(found: _Acquired) -> None:
+def _refuse_other_weighting(found: _AcquisitionFacts) -> None:
     echo, repetition, flip = found.echo_time, found.repetition_time, found.flip_angle
     if not echo or not repetition or not flip:
         raise NotApplicableError(
@@ -169,7 +169,7 @@ def _refuse_other_inversion(inversion: float | None, repetition: float) -> None:
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _acquired(header: Dataset) -> _Acquired:
+def _acquired(header: Dataset) -> _AcquisitionFacts:
     inversion = _number(header, "InversionTime", "MRModifierSequence", "InversionTimes")
     sequences, variants = _values(header, "ScanningSequence"), _values(header, "SequenceVariant")
     pulses = str(header.get("EchoPulseSequence") or "")  # of an enhanced image
@@ -180,7 +180,7 @@ def _acquired(header: Dataset) -> _Acquired:
     if header.get("EchoPlanarPulseSequence") == "YES":
         sequences |= {"EP"}
     inverted = str(_value(header, "", "MRModifierSequence", "InversionRecovery") or "") == "YES"
-    return _Acquired(
+    return _AcquisitionFacts(
         dimensions=str(header.get("MRAcquisitionType") or "").strip(),
         sequences=sequences,
         is_prepared=bool(inversion) or inverted or "IR" in sequences or "MP" in variants,

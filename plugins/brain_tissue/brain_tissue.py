@@ -12,7 +12,7 @@ import numpy as np
 
 from plugins.brain_tissue import acquired, codes, pictures
 from plugins.brain_tissue.network import GREY, WHITE, BrainNetwork
-from plugins.brain_tissue.segmentation import SegmentedBrain, segment
+from plugins.brain_tissue.segmentation import BrainSegmentation, segment
 from plugins.contract import (
     Finding,
     KeyImage,
@@ -63,7 +63,7 @@ def _refuse_age(age: float | None, least: float) -> None:
         raise NotApplicableError(f"The patient is {age:.3g} years old; the site allows this from {least:g} years on.")
 
 
-def _result(found: SegmentedBrain) -> Result:
+def _result(found: BrainSegmentation) -> Result:
     white, grey = found.white_ml, found.grey_ml
     most = int(np.count_nonzero(found.labels, axis=(1, 2)).argmax())
     return Result(
@@ -89,7 +89,7 @@ def _finding(name: str, millilitres: float, site: Site, segments: tuple[int, ...
     return Finding(code=codes.BRAIN_TISSUE, site=site, measurements=(volume,), segments=segments, tracking_id=name)
 
 
-def _pictures(found: SegmentedBrain, detail: str) -> tuple[Picture, ...]:
+def _pictures(found: BrainSegmentation, detail: str) -> tuple[Picture, ...]:
     return tuple(
         Picture(
             pictures.draw(plane, found.brightness, detail),

@@ -26,7 +26,7 @@ _TOWARDS = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]).T
 
 
 @dataclass(frozen=True)
-class ConformedHead:
+class HeadImage:
     """`array`: uint8, shape (256, 256, 256), axes to the left, the feet, the front: (i, j, k).
 
     `affine`: (k, j, i, 1) → x, y, z in mm, LPS, as `Volume.affine` of an array with these axes.
@@ -40,7 +40,7 @@ class ConformedHead:
         return resample_like(labels, self.affine, source, labels=True)
 
 
-def conform(source: Volume) -> ConformedHead:
+def conform(source: Volume) -> HeadImage:
     """The source on the network's grid: linear interpolation, 0 where one of the eight neighbours is outside of it."""
     affine = np.eye(4)
     affine[:3, :3] = _TOWARDS
@@ -55,7 +55,7 @@ def conform(source: Volume) -> ConformedHead:
     )
     low, high = limits(source.array)
     scale = 255 / (high - low) if high > low else 0.0
-    return ConformedHead(np.clip((output - low) * scale, 0, 255).astype(np.uint8), affine)
+    return HeadImage(np.clip((output - low) * scale, 0, 255).astype(np.uint8), affine)
 
 
 def limits(values: NDArray[np.float32]) -> tuple[float, float]:

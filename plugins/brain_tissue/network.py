@@ -1,7 +1,7 @@
 """The network `model20chan3cls` as its authors run it: on the scaled head, cropped to what is bright.
 
 MeshNet (Fedorov et al. 2017, doi:10.1109/IJCNN.2017.7966333): nine layers of dilated convolutions: each label depends
-on what is up to 46 mm away. All axes are those of `ConformedHead.array`.
+on what is up to 46 mm away. All axes are those of `HeadImage.array`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether a head, and what the network makes of it, can be true: a network answers on anything.
 
-Arrays are those of `ConformedHead`: (i, j, k) to the left, the feet and the front, voxels of 1 mm. README.md says where
+Arrays are those of `HeadImage`: (i, j, k) to the left, the feet and the front, voxels of 1 mm. README.md says where
 the bounds are from.
 """
 

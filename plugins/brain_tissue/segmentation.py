@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.brain_tissue import plausibility
-from plugins.brain_tissue.conformed import ConformedHead, conform
+from plugins.brain_tissue.conformed import HeadImage, conform
 from plugins.brain_tissue.network import GREY, WHITE, BrainNetwork, box_around, bright_box, largest_part, scaled
 from plugins.contract import Volume
 
 
 @dataclass(frozen=True)
-class SegmentedBrain:
+class BrainSegmentation:
     """A head and its labels, on the network's grid and on its own."""
 
     volume: Volume
-    head: ConformedHead
+    head: HeadImage
     conformed_labels: NDArray[np.uint8]
     """On the grid of `head`."""
     labels: NDArray[np.uint8]
@@ -40,13 +40,13 @@ class SegmentedBrain:
         return float(np.median(self.head.array[self.conformed_labels == WHITE]))
 
 
-def segment(volume: Volume, network: BrainNetwork) -> SegmentedBrain:
+def segment(volume: Volume, network: BrainNetwork) -> BrainSegmentation:
     """Raises `NotApplicableError` where the labels, or what they are made from, cannot be those of a brain."""
     head = conform(volume)
     plausibility.refuse_headless(head.array)
     image = scaled(head.array)
     labels, islands = largest_part(network.labels(image, bright_box(image)))
-    found = SegmentedBrain(volume, head, labels, head.on_source(labels, volume))
+    found = BrainSegmentation(volume, head, labels, head.on_source(labels, volume))
     plausibility.refuse_cut_off(found.labels, volume.spacing)
     plausibility.refuse_implausible(image, labels, islands)
     box = box_around(labels > 0)  # less than half of the voxels; README.md says how little that changes

@@ -15,7 +15,7 @@ from plugins.brain_tissue import make_model, plausibility
 from plugins.brain_tissue.brain_tissue import MODEL
 from plugins.brain_tissue.conformed import SIDE, conform, limits
 from plugins.brain_tissue.network import BrainNetwork, bright_box, largest_part, quantiles, scaled
-from plugins.brain_tissue.segmentation import SegmentedBrain
+from plugins.brain_tissue.segmentation import BrainSegmentation
 from plugins.contract import Volume
 from tests.support.shared_data import shared_data
 
@@ -161,7 +161,7 @@ def test_a_real_head_has_the_labels_of_the_reference(network: BrainNetwork) -> N
         if sorted(order[0]) == list(order[0]):
             wrong = head.on_source(np.ascontiguousarray(np.flip(labels, order[1])), volume)
             assert (wrong == kept["labels"]).mean() < 0.999, order
-    found = SegmentedBrain(volume, head, labels, on_source)
+    found = BrainSegmentation(volume, head, labels, on_source)
     model = expected["models"]["model20chan3cls"]
     assert found.white_ml == pytest.approx(model["white_ml_source"], rel=0.002)
     assert found.grey_ml == pytest.approx(model["grey_ml_source"], rel=0.002)

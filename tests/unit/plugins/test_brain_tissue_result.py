@@ -17,7 +17,7 @@ from plugins.brain_tissue import brain_tissue, codes, pictures
 from plugins.brain_tissue.brain_tissue import BrainTissue
 from plugins.brain_tissue.conformed import SIDE, conform
 from plugins.brain_tissue.network import GREY, WHITE
-from plugins.brain_tissue.segmentation import SegmentedBrain
+from plugins.brain_tissue.segmentation import BrainSegmentation
 from plugins.contract import Code, NotApplicableError, ResultStatus, Series, Site, Study, Volume
 from plugins.onnx_session import ModelError
 from plugins.phantoms.head import GREY as PHANTOM_GREY
@@ -33,12 +33,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_mr(HEAD, tmp_path_factory.mktemp("head"))
 
 
-def true_labels(volume: Volume, network: object) -> SegmentedBrain:
+def true_labels(volume: Volume, network: object) -> BrainSegmentation:
     """In place of the network: the phantom's own tissues."""
     head = conform(volume)
     tissues = np.select([HEAD.labels == PHANTOM_WHITE, HEAD.labels == PHANTOM_GREY], [WHITE, GREY], 0).astype(np.uint8)
     conformed = np.where(head.array > 100, WHITE, np.where(head.array > 60, GREY, 0)).astype(np.uint8)
-    return SegmentedBrain(volume, head, conformed, tissues)
+    return BrainSegmentation(volume, head, conformed, tissues)
 
 
 @pytest.fixture
