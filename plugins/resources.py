@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plugins.manifest_table import ManifestTable
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""By which libraries that compute know how many threads to start: set to `cpus`, where that is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from plugins import exchange, stack_signal
 from plugins.adapters import python
+from plugins.onnx_session import ModelError
 from plugins.worker import author_line
 
 _DECODERS = {
@@ -39,6 +40,8 @@ def problem_of(home: Path, entry: str) -> str:
     """Why the plugin cannot start, in one line; empty where it can."""
     try:
         python.load(home, entry)
+    except ModelError as error:
+        return str(error)
     except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported
         where = author_line(error, home)
         return f"{type(error).__name__}: {error}{f' ({where})' if where else ''}"

@@ -39,6 +39,7 @@ from plugins import exchange, leftovers, stack_signal
 from plugins.adapters import python
 from plugins.contract import ContractError, NotApplicableError, Plugin, Result, ResultStatus, RetryableError
 from plugins.exchange import Request
+from plugins.onnx_session import ModelError
 from plugins.process_state import ProcessState
 from plugins.untrusted import ExchangeError
 
@@ -142,6 +143,8 @@ def run(folder: Path, request: Request, load: Callable[[Path, str], Plugin]) -> 
     except RetryableError:
         _log(folder)
         raise
+    except ModelError as error:
+        return _failed(folder, _STOPPED, str(error))
     except ContractError as error:
         where = author_line(error, home)
         return _failed(folder, _REFUSED, f"it breaks the contract: {error}{f' ({where})' if where else ''}")

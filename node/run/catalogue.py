@@ -221,15 +221,17 @@ def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Iso
     if manifest is None:
         raise NotFoundError(f"there is no built-in plugin of this name, and no folder is given: plugins.{name}.folder")
     use = uses.get(name, PluginUse())
+    most_memory = use.memory or manifest.runtime.memory_mb * 2**20
+    resources = _resources(use, manifest.runtime.resources, most_memory)
     limits = AttemptLimits(
         deadline_seconds=use.deadline.total_seconds() if use.deadline else manifest.runtime.deadline_seconds,
-        memory_bytes=use.memory or manifest.runtime.memory_mb * 2**20,
+        memory_bytes=most_memory,
+        processors=resources.cpus,
         keep_free_bytes=free_space + free_space // _MARGIN,
         loading_seconds=manifest.runtime.loading_seconds,
         worker_jobs=1 if use.warm == "off" else use.warm.jobs,
         worker_idle_seconds=0.0 if use.warm == "off" else use.warm.idle.total_seconds(),
     )
-    resources = _resources(use, manifest.runtime.resources, limits.memory_bytes)
     granted = allowing.in_force(manifest.runtime.privileges, use.allow)
     _check_there(granted)
     confinement = confinement_of(manifest, replace(confinement, privileges=granted))

@@ -53,6 +53,8 @@ class AttemptLimits:
     """Of all its processes together (resident; shared pages are counted once where it matters), and files in memory."""
     gpu: str | None = None
     """The one that it gets, as CUDA_VISIBLE_DEVICES takes it; None where none was assigned."""
+    processors: float = 0.0
+    """For its threads; 0 where that is not said."""
     processes: int = 256
     disk_bytes: int = 16 * 2**30
     """In `out/` and `scratch/` together, deleted files that are still open included."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -23,6 +24,7 @@ from node.run.guard_messages import GuardOrder
 from node.run.sandbox import Isolation, Sandbox
 from plugins import exchange
 from plugins.privileges import Privileges
+from plugins.resources import THREAD_VARIABLES
 
 LOG = "log.txt"
 GUARD_LOG = "guard.log"
@@ -174,7 +176,7 @@ def _order(line: CommandLine, place: JobPlace, limits: AttemptLimits, isolation:
         readable = (*line.readable, *granted.readable)
         command = isolation.sandbox.wrap(command, folder, readable, place.hidden, limits, granted)
     added = {} if isolation.sandbox else values
-    basis = {} if line.container else _environment(folder, granted, limits.gpu)
+    basis = {} if line.container else _environment(folder, granted, limits)
     return GuardOrder(
         command=command,
         environment=basis | dict(line.environment) | added | tags.mark(folder),
@@ -203,11 +205,13 @@ def _enclosure(folder: Path, sandbox: Sandbox | None, granted: Privileges, value
     )
 
 
-def _environment(folder: Path, granted: Privileges, gpu: str | None) -> dict[str, str]:
+def _environment(folder: Path, granted: Privileges, limits: AttemptLimits) -> dict[str, str]:
     scratch = str(folder / "scratch")
     kept = {name: os.environ[name] for name in (*_KEPT, *(_OF_GPUS if granted.gpu else ())) if name in os.environ}
-    if gpu is not None:
-        kept |= dict.fromkeys(_OF_GPUS, gpu)
+    if limits.gpu is not None:
+        kept |= dict.fromkeys(_OF_GPUS, limits.gpu)
+    if limits.processors:
+        kept |= dict.fromkeys(THREAD_VARIABLES, str(math.ceil(limits.processors)))
     return {
         "LANG": "C.UTF-8",
         **kept,

@@ -126,6 +126,8 @@ class _Pass:
         if action is Action.DATE and not isinstance(raw.value, list):
             moved = dates.moved(vr, _text(raw.value), self._key.days)
             return (action, _raw(vr, moved.encode())) if moved is not None else (Action.EMPTY, _raw(vr, b""))
+        if action is Action.DUMMY and vr != "SQ" and not isinstance(raw.value, list) and not len(raw.value):
+            return Action.EMPTY, raw  # it hides nothing, and a dummy would say that a contrast agent was given
         if action is Action.DUMMY:
             return action, RawElement("SQ", [_dummy_item(tag)]) if vr == "SQ" else _dummy(vr)
         if action is Action.EMPTY or isinstance(raw.value, list) != (vr == "SQ"):

@@ -364,6 +364,13 @@ def test_names_within_an_sr_tree_are_gone() -> None:
     assert b"PNAME" not in _flat(whole[0x0040A730])
 
 
+def test_a_contrast_agent_that_was_not_given_is_not_made_up() -> None:
+    """Plugins decline images with contrast medium: an empty value stays empty, and one that was there is hidden."""
+    for before, after in ((b"", b""), (b"Gadovist", b"REMOVED ")):
+        found, _ = confidential({0x00180010: RawElement("LO", memoryview(before))}, PLUGIN_INPUT, KEY)
+        assert _flat(found[0x00180010]) == after
+
+
 def test_what_was_done_is_counted() -> None:
     """For the log: how many attributes were removed, moved and so on."""
     _, actions = confidential(_everything(), PLUGIN_INPUT, KEY)

@@ -56,6 +56,7 @@ CLEAN = {
     "plugins/__init__.py": "",
     "plugins/contract.py": "import numpy\n",
     "plugins/imaging.py": "import highdicom.spatial\n",
+    "plugins/onnx_session.py": "import onnxruntime\n",
 }
 
 # … and for each contract one line that breaks it
@@ -71,6 +72,7 @@ BREAKS = [
     ("SQLite only", "node/index.py", "import sqlite3"),
     ("YAML only", "rules/engine.py", "from ruamel.yaml import YAML"),
     ("apscheduler only", "node/app/process.py", "import apscheduler.schedulers.background"),
+    ("onnxruntime only", "node/run/stage.py", "import onnxruntime"),
     ("the command reaches", "node/cli/status.py", "import node.ledger.studies"),
     ("the command reaches", "node/cli/status.py", "import node.run.stage"),
     ("node.desk knows", "node/desk/overview.py", "import node.run.stage"),
