@@ -18,7 +18,6 @@ import structlog
 from node.clock import Jumps
 from node.config.models import Configuration
 from node.dimse import scu
-from node.dimse.scu import Peer
 from node.errors import NodeError, NotFoundError, PermanentError, TransientError
 from node.items import Item, Items
 from node.ledger import attempts, box_answers, boxes, events, jobs, studies
@@ -31,8 +30,10 @@ from node.ledger.job import Job, JobStatus
 from node.processes.pool import CallCancelledError, ChildPool
 from node.run.boxes import matching, reading, sending
 from node.run.boxes.abroad import Abroad, ArchiveOf
+from node.run.boxes.calling import peer_of
 from node.run.boxes.completing import AnswerTaker
 from node.run.boxes.fetching import ArchiveWait
+from node.run.boxes.in_form import InForm
 from node.run.boxes.matching import AnswerMatch, MatchKind, SentAttempt
 from node.run.boxes.preparing import BoxInputs
 from node.run.boxes.reading import AnswerUnreadableError
@@ -161,7 +162,7 @@ class BoxStage(NodeStage):
             self._look_again(attempt, _LOOK)
 
     def _send(self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None) -> None:
-        peer = self._peer(plugin.box.calling_ae_title if plugin.box else None)
+        peer = peer_of(self._box, self._ae_title, plugin.box.calling_ae_title if plugin.box else None)
         try:
             files = self._preparing.files(attempt, job, plugin, known, peer.calling_ae_title)
         except TransientError as error:  # the archive cannot be asked what it has before
@@ -173,7 +174,8 @@ class BoxStage(NodeStage):
             return
         if files is None:  # it is settled: its images are not what they were
             return
-        course = sending.send_rest(self._node.ledger, attempt.id, files, peer, partial(self._is_wanted, job))
+        in_form, wanted = InForm(self._reader, self._preparing.folder(job)), partial(self._is_wanted, job)
+        course = sending.send_rest(self._node.ledger, attempt.id, files, peer, wanted, in_form)
         if not self._is_wanted(job):
             self._preparing.remove(job)
         elif course.refused:
@@ -212,18 +214,6 @@ class BoxStage(NodeStage):
 
     def _fail(self, job: Job, kind: AttemptFailureKind, why: str) -> None:
         self._settler.failed(job, AttemptFailure(kind, why), None)
-
-    def _peer(self, title: str | None) -> Peer:
-        """The box, called under this AE title, or under the one that it is called with otherwise."""
-        box = self._box
-        return Peer(
-            host=box.host,
-            port=box.port,
-            ae_title=box.ae_title,
-            calling_ae_title=title or box.calling_ae_title or self._ae_title,
-            timeout=box.timeout.total_seconds(),
-            tls=box.tls.credentials(box.host) if box.tls else None,
-        )
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -299,7 +289,7 @@ class BoxStage(NodeStage):
         if monotonic - self._asked_at < _ECHO_SECONDS or self._is_closed:
             return
         self._asked_at = monotonic
-        peer, error = self._peer(None), None
+        peer, error = peer_of(self._box, self._ae_title), None
         try:
             scu.echo(peer)
         except NodeError as problem:
