@@ -13,6 +13,7 @@ def migrate(database: Database) -> None:
 
 _STATEMENTS = (
     "ALTER TABLE looks ADD COLUMN answer TEXT REFERENCES jobs",
+    "CREATE INDEX looks_by_answer ON looks (answer) WHERE answer IS NOT NULL",
     """
     CREATE TABLE box_doubts (
         job TEXT PRIMARY KEY REFERENCES jobs,
