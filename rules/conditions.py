@@ -18,7 +18,7 @@ are there and not kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeAlias
@@ -171,15 +171,15 @@ def negation(verdict: Verdict) -> Verdict:
     return None if verdict is None else not verdict
 
 
-def mentions(condition: Condition, name: str) -> bool:
-    """Whether the condition asks for this attribute or fact anywhere."""
+def clauses_of(condition: Condition) -> Iterator[Clause]:
+    """Every line of the condition, wherever it stands."""
     match condition:
         case Clause():
-            return condition.name.text == name
+            yield condition
         case AllOf(parts=parts) | AnyOf(parts=parts):
-            return any(mentions(part, name) for part in parts)
+            yield from (clause for part in parts for clause in clauses_of(part))
         case Not(part=part) | Quantifier(part=part) | CountCondition(part=part):
-            return mentions(part, name)
+            yield from clauses_of(part)
 
 
 # -- images of one series -----------------------------------------------------------------------

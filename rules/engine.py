@@ -14,7 +14,7 @@ from typing import TypeAlias
 from rules import conditions, trace
 from rules.actions import Wait
 from rules.choose import Candidate, Choice, choose
-from rules.conditions import StudyView
+from rules.conditions import Clause, StudyView
 from rules.decision import Decision, FollowUp, Input, LaterStep, PlannedRun
 from rules.facts import History, StudyFacts
 from rules.limits import Gate, gates
@@ -232,9 +232,21 @@ def _closed(rule: Rule, view: StudyView) -> str | None:
             return f"the site ignores such studies ({each.name}{doubt})"
     if not view.facts.complete and (early := _early(rule, view.facts)):
         return early
-    if view.facts.origin == "retrieved" and not conditions.mentions(rule.condition, "origin"):
+    if view.facts.origin == "answer" and not sees_answers(rule):
+        return "a vendor's box has answered: only a rule whose `when` says `origin: answer` looks at it"
+    if view.facts.origin == "retrieved" and not _on_origin(rule):
         return "this node fetched the study itself: only a rule whose `when` names origin looks at it"
     return None
+
+
+def sees_answers(rule: Rule) -> bool:
+    """Whether the rule is asked when a vendor's box has answered."""
+    return rule.enabled and any("answer" in each.text for each in _on_origin(rule))
+
+
+def _on_origin(rule: Rule) -> list[Clause]:
+    """The lines that ask how the study came."""
+    return [each for each in conditions.clauses_of(rule.condition) if each.name.text == "origin"]
 
 
 def _early(rule: Rule, study: StudyFacts) -> str | None:

@@ -323,6 +323,19 @@ class History(NamedTuple):
     """A person said that nothing more comes: it decides as at the end of its wait."""
 
 
+class AnswerFacts(NamedTuple):
+    """What a vendor's box has answered."""
+
+    plugin: str
+    """The plugin that is the box."""
+    modalities: tuple[str, ...] = ()
+    """Of the objects that it sent."""
+    present: tuple[str, ...] = ()
+    """Its findings that are present, as scheme, colon, code value."""
+    unknown: tuple[str, ...] = ()
+    """Its findings of which it does not say whether they are present."""
+
+
 @dataclass(frozen=True)
 class StudyFacts:
     """One study at one revision, and the moment of the decision."""
@@ -330,8 +343,9 @@ class StudyFacts:
     study_instance_uid: str
     revision: int
     series: tuple[SeriesFacts, ...]
-    origin: Literal["received", "retrieved"]
-    """`retrieved`: this node fetched it itself, so that only rules that name `origin` see it."""
+    origin: Literal["received", "retrieved", "answer"]
+    """`retrieved`: this node fetched it itself, so that only rules that name `origin` see it. `answer`: a vendor's box
+    has answered about it, and only rules that say `origin: answer` are asked."""
     calling_ae_titles: frozenset[str]
     called_ae_titles: frozenset[str]
     peer_addresses: frozenset[str]
@@ -343,3 +357,5 @@ class StudyFacts:
     complete: bool = True
     history: Mapping[str, History] = field(default_factory=dict)
     """By the name of the rule."""
+    answer: AnswerFacts | None = None
+    """Where `origin` is `answer`."""

@@ -16,18 +16,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from rules import names, values
-from rules.facts import Element, IndexedInstance, InstanceFacts, Item, SeriesFacts, StudyFacts
+from rules.facts import AnswerFacts, Element, IndexedInstance, InstanceFacts, Item, SeriesFacts, StudyFacts
 from rules.names import Dictionary
 from rules.operators import OperandError, read_code
 from rules.reading import Place, RuleProblem, closest, shown
 
 MOST_IMAGES = 20_000
-STUDY_KEYS = ("calling_ae_title", "called_ae_title", "peer_address", "origin", "revision", "received")
+ANSWER_KEYS = ("answered_by", "answer_modality", "answer_present", "answer_unknown")
+STUDY_KEYS = ("calling_ae_title", "called_ae_title", "peer_address", "origin", "revision", "received", *ANSWER_KEYS)
 IMAGE_KEYS = ("frames", "marks", "count")
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d))?")
+_ORIGINS: Mapping[str, Literal["received", "retrieved", "answer"]] = {"retrieved": "retrieved", "answer": "answer"}
 _ROOT = "1.2.3"
 _FIRST = 10_000
 """The UIDs of series sort in the order of the list."""
@@ -83,7 +85,8 @@ class _StudyReader:
             study_instance_uid=_ROOT,
             revision=own.get("revision", 1) if isinstance(own.get("revision", 1), int) else 1,
             series=tuple(each for each in series if each is not None),
-            origin="retrieved" if own.get("origin") == "retrieved" else "received",
+            origin=_ORIGINS.get(str(own.get("origin")), "received"),
+            answer=self.answer(own),
             calling_ae_titles=self.texts(own, "calling_ae_title"),
             called_ae_titles=self.texts(own, "called_ae_title"),
             peer_addresses=self.texts(own, "peer_address"),
@@ -91,6 +94,13 @@ class _StudyReader:
             completed_at=received + timedelta(minutes=5),
             now=received + timedelta(minutes=5),
         )
+
+    def answer(self, own: Mapping[str, Any]) -> AnswerFacts | None:
+        """What a vendor's box has answered; None where none did."""
+        if own.get("origin") != "answer":
+            return None
+        named = [tuple(sorted(self.texts(own, key))) for key in ANSWER_KEYS[1:]]
+        return AnswerFacts(str(own.get("answered_by", "")), *named)
 
     def texts(self, own: Mapping[str, Any], key: str) -> frozenset[str]:
         found = own.get(key, ())

@@ -17,6 +17,7 @@ from rules import derived, origin, values
 from rules.derived import code_of
 from rules.facts import (
     MARKS,
+    AnswerFacts,
     Datum,
     Element,
     FromAttributes,
@@ -108,6 +109,11 @@ def _fact(
     return Fact(name, kind, meaning, "study", read, terms or None)
 
 
+def _answer(read: Callable[[AnswerFacts], tuple[str, ...]]) -> Callable[[StudyFacts], tuple[Datum, ...]]:
+    """Of what a vendor's box answered; missing where none did."""
+    return lambda study: read(study.answer) if study.answer else ()
+
+
 def _of_image(
     name: str, meaning: str, read: Reader, *terms: str, kind: ValueKind = ValueKind.TEXT, flag: bool = False
 ) -> Fact:
@@ -124,7 +130,11 @@ FACTS: Mapping[str, Fact] = {
             "called_ae_title", ValueKind.TEXT, "AE titles it was sent to", lambda s: tuple(sorted(s.called_ae_titles))
         ),
         _fact("peer_address", ValueKind.TEXT, "addresses it came from", lambda s: tuple(sorted(s.peer_addresses))),
-        _fact("origin", ValueKind.TEXT, "how it came", lambda s: (s.origin,), "received", "retrieved"),
+        _fact("origin", ValueKind.TEXT, "how it came", lambda s: (s.origin,), "received", "retrieved", "answer"),
+        _fact("answered_by", ValueKind.TEXT, "plugin of the box that has answered", _answer(lambda a: (a.plugin,))),
+        _fact("answer_modality", ValueKind.TEXT, "modalities of what it sent", _answer(lambda a: a.modalities)),
+        _fact("answer_present", ValueKind.TEXT, "its findings that are present", _answer(lambda a: a.present)),
+        _fact("answer_unknown", ValueKind.TEXT, "its findings that may be present", _answer(lambda a: a.unknown)),
         _fact("revision", ValueKind.NUMBER, "1, and one more each time it grew", lambda s: (s.revision,)),
         _fact("received_date", ValueKind.DATE, "day of its first instance", lambda s: (f"{s.received_at:%Y%m%d}",)),
         _fact("received_time", ValueKind.TIME, "time of its first instance", lambda s: (f"{s.received_at:%H%M%S}",)),

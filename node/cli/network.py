@@ -40,7 +40,7 @@ _SYNTAX_NAMES = {
 }
 
 DestinationName = Annotated[
-    str, typer.Argument(metavar="DEST", help="A destination from the configuration, or AET@host:port.")
+    str, typer.Argument(metavar="DEST", help="A destination or box from the configuration, or AET@host:port.")
 ]
 
 
@@ -56,7 +56,7 @@ def echo(
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Check that a destination answers (C-ECHO). Exit code 1: it does not."""
+    """Check that a destination or a vendor's box answers (C-ECHO). Exit code 1: it does not."""
     peer, known = _named(destination, config)
     scu.echo(peer)
     found = peers.probe(peer) if probe else None

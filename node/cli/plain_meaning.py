@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from node.cli import upkeep
+from node.config.boxes import VendorBox
 from node.config.destinations import Destination
 from node.config.models import Configuration
 from node.config.problems import Problem
@@ -46,6 +47,17 @@ def _plain_destination(destination: Destination) -> dict[str, Any]:
     return {key: plain[key] for key in _OF_DESTINATION if key in plain}
 
 
+def _plain_box(box: VendorBox) -> dict[str, Any]:
+    return {
+        "ae_title": box.ae_title,
+        "host": box.host,
+        "port": box.port,
+        "answering": sorted(box.titles),
+        "answers": {"from": box.archive} if box.archive else box.answers,
+        "charged": box.charged,
+    }
+
+
 def of(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
     """What a configuration without problems means."""
     node = configuration.node
@@ -75,6 +87,7 @@ def of(configuration: Configuration, plugins: Catalogue) -> dict[str, Any]:
         "rules": {rule.name: _plain_rule(rule) for rule in configuration.rules},
         "tests": len(configuration.tests),
         "destinations": {name: _plain_destination(each) for name, each in configuration.destinations.items()},
+        "boxes": {name: _plain_box(each) for name, each in configuration.boxes.items()},
         "people": {
             name: {"email": each.email, "webhook": each.webhook.url if each.webhook else None}
             for name, each in configuration.people.items()

@@ -1,4 +1,4 @@
-"""`pacsnode restored`: results that destinations may have from before a restore."""
+"""`pacsnode restored`: results that destinations, and images that boxes may have from before a restore."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Study = Annotated[
     str,
     typer.Argument(metavar="STUDY", help="The study to answer for; absent: list what is asked.", show_default=False),
 ]
-AsSent = Annotated[bool, typer.Option("--as-sent", help="The destination has the results: what waits is not sent.")]
+AsSent = Annotated[bool, typer.Option("--as-sent", help="It is there: what waits is not sent.")]
 Send = Annotated[bool, typer.Option("--send", help="Send what waits, as the successor of what is there.")]
-Destination = Annotated[str, typer.Option("--destination", help="Answer for this destination alone.")]
+Destination = Annotated[str, typer.Option("--destination", help="Answer for this destination or box alone.")]
 
 
 def restored(
@@ -33,9 +33,9 @@ def restored(
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     as_json: site.AsJson = False,
 ) -> None:
-    """List studies whose results a destination may have from before a restore, or answer for one.
+    """List studies that a destination or a box may have something of from before a restore, or answer for one.
 
-    Nothing is sent to that destination about such a study until it is answered. Look at the study in the PACS first.
+    Nothing is sent there about such a study until it is answered. Look at the study in the PACS first.
     """
     ledger = open_ledger(site.known(config))
     if not study:

@@ -29,6 +29,9 @@ def problems(document: Document, manifest_of: ManifestOf) -> Iterator[Problem]:
         for name, each in _sections(document, "destinations").items()
     }
     for name, box in boxes.items():
+        if name in _sections(document, "destinations"):
+            message = "is the name of a destination already: commands name either by it"
+            yield document.problem(("boxes", name), message, key=True)
         yield from _titles(document, name, box, taken)
         yield from _itself(document, name, box)
         yield from _answers(document, name, box)

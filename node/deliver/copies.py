@@ -9,25 +9,12 @@ import shutil
 from pathlib import Path
 
 from node.deliver.policy import Answer
-from node.deliver.preparing import MEMORY, FileToSend, fallbacks, prepare
-from node.deliver.ways.archive import Kind, Sender
+from node.deliver.preparing import MEMORY, FileToSend, prepare
 from node.errors import PermanentError, TransientError
 from node.outcome import AnswerReading
 from node.processes.pool import CallCancelledError, ChildError, ChildPool
 
 _SECONDS = 600.0
-
-
-def with_fallbacks(kind: Kind) -> set[Kind]:
-    """This kind of object, and the same class in the transfer syntaxes that it could be brought into without loss."""
-    sop_class, own = kind
-    return {(sop_class, syntax) for syntax in (own, *fallbacks(sop_class, own))}
-
-
-def acceptable(sender: Sender, kind: Kind) -> str | None:
-    """Its own transfer syntax, else the first one that it can be brought into and the destination takes."""
-    sop_class, own = kind
-    return next((each for each in (own, *fallbacks(sop_class, own)) if sender.accepts(sop_class, each)), None)
 
 
 class Copies:

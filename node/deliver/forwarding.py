@@ -18,11 +18,12 @@ import structlog
 
 from node.config.destinations import Destination
 from node.deliver.contact import Contact, DestinationFailure
-from node.deliver.copies import Copies, acceptable, with_fallbacks
+from node.deliver.copies import Copies
 from node.deliver.policy import TROUBLES, Answer, GiveUp, Patience, TryAgain, after
 from node.deliver.preparing import Coercion, FileToSend, fallbacks
 from node.deliver.settling import STAGE, is_it_there, is_rejection, item_of, settle
 from node.deliver.ways.archive import MOST_KINDS, Archive, Kind, NotAdmittedError, NotReachedError, Sender
+from node.dicom.transcoding import acceptable, with_fallbacks
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards, forwards_due, image_turns
@@ -259,7 +260,7 @@ class ImageForwarder:
     def _prepare(self, sender: Sender, image: Image) -> FileToSend | Answer:
         """The file to send (its `target`), or why there is none; the received one, where nothing has to change."""
         delivery = image.delivery
-        syntax = acceptable(sender, (delivery.sop_class_uid, image.transfer_syntax_uid))
+        syntax = acceptable(sender.accepts, (delivery.sop_class_uid, image.transfer_syntax_uid))
         if syntax is None:
             told = f"{self.name} accepts no {delivery.sop_class_uid} in transfer syntax {image.transfer_syntax_uid}"
             others = fallbacks(delivery.sop_class_uid, image.transfer_syntax_uid)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from node.deliver.copies import acceptable, with_fallbacks
 from node.deliver.policy import Answer
 from node.deliver.ways.archive import Kind, Sender
 from node.dicom import report_classes
 from node.dicom.part10 import kind_of
+from node.dicom.transcoding import acceptable, with_fallbacks
 from node.ledger import deliveries, fallbacks, objects
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery
@@ -46,7 +46,7 @@ def settle_refusal(
         deliveries.dead(database, at, delivery.id, answer.text, answer.code)
         return
     lesser = report_classes.lesser(delivery.sop_class_uid)
-    instead = next((each for each in lesser if acceptable(sender, (each, syntax)) is not None), None)
+    instead = next((each for each in lesser if acceptable(sender.accepts, (each, syntax)) is not None), None)
     if instead is None or not made.encoding:
         tried = [*fallbacks.tried_before(database, delivery.id), delivery.sop_class_uid, *lesser]
         deliveries.dead(database, at, delivery.id, _nothing_left(tried, instead, answer), answer.code)

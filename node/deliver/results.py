@@ -16,7 +16,7 @@ from pydicom import dcmread
 from node.config.destinations import Destination
 from node.deliver import adopting, identity
 from node.deliver.contact import Contact, DestinationFailure
-from node.deliver.copies import Copies, acceptable
+from node.deliver.copies import Copies
 from node.deliver.earlier_results import EarlierResultsCheck
 from node.deliver.identity import IdentityVerdict
 from node.deliver.policy import SLOW, TROUBLES, Answer, Patience
@@ -25,6 +25,7 @@ from node.deliver.refusal import REFUSALS, kinds_with_fallbacks, settle_refusal
 from node.deliver.settling import OPEN, STAGE, is_it_there, item_of, settle
 from node.deliver.ways.archive import Archive, Kind, NotAdmittedError, NotReachedError, Sender
 from node.dicom.part10 import kind_of
+from node.dicom.transcoding import acceptable
 from node.dicom.values import value_text
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
@@ -298,7 +299,7 @@ class ResultSender:
     def _store(self, sender: Sender, delivery: Delivery, own: Kind) -> Answer:
         """Send the file; where the destination does not take its transfer syntax, a copy in one that it takes."""
         file = self._data / delivery.file
-        syntax = acceptable(sender, own)
+        syntax = acceptable(sender.accepts, own)
         if syntax in (None, own[1]):  # refused in whatever form: the way says so in its words
             return sender.store(file)
         ready = self._copies.make(FileToSend(file, self._copies.target(delivery.id), transfer_syntax=syntax))

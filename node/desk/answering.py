@@ -294,6 +294,18 @@ def _perhaps_sent(_: Database, found: Question, __: ReviewScope) -> AboutQuestio
     )
 
 
+def _perhaps_at_box(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
+    box, study = found.place.split(" ", 1)
+    answer = ("restored", study, "--destination", box)
+    return AboutQuestion(
+        f"The box {box} may have the images of STUDY from before the restore: does it?",
+        (
+            ReviewAnswer((*answer, "--as-sent"), "it has them: they are not sent, and its answer is waited for"),
+            ReviewAnswer((*answer, "--send"), "they are sent, which a box that charges will charge for"),
+        ),
+    )
+
+
 def _not_committed(_: Database, found: Question, __: ReviewScope) -> AboutQuestion:
     destination, study = found.place.split(" ", 1)
     return AboutQuestion(
@@ -376,6 +388,7 @@ _KINDS: Mapping[AlertKind, Callable[[Database, Question, ReviewScope], AboutQues
     AlertKind.COMMITMENT_DEAD: _commitment,
     AlertKind.COMMITMENT_REFUSED: _not_committed,
     AlertKind.RESULTS_PERHAPS_SENT: _perhaps_sent,
+    AlertKind.BOX_PERHAPS_SENT: _perhaps_at_box,
     AlertKind.RETENTION_CLOCK: _retention_clock,
     AlertKind.BOX_ANSWER_UNMATCHED: _box_answer,
 }

@@ -12,11 +12,13 @@ from node.desk import find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.errors import NotFoundError
-from node.ledger import earlier_results
-from node.ledger.database import Ledger
+from node.ledger import box_doubts, earlier_results
+from node.ledger.box_doubts import BoxDoubt, BoxDoubtAnswer
+from node.ledger.database import Database, Ledger
 from node.ledger.earlier_results import EarlierResults
 
-Questions = Sequence[EarlierResults]
+EarlierQuestion = EarlierResults | BoxDoubt
+Questions = Sequence[EarlierQuestion]
 
 
 class EarlierResultsAnswer(StrEnum):
@@ -31,17 +33,31 @@ class EarlierResultsAnswer(StrEnum):
 def questions(ledger: Ledger) -> Questions:
     """All that wait for an answer, the oldest first."""
     with ledger.snapshot() as database:
-        return earlier_results.questions(database)
+        return [*earlier_results.questions(database), *box_doubts.questions(database)]
 
 
-def commands(found: EarlierResults) -> Mapping[EarlierResultsAnswer, str]:
+def _where(found: EarlierQuestion) -> str:
+    """The destination or box that it is about."""
+    return found.box if isinstance(found, BoxDoubt) else found.destination
+
+
+def commands(found: EarlierQuestion) -> Mapping[EarlierResultsAnswer, str]:
     """The command that gives each answer."""
-    name, to = found.study_instance_uid, found.destination
+    name, to = found.study_instance_uid, _where(found)
     return {each: f"pacsnode restored {name} --{each} --destination {to}" for each in EarlierResultsAnswer}
 
 
-def plain(found: EarlierResults) -> dict[str, Any]:
+def plain(found: EarlierQuestion) -> dict[str, Any]:
     """A question for scripts."""
+    if isinstance(found, BoxDoubt):
+        return {
+            "study_instance_uid": found.study_instance_uid,
+            "box": found.box,
+            "job": found.job,
+            "question": found.question,
+            "asked_at": to_text(found.asked_at),
+            "answers": {str(answer): command for answer, command in commands(found).items()},
+        }
     return {
         "study_instance_uid": found.study_instance_uid,
         "destination": found.destination,
@@ -64,16 +80,17 @@ def plain(found: EarlierResults) -> dict[str, Any]:
 def answer(
     ledger: Ledger, name: str, destination: str, said: EarlierResultsAnswer, at: datetime, by: Actor
 ) -> ActionOutcome:
-    """Answer what is asked about the study that `name` names; at one destination, or at all where that is empty.
+    """Answer what is asked about the study that `name` names; at one destination or box, or at all where that is empty.
 
     Raises NotFoundError where nothing is asked, PermanentError where it was answered meanwhile.
     """
     with ledger.transaction() as database:
         study = find.study(database, name).study_instance_uid
         asked = [each for each in earlier_results.questions(database, study) if destination in ("", each.destination)]
-        if not asked:
+        doubts = [each for each in box_doubts.questions(database, study) if destination in ("", each.box)]
+        if not asked and not doubts:
             raise NotFoundError(f"nothing is asked about study {study}{f' at {destination}' if destination else ''}")
-        lines = []
+        lines = [_answer_doubt(database, at, each, said, by) for each in doubts]
         for each in asked:
             if said is EarlierResultsAnswer.AS_SENT:
                 number = earlier_results.take_as_sent(database, at, study, each.destination, str(by))
@@ -82,5 +99,14 @@ def answer(
                 again = earlier_results.send_instead(database, at, study, each.destination, str(by))
                 how = "as the successor of what is there" if again else "as they are"
                 lines.append(f"{each.destination}: what waits is sent, {how}")
-    value = {"study_instance_uid": study, "answer": said, "destinations": [each.destination for each in asked]}
+    where = [*(each.box for each in doubts), *(each.destination for each in asked)]
+    value = {"study_instance_uid": study, "answer": said, "destinations": where}
     return ActionOutcome("\n".join(lines), value)
+
+
+def _answer_doubt(database: Database, at: datetime, doubt: BoxDoubt, said: EarlierResultsAnswer, by: Actor) -> str:
+    if said is EarlierResultsAnswer.AS_SENT:
+        box_doubts.answered(database, at, doubt, BoxDoubtAnswer.TAKEN_AS_SENT, str(by))
+        return f"{doubt.box}: taken as sent; its answer is waited for"
+    box_doubts.answered(database, at, doubt, BoxDoubtAnswer.SENT_INSTEAD, str(by))
+    return f"{doubt.box}: the images are sent"

@@ -25,6 +25,7 @@ from node.dimse.scu import Peer
 from node.dimse.tls import Credentials
 from node.errors import LedgerError, NodeError, NotFoundError, UsageError
 from node.ledger import outages
+from node.run.boxes.calling import peer_of as box_peer
 
 _PEER = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^:@\s]+):(?P<port>\d{1,5})")
 _OWN_TITLE = "PACSNODE"
@@ -70,7 +71,7 @@ class Probe:
 
 
 def named(name: str, config: Path) -> NamedPeer:
-    """Who is meant by a destination's name or by `AET@host:port`; UsageError, ConfigurationError.
+    """Who is meant by the name of a destination or a box, or by `AET@host:port`; UsageError, ConfigurationError.
 
     For `AET@host:port` no configuration is needed; where there is a right one, we call ourselves as it says, and our
     own TLS port by TLS.
@@ -79,6 +80,8 @@ def named(name: str, config: Path) -> NamedPeer:
     if found is None:
         configuration = site.load(config)
         destination = dicom_destinations(configuration.destinations).get(name)
+        if destination is None and name in configuration.boxes:
+            return NamedPeer(box_peer(configuration.boxes[name], configuration.node.ae_title), None)
         if destination is None:
             raise UsageError(_unknown(name, configuration))
         return NamedPeer(peer_of(destination, configuration.node.ae_title), destination)
@@ -156,7 +159,7 @@ def _own_credentials(host: str, port: int, node: NodeSettings) -> Credentials | 
 
 
 def _unknown(name: str, configuration: Configuration) -> str:
-    known = list(dicom_destinations(configuration.destinations))
+    known = [*dicom_destinations(configuration.destinations), *configuration.boxes]
     meant = closest(name, known)
     hint = f'did you mean "{meant}"?' if meant else f"there is {', '.join(known)}" if known else "there is none"
-    return f'the configuration has no destination "{name}"; {hint} (or write AET@host:port)'
+    return f'the configuration has no destination or box "{name}"; {hint} (or write AET@host:port)'

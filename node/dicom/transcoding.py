@@ -8,6 +8,7 @@ have to be turned round. And not of private SOP classes, whose bytes only their 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import SEEK_CUR
 from itertools import chain
@@ -75,6 +76,21 @@ def fallbacks(sop_class: str, transfer_syntax: str) -> tuple[str, ...]:
     if not known or transfer_syntax not in _PLAIN | _COMPRESSED:
         return ()
     return tuple(target for target in TARGETS if target != transfer_syntax)
+
+
+def with_fallbacks(kind: tuple[str, str]) -> set[tuple[str, str]]:
+    """This kind of object, and the same class in the transfer syntaxes that it could be brought into without loss."""
+    sop_class, own = kind
+    return {(sop_class, syntax) for syntax in (own, *fallbacks(sop_class, own))}
+
+
+def acceptable(accepts: Callable[[str, str], bool], kind: tuple[str, str]) -> str | None:
+    """Its own transfer syntax, else the first one that it can be brought into and that a peer takes; None if none is.
+
+    `accepts`: whether it takes a SOP class in a transfer syntax.
+    """
+    sop_class, own = kind
+    return next((each for each in (own, *fallbacks(sop_class, own)) if accepts(sop_class, each)), None)
 
 
 def transcode(source: Path, target: Path, transfer_syntax: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,26 +125,43 @@ def dicom_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+ProposedKinds = Callable[[tuple[str, str]], set[tuple[str, str]]]
+"""A kind of file → the kinds that are proposed for it."""
+FileInForm = Callable[[StorageSCU, Path], Path | StoreOutcome]
+"""A file → the one that is sent in its place over this association, or why none is."""
+
+
+def _itself(kind: tuple[str, str]) -> set[tuple[str, str]]:
+    return {kind}
+
+
+def _as_it_is(_: StorageSCU, path: Path) -> Path:
+    return path
+
+
+def batches(files: Iterable[Path], proposed: ProposedKinds = _itself) -> Iterator[list[Path]]:
     """The files, in their order, cut where an association would need more than 128 presentation contexts."""
     batch: list[Path] = []
     pairs: set[tuple[str, str]] = set()
     for path in files:
-        pair = kind_of(path)
-        if len(pairs | {pair}) > MAXIMUM_CONTEXTS:
+        own = proposed(kind_of(path))
+        if len(pairs | own) > MAXIMUM_CONTEXTS:
             yield batch
             batch, pairs = [], set()
         batch.append(path)
-        pairs.add(pair)
+        pairs |= own
     if batch:
         yield batch
 
 
-def send(peer: Peer, files: Iterable[Path]) -> Iterator[tuple[Path, StoreOutcome]]:
+def send(
+    peer: Peer, files: Iterable[Path], proposed: ProposedKinds = _itself, in_form: FileInForm = _as_it_is
+) -> Iterator[tuple[Path, StoreOutcome]]:
     """Send files, saying what became of each as it goes; a broken association is opened again for the rest.
 
-    A file that cannot be sent is a dead letter, and the others go. Raises as `scu.associated` does where an
-    association cannot be opened.
+    A file goes in the form that `in_form` gives it, for which `proposed` has proposed the kinds. A file that
+    cannot be sent is a dead letter, and the others go. Raises as `scu.associated` does where an association cannot be
+    opened.
     """
     sendable: list[Path] = []
     for path in files:
@@ -154,10 +171,11 @@ def send(peer: Peer, files: Iterable[Path]) -> Iterator[tuple[Path, StoreOutcome
             yield path, StoreOutcome(AnswerReading.DEAD_LETTER, None, str(error))
         else:
             sendable.append(path)
-    for batch in batches(sendable):
+    for batch in batches(sendable, proposed):
         left = batch
         while left:
-            with StorageSCU(peer, map(kind_of, left)) as scu:
+            with StorageSCU(peer, set().union(*(proposed(kind_of(path)) for path in left))) as scu:
                 while left and scu.is_open:
                     path, left = left[0], left[1:]
-                    yield path, scu.store(path)
+                    ready = in_form(scu, path)
+                    yield path, scu.store(ready) if isinstance(ready, Path) else ready

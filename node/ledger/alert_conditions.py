@@ -91,6 +91,8 @@ _HOLDS: Mapping[AlertKind, str] = {
     " AND NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.supersedes=jobs.id)"
     " AND NOT EXISTS (SELECT 1 FROM rule_versions WHERE since>:last)",
     AlertKind.BOX_DOWN: "SELECT 1 FROM box_contacts WHERE box=:place AND down_since IS NOT NULL",
+    AlertKind.BOX_PERHAPS_SENT: "SELECT 1 FROM box_doubts JOIN jobs ON jobs.id=job WHERE box=:first"
+    " AND box_doubts.study_instance_uid=:rest AND answer IS NULL AND jobs.status IN ('queued', 'running')",
     AlertKind.BOX_SILENT: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM box_attempts JOIN attempts ON attempts.id=attempt"
     " WHERE box=:place AND state='answered' AND ended_at>:last)",
     AlertKind.BOX_ANSWER_UNMATCHED: "SELECT 1 FROM box_answers WHERE status='unmatched' AND box=:first"

@@ -87,7 +87,7 @@ class AlertKind(StrEnum):
     STUDY_HELD = (
         "study.held",
         AlertSeverity.CRITICAL,
-        "Patient or order of a study are in question: nothing of it leaves the node.",
+        "Patient or order of a study are in question, or it goes round in a loop: nothing of it leaves the node.",
     )
     STUDY_TO_WITHDRAW = (
         "study.to-withdraw",
@@ -173,6 +173,11 @@ class AlertKind(StrEnum):
 
     # Boxes
     BOX_DOWN = "box.down", AlertSeverity.CRITICAL, "A vendor's box has not been reached for ten minutes."
+    BOX_PERHAPS_SENT = (
+        "box.perhaps-sent",
+        AlertSeverity.CRITICAL,
+        "After a restore, a vendor's box may have the images of a job: nothing is sent to it until a person says so.",
+    )
     BOX_SILENT = (
         "box.silent",
         AlertSeverity.CRITICAL,

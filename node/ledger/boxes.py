@@ -145,6 +145,14 @@ def sent(database: Database, at: datetime, attempt: str) -> None:
     database.execute("UPDATE box_attempts SET sent_at=?, error=NULL WHERE attempt=?", [to_text(at), attempt])
 
 
+def taken_as_sent(database: Database, attempt: str) -> None:
+    """A person says that the box has the images of an attempt."""
+    database.execute(
+        "UPDATE box_instances SET status=?, answer=? WHERE attempt=? AND status=?",
+        [SentStatus.STORED, "taken as sent before the restore", attempt, SentStatus.WAITING],
+    )
+
+
 def broke_off(database: Database, attempt: str, error: str) -> None:
     """Sending is not finished, and goes on later."""
     database.execute("UPDATE box_attempts SET tries=tries+1, error=? WHERE attempt=?", [error, attempt])
@@ -191,6 +199,17 @@ def answered_in(database: Database, attempt: str, box: str, source: str, series:
         "INSERT OR IGNORE INTO box_series (series_instance_uid, attempt, box, source) VALUES (?,?,?,?)",
         [(uid, attempt, box, source) for uid in series],
     )
+
+
+def series_of_others(database: Database, attempt: str, study: str) -> set[str]:
+    """Series of a study in archives that are answers in other attempts, at this box or another one."""
+    rows = query(
+        database,
+        "SELECT series_instance_uid AS uid FROM box_series JOIN attempts ON attempts.id=attempt"
+        " JOIN jobs ON jobs.id=attempts.job WHERE attempt<>? AND study_instance_uid=?",
+        [attempt, study],
+    )
+    return {row["uid"] for row in rows}
 
 
 def of_series(database: Database, series: str) -> tuple[str, str] | None:

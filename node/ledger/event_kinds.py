@@ -237,6 +237,11 @@ class EventKind(StrEnum):
     )
     BOX_ANSWERED = "box.answered", "Objects came from a vendor's box that belong to an attempt."
     BOX_SILENT = "box.silent", "A vendor's box did not answer by the deadline.", Severity.WARNING
+    BOX_PERHAPS_SENT = (
+        "box.perhaps-sent",
+        "After a restore, a vendor's box may have the images of a job.",
+        Severity.WARNING,
+    )
     BOX_DOWN = "box.down", "A vendor's box cannot be reached.", Severity.WARNING
     BOX_ANSWER_UNMATCHED = (
         "box.answer-unmatched",

@@ -1,6 +1,7 @@
 """Looks: the times that rules are asked about a study besides when it is complete.
 
-While it grows after a revision (`series complete`, `every 5 minutes`), or when what a rule waited for has not come.
+While it grows after a revision (`series complete`, `every 5 minutes`), when what a rule waited for has not come, or
+when a vendor's box has answered (`origin: answer`).
 The facts of a look are kept like those of a revision, under its number, so that what was decided can be explained.
 """
 
@@ -35,6 +36,8 @@ class Look:
     """Series of which more is expected; None where the study is complete."""
     asked_at: datetime
     decided_at: datetime | None
+    answer: str | None = None
+    """The job of a vendor's box whose answer it is about."""
 
 
 def planned(
@@ -44,21 +47,30 @@ def planned(
     revision: int,
     rules: Iterable[str],
     growing: Collection[str] | None = None,
+    answer: str | None = None,
 ) -> Look:
     """The next look at a study, not kept yet."""
     row = one(database, "SELECT max(look) AS n FROM looks WHERE study_instance_uid=? AND revision=?", [study, revision])
     number = (row["n"] or 0) + 1 if row else 1
-    return Look(
-        study, revision, number, tuple(sorted(rules)), None if growing is None else frozenset(growing), at, None
-    )
+    expected = None if growing is None else frozenset(growing)
+    return Look(study, revision, number, tuple(sorted(rules)), expected, at, None, answer)
 
 
 def keep(database: Database, look: Look) -> None:
     """It is to be decided on; whoever takes it has kept the facts that it sees, where they are new."""
     growing = None if look.growing is None else to_json(sorted(look.growing))
     database.execute(
-        "INSERT INTO looks (study_instance_uid, revision, look, rules, growing, asked_at) VALUES (?,?,?,?,?,?)",
-        [look.study_instance_uid, look.revision, look.look, to_json(look.rules), growing, to_text(look.asked_at)],
+        "INSERT INTO looks (study_instance_uid, revision, look, rules, growing, asked_at, answer)"
+        " VALUES (?,?,?,?,?,?,?)",
+        [
+            look.study_instance_uid,
+            look.revision,
+            look.look,
+            to_json(look.rules),
+            growing,
+            to_text(look.asked_at),
+            look.answer,
+        ],
     )
     events.record(
         database,

@@ -138,6 +138,7 @@ DELIVERED_OBJECTS = (
         f"files='gone' AND finished_at<:before AND status<>'unreportable' AND {_NOTHING_LEFT} AND {_gone('jobs')}",
         with_it=(
             "UPDATE jobs SET answered_by=NULL WHERE rowid IN ({keys})",
+            "UPDATE looks SET answer=NULL WHERE answer IN (SELECT id FROM jobs WHERE rowid IN ({keys}))",
             # by these a box's answer is known again when a PACS sends it back
             f"UPDATE box_answers SET attempt=NULL WHERE attempt IN ({_THEIR_ATTEMPTS})",  # noqa: S608 - our own text
             *(
@@ -154,6 +155,7 @@ DELIVERED_OBJECTS = (
                     ("job_results", "job"),
                     ("fetches", "job"),
                     ("returned_objects", "job"),
+                    ("box_doubts", "job"),
                     ("said", "place"),
                 )
             ),

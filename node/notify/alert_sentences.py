@@ -22,7 +22,8 @@ KOREAN: Mapping[AlertKind, str] = {
     AlertKind.SENDER_BAD_UIDS: "송신 장비가 결과에서 참조할 수 없는 UID로 영상을 보냅니다."
     " 어떤 플러그인도 이 영상을 받지 않습니다.",
     AlertKind.REJECTION_IGNORED: "거부 문서가 명시한 것과 다른 검사나 환자의 영상을 가리켜 무시했습니다.",
-    AlertKind.STUDY_HELD: "검사의 환자 또는 오더가 확실하지 않습니다. 이 검사에 관한 것은 노드에서 나가지 않습니다.",
+    AlertKind.STUDY_HELD: "검사의 환자 또는 오더가 확실하지 않거나 검사가 순환 전송되고 있습니다."
+    " 이 검사에 관한 것은 노드에서 나가지 않습니다.",
     AlertKind.STUDY_TO_WITHDRAW: "더 이상 사용하면 안 되는 객체가 목적지에 있습니다."
     " 해당 영상이 정정되었거나 거부되었습니다.",
     AlertKind.STUDY_NOT_COMPLETED: "검사를 완료 처리할 수 없습니다. 다시 시도합니다.",
@@ -46,6 +47,8 @@ KOREAN: Mapping[AlertKind, str] = {
     AlertKind.STOP_RULE_MET: "플러그인의 실패, 지연 또는 소견의 비율이 한 장비에서 중지 규칙의 한도를 벗어났습니다.",
     AlertKind.RULE_JOBS_CANCELLED: "규칙이 비활성화되거나 삭제되어 대기 중이던 작업이 취소되었습니다.",
     AlertKind.BOX_DOWN: "외부 분석 장비에 10분 동안 연결되지 않았습니다.",
+    AlertKind.BOX_PERHAPS_SENT: "복원 이후 외부 분석 장비에 작업의 영상이 이미 있을 수 있습니다."
+    " 담당자가 답할 때까지 아무것도 보내지 않습니다.",
     AlertKind.BOX_SILENT: "외부 분석 장비가 기한까지 응답하지 않았거나 일부만 응답했습니다.",
     AlertKind.BOX_ANSWER_UNMATCHED: "외부 분석 장비가 보낸 것과 관련이 없거나 너무 늦은 객체를 보냈습니다."
     " 사람이 결정해야 합니다.",

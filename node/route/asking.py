@@ -15,6 +15,7 @@ from node.ledger.instances import Arrivals
 from node.ledger.looks import Look
 from node.ledger.rows import to_json
 from node.ledger.studies import Study, StudyStatus
+from node.route import answers
 from node.route.facts import study_facts
 from node.route.history import history
 from rules.facts import StudyFacts
@@ -92,7 +93,8 @@ class Evaluation:
         records = facts.columns_of_study(database, uid, revision, self.number)
         done = history(database, self.rules, uid, now, zone)
         growing = self.look.growing if self.look else None
-        return study_facts(self.as_seen, records, current, now, zone, done, growing)
+        found = study_facts(self.as_seen, records, current, now, zone, done, growing)
+        return answers.seen(database, self.look, found)
 
     def still_holds(self, database: Database, current: Arrivals) -> bool:
         """Whether the study is still as the rules saw it; where not, its next completion or the next run decides."""

@@ -6,7 +6,7 @@ steps of a job that has been superseded are left to the newer job's result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.instances import Instance, InstanceStatus
 from node.ledger.job import Job, JobOutcome, JobStatus, UsedResult
+from node.route import answers
 from node.route.asking import Evaluation, RulesInForce, kept_rule
 from node.route.new_jobs import WHOLE_STUDY, Plugins, RoleInstances, new_job
 from rules import engine
@@ -26,8 +27,13 @@ from rules.model import Rule
 from rules.results import FindingFacts, MeasurementFacts, ResultFacts
 
 
-def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: ZoneInfo) -> int:
-    """Decide on the steps that come after a job that has ended; returns how many jobs that made."""
+def decide(
+    ledger: Ledger, job_id: str, plugins: Plugins, in_force: Sequence[Rule], now: datetime, zone: ZoneInfo
+) -> int:
+    """Decide on the steps that come after a job that has ended; returns how many jobs that made.
+
+    Where a vendor's box has answered in it, those of the rules `in_force` are asked that see answers.
+    """
     job = jobs.get(ledger.database, job_id)
     study = studies.get(ledger.database, job.study_instance_uid)
     rule = _rule(ledger.database, job)
@@ -56,6 +62,8 @@ def decide(ledger: Ledger, job_id: str, plugins: Plugins, now: datetime, zone: Z
             _enqueue(database, now, asked, job, rule, each, known, by_uid, plugins, zone) for each in found if rule
         )
         rule_history.followed_up(database, job_id)
+        if rule_history.is_newest(database, job_id):
+            answers.plan(database, now, job, in_force)
     return made
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from node.config.destinations import Destination, dicom_destinations
-from node.ledger import deliveries, events, forwards, gone_images, said
-from node.ledger.database import Database
+from node.ledger import deliveries, events, forwards, gone_images, round_trips, said, studies
+from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.forwards import ForwardTerms
 from node.ledger.instances import Instance
+from node.ledger.studies import Study
 from node.route.facts import RETRIEVED
 from node.route.new_jobs import PRIORITIES
 from rules.decision import Decision
@@ -19,6 +20,8 @@ from rules.model import Rule
 from rules.timing import opening
 
 Destinations = Mapping[str, Destination]
+_ROUNDS = 10
+"""So many revisions that went back and forth are a loop: an archive that forwards what comes late has fewer."""
 _DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
 """SOP classes of structured reports and key objects, and of encapsulated documents (PS3.4 B.5)."""
 
@@ -105,3 +108,19 @@ def ae_titles_of(name: str, destinations: Destinations) -> frozenset[str]:
         return frozenset()
     there = (own.host, own.port)
     return frozenset(each.ae_title.strip() for each in titled.values() if (each.host, each.port) == there)
+
+
+def end_loop(ledger: Ledger, at: datetime, study: Study, destinations: Destinations) -> None:
+    """Hold a study that two systems send back and forth: nothing of it is run or sent until a person releases it."""
+    if study.revision <= _ROUNDS or study.hold is not None:
+        return
+    titles = {name: ae_titles_of(name, destinations) for name in destinations}
+    name = round_trips.partner(ledger.database, study.study_instance_uid, titles, _ROUNDS)
+    if name is None:
+        return
+    why = (
+        f"it grew {_ROUNDS} times in a row by what came from {name} after this node had sent {name} something of it:"
+        " two systems send each other what they make of it, without an end"
+    )
+    with ledger.transaction() as database:
+        studies.hold(database, at, study.study_instance_uid, why)

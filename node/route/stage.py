@@ -49,7 +49,7 @@ from node.ledger.looks import Look
 from node.ledger.notifications import Occasion
 from node.ledger.studies import Study, StudyStatus
 from node.ledger.timers import TimerKind
-from node.route import follow_ups, forwarding, priors
+from node.route import answers, follow_ups, forwarding, priors
 from node.route.asking import Evaluation, RulesInForce
 from node.route.new_jobs import Plugins, new_job
 from node.stage import Node, NodeStage
@@ -123,6 +123,7 @@ class RouteStage(NodeStage):
             yield _item(f"wait:{uid} {timer.rule}", uid), partial(self._at_end_of_wait, timer)
 
     def _at_revision(self, study: Study) -> Evaluation:
+        forwarding.end_loop(self._ledger, self._clock.now(), study, self._destinations)
         rule_set = self._in_force[0]
         return Evaluation(study, rule_set, rule_set.rules)
 
@@ -133,6 +134,10 @@ class RouteStage(NodeStage):
         if look.growing is not None and (study.status is StudyStatus.COMPLETE or study.revision != look.revision):
             with self._ledger.transaction() as database:
                 looks.decided(database, self._clock.now(), look)
+            return None
+        if look.answer is not None and study.status is StudyStatus.COMPLETE and study.revision != look.revision:
+            with self._ledger.transaction() as database:
+                answers.moved(database, self._clock.now(), look, study.revision)
             return None
         rule_set = self._in_force[0]
         return Evaluation(study, rule_set, tuple(rule for rule in rule_set.rules if rule.name in look.rules), look)
@@ -177,9 +182,8 @@ class RouteStage(NodeStage):
         database, queued = self._ledger.database, 0
         try:
             for job in rule_history.not_followed_up(database):
-                item = Item(
-                    f"job:{job} later steps", _study_of(database, job), job, event=EventKind.JOB_FOLLOW_UP_FAILED
-                )
+                study = jobs.get(database, job).study_instance_uid
+                item = Item(f"job:{job} later steps", study, job, event=EventKind.JOB_FOLLOW_UP_FAILED)
                 queued += self._items.handle(item, partial(self._after_job, job), otherwise=0)
             for fetch in fetches.to_follow_up(database):
                 item = _item(f"fetch:{fetch.id} jobs", fetch.study_instance_uid)
@@ -193,7 +197,8 @@ class RouteStage(NodeStage):
         return IDLE_SECONDS
 
     def _after_job(self, job: str) -> int:
-        return follow_ups.decide(self._ledger, job, self._in_force[1], self._clock.now(), self._zone)
+        rules, plugins = self._in_force
+        return follow_ups.decide(self._ledger, job, plugins, rules.rules, self._clock.now(), self._zone)
 
     def _after_fetch(self, fetch: fetches.Fetch) -> int:
         return priors.decide(self._ledger, fetch, self._in_force[1], self._clock.now(), self._zone)
@@ -274,7 +279,7 @@ class RouteStage(NodeStage):
         if asked.look is not None:
             for name in set(asked.look.rules).difference(waiting):
                 timers.stop(database, uid, TimerKind.WAIT, name)
-            if not asked.growing:  # planned when its wait was over, and kept only now
+            if not asked.growing and asked.look.answer is None:  # planned when its wait was over, and kept only now
                 looks.keep(database, asked.look)
             looks.decided(database, at, asked.look)
         else:
@@ -285,10 +290,6 @@ class RouteStage(NodeStage):
 def _item(key: str, study: str) -> Item:
     """What is decided on; parked where that fails too often: `retry` and a new revision have it decided again."""
     return Item(key, study, event=EventKind.STUDY_DECISION_FAILED)
-
-
-def _study_of(database: Database, job: str) -> str:
-    return jobs.get(database, job).study_instance_uid
 
 
 def _record(database: Database, at: datetime, asked: Evaluation, verdict: Decision, trace: Mapping[str, Any]) -> int:

@@ -13,9 +13,10 @@ import pytest
 from pydicom import dcmread
 
 from node.config.destinations import PRESETS, DicomDestination
-from node.deliver.copies import Copies, with_fallbacks
+from node.deliver.copies import Copies
 from node.deliver.preparing import FileToSend, fallbacks
 from node.dicom.part10 import kind_of
+from node.dicom.transcoding import with_fallbacks
 from node.dimse.scu import Peer, echo
 from node.dimse.storage_scu import StorageSCU
 from node.errors import NodeError

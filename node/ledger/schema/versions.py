@@ -45,6 +45,7 @@ VERSIONS = (
     "0040_job_results",
     "0041_recalls",
     "0042_stop_rules",
+    "0044_box_doubts",
     "0045_numbers",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

@@ -105,7 +105,7 @@ class Abroad:
         database, study = self._node.ledger.database, job.study_instance_uid
         received = instances.of_study(database, study, [each for each in InstanceStatus if each not in _NOT_IMAGES])
         others = {each.series_instance_uid for each in received} | objects.series_of_study(database, study)
-        others |= set(known.series_before or ())
+        others |= set(known.series_before or ()) | boxes.series_of_others(database, known.attempt, study)
         return sorted((each for each in self._series(job) if each.uid not in others), key=lambda each: each.uid)
 
     def fetch(self, job: Job, attempt: str, series: Sequence[ArchivedSeries], within: float) -> None:

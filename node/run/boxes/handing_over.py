@@ -12,10 +12,10 @@ from typing import Any
 import structlog
 
 from node.config.models import Configuration
-from node.ledger import attempts, boxes, jobs
+from node.ledger import attempts, box_doubts, boxes, earlier_results, jobs, restorations
 from node.ledger.attempts import Attempt, AttemptElsewhere
 from node.ledger.job import Job
-from node.run.catalogue import SitePlugin
+from node.run.catalogue import SiteBox, SitePlugin
 from node.stage import Node
 from node.wake import Stage
 
@@ -47,6 +47,8 @@ class BoxJobs:
             if under_way[job.plugin] >= plugin.at_once:
                 box = plugin.box.name if plugin.box else ""
                 waits.setdefault(job.plugin, f"waits for its turn: at most {plugin.at_once} at once at {box}")
+            elif handle(job, partial(self._is_in_doubt, job, plugin), True):
+                waits.setdefault(job.plugin, "waits for a person: pacsnode restored")
             elif handle(job, partial(self._begin, job, plugin), False):
                 under_way[job.plugin] += 1
         return waits
@@ -62,6 +64,29 @@ class BoxJobs:
     def _under_way(self) -> Counter[str]:
         database = self.node.ledger.database
         return Counter(jobs.get(database, row.job).plugin for row in attempts.open_elsewhere(database))
+
+    def _is_in_doubt(self, job: Job, plugin: SitePlugin) -> bool:
+        """Whether the box may have its images from before a restore, and nobody has said yet whether it does."""
+        assert plugin.box is not None, plugin.name
+        database = self.node.ledger.database
+        known = box_doubts.get(database, job.id)
+        if known is not None:
+            return known.answer is None
+        if not self._may_have(job, plugin.box):
+            return False
+        with self.node.ledger.transaction() as writing:
+            box_doubts.ask(writing, self.node.clock.now(), job.id, plugin.box.name, job.study_instance_uid)
+        return True
+
+    def _may_have(self, job: Job, box: SiteBox) -> bool:
+        """Whatever waited at the backup; at a box that charges, each study that is not of a later day."""
+        database = self.node.ledger.database
+        restored = restorations.last(database)
+        if restored is None:
+            return False
+        if job.created_at <= restored.at:
+            return True
+        return box.settings.charged and earlier_results.may_have(database, job.study_instance_uid)
 
     def _begin(self, job: Job, plugin: SitePlugin) -> bool:
         """Claim a job for its box, whose stage does the rest; whether it still waited."""

@@ -2,7 +2,9 @@
 
 Of others' AI results, 73 % refer to an image that they were made from, and all have the study of their images. So an
 object answers the attempt whose images it refers to, and one without such a reference the only open attempt of its
-study. Study and patient have to agree in any case. Whatever is not certain is left to a person.
+study. Of attempts under several AE titles those count that called themselves as the box calls us now, whether they are
+open or not: what one licence answers late is no answer of another. Study and patient have to agree in any case.
+Whatever is not certain is left to a person.
 """
 
 from __future__ import annotations
@@ -77,10 +79,12 @@ def match(
         return AnswerMatch(
             MatchKind.UNKNOWN, candidates[0].attempt, "it states another patient than the images that the box was sent"
         )
-    still_open = [each for each in agreeing if each.is_open]
+    asked = [each for each in agreeing if each.calling_ae_title == called.strip()] or agreeing
+    still_open = [each for each in asked if each.is_open]
     if not still_open:
-        return _too_late(agreeing[0])
-    best = _most_likely(still_open, called)
+        return _too_late(asked[0])
+    most = max(each.referenced for each in still_open)
+    best = [each for each in still_open if each.referenced == most]
     if len(best) > 1:
         why = f"{len(best)} open jobs at this box fit it, and nothing tells them apart"
         return AnswerMatch(MatchKind.UNKNOWN, None, why)
@@ -91,13 +95,6 @@ def _too_late(newest: SentAttempt) -> AnswerMatch:
     if newest.is_cancelled:
         return AnswerMatch(MatchKind.UNWANTED, newest.attempt)
     return AnswerMatch(MatchKind.LATE, newest.attempt, "it came too late: its job had ended")
-
-
-def _most_likely(attempts: Sequence[SentAttempt], called: str) -> Sequence[SentAttempt]:
-    """Those under whose own AE title the box called us, and of these the ones with the most references."""
-    by_title = [each for each in attempts if each.calling_ae_title == called.strip()] or attempts
-    most = max(each.referenced for each in by_title)
-    return [each for each in by_title if each.referenced == most]
 
 
 def _same_patient(stated: str, sent: str) -> bool:

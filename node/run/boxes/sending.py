@@ -8,8 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from node.dicom.transcoding import with_fallbacks
 from node.dimse.scu import Peer
-from node.dimse.storage_scu import StoreOutcome, send
+from node.dimse.storage_scu import FileInForm, StoreOutcome, send
 from node.errors import PermanentError, TransientError
 from node.ledger import boxes
 from node.ledger.boxes import SentStatus
@@ -33,19 +34,25 @@ class SendingCourse:
 
 
 def send_rest(
-    ledger: Ledger, attempt: str, files: Mapping[int, Path], peer: Peer, wanted: Callable[[], bool]
+    ledger: Ledger,
+    attempt: str,
+    files: Mapping[int, Path],
+    peer: Peer,
+    wanted: Callable[[], bool],
+    in_form: FileInForm,
 ) -> SendingCourse:
     """Send what the box has not answered with success; each answer is a row before the next instance leaves.
 
-    `files`: the number of an instance → its file. `wanted` is asked before each: false ends it. A box that cannot be
-    reached, or breaks off, is no error: the rest is left.
+    `files`: the number of an instance → its file. `in_form` brings it into a transfer syntax that the box takes.
+    `wanted` is asked before each: false ends it. A box that cannot be reached, or breaks off, is no error: the rest is
+    left.
     """
     rows = boxes.instances_of(ledger.database, attempt)
     numbers = {files[row.number]: row.number for row in rows if row.status is SentStatus.WAITING}
     why = ""
     try:
         if numbers and wanted():
-            for path, outcome in send(peer, numbers):
+            for path, outcome in send(peer, numbers, with_fallbacks, in_form):
                 status = _keep(ledger, attempt, numbers[path], outcome)
                 why = "" if status is SentStatus.STORED else outcome.text
                 if status is SentStatus.WAITING or not wanted():  # a box that hangs is left alone for a while

@@ -18,12 +18,12 @@ import structlog
 from node.clock import Jumps
 from node.config.models import Configuration
 from node.dimse import scu
-from node.dimse.scu import Peer
 from node.errors import NodeError, NotFoundError, PermanentError, TransientError
 from node.items import Item, Items
-from node.ledger import attempts, box_answers, boxes, events, jobs, studies
+from node.ledger import attempts, box_answers, box_doubts, boxes, events, jobs, studies
 from node.ledger.attempts import Attempt, AttemptFailureKind, AttemptState
 from node.ledger.box_answers import BoxAnswer
+from node.ledger.box_doubts import BoxDoubtAnswer
 from node.ledger.boxes import BoxAttempt
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
@@ -31,8 +31,10 @@ from node.ledger.job import Job, JobStatus
 from node.processes.pool import CallCancelledError, ChildPool
 from node.run.boxes import matching, reading, sending
 from node.run.boxes.abroad import Abroad, ArchiveOf
+from node.run.boxes.calling import peer_of
 from node.run.boxes.completing import AnswerTaker
 from node.run.boxes.fetching import ArchiveWait
+from node.run.boxes.in_form import InForm
 from node.run.boxes.matching import AnswerMatch, MatchKind, SentAttempt
 from node.run.boxes.preparing import BoxInputs
 from node.run.boxes.reading import AnswerUnreadableError
@@ -48,9 +50,12 @@ _LOOK = timedelta(seconds=5)
 _LOOK_ABROAD = timedelta(seconds=15)
 """Between two questions to the archive where an answer goes."""
 _LEAST = 0.5
+_AS_SENT = BoxDoubtAnswer.TAKEN_AS_SENT
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
 """Between two tries at a box that does not take what it is sent."""
 _ECHO_SECONDS = 60.0
+_INDEXING_SECONDS = 120.0
+"""How long an attempt whose time is over waits for what has come to be indexed."""
 log = structlog.get_logger(__name__)
 
 
@@ -75,6 +80,8 @@ class BoxStage(NodeStage):
         self._jumps = Jumps(node.clock)
         self._asked_at = float("-inf")
         self._is_closed = False
+        self._over_since: dict[str, float] = {}
+        """Attempts whose time is over, and since when, on the monotonic clock."""
         self._abroad = Abroad(node, name, archive_of)
         self._preparing = BoxInputs(node, self._settler, self._reader, name, self._abroad)
         self._completing = AnswerTaker(node, self._settler, self._reader, self._preparing)
@@ -122,6 +129,15 @@ class BoxStage(NodeStage):
     def _is_over(self, attempt: Attempt) -> bool:
         return attempt.deadline_at is not None and attempt.deadline_at <= self._node.clock.now()
 
+    def _answer_may_wait(self, attempt: Attempt) -> bool:
+        """Whether something that has come is still to be indexed: receivers take answers while the node starts again.
+
+        For some time only: what cannot be indexed ends no wait.
+        """
+        now = self._node.clock.monotonic()
+        since = self._over_since.setdefault(attempt.id, now)
+        return now - since < _INDEXING_SECONDS and bool(self._node.store.waiting())
+
     def _delay(self) -> float:
         now = self._node.clock.now()
         looks = [
@@ -149,19 +165,28 @@ class BoxStage(NodeStage):
             self._fail(job, AttemptFailureKind.INPUT, str(error))
             return
         known = boxes.get(self._node.ledger.database, attempt.id)
-        if self._is_over(attempt):
+        if self._is_over(attempt) and self._answer_may_wait(attempt):
+            self._look_again(attempt, timedelta(seconds=_LEAST))
+        elif self._is_over(attempt):
             ending = self._fetching if self._abroad.is_used else self._completing
             ending.at_deadline(attempt, job, plugin, known, self._name, self._zone)
         elif known is None or known.sent_at is None:
-            self._send(attempt, job, plugin, known)
+            doubt = box_doubts.get(self._node.ledger.database, job.id)
+            if doubt is not None and doubt.answer is None:
+                self._look_again(attempt, _LONGEST)
+            else:
+                self._send(attempt, job, plugin, known, has_them=bool(doubt and doubt.answer is _AS_SENT))
         elif self._abroad.is_used and boxes.instances_of(self._node.ledger.database, attempt.id):
             if not self._fetching.look(attempt, job, plugin, known):
                 self._look_again(attempt, _LOOK_ABROAD)
         elif not self._completing.if_complete(attempt, job, plugin):
             self._look_again(attempt, _LOOK)
 
-    def _send(self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None) -> None:
-        peer = self._peer(plugin.box.calling_ae_title if plugin.box else None)
+    def _send(
+        self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None, *, has_them: bool
+    ) -> None:
+        """Send what the box does not have; `has_them`: a person says that it has all from before a restore."""
+        peer = peer_of(self._box, self._ae_title, plugin.box.calling_ae_title if plugin.box else None)
         try:
             files = self._preparing.files(attempt, job, plugin, known, peer.calling_ae_title)
         except TransientError as error:  # the archive cannot be asked what it has before
@@ -173,7 +198,11 @@ class BoxStage(NodeStage):
             return
         if files is None:  # it is settled: its images are not what they were
             return
-        course = sending.send_rest(self._node.ledger, attempt.id, files, peer, partial(self._is_wanted, job))
+        if has_them:
+            self._sent(attempt, job, 0)
+            return
+        in_form, wanted = InForm(self._reader, self._preparing.folder(job)), partial(self._is_wanted, job)
+        course = sending.send_rest(self._node.ledger, attempt.id, files, peer, wanted, in_form)
         if not self._is_wanted(job):
             self._preparing.remove(job)
         elif course.refused:
@@ -195,6 +224,7 @@ class BoxStage(NodeStage):
     def _sent(self, attempt: Attempt, job: Job, images: int) -> None:
         with self._node.ledger.transaction() as database:
             now = self._node.clock.now()
+            boxes.taken_as_sent(database, attempt.id)
             boxes.sent(database, now, attempt.id)
             attempts.running(database, now, attempt, job.study_instance_uid, self._name)
             study = job.study_instance_uid
@@ -212,18 +242,6 @@ class BoxStage(NodeStage):
 
     def _fail(self, job: Job, kind: AttemptFailureKind, why: str) -> None:
         self._settler.failed(job, AttemptFailure(kind, why), None)
-
-    def _peer(self, title: str | None) -> Peer:
-        """The box, called under this AE title, or under the one that it is called with otherwise."""
-        box = self._box
-        return Peer(
-            host=box.host,
-            port=box.port,
-            ae_title=box.ae_title,
-            calling_ae_title=title or box.calling_ae_title or self._ae_title,
-            timeout=box.timeout.total_seconds(),
-            tls=box.tls.credentials(box.host) if box.tls else None,
-        )
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -299,7 +317,7 @@ class BoxStage(NodeStage):
         if monotonic - self._asked_at < _ECHO_SECONDS or self._is_closed:
             return
         self._asked_at = monotonic
-        peer, error = self._peer(None), None
+        peer, error = peer_of(self._box, self._ae_title), None
         try:
             scu.echo(peer)
         except NodeError as problem:

@@ -12,7 +12,7 @@ from node.errors import PermanentError
 from node.run import users
 from node.run.containers import dialects, engine
 from node.run.containers.engine import Engine, EngineKind
-from node.run.containers.order import LABEL, ContainerOrder
+from node.run.containers.order import ContainerOrder, label_of
 from node.run.executor import AttemptLimits
 from node.run.inherited import OOM_SCORE
 from node.run.kinds.nifti_program import filled, words_of
@@ -88,7 +88,7 @@ def command_line(
     user = user_of(found, runtime.user)
     order = ContainerOrder(found.kind, found.program, str(folder), runtime.exchange, user.owner)
     arguments = [
-        *(found.program, "run", f"--name={order.name}", f"--label={LABEL}={folder.parent.parent}", *_HARD),
+        *(found.program, "run", f"--name={order.name}", f"--label={label_of(folder.parent.parent)}", *_HARD),
         *((_UNLABELLED,) if engine.selinux_enforces() else ()),
         *_of_engine(found, order, limits),
         *user.options,

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from node.run.containers.engine import EngineKind
+from node.store import device
 from plugins.exchanges import ExchangeForm
 
 LABEL = "pacsnode.work"
-"""Of each container: the folder `work/` of its node, by which it is found when guard and node have died."""
+"""Of each container: its node and the node's folder `work/`, by which it is found when guard and node have died."""
 PID_FILE = "container.pid"
 """In the attempt's folder: podman writes the number of the container's first process into it."""
+
+
+def label_of(work: Path) -> str:
+    """As in `pacsnode.work=PN123456789012:/data/work`: two nodes that run in containers may have one path. OSError."""
+    return f"{LABEL}={device.serial_number(work.parent)}:{work}"
 
 
 @dataclass(frozen=True, slots=True)

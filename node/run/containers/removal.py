@@ -1,7 +1,7 @@
 """Containers are removed with all that their engine keeps of them: processes, mounts, the layer, volumes.
 
 Whoever ends an attempt does that by the container's name: its guard, else the node that saw its guard die, else the
-next start of the node, by the label that all containers of its folder `work/` have.
+next start of the node, by the label that all containers of this node and its folder `work/` have.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psutil
 
 from node.run.containers import engine
 from node.run.containers.engine import EngineError, EngineKind
-from node.run.containers.order import LABEL, ContainerOrder
+from node.run.containers.order import ContainerOrder, label_of
 
 SECONDS = 60.0
 """For one removal: a disk that is busy makes it slow."""
@@ -40,9 +40,9 @@ def remove_all(work: Path, setting: str) -> str:
     try:
         found = engine.found(setting)
         listed = engine.call(
-            [found.program, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}={work}"], SECONDS
+            [found.program, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label_of(work)}"], SECONDS
         )
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         return str(error)
     if listed.returncode:
         return listed.stderr.strip()[-200:]

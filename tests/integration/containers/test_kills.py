@@ -168,11 +168,12 @@ def test_a_node_that_is_killed_takes_its_containers_with_it(room: ContainerRoom)
 def test_the_next_start_removes_what_node_and_guard_left_that_died_together(
     room: ContainerRoom, site: ContainerSite, start: Callable[..., RunStage]
 ) -> None:
-    """By the label with the folder of the node: containers of other nodes on this machine stay."""
+    """By the label with node and folder: containers of another node on this engine stay, at the same path, too."""
     site.shell_job("exit 0")
     room.folder = site.folder
+    label = f"pacsnode.work=PN000000000000:{site.data_folder.work.resolve()}"
     other = room.podman.call(
-        "run", "--detach", "--network=none", "--label", "pacsnode.work=/other", room.podman.shell, "-c", "sleep 600"
+        "run", "--detach", "--network=none", "--label", label, room.podman.shell, "-c", "sleep 600"
     )
     node = _node(room)
     guard = _guard(room.work / "job-1" / "1")

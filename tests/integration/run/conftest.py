@@ -94,8 +94,9 @@ def reader() -> Iterator[HeaderReader]:
 
 
 @pytest.fixture
-def box() -> Iterator[VendorBox]:
-    with VendorBox() as listening:
+def box(request: pytest.FixtureRequest) -> Iterator[VendorBox]:
+    """A box that listens; a test may say how (`indirect`)."""
+    with VendorBox(**getattr(request, "param", {})) as listening:
         yield listening
 
 

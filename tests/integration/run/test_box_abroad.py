@@ -144,3 +144,19 @@ def test_a_node_that_died_asks_again(make: Make, box: VendorBox) -> None:
     room.passes(seconds=16)
     room.passes(seconds=16)
     assert room.get(job).outcome is JobOutcome.FINDINGS
+
+
+def test_what_is_the_answer_of_one_job_is_not_that_of_another(make: Make, box: VendorBox) -> None:
+    """Two jobs wait for the same archive: one series ends one of them."""
+    room = make(answers="elsewhere", identity="full", use={"at_once": 2}, runtime='expects = ["sr"]')
+    first = room.study_with_job()
+    second = room.job("cad", first.inputs[0].receipts, study=STUDY, rule="another", parameters={})
+    room.send()
+    room.archive.add("1.7.1", "SR", 1)
+    room.passes(seconds=16)
+    room.passes(seconds=16)
+    assert [room.get(each).outcome for each in (first, second)].count(JobOutcome.FINDINGS) == 1
+    room.archive.add("1.7.2", "SR", 1)
+    room.passes(seconds=16)
+    room.passes(seconds=16)
+    assert [room.get(each).outcome for each in (first, second)] == [JobOutcome.FINDINGS] * 2

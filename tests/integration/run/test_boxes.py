@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
+from node.clock import to_text
 from node.ledger import boxes, jobs, studies
 from node.ledger.attempts import AttemptState
 from node.ledger.job import Job, JobOutcome, JobStatus
@@ -408,3 +409,29 @@ def test_the_objects_are_those_that_the_box_sent(make: Make, box: VendorBox) -> 
     name = answered(room, job)["objects"][0]["file"]
     kept = dcmread(room.data_folder.results / job.id / "plugin" / "out" / name)
     assert (str(kept.SOPInstanceUID), kept.PatientID) == (str(report.SOPInstanceUID), "P1")
+
+
+def test_an_answer_that_waits_to_be_indexed_at_the_deadline_counts(make: Make, box: VendorBox) -> None:
+    """The receivers took it while the node was down: nobody says that nothing came."""
+    room = make(use={"deadline": "20m"})
+    job = room.study_with_job()
+    room.send()
+    room.passes(minutes=19)
+    arrive(room.data_folder, box.report(), calling="CADBOX", received_at=to_text(room.clock.now()))
+    room.restart()
+    room.passes(minutes=30)
+    assert room.get(job).status is JobStatus.RUNNING
+    room.index.run_once()
+    room.passes(seconds=1)
+    assert len(answered(room, job)["objects"]) == 1
+
+
+def test_what_can_never_be_indexed_does_not_keep_silence_from_being_told(make: Make, box: VendorBox) -> None:
+    """Some minutes later the report says that nothing came."""
+    room = make(use={"deadline": "20m"})
+    job = room.study_with_job()
+    room.send()
+    (room.data_folder.data / "incoming" / "20260301T120000000000Z-foreign.dcm").write_bytes(b"not ours")
+    room.passes(minutes=21)
+    room.passes(minutes=3)
+    assert room.get(job).outcome is JobOutcome.FAILED

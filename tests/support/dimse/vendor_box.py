@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.support.images.receipts import code
@@ -26,8 +26,10 @@ class VendorBox:
         box.send([box.report()], node_port)
     """
 
-    def __init__(self, ae_title: str = "CADBOX", port: int = 0) -> None:
+    def __init__(self, ae_title: str = "CADBOX", port: int = 0, syntaxes: Sequence[str] = ()) -> None:
+        """`syntaxes`: the transfer syntaxes that it takes; uncompressed ones where none is given."""
         self.ae_title = ae_title
+        self._syntaxes = [*syntaxes] or [*DEFAULT_TRANSFER_SYNTAXES]
         self.received: list[Dataset] = []
         self.callers: list[str] = []
         """The calling AE title of each object."""
@@ -45,7 +47,8 @@ class VendorBox:
 
     def __enter__(self) -> Self:
         entity = AE(self.ae_title)
-        entity.supported_contexts = AllStoragePresentationContexts
+        for context in AllStoragePresentationContexts:
+            entity.add_supported_context(str(context.abstract_syntax), self._syntaxes)
         entity.add_supported_context(Verification)
         handlers = [(evt.EVT_C_STORE, self._store)]
         self._server = entity.start_server(("127.0.0.1", self._port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
@@ -64,6 +67,7 @@ class VendorBox:
                 return 0xC000
             if status == 0:
                 self.received.append(event.dataset)
+                event.dataset.file_meta = event.file_meta
                 self.callers.append(str(event.assoc.requestor.ae_title).strip())
                 self.stored.set()
         return status

@@ -1,4 +1,4 @@
-"""What products on the market put out, as results: scores, calcium, an occluded vessel, bone age, cephalometry.
+"""What products on the market put out: scores, calcium, an occluded vessel, bone age, cephalometry, breasts.
 
 Their numbers are invented; their codes are those of DICOM, SNOMED CT and FMA where there are any.
 """
@@ -187,10 +187,36 @@ def _angle(
     )
 
 
+def mammogram(image: ImageReference, scale: float = 1.0) -> Result:
+    """A score for each breast; in the left one a mass with its outline and diameter, and calcification not there."""
+    corners = np.array([[20.0, 18.0], [32.0, 18.0], [32.0, 30.0], [20.0, 30.0], [20.0, 18.0]]) * scale
+    mass = Finding(
+        codes.MASS,
+        present=True,
+        site=Site(codes.BREAST, codes.LEFT),
+        score=Score(91.0, 10.0, unit=codes.PERCENT, concept=codes.CERTAINTY_OF_FINDING),
+        measurements=(Measurement(codes.DIAMETER, 14.2, codes.MILLIMETER, decimals=1),),
+        regions=(Polyline(corners, image),),
+        tracking_id="Mass 1",
+    )
+    breasts = tuple(
+        Finding(
+            _own("BREAST_ABNORMAL", "Abnormality of the breast"),
+            present=value >= 10,
+            site=Site(codes.BREAST, side),
+            score=Score(value, 10.0, unit=codes.PERCENT, concept=codes.CERTAINTY_OF_FINDING),
+        )
+        for side, value in ((codes.LEFT, 91.0), (codes.RIGHT, 3.0))
+    )
+    calcification = Finding(codes.BREAST_CALCIFICATION, present=False, site=Site(codes.BREAST, codes.LEFT))
+    return Result(ResultStatus.FINDINGS, "Left breast 91 %, right breast 3 %.", (mass, *breasts, calcification))
+
+
 VENDORS: dict[str, Callable[[ImageReference], Result]] = {
     "chest-x-ray": chest_x_ray,
     "emphysema-calcium": emphysema_and_calcium,
     "vessel-occlusion": vessel_occlusion,
     "bone-age": bone_age,
     "cephalometry": cephalometry,
+    "mammogram": mammogram,
 }

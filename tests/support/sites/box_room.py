@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from node.clock import to_text
 from node.config.models import Configuration
@@ -25,7 +26,7 @@ from node.run.boxes.stage import BoxStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from tests.support.clocks import HandClock
-from tests.support.images.receipts import STUDY, arrive, ct
+from tests.support.images.receipts import STUDY, arrive, compressed, ct
 from tests.support.sites.job_site import NOT_ISOLATED, Site
 
 MANIFEST = """
@@ -117,12 +118,17 @@ class BoxRoom(Site):
         self._begin()
 
     def study_with_job(self, images: int = 3, study: str = STUDY, chosen: int | None = None, **job: Any) -> Job:
-        """A CT study of this many images that is complete, and a job on the first `chosen` of them."""
-        changes = job.pop("changes", {})
+        """A CT study of this many images that is complete, and a job on the first `chosen` of them.
+
+        `changes`: attributes of its images; `syntax`: JPEG-LS, lossless or near-lossless.
+        """
+        changes, syntax = job.pop("changes", {}), job.pop("syntax", str(ExplicitVRLittleEndian))
         for number in range(1, images + 1):
             uid, series = f"{study}.1.{number}", f"{study}.1"
             image = ct(number, StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=uid, **changes)
-            arrive(self.data_folder, image)
+            if syntax != ExplicitVRLittleEndian:
+                image = compressed(image, str(JPEGLSLossless))  # which is a stream of its near-lossless sister, too
+            arrive(self.data_folder, image, syntax=syntax)
         self.index.run_once()
         self.clock.pass_(minutes=10)  # type: ignore[attr-defined]
         self.index.run_once()

@@ -45,6 +45,19 @@ def image(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def test_a_box_answers_by_its_name(run: Run, site: Path, pacs: DemoPACS) -> None:
+    """And `check --json` lists it."""
+    box = f"cad: {{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}, answering: [CAD], charged: true}}"
+    site.write_text(f"{site.read_text()}boxes:\n  {box}\n")
+    answer = run("echo", "cad", "--json")
+    assert (answer.code, answer.json["answers"]) == (0, True)
+    told = run("check", "--json").json["boxes"]["cad"]
+    assert (told["port"], told["answers"], told["charged"]) == (pacs.port, "here", True)
+    unknown = run("echo", "kad")
+    assert unknown.code == 2
+    assert "pacs, cad" in unknown.err
+
+
 @pytest.mark.usefixtures("site")
 def test_a_destination_answers(run: Run) -> None:
     """By its name, exit code 0."""

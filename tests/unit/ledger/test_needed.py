@@ -96,7 +96,9 @@ CASES: dict[tuple[NeedKind, str], Case] = {
         STUDY.format("decided_revision=0"), STUDY.format("decided_revision=1"), job=False
     ),
     (NeedKind.UNDECIDED, "a look"): Case(
-        "INSERT INTO looks VALUES ('1.1', 1, 1, '[]', NULL, '', NULL)", "UPDATE looks SET decided_at='x'", job=False
+        "INSERT INTO looks VALUES ('1.1', 1, 1, '[]', NULL, '', NULL, NULL)",
+        "UPDATE looks SET decided_at='x'",
+        job=False,
     ),
     (NeedKind.HELD, ""): Case(
         lambda database, at, _: studies.hold(database, at, UID, "x"),

@@ -13,9 +13,11 @@ from node.ledger import (
     alerts,
     backups,
     box_answers,
+    box_doubts,
     boxes,
     events,
     jobs,
+    looks,
     old_rows,
     positions,
     stop_windows,
@@ -301,7 +303,10 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
     site.reported(STUDY, site.study(STUDY))
     site.reported("1.2", site.study("1.2"))
     with site.ledger.transaction() as database:
-        (attempt,) = query(database, "SELECT attempts.id FROM attempts JOIN jobs ON jobs.id=job LIMIT 1")
+        (attempt,) = query(database, "SELECT attempts.id, job FROM attempts JOIN jobs ON jobs.id=job LIMIT 1")
+        box_doubts.ask(database, site.hand.now(), attempt["job"], "cad", STUDY)
+        looks.keep(database, looks.planned(database, site.hand.now(), STUDY, 1, ["r"], answer=attempt["job"]))
+        looks.decided(database, site.hand.now(), looks.undecided(database)[0])
         name, now = attempt["id"], site.hand.now()
         boxes.laid_out(database, BoxAttempt(name, "cad", "NODE", "P", None, None, 0, None), ["1.2.3.4"])
         boxes.answered_in(database, name, "cad", "pacs", ["1.2.3"])
@@ -313,6 +318,7 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
     for _ in range(2):
         site.go(images="30d", results="90d", facts="2y", delivered_objects="10y")
     found = numbers(site)
-    assert [found[table] for table in ("box_attempts", "box_instances", "box_series", "box_answers")] == [0, 0, 0, 1]
+    gone = ("box_attempts", "box_instances", "box_series", "box_doubts")
+    assert [found[table] for table in (*gone, "box_answers")] == [0, 0, 0, 0, 1]
     assert box_answers.is_answer(site.ledger.database, "1.9")
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []

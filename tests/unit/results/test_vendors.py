@@ -17,7 +17,7 @@ EVERYTHING = EncodingProfile(kinds=frozenset(("sr", "sc", "seg", "pm", "ko", "pr
 
 
 @pytest.mark.parametrize("name", VENDORS)
-@pytest.mark.parametrize("kind", ["ct", "dx", "mr"])
+@pytest.mark.parametrize("kind", ["ct", "dx", "mg", "mr"])
 def test_each_is_reported_with_every_number(name: str, kind: str, tmp_path: Path) -> None:
     """No object is missing, codes of more than 16 characters included; the report has the findings and numbers, and
     declares each private scheme that it uses (PS3.3 C.12.1.1.7)."""

@@ -14,6 +14,7 @@ HEADER = DicomHeader("1.9.9", "1.2", "P", frozenset({"1.2.1.1"}))
 OPEN = SentAttempt("open", True, False, "1.2", "P", "NODE", 1)
 ENDED = replace(OPEN, attempt="ended", is_open=False)
 CANCELLED = replace(ENDED, attempt="cancelled", is_cancelled=True)
+LICENSED = replace(OPEN, attempt="licensed", calling_ae_title="CAD2")
 OTHER = replace(OPEN, attempt="other", sent_study_uid="1.3")
 
 
@@ -25,6 +26,7 @@ OTHER = replace(OPEN, attempt="other", sent_study_uid="1.3")
         (HEADER, [], [OPEN], MatchKind.ANSWER, "open"),
         (HEADER, [], [ENDED, OPEN], MatchKind.ANSWER, "open"),
         (HEADER, [ENDED], [ENDED], MatchKind.LATE, "ended"),
+        (HEADER, [ENDED, LICENSED], [], MatchKind.LATE, "ended"),
         (HEADER, [CANCELLED], [CANCELLED], MatchKind.UNWANTED, "cancelled"),
         (HEADER, [], [], MatchKind.UNKNOWN, None),
         (HEADER, [OTHER], [OPEN], MatchKind.UNKNOWN, "other"),

@@ -1,0 +1,48 @@
+"""Two systems that send each other the same study: each sends what it made of what came, and takes what comes for new.
+
+What this node made is known when it comes back (`node.ourselves`), and so is an object that a plugin returned. But
+what another system made of it is another object, and where neither marks what it makes there is no end: the study
+grows by it, revision after revision. Such a round is seen by its order: the study was complete, then something of it
+went to a destination, then all that was new came from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+
+from node.ledger.connection import Database
+from node.ledger.event_kinds import EventKind
+from node.ledger.rows import query
+
+
+def partner(database: Database, study: str, titles: Mapping[str, Collection[str]], rounds: int) -> str | None:
+    """The destination with which the last `rounds` revisions went back and forth; None where they did not.
+
+    `titles`: destination → the calling AE titles of what is there.
+    """
+    sql = "SELECT at FROM events WHERE study_instance_uid=? AND kind=? ORDER BY id DESC LIMIT ?"
+    complete = [row["at"] for row in query(database, sql, [study, EventKind.STUDY_COMPLETE, rounds + 1])][::-1]
+    if len(complete) <= rounds:
+        return None
+    return next((name for name in titles if _all_rounds(database, study, name, titles[name], complete)), None)
+
+
+def _all_rounds(database: Database, study: str, destination: str, titles: Collection[str], complete: list[str]) -> bool:
+    return all(_is_round(database, study, destination, titles, since, until) for since, until in pairwise(complete))
+
+
+def _is_round(
+    database: Database, study: str, destination: str, titles: Collection[str], since: str, until: str
+) -> bool:
+    """Whether all that came between two completions came from there, after something had gone there."""
+    came = query(
+        database,
+        "SELECT trim(calling_ae_title) AS title, min(received_at) AS first FROM instances WHERE study_instance_uid=?"
+        " AND status='current' AND received_at>? AND received_at<=? GROUP BY trim(calling_ae_title)",
+        [study, since, until],
+    )
+    if not came or any(row["title"] not in titles for row in came):
+        return False
+    sql = "SELECT 1 FROM deliveries WHERE study_instance_uid=? AND destination=? AND sent_at>? AND sent_at<=? LIMIT 1"
+    return bool(query(database, sql, [study, destination, since, min(row["first"] for row in came)]))
