@@ -19,9 +19,9 @@ from node.ledger import (
 )
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
-from node.ledger.sent_images import SentImage
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import OPEN, Job
+from node.ledger.sent_images import SentImage
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.REFUSED)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.REFUSED)

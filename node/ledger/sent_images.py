@@ -1,4 +1,4 @@
-"""Images of a study that were delivered: a study may have thousands, which are read without what nobody asks of them."""
+"""Images of a study that were delivered: there may be thousands, and little of each is asked for."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from node.ledger import alerts, events, withdrawal_parts
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery
-from node.ledger.due_times import MANY
 from node.ledger.event_kinds import EventKind
 from node.ledger.rows import query
 
@@ -86,8 +85,8 @@ class DeliveredObject(Protocol):
 def enter(database: Database, at: datetime, study: str, those: Sequence[DeliveredObject], reason: str) -> int:
     """List these for withdrawal, each once while it is listed; how many that adds.
 
-    The first `MANY` are listed at once, the others by `withdrawal_parts.enter`. An alert where it adds any: corrected images come
-    one by one, and a person is notified once.
+    The first part is listed at once, the others after it (`node.ledger.withdrawal_parts`). An alert where it adds any:
+    corrected images come one by one, and a person is notified once.
     """
     known, to_come = _open_of(database, study), withdrawal_parts.to_come(database, study)
     new = [each.id for each in those if (each.item, each.destination) not in known and each.id not in to_come]
