@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from plugins.contract import Volume
 
@@ -26,6 +25,8 @@ def resample(source: Volume, spacing: float | tuple[float, float, float]) -> Vol
     if not (np.isfinite(factor).all() and (factor > 0).all()):
         raise ValueError(f"spacing: {spacing} is not one or three positive numbers of mm")
     shape = np.maximum(np.round(np.array(source.array.shape) / factor), 1).astype(int)
+    from scipy import ndimage  # a third of a second: also the node imports this module, and rarely resamples
+
     smooth = ndimage.gaussian_filter(source.array, sigma=np.maximum(factor - 1, 0) / 2, mode="nearest")
     change = np.eye(4)
     change[:3, :3] = np.diag(factor[::-1])
@@ -60,6 +61,8 @@ def _interpolated(
     outside: float | None,
 ) -> NDArray[Any]:
     """`array` at the voxel centres of another grid; `outside=None` continues the border."""
+    from scipy import ndimage  # as in `resample`
+
     across = np.linalg.inv(affine) @ target_affine  # (column, row, slice) of the target → of the source
     matrix = across[:3, :3][::-1, ::-1]  # scipy counts (slice, row, column)
     offset = across[:3, 3][::-1]

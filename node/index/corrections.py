@@ -16,7 +16,7 @@ the study says so, or, before there are jobs, every rule that is enabled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from node.config.models import Configuration
@@ -24,14 +24,13 @@ from node.dicom.values import first_text
 from node.index.compare import patient_differences
 from node.index.describing import description
 from node.index.stopping import stop_study
-from node.ledger import events, facts, gone_images, instances, jobs, purges, studies
+from node.ledger import events, facts, gone_images, jobs, purges, replacements, studies
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
-from node.ledger.instances import Instance, InstanceStatus
+from node.ledger.replacements import InstanceVersion
 
 TAKE_NEWEST = "take_newest"
 _REASON = "the study was sent again with another patient or order"
-_COUNTS = (InstanceStatus.CURRENT, InstanceStatus.REJECTED)
 
 
 def takes_newest(database: Database, study: str, configuration: Configuration) -> bool:
@@ -58,7 +57,7 @@ def arrived(
 
 def settle(database: Database, at: datetime, study: str, configuration: Configuration) -> None:
     """Before a revision: the corrected instances become current, where the rules say so and all were corrected."""
-    if not pending(database, study) or not takes_newest(database, study, configuration):
+    if not replacements.are_pending(database, study) or not takes_newest(database, study, configuration):
         return
     if not take_newest(database, at, study):
         row = studies.get(database, study)
@@ -66,34 +65,20 @@ def settle(database: Database, at: datetime, study: str, configuration: Configur
             studies.hold(database, at, study, f"{_REASON}, but not all of it: two patients in one study")
 
 
-def pending(database: Database, study: str) -> dict[str, Instance]:
-    """The newest correction of each SOP Instance UID that waits beside what it corrects."""
-    found = instances.of_study(database, study, [InstanceStatus.CORRECTION])
-    return {instance.sop_instance_uid: instance for instance in found}
-
-
 def take_newest(database: Database, at: datetime, study: str, by: str = events.NODE) -> bool:
     """Let the corrections replace what they correct; false, and nothing done, where that would mix two patients.
 
     The caller sees to a new revision (`studies.reopened`), unless the study is about to be complete.
     """
-    newest = pending(database, study)
+    versions = replacements.of_study(database, study)
     gone = set(gone_images.receipts(database, study).values())
-    if not gone <= newest.keys() or gone_images.unknown(database, study):
+    if not gone <= versions.corrections.keys() or gone_images.unknown(database, study):
         return False  # of what was removed, a part was not sent again
-    first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
-    together = _together(newest, first)
-    if not newest or _mixed(together):
+    together = versions.together
+    if not versions.corrections or _mixed(together):
         return False
-    for uid, correction in newest.items():
-        old = first.get(uid)
-        if old is not None:
-            instances.set_status(database, old.receipt, InstanceStatus.CORRECTED)
-            facts.drop_header(database, old.receipt)
-        instances.set_status(database, correction.receipt, old.status if old else InstanceStatus.CURRENT)
-        if old is not None and old.status is InstanceStatus.REJECTED:
-            facts.drop_header(database, correction.receipt)
-    _say_whose(database, study, together[0])
+    replacements.replace(database, versions)
+    _say_whose(database, study, together[0].receipt)
     purges.were_corrected(database, study)
     events.record(
         database,
@@ -101,7 +86,7 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
         EventKind.STUDY_CORRECTED,
         study=study,
         actor=by,
-        instances=len(newest),
+        instances=len(versions.corrections),
         of=len(together),
     )
     return True
@@ -109,28 +94,21 @@ def take_newest(database: Database, at: datetime, study: str, by: str = events.N
 
 def can_take_newest(database: Database, study: str) -> bool:
     """Whether `take_newest` would replace anything, and mix no two patients."""
-    newest = pending(database, study)
-    first = {one.sop_instance_uid: one for one in instances.of_study(database, study, _COUNTS)}
-    return bool(newest) and not _mixed(_together(newest, first))
+    versions = replacements.of_study(database, study)
+    return bool(versions.corrections) and not _mixed(versions.together)
 
 
-def _together(newest: Mapping[str, Instance], first: Mapping[str, Instance]) -> list[Instance]:
-    """What the study would have then."""
-    return [*newest.values(), *(one for uid, one in first.items() if uid not in newest)]
+def _mixed(together: Sequence[InstanceVersion]) -> bool:
+    """Whether these in one study would mix two patients, two spellings of one, or two orders."""
+    first = together[0]
+    if any(each.accession_number != first.accession_number for each in together):
+        return True
+    others = {each.patient: each for each in together}  # thousands say the same in the same words
+    return any(patient_differences(first.stated, other.stated) for other in others.values())
 
 
-def _mixed(together: Sequence[Instance]) -> bool:
-    return any(_differ(together[0], one) for one in together[1:])
-
-
-def _differ(one: Instance, other: Instance) -> bool:
-    """Whether both in one study would mix two patients, two spellings of one, or two orders."""
-    accessions = {instance.comparison["order"].get("AccessionNumber") for instance in (one, other)}
-    return bool(patient_differences(one.comparison, other.comparison)) or len(accessions) > 1
-
-
-def _say_whose(database: Database, study: str, correction: Instance) -> None:
-    header = facts.header_of(database, study, correction.receipt) or {}
+def _say_whose(database: Database, study: str, receipt: str) -> None:
+    header = facts.header_of(database, study, receipt) or {}
     studies.set_patient(
         database,
         study,

@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from node.config.models import Configuration
-from node.index import corrections
 from node.index.keeping import keep_facts, prepare
 from node.index.recording import study_quiet
-from node.ledger import instances, looks, studies, timers
+from node.ledger import instances, looks, replacements, studies, timers
 from node.ledger.studies import OpenSeries, Study, StudyImages, StudyStatus
 from node.ledger.timers import TimerKind
 from node.stage import Node
@@ -81,7 +80,7 @@ class Looks:
         early = [rule for rule in self._configuration.rules if rule.enabled and rule.decide != "complete"]
         if not early or study.hold is not None or study.images is StudyImages.PURGING:
             return False
-        if corrections.pending(self._ledger.database, study.study_instance_uid):
+        if replacements.are_pending(self._ledger.database, study.study_instance_uid):
             return False
         by_series = [rule.name for rule in early if rule.decide == SERIES_COMPLETE]
         settled = self._settled(study, door) if by_series and not unindexed else ()

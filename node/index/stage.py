@@ -26,7 +26,7 @@ from node.index.judging import Judge
 from node.index.recording import RETRIEVED, record
 from node.index.reindexing import ReindexBacklog
 from node.items import Item, Items
-from node.ledger import alerts, boxes, defects, fetches, instances, studies
+from node.ledger import alerts, boxes, defects, fetches, instances, studies, withdrawal_parts
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Database
 from node.ledger.event_kinds import EventKind
@@ -87,9 +87,16 @@ class IndexStage(NodeStage):
             [receipt for receipt in self._data_folder.waiting() if receipt not in self._foreign]
         )
         retry = self._index_all(waiting)
+        self._list_withdrawals()
         put_off = self._studies_that_wait()
         incomplete = frozenset(each for each in put_off if each is not None)
         return self._completion.run_once(doorstep, unindexed=retry or None in put_off, incomplete=incomplete)
+
+    def _list_withdrawals(self) -> None:
+        """What was stopped and has been sent, as far as it is not listed for withdrawal yet: some at a time."""
+        for number in withdrawal_parts.waiting(self._ledger.database):
+            with self._ledger.transaction() as database:
+                withdrawal_parts.enter(database, number)
 
     def _studies_that_wait(self) -> set[str | None]:
         """For a receipt that is tried again; None where it is not known whose it is."""

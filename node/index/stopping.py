@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from node.ledger import (
@@ -14,12 +14,14 @@ from node.ledger import (
     notices,
     notifications,
     said,
+    sent_images,
     withdrawals,
 )
 from node.ledger.database import Database
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import OPEN, Job
+from node.ledger.sent_images import SentImage
 
 _TO_HOLD = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.REFUSED)
 _NEVER_TO_SEND = (DeliveryStatus.WAITING, DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.REFUSED)
@@ -31,7 +33,8 @@ def stop_study(database: Database, at: datetime, study: str, reason: str, *, for
     Images are held in any case: those that count in the end are sent when the study is decided again. What other
     studies have from a comparison with this one stops, too; returns those of which anything did.
     """
-    _stop(database, at, study, jobs.of_study(database, study), deliveries.of_study(database, study), reason, for_good)
+    affected, sent = sent_images.others_of_study(database, study), sent_images.of_study(database, study)
+    _stop(database, at, study, jobs.of_study(database, study), affected, reason, for_good=for_good, sent=sent)
     _tell_forwarded(database, at, study, reason)
     if for_good:  # of a study that is held nobody is notified before it is released
         forward_parts.drop(database, study)
@@ -55,10 +58,11 @@ def stop_users_of(
     ids = {job.id for job in users}
     affected = [
         delivery
-        for delivery in deliveries.of_study(database, study)
+        for delivery in sent_images.others_of_study(database, study)
         if delivery.job in ids or delivery.item in sop_instance_uids
     ]
-    _stop(database, at, study, users, affected, reason, for_good=False)
+    sent = [each for each in sent_images.of_study(database, study) if each.item in sop_instance_uids]
+    _stop(database, at, study, users, affected, reason, for_good=False, sent=sent)
     _tell_forwarded(database, at, study, reason)
     notifications.cancel_about(database, at, study, reason, ids)
     comparing = [job for job in jobs.comparing_with(database, study) if _uses(job, receipts)]
@@ -95,9 +99,14 @@ def _stop(
     users: list[Job],
     affected: list[Delivery],
     reason: str,
+    *,
     for_good: bool,
+    sent: Sequence[SentImage] = (),
 ) -> bool:
-    """Whether there was anything to stop, or to list, that was not stopped or listed before."""
+    """Whether there was anything to stop, or to list, that was not stopped or listed before.
+
+    `affected`: without images that were delivered, of which there may be thousands: those are `sent`.
+    """
     notices.withdraw(database, at, [job for job in users if job.outcome is not None], reason)
     running = [job for job in users if job.status in OPEN]
     for job in running:
@@ -113,5 +122,5 @@ def _stop(
         deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
     deliveries.hold_all(database, at, to_hold, reason)
     gone = [delivery for delivery in affected if delivery.status is DeliveryStatus.DELIVERED]
-    listed = withdrawals.enter(database, at, study, gone, reason)
+    listed = withdrawals.enter(database, at, study, [*gone, *sent], reason)
     return bool(running or never or to_hold or listed)

@@ -59,7 +59,8 @@ _HOLDS: Mapping[AlertKind, str] = {
     AlertKind.REJECTION_IGNORED: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM rejections JOIN instances"
     " ON instances.receipt=rejections.note WHERE rejections.study_instance_uid=:place AND received_at>:last)",
     AlertKind.STUDY_HELD: "SELECT 1 FROM studies WHERE study_instance_uid=:place AND hold IS NOT NULL",
-    AlertKind.STUDY_TO_WITHDRAW: "SELECT 1 FROM withdrawals WHERE study_instance_uid=:place AND status='listed'",
+    AlertKind.STUDY_TO_WITHDRAW: "SELECT 1 FROM withdrawals WHERE study_instance_uid=:place AND status='listed'"
+    " UNION ALL SELECT 1 FROM withdrawal_parts WHERE study_instance_uid=:place",
     AlertKind.STUDY_NOT_COMPLETED: _DEFECT,
     AlertKind.STUDY_NOT_LOOKED_AT: _DEFECT,
     AlertKind.STUDY_DECISION_FAILED: f"{_DEFECT} UNION ALL SELECT 1 FROM decisions WHERE outcome='waiting'"  # noqa: S608 - texts of ours

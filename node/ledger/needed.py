@@ -107,8 +107,9 @@ _OF_STUDY: Mapping[NeedKind, str] = {
     NeedKind.PROMISED: "SELECT count(DISTINCT commitment) FROM commitment_items JOIN commitments ON commitments.id="
     "commitment WHERE study_instance_uid=:study AND failure=0 AND through IS NULL AND (keep_seconds IS NULL"
     " OR julianday(decided_at)+keep_seconds/86400.0>julianday(:now))",
-    NeedKind.WITHDRAWAL: "SELECT count(*) FROM withdrawals WHERE study_instance_uid=:study"
-    " AND status IN ('listed', 'sent', 'refused')",
+    NeedKind.WITHDRAWAL: "SELECT (SELECT count(*) FROM withdrawals WHERE study_instance_uid=:study"
+    " AND status IN ('listed', 'sent', 'refused')) + (SELECT coalesce(sum(json_array_length(deliveries)), 0)"
+    " FROM withdrawal_parts WHERE study_instance_uid=:study)",
     NeedKind.NOT_NOTIFIED: f"SELECT (SELECT count(*) FROM notifications WHERE study=:study AND {_UNSENT})"  # noqa: S608 - texts of ours
     f" + (SELECT count(*) {_JOBS} EXISTS (SELECT 1 FROM notifications WHERE job=jobs.id AND {_UNSENT}))",
     NeedKind.DEFECT: "SELECT count(*) FROM defects WHERE study_instance_uid=:study AND stage<>'retain'",

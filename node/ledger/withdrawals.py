@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from node.clock import from_text, to_text
-from node.ledger import alerts, events
+from node.ledger import alerts, events, withdrawal_parts
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery
@@ -62,29 +62,45 @@ class Withdrawals:
     images: int
 
 
-def enter(database: Database, at: datetime, study: str, those: Sequence[Delivery], reason: str) -> int:
+class DeliveredObject(Protocol):
+    """What is known of something that was delivered; a `Delivery` is one."""
+
+    @property
+    def id(self) -> int:
+        """The delivery's."""
+
+    @property
+    def item(self) -> str:
+        """Its SOP Instance UID."""
+
+    @property
+    def destination(self) -> str:
+        """Where it is."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a received image, not an object of a result."""
+
+
+def enter(database: Database, at: datetime, study: str, those: Sequence[DeliveredObject], reason: str) -> int:
     """List these for withdrawal, each once while it is listed; how many that adds.
 
-    An alert where it adds any: corrected images come one by one, and a person is notified once.
+    The first part is listed at once, the others after it (`node.ledger.withdrawal_parts`). An alert where it adds any:
+    corrected images come one by one, and a person is notified once.
     """
-    before = _how_many(database, study)
-    rows = [
-        (each.item, each.destination, study, each.id, reason, events.NODE, WithdrawalStatus.LISTED, to_text(at))
-        for each in those
-    ]
-    database.conn.executemany(
-        "INSERT OR IGNORE INTO withdrawals (item, destination, study_instance_uid, delivery, reason, by, status,"
-        " listed_at) VALUES (?,?,?,?,?,?,?,?)",
-        rows,
-    )
-    added = _how_many(database, study) - before
-    if added:
-        named = _named(those)
-        alerts.raised(database, at, AlertKind.STUDY_TO_WITHDRAW, study, study=study, reason=reason, objects=named)
-    return added
+    known, to_come = _open_of(database, study), withdrawal_parts.to_come(database, study)
+    new = [each.id for each in those if (each.item, each.destination) not in known and each.id not in to_come]
+    if not new:
+        return 0
+    withdrawal_parts.keep(database, study, reason, to_text(at), new)
+    if not to_come:
+        withdrawal_parts.enter(database, withdrawal_parts.waiting(database, study)[0])
+    named = _named(those)
+    alerts.raised(database, at, AlertKind.STUDY_TO_WITHDRAW, study, study=study, reason=reason, objects=named)
+    return len(new)
 
 
-def _named(those: Sequence[Delivery]) -> list[dict[str, object]]:
+def _named(those: Sequence[DeliveredObject]) -> list[dict[str, object]]:
     """Results by their UIDs; of images, which may be thousands, how many went where."""
     images = Counter(each.destination for each in those if each.is_image)
     results: list[dict[str, object]] = [
@@ -98,6 +114,8 @@ def end(database: Database, at: datetime, study: str, status: WithdrawalStatus, 
 
     `status`: `DONE` or `DISMISSED`.
     """
+    for number in withdrawal_parts.waiting(database, study):
+        withdrawal_parts.enter(database, number)
     ended = database.execute(
         "UPDATE withdrawals SET status=?, ended_at=?, ended_by=? WHERE study_instance_uid=?"  # noqa: S608 - our own text
         f" AND status IN {_TO_SEE_TO}",
@@ -159,10 +177,10 @@ def counts_of_recall(database: Database, recall_id: int) -> dict[WithdrawalStatu
     return {WithdrawalStatus(row["status"]): row["n"] for row in query(database, sql, [recall_id])}
 
 
-def _how_many(database: Database, study: str) -> int:
-    sql = "SELECT count(*) FROM withdrawals WHERE study_instance_uid=? AND status='listed'"
-    ((number,),) = database.execute(sql, [study]).fetchall()
-    return int(number)
+def _open_of(database: Database, study: str) -> set[tuple[str, str]]:
+    """What is listed of the study, or on its way to be, and where it is."""
+    sql = "SELECT item, destination FROM withdrawals WHERE study_instance_uid=? AND status IN ('listed', 'sent')"
+    return {(item, destination) for item, destination in database.execute(sql, [study]).fetchall()}
 
 
 def _grouped(database: Database, where: str, values: Sequence[Any]) -> list[Withdrawals]:

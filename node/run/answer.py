@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from node.processes.pool import ChildDiedError, ChildError, ChildPool
-from node.run import documents, found, nested, process
+from node.run import found, nested, process
 from node.run.nifti import reading
 from node.run.nifti.reading import NiftiAnswer
 from node.run.pseudonyms import Translation
@@ -29,7 +29,7 @@ from node.run.returned.taking import TakingTask
 from node.store.durable import sync_folder, write_durably
 from plugins import exchange, limits
 from plugins.allowed_parts import AllowedParts
-from plugins.contract import Result, ResultStatus
+from plugins.contract import PdfDocument, Result, ResultStatus
 from plugins.exchange import OutputReading, Request
 from plugins.manifest import Manifest, Output
 from plugins.untrusted import ExchangeError
@@ -130,10 +130,8 @@ def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
     problem = next(iter(order.manifest.undeclared(result)), None)
     if problem:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
-    for index, document in enumerate(result.documents):
-        if refusal := documents.problem_of(document.pdf):
-            place = f"$.documents[{index}].pdf"
-            raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
+    if result.documents:
+        _refuse_active(result.documents)
     part = _empty_part(order.results)
     taken = taking.take(result, _objects_of(order, part / exchange.OUT))
     result, replaced = order.translation.result(taken.result)  # after that: reports bring texts of their own
@@ -149,6 +147,16 @@ def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
         order.manifest.returned.mark,
         taken.told,
     )
+
+
+def _refuse_active(those: Sequence[PdfDocument]) -> None:
+    """ExchangeError where a document could do more than be looked at."""
+    from node.run import documents  # with the library that reads PDF, which the node's own process never does
+
+    for index, document in enumerate(those):
+        if refusal := documents.problem_of(document.pdf):
+            place = f"$.documents[{index}].pdf"
+            raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", place, refusal)
 
 
 def _objects_of(order: AnswerToCheck, out: Path) -> TakingTask:

@@ -50,6 +50,7 @@ from node.ledger.schema import (
     m0042_stop_rules,
     m0044_box_doubts,
     m0045_numbers,
+    m0046_withdrawal_parts,
 )
 from node.ledger.schema.versions import SET
 
@@ -193,6 +194,7 @@ migrations(name="0041_recalls")(m0041_recalls.migrate)
 migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
 migrations(name="0044_box_doubts")(m0044_box_doubts.migrate)
 migrations(name="0045_numbers")(m0045_numbers.migrate)
+migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

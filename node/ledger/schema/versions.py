@@ -47,5 +47,6 @@ VERSIONS = (
     "0042_stop_rules",
     "0044_box_doubts",
     "0045_numbers",
+    "0046_withdrawal_parts",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

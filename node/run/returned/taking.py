@@ -10,8 +10,7 @@ from pathlib import Path
 from node.dicom.object_file import ObjectFile, read_mapped
 from node.errors import PermanentError
 from node.own_notes import OwnNote
-from node.reading.reader import NotAReportError
-from node.run.returned import reports, scores
+from node.run.returned import scores
 from node.run.returned.checking import NotTakenError, ObjectOfPlugin, check_identity, described
 from node.run.returned.given import GivenIdentity
 from plugins import limits, object_files
@@ -73,8 +72,11 @@ def take(result: Result, task: TakingTask) -> TakenObjects:
     if task.announced and not result.objects and result.status in _ANSWERS:
         notes.insert(0, OwnNote.NOTHING_CAME)
     left = replace(result, objects=tuple(keeper.kept), quality=tuple(notes[: limits.NOTES]))
-    left = replace(left, **reports.with_findings(left, keeper.findings))
-    left = replace(left, quality=left.quality[: limits.NOTES])
+    if keeper.findings:
+        from node.run.returned import reports  # as in `_read`
+
+        left = replace(left, **reports.with_findings(left, keeper.findings))
+        left = replace(left, quality=left.quality[: limits.NOTES])
     return TakenObjects(left, tuple(keeper.objects), (*refused, *keeper.not_read, *keeper.unknown_references()))
 
 
@@ -140,6 +142,9 @@ class _Keeper:
         """Its findings: those of a measurement report, and scores where the manifest says."""
         findings, problems = scores.findings_of(found, self._task.scores)
         if found.text(_MODALITY) == "SR":
+            from node.reading.reader import NotAReportError  # takes a while to import, and few plugins return reports
+            from node.run.returned import reports
+
             try:
                 findings += reports.findings_of(path, self._task.allowed)
             except NotAReportError:
