@@ -17,9 +17,10 @@ from plugins.model.mapping import (
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
-_TYPES |= {f"tensor({name})": name for name in ("uint8", "int8", "uint16", "int16", "int32", "int64")}
-_NUMBERS = {*_TYPES, "tensor(bool)"}
+TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+TYPES |= {f"tensor({name})": name for name in ("uint8", "int8", "uint16", "int16", "int32", "int64")}
+"""onnxruntime's names → NumPy's."""
+_NUMBERS = {*TYPES, "tensor(bool)"}
 
 
 def problems(model: OnnxModel, session: InferenceSession) -> list[str]:
@@ -36,8 +37,8 @@ def _of_input(model: OnnxModel, inputs: Sequence[Any]) -> Iterator[str]:
         yield f"input.name: the model has no input {given.name!r}, but {names[0]!r}"
         return
     (found,) = inputs
-    if _TYPES.get(found.type) != given.element:
-        yield f"input.type: the model takes {_TYPES.get(found.type, found.type)}, not {given.element}"
+    if TYPES.get(found.type) != given.element:
+        yield f"input.type: the model takes {TYPES.get(found.type, found.type)}, not {given.element}"
     if len(found.shape) != len(given.layout):
         yield f"input.layout: the model takes {_shown(found.shape)}, not {given.layout}"
         return

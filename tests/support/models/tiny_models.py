@@ -127,3 +127,33 @@ def averaged(path: Path, shape: Shape) -> Path:
         helper.make_node("Concat", ["other", "mean"], ["scores"], axis=1),
     ]
     return write(path, nodes, {"image": shape}, {"scores": [1, 2], "mean": [1, 1]}, {"as_row": np.array([1, 1])})
+
+
+def layers(path: Path, spatial: int, width: int = 16, depth: int = 4) -> Path:
+    """A network that has to compute: `depth` convolutions of 3 voxels a side, two classes; output `scores`.
+
+    Its weights are drawn from a seed, so what it says means nothing. `spatial`: how many axes it has.
+    """
+    draw = np.random.default_rng(1)
+    shape: list[int | str | None] = [1, 1, *[None] * spatial]
+    nodes, weights, last, channels = [], {}, "image", 1
+    for number in range(depth):
+        made = 2 if number == depth - 1 else width
+        kernel = draw.normal(0, (channels * 3**spatial) ** -0.5, (made, channels, *[3] * spatial))
+        weights[f"kernel{number}"] = kernel.astype(np.float32)
+        name = "scores" if number == depth - 1 else f"layer{number}"
+        nodes.append(helper.make_node("Conv", [last, f"kernel{number}"], [name], pads=[1] * (2 * spatial)))
+        if number < depth - 1:
+            nodes.append(helper.make_node("Relu", [name], [f"positive{number}"]))
+        last, channels = f"positive{number}", made
+    return write(path, nodes, {"image": shape}, {"scores": [1, 2, *[None] * spatial]}, weights)
+
+
+def mapped(path: Path) -> Path:
+    """As `layers` in two dimensions, with the mean of the map: outputs `map` and `score`."""
+    model = onnx.load(str(layers(path, 2)))
+    graph = model.graph
+    graph.node.append(helper.make_node("ReduceMean", ["scores"], ["score"], axes=[2, 3], keepdims=0))
+    graph.output.append(helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 2]))
+    onnx.save(model, str(path))
+    return path
