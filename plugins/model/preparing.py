@@ -48,7 +48,7 @@ def prepared(given: ModelInput, study: Study) -> PreparedImages:
     volumes = {role: each.volume() for role, each in series.items()}
     first = volumes[given.channels[0].role]
     if len(first.array) < given.least_slices:
-        raise NotApplicableError(f"The series has {len(first.array)} slices; {given.least_slices} are needed.")
+        raise NotApplicableError(f"Slices in the series: {len(first.array)}; at least {given.least_slices} are needed.")
     arrays = {role: each.array if each is first else _beside(first, each, role) for role, each in volumes.items()}
     shape = first.array.shape[1:] if given.is_by_slice else first.array.shape
     grid = geometry.grid_of(given, shape, first.spacing[-len(shape) :], first.affine)
@@ -59,11 +59,11 @@ def prepared(given: ModelInput, study: Study) -> PreparedImages:
 def _series(channel: ModelChannel, study: Study) -> Series:
     """The series of a role: the only one that has it."""
     found = [each for each in study.series if each.role == channel.role]
-    shown = f"of the role {channel.role}" if channel.role else "without a role"
+    of_the_role = f" of the role {channel.role}" if channel.role else ""
     if len(found) != 1:
-        raise NotApplicableError(f"There are {len(found)} series {shown}; the model needs one.")
+        raise NotApplicableError(f"There are {len(found)} series{of_the_role}; the model needs one.")
     if channel.modality and found[0].modality != channel.modality:
-        raise NotApplicableError(f"The series {shown} is {found[0].modality}, not {channel.modality}.")
+        raise NotApplicableError(f"The series{of_the_role} is {found[0].modality}, not {channel.modality}.")
     return found[0]
 
 
