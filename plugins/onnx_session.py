@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from plugins.resources import THREAD_VARIABLES
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession as InferenceSession  # whoever names its type takes it from here
 
 INSTALL = "pip install 'pacsnode[onnx]'"
 CPU_PROVIDER = "CPUExecutionProvider"

@@ -16,7 +16,7 @@ from plugins.model.mapping import BlendRule, HeatmapOutput, OnnxModel, Segmentat
 from plugins.model.preparing import PreparedImages
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from plugins.onnx_session import InferenceSession
 
 Answers = Mapping[str, NDArray[np.float32]]
 """Name of an output → what the model says, without the axis of the batch; maps as (classes, *spatial axes)."""

@@ -15,7 +15,7 @@ from plugins.model.mapping import (
 )
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from plugins.onnx_session import InferenceSession
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 TYPES |= {f"tensor({name})": name for name in ("uint8", "int8", "uint16", "int16", "int32", "int64")}
