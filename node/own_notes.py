@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from plugins import notes
+
 
 class OwnNote(StrEnum):
     """Each with the places that `str.format` fills."""
@@ -17,7 +19,8 @@ class OwnNote(StrEnum):
     MORE_NOT_SENT = "Not sent: {count} more of the returned objects."
     FINDINGS_LEFT_OUT = "Not in this report: {count} findings of the returned objects."
     NOTHING_CAME = "The program returned no DICOM object."
-    NOT_OUTLINED = "Nothing was outlined for: {names}."
+    NOT_OUTLINED = notes.NOT_OUTLINED
+    PARTLY_SEEN = notes.PARTLY_SEEN
     RESAMPLED = "Computed on another grid and brought to that of the images (nearest voxel): {names}."
     ANOTHER_STUDY = "it belongs to another study"
     ANOTHER_PATIENT = "it belongs to another patient"

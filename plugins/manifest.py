@@ -17,6 +17,8 @@ from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
+from plugins.model import reading as model_reading
+from plugins.model.mapping import HeatmapOutput, OnnxModel
 from plugins.nifti_mapping import NiftiFolders
 from plugins.runtime import Runtime, RuntimeKind
 from plugins.spelling import did_you_mean
@@ -126,6 +128,8 @@ class Manifest:
     returned: ReturnedDicom = ReturnedDicom()
     nifti: NiftiFolders | None = None
     """What its files mean, where they are NIfTI."""
+    onnx: OnnxModel | None = None
+    """What its model is given and says, of kind onnx."""
     about: ManifestStatements = ManifestStatements()
 
     def weight_files(self) -> list[Path]:
@@ -189,15 +193,17 @@ def load(folder: Path) -> Manifest:
     if runtime.exchange is not ExchangeForm.NIFTI and "nifti" in table.values:
         raise table.error("nifti", f'is for exchange = "{ExchangeForm.NIFTI}" in [runtime]')
     nifti = _nifti(table, outputs) if runtime.exchange is ExchangeForm.NIFTI else None
+    onnx = _onnx(table, runtime, outputs, folder)
     manifest = Manifest(
         folder=folder.resolve(),
         about=_statements(identity),
-        weights=weights.read(identity, folder),
+        weights=_weights(identity, folder, onnx),
         identity=_identity(identity),
         runtime=runtime,
         outputs=outputs,
-        concepts=_concepts(table, nifti, outputs),
+        concepts=_concepts(table, nifti or onnx, outputs),
         nifti=nifti,
+        onnx=onnx,
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
         returned=_returned(table.table("returned", {}), runtime.kind),
     )
@@ -257,10 +263,33 @@ def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:
     return mapping
 
 
-def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None, outputs: tuple[Output, ...]) -> tuple[Concept, ...]:
+def _onnx(table: ManifestTable, runtime: Runtime, outputs: tuple[Output, ...], folder: Path) -> OnnxModel | None:
+    if runtime.kind is not RuntimeKind.ONNX:
+        if "onnx" in table.values:
+            raise table.error("onnx", f'is for kind = "{RuntimeKind.ONNX}" in [runtime]')
+        return None
+    model = model_reading.read(table.table("onnx"), folder)
+    if model.needs_gpu and not runtime.resources.needs_gpu:
+        raise table.error("onnx", "providers: one needs a GPU: say gpu or gpu_memory_mb in [runtime.resources]")
+    has_maps = any(isinstance(each, HeatmapOutput) for each in model.outputs)
+    for output in [Output.FINDINGS, *([Output.HEATMAPS] if has_maps else [])]:
+        if output not in outputs:
+            raise table.error("outputs", f"lacks {output.value}, which [onnx] makes")
+    return model
+
+
+def _weights(identity: ManifestTable, folder: Path, onnx: OnnxModel | None) -> tuple[str, ...]:
+    """The patterns that it lists; a model file is what was learnt, named or not."""
+    listed = weights.read(identity, folder)
+    return tuple(dict.fromkeys((onnx.file, *listed))) if onnx else listed
+
+
+def _concepts(
+    manifest: ManifestTable, mapping: NiftiFolders | OnnxModel | None, outputs: tuple[Output, ...]
+) -> tuple[Concept, ...]:
     """Those that it lists, and those that its mapping names. With a mapping, or DICOM alone, it needs no list."""
     says_nothing_else = set(outputs) == {Output.DICOM}
-    is_listed = "concepts" in manifest.values or (nifti is None and not says_nothing_else)
+    is_listed = "concepts" in manifest.values or (mapping is None and not says_nothing_else)
     found: dict[tuple[str, str], Concept] = {}
     for table in manifest.tables("concepts") if is_listed else []:
         bounds = {"unit": table.take("unit", str, ""), **{key: table.take(key, float, None) for key in _BOUNDS}}
@@ -270,10 +299,10 @@ def _concepts(manifest: ManifestTable, nifti: NiftiFolders | None, outputs: tupl
             raise table.error(key, problem)
         if found.setdefault((concept.code.value, concept.code.scheme), concept) is not concept:
             raise table.error("value", f"({concept.code.value}, {concept.code.scheme}) is listed twice")
-    for concept in nifti.concepts() if nifti else ():
+    for concept in mapping.concepts() if mapping else ():
         known = found.setdefault((concept.code.value, concept.code.scheme), concept)
         if problem := _difference(known, concept):
-            raise manifest.error("nifti", problem)
+            raise manifest.error("onnx" if isinstance(mapping, OnnxModel) else "nifti", problem)
     return tuple(found.values())
 
 

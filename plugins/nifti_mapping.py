@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from plugins import codes
+from plugins import codes, manifest_parts
 from plugins.coding import Code, Site, Unit
 from plugins.concepts import Concept
 from plugins.images import ContractError
@@ -25,8 +25,6 @@ IMAGE_ENDINGS = (".nii.gz", ".nii")
 TABLE_ENDINGS = (".csv", ".json")
 SIDECAR = "pacsnode.json"
 """In `in/`, beside the images: parameters, and what the images are."""
-MOST_PARTS = 1000
-"""Segments, numbers or heat maps of a manifest."""
 _PLACEHOLDER = re.compile(r"(\{(role|parameter):([^}]*)\})")
 _FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -163,7 +161,7 @@ def unknown_placeholder(command: Sequence[str], folders: NiftiFolders, parameter
 
 def read(table: ManifestTable) -> NiftiFolders:
     """The table `[nifti]` of a manifest; ManifestError."""
-    inputs = tuple(_input(each) for each in _tables(table, "inputs")) or (NiftiInput("image.nii.gz"),)
+    inputs = tuple(_input(each) for each in manifest_parts.tables(table, "inputs")) or (NiftiInput("image.nii.gz"),)
     label_map, ignored = _label_map(table)
     exit_code = table.take("not_applicable_exit", int, None)
     if (exit_code is not None and not 1 <= exit_code <= 125) or exit_code == 75:
@@ -173,9 +171,9 @@ def read(table: ManifestTable) -> NiftiFolders:
         grid=_grid(table, inputs),
         label_map=label_map,
         ignored_labels=ignored,
-        segments=tuple(_segment(each) for each in _tables(table, "segments")),
-        numbers=tuple(_number(each) for each in _tables(table, "numbers")),
-        heatmaps=tuple(_heatmap(each) for each in _tables(table, "heatmaps")),
+        segments=tuple(_segment(each) for each in manifest_parts.tables(table, "segments")),
+        numbers=tuple(_number(each) for each in manifest_parts.tables(table, "numbers")),
+        heatmaps=tuple(_heatmap(each) for each in manifest_parts.tables(table, "heatmaps")),
         not_applicable_exit=exit_code,
         not_applicable_file=_file(table, "not_applicable_file", (), "")
         if "not_applicable_file" in table.values
@@ -184,14 +182,6 @@ def read(table: ManifestTable) -> NiftiFolders:
     _refuse_contradictions(table, mapping)
     table.finish()
     return mapping
-
-
-def _tables(table: ManifestTable, key: str) -> list[ManifestTable]:
-    table.taken.add(key)
-    found = table.tables(key) if key in table.values else []
-    if len(found) > MOST_PARTS:
-        raise table.error(key, f"more than {MOST_PARTS}")
-    return found
 
 
 def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
@@ -272,19 +262,24 @@ def _segment(table: ManifestTable) -> MappedSegment:
         raise table.error("label", "give the label in the label map, or the file of the mask, and one of them")
     if label is not None and not 1 <= label <= MOST_LABEL:
         raise table.error("label", f"{label} is not within 1 to {MOST_LABEL}; 0 is background")
-    finding = _code(table, "finding") if "finding" in table.values else None
+    return segment(table, label, _file(table, "file", IMAGE_ENDINGS) if label is None else "")
+
+
+def segment(table: ManifestTable, label: int | None, file: str = "") -> MappedSegment:
+    """What a segment is and what it says, by the keys of a table; `label` or `file` says where its voxels are."""
+    finding = manifest_parts.code(table, "finding") if "finding" in table.values else None
     empty = table.member("empty", EmptyMask, table.take("empty", str, EmptyMask.UNKNOWN))
     if empty is EmptyMask.ABSENT and finding is None:
         raise table.error("empty", "only what has a finding can be absent")
     usual = codes.ABNORMAL_STRUCTURE if finding else codes.ANATOMICAL_STRUCTURE
     made = MappedSegment(
         name=table.take("name", str),
-        type=_code(table, "type"),
-        category=_code(table, "category") if "category" in table.values else usual,
+        type=manifest_parts.code(table, "type"),
+        category=manifest_parts.code(table, "category") if "category" in table.values else usual,
         label=label,
-        file=_file(table, "file", IMAGE_ENDINGS) if label is None else "",
-        site=_site(table),
-        colour=_colour(table),
+        file=file,
+        site=manifest_parts.site(table),
+        colour=manifest_parts.colour(table),
         finding=finding,
         empty=empty,
     )
@@ -294,15 +289,6 @@ def _segment(table: ManifestTable) -> MappedSegment:
     except ContractError as error:
         raise table.error("name", str(error)) from error
     return made
-
-
-def _colour(table: ManifestTable) -> tuple[int, int, int] | None:
-    values = table.take("colour", list, None)
-    if values is None:
-        return None
-    if len(values) != 3 or not all(type(each) is int and 0 <= each <= 255 for each in values):
-        raise table.error("colour", f"{values} is not red, green and blue from 0 to 255")
-    return values[0], values[1], values[2]
 
 
 def _number(table: ManifestTable) -> MappedNumber:
@@ -318,11 +304,11 @@ def _number(table: ManifestTable) -> MappedNumber:
     made = MappedNumber(
         file=_file(table, "file", TABLE_ENDINGS),
         column=table.take("column", str),
-        concept=_code(table, "concept"),
-        unit=_unit(table),
-        finding=_code(table, "finding"),
+        concept=manifest_parts.code(table, "concept"),
+        unit=manifest_parts.unit(table),
+        finding=manifest_parts.code(table, "finding"),
         row=table.take("row", str, ""),
-        site=_site(table),
+        site=manifest_parts.site(table),
         decimals=decimals,
         is_score=is_score,
         threshold=threshold,
@@ -335,12 +321,12 @@ def _number(table: ManifestTable) -> MappedNumber:
 
 
 def _heatmap(table: ManifestTable) -> MappedHeatmap:
-    unit = _unit(table, "1")
+    unit = manifest_parts.unit(table, "1")
     is_share = unit.code == "1"
     made = MappedHeatmap(
         file=_file(table, "file", IMAGE_ENDINGS),
         name=table.take("name", str, "Heat map"),
-        quantity=_code(table, "quantity"),
+        quantity=manifest_parts.code(table, "quantity"),
         unit=unit,
         minimum=table.take("minimum", float, 0.0 if is_share else None),
         maximum=table.take("maximum", float, 1.0 if is_share else None),
@@ -356,34 +342,3 @@ def _file(table: ManifestTable, key: str, endings: tuple[str, ...] = (), default
     if endings and not name.endswith(endings):
         raise table.error(key, f"{name!r} does not end with {' or '.join(endings)}")
     return name
-
-
-def _code(table: ManifestTable, key: str) -> Code:
-    inner = table.table(key)
-    arguments = [inner.take(each, str) for each in ("value", "scheme", "meaning")]
-    inner.finish()
-    try:
-        return Code(*arguments)
-    except ContractError as error:
-        raise table.error(key, str(error)) from error
-
-
-def _site(table: ManifestTable) -> Site | None:
-    """The region with its side; a side needs a region."""
-    side = table.take("side", str, None)
-    if "site" not in table.values:
-        if side is not None:
-            raise table.error("side", "needs the site that it is a side of")
-        return None
-    region: Any = _code(table, "site")
-    try:
-        return Site(region, side)
-    except ContractError as error:
-        raise table.error("side", str(error)) from error
-
-
-def _unit(table: ManifestTable, default: Any = ...) -> Unit:
-    try:
-        return Unit(table.take("unit", str, default))
-    except ContractError as error:
-        raise table.error("unit", str(error)) from error

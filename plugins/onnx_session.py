@@ -7,14 +7,17 @@ of a plugin, never in the node.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from plugins.resources import THREAD_VARIABLES
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession as InferenceSession  # whoever names its type takes it from here
 
 INSTALL = "pip install 'pacsnode[onnx]'"
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -60,6 +63,16 @@ def open_session(
         raise ModelError(f"{providers[0]} could not be started here: its driver or one of its libraries is missing")
     session.disable_fallback()
     return session
+
+
+def computed(
+    session: InferenceSession, names: Sequence[str], given: Mapping[str, NDArray[np.generic]]
+) -> list[NDArray[np.generic]]:
+    """The outputs of these names, in their order; `ModelError` where the model cannot compute them."""
+    try:
+        return [np.asarray(each) for each in session.run(list(names), dict(given))]
+    except Exception as error:
+        raise ModelError(f"the model could not compute its outputs: {_reason(error)}") from error
 
 
 def given_threads() -> int:

@@ -16,6 +16,8 @@ from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
 
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
+ONNX_ENTRY = "onnx"
+"""`Runtime.entry` of a model file: no class has this name, since it has no colon."""
 _MOST = 10_000_000
 """Seconds or MB: beyond what any timer, machine or engine takes."""
 
@@ -29,6 +31,8 @@ class RuntimeKind(StrEnum):
     """A program that is started for each job."""
     CONTAINER = "container"
     """A container image, which podman or docker runs."""
+    ONNX = "onnx"
+    """A model file, which `plugins.worker` loads; no code."""
     DICOM = "dicom"
     """A vendor's box, which is sent images and sends objects back."""
 
@@ -44,7 +48,7 @@ class PatientIdentity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How to run it: `entry` ("module:Class") for python, `command` for command."""
+    """How to run it: `entry` ("module:Class", or `ONNX_ENTRY`) for workers, `command` for command."""
 
     kind: RuntimeKind
     entry: str = ""
@@ -72,8 +76,18 @@ class Runtime:
     """Of kind dicom."""
 
     @property
+    def has_worker(self) -> bool:
+        """Whether `plugins.worker` runs it, in a Python process that is kept between jobs."""
+        return self.kind in (RuntimeKind.PYTHON, RuntimeKind.ONNX)
+
+    @property
+    def needs_examples(self) -> bool:
+        """Whether it does not run without examples: preprocessing that is nearly right shows in nothing else."""
+        return self.kind is RuntimeKind.ONNX
+
+    @property
     def executable(self) -> str:
-        """The interpreter to start for kind python."""
+        """The interpreter to start for a worker."""
         return self.interpreter or sys.executable
 
 
@@ -105,6 +119,11 @@ def _python(table: ManifestTable) -> dict[str, Any]:
         raise table.error("entry", f"{entry!r} is not module:Class")
     loading = table.take("loading_seconds", int, LOADING_SECONDS)
     return {"entry": entry, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+
+
+def _onnx(table: ManifestTable) -> dict[str, Any]:
+    loading = table.take("loading_seconds", int, LOADING_SECONDS)
+    return {"entry": ONNX_ENTRY, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
 
 
 def _command(table: ManifestTable) -> dict[str, Any]:
@@ -159,6 +178,7 @@ _KEYS_OF = {
     RuntimeKind.PYTHON: _python,
     RuntimeKind.COMMAND: _command,
     RuntimeKind.CONTAINER: _container,
+    RuntimeKind.ONNX: _onnx,
     RuntimeKind.DICOM: _dicom,
 }
 """The keys that a kind has beside those that all have."""

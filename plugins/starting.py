@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from plugins import exchange, stack_signal
-from plugins.adapters import python
+from plugins.adapters import entry as entries
 from plugins.onnx_session import ModelError
 from plugins.worker import author_line
 
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 def problem_of(home: Path, entry: str) -> str:
     """Why the plugin cannot start, in one line; empty where it can."""
     try:
-        python.load(home, entry)
+        entries.load(home, entry)
     except ModelError as error:
         return str(error)
     except BaseException as error:  # noqa: BLE001 - the plugin's code may raise anything; all of it is reported

@@ -18,7 +18,7 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
 from plugins import manifest
-from plugins.adapters import python
+from plugins.adapters import entry
 from plugins.contract import Result, Series, Study
 
 
@@ -36,7 +36,7 @@ def analyse(
     parameters = plugin.parameters_for(given or {})
     with tempfile.TemporaryDirectory() as scratch:
         study = _study(files, roles or {}, Path(scratch))
-        return python.load(plugin.folder, plugin.runtime.entry).analyse(study, parameters)
+        return entry.load(plugin.folder, plugin.runtime.entry).analyse(study, parameters)
 
 
 def _study(files: Sequence[Path], roles: Mapping[str, Sequence[Path]], scratch: Path) -> Study:

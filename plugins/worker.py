@@ -36,7 +36,7 @@ from pathlib import Path
 from types import CodeType
 
 from plugins import exchange, leftovers, stack_signal
-from plugins.adapters import python
+from plugins.adapters import entry as entries
 from plugins.contract import ContractError, NotApplicableError, Plugin, Result, ResultStatus, RetryableError
 from plugins.exchange import Request
 from plugins.onnx_session import ModelError
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     stack_signal.enable()
     match arguments:
         case [folder]:
-            return _do(Path(folder).resolve(), python.load)[0]
+            return _do(Path(folder).resolve(), entries.load)[0]
         case ["--orders", descriptor, folder]:
             return serve(socket.socket(fileno=int(descriptor)), Path(folder).resolve())
     print("usage: python -P -m plugins.worker [--orders DESCRIPTOR] FOLDER", file=sys.stderr)  # noqa: T201 - its answer
@@ -95,7 +95,7 @@ class LoadedPlugin:
         """Make the plugin that the job in this folder asks for. What goes wrong is raised by `load`."""
         try:
             request = exchange.read_request(folder)
-            self._plugin = python.load(Path(request.plugin.folder), request.plugin.entry)
+            self._plugin = entries.load(Path(request.plugin.folder), request.plugin.entry)
         except BaseException as error:  # noqa: BLE001 - it becomes the result of the job
             self._error = error
 

@@ -82,7 +82,8 @@ def _configuration(found: PluginsConfiguration | None) -> Configuration | None:
 def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make. Its name is the plugin's.")],
     kind: Annotated[
-        str | None, typer.Option("--kind", help="python (a class, the default), or command (any program).")
+        str | None,
+        typer.Option("--kind", help="python (a class, the default), command (any program), or onnx (a model file)."),
     ] = None,
     purpose: Annotated[
         str | None,
@@ -91,12 +92,18 @@ def new(
     exchange: Annotated[
         str, typer.Option("--exchange", help="nifti: a command for segmentation that reads and writes NIfTI.")
     ] = "pacsnode",
+    model: Annotated[
+        Path | None, typer.Option("--model", help="onnx: the model file, whose inputs and outputs are written down.")
+    ] = None,
 ) -> None:
     """Make a plugin that runs at once: manifest, code, README, and an example whose answer is known."""
     from node.kit import writing
     from plugins.exchanges import ExchangeForm
     from plugins.runtime import RuntimeKind
 
+    if model is not None:
+        _new_of_model(folder, kind, model)
+        return
     form = _member(ExchangeForm, exchange, "--exchange")
     usual = ("command", "segmentation") if form is ExchangeForm.NIFTI else ("python", "volume")
     made = writing.write(
@@ -110,6 +117,18 @@ def new(
     images = folder / writing.EXAMPLE_IMAGES
     output.console().print()
     output.console().print(cell(f"run it: pacsnode plugin run {folder} {images}"), soft_wrap=True)
+
+
+def _new_of_model(folder: Path, kind: str | None, model: Path) -> None:
+    from node.kit import model_manifests
+    from plugins.runtime import RuntimeKind
+
+    if _member(RuntimeKind, kind or RuntimeKind.ONNX, "--kind") is not RuntimeKind.ONNX:
+        raise UsageError(f"--model is for --kind {RuntimeKind.ONNX}")
+    for path in model_manifests.write(folder, model):
+        output.console().print(cell(path), soft_wrap=True)
+    output.console().print()
+    output.console().print(cell(f"fill in each TODO, then: pacsnode plugin run {folder} IMAGES"), soft_wrap=True)
 
 
 @plugin.command()

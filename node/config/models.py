@@ -298,7 +298,7 @@ class PluginResources(Section):
 
 
 class WarmUse(Section):
-    """How long a process of a plugin is kept, so that its model is loaded once (kind python)."""
+    """How long a process of a plugin is kept, so that its model is loaded once (kinds python and onnx)."""
 
     taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NODE})
 

@@ -25,7 +25,7 @@ from node.ledger import attempts, commissionings
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run import catalogue, starts
 from node.run.catalogue import SitePlugin
-from node.run.commissioning import commissioning_digest
+from node.run.commissioning import LACKS_EXAMPLES, commissioning_digest
 from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 from plugins import exchange, leftovers
@@ -70,8 +70,9 @@ def check(choice: PluginChoice) -> Iterator[CheckFinding]:
         yield CheckFinding("start", True)
         known = examples.load(plugin.manifest.folder)
         if not known:
-            told = f"there is no {examples.FOLDER}/: nothing that it says was checked"
-            yield CheckFinding("examples", True, told, warning=True)
+            may_go_on = not plugin.manifest.runtime.needs_examples
+            told = f"there is no {examples.FOLDER}/: nothing that it says was checked" if may_go_on else LACKS_EXAMPLES
+            yield CheckFinding("examples", may_go_on, told, warning=True)
             return
         for example in known:
             yield _example(example, commissioning.outcome(node, plugin, example))

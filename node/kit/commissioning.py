@@ -16,7 +16,7 @@ from node.kit.small_node import PluginTask, SmallNode, kit_configuration, small_
 from node.ledger import attempts
 from node.ledger.attempts import AttemptFailureKind, AttemptState
 from node.run.catalogue import SitePlugin
-from node.run.commissioning import ExamplesVerdict
+from node.run.commissioning import LACKS_EXAMPLES, ExamplesVerdict
 from plugins.manifest import ParameterError
 
 _OF_THE_MOMENT = (
@@ -64,7 +64,8 @@ def commission(
     except (ExampleError, UsageError) as error:
         return ExamplesVerdict(False, str(error))
     if not known:
-        return ExamplesVerdict(True, "it has no examples")
+        is_live = not choice.manifest.runtime.needs_examples
+        return ExamplesVerdict(is_live, "it has no examples" if is_live else LACKS_EXAMPLES)
     with small_node(_on_its_machine(site), stop, within) as node:
         plugin = choice.at(node.node.store.data)
         found = [(each, outcome(node, plugin, each)) for each in known]

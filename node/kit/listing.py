@@ -28,7 +28,6 @@ from node.run.digests import CodeDigests
 from node.run.file_digests import FileDigests
 from plugins.concepts import Concept
 from plugins.manifest import Manifest, Parameter
-from plugins.runtime import RuntimeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
         ("use", identity.intended_use),
         ("folder", str(manifest.folder)),
         ("runs", f"{runtime.kind}: {runs}"),
-        *((("interpreter", runtime.executable),) if runtime.kind is RuntimeKind.PYTHON else ()),
+        *((("interpreter", runtime.executable),) if runtime.has_worker else ()),
         ("outputs", ", ".join(manifest.outputs)),
         *(("concept", _concept(each)) for each in manifest.concepts),
         *(("parameter", _parameter(each, plugin.site_parameters)) for each in manifest.parameters),

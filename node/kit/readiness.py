@@ -11,7 +11,7 @@ from node.kit.quiet_log import quiet
 from node.ledger import commissionings
 from node.run import digests, starts
 from node.run.catalogue import SitePlugin
-from node.run.commissioning import commissioning_digest
+from node.run.commissioning import LACKS_EXAMPLES, commissioning_digest
 from node.run.file_digests import FileDigests
 
 NOT_MAPPED_BACK = (
@@ -36,6 +36,8 @@ def _examples_problem(site: Configuration, plugin: SitePlugin) -> str:
     """What differs in its examples, by the last time that they were run as it is now, else by running them."""
     try:
         digest = commissioning_digest(plugin.manifest, digests.for_command(site.node.data), FileDigests())
+        if not digest and plugin.manifest.runtime.needs_examples:
+            return LACKS_EXAMPLES
         here = digest, repr((plugin.isolation, plugin.limits, plugin.site_parameters))
         if not digest or here in _passed or _has_passed(site, plugin.name, digest):
             return ""

@@ -102,6 +102,8 @@ def write(
         raise UsageError(
             "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
         )
+    if kind is RuntimeKind.ONNX:
+        raise UsageError("a plugin of kind onnx begins with its model: --model FILE.onnx")
     if kind is RuntimeKind.DICOM:
         raise UsageError("a plugin of kind dicom has no program: docs/boxes.md has its plugin.toml")
     module = _module(folder)

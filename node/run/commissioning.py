@@ -41,6 +41,7 @@ _PERHAPS_MACHINE = "its examples failed in a way that the machine may have cause
 _UNKNOWN = "unknown"
 """In place of a digest: what was not run says nothing of what would run."""
 _NO_EXAMPLES = "it has no examples any more"
+LACKS_EXAMPLES = "it has no examples, without which no model file runs: only these show that its input is made rightly"
 _READING = "waits: its files are being read, to see whether they have changed"
 _RUNNING = "waits: its examples are being run"
 _DUE = "waits: its examples are to be run first"
@@ -148,6 +149,10 @@ class Commissioner:
     def _why_not_live(self, plugin: SitePlugin, digest: str) -> str:
         database = self.node.ledger.database
         last = commissionings.last(database, plugin.name)
+        if not digest and plugin.manifest.runtime.needs_examples:
+            if last is None or last.detail != LACKS_EXAMPLES:
+                self._record(plugin, _UNKNOWN, ExamplesVerdict(False, LACKS_EXAMPLES))
+            return _NOT_PASSED
         if not digest:
             self._note_passed(plugin, digest, last, _NO_EXAMPLES)
             return ""

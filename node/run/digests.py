@@ -163,7 +163,7 @@ class _CodeLook:
                 if (asked := interpreter.environment_of(program)) is not None:
                     yield "version of the interpreter", asked.version
                     yield from self._imported(asked, manifest.folder)
-        elif runtime.kind is RuntimeKind.PYTHON and runtime.interpreter:
+        elif runtime.has_worker and runtime.interpreter:
             asked = interpreter.ask(manifest.folder / runtime.executable)
             yield "version of the interpreter", asked.version
             yield from self._imported(asked, manifest.folder)
@@ -173,7 +173,7 @@ class _CodeLook:
         runtime = manifest.runtime
         yield "driver", self._file(_DRIVER)
         yield "exchange", str(untrusted.SCHEMA)
-        if runtime.kind is not RuntimeKind.PYTHON:
+        if not runtime.has_worker:
             return
         path = manifest.folder / runtime.executable
         yield "interpreter", f"{path} {self._file(path)}"

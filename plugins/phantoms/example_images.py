@@ -62,6 +62,8 @@ IMAGES: Mapping[str, Callable[[Path], object]] = {
     "examples/ct_nodules/examples/none/images": _nodules(accession_number="A0002"),
     "examples/head_ct_triage/examples/bleed/images": _head("A0010", HeadHemorrhage()),
     "examples/head_ct_triage/examples/none/images": _head("A0011", None),
+    "examples/onnx_head_bleed/examples/bleed/images": _head("A0012", HeadHemorrhage()),
+    "examples/onnx_head_bleed/examples/none/images": _head("A0013", None),
     "examples/mammography/examples/mass_in_the_right_breast/images": _mammogram,
 }
 """Folder below `plugins/`, and what writes its files into a folder."""

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     beside_greedy,
     encoding,
     laying_out,
+    models,
     page,
     purging,
     receive,
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(laying_out.show(handed), flush=True)
         kept = warm.measure(folder / "warm", 50 if options.short else warm.JOBS)
         print(warm.show(kept), flush=True)
+        modelled = models.measure(folder / "models", models.SHORT_JOBS if options.short else models.JOBS)
+        print(models.show(modelled), flush=True)
         decided = rules.measure(folder / "rules", 100 if options.short else rules.REPLAYED)
         print(rules.show(decided), flush=True)
         retried = retries.measure(300 if options.short else retries.IMAGES, folder / "retries")
@@ -129,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             searched,
             purged,
             waiting,
+            modelled,
         )
         written.write_text(page.text(all_of_it, options.remark))
 

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     beside_greedy,
     encoding,
     laying_out,
+    models,
     purging,
     receive,
     receivers,
@@ -82,6 +83,7 @@ class Measured:
     purged: purging.PurgeFigures
     waiting: Sequence[BacklogFigures]
     """A node without and one with a backlog."""
+    modelled: Sequence[models.ModelFigures]
 
 
 def text(found: Measured, remark: str = "") -> str:
@@ -112,6 +114,9 @@ def text(found: Measured, remark: str = "") -> str:
         "## Warm workers",
         warm.__doc__ or "",
         warm.show(found.kept),
+        "## Model files",
+        models.__doc__ or "",
+        models.show(found.modelled),
         "## Rules",
         rules.show(found.decided),
         "## A person's retry while images are indexed",

@@ -1,4 +1,4 @@
-"""Plugins that are a Python class, run by `plugins.worker`.
+"""Plugins that are a Python class or a model file, run by `plugins.worker`.
 
 The interpreter gets a path that begins with a zip of the contract (`plugins.bundle`) and has nothing of the node's; the
 plugin's own folder is added by the worker. `-P` keeps the working folder off the path. The process is a worker: it does

@@ -21,12 +21,16 @@ KINDS: Mapping[RuntimeKind, ExecutorOf] = {
     RuntimeKind.PYTHON: python.executor,
     RuntimeKind.COMMAND: command.executor,
     RuntimeKind.CONTAINER: container.executor,
+    RuntimeKind.ONNX: python.executor,
     RuntimeKind.DICOM: dicom.executor,
 }
 """One module for each."""
 CONFINEMENTS: Mapping[RuntimeKind, ConfinementOf] = {RuntimeKind.CONTAINER: container.confinement}
 """Of the kinds that bring a confinement of their own."""
-STARTERS: Mapping[RuntimeKind, ExecutorOf] = {RuntimeKind.PYTHON: python.starter}
+STARTERS: Mapping[RuntimeKind, ExecutorOf] = {
+    RuntimeKind.PYTHON: python.starter,
+    RuntimeKind.ONNX: python.starter,
+}
 """Of the kinds whose plugins can be started without images: what tries that they start."""
 
 

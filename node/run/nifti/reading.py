@@ -7,32 +7,25 @@ and where the mask covers the images. Volumes are counts of voxels on the grid o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from node.own_notes import OwnNote
 from node.run.nifti.grids import SourceGrid
 from node.run.nifti.masks import GridReader, MaskStack
 from node.run.nifti.tables import NumberTables
-from plugins import codes, exchange, limits, untrusted
-from plugins.coding import Code, Site
+from plugins import exchange, limits, untrusted
 from plugins.exchange import OutputReading
 from plugins.images import ContractError
+from plugins.mapped_findings import FindingDraft, draft_of, listed, nothing_found, summary_of
 from plugins.maps import Heatmap, Segment, Segmentation
 from plugins.measurements import Measurement, NoValue, Score
 from plugins.nifti_mapping import EmptyMask, MappedNumber, NiftiFolders
-from plugins.result import SUMMARY_LIMIT, Finding, Result
+from plugins.result import Result
 from plugins.status import ResultStatus
 from plugins.untrusted import ExchangeError
 
 _NOT_FOR_IT = "The program says that these images are not what it is for."
-_SMALL_ML = 10.0
-"""Below this a volume is shown with two decimals."""
-_UNIT_WORDS = {"[hnsf'U]": " HU", "1": ""}
-"""What readers know a unit by, where its code is no word of theirs."""
-_NOTE = 256
-_MOST_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +41,6 @@ class NiftiAnswer:
     """Whether the manifest wants the masks in the result, beside what they say."""
     says_not_applicable: bool = False
     """Whether its exit code says that the images are not what it is for."""
-
-
-@dataclass
-class _Draft:
-    """A finding that is being put together."""
-
-    name: str
-    code: Code
-    site: Site | None
-    present: bool | None = None
-    measurements: list[Measurement] = field(default_factory=list)
-    score: Score | None = None
-    segments: tuple[int, ...] = ()
-
-    def made(self) -> Finding:
-        return Finding(
-            self.code,
-            present=self.present,
-            score=self.score,
-            site=self.site,
-            measurements=tuple(self.measurements),
-            segments=self.segments,
-        )
 
 
 def read(answer: NiftiAnswer) -> OutputReading:
@@ -96,12 +66,11 @@ def _result(answer: NiftiAnswer, out: int, work: Path) -> Result:
     stack = reader.masks(mapping) if mapping.segments else None
     drafts, silent = _of_masks(mapping, stack, grid, answer.has_segmentation)
     silent += _of_numbers(mapping, NumberTables(out), drafts)
-    notes = [OwnNote.NOT_OUTLINED.format(names=_listed(silent))] if silent else []
+    notes = [OwnNote.NOT_OUTLINED.format(names=listed(silent))] if silent else []
     if stack is not None and stack.resampled:
-        notes.append(OwnNote.RESAMPLED.format(names=_listed(stack.resampled)))
+        notes.append(OwnNote.RESAMPLED.format(names=listed(stack.resampled)))
     if not drafts:
-        told = f"The program found none of: {_listed(silent)}. This does not say that there is none."
-        return Result(ResultStatus.NOT_APPLICABLE, told)
+        return Result(ResultStatus.NOT_APPLICABLE, nothing_found(silent))
     heatmaps = [
         Heatmap(reader.heatmap(each, number), grid.frames, each.quantity, each.unit, each.name)
         for number, each in enumerate(mapping.heatmaps)
@@ -109,7 +78,7 @@ def _result(answer: NiftiAnswer, out: int, work: Path) -> Result:
     is_negative = all(draft.present is False for draft in drafts)
     return Result(
         status=ResultStatus.NO_FINDINGS if is_negative else ResultStatus.FINDINGS,
-        summary=_summary(drafts),
+        summary=summary_of(drafts),
         findings=tuple(draft.made() for draft in drafts),
         segmentation=_segmentation(mapping, stack, grid) if answer.has_segmentation and stack else None,
         heatmaps=tuple(heatmaps),
@@ -127,7 +96,7 @@ def _refuse_too_much(answer: NiftiAnswer) -> None:
 
 def _of_masks(
     mapping: NiftiFolders, stack: MaskStack | None, grid: SourceGrid, has_segmentation: bool
-) -> tuple[list[_Draft], list[str]]:
+) -> tuple[list[FindingDraft], list[str]]:
     """A finding for each segment that says something, and the names of those that say nothing."""
     drafts, silent = [], []
     for number, segment in enumerate(mapping.segments if stack else (), start=1):
@@ -137,17 +106,16 @@ def _of_masks(
         if not voxels and not is_absent:
             silent.append(segment.name)
             continue
-        draft = _Draft(segment.name, segment.heading, segment.site, present=not is_absent if segment.finding else None)
+        draft = FindingDraft(segment.name, segment.heading, segment.site)
+        draft.present = not is_absent if segment.finding else None
         if voxels:
-            volume = voxels * grid.voxel_volume
-            decimals = 2 if volume < _SMALL_ML else 1
-            draft.measurements.append(Measurement(codes.VOLUME, volume, codes.MILLILITER, decimals=decimals))
+            draft.add_volume(voxels * grid.voxel_volume)
             draft.segments = (number,) if has_segmentation else ()
         drafts.append(draft)
     return drafts, silent
 
 
-def _of_numbers(mapping: NiftiFolders, tables: NumberTables, drafts: list[_Draft]) -> list[str]:
+def _of_numbers(mapping: NiftiFolders, tables: NumberTables, drafts: list[FindingDraft]) -> list[str]:
     """Add the numbers of the tables to the findings that they are of; the names of scores that have no value."""
     without = []
     for number in mapping.numbers:
@@ -155,7 +123,7 @@ def _of_numbers(mapping: NiftiFolders, tables: NumberTables, drafts: list[_Draft
         if number.is_score and value is None:
             without.append(number.concept.meaning)
             continue
-        draft = _draft_of(number, drafts)
+        draft = draft_of(drafts, number.finding, number.site)
         if number.is_score and value is not None:
             _score(draft, number, value)
         elif value is not None or draft.present is not False:  # of what is absent, no value says nothing more
@@ -166,18 +134,7 @@ def _of_numbers(mapping: NiftiFolders, tables: NumberTables, drafts: list[_Draft
     return without
 
 
-def _draft_of(number: MappedNumber, drafts: list[_Draft]) -> _Draft:
-    """The one finding of this code at this site; a new one where there is none, or several."""
-    found = [draft for draft in drafts if (draft.code, draft.site) == (number.finding, number.site)]
-    if len(found) == 1:
-        return found[0]
-    side = number.site.laterality if number.site else None
-    name = f"{number.finding.meaning}, {side.meaning.lower()}" if side else number.finding.meaning
-    drafts.append(_Draft(name, number.finding, number.site))
-    return drafts[-1]
-
-
-def _score(draft: _Draft, number: MappedNumber, value: float) -> None:
+def _score(draft: FindingDraft, number: MappedNumber, value: float) -> None:
     draft.score = Score(value, number.threshold, unit=number.unit, concept=number.concept)
     if number.threshold is None or draft.present is not None:
         return
@@ -195,34 +152,3 @@ def _segmentation(mapping: NiftiFolders, stack: MaskStack, grid: SourceGrid) -> 
         if stack.voxels[number]
     ]
     return Segmentation(stack.labels, grid.frames, tuple(segments)) if segments else None
-
-
-def _summary(drafts: Sequence[_Draft]) -> str:
-    """What was found, one sentence each, as many as there is room for."""
-    text = ""
-    for index, sentence in enumerate(_sentences(drafts)):
-        rest = f" And {len(drafts) - index} more."
-        if len(text) + len(sentence) + len(rest) + 1 > SUMMARY_LIMIT:
-            return text + rest
-        text = f"{text} {sentence}".strip()
-    return text
-
-
-def _sentences(drafts: Sequence[_Draft]) -> Iterator[str]:
-    for draft in drafts:
-        said = {True: " found", False: " not found", None: ""}[draft.present]
-        numbers = [f"{draft.score.name} {draft.score.value:.2f}"] if draft.score else []
-        for each in draft.measurements:
-            unit = _UNIT_WORDS.get(each.unit.code, f" {each.unit.code}")
-            shown = "cannot be computed" if each.value is None else f"{each.value:.{each.decimals}f}{unit}"
-            is_plain = each.concept == codes.VOLUME and each.value is not None
-            numbers.append(shown if is_plain else f"{each.concept.meaning} {shown}")
-        yield f"{draft.name}{said}{': ' if numbers else ''}{', '.join(numbers)}."
-
-
-def _listed(names: Sequence[str] | set[str]) -> str:
-    """`a, b, c and 4 more`, within the length of a note."""
-    listed = sorted(names) if isinstance(names, set) else list(names)
-    shown = ", ".join(each[: _NOTE // (2 * _MOST_NAMED)] for each in listed[:_MOST_NAMED])
-    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return f"{shown}{more}"

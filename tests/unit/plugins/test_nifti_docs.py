@@ -41,9 +41,10 @@ def test_other_makers_tools_are_marked_as_not_run_here() -> None:
 
 def test_the_reference_has_every_key_and_no_other() -> None:
     """Each row of its tables begins with the keys; the headings are the tables."""
-    source = (ROOT / "plugins" / "nifti_mapping.py").read_text(encoding="utf-8")
+    read_by = ("nifti_mapping", "manifest_parts")
+    source = "".join((ROOT / "plugins" / f"{name}.py").read_text(encoding="utf-8") for name in read_by)
     taken = re.findall(
-        r"(?:\.(?:take|table|tables|texts)\(|_(?:tables|code|file)\((?:table|labels), )\"(\w+)\"", source
+        r"(?:\.(?:take|table|tables|texts)\(|\b_?(?:tables|code|file)\((?:table|labels), )\"(\w+)\"", source
     )
     chapter = PAGE[PAGE.index("## The manifest") : PAGE.index("## nnU-Net")]
     rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
