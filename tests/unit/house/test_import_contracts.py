@@ -71,6 +71,7 @@ BREAKS = [
     ("SQLite only", "node/index.py", "import sqlite3"),
     ("YAML only", "rules/engine.py", "from ruamel.yaml import YAML"),
     ("apscheduler only", "node/app/process.py", "import apscheduler.schedulers.background"),
+    ("httpx only", "node/web/exchange.py", "import httpx"),
     ("the command reaches", "node/cli/status.py", "import node.ledger.studies"),
     ("the command reaches", "node/cli/status.py", "import node.run.stage"),
     ("node.desk knows", "node/desk/overview.py", "import node.run.stage"),
