@@ -102,8 +102,9 @@ def write(
         raise UsageError(
             "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
         )
-    if kind is RuntimeKind.DICOM:
-        raise UsageError("a plugin of kind dicom has no program: docs/boxes.md has its plugin.toml")
+    if kind.is_elsewhere:
+        where = "boxes.md" if kind is RuntimeKind.DICOM else "http.md"
+        raise UsageError(f"a plugin of kind {kind} has no program: docs/{where} has its plugin.toml")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND

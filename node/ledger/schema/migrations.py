@@ -48,6 +48,7 @@ from node.ledger.schema import (
     m0040_job_results,
     m0041_recalls,
     m0042_stop_rules,
+    m0043_services,
 )
 from node.ledger.schema.versions import SET
 
@@ -189,6 +190,7 @@ migrations(name="0038_boxes")(m0038_boxes.migrate)
 migrations(name="0040_job_results")(m0040_job_results.migrate)
 migrations(name="0041_recalls")(m0041_recalls.migrate)
 migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
+migrations(name="0043_services")(m0043_services.migrate)
 
 _FIRST = """
 CREATE TABLE studies (

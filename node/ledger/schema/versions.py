@@ -45,5 +45,6 @@ VERSIONS = (
     "0040_job_results",
     "0041_recalls",
     "0042_stop_rules",
+    "0043_services",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""
