@@ -18,7 +18,7 @@ from plugins.runtime import PatientIdentity
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def problems(document: Document, manifest_of: ManifestOf, folder: Path) -> Iterator[Problem]:
+def problems_of_services(document: Document, manifest_of: ManifestOf, folder: Path) -> Iterator[Problem]:
     """Every contradiction between a service and the rest; `folder` is where relative paths begin."""
     services = _services(document)
     for name, service in services.items():
@@ -35,7 +35,7 @@ def problems(document: Document, manifest_of: ManifestOf, folder: Path) -> Itera
             yield document.problem(("plugins", name), message, closest(use.service, services), key=True)
 
 
-def warnings(document: Document, manifest_of: ManifestOf) -> Iterator[Problem]:
+def warnings_of_services(document: Document, manifest_of: ManifestOf) -> Iterator[Problem]:
     """Which services learn who the patients are, and which are spoken to without TLS."""
     services = _services(document)
     for name, service in services.items():

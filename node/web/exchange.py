@@ -70,11 +70,14 @@ class Exchange:
 def deadline(where: str, seconds: float) -> Iterator[Exchange]:
     """A conversation of at most this many seconds; TransientError, which names `where`, where it is not over then."""
     exchange = Exchange(seconds)
+    told = f"{where} did not come to an end in {seconds:g} s"
     try:
         yield exchange
     except Exception as error:
         if exchange.is_over:
-            raise TransientError(f"{where} did not come to an end in {seconds:g} s") from error
+            raise TransientError(told) from error
         raise
     finally:
         exchange.close()
+    if exchange.is_over:  # the end of the connection may have been taken for the end of an answer
+        raise TransientError(told)

@@ -140,7 +140,7 @@ class StageElsewhere(NodeStage):
 
 
 def pause_after(tries: int) -> timedelta:
-    """The pause after so many tries in vain, at least one.
+    """The pause after this many tries in vain, at least one.
 
     >>> pause_after(2)
     datetime.timedelta(seconds=10)

@@ -186,6 +186,8 @@ class ServiceCaller:
             return ServiceReply(ReplyKind.BROKEN, f"the answer of {self._named} {told}")
         if found.headers.get("content-encoding", "identity") != "identity":
             return ServiceReply(ReplyKind.BROKEN, f"the answer of {self._named} is encoded, which nobody asked for")
+        if "content-length" not in found.headers and found.headers.get("transfer-encoding") != "chunked":
+            return ServiceReply(ReplyKind.BROKEN, f"the answer of {self._named} does not say where it ends")
         return ServiceReply(ReplyKind.ANSWERED, content_type=found.headers.get("content-type", ""))
 
     def _taken(self, found: Response, after: timedelta | None) -> ServiceReply:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from starlette.responses import Response
 
 from node.index.children import HeaderReader
@@ -89,7 +91,9 @@ def capture(study: SubmittedStudy, **changes: Any) -> bytes:
     maker = VendorBox()
     maker.received = study.images
     made, kept = maker.dumb_capture(**changes), BytesIO()
-    made.save_as(kept, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.save_as(kept, enforce_file_format=True)
     return kept.getvalue()
 
 

@@ -39,6 +39,13 @@ meaning = "Thing"
 """
 
 
+def manifest_of(
+    runtime: str = "", identity: str = "pseudonym", outputs: str = '["findings", "dicom"]', rest: str = CONCEPT
+) -> str:
+    """A plugin.toml of the service `ai`, with these lines."""
+    return MANIFEST.format(runtime=runtime, identity=identity, outputs=outputs, rest=rest)
+
+
 class ServiceRoom(RoomElsewhere):
     """Index, run and the stage of one service; a test drives each."""
 
@@ -48,13 +55,8 @@ class ServiceRoom(RoomElsewhere):
         self.plugin = "lungs"
         plugin, use = folder / "lungs", keys.pop("use", {})
         plugin.mkdir(exist_ok=True)
-        self.manifest = MANIFEST.format(
-            runtime=keys.pop("runtime", ""),
-            identity=keys.pop("identity", "pseudonym"),
-            outputs=keys.pop("outputs", '["findings", "dicom"]'),
-            rest=keys.pop("rest", CONCEPT),
-        )
-        (plugin / "plugin.toml").write_text(self.manifest)
+        said = {key: keys.pop(key) for key in ("runtime", "identity", "outputs", "rest") if key in keys}
+        (plugin / "plugin.toml").write_text(manifest_of(**said))
         self.configuration = Configuration.model_validate(
             {
                 "node": {

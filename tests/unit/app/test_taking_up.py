@@ -46,7 +46,7 @@ BASE: dict[str, Any] = {
         "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
     },
     "boxes": {"cad": {"ae_title": "CADBOX", "host": "10.0.0.20", "port": 104, "tls": {**TLS}}},
-    "services": {"ai": {"url": "https://ai.example"}},
+    "services": {"ai": {"url": "https://ai.example", "certificate": "node.pem", "key": "node.key"}},
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},

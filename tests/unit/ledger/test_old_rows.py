@@ -18,6 +18,7 @@ from node.ledger import (
     jobs,
     old_rows,
     positions,
+    services,
     stop_windows,
     suspensions,
 )
@@ -292,7 +293,7 @@ def test_every_rule_is_sound_sql(site: RetainSite, rules: tuple[RowRule, ...]) -
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
+def test_what_a_box_or_service_was_sent_goes_with_its_job(site: RetainSite) -> None:
     """Its answers stay known by their UIDs: a PACS may send them back years later."""
     site.reported(STUDY, site.study(STUDY))
     site.reported("1.2", site.study("1.2"))
@@ -301,6 +302,7 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
         name, now = attempt["id"], site.hand.now()
         boxes.laid_out(database, BoxAttempt(name, "cad", "NODE", "P", None, None, 0, None), ["1.2.3.4"])
         boxes.answered_in(database, name, "cad", "pacs", ["1.2.3"])
+        services.laid_out(database, name, "ai", "key")
         answer = BoxAnswer("r" * 32, "cad", "1.9", "1.9", "1.1", "NODE", "a", now, AnswerStatus.NEW, None, None, None)
         box_answers.received(database, answer)
         box_answers.matched(database, answer, name)
@@ -310,5 +312,6 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
         site.go(images="30d", results="90d", facts="2y", delivered_objects="10y")
     found = numbers(site)
     assert [found[table] for table in ("box_attempts", "box_instances", "box_series", "box_answers")] == [0, 0, 0, 1]
+    assert found["service_attempts"] == 0
     assert box_answers.is_answer(site.ledger.database, "1.9")
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []

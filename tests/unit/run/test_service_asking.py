@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -176,6 +178,25 @@ def test_an_answer_says_whose_it_is_and_is_not_too_much(
     reply = asked(ai, folder)
     assert reply.kind is ReplyKind.BROKEN
     assert why in reply.why
+
+
+def test_an_answer_that_does_not_say_where_it_ends_is_none(folder: Path) -> None:
+    """It may have been cut anywhere: neither a length nor chunks."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(f"HTTP/1.1 200 OK\r\nIdempotency-Key: {KEY}\r\n\r\n".encode() + result())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        calling = ServiceCaller("ai", WebService.model_validate({"url": url}), keep_free=0)
+        reply = calling.ask(url, KEY, folder / "answer", NOW)
+        thread.join()
+    assert (reply.kind, "does not say where it ends" in reply.why) == (ReplyKind.BROKEN, True)
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(ai: AiService, folder: Path) -> None:

@@ -54,8 +54,9 @@ def body_of(port: int, seconds: float = DEADLINE) -> bytes:
 @pytest.mark.parametrize("content", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
 def test_a_server_that_drips_is_left_at_the_deadline(content: bytes) -> None:
     """Of the whole conversation, headers and body: a byte now and then does not prolong it."""
-    with saying(content, b"x") as port, pytest.raises(TransientError, match=r"did not come to an end in 0\.5 s"):
-        body_of(port, 0.5)
+    over = r"did not come to an end in 2 s|no answer in time"  # the second where this process was held up for as long
+    with saying(content, b"x") as port, pytest.raises(TransientError, match=over):
+        body_of(port, 2)
 
 
 def test_a_proxy_of_the_environment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
