@@ -20,6 +20,8 @@ from node import ourselves
 from node.errors import TransientError
 from node.web.exchange import Exchange
 
+WebAnswer = httpx.Response
+"""An answer: status, headers, and a body that may still be on its way."""
 _NOT_HTTP = "its answer is not HTTP"
 _UNANSWERED = "no answer in time"
 
@@ -51,7 +53,7 @@ def answer(
     *,
     silence: float | None = None,
     follows_redirects: bool = False,
-) -> Iterator[httpx.Response]:
+) -> Iterator[WebAnswer]:
     """The answer, whose body has not been read; it is over at the end of the block.
 
     `silence`: the longest, in seconds; the conversation's deadline where it is not given. TransientError where there is

@@ -47,14 +47,15 @@ def test_fault_55_kill_9_while_a_service_takes_the_images(tmp_path: Path) -> Non
             until(lambda: _is_sent(site.port, files), what="the node to take the images")
             study = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
             try:
-                until(taken.is_set, what="the service to have the images")
+                until(taken.is_set, 900, "the service to have the images")
                 site.power_off()
             finally:
                 died.set()
             site.restart()
             until(
                 lambda: any(each.outcome for each in jobs.of_study(site.ledger.database, study)),
-                what="the answer to be taken",
+                900,
+                "the answer to be taken",
             )
             (job,) = jobs.of_study(site.ledger.database, study)
             (attempt,) = attempts.of_job(site.ledger.database, job.id)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from node.config.people import read_secret
@@ -23,12 +22,9 @@ from node.config.services import WebService
 from node.errors import TransientError
 from node.run.services.submission import SubmissionBody
 from node.web import client
-from node.web.client import WebRequest
+from node.web.client import WebAnswer, WebRequest
 from node.web.exchange import Exchange, deadline
 from plugins import limits
-
-if TYPE_CHECKING:
-    from httpx import Response
 
 KEY_HEADER = "Idempotency-Key"
 MOST = limits.ARRAY_BYTES + limits.OBJECTS_BYTES + limits.JSON_BYTES
@@ -134,7 +130,7 @@ class ServiceCaller:
             return ServiceReply(ReplyKind.LATER, str(error))
 
     @contextmanager
-    def _answer(self, request: WebRequest, seconds: float) -> Iterator[Response]:
+    def _answer(self, request: WebRequest, seconds: float) -> Iterator[WebAnswer]:
         headers = {"Accept-Encoding": "identity", **request.headers}
         settings = self._settings
         try:
@@ -164,7 +160,7 @@ class ServiceCaller:
             with self._lock:
                 self._current = None
 
-    def _read(self, found: Response, key: str, now: datetime, *, is_submission: bool) -> ServiceReply:
+    def _read(self, found: WebAnswer, key: str, now: datetime, *, is_submission: bool) -> ServiceReply:
         status, after = found.status_code, _wait(found.headers.get("retry-after"), now)
         if status == 200:
             return self._answered(found, key)
@@ -179,7 +175,7 @@ class ServiceCaller:
             return ServiceReply(ReplyKind.REFUSED, why)
         return ServiceReply(ReplyKind.LATER, why, after=after)
 
-    def _answered(self, found: Response, key: str) -> ServiceReply:
+    def _answered(self, found: WebAnswer, key: str) -> ServiceReply:
         """The body is an answer: to what, its key says."""
         if found.headers.get(KEY_HEADER, "").strip('" ') != key:
             told = "is to another submission" if KEY_HEADER in found.headers else f"has no {KEY_HEADER}"
@@ -190,7 +186,7 @@ class ServiceCaller:
             return ServiceReply(ReplyKind.BROKEN, f"the answer of {self._named} does not say where it ends")
         return ServiceReply(ReplyKind.ANSWERED, content_type=found.headers.get("content-type", ""))
 
-    def _taken(self, found: Response, after: timedelta | None) -> ServiceReply:
+    def _taken(self, found: WebAnswer, after: timedelta | None) -> ServiceReply:
         """Where its answer is asked for: nobody is sent elsewhere."""
         given = found.headers.get("location", "")
         if not given or len(given) > _LONGEST_LOCATION or not given.isascii() or not given.isprintable():
@@ -205,7 +201,7 @@ class ServiceCaller:
             return ServiceReply(ReplyKind.BROKEN, told)
         return ServiceReply(ReplyKind.TAKEN, location=location, after=after)
 
-    def _keep(self, found: Response, target: Path) -> str:
+    def _keep(self, found: WebAnswer, target: Path) -> str:
         """Write the body; what is wrong with it, "" where nothing is. OSError where the disk has no room."""
         size = checked = 0
         with target.open("wb") as out:

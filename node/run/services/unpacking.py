@@ -85,7 +85,7 @@ def unpacked(pool: ChildPool, order: AnswerToCheck, content_type: str, most: int
 def unpack(task: UnpackingTask) -> UnpackedAnswer:
     """Fill `out/`; ExchangeError, which says what is wrong with the body, OSError."""
     out = task.folder / exchange.OUT
-    writer = _Writer(out, task.most)
+    writer = _UnpackedFiles(out, task.most)
     kind = _header(task.content_type)
     body = task.folder / ANSWER
     match kind.get_content_type():
@@ -107,7 +107,7 @@ def unpack(task: UnpackingTask) -> UnpackedAnswer:
     return UnpackedAnswer(is_result=True)
 
 
-class _Writer:
+class _UnpackedFiles:
     """Writes files below `out/`."""
 
     def __init__(self, out: Path, most: int) -> None:
@@ -136,7 +136,7 @@ class _Writer:
             raise _error(name, "is a folder, too") from error
 
 
-def _unzip(body: Path, writer: _Writer) -> None:
+def _unzip(body: Path, writer: _UnpackedFiles) -> None:
     try:
         with zipfile.ZipFile(body) as archive:
             for member in archive.infolist():
@@ -154,7 +154,7 @@ def _unzip(body: Path, writer: _Writer) -> None:
         raise _error("", "is not an archive that can be read (zip)") from error
 
 
-def _part(body: Path, boundary: str, writer: _Writer) -> None:
+def _part(body: Path, boundary: str, writer: _UnpackedFiles) -> None:
     """multipart/related (RFC 2046 5.1), as STOW-RS and WADO-RS have it: a part is JSON, or a DICOM object."""
     if not boundary or len(boundary) > 70 or not boundary.isascii():
         raise _error("", "its Content-Type names no boundary")
