@@ -17,6 +17,7 @@ class Stage(StrEnum):
     ROUTE = "route"
     RUN = "run"
     BOX = "box"
+    SERVICE = "service"
     RESULTS = "results"
     DELIVER = "deliver"
     FETCH = "fetch"

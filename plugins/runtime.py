@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from plugins import boxes, privileges, resources
+from plugins import boxes, privileges, resources, services
 from plugins.boxes import BoxUse
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import ManifestTable
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
+from plugins.services import ServiceUse
 
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
 ONNX_ENTRY = "onnx"
@@ -35,6 +36,13 @@ class RuntimeKind(StrEnum):
     """A model file, which `plugins.worker` loads; no code."""
     DICOM = "dicom"
     """A vendor's box, which is sent images and sends objects back."""
+    HTTP = "http"
+    """A web service, which is asked by HTTP."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether nothing of it runs on this machine."""
+        return self in (RuntimeKind.DICOM, RuntimeKind.HTTP)
 
 
 class PatientIdentity(StrEnum):
@@ -74,6 +82,8 @@ class Runtime:
     resources: Resources = field(default_factory=Resources)
     box: BoxUse | None = None
     """Of kind dicom."""
+    service: ServiceUse | None = None
+    """Of kind http."""
 
     @property
     def has_worker(self) -> bool:
@@ -130,10 +140,14 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     command = table.texts("command")
     if not command:
         raise table.error("command", "is empty; give the program and its arguments")
+    return {"command": command, "exchange": _not_mercure(table)}
+
+
+def _not_mercure(table: ManifestTable) -> ExchangeForm:
     exchange = _exchange(table)
     if exchange is ExchangeForm.MERCURE:
         raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
-    return {"command": command, "exchange": exchange}
+    return exchange
 
 
 def _exchange(table: ManifestTable) -> ExchangeForm:
@@ -172,6 +186,10 @@ def _dicom(table: ManifestTable) -> dict[str, Any]:
     return {"box": boxes.read(table)}
 
 
+def _http(table: ManifestTable) -> dict[str, Any]:
+    return {"service": services.read(table), "exchange": _not_mercure(table)}
+
+
 _PINNED = re.compile(r"(?:[A-Za-z0-9][\w.-]*(?::[0-9]+)?(?:/[\w.-]+)*@)?sha256:[0-9a-f]{64}", re.ASCII)
 _USER = re.compile(r"(0|[1-9][0-9]{0,8}):(0|[1-9][0-9]{0,8})")
 _KEYS_OF = {
@@ -180,7 +198,8 @@ _KEYS_OF = {
     RuntimeKind.CONTAINER: _container,
     RuntimeKind.ONNX: _onnx,
     RuntimeKind.DICOM: _dicom,
+    RuntimeKind.HTTP: _http,
 }
 """The keys that a kind has beside those that all have."""
-_DEADLINES = {RuntimeKind.DICOM: boxes.DEADLINE_SECONDS}
+_DEADLINES = {RuntimeKind.DICOM: boxes.DEADLINE_SECONDS, RuntimeKind.HTTP: services.DEADLINE_SECONDS}
 """Of kinds that take longer than a program of this machine."""

@@ -31,6 +31,7 @@ from node.retain.stage import RetainStage
 from node.route.stage import RouteStage
 from node.run.boxes.stage import BoxStage
 from node.run.catalogue import Catalogues
+from node.run.services.stage import ServiceStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
@@ -81,6 +82,9 @@ def for_peers(node: Node, configuration: Configuration, catalogues: Catalogues) 
     for name in configuration.boxes:
         make_box = partial(BoxStage, name, node, plugins_of=catalogues.of, archive_of=_query_retrieve)
         found[f"box-{name}"] = StageMaker(Stage.BOX, make_box)
+    for name in configuration.services:
+        make_service = partial(ServiceStage, name, node, plugins_of=catalogues.of)
+        found[f"service-{name}"] = StageMaker(Stage.SERVICE, make_service)
     found["deadlines"] = StageMaker(Stage.FETCH, partial(Deadlines, node))
     found["commit"] = StageMaker(Stage.COMMIT, partial(CommitStage, node, journal))
     requesters = requesters_of(configuration)

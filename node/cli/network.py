@@ -17,7 +17,8 @@ from node.cli.output import ExitCode, cell, table
 from node.clock import SystemClock
 from node.config.destinations import Destination, DicomDestination
 from node.config.problems import printable
-from node.desk import peers
+from node.config.services import WebService
+from node.desk import peers, services
 from node.desk.actor import who_types
 from node.desk.peers import RESULT_CLASSES, Probe
 from node.dicom import report_classes
@@ -56,7 +57,11 @@ def echo(
     ] = False,
     as_json: site.AsJson = False,
 ) -> None:
-    """Check that a destination or a vendor's box answers (C-ECHO). Exit code 1: it does not."""
+    """Check that a destination or a box answers (C-ECHO), or a web service (HEAD). Exit code 1: it does not."""
+    service = services.find(destination, config)
+    if service is not None:
+        _echo_service(destination, service, as_json=as_json, probe=probe)
+        return
     peer, known = _named(destination, config)
     scu.echo(peer)
     found = peers.probe(peer) if probe else None
@@ -74,6 +79,16 @@ def echo(
             _print_probe(console, found, known)
     if found is not None and (found.refusal is not None or _lacks_commitment(found, known)):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _echo_service(name: str, service: WebService, *, as_json: bool, probe: bool) -> None:
+    if probe:
+        raise UsageError(f"{name} is a web service: --probe is for destinations")
+    services.ask(name, service)
+    if as_json:
+        output.as_json({"service": name, "host": service.host, "answers": True})
+    else:
+        output.console().print(cell(f"{name} ({service.place}) answers"))
 
 
 def _named(name: str, config: Path) -> tuple[Peer, Destination | None]:

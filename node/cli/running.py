@@ -200,6 +200,7 @@ def _about(configuration: Configuration, plugins: Catalogue) -> Iterator[tuple[s
     for name, destination in configuration.destinations.items():
         yield "destination", _destination(name, destination)
     yield from (("box", f"{name}: {box.summary}") for name, box in configuration.boxes.items())
+    yield from (("service", f"{name}: {each.place}") for name, each in configuration.services.items())
     for name, person in configuration.people.items():
         ways = [f"e-mail ({person.email})"] if person.email else []
         yield "person", f"{name}: {', '.join([*ways, *(['webhook'] if person.webhook else [])])}"
@@ -273,7 +274,8 @@ def _identity(plugin: SitePlugin, configuration: Configuration) -> str:
     hides = PatientIdentity.PSEUDONYM in (own, *otherwise)
     returns = hides and Output.DICOM in plugin.manifest.outputs
     returned = f"; of the DICOM that it returns: {readiness.NOT_MAPPED_BACK}" if returns else ""
-    return f"{plugin.name} gets {_SENT[own]}{rules}{returned}"
+    where = f": {plugin.service.settings.host}" if plugin.service else ""
+    return f"{plugin.name}{where} gets {_SENT[own]}{rules}{returned}"
 
 
 def _runs(rule: Rule, plugin: SitePlugin) -> bool:

@@ -12,7 +12,7 @@ from rich.text import Text
 from node.cli import commitments, output, status_studies
 from node.cli.output import SEVERITY_STYLES, cell, table
 from node.config.models import Configuration
-from node.desk import boxes, destinations, warnings
+from node.desk import boxes, destinations, services, warnings
 from node.desk.overview import SHOWN, Overview
 from node.desk.rows import UNSENT, DeliveryStatus, InstanceStatus, JobStatus
 from node.desk.words import ago, clock_text, details, local, short, tail
@@ -86,6 +86,8 @@ def _queues(found: Overview) -> RenderableType:
     lines = [Text.assemble((f"{name:<12}", "bold"), ", ".join(part for part in parts if part)) for name, *parts in rows]
     zone = found.standing.configuration.node.zone
     lines += [Text.assemble(("box         ", "bold"), boxes.sentence(each, zone, found.now)) for each in found.boxes]
+    told = (services.sentence(each, zone, found.now) for each in found.services)
+    lines += [Text.assemble(("service     ", "bold"), each) for each in told]
     if found.jobs.get(JobStatus.QUEUED, 0):
         lines += [cell(f"{name or 'each queued job'} {why}", "yellow") for name, why in found.health.waits.items()]
     return Group(*lines)

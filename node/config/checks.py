@@ -21,6 +21,7 @@ from node.config.destinations import Destination
 from node.config.models import AssociationLimits, Listen, PluginUse
 from node.config.problems import Problem, closest
 from node.config.sections import FOLDER
+from node.config.service_checks import problems_of_services, warnings_of_services
 from node.config.source import Document, YamlPath
 from node.config.values import is_mapping, parse_size, section
 from node.dimse.addresses import own_names
@@ -40,6 +41,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     manifests = _Manifests(document, folder)
     yield from manifests.problems
     yield from box_checks.problems(document, manifests.get)
+    yield from problems_of_services(document, manifests.get, folder)
     yield from reporting.people(document, folder)
     for path, tls in _every_tls(document):
         yield from _tls(document, path, tls, folder)
@@ -48,7 +50,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
 
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
-    """Lists of revoked certificates that an authority lacks; what boxes learn; documents made under pseudonyms."""
+    """Revocation lists that an authority lacks; what boxes and services learn; documents made under pseudonyms."""
     for path, tls in _every_tls(document):
         trusted, revoked = tls.get("authorities"), tls.get("revoked")
         if not isinstance(trusted, str) or not isinstance(revoked, str):
@@ -58,6 +60,7 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
                 message = f"there is no list by {name}: every certificate that it signed itself is refused"
                 yield document.problem((*path, "revoked"), message)
     yield from box_checks.warnings(document, _Manifests(document, folder).get)
+    yield from warnings_of_services(document, _Manifests(document, folder).get)
     yield from steps_of_rules.warnings(document, _Manifests(document, folder).get_known)
 
 

@@ -16,6 +16,8 @@ _NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("modalities", ("storage_commitment", "tls", "key")),
     ("destinations", ("tls", "key")),
     ("boxes", ("tls", "key")),
+    ("services", ("key",)),
+    ("services", ("token_file",)),
     ("people", ("webhook", "token_file")),
 )
 _SINGLE = (("node", "listen", "tls", "key"), ("notify", "mail", "password_file"))

@@ -23,6 +23,7 @@ from node.config.people import Notifications, Person
 from node.config.retention import Retention
 from node.config.retrying import Retry
 from node.config.sections import Party, Section, SitePath, TakenUpBy
+from node.config.services import WebService
 from node.config.stop_rules import StopRule
 from node.config.values import (
     AETitle,
@@ -350,6 +351,8 @@ class Configuration(Section):
     """Where results go, by a name of your choice."""
     boxes: dict[Name, VendorBox] = Field(default_factory=dict)
     """Vendors' boxes that analyse what they are sent, by a name of your choice."""
+    services: dict[Name, WebService] = Field(default_factory=dict)
+    """Web services that analyse what they are sent, by a name of your choice."""
     plugins: dict[Name, PluginUse] = Field(default_factory=dict)
     """Plugins as this site uses them, by the name that rules call them."""
     stop_rules: dict[Name, StopRule] = Field(default_factory=dict)

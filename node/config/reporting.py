@@ -77,17 +77,18 @@ def people(document: Document, folder: Path) -> Iterator[Problem]:
         if is_mapping(person) and person.get("email") is not None and not mail:
             message = "nothing could be sent there: no mail server is given (notify.mail)"
             yield document.problem((*path, "email"), message)
-        yield from _files(document, (*path, "webhook"), section(person, "webhook"), folder)
-    yield from _files(document, ("notify", "mail"), mail, folder)
+        yield from files(document, (*path, "webhook"), section(person, "webhook"), folder)
+    yield from files(document, ("notify", "mail"), mail, folder)
     yield from _known(document, section(document.value, "alerts").get("to"), ("alerts", "to"))
     heartbeat = section(document.value, "heartbeat")
-    yield from _files(document, ("heartbeat",), heartbeat, folder)
+    yield from files(document, ("heartbeat",), heartbeat, folder)
     file = heartbeat.get("file")
     if isinstance(file, str) and not (folder / file).parent.is_dir():
         yield document.problem(("heartbeat", "file"), f"there is no folder {(folder / file).parent.resolve()}")
 
 
-def _files(document: Document, path: YamlPath, part: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+def files(document: Document, path: YamlPath, part: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Files that a connection rests on, which are not there, or could never be used."""
     for key, charset in _FILES.items():
         if not isinstance(part.get(key), str):
             continue

@@ -14,10 +14,11 @@ from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.desk.words import ago, clock_text, short, tail
 from node.errors import NotFoundError, PermanentError, UsageError
-from node.ledger import attempts, box_answers, boxes, events, jobs
+from node.ledger import attempts, box_answers, boxes, contacts, events, jobs
 from node.ledger.attempts import Attempt, AttemptElsewhere, AttemptStart
 from node.ledger.box_answers import BoxAnswer
-from node.ledger.boxes import BoxContact, Turnaround
+from node.ledger.boxes import Turnaround
+from node.ledger.contacts import ContactKind, WorkerContact
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
 from node.ledger.job import Job, JobStatus
@@ -33,7 +34,7 @@ class BoxCondition:
 
     name: str
     place: str
-    contact: BoxContact | None
+    contact: WorkerContact | None
     turnaround: Turnaround | None
     open_jobs: int
     unmatched: int
@@ -63,7 +64,7 @@ def standing(database: Database, configured: Mapping[str, VendorBox]) -> list[Bo
         BoxCondition(
             name,
             box.place,
-            boxes.contact(database, name),
+            contacts.get(database, ContactKind.BOX, name),
             boxes.turnaround(database, name),
             len(attempts.open_at(database, boxes.place_of(name))),
             waiting.count(name),
@@ -74,36 +75,54 @@ def standing(database: Database, configured: Mapping[str, VendorBox]) -> list[Bo
 
 def sentence(found: BoxCondition, zone: tzinfo, now: datetime) -> str:
     """As in `cad (CADBOX at 10.0.0.20:104) answers; 2 jobs there; takes 4 min (median of 37), the last one 3 min`."""
-    contact, took = found.contact, found.turnaround
+    parts = condition_words(found.name, found.place, found.contact, found.turnaround, found.open_jobs, zone, now)
+    if found.unmatched:
+        parts.append(f"{found.unmatched} of its objects wait for a person: pacsnode answers")
+    return "; ".join(parts)
+
+
+def condition_words(
+    name: str,
+    place: str,
+    contact: WorkerContact | None,
+    took: Turnaround | None,
+    open_jobs: int,
+    zone: tzinfo,
+    now: datetime,
+) -> list[str]:
+    """How things stand with a system that works on jobs elsewhere."""
     if contact is None:
         state = "was not asked yet"
     elif contact.down_since is not None:
         state = f"has not been reached since {clock_text(contact.down_since, zone, now)} ({contact.error})"
     else:
         state = "answers"
-    there = f"{found.open_jobs} job{'' if found.open_jobs == 1 else 's'} there"
-    parts = [f"{found.name} ({found.place}) {state}", there]
+    parts = [f"{name} ({place}) {state}", f"{open_jobs} job{'' if open_jobs == 1 else 's'} there"]
     if took is not None:
         median, last = ago(timedelta(seconds=took.median)), ago(timedelta(seconds=took.last))
         parts.append(f"takes {median} (median of {took.answered}), the last one {last}")
-    if found.unmatched:
-        parts.append(f"{found.unmatched} of its objects wait for a person: pacsnode answers")
-    return "; ".join(parts)
+    return parts
 
 
 def plain_standing(found: BoxCondition) -> dict[str, Any]:
     """The same for scripts."""
-    contact, took = found.contact, found.turnaround
+    plain = plain_condition(found.name, found.place, found.contact, found.turnaround, found.open_jobs)
+    return {**plain, "unmatched": found.unmatched}
+
+
+def plain_condition(
+    name: str, place: str, contact: WorkerContact | None, took: Turnaround | None, open_jobs: int
+) -> dict[str, Any]:
+    """How things stand with a system that works on jobs elsewhere, for scripts."""
     return {
-        "name": found.name,
-        "place": found.place,
+        "name": name,
+        "place": place,
         "answered_at": contact.answered_at if contact else None,
         "down_since": contact.down_since if contact else None,
         "error": contact.error if contact else None,
         "median_seconds": took.median if took else None,
         "last_seconds": took.last if took else None,
-        "jobs": found.open_jobs,
-        "unmatched": found.unmatched,
+        "jobs": open_jobs,
     }
 
 

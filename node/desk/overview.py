@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from node.clock import SystemClock
 from node.config.models import Configuration
-from node.desk import boxes, callers, destinations, names, site
+from node.desk import boxes, callers, destinations, names, services, site
 from node.desk.boxes import BoxCondition
 from node.desk.destinations import HoldUp
 from node.desk.names import StudyName
+from node.desk.services import ServiceCondition
 from node.dicom import report_classes
 from node.ledger import (
     alerts,
@@ -193,6 +194,8 @@ class Overview:
     latest: Sequence[Work]
     boxes: Sequence[BoxCondition]
     """Vendors' boxes, in the order of the configuration."""
+    services: Sequence[ServiceCondition]
+    """Web services, in the order of the configuration."""
     ended: Collection[str]
     """Studies that a person wants to be completed now."""
     standing: site.SiteConfiguration
@@ -244,6 +247,7 @@ def _look(
         hosts=ResolvedHosts(data).read(),
         latest=[_with_work(database, study) for study in studies.latest(database, SHOWN)],
         boxes=boxes.standing(database, configuration.boxes),
+        services=services.standing(database, configuration.services),
         ended=study_ends.asked(database).keys(),
         standing=standing,
     )

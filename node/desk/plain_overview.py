@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from node.config.models import Configuration
-from node.desk import boxes, earlier_results, plain, warnings
+from node.desk import boxes, earlier_results, plain, services, warnings
 from node.desk.overview import IN_JSON, Overview, Work
 from node.desk.site import SiteConfiguration
 from node.ledger.commitment import CommitmentStatus
@@ -45,6 +45,7 @@ def of(found: Overview, configuration: Configuration, *, identify: bool) -> dict
         "defects": [plain.defect(each) for each in found.attention.defects],
         "refused_callers": [plain.refused_caller(*each) for each in found.attention.refused],
         "boxes": [boxes.plain_standing(each) for each in found.boxes],
+        "services": [services.plain_standing(each) for each in found.services],
         "last_backup": _last_backup(found),
         "perhaps_sent": [earlier_results.plain(each) for each in found.attention.perhaps_sent[:IN_JSON]],
         "alerts": [plain.alert(each) for each in found.attention.alerts],

@@ -44,6 +44,7 @@ class PluginChoice:
             free_space=free_space,
             setting=node.isolation,
             containers=node.containers,
+            services=self.configuration.services or None,
         )
         try:
             return found.find(self.name)
@@ -55,6 +56,9 @@ class PluginChoice:
         plugin = self.at(data)
         if plugin.manifest.runtime.box is not None:
             raise UsageError(f"{self.name} is of kind dicom: only a node can send images to its box (docs/boxes.md)")
+        if plugin.manifest.runtime.service is not None and plugin.service is None:
+            name = plugin.manifest.runtime.service.service
+            raise UsageError(f"{self.name} asks the web service {name}: --config a configuration with services.{name}")
         return plugin
 
 

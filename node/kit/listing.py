@@ -95,7 +95,12 @@ def facts(choice: PluginChoice, site: Configuration | None) -> list[tuple[str, s
         plugin = choice.at(Path(data))
     identity, runtime, digest = manifest.identity, manifest.runtime, _code(site).of(manifest)
     runs = runtime.entry or " ".join(part for part in (runtime.image, *runtime.command) if part)
-    runs = runs or f"the box {runtime.box.box if runtime.box else ''}"
+    if runtime.kind.is_elsewhere:
+        runs = (
+            f"the service {runtime.service.service}"
+            if runtime.service
+            else f"the box {runtime.box.box if runtime.box else ''}"
+        )
     lines = [
         ("plugin", f"{identity.name} {identity.version} ({identity.manufacturer})"),
         ("use", identity.intended_use),

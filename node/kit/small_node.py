@@ -31,7 +31,8 @@ from node.ledger.instances import Instance
 from node.ledger.job import Job, JobInput, JobStatus, NewJob, digest_of
 from node.ledger.studies import Study, StudyStatus
 from node.results.stage import ResultsStage
-from node.run.catalogue import Catalogue, SitePlugin
+from node.run.catalogue import Catalogue, SitePlugin, SiteService
+from node.run.services.stage import ServiceStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from node.stage import Node, NodeStage
@@ -186,8 +187,16 @@ class SmallNode:
         self._plugins[task.plugin.name] = replace(task.plugin, attempts=1)
         job = self._enqueue(task)
         stage = self._stage(Stage.RUN, self._run_stage)
+        if task.plugin.service is not None:
+            service = task.plugin.service
+            stage.run_once()
+            stage = self._stage(Stage.SERVICE, lambda: self._service_stage(service))
         self._drive(stage, Stage.RUN, lambda: self._is_run(job.id))
         return self.job(job.id)
+
+    def _service_stage(self, service: SiteService) -> NodeStage:
+        configuration = self.configuration.model_copy(update={"services": {service.name: service.settings}})
+        return ServiceStage(service.name, self.node, configuration, lambda _: Catalogue(self._plugins))
 
     def _run_stage(self) -> NodeStage:
         return RunStage(self.node, self.configuration, lambda _: Catalogue(self._plugins), self._workers)

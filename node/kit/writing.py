@@ -104,8 +104,9 @@ def write(
         )
     if kind is RuntimeKind.ONNX:
         raise UsageError("a plugin of kind onnx begins with its model: --model FILE.onnx")
-    if kind is RuntimeKind.DICOM:
-        raise UsageError("a plugin of kind dicom has no program: docs/boxes.md has its plugin.toml")
+    if kind.is_elsewhere:
+        where = "boxes.md" if kind is RuntimeKind.DICOM else "http.md"
+        raise UsageError(f"a plugin of kind {kind} has no program: docs/{where} has its plugin.toml")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
     is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND

@@ -98,6 +98,9 @@ _HOLDS: Mapping[AlertKind, str] = {
     " WHERE box=:place AND state='answered' AND ended_at>:last)",
     AlertKind.BOX_ANSWER_UNMATCHED: "SELECT 1 FROM box_answers WHERE status='unmatched' AND box=:first"
     " AND study_instance_uid=:rest",
+    AlertKind.SERVICE_DOWN: "SELECT 1 FROM service_contacts WHERE service=:place AND down_since IS NOT NULL",
+    AlertKind.SERVICE_SILENT: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM service_attempts"
+    " JOIN attempts ON attempts.id=attempt WHERE service=:place AND state='answered' AND ended_at>:last)",
     AlertKind.DELIVERY_WAITS: "SELECT 1 FROM deliveries WHERE destination=:place AND status='waiting'"
     " AND error=json_extract(:detail, '$.error')"
     " UNION ALL SELECT 1 FROM outages WHERE destination=:place AND why=json_extract(:detail, '$.error')",

@@ -189,6 +189,10 @@ class AlertKind(StrEnum):
         "A vendor's box sent objects that belong to nothing it was sent, or that came too late: a person decides.",
     )
 
+    # Web services
+    SERVICE_DOWN = "service.down", AlertSeverity.CRITICAL, "A web service has not been reached for ten minutes."
+    SERVICE_SILENT = "service.silent", AlertSeverity.CRITICAL, "A web service did not answer by the deadline."
+
     # Deliveries
     DELIVERY_WAITS = (
         "delivery.waits",

@@ -1,4 +1,4 @@
-"""Vendors' boxes: what each was sent in which attempt, instance by instance, and whether it can be reached.
+"""Vendors' boxes: what each was sent in which attempt, instance by instance.
 
 An attempt at a box outlives the node: these rows say what is still to be sent, and what was answered with success and
 is not sent again.
@@ -7,21 +7,16 @@ is not sent again.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from node.clock import from_text, to_text
-from node.ledger import alerts
-from node.ledger.alert_kinds import AlertKind
+from node.clock import to_text
 from node.ledger.connection import Database
 from node.ledger.rows import moment, one, placeholders, query, to_json
 
 _PLACE = "box:"
-DOWN_AFTER = timedelta(minutes=10)
-"""A box that cannot be reached for this long is an alert."""
 _LAST = 50
 """Attempts that the usual turnaround is taken of."""
 
@@ -81,19 +76,8 @@ class SentInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxContact:
-    """One row of `box_contacts`: whether a box answers C-ECHO."""
-
-    box: str
-    asked_at: datetime
-    answered_at: datetime | None
-    down_since: datetime | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Turnaround:
-    """How long a box takes from its last image to the end of its answer, in seconds."""
+    """How long a box or a service takes from its last image to the end of its answer, in seconds."""
 
     answered: int
     """Of how many attempts."""
@@ -218,34 +202,6 @@ def of_series(database: Database, series: str) -> tuple[str, str] | None:
     return (row["box"], row["source"]) if row else None
 
 
-# --- whether it can be reached --------------------------------------------------------------------
-
-
-def asked(database: Database, at: datetime, box: str, error: str | None) -> None:
-    """A box was asked by C-ECHO; `error`: why it did not answer. Down for long it is an alert."""
-    known = contact(database, box)
-    since = None if error is None else (known.down_since if known and known.down_since else at)
-    answered = at if error is None else known.answered_at if known else None
-    database.execute(
-        "INSERT OR REPLACE INTO box_contacts (box, asked_at, answered_at, down_since, error) VALUES (?,?,?,?,?)",
-        [box, to_text(at), answered and to_text(answered), since and to_text(since), error],
-    )
-    if since is not None and at - since >= DOWN_AFTER:
-        alerts.raised(database, at, AlertKind.BOX_DOWN, box, since=to_text(since), error=error)
-
-
-def contact(database: Database, box: str) -> BoxContact | None:
-    """What is known of a box; None before it was asked."""
-    row = one(database, "SELECT * FROM box_contacts WHERE box=?", [box])
-    return _contact(row) if row else None
-
-
-def _contact(row: Mapping[str, Any]) -> BoxContact:
-    return BoxContact(
-        row["box"], from_text(row["asked_at"]), moment(row["answered_at"]), moment(row["down_since"]), row["error"]
-    )
-
-
 def turnaround(database: Database, box: str) -> Turnaround | None:
     """Of the last attempts that the box answered; None where there is none."""
     rows = query(
@@ -257,8 +213,12 @@ def turnaround(database: Database, box: str) -> Turnaround | None:
         " ORDER BY ended_at DESC LIMIT ?",
         [box, _LAST],
     )
-    seconds = [max(0.0, float(row["seconds"])) for row in rows]
+    return turnaround_of([float(row["seconds"]) for row in rows])
+
+
+def turnaround_of(seconds: Sequence[float]) -> Turnaround | None:
+    """Of these, the last one first; None where there is none."""
     if not seconds:
         return None
-    ordered = sorted(seconds)
-    return Turnaround(len(seconds), ordered[len(ordered) // 2], seconds[0])
+    ordered = sorted(max(0.0, each) for each in seconds)
+    return Turnaround(len(ordered), ordered[len(ordered) // 2], max(0.0, seconds[0]))

@@ -250,6 +250,19 @@ class EventKind(StrEnum):
     )
     BOX_ANSWER_GIVEN = "box.answer-given", "A person said which job objects from a vendor's box belong to."
     BOX_ANSWER_DISMISSED = "box.answer-dismissed", "A person said that objects from a vendor's box answer nothing."
+    SERVICE_SENT = (
+        "service.sent",
+        "A web service has all images of an attempt.",
+        Severity.INFO,
+        AuditCode.INSTANCES_TRANSFERRED,
+    )
+    SERVICE_FORGOT = (
+        "service.forgot",
+        "A web service does not know an attempt any more that it had taken; it is submitted again.",
+        Severity.WARNING,
+    )
+    SERVICE_SILENT = "service.silent", "A web service did not answer by the deadline.", Severity.WARNING
+    SERVICE_DOWN = "service.down", "A web service cannot be reached.", Severity.WARNING
     JOB_ATTEMPT_FAILED = "job.attempt-failed", "An attempt failed, and another one follows.", Severity.WARNING
     JOB_POSTPONED = "job.postponed", "The node could not carry out an attempt, which is not counted.", Severity.WARNING
     JOB_OUTSIDE_HOURS = "job.outside-hours", "The job waits for the hours in which its plugin may run."

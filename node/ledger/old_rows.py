@@ -143,7 +143,7 @@ DELIVERED_OBJECTS = (
             f"UPDATE box_answers SET attempt=NULL WHERE attempt IN ({_THEIR_ATTEMPTS})",  # noqa: S608 - our own text
             *(
                 f"DELETE FROM {table} WHERE attempt IN ({_THEIR_ATTEMPTS})"  # noqa: S608 - our own tables
-                for table in ("box_instances", "box_series", "box_attempts")
+                for table in ("box_instances", "box_series", "box_attempts", "service_attempts")
             ),
             *(
                 f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM jobs WHERE rowid IN ({{keys}}))"  # noqa: S608 - our own tables

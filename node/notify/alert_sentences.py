@@ -53,6 +53,8 @@ KOREAN: Mapping[AlertKind, str] = {
     AlertKind.BOX_ANSWER_UNMATCHED: "외부 분석 장비가 보낸 것과 관련이 없거나 너무 늦은 객체를 보냈습니다."
     " 사람이 결정해야 합니다.",
     AlertKind.DELIVERY_WAITS: "목적지가 이 노드의 연결(association)을 받아들이지 않습니다.",
+    AlertKind.SERVICE_DOWN: "웹 서비스에 10분 동안 연결되지 않았습니다. 작업은 기한까지 대기합니다.",
+    AlertKind.SERVICE_SILENT: "웹 서비스가 기한까지 응답하지 않았습니다. 작업의 보고서에 그 사실이 적혀 있습니다.",
     AlertKind.DESTINATION_DOWN: "목적지에 10분 동안 연결되지 않았습니다. 그곳으로 가는 것은 모두 대기합니다.",
     AlertKind.DELIVERY_HELD: "목적지로 보낼 객체가 사람의 결정을 기다립니다.",
     AlertKind.DELIVERY_DEAD: "목적지로 보낼 객체의 전송을 포기했습니다.",

@@ -8,25 +8,24 @@ quoted: a server may answer with the message itself.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import smtplib
 import socket
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from node import ourselves
 from node.config.models import Configuration
 from node.config.people import Mail, Person, Webhook, read_secret
 from node.errors import NodeError, PermanentError, TransientError
-from node.notify.exchange import Exchange, MailSession, deadline, opener
 from node.notify.words import Message
+from node.web import client
+from node.web.client import WebRequest
+from node.web.exchange import Exchange, deadline
 
 Channel = Callable[[Message], None]
 """Brings a message to one person; TransientError, PermanentError."""
@@ -73,10 +72,10 @@ def _email(mail: Mail, address: str, message: Message) -> EmailMessage:
 def _session(mail: Mail, exchange: Exchange) -> Iterator[smtplib.SMTP]:
     name = socket.gethostname()
     name = name if name.isascii() and name.isprintable() else "localhost"  # a greeting (EHLO) is ASCII
-    context = _tls(mail.authorities) if mail.tls == "tls" else None
+    context = client.tls_context(mail.authorities) if mail.tls == "tls" else None
     with contextlib.closing(MailSession(exchange, mail.host, mail.port, name, context)) as session:
         if mail.tls == "starttls":
-            session.starttls(context=_tls(mail.authorities))
+            session.starttls(context=client.tls_context(mail.authorities))
         if mail.username is not None and mail.password_file is not None:
             session.login(mail.username, _secret(mail.password_file, "ascii"))
         yield session
@@ -84,38 +83,50 @@ def _session(mail: Mail, exchange: Exchange) -> Iterator[smtplib.SMTP]:
             session.quit()
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A POST that is redirected would become a GET, and nobody would be notified."""
+class MailSession(smtplib.SMTP):
+    """SMTP on a connection of an exchange; `context` for TLS from its first byte."""
 
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Never; the answer then counts as an error."""
+    def __init__(self, exchange: Exchange, host: str, port: int, name: str, context: ssl.SSLContext | None) -> None:
+        self._exchange = exchange
+        self._context = context
+        super().__init__(host, port, name)
+
+    def _get_socket(self, host: str, port: int, _timeout: float | None) -> socket.socket:
+        """As smtplib's, which has no other place for it."""
+        connection = socket.create_connection((host, port), self._exchange.left)
+        self._exchange.watch(connection)
+        return self._context.wrap_socket(connection, server_hostname=host) if self._context else connection
 
 
 def post(webhook: Webhook, message: Message) -> None:
-    """To a web service; TransientError, PermanentError."""
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "User-Agent": ourselves.MODEL_NAME,
-        "Idempotency-Key": message.key,
-    }
+    """To a web service, which may not redirect: nobody would be notified; TransientError, PermanentError."""
+    headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": message.key}
     with _named(f"webhook {webhook.url}"):
         if webhook.token_file is not None:
             headers["Authorization"] = f"Bearer {_secret(webhook.token_file, 'latin-1')}"
-        request = urllib.request.Request(  # noqa: S310 - the configuration takes http and https only
-            webhook.url, json.dumps(message.plain, ensure_ascii=False).encode(), headers, method="POST"
-        )
-        seconds = webhook.timeout.total_seconds()
-        with deadline(f"webhook {webhook.url}", seconds) as exchange:
-            opened = opener(exchange, _tls(webhook.authorities), _NoRedirect()).open(request, timeout=seconds)
-            opened.close()
+        content = json.dumps(message.plain, ensure_ascii=False).encode()
+    request = WebRequest("POST", webhook.url, headers, content)
+    _ask(f"webhook {webhook.url}", request, webhook.authorities, webhook.timeout.total_seconds())
 
 
 def ping(url: str, authorities: Path | None, seconds: float) -> None:
     """Ask for an address by GET, and pass over what comes; TransientError, PermanentError."""
-    with _named(f"heartbeat {url}"), deadline(f"heartbeat {url}", seconds) as exchange:
-        request = urllib.request.Request(url, headers={"User-Agent": ourselves.MODEL_NAME})  # noqa: S310 - http and https only
-        opened = opener(exchange, _tls(authorities)).open(request, timeout=seconds)
-        opened.close()
+    _ask(f"heartbeat {url}", WebRequest("GET", url, {}), authorities, seconds, follows_redirects=True)
+
+
+def _ask(
+    where: str, request: WebRequest, authorities: Path | None, seconds: float, *, follows_redirects: bool = False
+) -> None:
+    with _named(where), deadline(where, seconds) as exchange:
+        context = client.tls_context(authorities)
+        try:
+            with client.answer(exchange, request, context, follows_redirects=follows_redirects) as found:
+                status = found.status_code
+        except TransientError as error:
+            raise TransientError(f"{where} {error}") from error
+        if not 200 <= status < 300:
+            kind = PermanentError if status in _NEVER else TransientError
+            raise kind(f"{where} answers {status}, not that it has it")
 
 
 def _secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:
@@ -124,10 +135,6 @@ def _secret(path: Path, charset: Literal["ascii", "latin-1"]) -> str:
         return read_secret(path, charset)
     except ValueError as error:
         raise TransientError(str(error)) from None
-
-
-def _tls(authorities: Path | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(authorities) if authorities else None)
 
 
 @contextmanager
@@ -148,12 +155,9 @@ def _named(where: str) -> Iterator[None]:
         raise TransientError(f"{where} refuses [{error.smtp_code}]") from error
     except smtplib.SMTPException as error:
         raise TransientError(f"{where}: {_SMTP.get(type(error), 'it does not speak SMTP as it should')}") from error
-    except urllib.error.HTTPError as error:
-        kind = PermanentError if error.code in _NEVER else TransientError
-        raise kind(f"{where} answers {error.code}, not that it has it") from error
     except ssl.SSLCertVerificationError as error:
         raise TransientError(f"{where}: its certificate is not accepted ({error.verify_message})") from error
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise TransientError(f"{where} cannot be reached: {_reason(error)}") from error
 
 
@@ -168,13 +172,8 @@ def _smtp(where: str, what: str, code: int) -> NodeError:
     return kind(f"{where} {what} [{code}]")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError) -> str:
     """Without what the other side may have said."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted ({reason.verify_message})"
-    if isinstance(reason, TimeoutError):
+    if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(reason, OSError):
-        return reason.strerror or "the connection failed"
-    return "its answer is not HTTP"
+    return error.strerror or "the connection failed"

@@ -13,6 +13,7 @@ from node.config.allowing import PluginIsolation
 from node.config.boxes import VendorBox
 from node.config.models import Configuration, PluginUse
 from node.config.problems import ConfigurationError, Place, Problem
+from node.config.services import WebService
 from node.errors import NotFoundError, PermanentError
 from node.ledger.plugin_versions import PluginVersion
 from node.run import network, sandbox, users
@@ -41,6 +42,14 @@ class SiteBox:
     """What we call ourselves there for this plugin; None: `node.ae_title`."""
 
 
+@dataclass(frozen=True, slots=True)
+class SiteService:
+    """The web service of a plugin of kind http, at this site."""
+
+    name: str
+    settings: WebService
+
+
 @dataclass(frozen=True)
 class SitePlugin:
     """One plugin, ready to be run."""
@@ -58,9 +67,17 @@ class SitePlugin:
     isolation: Isolation
     """How it is confined, and what it gets beyond its own job."""
     box: SiteBox | None = None
-    """Where its jobs are done, if that is not this machine."""
+    """Where its jobs are done, if that is a box."""
+    service: SiteService | None = None
+    """Where its jobs are done, if that is a web service."""
     allowed_by: str = ""
     """Who allowed it, as the site states it."""
+
+    @property
+    def elsewhere(self) -> str:
+        """The system that does its jobs, by the name of the configuration; "" where that is this machine."""
+        found = self.box or self.service
+        return found.name if found else ""
 
     def version_of(self, algorithm: Mapping[str, Any]) -> PluginVersion:
         """What the inventory keeps of it; `algorithm`: its identity as it runs."""
@@ -81,14 +98,14 @@ class Catalogue:
     """Plugin → why it cannot be used, for `check`."""
 
     @property
-    def has_boxes(self) -> bool:
+    def has_any_elsewhere(self) -> bool:
         """Whether jobs of some need no room of this machine."""
-        return any(plugin.box for plugin in self.plugins.values())
+        return any(plugin.elsewhere for plugin in self.plugins.values())
 
-    def is_of_a_box(self, name: str) -> bool:
+    def is_elsewhere(self, name: str) -> bool:
         """Whether a job of the plugin of this name needs no room of this machine."""
         wanted = configured.folded(name)
-        return any(plugin.box and configured.folded(known) == wanted for known, plugin in self.plugins.items())
+        return any(plugin.elsewhere and configured.folded(known) == wanted for known, plugin in self.plugins.items())
 
     def find(self, name: str) -> SitePlugin:
         """The plugin of this name, written with `-` or `_`; NotFoundError."""
@@ -113,12 +130,13 @@ def load(
     setting: PluginIsolation = "auto",
     containers: str = engine.AUTO,
     boxes: Mapping[str, VendorBox] | None = None,
+    services: Mapping[str, WebService] | None = None,
 ) -> Catalogue:
     """All plugins that the configuration names and all that ship with the node.
 
     `free_space`: bytes on the disk of the data folder below which receivers refuse associations. `setting`: how the
-    site wants those to be confined that say nothing of it. `containers`: what it runs container images with. `boxes`:
-    those of the site; None where there is no site.
+    site wants those to be confined that say nothing of it. `containers`: what it runs container images with. `boxes`,
+    `services`: those of the site; None where there is no site.
 
     Starts nothing and writes nothing, except that an interpreter of a plugin's own is asked for its paths.
     """
@@ -132,7 +150,8 @@ def load(
             as_wanted = sandbox.as_set(confinement, use.isolation or setting)
             isolation_of = replace(as_wanted, containers=containers)
             loaded = _load(name, uses, data.resolve(), isolation_of, free_space)
-            plugins[name] = loaded if boxes is None else _at_its_box(loaded, use, boxes)
+            loaded = loaded if boxes is None else _at_its_box(loaded, use, boxes)
+            plugins[name] = loaded if services is None else _at_its_service(loaded, services)
         except (ManifestError, ParameterError, PermanentError) as error:
             problems[name] = str(error)
     return Catalogue(plugins, problems)
@@ -148,6 +167,7 @@ def of(configuration: Configuration) -> Catalogue:
         setting=node.isolation,
         containers=node.containers,
         boxes=configuration.boxes,
+        services=configuration.services,
     )
 
 
@@ -265,6 +285,16 @@ def _at_its_box(plugin: SitePlugin, use: PluginUse, boxes: Mapping[str, VendorBo
     settings = boxes[wanted.box]
     box = SiteBox(wanted.box, settings, use.calling_ae_title or settings.calling_ae_title)
     return replace(plugin, box=box, attempts=1 if settings.charged else plugin.attempts)
+
+
+def _at_its_service(plugin: SitePlugin, services: Mapping[str, WebService]) -> SitePlugin:
+    """With the web service that its manifest names; PermanentError where the site has none of this name."""
+    wanted = plugin.manifest.runtime.service
+    if wanted is None:
+        return plugin
+    if wanted.service not in services:
+        raise PermanentError(f"runtime.service: the configuration has no service {wanted.service} (services:)")
+    return replace(plugin, service=SiteService(wanted.service, services[wanted.service]))
 
 
 def _resources(use: PluginUse, stated: Resources, most_memory: int) -> Resources:

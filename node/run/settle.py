@@ -85,8 +85,8 @@ class Settler:
                 self._give_up(job, text, failure.detail, plugin, course)
 
     def unanswered(self, job: Job, said: str, detail: str, plugin: SitePlugin) -> None:
-        """A vendor's box did not do its part in time: `said` to readers, `detail` to the admin. No more tries."""
-        log.warning("run.box-silent", job=job.id, plugin=job.plugin, detail=detail)
+        """A box or web service did not do its part in time: `said` to readers, `detail` to the admin. No more tries."""
+        log.warning("run.silent", job=job.id, plugin=job.plugin, detail=detail)
         course = AttemptCourse(AttemptFailureKind.SILENT)
         self._give_up(job, words.unanswered(said), detail, plugin, course)
 

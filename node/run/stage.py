@@ -28,10 +28,10 @@ from node.ledger.job import URGENT, Job
 from node.processes.pool import ChildPool
 from node.run import answer, hours, leftovers, slots, waiting
 from node.run.attempt import RunningAttempt
-from node.run.boxes.handing_over import BoxJobs
 from node.run.catalogue import Catalogue, SitePlugin
 from node.run.commissioning import Commissioner, ExamplesTrial
 from node.run.digests import CodeDigests
+from node.run.elsewhere.jobs import JobsElsewhere
 from node.run.kinds import registry
 from node.run.kinds.python import BUNDLE
 from node.run.machine import this_machine
@@ -95,7 +95,7 @@ class RunStage(NodeStage):
         self._settler = Settler(node)
         self._removed_images = RemovedImages(node, self._settler)
         self._stopped = StoppedJobs(node.ledger, self._settler)
-        self._box_jobs = BoxJobs(node, self._begin)
+        self._jobs_elsewhere = JobsElsewhere(node, self._begin)
         self._used_results = UsedResults(node, self._settler)
         self._items = Items(Stage.RUN, node)
         self._due_times = DueTimes(node.ledger, node.clock, "jobs")
@@ -181,7 +181,7 @@ class RunStage(NodeStage):
             job = jobs.get(self._ledger.database, job_id)
             self._handle(job, partial(self._died, job), otherwise=None)
 
-        for job, why in self._box_jobs.left_alone(self._configuration):
+        for job, why in self._jobs_elsewhere.left_alone(self._configuration):
             self._handle(job, partial(self._left_alone, job, why), otherwise=None)
 
     def _left_alone(self, job: Job, why: str) -> None:
@@ -204,7 +204,7 @@ class RunStage(NodeStage):
     def _claim(self) -> bool:
         """Start what may start; whether jobs are left that could have started if there were room."""
         is_full = len(self._busy()) >= self._machine.slots
-        if is_full and not self._catalogue.has_boxes:
+        if is_full and not self._catalogue.has_any_elsewhere:
             return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy())})
         ready: dict[str, tuple[Job, SitePlugin]] = {}
         self._held.clear()
@@ -214,14 +214,14 @@ class RunStage(NodeStage):
         for job in jobs.ready(self._ledger.database, self._clock.now()):
             if job.id in self._active:
                 continue  # to be tried again at once, while its last attempt is still tidying up
-            if is_full and not self._catalogue.is_of_a_box(job.plugin):
+            if is_full and not self._catalogue.is_elsewhere(job.plugin):
                 continue
             taken_up = self._handle(job, partial(self._take_up, job), otherwise=None)
             if taken_up is not None:
                 ready[job.id] = taken_up
-        at_boxes = self._box_jobs.hand_over(ready, self._handle)
+        at_others = self._jobs_elsewhere.hand_over(ready, self._handle)
         if is_full:
-            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy()), **at_boxes})
+            return self._tell({waiting.OTHERS: slots.why_full(self._machine, self._busy()), **at_others})
         placing = self._placed(ready)
         for each in placing.started:
             self._start_placed(each, ready)
@@ -233,8 +233,8 @@ class RunStage(NodeStage):
             self._handle(job, partial(self._impossible, job, plugin, why), otherwise=None)
         waits = placing.waits
         lacking = {job.plugin: waits[each.name] for job, each in ready.values() if each.name in waits}
-        self._tell({**dict(self._why_held(waits)), **at_boxes, **lacking})
-        return bool(waits or at_boxes)
+        self._tell({**dict(self._why_held(waits)), **at_others, **lacking})
+        return bool(waits or at_others)
 
     def _why_held(self, waits: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Plugin, as rules call it, and why its jobs wait for its examples; `waits`: why these have no room yet."""
@@ -315,7 +315,7 @@ class RunStage(NodeStage):
 
     def _is_held(self, job: Job, plugin: SitePlugin) -> bool:
         """Whether its jobs wait for its examples; asked once a look: thousands of them may wait."""
-        if self._commissioner is None or plugin.box is not None:  # a box can only be tried by sending it something
+        if self._commissioner is None or plugin.elsewhere:  # it can only be tried by sending it something
             return False
         if job.plugin not in self._held:
             self._held[job.plugin] = self._commissioner.why_held(plugin)

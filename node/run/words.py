@@ -21,7 +21,7 @@ def not_run(why: str) -> str:
 
 
 def unanswered(said: str) -> str:
-    """What is said of a job whose vendor's box was silent; `said` names the box and the time."""
+    """What is said of a job whose box or web service was silent; `said` names it and the time."""
     return f"{said} Nothing can be concluded from this about the images."
 
 

@@ -48,6 +48,7 @@ from node.ledger.schema import (
     m0040_job_results,
     m0041_recalls,
     m0042_stop_rules,
+    m0043_services,
     m0044_box_doubts,
     m0045_numbers,
     m0046_withdrawal_parts,
@@ -192,6 +193,7 @@ migrations(name="0038_boxes")(m0038_boxes.migrate)
 migrations(name="0040_job_results")(m0040_job_results.migrate)
 migrations(name="0041_recalls")(m0041_recalls.migrate)
 migrations(name="0042_stop_rules")(m0042_stop_rules.migrate)
+migrations(name="0043_services")(m0043_services.migrate)
 migrations(name="0044_box_doubts")(m0044_box_doubts.migrate)
 migrations(name="0045_numbers")(m0045_numbers.migrate)
 migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)

@@ -45,6 +45,7 @@ VERSIONS = (
     "0040_job_results",
     "0041_recalls",
     "0042_stop_rules",
+    "0043_services",
     "0044_box_doubts",
     "0045_numbers",
     "0046_withdrawal_parts",

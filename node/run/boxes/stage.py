@@ -3,8 +3,7 @@
     starting ──laid out, sent──► running ──complete answer──► answered
         └──────────┴── deadline, refused ──► failed
 
-Everything is a row before it is done: a node that died goes on where it was. An attempt waits without a thread and
-without a slot of this machine; a box that hangs holds up no other.
+How attempts are looked at, `node.run.elsewhere.stage` says.
 """
 
 from __future__ import annotations
@@ -15,20 +14,19 @@ from functools import partial
 
 import structlog
 
-from node.clock import Jumps
 from node.config.models import Configuration
 from node.dimse import scu
-from node.errors import NodeError, NotFoundError, PermanentError, TransientError
-from node.items import Item, Items
-from node.ledger import attempts, box_answers, box_doubts, boxes, events, jobs, studies
+from node.errors import NodeError, PermanentError, TransientError
+from node.items import Item
+from node.ledger import attempts, box_answers, box_doubts, boxes, contacts, events, jobs, studies
 from node.ledger.attempts import Attempt, AttemptFailureKind, AttemptState
 from node.ledger.box_answers import BoxAnswer
 from node.ledger.box_doubts import BoxDoubtAnswer
 from node.ledger.boxes import BoxAttempt
 from node.ledger.connection import Database
+from node.ledger.contacts import ContactKind
 from node.ledger.event_kinds import EventKind
-from node.ledger.job import Job, JobStatus
-from node.processes.pool import CallCancelledError, ChildPool
+from node.ledger.job import Job
 from node.run.boxes import matching, reading, sending
 from node.run.boxes.abroad import Abroad, ArchiveOf
 from node.run.boxes.calling import peer_of
@@ -39,27 +37,25 @@ from node.run.boxes.matching import AnswerMatch, MatchKind, SentAttempt
 from node.run.boxes.preparing import BoxInputs
 from node.run.boxes.reading import AnswerUnreadableError
 from node.run.catalogue import Catalogue, SitePlugin
-from node.run.retry import AttemptFailure
-from node.run.settle import Settler
-from node.stage import Node, NodeStage
+from node.run.elsewhere.stage import StageElsewhere, pause_after
+from node.stage import Node
 from node.wake import Stage
 
-_IDLE = 30.0
 _LOOK = timedelta(seconds=5)
 """Between two looks at an attempt of which something has come."""
 _LOOK_ABROAD = timedelta(seconds=15)
 """Between two questions to the archive where an answer goes."""
-_LEAST = 0.5
+_SOON = timedelta(seconds=0.5)
+"""Until the next look at an attempt whose time is over while something that came is still to be indexed."""
+_A_WHILE = timedelta(minutes=5)
+"""Until the next look at an attempt that waits for a person."""
 _AS_SENT = BoxDoubtAnswer.TAKEN_AS_SENT
-_FIRST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
-"""Between two tries at a box that does not take what it is sent."""
-_ECHO_SECONDS = 60.0
 _INDEXING_SECONDS = 120.0
 """How long an attempt whose time is over waits for what has come to be indexed."""
 log = structlog.get_logger(__name__)
 
 
-class BoxStage(NodeStage):
+class BoxStage(StageElsewhere):
     """The stage for one box; one thread calls `run_once`."""
 
     def __init__(
@@ -71,15 +67,7 @@ class BoxStage(NodeStage):
         archive_of: ArchiveOf,
     ) -> None:
         """`name` of the box, as the configuration calls it; `archive_of` makes what is asked of a destination."""
-        self._name, self._node = name, node
-        self._place = boxes.place_of(name)
-        self._plugins_of = plugins_of
-        self._settler = Settler(node)
-        self._reader = ChildPool(1)
-        self._items = Items(Stage.BOX, node)
-        self._jumps = Jumps(node.clock)
-        self._asked_at = float("-inf")
-        self._is_closed = False
+        super().__init__(name, node, Stage.BOX, boxes.place_of(name), plugins_of)
         self._over_since: dict[str, float] = {}
         """Attempts whose time is over, and since when, on the monotonic clock."""
         self._abroad = Abroad(node, name, archive_of)
@@ -90,90 +78,30 @@ class BoxStage(NodeStage):
 
     def use(self, configuration: Configuration) -> None:
         """Call the box as it says, from the next attempt on."""
+        super().use(configuration)
         self._box = configuration.boxes[self._name]
-        self._ae_title, self._zone = configuration.node.ae_title, configuration.node.zone
-        self._catalogue = self._plugins_of(configuration)
+        self._ae_title = configuration.node.ae_title
         self._abroad.use(configuration)
 
-    def close(self) -> None:
-        """Send nothing more; what is under way is taken up by the next start."""
-        self._is_closed = True
-        self._reader.close()
-
-    def run_once(self) -> float:
-        """Do what is due; seconds until something may be due again."""
-        self._keep_time()
+    def _take_in(self) -> None:
+        """What came from the box since the last look."""
         self._preparing.begin()
-        try:
-            for each in box_answers.new(self._node.ledger.database, self._name):
-                self._items.handle(Item(f"answer:{each.receipt}"), partial(self._find_attempt, each), None)
-            for attempt in attempts.open_at(self._node.ledger.database, self._place):
-                if self._is_due(attempt) and not self._is_closed:
-                    self._handle(attempt)
-        except CallCancelledError:
-            return _IDLE
-        self._echo()
-        return self._delay()
-
-    def _keep_time(self) -> None:
-        """A clock that was set neither ends an attempt nor prolongs it."""
-        by = self._jumps.by()
-        if by:
-            with self._node.ledger.transaction() as database:
-                attempts.clock_was_set(database, self._place, by)
-
-    def _is_due(self, attempt: Attempt) -> bool:
-        now = self._node.clock.now()
-        return attempt.look_at is None or attempt.look_at <= now or self._is_over(attempt)
-
-    def _is_over(self, attempt: Attempt) -> bool:
-        return attempt.deadline_at is not None and attempt.deadline_at <= self._node.clock.now()
-
-    def _answer_may_wait(self, attempt: Attempt) -> bool:
-        """Whether something that has come is still to be indexed: receivers take answers while the node starts again.
-
-        For some time only: what cannot be indexed ends no wait.
-        """
-        now = self._node.clock.monotonic()
-        since = self._over_since.setdefault(attempt.id, now)
-        return now - since < _INDEXING_SECONDS and bool(self._node.store.waiting())
-
-    def _delay(self) -> float:
-        now = self._node.clock.now()
-        looks = [
-            min(each.look_at or now, each.deadline_at or now)
-            for each in attempts.open_at(self._node.ledger.database, self._place)
-        ]
-        return max(_LEAST, min([_IDLE, *((look - now).total_seconds() for look in looks)]))
+        for each in box_answers.new(self._node.ledger.database, self._name):
+            self._items.handle(Item(f"answer:{each.receipt}"), partial(self._find_attempt, each), None)
 
     # --- attempts ---------------------------------------------------------------------------------
 
-    def _handle(self, attempt: Attempt) -> None:
-        """An unexpected exception costs this job: tried often enough, it ends as failed, and that is reported."""
-        job, key = jobs.get(self._node.ledger.database, attempt.job), f"attempt:{attempt.id}"
-        if self._items.is_parked(key):
-            end = Item(f"{key} end", job.study_instance_uid, job.id)
-            if self._items.handle(end, partial(self._settler.unforeseen, job), otherwise=False):
-                self._items.handled([key])
-            return
-        self._items.handle(Item(key, job.study_instance_uid, job.id), partial(self._go_on, attempt, job), None)
-
-    def _go_on(self, attempt: Attempt, job: Job) -> None:
-        try:
-            plugin = self._catalogue.find(job.plugin)
-        except NotFoundError as error:
-            self._fail(job, AttemptFailureKind.INPUT, str(error))
-            return
+    def _look_at(self, attempt: Attempt, job: Job, plugin: SitePlugin) -> None:
         known = boxes.get(self._node.ledger.database, attempt.id)
         if self._is_over(attempt) and self._answer_may_wait(attempt):
-            self._look_again(attempt, timedelta(seconds=_LEAST))
+            self._look_again(attempt, _SOON)
         elif self._is_over(attempt):
             ending = self._fetching if self._abroad.is_used else self._completing
             ending.at_deadline(attempt, job, plugin, known, self._name, self._zone)
         elif known is None or known.sent_at is None:
             doubt = box_doubts.get(self._node.ledger.database, job.id)
             if doubt is not None and doubt.answer is None:
-                self._look_again(attempt, _LONGEST)
+                self._look_again(attempt, _A_WHILE)
             else:
                 self._send(attempt, job, plugin, known, has_them=bool(doubt and doubt.answer is _AS_SENT))
         elif self._abroad.is_used and boxes.instances_of(self._node.ledger.database, attempt.id):
@@ -219,7 +147,7 @@ class BoxStage(NodeStage):
             boxes.broke_off(database, attempt.id, course.why)
         known = boxes.get(self._node.ledger.database, attempt.id)
         assert known is not None, attempt.id
-        self._look_again(attempt, min(_FIRST * 2 ** min(known.tries - 1, 10), _LONGEST))
+        self._look_again(attempt, pause_after(known.tries))
 
     def _sent(self, attempt: Attempt, job: Job, images: int) -> None:
         with self._node.ledger.transaction() as database:
@@ -232,16 +160,14 @@ class BoxStage(NodeStage):
         self._preparing.remove(job)
         self._look_again(attempt, _LOOK)
 
-    def _is_wanted(self, job: Job) -> bool:
-        """Whether somebody still waits for it, and the node is not being stopped."""
-        return not self._is_closed and jobs.get(self._node.ledger.database, job.id).status is JobStatus.RUNNING
+    def _answer_may_wait(self, attempt: Attempt) -> bool:
+        """Whether something that has come is still to be indexed: receivers take answers while the node starts again.
 
-    def _look_again(self, attempt: Attempt, after: timedelta) -> None:
-        with self._node.ledger.transaction() as database:
-            attempts.look_again(database, attempt.id, self._node.clock.now() + after)
-
-    def _fail(self, job: Job, kind: AttemptFailureKind, why: str) -> None:
-        self._settler.failed(job, AttemptFailure(kind, why), None)
+        For some time only: what cannot be indexed ends no wait.
+        """
+        now = self._node.clock.monotonic()
+        since = self._over_since.setdefault(attempt.id, now)
+        return now - since < _INDEXING_SECONDS and bool(self._node.store.waiting())
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -311,16 +237,12 @@ class BoxStage(NodeStage):
 
     # --- whether it answers -----------------------------------------------------------------------
 
-    def _echo(self) -> None:
-        """C-ECHO once a minute: `status` shows it, and a box that is down for long is an alert."""
-        monotonic = self._node.clock.monotonic()
-        if monotonic - self._asked_at < _ECHO_SECONDS or self._is_closed:
-            return
-        self._asked_at = monotonic
+    def _ask_whether_there(self) -> None:
+        """By C-ECHO."""
         peer, error = peer_of(self._box, self._ae_title), None
         try:
             scu.echo(peer)
         except NodeError as problem:
             error = str(problem)
         with self._node.ledger.transaction() as database:
-            boxes.asked(database, self._node.clock.now(), self._name, error)
+            contacts.asked(database, self._node.clock.now(), ContactKind.BOX, self._name, error)

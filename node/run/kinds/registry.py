@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from node.run.executor import Executor, NoExecutor
-from node.run.kinds import command, container, dicom, python
+from node.run.kinds import command, container, dicom, http, python
 from node.run.sandbox import Isolation
 from plugins.manifest import Manifest
 from plugins.runtime import RuntimeKind
@@ -23,6 +23,7 @@ KINDS: Mapping[RuntimeKind, ExecutorOf] = {
     RuntimeKind.CONTAINER: container.executor,
     RuntimeKind.ONNX: python.executor,
     RuntimeKind.DICOM: dicom.executor,
+    RuntimeKind.HTTP: http.executor,
 }
 """One module for each."""
 CONFINEMENTS: Mapping[RuntimeKind, ConfinementOf] = {RuntimeKind.CONTAINER: container.confinement}

@@ -9,8 +9,9 @@ import pytest
 from pydicom import dcmread
 
 from node.clock import to_text
-from node.ledger import boxes, jobs, studies
+from node.ledger import boxes, contacts, jobs, studies
 from node.ledger.attempts import AttemptState
+from node.ledger.contacts import ContactKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from tests.support.dimse.vendor_box import VendorBox
 from tests.support.images.receipts import STUDY, arrive, ct
@@ -360,7 +361,7 @@ def test_turnaround_and_contact_are_kept(make: Make, box: VendorBox) -> None:
     took = boxes.turnaround(room.ledger.database, "cad")
     assert took is not None
     assert (took.answered, round(took.last)) == (1, 90)
-    contact = boxes.contact(room.ledger.database, "cad")
+    contact = contacts.get(room.ledger.database, ContactKind.BOX, "cad")
     assert contact is not None
     assert (contact.down_since, contact.answered_at is not None) == (None, True)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from node.clock import to_text
 from node.config.models import Configuration
 from node.errors import NodeError
 from node.index.children import HeaderReader
 from node.index.stage import IndexStage
-from node.ledger import alerts, attempts, box_answers, instances, jobs
-from node.ledger.attempts import Attempt
+from node.ledger import box_answers, instances, jobs
 from node.ledger.box_answers import BoxAnswer
 from node.ledger.database import FILE, Ledger
 from node.ledger.instances import InstanceStatus
@@ -25,9 +22,9 @@ from node.run import catalogue
 from node.run.boxes.stage import BoxStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
-from tests.support.clocks import HandClock
-from tests.support.images.receipts import STUDY, arrive, compressed, ct
-from tests.support.sites.job_site import NOT_ISOLATED, Site
+from tests.support.images.receipts import STUDY, arrive
+from tests.support.sites.job_site import NOT_ISOLATED
+from tests.support.sites.room_elsewhere import RoomElsewhere
 
 MANIFEST = """
 schema = 1
@@ -72,18 +69,18 @@ class ArchiveOfSeries:
         return 1
 
 
-class BoxRoom(Site):
+class BoxRoom(RoomElsewhere):
     """Index, run and the stage of one box; a test drives each."""
 
     def __init__(self, folder: Path, reader: HeaderReader, port: int, **keys: Any) -> None:
         """`keys` of the box; `runtime`: lines of its plugin.toml; `use`: keys of the plugin; `identity`."""
-        super().__init__(folder, HandClock(datetime(2026, 3, 1, 12, tzinfo=UTC)))
+        super().__init__(folder, reader)
+        self.plugin = "cad"
         runtime, identity = keys.pop("runtime", "quiet_seconds = 30"), keys.pop("identity", "pseudonym")
         use = keys.pop("use", {})
         plugin = folder / "cad"
         plugin.mkdir(exist_ok=True)
         (plugin / "plugin.toml").write_text(MANIFEST.format(runtime=runtime, identity=identity))
-        self.reader = reader
         self.archive = ArchiveOfSeries()
         self.configuration = Configuration.model_validate(
             {
@@ -117,25 +114,6 @@ class BoxRoom(Site):
         self.ledger = Ledger(self.data_folder.data / FILE)
         self._begin()
 
-    def study_with_job(self, images: int = 3, study: str = STUDY, chosen: int | None = None, **job: Any) -> Job:
-        """A CT study of this many images that is complete, and a job on the first `chosen` of them.
-
-        `changes`: attributes of its images; `syntax`: JPEG-LS, lossless or near-lossless.
-        """
-        changes, syntax = job.pop("changes", {}), job.pop("syntax", str(ExplicitVRLittleEndian))
-        for number in range(1, images + 1):
-            uid, series = f"{study}.1.{number}", f"{study}.1"
-            image = ct(number, StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=uid, **changes)
-            if syntax != ExplicitVRLittleEndian:
-                image = compressed(image, str(JPEGLSLossless))  # which is a stream of its near-lossless sister, too
-            arrive(self.data_folder, image, syntax=syntax)
-        self.index.run_once()
-        self.clock.pass_(minutes=10)  # type: ignore[attr-defined]
-        self.index.run_once()
-        receipts = [each.receipt for each in instances.of_study(self.ledger.database, study)]
-        assert len(receipts) == images
-        return self.job("cad", receipts[:chosen], study=study, parameters={}, **{"inputs_digest": study} | job)
-
     def send(self) -> None:
         """The run stage hands over what is ready, and the box gets it."""
         self.run.run_once()
@@ -150,22 +128,12 @@ class BoxRoom(Site):
 
     def passes(self, **duration: float) -> None:
         """Time passes, and the stage of the box looks."""
-        self.clock.pass_(**duration)  # type: ignore[attr-defined]
+        self.hand.pass_(**duration)
         self.box.run_once()
-
-    def attempt(self, job: Job) -> Attempt:
-        """Its newest attempt."""
-        found = attempts.last_of(self.ledger.database, job.id)
-        assert found is not None
-        return found
 
     def unmatched(self) -> list[BoxAnswer]:
         """What waits for a person."""
         return box_answers.unmatched(self.ledger.database)
-
-    def alerts(self) -> list[str]:
-        """Kinds of the open alerts."""
-        return sorted(each.kind for each in alerts.every(self.ledger.database, closed=False))
 
     def statuses(self, study: str = STUDY) -> list[str]:
         """What the received objects of a study count as."""

@@ -40,6 +40,7 @@ from node.ledger import (
     jobs,
     notifications,
     purges,
+    services,
     studies,
     suspensions,
 )
@@ -60,6 +61,8 @@ from node.retain.stage import RetainStage
 from node.route import asking as route_asking
 from node.route.stage import RouteStage
 from node.run.boxes.stage import BoxStage
+from node.run.elsewhere.stage import StageElsewhere
+from node.run.services.stage import ServiceStage
 from node.run.stage import RunStage
 from node.run.workers import WarmWorkers
 from node.store.layout import DataFolder
@@ -309,30 +312,56 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fau
     )
 
 
-def _start_at_box(site: Site, job: Job) -> None:
-    place = AttemptElsewhere(boxes.place_of("cad"), site.clock.now() + timedelta(days=30))
+def _start_elsewhere(site: Site, job: Job, where: str) -> None:
+    place = AttemptElsewhere(where, site.clock.now() + timedelta(days=30))
     with site.ledger.transaction() as database:
         jobs.started(database, site.clock.now(), job.id, {}, "dicom", "full", place)
 
 
 def box(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
     """The plugin of three attempts at a box is no longer configured: each job ends at once, as failed."""
+    settings = {"boxes": {"cad": {"ae_title": "CADBOX", "host": "127.0.0.1", "port": 11113}}}
+    no_archive: Any = None
+
+    def made(site: Site, configuration: Configuration) -> BoxStage:
+        return BoxStage("cad", site.node, configuration, lambda _: site.catalogue(), no_archive)
+
+    return _elsewhere(folder, monkeypatch, fault, boxes.place_of("cad"), settings, made)
+
+
+def service(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fault: Fault) -> Play:
+    """The same of three attempts at a web service."""
+    settings = {"services": {"ai": {"url": "http://127.0.0.1:11114"}}}
+
+    def made(site: Site, configuration: Configuration) -> ServiceStage:
+        return ServiceStage("ai", site.node, configuration, lambda _: site.catalogue())
+
+    return _elsewhere(folder, monkeypatch, fault, services.place_of("ai"), settings, made)
+
+
+def _elsewhere(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+    place: str,
+    settings: dict[str, Any],
+    made: Callable[[Site, Configuration], StageElsewhere],
+) -> Play:
     site = _site(folder)
     those = _jobs(site)
     for job in those:
-        _start_at_box(site, job)
-    go_on = BoxStage._go_on
+        _start_elsewhere(site, job, place)
+    go_on = StageElsewhere._go_on
 
-    def go_on_or_raise(self: BoxStage, attempt: Attempt, job: Job) -> None:
+    def go_on_or_raise(self: StageElsewhere, attempt: Attempt, job: Job) -> None:
         fault.on(job.id == those[0].id)
         go_on(self, attempt, job)
 
-    monkeypatch.setattr(BoxStage, "_go_on", go_on_or_raise)
-    monkeypatch.setattr(BoxStage, "_echo", lambda _: None)
-    settings = {"cad": {"ae_title": "CADBOX", "host": "127.0.0.1", "port": 11113}}
-    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, "boxes": settings})
-    no_archive: Any = None
-    stage = _Stage(lambda: BoxStage("cad", site.node, configuration, lambda _: site.catalogue(), no_archive))
+    configuration = Configuration.model_validate({"node": {"time_zone": "UTC"}, **settings})
+    monkeypatch.setattr(StageElsewhere, "_go_on", go_on_or_raise)
+    for kind in (BoxStage, ServiceStage):
+        monkeypatch.setattr(kind, "_ask_whether_there", lambda _: None)
+    stage = _Stage(lambda: made(site, configuration))
 
     def status(number: int) -> str:
         job = _newest(site, number)
@@ -347,7 +376,7 @@ def box(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: HeaderReader, fau
         frozenset({"ended there is no plugin gone"}),
         "ended a defect of the node kept it from running; the alert of the job says where",
         those[0].id,
-        after_retry=lambda: _start_at_box(site, _newest(site, 0)),
+        after_retry=lambda: _start_elsewhere(site, _newest(site, 0), place),
         before_retry=lambda database: jobs.reported(database, site.clock.now(), those[0].id, 1),
     )
 
@@ -769,6 +798,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "route": (route,),
     "run": (run,),
     "box": (box,),
+    "service": (service,),
     "results": (results,),
     "notify": (notify,),
     "deliver": (deliver, deliver_images),

@@ -150,6 +150,8 @@ modalities:
   ct: {ae_title: CT1, storage_commitment: {host: 127.0.0.1, port: 105, commit_through: pacs}}
 boxes:
   cad: {ae_title: CADBOX, host: 127.0.0.1, port: 106}
+services:
+  ai: {url: "http://127.0.0.1:107"}
 """
 ALONE = {"reload", "alerts", "deadlines", "refused", "sweep", "heartbeat"}
 """Stages without items that could raise by what they hold: the configuration; what is over closes by itself; a column
@@ -164,7 +166,7 @@ def test_finding_d3_every_stage_of_the_node_is_tested_here(tmp_path: Path) -> No
     app = App(InForce.of(loading.read(path), SystemClock().now(), "a test"))
     try:
         names = {each.name for each in app.workers()}
-        kinds = {re.sub(r"^(deliver|fetch|report|commitment-of|box)-.*", r"\1", name) for name in names}
+        kinds = {re.sub(r"^(deliver|fetch|report|commitment-of|box|service)-.*", r"\1", name) for name in names}
         assert kinds - ALONE == set(MAKERS)
     finally:
         for each in app.workers():

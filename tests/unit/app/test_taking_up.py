@@ -46,6 +46,7 @@ BASE: dict[str, Any] = {
         "pacs": {"ae_title": "PACS", "host": "10.0.0.9", "port": 104, "tls": {**TLS}, "on_identity_change": "adopt"}
     },
     "boxes": {"cad": {"ae_title": "CADBOX", "host": "10.0.0.20", "port": 104, "tls": {**TLS}}},
+    "services": {"ai": {"url": "https://ai.example", "certificate": "node.pem", "key": "node.key"}},
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
     "heartbeat": {"url": "https://other.example"},
@@ -112,6 +113,19 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
     (NODE, PEERS): {
         "destinations": {"pacs": {"port": 105}},
         "boxes": {"cad": {"port": 105, "timeout": "9s", "charged": True, "answers": "elsewhere"}},
+        "services": {
+            "ai": {
+                "url": "https://other.example",
+                "authorities": "ca2.pem",
+                "certificate": "node2.pem",
+                "key": "node2.key",
+                "token_file": "token",
+                "at_once": 9,
+                "timeout": "9s",
+                "transfer": "9m",
+                "poll": "9s",
+            }
+        },
     },
     (NODE,): {
         "node": {

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlite_utils import Database as SchemaDatabase
 
-from node.ledger import boxes, instances
+from node.ledger import contacts, instances
+from node.ledger.contacts import ContactKind
 from node.ledger.database import Ledger
 from node.ledger.schema.migrations import migrations
 
@@ -25,7 +26,7 @@ def test_a_ledger_of_an_earlier_schema_gets_the_tables(tmp_path: Path) -> None:
     ledger = Ledger(path)
     names = {name for (name,) in ledger.database.execute("SELECT name FROM sqlite_master").fetchall()}
     assert {"box_attempts", "box_instances", "box_answers", "box_contacts"} <= names
-    assert boxes.contact(ledger.database, "cad") is None
+    assert contacts.get(ledger.database, ContactKind.BOX, "cad") is None
     assert instances.totals(ledger.database) == {}
 
 
@@ -33,12 +34,12 @@ def test_since_when_a_box_is_down(ledger: Ledger) -> None:
     """Since the first question that it did not answer; an answer ends it."""
     for minutes, error in ((0, None), (1, "no connection"), (2, "no connection")):
         with ledger.transaction() as database:
-            boxes.asked(database, NOW + timedelta(minutes=minutes), "cad", error)
-    contact = boxes.contact(ledger.database, "cad")
+            contacts.asked(database, NOW + timedelta(minutes=minutes), ContactKind.BOX, "cad", error)
+    contact = contacts.get(ledger.database, ContactKind.BOX, "cad")
     assert contact is not None
     assert (contact.answered_at, contact.down_since) == (NOW, NOW + timedelta(minutes=1))
     with ledger.transaction() as database:
-        boxes.asked(database, NOW + timedelta(minutes=3), "cad", None)
-    contact = boxes.contact(ledger.database, "cad")
+        contacts.asked(database, NOW + timedelta(minutes=3), ContactKind.BOX, "cad", None)
+    contact = contacts.get(ledger.database, ContactKind.BOX, "cad")
     assert contact is not None
     assert (contact.down_since, contact.error) == (None, None)

@@ -20,6 +20,7 @@ from node.ledger import (
     looks,
     old_rows,
     positions,
+    services,
     stop_windows,
     suspensions,
 )
@@ -298,7 +299,7 @@ def test_every_rule_is_sound_sql(site: RetainSite, rules: tuple[RowRule, ...]) -
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
+def test_what_a_box_or_service_was_sent_goes_with_its_job(site: RetainSite) -> None:
     """Its answers stay known by their UIDs: a PACS may send them back years later."""
     site.reported(STUDY, site.study(STUDY))
     site.reported("1.2", site.study("1.2"))
@@ -310,6 +311,7 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
         name, now = attempt["id"], site.hand.now()
         boxes.laid_out(database, BoxAttempt(name, "cad", "NODE", "P", None, None, 0, None), ["1.2.3.4"])
         boxes.answered_in(database, name, "cad", "pacs", ["1.2.3"])
+        services.laid_out(database, name, "ai", "key")
         answer = BoxAnswer("r" * 32, "cad", "1.9", "1.9", "1.1", "NODE", "a", now, AnswerStatus.NEW, None, None, None)
         box_answers.received(database, answer)
         box_answers.matched(database, answer, name)
@@ -320,5 +322,6 @@ def test_what_a_box_was_sent_goes_with_its_job(site: RetainSite) -> None:
     found = numbers(site)
     gone = ("box_attempts", "box_instances", "box_series", "box_doubts")
     assert [found[table] for table in (*gone, "box_answers")] == [0, 0, 0, 0, 1]
+    assert found["service_attempts"] == 0
     assert box_answers.is_answer(site.ledger.database, "1.9")
     assert site.ledger.database.execute("PRAGMA foreign_key_check").fetchall() == []

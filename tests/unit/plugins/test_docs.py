@@ -120,7 +120,17 @@ def test_the_expected_result_of_the_page_is_one():
 
 def keys_of_the_code() -> set[str]:
     """Every key that is taken out of a table of a manifest."""
-    read_by = ("manifest", "runtime", "boxes", "vendor_scores", "privileges", "resources", "weights", "concepts")
+    read_by = (
+        "manifest",
+        "runtime",
+        "boxes",
+        "services",
+        "vendor_scores",
+        "privileges",
+        "resources",
+        "weights",
+        "concepts",
+    )
     source = "".join((ROOT / "plugins" / f"{name}.py").read_text() for name in read_by)
     found = set(re.findall(r"\.(?:take|texts|table|tables|named_tables|values\.get)\(\"(\w+)\"", source))
     for names in re.findall(r"(?:_BOUNDS = |for key in )\(([^)]*)\)", source):

@@ -1,0 +1,1 @@
+"""What boxes and web services share: attempts that are no process of this machine, and outlive the node."""

@@ -1,0 +1,1 @@
+"""What the node asks web services: one client, each conversation within one deadline; a mail server's, too."""
