@@ -112,7 +112,7 @@ def _command(table: ManifestTable) -> dict[str, Any]:
     if not command:
         raise table.error("command", "is empty; give the program and its arguments")
     exchange = _exchange(table)
-    if exchange is ExchangeForm.MERCURE:
+    if exchange.is_of_containers:
         raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
     return {"command": command, "exchange": exchange}
 

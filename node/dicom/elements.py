@@ -45,9 +45,9 @@ class RawElement(NamedTuple):
 
 
 class EncapsulatedElement(RawElement):
-    """An element of undefined length that is no sequence (PS3.5 A.4), other than the pixel data of the data set itself.
+    """An element of undefined length that is not a sequence (PS3.5 A.4), such as compressed pixels in an item.
 
-    Such are compressed pixels in an item. The value is the items with what delimits them.
+    The pixel data of the data set itself is none. The value is the fragments as items, with what delimits them.
     """
 
     __slots__ = ()
