@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
-from plugins import concepts, nifti_mapping, vendor_scores, weights
+from plugins import concepts, nifti_mapping, sockets, vendor_scores, weights
 from plugins import runtime as runtimes
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
@@ -190,9 +190,8 @@ def load(folder: Path) -> Manifest:
     identity = table.table("identity")
     runtime = runtimes.read(table.table("runtime"))
     outputs = tuple(table.member("outputs", Output, name) for name in table.texts("outputs"))
-    if runtime.exchange is not ExchangeForm.NIFTI and "nifti" in table.values:
-        raise table.error("nifti", f'is for exchange = "{ExchangeForm.NIFTI}" in [runtime]')
-    nifti = _nifti(table, outputs) if runtime.exchange is ExchangeForm.NIFTI else None
+    _check_tables(table, runtime.exchange)
+    nifti = _nifti(table, outputs, runtime.exchange) if runtime.exchange.is_mapped else None
     onnx = _onnx(table, runtime, outputs, folder)
     manifest = Manifest(
         folder=folder.resolve(),
@@ -214,6 +213,18 @@ def load(folder: Path) -> Manifest:
         known = "no [[nifti.inputs]] has this role" if placeholder.startswith("{role") else "there is no such parameter"
         raise table.error("runtime", f"command: {placeholder}: {known}")
     return manifest
+
+
+def _check_tables(table: ManifestTable, form: ExchangeForm) -> None:
+    """Complain about tables that mean nothing in this form of exchange."""
+    if not form.is_mapped and "nifti" in table.values:
+        forms = " or ".join(f'"{each}"' for each in ExchangeForm if each.is_mapped)
+        raise table.error("nifti", f"is for exchange = {forms} in [runtime]")
+    parameters = table.values.get("parameters", ())
+    if parameters and not form.reads_parameters:
+        raise table.error("parameters", f'a package with exchange = "{form}" reads none')
+    if form is ExchangeForm.GRAND_CHALLENGE and (name := sockets.odd_parameter(parameters)):
+        raise table.error("parameters", f"{name!r} is not the slug of a socket")
 
 
 def _returned(table: ManifestTable, kind: RuntimeKind) -> ReturnedDicom:
@@ -254,12 +265,15 @@ def _identity(table: ManifestTable) -> AlgorithmIdentity:
         raise table.error("name", str(error)) from error
 
 
-def _nifti(table: ManifestTable, outputs: tuple[Output, ...]) -> NiftiFolders:
-    mapping = nifti_mapping.read(table.table("nifti"))
+def _nifti(manifest: ManifestTable, outputs: tuple[Output, ...], form: ExchangeForm) -> NiftiFolders:
+    table = manifest.table("nifti")
+    mapping = nifti_mapping.read(table)
+    if form is ExchangeForm.GRAND_CHALLENGE and (problem := sockets.problem(mapping)):
+        raise table.error(*problem)
     needed = [Output.FINDINGS, *([Output.HEATMAPS] if mapping.heatmaps else [])]
     for output in needed:
         if output not in outputs:
-            raise table.error("outputs", f"lacks {output.value}, which [nifti] makes")
+            raise manifest.error("outputs", f"lacks {output.value}, which [nifti] makes")
     return mapping
 
 

@@ -1,4 +1,4 @@
-"""What the NIfTI files and tables of a plugin mean: `[nifti]` of a plugin.toml with `exchange = "nifti"`.
+"""What the NIfTI or MetaImage files and tables of a plugin mean: `[nifti]` of a plugin.toml.
 
 The program knows files with numbers in them. Here stands which series becomes which file, and what each label, mask,
 map and column is: its code, its unit, its side, and whether an empty mask says anything.
@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 from plugins import codes, manifest_parts
 from plugins.coding import Code, Site, Unit
 from plugins.concepts import Concept
+from plugins.exchanges import SIDECAR
 from plugins.images import ContractError
 from plugins.maps import MOST_LABEL, Segment
 
 if TYPE_CHECKING:
     from plugins.manifest_table import ManifestTable
 
-IMAGE_ENDINGS = (".nii.gz", ".nii")
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha")
 TABLE_ENDINGS = (".csv", ".json")
-SIDECAR = "pacsnode.json"
-"""In `in/`, beside the images: parameters, and what the images are."""
 _PLACEHOLDER = re.compile(r"(\{(role|parameter):([^}]*)\})")
-_FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/){0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 class EmptyMask(StrEnum):
@@ -54,6 +53,8 @@ class NiftiInput:
     """With fewer it is not what the program is for."""
     tags: Mapping[str, Any] = field(default_factory=dict)
     """Of a series with several volumes: which one, by the attributes that tell them apart (`plugins.parting`)."""
+    socket: str = ""
+    """Of Grand Challenge: what its interface calls it; empty: as the folder of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ def _input(table: ManifestTable) -> NiftiInput:
         modality=table.take("modality", str, ""),
         least_slices=table.take("least_slices", int, 1),
         tags=tags,
+        socket=table.take("socket", str, ""),
     )
     if made.file == SIDECAR:
         raise table.error("file", f"{SIDECAR} is written by the node")
@@ -338,7 +340,7 @@ def _heatmap(table: ManifestTable) -> MappedHeatmap:
 def _file(table: ManifestTable, key: str, endings: tuple[str, ...] = (), default: Any = ...) -> str:
     name: str = table.take(key, str, default)
     if not _FILE.fullmatch(name):
-        raise table.error(key, f"{name!r} is not the name of a file, in one folder at most")
+        raise table.error(key, f"{name!r} is not the name of a file, in two folders at most")
     if endings and not name.endswith(endings):
         raise table.error(key, f"{name!r} does not end with {' or '.join(endings)}")
     return name

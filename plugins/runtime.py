@@ -145,7 +145,7 @@ def _command(table: ManifestTable) -> dict[str, Any]:
 
 def _not_mercure(table: ManifestTable) -> ExchangeForm:
     exchange = _exchange(table)
-    if exchange is ExchangeForm.MERCURE:
+    if exchange.is_of_containers:
         raise table.error("exchange", f'"{exchange}" is for kind = "{RuntimeKind.CONTAINER}"')
     return exchange
 

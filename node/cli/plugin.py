@@ -83,7 +83,7 @@ def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make. Its name is the plugin's.")],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="python (a class, the default), command (any program), or onnx (a model file)."),
+        typer.Option("--kind", help="python (a class, the default), command, container, or onnx (a model file)."),
     ] = None,
     purpose: Annotated[
         str | None,
@@ -116,6 +116,8 @@ def new(
         output.console().print(cell(path), soft_wrap=True)
     images = folder / writing.EXAMPLE_IMAGES
     output.console().print()
+    if (folder / writing.BUILD).exists():
+        output.console().print(cell(f"build its image: {folder / writing.BUILD}"), soft_wrap=True)
     output.console().print(cell(f"run it: pacsnode plugin run {folder} {images}"), soft_wrap=True)
 
 

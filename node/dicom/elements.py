@@ -44,6 +44,15 @@ class RawElement(NamedTuple):
     value: memoryview | Items
 
 
+class EncapsulatedElement(RawElement):
+    """An element of undefined length that is not a sequence (PS3.5 A.4), such as compressed pixels in an item.
+
+    The pixel data of the data set itself is none. The value is the fragments as items, with what delimits them.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Fragments:
     """Encapsulated pixel data (PS3.5 A.4): the offset table, and the fragments that follow it."""
@@ -193,7 +202,9 @@ class _ElementReader:
     ) -> int:
         """Keep one element; returns where the next begins."""
         if length == _UNDEFINED and vr in ("OB", "OW"):
-            return self._fragments(start, end, Fragments())
+            behind = self._fragments(start, end, Fragments())
+            self._keep(tag, EncapsulatedElement(vr, self._data[start:behind]), into)
+            return behind
         if length != _UNDEFINED and start + length > end:
             raise _BrokenError(f"{name_of(tag)}: {length} bytes are announced, {end - start} are there")
         # UN of undefined length is a sequence in implicit VR (PS3.5 6.2.2 note 2); so is a known one of known length.

@@ -17,7 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from node.dicom.elements import Elements
+from node.dicom.elements import Elements, EncapsulatedElement
 from node.errors import PermanentError
 
 _UNDEFINED = 0xFFFFFFFF
@@ -53,16 +53,16 @@ def encoded(elements: Elements, *, implicit: bool, little: bool, signed: bool = 
         value = elements[_PIXEL_REPRESENTATION].value
         signed = not isinstance(value, list) and any(value)
     written: list[bytes | memoryview] = []
-    for tag, (vr, value) in elements.items():
+    for tag, raw in elements.items():
+        vr, value = raw
         content: bytes | memoryview
         if isinstance(value, list):
             items = (encoded(item, implicit=implicit, little=little, signed=signed) for item in value)
             content = b"".join(_item(item, little=little) for item in items)
         else:
             content = value
-        written.append(
-            header(tag, representation(tag, vr, signed=signed), len(content), implicit=implicit, little=little)
-        )
+        length = _UNDEFINED if isinstance(raw, EncapsulatedElement) else len(content)
+        written.append(header(tag, representation(tag, vr, signed=signed), length, implicit=implicit, little=little))
         written.append(content)
     return b"".join(written)
 

@@ -79,10 +79,11 @@ class Judge:
         return self._as_new(reading)
 
     def _is_ours(self, reading: HeaderReading) -> bool:
-        """By what it says of its maker, and by its UID: of an object that was made here, or returned by a plugin."""
-        database, uid = self._ledger.database, reading.sop_instance_uid
+        """By what it says of its maker, and by its UIDs: of an object that was made here, or returned by a plugin."""
+        database = self._ledger.database
+        uids = reading.sop_instance_uid, reading.sop_class_uid, reading.series_instance_uid or ""
         said = ourselves.is_ours(reading.makers, self._serial_number)
-        return said or objects.is_ours(database, uid) or returned_objects.is_known(database, uid)
+        return said or objects.is_ours(database, *uids) or returned_objects.is_known(database, *uids)
 
     def _is_answer(self, reading: HeaderReading) -> bool:
         """Whether a vendor's box made it: by who sends it, by its UID, or by its series, found in an archive."""

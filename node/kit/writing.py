@@ -19,6 +19,11 @@ from plugins.runtime import RuntimeKind
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM = "analyse"
 _SCRIPT = "segment.py"
+BUILD = "build"
+"""Of a new container, below its folder: what makes its image."""
+_OF_IMAGE = (BUILD, "Containerfile")
+_NOT_BUILT = "0" * 64
+"""In the place of the image's digest, until it is built."""
 _OF_SCRIPT = {_SCRIPT: f"{_SCRIPT}.template"}
 """Files whose templates have another name, so that nobody takes them for modules of ours."""
 _EXAMPLE = "known"
@@ -98,10 +103,6 @@ def write(
     """Make the folder with all its files, which are returned; UsageError where it is there, or has no usable name."""
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
-    if kind is RuntimeKind.CONTAINER:
-        raise UsageError(
-            "an image is built with your own tools: begin with --kind command; docs/plugins.md, A container image"
-        )
     if kind is RuntimeKind.ONNX:
         raise UsageError("a plugin of kind onnx begins with its model: --model FILE.onnx")
     if kind.is_elsewhere:
@@ -109,24 +110,33 @@ def write(
         raise UsageError(f"a plugin of kind {kind} has no program: docs/{where} has its plugin.toml")
     module = _module(folder)
     words = _words(folder, module, kind, purpose)
-    is_nifti, is_command = form is ExchangeForm.NIFTI, kind is RuntimeKind.COMMAND
-    if is_nifti and (not is_command or purpose is not PluginPurpose.SEGMENTATION):
-        raise UsageError("NIfTI is for --kind command and --for segmentation")
+    is_nifti, is_program = form is ExchangeForm.NIFTI, kind is not RuntimeKind.PYTHON
+    _check_form(form, kind, purpose)
     folder.mkdir(parents=True)
-    program = _SCRIPT if is_nifti else _PROGRAM if is_command else f"{module}.py"
-    code = _program(purpose) if is_command else _template(f"{purpose}.py.template")
+    program = _SCRIPT if is_nifti else _PROGRAM if is_program else f"{module}.py"
+    code = _program(purpose) if is_program else _template(f"{purpose}.py.template")
     texts = {MANIFEST: _template(MANIFEST), "README.md": _template("README.md"), program: code}
     if is_nifti:
         texts = {name: _template(f"{form}/{_OF_SCRIPT.get(name, name)}") for name in texts}
+    if kind is RuntimeKind.CONTAINER:
+        texts |= {name: _template(f"{kind}/{name}") for name in _OF_IMAGE}
     for name, text in texts.items():
         (folder / name).write_text(_filled(text, words), encoding="utf-8")
-    if is_command:
-        (folder / program).chmod(0o755)
+        if name == BUILD or (is_program and name == program):
+            (folder / name).chmod(0o755)
     example = folder / FOLDER / _EXAMPLE
     write_images = sample_images.write_radiograph if purpose is PluginPurpose.PROJECTION else sample_images.write_ct
     write_images(folder / EXAMPLE_IMAGES)
     (example / EXPECTED).write_text(_expected(purpose), encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dcm")
+
+
+def _check_form(form: ExchangeForm, kind: RuntimeKind, purpose: PluginPurpose) -> None:
+    if form not in (ExchangeForm.PACSNODE, ExchangeForm.NIFTI):
+        raise UsageError(f"--exchange {form} is for images that are there: docs/plugins.md, Packages of others")
+    fits = kind is RuntimeKind.COMMAND and purpose is PluginPurpose.SEGMENTATION
+    if form is ExchangeForm.NIFTI and not fits:
+        raise UsageError("NIfTI is for --kind command and --for segmentation")
 
 
 def _template(name: str) -> str:
@@ -150,10 +160,15 @@ def _module(folder: Path) -> str:
 
 
 def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose) -> dict[str, str]:
-    sketch, is_command = _SKETCHES[purpose], kind is RuntimeKind.COMMAND
+    sketch = _SKETCHES[purpose]
     class_name = "".join(part.capitalize() for part in module.split("_"))
     with_volume = purpose in (PluginPurpose.VOLUME, PluginPurpose.SEGMENTATION)
-    run = f'kind = "command"\ncommand = ["./{_PROGRAM}", "{{folder}}"]'
+    runs = {
+        RuntimeKind.PYTHON: f'kind = "python"\nentry = "{module}:{class_name}"',
+        RuntimeKind.COMMAND: f'kind = "command"\ncommand = ["./{_PROGRAM}", "{{folder}}"]',
+        RuntimeKind.CONTAINER: f'kind = "container"\nimage = "sha256:{_NOT_BUILT}"  # ./{BUILD} writes it\n'
+        'command = ["{folder}"]',
+    }
     default, lowest, highest = sketch.threshold
     is_projection = purpose is PluginPurpose.PROJECTION
     return {
@@ -164,7 +179,7 @@ def _words(folder: Path, module: str, kind: RuntimeKind, purpose: PluginPurpose)
         "MANUFACTURER": "Example",
         "USE": sketch.use,
         "OUTPUTS": ", ".join(f'"{each}"' for each in sketch.outputs),
-        "RUNTIME": run if is_command else f'kind = "python"\nentry = "{module}:{class_name}"',
+        "RUNTIME": runs[kind],
         "CONCEPTS": _VOLUME_CONCEPT if with_volume else "",
         "THRESHOLD": f"{default}",
         "LOWEST": f"{lowest:g}",

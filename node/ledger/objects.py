@@ -66,9 +66,14 @@ def files(database: Database) -> list[str]:
     return [row["file"] for row in query(database, sql)]
 
 
-def is_ours(database: Database, sop_instance_uid: str) -> bool:
-    """Whether this node made the object of this UID."""
-    return get(database, sop_instance_uid) is not None
+def is_ours(database: Database, sop_instance_uid: str, sop_class_uid: str, series_instance_uid: str) -> bool:
+    """Whether this node made this object: by its UID, and by class and series, since a plugin may have chosen the UID
+    (see `node.ledger.returned_objects.is_known`).
+    """
+    made = get(database, sop_instance_uid)
+    if made is None:
+        return False
+    return (made.sop_class_uid, made.series_instance_uid) == (sop_class_uid, series_instance_uid)
 
 
 def _object(row: dict[str, Any]) -> ResultObject:

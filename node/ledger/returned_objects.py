@@ -45,13 +45,19 @@ def of_job(database: Database, job: str) -> list[ReturnedObjectRow]:
     return [_row(row) for row in query(database, "SELECT * FROM returned_objects WHERE job=? ORDER BY number", [job])]
 
 
-def is_known(database: Database, sop_instance_uid: str) -> bool:
-    """Whether a plugin returned the object of this UID, and no image of this UID was received."""
+def is_known(database: Database, sop_instance_uid: str, sop_class_uid: str, series_instance_uid: str) -> bool:
+    """Whether a plugin returned this object, and no image of its UID was received.
+
+    The UID alone does not say so: a program can give its object the one that an image has which comes later, and that
+    image must not be passed over. So class and series have to be those of what was returned, too.
+    """
     sql = (
-        "SELECT 1 FROM returned_objects WHERE sop_instance_uid=:uid AND NOT of_image AND NOT EXISTS (SELECT 1"
-        " FROM instances WHERE sop_instance_uid=:uid AND status IN ('current', 'rejected', 'corrected')) LIMIT 1"
+        "SELECT 1 FROM returned_objects WHERE sop_instance_uid=:uid AND sop_class_uid=:class"
+        " AND series_instance_uid=:series AND NOT of_image AND NOT EXISTS (SELECT 1 FROM instances"
+        " WHERE sop_instance_uid=:uid AND status IN ('current', 'rejected', 'corrected')) LIMIT 1"
     )
-    return one(database, sql, {"uid": sop_instance_uid}) is not None
+    values = {"uid": sop_instance_uid, "class": sop_class_uid, "series": series_instance_uid}
+    return one(database, sql, values) is not None
 
 
 def is_uid_taken(database: Database, job: str) -> bool:

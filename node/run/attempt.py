@@ -335,7 +335,7 @@ def _words(ended: Exit) -> str:
     if ended.ending is ExitKind.EXITED:
         how = f"exit status {ended.code}{_OF_SHELLS.get(ended.code or 0, '')}"
     elif ended.ending is ExitKind.SIGNALLED and ended.code:
-        how = f"ended by signal {_signal_name(ended.code)}"
+        how = f"ended by signal {_signal_name(ended.code)}{f', {ended.detail}' if ended.detail else ''}"
     else:
         how = f"{ended.ending}: {ended.detail}" if ended.detail else str(ended.ending)
     return f"{how}, after {ended.seconds:.1f} s, at most {ended.peak_memory_bytes / 2**20:.0f} MiB"

@@ -60,7 +60,11 @@ def small_ct(folder: Path, header: SeriesHeader | None = None, **chest: Any) -> 
 
 
 def send(
-    ct: CT, *targets: Site | Orthanc, calling: str = "CT1", options: Sequence[str] = ("-R",), files: Sequence[Path] = ()
+    ct: CT,
+    *targets: Site | Orthanc,
+    calling: str = "CT1",
+    options: Sequence[str] = ("-R", "-ta", "300"),
+    files: Sequence[Path] = (),
 ) -> None:
     """C-STORE the series, or these files of it, to each target by dcmtk's storescu; all of it is accepted."""
     for target in targets:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,14 +49,19 @@ class ContainerEnclosure:
     left: str = ""
     """Why it could not be removed."""
 
-    def begin(self, _memory_bytes: int, _processes: int) -> None:
+    _most_memory: int = 0
+    """Bytes that it may have, by its limits."""
+
+    def begin(self, memory_bytes: int, _processes: int) -> None:
         """Hand its files over; OSError."""
+        self._most_memory = memory_bytes
         if self.order.user is not None:
             folder = Path(self.order.folder)
             user = users.of_root(*self.order.user, name="")
             handover.give(folder, user)
-            for path in (folder / "out").iterdir():  # what its dialect made there
-                os.chown(path, user.uid, user.gid)
+            for name in ("out", "scratch"):
+                for path in (folder / name).iterdir():  # what its dialect made there
+                    os.chown(path, user.uid, user.gid)
 
     def join(self) -> None:
         """The engine makes the control group."""
@@ -138,8 +144,16 @@ class ContainerEnclosure:
                 return self._not_started(code)
             if rest.strip() == "true" and code > _SIGNALS:
                 return GuardReport("memory", detail="the kernel ended it for its memory")
-            return GuardReport("signalled", code - _SIGNALS) if code > _SIGNALS else None
+            return self._signalled(code - _SIGNALS) if code > _SIGNALS else None
         return self._not_started(code) if code == 125 else None  # it was never made
+
+    def _signalled(self, number: int) -> GuardReport:
+        """Ended by a signal that the node did not send. Who did, cgroups of version 1 do not say afterwards."""
+        if number != signal.SIGKILL:
+            return GuardReport("signalled", number)
+        most = self._most_memory // 2**20
+        why = f"by the kernel, if it took more than the {most} MiB that it may have at once, or by somebody"
+        return GuardReport("signalled", number, why)
 
     def _not_started(self, code: int) -> GuardReport:
         why = f"{self.order.engine} could not start the container; log.txt holds the message"

@@ -19,6 +19,7 @@ from node.run.kinds.nifti_program import filled, words_of
 from node.run.nifti import handing_over
 from node.run.process import CommandLine
 from node.run.users import NoPluginUserError
+from plugins import exchange
 from plugins.manifest import Manifest
 from plugins.privileges import Privileges
 
@@ -106,7 +107,8 @@ def command_line(
 def _command(manifest: Manifest, dialect: dialects.Dialect, folder: Path) -> Iterator[str]:
     words = {"{folder}": dialect.folder}
     if manifest.nifti is not None:
-        words |= words_of(manifest.nifti, dialect.folder, handing_over.parameters_of(folder))
+        folders = dialect.inside(exchange.IN), dialect.inside(exchange.OUT)
+        words |= words_of(manifest.nifti, *folders, handing_over.parameters_of(folder))
     return (filled(each, words) for each in manifest.runtime.command)
 
 

@@ -12,19 +12,18 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from node.run.containers import left_files
+from node.run.containers.left_files import LEFT, RESULT, TakenFiles
+
 IN, OUT = "/tmp/data", "/tmp/output"  # noqa: S108 - of the container, as mercure has it
-LEFT = "out/module"
-"""In the attempt's folder: what the module leaves."""
-TASK, RESULT = "task.json", "result.json"
+TASK = "task.json"
 _NOTIFICATION = "__mercure_notification"
 _MOST_JSON = 2**20
 _MOST_SUMMARY = 1024
-_MOST_OBJECTS = 100_000
-"""Files that an attempt may write: how many a result may name is checked where it is read."""
 
 
 def prepare(folder: Path) -> None:
@@ -39,7 +38,7 @@ def prepare(folder: Path) -> None:
         if entry.is_dir():
             entry.rmdir()
     (inside / TASK).write_text(json.dumps(_task(request), indent=1), encoding="utf-8")
-    (folder / LEFT).mkdir(mode=0o700)
+    left_files.make_room(folder)
 
 
 def _task(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,42 +91,13 @@ def collect(folder: Path) -> str:
     Nothing of it is opened but `result.json`, as far as that is a file of reasonable size. Where the module left
     neither DICOM files nor `result.json` there is no result.
     """
-    out, left = folder / "out", folder / LEFT
-    objects = _moved(left, out / "dicom")
-    said = _said(left / RESULT)
-    if not objects and said is None:
+    taken = TakenFiles(folder)
+    taken.take(from_folders=False)  # as mercure would send them
+    said = _said(folder / LEFT / RESULT)
+    if not taken.names and said is None:
         return f"the module left neither DICOM files nor {RESULT} in MERCURE_OUT_DIR"
-    document = {
-        "schema": 1,
-        "status": "findings" if objects else "not_applicable",
-        "summary": _summary(said or {}, len(objects)),
-        "objects": [{"file": f"dicom/{name}"} for name in objects],
-    }
-    part = out / f"{RESULT}.part"
-    part.write_text(json.dumps(document), encoding="utf-8")
-    part.rename(out / RESULT)
+    taken.write_result("findings" if taken.names else "not_applicable", _summary(said or {}) or taken.said("module"))
     return ""
-
-
-def _moved(left: Path, target: Path) -> list[str]:
-    target.mkdir(mode=0o700)
-    names = []
-    for number, name in enumerate(_dicom_files(left), start=1):
-        names.append(f"{number:06}.dcm")
-        (left / name).rename(target / names[-1])
-    return names
-
-
-def _dicom_files(left: Path) -> Iterator[str]:
-    """Names of its DICOM files, as mercure would send them: `*.dcm` at the top. Links and the like are none."""
-    found = (name for name in sorted(os.listdir(left)) if name.endswith(".dcm"))
-    files = (name for name in found if _is_plain(left / name))
-    yield from (name for name, _ in zip(files, range(_MOST_OBJECTS), strict=False))
-
-
-def _is_plain(path: Path) -> bool:
-    status = path.lstat()
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _said(path: Path) -> dict[str, Any] | None:
@@ -148,12 +118,9 @@ def _in_print(character: str) -> str:
     return character if character.isprintable() else " "
 
 
-def _summary(said: Mapping[str, Any], objects: int) -> str:
+def _summary(said: Mapping[str, Any]) -> str:
     """The notification's text, where the module wrote one: it is meant for people."""
     notification = said.get(_NOTIFICATION)
     text = notification.get("text") if isinstance(notification, dict) else notification
-    if isinstance(text, str) and (plain := " ".join("".join(map(_in_print, text)).split())):
-        return plain[:_MOST_SUMMARY]
-    if objects:
-        return f"The module returned {objects} DICOM object{'s' if objects > 1 else ''}."
-    return "The module returned no DICOM objects."
+    plain = " ".join("".join(map(_in_print, text)).split()) if isinstance(text, str) else ""
+    return plain[:_MOST_SUMMARY]

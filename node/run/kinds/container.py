@@ -45,7 +45,7 @@ class ContainerExecutor:
         """See `node.run.executor.Executor`."""
         folder = folder.resolve()
         try:
-            dialects.DIALECTS[self.manifest.runtime.exchange].prepare(folder)
+            dialects.DIALECTS[self.manifest.runtime.exchange].prepare(folder, self.manifest)
             line = command_line(self.engine, self.manifest, folder, limits, self.isolation.privileges)
         except (OSError, PermanentError) as error:
             return Exit(ExitKind.NOT_STARTED, detail=str(error))
@@ -60,7 +60,10 @@ def confinement(manifest: Manifest, isolation: Isolation) -> Isolation:
     _check_image(found, found.pinned(runtime.image), runtime.image)
     owner = user_of(found, runtime.user).owner
     if runtime.privileges.network:
-        raise PermanentError("runtime.network: a container has no network, and none can be granted to it")
+        raise PermanentError(
+            "runtime.network: a container has no network, and none can be granted to it: an engine starts the program "
+            "before a relay to a service could listen; what calls a service is a plugin of kind command"
+        )
     for name, _ in privileges.environment:
         if _STEERING.match(name):
             raise PermanentError(f"runtime.environment: {name} would steer {found.kind} itself")

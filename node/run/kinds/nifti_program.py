@@ -15,10 +15,12 @@ from plugins import exchange
 from plugins.nifti_mapping import NiftiFolders
 
 
-def words_of(mapping: NiftiFolders, folder: str, parameters: Mapping[str, object]) -> dict[str, str]:
-    """What each placeholder of a command line stands for; `folder`: the attempt's, as the program sees it."""
-    given = f"{folder}/{exchange.IN}"
-    words = {"{in}": given, "{out}": f"{folder}/{exchange.OUT}"}
+def words_of(mapping: NiftiFolders, given: str, left: str, parameters: Mapping[str, object]) -> dict[str, str]:
+    """What each placeholder of a command line stands for.
+
+    `given`, `left`: the folders that the program reads and writes, as it sees them.
+    """
+    words = {"{in}": given, "{out}": left}
     words |= {f"{{role:{each.role}}}": f"{given}/{each.file}" for each in mapping.inputs if each.role}
     return words | {f"{{parameter:{name}}}": _shown(value) for name, value in parameters.items()}
 
@@ -44,7 +46,8 @@ class NiftiProgramExecutor(ProgramExecutor):
         """See `node.run.executor.Executor`."""
         assert self.mapping is not None, "the manifest says that it has one"
         folder = folder.resolve()
-        words = words_of(self.mapping, str(folder), handing_over.parameters_of(folder))
+        given, left = (str(folder / name) for name in (exchange.IN, exchange.OUT))
+        words = words_of(self.mapping, given, left, handing_over.parameters_of(folder))
         arguments = tuple(filled(argument, words) for argument in self.line.arguments)
         place = JobPlace(folder, logs=folder, hidden=self.work.parent)
         return process.run(replace(self.line, arguments=arguments), place, limits, watch, self.isolation)

@@ -1,4 +1,4 @@
-"""NIfTI files that a program wrote, read plane by plane: nothing is believed, and no size is unbounded.
+"""NIfTI and MetaImage files that a program wrote, read plane by plane: nothing is believed, no size is unbounded.
 
 A file is opened below `out/` without following a link. Its header is judged before any voxel is read. Then as many
 bytes are unpacked as it announces, and one more to see that there are none. So neither a gzip bomb nor a file with
@@ -12,13 +12,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
-from node.run.nifti import headers
+from node.run.nifti import headers, metaimage
 from node.run.nifti.headers import NiftiHead, NiftiHeaderError
 from plugins.exchange import OUT
 from plugins.maps import MOST_LABEL
@@ -50,13 +50,20 @@ def opened_below(folder: int, name: str) -> Iterator[BinaryIO]:
         yield file
 
 
+class VoxelStream(Protocol):
+    """What voxels are read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """At most this many bytes; none at the end."""
+
+
 @dataclass(frozen=True)
 class NiftiFile:
-    """One file, its header judged; its voxels are read once."""
+    """One file, NIfTI or MetaImage, its header judged; its voxels are read once."""
 
     name: str
     head: NiftiHead
-    stream: BinaryIO
+    stream: VoxelStream
 
     def error(self, problem: str) -> ExchangeError:
         """A complaint about this file."""
@@ -121,22 +128,11 @@ class NiftiFile:
 
 @contextmanager
 def opened(folder: int, name: str, most_voxels: int) -> Iterator[NiftiFile]:
-    """A NIfTI file of `out/`, at its first voxel; ExchangeError."""
+    """A NIfTI file of `out/`, or a MetaImage where its name says so, at its first voxel; ExchangeError."""
+    begin = _metaimage if name.endswith(metaimage.ENDING) else _nifti
     with opened_below(folder, name) as file, ExitStack() as stack:
-        is_packed = file.read(len(_GZIP)) == _GZIP
-        file.seek(0)
-        if is_packed != name.endswith(".gz"):
-            is_not = "is compressed, and its name says that it is not" if is_packed else "is not compressed with gzip"
-            raise ExchangeError(f"{OUT}/{name}", "", is_not)
-        packer: Any = igzip.IGzipFile
-        stream: BinaryIO = stack.enter_context(packer(fileobj=file, mode="rb")) if is_packed else file
         try:
-            block = stream.read(headers.FIRST_BYTES)
-            size = headers.size_of(block)
-            block += stream.read(size - len(block))
-            if len(block) < size:
-                raise NiftiHeaderError("ends within its header")
-            head = headers.judged(block, most_voxels)
+            head, stream = begin(file, name, most_voxels, stack)
         except NiftiHeaderError as error:
             raise ExchangeError(f"{OUT}/{name}", "", str(error)) from error
         except _UNREADABLE as error:
@@ -145,3 +141,25 @@ def opened(folder: int, name: str, most_voxels: int) -> Iterator[NiftiFile]:
         made = NiftiFile(name, head, stream)
         made.skip(head.skip)
         yield made
+
+
+def _nifti(file: BinaryIO, name: str, most_voxels: int, stack: ExitStack) -> tuple[NiftiHead, VoxelStream]:
+    is_packed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    if is_packed != name.endswith(".gz"):
+        raise NiftiHeaderError(
+            "is compressed, and its name says that it is not" if is_packed else "is not compressed with gzip"
+        )
+    packer: Any = igzip.IGzipFile
+    stream: BinaryIO = stack.enter_context(packer(fileobj=file, mode="rb")) if is_packed else file
+    block = stream.read(headers.FIRST_BYTES)
+    size = headers.size_of(block)
+    block += stream.read(size - len(block))
+    if len(block) < size:
+        raise NiftiHeaderError("ends within its header")
+    return headers.judged(block, most_voxels), stream
+
+
+def _metaimage(file: BinaryIO, _name: str, most_voxels: int, _stack: ExitStack) -> tuple[NiftiHead, VoxelStream]:
+    head, is_packed = metaimage.judged(file, most_voxels)
+    return head, metaimage.InflatedVoxels(file) if is_packed else file

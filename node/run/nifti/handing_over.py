@@ -20,8 +20,9 @@ from node.run.nifti.grids import SourceGrid
 from node.run.nifti.images import SeriesToWrite
 from plugins import exchange
 from plugins.exchange import InputSeries, Request
+from plugins.exchanges import SIDECAR
 from plugins.images import NotApplicableError
-from plugins.nifti_mapping import SIDECAR, NiftiFolders, NiftiInput
+from plugins.nifti_mapping import NiftiFolders, NiftiInput
 
 SCHEMA = 1
 _DICOM = "dicom"

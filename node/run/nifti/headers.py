@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -105,12 +106,16 @@ def _shape(header: Any, most_voxels: int) -> tuple[int, int, int]:
     count = int(header["dim"][0])
     if not 1 <= count <= 7:
         raise NiftiHeaderError(f"has {count} dimensions, expected 3")
-    lengths = [int(each) for each in header["dim"][1 : count + 1]]
+    return checked_shape([int(each) for each in header["dim"][1 : count + 1]], most_voxels)
+
+
+def checked_shape(lengths: Sequence[int], most_voxels: int) -> tuple[int, int, int]:
+    """The lengths of the three axes of one volume; NiftiHeaderError for another number, or more than `most_voxels`."""
     shown = " × ".join(map(str, lengths))
     if min(lengths) < 1:
         raise NiftiHeaderError(f"has the shape {shown}, of which one is below 1")
-    if count < 3 or any(each != 1 for each in lengths[3:]):
-        raise NiftiHeaderError(f"has {count} dimensions ({shown}), expected one volume of 3")
+    if len(lengths) < 3 or any(each != 1 for each in lengths[3:]):
+        raise NiftiHeaderError(f"has {len(lengths)} dimensions ({shown}), expected one volume of 3")
     if math.prod(lengths[:3]) > most_voxels or lengths[0] * lengths[1] > MOST_PLANE:
         raise NiftiHeaderError(f"announces {shown} voxels, more than the {most_voxels:,} that it may have")
     return lengths[0], lengths[1], lengths[2]

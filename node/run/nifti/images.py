@@ -1,4 +1,4 @@
-"""In a child: one series as a NIfTI file.
+"""In a child: one series as a NIfTI file, or as a MetaImage where the name says so.
 
 CT is in HU, all else in the values that its rescale gives. Whole numbers are written as int16, others as float32, so no
 value changes. The gzip level is chosen for speed: such a file lives for one job.
@@ -17,6 +17,7 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from node.run.laying_out import InputUnreadableError
+from node.run.nifti import metaimage
 from node.run.nifti.grids import RAS, SourceGrid
 from node.run.nifti.headers import header_class
 from plugins import imaging, parting
@@ -45,7 +46,7 @@ class SeriesToWrite:
 
 
 def write(order: SeriesToWrite) -> SourceGrid:
-    """Write the series as a NIfTI file and return its grid; NotApplicableError, InputUnreadableError, OSError."""
+    """Write the series as one file and return its grid; NotApplicableError, InputUnreadableError, OSError."""
     try:
         volume, tags = _volume(order)
     except (NotApplicableError, OSError, MemoryError):
@@ -60,7 +61,8 @@ def write(order: SeriesToWrite) -> SourceGrid:
     if max(volume.array.shape) > MOST_SIDE:
         raise NotApplicableError(f"The images have more than {MOST_SIDE} rows, columns or slices.")
     dtype = _smallest(volume.array)
-    header, upright = _header(volume, dtype)
+    is_metaimage = order.target.suffix == metaimage.ENDING
+    header, upright = (metaimage.header(volume, dtype), volume.affine) if is_metaimage else _header(volume, dtype)
     order.target.parent.mkdir(parents=True, exist_ok=True)
     with _opened(order.target) as out:
         out.write(header)

@@ -88,8 +88,8 @@ def _of_text(text: str, shown: str, column: str) -> float | None:
 
 
 def _entry(value: Any, names: str, shown: str) -> Any:
-    """What is at the end of the way `a.b.0`."""
-    for name in names.split("."):
+    """What is at the end of the way `a.b.0`; of no way, all of it: a document may be one number."""
+    for name in names.split(".") if names else ():
         if isinstance(value, dict) and name in value:
             value = value[name]
         elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import attempts
+from node.config.allowing import PluginGrants
+from node.config.models import PluginUse
+from node.ledger import attempts, returned_objects
 from node.ledger.attempts import AttemptFailureKind
 from node.ledger.job import Job, JobOutcome, JobStatus
 from node.run.executor import ExitKind
 from node.run.stage import RunStage
+from tests.integration.run.test_returned import receive
+from tests.support.results import foreign
 from tests.support.sites.container_room import ContainerRoom
 from tests.support.sites.container_site import ANSWERS, ContainerSite
+from tests.support.sites.job_site import STUDY
+from tests.support.sites.mercure_site import mercure_plugin
 
 
 def test_a_container_answers_as_any_plugin_does(site: ContainerSite, outcome: Callable[..., Job]) -> None:
@@ -173,3 +179,32 @@ def test_a_module_of_mercure_that_leaves_nothing_has_failed(room: ContainerRoom)
     done = room.shell("exit 0", exchange="mercure")
     assert not (done.out / "result.json").exists()
     assert "neither DICOM files nor result.json in MERCURE_OUT_DIR" in done.log
+
+
+def test_a_module_that_is_tried_again_returns_the_same_objects_under_the_same_uids(
+    site: ContainerSite, start: Callable[..., RunStage], settle: Callable[..., Job], tmp_path: Path
+) -> None:
+    """Of the first attempt, which left its objects and asked for another one, nothing is kept. The UIDs of what is sent
+    follow from the job and the objects' own UIDs alone (`test_encoding_again_…`): they are the same.
+    """
+    made = foreign.capture(StudyInstanceUID=STUDY, PatientID="PID-4711-0815")
+    foreign.write(made, tmp_path / "made.dcm")
+    folder, busy = site.folder / "plugins" / "module", tmp_path / "models" / "busy"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mercure_plugin(folder, site.podman, made)
+    busy.parent.mkdir()
+    busy.touch()
+    keys = f'command = ["{busy}"]\nreadable = ["{busy.parent}"]\ndeadline_seconds'
+    text = (folder / "plugin.toml").read_text()
+    (folder / "plugin.toml").write_text(text.replace("deadline_seconds", keys))
+    site.uses["module"] = PluginUse(folder=folder, attempts=2, allow=PluginGrants(readable=(busy.parent,)))
+    job, stage = site.job("module", receive(site), parameters={"does": "all"}), start()
+    first = settle(stage, job)
+    assert (first.status, returned_objects.of_job(site.ledger.database, job.id)) == (JobStatus.QUEUED, [])
+    busy.unlink()
+    site.clock.pass_(minutes=20)  # type: ignore[attr-defined]  # the clock of tests
+    second = settle(stage, job, 2)
+    assert (second.id, second.outcome) == (job.id, JobOutcome.FINDINGS), site.log(job)
+    (row,) = returned_objects.of_job(site.ledger.database, job.id)
+    assert (row.sop_instance_uid, row.series_instance_uid) == (made.SOPInstanceUID, made.SeriesInstanceUID)
+    assert site.podman.left() == []

@@ -72,7 +72,7 @@ def test_objects_of_a_plugin_are_kept_under_the_truth(site: Site, start: Start, 
     assert one.SourceImageSequence[0].ReferencedSOPInstanceUID == f"{STUDY}.1.1"
     (row,) = returned_objects.of_job(site.ledger.database, job.id)
     assert (row.number, row.sop_instance_uid, row.maker, row.marked) == (1, "1.2.276.0.1", "ACME Copier", True)
-    assert returned_objects.is_known(site.ledger.database, "1.2.276.0.1")
+    assert returned_objects.is_known(site.ledger.database, "1.2.276.0.1", row.sop_class_uid, row.series_instance_uid)
     (told,) = [each for each in events.of_study(site.ledger.database, STUDY) if each.kind == EventKind.JOB_OBJECTS_TOLD]
     assert told.detail["told"] == ["object 2 of the program: it belongs to another patient"]
     assert "it belongs to another patient" in site.log(job)

@@ -16,6 +16,7 @@ from node.run.sandbox import Isolation
 from node.run.workers import WarmWorkers
 from plugins import exchange, manifest
 from plugins.exchange import InputFile, InputSeries, PluginReference, Request, RequestFacts
+from plugins.exchanges import ExchangeForm
 from tests.support.programs.podman import PodmanStore
 from tests.support.sites.job_site import MANIFEST, NOT_ISOLATED
 
@@ -60,7 +61,10 @@ class ContainerRoom:
         _lay_out(folder, home)
         lines = {"kind": "container", "image": image, "command": list(command), **keys}
         text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
-        (home / "plugin.toml").write_text(MANIFEST.format(name="shell", identity="full", runtime=text))
+        written = MANIFEST.format(name="shell", identity="full", runtime=text)
+        if not ExchangeForm(keys.get("exchange", ExchangeForm.PACSNODE)).reads_parameters:
+            written = written.partition("[parameters")[0]
+        (home / "plugin.toml").write_text(written)
         loaded = manifest.load(home)
         isolation = container.confinement(loaded, self.isolation)
         watch = ProcessWatch(cancel or threading.Event(), lambda _: begun(), WarmWorkers(self.work))

@@ -242,15 +242,16 @@ def test_identity_answers_are_recorded_when_they_change(ledger: Ledger) -> None:
 
 
 def test_result_objects_are_known_as_ours(ledger: Ledger) -> None:
-    """Recorded twice is one row; `is_ours` knows its UID."""
+    """Recorded twice is one row; `is_ours` knows its UIDs."""
     job = queue_job(ledger, NOW, "1.2", ["r1"])
     made = ResultObject("9.1", "1.2.840.10008.5.1.4.1.1.88.33", "8.1", "1.2", job.id, "sr", "p", "results/x", "d", NOW)
     with ledger.transaction() as database:
         for _ in range(2):
             objects.insert(database, made)
     assert objects.of_job(ledger.database, job.id) == [made]
-    assert objects.is_ours(ledger.database, "9.1")
-    assert not objects.is_ours(ledger.database, "9.2")
+    assert objects.is_ours(ledger.database, "9.1", made.sop_class_uid, "8.1")
+    assert not objects.is_ours(ledger.database, "9.2", made.sop_class_uid, "8.1")
+    assert not objects.is_ours(ledger.database, "9.1", "1.2.840.10008.5.1.4.1.1.2", "8.1")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ Ask = Callable[[Database], object]
 FOR_EACH_INSTANCE: dict[str, Ask] = {
     "known": lambda rows: instances.known(rows, ["a", "b"]),
     "of_sop_instance": lambda rows: instances.of_sop_instance(rows, ONE),
-    "is_ours": lambda rows: objects.is_ours(rows, ONE),
+    "is_ours": lambda rows: objects.is_ours(rows, ONE, ONE, ONE),
     "witness": lambda rows: instances.witness(rows, ONE),
     "corrections": lambda rows: instances.of_study(rows, ONE, [InstanceStatus.CORRECTION]),
     "rejections": lambda rows: rejections.of_instance(rows, ONE, ONE),

@@ -20,6 +20,11 @@ def row_of(job: str, number: int = 1) -> ReturnedObjectRow:
     return ReturnedObjectRow(job, number, uid, "1.2.3", "1.2.276", "SR", "ACME", marked=True, of_image=False)
 
 
+def known(site: Site, row: ReturnedObjectRow) -> bool:
+    uids = row.sop_instance_uid, row.sop_class_uid, row.series_instance_uid
+    return returned_objects.is_known(site.ledger.database, *uids)
+
+
 def test_rows_come_back_and_a_second_answer_of_the_job_replaces_them(tmp_path: Path) -> None:
     """An attempt that was settled twice leaves one row for each object."""
     site = Site(tmp_path)
@@ -42,8 +47,19 @@ def test_an_object_is_known_by_its_uid_and_an_image_is_not_taken_for_one(tmp_pat
     ]
     with site.ledger.transaction() as database:
         returned_objects.insert(database, rows)
-    known = [returned_objects.is_known(site.ledger.database, each.sop_instance_uid) for each in rows]
-    assert known == [True, False, False]
+    assert [known(site, each) for each in rows] == [True, False, False]
+
+
+def test_an_image_that_comes_later_is_not_taken_for_the_object_that_claimed_its_uid(tmp_path: Path) -> None:
+    """Class and series tell them apart: an image that was passed over would be seen by no rule."""
+    site = Site(tmp_path)
+    job = site.job("good", site.receive(2))
+    claims = replace(row_of(job.id), sop_instance_uid="1.9.9", marked=False)
+    with site.ledger.transaction() as database:
+        returned_objects.insert(database, [claims])
+    assert known(site, claims)
+    assert not known(site, replace(claims, sop_class_uid="1.2.840.10008.5.1.4.1.1.2"))
+    assert not known(site, replace(claims, series_instance_uid=f"{STUDY}.1"))
 
 
 def test_a_uid_is_taken_by_an_image_and_never_by_the_job_itself(tmp_path: Path) -> None:
@@ -69,4 +85,4 @@ def test_a_ledger_of_the_schema_before_gets_the_table(tmp_path: Path) -> None:
     connection.close()
     ledger = Ledger(path)
     assert returned_objects.of_job(ledger.database, "a job") == []
-    assert not returned_objects.is_known(ledger.database, "1.2.3")
+    assert not returned_objects.is_known(ledger.database, "1.2.3", "1", "2")

@@ -113,7 +113,7 @@ def test_the_plainest_one_has_one_image_and_one_mask(tmp_path: Path) -> None:
 
 MISTAKES = [
     ('exchange = "nifti"', 'exchange = "dicom"', "runtime.exchange: 'dicom' is none of pacsnode, nifti"),
-    ('exchange = "nifti"', "", 'nifti: is for exchange = "nifti" in [runtime]'),
+    ('exchange = "nifti"', "", 'nifti: is for exchange = "nifti" or "grand-challenge" in [runtime]'),
     ('outputs = ["findings", ', 'outputs = ["key_images", ', "outputs: lacks findings, which [nifti] makes"),
     (', "heatmaps"]', "]", "outputs: lacks heatmaps, which [nifti] makes"),
     ("{role:t1}", "{role:t2}", "runtime: command: {role:t2}: no [[nifti.inputs]] has this role"),
@@ -124,10 +124,10 @@ MISTAKES = [
     ("not_applicable_exit = 3", "not_applicable_exit = 75", "75 is not an exit code from 1 to 125 other than 75"),
     ('role = "t1"', 'role = "t1"\nfile = "../t1.nii.gz"', "'../t1.nii.gz' is not the name of a file"),
     ('role = "t1"', 'role = "t1"\nfile = "/t1.nii.gz"', "'/t1.nii.gz' is not the name of a file"),
-    ('role = "t1"', 'role = "t1"\nfile = "a/b/t1.nii.gz"', "in one folder at most"),
-    ('role = "t1"', 'role = "t1"\nfile = "t1.mha"', "'t1.mha' does not end with .nii.gz or .nii"),
+    ('role = "t1"', 'role = "t1"\nfile = "a/b/c/t1.nii.gz"', "in two folders at most"),
+    ('role = "t1"', 'role = "t1"\nfile = "t1.nrrd"', "'t1.nrrd' does not end with .nii.gz or .nii or .mha"),
     ('role = "dwi"', 'role = "t1"', "nifti.inputs: role 't1' occurs twice"),
-    ("case_0001.nii.gz", "case_0001.nii.gz/x.nii", "is not the name of a file"),
+    ("case_0001.nii.gz", "case_0001.nii.gz/x/y.nii", "is not the name of a file"),
     ("DiffusionBValue = 1000.0", "DiffusionBValue = [1]", "expected attributes with numbers or texts"),
     ("ignore = [7]", "ignore = [1]", "label 1 is ignored and is a segment"),
     ("ignore = [7]", "ignore = [0]", "expected labels from 1 to 65535"),

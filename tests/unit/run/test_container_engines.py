@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import pytest
 from node.config.allowing import PluginGrants
 from node.config.models import PluginUse
 from node.errors import PermanentError
-from node.run import confinement
+from node.run import attempt, confinement
 from node.run.containers import engine, line
+from node.run.containers.enclosure import ContainerEnclosure
 from node.run.containers.engine import Engine, EngineError, EngineKind
-from node.run.executor import AttemptLimits
+from node.run.containers.order import ContainerOrder
+from node.run.executor import AttemptLimits, Exit, ExitKind
 from node.run.kinds import container
 from node.run.sandbox import Isolation
 from plugins import manifest
+from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import ManifestError
 from plugins.privileges import NOTHING
 from tests.support.sites.job_site import MANIFEST, NOT_ISOLATED, Site
@@ -211,3 +215,22 @@ def test_an_engine_that_breaks_says_so(played: Played, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho 'Error: database is locked' >&2; exit 125\n")
     with pytest.raises(EngineError, match="podman: database is locked"):
         found.image(PIN)
+
+
+def test_a_kill_that_the_node_did_not_send_may_be_the_kernel_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With cgroups of version 1 nobody says afterwards who sent it: what may be why is said, with the limit."""
+
+    def inspected(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, "2026-03-01 10:00:00 +0000 UTC|false\n", "")
+
+    monkeypatch.setattr(engine, "call", inspected)
+    order = ContainerOrder(EngineKind.PODMAN, "podman", "/work/job/1", ExchangeForm.PACSNODE)
+    enclosure = ContainerEnclosure(order)
+    enclosure.begin(64 * 2**20, 10)
+    killed, crashed = enclosure.how_ended(128 + 9), enclosure.how_ended(128 + 11)
+    assert killed is not None
+    assert crashed is not None
+    assert (killed.ending, killed.code, crashed.detail) == ("signalled", 9, "")
+    assert "by the kernel, if it took more than the 64 MiB" in killed.detail
+    ended = Exit(ExitKind.SIGNALLED, 9, killed.detail)
+    assert attempt._words(ended).startswith("ended by signal SIGKILL, by the kernel, if it took more than the 64 MiB")

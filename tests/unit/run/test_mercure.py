@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.run.containers import mercure
+from node.run.containers.left_files import LEFT, RESULT
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,8 @@ from node.run.containers import mercure
 )
 def test_no_character_of_a_notification_costs_the_result(tmp_path: Path, text: str, summary: str) -> None:
     """Colours of a terminal, halves of surrogate pairs: a result may hold none of them, and would be refused."""
-    (tmp_path / mercure.LEFT).mkdir(parents=True)
+    (tmp_path / LEFT).mkdir(parents=True)
     said = json.dumps({"__mercure_notification": {"text": text}})
-    (tmp_path / mercure.LEFT / mercure.RESULT).write_text(said)
+    (tmp_path / LEFT / RESULT).write_text(said)
     assert mercure.collect(tmp_path) == ""
     assert json.loads((tmp_path / "out" / "result.json").read_text())["summary"] == summary
