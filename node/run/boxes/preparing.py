@@ -73,7 +73,8 @@ class BoxInputs:
     def files(
         self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None, calling_ae_title: str
     ) -> dict[int, Path] | None:
-        """The files of an attempt by their numbers; None where it is settled, since its images are not usable."""
+        """The files of an attempt by their numbers; None where it is settled, since its images are not usable,
+        or are not for it."""
         try:
             return self._files(attempt, job, plugin, known, calling_ae_title)
         except InputChangedError as error:
@@ -93,12 +94,14 @@ class BoxInputs:
 
     def _files(
         self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None, calling_ae_title: str
-    ) -> dict[int, Path]:
+    ) -> dict[int, Path] | None:
         assert self._ready is not None, "begin comes first"
         folder = self.folder(job)
         if job.id not in self._ready:
             shutil.rmtree(folder, ignore_errors=True)
             asked, key = self.asked(attempt, job, plugin)
+            if known is None and self._settler.outside(job, plugin, asked) is None:
+                return None
             layer = inputs.Layer(
                 lambda images: laying_out.lay_out(self._reader, images, lambda: False),
                 lambda results: handing_on.hand_on(self._reader, results, lambda: False),
