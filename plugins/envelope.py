@@ -178,7 +178,7 @@ def read(table: ManifestTable) -> Envelope:
         if key not in ATTRIBUTES:
             raise table.error(
                 key,
-                f"is no attribute that an envelope may state{did_you_mean(key, ATTRIBUTES)} (docs/plugins.md has all)",
+                f"is not an attribute of an envelope{did_you_mean(key, ATTRIBUTES)}; docs/plugins.md has all",
             )
     if not table.values:
         raise table.error("", "states nothing: name what it was validated on, or leave the table out")

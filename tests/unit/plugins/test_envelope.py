@@ -58,7 +58,7 @@ def test_ranges_lists_and_contrast_are_read(tmp_path: Path) -> None:
     [
         (
             "SliceThicknes = {maximum = 2}",
-            "envelope.SliceThicknes: is no attribute that an envelope may state, did you",
+            "envelope.SliceThicknes: is not an attribute of an envelope, did you",
         ),
         ("SliceThickness = {minimum = 2, maximum = 1}", "minimum 2 is above maximum 1: no image would lie within"),
         ("SliceThickness = {}", "has neither minimum nor maximum"),
