@@ -22,6 +22,15 @@ class OwnNote(StrEnum):
     NOT_OUTLINED = notes.NOT_OUTLINED
     PARTLY_SEEN = notes.PARTLY_SEEN
     RESAMPLED = "Computed on another grid and brought to that of the images (nearest voxel): {names}."
+    ENVELOPE_RANGE = (
+        "Outside of what this was validated on: the {what} is {found}; it was validated from {low} to {high}."
+    )
+    ENVELOPE_LEAST = "Outside of what this was validated on: the {what} is {found}; it was validated from {low} up."
+    ENVELOPE_MOST = "Outside of what this was validated on: the {what} is {found}; it was validated up to {high}."
+    ENVELOPE_LIST = "Outside of what this was validated on: the {what} is {found}; it was validated for {names}."
+    ENVELOPE_CONTRAST = "Outside of what this was validated on: the images state a contrast agent."
+    ENVELOPE_NO_CONTRAST = "Outside of what this was validated on: the images state no contrast agent."
+    ENVELOPE_UNKNOWN = "Not known whether this was validated on such images: they do not state the {what}."
     ANOTHER_STUDY = "it belongs to another study"
     ANOTHER_PATIENT = "it belongs to another patient"
     OTHER_ISSUER = "it belongs to another patient: its Patient ID is that of another issuer"

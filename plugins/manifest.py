@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
 from plugins import concepts, nifti_mapping, sockets, vendor_scores, weights
+from plugins import envelope as envelopes
 from plugins import runtime as runtimes
 from plugins.concepts import Concept
 from plugins.contract import AlgorithmIdentity, Code, ContractError, Result
+from plugins.envelope import Envelope
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import TYPE_NAMES, ManifestError, ManifestTable
 from plugins.model import reading as model_reading
@@ -131,6 +133,13 @@ class Manifest:
     onnx: OnnxModel | None = None
     """What its model is given and says, of kind onnx."""
     about: ManifestStatements = ManifestStatements()
+    envelope: Envelope = ()
+    """On which images it was validated."""
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What its maker states for the inventory of a site."""
+        return {**asdict(self.about), "validated_on": envelopes.in_words(self.envelope)}
 
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
@@ -205,6 +214,7 @@ def load(folder: Path) -> Manifest:
         onnx=onnx,
         parameters=tuple(_parameter(name, entry) for name, entry in table.named_tables("parameters")),
         returned=_returned(table.table("returned", {}), runtime.kind),
+        envelope=envelopes.read(table.table("envelope")) if "envelope" in table.values else (),
     )
     if manifest.runtime.kind is RuntimeKind.DICOM and Output.DICOM not in manifest.outputs:
         raise table.error("outputs", f'kind dicom returns DICOM objects: "{Output.DICOM}" has to be among them')

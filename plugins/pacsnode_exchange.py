@@ -71,7 +71,10 @@ class ExchangedVolume(namedtuple("ExchangedVolume", "array spacing affine frames
 
 
 class ExchangedJob:
-    """What is asked: `parameters`, `series`, `study` (study_instance_uid, patient_sex, patient_age, study_date)."""
+    """What is asked: `parameters`, `series`, `study` (study_instance_uid, patient_sex, patient_age, study_date).
+
+    `results` are the names under which the rule gives results of earlier steps: see `findings` and `mask`.
+    """
 
     def __init__(self, folder: str) -> None:
         with open(os.path.join(folder, "request.json"), encoding="utf-8") as file:
@@ -84,6 +87,7 @@ class ExchangedJob:
         self.parameters: dict[str, Any] = request.get("parameters", {})
         self.study: dict[str, Any] = request["study"]
         self.series = [self._series(each) for each in request["series"]]
+        self.results = [str(each["name"]) for each in request.get("results", [])]
 
     def _series(self, given: Mapping[str, Any]) -> ExchangedSeries:
         files = [os.path.join(self.folder, "in", *each["name"].split("/")) for each in given["files"]]
@@ -97,6 +101,51 @@ class ExchangedJob:
         if len(found) != 1:
             raise ValueError(f"{len(found)} series have the role {role!r}, expected one")
         return found[0]
+
+    def findings(self, name: str) -> list[dict[str, Any]]:
+        """What the earlier step found whose result has this name, as `finding` makes them."""
+        return list(self._earlier(name).get("findings", []))
+
+    def mask(self, name: str, frames: Sequence[Any]) -> tuple[Any, dict[int, dict[str, Any]]]:
+        """The earlier step's segmentation on these frames, such as those of a volume, in their order.
+
+        Returns the labels, whole numbers of the shape (slices, rows, columns), 0 where there is none, and by number
+        what each label is, as `segment` makes it. A frame of which the segmentation says nothing has no label.
+        `NotApplicable` where there is no segmentation; ValueError where it lies on none of the frames, or they differ
+        in size: another image's mask must never pass for an empty one.
+        """
+        given = self._earlier(name).get("segmentation")
+        if given is None:
+            raise NotApplicable(f"The earlier step that is to give {name!r} has returned no segmentation.")
+        planes = self._planes(name, given["labels"])
+        by_frame = {_key(each): planes[index] for index, each in enumerate(given["frames"])}
+        wanted = [_key(image(each)) for each in frames]
+        there = [by_frame[each] for each in wanted if each in by_frame]
+        if not there:
+            raise ValueError(f"the segmentation {name!r} lies on none of these frames")
+        if len({plane.shape for plane in there}) != 1:
+            raise ValueError(f"the frames of the segmentation {name!r} differ in size")
+        labels = np.stack([by_frame.get(each, np.zeros_like(there[0])) for each in wanted])
+        return labels, {int(each["number"]): each for each in given["segments"]}
+
+    def _earlier(self, name: str) -> dict[str, Any]:
+        if name not in self.results:
+            raise ValueError(f"the rule gives no earlier result the name {name!r}; it gives {self.results}")
+        with open(os.path.join(self.folder, "in", "results", name, "result.json"), encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+        return found
+
+    def _planes(self, name: str, labels: Any) -> list[Any]:
+        """A label map, or one plane for each frame."""
+        arrays = [labels] if isinstance(labels, dict) else list(labels)
+        folder = os.path.join(self.folder, "in", "results", name)
+        loaded = [np.load(os.path.join(folder, each["array"]), allow_pickle=False) for each in arrays]
+        return list(loaded[0]) if isinstance(labels, dict) else loaded
+
+
+def _key(reference: Mapping[str, Any]) -> tuple[str, int]:
+    """A frame, to be compared."""
+    return reference["sop_instance_uid"], int(reference.get("frame_number", 1))
 
 
 # --- results ---------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _parts(explained: StudyExplanation, digest: str, configuration: Configuratio
         yield Text()
         yield from traced(explaining.lines(decision.trace))
     yield from _as_decided(explained, digest, configuration)
-    for each in explained.stopped:
+    for each in (*explained.outside, *explained.stopped):
         yield Text()
         yield cell(each, "bold yellow")
     yield Text()

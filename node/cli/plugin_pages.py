@@ -117,6 +117,7 @@ _STATED = (
     ("clearance", "clearance"),
     ("training data", "training_data"),
     ("known limits", "known_limits"),
+    ("validated on", "validated_on"),
     ("allowed by", "allowed_by"),
     ("UDI", "udi"),
     ("digest", "digest"),

@@ -91,6 +91,7 @@ def _parts(result: ReplayResult, since: str, draft: Path) -> Iterator[Renderable
         yield Text()
         yield table("Plugin hours", columns, [_load(each) for each in result.plugins])
         yield from _hanging(result.plugins)
+    yield from _outside(result)
     yield Text()
     if not done.differences:
         yield cell("The draft changes nothing for these studies.")
@@ -108,6 +109,22 @@ def _stopped(result: ReplayResult) -> Iterator[RenderableType]:
     if rows:
         yield Text()
         yield table("Matches that limits or once stop", ["Rule", ">Now", ">Draft"], rows)
+
+
+def _outside(result: ReplayResult) -> Iterator[RenderableType]:
+    """Runs on images that are not known to be like those that a plugin was validated on."""
+    rows = [
+        (cell(key.plugin), cell(key.limit), cell(key.scanner or "(not stated)"), cell(now), cell(draft))
+        for key, now, draft in desk_replay.outside(result.done)
+    ]
+    if rows:
+        yield Text()
+        columns = ["Plugin", "Outside by", "Scanner", ">Runs now", ">Draft"]
+        yield table("Runs outside of what plugins were validated on", columns, rows)
+    for each in result.plugins:
+        if each.refused_now or each.refused_draft:
+            counts = f"now {each.refused_now} of {each.runs_now}, draft {each.refused_draft} of {each.runs_draft}"
+            yield cell(f"{each.plugin}: {counts} end as not applicable by that")
 
 
 def _hanging(loads: Sequence[PluginLoad]) -> Iterator[RenderableType]:

@@ -101,6 +101,7 @@ def _parts(
         yield from _traces(found.decisions)
     yield from _section(_fetches(found.fetches, zone, now))
     yield from _section(_jobs(found.jobs, found.waits))
+    yield from (cell(each.in_words()) for each in found.computed_from)
     yield from _section(_attempts(found.attempts, zone, now))
     yield from _section(_returned(found.returned))
     yield from output.logs((each.log for each in found.attempts), configuration.node.data)

@@ -18,6 +18,7 @@ from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
+from node.config.envelope import EnvelopeUse
 from node.config.machine import MachineSettings
 from node.config.people import Notifications, Person
 from node.config.retention import Retention
@@ -336,6 +337,8 @@ class PluginUse(Section):
     """Of kind dicom: what we call ourselves at its box, where that differs from what the box's entry says."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the plugin's own defaults, as its plugin.toml lists them."""
+    envelope: EnvelopeUse = EnvelopeUse()
+    """What is done with images that it was not validated on, as its plugin.toml states it."""
     allowed_by: str = ""
     """Who allowed it at this site, and when, for the inventory."""
 

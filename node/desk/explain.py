@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from node.config.models import Configuration
 from node.config.problems import closest
 from node.desk import find, plain
+from node.desk.envelopes import SiteEnvelopes
 from node.desk.site import open_ledger
 from node.desk.words import tail
 from node.errors import NotFoundError, UsageError
@@ -40,6 +41,8 @@ class StudyExplanation:
     """What was decided on its newest decided revision."""
     stopped: Sequence[str] = field(default_factory=tuple)
     """Why what these rules would run is not run: withdrawn versions, and what stop rules have suspended."""
+    outside: Sequence[str] = field(default_factory=tuple)
+    """Plugin and why its images are outside of what it was validated on, or not known to be within."""
 
     @property
     def differing(self) -> list[Recorded]:
@@ -76,6 +79,16 @@ def explain(configuration: Configuration, what: Sequence[str], rule: str | None,
     return Explanation(rules, digest, studies, skipped)
 
 
+def _outside(configuration: Configuration, facts: StudyFacts, taken: Sequence[Decision]) -> tuple[str, ...]:
+    envelopes = SiteEnvelopes(configuration)
+    lines: dict[str, None] = {}
+    for run in (run for decision in taken if decision.matched for run in decision.runs):
+        verdict = envelopes.verdict(facts, run)
+        what = "does not run on these images" if verdict.is_refused else "runs, and its report says"
+        lines |= dict.fromkeys(f"{run.plugin} {what}: {each}" for each in verdict.sentences)
+    return tuple(lines)
+
+
 def _chosen(configuration: Configuration, name: str | None) -> tuple[Rule, ...]:
     """The rules to be explained; a disabled one only where it is named."""
     if name is None:
@@ -108,7 +121,12 @@ def _in_files(
     if missing:
         raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
     found = files.studies_in(paths, at, configuration)
-    return [StudyExplanation(facts, _decided(rules, configuration, facts)) for facts in found.studies], found.skipped
+    return [_explained(rules, configuration, facts) for facts in found.studies], found.skipped
+
+
+def _explained(rules: Sequence[Rule], configuration: Configuration, facts: StudyFacts) -> StudyExplanation:
+    taken = _decided(rules, configuration, facts)
+    return StudyExplanation(facts, taken, outside=_outside(configuration, facts, taken))
 
 
 def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequence[Rule]) -> StudyExplanation:
@@ -126,7 +144,8 @@ def _in_ledger(what: Sequence[str], configuration: Configuration, rules: Sequenc
         raise NotFoundError(f'{error}; and there is no file or folder "{what[0]}"') from error
     newest = max((each.revision for each in taken), default=0)
     recorded = tuple({each.rule: each for each in taken if each.revision == newest}.values())  # of looks the last
-    return StudyExplanation(facts, _decided(rules, configuration, facts), row, recorded, stopped)
+    said = _explained(rules, configuration, facts)
+    return replace(said, row=row, recorded=recorded, stopped=stopped)
 
 
 def _stopped(database: Database, rules: Sequence[Rule]) -> Iterator[str]:
@@ -153,6 +172,7 @@ def for_scripts(explanation: Explanation) -> dict[str, Any]:
                 "as_of": each.facts.now,
                 "rules": [decision.trace for decision in each.decisions],
                 "stopped": list(each.stopped),
+                "outside": list(each.outside),
                 "decided": [plain.decision(one, explain=True) for one in each.recorded],
             }
             for each in explanation.studies

@@ -11,15 +11,26 @@ from typing import Any
 from node.config import loading
 from node.config.models import Configuration
 from node.config.plugins import folded
+from node.desk.envelopes import SiteEnvelopes
 from node.desk.site import open_ledger
 from node.errors import UsageError
 from node.ledger import attempts, studies
 from node.ledger.database import FILE
 from node.route import replay as replaying
-from node.route.replay import DraftChange, ReplayOutcome, RuleSetComparison, StudyDifference
+from node.route.replay import DraftChange, OutsideKey, ReplayOutcome, RuleSetComparison, StudyDifference
 from rules.model import rule_set_digest
 
-__all__ = ["DraftChange", "PluginLoad", "ReplayPlan", "ReplayResult", "StudyDifference", "for_scripts", "plan", "run"]
+__all__ = [
+    "DraftChange",
+    "PluginLoad",
+    "ReplayPlan",
+    "ReplayResult",
+    "StudyDifference",
+    "for_scripts",
+    "outside",
+    "plan",
+    "run",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,9 @@ class PluginLoad:
     """Of its past jobs; None where there are none."""
     hours_a_day_now: float | None
     hours_a_day_draft: float | None
+    refused_now: int
+    """Runs that end as not applicable, because their images are outside of what it was validated on."""
+    refused_draft: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +93,8 @@ def plan(config: Path, configuration: Configuration, draft: Path, period: timede
         uids = studies.completed_since(database, at - period)
         seconds = attempts.mean_seconds(database)
     digests = (rule_set_digest(configuration.rules), rule_set_digest(rules))
-    return ReplayPlan(
-        configuration, RuleSetComparison(configuration.rules, rules), digests, uids, at - period, period, seconds
-    )
+    comparison = RuleSetComparison(configuration.rules, rules, SiteEnvelopes(configuration).outside)
+    return ReplayPlan(configuration, comparison, digests, uids, at - period, period, seconds)
 
 
 def run(plan: ReplayPlan, advance: Callable[[int], None]) -> ReplayResult:
@@ -109,9 +122,18 @@ def _used(done: ReplayOutcome, seconds: Mapping[str, float], period: timedelta) 
                 mean,
                 None if a_day is None else now.runs[plugin] * a_day,
                 None if a_day is None else draft.runs[plugin] * a_day,
+                now.refused[plugin],
+                draft.refused[plugin],
             )
         )
     return made
+
+
+def outside(done: ReplayOutcome) -> list[tuple[OutsideKey, int, int]]:
+    """Runs outside of what plugins were validated on, now and in the draft, the most first."""
+    counts = (done.now.outside, done.draft.outside)
+    keys = sorted({key for side in counts for key in side}, key=lambda key: (-max(side[key] for side in counts), key))
+    return [(key, counts[0][key], counts[1][key]) for key in keys]
 
 
 def for_scripts(result: ReplayResult) -> dict[str, Any]:
@@ -135,5 +157,6 @@ def for_scripts(result: ReplayResult) -> dict[str, Any]:
             for name in result.names
         ],
         "plugins": [asdict(each) for each in result.plugins],
+        "outside": [each._asdict() | {"now": now, "draft": draft} for each, now, draft in outside(result.done)],
         "differences": [asdict(each) for each in done.differences],
     }

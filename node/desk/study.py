@@ -10,6 +10,7 @@ from typing import Any
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.desk import destinations, find, plain, site, turnaround
+from node.desk.computed_from import EarlierResultUse, computed_from
 from node.errors import NotFoundError
 from node.ledger import (
     alerts,
@@ -97,6 +98,11 @@ class StudyHistory:
     """Why what of it waits for a destination is not sent there now."""
 
     @property
+    def computed_from(self) -> list[EarlierResultUse]:
+        """The earlier results that its jobs work on."""
+        return computed_from(self.jobs)
+
+    @property
     def since_last_image(self) -> list[turnaround.Milestone]:
         """How long after the last image each step was taken."""
         reports = [each for each in self.deliveries if self.kinds.get(each.item) == "sr"]
@@ -181,7 +187,12 @@ def for_scripts(found: StudyHistory, *, explain: bool, identify: bool) -> dict[s
         "purges": [plain.purge(each) for each in found.purges],
         "decisions": [plain.decision(each, explain=explain) for each in found.decisions],
         "fetches": [plain.fetch(each) for each in found.fetches],
-        "jobs": [plain.job(each) | {"waits": found.waits.get(each.id)} for each in found.jobs],
+        "jobs": [
+            plain.job(each)
+            | {"waits": found.waits.get(each.id)}
+            | {"computed_from": [one.plain() for one in found.computed_from if one.job == each.id]}
+            for each in found.jobs
+        ],
         "attempts": [plain.attempt(each) for each in found.attempts],
         "returned": [plain.returned(each) for each in found.returned],
         "deliveries": [plain.delivery(each) for each in found.deliveries],

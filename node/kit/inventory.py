@@ -34,6 +34,7 @@ class InventoryEntry:
     clearance: str
     training_data: str
     known_limits: str
+    validated_on: str
     udi: str
     since: datetime | None
     """When it first ran here; None where it has not."""
@@ -87,7 +88,7 @@ def _installed(
     return _entry(
         name,
         asdict(manifest.identity) | {"software_digest": _digest(manifest, site)},
-        asdict(manifest.about),
+        manifest.stated,
         allowed_by=use.allowed_by if use else "",
         installed=True,
     )
@@ -120,7 +121,7 @@ def _entry(
     name: str, algorithm: Mapping[str, Any], about: Mapping[str, str], *, allowed_by: str, installed: bool
 ) -> InventoryEntry:
     said = {key: str(algorithm.get(key) or "") for key in ("version", "manufacturer", "intended_use", "udi")}
-    stated = {key: about.get(key, "") for key in ("clearance", "training_data", "known_limits")}
+    stated = {key: about.get(key, "") for key in ("clearance", "training_data", "known_limits", "validated_on")}
     return InventoryEntry(
         name=name,
         digest=str(algorithm.get("software_digest") or ""),

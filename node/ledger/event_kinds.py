@@ -273,6 +273,11 @@ class EventKind(StrEnum):
         "Deciding on the steps after this job raised an unexpected exception.",
         Severity.WARNING,
     )
+    JOB_OUTSIDE_ENVELOPE = (
+        "job.outside-envelope",
+        "The images are not known to be like those that the plugin was validated on.",
+        Severity.WARNING,
+    )
     JOB_TEXT_REPLACED = (
         "job.text-replaced",
         "Text of a result named the patient; the name or number was replaced.",

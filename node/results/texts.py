@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from node.config.encoding import Language
 from node.own_notes import OwnNote
+from node.results import envelope_words
 from node.results.request import Mode, PartKind
-from plugins.contract import Code, Finding, ResultStatus
+from plugins.contract import Code, Finding, Result, ResultStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,19 @@ class Texts:
     """The reverse."""
     own_notes: Mapping[OwnNote, str]
     """What the node itself says of the limits of an analysis."""
+    envelope_words: Mapping[str, str]
+    """What an envelope names, by the English words."""
 
     def note(self, text: str) -> str:
         """A limit of the analysis: in this language where the node said it, else as the plugin said it."""
         for each, said in self.own_notes.items():
             if (filled := each.read(text)) is not None:
                 return said.format(**{name: self.note(value) for name, value in filled.items()})
-        return text
+        return self.envelope_words.get(text, text)
+
+    def summary(self, result: Result) -> str:
+        """The answer, or why there is none: where the node said it, each line in this language."""
+        return "\n".join(map(self.note, result.summary.split("\n")))
 
     def against_threshold(self, finding: Finding) -> str:
         """What the report says where score and threshold do not give the plugin's answer; empty where they do."""
@@ -218,6 +225,7 @@ ENGLISH = Texts(
     present_below="Called present by the software, although the score is below its threshold.",
     absent_above="Called absent by the software, although the score is above its threshold.",
     own_notes={each: each.value for each in OwnNote},
+    envelope_words={},
 )
 
 KOREAN = Texts(
@@ -330,6 +338,13 @@ KOREAN = Texts(
         OwnNote.NOT_OUTLINED: "윤곽이 그려지지 않은 항목: {names}.",
         OwnNote.PARTLY_SEEN: "일부만 분석함: 영상 가장자리는 잘려 나가 분석되지 않음.",
         OwnNote.RESAMPLED: "다른 격자에서 계산하여 영상의 격자로 옮김(최근접 복셀): {names}.",
+        OwnNote.ENVELOPE_RANGE: "검증 범위를 벗어남: {what} {found}, 검증된 범위 {low}~{high}.",
+        OwnNote.ENVELOPE_LEAST: "검증 범위를 벗어남: {what} {found}, 검증된 범위 {low} 이상.",
+        OwnNote.ENVELOPE_MOST: "검증 범위를 벗어남: {what} {found}, 검증된 범위 {high} 이하.",
+        OwnNote.ENVELOPE_LIST: "검증 범위를 벗어남: {what} {found}, 검증된 값 {names}.",
+        OwnNote.ENVELOPE_CONTRAST: "검증 범위를 벗어남: 영상에 조영제가 기재되어 있음.",
+        OwnNote.ENVELOPE_NO_CONTRAST: "검증 범위를 벗어남: 영상에 조영제가 기재되어 있지 않음.",
+        OwnNote.ENVELOPE_UNKNOWN: "이러한 영상으로 검증되었는지 알 수 없음: 영상에 기재되지 않은 항목: {what}.",
         OwnNote.ANOTHER_STUDY: "다른 검사의 객체임",
         OwnNote.ANOTHER_PATIENT: "다른 환자의 객체임",
         OwnNote.OTHER_ISSUER: "다른 환자의 객체임: Patient ID의 발급 기관이 다름",
@@ -344,6 +359,7 @@ KOREAN = Texts(
         OwnNote.NOT_WHOLE: "온전한 DICOM 객체가 아님: {problem}",
         OwnNote.NOT_DICOM: "DICOM 파일이 아님",
     },
+    envelope_words=envelope_words.KOREAN,
 )
 
 _BY_LANGUAGE: dict[Language, Texts] = {"en": ENGLISH, "ko": KOREAN}

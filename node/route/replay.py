@@ -24,13 +24,14 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from node.config.plugins import folded
+from node.envelope import RunOutside
 from node.ledger import rule_history, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.job import JobOutcome
 from node.route.follow_ups import result_facts
 from node.route.recorded import recorded_facts
 from node.route.simulated import SimulatedCourse, SimulatedDecision, SimulatedStudy, at_last, counts, say
-from rules.decision import Decision
+from rules.decision import Decision, PlannedRun
 from rules.engine import decide
 from rules.facts import StudyFacts
 from rules.model import Rule
@@ -64,6 +65,15 @@ class StudyDifference:
     draft: str
 
 
+class OutsideKey(NamedTuple):
+    """What runs outside of an envelope are counted by: one that is outside of two limits counts for each."""
+
+    plugin: str
+    limit: str
+    """In words."""
+    scanner: str
+
+
 @dataclass
 class ReplayCounts:
     """What one rule set would have done."""
@@ -76,6 +86,10 @@ class ReplayCounts:
     """Plugin → runs."""
     open: Counter[str] = field(default_factory=Counter)
     """Plugin → runs that hang on a result which nobody knows."""
+    outside: Counter[OutsideKey] = field(default_factory=Counter)
+    """Runs on images that are not known to be like those that the plugin was validated on."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Plugin → those of them that would end as not applicable."""
 
     def take(self, rule: str, said: SimulatedDecision | None) -> None:
         """Count what a rule says of one more study."""
@@ -83,10 +97,15 @@ class ReplayCounts:
             self.matched[rule] += 1
             self.runs.update(folded(run.plugin) for run in said.runs)
             self.open.update(folded(plugin) for plugin in said.open)
+            for run in said.runs:
+                if run.outside is not None:
+                    scanner, limits, is_refused = run.outside
+                    self.outside.update(OutsideKey(folded(run.plugin), limit, scanner) for limit in limits)
+                    self.refused[folded(run.plugin)] += is_refused
 
     def add(self, other: ReplayCounts) -> None:
         """Take in what was counted elsewhere."""
-        for name in ("matched", "stopped", "runs", "open"):
+        for name in ("matched", "stopped", "runs", "open", "outside", "refused"):
             getattr(self, name).update(getattr(other, name))
 
 
@@ -138,10 +157,17 @@ class _RulePair(NamedTuple):
 class RuleSetComparison:
     """Two rule sets, ready to be checked against studies."""
 
-    def __init__(self, now: Sequence[Rule], draft: Sequence[Rule]) -> None:
+    def __init__(
+        self,
+        now: Sequence[Rule],
+        draft: Sequence[Rule],
+        outside: Callable[[StudyFacts, PlannedRun], RunOutside | None] = lambda _facts, _run: None,
+    ) -> None:
+        """`outside`: whether the images of a run are like those that its plugin was validated on."""
         self.now = {rule.name: rule for rule in now if rule.enabled}
         self.draft = {rule.name: rule for rule in draft if rule.enabled}
         self.names = list(dict.fromkeys([*self.draft, *self.now]))
+        self._outside = outside
         rules: list[Rule] = []
         self._pairs: list[_RulePair] = []
         for name in self.names:
@@ -184,8 +210,8 @@ class RuleSetComparison:
             if not any(at is not None and decisions[at][0].matched for at in (pair.now, pair.draft)):
                 continue
             same = pair.now == pair.draft
-            now = say(decisions, pair.now, facts, known, alone=same)
-            draft = now if same else say(decisions, pair.draft, facts, known, alone=False)
+            now = say(decisions, pair.now, facts, known, self._outside, alone=same)
+            draft = now if same else say(decisions, pair.draft, facts, known, self._outside, alone=False)
             if pair.counted or not same:
                 into.cases.append(ReplayCase((number, index), study, pair.name, now, draft))
             else:

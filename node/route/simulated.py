@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from node.envelope import RunOutside
 from node.ledger.rows import to_json
 from node.ledger.rule_history import RuleRun
 from node.route.new_jobs import WHOLE_STUDY
@@ -33,6 +34,8 @@ class SimulatedRun(NamedTuple):
     plugin: str
     what: str
     """Equal where plugin and reader would see no difference."""
+    outside: RunOutside | None = None
+    """None where its images are like those that the plugin was validated on, or where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +155,24 @@ def say(
     at: int | None,
     facts: StudyFacts,
     known: Callable[[], Mapping[str, ResultFacts]],
+    outside: Callable[[StudyFacts, PlannedRun], RunOutside | None],
     *,
     alone: bool,
 ) -> SimulatedDecision | None:
-    """What the decision of this number comes to; `alone`: nothing else is to be checked against it."""
+    """What the decision of this number comes to; `alone`: nothing else is to be checked against it.
+
+    `outside` is asked of each run whose images are known: not of later steps.
+    """
     if at is None:
         return None
     decision, moment = decisions[at]
     if not decision.matched:
         return SimulatedDecision(False, _unmatched(decision), moment)
     later, still_open = _later(decision, known()) if decision.later else ((), ())
-    runs = [SimulatedRun(run.subject, run.plugin, "" if alone else _digest(run)) for run in decision.runs]
+    runs = [
+        SimulatedRun(run.subject, run.plugin, "" if alone else _digest(run), outside(facts, run))
+        for run in decision.runs
+    ]
     subjects = dict.fromkeys(run.subject for run in decision.runs)
     runs += [SimulatedRun(subject, plugin, plugin) for subject in subjects for plugin in later]
     beside = "" if alone else repr((decision.later, decision.forward, decision.notify, decision.fetch))

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class AnswerToCheck:
     """`results/<job>`."""
     nifti: NiftiAnswer | None = None
     """What is in `out/`, where that is NIfTI files and tables."""
+    notes: tuple[str, ...] = ()
+    """What the node adds to the limits of the analysis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ def checked(order: AnswerToCheck, read: OutputReading) -> CheckedResult:
         raise ExchangeError(f"{exchange.OUT}/{exchange.RESULT}", "", problem)
     if result.documents:
         _refuse_active(result.documents)
+    if order.notes:
+        result = replace(result, quality=(*order.notes, *result.quality)[: limits.NOTES])
     part = _empty_part(order.results)
     taken = taking.take(result, _objects_of(order, part / exchange.OUT))
     result, replaced = order.translation.result(taken.result)  # after that: reports bring texts of their own

@@ -112,9 +112,12 @@ class RunningAttempt:
             asked = inputs.gather(
                 settler.node.ledger.database, job, self.plugin, self.plugin.manifest.parameters_for(job.parameters)
             )
+            notes = settler.outside(job, self.plugin, asked)
+            if notes is None:
+                return
             given = self._laid_out(asked, folder)
             code = self._identified(given)
-            order = self._order(asked, given, folder)
+            order = replace(self._order(asked, given, folder), notes=notes)
             try:
                 order = self._handed_over(order)
             except NotApplicableError as error:

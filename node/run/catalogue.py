@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from node.config import allowing
 from node.config import plugins as configured
 from node.config.allowing import PluginIsolation
 from node.config.boxes import VendorBox
+from node.config.envelope import EnvelopeUse
 from node.config.models import Configuration, PluginUse
 from node.config.problems import ConfigurationError, Place, Problem
 from node.config.services import WebService
@@ -72,6 +73,8 @@ class SitePlugin:
     """Where its jobs are done, if that is a web service."""
     allowed_by: str = ""
     """Who allowed it, as the site states it."""
+    envelope: EnvelopeUse = field(default_factory=EnvelopeUse)
+    """What is done with images that it was not validated on."""
 
     @property
     def elsewhere(self) -> str:
@@ -81,8 +84,8 @@ class SitePlugin:
 
     def version_of(self, algorithm: Mapping[str, Any]) -> PluginVersion:
         """What the inventory keeps of it; `algorithm`: its identity as it runs."""
-        about = asdict(self.manifest.about)
-        return PluginVersion(self.name, self.manifest.identity.version, algorithm, about, self.allowed_by)
+        stated = self.manifest.stated
+        return PluginVersion(self.name, self.manifest.identity.version, algorithm, stated, self.allowed_by)
 
     def parameters_for(self, asked: Mapping[str, object]) -> dict[str, ParameterValue]:
         """All parameters of a job: the rule's, else the site's, else the plugin's own; ParameterError."""
@@ -270,6 +273,7 @@ def _load(name: str, uses: Mapping[str, PluginUse], data: Path, confinement: Iso
         site_parameters=use.parameters,
         isolation=confinement,
         allowed_by=use.allowed_by,
+        envelope=use.envelope,
     )
     plugin.parameters_for({})
     return plugin

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from node import envelope
 from node.ledger import attempts, events, jobs, notices, plugin_failures, plugin_versions, returned_objects
 from node.ledger.attempts import AttemptCourse, AttemptFailureKind, AttemptStart
 from node.ledger.database import Database
@@ -23,13 +24,14 @@ from node.ledger.returned_objects import ReturnedObjectRow
 from node.run import answer, found, inputs, retry, words
 from node.run.answer import CheckedResult
 from node.run.catalogue import SitePlugin
-from node.run.inputs import InputDamagedError
+from node.run.inputs import InputDamagedError, Inputs
 from node.run.retry import AttemptAgain, AttemptFailure
 from node.stage import Node
 from node.store import intact
 from node.wake import Stage
 from plugins.contract import AlgorithmIdentity, Result, ResultStatus
 from plugins.exchange import PluginReference, Request, RequestFacts
+from plugins.result import SUMMARY_LIMIT
 
 NOTHING_KNOWN = AttemptCourse()
 _MOST_TOLD = 20
@@ -153,6 +155,30 @@ class Settler:
             attempts.note(database, job.id, course)
             settle = jobs.try_again if counted else jobs.postponed
             settle(database, self.node.clock.now(), job.id, error, self.node.clock.now() + delay)
+
+    def outside(self, job: Job, plugin: SitePlugin, asked: Inputs) -> tuple[str, ...] | None:
+        """What the report has to say of images that the plugin was not validated on; None where that ends the job."""
+        verdict = envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers)
+        if not verdict.reasons:
+            return ()
+        why = list(verdict.sentences)
+        with self.node.ledger.transaction() as database:
+            kind, now = EventKind.JOB_OUTSIDE_ENVELOPE, self.node.clock.now()
+            events.record(
+                database, now, kind, study=job.study_instance_uid, job=job.id, why=why, runs=not verdict.is_refused
+            )
+        log.info("run.outside-envelope", job=job.id, plugin=job.plugin, limits=verdict.limits)
+        if not verdict.is_refused:
+            return verdict.sentences
+        result = Result(ResultStatus.NOT_APPLICABLE, "\n".join(why)[:SUMMARY_LIMIT])
+        self._end(
+            job,
+            CheckedResult(result.status, found.of(result)),
+            self._kept(job, result, plugin),
+            " ".join(why),
+            NOTHING_KNOWN,
+        )
+        return None
 
     def said(self, job: Job, result: Result, plugin: SitePlugin, course: AttemptCourse) -> None:
         """It ends with a result of the node's own that is no failure; OSError where it cannot be kept."""

@@ -67,7 +67,7 @@ def _answer(context: Context) -> list[Block]:
     blocks = text_blocks(status, _STATUS, colour, Face.SEMIBOLD, indent=24, keep_together=True)
     if negative := texts.not_a_negative.get(result.status):
         blocks += [space(4), *text_blocks(negative, _BODY + 2, TEXT, Face.SEMIBOLD, indent=24)]
-    blocks += [space(4), *text_blocks(result.summary, _BODY + 2, TEXT, indent=24)]
+    blocks += [space(4), *text_blocks(texts.summary(result), _BODY + 2, TEXT, indent=24)]
     for missing in missing_texts(context):
         blocks += text_blocks(missing, _NOTE + 2, MARKING, indent=24)
     for line in context.returned:

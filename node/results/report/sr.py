@@ -160,7 +160,8 @@ def _spelled_out(context: Context) -> str:
 def _summary(context: Context) -> str:
     result, texts = context.request.result, context.texts
     negative = texts.not_a_negative.get(result.status)
-    return f"{texts.status[result.status]}. {negative} {result.summary}" if negative else result.summary
+    summary = texts.summary(result)
+    return f"{texts.status[result.status]}. {negative} {summary}" if negative else summary
 
 
 def _image_library(context: Context) -> ContainerContentItem:
@@ -196,7 +197,7 @@ def _evaluations(context: Context, companions: Companions) -> Iterator[ContentIt
         codes.DCM.CADProcessingAndFindingsSummary, reading_codes.SUMMARY[result.status], relationship_type="CONTAINS"
     )
     if result.status in context.texts.not_a_negative:
-        yield _text(our_codes.REASON, result.summary)
+        yield _text(our_codes.REASON, context.texts.summary(result))
     for limit in result.quality:
         yield _text(our_codes.LIMIT, context.texts.note(limit))
     if request.asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from node.run.answer import AnswerToCheck
 from node.run.boxes.abroad import ArchivedSeries, listed
 from node.run.boxes.preparing import BoxInputs
 from node.run.catalogue import SitePlugin
+from node.run.elsewhere.inputs import notes_of
 from node.run.inputs import InputChangedError, InputGoneError
 from node.run.retry import AttemptFailure
 from node.run.settle import Settler
@@ -89,7 +91,11 @@ class AnswerTaker:
         box = boxes.box_at(attempt.place) or ""
         said = f"{box} delivered its answer to {where}: {listed(came)}. This report does not repeat it."
         course = AttemptCourse(None, (self._node.clock.now() - attempt.started_at).total_seconds())
-        result = Result(ResultStatus.FINDINGS, said, (Finding(_ELSEWHERE),), quality=missing)
+        try:
+            notes = notes_of(plugin, self._preparing.asked(attempt, job, plugin)[0])
+        except (InputChangedError, InputGoneError):
+            notes = ()  # the answer is there, whatever has become of the images since
+        result = Result(ResultStatus.FINDINGS, said, (Finding(_ELSEWHERE),), quality=(*notes, *missing))
         self._settler.said(job, result, plugin, course)
         self._preparing.remove(job)
 
@@ -140,7 +146,8 @@ class AnswerTaker:
         objects = tuple(ReturnedObject(file) for file in files)
         exchange.write_result(folder, Result(ResultStatus.FINDINGS, summary_of(came), objects=objects, quality=missing))
         results = self._node.store.results / job.id
-        return AnswerToCheck(folder, request, asked.request, translation, plugin.manifest, results)
+        order = AnswerToCheck(folder, request, asked.request, translation, plugin.manifest, results)
+        return replace(order, notes=notes_of(plugin, asked))
 
     def _copied(self, each: BoxAnswer, target: Path) -> Path:
         row = instances.by_receipt(self._node.ledger.database, each.receipt)

@@ -43,15 +43,20 @@ class BoxInputs(InputsElsewhere):
     def files(
         self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None, calling_ae_title: str
     ) -> dict[int, Path] | None:
-        """The files of an attempt by their numbers; None where it is settled, since its images are not usable."""
+        """The files of an attempt by their numbers; None where it is settled, since its images are not usable,
+        or are not for it.
+        """
         work = partial(self._files, attempt, job, plugin, known, calling_ae_title)
         return self.settled_unless(job, plugin, work)
 
     def _files(
         self, attempt: Attempt, job: Job, plugin: SitePlugin, known: BoxAttempt | None, calling_ae_title: str
-    ) -> dict[int, Path]:
+    ) -> dict[int, Path] | None:
         if job.id not in self._ready:
-            self.lay_out(attempt, job, plugin)
+            asked, key = self.asked(attempt, job, plugin)
+            if known is None and self._settler.outside(job, plugin, asked) is None:
+                return None
+            self.lay_out(job, asked, key)
             self._ready.add(job.id)
         paths = sorted((self.folder(job) / exchange.IN).rglob("*.dcm"))
         if known is None:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from node import envelope
 from node.dicom.confidentiality.key import Key
 from node.ledger.attempts import Attempt, AttemptFailureKind, AttemptStart
 from node.ledger.job import Job
@@ -70,16 +71,15 @@ class InputsElsewhere:
         hides = attempt.identity != PatientIdentity.FULL
         return asked, inputs.key_of(asked, keys.secret(self._node.store.data)) if hides else None
 
-    def lay_out(self, attempt: Attempt, job: Job, plugin: SitePlugin) -> tuple[Inputs, JobInputs]:
-        """Make the folder of a job, and say what it gives and what is sent; raises as `inputs.lay_out` does."""
+    def lay_out(self, job: Job, asked: Inputs, key: Key | None) -> JobInputs:
+        """Make the folder of a job with what is sent; raises as `inputs.lay_out` does."""
         folder = self.folder(job)
         shutil.rmtree(folder, ignore_errors=True)
-        asked, key = self.asked(attempt, job, plugin)
         layer = inputs.Layer(
             lambda images: laying_out.lay_out(self._reader, images, lambda: False),
             lambda results: handing_on.hand_on(self._reader, results, lambda: False),
         )
-        return asked, inputs.lay_out(asked, folder, self._node.store, key, layer)
+        return inputs.lay_out(asked, folder, self._node.store, key, layer)
 
     def settled_unless(self, job: Job, plugin: SitePlugin, work: Callable[[], T]) -> T | None:
         """What `work` returns; None where the job is settled, since its images are not usable."""
@@ -106,3 +106,8 @@ class InputsElsewhere:
             sent_study_uid=sent_study,
             pseudonym_key=keys.name_of(keys.secret(self._node.store.data)) if hides else None,
         )
+
+
+def notes_of(plugin: SitePlugin, asked: Inputs) -> tuple[str, ...]:
+    """What the report has to say of images that the plugin was not validated on."""
+    return envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers).sentences

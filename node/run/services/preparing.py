@@ -12,7 +12,7 @@ from node.ledger.services import ServiceAttempt
 from node.processes.pool import ChildPool
 from node.run.answer import AnswerToCheck
 from node.run.catalogue import SitePlugin
-from node.run.elsewhere.inputs import InputsElsewhere
+from node.run.elsewhere.inputs import InputsElsewhere, notes_of
 from node.run.nifti import handing_over
 from node.run.nifti.reading import NiftiAnswer
 from node.run.services import submission
@@ -45,7 +45,8 @@ class ServiceInputs(InputsElsewhere):
         self._service = service
 
     def made(self, attempt: Attempt, job: Job, plugin: SitePlugin) -> PreparedAttempt | None:
-        """What is submitted; None where the job is settled, since its images are not usable.
+        """What is submitted; None where the job is settled, since its images are not usable,
+        or are not for it.
 
         NotApplicableError where they are not what the plugin is for; OSError.
         """
@@ -69,13 +70,18 @@ class ServiceInputs(InputsElsewhere):
     def _key(self, job: Job) -> str:
         return services.key_of(job.id, keys.secret(self._node.store.data))
 
-    def _made(self, attempt: Attempt, job: Job, plugin: SitePlugin) -> PreparedAttempt:
-        asked, given = self.lay_out(attempt, job, plugin)
+    def _made(self, attempt: Attempt, job: Job, plugin: SitePlugin) -> PreparedAttempt | None:
+        asked, names = self.asked(attempt, job, plugin)
+        is_new = services.get(self._node.ledger.database, attempt.id) is None
+        if is_new and self._settler.outside(job, plugin, asked) is None:
+            return None
+        given = self.lay_out(job, asked, names)
         folder, mapping, results = self.folder(job), plugin.manifest.nifti, self._node.store.results / job.id
         key = self._key(job)
         request = _without_places(given.request, key)
         exchange.write_request(folder, request)
         order = AnswerToCheck(folder, request, asked.request, given.translation, plugin.manifest, results)
+        order = replace(order, notes=notes_of(plugin, asked))
         if mapping is not None:
             images = handing_over.lay_out(self._reader, mapping, request, folder, lambda: False)
             wants_masks = Output.SEGMENTATION in plugin.manifest.outputs

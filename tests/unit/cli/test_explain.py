@@ -188,3 +188,46 @@ def test_finding_o1_study_says_first_which_rule_came_closest_and_what_it_lacked(
     found = {each["rule"]: each for each in run("study", STUDY, "--json").json["decisions"]}
     assert found["near"]["lacks"] == {"stopped": "when", "asked": 2, "clauses": ["PatientSex: M"]}
     assert "lacks" not in found["fits"]
+
+
+ENVELOPE = """\
+schema = 1
+outputs = ["findings"]
+[identity]
+name = "Thin slices"
+version = "1"
+manufacturer = "tests"
+intended_use = "Test."
+[runtime]
+kind = "command"
+command = ["./run", "{folder}"]
+[[concepts]]
+value = "1"
+scheme = "99TEST"
+meaning = "Thing"
+[envelope]
+SliceThickness = {minimum = 0.5, maximum = 2.0}
+ConvolutionKernel = ["B30f"]
+"""
+
+
+def test_what_a_plugin_was_not_validated_on(run: Run, site: Site, tmp_path: Path) -> None:
+    """Said of each matching rule's run, with what the site lets become of it; nothing where the images lie within."""
+    folder = tmp_path / "plugins" / "lung-density"
+    folder.mkdir(parents=True)
+    (folder / "plugin.toml").write_text(ENVELOPE)
+    thick = "Outside of what this was validated on: the slice thickness is 5 mm; it was validated from 0.5 to 2 mm."
+    unknown = "Not known whether this was validated on such images: they do not state the convolution kernel."
+    site.receive(2, SliceThickness=("DS", 5.0))
+    site.complete()
+    plugins = f"plugins:\n  lung-density: {{folder: {folder}}}\n"
+    (tmp_path / "config.yaml").write_text(plugins + CONFIG)
+    [study] = run("explain", STUDY, "--json").json["studies"]
+    assert study["outside"] == [f"lung-density does not run on these images: {thick}"]
+    (tmp_path / "config.yaml").write_text(plugins.replace("}", ", envelope: {outside: note}}") + CONFIG)
+    [study] = run("explain", STUDY, "--json").json["studies"]
+    assert study["outside"] == [f"lung-density runs, and its report says: {each}" for each in (thick, unknown)]
+    assert "lung-density runs, and its report says: Outside of what" in " ".join(run("explain", STUDY).out.split())
+    site.receive(1, study="1.7", SliceThickness=("DS", 1.0), ConvolutionKernel=("SH", "B30f"))
+    site.complete("1.7")
+    assert run("explain", "1.7", "--json").json["studies"][0]["outside"] == []

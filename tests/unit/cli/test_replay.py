@@ -129,3 +129,50 @@ def test_a_draft_may_be_a_whole_configuration(run: Run, draft: Path) -> None:
     (draft.parent / "other.yaml").write_text(rule("thorax"))
     found = run("replay", "--rules", draft, "--json").json
     assert [each["rule"] for each in found["rules"]] == ["thorax", "same"]
+
+
+ENVELOPE = """\
+schema = 1
+outputs = ["findings"]
+[identity]
+name = "Thin slices"
+version = "1"
+manufacturer = "tests"
+intended_use = "Test."
+[runtime]
+kind = "command"
+command = ["./run", "{folder}"]
+[[concepts]]
+value = "1"
+scheme = "99TEST"
+meaning = "Thing"
+[envelope]
+SliceThickness = {maximum = 2.0}
+Manufacturer = ["Mill"]
+"""
+
+
+def test_how_much_lies_outside_of_what_a_plugin_was_validated_on(run: Run, draft: Path, site: Site) -> None:
+    """By limit and scanner, now and in the draft, and how many runs would end as not applicable."""
+    site.data_folder.store.mkdir()
+    site.receive(2, study="1.4", SliceThickness=("DS", 5), Manufacturer=("LO", "Other"), StationName=("SH", "S"))
+    site.complete("1.4")
+    folder = draft.parent / "thin"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(ENVELOPE)
+    (draft.parent / "config.yaml").write_text(f"plugins:\n  thin: {{folder: {folder}}}\n{HEAD}")
+    (draft.parent / "rules.yaml").write_text(rule("thorax", run="thin"))
+    draft.write_text(rule("thorax", run="thin", most=2))
+    found = run("replay", "--rules", draft, "--json").json
+    counted = {(each["limit"], each["scanner"]): (each["now"], each["draft"]) for each in found["outside"]}
+    assert counted == {
+        ("slice thickness", ""): (1, 0),
+        ("slice thickness", "Other"): (1, 0),
+        ("manufacturer", "Other"): (1, 0),
+        ("manufacturer: not known", ""): (1, 1),
+    }
+    [load] = found["plugins"]
+    assert (load["plugin"], load["refused_now"], load["refused_draft"]) == ("thin", 2, 0)
+    out = " ".join(run("replay", "--rules", draft).out.split())
+    assert "Runs outside of what plugins were validated on" in out
+    assert "thin: now 2 of 3, draft 0 of 1 end as not applicable by that" in out

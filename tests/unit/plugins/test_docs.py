@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from node.config.envelope import EnvelopeUse
+from node.envelope import of_headers
 from node.kit.examples import ExpectedNumber, ExpectedResult
-from plugins import exchange, imaging, limits, runtime, testing
+from plugins import envelope, exchange, imaging, limits, manifest, runtime, testing
 from plugins.contract import ResultStatus
 from plugins.manifest import ManifestStatements, Output
 from plugins.runtime import PatientIdentity, RuntimeKind
@@ -140,12 +142,23 @@ def keys_of_the_code() -> set[str]:
 
 def test_the_reference_of_the_manifest_has_every_key_and_no_other():
     """Each row of its tables begins with the keys; the headings are the tables."""
-    chapter = PAGE[PAGE.index("## The manifest") : PAGE.index("## Coming from")]
+    chapter = PAGE[PAGE.index("## The manifest") : PAGE.index("## What it was validated on")]
     rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
     headings = re.findall(r"^`\[+([\w.]+)", chapter, re.MULTILINE)
     documented |= {part for heading in headings for part in heading.split(".") if part.islower()}
     assert documented == keys_of_the_code()
+
+
+def test_the_chapter_on_the_envelope_has_every_attribute_and_its_example_is_one(tmp_path):
+    """With the sentence that readers get."""
+    chapter = PAGE[PAGE.index("## What it was validated on") : PAGE.index("## Coming from")]
+    rows = re.findall(r"^\| .*? \| (`.*?) \|$", chapter, re.MULTILINE)
+    assert sorted(key for row in rows for key in re.findall(r"`(\w+)`", row)) == sorted(envelope.ATTRIBUTES)
+    (tmp_path / "plugin.toml").write_text(block("toml") + blocks_with("toml", "SliceThickness"), encoding="utf-8")
+    thickness = next(each for each in manifest.load(tmp_path).envelope if each.attribute == "SliceThickness")
+    said = of_headers((thickness,), EnvelopeUse(), [{"Rows": ["US", [4]], "SliceThickness": ["DS", [5]]}]).sentences
+    assert said[0] in " ".join(chapter.split())
 
 
 def test_the_reference_names_every_member_and_default():

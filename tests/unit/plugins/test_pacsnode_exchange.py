@@ -12,9 +12,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from plugins import exchange, imaging, pacsnode_exchange
-from plugins.contract import NotApplicableError, ResultStatus
-from plugins.exchange import InputFile, InputSeries, PluginReference, Request, RequestFacts
+from plugins import exchange, handed_on, imaging, pacsnode_exchange
+from plugins.contract import (
+    Code,
+    Finding,
+    ImageReference,
+    NotApplicableError,
+    ResultStatus,
+    Segment,
+    Segmentation,
+)
+from plugins.earlier import EarlierResult
+from plugins.exchange import InputFile, InputResult, InputSeries, PluginReference, Request, RequestFacts
 from tests.support.shared_data import shared_data
 from tests.unit.plugins.test_imaging import enhanced, stack
 
@@ -327,3 +336,49 @@ def test_what_this_file_cannot_read_is_refused(tmp_path):
     ):
         with pytest.raises(pacsnode_exchange.NotApplicable, match=match):
             pacsnode_exchange.read_volume(pacsnode_exchange.ExchangedSeries("", "CT", "", "", [str(path)], [""]))
+
+
+def _job_with_earlier_result(folder: Path, earlier: EarlierResult) -> pacsnode_exchange.ExchangedJob:
+    """The folder of a job that is given an earlier result under the name `lungs`, as the node lays it out."""
+    frames = tuple(InputFile(f"s01/{number}.dcm", f"1.2.{number}", 1) for number in (1, 2, 3))
+    request = Request(
+        job="1",
+        plugin=PluginReference("later", "1", str(folder)),
+        study=RequestFacts("1.2"),
+        series=(InputSeries("1.2.0", "CT", frames),),
+        results=(InputResult("lungs", "first", "lung-density", "1"),),
+    )
+    handed_on.write(folder / exchange.IN / "results" / "lungs", earlier)
+    (folder / exchange.IN / "s01").mkdir()
+    for frame in frames:
+        (folder / exchange.IN / frame.name).touch()
+    exchange.write_request(folder, request)
+    return pacsnode_exchange.ExchangedJob(str(folder))
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_an_earlier_mask_lies_on_the_frames_that_are_asked_for(tmp_path: Path, separate: bool) -> None:
+    """The labels of the contract, for a label map and for planes of their own; a frame without a label is empty."""
+    lung = Segment(2, "Lung", Code("1", "99TEST", "Category"), Code("39607008", "SCT", "Lung"))
+    labels = np.zeros((2, 3, 4), np.uint8)
+    labels[0, 1, 2] = labels[1, 2, 3] = 2
+    frames = (ImageReference("1.2.3"), ImageReference("1.2.1"))
+    given = Segmentation(tuple(labels) if separate else labels, frames, (lung,))
+    finding = Finding(Code("39607008", "SCT", "Lung"), present=True, segments=(2,))
+    job = _job_with_earlier_result(tmp_path / "job", EarlierResult((finding,), given))
+    found, segments = job.mask("lungs", ["1.2.1", "1.2.2", ("1.2.3", 1)])
+    wanted = given.labels_on([ImageReference(uid) for uid in ("1.2.1", "1.2.2", "1.2.3")])
+    np.testing.assert_array_equal(found, wanted)
+    assert (job.results, segments[2]["label"]) == (["lungs"], "Lung")
+    assert job.findings("lungs")[0]["code"]["value"] == "39607008"
+    with pytest.raises(ValueError, match="lies on none of these frames"):
+        job.mask("lungs", ["1.2.9"])
+
+
+def test_an_earlier_step_without_a_mask_is_not_applicable(tmp_path: Path) -> None:
+    """A name that the rule does not give is a mistake of the program."""
+    job = _job_with_earlier_result(tmp_path / "job", EarlierResult())
+    with pytest.raises(pacsnode_exchange.NotApplicable, match="'lungs' has returned no segmentation"):
+        job.mask("lungs", ["1.2.1"])
+    with pytest.raises(ValueError, match="no earlier result the name 'lung'"):
+        job.findings("lung")

@@ -1,0 +1,35 @@
+"""What an envelope names, in other languages than English (`plugins.envelope.ATTRIBUTES` has the English words)."""
+
+from __future__ import annotations
+
+KOREAN = {
+    "modality": "검사 장비 종류(Modality)",
+    "manufacturer": "제조사",
+    "scanner model": "장비 모델",
+    "software version of the scanner": "장비 소프트웨어 버전",
+    "body part examined": "검사 부위",
+    "patient's sex": "환자 성별",
+    "patient's age in years": "환자 나이(세)",
+    "patient's weight": "환자 체중",
+    "patient's position": "환자 자세",
+    "view position": "촬영 방향",
+    "slice thickness": "절편 두께",
+    "spacing between slices": "절편 간격",
+    "pixel spacing": "픽셀 간격",
+    "reconstruction diameter": "재구성 직경",
+    "convolution kernel": "재구성 커널",
+    "tube voltage": "관전압",
+    "CTDIvol": "CTDIvol",
+    "exposure": "노출량",
+    "tube current": "관전류",
+    "pitch": "피치",
+    "compressed thickness": "압박 두께",
+    "contrast agent": "조영제",
+    "phase of the contrast agent": "조영 시기",
+    "field strength": "자기장 세기",
+    "MR acquisition type": "MR 획득 방식",
+    "MR contrast": "MR 대조도",
+    "repetition time": "반복 시간 TR",
+    "echo time": "에코 시간 TE",
+    "flip angle in degrees": "숙임각(도)",
+}
