@@ -14,7 +14,7 @@ def migrate(database: Database) -> None:
 _STATEMENTS = (
     """
     CREATE TABLE withdrawal_parts (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         study_instance_uid TEXT NOT NULL REFERENCES studies,
         reason TEXT NOT NULL,
         listed_at TEXT NOT NULL,
