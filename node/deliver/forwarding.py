@@ -24,6 +24,7 @@ from node.deliver.preparing import Coercion, FileToSend, fallbacks
 from node.deliver.settling import STAGE, is_it_there, is_rejection, item_of, settle
 from node.deliver.ways.archive import MOST_KINDS, Archive, Kind, NotAdmittedError, NotReachedError, Sender
 from node.dicom.transcoding import acceptable, with_fallbacks
+from node.dicom.uids import named
 from node.errors import NodeError, PermanentError, TransientError, is_of_the_machine
 from node.items import Item, Items
 from node.ledger import decisions, deliveries, forwards, forwards_due, image_turns
@@ -262,7 +263,8 @@ class ImageForwarder:
         delivery = image.delivery
         syntax = acceptable(sender.accepts, (delivery.sop_class_uid, image.transfer_syntax_uid))
         if syntax is None:
-            told = f"{self.name} accepts no {delivery.sop_class_uid} in transfer syntax {image.transfer_syntax_uid}"
+            asked = f"{named(delivery.sop_class_uid)} in transfer syntax {named(image.transfer_syntax_uid)}"
+            told = f"{self.name} accepts no {asked}"
             others = fallbacks(delivery.sop_class_uid, image.transfer_syntax_uid)
             more = (
                 ", nor in one that it could be brought into without loss"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydicom.uid import UID
+
 _LONGEST = 64
 _CHARACTERS = frozenset("0123456789.")
 _VALID = re.compile(r"[0-2](\.(0|[1-9]\d*))*", re.ASCII)
@@ -20,3 +22,13 @@ def is_acceptable_uid(uid: str) -> bool:
 def is_valid_uid(uid: str) -> bool:
     """Whether PS3.5 9.1 allows it; there are three roots (ISO 8824)."""
     return len(uid) <= _LONGEST and _VALID.fullmatch(uid) is not None
+
+
+def named(uid: str) -> str:
+    """A SOP class or transfer syntax as people know it, with its UID; the UID alone where the Standard has no name.
+
+    >>> named("1.2.840.10008.1.2.1")
+    'Explicit VR Little Endian (1.2.840.10008.1.2.1)'
+    """
+    name = UID(uid).name
+    return uid if name == uid else f"{name} ({uid})"

@@ -11,6 +11,7 @@ from types import TracebackType
 from pydicom.misc import is_dicom
 
 from node.dicom.part10 import kind_of, read_object
+from node.dicom.uids import named
 from node.dimse.contexts import MAXIMUM_CONTEXTS, one_context_each
 from node.dimse.engine.requesting import RequestingAssociation
 from node.dimse.scu import ContextRefusedError, Peer, accepted_kinds, associated, status_of
@@ -92,7 +93,7 @@ class StorageSCU:
             return StoreOutcome(AnswerReading.DEAD_LETTER, None, str(error))
         sop_class, transfer_syntax = stored.kind
         if self._association is None or not self.accepts(sop_class, transfer_syntax):
-            text = f"{self.peer} accepts no {sop_class} in transfer syntax {transfer_syntax}"
+            text = f"{self.peer} accepts no {named(sop_class)} in transfer syntax {named(transfer_syntax)}"
             return StoreOutcome(AnswerReading.KIND_REFUSED, None, text)
         if not self._association.is_established:
             return StoreOutcome(

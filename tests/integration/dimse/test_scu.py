@@ -102,7 +102,7 @@ def test_fault_63_a_refused_sop_class_concerns_its_objects_only(pacs: DemoPACS, 
     assert readings == {refused: AnswerReading.KIND_REFUSED, CT_FILE: AnswerReading.STORED}
     [(_, alone)] = send(peer_of(pacs), [refused])
     assert alone.reading is AnswerReading.KIND_REFUSED
-    assert "accepts no 1.2.840.10008.5.1.4.38.1" in alone.text
+    assert "accepts no Hanging Protocol Storage (1.2.840.10008.5.1.4.38.1)" in alone.text
 
 
 def test_files_that_are_no_dicom(tmp_path: Path) -> None:
