@@ -58,7 +58,7 @@ def echo(
     as_json: site.AsJson = False,
 ) -> None:
     """Check that a destination or a box answers (C-ECHO), or a web service (HEAD). Exit code 1: it does not."""
-    service = services.find(destination, config)
+    service = None if peers.written(destination) else services.find(destination, config)
     if service is not None:
         _echo_service(destination, service, as_json=as_json, probe=probe)
         return
