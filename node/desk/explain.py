@@ -11,7 +11,6 @@ from typing import Any
 from node.config.models import Configuration
 from node.config.problems import closest
 from node.desk import find, plain
-from node.desk.envelopes import SiteEnvelopes
 from node.desk.site import open_ledger
 from node.desk.words import tail
 from node.errors import NotFoundError, UsageError
@@ -80,6 +79,8 @@ def explain(configuration: Configuration, what: Sequence[str], rule: str | None,
 
 
 def _outside(configuration: Configuration, facts: StudyFacts, taken: Sequence[Decision]) -> tuple[str, ...]:
+    from node.desk.envelopes import SiteEnvelopes  # with numpy, for manifests: `study` needs none
+
     envelopes = SiteEnvelopes(configuration)
     lines: dict[str, None] = {}
     for run in (run for decision in taken if decision.matched for run in decision.runs):

@@ -267,7 +267,7 @@ def test_fault_70_what_was_committed_and_is_missing_is_sent_and_committed_again(
 
 def test_what_is_to_be_withdrawn_is_not_sent_again(required: CommitRoom, archive: Archive) -> None:
     """It is missing because a person took it out: nobody waits for its commitment any more."""
-    required.sent(1, 2)
+    required.forwarded(1, 2)
     ask(required, archive)
     with required.ledger.transaction() as database:
         (first, _) = deliveries.of_study(database, STUDY)
