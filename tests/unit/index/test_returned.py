@@ -10,11 +10,13 @@ from tests.support.sites.index_room import Room
 
 
 def test_a_copy_of_what_a_plugin_returned_is_our_own(room: Room) -> None:
-    """Known by its SOP Instance UID: no revision, nothing that a rule could match."""
+    """Known by its SOP Instance UID, class and series: no revision, nothing that a rule could match."""
     arrive(room.data_folder, ct(1))
     room.quiet()
     beside = sqlite3.connect(room.data / "ledger.db")  # without foreign keys: the job is of no interest here
-    row = ("a job", 1, str(ct(9).SOPInstanceUID), "1.2.3", "1.2.4", "SR", "ACME", 0, 0)
+    made = ct(9)
+    uids = (str(made.SOPInstanceUID), str(made.SOPClassUID), str(made.SeriesInstanceUID))
+    row = ("a job", 1, *uids, "SR", "ACME", 0, 0)
     beside.execute("INSERT INTO returned_objects VALUES (?,?,?,?,?,?,?,?,?)", row)
     beside.commit()
     beside.close()
