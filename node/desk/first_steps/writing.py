@@ -93,27 +93,24 @@ def zone_of_machine() -> str | None:
 def write(path: Path, answers: FirstAnswers) -> None:
     """Write the configuration, readable to its owner and group alone, and read it back.
 
-    UsageError where there is one already; ConfigurationError where what was answered does not fit together, and then
-    no file is left.
+    UsageError where there is one already, where it cannot be made, and where what was answered does not fit together:
+    then no file is left.
     """
-    part = path.with_name(f".{path.name}.part")
     text = _text(answers)
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     try:
-        site.load(part)
-        os.link(part, path)  # never over a file that is there
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     except FileExistsError as error:
         raise UsageError(already_there(path)) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        site.load(path)
     except ConfigurationError as error:
-        raise UsageError(
-            "these answers do not fit together:\n" + "\n".join(str(each.message) for each in error.problems)
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+        path.unlink()
+        told = "\n".join(each.message for each in error.problems)
+        raise UsageError(f"these answers do not fit together:\n{told}") from error
 
 
 def already_there(path: Path) -> str:

@@ -51,6 +51,14 @@ def test_a_file_that_is_there_is_left_as_it_is(run: Run, tmp_path: Path) -> None
     assert (tmp_path / "config.yaml").read_text() == "mine\n"
 
 
+def test_a_folder_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+    """No folder is made that nobody asked for."""
+    path = tmp_path / "nowhere" / "config.yaml"
+    done = run("init", "--yes", "--config", path, "--pacs", f"PACS@127.0.0.1:{free_port()}", *ZONE)
+    assert done.code == 2
+    assert f"{path} cannot be written: No such file or directory" in done.err
+
+
 def test_a_pacs_that_does_not_answer_yet_is_said_and_written(run: Run, tmp_path: Path) -> None:
     """With what to ask for."""
     port = free_port()
