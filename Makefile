@@ -70,5 +70,5 @@ LOCK = .venv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strate
 
 lock: env ## write the lock files from pyproject.toml; pins that still fit stay
 	@$(LOCK) --group build -o requirements.lock >/dev/null
-	@$(LOCK) --group dev --extra onnx -c requirements.lock -o requirements-dev.lock >/dev/null
+	@$(LOCK) --group dev --extra onnx --extra bundle -c requirements.lock -o requirements-dev.lock >/dev/null
 	@.ci/env dev
