@@ -8,18 +8,22 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 from weakref import WeakSet
 
 import pytest
 from hypothesis import settings
 
+from node.app import preloaded
 from node.ledger.database import Ledger
 from tests.support.programs.orthanc import Orthanc
 
 # No deadline: a test here never says how fast something must be. print_blob: a failure in CI can be repeated at a desk.
 settings.register_profile("pacsnode", deadline=None, print_blob=True)
 settings.load_profile("pacsnode")
+# As the node does; the process itself is started by the first test that calls a child.
+get_context("forkserver").set_forkserver_preload([*preloaded.MODULES, "node.processes.preloaded"])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from node.app import heartbeat, stages, upkeep
+from node.app import heartbeat, preloaded, stages, upkeep
 from node.app.failing import FailingStages
 from node.app.heartbeat import HeartbeatStage
 from node.app.reload import NotInForceError, Reload
@@ -36,6 +36,7 @@ from node.errors import NodeError
 from node.ledger import database
 from node.ledger.database import Ledger
 from node.observe import logs
+from node.processes import pool
 from node.run import confinement
 from node.run.catalogue import Catalogues
 from node.run.workers import WarmWorkers
@@ -200,6 +201,7 @@ def main() -> int:
     if arguments.alive is not None:
         end_with(arguments.alive)
     os.nice(_NICE)
+    pool.preload(preloaded.MODULES)
     try:
         app = App(running, in_force.write if arguments.ask is None else _asking(arguments.ask))
     except NodeError as error:

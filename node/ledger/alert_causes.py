@@ -7,7 +7,8 @@ cause: what may mislead a reader about a patient is looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from functools import cache
 
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.alerts import Alert
@@ -46,7 +47,8 @@ SHARED = frozenset(_CAUSES)
 """Kinds of which several may have one cause."""
 
 
-def cause_sql(row: str, kinds: Collection[AlertKind] = SHARED) -> str:
+@cache
+def cause_sql(row: str, kinds: frozenset[AlertKind] = SHARED) -> str:
     """SQL for the cause of a row of `alerts`, by its name in the statement; the place, where the kind is no such."""
     cases = " ".join(f"WHEN '{kind}' THEN {_CAUSES[kind].format(row=row)}" for kind in sorted(kinds))
     return f"(CASE {row}.kind {cases} ELSE {row}.place END)"

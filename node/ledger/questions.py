@@ -70,7 +70,7 @@ def _among(kinds: Sequence[AlertKind]) -> str:
 
 _GROUPED = (
     "WITH asked AS (SELECT alerts.*,"  # noqa: S608 - our own text
-    f" {cause_sql('alerts', (*BY_DESTINATION, *BY_PLUGIN))} AS grouped,"
+    f" {cause_sql('alerts', frozenset((*BY_DESTINATION, *BY_PLUGIN)))} AS grouped,"
     f" CASE WHEN kind IN ({_among(PATIENT)}) THEN 0"
     f" WHEN severity='{AlertSeverity.CRITICAL}' THEN 1 ELSE 2 END AS urgency"
     " FROM alerts WHERE closed_at IS NULL AND (:study IS NULL OR study=:study)"

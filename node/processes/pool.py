@@ -1,8 +1,9 @@
 """Child processes for work on bytes that may be hostile: a call has a deadline, a memory limit, and can be cancelled.
 
-A call that kills, hangs or fills its child costs that call alone: the child is replaced. Spawned, not forked: the node
-has threads. A child ends with its parent, whatever ended that. Plugins do not run here: they may need a GPU, and
-`RLIMIT_DATA` forbids that.
+A call that kills, hangs or fills its child costs that call alone: the child is replaced. Children are forked from a
+process of their own that has the imports and nothing else (`preload`), never from the node, which has threads and
+patients' data: a new child costs milliseconds where its imports cost a second. A child ends with its parent and with
+that process, whatever ended them. Plugins do not run here: they may need a GPU, and `RLIMIT_DATA` forbids that.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
 from node.observe import logs
-from node.serve.lifeline import end_with
+from node.serve.lifeline import die_with_parent, end_with
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -36,7 +37,7 @@ _START_SECONDS = 120.0
 _OOM_SCORE = 500
 """Where the machine runs out of memory, the kernel ends a child before the node and the receivers."""
 _READY = "ready"
-_context = get_context("spawn")
+_context = get_context("forkserver")
 
 
 class ChildError(Exception):
@@ -73,6 +74,15 @@ class _LogLine:
     level: str
     event: str
     values: dict[str, Any]
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Start the process that children are forked from, with these modules; before the first call of any pool.
+
+    It imports them while the caller goes on. Without this, each child imports what its calls need.
+    """
+    _context.set_forkserver_preload([*modules, "node.processes.preloaded"])
+    forkserver.ensure_running()
 
 
 class _PoolChild:
@@ -166,13 +176,19 @@ class ChildPool:
                     if self._closed or cancelled():
                         raise CallCancelledError
                     if min(filter(self._may_start, self._waiting), default=None) == place:
-                        child = self._living() or _PoolChild(self._begin)
+                        child = self._living() or self._started()
                         self._busy[child] = weight
                         return child
                     self._changed.wait(_POLL_SECONDS)
             finally:
                 self._waiting.remove(place)
                 self._changed.notify_all()
+
+    def _started(self) -> _PoolChild:
+        try:
+            return _PoolChild(self._begin)
+        except (EOFError, OSError) as error:  # what it is forked from was killed, and is started by the next call
+            raise ChildDiedError(f"the process that should work on it could not be started ({error})") from error
 
     def _may_start(self, place: tuple[float, int, float]) -> bool:
         """Whether there is a child for it: for what is heavy, one other than the last."""
@@ -230,6 +246,7 @@ def _serve(pipe: Connection, begin: Callable[[], None] | None) -> None:
     parent = parent_process()
     assert parent is not None, "the child is started by another process"
     end_with(parent.sentinel)
+    die_with_parent()  # that the child was forked from: without it, nobody could end the child or say how it ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's images
     with contextlib.suppress(OSError):

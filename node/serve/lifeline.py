@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ import threading
 
 BEGIN, RETIRE = signal.SIGUSR1, signal.SIGUSR2
 """To a receiver: accept associations now; accept no more and finish those that are open."""
+_PR_SET_PDEATHSIG = 1
 
 
 class SupervisorOrders:
@@ -41,3 +43,8 @@ def end_with(alive_descriptor: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="alive", daemon=True).start()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

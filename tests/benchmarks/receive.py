@@ -190,7 +190,7 @@ def _role(command: Sequence[str]) -> str:
     roles = {
         "node.receive": "receiver",
         "node.app": "node",
-        "spawn_main": "readers, encoder",
+        "forkserver": "readers, encoder",
         "node.cli": "supervisor",
         "resource_tracker": "tracker",
     }

@@ -36,7 +36,7 @@ from tests.support.wait import until
 _LINES = {
     Victim.RECEIVER: "node.receive",
     Victim.NODE: "node.app",
-    Victim.ENCODER: "multiprocessing.spawn",
+    Victim.ENCODER: "multiprocessing.forkserver",
     Victim.WORKER: "plugins.worker",
     Victim.GUARD: "node.run.guard",
     Victim.BACKUP: "backup",
@@ -243,10 +243,9 @@ class CrashRun:
     def _process(self, line: str) -> psutil.Process | None:
         end = time.monotonic() + _APPEARS
         while time.monotonic() < end:
-            for each in self.journey.site.processes():
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if any(line in part for part in each.cmdline()[:6]):
-                        return each
+            found = [each for each in self.journey.site.processes() if _says(each, line)]
+            if found:  # of the encoder, readers and what these are forked from, another one in each run
+                return found[self.plan.seed % len(found)]
             time.sleep(0.02)
         return None
 
@@ -299,3 +298,9 @@ class CrashRun:
             cwd=ROOT,
         )
         until(listening.exists, what="the archive to listen")
+
+
+def _says(process: psutil.Process, line: str) -> bool:
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return any(line in part for part in process.cmdline()[:6])
+    return False

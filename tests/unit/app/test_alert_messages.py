@@ -64,11 +64,11 @@ class House:
         with self.ledger.transaction() as database:
             conditions.over(database, [(kind, place)])
 
-    def pass_(self, **duration: float) -> None:
-        """Time passes, a look every thirty seconds."""
+    def pass_(self, look: float = 30, **duration: float) -> None:
+        """Time passes, a look every thirty seconds, or after `look`."""
         left = timedelta(**duration)
         while left > timedelta():
-            step = min(left, timedelta(seconds=30))
+            step = min(left, timedelta(seconds=look))
             self.clock.pass_(seconds=step.total_seconds())
             self.sweep.run_once()
             left -= step
@@ -203,7 +203,7 @@ def test_who_sees_to_one_sees_to_all_of_its_cause(house: House) -> None:
             database, house.clock.now(), 7, "os:kim", "Kim", "a bug is reported"
         )
     assert others == 29
-    house.pass_(hours=9)
+    house.pass_(hours=9, look=300)
     assert len(house.messages()) == 2
     fail(house, 99)
     house.pass_(minutes=1)
@@ -347,7 +347,7 @@ def test_whatever_happens_one_beginning_one_end_and_the_number_kept(
         house.mend(*place)
     for _ in range(40):
         before = len(house.messages())
-        house.pass_(minutes=10)
+        house.pass_(minutes=10, look=120)
         sent += [(house.clock.monotonic(), occasion) for occasion, _ in house.messages()[before:]]
     _once_each(house)
     for at, _ in sent if seed % 3 else ():
