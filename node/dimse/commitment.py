@@ -9,11 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from node.dicom.uids import is_acceptable_uid
 from node.dimse.status import ActionStatus
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
 """Storage Commitment Push Model SOP Class (PS3.4 J.3.5)."""

@@ -20,8 +20,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, TextIO
 
 import structlog
-from pydicom.dataset import Dataset
-from pydicom.valuerep import PersonName
 from structlog.typing import EventDict, Processor
 
 log = structlog.get_logger(__name__)
@@ -159,12 +157,17 @@ def _is_name(key: object) -> bool:
     return str(key).replace("_", "").lower() in _NAMES
 
 
+def _is_of(value: object, module: str, name: str) -> bool:
+    """Whether it is of a class of pydicom, which a process that has no such value need not import."""
+    return any(base.__name__ == name and base.__module__ == module for base in type(value).__mro__)
+
+
 def _plain(value: object, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    if isinstance(value, PersonName):
+    if _is_of(value, "pydicom.valuerep", "PersonName"):
         return WITHHELD
-    if isinstance(value, Dataset):
+    if _is_of(value, "pydicom.dataset", "Dataset"):
         return f"(dataset {WITHHELD})"
     if depth >= _DEEPEST:
         return "…"

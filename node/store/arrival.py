@@ -11,13 +11,13 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filereader import read_file_meta_info
+from typing import TYPE_CHECKING, BinaryIO
 
 from node.clock import from_text, to_text
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileMetaDataset
 
 _PRIVATE_INFORMATION_CREATOR = IMPLEMENTATION_CLASS_UID
 _PREAMBLE = b"\0" * 128 + b"DICM"
@@ -102,6 +102,8 @@ def read_arrival(path: Path) -> tuple[Arrival, int]:
 
     Raises OSError where the file cannot be read, NotOurFileError where it is not one that this node wrote.
     """
+    from pydicom.filereader import read_file_meta_info  # it takes a while, and the supervisor never reads one
+
     try:
         with path.open("rb") as file:
             offset = _header_length(file)

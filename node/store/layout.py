@@ -28,8 +28,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from pydicom.filereader import read_partial
-
 from node.store import seal
 from node.store.arrival import NotOurFileError, read_arrival
 from node.store.callers import Caller, open_callers
@@ -309,6 +307,8 @@ def _peek(path: Path) -> InFlight | None:
         arrival, offset = read_arrival(path)
     except (OSError, NotOurFileError):
         return None  # the first bytes are not on disk yet, or the file was renamed meanwhile
+    from pydicom.filereader import read_partial  # as in `read_arrival`
+
     study = series = None
     try:
         with path.open("rb") as file:

@@ -9,7 +9,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-import requests
+import httpx
 
 HERE = Path(__file__).resolve().parent
 DIST = HERE / "node_modules" / ".ohif" / "dist"
@@ -44,8 +44,7 @@ class OHIF:
 
 
 def _handler(archive: str) -> type[BaseHTTPRequestHandler]:
-    session = requests.Session()
-    session.trust_env = False  # a proxy of the environment must not stand before the loopback
+    session = httpx.Client(trust_env=False)  # a proxy of the environment must not stand before the loopback
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

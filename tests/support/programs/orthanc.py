@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import requests
+import httpx
 
 from tests.support.ports import free_ports
 from tests.support.programs.peers import ORTHANC_PLUGINS, program, require_peer
@@ -44,8 +44,6 @@ class Orthanc:
         self._dicomweb = dicomweb
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment must not stand before the loopback
 
     @property
     def url(self) -> str:
@@ -124,7 +122,6 @@ class Orthanc:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._session.close()
 
     def _launch(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -162,18 +159,16 @@ class Orthanc:
     def _answers(self) -> bool:
         try:
             system: dict[str, object] = self._request("GET", "/system", timeout=10).json()
-        except (requests.RequestException, ValueError):
+        except (httpx.HTTPError, ValueError):
             return False
         return system.get("DicomPort") == self.dicom_port  # not somebody else's server on that port
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> requests.Response:
+    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         answer = self._request(method, path, timeout=60, **arguments)
-        assert answer.ok, f"Orthanc answers {answer.status_code} to {method} {path}: {answer.text[:500]}"
+        assert answer.is_success, f"Orthanc answers {answer.status_code} to {method} {path}: {answer.text[:500]}"
         return answer
 
-    def _request(self, method: str, path: str, timeout: float, **arguments: Any) -> requests.Response:
+    def _request(self, method: str, path: str, timeout: float, **arguments: Any) -> httpx.Response:
         """On a connection of its own: Orthanc ends one that rests for a second, also just when it is used again."""
-        try:
-            return self._session.request(method, self.url + path, timeout=timeout, **arguments)
-        finally:
-            self._session.close()
+        # a proxy of the environment must not stand before the loopback
+        return httpx.request(method, self.url + path, timeout=timeout, trust_env=False, **arguments)
