@@ -25,6 +25,8 @@ soak: env ## the fault tests at full length: what `make test` does 300 times, 10
 		tests/unit/plugins/test_example_mammography.py tests/peers/real_volumes.py \
 		tests/integration/deliver/test_killed_recall.py --full-length \
 		-k "figures or fault or real_file or in_each_form or by_the_page or finding_s2 or one_note_whatever"
+	@.ci/peers
+	@.venv/bin/pytest -m at_night --full-length --numprocesses 3 --dist worksteal
 
 CRASHES ?= 1000
 

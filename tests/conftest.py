@@ -35,6 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crash-report", type=Path, help="a file for what came of them, a line of JSON each")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare `at_night`."""
+    config.addinivalue_line("markers", "at_night(instead): run by `make soak` alone; what every other run has instead")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What has a short form in every run is left to the night; the end of the run names it."""
+    if config.getoption("--full-length"):
+        return
+    for item in items:
+        for mark in item.iter_markers("at_night"):
+            item.add_marker(pytest.mark.skip(reason=f"at night (make soak); here: {mark.args[0]}"))
+
+
 @pytest.fixture(scope="session")
 def full_length(request: pytest.FixtureRequest) -> bool:
     """Whether repetitions that `make test` shortens are to run in full."""

@@ -52,6 +52,7 @@ def chest(folder: Path, diameter_mm: float, header: SeriesHeader) -> CT:
     return ct_of(write_series(phantom, folder, header))
 
 
+@pytest.mark.at_night("the plugin's own tests, tests/acceptance/test_prior.py, and the two below")
 def test_nodules_are_compared_with_the_study_in_the_pacs(pacs: Orthanc, make_site: MakeSite, tmp_path: Path) -> None:
     """The earlier study is fetched; report, SEG and pages of the current one are valid, and the report has the
     growth that the plugin computed."""

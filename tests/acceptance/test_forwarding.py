@@ -193,11 +193,14 @@ def decided(site: Site, study: str) -> bool:
     return found is not None and found.decided_revision > 0
 
 
+_NIGHT = pytest.mark.at_night("the kill with a coerced copy on disk, and the crash matrix")
+
+
 @pytest.mark.parametrize(
     ("point", "again"),
     [
-        ("node.route.forwarding:enqueue:after", 0),
-        ("node.deliver.ways.dimse:_DicomSender.store:after:5", 1),
+        pytest.param("node.route.forwarding:enqueue:after", 0, marks=_NIGHT),
+        pytest.param("node.deliver.ways.dimse:_DicomSender.store:after:5", 1, marks=_NIGHT),
         ("node.deliver.copies:Copies.make:after:2", 1),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,13 @@ NODE = {
 }
 
 
-@pytest.mark.parametrize("point", RECEIVER)
+def _points(every: Iterable[str], here: str) -> list[object]:
+    """One in each run, the others at night; the crash matrix takes random ones in each."""
+    night = pytest.mark.at_night(f"{here}, and the crash matrix")
+    return [each if each == here else pytest.param(each, marks=night) for each in every]
+
+
+@pytest.mark.parametrize("point", _points(RECEIVER, "durable_before_answer"))
 def test_fault_55_receiver_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: Path) -> None:
     """The sender sees a failure, never a success that was a lie; it sends again and all is well."""
     with make_site(tmp_path, pacs, RECEIVER[point]) as site:
@@ -138,7 +144,7 @@ def test_fault_55_receiver_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: 
         assert_as_if_nothing_had_happened(site, pacs, ct)
 
 
-@pytest.mark.parametrize("point", NODE)
+@pytest.mark.parametrize("point", _points(NODE, "objects_written_before_rows"))
 def test_fault_55_node_killed(point: str, ct: CT, pacs: DemoPACS, tmp_path: Path) -> None:
     """The modality notices nothing, and the node goes on where it was."""
     with make_site(tmp_path, pacs, NODE[point]) as site:

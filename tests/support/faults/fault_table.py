@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.support.faults import crash_table
@@ -135,9 +136,10 @@ class FaultTest:
     cases: tuple[str, ...]
 
 
-def fault_tests() -> list[FaultTest]:
+@cache
+def fault_tests() -> tuple[FaultTest, ...]:
     """Every test with the number of a case in its name."""
-    return [found for path in sorted((ROOT / "tests").rglob("test_*.py")) for found in _in(path)]
+    return tuple(found for path in sorted((ROOT / "tests").rglob("test_*.py")) for found in _in(path))
 
 
 def _in(path: Path) -> Iterator[FaultTest]:

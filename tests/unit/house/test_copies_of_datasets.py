@@ -38,6 +38,8 @@ def shallow_copies(source: str) -> Iterator[str]:
 
 
 def _may_share(call: ast.Call, shallow: set[str]) -> bool:
+    if _last_word(call.func) not in {"copy", *DATASETS, *shallow}:
+        return False  # at once: there are very many calls
     function = ast.unparse(call.func)
     if function in shallow or (isinstance(call.func, ast.Attribute) and call.func.attr == "copy" and not call.args):
         return True
@@ -47,6 +49,12 @@ def _may_share(call: ast.Call, shallow: set[str]) -> bool:
         and bool(call.args)
         and not isinstance(call.args[0], ast.Dict | ast.DictComp)
     )
+
+
+def _last_word(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _shares_an_element(assignment: ast.Assign) -> bool:

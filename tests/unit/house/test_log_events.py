@@ -32,10 +32,13 @@ def mistakes(path: Path, source: str) -> Iterator[str]:
             yield f"{path}:{statement.lineno}: a logger is made by `{THE_WAY}`, at the top of its module"
         if not (isinstance(statement, ast.Call) and isinstance(statement.func, ast.Attribute)):
             continue
-        method, of = statement.func.attr, ast.unparse(statement.func.value)
+        method = statement.func.attr
+        if method != "getLogger" and method not in LEVELS:
+            continue
+        of = ast.unparse(statement.func.value)
         if method == "getLogger" and ast.unparse(statement) not in OTHER_MAKERS_LOGGERS:
             yield f"{path}:{statement.lineno}: the loggers of the project are structlog's"
-        if method not in LEVELS or not re.fullmatch(r"(?:.*\.)?_?log(?:ger|ging)?", of, re.IGNORECASE):
+        if method == "getLogger" or not re.fullmatch(r"(?:.*\.)?_?log(?:ger|ging)?", of, re.IGNORECASE):
             continue
         first = statement.args[0] if statement.args else None
         if of != "log":

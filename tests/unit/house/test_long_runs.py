@@ -46,6 +46,18 @@ def test_soak_runs_every_test_that_is_shortened_otherwise() -> None:
     assert missed == []
 
 
+def test_what_is_left_to_the_night_runs_there() -> None:
+    """Tests that are marked so run in `make soak`, and each says what every other run has in their place."""
+    recipe = MAKEFILE.partition("\nsoak:")[2].partition("\n\n")[0]
+    assert "pytest -m at_night --full-length" in recipe
+    marks = [
+        mark
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for mark in re.findall(r"mark\.at_night(?:\((.*)\))?", path.read_text())
+    ]
+    assert [each for each in marks if not each and each != r"(?:\((.*)\))?"] == []
+
+
 @pytest.mark.parametrize("target", LONG)
 def test_what_runs_at_night_has_a_short_form_in_continuous_integration(target: str) -> None:
     """`SHORT=1`, or tests that `make test` collects and only the night repeats; the matrix is taken in pairs there."""

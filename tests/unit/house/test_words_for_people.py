@@ -33,7 +33,9 @@ def _names_an_exception(node: ast.AST) -> bool:
 
 
 def _is_a_log_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "log"
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return isinstance(node.func.value, ast.Name) and node.func.value.id == "log"
 
 
 def mistakes(file: str, source: str) -> Iterator[str]:
