@@ -44,7 +44,7 @@ def test_an_alert_of_a_study_at_a_destination_names_both(ledger: Ledger) -> None
     """Who reads that objects were given up reads where, too."""
     said = lines(ledger, Occasion.ALERT_BEGINS)
     assert (said["Study UID"], said["About"]) == (STUDY, "pacs")
-    assert said["What to do"] == "docs/alerts.md#deliverydead; pacsnode alerts ack 1"
+    assert said["What to do"] == "pacsnode alerts help delivery.dead; pacsnode alerts ack 1"
 
 
 def test_many_of_one_cause_are_counted(ledger: Ledger) -> None:
