@@ -50,7 +50,7 @@ def test_the_list_of_kinds_links_each_page_with_its_sentence() -> None:
 def called(text: str) -> list[list[str]]:
     """The words of each command of ours that a page of Markdown names: in `code`, and on lines of a block."""
     spans = re.findall(r"`(pacsnode [^`\n]+)`", text)
-    blocks = re.findall(r"^ {4,}(pacsnode [a-z].*)$", text, flags=re.MULTILINE)
+    blocks = re.findall(r"^(?: {4,}|\s*\$ )(pacsnode [a-z].*)$", text, flags=re.MULTILINE)
     return [shlex.split(each)[1:] for each in (*spans, *blocks)]
 
 
@@ -78,7 +78,7 @@ def complaint(words: list[str]) -> str | None:
     return None
 
 
-MANUAL = (*sorted(PAGES.glob("*.md")), ROOT / "docs/alerts.md")
+MANUAL = (*sorted(PAGES.glob("*.md")), *(ROOT / "docs" / name for name in ("handbook.md", "alerts.md")))
 
 
 @pytest.mark.parametrize("page", MANUAL, ids=lambda path: path.name)
