@@ -90,6 +90,6 @@ def test_the_korean_readme_has_the_headings_code_tables_and_links_of_the_english
 def test_a_change_of_one_alone_is_seen(changed: str, of: object) -> None:
     """Of a heading's level, of code, of a table; a comment in code is in the reader's language."""
     assert callable(of)
-    before = {levels: "## A\n## B\n", blocks: "## A\n```\nmake y\n```\n", rows: "| a |\n|---|\n| b |\n"}[of]  # type: ignore[index]  # the functions above
+    before = {levels: "## A\n## B\n", blocks: "## A\n```\nmake y\n```\n", rows: "| a |\n|---|\n| b |\n"}[of]
     assert of(changed) != of(before)
     assert blocks("```\nmake y  # now\n```\n") == blocks("```\nmake y  # 지금\n```\n")
