@@ -88,7 +88,7 @@ class Watch:
         if reason:
             yield Sight(AlertKind.RECEPTION_REFUSED, _PLACE, {"reason": reason})
         if load.free_bytes < max(LOW_SPACE, 2 * limits.free_space):
-            yield Sight(AlertKind.DISK_LOW, _PLACE, {"reason": _free(load)})
+            yield Sight(AlertKind.DISK_LOW, _PLACE, {"reason": _free(load, limits.free_space)})
         if load.waiting > limits.waiting_objects // 2:
             yield Sight(AlertKind.BACKLOG_HIGH, "index", {"reason": f"{load.waiting} objects wait to be indexed"})
 
@@ -105,5 +105,5 @@ class Watch:
         return self._certificates
 
 
-def _free(load: Load) -> str:
-    return f"{load.free_bytes / 2**30:.1f} GiB are free"
+def _free(load: Load, reserve: int) -> str:
+    return f"{load.free_bytes / 2**30:.1f} GiB are free; below {reserve / 2**30:.1f} GiB modalities are refused"

@@ -1,4 +1,4 @@
-"""`pacsnode alerts`: what needs a person, and who sees to it."""
+"""`pacsnode alerts`: what needs a person, what to do about it, and who sees to it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from node.cli.output import SEVERITY_STYLES, cell
 from node.clock import SystemClock
 from node.config.models import Configuration
 from node.desk import alerts as desk
-from node.desk import plain
+from node.desk import handbook, plain
 from node.desk.actor import who_types
 from node.desk.names import StudyName
 from node.desk.rows import Alert
 from node.desk.site import open_ledger
 from node.desk.words import clock_text, details
 
-alerts = typer.Typer(help="List alerts, or say who sees to one.", add_completion=False)
+alerts = typer.Typer(help="List alerts, show what to do about one, or say who sees to it.", add_completion=False)
 
 Owner = Annotated[str | None, typer.Option("--owner", help="Who sees to it; you, if nobody is named.")]
 Note = Annotated[str | None, typer.Option("--note", help="What others should know.")]
@@ -62,10 +62,18 @@ def ack(
     tell(desk.acknowledge(ledger, f"{desk.ALERT}{number}", SystemClock().now(), who_types(), owner, note), as_json)
 
 
+@alerts.command(name="help")
+def help_with(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="The kind of the alert, as in destination.down.")],
+) -> None:
+    """Show the page of the handbook on a kind of alert: cause, check, remedy, whom to call."""
+    output.console().out(handbook.page_of(kind).rstrip("\n"), highlight=False)
+
+
 def _table(found: Sequence[Alert], names: Mapping[str, StudyName], configuration: Configuration) -> RenderableType:
     zone, now = configuration.node.zone, SystemClock().now()
     return output.table(
-        "Alerts (what to do: docs/alerts.md)",
+        "Alerts (what to do: pacsnode alerts help KIND)",
         [">Number", "=Since", "=Over since", ">Times", "=Owner", "=Study", "What"],
         [
             (

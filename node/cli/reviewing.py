@@ -58,7 +58,7 @@ def _lines(item: ReviewItem, zone: tzinfo, now: datetime, more: Sequence[str]) -
     yield f"{'! ' if item.urgent else '  '}{local(item.question, zone, now)}"
     about = [item.kind.value, since]
     about += [f"study {item.study_instance_uid}"] if item.study_instance_uid else []
-    yield f"    {', '.join(about)}; docs/{item.kind.page}"
+    yield f"    {', '.join(about)}; {item.kind.how}"
     if item.both is not None:
         yield from _compared(item.both)
     for answer in item.answers:

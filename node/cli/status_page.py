@@ -323,7 +323,7 @@ def _refused(found: Overview, zone: tzinfo) -> RenderableType | None:
 
 def _alerts(found: Overview, zone: tzinfo) -> RenderableType | None:
     return _listed(
-        "Alerts (what to do: docs/alerts.md; all of them: pacsnode alerts)",
+        "Alerts (what to do: pacsnode alerts help KIND; all of them: pacsnode alerts)",
         [">Number", "=Since", ">Times", "=Owner", "=Study", "What"],
         [
             (

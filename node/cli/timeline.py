@@ -126,7 +126,7 @@ def _alerts(found: Sequence[Alert], zone: tzinfo, now: datetime) -> _Content:
         )
         for each in found
     ]
-    return "Alerts (what to do: docs/alerts.md)", ["=Since", ">Times", "What"], rows
+    return "Alerts (what to do: pacsnode alerts help KIND)", ["=Since", ">Times", "What"], rows
 
 
 def _fetches(found: Sequence[Fetch], zone: tzinfo, now: datetime) -> _Content:

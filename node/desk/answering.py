@@ -80,7 +80,7 @@ def of(database: Database, found: Question, scope: ReviewScope) -> AboutQuestion
         return None
     of_study = " (STUDY)" if found.study else ""
     seen = ReviewAnswer(
-        ("alerts", "ack", str(found.alert)), f"you see to it ({found.kind.page}); it is not sent again while it lasts"
+        ("alerts", "ack", str(found.alert)), f"you see to it ({found.kind.how}); it is not sent again while it lasts"
     )
     return AboutQuestion(f"{found.kind.sentence.rstrip('.')}{of_study}: who sees to it?", (seen,), found.count)
 

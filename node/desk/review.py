@@ -42,7 +42,7 @@ class ReviewItem:
     """One question."""
 
     kind: AlertKind
-    """Of the alerts that it is; its section of the handbook is `kind.page`."""
+    """Of the alerts that it is; its page of the handbook is `kind.page`."""
     urgent: bool
     """A person may be misled, or something does not arrive, until it is answered."""
     study_instance_uid: str | None

@@ -1,7 +1,7 @@
 """Kinds of alerts: what may need a person, in one sentence each.
 
 An alert is a condition, and not an occurrence: it is open as long as the condition lasts, by the questions of
-`node.ledger.alert_conditions`. The handbook has a section for each kind (docs/alerts.md).
+`node.ledger.alert_conditions`. The handbook has a page for each kind (node/handbook).
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ class AlertKind(StrEnum):
 
     @property
     def page(self) -> str:
-        """Its section in the handbook, below docs/."""
-        return f"alerts.md#{self.replace('.', '')}"
+        """Its page of the handbook: where it is in a checkout and in an installation alike."""
+        return f"node/handbook/{self.value}.md"
+
+    @property
+    def how(self) -> str:
+        """The command that shows the page, also on a server without internet."""
+        return f"pacsnode alerts help {self.value}"
 
     # Received objects
     RECEIPT_NOT_READABLE = (

@@ -56,7 +56,7 @@ def compose(
         "study_instance_uid": alert.study,
         "alert": {"id": alert.id, "kind": alert.kind, "place": _clean(alert.place), "severity": alert.severity}
         | {"opened_at": moment(alert.opened_at, zone), "times": alert.times, "owner": alert.owner}
-        | {"alike": max(1, len(same))},
+        | {"alike": max(1, len(same)), "page": alert.kind.page, "what_to_do": alert.kind.how},
     }
     place = f" ({_about(database, alert, len(same))})" if not alert.study or len(same) > 1 else ""
     subject = f"{headline}: {alert.kind}{place}, {node}"
@@ -110,7 +110,7 @@ def _lines(
         said.append((texts.owner, _clean(alert.owner)))
     if alert.closed_at is not None:
         return said  # nothing is to be done, and nothing can be acknowledged
-    return [*said, (texts.what_to_do, f"docs/{alert.kind.page}; pacsnode alerts ack {alert.id}")]
+    return [*said, (texts.what_to_do, f"{alert.kind.how}; pacsnode alerts ack {alert.id}")]
 
 
 def _clean(text: str) -> str:

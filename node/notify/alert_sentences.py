@@ -1,6 +1,6 @@
 """What a message says of each kind of alert, in Korean; in English it says the sentence of the kind itself.
 
-docs/alerts.md has both, in the section of the kind.
+node/handbook has both, on the page of the kind.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 
 from node.clock import SystemClock
 from node.desk import monitoring, site
+from node.desk.handbook import page_of
 from node.ledger import acknowledgements, alerts, notifications
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.database import Ledger
@@ -51,6 +52,15 @@ def test_every_open_alert_is_listed_critical_ones_first(run: Run, quiet: Ledger)
     listed = run("alerts", "--json").json["alerts"]
     assert (len(listed), listed[0]["id"], listed[0]["severity"]) == (131, fire, "critical")
     assert "destination.down pacs reason=because" in run("alerts").out
+
+
+def test_the_page_of_a_kind_is_shown_as_it_is_written(run: Run, config: Path) -> None:
+    """Without a configuration, too; a slip is answered with the kind that may be meant."""
+    config.unlink()
+    shown = run("alerts", "help", "disk.low")
+    assert (shown.code, shown.out) == (0, page_of("disk.low"))
+    slip = run("alerts", "help", "disk.lwo")
+    assert (slip.code, slip.out, 'did you mean "disk.low"?' in slip.err) == (2, "", True)
 
 
 def test_who_sees_to_an_alert_is_shown(run: Run, quiet: Ledger) -> None:

@@ -81,8 +81,10 @@ def prose(source: str) -> str:
 
 
 def pages() -> Iterator[Path]:
-    """README, docs/ and the example configuration, but for what is not yet held."""
-    for path in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "config.example.yaml"):
+    """README, docs/, the handbook and the example configuration, but for what is not yet held."""
+    folders = (ROOT / "docs", ROOT / "node/handbook")
+    written = [path for folder in folders for path in sorted(folder.rglob("*.md"))]
+    for path in (*ROOT.glob("*.md"), *written, ROOT / "config.example.yaml"):
         if str(path.relative_to(ROOT)) not in NOT_YET_HELD:
             yield path
 

@@ -44,7 +44,10 @@ def test_an_alert_of_a_study_at_a_destination_names_both(ledger: Ledger) -> None
     """Who reads that objects were given up reads where, too."""
     said = lines(ledger, Occasion.ALERT_BEGINS)
     assert (said["Study UID"], said["About"]) == (STUDY, "pacs")
-    assert said["What to do"] == "docs/alerts.md#deliverydead; pacsnode alerts ack 1"
+    assert said["What to do"] == "pacsnode alerts help delivery.dead; pacsnode alerts ack 1"
+    values = message(ledger, Occasion.ALERT_BEGINS).plain["alert"]
+    assert values["what_to_do"] == "pacsnode alerts help delivery.dead"
+    assert values["page"] == "node/handbook/delivery.dead.md"
 
 
 def test_many_of_one_cause_are_counted(ledger: Ledger) -> None:
