@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha")
 TABLE_ENDINGS = (".csv", ".json")
+_MOST_PARTS = 100
 _PLACEHOLDER = re.compile(r"(\{(role|parameter):([^}]*)\})")
 _FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/){0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -72,6 +73,10 @@ class MappedSegment:
     finding: Code | None = None
     """What is present where the mask has a voxel; None: the mask is measured, which says nothing of presence."""
     empty: EmptyMask = EmptyMask.UNKNOWN
+    parts: int = 0
+    """At most so many findings, one for each connected part, the largest first; 0: one for the whole."""
+    part_minimum_ml: float = 0.0
+    """Smaller parts have no finding."""
 
     @property
     def heading(self) -> Code:
@@ -141,6 +146,8 @@ class NiftiFolders:
         """The codes that results of this mapping have, with their units."""
         for segment in self.segments:
             yield Concept(segment.heading)
+        if any(each.parts for each in self.segments):
+            yield Concept(codes.LONG_AXIS, codes.MILLIMETER.code)
         if self.segments:
             yield Concept(codes.VOLUME, codes.MILLILITER.code)
         for number in self.numbers:
@@ -284,7 +291,13 @@ def segment(table: ManifestTable, label: int | None, file: str = "") -> MappedSe
         colour=manifest_parts.colour(table),
         finding=finding,
         empty=empty,
+        parts=table.take("parts", int, 0),
+        part_minimum_ml=table.take("part_minimum_ml", float, 0.0),
     )
+    if not 0 <= made.parts <= _MOST_PARTS:
+        raise table.error("parts", f"{made.parts} is not within 0 to {_MOST_PARTS}")
+    if "part_minimum_ml" in table.values and (not made.parts or made.part_minimum_ml < 0):
+        raise table.error("part_minimum_ml", "needs parts, and a volume from 0 on")
     table.finish()
     try:
         Segment(1, made.name, made.category, made.type, made.site, made.colour)

@@ -342,4 +342,6 @@ def _concepts_of(output: ModelOutput) -> Iterator[Concept]:
             yield from (Concept(each.finding) for each in output.points)
         case SegmentationOutput():
             yield from (Concept(each.heading) for each in output.segments)
+            if any(each.parts for each in output.segments):
+                yield Concept(codes.LONG_AXIS, codes.MILLIMETER.code)
             yield Concept(codes.VOLUME, codes.MILLILITER.code)

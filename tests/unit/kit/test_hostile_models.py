@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,8 @@ from plugins import manifest
 from tests.support.models import tiny_models
 
 EXAMPLE = Path(manifest.__file__).parent / "examples" / "onnx_head_bleed"
-IMAGE, SCORES = [1, 1, "D", "H", "W"], [1, 2, "D", "H", "W"]
+IMAGE: tiny_models.Shape = [1, 1, "D", "H", "W"]
+SCORES: tiny_models.Shape = [1, 2, "D", "H", "W"]
 FOR_EVER = 2**62
 
 
@@ -40,7 +42,7 @@ def site(folder: Path, **use: object) -> Configuration:
 
 def _body(operator: str, axes: int) -> GraphProto:
     """Of a loop: what it carries, with itself."""
-    more = {"axis": 0} if operator == "Concat" else {}
+    more: dict[str, Any] = {"axis": 0} if operator == "Concat" else {}
     nodes = [
         helper.make_node("Identity", ["go_on"], ["goes_on"]),
         helper.make_node(operator, ["carried", "carried"], ["next"], **more),

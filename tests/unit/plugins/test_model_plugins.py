@@ -107,6 +107,25 @@ def test_clean_up_leaves_the_largest_and_nothing_small(folder, tmp_path):
     assert "not found" in found[-1].summary
 
 
+def test_each_connected_part_is_a_finding_where_the_manifest_wants_that(folder, tmp_path):
+    """The ball first, the speck beside it; beyond the number the report counts."""
+    array = ball()
+    array[2, 50:54, 4:8] = 1000
+    files = write_stack(tmp_path / "ct", array, SPACING)
+    segmented(folder, INPUTS["as it is"], files)
+    text = (folder / "plugin.toml").read_text()
+    found = []
+    for most in (5, 1):
+        (folder / "plugin.toml").write_text(text.replace('empty = "absent"', f'empty = "absent", parts = {most}'))
+        found.append(testing.analyse(folder, files))
+    both, first = found
+    assert [len(each.findings) for each in found] == [2, 1]
+    longest = both.findings[0].measurements[1].value or 0
+    assert 22 <= longest <= 22 + SPACING[0]
+    assert both.findings[0].regions[0].image == first.findings[0].regions[0].image
+    assert first.quality[0].startswith("Not listed, further parts of Ball: 1")
+
+
 def test_nothing_is_absent_of_what_was_cut_off(folder, tmp_path):
     """A crop that shows no ball says nothing of the rest, and the result says that it is of a part."""
     given = 'layout = "NCDHW"\nsize = [16, 8, 8]\nfit = "crop"'

@@ -28,7 +28,15 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     taken = set(
         re.findall(r"(?:\.(?:take|table|tables|texts)\(|\b(?:tables|code|numbers|sizes)\(\w+, )\"(\w+)\"", source)
     )
-    segment = {"name", "type", "category", "finding", "empty"}  # read by `plugins.nifti_mapping.segment`
+    segment = {
+        "name",
+        "type",
+        "category",
+        "finding",
+        "empty",
+        "parts",
+        "part_minimum_ml",
+    }  # read by `plugins.nifti_mapping.segment`
     chapter = PAGE[PAGE.index("## The manifest") :]
     rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
