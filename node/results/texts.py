@@ -106,7 +106,8 @@ class Texts:
         for each, said in self.own_notes.items():
             if (filled := each.read(text)) is not None:
                 return said.format(**{name: self.note(value) for name, value in filled.items()})
-        return self.envelope_words.get(text, text)
+        words, bracket, role = text.partition(" (")
+        return f"{self.envelope_words[words]}{bracket}{role}" if words in self.envelope_words else text
 
     def summary(self, result: Result) -> str:
         """The answer, or why there is none: where the node said it, each line in this language."""
