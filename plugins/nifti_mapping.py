@@ -59,6 +59,16 @@ class NiftiInput:
 
 
 @dataclass(frozen=True, slots=True)
+class NiftiMask:
+    """One file that the program reads: the segmentation of an earlier step, on the grid of the images."""
+
+    result: str
+    """Under which the rule gives that step's result."""
+    file: str
+    """Name below `in/`."""
+
+
+@dataclass(frozen=True, slots=True)
 class MappedSegment:
     """A label of the label map, or a mask in a file of its own."""
 
@@ -132,6 +142,7 @@ class NiftiFolders:
     heatmaps: tuple[MappedHeatmap, ...] = ()
     not_applicable_exit: int | None = None
     not_applicable_file: str = ""
+    masks: tuple[NiftiMask, ...] = ()
 
     def file_of_role(self, role: str) -> str | None:
         """The input's file under `in/`; None where no input has this role."""
@@ -186,6 +197,7 @@ def read(table: ManifestTable) -> NiftiFolders:
         not_applicable_file=_file(table, "not_applicable_file", (), "")
         if "not_applicable_file" in table.values
         else "",
+        masks=tuple(_mask(each) for each in manifest_parts.tables(table, "masks")),
     )
     _refuse_contradictions(table, mapping)
     table.finish()
@@ -195,7 +207,8 @@ def read(table: ManifestTable) -> NiftiFolders:
 def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
     """ManifestError where the parts do not fit together."""
     for key, names in (
-        ("inputs", [each.file for each in mapping.inputs]),
+        ("inputs", [*(each.file for each in mapping.inputs), *(each.file for each in mapping.masks)]),
+        ("masks", [each.result for each in mapping.masks]),
         ("inputs", _lone_roles(mapping.inputs)),
         ("segments", [f"label {each.label}" for each in mapping.segments if each.label is not None]),
         ("segments", [each.file for each in mapping.segments if each.file]),
@@ -238,6 +251,13 @@ def _input(table: ManifestTable) -> NiftiInput:
     )
     if made.file == SIDECAR:
         raise table.error("file", f"{SIDECAR} is written by the node")
+    table.finish()
+    return made
+
+
+def _mask(table: ManifestTable) -> NiftiMask:
+    result: str = table.take("result", str)
+    made = NiftiMask(result, _file(table, "file", IMAGE_ENDINGS, f"{result}.nii.gz"))
     table.finish()
     return made
 
