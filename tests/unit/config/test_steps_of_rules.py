@@ -101,7 +101,6 @@ def test_the_masks_of_a_nifti_program_are_those_that_the_rule_gives(write: Write
     (path.parent.parent / "first" / "plugin.toml").write_text(first)
     text = MANIFEST.replace(PROGRAM, f'{PROGRAM}exchange = "nifti"\n')
     path.write_text(f'{text}{NIFTI}\n[[nifti.masks]]\nresult = "{named}"\n')
-    run = "[{plugin: mine, step: one, inputs: {mask: first}}]" if named == "mask" else CHAIN
     site = SITE.replace("plugins:", "plugins:\n  first: {folder: first}")
-    chain = run if named != "mask" else "[first, {plugin: mine, inputs: {mask: first}}]"
+    chain = "[first, {plugin: mine, inputs: {mask: first}}]" if named == "mask" else CHAIN
     assert [place for _, place, _ in told(write(f"{site}rules:{rule(run=chain)}"))] == found
