@@ -84,7 +84,7 @@ class MappedSegment:
     """What is present where the mask has a voxel; None: the mask is measured, which says nothing of presence."""
     empty: EmptyMask = EmptyMask.UNKNOWN
     parts: int = 0
-    """At most so many findings, one for each connected part, the largest first; 0: one for the whole."""
+    """The most findings, one for each connected part, the largest first; 0: one for the whole."""
     part_minimum_ml: float = 0.0
     """Smaller parts have no finding."""
 

@@ -51,7 +51,7 @@ def ring(database: Database, study: str, destinations: Collection[str], rounds: 
 
 
 def _completions(database: Database, study: str, rounds: int) -> list[str]:
-    """When the study was last complete, so often and once more, in their order."""
+    """When the study was last complete: one time more than there are rounds, in their order."""
     sql = "SELECT at FROM events WHERE study_instance_uid=? AND kind=? ORDER BY id DESC LIMIT ?"
     return [row["at"] for row in query(database, sql, [study, EventKind.STUDY_COMPLETE, rounds + 1])][::-1]
 
