@@ -23,7 +23,7 @@ Destinations = Mapping[str, Destination]
 _ROUNDS = 10
 """So many revisions that went back and forth are a loop: an archive that forwards what comes late has fewer."""
 _RING_ROUNDS = 30
-"""From this number on it is a ring of several systems: a workstation, or a second modality of the same study, sends less often."""
+"""From here on it is a ring of several systems: a workstation, or a second modality of a study, sends less often."""
 _DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
 """SOP classes of structured reports and key objects, and of encapsulated documents (PS3.4 B.5)."""
 
