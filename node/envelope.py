@@ -32,7 +32,8 @@ _Values = tuple[Datum, ...]
 class EnvelopeReason(NamedTuple):
     """Why images are outside of an envelope, or perhaps are."""
 
-    attribute: str
+    words: str
+    """Of the limit."""
     is_known: bool
     """False where images do not state it."""
     sentence: str
@@ -55,7 +56,7 @@ class EnvelopeVerdict:
     @property
     def limits(self) -> list[str]:
         """In words, for the admin."""
-        return [f"{ATTRIBUTES[each.attribute].words}{'' if each.is_known else ': not known'}" for each in self.reasons]
+        return [f"{each.words}{'' if each.is_known else ': not known'}" for each in self.reasons]
 
 
 class RunOutside(NamedTuple):
@@ -69,12 +70,15 @@ class RunOutside(NamedTuple):
     """The plugin would not run."""
 
 
-def of_headers(envelope: Envelope, use: EnvelopeUse, headers: Sequence[Mapping[str, Any]]) -> EnvelopeVerdict:
-    """What becomes of a job with these images, by their headers as the ledger keeps them."""
-    images = [header for header in headers if "Rows" in header]
+def of_headers(
+    envelope: Envelope, use: EnvelopeUse, headers: Sequence[Mapping[str, Any]], roles: Sequence[str] = ()
+) -> EnvelopeVerdict:
+    """What becomes of a job with these images, by their headers as the ledger keeps them; `roles`: of each image."""
+    of_images = zip(headers, roles or [""] * len(headers), strict=True)
+    images = [(header, role) for header, role in of_images if "Rows" in header]
 
-    def groups(reader: FromAttributes) -> Iterator[_Values]:
-        for header in images:
+    def groups(reader: FromAttributes, wanted: str) -> Iterator[_Values]:
+        for header in (header for header, role in images if wanted in ("", role)):
             yield reader.read({name: element(*header[name]) for name in reader.keywords if name in header})
 
     return _verdict(envelope, use, groups)
@@ -82,10 +86,9 @@ def of_headers(envelope: Envelope, use: EnvelopeUse, headers: Sequence[Mapping[s
 
 def of_run(envelope: Envelope, use: EnvelopeUse, facts: StudyFacts, run: PlannedRun) -> EnvelopeVerdict:
     """What would become of a run that a rule asks for; what it gets of earlier studies is not looked at."""
-    wanted = [(each, mask) for each in facts.series if (mask := _chosen(each, run))]
 
-    def groups(reader: FromAttributes) -> Iterator[_Values]:
-        for series, mask in wanted:
+    def groups(reader: FromAttributes, role: str) -> Iterator[_Values]:
+        for series, mask in [(each, mask) for each in facts.series if (mask := _chosen(each, run, role))]:
             column = series.column(f"envelope {reader.keywords}", reader)
             yield from (found for found, having in column.groups if having & mask)
             if column.missing & mask:
@@ -105,12 +108,12 @@ def scanner_of(facts: StudyFacts, run: PlannedRun) -> str:
     return ""
 
 
-def _chosen(series: SeriesFacts, run: PlannedRun) -> int:
-    """The mask of a series' images that a run gets."""
+def _chosen(series: SeriesFacts, run: PlannedRun, role: str = "") -> int:
+    """The mask of a series' images that a run gets, under a role where one is named."""
     uids = {
         uid
         for each in run.inputs
-        if each.series_instance_uid == series.series_instance_uid
+        if each.series_instance_uid == series.series_instance_uid and role in ("", each.role)
         for uid in each.sop_instance_uids
     }
     if not uids:
@@ -122,9 +125,9 @@ def _chosen(series: SeriesFacts, run: PlannedRun) -> int:
 
 
 def _verdict(
-    envelope: Envelope, use: EnvelopeUse, groups: Callable[[FromAttributes], Iterable[_Values]]
+    envelope: Envelope, use: EnvelopeUse, groups: Callable[[FromAttributes, str], Iterable[_Values]]
 ) -> EnvelopeVerdict:
-    found = [reason for limit in envelope if (reason := _reason(limit, groups(reader_of(limit.attribute))))]
+    found = [reason for limit in envelope if (reason := _reason(limit, groups(reader_of(limit.attribute), limit.role)))]
     refusing = [each for each in found if (use.outside if each.is_known else use.unknown) == "not_applicable"]
     return EnvelopeVerdict(tuple(refusing or found), is_refused=bool(refusing))
 
@@ -143,9 +146,9 @@ def _reason(limit: EnvelopeLimit, images: Iterable[_Values]) -> EnvelopeReason |
             if texts and not limit.has_texts(texts):
                 outside.append("\\".join(texts)[:_SHOWN])
     if outside:
-        return EnvelopeReason(limit.attribute, True, _sentence(limit, shown(dict.fromkeys(outside))))
+        return EnvelopeReason(limit.words, True, _sentence(limit, shown(dict.fromkeys(outside))))
     said = OwnNote.ENVELOPE_UNKNOWN.format(what=limit.words)
-    return EnvelopeReason(limit.attribute, False, said) if unknown else None
+    return EnvelopeReason(limit.words, False, said) if unknown else None
 
 
 def _sentence(limit: EnvelopeLimit, found: str) -> str:

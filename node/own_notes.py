@@ -20,6 +20,7 @@ class OwnNote(StrEnum):
     FINDINGS_LEFT_OUT = "Not in this report: {count} findings of the returned objects."
     NOTHING_CAME = "The program returned no DICOM object."
     NOT_OUTLINED = notes.NOT_OUTLINED
+    PARTS_LEFT_OUT = notes.PARTS_LEFT_OUT
     PARTLY_SEEN = notes.PARTLY_SEEN
     RESAMPLED = "Computed on another grid and brought to that of the images (nearest voxel): {names}."
     ENVELOPE_RANGE = (

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from plugins.manifest_table import ManifestTable
 from plugins.spelling import did_you_mean
 
 PATIENT_AGE = "patient_age"
+_ROLES = "roles"
 CONTRAST = "contrast"
 _ROUNDING = 1e-4
 """As a share: what writing a number as text, or as float of 32 bits, may change."""
@@ -101,11 +102,14 @@ class EnvelopeLimit:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    role: str = ""
+    """Of the images that a rule gives under this role alone; empty: of all."""
 
     @property
     def words(self) -> str:
-        """The attribute for readers."""
-        return ATTRIBUTES[self.attribute].words
+        """The attribute for readers, and the role of the images that it is of."""
+        words = ATTRIBUTES[self.attribute].words
+        return f"{words} ({self.role})" if self.role else words
 
     @property
     def unit(self) -> str:
@@ -174,15 +178,22 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 def read(table: ManifestTable) -> Envelope:
     """`[envelope]` of a plugin.toml; raises `ManifestError` where it makes no sense."""
-    for key in table.values:
+    limits = _limits(table, [key for key in table.values if key != _ROLES])
+    for role, of_role in table.named_tables(_ROLES):
+        limits += tuple(replace(each, role=role) for each in _limits(of_role, list(of_role.values)))
+    if not limits:
+        raise table.error("", "states nothing: name what it was validated on, or leave the table out")
+    return limits
+
+
+def _limits(table: ManifestTable, keys: Sequence[str]) -> Envelope:
+    for key in keys:
         if key not in ATTRIBUTES:
             raise table.error(
                 key,
                 f"is not an attribute of an envelope{did_you_mean(key, ATTRIBUTES)}; docs/plugins.md has all",
             )
-    if not table.values:
-        raise table.error("", "states nothing: name what it was validated on, or leave the table out")
-    limits = tuple(_limit(table, key) for key in table.values)
+    limits = tuple(_limit(table, key) for key in keys)
     _check_modalities(table, limits)
     return limits
 

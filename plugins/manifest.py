@@ -141,6 +141,13 @@ class Manifest:
         """What its maker states for the inventory of a site."""
         return {**asdict(self.about), "validated_on": envelopes.in_words(self.envelope)}
 
+    def with_providers(self, names: tuple[str, ...]) -> Manifest:
+        """As a site has its model computed, see `Runtime.with_providers`; ManifestError."""
+        try:
+            return replace(self, runtime=self.runtime.with_providers(names))
+        except ValueError as error:
+            raise ManifestError(f"{self.folder / MANIFEST}: providers: {error}") from error
+
     def weight_files(self) -> list[Path]:
         """The files that `weights` match now, in the order of their names."""
         return sorted({path for pattern in self.weights for path in weights.matching(self.folder, pattern)})

@@ -88,9 +88,10 @@ def _sentences(drafts: Sequence[FindingDraft]) -> Iterator[str]:
         yield f"{draft.name}{said}{': ' if numbers else ''}{', '.join(numbers)}."
 
 
-def nothing_found(silent: Sequence[str]) -> str:
-    """The reason why there is no result, where nothing says anything."""
-    return f"The program found none of: {listed(silent)}. This does not say that there is none."
+def nothing_found(silent: Sequence[str], left_out: Sequence[str] = ()) -> str:
+    """The reason why there is no result, where nothing says anything; `left_out`: sentences on what is too small."""
+    said = " ".join([f"The program found none of: {listed(silent)}. This does not say that there is none.", *left_out])
+    return said if len(said) <= SUMMARY_LIMIT else f"{said[: SUMMARY_LIMIT - 1]}…"
 
 
 def listed(names: Sequence[str] | set[str]) -> str:

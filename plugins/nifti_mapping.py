@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".mha")
 TABLE_ENDINGS = (".csv", ".json")
+_MOST_PARTS = 100
 _PLACEHOLDER = re.compile(r"(\{(role|parameter):([^}]*)\})")
 _FILE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/){0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -58,6 +59,16 @@ class NiftiInput:
 
 
 @dataclass(frozen=True, slots=True)
+class NiftiMask:
+    """One file that the program reads: the segmentation of an earlier step, on the grid of the images."""
+
+    result: str
+    """Under which the rule gives that step's result."""
+    file: str
+    """Name below `in/`."""
+
+
+@dataclass(frozen=True, slots=True)
 class MappedSegment:
     """A label of the label map, or a mask in a file of its own."""
 
@@ -72,6 +83,10 @@ class MappedSegment:
     finding: Code | None = None
     """What is present where the mask has a voxel; None: the mask is measured, which says nothing of presence."""
     empty: EmptyMask = EmptyMask.UNKNOWN
+    parts: int = 0
+    """The most findings, one for each connected part, the largest first; 0: one for the whole."""
+    part_minimum_ml: float = 0.0
+    """Smaller parts have no finding."""
 
     @property
     def heading(self) -> Code:
@@ -127,6 +142,7 @@ class NiftiFolders:
     heatmaps: tuple[MappedHeatmap, ...] = ()
     not_applicable_exit: int | None = None
     not_applicable_file: str = ""
+    masks: tuple[NiftiMask, ...] = ()
 
     def file_of_role(self, role: str) -> str | None:
         """The input's file under `in/`; None where no input has this role."""
@@ -141,6 +157,8 @@ class NiftiFolders:
         """The codes that results of this mapping have, with their units."""
         for segment in self.segments:
             yield Concept(segment.heading)
+        if any(each.parts for each in self.segments):
+            yield Concept(codes.LONG_AXIS, codes.MILLIMETER.code)
         if self.segments:
             yield Concept(codes.VOLUME, codes.MILLILITER.code)
         for number in self.numbers:
@@ -179,6 +197,7 @@ def read(table: ManifestTable) -> NiftiFolders:
         not_applicable_file=_file(table, "not_applicable_file", (), "")
         if "not_applicable_file" in table.values
         else "",
+        masks=tuple(_mask(each) for each in manifest_parts.tables(table, "masks")),
     )
     _refuse_contradictions(table, mapping)
     table.finish()
@@ -188,7 +207,8 @@ def read(table: ManifestTable) -> NiftiFolders:
 def _refuse_contradictions(table: ManifestTable, mapping: NiftiFolders) -> None:
     """ManifestError where the parts do not fit together."""
     for key, names in (
-        ("inputs", [each.file for each in mapping.inputs]),
+        ("inputs", [*(each.file for each in mapping.inputs), *(each.file for each in mapping.masks)]),
+        ("masks", [each.result for each in mapping.masks]),
         ("inputs", _lone_roles(mapping.inputs)),
         ("segments", [f"label {each.label}" for each in mapping.segments if each.label is not None]),
         ("segments", [each.file for each in mapping.segments if each.file]),
@@ -231,6 +251,13 @@ def _input(table: ManifestTable) -> NiftiInput:
     )
     if made.file == SIDECAR:
         raise table.error("file", f"{SIDECAR} is written by the node")
+    table.finish()
+    return made
+
+
+def _mask(table: ManifestTable) -> NiftiMask:
+    result: str = table.take("result", str)
+    made = NiftiMask(result, _file(table, "file", IMAGE_ENDINGS, f"{result}.nii.gz"))
     table.finish()
     return made
 
@@ -284,7 +311,13 @@ def segment(table: ManifestTable, label: int | None, file: str = "") -> MappedSe
         colour=manifest_parts.colour(table),
         finding=finding,
         empty=empty,
+        parts=table.take("parts", int, 0),
+        part_minimum_ml=table.take("part_minimum_ml", float, 0.0),
     )
+    if not 0 <= made.parts <= _MOST_PARTS:
+        raise table.error("parts", f"{made.parts} is not within 0 to {_MOST_PARTS}")
+    if "part_minimum_ml" in table.values and (not made.parts or made.part_minimum_ml < 0):
+        raise table.error("part_minimum_ml", "needs parts, and a volume from 0 on")
     table.finish()
     try:
         Segment(1, made.name, made.category, made.type, made.site, made.colour)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'pacsnode[onnx]'"
 CPU_PROVIDER = "CPUExecutionProvider"
+PROVIDERS_VARIABLE = "PACSNODE_ONNX_PROVIDERS"
+"""In the environment of a plugin: the providers that the site wants, in place of the plugin's own."""
 _SILENT = 4
 """Severity from which on onnxruntime prints: what is wrong is raised as well, and models have names of any kind."""
 
@@ -35,8 +37,8 @@ def open_session(
     """Load the model of a file (and the files of weights that it names, in the same folder).
 
     `threads`: at most; None is what the job was given, one where its plugin.toml says nothing of processors.
-    `providers`: what computes, the best first, by onnxruntime's names; the first one has to be here. On a processor the
-    same input gives the same output.
+    `providers`: what computes, the best first, by onnxruntime's names, where the site does not say it; the first one
+    has to be here. On a processor the same input gives the same output.
 
     Raises `ModelError` where onnxruntime or a provider is missing, or the file is no model that it can run.
     """
@@ -44,6 +46,7 @@ def open_session(
         import onnxruntime
     except ImportError as error:
         raise ModelError(f"onnxruntime is not installed: {INSTALL}") from error
+    providers = os.environ.get(PROVIDERS_VARIABLE, "").split() or providers
     _require_providers(providers, onnxruntime.get_available_providers())
     if not path.is_file():
         raise ModelError(f"there is no file {path.name}")

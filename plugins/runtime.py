@@ -12,11 +12,13 @@ from plugins import boxes, privileges, resources, services
 from plugins.boxes import BoxUse
 from plugins.exchanges import ExchangeForm
 from plugins.manifest_table import ManifestTable
+from plugins.onnx_session import CPU_PROVIDER
 from plugins.privileges import NOTHING, Privileges
 from plugins.resources import Resources
 from plugins.services import ServiceUse
 
 DEADLINE_SECONDS, LOADING_SECONDS, MEMORY_MB = 600, 300, 4096
+ONNXRUNTIME = "onnxruntime"
 ONNX_ENTRY = "onnx"
 """`Runtime.entry` of a model file: no class has this name, since it has no colon."""
 _MOST = 10_000_000
@@ -72,6 +74,10 @@ class Runtime:
     """Of a container: the user and group that its program runs as, in numbers; None where that does not matter."""
     interpreter: str = ""
     """A Python ≥ 3.11 with the plugin's own packages (a relative path is in the plugin's folder); empty: the node's."""
+    requires: tuple[str, ...] = ()
+    """Modules that this Python has to have, by the names that they are imported by."""
+    providers: tuple[str, ...] = ()
+    """What computes in onnxruntime, as the site wants it; empty: as the plugin has it."""
     deadline_seconds: int = DEADLINE_SECONDS
     memory_mb: int = MEMORY_MB
     loading_seconds: int = LOADING_SECONDS  # of kind python, before the deadline begins
@@ -100,6 +106,22 @@ class Runtime:
         """The interpreter to start for a worker."""
         return self.interpreter or sys.executable
 
+    def with_providers(self, names: tuple[str, ...]) -> Runtime:
+        """As a site has it computed; a GPU is asked for, or is not any more. ValueError where it uses no onnxruntime.
+
+        Empty: as it is.
+        """
+        if not names:
+            return self
+        if ONNXRUNTIME not in self.requires:
+            raise ValueError(f'it does not say that it uses {ONNXRUNTIME} (requires, or kind = "onnx")')
+        resources, needs_gpu = self.resources, any(each != CPU_PROVIDER for each in names)
+        if needs_gpu and not resources.needs_gpu:
+            resources = replace(resources, gpu=True)
+        elif not needs_gpu:
+            resources = replace(resources, gpu=False, gpu_memory=0)
+        return replace(self, providers=names, resources=resources, privileges=replace(self.privileges, gpu=needs_gpu))
+
 
 def read(table: ManifestTable) -> Runtime:
     """The table `[runtime]` of a manifest; ManifestError."""
@@ -127,13 +149,24 @@ def _python(table: ManifestTable) -> dict[str, Any]:
     entry = table.take("entry", str)
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", entry):
         raise table.error("entry", f"{entry!r} is not module:Class")
-    loading = table.take("loading_seconds", int, LOADING_SECONDS)
-    return {"entry": entry, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+    return {"entry": entry, "requires": _modules(table), **_worker(table)}
 
 
 def _onnx(table: ManifestTable) -> dict[str, Any]:
+    return {"entry": ONNX_ENTRY, "requires": (ONNXRUNTIME,), **_worker(table)}
+
+
+def _worker(table: ManifestTable) -> dict[str, Any]:
     loading = table.take("loading_seconds", int, LOADING_SECONDS)
-    return {"entry": ONNX_ENTRY, "interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+    return {"interpreter": table.take("interpreter", str, ""), "loading_seconds": loading}
+
+
+def _modules(table: ManifestTable) -> tuple[str, ...]:
+    names = table.texts("requires", [])
+    for name in names:
+        if not name.isidentifier():
+            raise table.error("requires", f"{name!r} is not the name of a module, as in `import onnxruntime`")
+    return names
 
 
 def _command(table: ManifestTable) -> dict[str, Any]:

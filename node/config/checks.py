@@ -218,7 +218,7 @@ class _Manifests:
         for name, use in _sections(document, "plugins").items():
             place = use.get("folder")
             path = folder / place if isinstance(place, str) else None
-            self._uses[name] = PluginUse(folder=path)
+            self._uses[name] = plugins.use_for_manifest(path, use.get("providers", ()))
             self.problems += [replace(each, plugin=name) for each in self._of_plugin(name, use, path)]
 
     def known(self) -> list[str]:

@@ -333,6 +333,9 @@ class PluginUse(Section):
     """What it gets of what its plugin.toml asks for beyond its own job."""
     warm: Annotated[WarmUse | Literal["off"], BeforeValidator(check_table_or_off)] = WarmUse()
     """How long a process of it is kept between jobs. off: each job has a process of its own."""
+    providers: tuple[Annotated[str, Field(pattern="^[A-Za-z]+ExecutionProvider$")], ...] = ()
+    """What computes its model, the best first, by onnxruntime's names, as in [CUDAExecutionProvider]; empty: what its
+    plugin.toml says. Each but CPUExecutionProvider takes a GPU."""
     calling_ae_title: Annotated[AETitle | None, TakenUpBy.only(Party.RECEIVERS, Party.NODE, Party.PEERS)] = None
     """Of kind dicom: what we call ourselves at its box, where that differs from what the box's entry says."""
     parameters: dict[str, Any] = Field(default_factory=dict)

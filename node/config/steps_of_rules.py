@@ -30,6 +30,7 @@ def problems(
         inputs = step.get("inputs")
         if inputs and (why := _reads_none(manifest_of(str(step.get("plugin"))))):
             yield document.problem((*path, "inputs"), f"{step.get('plugin')} gets images alone: {why}", key=True)
+        yield from _unread(document, path, step, manifest_of(str(step.get("plugin"))))
         for name, taken in inputs.items() if isinstance(inputs, Mapping) else ():
             manifest = manifest_of(plugins[taken]) if taken in plugins else None
             if manifest is not None and not any(each in manifest.outputs for each in _TAKEN):
@@ -40,6 +41,24 @@ def problems(
                 yield document.problem((*path, "inputs", name), message)
 
 
+def _unread(
+    document: Document, path: YamlPath, step: Mapping[str, Any], manifest: Manifest | None
+) -> Iterator[Problem]:
+    """Names of results that the files of a NIfTI program do not have, and files that nothing is given for."""
+    reads = {each.result for each in manifest.nifti.masks} if manifest and manifest.nifti else set()
+    given = set(section(step, "inputs"))
+    for name in sorted(given - reads) if reads else ():
+        message = f"{step.get('plugin')} reads no result {name}; [[nifti.masks]] of its {MANIFEST}: {_names(reads)}"
+        yield document.problem((*path, "inputs", name), message, key=True)
+    if reads - given:
+        message = f"{step.get('plugin')} reads the mask {_names(reads - given)}: name the step that makes it in inputs"
+        yield document.problem(path, message)
+
+
+def _names(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
 def _reads_none(manifest: Manifest | None) -> str:
     """Why a plugin cannot take results of earlier steps; "" where it can."""
     if manifest is None:
@@ -47,6 +66,8 @@ def _reads_none(manifest: Manifest | None) -> str:
     if manifest.runtime.kind is RuntimeKind.DICOM:
         return "it is a vendor's box"
     form = manifest.runtime.exchange
+    if form is ExchangeForm.NIFTI and manifest.nifti is not None and manifest.nifti.masks:
+        return ""
     return "" if form is ExchangeForm.PACSNODE else f'its exchange is "{form}"'
 
 

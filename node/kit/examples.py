@@ -66,6 +66,8 @@ class ExpectedResult(BaseModel):
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     roles: dict[str, str] = Field(default_factory=dict)
     """Role → the folder of the example with its images; all other images are handed over without a role."""
+    says: str = ""
+    """Words that the summary has to have: the reason of `not_applicable`, say."""
     age: Annotated[int, Field(ge=0, le=150)] | None = None
     numbers: tuple[ExpectedNumber, ...] = ()
 
@@ -114,6 +116,8 @@ def differences(expected: ExpectedResult, result: Result) -> Iterator[str]:
     if result.status is not expected.status:
         yield f"it is {result.status}, expected {expected.status}: {result.summary}"
         return
+    if expected.says not in result.summary:
+        yield f"it says {result.summary!r}, expected {expected.says!r} in it"
     for wanted in expected.numbers:
         found = list(_numbers(wanted, result))
         if len(found) != 1:

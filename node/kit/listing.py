@@ -67,9 +67,9 @@ def entries(site: Configuration | None, refused: Mapping[str, str] = MappingProx
                 for rule in configuration.rules
                 if any(configured.folded(step.plugin) == configured.folded(name) for step in rule.run)
             )
-            found.append(
-                PluginEntry(name, manifest.identity.version if manifest else "", origin, state, rules, name in wrong)
-            )
+            is_wanted = bool(rules) or name in configuration.plugins
+            version = manifest.identity.version if manifest else ""
+            found.append(PluginEntry(name, version, origin, state, rules, name in wrong and is_wanted))
     return found
 
 

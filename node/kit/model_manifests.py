@@ -17,6 +17,8 @@ from plugins.model import inspecting
 
 _SECONDS = 120.0
 _MOST_CHANNELS, _MOST_LABELS = 4, 20
+_AXES = {4: "HW", 5: "DHW"}
+"""How many an input of images has → the spatial ones."""
 _HEAD = """\
 # What the model file says of itself is filled in. What it cannot say has to be looked up in its authors' pipeline:
 # series, orientation, spacing, values. A line with TODO is a guess. The keys: docs/onnx.md
@@ -64,9 +66,11 @@ def write(folder: Path, model: Path) -> list[Path]:
     if folder.exists():
         raise UsageError(f"{folder} is there already; nothing was written")
     inputs, outputs = _inspected(model)
-    if len(inputs) != 1:
-        raise UsageError(f"{model}: it has {len(inputs)} inputs; a plugin of kind onnx gives one")
-    text = _manifest(folder.name, model.name, inputs[0], outputs)
+    images = [each for each in inputs if len(each.shape) in _AXES]
+    if not images:
+        raise UsageError(f"{model}: none of its inputs has four or five axes; images are given as N, C, (D,) H, W")
+    text = _manifest(folder.name, model.name, images[0], outputs)
+    text += "".join(_further(each, images[0]) for each in inputs if each is not images[0])
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return [folder / MANIFEST, Path(shutil.copyfile(model, folder / model.name))]
@@ -106,10 +110,16 @@ def _manifest(name: str, file: str, given: _Tensor, outputs: Sequence[_Tensor]) 
     return head + "".join(_outputs(layout, len(given.shape), outputs))
 
 
+def _further(given: _Tensor, first: _Tensor) -> str:
+    """An input beside the first one: images of another role, or a number."""
+    name = json.dumps(given.name)
+    if len(given.shape) == len(first.shape):
+        return f"\n[[onnx.channels]]\nrole = {name}   # TODO\ninput = {name}\n"
+    return f'\n[[onnx.scalars]]\nname = {name}\nfact = "age"   # TODO\ntype = "{given.type}"\n'
+
+
 def _layout(given: _Tensor) -> str:
-    axes = {4: "HW", 5: "DHW"}.get(len(given.shape))
-    if axes is None:
-        raise UsageError(f"its input {given.name} has {len(given.shape)} axes; images are given as N, C, (D,) H, W")
+    axes = _AXES[len(given.shape)]
     last = given.shape[-1]
     is_last = last is not None and last <= _MOST_CHANNELS and (given.shape[1] or last) >= last
     return f"N{axes}C" if is_last and given.shape[1] != last else f"NC{axes}"

@@ -106,7 +106,8 @@ class Texts:
         for each, said in self.own_notes.items():
             if (filled := each.read(text)) is not None:
                 return said.format(**{name: self.note(value) for name, value in filled.items()})
-        return self.envelope_words.get(text, text)
+        words, bracket, role = text.partition(" (")
+        return f"{self.envelope_words[words]}{bracket}{role}" if words in self.envelope_words else text
 
     def summary(self, result: Result) -> str:
         """The answer, or why there is none: where the node said it, each line in this language."""
@@ -336,6 +337,7 @@ KOREAN = Texts(
         OwnNote.FINDINGS_LEFT_OUT: "이 보고서에 포함되지 않음: 반환된 객체의 소견 {count}건.",
         OwnNote.NOTHING_CAME: "프로그램이 DICOM 객체를 반환하지 않았습니다.",
         OwnNote.NOT_OUTLINED: "윤곽이 그려지지 않은 항목: {names}.",
+        OwnNote.PARTS_LEFT_OUT: "목록에 없는 {name} 부위: {count}개, 합계 {volume} mL.",
         OwnNote.PARTLY_SEEN: "일부만 분석함: 영상 가장자리는 잘려 나가 분석되지 않음.",
         OwnNote.RESAMPLED: "다른 격자에서 계산하여 영상의 격자로 옮김(최근접 복셀): {names}.",
         OwnNote.ENVELOPE_RANGE: "검증 범위를 벗어남: {what} {found}, 검증된 범위 {low}~{high}.",

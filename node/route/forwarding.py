@@ -22,6 +22,8 @@ from rules.timing import opening
 Destinations = Mapping[str, Destination]
 _ROUNDS = 10
 """So many revisions that went back and forth are a loop: an archive that forwards what comes late has fewer."""
+_RING_ROUNDS = 30
+"""From here on it is a ring of several systems: a workstation, or a second modality of a study, sends less often."""
 _DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
 """SOP classes of structured reports and key objects, and of encapsulated documents (PS3.4 B.5)."""
 
@@ -111,16 +113,22 @@ def ae_titles_of(name: str, destinations: Destinations) -> frozenset[str]:
 
 
 def end_loop(ledger: Ledger, at: datetime, study: Study, destinations: Destinations) -> None:
-    """Hold a study that two systems send back and forth: nothing of it is run or sent until a person releases it."""
+    """Hold a study that goes round between systems: nothing of it is run or sent until a person releases it."""
     if study.revision <= _ROUNDS or study.hold is not None:
         return
     titles = {name: ae_titles_of(name, destinations) for name in destinations}
     name = round_trips.partner(ledger.database, study.study_instance_uid, titles, _ROUNDS)
-    if name is None:
+    if name is not None:
+        why = (
+            f"it grew {_ROUNDS} times in a row by what came from {name} after this node had sent {name} something of"
+            " it: two systems send each other what they make of it, without an end"
+        )
+    elif title := round_trips.ring(ledger.database, study.study_instance_uid, titles, _RING_ROUNDS):
+        why = (
+            f"it grew {_RING_ROUNDS} times in a row by what {title} sent after this node had sent something of it to a"
+            " destination: several systems pass on what they make of it in a ring, without an end"
+        )
+    else:
         return
-    why = (
-        f"it grew {_ROUNDS} times in a row by what came from {name} after this node had sent {name} something of it:"
-        " two systems send each other what they make of it, without an end"
-    )
     with ledger.transaction() as database:
         studies.hold(database, at, study.study_instance_uid, why)

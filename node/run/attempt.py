@@ -165,7 +165,8 @@ class RunningAttempt:
         """What the plugin is now; CodeChangedError where that is not what the node knows it as."""
         known = self.plugin.manifest
         try:
-            now, found = manifest.load(known.folder), self.digests.of(known)
+            now = manifest.load(known.folder).with_providers(known.runtime.providers)
+            found = self.digests.of(known)
         except (ManifestError, InterpreterError) as error:
             raise CodeChangedError(f"the plugin was changed, and cannot be used as it is: {error}") from error
         if now != known:

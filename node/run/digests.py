@@ -175,6 +175,8 @@ class _CodeLook:
         yield "exchange", str(untrusted.SCHEMA)
         if not runtime.has_worker:
             return
+        if runtime.providers:
+            yield "providers", " ".join(runtime.providers)
         path = manifest.folder / runtime.executable
         yield "interpreter", f"{path} {self._file(path)}"
         yield "contract", _total({each.as_posix(): self._file(each) for each in bundle.contract()})

@@ -94,6 +94,11 @@ class Inputs:
     headers: tuple[Mapping[str, Any], ...] = ()
     """Of the images, as the ledger keeps them."""
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of each image, in the order of `headers`."""
+        return tuple(series.role for series in self.request.series for _ in series.files)
+
 
 def gather(database: Database, job: Job, plugin: SitePlugin, parameters: Mapping[str, ParameterValue]) -> Inputs:
     """Read from the ledger what the job is given.

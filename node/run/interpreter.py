@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import node
@@ -40,6 +42,12 @@ def ask(path: Path) -> Interpreter:
     It is started again only where it, or the settings of its environment, are another file than before.
     """
     return _ask(path, _seen(path), _seen(path.parent.parent / "pyvenv.cfg"))
+
+
+def lacks(asked: Interpreter, folder: Path, modules: Iterable[str]) -> list[str]:
+    """Those of the modules that are in no folder it imports from, nor in the plugin's own. Nothing is imported."""
+    places = [str(folder), *map(str, asked.imports_from)]
+    return [name for name in modules if PathFinder.find_spec(name, places) is None]
 
 
 def environment_of(program: Path) -> Interpreter | None:

@@ -158,7 +158,7 @@ class Settler:
 
     def outside(self, job: Job, plugin: SitePlugin, asked: Inputs) -> tuple[str, ...] | None:
         """What the report has to say of images that the plugin was not validated on; None where that ends the job."""
-        verdict = envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers)
+        verdict = envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers, asked.roles)
         if not verdict.reasons:
             return ()
         why = list(verdict.sentences)

@@ -60,6 +60,7 @@ class _ModelAnswer:
         self._images, self._answers, self._has_segmentation = images, answers, has_segmentation
         self._drafts: list[FindingDraft] = []
         self._silent: list[str] = []
+        self._limits: list[str] = []
         self._heatmaps: list[Heatmap] = []
         self._segmentation: Segmentation | None = None
 
@@ -82,6 +83,7 @@ class _ModelAnswer:
             case SegmentationOutput():
                 segments = SegmentsOfModel(output, [each[output.name] for each in self._answers], images)
                 self._add(*segments.drafts(with_segments=self._has_segmentation))
+                self._limits += segments.notes
                 self._segmentation = segments.segmentation() if self._has_segmentation else None
             case HeatmapOutput():
                 self._heatmaps.append(maps.heatmap(output, [each[output.name] for each in self._answers], images))
@@ -95,8 +97,9 @@ class _ModelAnswer:
         if not self._drafts:
             if not self._silent:
                 raise ContractError("onnx.outputs: nothing came out")
-            return Result(ResultStatus.NOT_APPLICABLE, nothing_found(self._silent))
-        limits = [notes.NOT_OUTLINED.format(names=listed(self._silent))] if self._silent else []
+            return Result(ResultStatus.NOT_APPLICABLE, nothing_found(self._silent, self._limits))
+        limits = [*self._limits]
+        limits += [notes.NOT_OUTLINED.format(names=listed(self._silent))] if self._silent else []
         if not self._images.grid.is_whole:
             limits.append(notes.PARTLY_SEEN)
         is_negative = all(draft.present is False for draft in self._drafts)

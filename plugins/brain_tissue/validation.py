@@ -1,25 +1,27 @@
 """The figures of README.md: `python -m plugins.brain_tissue.validation [FOLDER]`.
 
 Without a folder: what the plugin says of phantoms that are no brain. With the folder of one series, a real head: what
-it says of that head, and of what was done to it.
+it says of that head, of what was done to its voxels, and of what was done to its files.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
 from scipy import ndimage
 
 from plugins import imaging
-from plugins.brain_tissue.brain_tissue import MODEL
-from plugins.brain_tissue.network import BrainNetwork
+from plugins.brain_tissue.brain_tissue import MODEL, BrainTissue
+from plugins.brain_tissue.network import Box, BrainNetwork
 from plugins.brain_tissue.segmentation import segment
-from plugins.contract import NotApplicableError, Volume
+from plugins.contract import NotApplicableError, Series, Study, Volume
 from plugins.phantoms.head import FLUID, GREY, SCALP, HeadPhantom
 
 _SIDE = 200
@@ -33,8 +35,47 @@ def of_phantoms() -> Iterator[str]:
 
 def of_head(folder: Path) -> Iterator[str]:
     """One row of a table for the head of a series, and for each change of it."""
-    head = imaging.volume(sorted(path for path in folder.iterdir() if path.suffix == ".dcm"))
+    head = imaging.volume(_files(folder))
     yield from _rows("head", {name: change(head) for name, change in CHANGES.items()})
+    for factor in (0.9, 1.1):
+        yield _row(f"input of the network times {factor:g}", head, _DimmedNetwork(factor))
+
+
+def of_files(folder: Path) -> Iterator[str]:
+    """One row of a table for each change of the files of a series, whose patient is an adult unless it says so."""
+    plugin = BrainTissue()
+    yield "| files | result |"
+    yield "|---|---|"
+    for name, change in FILE_CHANGES.items():
+        with tempfile.TemporaryDirectory() as place:
+            changed = change([dcmread(path) for path in _files(folder)])
+            paths = [Path(place) / f"{number:04d}.dcm" for number in range(len(changed))]
+            for path, dataset in zip(paths, changed, strict=True):
+                dataset.save_as(path)
+            series = Series(changed[0].SeriesInstanceUID, changed[0].Modality, "", tuple(paths))
+            yield f"| {name} | {_said(plugin, Study('1.2', (series,), patient_age=AGES.get(name, 40.0)))} |"
+
+
+def _said(plugin: BrainTissue, study: Study) -> str:
+    try:
+        return plugin.analyse(study, {"minimum_age_years": 18.0}).summary
+    except NotApplicableError as reason:
+        return f"not applicable: {reason}"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == ".dcm")
+
+
+class _DimmedNetwork(BrainNetwork):
+    """The network, for an input that is darker or brighter than its authors' scaling makes it."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__(MODEL, threads=2)
+        self._by = by
+
+    def labels(self, image: NDArray[np.float32], box: Box, factor: float = 1.0) -> NDArray[np.uint8]:
+        return super().labels(image, box, factor * self._by)
 
 
 def _rows(title: str, volumes: Mapping[str, Volume]) -> Iterator[str]:
@@ -42,12 +83,16 @@ def _rows(title: str, volumes: Mapping[str, Volume]) -> Iterator[str]:
     yield f"| {title} | result |"
     yield "|---|---|"
     for name, volume in volumes.items():
-        try:
-            found = segment(volume, network)
-            said = f"white {found.white_ml:.0f} mL, grey {found.grey_ml:.0f} mL"
-        except NotApplicableError as reason:
-            said = f"not applicable: {reason}"
-        yield f"| {name} | {said} |"
+        yield _row(name, volume, network)
+
+
+def _row(name: str, volume: Volume, network: BrainNetwork) -> str:
+    try:
+        found = segment(volume, network)
+        said = f"white {found.white_ml:.0f} mL, grey {found.grey_ml:.0f} mL"
+    except NotApplicableError as reason:
+        said = f"not applicable: {reason}"
+    return f"| {name} | {said} |"
 
 
 # --- phantoms --------------------------------------------------------------------------------------
@@ -190,9 +235,53 @@ CHANGES: Mapping[str, Callable[[Volume], Volume]] = {
 }
 
 
+# --- changes of its files --------------------------------------------------------------------------
+
+
+def _with(**values: object) -> Callable[[list[Dataset]], list[Dataset]]:
+    """Other values of attributes in each image."""
+
+    def change(images: list[Dataset]) -> list[Dataset]:
+        for image in images:
+            for keyword, value in values.items():
+                setattr(image, keyword, value)
+        return images
+
+    return change
+
+
+def _each(step: int) -> Callable[[list[Dataset]], list[Dataset]]:
+    """Each third slice, say, in the order along the scan; thickness as it was."""
+
+    def change(images: list[Dataset]) -> list[Dataset]:
+        axis = np.cross(*np.reshape(images[0].ImageOrientationPatient, (2, 3)).astype(float))
+        return sorted(images, key=lambda image: float(axis @ np.array(image.ImagePositionPatient, float)))[::step]
+
+    return change
+
+
+FILE_CHANGES: Mapping[str, Callable[[list[Dataset]], list[Dataset]]] = {
+    "a patient of 3 years": _with(),
+    "a patient of unknown age": _with(),
+    "an agent in Contrast/Bolus Agent": _with(ContrastBolusAgent="GADOVIST"),
+    "a volume in Contrast/Bolus Volume": _with(ContrastBolusVolume="7.5"),
+    "Series Description T1 MPRAGE +C": _with(SeriesDescription="T1 MPRAGE +C"),
+    "slices of 3 mm by Slice Thickness": _with(SliceThickness="3"),
+    "each third slice": _each(3),
+    "2D": _with(MRAcquisitionType="2D"),
+    "spin echo": _with(ScanningSequence="SE"),
+    "an inversion time of 2,200 ms, as of FLAIR": _with(InversionTime="2200"),
+    "a CT by Modality": _with(Modality="CT"),
+}
+AGES: Mapping[str, float | None] = {"a patient of 3 years": 3.0, "a patient of unknown age": None}
+"""Years, where they are not 40."""
+
+
 def main(arguments: Sequence[str]) -> None:
     """The command."""
-    for line in of_head(Path(arguments[0])) if arguments else of_phantoms():
+    folders = [Path(each) for each in arguments]
+    rows = [make(folder) for folder in folders for make in (of_files, of_head)] or [of_phantoms()]
+    for line in (line for table in rows for line in table):
         print(line, flush=True)  # noqa: T201 - this is a command for whoever validates
 
 

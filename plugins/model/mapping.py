@@ -51,6 +51,15 @@ class StepKind(StrEnum):
     """(value − mean) / standard deviation of the images' own values."""
 
 
+class PatientFact(StrEnum):
+    """A number that is not in the pixels."""
+
+    AGE = "age"
+    """Of the patient when the study was made, in years."""
+    SEX = "sex"
+    """0 for female, 1 for male."""
+
+
 class BlendRule(StrEnum):
     """How windows that overlap become one map."""
 
@@ -112,14 +121,28 @@ class ModelChannel:
     modality: str = ""
     """What its images have to be; empty: anything."""
     steps: tuple[IntensityStep, ...] = ()
+    tensor: str = ""
+    """The input of the model that it belongs to; empty: `ModelInput.name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScalar:
+    """An input of one number: `(fact − shift) / scale`."""
+
+    name: str
+    fact: PatientFact
+    element: str
+    """NumPy's name of the type."""
+    shift: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """The one input of the model."""
+    """What the model is given: images as one tensor or several of the same grid, and single numbers."""
 
     name: str
-    """Empty: the only one that it has."""
+    """Of the tensor whose channels name none; empty: the only one that it has."""
     images: ModelImages
     layout: str
     """The axes, each by a letter: N (1), C, then D (slices), H (rows), W (columns)."""
@@ -137,6 +160,15 @@ class ModelInput:
     fill: float = 0.0
     """Value of the model's input where there is no image."""
     least_slices: int = 1
+    scalars: tuple[ModelScalar, ...] = ()
+
+    @property
+    def tensors(self) -> dict[str, list[int]]:
+        """Name of each input that gets images → the numbers of its channels."""
+        found: dict[str, list[int]] = {}
+        for number, channel in enumerate(self.channels):
+            found.setdefault(channel.tensor or self.name, []).append(number)
+        return found
 
     @property
     def axes(self) -> str:
@@ -310,4 +342,6 @@ def _concepts_of(output: ModelOutput) -> Iterator[Concept]:
             yield from (Concept(each.finding) for each in output.points)
         case SegmentationOutput():
             yield from (Concept(each.heading) for each in output.segments)
+            if any(each.parts for each in output.segments):
+                yield Concept(codes.LONG_AXIS, codes.MILLIMETER.code)
             yield Concept(codes.VOLUME, codes.MILLILITER.code)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from plugins import components
 from plugins.images import ContractError
 from plugins.mapped_findings import FindingDraft
 from plugins.maps import Heatmap, Segment, Segmentation
@@ -50,17 +51,27 @@ class SegmentsOfModel:
         self.labels: _Labels = np.stack(planes) if planes[0].ndim < 3 else planes[0]
         """(slices, rows, columns): the number of each segment is its place in the manifest, from 1."""
         self._voxel = images.volume.voxel_volume
+        self._spacing = images.volume.spacing
+        self.notes: list[str] = []
+        """What `drafts` leaves out, in words."""
         for number in range(1, len(output.segments) + 1):
             _clean(self.labels, number, output, self._voxel)
         self.voxels = np.bincount(self.labels.ravel(), minlength=len(output.segments) + 1)
 
     def drafts(self, *, with_segments: bool) -> tuple[list[FindingDraft], list[str]]:
         """A finding for each segment that says something, and the names of those that say nothing."""
-        found, silent = [], []
+        found: list[FindingDraft] = []
+        silent = []
         for number, segment in enumerate(self._output.segments, start=1):
             is_there = bool(self.voxels[number])
             if not is_there and not (segment.empty is EmptyMask.ABSENT and self._images.grid.is_whole):
                 silent.append(segment.name)
+                continue
+            if is_there and segment.parts:
+                parts = components.findings(segment, self.labels == number, self._spacing, self._images.frames)
+                found += parts.drafts
+                self.notes += [parts.left_out] if parts.left_out else []
+                silent += [] if parts.drafts else [segment.name]
                 continue
             draft = FindingDraft(segment.name, segment.heading, segment.site)
             draft.present = is_there if segment.finding else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from plugins import resampling
 from plugins.images import ImageReference, NotApplicableError
 from plugins.model import geometry, intensity
 from plugins.model.geometry import ModelGrid
-from plugins.model.mapping import ModelChannel, ModelImages, ModelInput
+from plugins.model.mapping import ModelChannel, ModelImages, ModelInput, PatientFact
 from plugins.study import Series, Study
 from plugins.volume import Volume
 
+_SEXES = {"F": 0.0, "M": 1.0}
 _COVERED = 0.9
 """Of the voxels of the first channel, the share that each other one has to reach."""
 
@@ -33,6 +35,8 @@ class PreparedImages:
     """Their letters in the model's layout."""
     volume: Volume | None = None
     """Of a stack."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Name of an input that is one number → the number."""
 
     @property
     def source_shape(self) -> tuple[int, ...]:
@@ -41,7 +45,22 @@ class PreparedImages:
 
 
 def prepared(given: ModelInput, study: Study) -> PreparedImages:
-    """The model's input; NotApplicableError where the images are not what it is for."""
+    """The model's input; NotApplicableError where images, or what is known of the patient, are not what it is for."""
+    numbers = {each.name: (_fact(each.fact, study) - each.shift) / each.scale for each in given.scalars}
+    return replace(_images(given, study), numbers=numbers)
+
+
+def _fact(fact: PatientFact, study: Study) -> float:
+    if fact is PatientFact.AGE:
+        if study.patient_age is None:
+            raise NotApplicableError("The patient's age is not known, and the model needs it.")
+        return study.patient_age
+    if study.patient_sex not in _SEXES:
+        raise NotApplicableError("The patient's sex is not known to be female or male, and the model needs it.")
+    return _SEXES[study.patient_sex]
+
+
+def _images(given: ModelInput, study: Study) -> PreparedImages:
     series = {channel.role: _series(channel, study) for channel in given.channels}
     if given.images is ModelImages.PROJECTION:
         return _projection(given, series)

@@ -15,7 +15,9 @@ from plugins.model.mapping import (
     ModelChannel,
     ModelImages,
     ModelInput,
+    ModelScalar,
     OnnxModel,
+    PatientFact,
     SegmentationOutput,
     SizeFit,
     SlidingWindow,
@@ -64,9 +66,6 @@ def _input(table: ManifestTable, onnx: ManifestTable) -> ModelInput:
     images = table.member("images", ModelImages, table.take("images", str))
     layout = _layout(table, images)
     axes = [each for each in layout if each in "DHW"]
-    element: str = table.take("type", str, "float32")
-    if element not in ELEMENTS:
-        raise table.error("type", f"{element!r} is none of {', '.join(ELEMENTS)}")
     spacing = manifest_parts.numbers(table, "spacing", len(axes), [])
     if not all(each > 0 for each in spacing):
         raise table.error("spacing", "expected numbers of mm above zero")
@@ -74,7 +73,7 @@ def _input(table: ManifestTable, onnx: ManifestTable) -> ModelInput:
         name=table.take("name", str, ""),
         images=images,
         layout=layout,
-        element=element,
+        element=_element(table),
         channels=tuple(_channel(each) for each in manifest_parts.tables(onnx, "channels")) or (ModelChannel(),),
         spacing=spacing,
         orientation=_orientation(table, len(axes)),
@@ -83,6 +82,7 @@ def _input(table: ManifestTable, onnx: ManifestTable) -> ModelInput:
         fit=table.member("fit", SizeFit, table.take("fit", str, SizeFit.CROP_OR_PAD)),
         fill=table.take("fill", float, 0.0),
         least_slices=table.take("least_slices", int, 1),
+        scalars=tuple(_scalar(each) for each in manifest_parts.tables(onnx, "scalars")),
     )
     _refuse_contradictions(table, made)
     table.finish()
@@ -100,6 +100,11 @@ def _refuse_contradictions(table: ManifestTable, given: ModelInput) -> None:
         raise table.error("orientation", "a model without the axis D gets the slices as they are")
     if "fit" in table.values and not given.size:
         raise table.error("fit", "needs the size that is to be reached")
+    names = [*given.tensors, *(each.name for each in given.scalars)]
+    if len(names) > 1 and not all(names):
+        raise table.error("name", "is missing, and the model has more than one input")
+    if doubled := next((each for each in names if names.count(each) > 1), ""):
+        raise table.error("name", f"{doubled!r} is images and a number")
 
 
 def _layout(table: ManifestTable, images: ModelImages) -> str:
@@ -123,9 +128,31 @@ def _orientation(table: ManifestTable, count: int) -> str:
 
 def _channel(table: ManifestTable) -> ModelChannel:
     steps = tuple(_step(each) for each in manifest_parts.tables(table, "steps"))
-    made = ModelChannel(table.take("role", str, ""), table.take("modality", str, ""), steps)
+    tensor = table.take("input", str, "")
+    made = ModelChannel(table.take("role", str, ""), table.take("modality", str, ""), steps, tensor)
     table.finish()
     return made
+
+
+def _scalar(table: ManifestTable) -> ModelScalar:
+    made = ModelScalar(
+        name=table.take("name", str),
+        fact=table.member("fact", PatientFact, table.take("fact", str)),
+        element=_element(table),
+        shift=table.take("shift", float, 0.0),
+        scale=table.take("scale", float, 1.0),
+    )
+    if made.scale == 0:
+        raise table.error("scale", "must not be 0")
+    table.finish()
+    return made
+
+
+def _element(table: ManifestTable) -> str:
+    element: str = table.take("type", str, "float32")
+    if element not in ELEMENTS:
+        raise table.error("type", f"{element!r} is none of {', '.join(ELEMENTS)}")
+    return element
 
 
 def _window(table: ManifestTable) -> tuple[float, float]:

@@ -30,15 +30,27 @@ class ModelRunner:
 
     def __init__(self, model: OnnxModel, session: InferenceSession) -> None:
         self._model, self._session = model, session
-        self._name = model.given.name or session.get_inputs()[0].name
+        self._numbers: dict[str, NDArray[np.generic]] = {}
+        only = session.get_inputs()[0].name
+        self._tensors = {name or only: channels for name, channels in model.given.tensors.items()}
+        self._axes = {each.name: len(each.shape) for each in session.get_inputs()}
         maps = (each for each in model.outputs if isinstance(each, SegmentationOutput | HeatmapOutput))
         self._layouts = {each.name: each.layout for each in maps}
 
     def answers(self, images: PreparedImages) -> list[Answers]:
         """What it says of the images; of a stack by slices an answer for each, else one."""
+        self._numbers = self._as_tensors(images.numbers)
         if self._model.given.is_by_slice:
             return [self._parted(images.array[:, number]) for number in range(images.array.shape[1])]
         return [self._parted(images.array)]
+
+    def _as_tensors(self, numbers: Mapping[str, float]) -> dict[str, NDArray[np.generic]]:
+        """Each number with as many axes as the model wants."""
+        found: dict[str, NDArray[np.generic]] = {}
+        for each in self._model.given.scalars:
+            value = np.full([1] * self._axes[each.name], numbers[each.name], np.float32)
+            found[each.name] = intensity.as_element(value, each.element)
+        return found
 
     def _parted(self, array: NDArray[np.float32]) -> Answers:
         sliding = self._model.sliding
@@ -48,10 +60,13 @@ class ModelRunner:
         """One call; `array`: (channels, *spatial axes)."""
         given = self._model.given
         order = ["C", *given.axes]
-        tensor = array.transpose([order.index(each) for each in given.layout[1:]])[np.newaxis]
-        element = intensity.as_element(np.ascontiguousarray(tensor), given.element)
+        tensors = dict(self._numbers)
+        for name, channels in self._tensors.items():
+            part = array if len(channels) == len(array) else array[channels]
+            tensor = part.transpose([order.index(each) for each in given.layout[1:]])[np.newaxis]
+            tensors[name] = intensity.as_element(np.ascontiguousarray(tensor), given.element)
         names = self._model.output_names
-        said = onnx_session.computed(self._session, names, {self._name: element})
+        said = onnx_session.computed(self._session, names, tensors)
         return {name: self._in_order(name, value) for name, value in zip(names, said, strict=True)}
 
     def _in_order(self, name: str, value: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from plugins.model.mapping import (
     ClassificationOutput,
     HeatmapOutput,
     ModelInput,
+    ModelScalar,
     OnnxModel,
     RegressionOutput,
     SegmentationOutput,
@@ -25,25 +26,46 @@ _NUMBERS = {*TYPES, "tensor(bool)"}
 
 def problems(model: OnnxModel, session: InferenceSession) -> list[str]:
     """What is not as the manifest says, in words; empty where all is."""
-    return [*_of_input(model, session.get_inputs()), *_of_outputs(model, session.get_outputs())]
+    return [*_of_inputs(model, session.get_inputs()), *_of_outputs(model, session.get_outputs())]
 
 
-def _of_input(model: OnnxModel, inputs: Sequence[Any]) -> Iterator[str]:
-    given, names = model.given, [each.name for each in inputs]
-    if len(inputs) != 1:
-        yield f"the model has {len(inputs)} inputs ({', '.join(names)}), and can be given one"
+def _of_inputs(model: OnnxModel, inputs: Sequence[Any]) -> Iterator[str]:
+    given, known = model.given, {each.name: each for each in inputs}
+    wanted = [*given.tensors, *(each.name for each in given.scalars)]
+    if wanted == [""] and len(inputs) == 1:
+        yield from _of_images(model, inputs[0], len(given.channels))
         return
-    if given.name and given.name not in names:
-        yield f"input.name: the model has no input {given.name!r}, but {names[0]!r}"
-        return
-    (found,) = inputs
+    shown = ", ".join(map(repr, known))
+    lacking = [name for name in wanted if name not in known]
+    for name in lacking:
+        yield f"input.name: the model has no input {name!r}, but {shown}" if name else f"input.name: one of {shown}"
+    unused = [] if lacking else [name for name in known if name not in wanted]
+    for name in unused:
+        yield f"channels.input: the model has an input {name!r}, and nothing is given to it"
+    for name, channels in given.tensors.items():
+        if name in known:
+            yield from _of_images(model, known[name], len(channels))
+    for scalar in given.scalars:
+        if scalar.name in known:
+            yield from _of_scalar(scalar, known[scalar.name])
+
+
+def _of_scalar(scalar: ModelScalar, found: Any) -> Iterator[str]:
+    if TYPES.get(found.type) != scalar.element:
+        yield f"scalars.type: {scalar.name}: the model takes {TYPES.get(found.type, found.type)}, not {scalar.element}"
+    if any(isinstance(each, int) and each != 1 for each in found.shape):
+        yield f"scalars.name: {scalar.name}: the model takes {_shown(found.shape)}, not one number"
+
+
+def _of_images(model: OnnxModel, found: Any, channels: int) -> Iterator[str]:
+    given = model.given
     if TYPES.get(found.type) != given.element:
         yield f"input.type: the model takes {TYPES.get(found.type, found.type)}, not {given.element}"
     if len(found.shape) != len(given.layout):
         yield f"input.layout: the model takes {_shown(found.shape)}, not {given.layout}"
         return
     for letter, size in zip(given.layout, found.shape, strict=True):
-        wanted = _wanted(letter, model)
+        wanted = channels if letter == "C" else _wanted(letter, model)
         if isinstance(size, int) and wanted is not None and size != wanted:
             yield f"{_key(letter, given)}: the model takes {size} along {letter}, and gets {wanted}"
         if isinstance(size, int) and wanted is None:
@@ -54,8 +76,6 @@ def _wanted(letter: str, model: OnnxModel) -> int | None:
     """How many it gets along an axis; None where the images say."""
     if letter == "N":
         return 1
-    if letter == "C":
-        return len(model.given.channels)
     sizes = model.sliding.size if model.sliding else model.given.size
     return sizes[model.given.axes.index(letter)] if sizes else None
 

@@ -6,7 +6,7 @@ Each is a phantom whose truth is in the `expected.toml` beside its images.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydicom import dcmread
@@ -38,14 +38,23 @@ def _nodules(*nodules: SphericalNodule | EllipsoidalNodule, **header: str) -> Ca
 
 def _head(accession_number: str, bleed: HeadHemorrhage | None) -> Callable[[Path], object]:
     phantom = HeadPhantom(size=112, slice_mm=6.0, noise=0.0, bleed=bleed)
+    return lambda folder: _compress(head.write_ct(phantom, folder, _head_order(accession_number)))
 
-    def write(folder: Path) -> None:
-        for path in head.write_ct(phantom, folder, PhantomOrder("Phantom^Head", accession_number=accession_number)):
-            dataset = dcmread(path)
-            dataset.compress(JPEGLSLossless, generate_instance_uid=False)
-            dataset.save_as(path)
 
-    return write
+def _head_mr(accession_number: str) -> Callable[[Path], object]:
+    phantom = HeadPhantom(size=112, slice_mm=2.0, field_of_view_mm=224.0, noise=0.0, bleed=None)
+    return lambda folder: _compress(head.write_mr(phantom, folder, _head_order(accession_number)))
+
+
+def _head_order(accession_number: str) -> PhantomOrder:
+    return PhantomOrder("Phantom^Head", accession_number=accession_number)
+
+
+def _compress(paths: Sequence[Path]) -> None:
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+        dataset.save_as(path)
 
 
 def _mammogram(folder: Path) -> None:
@@ -54,6 +63,7 @@ def _mammogram(folder: Path) -> None:
 
 
 IMAGES: Mapping[str, Callable[[Path], object]] = {
+    "brain_tissue/examples/phantom_without_a_brain/images": _head_mr("A0014"),
     "lung_density/examples/phantom/images": _chest(Chest(size=96, slice_mm=5.0)),
     "examples/ct_nodules/examples/growth/images": _nodules(SphericalNodule((-90.0, 10.0, 12.0), 20.0), *_STABLE),
     "examples/ct_nodules/examples/growth/prior": _nodules(

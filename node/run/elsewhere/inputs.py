@@ -110,4 +110,4 @@ class InputsElsewhere:
 
 def notes_of(plugin: SitePlugin, asked: Inputs) -> tuple[str, ...]:
     """What the report has to say of images that the plugin was not validated on."""
-    return envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers).sentences
+    return envelope.of_headers(plugin.manifest.envelope, plugin.envelope, asked.headers, asked.roles).sentences

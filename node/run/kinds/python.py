@@ -11,16 +11,20 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.errors import PermanentError
 from node.run import variables, worker_channel
 from node.run.executor import AttemptLimits, Exit, ExitKind, ProcessWatch
 from node.run.file_digests import status_below
-from node.run.interpreter import ask
+from node.run.interpreter import Interpreter, ask, lacks
 from node.run.kinds.program import ProgramExecutor, require_program, without_system
 from node.run.process import CommandLine
 from node.run.sandbox import Isolation
 from node.run.workers import WorkerRecipe
+from plugins import onnx_session
 from plugins.manifest import Manifest
 
+EXTRAS = {"onnxruntime": onnx_session.INSTALL}
+"""Modules that the node itself can have → how."""
 BUNDLE = "plugins.zip"
 """In the folder `work/`: written when the run stage starts."""
 
@@ -62,11 +66,28 @@ def _line(module: str, options: tuple[str, ...], manifest: Manifest, work: Path,
     interpreter = manifest.folder / manifest.runtime.executable
     require_program(interpreter, "runtime.interpreter")
     asked = ask(interpreter)
+    _require_modules(manifest, asked)
     readable = {manifest.folder, interpreter.resolve().parent, *asked.prefixes, *asked.imports_from}
     return CommandLine(
         arguments=(str(interpreter), "-P", "-m", module, *options, "{folder}"),
-        environment={"PYTHONPATH": str(work / BUNDLE)},
+        environment={"PYTHONPATH": str(work / BUNDLE), **_providers(manifest)},
         readable=(*without_system(readable), work / BUNDLE),
         code_folder=str(manifest.folder),
         is_worker=is_worker,
     )
+
+
+def _providers(manifest: Manifest) -> dict[str, str]:
+    names = manifest.runtime.providers
+    return {onnx_session.PROVIDERS_VARIABLE: " ".join(names)} if names else {}
+
+
+def _require_modules(manifest: Manifest, asked: Interpreter) -> None:
+    """PermanentError where the interpreter has not what the plugin needs."""
+    lacking = lacks(asked, manifest.folder, manifest.runtime.requires)
+    if not lacking:
+        return
+    own = manifest.runtime.interpreter
+    where = f" for {own}" if own else ""
+    how = "" if own else EXTRAS.get(lacking[0], "")
+    raise PermanentError(f"{', '.join(lacking)} is not installed{where}{f': {how}' if how else ''}")

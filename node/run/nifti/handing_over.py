@@ -17,12 +17,12 @@ from node.processes.pool import ChildDiedError, ChildError, ChildPool
 from node.run.laying_out import InputUnreadableError
 from node.run.nifti import images
 from node.run.nifti.grids import SourceGrid
-from node.run.nifti.images import SeriesToWrite
+from node.run.nifti.images import MaskToWrite, SeriesToWrite
 from plugins import exchange
 from plugins.exchange import InputSeries, Request
 from plugins.exchanges import SIDECAR
 from plugins.images import NotApplicableError
-from plugins.nifti_mapping import NiftiFolders, NiftiInput
+from plugins.nifti_mapping import NiftiFolders, NiftiInput, NiftiMask
 
 SCHEMA = 1
 _DICOM = "dicom"
@@ -61,6 +61,7 @@ def lay_out(
     chosen = [_series_of(each, request.series) for each in mapping.inputs]
     _refuse_unused(mapping, chosen, request.series)
     _refuse_modalities(mapping, chosen)
+    _refuse_other_results(mapping, request)
     given = folder / exchange.IN
     dicom = given.rename(folder / _DICOM)
     given.mkdir(mode=0o700)
@@ -68,11 +69,14 @@ def lay_out(
         _written(pool, _order(asked, series, dicom, given), series, cancelled) if series else None
         for asked, series in zip(mapping.inputs, chosen, strict=True)
     )
-    text = json.dumps(_sidecar(mapping, request, grids), ensure_ascii=False, allow_nan=False, indent=1)
+    laid = NiftiImages(grids)
+    masks = [_mask(pool, each, dicom, given, laid.of(mapping), cancelled) for each in mapping.masks]
+    sidecar = {**_sidecar(mapping, request, grids), **({"masks": masks} if masks else {})}
+    text = json.dumps(sidecar, ensure_ascii=False, allow_nan=False, indent=1)
     (given / SIDECAR).write_text(text, encoding="utf-8")
     shutil.rmtree(dicom)
     (folder / exchange.REQUEST).unlink()
-    return NiftiImages(grids)
+    return laid
 
 
 def parameters_of(folder: Path) -> Mapping[str, Any]:
@@ -106,6 +110,17 @@ def _refuse_unused(mapping: NiftiFolders, chosen: Sequence[InputSeries | None], 
             )
 
 
+def _refuse_other_results(mapping: NiftiFolders, request: Request) -> None:
+    """Each result of an earlier step has its file, and each file its result."""
+    named, given = {each.result for each in mapping.masks}, {each.name for each in request.results}
+    if odd := sorted(named ^ given):
+        wanted = ", ".join(sorted(named)) or "none"
+        raise InputUnreadableError(
+            f"the results of earlier steps that the rule gives (inputs) are {', '.join(sorted(given)) or 'none'}, and "
+            f"[[nifti.masks]] of the manifest reads {wanted}: they differ by {odd[0]}"
+        )
+
+
 def _refuse_modalities(mapping: NiftiFolders, chosen: Sequence[InputSeries | None]) -> None:
     for asked, series in zip(mapping.inputs, chosen, strict=True):
         if series and asked.modality and series.modality != asked.modality:
@@ -120,6 +135,29 @@ def _order(asked: NiftiInput, series: InputSeries, dicom: Path, given: Path) -> 
         least_slices=asked.least_slices,
         tags=tuple(asked.tags.items()),
     )
+
+
+def _mask(
+    pool: ChildPool, asked: NiftiMask, dicom: Path, given: Path, grid: SourceGrid, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Write the mask of an earlier step; what the sidecar says of it."""
+    order = MaskToWrite(dicom / exchange.RESULTS / asked.result, given / asked.file, grid)
+    try:
+        labels = pool.call(
+            images.write_mask,
+            order,
+            deadline=_SECONDS + grid.voxels / _VOXELS_A_SECOND,
+            memory=_MEMORY + _BYTES_A_VOXEL * grid.voxels,
+            cancelled=cancelled,
+            weight=grid.voxels / _SECONDS_A_WEIGHT,
+        )
+    except ChildError as error:
+        raise InputUnreadableError(f"the mask {asked.result} cannot be written: {error}") from error
+    return {
+        "file": asked.file,
+        "result": asked.result,
+        "labels": {str(number): name for number, name in labels.items()},
+    }
 
 
 def _written(pool: ChildPool, order: SeriesToWrite, series: InputSeries, cancelled: Callable[[], bool]) -> SourceGrid:

@@ -20,8 +20,9 @@ from node.run.laying_out import InputUnreadableError
 from node.run.nifti import metaimage
 from node.run.nifti.grids import RAS, SourceGrid
 from node.run.nifti.headers import header_class
-from plugins import imaging, parting
-from plugins.images import NotApplicableError
+from plugins import handed_on, imaging, parting
+from plugins.images import ContractError, NotApplicableError
+from plugins.untrusted import ExchangeError
 from plugins.volume import Volume
 
 MOST_SIDE = 32_767
@@ -45,6 +46,17 @@ class SeriesToWrite:
     """Which of several volumes; empty: the series is one volume."""
 
 
+@dataclass(frozen=True, slots=True)
+class MaskToWrite:
+    """The result of an earlier step, and where its mask goes."""
+
+    source: Path
+    """The folder of the result (`plugins.handed_on`)."""
+    target: Path
+    grid: SourceGrid
+    """Of the images that it lies on."""
+
+
 def write(order: SeriesToWrite) -> SourceGrid:
     """Write the series as one file and return its grid; NotApplicableError, InputUnreadableError, OSError."""
     try:
@@ -60,14 +72,7 @@ def write(order: SeriesToWrite) -> SourceGrid:
         )
     if max(volume.array.shape) > MOST_SIDE:
         raise NotApplicableError(f"The images have more than {MOST_SIDE} rows, columns or slices.")
-    dtype = _smallest(volume.array)
-    is_metaimage = order.target.suffix == metaimage.ENDING
-    header, upright = (metaimage.header(volume, dtype), volume.affine) if is_metaimage else _header(volume, dtype)
-    order.target.parent.mkdir(parents=True, exist_ok=True)
-    with _opened(order.target) as out:
-        out.write(header)
-        for plane in volume.array:
-            out.write(plane.astype(dtype).tobytes())
+    upright = _save(volume, order.target)
     return SourceGrid(
         shape=(volume.array.shape[0], volume.array.shape[1], volume.array.shape[2]),
         spacing=volume.spacing,
@@ -78,6 +83,36 @@ def write(order: SeriesToWrite) -> SourceGrid:
         units="HU" if order.modality == "CT" else "",
         tags=tags,
     )
+
+
+def _save(volume: Volume, target: Path) -> NDArray[np.float64]:
+    """Write the file; the affine (LPS) as a reader of the qform has it."""
+    dtype = _smallest(volume.array)
+    is_metaimage = target.suffix == metaimage.ENDING
+    header, upright = (metaimage.header(volume, dtype), volume.affine) if is_metaimage else _header(volume, dtype)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(target) as out:
+        out.write(header)
+        for plane in volume.array:
+            out.write(plane.astype(dtype).tobytes())
+    return upright
+
+
+def write_mask(order: MaskToWrite) -> dict[int, str]:
+    """Write the segmentation of an earlier step on the grid of the images; its labels and what they are called.
+
+    Where that step outlined nothing, all voxels are 0. InputUnreadableError where its mask is not of these images.
+    """
+    grid = order.grid
+    try:
+        earlier = handed_on.read(order.source).segmentation
+        labels = np.zeros(grid.shape, np.float32) if earlier is None else earlier.labels_on(grid.frames)
+    except (ExchangeError, ContractError) as error:
+        raise InputUnreadableError(f"the mask for {order.target.name} cannot be used: {error}") from error
+    if labels.shape != grid.shape:
+        raise InputUnreadableError(f"the mask for {order.target.name} has other rows and columns than the images")
+    _save(Volume(labels.astype(np.float32), grid.spacing, grid.matrix, grid.frames), order.target)
+    return {each.number: each.label for each in earlier.segments} if earlier else {}
 
 
 def _volume(order: SeriesToWrite) -> tuple[Volume, tuple[tuple[str, Any], ...]]:

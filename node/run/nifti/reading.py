@@ -14,7 +14,7 @@ from node.own_notes import OwnNote
 from node.run.nifti.grids import SourceGrid
 from node.run.nifti.masks import GridReader, MaskStack
 from node.run.nifti.tables import NumberTables
-from plugins import exchange, limits, untrusted
+from plugins import components, exchange, limits, untrusted
 from plugins.exchange import OutputReading
 from plugins.images import ContractError
 from plugins.mapped_findings import FindingDraft, draft_of, listed, nothing_found, summary_of
@@ -64,13 +64,13 @@ def _result(answer: NiftiAnswer, out: int, work: Path) -> Result:
     reader = GridReader(out, grid, work)
     _refuse_too_much(answer)
     stack = reader.masks(mapping) if mapping.segments else None
-    drafts, silent = _of_masks(mapping, stack, grid, answer.has_segmentation)
+    drafts, silent, left_out = _of_masks(mapping, stack, grid, answer.has_segmentation)
     silent += _of_numbers(mapping, NumberTables(out), drafts)
-    notes = [OwnNote.NOT_OUTLINED.format(names=listed(silent))] if silent else []
+    notes = [*left_out, *([OwnNote.NOT_OUTLINED.format(names=listed(silent))] if silent else [])]
     if stack is not None and stack.resampled:
         notes.append(OwnNote.RESAMPLED.format(names=listed(stack.resampled)))
     if not drafts:
-        return Result(ResultStatus.NOT_APPLICABLE, nothing_found(silent))
+        return Result(ResultStatus.NOT_APPLICABLE, nothing_found(silent, left_out))
     heatmaps = [
         Heatmap(reader.heatmap(each, number), grid.frames, each.quantity, each.unit, each.name)
         for number, each in enumerate(mapping.heatmaps)
@@ -96,9 +96,10 @@ def _refuse_too_much(answer: NiftiAnswer) -> None:
 
 def _of_masks(
     mapping: NiftiFolders, stack: MaskStack | None, grid: SourceGrid, has_segmentation: bool
-) -> tuple[list[FindingDraft], list[str]]:
-    """A finding for each segment that says something, and the names of those that say nothing."""
-    drafts, silent = [], []
+) -> tuple[list[FindingDraft], list[str], list[str]]:
+    """A finding for each segment, or part of one, that says something; the names of those that say nothing; notes."""
+    drafts: list[FindingDraft] = []
+    silent, notes = [], []
     for number, segment in enumerate(mapping.segments if stack else (), start=1):
         assert stack is not None, "there are segments"
         voxels = stack.voxels[number]
@@ -106,13 +107,19 @@ def _of_masks(
         if not voxels and not is_absent:
             silent.append(segment.name)
             continue
+        if voxels and segment.parts:
+            found = components.findings(segment, stack.labels == number, grid.spacing, grid.frames)
+            drafts += found.drafts
+            notes += [found.left_out] if found.left_out else []
+            silent += [] if found.drafts else [segment.name]
+            continue
         draft = FindingDraft(segment.name, segment.heading, segment.site)
         draft.present = not is_absent if segment.finding else None
         if voxels:
             draft.add_volume(voxels * grid.voxel_volume)
             draft.segments = (number,) if has_segmentation else ()
         drafts.append(draft)
-    return drafts, silent
+    return drafts, silent, notes
 
 
 def _of_numbers(mapping: NiftiFolders, tables: NumberTables, drafts: list[FindingDraft]) -> list[str]:

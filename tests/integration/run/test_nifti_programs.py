@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from node.config.models import PluginUse
-from node.ledger.job import Job, JobInput, JobOutcome, JobStatus
+from node.ledger.job import Job, JobInput, JobOutcome, JobStatus, UsedResult
 from node.run import catalogue
 from node.run.catalogue import Catalogue
 from node.run.sandbox import Isolation
@@ -102,6 +102,37 @@ def test_a_script_with_an_environment_of_its_own_segments(
     assert "Gildong" not in text
     assert seen["sidecar"]["study"]["study_instance_uid"] != STUDY
     assert not (site.data_folder.work / job.id).exists()
+
+
+TAKER = """
+import json, shutil, sys
+from pathlib import Path
+given, out = map(Path, sys.argv[1:3])
+shutil.copy(given / "first.nii.gz", out / "seg.nii.gz")
+print(json.dumps(json.loads((given / "pacsnode.json").read_text())))
+"""
+MASK = f'{FILE}[[nifti.masks]]\nresult = "first"\n'
+
+
+def test_the_mask_of_an_earlier_step_is_a_file_on_the_grid_of_the_images(
+    site: Site, start: Start, settle: Settle
+) -> None:
+    """Voxel for voxel, under pseudonyms; the sidecar says what its labels are. Without it the step fails by name."""
+    nifti_plugin(site, "first", SEGMENTER)
+    nifti_plugin(site, "second", TAKER, inputs=MASK, attempts=1)
+    receipts = receive(site)
+    site.complete()
+    stage = start()
+    first = settle(stage, site.job("first", receipts))
+    uses = (UsedResult("first", first.id, "digest"),)
+    second = settle(stage, site.job("second", receipts, uses=uses))
+    assert (second.status, second.outcome) == (JobStatus.ENDED, JobOutcome.FINDINGS), second.error
+    assert np.array_equal(kept_labels(site, second), kept_labels(site, first))
+    assert kept_labels(site, second).any()
+    assert printed(site, second)["masks"] == [{"file": "first.nii.gz", "result": "first", "labels": {"1": "Thing"}}]
+    alone = settle(stage, site.job("second", receipts, rule="alone"))
+    assert alone.outcome is JobOutcome.FAILED
+    assert "[[nifti.masks]] of the manifest reads first: they differ by first" in str(alone.error)
 
 
 def test_the_code_of_an_environment_elsewhere_is_part_of_what_ran(

@@ -84,3 +84,23 @@ def test_a_program_that_reads_none_is_given_none(write: Write) -> None:
     path.write_text(text + NIFTI)
     [(_, place, text)] = told(site)
     assert (place, text) == ("rules[0].run[1].inputs", 'mine gets images alone: its exchange is "nifti"')
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("mask", []),
+        ("lungs", ["rules[0].run[0]", "rules[0].run[1]", "rules[0].run[1].inputs.mask"]),
+    ],
+)
+def test_the_masks_of_a_nifti_program_are_those_that_the_rule_gives(write: Write, named: str, found: list[str]) -> None:
+    """One that nothing is given for, and one that no file is made of, are said at the step."""
+    path = write("").parent / "mine" / "plugin.toml"
+    first = MANIFEST.replace('["findings"]', '["segmentation"]')
+    (path.parent.parent / "first").mkdir()
+    (path.parent.parent / "first" / "plugin.toml").write_text(first)
+    text = MANIFEST.replace(PROGRAM, f'{PROGRAM}exchange = "nifti"\n')
+    path.write_text(f'{text}{NIFTI}\n[[nifti.masks]]\nresult = "{named}"\n')
+    site = SITE.replace("plugins:", "plugins:\n  first: {folder: first}")
+    chain = "[first, {plugin: mine, inputs: {mask: first}}]" if named == "mask" else CHAIN
+    assert [place for _, place, _ in told(write(f"{site}rules:{rule(run=chain)}"))] == found

@@ -47,3 +47,12 @@ def test_a_number_of_several_findings_needs_a_side_that_is_there(measurement: st
     for side, count in (("", 2), ("Bilateral", 0)):
         (problem,) = said(measurement, 1, side)
         assert f"the result has {count} of it, expected one" in problem
+
+
+def test_an_example_can_say_why_a_plugin_declines() -> None:
+    """Another reason than the expected one is a difference: a plugin that declines everything passes no example."""
+    declined = Result(ResultStatus.NOT_APPLICABLE, "White to grey matter is 1.32; plausible are 0.35 to 1.")
+    expected = ExpectedResult(status=ResultStatus.NOT_APPLICABLE, says="White to grey matter is 1.")
+    assert list(differences(expected, declined)) == []
+    (problem,) = differences(expected, Result(ResultStatus.NOT_APPLICABLE, "There is no head in the images."))
+    assert problem == "it says 'There is no head in the images.', expected 'White to grey matter is 1.' in it"

@@ -8,16 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
+from node.config import plugins as configured
 from node.config.models import Configuration, PluginUse
 from node.kit import checking, chosen, readiness
 from node.kit.commissioning import commission
 from node.kit.small_node import kit_configuration
 from node.ledger import alerts
 from node.ledger.alert_kinds import AlertKind
+from node.run import starts
 from node.run.commissioning import LACKS_EXAMPLES, Commissioner, ExamplesVerdict
 from node.run.digests import CodeDigests
 from plugins import manifest, starting
+from plugins.manifest_table import ManifestError
+from plugins.onnx_session import PROVIDERS_VARIABLE
 from plugins.runtime import ONNX_ENTRY
 from tests.support.models import tiny_models
 from tests.support.sites.calls import Run
@@ -98,6 +103,21 @@ def test_a_new_manifest_is_as_the_model_says(run: Run, tmp_path: Path, make: Cal
     assert starting.problem_of(folder, ONNX_ENTRY) == ""
 
 
+def test_a_model_with_several_inputs_gets_a_channel_or_a_number_for_each(run: Run, tmp_path: Path) -> None:
+    """Images by role, what has fewer axes as a number; it starts as it is."""
+    image = [1, 1, None, None, None]
+    nodes = [helper.make_node("Sum", ["t1", "flair"], ["both"]), helper.make_node("Mul", ["both", "age"], ["answer"])]
+    model = tmp_path / "model.onnx"
+    tiny_models.write(model, nodes, {"t1": image, "flair": image, "age": [1]}, {"answer": image})
+    answer = run("plugin", "new", str(tmp_path / "mine"), "--model", str(model))
+    assert answer.code == 0, answer.err
+    made = manifest.load(tmp_path / "mine").onnx
+    assert made is not None
+    assert made.given.tensors == {"t1": [0], "flair": [1]}
+    assert [each.name for each in made.given.scalars] == ["age"]
+    assert starting.problem_of(tmp_path / "mine", ONNX_ENTRY) == ""
+
+
 def test_a_file_that_is_no_model_makes_no_plugin(run: Run, tmp_path: Path) -> None:
     """The reason is said, and nothing is written."""
     (tmp_path / "model.onnx").write_bytes(b"no model")
@@ -105,3 +125,48 @@ def test_a_file_that_is_no_model_makes_no_plugin(run: Run, tmp_path: Path) -> No
     assert answer.code == 2
     assert "is no model that onnxruntime can run" in answer.err
     assert not (tmp_path / "mine").exists()
+
+
+# --- providers of the site -------------------------------------------------------------------------
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def test_the_site_says_what_computes_and_check_says_what_is_missing(folder: Path) -> None:
+    """In place of the manifest's: another digest, a GPU to be granted, and an error that lists what is there."""
+    plugins = site_with(folder).plugins
+    own = configured.manifest_of("model", plugins)
+    site = site_with(folder).model_copy(update={"plugins": {"model": PluginUse(folder=folder, providers=(CUDA,))}})
+    plugin = chosen.choose("model", site).at(folder.parent / "data")
+    assert own is not None
+    assert CodeDigests().of(own).changed(CodeDigests().of(plugin.manifest)) == "providers"
+    assert plugin.resources.needs_gpu
+    assert plugin.manifest.runtime.privileges.gpu
+    assert not plugin.isolation.privileges.gpu
+    (problem,) = starts.problems([plugin]).values()
+    assert problem.startswith(f"provider {CUDA} is not in the onnxruntime that is installed; it has ")
+    assert CPU in problem
+
+
+def test_a_site_without_a_gpu_has_a_model_computed_by_the_processor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the manifest says: it asks for no GPU any more, and starts."""
+    text = (folder / "plugin.toml").read_text()
+    on_gpu = text.replace("[onnx]\n", f'[onnx]\nproviders = ["{CUDA}"]\n').replace("cpus = ", "gpu = true\ncpus = ")
+    (folder / "plugin.toml").write_text(on_gpu)
+    runtime = manifest.load(folder).with_providers((CPU,)).runtime
+    assert (runtime.resources.needs_gpu, runtime.privileges.gpu) == (False, False)
+    assert CUDA in starting.problem_of(folder, ONNX_ENTRY)
+    monkeypatch.setenv(PROVIDERS_VARIABLE, CPU)
+    assert starting.problem_of(folder, ONNX_ENTRY) == ""
+
+
+def test_what_uses_no_onnxruntime_has_no_providers() -> None:
+    """The built-in plugin that uses it has them; another one is refused by name."""
+    uses = {name: PluginUse(providers=(CPU,)) for name in ("brain-tissue", "lung-density")}
+    found = configured.manifest_of("brain_tissue", uses)
+    assert found is not None
+    assert found.runtime.providers == (CPU,)
+    with pytest.raises(ManifestError, match="providers: it does not say that it uses onnxruntime"):
+        configured.manifest_of("lung-density", uses)

@@ -155,7 +155,7 @@ def test_the_chapter_on_the_envelope_has_every_attribute_and_its_example_is_one(
     chapter = PAGE[PAGE.index("## What it was validated on") : PAGE.index("## Coming from")]
     rows = re.findall(r"^\| .*? \| (`.*?) \|$", chapter, re.MULTILINE)
     assert sorted(key for row in rows for key in re.findall(r"`(\w+)`", row)) == sorted(envelope.ATTRIBUTES)
-    (tmp_path / "plugin.toml").write_text(block("toml") + blocks_with("toml", "SliceThickness"), encoding="utf-8")
+    (tmp_path / "plugin.toml").write_text(block("toml") + blocks_with("toml", "ConvolutionKernel"), encoding="utf-8")
     thickness = next(each for each in manifest.load(tmp_path).envelope if each.attribute == "SliceThickness")
     said = of_headers((thickness,), EnvelopeUse(), [{"Rows": ["US", [4]], "SliceThickness": ["DS", [5]]}]).sentences
     assert said[0] in " ".join(chapter.split())

@@ -107,3 +107,20 @@ def test_a_bound_belongs_to_its_range() -> None:
 def test_a_list_of_texts(texts: list[str], is_listed: bool) -> None:
     """Without regard to case; `*` ends at a backslash, and each of several values has to be listed."""
     assert EnvelopeLimit("ConvolutionKernel", values=("siemens*", "Br40d\\*")).has_texts(texts) is is_listed
+
+
+def test_limits_of_a_role_stand_beside_those_of_all(tmp_path: Path) -> None:
+    """In words with their role; a mistake in them names its table."""
+    roles = (
+        "[envelope.roles.t1]",
+        "SliceThickness = {maximum = 1.5}",
+        "[envelope.roles.flair]",
+        "EchoTime = {minimum = 80}",
+    )
+    found = read(tmp_path, 'Modality = ["MR"]', *roles)
+    assert [each.role for each in found] == ["", "t1", "flair"]
+    assert envelope.in_words(found).endswith("slice thickness (t1) up to 1.5 mm; echo time (flair) from 80 ms")
+    with pytest.raises(ManifestError, match=r"envelope.roles.t1.SliceThicknes: is not an attribute"):
+        read(tmp_path, "[envelope.roles.t1]", "SliceThicknes = {maximum = 1.5}")
+    with pytest.raises(ManifestError, match="states nothing"):
+        read(tmp_path, "[envelope.roles]")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
-from plugins import imaging, testing
-from plugins.contract import Box, NotApplicableError, Result, ResultStatus
+from plugins import imaging, manifest, starting, testing
+from plugins.adapters import onnx as onnx_adapter
+from plugins.contract import Box, NotApplicableError, Result, ResultStatus, Series, Study
+from plugins.manifest_table import ManifestError
+from plugins.runtime import ONNX_ENTRY
 from tests.support.models import model_room, tiny_models
 from tests.support.models.model_room import NODULE, TISSUE, plugin, turned, write_radiograph, write_stack
 
@@ -99,6 +105,25 @@ def test_clean_up_leaves_the_largest_and_nothing_small(folder, tmp_path):
     assert voxels == [voxels[0], voxels[0] - 16, voxels[0] - 16, 0]
     assert found[-1].status is ResultStatus.NO_FINDINGS
     assert "not found" in found[-1].summary
+
+
+def test_each_connected_part_is_a_finding_where_the_manifest_wants_that(folder, tmp_path):
+    """The ball first, the speck beside it; beyond the number the report counts."""
+    array = ball()
+    array[2, 50:54, 4:8] = 1000
+    files = write_stack(tmp_path / "ct", array, SPACING)
+    segmented(folder, INPUTS["as it is"], files)
+    text = (folder / "plugin.toml").read_text()
+    found = []
+    for most in (5, 1):
+        (folder / "plugin.toml").write_text(text.replace('empty = "absent"', f'empty = "absent", parts = {most}'))
+        found.append(testing.analyse(folder, files))
+    both, first = found
+    assert [len(each.findings) for each in found] == [2, 1]
+    longest = both.findings[0].measurements[1].value or 0
+    assert 22 <= longest <= 22 + SPACING[0]
+    assert both.findings[0].regions[0].image == first.findings[0].regions[0].image
+    assert first.quality[0].startswith("Not listed, further parts of Ball: 1")
 
 
 def test_nothing_is_absent_of_what_was_cut_off(folder, tmp_path):
@@ -269,3 +294,82 @@ def test_series_by_role_are_channels_on_one_grid(folder, tmp_path):
     assert np.abs(centre_of(mask) - centre_of(early > 500)).max() < 0.5
     with pytest.raises(NotApplicableError, match="0 series of the role late"):
         testing.analyse(made, first)
+
+
+# --- several inputs --------------------------------------------------------------------------------
+
+NUMBERS = '[[onnx.scalars]]\nname = "age"\nfact = "age"\nshift = 20.0\nscale = 10.0\n'
+NUMBERS += '[[onnx.scalars]]\nname = "sex"\nfact = "sex"\ntype = "int64"\n'
+RESULT_OF_ALL = """
+[[onnx.outputs]]
+kind = "regression"
+name = "answer"
+concept = {value = "1", scheme = "99T", meaning = "Answer"}
+finding = {value = "2", scheme = "99T", meaning = "Finding"}
+unit = "1"
+decimals = 3
+"""
+
+
+def of_two_series_and_a_person(path: Path) -> None:
+    """mean(first) + 10 · mean(second) + 100 · age + 1000 · sex."""
+    nodes = [
+        helper.make_node("ReduceMean", ["early"], ["a"], keepdims=0),
+        helper.make_node("ReduceMean", ["late"], ["b"], keepdims=0),
+        helper.make_node("Cast", ["sex"], ["d"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["b", "ten"], ["tens"]),
+        helper.make_node("Mul", ["age", "hundred"], ["hundreds"]),
+        helper.make_node("Mul", ["d", "thousand"], ["thousands"]),
+        helper.make_node("Sum", ["a", "tens", "hundreds", "thousands"], ["answer"]),
+    ]
+    weights = {name: np.array(value, np.float32) for name, value in (("ten", 10), ("hundred", 100), ("thousand", 1000))}
+    image = [1, 1, None, None, None]
+    tiny_models.write(
+        path, nodes, {"early": image, "late": image, "age": [1, 1], "sex": [1]}, {"answer": [1, 1]}, weights
+    )
+    made = onnx.load(str(path))
+    made.graph.input[3].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(made, str(path))
+
+
+@pytest.fixture
+def of_all(folder: Path) -> Path:
+    """A plugin whose model has an input for each of two roles, and two numbers."""
+    of_two_series_and_a_person(folder / "model.onnx")
+    steps = 'steps = [{kind = "rescale", scale = 100.0}]'
+    channels = f'[[onnx.channels]]\n{steps}\n[[onnx.channels]]\nrole = "late"\ninput = "late"\n{steps}\n'
+    given = '[onnx.input]\nname = "early"\nimages = "volume"\nlayout = "NCDHW"\n'
+    return plugin(folder, f"{given}{channels}{NUMBERS}{RESULT_OF_ALL}")
+
+
+def test_each_series_and_number_reaches_its_own_input(of_all, tmp_path):
+    """Two tensors by role, the age scaled, the sex as 1; without a fact that the model needs it is not applicable."""
+    first = write_stack(tmp_path / "a", np.full((4, 8, 8), 200, np.float32), SPACING)
+    second = write_stack(tmp_path / "b", np.full((4, 8, 8), 300, np.float32), SPACING, number=2)
+    late = [model_room.in_frame(each, model_room.frame_of(first[0])) for each in second]
+    assert starting.problem_of(of_all, ONNX_ENTRY) == ""
+    series = Series("1.2.1", "CT", "", tuple(first)), Series("1.2.2", "CT", "", tuple(late), "late")
+    study, loaded = Study("1.2", series, patient_sex="M", patient_age=50.0), onnx_adapter.load(of_all)
+    result = loaded.analyse(study, {})
+    assert result.findings[0].measurements[0].value == pytest.approx(2 + 30 + 300 + 1000)
+    with pytest.raises(NotApplicableError, match="age is not known"):
+        loaded.analyse(replace(study, patient_age=None), {})
+    with pytest.raises(NotApplicableError, match="sex is not known to be female or male"):
+        loaded.analyse(replace(study, patient_sex="O"), {})
+
+
+def test_an_input_that_gets_nothing_or_is_not_there_is_named(of_all):
+    """Before any image: a forgotten number, a channel for an input of another name, a type that is another."""
+    path = of_all / "plugin.toml"
+    text = path.read_text()
+    for old, new, said in (
+        (NUMBERS[NUMBERS.index('[[onnx.scalars]]\nname = "sex') :], "", "an input 'sex', and nothing is given to it"),
+        ('input = "late"', 'input = "later"', "the model has no input 'later', but 'early', 'late', 'age', 'sex'"),
+        ('type = "int64"', 'type = "int32"', "scalars.type: sex: the model takes int64, not int32"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        assert said in starting.problem_of(of_all, ONNX_ENTRY)
+    path.write_text(text.replace('name = "early"\n', ""))
+    with pytest.raises(ManifestError, match=r"onnx.input.name: is missing, and the model has more than one input"):
+        manifest.load(of_all)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-from plugins.model.mapping import Activation, BlendRule, BoxForm, CoordinateUnit, ModelImages, SizeFit, StepKind
+from plugins.model.mapping import (
+    Activation,
+    BlendRule,
+    BoxForm,
+    CoordinateUnit,
+    ModelImages,
+    PatientFact,
+    SizeFit,
+    StepKind,
+)
 from plugins.model.outputs import OutputKind
 from plugins.model.reading import ELEMENTS
 from tests.support.shared_data import ROOT
@@ -19,7 +28,15 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     taken = set(
         re.findall(r"(?:\.(?:take|table|tables|texts)\(|\b(?:tables|code|numbers|sizes)\(\w+, )\"(\w+)\"", source)
     )
-    segment = {"name", "type", "category", "finding", "empty"}  # read by `plugins.nifti_mapping.segment`
+    segment = {
+        "name",
+        "type",
+        "category",
+        "finding",
+        "empty",
+        "parts",
+        "part_minimum_ml",
+    }  # read by `plugins.nifti_mapping.segment`
     chapter = PAGE[PAGE.index("## The manifest") :]
     rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
@@ -30,7 +47,17 @@ def test_the_reference_has_every_key_and_no_other() -> None:
 
 def test_the_page_names_every_choice() -> None:
     """Of each key that has some."""
-    for kind in (Activation, BlendRule, BoxForm, CoordinateUnit, ModelImages, OutputKind, SizeFit, StepKind):
+    for kind in (
+        Activation,
+        BlendRule,
+        BoxForm,
+        CoordinateUnit,
+        ModelImages,
+        OutputKind,
+        PatientFact,
+        SizeFit,
+        StepKind,
+    ):
         for member in kind:
             assert f"`{member}`" in PAGE
     assert all(f"`{each}`" in PAGE for each in ELEMENTS)

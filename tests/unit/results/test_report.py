@@ -6,17 +6,21 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from node import envelope
 from node.config.encoding import EncodingProfile
+from node.config.envelope import EnvelopeUse
 from node.dicom.report_classes import SRClass
 from node.reading.reader import NotAReportError, ReadReport, read_sr  # type: ignore[attr-defined]
 from node.results.encode import encode
 from node.results.encoded import EncodedObject
 from node.results.request import SourceReference
 from plugins.contract import Code, Finding, ImageReference, Point, Result, ResultStatus
+from plugins.envelope import EnvelopeLimit
 from tests.support.results import reports
 
 
@@ -347,3 +351,25 @@ def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
     """The reader names the instance that it cannot read as a report."""
     with pytest.raises(NotAReportError, match="no content tree"):
         read_sr(reports.write(reports.ct(), tmp_path / "ct.dcm"))
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "the slice thickness (t1) is 5 mm; it was validated up to 2 mm"),
+        ("ko", "절편 두께 (t1)"),
+    ],
+)
+def test_a_reader_of_another_library_finds_what_the_model_was_not_validated_on(
+    tmp_path: Path, language: str, said: str
+) -> None:
+    """The sentence of an envelope is a text of the report, as highdicom reads the file."""
+    limit = EnvelopeLimit("SliceThickness", maximum=2.0, role="t1")
+    thick = {"Rows": ["US", [4]], "SliceThickness": ["DS", [5.0]]}
+    (sentence,) = envelope.of_headers((limit,), EnvelopeUse(outside="note"), [thick], ["t1"]).sentences
+    result = replace(reports.no_findings(), quality=(sentence,))
+    profile = EncodingProfile.model_validate({"language": language})
+    made = _set(tmp_path, result, profile=profile)
+    report = highdicom.sr.srread(next(each.path for each in made if each.kind == "sr"))
+    texts = [str(item.TextValue) for item in _all_items(report) if "TextValue" in item]
+    assert [text for text in texts if said in text], texts

@@ -12,6 +12,7 @@ from node.config.destinations import DicomDestination
 from node.ledger import alerts, decisions, deliveries, forwards, instances, studies
 from node.ledger.delivery import DeliveryStatus
 from node.ledger.forwards import ForwardTerms
+from node.route import forwarding
 from node.route.stage import RouteStage
 from rules.model import Rule
 from tests.support.clocks import HandClock
@@ -81,6 +82,32 @@ def test_a_study_that_goes_back_and_forth_is_held_with_an_alert(nodes: TwoNodes)
         if each.status is DeliveryStatus.WAITING and each.destination == "archive"
     ]
     assert len(waiting) == 1  # decided, and not sent before a person has released it
+
+
+@pytest.fixture
+def short_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring is known by 11 rounds, so that a test takes a third of the time."""
+    monkeypatch.setattr(forwarding, "_RING_ROUNDS", 11)
+
+
+@pytest.mark.usefixtures("short_rings")
+def test_a_ring_of_three_systems_is_held_with_an_alert(nodes: TwoNodes) -> None:
+    """This node sends to one, what is made of it comes from a third, which is no destination and made nothing first."""
+    nodes.round("CT1")
+    for _ in range(10):
+        nodes.round("THIRD")
+    assert nodes.hold is None
+    nodes.round("THIRD")
+    assert "by what THIRD sent after this node had sent something of it" in str(nodes.hold)
+    assert [each.kind for each in alerts.every(nodes.site.ledger.database, closed=False)] == ["study.held"]
+
+
+@pytest.mark.usefixtures("short_rings")
+def test_a_scanner_that_goes_on_with_its_study_is_no_ring(nodes: TwoNodes) -> None:
+    """Run after run of an angiography, each forwarded before the next: what the study began with came from there."""
+    for _ in range(13):
+        nodes.round("CT1")
+    assert nodes.hold is None
 
 
 @pytest.mark.parametrize("breaks", ["another sender", "nothing was sent"])

@@ -14,7 +14,7 @@ from node.config.models import PluginUse
 from node.errors import NotFoundError
 from node.run import catalogue, confinement, sandbox
 from node.run.executor import AttemptLimits, ExitKind, ProcessWatch
-from node.run.kinds import registry
+from node.run.kinds import python, registry
 from node.run.kinds.python import PythonExecutor
 from node.run.sandbox import Isolation
 from node.run.users import PluginUser
@@ -89,6 +89,22 @@ def test_an_interpreter_of_its_own_is_asked_for_its_paths(site: Site) -> None:
     manifest = (folder / "plugin.toml").read_text()
     (folder / "plugin.toml").write_text(manifest.replace("entry =", 'interpreter = "python"\nentry ='))
     assert "does not run" in site.catalogue(NOT_ISOLATED).problems["mine"]
+
+
+def test_a_module_that_is_not_installed_makes_a_plugin_unusable(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, without importing anything; those that ship with the node say by which extra they come."""
+    site.python_plugin("mine")
+    folder = site.uses["mine"].folder
+    assert folder is not None
+    text = (folder / "plugin.toml").read_text()
+    (folder / "plugin.toml").write_text(text.replace("entry =", 'requires = ["numpy", "no_such_thing"]\nentry ='))
+    found = site.catalogue(NOT_ISOLATED)
+    assert found.problems == {"mine": "no_such_thing is not installed"}
+    (folder / "no_such_thing.py").touch()
+    assert site.catalogue(NOT_ISOLATED).problems == {}
+    monkeypatch.setattr(python, "lacks", lambda asked, folder, modules: [each for each in modules if "onnx" in each])
+    lacking = "onnxruntime is not installed: pip install 'pacsnode[onnx]'"
+    assert site.catalogue(NOT_ISOLATED).problems == {"brain-tissue": lacking}
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,24 @@ def test_every_sentence_is_korean_for_korean_readers() -> None:
         assert not any(each.words in KOREAN.note(sentence) for each in ATTRIBUTES.values() if " " in each.words)
         assert KOREAN.note(sentence) != sentence
     assert KOREAN.note(outside.sentences[0]) == "검증 범위를 벗어남: 절편 두께 5 mm, 검증된 범위 0.5~2 mm."
+
+
+T1_ONLY = EnvelopeLimit("SliceThickness", minimum=0.5, maximum=2.0, role="t1")
+THICK_T1 = "Outside of what this was validated on: the slice thickness (t1) is 5 mm; it was validated from 0.5 to 2 mm."
+
+
+@pytest.mark.parametrize(
+    ("roles", "sentences"),
+    [(("t1", "flair"), (THICK_T1,)), (("flair", "t1"), ()), (("flair", "flair"), ()), ((), ())],
+    ids=["T1 is thick", "FLAIR is", "there is no T1", "no roles"],
+)
+def test_a_limit_of_a_role_is_for_its_images_alone(roles: tuple[str, ...], sentences: tuple[str, ...]) -> None:
+    """The first image is thick, the second one thin; the sentence names the role."""
+    headers = [ct(SliceThickness=("DS", 5.0)), ct(SliceThickness=("DS", 1.0))]
+    assert envelope.of_headers((T1_ONLY,), DEFAULT, headers, roles).sentences == sentences
+
+
+def test_the_role_is_named_in_korean_too() -> None:
+    """The attribute in the language of the reader, the role as the rule calls it."""
+    assert "절편 두께 (t1)" in KOREAN.note(THICK_T1)
+    assert ENGLISH.note(THICK_T1) == THICK_T1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_a_label_is_a_finding_with_its_volume(room: NiftiRoom) -> None:
     assert result.segmentation.frames == room.grid.frames
     assert np.array_equal(result.segmentation.labels, block(1))
     assert result.summary == "Nodule found: 0.10 mL."
+
+
+def test_a_label_may_be_several_lesions(room: NiftiRoom) -> None:
+    """A finding for each connected part that is large enough; the rest is counted; too small is not absent."""
+    labels = block(4)
+    labels[0, 0, :5] = 4
+    room.save(labels)
+    result = room.read(folders(replace(segment(label=4), parts=5, part_minimum_ml=0.05))).result
+    assert shown(result) == [("Nodule", True, [pytest.approx(80 * VOXEL_ML), pytest.approx(10, abs=3)])]
+    assert result.quality == ("Not listed, further parts of Nodule: 1, together 0.01 mL.",)
+    assert result.summary.startswith("Nodule 1 found: 0.10 mL")
+    assert len(result.findings[0].regions) == 1
+    assert np.array_equal(result.segmentation.labels, labels > 0)
+    none = room.read(folders(absent_if_empty(replace(segment(label=4), parts=5, part_minimum_ml=9.0)))).result
+    assert none.status == "not_applicable"
+    assert none.summary.endswith("Not listed, further parts of Nodule: 2, together 0.10 mL.")
 
 
 def test_an_organ_is_measured_and_neither_present_nor_absent(room: NiftiRoom) -> None:
@@ -228,8 +245,6 @@ def test_impossible_numbers_are_refused_and_strays_are_named(room: NiftiRoom) ->
 
 def test_masks_can_stay_out_of_the_result_and_maps_come_in(room: NiftiRoom) -> None:
     """A manifest whose outputs do not list segmentation gets volumes alone; a map has its quantity."""
-    from dataclasses import replace
-
     from node.run.nifti import reading
 
     room.save(block())
