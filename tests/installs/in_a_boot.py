@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.installs import booted
 from tests.installs.booted import BootedMachine
@@ -23,7 +25,7 @@ PLUGIN = Path("/opt/site-plugins/looker")
 CODE = """
 import os
 from pathlib import Path
-from plugins.contract import Parameters, Result, ResultStatus, Study
+from plugins.contract import Code, Finding, Parameters, Result, ResultStatus, Study
 
 def _open(path):
     try:
@@ -39,7 +41,8 @@ class Looker:
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         seen = [path for path in ("/var/lib/pacsnode", "/etc/pacsnode", "/opt", "/srv") if _open(path)]
         text = f"uid={uid} caps={int(status['CapEff'], 16)} nnp={status['NoNewPrivs'].strip()} nets={nets} seen={seen}"
-        return Result(status=ResultStatus.NO_FINDINGS, summary=text)
+        looked = Finding(code=Code("LOOKED", "99PACSNODE", "What was looked at"), present=False)
+        return Result(status=ResultStatus.NO_FINDINGS, summary=text, findings=(looked,))
 """
 MANIFEST = """
 schema = 1
@@ -55,6 +58,10 @@ kind = "python"
 entry = "looker:Looker"
 deadline_seconds = 300
 memory_mb = 512
+[[concepts]]
+value = "LOOKED"
+scheme = "99PACSNODE"
+meaning = "What was looked at"
 """
 MORE = """
 rules:
@@ -84,7 +91,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootedMachine]
         (made.root / "srv" / "ct").mkdir()
         for number in range(1, 5):
             path = made.root / "srv" / "ct" / f"{number}.dcm"
-            ct(number).save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+            image = ct(number)
+            image.file_meta = FileMetaDataset()
+            image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            image.save_as(path, enforce_file_format=True)
         made.run("systemd-run", "--unit=pacs", "storescp", "-od", "/srv/pacs", "-aet", "PACS", "11113")
         yield made
 
@@ -126,17 +136,9 @@ def test_a_plugin_runs_as_a_user_of_its_own_under_the_restrictions_of_the_unit(m
     machine.run("systemctl", "reload", "pacsnode.service")
     until(lambda: machine.property("ActiveState") == "active", what="the reload")
     machine.run("storescu", "+sd", "-aet", "CT1", "-aec", "PACSNODE", "127.0.0.1", "104", "/srv/ct")
-    machine.run(
-        "setpriv",
-        "--reuid=pacsnode",
-        "--regid=pacsnode",
-        "--init-groups",
-        "pacsnode",
-        "complete",
-        "A1",
-        "--config",
-        CONFIG,
-    )
+    as_node = ["setpriv", "--reuid=pacsnode", "--regid=pacsnode", "--init-groups"]
+    complete = [*as_node, "pacsnode", "complete", "A1", "--config", CONFIG]
+    until(lambda: machine.tried(*complete).returncode == 0, what="the study to be indexed")
     stored = machine.root / "srv" / "pacs"
     report = until(lambda: next(iter(stored.glob("SR*")), None), 300, what="a report at the PACS")
     shown = machine.run("dsrdump", f"/srv/pacs/{report.name}")
