@@ -27,11 +27,7 @@ import os
 from pathlib import Path
 from plugins.contract import Code, Finding, Parameters, Result, ResultStatus, Study
 
-def _open(path):
-    try:
-        return bool(os.listdir(path))
-    except OSError:
-        return False
+OTHERS = ("/var/lib/pacsnode/data/ledger.db", "/var/lib/pacsnode/data/store", "/etc/pacsnode", "/srv/ct", "/usr/bin/su")
 
 class Looker:
     def analyse(self, study: Study, parameters: Parameters) -> Result:
@@ -39,7 +35,7 @@ class Looker:
         uid = next(int(o) + os.getuid() - int(i) for i, o, n in outside if int(i) <= os.getuid() < int(i) + int(n))
         nets = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        seen = [path for path in ("/var/lib/pacsnode", "/etc/pacsnode", "/opt", "/srv") if _open(path)]
+        seen = [path for path in OTHERS if os.access(path, os.R_OK)]
         text = f"uid={uid} caps={int(status['CapEff'], 16)} nnp={status['NoNewPrivs'].strip()} nets={nets} seen={seen}"
         looked = Finding(code=Code("LOOKED", "99PACSNODE", "What was looked at"), present=False)
         return Result(status=ResultStatus.NO_FINDINGS, summary=text, findings=(looked,))
@@ -141,7 +137,7 @@ def test_a_plugin_runs_as_a_user_of_its_own_under_the_restrictions_of_the_unit(m
     until(lambda: machine.tried(*complete).returncode == 0, what="the study to be indexed")
     stored = machine.root / "srv" / "pacs"
     report = until(lambda: next(iter(stored.glob("SR*")), None), 300, what="a report at the PACS")
-    shown = machine.run("dsrdump", f"/srv/pacs/{report.name}")
+    shown = machine.run("dsrdump", "+Pl", f"/srv/pacs/{report.name}")
     plugin = machine.run("id", "-u", "pacsnode-plugin").strip()
     assert f"uid={plugin} caps=0 nnp=1" in shown, shown
     assert "nets=['lo'] seen=[]" in shown, shown

@@ -98,8 +98,10 @@ def test_a_node_of_systemd(tmp_path: Path, systemd: SystemdSide) -> None:
         assert serving.wait(240) == 0
         assert systemd.has_heard("STOPPING=1")
     finally:
-        for each in (serving, *children):
-            if each.poll() is None if isinstance(each, subprocess.Popen) else each.is_running():
+        if serving.poll() is None:
+            serving.kill()
+        for each in children:
+            if each.is_running():
                 each.kill()
         serving.wait(120)
     assert "SELF" not in (tmp_path / "serve.log").read_text()
