@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak crash fuzz matrix viewer nightly bench check env lock runtime
+.PHONY: help demo test soak crash fuzz matrix viewer installs nightly bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -50,6 +50,10 @@ matrix: env ## every result × image × character set under both validators, two
 viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/viewers; SHORT=1 takes 3 minutes and only tests
 	@.ci/viewer
 	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
+
+installs: env ## each way to install, from nothing, in a booted machine; some minutes, as root
+	@.ci/peers systemd-container debootstrap
+	@.venv/bin/pytest tests/installs/in_a_boot.py --full-length
 
 nightly: env ## soak, fuzz, matrix, viewer and bench in full, one after the other, however each ends; some hours
 	@.ci/nightly

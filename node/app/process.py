@@ -40,7 +40,7 @@ from node.processes import pool
 from node.run import confinement
 from node.run.catalogue import Catalogues
 from node.run.workers import WarmWorkers
-from node.serve.lifeline import SupervisorOrders, end_with
+from node.serve.lifeline import RELOADED, SupervisorOrders, end_with
 from node.stage import Node
 from node.store.layout import DataFolder
 from node.wake import Stage, Wakes
@@ -61,8 +61,16 @@ PutInForce = Callable[[InForce], None]
 class App:
     """The stages of one node on one data folder."""
 
-    def __init__(self, running: InForce, with_receivers: PutInForce = in_force.write) -> None:
-        """Build everything; raises LedgerError where the ledger cannot be used."""
+    def __init__(
+        self,
+        running: InForce,
+        with_receivers: PutInForce = in_force.write,
+        reloaded: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Build everything; raises LedgerError where the ledger cannot be used.
+
+        `reloaded` gets what came of each reload that was asked for: why it was refused, or nothing.
+        """
         data = running.configuration.node.data
         store = DataFolder(data)
         self.node = Node(Ledger(data / database.FILE), store, SystemClock(), Wakes())
@@ -75,7 +83,7 @@ class App:
         self._of_the_node = stages.of_the_node(self.node, running.configuration, catalogues, self._warm, self._schedule)
         self._catalogues = catalogues
         self._for_peers = stages.for_peers(self.node, running.configuration, catalogues)
-        self.reload = Reload(self.node, running, catalogues, self.take_up)
+        self.reload = Reload(self.node, running, catalogues, self.take_up, reloaded)
         self._workers = Workers(self.node.wakes, FailingStages(self.node))
         self._heartbeat = HeartbeatStage(self.node, running.configuration, self._workers.turns)
         upkeep.enter(self._schedule, self.node)
@@ -168,9 +176,8 @@ def _listen_to_receivers(wake: int, wakes: Wakes) -> None:
     threading.Thread(target=listen, name="wake", daemon=True).start()
 
 
-def _asking(descriptor: int) -> PutInForce:
+def _asking(supervisor: socket.socket) -> PutInForce:
     """Ask the supervisor, who keeps the receivers; it puts the configuration in force itself, or says why not."""
-    supervisor = socket.socket(fileno=descriptor)
 
     def put_in_force(wanted: InForce) -> None:
         in_force.write(wanted, in_force.WANTED)
@@ -183,6 +190,15 @@ def _asking(descriptor: int) -> PutInForce:
             raise NotInForceError(f"{wanted.path}: {reason}")
 
     return put_in_force
+
+
+def _telling(supervisor: socket.socket) -> Callable[[str], None]:
+    """Tell the supervisor what came of a reload."""
+
+    def tell(refusal: str) -> None:
+        supervisor.send(f"{os.getpid()} {RELOADED} {refusal}".encode()[:_LONGEST_ANSWER])
+
+    return tell
 
 
 def main() -> int:
@@ -203,7 +219,11 @@ def main() -> int:
     os.nice(_NICE)
     pool.preload(preloaded.MODULES)
     try:
-        app = App(running, in_force.write if arguments.ask is None else _asking(arguments.ask))
+        if arguments.ask is None:
+            app = App(running)
+        else:
+            supervisor = socket.socket(fileno=arguments.ask)
+            app = App(running, _asking(supervisor), _telling(supervisor))
     except NodeError as error:
         log.error("app.cannot-start", error=str(error))
         return 1

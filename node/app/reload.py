@@ -62,13 +62,23 @@ changed (`node.app.process.App.take_up`).
 class Reload(NodeStage):
     """Watches the files of one configuration, and has a new one taken up."""
 
-    def __init__(self, node: Node, running: InForce, catalogues: Catalogues, take_up: TakeUp) -> None:
+    def __init__(
+        self,
+        node: Node,
+        running: InForce,
+        catalogues: Catalogues,
+        take_up: TakeUp,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`told` gets what came of each reload that was asked for: why it was refused, or nothing."""
         self.bell = threading.Event()
         self._ledger = node.ledger
         self._clock = node.clock
         self._running = running
         self._catalogues = catalogues
         self._take_up = take_up
+        self._told = told
+        self._refusal = ""
         self._files: set[Path] = {running.path}
         self._patterns: tuple[str, ...] = ()
         self._last: Signature = ()
@@ -88,7 +98,10 @@ class Reload(NodeStage):
         at_rest, self._last = seen == self._last, seen
         if self._asked or (at_rest and seen != self._tried):
             asked, self._asked, self._tried = self._asked, False, seen
+            self._refusal = ""
             self._reload(asked)
+            if asked:
+                self._told(self._refusal)
         return LOOK_SECONDS
 
     def _signature(self) -> Signature:
@@ -195,6 +208,7 @@ class Reload(NodeStage):
     def _refuse(self, headlines: Sequence[str], shown: str, asked: bool) -> None:
         """Once for each content: an alert that comes back with every look is soon read by nobody."""
         content = _digest(headlines)
+        self._refusal = headlines[0]
         file = str(self._running.path)
         known = configurations.refusal(self._ledger.database, file) == content
         if not known or asked:

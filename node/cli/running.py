@@ -25,6 +25,7 @@ from node.desk import site as sites
 from node.desk.actor import who_types
 from node.desk.certificates import reminders
 from node.desk.words import clock_text
+from node.errors import UsageError
 from node.kit import readiness
 from node.run import catalogue, confinement
 from node.run.catalogue import Catalogue, SitePlugin
@@ -40,11 +41,19 @@ _SENT = {
 }
 
 
-def serve(config: site.ConfigPath = site.DEFAULT_CONFIG) -> None:
+def serve(
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    allow_root: Annotated[
+        bool, typer.Option("--allow-root", help="Run as root, if this user is root. Else it is refused.")
+    ] = False,
+) -> None:
     """Start the node. It runs until SIGTERM or Ctrl-C.
 
     If the file is not valid any more, the node starts with the last accepted configuration.
     """
+    as_root = exposure.root_warning()
+    if as_root and not allow_root:
+        raise UsageError(f"{as_root}. On a machine that is for trials only: pacsnode serve --allow-root")
     from node.serve import supervisor
 
     try:
@@ -72,13 +81,24 @@ def _last_accepted(config: Path, last: InForce, problem: ConfigurationError) -> 
     return [("ALERT", told), *_about(last.configuration, plugins)]
 
 
-def check(config: site.ConfigPath = site.DEFAULT_CONFIG, as_json: site.AsJson = False) -> None:
+def check(
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    security: Annotated[
+        bool, typer.Option("--security", help="What a security officer asks instead: a row each, with what to change.")
+    ] = False,
+    as_json: site.AsJson = False,
+) -> None:
     """Check the configuration and say what it means.
 
     Each plugin that is used is started in its confinement, and its examples are run unless they passed as it is now.
     Exit code 2: it has problems, a plugin does not start or says something else of its examples, or a certificate or a
-    list of revoked ones has ended.
+    list of revoked ones has ended. With --security, exit code 1: something is critical.
     """
+    if security:
+        from node.cli import security_page
+
+        security_page.show(config, as_json=as_json)
+        return
     try:
         loaded = sites.read(config)
         configuration = loaded.configuration

@@ -27,7 +27,7 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 def warnings(document: Document, folder: Path) -> Iterator[Problem]:
     """Private keys, tokens and passwords that others can read or replace; `folder` is where relative paths begin."""
-    for path in _secrets(document.value):
+    for path in secrets(document.value):
         name = section(document.value, *path[:-1]).get(path[-1])
         if not isinstance(name, str):
             continue
@@ -39,8 +39,8 @@ def warnings(document: Document, folder: Path) -> Iterator[Problem]:
             yield document.problem(path, f"other users can read or replace {name} (mode {mode:04o}): chmod 600 {name}")
 
 
-def _secrets(value: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Where files with a secret may be named."""
+def secrets(value: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Where files with a secret may be named: the path of each key."""
     yield from _SINGLE
     for name, below in _NAMED:
         for key in section(value, name):
@@ -55,6 +55,6 @@ def root_warning() -> str:
     if os.geteuid() != 0:
         return ""
     return (
-        "`serve` run by this user would run as root: give the node a user of its own, which `pacsnode install "
-        "--users-only` makes (a port below 1024 needs CAP_NET_BIND_SERVICE only)"
+        "`serve` run by this user would run as root, so a fault in it could touch everything on this machine: give the "
+        "node a user of its own. `pacsnode install` makes one, and a service that needs no privilege for port 104"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.config import checks, exposure, rulefiles, source, validation
+from node.config import checks, credentials, exposure, rulefiles, source, validation
 from node.config.dictionary import DataDictionary
 from node.config.digests import digest_at, files_at
 from node.config.from_values import validated
@@ -115,7 +115,7 @@ def _read(path: Path, document: Document, began: int) -> LoadedConfiguration:
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
     files, problems = rulefiles.expand(document, path.parent)
     studies, more = rulefiles.put_studies_in(document)
-    problems += more
+    problems += [*more, *credentials.put_in(document, exposure.secrets(document.value))]
     configuration = None
     try:
         configuration = validated(document.value, path.parent.resolve())

@@ -17,6 +17,8 @@ from pathlib import Path
 
 MOUNTS, OWN = Path("/proc/self/mounts"), Path("/proc/self/cgroup")
 _START = "pacsnode-"
+_NODE = "node"
+"""The group of the node's own processes, below the one that systemd delegated."""
 _END_SECONDS = 20.0
 _MORE_PROCESSES, _MORE_BYTES = 64, 64 * 2**20
 """Beyond the limits that the guard watches, so that it sees and names what went beyond them."""
@@ -73,6 +75,19 @@ class AttemptGroup:
         return True
 
 
+def make_room(own: Path = OWN, mounts: Path = MOUNTS) -> None:
+    """Leave the group that systemd delegated to this process for one below it; nothing where it delegated none.
+
+    Only a group without processes can hand its controllers down (cgroups(7), "no internal processes"); systemd does the
+    same by itself from 254 on (DelegateSubgroup=). Raises OSError where the system refuses.
+    """
+    group = _own_group(mounts, own)
+    if group is not None and _is_delegated(group):
+        below = group / _NODE
+        below.mkdir(exist_ok=True)
+        (below / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
+
 def of(folder: Path) -> AttemptGroup | None:
     """The group for the attempt of a folder `work/JOB/ATTEMPT`; None where none can be made."""
     base = _base()
@@ -99,16 +114,20 @@ def _base() -> Path | None:
 
 def base(mounts: Path, own: Path) -> Path | None:
     """Where groups can be made: the folder that systemd delegated, else the node's own group. Tried by making one."""
-    mounted = next((line.split()[1] for line in _text(mounts).splitlines() if " cgroup2 " in line), None)
-    ours = next((line[3:] for line in _text(own).splitlines() if line.startswith("0::")), None)
-    if mounted is None or ours is None:
+    group = _own_group(mounts, own)
+    if group is None:
         return None
-    group = Path(mounted, ours.lstrip("/"))
     # With DelegateSubgroup= the node is in a group below the one that was delegated, which has to be without processes.
     for each in [group.parent, group] if _is_delegated(group.parent) else [group]:
         if _works(each):
             return each
     return None
+
+
+def _own_group(mounts: Path, own: Path) -> Path | None:
+    mounted = next((line.split()[1] for line in _text(mounts).splitlines() if " cgroup2 " in line), None)
+    ours = next((line[3:] for line in _text(own).splitlines() if line.startswith("0::")), None)
+    return None if mounted is None or ours is None else Path(mounted, ours.lstrip("/"))
 
 
 def _is_delegated(folder: Path) -> bool:

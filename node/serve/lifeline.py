@@ -13,6 +13,9 @@ BEGIN, RETIRE = signal.SIGUSR1, signal.SIGUSR2
 """To a receiver: accept associations now; accept no more and finish those that are open."""
 _PR_SET_PDEATHSIG = 1
 
+RELOADED = "reloaded"
+"""What the node tells the supervisor when it has done what SIGHUP asked for; behind it, why it was refused."""
+
 
 class SupervisorOrders:
     """Signals as they come, for the main thread to wait for.

@@ -17,6 +17,7 @@ from pathlib import Path
 from node.config.models import TLS, Configuration, Listen
 from node.dimse.revocation import lists_at, pem
 from node.errors import PermanentError
+from node.serve import activation
 
 LISTENING = "listening.json"
 """In the data folder while the node runs: {"pid", "port", "tls_port"}; says which port the system chose for 0.
@@ -51,9 +52,9 @@ class Ports:
 
         Raises ListenError; nothing that `before` has not is open then.
         """
-        kept = before.sockets if before else {}
         listen = configuration.node.listen
         places = _places(listen)
+        kept = before.sockets if before else _handed_over(places)
         sockets: dict[Place, socket.socket] = {}
         ports = cls(places, sockets, {})
         try:
@@ -88,6 +89,11 @@ class Ports:
         """Address and port of each side, as the system has them."""
         return {side: self.sockets[place].getsockname()[:2] for side, place in self.places.items()}
 
+    @property
+    def plain(self) -> tuple[str, int] | None:
+        """Address and port without TLS, as the system has them; None where that is off."""
+        return self.numbers().get(_PLAIN)
+
     def write(self, data: Path) -> None:
         """Leave word of the ports in the data folder."""
         port, tls_port = (self.numbers().get(side, (None, None))[1] for side in (_PLAIN, _TLS))
@@ -107,6 +113,32 @@ class Ports:
 def _places(listen: Listen) -> dict[str, Place]:
     plain = {} if listen.port == "off" else {_PLAIN: (listen.host, listen.port)}
     return plain | ({_TLS: (listen.host, listen.tls.port)} if listen.tls else {})
+
+
+def _handed_over(places: Mapping[str, Place]) -> dict[Place, socket.socket]:
+    """The sockets that systemd listens on for us, by the place that the configuration gives each.
+
+    Raises ListenError where there is one of which the configuration knows nothing: who calls there would wait for ever.
+    """
+    found: dict[Place, socket.socket] = {}
+    for name, each in activation.take():
+        host, port = each.getsockname()[:2]
+        place = next((place for place in places.values() if place[1] == port and _is_same(place[0], host)), None)
+        if place is None:
+            wanted = ", ".join(f"{host} port {port}" for host, port in places.values())
+            raise ListenError(
+                f"systemd listens on {host} port {port} for this node ({name}), and the configuration says {wanted}: "
+                "`pacsnode install` writes pacsnode.socket again; then systemctl restart pacsnode.socket"
+            )
+        found[place] = each
+    return found
+
+
+def _is_same(configured: str, bound: str) -> bool:
+    try:
+        return bound in {each[4][0] for each in socket.getaddrinfo(configured, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
 
 
 def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> socket.socket:
@@ -131,7 +163,7 @@ def _why(error: OSError, port: int, ours: Mapping[Place, socket.socket]) -> str:
         case OSError(errno=errno.EADDRINUSE):
             return f"port {port} is in use by another program; stop that, or change node.listen.port"
         case PermissionError():
-            return f"port {port} is reserved for the system; use one above 1023, or grant CAP_NET_BIND_SERVICE"
+            return f"port {port} is reserved for the system: `pacsnode install` lets systemd listen there; or use 11112"
         case OSError(errno=errno.EADDRNOTAVAIL):
             return "this machine has no such address; change node.listen.host"
         case _:

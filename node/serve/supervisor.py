@@ -22,6 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -31,11 +32,14 @@ from node.config.in_force import InForce
 from node.ledger import database, instances
 from node.ledger.database import Ledger
 from node.observe import logs
+from node.run import cgroups
 from node.serve import capabilities, lost_ledger, receivers, upgrade
 from node.serve.keepalive import Child, any_alive
+from node.serve.lifeline import RELOADED
 from node.serve.listening import LISTENING, Ports
 from node.serve.outages import Outages
 from node.serve.receivers import ReceiverInheritance, Receivers
+from node.serve.service_manager import ServiceManager, WatchedService
 from node.store import numbers, unfinished
 from node.store.layout import DataFolder
 from node.store.lock import take_lock
@@ -61,6 +65,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)
     _leave_children_no_capabilities()
+    _make_room_for_plugins()
     data_folder = DataFolder(data)
     in_force.write(running)
     receivers.sweep(data_folder)
@@ -96,6 +101,18 @@ def _leave_children_no_capabilities() -> None:
         log.warning("serve.capabilities-not-dropped", error=str(error))
 
 
+def _ring(bell: int) -> None:
+    with contextlib.suppress(BlockingIOError):  # full of rings that were not heard yet
+        os.write(bell, b"\0")
+
+
+def _make_room_for_plugins() -> None:
+    try:
+        cgroups.make_room()
+    except OSError as error:
+        log.warning("serve.control-group-not-left", error=error.strerror)
+
+
 class Supervisor:
     """Keeps the children alive until a signal says that it is over. The node process is stopped last."""
 
@@ -103,6 +120,10 @@ class Supervisor:
         alive, _ = os.pipe()  # our end is closed by our own end, and only by that
         wake, wake_end = os.pipe()
         self._data = running.configuration.node.data
+        self._bell, bell_end = os.pipe()
+        os.set_blocking(bell_end, False)
+        title = running.configuration.node.ae_title
+        self._service = WatchedService(ServiceManager.take(), self._data, title, partial(_ring, bell_end))
         self._receivers = Receivers(running, ports, data_folder, ReceiverInheritance(wake_end, alive, lock))
         self._asked, asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._asked.setblocking(False)
@@ -113,8 +134,6 @@ class Supervisor:
         self._outages = Outages()
         self._signals = 0
         self._reload = False
-        self._bell, bell_end = os.pipe()
-        os.set_blocking(bell_end, False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told_to_stop)
         signal.signal(signal.SIGHUP, self._told_to_reload)
@@ -132,11 +151,14 @@ class Supervisor:
         while not self._signals:
             if self._reload:
                 self._reload = False
+                self._service.reloading()
                 self._node.send(signal.SIGHUP)  # one that is dead just now begins with the file anyway
             self._receivers.look()
             self._look_after_node()
             self._outages.look(self._kept_alive(), self._receivers.running.configuration)
+            self._service.look(self._receivers.ports.plain, self._node.alive)
             self._rest()
+        self._service.stopping()
         log.info("serve.stopping", first="receivers, which let open associations finish")
         self._stop(self._receivers.all(), receivers.MAY_TAKE)
         self._stop([self._node], _NODE_MAY_TAKE)
@@ -155,10 +177,13 @@ class Supervisor:
         if self._receivers.changing:
             return
         try:
-            asker = int(self._asked.recv(_LONGEST_ANSWER))
+            first, _, said = self._asked.recv(_LONGEST_ANSWER).decode(errors="replace").partition(" ")
         except BlockingIOError:
             return
-        if asker == self._node.pid:
+        asker = int(first)
+        if said.startswith(RELOADED):
+            self._service.reloaded(said.removeprefix(RELOADED).strip())
+        elif asker == self._node.pid:
             self._receivers.replace(self._data / in_force.WANTED, lambda reason: self._answer(asker, reason))
 
     def _answer(self, asker: int, reason: str) -> None:
@@ -171,7 +196,12 @@ class Supervisor:
     def _rest(self) -> None:
         """Sleep until a child dies, says or asks something, a signal comes or one is due."""
         outages = self._outages.due_at(self._kept_alive())
-        times = [self._receivers.due_at(), outages, self._node.due_at if self._node.process is None else None]
+        times = [
+            self._receivers.due_at(),
+            outages,
+            self._service.due_at(),
+            self._node.due_at if self._node.process is None else None,
+        ]
         due = [each for each in times if each is not None]
         heard = [self._receivers.bell] if self._receivers.changing else [self._receivers.bell, self._asked]
         self._wait(max(0.0, min(due) - time.monotonic()) if due else None, *heard)

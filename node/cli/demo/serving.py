@@ -15,7 +15,7 @@ from node.serve.lifeline import end_with
 def main(config: Path) -> None:
     """Serve by this configuration until a signal or the end of the standard input; ends the process."""
     end_with(sys.stdin.fileno())
-    commands.run(["serve", "--config", str(config)])
+    commands.run(["serve", "--config", str(config), "--allow-root"])
 
 
 if __name__ == "__main__":

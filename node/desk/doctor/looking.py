@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from node.desk import site
-from node.desk.doctor import machine_checks, network_checks, plugin_checks, site_checks
+from node.desk.doctor import machine_checks, network_checks, plugin_checks, site_checks, system_checks
 from node.desk.doctor.finding import Diagnosis, DoctorFinding
 from node.errors import LedgerError, NotFoundError
 from node.ledger import instances, refused_callers
@@ -29,6 +29,7 @@ def look(config: Path, now: datetime) -> Iterator[DoctorFinding]:
     yield machine_checks.clock(configuration, now)
     yield from machine_checks.disk(configuration)
     yield machine_checks.log_file(running)
+    yield from system_checks.look(list(loaded.warnings))
     yield plugin_checks.sandbox(configuration)
     yield plugin_checks.gpu(configuration)
     yield from site_checks.validity(configuration, now)

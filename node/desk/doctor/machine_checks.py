@@ -155,8 +155,7 @@ def user(running: Mapping[str, Any] | None) -> DoctorFinding:
         "user",
         Diagnosis.DOUBTFUL,
         f"{which} as root: a fault in it could touch everything on this machine",
-        "Give it a user of its own (`pacsnode install --users-only`);"
-        " a port below 1024 needs CAP_NET_BIND_SERVICE only.",
+        "Give it a user of its own: `pacsnode install`, which lets systemd listen on port 104, too.",
     )
 
 

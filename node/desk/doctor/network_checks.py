@@ -72,7 +72,7 @@ def _cannot_bind(name: str, host: str, port: int, error: OSError) -> DoctorFindi
         said = f"the port is taken{f' by {who}' if who else ''}"
         return DoctorFinding(name, Diagnosis.WRONG, said, "End that program, or choose another port under node.listen.")
     if error.errno == errno.EACCES:
-        step = "Start it by systemd with AmbientCapabilities=CAP_NET_BIND_SERVICE, or use port 11112."
+        step = "`pacsnode install` lets systemd listen there for the node; or use port 11112."
         return DoctorFinding(name, Diagnosis.WRONG, "this user may not listen below port 1024", step)
     if error.errno == errno.EADDRNOTAVAIL:
         step = "Use 0.0.0.0, or an address that `ip address` lists."

@@ -8,34 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.config.models import Configuration
+from node.desk.doctor import system_checks
 from node.desk.doctor.finding import Diagnosis, DoctorFinding
 from node.run import machine
 from node.run.catalogue import usable
 from node.run.confinement import tried
 
-_SWITCHES = (
-    (
-        Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-        "1",
-        "AppArmor forbids user namespaces (kernel.apparmor_restrict_unprivileged_userns is 1; Ubuntu 23.10 and later)",
-        "Give bubblewrap a profile that allows them, in /etc/apparmor.d/bwrap:"
-        " `abi <abi/4.0>, profile bwrap /usr/bin/bwrap flags=(unconfined) { userns, }`;"
-        " then `systemctl reload apparmor`.",
-    ),
-    (
-        Path("/proc/sys/kernel/unprivileged_userns_clone"),
-        "0",
-        "the kernel forbids user namespaces (kernel.unprivileged_userns_clone is 0)",
-        "Set kernel.unprivileged_userns_clone = 1 in /etc/sysctl.d/, then run `sysctl --system`.",
-    ),
-    (
-        Path("/proc/sys/user/max_user_namespaces"),
-        "0",
-        "the kernel allows no user namespace (user.max_user_namespaces is 0)",
-        "Set user.max_user_namespaces = 15000 in /etc/sysctl.d/, then run `sysctl --system`.",
-    ),
-)
-"""Settings that forbid what bubblewrap needs: where each is, its forbidding value, in words, and what to do."""
 _IN_CONTAINER = (Path("/run/.containerenv"), Path("/.dockerenv"))
 _DRIVER = Path("/proc/driver/nvidia")
 
@@ -48,9 +26,7 @@ def sandbox(configuration: Configuration) -> DoctorFinding:
     diagnosis = Diagnosis.WRONG if found.severity == "alert" else Diagnosis.DOUBTFUL
     forbidding = next(_forbidding(), None)
     if found.isolated or forbidding is None:
-        step = (
-            "" if found.isolated and os.geteuid() != 0 else "`pacsnode install --users-only`, as root, makes the users."
-        )
+        step = "" if found.isolated and os.geteuid() != 0 else "`pacsnode install`, as root, makes the users."
         return DoctorFinding("confinement of plugins", diagnosis, found.text, step or "docs/plugins.md, Confinement.")
     why, step = forbidding
     return DoctorFinding("confinement of plugins", diagnosis, f"{found.text}. {why[0].upper()}{why[1:]}", step)
@@ -60,10 +36,10 @@ def _forbidding() -> Iterator[tuple[str, str]]:
     """What forbids a sandbox here, and what to do."""
     if shutil.which("bwrap") is None:
         yield "bubblewrap is not installed", "Install the package bubblewrap."
-    for file, value, why, step in _SWITCHES:
+    for each in system_checks.SWITCHES:
         try:
-            if file.read_text().strip() == value:
-                yield why, step
+            if each.file.read_text().strip() == each.forbids:
+                yield f"{each.said} ({each.name} is {each.forbids})", each.step
         except OSError:  # this kernel has no such switch
             continue
     if any(each.exists() for each in _IN_CONTAINER):

@@ -21,6 +21,8 @@ _TEMPLATE = "config.yaml.template"
 _SENDER = re.compile(r"(?P<title>[^@]+)(@(?P<address>[0-9A-Fa-f.:/]+))?")
 _LOCAL_TIME = Path("/etc/localtime")
 _ZONES = "zoneinfo/"
+_SETTINGS, _STATES = Path("/etc"), Path("/var/lib")
+"""hier(7): what is configured in the one keeps its data in the other, for a service may not write into /etc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def write(path: Path, answers: FirstAnswers) -> None:
     UsageError where there is one already, where it cannot be made, and where what was answered does not fit together:
     then no file is left.
     """
-    text = _text(answers)
+    text = _text(answers, _data(path))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     except FileExistsError as error:
@@ -118,11 +120,18 @@ def already_there(path: Path) -> str:
     return f"{path} is there already, and is left as it is; --config PATH names another one"
 
 
-def _text(answers: FirstAnswers) -> str:
+def _data(config: Path) -> Path:
+    """Beside the configuration; of /etc/pacsnode/config.yaml it is /var/lib/pacsnode/data."""
+    folder = config.absolute().parent
+    return _STATES / folder.relative_to(_SETTINGS) / "data" if _SETTINGS in folder.parents else Path("data")
+
+
+def _text(answers: FirstAnswers, data: Path) -> str:
     template = files("node.desk.first_steps").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     return Template(template).substitute(
         ae_title=_quoted(answers.ae_title),
         port=answers.port,
+        data=data,
         time_zone=answers.time_zone,
         modalities="\n".join(_modalities(answers)),
         pacs_ae_title=_quoted(answers.pacs.ae_title),

@@ -103,7 +103,7 @@ def test_a_restore_is_killed_in_the_midst(site: Site, tmp_path: Path) -> None:
         unfinished.check(data)
     (tmp_path / "new.yaml").write_text(CONFIG.format(data=data))
     refused = subprocess.run(
-        [sys.executable, "-m", "node.cli", "serve", "--config", str(tmp_path / "new.yaml")],
+        [sys.executable, "-m", "node.cli", "serve", "--allow-root", "--config", str(tmp_path / "new.yaml")],
         capture_output=True,
         text=True,
         timeout=240,

@@ -47,7 +47,7 @@ def test_a_node_that_keeps_dying_is_told_by_the_supervisor(tmp_path: Path) -> No
             "heartbeat": {"url": watch.url, "file": str(tmp_path / "alive")},
         }
         served.config.write_text(json.dumps(plain))
-        served._start("-m", "node.cli", "serve", "--config", str(served.config))
+        served._start("-m", "node.cli", "serve", "--allow-root", "--config", str(served.config))
         try:
             served.wait_until_it_serves()
             until(lambda: watch.methods and (tmp_path / "alive").exists(), what="a sign of life")

@@ -48,7 +48,7 @@ class Served:
         served = cls.__new__(cls)
         served.folder, served.data, served.config = folder, folder / "data", folder / "config.yaml"
         served.log = (folder / "serve.log").open("ab")
-        served._start("-m", "node.cli", "serve", "--config", str(served.config))
+        served._start("-m", "node.cli", "serve", "--allow-root", "--config", str(served.config))
         return served
 
     def _prepare(self, folder: Path, **node: Any) -> None:

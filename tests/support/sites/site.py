@@ -129,7 +129,7 @@ class Site:
         environment = self.environment()
         with (self.folder / "node.log").open("ab") as log:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "node.cli", "serve", "--config", str(self.config)],
+                [sys.executable, "-P", "-m", "node.cli", "serve", "--allow-root", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

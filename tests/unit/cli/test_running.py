@@ -210,7 +210,9 @@ def test_check_for_scripts_lists_the_problems(run: Run, config: Path) -> None:
     assert (problem["file"], problem["line"], problem["yaml_path"]) == ("config.yaml", 1, "node")
 
 
-@pytest.mark.parametrize("command", [["check"], ["status"], ["serve"], ["study", "x"], ["echo", "pacs"]])
+@pytest.mark.parametrize(
+    "command", [["check"], ["status"], ["serve", "--allow-root"], ["study", "x"], ["echo", "pacs"]]
+)
 def test_a_missing_configuration_is_wrong_usage(run: Run, command: list[str]) -> None:
     """Exit code 2, and how to name one."""
     answer = run(*command)
@@ -246,8 +248,23 @@ def test_serve_hands_the_configuration_to_the_supervisor(
         return 0
 
     monkeypatch.setattr(supervisor, "serve", serve)
-    assert run("serve").code == 0
+    assert run("serve", "--allow-root").code == 0
     assert [line.split()[0] for line in seen].count("destination") == 2
+
+
+@pytest.mark.usefixtures("config")
+def test_serve_refuses_to_run_as_root_unless_told_to(
+    run: Run, served: list[tuple[InForce, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is read or made; it names what makes a service of it, and what to say on a machine for trials."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    refused = run("serve")
+    assert (refused.code, served) == (2, [])
+    assert "pacsnode install" in refused.err
+    assert "pacsnode serve --allow-root" in refused.err
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert run("serve").code == 0
+    assert len(served) == 1
 
 
 def test_the_version(run: Run) -> None:
@@ -290,12 +307,12 @@ def test_finding_o5_a_spoilt_file_does_not_stop_a_restart(
     run: Run, config: Path, served: list[tuple[InForce, str]], text: str
 ) -> None:
     """The node starts on what was accepted last and says so with the mistake; `check` goes on refusing the file."""
-    assert run("serve").code == 0
+    assert run("serve", "--allow-root").code == 0
     accepted = served[0][0]
     (config.parent / "data").mkdir()
     in_force.write(accepted)
     config.write_text(text)
-    answer = run("serve")
+    answer = run("serve", "--allow-root")
     assert answer.code == 0
     running, said = served[1]
     assert (running.configuration, running.since) == (accepted.configuration, accepted.since)
@@ -311,14 +328,14 @@ def test_finding_o5_a_first_start_on_a_wrong_file_fails(
     """And so does one whose last accepted configuration is another file's, or cannot be read."""
     right = config.read_text()
     config.write_text("node: [")
-    assert run("serve").code == 2
+    assert run("serve", "--allow-root").code == 2
     (config.parent / "data").mkdir()
     other = config.parent / "other.yaml"
     other.write_text(right)
     in_force.write(InForce.of(loading.read(other), NOW, "hong"))
-    assert run("serve").code == 2
+    assert run("serve", "--allow-root").code == 2
     (config.parent / "data" / in_force.FILE).write_text("{")
-    assert run("serve").code == 2
+    assert run("serve", "--allow-root").code == 2
     assert served == []
 
 

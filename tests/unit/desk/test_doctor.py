@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from node.config import loading
 from node.config.models import Configuration
 from node.desk import certificates, peers
-from node.desk.doctor import machine_checks, network_checks, plugin_checks, site_checks
+from node.desk.doctor import machine_checks, network_checks, plugin_checks, site_checks, system_checks
 from node.desk.doctor.finding import Diagnosis, DoctorFinding
 from node.dimse import scu
 from node.dimse.scu import Peer, UnreachableError
@@ -167,15 +168,14 @@ def test_a_data_folder_that_everybody_can_look_into_is_wrong(
 
 def test_the_switch_that_forbids_a_sandbox_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AppArmor of Ubuntu 24.04."""
-    switch, value, why, step = plugin_checks._SWITCHES[0]
-    copy = tmp_path / switch.name
-    copy.write_text(f"{value}\n")
-    monkeypatch.setattr(plugin_checks, "_SWITCHES", [(copy, value, why, step)])
+    switch = replace(system_checks.SWITCHES[0], file=tmp_path / "switch")
+    switch.file.write_text(f"{switch.forbids}\n")
+    monkeypatch.setattr(system_checks, "SWITCHES", (switch,))
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     confinement = Confinement(False, "not isolated: bubblewrap does not work here", "warning")
     monkeypatch.setattr(plugin_checks, "tried", lambda configuration: confinement)
     found = plugin_checks.sandbox(configured(tmp_path))
-    assert (found.diagnosis, found.next_step) == (Diagnosis.DOUBTFUL, step)
+    assert (found.diagnosis, found.next_step) == (Diagnosis.DOUBTFUL, switch.step)
     assert "AppArmor forbids user namespaces" in found.said
 
 

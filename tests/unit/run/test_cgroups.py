@@ -109,3 +109,16 @@ def test_groups_of_a_trial_are_swept_at_the_next_start(
     assert leftovers.end_all(work)
     assert [group.folder for each in (work, nested, nested / ".warm") for group in cgroups.left(each)] == []
     assert len(cgroups.left(others)) == 1
+
+
+def test_a_node_leaves_the_group_that_was_delegated(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one below it, so that the controllers can be handed down; one that was not delegated it does not leave."""
+    delegated = kernel / DELEGATED
+    own = kernel.parent / "own"
+    own.write_text(f"0::/{DELEGATED}\n")
+    monkeypatch.setattr("os.getxattr", lambda *_: b"0")
+    cgroups.make_room(own, kernel.parent / "mounts")
+    assert (delegated / "node" / "cgroup.procs").read_text() == ""
+    monkeypatch.setattr("os.getxattr", lambda path, _: b"1" if Path(path) == delegated else b"0")
+    cgroups.make_room(own, kernel.parent / "mounts")
+    assert (delegated / "node" / "cgroup.procs").read_text() == str(os.getpid())

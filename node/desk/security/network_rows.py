@@ -1,0 +1,122 @@
+"""Who can reach the node, whom it calls, and what goes over the network unencrypted."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from node.config.destinations import DicomDestination
+from node.config.models import Configuration
+from node.desk.security.row import SecurityDocument, SecurityRow, SecuritySeverity
+
+_GOOD, _NOTE = SecuritySeverity.GOOD, SecuritySeverity.NOTE
+_WARNING, _CRITICAL = SecuritySeverity.WARNING, SecuritySeverity.CRITICAL
+_PLAIN = "images and names can be read on the network"
+
+
+def rows(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    """Ports, callers, and the systems that are called."""
+    yield from _ports(configuration, document)
+    yield from _callers(configuration, document)
+    yield from _destinations(configuration, document)
+    yield from _boxes(configuration, document)
+    yield from _services(configuration, document)
+
+
+def _ports(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    listen = configuration.node.listen
+    if listen.port != "off":
+        local = is_local(listen.host)
+        said = f"DICOM on {listen.host} port {listen.port}, without TLS{'' if local else f': {_PLAIN}'}"
+        change = "" if local else "port: off, and a section tls"
+        yield document.row("port", _NOTE if local else _WARNING, said, ("node", "listen", "port"), change)
+    if listen.tls is not None:
+        shown = listen.tls.client_certificates
+        said = f"DICOM over TLS on {listen.host} port {listen.tls.port}, client certificates {shown}"
+        key = ("node", "listen", "tls", "client_certificates")
+        good = shown == "required"
+        change = "" if good else "client_certificates: required"
+        yield document.row("port", _GOOD if good else _WARNING, said, key, change)
+        if good and listen.tls.revoked is None:
+            said = "a client certificate that was revoked is accepted until it ends"
+            yield document.row("port", _NOTE, said, ("node", "listen", "tls"), "revoked: FILE OR FOLDER")
+
+
+def _callers(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    if configuration.node.accept == "any":
+        said = "any calling AE title may store and is answered (accept: any)"
+        yield document.row("sender", _CRITICAL, said, ("node", "accept"), "accept: known")
+    else:
+        yield document.row("sender", _GOOD, "only AE titles that are entered may associate", ("node", "accept"))
+    for name, each in configuration.modalities.items():
+        path = ("modalities", name)
+        if each.certificate is not None:
+            yield document.row("sender", _GOOD, f"{each.ae_title} proves itself by its certificate", path)
+        elif each.addresses:
+            where = ", ".join(map(str, each.addresses))
+            yield document.row("sender", _GOOD, f"{each.ae_title} may call from {where}", path)
+        else:
+            said = f"{each.ae_title} may call from any address, and its AE title is no proof"
+            yield document.row("sender", _WARNING, said, path, "addresses: [ITS ADDRESS], or certificate")
+
+
+def _destinations(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    for name, each in configuration.destinations.items():
+        path = ("destinations", name)
+        if isinstance(each, DicomDestination):
+            yield _call("destination", each.place, each.host, each.tls is not None, document, path)
+            for network in each.also_from:
+                if network.prefixlen == 0:
+                    said = f"{each.ae_title} may call from everywhere ({network})"
+                    yield document.row("sender", _WARNING, said, (*path, "also_from"), "also_from: [ITS ADDRESSES]")
+        if each.identity_check == "none":
+            said = f"{name}: results are sent without asking which patient the study belongs to"
+            yield document.row("destination", _WARNING, said, (*path, "identity_check"), "identity_check: study")
+    for name, modality in configuration.modalities.items():
+        reports = modality.storage_commitment
+        if reports is not None:
+            place = f"storage commitment reports to {modality.ae_title} at {reports.host}:{reports.port}"
+            key = ("modalities", name, "storage_commitment")
+            yield _call("destination", place, reports.host, reports.tls is not None, document, key)
+
+
+def _boxes(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    for name, box in configuration.boxes.items():
+        place = f"images to the box {box.ae_title} at {box.host}:{box.port}"
+        yield _call("box", place, box.host, box.tls is not None, document, ("boxes", name))
+
+
+def _services(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    for name, service in configuration.services.items():
+        path = ("services", name)
+        place = f"images to the web service {service.place}"
+        host = service.host.rpartition(":")[0].strip("[]")
+        yield _call("service", place, host, service.is_secure, document, (*path, "url"), "url: https://…")
+        if service.token_file is None and service.certificate is None:
+            said = f"{name} does not learn who calls: neither a token nor a certificate of ours"
+            yield document.row("service", _NOTE, said, path, "token_file, or certificate and key")
+
+
+def _call(
+    topic: str,
+    place: str,
+    host: str,
+    is_secure: bool,
+    document: SecurityDocument,
+    path: tuple[str, ...],
+    change: str = "a section tls",
+) -> SecurityRow:
+    """A system that is called. What goes over loopback does not leave the machine."""
+    if is_secure:
+        return document.row(topic, _GOOD, place if "over TLS" in place else f"{place} over TLS", path)
+    if is_local(host):
+        return document.row(topic, _NOTE, f"{place}, without TLS, on this machine", path)
+    return document.row(topic, _WARNING, f"{place}, without TLS: {_PLAIN}", path, change)
+
+
+def is_local(host: str) -> bool:
+    """Whether it is this machine by its loopback interface."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
