@@ -55,6 +55,7 @@ COMMANDS = {
     "init": "beginning",
     "doctor": "doctor",
     "install": "installing",
+    "bundle": "bundle",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
 
