@@ -9,13 +9,11 @@ from typing import Annotated
 
 import typer
 
-from node.cli import output, site
+from node.cli import output, site, upgrading
 from node.cli.output import cell
-from node.release.releases import DEFAULT_ROOT
 
 bundle = typer.Typer(no_args_is_help=True, help="Bring pacsnode to machines without internet: one signed file.")
 
-Root = Annotated[Path, typer.Option("--root", help="The folder that releases are installed below.", show_default=True)]
 PublicKey = Annotated[
     str | None,
     typer.Option("--public-key", metavar="KEY", help="The maker's public key of minisign: its line, or a file."),
@@ -94,7 +92,7 @@ def _password(file: Path | None) -> str | None:
 
 @bundle.command()
 def verify(
-    file: BundleFile, public_key: PublicKey = None, root: Root = DEFAULT_ROOT, as_json: site.AsJson = False
+    file: BundleFile, public_key: PublicKey = None, root: upgrading.Root = upgrading.ROOT, as_json: site.AsJson = False
 ) -> None:
     """Check a bundle: its signature, then every file in it. Nothing is unpacked. Exit code 1: it may not be used.
 
@@ -119,7 +117,7 @@ def verify(
 
 @bundle.command()
 def install(
-    file: BundleFile, public_key: PublicKey = None, root: Root = DEFAULT_ROOT, as_json: site.AsJson = False
+    file: BundleFile, public_key: PublicKey = None, root: upgrading.Root = upgrading.ROOT, as_json: site.AsJson = False
 ) -> None:
     """Install a bundle below --root, without any network, and make it the release in use. As root.
 
@@ -147,3 +145,18 @@ def _tell(text: str, value: dict[str, object], as_json: bool) -> None:
         return
     for line in text.splitlines():
         output.console().print(cell(line), soft_wrap=True)
+
+
+@bundle.command()
+def rollback(
+    root: upgrading.Root = upgrading.ROOT,
+    unit: upgrading.Unit = upgrading.UNIT,
+    config: site.ConfigPath = site.DEFAULT_CONFIG,
+    as_json: site.AsJson = False,
+) -> None:
+    """Go back to the release before the one in use, with a ledger that it can read.
+
+    A ledger whose schema that release knows stays. Otherwise it gets the ledger from before the upgrade: what was
+    decided since is not in it, and images received since are indexed again, with their studies held.
+    """
+    upgrading.rollback(root, unit, config, as_json=as_json)
