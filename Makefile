@@ -51,7 +51,7 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 
 installs: env ## each way to install, from nothing: a bundle without a network, upgrades and back; some minutes, as root
 	@.ci/peers
-	@.venv/bin/pytest tests/installs/air_gap.py tests/installs/upgrades.py --full-length
+	@.venv/bin/pytest tests/installs/air_gap.py tests/installs/upgrades.py --full-length -o faulthandler_timeout=7200
 
 nightly: env ## soak, fuzz, matrix, viewer, installs and bench in full, one after the other, however each ends; some hours
 	@.ci/nightly

@@ -13,6 +13,9 @@ from node.dimse.scu import Peer, RejectedError
 from node.errors import NodeError
 from node.serve.listening import LISTENING
 
+_MAY_TAKE = 15.0
+"""Seconds for the association, and for the answer."""
+
 
 def answers(data: Path) -> str | None:
     """Why the node on this data folder does not serve; None where it does.
@@ -34,7 +37,7 @@ def answers(data: Path) -> str | None:
     listen = running.node.listen
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 - compared, not listened on
     try:
-        scu.echo(Peer(host, int(said["port"]), running.node.ae_title, running.node.ae_title))
+        scu.echo(Peer(host, int(said["port"]), running.node.ae_title, running.node.ae_title, timeout=_MAY_TAKE))
     except RejectedError:
         return None
     except NodeError as error:
