@@ -56,6 +56,8 @@ COMMANDS = {
     "doctor": "doctor",
     "install": "installing",
     "uninstall": "installing",
+    "bundle": "bundle",
+    "upgrade": "upgrading",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
 

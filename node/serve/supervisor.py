@@ -32,6 +32,7 @@ from node.config.in_force import InForce
 from node.ledger import database, instances
 from node.ledger.database import Ledger
 from node.observe import logs
+from node.release import recovering
 from node.run import cgroups
 from node.serve import capabilities, lost_ledger, receivers, upgrade
 from node.serve.keepalive import Child, any_alive
@@ -61,6 +62,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     os.umask(0o077)  # for all that this process and its children write: it may name patients
     lock = take_lock(data)
     unfinished.check(data)
+    lines = [*recovering.at_start(data), *lines]
     # Made or migrated here, by one process; one that is damaged or newer is refused before anything listens.
     ledger = Ledger(data / database.FILE)
     ports = Ports.open(configuration)

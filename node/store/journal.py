@@ -15,6 +15,7 @@ This module stands below the stages, as `node.store.layout` does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -27,6 +28,7 @@ from typing import Any
 
 from node.clock import from_text, to_text
 from node.dimse.commitment import CommitmentReference, CommitmentRequest, CommitmentResult
+from node.store import upgrade_record
 from node.store.callers import RefusedCaller
 from node.store.durable import write_durably
 
@@ -146,8 +148,12 @@ class Journal:
         (self.folder / f"{name}.json").rename(self.folder / f"{name}.unreadable")
 
     def taken(self, name: str) -> None:
-        """The ledger has it."""
-        (self.folder / f"{name}.json").unlink(missing_ok=True)
+        """The ledger has it. During an upgrade, which may go back to an earlier ledger, a copy is kept."""
+        message = self.folder / f"{name}.json"
+        if upgrade_record.is_open(self.folder.parent):
+            with contextlib.suppress(FileNotFoundError):
+                message.rename(upgrade_record.make_folder(self.folder.parent) / upgrade_record.JOURNAL / message.name)
+        message.unlink(missing_ok=True)
 
     def sweep(self, offered: Collection[tuple[str, int]]) -> None:
         """At the start: remove what a receiver that was killed had begun to write, and offers other than `offered`."""

@@ -102,6 +102,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "plastimatch": ("plastimatch", _lacks_programs("plastimatch")),
     "pixelmed": ("libpixelmed-java default-jre-headless", _lacks_pixelmed),
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
+    "minisign": ("minisign", _lacks_programs("minisign")),
     "strace": ("strace", _lacks_strace),
     "podman": ("podman runc busybox-static", podman.lack),
     "yaml-language-server": ("nodejs npm", _lacks_language_server),
