@@ -54,6 +54,7 @@ COMMANDS = {
     "demo": "running",
     "init": "beginning",
     "doctor": "doctor",
+    "metrics": "metrics",
     "install": "installing",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
