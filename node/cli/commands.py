@@ -55,6 +55,7 @@ COMMANDS = {
     "init": "beginning",
     "doctor": "doctor",
     "metrics": "metrics",
+    "plan": "plan",
     "install": "installing",
 }
 """Name of each command, in the order of the help, and the module of `node.cli` that has a function of that name."""
