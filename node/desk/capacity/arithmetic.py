@@ -58,7 +58,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineFigures:
     """What it can do."""
 
     store_seconds: Figure
@@ -74,7 +74,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginNeed:
+class PluginDemand:
     """What a plugin needs."""
 
     name: str
@@ -113,7 +113,7 @@ class CapacityPlan:
     """Processes that are needed."""
     slots: int
     """Jobs at the same time that are needed, of all plugins."""
-    plugins: Sequence[PluginNeed]
+    plugins: Sequence[PluginDemand]
     queue: JobQueue
     busy: Mapping[str, float]
     """How busy each resource is in the peak hour, and how full the disk is in the end: above 1 it is too little."""
@@ -124,7 +124,7 @@ class CapacityPlan:
         return max(self.busy, key=lambda each: self.busy[each])
 
 
-def plan(work: Workload, machine: Machine) -> CapacityPlan:
+def plan(work: Workload, machine: MachineFigures) -> CapacityPlan:
     """The arithmetic."""
     images = work.studies.value * work.images.value
     jobs = sum(work.studies.value * each.share.value for each in work.plugins)
@@ -169,17 +169,17 @@ def waiting_time(arrivals: float, seconds: float, slots: int) -> float | None:
     return last / (whole + last) * seconds / (slots - load)
 
 
-def _need(load: PluginLoad, work: Workload) -> PluginNeed:
+def _need(load: PluginLoad, work: Workload) -> PluginDemand:
     jobs = work.studies.value * load.share.value
     busy = jobs * work.peak_share.value * load.seconds.value / _HOUR
-    return PluginNeed(load.name, jobs, jobs * load.seconds.value / _HOUR, busy, _enough(busy))
+    return PluginDemand(load.name, jobs, jobs * load.seconds.value / _HOUR, busy, _enough(busy))
 
 
 def _enough(busy: float) -> int:
     return max(1, math.ceil(busy / _BUSY_SLOT))
 
 
-def _queue(work: Workload, machine: Machine) -> JobQueue:
+def _queue(work: Workload, machine: MachineFigures) -> JobQueue:
     """The slots as a whole, and each plugin behind its own limit: the longest wait counts."""
     jobs = sum(work.studies.value * each.share.value for each in work.plugins)
     if not jobs:

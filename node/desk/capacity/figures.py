@@ -11,7 +11,7 @@ from pathlib import Path
 
 from node.config.models import Configuration
 from node.desk.capacity import measuring
-from node.desk.capacity.arithmetic import Figure, Machine, PluginLoad, Workload
+from node.desk.capacity.arithmetic import Figure, MachineFigures, PluginLoad, Workload
 from node.desk.capacity.measuring import MeasuredMachine
 from node.errors import NodeError, UsageError
 from node.ledger import durations, workload
@@ -47,7 +47,7 @@ class PlanQuestion:
 
 def gather(
     question: PlanQuestion, configuration: Configuration | None, *, measure: bool = False
-) -> tuple[Workload, Machine]:
+) -> tuple[Workload, MachineFigures]:
     """Figures for the arithmetic; UsageError, OSError.
 
     Without a configuration the current folder is where images would be.
@@ -134,7 +134,7 @@ def _machine(
     measured: MeasuredMachine | None,
     image_bytes: float,
     data: Path,
-) -> Machine:
+) -> MachineFigures:
     if measured is not None:
         about = f"measured on {measured.on.isoformat()}, with images of {measured.image_bytes / 1e6:.2g} MB"
         more = max(1.0, image_bytes / measured.image_bytes)  # larger ones take longer, at least as their bytes do
@@ -152,4 +152,4 @@ def _machine(
     age = configuration.retention.images if configuration is not None else None
     days = Figure(age / timedelta(days=1), "retention.images") if age is not None else Figure(_DAYS, "assumed")
     receivers, slots = (node.receivers, node.jobs_at_once) if node is not None else (_RECEIVERS, _SLOTS)
-    return Machine(*speed, space, days, receivers, slots)
+    return MachineFigures(*speed, space, days, receivers, slots)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from node.desk.capacity.arithmetic import SPACE, CapacityPlan, Figure, JobQueue, Machine, Workload
+from node.desk.capacity.arithmetic import SPACE, CapacityPlan, Figure, JobQueue, MachineFigures, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class PlanLine:
     source: str
 
 
-def given(work: Workload, machine: Machine) -> Iterator[PlanLine]:
+def given(work: Workload, machine: MachineFigures) -> Iterator[PlanLine]:
     """What the plan is computed from."""
     yield PlanLine("Studies a day", f"{work.studies.value:g}", work.studies.source)
     yield PlanLine("Images a study", f"{work.images.value:.0f}", work.images.source)
@@ -33,7 +33,7 @@ def given(work: Workload, machine: Machine) -> Iterator[PlanLine]:
     yield PlanLine("Images are to stay", f"{machine.wanted_days.value:g} days", machine.wanted_days.source)
 
 
-def needed(plan: CapacityPlan, work: Workload, machine: Machine) -> Iterator[PlanLine]:
+def needed(plan: CapacityPlan, work: Workload, machine: MachineFigures) -> Iterator[PlanLine]:
     """What follows."""
     yield PlanLine("Images a day", size(plan.image_bytes_a_day), "studies × images × size")
     yield PlanLine("Results a day", size(plan.result_bytes_a_day), f"jobs × {size(work.result_bytes.value)}, assumed")
@@ -63,7 +63,7 @@ def conclusion(plan: CapacityPlan) -> str:
     return f"What comes to its limit first: {name}, {share:.0%} {how}."
 
 
-def plain(plan: CapacityPlan, work: Workload, machine: Machine) -> dict[str, Any]:
+def plain(plan: CapacityPlan, work: Workload, machine: MachineFigures) -> dict[str, Any]:
     """For scripts: seconds, bytes, shares of one."""
     figures: dict[str, Figure] = {
         "studies_a_day": work.studies,

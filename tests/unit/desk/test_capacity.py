@@ -14,7 +14,7 @@ import pytest
 
 from node.cli import main
 from node.desk.capacity import arithmetic, figures, measuring
-from node.desk.capacity.arithmetic import SPACE, Figure, Machine, PluginLoad, Workload
+from node.desk.capacity.arithmetic import SPACE, Figure, MachineFigures, PluginLoad, Workload
 from node.desk.capacity.figures import PlanQuestion
 from node.ledger import workload
 from node.ledger.database import Ledger
@@ -41,7 +41,7 @@ WORK = Workload(
     result_bytes=said(1e6),
     plugins=(plugin("a", 60),),
 )
-MACHINE = Machine(said(0.1), said(40e6), said(1.1e12), said(10), receivers=1, slots=2)
+MACHINE = MachineFigures(said(0.1), said(40e6), said(1.1e12), said(10), receivers=1, slots=2)
 
 
 @pytest.mark.parametrize(
