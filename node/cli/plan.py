@@ -59,7 +59,7 @@ def plan(
 
 
 def _there(config: Path) -> bool:
-    """Whether there is a site; before there is one a plan is made all the same."""
+    """Whether there is a site; before there is one a plan is made anyway."""
     return config != site.DEFAULT_CONFIG or config.exists()
 
 

@@ -28,7 +28,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginLoad:
+class PluginWork:
     """What one plugin has to do."""
 
     name: str
@@ -54,7 +54,7 @@ class Workload:
     """In which the studies of a day come."""
     result_bytes: Figure
     """A job's objects and files."""
-    plugins: Sequence[PluginLoad]
+    plugins: Sequence[PluginWork]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def waiting_time(arrivals: float, seconds: float, slots: int) -> float | None:
     return last / (whole + last) * seconds / (slots - load)
 
 
-def _need(load: PluginLoad, work: Workload) -> PluginDemand:
+def _need(load: PluginWork, work: Workload) -> PluginDemand:
     jobs = work.studies.value * load.share.value
     busy = jobs * work.peak_share.value * load.seconds.value / _HOUR
     return PluginDemand(load.name, jobs, jobs * load.seconds.value / _HOUR, busy, _enough(busy))
@@ -194,7 +194,7 @@ def _queue(work: Workload, machine: MachineFigures) -> JobQueue:
 
 
 def _line(jobs: float, seconds: float, slots: int, work: Workload) -> JobQueue:
-    """One queue in front of so many slots."""
+    """One queue in front of these slots."""
     arrivals = jobs * work.peak_share.value / _HOUR
     done = slots / seconds if seconds else math.inf
     wait = waiting_time(arrivals, seconds, slots)

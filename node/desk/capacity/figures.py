@@ -11,7 +11,7 @@ from pathlib import Path
 
 from node.config.models import Configuration
 from node.desk.capacity import measuring
-from node.desk.capacity.arithmetic import Figure, MachineFigures, PluginLoad, Workload
+from node.desk.capacity.arithmetic import Figure, MachineFigures, PluginWork, Workload
 from node.desk.capacity.measuring import MeasuredMachine
 from node.errors import NodeError, UsageError
 from node.ledger import durations, workload
@@ -95,7 +95,7 @@ def _of_ledger(configuration: Configuration) -> tuple[SiteWorkload | None, dict[
         ledger.close()
 
 
-def _plugins(said: Sequence[str], configuration: Configuration | None) -> list[PluginLoad]:
+def _plugins(said: Sequence[str], configuration: Configuration | None) -> list[PluginWork]:
     found = []
     for text in said:
         written = _PLUGIN.fullmatch(text)
@@ -103,16 +103,16 @@ def _plugins(said: Sequence[str], configuration: Configuration | None) -> list[P
             raise UsageError(f"{text!r} is not NAME=SECONDS or NAME=SECONDS@PERCENT, as in lung-density=40@25")
         share = float(written["percent"] or 100) / 100
         figures = Figure(float(written["seconds"]), "said"), Figure(share, "said")
-        found.append(PluginLoad(written["name"], *figures, _at_once(written["name"], configuration)))
+        found.append(PluginWork(written["name"], *figures, _at_once(written["name"], configuration)))
     return found
 
 
 def _sites_plugins(
     site: SiteWorkload | None, timed: dict[str, float], about: str, configuration: Configuration | None
-) -> list[PluginLoad]:
+) -> list[PluginWork]:
     """What the ledger has seen run."""
     return [
-        PluginLoad(
+        PluginWork(
             name,
             Figure(timed[name], "ledger, all attempts"),
             Figure(share, about),

@@ -14,7 +14,7 @@ import pytest
 
 from node.cli import main
 from node.desk.capacity import arithmetic, figures, measuring
-from node.desk.capacity.arithmetic import SPACE, Figure, MachineFigures, PluginLoad, Workload
+from node.desk.capacity.arithmetic import SPACE, Figure, MachineFigures, PluginWork, Workload
 from node.desk.capacity.figures import PlanQuestion
 from node.ledger import workload
 from node.ledger.database import Ledger
@@ -28,8 +28,8 @@ def said(value: float) -> Figure:
     return Figure(value, "said")
 
 
-def plugin(name: str, seconds: float, share: float = 1.0, at_once: int = 9) -> PluginLoad:
-    return PluginLoad(name, said(seconds), said(share), at_once)
+def plugin(name: str, seconds: float, share: float = 1.0, at_once: int = 9) -> PluginWork:
+    return PluginWork(name, said(seconds), said(share), at_once)
 
 
 WORK = Workload(
