@@ -54,6 +54,8 @@ COMMANDS = {
     "demo": "running",
     "init": "beginning",
     "doctor": "doctor",
+    "metrics": "metrics",
+    "plan": "plan",
     "install": "installing",
     "uninstall": "installing",
     "bundle": "bundle",

@@ -17,6 +17,7 @@ from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
+from node.config.console import ConsoleSettings
 from node.config.destinations import DESTINATIONS, ClientTLS, Destination
 from node.config.envelope import EnvelopeUse
 from node.config.machine import MachineSettings
@@ -371,6 +372,8 @@ class Configuration(Section):
     """What the node deletes, and when; without this section nothing."""
     alerts: Alerts = Alerts()
     """Who is notified of alerts, and how often."""
+    console: ConsoleSettings | None = None
+    """A process that answers HTTP: figures for Prometheus, and whether the node works; absent means none."""
     heartbeat: Heartbeat | None = None
     """A sign of life for a watch outside of this machine."""
     backup: BackupSettings | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from node.clock import SystemClock
 from node.config.models import Configuration
 from node.config.problems import ConfigurationError, printable
 from node.desk import site
+from node.desk.health import LONGEST_SILENCE
 from node.errors import NodeError
 from node.ledger import alerts, tallies
 from node.ledger.alert_kinds import AlertSeverity
@@ -25,8 +25,6 @@ from node.ledger.delivery import DeliveryKind
 from node.store import pulse
 from node.store.health import Load, cannot_write, load_of, refusing_associations
 
-_LONGEST_SILENCE = timedelta(minutes=3)
-"""Of the node process, after which it does not work."""
 _NAMED = 3
 """Kinds of alerts in the line."""
 
@@ -90,7 +88,7 @@ def _dead(configuration: Configuration) -> str | None:
     if site.running(data) is None:
         return "the node does not run"
     said = pulse.last(data)
-    if said is None or SystemClock().now() - said.at > _LONGEST_SILENCE:
+    if said is None or SystemClock().now() - said.at > LONGEST_SILENCE:
         return "the node process does not turn: it has died, or hangs"
     return f"stages do no work: {', '.join(said.stuck)}" if said.stuck else None
 

@@ -9,6 +9,7 @@ from node.ledger.commitment import CommitmentItem as CommitmentItem
 from node.ledger.commitment_counts import CommitmentCounts, StudyCommitment
 from node.ledger.decisions import StoredDecision
 from node.ledger.delivery import IN_TROUBLE, Delivery, DeliveryCommitment, DeliveryStatus
+from node.ledger.durations import DurationHistogram, TimedStep
 from node.ledger.events import Event
 from node.ledger.fetches import Fetch
 from node.ledger.forwards import ImageCount
@@ -35,6 +36,7 @@ __all__ = [
     "Delivery",
     "DeliveryCommitment",
     "DeliveryStatus",
+    "DurationHistogram",
     "Event",
     "Fetch",
     "Identity",
@@ -50,6 +52,7 @@ __all__ = [
     "StoredDecision",
     "Study",
     "StudyCommitment",
+    "TimedStep",
     "Version",
     "Withdrawals",
 ]

@@ -149,6 +149,10 @@ class CallerCheck(Protocol):
         """The answer to a request for an association."""
         ...
 
+    def turned(self) -> None:
+        """The loop that accepts connections goes round; called about twice a second, and after each connection."""
+        ...
+
     def handshake_failed(self, peer_address: str, why: str) -> None:
         """A peer did not get as far as a request, for a reason that stays until somebody changes something."""
         ...

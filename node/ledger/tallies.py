@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.ledger.connection import Database
-from node.ledger.schema.m0017_ways import COUNTED, counting
+from node.ledger.schema.m0017_ways import counting
 from node.ledger.schema.m0029_commit_batches import COUNTING
+from node.ledger.schema.m0050_measures import COUNTED, COUNTING_ALERTS
 
-_QUERIES = (*map(counting, COUNTED), COUNTING)
+_QUERIES = (*(counting(table, COUNTED) for table in COUNTED), COUNTING, COUNTING_ALERTS)
 """What all tallies have to be."""
 
 

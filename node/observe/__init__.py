@@ -1,1 +1,1 @@
-"""What the node says about itself: logs."""
+"""What the node says about itself: logs, and what receivers count."""

@@ -35,11 +35,13 @@ from node.dimse.association import ConnectionLimits
 from node.dimse.engine.server import SharedServer
 from node.dimse.tls import TLS_FILES, server_context
 from node.observe import logs
+from node.observe.receiver_meters import ReceiverMeters, sources
 from node.ourselves import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receive.service import Service
 from node.serve.lifeline import BEGIN, RETIRE, SupervisorOrders, end_with
 from node.serve.listening import BACKLOG, copy_of
 from node.store.layout import DataFolder
+from node.store.meters import METERS
 
 log = structlog.get_logger(__name__)
 _END = (signal.SIGTERM, signal.SIGINT)
@@ -69,7 +71,12 @@ class ReceiverDescriptors:
 
 
 def run(
-    configuration: Configuration, inherited: ReceiverDescriptors, limits: ConnectionLimits, *, held: bool = False
+    configuration: Configuration,
+    inherited: ReceiverDescriptors,
+    limits: ConnectionLimits,
+    *,
+    name: str = "receiver",
+    held: bool = False,
 ) -> None:
     """Receive until stopped, then drain; where it is `held`, begin on the signal to."""
     orders = SupervisorOrders(*_END, BEGIN, RETIRE)
@@ -78,7 +85,8 @@ def run(
     if inherited.wake is not None:
         os.set_blocking(inherited.wake, False)
     _raise_descriptor_limit()
-    service = Service(configuration, DataFolder(configuration.node.data), inherited.wake)
+    data_folder = DataFolder(configuration.node.data)
+    service = Service(configuration, data_folder, inherited.wake, meters=_meters(configuration, name))
     servers = _servers(configuration, inherited, service, limits)
     _spare_the_collector()
     inherited.say("ready")
@@ -99,6 +107,19 @@ def run(
         _wait(lambda: _count(servers) == 0 or orders.next(0) in _END, limits.retire)
     _drain(servers, limits.drain)
     log.info("receive.ended")
+
+
+def _meters(configuration: Configuration, name: str) -> ReceiverMeters | None:
+    """What counts for /metrics; None where nobody could read it."""
+    folder = configuration.node.data / METERS
+    if configuration.console is None:
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ReceiverMeters(folder, name, sources(configuration))
+    except OSError as error:  # a full disk: figures are missing then, and no image
+        log.warning("receive.not-counted", reason=error.strerror or str(error))
+        return None
 
 
 def _servers(
@@ -200,4 +221,10 @@ def main(arguments: Sequence[str] | None = None, limits: ConnectionLimits | None
     )
     copies = {name: getattr(options, name) for name in TLS_FILES if getattr(options, name) is not None}
     ends = (options.listen, options.tls, options.wake, options.alive, options.tell)
-    run(configuration, ReceiverDescriptors(*ends, copies), limits or ConnectionLimits(), held=options.held)
+    run(
+        configuration,
+        ReceiverDescriptors(*ends, copies),
+        limits or ConnectionLimits(),
+        name=options.name,
+        held=options.held,
+    )

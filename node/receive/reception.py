@@ -104,6 +104,11 @@ class Reception:
                 self._stored()
         else:
             self._tally.refused += 1
+        return self.status
+
+    @property
+    def status(self) -> StoreStatus:
+        """What it is answered with, once it is finished."""
         return answer_for(self._failure)
 
     def settle(self) -> None:

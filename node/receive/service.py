@@ -25,6 +25,7 @@ from node.dimse.commitment import CommitmentRequest, CommitmentResult
 from node.dimse.hosts import Hosts
 from node.dimse.status import ActionStatus, StoreStatus
 from node.dimse.wire import printable
+from node.observe.receiver_meters import ReceiverMeters
 from node.receive.commitment import Commitments, Permissions
 from node.receive.policy import CONGESTED, LOCAL_LIMIT_EXCEEDED, Policy
 from node.receive.pool import FilePool
@@ -51,7 +52,9 @@ class Service:
         data_folder: DataFolder,
         wake_descriptor: int | None,
         clock: Clock | None = None,
+        meters: ReceiverMeters | None = None,
     ) -> None:
+        """`meters`: what counts for /metrics, where the node has a console to read it."""
         self.data_folder = data_folder
         self.durable = configuration.node.durability == "fsync"
         self.clock = clock or SystemClock()
@@ -63,6 +66,7 @@ class Service:
         self._policy = Policy.of(configuration, hosts.addresses)
         self._self_test = self_test.title_in_force()
         self._refused = RefusedCallers(self.journal, data_folder, self.clock)
+        self.meters = meters
         self._wake = wake_descriptor
         self._limits = configuration.node.limits
         self._gauge = Gauge(data_folder.data)
@@ -87,7 +91,11 @@ class Service:
             )
             if permanent:
                 self._refused.count(about["calling"], about["called"], request.peer_address, answer.reason)
+            if self.meters is not None:
+                self.meters.refused(request.calling_ae_title, answer.code)
         else:
+            if self.meters is not None:
+                self.meters.accepted(request.calling_ae_title)
             log.info("receive.association-accepted", association=answer.name, tls=bool(request.tls_subject), **about)
         return answer
 
@@ -98,6 +106,13 @@ class Service:
     def handshake_failed(self, peer_address: str, why: str) -> None:
         """Who was refused before it could say who it is."""
         self._refused.count("", "", peer_address, why)
+        if self.meters is not None:
+            self.meters.handshake_failed()
+
+    def turned(self) -> None:
+        """Connections are accepted."""
+        if self.meters is not None:
+            self.meters.turned()
 
     def _decide(self, request: AssociationRequest) -> Session | AssociationRejection:
         try:
@@ -183,6 +198,8 @@ class Session:
         self._began = time.monotonic()
         self._blank: PartFile | None = None
         self._last: Reception | None = None
+        self._uncounted: Reception | None = None
+        self._store_began = 0.0
         self._commitments = Commitments(service, self.name, request)
         self.commitment = self._commitments.roles
         self._shown = contextlib.ExitStack()
@@ -203,9 +220,12 @@ class Session:
 
     def store(self, request: StoreRequest) -> DataSetSink:
         """A C-STORE request has begun."""
-        refused = self._service.refuses_objects()
+        service, self._store_began = self._service, time.monotonic()
+        refused = service.refuses_objects()
         if refused:
             log.error("receive.object-refused", association=self.name, status="A700", reason=refused)
+            if service.meters is not None:
+                service.meters.not_kept(self._arrival.calling_ae_title, StoreStatus.OUT_OF_RESOURCES)
             return Refusal(refused, self._tally)
         arrival = replace(
             self._arrival,
@@ -213,10 +233,9 @@ class Session:
             sop_instance_uid=request.sop_instance_uid,
             transfer_syntax_uid=request.transfer_syntax_uid,
             lossy_accepted=request.lossy_accepted,
-            received_at=self._service.clock.now(),
+            received_at=service.clock.now(),
         )
-        service = self._service
-        self._last = Reception(
+        self._last = self._uncounted = Reception(
             service.data_folder,
             arrival,
             self._tally,
@@ -237,6 +256,7 @@ class Session:
 
     def answered(self) -> None:
         """Have a file ready for the next object: making one takes the disk longer than writing it, at times."""
+        self._count()
         self._settle()
         pool, length = self._service.pool, self._last.length if self._last is not None else None
         if length is not None:
@@ -245,6 +265,17 @@ class Session:
             return
         with contextlib.suppress(OSError):  # where there is none, the next object says why
             self._blank = PartFile(self._service.data_folder.blank(self.name))
+
+    def _count(self) -> None:
+        """The response is out: nobody waits for a count."""
+        done, self._uncounted, meters = self._uncounted, None, self._service.meters
+        if done is None or meters is None:
+            return
+        if done.status is StoreStatus.SUCCESS:
+            seconds = time.monotonic() - self._store_began
+            meters.kept(self._arrival.calling_ae_title, done.length or 0, seconds)
+        else:
+            meters.not_kept(self._arrival.calling_ae_title, done.status)
 
     def _settle(self) -> None:
         if self._last is not None:

@@ -47,6 +47,11 @@ class Child:
         self.started_at = time.monotonic()
 
     @property
+    def running_pid(self) -> int | None:
+        """Its process, None where it does not run."""
+        return self.pid if self.alive else None
+
+    @property
     def pid(self) -> int:
         """Its process, 0 where it has none."""
         return self.process.pid if self.process is not None else 0

@@ -59,7 +59,7 @@ class Ports:
         ports = cls(places, sockets, {})
         try:
             for place in places.values():
-                sockets[place] = kept[place] if place in kept else _listen_on(*place, kept)
+                sockets[place] = kept[place] if place in kept else listen_on(*place, "node.listen", kept)
             return cls(places, sockets, _copies(listen.tls) if listen.tls else {})
         except BaseException:
             ports.close(but=before)
@@ -141,7 +141,11 @@ def _is_same(configured: str, bound: str) -> bool:
         return False
 
 
-def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> socket.socket:
+def listen_on(host: str, port: int, section: str, ours: Mapping[Place, socket.socket] | None = None) -> socket.socket:
+    """A socket that listens; `section` is where the configuration says so, `ours` are others of this node.
+
+    Raises ListenError.
+    """
     listening: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -152,20 +156,20 @@ def _listen_on(host: str, port: int, ours: Mapping[Place, socket.socket]) -> soc
     except OSError as error:
         if listening is not None:
             listening.close()
-        raise ListenError(f"cannot listen on {host} port {port}: {_why(error, port, ours)}") from error
+        raise ListenError(f"cannot listen on {host} port {port}: {_why(error, port, section, ours or {})}") from error
     return listening
 
 
-def _why(error: OSError, port: int, ours: Mapping[Place, socket.socket]) -> str:
+def _why(error: OSError, port: int, section: str, ours: Mapping[Place, socket.socket]) -> str:
     match error:
         case OSError(errno=errno.EADDRINUSE) if any(each.getsockname()[1] == port for each in ours.values()):
             return "this node has the port itself, under another address: to change the address alone takes a restart"
         case OSError(errno=errno.EADDRINUSE):
-            return f"port {port} is in use by another program; stop that, or change node.listen.port"
+            return f"port {port} is in use by another program; stop that, or change {section}.port"
         case PermissionError():
             return f"port {port} is reserved for the system: `pacsnode install` lets systemd listen there; or use 11112"
         case OSError(errno=errno.EADDRNOTAVAIL):
-            return "this machine has no such address; change node.listen.host"
+            return f"this machine has no such address; change {section}.host"
         case _:
             return str(error.strerror or error)
 

@@ -20,6 +20,8 @@ from node.serve.keepalive import Child
 
 log = structlog.get_logger(__name__)
 
+CONSOLE = "console"
+"""The one process that nothing waits for: that it dies is a warning."""
 _DEATHS = 3
 """One after the other, after which it is no accident."""
 _STEADY = 120.0
@@ -30,33 +32,41 @@ _PAUSES = (0.0, 20.0, 120.0)
 """Seconds before each try to send one."""
 _TEXTS = {
     "en": {
-        "begins": "CRITICAL: {child} dies again and again",
-        "lasts": "CRITICAL: {child} still dies again and again",
+        "begins": "{severity}: {child} dies again and again",
+        "lasts": "{severity}: {child} still dies again and again",
         "ends": "{child} runs again",
         "says": "The process {child} of {node} has ended {deaths} times in a row. {effect} It is started again and"
         " again; its log says why it ends. This message comes from the supervisor and is in no ledger.",
         "over": "The process {child} of {node} has run for two minutes.",
         "node": "Modalities can still send; nothing is analysed or delivered meanwhile.",
         "receiver": "Modalities may not be able to send meanwhile.",
+        "console": "Images are received, analysed and delivered as before; /metrics and /healthz do not answer.",
+        "warning": "WARNING",
+        "critical": "CRITICAL",
         "since": "Since",
         "from": "From",
     },
     "ko": {
-        "begins": "심각: {child} 프로세스가 반복해서 종료됩니다",
-        "lasts": "심각: {child} 프로세스가 계속 종료됩니다",
+        "begins": "{severity}: {child} 프로세스가 반복해서 종료됩니다",
+        "lasts": "{severity}: {child} 프로세스가 계속 종료됩니다",
         "ends": "{child} 프로세스가 다시 동작합니다",
         "says": "{node}의 {child} 프로세스가 연속 {deaths}회 종료되었습니다. {effect} 계속 다시 시작하고 있으며,"
         " 원인은 로그에 있습니다. 이 메시지는 supervisor가 보냈으며 원장에는 없습니다.",
         "over": "{node}의 {child} 프로세스가 2분간 정상 동작했습니다.",
         "node": "영상 수신은 가능하지만 분석과 전송은 중단되었습니다.",
         "receiver": "영상 수신이 되지 않을 수 있습니다.",
+        "console": "영상 수신, 분석, 전송은 계속됩니다. /metrics와 /healthz만 응답하지 않습니다.",
+        "warning": "경고",
+        "critical": "심각",
         "since": "시작",
         "from": "발신",
     },
 }
 
-Send = Callable[[Configuration, str, str, str, Sequence[tuple[str, str]]], None]
-"""Configuration, key, subject, text and lines of a message: brings it to those whom alerts go to."""
+Lines = Sequence[tuple[str, str]]
+Send = Callable[[Configuration, str, str, str, Lines, bool], None]
+"""Configuration, key, subject, text and lines of a message, and whether it is urgent: brings it to those whom alerts
+go to."""
 
 
 class ChildOutage:
@@ -100,33 +110,35 @@ class Outages:
     def _tell(self, configuration: Configuration, what: str, child: Child, outage: ChildOutage) -> None:
         now = time.monotonic()
         self._sent = [each for each in self._sent if now - each < 3600.0]
-        if not configuration.alerts.to or len(self._sent) >= _AN_HOUR:
+        severity = "warning" if child.name == CONSOLE else "critical"
+        unwanted = severity == "warning" and configuration.alerts.severity == "critical"
+        if unwanted or not configuration.alerts.to or len(self._sent) >= _AN_HOUR:
             return
         self._sent.append(now)
         texts, node = _TEXTS[configuration.notify.language], configuration.node.ae_title
-        effect = texts["node" if child.name == "node" else "receiver"]
+        effect = texts[child.name if child.name in ("node", CONSOLE) else "receiver"]
         form = texts["over" if what == "ends" else "says"]
         text = form.format(child=child.name, node=node, deaths=child.deaths, effect=effect)
         since = outage.since.astimezone(configuration.node.zone).isoformat(sep=" ", timespec="seconds")
         lines = [(texts["since"], since), (texts["from"], f"{node}, supervisor")]
         log.error("serve.outage-told", child=child.name, what=what, deaths=child.deaths)
-        self._send(configuration, str(uuid.uuid4()), f"{texts[what].format(child=child.name)} ({node})", text, lines)
+        headline = texts[what].format(child=child.name, severity=texts[severity])
+        urgent = severity == "critical"
+        self._send(configuration, str(uuid.uuid4()), f"{headline} ({node})", text, lines, urgent)
 
 
-def _in_a_thread(
-    configuration: Configuration, key: str, subject: str, text: str, lines: Sequence[tuple[str, str]]
-) -> None:
-    work = (configuration, key, subject, text, lines)
+def _in_a_thread(configuration: Configuration, key: str, subject: str, text: str, lines: Lines, urgent: bool) -> None:
+    work = (configuration, key, subject, text, lines, urgent)
     threading.Thread(target=send, args=work, name="outage", daemon=True).start()
 
 
-def send(configuration: Configuration, key: str, subject: str, text: str, lines: Sequence[tuple[str, str]]) -> None:
+def send(configuration: Configuration, key: str, subject: str, text: str, lines: Lines, urgent: bool) -> None:
     """Bring it to everybody by every channel, with a few tries under the same key."""
     from node.notify import channels  # what most supervisors never need
     from node.notify.words import Message
 
     plain = {"id": key, "node": configuration.node.ae_title, "occasion": "outage", "headline": subject}
-    message = Message(key, subject, tuple(lines), text, {**plain, "urgent": True, "text": text})
+    message = Message(key, subject, tuple(lines), text, {**plain, "urgent": urgent, "text": text})
     people = (configuration.people.get(name) for name in configuration.alerts.to)
     ways = [way for person in people if person for way in channels.of(person, configuration).values()]
     for pause in _PAUSES:

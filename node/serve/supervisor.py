@@ -1,7 +1,8 @@
 """`serve`: holds the data folder's lock and the listening sockets, and keeps the processes alive.
 
     supervisor ─┬─ receiver-1 … receiver-N   listening sockets, write end of the wake pipe
-                └─ node                      read end of the wake pipe
+                ├─ node                      read end of the wake pipe
+                └─ console                   where the configuration has it; only reads, and nothing waits for it
 
 Each child inherits the read end of the alive pipe, whose write end only the supervisor has: end of file
 means that the supervisor is gone, even by SIGKILL, and the child ends, so nothing orphaned keeps a port.
@@ -35,13 +36,13 @@ from node.observe import logs
 from node.release import recovering
 from node.run import cgroups
 from node.serve import capabilities, lost_ledger, receivers, upgrade
-from node.serve.keepalive import Child, any_alive
+from node.serve.keepalive import Child, any_alive, soonest
 from node.serve.lifeline import RELOADED
 from node.serve.listening import LISTENING, Ports
-from node.serve.outages import Outages
+from node.serve.outages import CONSOLE, Outages
 from node.serve.receivers import ReceiverInheritance, Receivers
 from node.serve.service_manager import ServiceManager, WatchedService
-from node.store import numbers, unfinished
+from node.store import children, meters, numbers, unfinished
 from node.store.layout import DataFolder
 from node.store.lock import take_lock
 
@@ -71,6 +72,7 @@ def serve(running: InForce, lines: Sequence[str]) -> int:
     data_folder = DataFolder(data)
     in_force.write(running)
     receivers.sweep(data_folder)
+    meters.clear(data)
     upgrade.check_files(ledger, data_folder, SystemClock())
     lost_ledger.check(ledger, data_folder, SystemClock())
     numbers.establish(data, above=numbers.number_of(instances.newest_receipt(ledger.database)))
@@ -133,6 +135,8 @@ class Supervisor:
         self._asking = asking  # kept open for the node process that is started next
         command = ["node.app", "--in-force", str((self._data / in_force.FILE).resolve()), *ends]
         self._node = Child("node", command, (wake, alive, asking.fileno(), lock))
+        self._console = _console(running, alive, lock)
+        self._noted: dict[str, int | None] | None = None
         self._outages = Outages()
         self._signals = 0
         self._reload = False
@@ -157,18 +161,34 @@ class Supervisor:
                 self._node.send(signal.SIGHUP)  # one that is dead just now begins with the file anyway
             self._receivers.look()
             self._look_after_node()
+            self._look_after_console()
+            self._note_children()
             self._outages.look(self._kept_alive(), self._receivers.running.configuration)
             self._service.look(self._receivers.ports.plain, self._node.alive)
             self._rest()
         self._service.stopping()
         log.info("serve.stopping", first="receivers, which let open associations finish")
         self._stop(self._receivers.all(), receivers.MAY_TAKE)
-        self._stop([self._node], _NODE_MAY_TAKE)
+        self._stop([self._node, *self._console], _NODE_MAY_TAKE)
         log.info("serve.stopped")
         return 0
 
     def _kept_alive(self) -> list[Child]:
-        return [self._node, *self._receivers.children]
+        return [self._node, *self._receivers.children, *self._console]
+
+    def _look_after_console(self) -> None:
+        """Start it where it has died; nobody waits for it."""
+        for child in self._console:
+            child.noticed_dead()
+            if child.process is None and child.due_at <= time.monotonic():
+                child.start()
+
+    def _note_children(self) -> None:
+        """Leave word of who runs, for whoever looks from outside."""
+        running = {child.name: child.running_pid for child in self._kept_alive()}
+        if running != self._noted:
+            children.note(self._data, running)
+            self._noted = running
 
     def _look_after_node(self) -> None:
         """Start it where it has died; do what it asks for. What a dead one asked for is not done."""
@@ -202,7 +222,7 @@ class Supervisor:
             self._receivers.due_at(),
             outages,
             self._service.due_at(),
-            self._node.due_at if self._node.process is None else None,
+            soonest([self._node, *self._console]),
         ]
         due = [each for each in times if each is not None]
         heard = [self._receivers.bell] if self._receivers.changing else [self._receivers.bell, self._asked]
@@ -212,15 +232,23 @@ class Supervisor:
         if self._bell in select.select([self._bell, *heard], [], [], seconds)[0]:
             os.read(self._bell, 4096)
 
-    def _stop(self, children: Sequence[Child], seconds: float) -> None:
+    def _stop(self, those: Sequence[Child], seconds: float) -> None:
         """SIGTERM, and SIGKILL for what has not ended in time or when a second signal came."""
         end = time.monotonic() + seconds
-        for child in children:
+        for child in those:
             child.send(signal.SIGTERM)
-        while any_alive(children):
+        while any_alive(those):
             remaining = end - time.monotonic()
             if remaining <= 0 or self._signals > 1:
                 break
             self._wait(remaining)
-        for child in children:
+        for child in those:
             child.kill("it did not end in time")
+
+
+def _console(running: InForce, alive: int, lock: int) -> list[Child]:
+    """The console's process; none where the configuration has no console."""
+    if running.configuration.console is None:
+        return []
+    path = str((running.configuration.node.data / in_force.FILE).resolve())
+    return [Child(CONSOLE, ["node.console", "--in-force", path, "--alive", str(alive)], (alive, lock))]

@@ -51,6 +51,17 @@ def _waiting(incoming: Path) -> int:
     return 0
 
 
+def oldest_waiting(data: Path) -> float | None:
+    """When the object arrived that has waited for longest to be indexed, in seconds since 1970; None where none waits.
+
+    Receipts are in order of arrival. Raises OSError where the folder cannot be read.
+    """
+    with contextlib.suppress(FileNotFoundError):  # nothing was ever received here, or it was indexed just now
+        first = min((name for name in os.listdir(data / "incoming") if name.endswith(".dcm")), default=None)
+        return (data / "incoming" / first).stat().st_mtime if first else None
+    return None
+
+
 def refusing_associations(load: Load, limits: AssociationLimits) -> str | None:
     """Why no new association is accepted; None where they are."""
     return _beyond(load, limits.free_space, limits.waiting_objects)

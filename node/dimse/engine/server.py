@@ -119,6 +119,11 @@ class SharedServer(ThreadedAssociationServer):
         client.settimeout(self.limits.association_request)
         return client, address[:2]
 
+    def service_actions(self) -> None:
+        """Between two looks for connections."""
+        super().service_actions()
+        self._callers.turned()
+
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Note the connection as one that waits; drop the oldest such where there are too many."""
         with self._lock:

@@ -6,7 +6,7 @@ to need them alters nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `ledger.tallies` reads this module, and needs no more of it than what is counted
@@ -34,9 +34,9 @@ def migrate(database: Database) -> None:
         database.execute(f"INSERT INTO tallies {counting(table)}")
 
 
-def triggers(table: str) -> Iterator[str]:
+def triggers(table: str, counted: Mapping[str, tuple[str, str]] = COUNTED) -> Iterator[str]:
     """What keeps the tallies of a table: whichever statement changes its rows, in the same transaction."""
-    name, place = COUNTED[table]
+    name, place = counted[table]
     new, old = (f"{name.format(row=row)}, {place.format(row=row)}, {row}.status" for row in ("NEW", "OLD"))
     more = f"INSERT INTO tallies VALUES ({new}, 1) ON CONFLICT (name, place, status) DO UPDATE SET n=n+1;"  # noqa: S608 - as below
     fewer = f"UPDATE tallies SET n=n-1 WHERE (name, place, status)=({old});"  # noqa: S608 - our own text
@@ -47,9 +47,9 @@ def triggers(table: str) -> Iterator[str]:
     yield f"CREATE TRIGGER {table}_tallied AFTER UPDATE OF {columns} ON {table} WHEN {changed} BEGIN {fewer} {more} END"
 
 
-def counting(table: str) -> str:
+def counting(table: str, counted: Mapping[str, tuple[str, str]] = COUNTED) -> str:
     """The query that gives what the tallies of a table have to be: name, place, status, how many."""
-    name, place = (each.format(row=table) for each in COUNTED[table])
+    name, place = (each.format(row=table) for each in counted[table])
     return f"SELECT {name}, {place}, status, count(*) FROM {table} GROUP BY 1, 2, 3"  # noqa: S608 - our own text
 
 

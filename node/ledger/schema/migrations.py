@@ -52,6 +52,7 @@ from node.ledger.schema import (
     m0044_box_doubts,
     m0045_numbers,
     m0046_withdrawal_parts,
+    m0050_measures,
 )
 from node.ledger.schema.versions import SET
 
@@ -188,6 +189,7 @@ migrations(name="0043_services")(m0043_services.migrate)
 migrations(name="0044_box_doubts")(m0044_box_doubts.migrate)
 migrations(name="0045_numbers")(m0045_numbers.migrate)
 migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)
+migrations(name="0050_measures")(m0050_measures.migrate)
 
 
 def apply(connection: sqlite3.Connection) -> None:

@@ -49,5 +49,6 @@ VERSIONS = (
     "0044_box_doubts",
     "0045_numbers",
     "0046_withdrawal_parts",
+    "0050_measures",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""

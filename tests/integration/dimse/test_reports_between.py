@@ -99,6 +99,9 @@ class SingleCaller:
     def accept(self, request: AssociationRequest) -> CommittingUser:
         return self._user
 
+    def turned(self) -> None:
+        """Nothing to do."""
+
     def handshake_failed(self, peer_address: str, why: str) -> None:
         raise AssertionError("no TLS here")
 

@@ -49,6 +49,7 @@ BASE: dict[str, Any] = {
     "services": {"ai": {"url": "https://ai.example", "certificate": "node.pem", "key": "node.key"}},
     "plugins": {"lung-density": {}},
     "people": {"duty": {"email": "a@b.example", "webhook": {"url": "https://pager.example"}}},
+    "console": {"port": 8, "tls": {"certificate": "c", "key": "k"}},
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
     "backup": {"to": "/mnt/backup"},
@@ -276,7 +277,15 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             }
         },
     },
-    (Party.NEXT_START,): {"node": {"data": "other", "time_zone": "UTC", "jobs_at_once": 3, "reserved_for_urgent": 1}},
+    (Party.NEXT_START,): {
+        "console": {
+            "host": "::1",
+            "port": 9,
+            "names": ["pacsnode.example"],
+            "tls": {"certificate": "c2", "key": "k2"},
+        },
+        "node": {"data": "other", "time_zone": "UTC", "jobs_at_once": 3, "reserved_for_urgent": 1},
+    },
     (): {
         "destinations": {"pacs": {"audience": "evaluation", "preset": "any-pacs", "kind": "dicom"}},
         "tests": [{"name": "a CT", "given": {"Modality": "CT"}, "expect": {"chest": "match"}}],
@@ -371,15 +380,19 @@ def test_each_changed_key_is_taken_up_by_whom_it_declares_and_by_nobody_else(
 ) -> None:
     """And is in force afterwards, for whoever is started next; but for what takes a restart, which stays as it was."""
     site = Asked(tmp_path, monkeypatch)
-    late: dict[str, Any] = {}
+    late: list[tuple[str, ...]] = []
     for parties, path, new in new_values():
         if parties == {Party.NEXT_START}:
-            late[path[-1]] = new
+            late.append(path)
         assert (path, site.change(path, new)) == (path, parties)
     kept = in_force.read(tmp_path / "data" / in_force.FILE)
     wanted = json.loads(json.dumps(site.value))
-    for key in late:
-        wanted["node"].pop(key)
-    wanted["node"]["time_zone"] = "Asia/Seoul"
+    for *sections, key in late:
+        part = wanted
+        for section in sections:
+            part = part[section]
+        del part[key]
+    wanted["node"]["time_zone"] = BASE["node"]["time_zone"]
+    wanted["console"] = BASE["console"]
     assert kept.configuration.model_dump(exclude={"tests"}) == validated(wanted, tmp_path).model_dump(exclude={"tests"})
     assert history.of_kind(site.ledger.database, EventKind.CONFIGURATION_IN_FORCE)

@@ -54,9 +54,13 @@ class Post:
 
     def __init__(self) -> None:
         self.subjects: list[str] = []
+        self.urgent: list[bool] = []
 
-    def __call__(self, configuration: Configuration, key: str, subject: str, text: str, lines: Any) -> None:
+    def __call__(
+        self, configuration: Configuration, key: str, subject: str, text: str, lines: Any, urgent: bool
+    ) -> None:
         self.subjects.append(subject)
+        self.urgent.append(urgent)
 
 
 def test_one_message_at_the_third_death_one_a_repeat_and_one_at_the_end(
@@ -107,7 +111,12 @@ def test_the_message_reaches_people_without_a_ledger() -> None:
         server = {"host": "127.0.0.1", "port": mail.port, "tls": "none", "sender": "node@hospital.example"}
         settings = configured(people={"admin": ways}, notify={"mail": server, "language": "ko"})
         outages.send(
-            settings, "key", "심각: node", "영상 수신은 가능하지만 분석과 전송은 중단되었습니다.", [("시작", "now")]
+            settings,
+            "key",
+            "심각: node",
+            "영상 수신은 가능하지만 분석과 전송은 중단되었습니다.",
+            [("시작", "now")],
+            True,
         )
         assert [email["Message-ID"] for email in mail.received] == ["<key@hospital.example>"]
         assert (web.received[0]["occasion"], web.received[0]["urgent"]) == ("outage", True)
@@ -117,6 +126,16 @@ def test_what_no_server_takes_is_tried_again_and_then_given_up(times: Times) -> 
     """Three tries, by what has not taken it; nothing hangs for ever."""
     with web_service() as web:
         web.status = 503
-        outages.send(configured(people={"admin": {"webhook": {"url": web.url}}}), "key", "s", "t", [("a", "b")])
+        outages.send(configured(people={"admin": {"webhook": {"url": web.url}}}), "key", "s", "t", [("a", "b")], True)
         assert len(web.methods) == 3
     assert times.now == 1000 + 140
+
+
+def test_a_console_that_dies_is_a_warning(times: Times) -> None:
+    """Nothing waits for it: it is not urgent, and not sent at all where only critical alerts are."""
+    child = Child("console", [], (), deaths=3)
+    post = Post()
+    Outages(post).look([child], configured())
+    assert (post.subjects, post.urgent) == (["WARNING: console dies again and again (PACSNODE)"], [False])
+    Outages(post).look([child], configured(alerts={"to": "admin", "severity": "critical"}))
+    assert len(post.subjects) == 1

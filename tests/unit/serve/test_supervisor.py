@@ -62,7 +62,7 @@ def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.Monkey
 def test_an_address_that_cannot_be_listened_on_is_explained(host: str, port: int, words: str) -> None:
     """The address and what to change."""
     with pytest.raises(listening.ListenError, match=words):
-        listening._listen_on(host, port, {})
+        listening.listen_on(host, port, "node.listen")
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o777, 0o701])
