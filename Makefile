@@ -1,5 +1,5 @@
 # Each target first makes what it needs (.ci/env): nothing has to be set up by hand.
-.PHONY: help demo test soak crash fuzz matrix viewer nightly bench check env lock runtime
+.PHONY: help demo test soak crash fuzz matrix viewer installs nightly bench check env lock runtime
 .DEFAULT_GOAL := help
 # so that the environment sees PYTHON=/path/to/python3.12 however it was given
 export PYTHON
@@ -49,7 +49,11 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 	@.ci/viewer
 	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
 
-nightly: env ## soak, fuzz, matrix, viewer and bench in full, one after the other, however each ends; some hours
+installs: env ## each way to install, from nothing: the wheel, the container image; some minutes, as root
+	@.ci/peers debootstrap
+	@.venv/bin/pytest tests/installs/from_a_wheel.py tests/installs/in_a_container.py --full-length
+
+nightly: env ## soak, fuzz, matrix, viewer, installs and bench in full, one after the other, however each ends; some hours
 	@.ci/nightly
 
 check: env ## formatting, lint, types, who imports whom, and plain English

@@ -104,6 +104,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "bubblewrap": ("bubblewrap", _lacks_bubblewrap),
     "strace": ("strace", _lacks_strace),
     "podman": ("podman runc busybox-static", podman.lack),
+    "debootstrap": ("debootstrap", _lacks_programs("debootstrap")),
     "yaml-language-server": ("nodejs npm", _lacks_language_server),
     # these two by .ci/viewer, which `make viewer` runs
     "ohif": (
