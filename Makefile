@@ -51,7 +51,8 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 
 installs: env ## each way to install, from nothing: the wheel, the container image; some minutes, as root
 	@.ci/peers debootstrap
-	@.venv/bin/pytest tests/installs/from_a_wheel.py tests/installs/in_a_container.py --full-length
+	@.venv/bin/pytest tests/installs/from_a_wheel.py tests/installs/in_a_container.py --full-length \
+		-o faulthandler_timeout=7200
 
 nightly: env ## soak, fuzz, matrix, viewer, installs and bench in full, one after the other, however each ends; some hours
 	@.ci/nightly
