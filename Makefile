@@ -51,9 +51,10 @@ viewer: env ## what a radiologist sees in OHIF, and the pictures of it in docs/v
 	@.ci/viewer
 	@.venv/bin/pytest tests/viewer/in_cornerstone.py tests/viewer/in_ohif.py $(if $(SHORT),,--full-length)
 
-installs: env ## each way to install, from nothing: a booted machine, a bundle without a network, upgrades and back; as root
+installs: env ## each way to install, from nothing: wheel, container image, booted machine, bundle, upgrades and back; as root
 	@.ci/peers systemd-container debootstrap
-	@.venv/bin/pytest tests/installs/in_a_boot.py tests/installs/air_gap.py tests/installs/upgrades.py --full-length \
+	@.venv/bin/pytest tests/installs/from_a_wheel.py tests/installs/in_a_container.py tests/installs/in_a_boot.py \
+		tests/installs/air_gap.py tests/installs/upgrades.py --full-length \
 		-o faulthandler_timeout=7200
 
 nightly: env ## soak, fuzz, matrix, viewer, installs and bench in full, one after the other, however each ends; some hours

@@ -43,7 +43,6 @@ MOST_FILES = 100_000
 _PASSED_OVER = frozenset({"__pycache__", ".git", ".hg", ".svn"})
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 """What marks a folder as one that packages are installed in."""
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _RECORDS = ("RECORD", "METADATA", "PKG-INFO")
 _DRIVER = Path("/proc/driver/nvidia/version")
 _OURS = ("pacsnode-", "_editable_impl_pacsnode")
@@ -190,7 +189,7 @@ class _CodeLook:
         for folder in asked.imports_from:
             if folder.is_relative_to(done):
                 continue
-            if folder.name in _INSTALLED:
+            if folder.name in interpreter.INSTALLED:
                 yield from self._packages(folder)
             elif not any(folder.is_relative_to(prefix) for prefix in asked.prefixes):  # else of the standard library
                 yield from self._folder(folder, "source", f"{folder}/")

@@ -20,6 +20,8 @@ _ASK = (
 )
 _ASK_SECONDS = 30.0
 _OLDEST = [3, 11]
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders that packages are installed into."""
 
 
 class InterpreterError(PermanentError):
@@ -84,6 +86,8 @@ def _ask(
     if oldest and numbers < _OLDEST:
         shown = ".".join(map(str, numbers))
         raise InterpreterError(f"runtime.interpreter: {path} is Python {shown}, but 3.11 or newer is needed")
-    checkout = Path(node.__file__).resolve().parent.parent
-    found = {Path(entry): None for entry in paths if entry and Path(entry).is_dir() and Path(entry) != checkout}
+    ours = Path(node.__file__).resolve().parent.parent
+    found = {Path(entry): None for entry in paths if entry and Path(entry).is_dir()}
+    if ours.name not in INSTALLED:  # a checkout; where pacsnode is installed, its packages are beside it
+        found.pop(ours, None)
     return Interpreter(version, (Path(prefix), Path(base)), tuple(found))

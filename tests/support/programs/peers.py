@@ -105,6 +105,7 @@ PEERS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "minisign": ("minisign", _lacks_programs("minisign")),
     "strace": ("strace", _lacks_strace),
     "podman": ("podman runc busybox-static", podman.lack),
+    "debootstrap": ("debootstrap", _lacks_programs("debootstrap")),
     "yaml-language-server": ("nodejs npm", _lacks_language_server),
     # these two by .ci/viewer, which `make viewer` runs
     "ohif": (

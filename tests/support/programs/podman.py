@@ -28,7 +28,7 @@ tmp_dir = "{folder}/tmp"
 """
 _STORAGE = """
 [storage]
-driver = "vfs"
+driver = "{driver}"
 graphroot = "{folder}/store"
 runroot = "{folder}/run"
 """
@@ -46,13 +46,13 @@ class PodmanStore:
         files = {"CONTAINERS_CONF": "containers.conf", "CONTAINERS_STORAGE_CONF": "storage.conf"}
         return {name: str(self.folder / file) for name, file in files.items()}
 
-    def call(self, *arguments: str, given: bytes = b"", check: bool = True) -> str:
+    def call(self, *arguments: str, given: bytes = b"", check: bool = True, seconds: float = 300) -> str:
         """What podman prints."""
         done = subprocess.run(
             ["podman", *arguments],
             input=given,
             capture_output=True,
-            timeout=300,
+            timeout=seconds,
             env={**os.environ, **self.variables},
             check=False,
         )
@@ -99,12 +99,15 @@ class PodmanStore:
 
 
 @contextmanager
-def podman_store() -> Iterator[PodmanStore]:
-    """A store that is removed in the end. Its path is short: podman refuses one of more than 50 characters."""
+def podman_store(driver: str = "vfs") -> Iterator[PodmanStore]:
+    """A store that is removed in the end. Its path is short: podman refuses one of more than 50 characters.
+
+    vfs works everywhere and copies each layer; `overlay` is for images that are large.
+    """
     store = PodmanStore(Path(tempfile.mkdtemp(prefix="pacsnode-", dir="/tmp")))
     try:
         (store.folder / "containers.conf").write_text(_CONFIGURATION.format(folder=store.folder))
-        (store.folder / "storage.conf").write_text(_STORAGE.format(folder=store.folder))
+        (store.folder / "storage.conf").write_text(_STORAGE.format(folder=store.folder, driver=driver))
         yield store
     finally:
         if shutil.which("podman"):
