@@ -17,6 +17,7 @@ _PLAIN = "images and names can be read on the network"
 def rows(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
     """Ports, callers, and the systems that are called."""
     yield from _ports(configuration, document)
+    yield from _console(configuration, document)
     yield from _callers(configuration, document)
     yield from _destinations(configuration, document)
     yield from _boxes(configuration, document)
@@ -40,6 +41,21 @@ def _ports(configuration: Configuration, document: SecurityDocument) -> Iterator
         if good and listen.tls.revoked is None:
             said = "a client certificate that was revoked is accepted until it ends"
             yield document.row("port", _NOTE, said, ("node", "listen", "tls"), "revoked: FILE OR FOLDER")
+
+
+def _console(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:
+    console = configuration.console
+    if console is None:
+        return
+    who = "this machine" if is_local(console.host) else "every machine that reaches it"
+    encrypted = f"over TLS on {console.host}" if console.tls else f"on {console.host}"
+    said = f"metrics and health {encrypted} port {console.port}, for {who}, without a password"
+    if is_local(console.host):
+        yield document.row("port", _GOOD, said, ("console", "host"), "")
+    elif console.tls:
+        yield document.row("port", _NOTE, said, ("console", "host"), "host: 127.0.0.1")
+    else:
+        yield document.row("port", _WARNING, said, ("console", "host"), "host: 127.0.0.1, or a section tls")
 
 
 def _callers(configuration: Configuration, document: SecurityDocument) -> Iterator[SecurityRow]:

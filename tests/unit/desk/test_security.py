@@ -31,6 +31,7 @@ services:
   lungs: {{url: "http://ai.hospital.example/x"}}
 people:
   duty: {{webhook: {{url: "http://pager.hospital.example/x", token_file: token}}}}
+console: {{host: 0.0.0.0}}
 notify: {{mail: {{host: mail.hospital.example, sender: a@b.example, tls: none}}, accession_number: true}}
 plugins:
   ct-qa: {{isolation: "off"}}
@@ -82,12 +83,13 @@ def test_what_is_open_is_told_with_its_line(site: Path) -> None:
         "the web service ai.hospital.example:80": (WARNING, 13, "services.lungs.url", "https"),
         "lungs does not learn who calls": (NOTE, 13, "services.lungs", "token_file"),
         "messages to duty to pager.hospital.example, without TLS": (WARNING, 15, "people.duty.webhook.url", "https"),
-        "by mail through mail.hospital.example:587, without TLS": (WARNING, 16, "notify.mail.tls", "starttls"),
-        "messages name the accession number": (NOTE, 16, "notify.accession_number", "false"),
-        "ct-qa runs in no sandbox": (CRITICAL, 18, "plugins.ct-qa.isolation", "isolation: required"),
-        "gets the identity of patients by the rule qa": (WARNING, 23, "rules[0].run", "identity: pseudonym"),
+        "by mail through mail.hospital.example:587, without TLS": (WARNING, 17, "notify.mail.tls", "starttls"),
+        "messages name the accession number": (NOTE, 17, "notify.accession_number", "false"),
+        "ct-qa runs in no sandbox": (CRITICAL, 19, "plugins.ct-qa.isolation", "isolation: required"),
+        "gets the identity of patients by the rule qa": (WARNING, 24, "rules[0].run", "identity: pseudonym"),
         "other users can read or replace token": (CRITICAL, 15, "people.duty.webhook.token_file", "chmod 600 token"),
         "every user of this machine can look into": (CRITICAL, 1, "node.data", "chmod 700"),
+        "metrics and health on 0.0.0.0 port 8088": (WARNING, 16, "console.host", "127.0.0.1"),
     }
     for said, (severity, line, key, change) in expected.items():
         row = _one(found, said)
