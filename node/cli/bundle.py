@@ -21,39 +21,45 @@ PublicKey = Annotated[
 BundleFile = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle; its signature is FILE.minisig.")]
 
 
+_PLATFORM = f"manylinux_2_28_{os.uname().machine}"
+Source = Annotated[Path, typer.Option("--source", help="A checkout of pacsnode.", show_default=True)]
+Lock = Annotated[Path | None, typer.Option("--lock", help="The lock file; absent: requirements.lock of the checkout.")]
+Python = Annotated[str, typer.Option("--python", metavar="VERSION", help="Python of the machines it is for.")]
+Platform = Annotated[
+    str,
+    typer.Option("--platform", metavar="TAG", help="The newest glibc that those machines have.", show_default=True),
+]
+Wheels = Annotated[
+    Path | None, typer.Option("--wheels", metavar="DIR", help="A folder of wheels to use, without any network.")
+]
+OwnWheel = Annotated[
+    Path | None, typer.Option("--wheel", metavar="FILE", help="pacsnode's own wheel; absent: built here.")
+]
+Image = Annotated[
+    Path | None, typer.Option("--image", metavar="FILE", help="The archive of a container image to take along.")
+]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="DIR", help="A plugin's folder to take along; repeatable.")
+]
+Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The secret key of minisign to sign with.")]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--password-file", metavar="FILE", help="The key's password; absent: asked for.")
+]
+
+
 @bundle.command()
 def create(
     file: BundleFile,
-    source: Annotated[Path, typer.Option("--source", help="A checkout of pacsnode.", show_default=True)] = Path(),
-    lock: Annotated[
-        Path | None, typer.Option("--lock", help="The lock file; absent: requirements.lock of the checkout.")
-    ] = None,
-    python: Annotated[
-        str, typer.Option("--python", metavar="VERSION", help="Python of the machines it is for.")
-    ] = f"{sys.version_info[0]}.{sys.version_info[1]}",
-    platform: Annotated[
-        str,
-        typer.Option("--platform", metavar="TAG", help="The newest glibc that those machines have.", show_default=True),
-    ] = f"manylinux_2_28_{os.uname().machine}",
-    wheels: Annotated[
-        Path | None, typer.Option("--wheels", metavar="DIR", help="A folder of wheels to use, without any network.")
-    ] = None,
-    wheel: Annotated[
-        Path | None,
-        typer.Option("--wheel", metavar="FILE", help="pacsnode's own wheel; absent: built from the checkout."),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="The archive of a container image to take along.")
-    ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option("--plugin", metavar="DIR", help="A plugin's folder to take along; repeatable.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The secret key of minisign to sign with.")
-    ] = None,
-    password_file: Annotated[
-        Path | None, typer.Option("--password-file", metavar="FILE", help="The key's password; absent: asked for.")
-    ] = None,
+    source: Source = Path(),
+    lock: Lock = None,
+    python: Python = f"{sys.version_info[0]}.{sys.version_info[1]}",
+    platform: Platform = _PLATFORM,
+    wheels: Wheels = None,
+    wheel: OwnWheel = None,
+    image: Image = None,
+    plugin: Plugins = None,
+    key: Key = None,
+    password_file: PasswordFile = None,
     as_json: site.AsJson = False,
 ) -> None:
     """Make a bundle: every wheel of the lock file, pacsnode itself, schemas, documentation and an SBOM, in one file.

@@ -81,9 +81,7 @@ class BundleManifest:
                 members=tuple(_member(each) for each in found["members"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise PermanentError(
-                f"{MANIFEST}: not the manifest of a bundle ({type(error).__name__}: {error})"
-            ) from error
+            raise PermanentError(f"{MANIFEST}: not the manifest of a bundle ({error})") from error
 
 
 def _text(value: object) -> str:

@@ -58,7 +58,7 @@ class SystemdUnit:
         self._systemctl("start")
 
     def _systemctl(self, verb: str) -> None:
-        done = subprocess.run(["systemctl", verb, self.name], capture_output=True, text=True, check=False)  # noqa: S607
+        done = subprocess.run(["systemctl", verb, self.name], capture_output=True, text=True, check=False)  # noqa: S607 - root's PATH
         if done.returncode:
             raise TransientError(f"systemctl {verb} {self.name} failed: {done.stderr.strip()}")
 
