@@ -166,8 +166,3 @@ def test_the_node_says_how_plugins_are_confined(
     shown = podman.call("run", *arguments, "-c", "pacsnode check 2>&1; echo exit $?")
     assert said in shown
     assert shown.endswith("exit 0") == (isolation == "auto")
-
-
-def test_the_same_sources_make_the_same_image(podman: PodmanStore, source: Path, built: str) -> None:
-    """By `--timestamp 0`, also where nothing is taken from an earlier build."""
-    assert image.build(podman, source, "--no-cache") == built
