@@ -63,6 +63,7 @@ def with_value_representations(source: Path, folder: Path) -> CT:
     return ct_of(sorted(folder.iterdir()))
 
 
+@pytest.mark.at_night("the phantom below, in the same way")
 def test_a_real_chest_ct_ends_as_report_pages_and_segmentation(
     pacs: Orthanc, make_site: MakeSite, tmp_path: Path
 ) -> None:

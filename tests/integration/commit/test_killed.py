@@ -24,7 +24,12 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+_NIGHT = pytest.mark.at_night("the kill after the answer, before it is noted, and the crash matrix")
+
+
+@pytest.mark.parametrize(
+    "point", [each if each == "answered_before_it_is_noted" else pytest.param(each, marks=_NIGHT) for each in POINTS]
+)
 def test_fault_55_killed_on_the_way_of_a_commitment(point: str, tmp_path: Path) -> None:
     """A modality whose N-ACTION was not answered asks again; one that was answered gets the report, unasked."""
     files = chest_series.write_series(Chest(size=32, slice_mm=46.0), tmp_path / "ct")

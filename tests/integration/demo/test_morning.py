@@ -112,7 +112,11 @@ def started(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("moment", "sent"), [*((moment, signal.SIGINT) for moment in MOMENTS), ("while a plugin works", signal.SIGTERM)]
+    ("moment", "sent"),
+    [
+        *((moment, signal.SIGINT) for moment in MOMENTS),
+        pytest.param("while a plugin works", signal.SIGTERM, marks=pytest.mark.at_night("the same moment with Ctrl-C")),
+    ],
 )
 def test_it_ends_with_everything_that_it_started(moment: str, sent: signal.Signals, tmp_path: Path) -> None:
     """At each of these moments: exit code 130, no process of it and nobody who listens; two signals end it no worse."""
