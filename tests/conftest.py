@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import uuid
@@ -81,6 +82,15 @@ def _ledgers_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ledger, "__init__", copied)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _umask_is_given_back() -> Iterator[None]:
+    """`serve` sets it for its process; of a test that calls it here, the next test would have it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -186,6 +186,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
                 "attempts": 2,
                 "resources": {"cpus": 1.5, "memory": "1GiB", "gpu": True, "gpu_memory": "1GiB"},
                 "warm": {"jobs": 2, "idle": "9m"},
+                "providers": ["CPUExecutionProvider"],
                 "parameters": {"maximum_slice_mm": 3.0},
                 "envelope": {"outside": "note", "unknown": "not_applicable"},
                 "allowed_by": "Dr Kim",
