@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from plugins import codes, notes
 from plugins.images import ImageReference
@@ -78,6 +77,8 @@ def parts(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> list[
     inside = _box(mask)
     if inside is None:
         return []
+    from scipy import ndimage  # only where there are parts: the node's process imports this module, and labels nothing
+
     labels, _ = ndimage.label(mask[inside], _TOUCHING)
     voxel = math.prod(spacing) / 1000
     first = np.array([each.start for each in inside])
