@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
-import requests
 
 from node.dimse.scu import echo
 from tests.integration.supervisor.test_supervisor import _SERVE, Served
@@ -45,14 +45,15 @@ class Watched(Served):
         self.config.write_text(json.dumps(json.loads(self.config.read_text()) | more))
         self._start("-c", _SERVE, str(self.config))
 
-    def ask(self, path: str, **headers: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.console_port}{path}", headers=headers, timeout=60)
+    def ask(self, path: str, **headers: str) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.console_port}{path}"
+        return httpx.get(url, headers=headers, timeout=60, trust_env=False)
 
     def answers(self, path: str) -> int:
         """The status of the answer; 0 where there is none."""
         try:
             return self.ask(path).status_code
-        except requests.ConnectionError:
+        except httpx.TransportError:
             return 0
 
     def value(self, sample: str) -> float | None:
