@@ -180,7 +180,7 @@ def test_tallies_that_an_upgrade_left_wrong_are_counted_again(site: UpgradedSite
         database.execute("UPDATE tallies SET n=n+1 WHERE name='jobs' AND status='queued'")
     upgrade.check_files(site.ledger, site.data_folder, site.clock)
     (event,) = history.of_kind(site.ledger.database, "tallies.mended")
-    assert [each.split(":")[0] for each in event.detail["tallies"]] == ["jobs  queued"]
+    assert [each.split(":")[0] for each in event.detail["tallies"]] == ["jobs quiet queued"]
     assert tallies.wrong(site.ledger.database) == []
 
 
