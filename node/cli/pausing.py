@@ -28,8 +28,9 @@ def pause(
     being sent just now is finished. A running node notices by itself.
     """
     configuration = site.known(config)
-    found = Pause(pausing.kind(what), name, str(who_types()), SystemClock().now(), why)
-    tell(pausing.pause(open_ledger(configuration), configuration, found), as_json)
+    by = who_types()
+    found = Pause(pausing.kind(what), name, str(by), SystemClock().now(), why)
+    tell(pausing.pause(open_ledger(configuration), configuration, found, by), as_json)
 
 
 def resume(

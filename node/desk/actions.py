@@ -13,6 +13,7 @@ from datetime import datetime
 from node.desk import answers, find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome as ActionOutcome
+from node.desk.rights import Right, require
 from node.desk.words import short
 from node.dimse.status import FailureReason
 from node.errors import NotFoundError, PermanentError, UsageError
@@ -55,6 +56,7 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
     `find.DEFECT`), or the UID of a study. `take_newest` releases a study that was sent again under another patient or
     order, and uses what came last.
     """
+    require(by, Right.ACT)
     if find.is_study(what):
         return _release_or_send(ledger, what, at, by, take_newest=take_newest, held_alone=False)
     with ledger.transaction() as database:
@@ -63,6 +65,7 @@ def retry(ledger: Ledger, what: str, at: datetime, by: Actor, *, take_newest: bo
 
 def release(ledger: Ledger, name: str, at: datetime, by: Actor, *, take_newest: bool = False) -> ActionOutcome:
     """Let a held study (`find.study`) go on, as `retry` does of its UID; NotFoundError where it is not held."""
+    require(by, Right.ACT)
     return _release_or_send(ledger, name, at, by, take_newest=take_newest, held_alone=True)
 
 
@@ -97,6 +100,7 @@ def _retry(database: Database, what: str, at: datetime, by: Actor, take_newest: 
 
 def again(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
     """Have one done again or sent now, in the transaction of the caller; PermanentError where it cannot be."""
+    require(by, Right.ACT)
     if isinstance(found, Job):
         return _run_again(database, found, at, by)
     if isinstance(found, Notification):
@@ -120,6 +124,7 @@ def complete(ledger: Ledger, name: str, at: datetime, by: Actor, rule: str | Non
     Neither its quiet period nor an open association is waited for. Where it is complete and rules wait for more of it,
     their waits (that of `rule` alone, where it is named) end. PermanentError where it is complete and none waits.
     """
+    require(by, Right.ACT)
     with ledger.reading() as database:
         found = find.study(database, name)
         waits = found.status is StudyStatus.COMPLETE and timers.waiting(database, found.study_instance_uid)
@@ -143,6 +148,7 @@ def cancel(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
     With `find.WITHDRAWAL` before the name of a study: what is listed for withdrawal may stay. With `conflict:` or
     `unreadable:`: what is set aside of it stays so.
     """
+    require(by, Right.ACT)
     reason = _reason(by)
     with ledger.transaction() as database:
         outcome = _cancel(database, what, at, reason, by)
@@ -170,6 +176,7 @@ def _cancel(database: Database, what: str, at: datetime, reason: str, by: Actor)
 
 def stop(database: Database, found: Job | Delivery | Notification, at: datetime, by: Actor) -> ActionOutcome:
     """Stop one, in the transaction of the caller; PermanentError where it is over."""
+    require(by, Right.ACT)
     reason = _reason(by)
     if isinstance(found, Job):
         jobs.cancel(database, at, found.id, reason, str(by))

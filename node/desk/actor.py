@@ -7,12 +7,16 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
+from node.accounts.roles import Role
+
 
 class ActorKind(StrEnum):
     """What kind of name an actor's is."""
 
     OS = "os"
     """A login of this machine."""
+    USER = "user"
+    """A user of the console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Actor:
 
     kind: ActorKind
     name: str
+    role: Role | None = None
+    """Of a user of the console."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"

@@ -9,6 +9,7 @@ from node.desk import find, names
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
 from node.desk.names import StudyName
+from node.desk.rights import Right, require
 from node.errors import UsageError
 from node.ledger import acknowledgements, alerts
 from node.ledger.alerts import Alert
@@ -37,6 +38,7 @@ def acknowledge(
 
     Raises UsageError, NotFoundError, and PermanentError where the alert is over or the notification acknowledged.
     """
+    require(by, Right.ACT)
     prefix, _, number = what.rpartition(":")
     if f"{prefix}:" not in (ALERT, find.NOTIFICATION) or not find.is_number(number):
         raise UsageError(f'"{what}" cannot be acknowledged: name alert:NUMBER or notification:NUMBER')

@@ -11,6 +11,7 @@ from datetime import datetime
 from node.desk import find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
+from node.desk.rights import Right, require
 from node.errors import NotFoundError, PermanentError, UsageError
 from node.ledger import adoptions, dismissals, identities, recalls, timers, withdrawals
 from node.ledger.database import Database, Ledger
@@ -29,6 +30,7 @@ def done(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
 
     `what`: `withdrawal:STUDY`, or `recall:NUMBER` for a version of a plugin.
     """
+    require(by, Right.ACT)
     if what.startswith(find.RECALL):
         with ledger.transaction() as database:
             return recalled(database, what, WithdrawalStatus.DONE, at, by)
@@ -43,6 +45,7 @@ def done(ledger: Ledger, what: str, at: datetime, by: Actor) -> ActionOutcome:
 
 def withdrawn(database: Database, study: Study, status: WithdrawalStatus, at: datetime, by: Actor) -> ActionOutcome:
     """What is listed for withdrawal was taken out at the destinations (`DONE`), or may stay (`DISMISSED`)."""
+    require(by, Right.ACT)
     uid = study.study_instance_uid
     count = withdrawals.end(database, at, uid, status, str(by))
     if not count:
@@ -54,6 +57,7 @@ def withdrawn(database: Database, study: Study, status: WithdrawalStatus, at: da
 
 def recalled(database: Database, what: str, status: WithdrawalStatus, at: datetime, by: Actor) -> ActionOutcome:
     """What is left of a withdrawn version was taken out at the destinations, or may stay; `what`: `recall:NUMBER`."""
+    require(by, Right.ACT)
     number = what.removeprefix(find.RECALL)
     recall = recalls.get(database, int(number) if number.isascii() and number.isdigit() else 0)
     count = withdrawals.end_recalled(database, at, recall.id, status, str(by))
@@ -66,6 +70,7 @@ def recalled(database: Database, what: str, status: WithdrawalStatus, at: dateti
 
 def dismiss(database: Database, what: str, at: datetime, by: Actor) -> ActionOutcome:
     """What is set aside of a study stays so, and asks for nobody; `what`: `conflict:STUDY` or `unreadable:STUDY`."""
+    require(by, Right.ACT)
     kind, _, name = what.partition(":")
     uid = "" if name == NO_STUDY else find.study(database, name).study_instance_uid
     count = dismissals.dismiss(database, at, InstanceStatus(kind), uid, str(by))
@@ -84,6 +89,7 @@ def end_waits(ledger: Ledger, name: str, rule: str | None, at: datetime, by: Act
 
     NotFoundError where none waits, PermanentError where the study is still being received.
     """
+    require(by, Right.ACT)
     with ledger.transaction() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid
@@ -106,6 +112,7 @@ def adopt(ledger: Ledger, name: str, destination: str, at: datetime, by: Actor) 
     NotFoundError where the destination has not said that it has the study under others; PermanentError where patient
     and order of the images themselves are in question, or the answer is not clear.
     """
+    require(by, Right.ACT)
     with ledger.transaction() as database:
         study = find.study(database, name)
         uid = study.study_instance_uid

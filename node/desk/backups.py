@@ -15,6 +15,7 @@ from node.clock import Clock, to_text
 from node.config.models import Configuration
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
+from node.desk.rights import Right, require
 from node.errors import UsageError
 
 _SHOWN = 10
@@ -25,6 +26,7 @@ def make(configuration: Configuration, folder: Path | None, keep: int | None, cl
 
     Raises `NodeError`: the backups before it are as they were.
     """
+    require(by, Right.ACT)
     settings = configuration.backup
     if folder is None and settings is None:
         raise UsageError("name a folder for the backup, or say backup.to in the configuration")
@@ -61,6 +63,7 @@ def _plain(made: BackupHeader, target: Path) -> dict[str, Any]:
 
 def put_back(target: Path, data: Path, name: str, clock: Clock, by: Actor) -> ActionOutcome:
     """Restore the backup of this name, or the newest, into an empty data folder; raises `NodeError`."""
+    require(by, Right.ACT)
     outcome = restore(target, data, clock, by=str(by), name=name)
     value = {
         "data": str(data),

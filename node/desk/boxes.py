@@ -12,6 +12,7 @@ from node.config.boxes import VendorBox
 from node.desk import find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
+from node.desk.rights import Right, require
 from node.desk.words import ago, clock_text, short, tail
 from node.errors import NotFoundError, PermanentError, UsageError
 from node.ledger import attempts, box_answers, boxes, contacts, events, jobs
@@ -183,6 +184,7 @@ def give(ledger: Ledger, name: str, job_name: str, at: datetime, by: Actor) -> A
 
     Raises NotFoundError, UsageError, PermanentError where the job was never sent to the box.
     """
+    require(by, Right.ACT)
     with ledger.transaction() as database:
         those, job = _those(database, name), find.item(database, job_name)
         if not isinstance(job, Job):
@@ -203,6 +205,7 @@ def give(ledger: Ledger, name: str, job_name: str, at: datetime, by: Actor) -> A
 
 def dismiss(ledger: Ledger, name: str, at: datetime, by: Actor) -> ActionOutcome:
     """A person says that the objects of `name` answer nothing; NotFoundError."""
+    require(by, Right.ACT)
     with ledger.transaction() as database:
         those = _those(database, name)
         box_answers.dismissed(database, at, those, str(by))

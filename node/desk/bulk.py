@@ -19,6 +19,7 @@ from node.config.models import Configuration
 from node.desk import actions, pausing
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
+from node.desk.rights import Right, require
 from node.errors import NodeError, PermanentError, UsageError
 from node.ledger import deliveries, identities, jobs, selections
 from node.ledger.database import Database, Ledger, slices
@@ -212,6 +213,7 @@ def carry_out(
     ledger: Ledger, many: Many, now: Callable[[], datetime], by: Actor, progress: Progress | None = None
 ) -> ActionOutcome:
     """Do it with each; what could not be done is counted by its reason."""
+    require(by, Right.ACT)
     run = _Run(ledger, many, now, by, progress)
     run.each(many.jobs, run.job)
     run.each(many.results, run.result)

@@ -11,6 +11,7 @@ from node.clock import to_text
 from node.desk import find
 from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
+from node.desk.rights import Right, require
 from node.errors import NotFoundError
 from node.ledger import box_doubts, earlier_results
 from node.ledger.box_doubts import BoxDoubt, BoxDoubtAnswer
@@ -84,6 +85,7 @@ def answer(
 
     Raises NotFoundError where nothing is asked, PermanentError where it was answered meanwhile.
     """
+    require(by, Right.ACT)
     with ledger.transaction() as database:
         study = find.study(database, name).study_instance_uid
         asked = [each for each in earlier_results.questions(database, study) if destination in ("", each.destination)]

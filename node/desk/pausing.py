@@ -9,17 +9,19 @@ from node.config.models import Configuration
 from node.config.problems import closest
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
+from node.desk.rights import Right, require
 from node.errors import UsageError
 from node.ledger import outages, pauses, suspensions
 from node.ledger.database import Ledger
 from node.ledger.pauses import Pausable, Pause
 
 
-def pause(ledger: Ledger, configuration: Configuration, found: Pause) -> ActionOutcome:
+def pause(ledger: Ledger, configuration: Configuration, found: Pause, by: Actor) -> ActionOutcome:
     """Hold it back from now on.
 
     Raises UsageError where the configuration has none of this name, PermanentError where it is paused already.
     """
+    require(by, Right.ACT)
     if found.what is Pausable.SUSPENSION:
         raise UsageError("stop rules suspend; a person pauses a plugin, a rule or a destination")
     check_name(configuration, found.what, found.name)
@@ -38,6 +40,7 @@ def resume(ledger: Ledger, what: Pausable, name: str, at: datetime, by: Actor, w
 
     Raises UsageError where no reason is given for ending what a stop rule has suspended.
     """
+    require(by, Right.ACT)
     is_suspension = what is Pausable.SUSPENSION
     if is_suspension and not (why or "").strip():
         raise UsageError("say why it may go on (--why): a stop rule had suspended it")

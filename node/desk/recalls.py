@@ -14,6 +14,7 @@ from node.config.problems import closest
 from node.desk.actor import Actor
 from node.desk.find import RECALL
 from node.desk.outcomes import ActionOutcome
+from node.desk.rights import Right, require
 from node.errors import NotFoundError, PermanentError, UsageError
 from node.ledger import plugin_versions, recalled_results, recalls, rejection_notes, withdrawals
 from node.ledger.database import Database, Ledger
@@ -71,6 +72,7 @@ def withdraw(
 
     Raises UsageError where nobody knows the version, PermanentError where it is withdrawn for another reason.
     """
+    require(by, Right.ACT)
     installed = _installed(configuration, asked.plugin) == asked.version
     _check_known(ledger.database, configuration, asked, installed)
     with ledger.transaction() as database:
@@ -92,6 +94,7 @@ def dry_run(
     ledger: Ledger, configuration: Configuration, asked: RecallRequest, at: datetime, by: Actor
 ) -> RecallReport:
     """What `withdraw` would concern, or has; changes nothing."""
+    require(by, Right.ACT)
     installed = _installed(configuration, asked.plugin) == asked.version
     _check_known(ledger.database, configuration, asked, installed)
     recall = recalls.find(ledger.database, asked.plugin, asked.version) or Recall(
@@ -117,6 +120,7 @@ def reinstate(ledger: Ledger, plugin: str, version: str, why: str, at: datetime,
     What is listed may stay where it is. What was not analysed, cancelled or held stays so until a person has
     it done again, and what an archive has rejected stays rejected.
     """
+    require(by, Right.ACT)
     if not why.strip():
         raise UsageError("say why it may run again (--why): it was withdrawn for a reason")
     with ledger.transaction() as database:

@@ -15,6 +15,7 @@ from node.config.models import Configuration
 from node.config.retention import AGES, Retention
 from node.desk.actions import ActionOutcome
 from node.desk.actor import Actor
+from node.desk.rights import Right, require
 from node.errors import UsageError
 from node.ledger import needed, old_rows, outdated, positions, retention_runs
 from node.ledger.database import Ledger
@@ -89,6 +90,7 @@ def look(ledger: Ledger, configuration: Configuration, now: datetime) -> Retenti
 
 def begin(ledger: Ledger, configuration: Configuration, now: datetime, by: Actor) -> ActionOutcome:
     """Have what is old enough go now, whatever the time of day; UsageError where nothing is ever deleted."""
+    require(by, Right.ACT)
     if not configuration.retention.deletes:
         raise UsageError("nothing is deleted: the configuration has no retention (docs/retention.md)")
     with ledger.transaction() as database:

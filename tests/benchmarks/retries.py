@@ -13,7 +13,7 @@ from pathlib import Path
 
 from node.clock import SystemClock
 from node.desk import actions, pausing, site
-from node.desk.actor import Actor, ActorKind
+from node.desk.actor import Actor, ActorKind, who_types
 from node.ledger import deliveries, studies
 from node.ledger.database import FILE, Ledger
 from node.ledger.pauses import Pausable, Pause
@@ -62,7 +62,7 @@ def measure(images: int, folder: Path) -> Retries:
     with made:
         ledger = site.open_ledger(site.load(made.config))
         pause = Pause(Pausable.DESTINATION, "pacs", str(_PERSON), SystemClock().now(), "nothing is sent meanwhile")
-        pausing.pause(ledger, site.load(made.config), pause)
+        pausing.pause(ledger, site.load(made.config), pause, who_types())
         began, seconds = time.monotonic(), []
         while data_folder.waiting():
             actions.cancel(ledger, str(delivery), SystemClock().now(), _PERSON)

@@ -17,7 +17,7 @@ from node.clock import to_text
 from node.config.models import Configuration
 from node.config.stop_rules import StopRule
 from node.desk import pausing
-from node.desk.actor import Actor, ActorKind
+from node.desk.actor import Actor, ActorKind, who_types
 from node.errors import UsageError
 from node.ledger import attempts, facts, jobs, pauses, stop_windows, suspensions
 from node.ledger.alert_kinds import AlertKind
@@ -229,7 +229,7 @@ def test_a_suspension_names_who_resumed_it_and_why_and_counting_begins_anew(tmp_
     with pytest.raises(UsageError, match="say why"):
         pausing.resume(ward.site.ledger, Pausable.SUSPENSION, pause.name, now, KIM)
     with pytest.raises(UsageError, match="stop rules suspend"):
-        pausing.pause(ward.site.ledger, ward.configuration, pause)
+        pausing.pause(ward.site.ledger, ward.configuration, pause, who_types())
     pausing.resume(ward.site.ledger, Pausable.SUSPENSION, pause.name, now, KIM, "the network was down")
     (event,) = history.of_kind(ward.site.ledger.database, "suspension.resumed")
     assert (event.actor, event.detail["why"]) == ("os:kim", "the network was down")
