@@ -18,7 +18,7 @@ _VERSION = 1
 _SCHEMA = """
 CREATE TABLE users (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, must_change INTEGER NOT NULL, disabled INTEGER NOT NULL,
-    language TEXT, created_at TEXT NOT NULL, created_by TEXT NOT NULL
+    created_at TEXT NOT NULL, created_by TEXT NOT NULL
 );
 CREATE TABLE sessions (
     digest TEXT PRIMARY KEY, user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE, csrf TEXT NOT NULL,

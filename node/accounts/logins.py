@@ -18,9 +18,7 @@ class LoginRefusedError(PermanentError):
 
 def log_in(accounts: Accounts, name: str, password: str, now: float, address: str) -> str:
     """The token of a new session; LoginRefusedError, which says the same for a wrong name and a wrong password."""
-    for place, most in _places(name, address).items():
-        if _failures(accounts, place, now) >= most:
-            raise LoginRefusedError("too many failed logins: try again in a quarter of an hour")
+    check_not_too_many(accounts, name, address, now)
     if not users.password_is_right(accounts, name, password):
         failed(accounts, name, address, now)
         raise LoginRefusedError("the name or the password is wrong")
@@ -28,6 +26,13 @@ def log_in(accounts: Accounts, name: str, password: str, now: float, address: st
     accounts.query("DELETE FROM failed_logins WHERE place=?", [mine])
     sessions.sweep(accounts, now)
     return sessions.begin(accounts, name, now, address)
+
+
+def check_not_too_many(accounts: Accounts, name: str, address: str, now: float) -> None:
+    """LoginRefusedError where too many attempts failed of late."""
+    for place, most in _places(name, address).items():
+        if _failures(accounts, place, now) >= most:
+            raise LoginRefusedError("too many failed logins: try again in a quarter of an hour")
 
 
 def failed(accounts: Accounts, name: str, address: str, now: float) -> None:

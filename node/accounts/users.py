@@ -14,7 +14,7 @@ from node.clock import from_text, to_text
 from node.errors import NotFoundError, PermanentError, UsageError
 
 _NAME = re.compile(r"[\w][\w.@+-]{0,63}")
-_COLUMNS = "name, role, must_change, disabled, language, created_at, created_by, password IS NOT NULL"
+_COLUMNS = "name, role, must_change, disabled, created_at, created_by, password IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,6 @@ class User:
     must_change: bool
     """The password was given by somebody else: nothing but a new one is accepted."""
     disabled: bool
-    language: str | None
-    """Chosen by the user."""
     created_at: datetime
     created_by: str
     has_password: bool
@@ -58,7 +56,7 @@ def add(accounts: Accounts, name: str, role: Role, at: datetime, by: str, *, pas
         if get(accounts, name) is not None:
             raise PermanentError(f"there is a user {_folded(name)} already")
         accounts.query(
-            "INSERT INTO users VALUES (?, ?, ?, ?, 0, NULL, ?, ?)",
+            "INSERT INTO users VALUES (?, ?, ?, ?, 0, ?, ?)",
             [_folded(name), role, kept, int(password), to_text(at), by],
         )
     return secret
@@ -100,11 +98,6 @@ def remove(accounts: Accounts, name: str) -> None:
         accounts.query("DELETE FROM users WHERE name=?", [user.name])
 
 
-def choose_language(accounts: Accounts, name: str, language: str) -> None:
-    """The language of pages from now on."""
-    accounts.query("UPDATE users SET language=? WHERE name=?", [language, _folded(name)])
-
-
 def password_is_right(accounts: Accounts, name: str, password: str) -> bool:
     """Whether this is the password of a user who may log in."""
     rows = accounts.query("SELECT password FROM users WHERE name=? AND disabled=0", [_folded(name)])
@@ -137,13 +130,12 @@ def _folded(name: str) -> str:
 
 
 def _of_row(row: tuple[Any, ...]) -> User:
-    name, role, must_change, disabled, language, created_at, created_by, has_password = row
+    name, role, must_change, disabled, created_at, created_by, has_password = row
     return User(
         name=name,
         role=Role(role),
         must_change=bool(must_change),
         disabled=bool(disabled),
-        language=language,
         created_at=from_text(created_at),
         created_by=created_by,
         has_password=bool(has_password),

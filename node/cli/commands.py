@@ -55,6 +55,7 @@ COMMANDS = {
     "init": "beginning",
     "doctor": "doctor",
     "metrics": "metrics",
+    "users": "users",
     "plan": "plan",
     "install": "installing",
     "uninstall": "installing",

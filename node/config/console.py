@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import AfterValidator, Field
+
+from node.accounts.roles import Role
 from node.config.sections import Party, Section, SitePath
-from node.config.values import Host, Port
+from node.config.values import Duration, Host, Port
+
+_LOOPBACK_NAME = "localhost"
+
+
+def _check_address(value: str) -> str:
+    ip_address(value)  # ValueError says what is wrong
+    return value
 
 
 class ConsoleTLS(Section):
@@ -19,21 +31,50 @@ class ConsoleTLS(Section):
     """PEM file of its private key."""
 
 
+class ConsoleProxy(Section):
+    """Users whom a reverse proxy has logged in, by the site's single sign-on."""
+
+    taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NEXT_START})
+
+    addresses: tuple[Annotated[str, AfterValidator(_check_address)], ...]
+    """IP addresses of the proxy. The headers of nobody else are believed."""
+    user_header: str = "X-Remote-User"
+    """The header with the user's name. The proxy has to remove it from what a browser sends."""
+    groups_header: str | None = None
+    """The header with the user's groups, separated by commas."""
+    groups: dict[Role, tuple[str, ...]] = Field(default_factory=dict)
+    """Which groups have which role; whoever is in none has the role of the local user of the same name, or none."""
+
+
 class ConsoleSettings(Section):
-    """A process that answers HTTP: /metrics for Prometheus, /healthz and /readyz."""
+    """A process that answers HTTP: pages for people, /metrics for Prometheus, /healthz and /readyz."""
 
     taken_up_by: ClassVar[frozenset[Party]] = frozenset({Party.NEXT_START})
 
     host: Host = "127.0.0.1"
-    """The address to listen on; at 127.0.0.1 only this machine reaches it. There is no password."""
+    """The address to listen on; at 127.0.0.1 only this machine reaches it. /metrics and health need no password."""
     port: Port = 8088
     """Its port."""
     names: tuple[Host, ...] = ()
     """Names by which it may be asked (the Host header), besides localhost and `host`."""
     tls: ConsoleTLS | None = None
     """HTTPS instead of HTTP."""
+    proxy: ConsoleProxy | None = None
+    """Users whom a reverse proxy has logged in."""
+    idle: Duration = timedelta(minutes=15)
+    """After which somebody who did nothing has to log in again."""
+    language: Literal["en", "ko"] = "en"
+    """Of pages, until a user chooses another one."""
+    edit: bool = True
+    """Whether admins may change rules in the console; false: the file alone says them."""
 
     @property
     def allowed_names(self) -> list[str]:
         """Hosts that a request may name."""
-        return [*dict.fromkeys(("localhost", "127.0.0.1", "[::1]", self.host, *self.names))]
+        return [*dict.fromkeys((_LOOPBACK_NAME, "127.0.0.1", "[::1]", self.host, *self.names))]
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether people may log in: over HTTPS, on this machine alone, or behind a proxy; never openly."""
+        is_local = self.host == _LOOPBACK_NAME or (self.host[0].isdigit() and ip_address(self.host).is_loopback)
+        return self.tls is not None or self.proxy is not None or is_local or self.host == "::1"

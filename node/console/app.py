@@ -1,70 +1,79 @@
-"""The addresses that the console answers: /metrics, /healthz and /readyz."""
+"""The console as one application: addresses for machines, pages for people, and what guards them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from node.clock import SystemClock
-from node.console import metrics
-from node.console.reader import Reader
-from node.desk import figures, health
-from node.desk.health import HealthReport, Look
+from node.accounts.database import Accounts
+from node.config.console import ConsoleSettings
+from node.console import probes
+from node.console.live import Changes
+from node.console.page import ConsoleSite, PageRequest, PageRoute, answered
+from node.console.pages import NAVIGATION, ROUTES
+from node.console.reader import Reader, why_not
+from node.console.rendering import LANGUAGES, STATIC
+from node.console.safety import SafeHeaders
+from node.console.visitor import visitor_of
 from node.errors import NodeError
 
-log = structlog.get_logger(__name__)
-_UNAVAILABLE = 503
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-Answer = Callable[[Request], Awaitable[Response]]
+LANGUAGE_COOKIE = "pacsnode-language"
+_A_YEAR = "public, max-age=31536000, immutable"
+_NO_PAGES = (
+    "no pages here: people log in over HTTPS (console.tls), behind a proxy (console.proxy), or on this machine\n"
+)
 
 
-def application(reader: Reader, allowed_names: Sequence[str]) -> Starlette:
-    """The application; requests to other names than these are refused (DNS rebinding)."""
+def application(reader: Reader, settings: ConsoleSettings, data: Path) -> Starlette:
+    """The application; requests to other names than the site's are refused (DNS rebinding)."""
+    routes = [*probes.routes(reader), Route("/static/{name:path}", _static)]
+    if settings.has_pages:
+        site = ConsoleSite(reader, Accounts(data), settings, NAVIGATION, Changes(reader))
+        routes += [Route(each.path, _page(site, each), methods=list(each.methods)) for each in ROUTES]
+        routes += [Route("/{path:path}", _page(site, _NOWHERE))]
+    else:
+        routes += [Route("/", lambda _: PlainTextResponse(_NO_PAGES, 404))]
     return Starlette(
-        routes=[
-            Route("/metrics", _metrics(reader)),
-            Route("/healthz", _health(reader, lambda configuration, _: health.alive(configuration))),
-            Route("/readyz", _health(reader, health.ready)),
+        routes=routes,
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_names, www_redirect=False),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_names), www_redirect=False)],
     )
 
 
-def _metrics(reader: Reader) -> Answer:
-    async def answer(_: Request) -> Response:
+def _page(site: ConsoleSite, route: PageRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
         try:
-            text = await reader.read(
-                lambda configuration, ledger: metrics.text(
-                    configuration, figures.of(configuration, ledger), SystemClock().now()
-                )
-            )
-        except (OSError, NodeError) as error:  # TimeoutError is an OSError
-            log.warning("console.no-figures", reason=_why(error))
-            return PlainTextResponse(f"{_why(error)}\n", _UNAVAILABLE, headers=_HEADERS)
-        return Response(text, headers=_HEADERS, media_type=metrics.CONTENT_TYPE)
+            in_force = await site.reader.in_force()
+            visitor = visitor_of(request, site.accounts, site.settings)
+        except (NodeError, OSError) as error:
+            return PlainTextResponse(f"{why_not(error)}\n", 503)
+        chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+        language = chosen if chosen in LANGUAGES else site.settings.language
+        return await answered(route, PageRequest(request, site, in_force, visitor, language))
 
     return answer
 
 
-def _health(reader: Reader, look: Look) -> Answer:
-    async def answer(_: Request) -> Response:
-        try:
-            report = await reader.read(look)
-        except (OSError, NodeError) as error:
-            report = HealthReport({"data": _why(error)})
-        return JSONResponse(report.plain(), 200 if report.is_well else _UNAVAILABLE, headers=_HEADERS)
-
-    return answer
+async def _nowhere(page: PageRequest) -> Response:
+    return page.render("problem.html", 404, problem=page.words("There is no such page."))
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "the data folder or the ledger does not answer"
-    return str(error)
+_NOWHERE = PageRoute("/{path:path}", _nowhere, None)
+
+
+async def _static(request: Request) -> Response:
+    """A file of the package; nothing else has an address, whatever it is called."""
+    name = str(request.path_params["name"])
+    known = {str(path.relative_to(STATIC)): path for path in STATIC.rglob("*") if path.is_file()}
+    if name not in known:
+        return PlainTextResponse("there is no such file\n", 404)
+    return FileResponse(known[name], headers={"Cache-Control": _A_YEAR})

@@ -37,7 +37,7 @@ def main() -> int:
     log.info("console.starts", host=settings.host, port=settings.port, tls=settings.tls is not None)
     certificate, key = (settings.tls.certificate, settings.tls.key) if settings.tls else (None, None)
     try:
-        app = application(Reader(arguments.in_force), settings.allowed_names)
+        app = application(Reader(arguments.in_force), settings, configuration.node.data)
         answer(app, HttpPlace("console", settings.host, settings.port, certificate, key))
     except NodeError as error:
         log.error("console.cannot-start", reason=str(error))

@@ -1,0 +1,218 @@
+"""What a page is: an address, the right that it needs, and a function from a request to an answer.
+
+async def _now(page: PageRequest) -> Response:
+    found = await page.look(lambda in_force, ledger: overview.look(...))
+    return page.render("now.html", found=found)
+
+ROUTES = [PageRoute("/", _now, Right.SEE_NODE)]
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from node.accounts.database import Accounts
+from node.clock import SystemClock
+from node.config.console import ConsoleSettings
+from node.config.in_force import InForce
+from node.console.live import Changes, Shared
+from node.console.reader import Reader, why_not
+from node.console.rendering import render, translated
+from node.console.safety import LOGIN, is_from_elsewhere, is_same_secret, local_path
+from node.console.visitor import Visitor
+from node.desk.actor import Actor
+from node.desk.outcomes import ActionOutcome
+from node.desk.rights import NotAllowedError, Right
+from node.errors import NodeError, NotFoundError, TransientError, UsageError
+from node.ledger.database import Ledger
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+_NOT_ALLOWED, _NOT_FOUND, _BAD, _CONFLICT, _LATER, _BROKEN = 403, 404, 400, 409, 503, 500
+_SEE_OTHER = 303
+_FIELDS, _FIELD_BYTES = 200, 1 << 20
+"""Of a form, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationEntry:
+    """A page in the list of pages."""
+
+    path: str
+    title: str
+    right: Right
+
+
+@dataclass(frozen=True)
+class ConsoleSite:
+    """What all pages share."""
+
+    reader: Reader
+    accounts: Accounts
+    settings: ConsoleSettings
+    navigation: Sequence[NavigationEntry]
+    changes: Changes
+    shared: Shared = field(default_factory=Shared)
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What an action came to, for the next page of the one who acted: (ok or error, sentence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Somebody asks for a page, and may."""
+
+    http: Request
+    site: ConsoleSite
+    in_force: InForce
+    visitor: Visitor | None
+    """None on a page that needs no login."""
+    language: str
+
+    @property
+    def who(self) -> Visitor:
+        """The visitor of a page that needs one."""
+        if self.visitor is None:
+            raise NotAllowedError("log in first")
+        return self.visitor
+
+    @property
+    def actor(self) -> Actor:
+        """As events name the visitor."""
+        return self.who.actor
+
+    @property
+    def now(self) -> datetime:
+        """This moment."""
+        return SystemClock().now()
+
+    def asked(self, name: str, otherwise: str = "") -> str:
+        """A value of the address's query."""
+        return self.http.query_params.get(name, otherwise)
+
+    def part(self, name: str) -> str:
+        """A part of the address's path."""
+        return str(self.http.path_params[name])
+
+    async def form(self) -> FormData:
+        """The form that was sent. NotAllowedError where it does not come from a page of ours."""
+        sent = await self.http.form(max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
+        self.check_token(sent.get("csrf"))
+        return sent
+
+    def check_token(self, given: object) -> None:
+        """NotAllowedError where this is not the token that the visitor's pages have."""
+        if self.visitor is not None and not is_same_secret(given, self.visitor.csrf):
+            raise NotAllowedError("this form is too old: open the page again")
+
+    async def look(self, what: Callable[[InForce, Ledger], T]) -> T:
+        """Have something read."""
+        return await self.site.reader.look(what)
+
+    async def look_together(self, name: str, what: Callable[[InForce, Ledger], T]) -> T:
+        """Have something read that is the same for everybody, at most each two seconds."""
+        found: T = await self.site.shared.get(name, lambda: self.site.reader.look(what))
+        return found
+
+    async def act(self, what: Callable[[InForce, Ledger], ActionOutcome], back: object) -> Response:
+        """Have an action done, and show the page `back` with what came of it."""
+        try:
+            said = ("ok", (await self.site.reader.act(what)).sentence)
+        except (NodeError, OSError) as error:
+            said = ("error", why_not(error))
+        return self.go(back, *said)
+
+    def go(self, back: object, kind: str = "", sentence: str = "") -> Response:
+        """Show another page (303), with a sentence at its top."""
+        if sentence:
+            self.site.said[self.who.session or self.who.name] = (kind, sentence)
+        return RedirectResponse(local_path(back), _SEE_OTHER)
+
+    def words(self, text: str) -> str:
+        """A text of ours in the visitor's language."""
+        return translated(self.language, text)
+
+    def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """The page of a template, which gets these values beside the common ones."""
+        said = None
+        if self.visitor is not None and not values.get("refreshing"):
+            said = self.site.said.pop(self.visitor.session or self.visitor.name, None)
+        common: Mapping[str, Any] = {
+            "ae_title": self.in_force.configuration.node.ae_title,
+            "configuration": self.in_force.configuration,
+            "visitor": self.visitor,
+            "csrf": self.visitor.csrf if self.visitor else "",
+            "navigation": [each for each in self.site.navigation if self.visitor and self.visitor.may(each.right)],
+            "here": self.http.url.path,
+            "address": f"{self.http.url.path}?{self.http.url.query}".rstrip("?"),
+            "said": said,
+            "Right": Right,
+            "now": self.now,
+        }
+        zone = self.in_force.configuration.node.zone
+        return HTMLResponse(render(template, self.language, zone, **{**common, **values}), status)
+
+
+PageAnswer = Callable[[PageRequest], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRoute:
+    """An address of the console."""
+
+    path: str
+    answer: PageAnswer
+    right: Right | None
+    """What the visitor's role must include; None where anybody who is logged in may."""
+    methods: tuple[str, ...] = ("GET",)
+    is_public: bool = False
+    """Needs no login."""
+
+
+async def answered(route: PageRoute, page: PageRequest) -> Response:
+    """The page, or why it is not shown: never a traceback."""
+    visitor = page.visitor
+    if is_from_elsewhere(page.http):
+        return page.render("problem.html", _NOT_ALLOWED, problem="the request does not come from a page of this node")
+    if not route.is_public and visitor is None:
+        return _to_login(page)
+    if visitor is not None and visitor.must_change and route.right is not None:
+        return RedirectResponse("/password", _SEE_OTHER)
+    try:
+        if route.right is not None and not page.who.may(route.right):
+            raise NotAllowedError(f"{page.who.name} ({page.who.role}) may not {route.right}")
+        return await route.answer(page)
+    except NotAllowedError as error:
+        return page.render("problem.html", _NOT_ALLOWED, problem=str(error))
+    except NotFoundError as error:
+        return page.render("problem.html", _NOT_FOUND, problem=str(error))
+    except UsageError as error:
+        return page.render("problem.html", _BAD, problem=str(error))
+    except (TransientError, OSError) as error:
+        return page.render("problem.html", _LATER, problem=why_not(error))
+    except NodeError as error:
+        return page.render("problem.html", _CONFLICT, problem=str(error))
+    except Exception:
+        number = secrets.token_hex(4)
+        log.exception("console.page-failed", path=route.path, number=number)
+        return page.render("problem.html", _BROKEN, problem=f"this page does not work; the log says why ({number})")
+
+
+def _to_login(page: PageRequest) -> Response:
+    """The login page, and from there back to where one wanted to go."""
+    if "HX-Request" in page.http.headers:  # a page that is open and whose session has ended
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    wanted = page.http.url.path if page.http.method == "GET" else "/"
+    query = f"?{page.http.url.query}" if page.http.method == "GET" and page.http.url.query else ""
+    if wanted == "/" and not query:
+        return RedirectResponse(LOGIN, _SEE_OTHER)
+    return RedirectResponse(f"{LOGIN}?next={quote(wanted + query, safe='')}", _SEE_OTHER)
