@@ -1,5 +1,6 @@
 // A headless Chromium for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
 //   node browser.mjs CHROMIUM PROFILE_FOLDER
+import fs from 'node:fs';
 import readline from 'node:readline';
 import { chromium } from 'playwright-core';
 
@@ -28,7 +29,10 @@ const commands = {
     double ? page.locator(selector).first().dblclick({ timeout: 120000 }) : page.locator(selector).first().click({ timeout: 120000 }),
   attribute: ({ selector, name }) => page.locator(selector).first().getAttribute(name, { timeout: 120000 }),
   key: ({ name }) => page.keyboard.press(name),
-  screenshot: ({ path }) => page.screenshot({ path }).then(() => null),
+  fill: ({ selector, text }) => page.locator(selector).first().fill(text, { timeout: 120000 }).then(() => null),
+  size: ({ width, height }) => page.setViewportSize({ width, height }).then(() => null),
+  inject: ({ path }) => page.evaluate(fs.readFileSync(path, 'utf8')).then(() => null), // past the page's own policy
+  screenshot: ({ path, whole }) => page.screenshot({ path, fullPage: whole }).then(() => null),
   said: () => said,
 };
 

@@ -59,10 +59,26 @@ class Browser:
         """Press a key, named as playwright does."""
         self._do("key", name=name)
 
-    def screenshot(self, path: Path) -> Path:
-        """What the window shows, as PNG."""
-        self._do("screenshot", path=str(path))
+    def fill(self, selector: str, text: str) -> None:
+        """Type into what a (playwright) selector finds first."""
+        self._do("fill", selector=selector, text=text)
+
+    def size(self, width: int, height: int) -> None:
+        """Make the window this large, in CSS pixels."""
+        self._do("size", width=width, height=height)
+
+    def inject(self, script: Path) -> None:
+        """Run a script in the page, whatever its policy allows: axe, for example."""
+        self._do("inject", path=str(script))
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> Path:
+        """What the window shows, or the whole page, as PNG."""
+        self._do("screenshot", path=str(path), whole=whole)
         return path
+
+    def said(self) -> list[str]:
+        """Warnings and errors of all pages so far."""
+        return list(self._do("said"))
 
     def at_rest(self, folder: Path, seconds: float = 240) -> Image.Image:
         """What the window shows as soon as two looks at it are the same."""
@@ -95,7 +111,7 @@ class Browser:
 
     def __enter__(self) -> Self:
         self._profile.mkdir()
-        fonts = HERE.parents[1] / "node" / "results" / "fonts"
+        fonts = HERE.parents[1] / "node" / "results" / "pages" / "fonts"
         configuration = self._profile / "fonts.conf"
         configuration.write_text(_FONTS.format(fonts=fonts, cache=self._profile / "fonts"))
         with (self._profile / "errors.txt").open("w") as errors:
