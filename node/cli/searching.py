@@ -48,6 +48,9 @@ def studies(
         str, typer.Option(metavar="PERIOD", help="It received something since then, as in 12h or 7d.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many are shown.", show_default=True)] = 20,
+    after: Annotated[
+        str, typer.Option(metavar="STUDY", help="Go on behind this study, the last one of the page before.")
+    ] = "",
     identify: Annotated[bool, typer.Option("--identify", help="Also show the Patient ID.")] = False,
     config: site.ConfigPath = site.DEFAULT_CONFIG,
     as_json: site.AsJson = False,
@@ -60,8 +63,11 @@ def studies(
     question = StudyQuestion(
         patient, accession, date, modality, rule, plugin, outcome, state, _moment(since, SystemClock().now())
     )
-    found, more = search.search(open_ledger(configuration), question, limit)
+    ledger = open_ledger(configuration)
+    found, more = search.search(ledger, question, limit, search.place(ledger, after) if after else None)
     show(found, configuration, more=more, identify=identify, as_json=as_json)
+    if more and not as_json:
+        output.console().print(f"The next ones: --after {found[-1].study.study_instance_uid}", soft_wrap=True)
     if not found:
         raise typer.Exit(output.ExitCode.FAILED)
 
@@ -94,7 +100,7 @@ def _table(found: Sequence[StudyLine], node: NodeSettings, more: bool, identify:
     ]
     who = ["=Patient ID"] if identify else []
     columns = ["=Received", "=Accession", *who, "=Study", "Under way", "Results", "About"]
-    title = f"Studies: the newest {len(found)}, there are more" if more else "Studies"
+    title = f"Studies: {len(found)}, there are more" if more else "Studies"
     return table(title, columns, rows)
 
 

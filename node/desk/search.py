@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from node.desk import plain
+from node.desk import find, plain
 from node.errors import UsageError
 from node.ledger import jobs, study_search
 from node.ledger.database import Database, Ledger
@@ -50,12 +50,24 @@ class StudyLine:
     """Those that no other supersedes."""
 
 
-def search(ledger: Ledger, question: StudyQuestion, limit: int) -> tuple[list[StudyLine], bool]:
-    """The studies, the one that last received something first, and whether there are more; UsageError."""
+def search(
+    ledger: Ledger, question: StudyQuestion, limit: int, after: tuple[datetime, str] | None = None
+) -> tuple[list[StudyLine], bool]:
+    """The studies, the one that last received something first, and whether there are more; UsageError.
+
+    `after`: only those behind this one, by its `last_received_at` and UID.
+    """
     wanted = _search(question)
     with ledger.snapshot() as database:
-        found = study_search.find(database, wanted, limit + 1)
+        found = study_search.find(database, wanted, limit + 1, after)
         return [_line(database, each) for each in found[:limit]], len(found) > limit
+
+
+def place(ledger: Ledger, name: str) -> tuple[datetime, str]:
+    """Where the study of this name is in the order of a search; NotFoundError, UsageError."""
+    with ledger.snapshot() as database:
+        found = find.study(database, name)
+    return found.last_received_at, found.study_instance_uid
 
 
 def described(ledger: Ledger, found: Sequence[Study]) -> list[StudyLine]:

@@ -120,10 +120,14 @@ class _Start:
     """The one that they have."""
 
 
-def find(database: Database, wanted: StudySearch, limit: int) -> list[Study]:
-    """The studies, the one that last received something first."""
+def find(database: Database, wanted: StudySearch, limit: int, after: tuple[datetime, str] | None = None) -> list[Study]:
+    """The studies, the one that last received something first.
+
+    `after`: only those behind this one, by its `last_received_at` and UID: the last one of the page before. A study
+    that has received something meanwhile is before it, in the first page.
+    """
     start = _narrowest(database, wanted)
-    conditions = [*_conditions(wanted, start)]
+    conditions = [*_conditions(wanted, start), *_behind(start, after)]
     of = "found" if start.ordered else "study"
     text = "".join(f" AND {condition}" for condition, _ in conditions)
     sql = (
@@ -201,6 +205,13 @@ def _conditions(wanted: StudySearch, start: _Start) -> Iterator[tuple[str, Seque
         yield "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.study_instance_uid=study.study_instance_uid)", ()
     if wanted.patient:
         yield "of_patient(study.patient_name, study.patient_id)", ()
+
+
+def _behind(start: _Start, after: tuple[datetime, str] | None) -> Iterator[tuple[str, Sequence[str]]]:
+    if after:
+        known = "found" if start.ordered else "study"
+        # of the key's order, so that a page begins where the one before ended
+        yield f"({known}.last_received_at, {known}.study_instance_uid)<(?, ?)", (to_text(after[0]), after[1])
 
 
 def _is_in(state: StudyState, study: str) -> str:

@@ -381,6 +381,19 @@ def test_studies_says_what_it_cannot_look_for_and_that_there_is_none(run: Run) -
     assert "there are more" in run("studies", "--limit", "1").out
 
 
+@pytest.mark.usefixtures("ledger")
+def test_studies_goes_on_behind_the_last_one_of_a_page(run: Run) -> None:
+    """Page by page, by the study that each page names, all are shown once and in the same order."""
+    whole = [each["study_instance_uid"] for each in run("studies", "--json").json["studies"]]
+    pages: list[str] = []
+    while (found := run("studies", "--limit", "1", "--json", *(["--after", pages[-1]] if pages else []))).code == 0:
+        pages += [each["study_instance_uid"] for each in found.json["studies"]]
+    assert pages == whole
+    assert f"--after {whole[0]}" in run("studies", "--limit", "1").out
+    assert "--after" not in run("studies", "--limit", "1", "--after", whole[-2]).out
+    assert run("studies", "--after", "9.9.9").code == 1
+
+
 def test_finding_o3_status_shows_refused_callers_in_a_table(run: Run, ledger: Ledger) -> None:
     """When last, how often, who, from where, why, and what to enter; scripts get the same as values."""
     now = SystemClock().now()

@@ -163,6 +163,15 @@ def test_a_search_finds_what_reading_all_studies_would_find(ledger: Ledger, seed
         wanted = both(first, second)
         assert [each.study_instance_uid for each in study_search.find(ledger.database, wanted, 99)] == right, wanted
         assert [each.study_instance_uid for each in study_search.find(ledger.database, wanted, 3)] == right[:3]
+        assert [*_by_pages(ledger.database, wanted, 7)] == right
+
+
+def _by_pages(database: Database, wanted: StudySearch, size: int) -> Iterator[str]:
+    """All that is found, page by page."""
+    after = None
+    while page := study_search.find(database, wanted, size, after):
+        yield from (each.study_instance_uid for each in page)
+        after = page[-1].last_received_at, page[-1].study_instance_uid
 
 
 def test_a_job_that_ran_again_counts_by_its_last_round(ledger: Ledger) -> None:
@@ -207,6 +216,10 @@ def test_a_uid_is_found_by_its_beginning_and_its_end(ledger: Ledger) -> None:
     assert found == NAMES
 
 
+PAGES = [
+    "SEARCH found USING INDEX studies_by_arrival (last_received_at<?)",
+    "SEARCH study_words USING PRIMARY KEY (word=? AND (last_received_at,study_instance_uid)<(?,?))",
+]
 _SMALL = ("timers", "fetches", "results_by_status", "jobs_in_trouble", "studies_held", "CONSTANT", "SCAN found", "(")
 
 
@@ -223,6 +236,17 @@ def test_no_search_reads_all_studies(ledger: Ledger) -> None:
     assert len(steps) > 20
     scans = {step for step in steps if step.startswith("SCAN")}
     assert {each for each in scans if not any(word in each for word in _SMALL)} == set()
+
+
+def test_a_later_page_begins_where_the_one_before_ended(ledger: Ledger) -> None:
+    """By arrival and by word the index is entered at the last study of the page before; nothing is read and skipped."""
+    asked: list[str] = []
+    ledger.database.conn.set_trace_callback(asked.append)
+    for wanted in (StudySearch(), StudySearch(words=["kim"])):
+        study_search.find(ledger.database, wanted, 20, (NOW, "1.2.3"))
+    ledger.database.conn.set_trace_callback(None)
+    plans = [[*ledger.database.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()] for sql in asked if "study.*" in sql]
+    assert [plan[0][3] for plan in plans] == PAGES
 
 
 def test_studies_of_an_earlier_schema_are_marked(tmp_path: Path) -> None:
