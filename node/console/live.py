@@ -63,7 +63,7 @@ class Changes:
             await asyncio.sleep(_LOOKS)
 
 
-class Shared:
+class SharedReads:
     """What many look at: read once for all who ask within two seconds."""
 
     def __init__(self) -> None:

@@ -25,8 +25,8 @@ from node.accounts.database import Accounts
 from node.clock import SystemClock
 from node.config.console import ConsoleSettings
 from node.config.in_force import InForce
-from node.console.live import Changes, Shared
-from node.console.reader import Reader, why_not
+from node.console.live import Changes, SharedReads
+from node.console.reader import Ledger, Reader, why_not
 from node.console.rendering import render, translated
 from node.console.safety import LOGIN, is_from_elsewhere, is_same_secret, local_path
 from node.console.visitor import Visitor
@@ -34,7 +34,6 @@ from node.desk.actor import Actor
 from node.desk.outcomes import ActionOutcome
 from node.desk.rights import NotAllowedError, Right
 from node.errors import NodeError, NotFoundError, TransientError, UsageError
-from node.ledger.database import Ledger
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -62,7 +61,7 @@ class ConsoleSite:
     settings: ConsoleSettings
     navigation: Sequence[NavigationEntry]
     changes: Changes
-    shared: Shared = field(default_factory=Shared)
+    shared: SharedReads = field(default_factory=SharedReads)
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What an action came to, for the next page of the one who acted: (ok or error, sentence)."""
 

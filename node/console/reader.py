@@ -19,7 +19,8 @@ from node.config import in_force
 from node.config.in_force import InForce
 from node.config.models import Configuration
 from node.errors import NodeError, TransientError
-from node.ledger.database import FILE, Ledger
+from node.ledger.database import FILE
+from node.ledger.database import Ledger as Ledger
 
 T = TypeVar("T")
 _LONGEST = 5.0

@@ -1,7 +1,7 @@
 """What each answer and each request of the console is held to, before and after a page's own code.
 
 Headers after OWASP's secure headers: nothing is loaded from elsewhere, no page is shown inside another one, no script
-stands in a page. A request that changes something has to come from a page of ours.
+is part of a page. A request that changes something has to come from a page of ours.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from starlette.responses import Response, StreamingResponse
 
 from node.config.in_force import InForce
 from node.console.page import PageRequest, PageRoute
+from node.console.reader import Ledger
 from node.console.visitor import visitor_of
 from node.desk import alerts, overview, site, warnings
 from node.desk.overview import Overview
 from node.desk.rights import Right
-from node.ledger.database import Ledger
 
 
 def _overview(in_force: InForce, ledger: Ledger) -> Overview:
