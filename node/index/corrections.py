@@ -27,7 +27,7 @@ from node.index.stopping import stop_study
 from node.ledger import events, exchanges, facts, gone_images, jobs, purges, replacements, studies
 from node.ledger.database import Database, Ledger
 from node.ledger.event_kinds import EventKind
-from node.ledger.exchanges import Exchange
+from node.ledger.exchanges import CorrectionExchange
 from node.ledger.replacements import InstanceVersion
 
 TAKE_NEWEST = "take_newest"
@@ -99,7 +99,7 @@ def go_on(ledger: Ledger, at: datetime, study: str) -> None:
             is_left = _exchange_some(database, at, study)
 
 
-def _exchange(database: Database, study: str, by: str, releases: str | None) -> Exchange | None:
+def _exchange(database: Database, study: str, by: str, releases: str | None) -> CorrectionExchange | None:
     versions = replacements.of_study(database, study)
     gone = set(gone_images.receipts(database, study).values())
     if not gone <= versions.corrections.keys() or gone_images.unknown(database, study):
@@ -108,7 +108,7 @@ def _exchange(database: Database, study: str, by: str, releases: str | None) -> 
     if not versions.corrections or _mixed(together):
         return None
     receipts = [each.receipt for each in versions.corrections.values()]
-    return Exchange(study, receipts, len(together), by, releases)
+    return CorrectionExchange(study, receipts, len(together), by, releases)
 
 
 def _exchange_some(database: Database, at: datetime, study: str) -> bool:
@@ -150,7 +150,7 @@ def _mixed(together: Sequence[InstanceVersion]) -> bool:
     return any(patient_differences(first.stated, other.stated) for other in others.values())
 
 
-def _say_whose(database: Database, exchange: Exchange) -> None:
+def _say_whose(database: Database, exchange: CorrectionExchange) -> None:
     """Which patient the study belongs to, by the first that counts: of a rejected one no header is kept."""
     study = exchange.study_instance_uid
     headers = (facts.header_of(database, study, receipt) for receipt in exchange.receipts)

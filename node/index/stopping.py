@@ -10,6 +10,7 @@ from node.ledger import (
     events,
     forward_parts,
     gone_images,
+    holding,
     jobs,
     notices,
     notifications,
@@ -121,7 +122,7 @@ def _stop(
             to_hold.append(delivery)
     for delivery in never:
         deliveries.stop(database, at, delivery.id, DeliveryStatus.CANCELLED, reason)
-    deliveries.hold_all(database, at, to_hold, reason)
+    holding.hold_all(database, at, to_hold, reason)
     gone = [each for each in affected if isinstance(each, Delivery) and each.status is DeliveryStatus.DELIVERED]
     listed = withdrawals.enter(database, at, study, [*gone, *sent], reason)
     return bool(running or never or to_hold or listed)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from node.clock import from_text, to_text
 from node.ledger import alerts, due_times, events, hold_parts, said, tallies
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.delivery import Delivery, DeliveryCommitment, DeliveryKind, DeliveryStatus
-from node.ledger.due_times import MANY
 from node.ledger.event_kinds import EventKind, Severity
 from node.ledger.job import URGENT
 from node.ledger.rows import Table, moment, one, query
@@ -191,54 +190,7 @@ def hold(database: Database, at: datetime, delivery_id: int, reason: str) -> Non
     to = MAY_BE_HELD.get(get(database, delivery_id).status, DeliveryStatus.HELD)
     delivery = transition(database, delivery_id, [*MAY_BE_HELD], to)
     database.execute("UPDATE deliveries SET hold=? WHERE id=?", [reason, delivery_id])
-    _tell_held(database, at, delivery, reason)
-
-
-class UnsentObject(Protocol):
-    """What is known of something that may be held; a `Delivery` is one."""
-
-    @property
-    def id(self) -> int:
-        """The delivery's."""
-
-    @property
-    def study_instance_uid(self) -> str:
-        """Of what it is."""
-
-    @property
-    def destination(self) -> str:
-        """Where it goes."""
-
-    @property
-    def status(self) -> DeliveryStatus:
-        """How far it is."""
-
-    @property
-    def is_image(self) -> bool:
-        """Whether it is a received image, not an object of a result."""
-
-
-def hold_all(
-    database: Database, at: datetime, those: Sequence[UnsentObject], reason: str, *, tell: bool = True
-) -> None:
-    """As `hold`, of many; without `tell` it is the caller who records it.
-
-    Of thousands of images of a study the first ones are held at once, the others after it (`node.ledger.hold_parts`).
-    """
-    able = [each for each in those if each.status in MAY_BE_HELD]
-    images = [each for each in able if each.is_image]
-    images.sort(key=lambda each: each.status is not DeliveryStatus.SENDING)  # they may be there before the next part
-    at_once = [*(each for each in able if not each.is_image), *images[:MANY]]
-    rows = [(MAY_BE_HELD[each.status], reason, each.id, each.status) for each in at_once]
-    database.conn.executemany("UPDATE deliveries SET status=?, hold=? WHERE id=? AND status=?", rows)
-    by_study: dict[str, list[int]] = {}
-    for each in images[MANY:]:
-        by_study.setdefault(each.study_instance_uid, []).append(each.id)
-    for study, ids in by_study.items():
-        hold_parts.keep(database, study, reason, ids)
-    first = {each.destination if each.is_image else each.id: each.id for each in reversed(those)}
-    for number in reversed(first.values()) if tell else ():
-        _tell_held(database, at, get(database, number), reason)
+    tell_held(database, at, delivery, reason)
 
 
 MAY_BE_HELD = {
@@ -249,7 +201,8 @@ MAY_BE_HELD = {
 """What becomes of a delivery that is held."""
 
 
-def _tell_held(database: Database, at: datetime, delivery: Delivery, reason: str) -> None:
+def tell_held(database: Database, at: datetime, delivery: Delivery, reason: str) -> None:
+    """An alert that it is held; of images one for each reason."""
     if _is_new(database, delivery, EventKind.DELIVERY_HELD, reason):
         _raise(database, at, AlertKind.DELIVERY_HELD, delivery, reason=reason)
 

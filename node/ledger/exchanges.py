@@ -34,7 +34,7 @@ _REPLACED = """
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class CorrectionExchange:
     """One row of `exchanges`."""
 
     study_instance_uid: str
@@ -48,7 +48,7 @@ class Exchange:
     """Why the study is released and decided again at the end; None: it is about to be complete."""
 
 
-def begin(database: Database, exchange: Exchange) -> None:
+def begin(database: Database, exchange: CorrectionExchange) -> None:
     """From now on it is under way; nothing was exchanged yet."""
     values = (
         exchange.study_instance_uid,
@@ -66,11 +66,11 @@ def is_open(database: Database, study: str) -> bool:
     return one(database, "SELECT 1 FROM exchanges WHERE study_instance_uid=?", [study]) is not None
 
 
-def open_of(database: Database, study: str) -> Exchange | None:
+def open_of(database: Database, study: str) -> CorrectionExchange | None:
     """The one of the study that is under way."""
     sql = "SELECT study_instance_uid, receipts, instances, by, releases FROM exchanges WHERE study_instance_uid=?"
     row = one(database, sql, [study])
-    return Exchange(**{**row, "receipts": json.loads(row["receipts"])}) if row else None
+    return CorrectionExchange(**{**row, "receipts": json.loads(row["receipts"])}) if row else None
 
 
 def under_way(database: Database) -> list[str]:
@@ -79,7 +79,7 @@ def under_way(database: Database) -> list[str]:
     return [study for (study,) in rows]
 
 
-def exchange_some(database: Database, exchange: Exchange) -> bool:
+def exchange_some(database: Database, exchange: CorrectionExchange) -> bool:
     """Let some of them replace what they correct; False where none is left.
 
     One of a rejected instance is rejected, too.

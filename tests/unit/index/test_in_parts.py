@@ -18,7 +18,7 @@ from node.index.stopping import stop_study
 from node.ledger import exchanges, facts, hold_parts, image_turns, studies, turns
 from node.ledger.database import Database
 from node.ledger.due_times import MANY
-from node.ledger.exchanges import Exchange
+from node.ledger.exchanges import CorrectionExchange
 from node.route.stage import RouteStage
 from rules.model import Rule
 from tests.support import transactions
@@ -134,7 +134,7 @@ def corrected(room: Room, monkeypatch: pytest.MonkeyPatch) -> Room:
     whole = exchanges.exchange_some
     calls = []
 
-    def breaking_off(database: Database, exchange: Exchange) -> bool:
+    def breaking_off(database: Database, exchange: CorrectionExchange) -> bool:
         calls.append(exchange)
         if len(calls) == 2:
             raise OSError("the process ends here")
