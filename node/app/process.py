@@ -119,7 +119,7 @@ class App:
             with self.node.ledger.transaction() as writing:
                 events.record(writing, self.node.clock.now(), kind, version=__version__)
         except NodeError as error:
-            log.warning("app.not-recorded", event=kind, reason=str(error))
+            log.warning("app.not-recorded", kind=kind, reason=str(error))
 
     def take_up(self, wanted: InForce, parties: frozenset[Party]) -> None:
         """Put a configuration in force, with stages and receivers that use it: all of them, or none.

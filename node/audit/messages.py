@@ -67,10 +67,23 @@ class Messages:
         message.append(_identification(event, kind, code, row))
         for each in self._participants.of(event, code, row, subject):
             message.append(_participant(each))
-        source = SubElement(message, "AuditSourceIdentification", AuditSourceID=self._source)
-        SubElement(source, "AuditSourceTypeCode", {"csd-code": _APPLICATION_SERVER})
+        self._add_source(message)
         message.extend(self._objects(event, kind, code, subject))
         return tostring(message, encoding="unicode").translate(_XML_1_0)
+
+    def bare(self, event: Event) -> str:
+        """What can be said of any event with an audit code: what happened and when, and that it was here."""
+        kind = EventKind(event.kind)
+        assert kind.audit is not None, "others are no messages"
+        message = Element("AuditMessage")
+        message.append(_identification(event, kind, kind.audit, ROWS[kind]))
+        message.append(_participant(self._participants.node))
+        self._add_source(message)
+        return tostring(message, encoding="unicode").translate(_XML_1_0)
+
+    def _add_source(self, message: Element) -> None:
+        source = SubElement(message, "AuditSourceIdentification", AuditSourceID=self._source)
+        SubElement(source, "AuditSourceTypeCode", {"csd-code": _APPLICATION_SERVER})
 
     def _objects(
         self, event: Event, kind: EventKind, code: AuditCode, subject: AuditSubject | None

@@ -21,8 +21,11 @@ from node.audit.messages import Messages
 from node.audit.trail import EntryKind, Place, TrailWriter, entries_after, files_in, first_number, folder_of
 from node.clock import to_text
 from node.config.models import Configuration
+from node.errors import LedgerError, TransientError, is_of_the_machine
+from node.items import place_of
 from node.ledger import audit_marks, audit_subjects, backups, events, positions
 from node.ledger.audit_marks import AuditMark
+from node.ledger.audit_subjects import AuditSubject
 from node.ledger.connection import Database
 from node.ledger.event_kinds import EventKind
 from node.ledger.events import Event
@@ -31,8 +34,6 @@ from node.wake import Stage
 
 log = structlog.get_logger(__name__)
 
-POSITION = "audit"
-"""Of this reader of the history."""
 _AT_A_TIME = 200
 """Events that are read, written and passed together."""
 _LOOK = 2.0
@@ -86,9 +87,9 @@ class AuditStage(NodeStage):
         """Find out what the files have, and whether it is what the ledger knows."""
         ledger, now = self._node.ledger, self._node.clock.now()
         with ledger.transaction() as database:
-            positions.moved(database, POSITION, 0)  # from now on retention waits for it
+            positions.moved(database, audit_marks.READER, 0)  # from now on retention waits for it
             known = audit_marks.get(database, AuditMark.WRITTEN)
-            self._position = positions.of(database, POSITION)
+            self._position = positions.of(database, audit_marks.READER)
             self._follow_syslog(database, known.number)
         writer = TrailWriter(self._folder, now)
         if writer.last.number < known.number:
@@ -116,7 +117,7 @@ class AuditStage(NodeStage):
         before = writer.last.number
         place = writer.append(now, entries) if entries else writer.last
         with ledger.transaction() as database:
-            positions.moved(database, POSITION, found[-1].id)
+            positions.moved(database, audit_marks.READER, found[-1].id)
             audit_marks.put(database, AuditMark.WRITTEN, place.number, place.digest)
             self._follow_syslog(database, before)
         self._position = found[-1].id
@@ -127,8 +128,7 @@ class AuditStage(NodeStage):
         """None of an event without an audit code, or that is written already."""
         if (event.id, to_text(event.at)) in self._written:
             return None
-        subject = audit_subjects.of_event(database, event)
-        message = self._messages.of(event, subject)
+        subject, message = self._made(database, event)
         if message is None:
             return None
         return {
@@ -142,6 +142,18 @@ class AuditStage(NodeStage):
             "patient": subject.patient_id if subject else "",
             "message": message,
         }
+
+    def _made(self, database: Database, event: Event) -> tuple[AuditSubject | None, str | None]:
+        """Its subject and its message; a bare one where a mistake of the program prevents more: none is left out."""
+        try:
+            subject = audit_subjects.of_event(database, event)
+            return subject, self._messages.of(event, subject)
+        except Exception as error:
+            named = self._node.ledger.named(error)
+            if isinstance(named, TransientError | LedgerError) or is_of_the_machine(named):
+                raise  # it passes, and then the message can be made
+            log.error("audit.message-is-bare", number=event.id, why=place_of(error))
+            return None, self._messages.bare(event)
 
     def _follow_syslog(self, database: Database, number: int) -> None:
         """A server that the configuration names from now on gets what is written from now on; one that is gone none."""

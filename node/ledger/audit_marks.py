@@ -10,10 +10,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from node.clock import to_text
-from node.ledger import alerts
+from node.ledger import alerts, positions
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.connection import Database
 from node.ledger.rows import moment, one
+
+READER = "audit"
+"""Of the history (`node.ledger.positions`): who makes entries of it."""
 
 
 class AuditMark(StrEnum):
@@ -69,6 +72,15 @@ def in_trouble(database: Database, at: datetime, mark: AuditMark, why: str) -> M
     sql = "INSERT OR REPLACE INTO audit_marks (name, number, digest, trouble, since) VALUES (?,?,?,?,?)"
     database.execute(sql, [mark, found.number, found.digest, why, to_text(since)])
     return MarkedEntry(found.number, found.digest, why, since)
+
+
+def waiting(database: Database) -> dict[str, int]:
+    """How many events are to become entries (`file`) and, where there is a server, entries to be sent (`syslog`)."""
+    newest = one(database, "SELECT max(id) AS id FROM events")
+    found = {"file": max(0, int((newest and newest["id"]) or 0) - positions.of(database, READER))}
+    if is_set(database, AuditMark.SENT):
+        found["syslog"] = get(database, AuditMark.WRITTEN).number - get(database, AuditMark.SENT).number
+    return found
 
 
 def broken(database: Database, at: datetime, why: str) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
-import rnc2rng
 from lxml import etree
 
 from node.audit.messages import Messages
-from node.audit.table import ROWS
+from node.audit.table import CODES, ROWS
 from node.ledger import audit_subjects, deliveries, jobs, studies
 from node.ledger.event_kinds import AuditCode, EventKind
 from node.ledger.events import Event
-from tests.support.shared_data import shared_data
+from tests.support.shared_data import ROOT
 from tests.support.sites.audit_site import FAILED, GOOD, AuditSite
 from tests.support.sites.past import NOW
 
@@ -28,13 +28,6 @@ DETAIL: dict[str, Any] = {
     "diff": "long",
     "nothing": None,
 }
-
-
-@pytest.fixture(scope="module")
-def schema() -> etree.RelaxNG:
-    """Skipped where the schema is not there."""
-    found = rnc2rng.dumps(rnc2rng.load(str(shared_data("audit/audit-message.rnc"))))
-    return etree.RelaxNG(etree.fromstring(found.encode()))
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +166,19 @@ def test_an_alert_says_what_it_is_about(site: AuditSite) -> None:
     assert details(found)["why"] == "wrong side"
     found = said(site, EventKind.CALLERS_REFUSED, calling_ae_title="X")
     assert found.find("EventIdentification").get("EventOutcomeIndicator") == "4"
+
+
+def test_the_documentation_has_the_table() -> None:
+    """docs/audit.md: an auditor reads there which event is which message."""
+    text = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z.-]+)` \| (.*) \|$", text, flags=re.MULTILINE)
+    assert listed == [
+        (
+            str(kind),
+            " | ".join(
+                [CODES[kind.audit].meaning, row.type.meaning if row.type else "", row.action, row.flow, row.outcome]
+            ),
+        )
+        for kind, row in ROWS.items()
+        if kind.audit
+    ]

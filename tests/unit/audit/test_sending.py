@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ class SyslogPeer:
     def close(self) -> None:
         self._listening.close()
         for each in self.connections:
+            with suppress(OSError):  # over already
+                each.shutdown(socket.SHUT_RDWR)  # also where its thread waits for more
             each.close()
 
 

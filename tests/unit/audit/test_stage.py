@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml.etree import RelaxNG, fromstring
 
 from node.audit import stage as audit_stage
 from node.audit.trail import TrailWriter, files_in
-from node.ledger import alerts, audit_marks, positions
+from node.errors import TransientError
+from node.ledger import alerts, audit_marks, audit_subjects, positions
 from node.ledger.alert_kinds import AlertKind
 from node.ledger.audit_marks import AuditMark
 from node.ledger.event_kinds import EventKind
@@ -113,6 +115,32 @@ def test_events_wait_for_the_trail_and_retention_with_them(site: AuditSite) -> N
     site.project()
     site.go(events="30d")
     assert len(site.messages()) == 5
+
+
+def test_an_event_whose_message_cannot_be_made_has_a_bare_one(
+    site: AuditSite, monkeypatch: pytest.MonkeyPatch, schema: RelaxNG
+) -> None:
+    """A mistake of the program costs neither the event nor those behind it; a ledger that is busy is waited for."""
+    viewed(site, 2)
+    find = audit_subjects.of_event
+
+    def fails(error: Exception) -> Any:
+        def of_event(database: Any, event: Any) -> Any:
+            if event.id == 1:
+                raise error
+            return find(database, event)
+
+        return of_event
+
+    monkeypatch.setattr(audit_subjects, "of_event", fails(TransientError("locked")))
+    with pytest.raises(TransientError):
+        site.project()
+    monkeypatch.setattr(audit_subjects, "of_event", fails(KeyError("a patient")))
+    site.project()
+    bare, other = (each["message"] for each in site.messages())
+    schema.assertValid(fromstring(bare))
+    assert "study.viewed" in bare
+    assert (GOOD in bare, GOOD in other) == (False, True)
 
 
 def test_an_end_that_was_cut_off_is_an_alert_and_is_written_again(site: AuditSite) -> None:
