@@ -1,8 +1,8 @@
 """Whether the audit trail is what was written, and where it is not.
 
 Each line is checked by itself and against the one before it. What a chain of digests cannot show by itself, that its
-end was cut off, or that all of it was written again, shows against a `Place` from elsewhere: the ledger knows the last
-entry, and a checkpoint says of an earlier one what its digest is.
+end was cut off, or that all of it was written again, shows against a digest from elsewhere: the ledger knows that of the
+last entry, and a checkpoint that of an earlier one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.audit.trail import BEFORE_ALL, BEGINNING, Entry, EntryKind, Place, files_in, is_right, lines_of, parse
+from node.audit.trail import (
+    BEFORE_ALL,
+    BEGINNING,
+    EntryDigest,
+    EntryKind,
+    TrailEntry,
+    files_in,
+    is_right,
+    lines_of,
+    parse,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class TrailCheck:
     """What is unusual, and explained by the trail itself."""
     entries: int = 0
     first: int = 0
-    last: Place = BEFORE_ALL
+    last: EntryDigest = BEFORE_ALL
 
     @property
     def summary(self) -> str:
@@ -48,22 +58,22 @@ class TrailCheck:
         return f"{self.breaks[0]}{more}"
 
 
-def check(folder: Path, known: Sequence[Place] = ()) -> TrailCheck:
+def check(folder: Path, known: Sequence[EntryDigest] = ()) -> TrailCheck:
     """Read all of it. `known`: entries whose digest is known from elsewhere. Raises OSError."""
     return _TrailReading(folder, known).read()
 
 
 class _TrailReading:
-    def __init__(self, folder: Path, known: Sequence[Place]) -> None:
+    def __init__(self, folder: Path, known: Sequence[EntryDigest]) -> None:
         self._files = files_in(folder)
         self._known: Mapping[int, str] = {each.number: each.digest for each in known if each.number}
         self._found = TrailCheck()
-        self._last: Entry | None = None
+        self._last: TrailEntry | None = None
         self._bad_line: tuple[str, int, bytes] | None = None
         """The line before, where it is no entry: what was torn is explained by the next one."""
         self._removed: dict[int, str] = {}
         """Last entries of files that were removed, with their digests."""
-        self._begins: tuple[str, Entry] | None = None
+        self._begins: tuple[str, TrailEntry] | None = None
         self._seen: set[int] = set()
 
     def read(self) -> TrailCheck:
@@ -99,7 +109,7 @@ class _TrailReading:
             self._seen.add(entry.number)
         self._last = entry
 
-    def _follows(self, file: Path, line: int, entry: Entry, fields: Mapping[str, object]) -> None:
+    def _follows(self, file: Path, line: int, entry: TrailEntry, fields: Mapping[str, object]) -> None:
         """Whether it follows the one before it."""
         before = self._last
         if before is None:
@@ -134,7 +144,7 @@ class _TrailReading:
     def _end(self) -> None:
         """The end is not before what is known from elsewhere."""
         if self._last is not None:
-            self._found.last = Place(self._last.number, self._last.digest)
+            self._found.last = EntryDigest(self._last.number, self._last.digest)
         ends, newest = self._found.last.number, max(self._known, default=0)
         if newest > ends:
             name = self._files[-1].name if self._files else "audit"

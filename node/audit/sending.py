@@ -16,7 +16,7 @@ import structlog
 
 from node.audit.participants import PROGRAM
 from node.audit.syslog import SyslogConnection, SyslogMessage, framed
-from node.audit.trail import Entry, EntryKind, entries_after, folder_of
+from node.audit.trail import EntryKind, TrailEntry, entries_after, folder_of
 from node.config.audit import SyslogServer
 from node.config.models import Configuration
 from node.ledger import alerts, audit_marks
@@ -43,9 +43,9 @@ class SyslogStage(NodeStage):
         self._folder = folder_of(node.store.data)
         self._host = socket.gethostname()
         self._connection: SyslogConnection | None = None
-        self._entries: Iterator[Entry] | None = None
+        self._entries: Iterator[TrailEntry] | None = None
         """Where reading goes on."""
-        self._waiting: list[Entry] = []
+        self._waiting: list[TrailEntry] = []
         """Read, and not sent."""
         self.use(configuration)
 
@@ -81,7 +81,7 @@ class SyslogStage(NodeStage):
             self._connection.close()
             self._connection = None
 
-    def _next(self, sent: int, written: int) -> list[Entry]:
+    def _next(self, sent: int, written: int) -> list[TrailEntry]:
         """The next entries that the ledger knows of, after those that were sent."""
         if self._waiting and self._waiting[0].number > sent:
             return self._waiting
@@ -95,7 +95,7 @@ class SyslogStage(NodeStage):
             self._entries = None
         return self._waiting
 
-    def _send(self, server: SyslogServer, batch: list[Entry]) -> None:
+    def _send(self, server: SyslogServer, batch: list[TrailEntry]) -> None:
         if self._connection is None or self._connected_to is not server:
             self.close()
             self._connection = SyslogConnection(server)

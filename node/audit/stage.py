@@ -18,7 +18,7 @@ import structlog
 
 from node.audit import checking
 from node.audit.messages import Messages
-from node.audit.trail import EntryKind, Place, TrailWriter, entries_after, files_in, first_number, folder_of
+from node.audit.trail import EntryDigest, EntryKind, TrailWriter, entries_after, files_in, first_number, folder_of
 from node.clock import to_text
 from node.config.models import Configuration
 from node.errors import LedgerError, TransientError, is_of_the_machine
@@ -43,7 +43,7 @@ _OLD_FILES = 600.0
 _CHECK, _CHECK_AT = "audit-check", time(4, 10)
 
 
-class Calendar(Protocol):
+class DailyCalendar(Protocol):
     """Starts work at a time of day (`node.app.schedule.Schedule`)."""
 
     def daily(self, name: str, at: time, work: Any, *, make_up_since: datetime | None = None) -> None:
@@ -53,7 +53,7 @@ class Calendar(Protocol):
 class AuditStage(NodeStage):
     """One thread calls `run_once`."""
 
-    def __init__(self, node: Node, configuration: Configuration, calendar: Calendar | None = None) -> None:
+    def __init__(self, node: Node, configuration: Configuration, calendar: DailyCalendar | None = None) -> None:
         self._node = node
         self._folder = folder_of(node.store.data)
         self._writer: TrailWriter | None = None
@@ -93,13 +93,13 @@ class AuditStage(NodeStage):
             self._follow_syslog(database, known.number)
         writer = TrailWriter(self._folder, now)
         if writer.last.number < known.number:
-            self._go_back(writer, Place(known.number, known.digest), now)
+            self._go_back(writer, EntryDigest(known.number, known.digest), now)
         after = entries_after(self._folder, known.number)
         self._written = frozenset((each["event"], each["happened"]) for each in _messages_of(after))
         self._writer = writer
         return writer
 
-    def _go_back(self, writer: TrailWriter, known: Place, now: datetime) -> None:
+    def _go_back(self, writer: TrailWriter, known: EntryDigest, now: datetime) -> None:
         """Entries are missing: say so in the trail, and write those again whose events are still in the ledger."""
         first = writer.last.number + 1
         lost = f"entries {first} to {known.number} are missing: the end of the trail was cut off"
@@ -204,7 +204,7 @@ def check(node: Node) -> None:
     """Check the whole trail, and record how far it is right; where it is not, an alert."""
     with node.ledger.snapshot() as database:
         marks = [audit_marks.get(database, mark) for mark in (AuditMark.WRITTEN, AuditMark.CHECKED)]
-    found = checking.check(folder_of(node.store.data), [Place(each.number, each.digest) for each in marks])
+    found = checking.check(folder_of(node.store.data), [EntryDigest(each.number, each.digest) for each in marks])
     now = node.clock.now()
     with node.ledger.transaction() as database:
         if found.breaks:

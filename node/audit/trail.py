@@ -50,7 +50,7 @@ class EntryKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TrailEntry:
     """One line that is whole."""
 
     number: int
@@ -69,14 +69,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EntryDigest:
     """Where the chain ends: what the next entry follows."""
 
     number: int = 0
     digest: str = BEGINNING
 
 
-BEFORE_ALL = Place()
+BEFORE_ALL = EntryDigest()
 """Of a trail without entries."""
 
 
@@ -84,7 +84,7 @@ BEFORE_ALL = Place()
 class Tail:
     """How the trail ends: its last whole entry, and what is after it."""
 
-    last: Place
+    last: EntryDigest
     file: Path | None
     """The newest file."""
     torn: bytes = b""
@@ -113,15 +113,15 @@ def first_number(file: Path) -> int:
     return int(found[1])
 
 
-def parse(line: bytes) -> Entry | None:
+def parse(line: bytes) -> TrailEntry | None:
     """The entry that a line is, without its end of line; None where it is none, whether or not its digest is right."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
-    return Entry(int(found[3]), found[1].decode(), found[4].decode(), found[2])
+    return TrailEntry(int(found[3]), found[1].decode(), found[4].decode(), found[2])
 
 
-def is_right(entry: Entry) -> bool:
+def is_right(entry: TrailEntry) -> bool:
     """Whether its text is what its digest was made of."""
     return hashlib.sha256(entry.text).hexdigest() == entry.digest
 
@@ -141,14 +141,14 @@ def tail_of(folder: Path) -> Tail:
         if newest is None:
             newest, torn = file, rest
             if (entry := parse(rest)) is not None and is_right(entry):
-                return Tail(Place(entry.number, entry.digest), file, is_open=True)
+                return Tail(EntryDigest(entry.number, entry.digest), file, is_open=True)
         for line in reversed(lines):
             if (entry := parse(line)) is not None:
-                return Tail(Place(entry.number, entry.digest), newest, torn)
+                return Tail(EntryDigest(entry.number, entry.digest), newest, torn)
     return Tail(BEFORE_ALL, newest, torn)
 
 
-def entries_after(folder: Path, number: int) -> Iterator[Entry]:
+def entries_after(folder: Path, number: int) -> Iterator[TrailEntry]:
     """Whole entries with a higher number, in order; a file that may have them is read from its beginning."""
     files = files_in(folder)
     for position, file in enumerate(files):
@@ -178,7 +178,7 @@ class TrailWriter:
             digest = hashlib.sha256(tail.torn).hexdigest()
             self.append(now, [{"kind": EntryKind.TORN, "bytes": len(tail.torn), "sha256": digest}])
 
-    def append(self, now: datetime, those: Sequence[Mapping[str, Any]]) -> Place:
+    def append(self, now: datetime, those: Sequence[Mapping[str, Any]]) -> EntryDigest:
         """Append entries with these fields, all of them durable when this returns; the last one. Raises OSError."""
         lines = []
         for fields in those:
@@ -187,15 +187,15 @@ class TrailWriter:
             text = json.dumps({**head, **fields}, ensure_ascii=False, separators=(",", ":")).encode()
             digest = hashlib.sha256(text).hexdigest()
             lines.append(digest.encode() + b" " + text + b"\n")
-            self.last = Place(number, digest)
+            self.last = EntryDigest(number, digest)
         self._next_file(now, self.last.number - len(lines) + 1)
         self._write(b"".join(lines))
         return self.last
 
-    def missing(self, now: datetime, known: Place) -> None:
+    def missing(self, now: datetime, known: EntryDigest) -> None:
         """The ledger knows entries up to `known`, and they are not there: say so, and go on after their numbers."""
         fields = {"kind": EntryKind.MISSING, "from": self.last.number + 1, "to": known.number, "sha256": known.digest}
-        self.last = Place(known.number, self.last.digest)
+        self.last = EntryDigest(known.number, self.last.digest)
         self.append(now, [fields])
 
     def remove(self, now: datetime, files: Sequence[Path]) -> None:

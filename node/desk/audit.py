@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from node.audit.checking import TrailCheck, check
-from node.audit.trail import EntryKind, Place, files_in, folder_of, lines_of, parse
+from node.audit.trail import EntryDigest, EntryKind, files_in, folder_of, lines_of, parse
 from node.clock import from_text, to_text
 from node.desk.actor import Actor
 from node.errors import UsageError
@@ -65,19 +65,19 @@ class AuditLine:
         return found | ({"patient_id": self.patient or None} if identify else {})
 
 
-def checkpoint(text: str) -> Place:
+def checkpoint(text: str) -> EntryDigest:
     """`124:64 digits`, as a checkpoint has been noted elsewhere; UsageError."""
     found = _CHECKPOINT.fullmatch(text.strip().lower())
     if found is None:
         raise UsageError(f'"{text}" is no checkpoint: write NUMBER:DIGEST, the digest with 64 hexadecimal digits')
-    return Place(int(found[1]), found[2])
+    return EntryDigest(int(found[1]), found[2])
 
 
-def verify(data: Path, ledger: Ledger, known: Sequence[Place] = ()) -> TrailCheck:
+def verify(data: Path, ledger: Ledger, known: Sequence[EntryDigest] = ()) -> TrailCheck:
     """Check the whole trail, by what the ledger knows and by `known`; raises OSError."""
     with ledger.snapshot() as database:  # before the files: they may be longer by then, never shorter
         marks = [audit_marks.get(database, mark) for mark in (AuditMark.WRITTEN, AuditMark.CHECKED)]
-    return check(folder_of(data), [*(Place(each.number, each.digest) for each in marks if each.digest), *known])
+    return check(folder_of(data), [*(EntryDigest(each.number, each.digest) for each in marks if each.digest), *known])
 
 
 def note_reading(ledger: Ledger, at: datetime, by: Actor, question: AuditQuestion, how: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from node.audit.checking import TrailCheck, check
 from node.audit.stage import AuditStage
-from node.audit.trail import Entry, Place, entries_after, folder_of
+from node.audit.trail import EntryDigest, TrailEntry, entries_after, folder_of
 from node.config.models import Configuration
 from node.ledger import audit_marks, events
 from node.ledger.audit_marks import AuditMark
@@ -51,7 +51,7 @@ class AuditSite(RetainSite):
         while not self.stage.run_once():
             pass
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TrailEntry]:
         """All of the trail."""
         return list(entries_after(self.trail, 0))
 
@@ -62,7 +62,7 @@ class AuditSite(RetainSite):
     def check(self) -> TrailCheck:
         """Against what the ledger knows."""
         known = audit_marks.get(self.ledger.database, AuditMark.WRITTEN)
-        return check(self.trail, [Place(known.number, known.digest)])
+        return check(self.trail, [EntryDigest(known.number, known.digest)])
 
 
 __all__ = ["FAILED", "GOOD", "AuditSite"]

@@ -12,16 +12,16 @@ import pytest
 
 from node.audit import checking, trail
 from node.audit.checking import TrailCheck
-from node.audit.trail import EntryKind, Place, TrailWriter, entries_after, files_in, lines_of, parse
+from node.audit.trail import EntryDigest, EntryKind, TrailWriter, entries_after, files_in, lines_of, parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 Lines = list[bytes]
 
 
-def written(folder: Path, entries: int = 9, days: int = 3) -> Place:
+def written(folder: Path, entries: int = 9, days: int = 3) -> EntryDigest:
     """A trail of this many entries in files of three days."""
-    last = Place()
+    last = EntryDigest()
     for day in range(days):
         writer = TrailWriter(folder, NOW + day * DAY)
         each = entries // days
@@ -31,7 +31,7 @@ def written(folder: Path, entries: int = 9, days: int = 3) -> Place:
     return last
 
 
-def found_in(folder: Path, *known: Place) -> list[str]:
+def found_in(folder: Path, *known: EntryDigest) -> list[str]:
     return [str(each) for each in checking.check(folder, known).breaks]
 
 
@@ -137,7 +137,7 @@ def test_an_end_that_was_cut_or_made_again_shows_against_what_is_known_elsewhere
     checkpoint = next(entries_after(tmp_path, 4))
     other = tmp_path / "other"
     TrailWriter(other, NOW).append(NOW, [{"kind": "message", "event": n} for n in range(20)])
-    (found,) = found_in(other, Place(checkpoint.number, checkpoint.digest))
+    (found,) = found_in(other, EntryDigest(checkpoint.number, checkpoint.digest))
     assert "entry 5 is not the one that was written" in found
 
 
