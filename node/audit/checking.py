@@ -1,8 +1,8 @@
 """Whether the audit trail is what was written, and where it is not.
 
 Each line is checked by itself and against the one before it. What a chain of digests cannot show by itself, that its
-end was cut off, or that all of it was written again, shows against a digest from elsewhere: the ledger knows that of the
-last entry, and a checkpoint that of an earlier one.
+end was cut off, or that all of it was written again, shows against a digest from elsewhere: the ledger knows the one of
+the last entry, a checkpoint that of an earlier one.
 """
 
 from __future__ import annotations

@@ -203,17 +203,18 @@ def _object(
     return found
 
 
-_NOT_SAID_AGAIN = frozenset({"diff", "rules", "by"})
-"""Long texts, and what is a participant."""
+_LONG_TEXTS = frozenset({"diff", "rules"})
+"""The ledger has them."""
 _LONGEST = 1000
 _LONGEST_UID = 64
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 def _details(event: Event) -> dict[str, str]:
     """What the event says of itself: which rule, which destination, how many."""
     found = {"event": f"{PROGRAM}:{event.id}"}
     for key, value in event.detail.items():
-        if value is not None and key not in _NOT_SAID_AGAIN:
+        if value not in _NOTHING and key not in _LONG_TEXTS:
             found[key] = str(value)[:_LONGEST]
     return found
 
