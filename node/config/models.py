@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from node.config.alerting import Alerts, Heartbeat
 from node.config.allowing import ContainerEngine, PluginGrants, PluginIsolation
+from node.config.audit import AuditSettings
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
 from node.config.console import ConsoleSettings
@@ -370,6 +371,8 @@ class Configuration(Section):
     """How they are notified."""
     retention: Retention = Retention()
     """What the node deletes, and when; without this section nothing."""
+    audit: AuditSettings = AuditSettings()
+    """The audit trail: how long it is kept, and who gets it."""
     alerts: Alerts = Alerts()
     """Who is notified of alerts, and how often."""
     console: ConsoleSettings | None = None

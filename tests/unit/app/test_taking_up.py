@@ -53,6 +53,7 @@ BASE: dict[str, Any] = {
     "heartbeat": {"url": "https://other.example"},
     "notify": {"mail": {"host": "mail", "sender": "a@b.example", "username": "a", "password_file": "p"}},
     "backup": {"to": "/mnt/backup"},
+    "audit": {"syslog": {"host": "log", "tls": {**TLS}}},
 }
 NEW_RETRY = {"first": "11s", "factor": 3, "longest": "16m", "give_up_after": "8d"}
 NEW_TLS = {
@@ -112,6 +113,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
         "boxes": {"cad": {"also_from": ["10.0.1.0/24"]}},
     },
     (NODE, PEERS): {
+        "audit": {"syslog": {"host": "log2", "port": 6515}},
         "destinations": {"pacs": {"port": 105}},
         "boxes": {"cad": {"port": 105, "timeout": "9s", "charged": True, "answers": "elsewhere"}},
         "services": {
@@ -244,6 +246,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             },
         },
         "backup": {"to": "/mnt/other", "at": "04:15", "keep": 3},
+        "audit": {"keep": "9y"},
         "ignore": [{"name": "research", "when": {"Modality": "MR"}}],
         "vendors": [{"manufacturer": "Other*"}],
         "rules": [RULE],
@@ -263,6 +266,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             }
         },
         "boxes": {"cad": {"tls": NEW_TLS}},
+        "audit": {"syslog": {"tls": NEW_TLS}},
         "destinations": {
             "pacs": {
                 "calling_ae_title": "AI",
