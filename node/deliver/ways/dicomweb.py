@@ -92,6 +92,8 @@ class DicomWebArchive:
             reply = _asked(caller, WebRequest("OPTIONS", f"{self._root}/studies", {}))
             if reply.status in http_status.NOT_NOW:
                 raise _not_now(self._callee.named, reply)
+            if reply.status == _UNAUTHORISED[0]:
+                raise NotAdmittedError(f"{self._callee.named} {http_status.said(reply.status)}")
             yield _StowSender(self._root, self._callee.named, caller, self._known, self.has_instance)
 
     def try_out(self) -> None:
