@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
@@ -27,12 +28,29 @@ _LONGEST = 64
 """Bytes of a value in a name, of which the longest UID has as many; a name has 255 on most file systems."""
 _LETTERS_AND_DIGITS = ("Lu", "Ll", "Lo", "Nd")
 _OTHERS = "-_."
+_OF_PATIENTS = ("patient_id", "accession_number")
 
 
-def name_of(path: Path, parts: Sequence[Sequence[NamePiece]]) -> tuple[str, ...]:
-    """The names of the folders and of the file for an object, outermost first; PermanentError, OSError."""
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """Where an object is to be, within the folder of the destination."""
+
+    folders: tuple[str, ...]
+    """Outermost first."""
+    name: str
+    shown: str
+    """The same for messages and logs, which do not say who the patient is."""
+
+
+def name_of(path: Path, parts: Sequence[Sequence[NamePiece]]) -> FileName:
+    """The name of an object by a template; PermanentError, OSError."""
     values = values_of(path)
-    return tuple(_whole("".join(_text(each, values) for each in pieces)) for pieces in parts)
+    *folders, name = _names(parts, values)
+    return FileName(tuple(folders), name, "/".join(_names(parts, values | dict.fromkeys(_OF_PATIENTS, "…"))))
+
+
+def _names(parts: Sequence[Sequence[NamePiece]], values: Mapping[str, str]) -> list[str]:
+    return [_whole("".join(_text(each, values) for each in pieces)) for pieces in parts]
 
 
 def values_of(path: Path) -> dict[str, str]:

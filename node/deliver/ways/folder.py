@@ -21,6 +21,7 @@ from node.config.folder_destination import FolderDestination
 from node.deliver.policy import Answer
 from node.deliver.ways import file_naming
 from node.deliver.ways.archive import Kind, NotAdmittedError, NotReachedError, Sender
+from node.deliver.ways.file_naming import FileName
 from node.deliver.ways.unasked import UnaskedArchive
 from node.errors import PermanentError
 from node.outcome import AnswerReading
@@ -78,17 +79,16 @@ class FolderArchive(UnaskedArchive):
     def place(self, file: Path, root: int) -> Answer:
         """Write an object under its name; success too where it is there already, byte for byte."""
         try:
-            *folders, name = file_naming.name_of(file, self._parts)
+            target = file_naming.name_of(file, self._parts)
         except PermanentError as error:
             return Answer(AnswerReading.DEAD_LETTER, str(error))
         except OSError as error:
             return Answer(AnswerReading.RETRY, f"{file.name} cannot be read: {error.strerror}")
-        shown = "/".join((*folders, name))
         try:
-            with self._within(root, folders) as target, self._lock:
-                return _put(file, target, name, shown)
+            with self._within(root, target.folders) as folder, self._lock:
+                return _put(file, folder, target)
         except OSError as error:
-            return self._failed(error, shown)
+            return self._failed(error, target.shown)
 
     @contextmanager
     def _within(self, root: int, folders: Sequence[str]) -> Iterator[int]:
@@ -96,19 +96,21 @@ class FolderArchive(UnaskedArchive):
         at = os.dup(root)
         try:
             for depth, name in enumerate(folders, 1):
-                with suppress(FileExistsError):
-                    os.mkdir(name, FOLDER_MODE, dir_fd=at)
-                inner = os.open(name, _INTO, dir_fd=at)
-                self._sync(at, tuple(folders[:depth]))
-                os.close(at)
-                at = inner
+                is_new = _made(name, at)
+                outer, at = at, os.open(name, _INTO, dir_fd=at)
+                try:
+                    if is_new:
+                        _share(at, FOLDER_MODE)
+                    self._sync(outer, tuple(folders[:depth]), is_new=is_new)
+                finally:
+                    os.close(outer)
             yield at
         finally:
             os.close(at)
 
-    def _sync(self, outer: int, path: tuple[str, ...]) -> None:
+    def _sync(self, outer: int, path: tuple[str, ...], *, is_new: bool) -> None:
         """Make a folder in `outer` durable, once for as long as this is known."""
-        if path in self._durable:
+        if path in self._durable and not is_new:
             return
         os.fsync(outer)
         if len(self._durable) >= _MOST_KNOWN:
@@ -156,7 +158,23 @@ class _FolderSender:
         return self._archive.place(file, self._root)
 
 
-def _put(file: Path, folder: int, name: str, shown: str) -> Answer:
+def _made(name: str, outer: int) -> bool:
+    """Make a folder in another one; False where it is there."""
+    try:
+        os.mkdir(name, FOLDER_MODE, dir_fd=outer)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _share(opened: int, mode: int) -> None:
+    """Give it this mode, whatever the umask of the node is; file servers may have modes of their own."""
+    with suppress(OSError):
+        os.fchmod(opened, mode)
+
+
+def _put(file: Path, folder: int, target: FileName) -> Answer:
+    name, shown = target.name, target.shown
     part = f".{sha256(name.encode()).hexdigest()[:24]}.part"  # the same at the next try: none is left behind
     with file.open("rb") as source:
         if (found := _is_same(source.fileno(), folder, name)) is not None:
@@ -207,6 +225,7 @@ def _write(source: int, folder: int, part: str) -> None:
         os.fdopen(os.open(part, flags, FILE_MODE, dir_fd=folder), "wb") as to,
     ):
         copied.seek(0)
+        _share(to.fileno(), FILE_MODE)
         shutil.copyfileobj(copied, to, _PIECE)
         to.flush()
         os.fsync(to.fileno())
