@@ -11,7 +11,7 @@ from pathlib import Path
 from node.clock import SystemClock
 from node.errors import TransientError
 from node.web import client
-from node.web.client import WebRequest, WebSession
+from node.web.client import NotConnectedError, WebRequest, WebSession
 from node.web.exchange import deadline
 from node.web.logins import Login
 from node.web.waiting import retry_after
@@ -55,7 +55,8 @@ class WebCaller:
         self._callee, self._login, self._session = callee, login, session
 
     def ask(self, request: WebRequest, most: int) -> WebReply:
-        """The answer; `most`: bytes of its body. TransientError where there is no whole one, or no login now.
+        """The answer; `most`: bytes of its body. TransientError where there is no whole one; NotConnectedError where
+        nothing was said, also because there is no login now.
 
         PermanentError where the token server gives no token. A request that was refused for its token is made once
         more with a new one.
@@ -66,7 +67,11 @@ class WebCaller:
         return found
 
     def _ask(self, request: WebRequest, most: int) -> WebReply:
-        headers = {"Accept-Encoding": "identity", **request.headers, **self._login.header()}
+        try:
+            login = self._login.header()
+        except TransientError as error:
+            raise NotConnectedError(str(error)) from error
+        headers = {"Accept-Encoding": "identity", **request.headers, **login}
         whole = WebRequest(request.method, request.url, headers, request.content)
         callee = self._callee
         with deadline(callee.named, callee.whole) as exchange:
@@ -80,7 +85,7 @@ class WebCaller:
                         found.headers.get("warning", ""),
                     )
             except TransientError as error:
-                raise TransientError(f"{callee.named} {error}") from error
+                raise type(error)(f"{callee.named} {error}") from error
 
 
 @contextmanager

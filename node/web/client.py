@@ -29,6 +29,10 @@ _NOT_HTTP = "its answer is not HTTP"
 _UNANSWERED = "no answer in time"
 
 
+class NotConnectedError(TransientError):
+    """There was no connection, so that nothing of a request is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebRequest:
     """One request."""
@@ -71,7 +75,8 @@ class WebSession:
     def answer(self, exchange: Exchange, request: WebRequest) -> Iterator[WebAnswer]:
         """The answer, whose body has not been read; it is over at the end of the block.
 
-        TransientError where there is no whole answer, in words to be put after the name of the service.
+        TransientError where there is no whole answer, in words to be put after the name of the service;
+        NotConnectedError where that is because nobody is there.
         """
         content = request.content() if callable(request.content) else request.content
         headers = {"User-Agent": ourselves.MODEL_NAME, **request.headers}
@@ -90,6 +95,8 @@ class WebSession:
                 yield found
         except TimeoutError:
             raise TransientError(f"cannot be reached: {_UNANSWERED}") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NotConnectedError(_why(error)) from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
             raise TransientError(_why(error)) from error
 

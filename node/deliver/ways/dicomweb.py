@@ -24,11 +24,11 @@ from node.dicom import web_model
 from node.dicom.object_file import SERIES, STUDY, read_as_far_as_possible
 from node.dicom.part10 import StoredObject, read_object
 from node.dicom.transcoding import acceptable
-from node.dicom.uids import named
+from node.dicom.uids import is_acceptable_uid, named
 from node.errors import PermanentError, TransientError
 from node.outcome import AnswerReading
 from node.web.caller import WebCallee, WebCaller, WebReply, calling
-from node.web.client import WebRequest
+from node.web.client import NotConnectedError, WebRequest
 from node.web.logins import login_of
 
 _MOST = 16 << 20
@@ -71,25 +71,29 @@ class DicomWebArchive:
 
     def has_instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         """QIDO-RS, Search for Instances."""
-        within = f"studies/{study_instance_uid}" + (f"/series/{series_instance_uid}" if series_instance_uid else "")
+        within = _of_study(study_instance_uid) + (f"/series/{_uid(series_instance_uid)}" if series_instance_uid else "")
         found = self._find(f"{within}/instances", ["SOPInstanceUID"], SOPInstanceUID=sop_instance_uid)
         return any(each["SOPInstanceUID"].strip(" \0") == sop_instance_uid for each in found)
 
     def find_series(self, study_instance_uid: str, keywords: Sequence[str]) -> list[Mapping[str, str]]:
         """QIDO-RS, Search for Series."""
-        return self._find(f"studies/{study_instance_uid}/series", keywords)
+        return self._find(f"{_of_study(study_instance_uid)}/series", keywords)
 
     def find_instances(
         self, study_instance_uid: str, series_instance_uid: str, keywords: Sequence[str]
     ) -> list[Mapping[str, str]]:
         """QIDO-RS, Search for Instances."""
-        return self._find(f"studies/{study_instance_uid}/series/{series_instance_uid}/instances", keywords)
+        within = f"{_of_study(study_instance_uid)}/series/{_uid(series_instance_uid)}"
+        return self._find(f"{within}/instances", keywords)
 
     @contextmanager
     def connect(self, _kinds: Iterable[Kind]) -> Iterator[Sender]:
         """A connection, over which it has said something: else nobody would know that it is not reached."""
         with self._calling() as caller:
-            reply = _asked(caller, WebRequest("OPTIONS", f"{self._root}/studies", {}))
+            try:
+                reply = _asked(caller, WebRequest("OPTIONS", f"{self._root}/studies", {}))
+            except TransientError as error:
+                raise NotReachedError(str(error)) from error
             if reply.status in http_status.NOT_NOW:
                 raise _not_now(self._callee.named, reply)
             if reply.status == _UNAUTHORISED[0]:
@@ -144,11 +148,22 @@ class DicomWebArchive:
             raise TransientError(f"{name} gives an answer to QIDO-RS that is not the DICOM JSON Model") from None
 
 
+def _of_study(study_instance_uid: str) -> str:
+    return f"studies/{_uid(study_instance_uid)}"
+
+
+def _uid(text: str) -> str:
+    """A UID as a part of a path; PermanentError where it would be a path of its own."""
+    if not is_acceptable_uid(text) or not text.strip("."):
+        raise PermanentError("what is not a UID cannot be asked for by QIDO-RS")
+    return text
+
+
 def _asked(caller: WebCaller, request: WebRequest) -> WebReply:
     """With errors of a conversation as whoever delivers knows them."""
     try:
         return caller.ask(request, _MOST)
-    except TransientError as error:
+    except NotConnectedError as error:
         raise NotReachedError(str(error)) from error
     except PermanentError as error:
         raise NotAdmittedError(str(error)) from error
@@ -224,6 +239,9 @@ class _StowSender:
             reply = self._caller.ask(_request(self._url, file), store_response.MOST)
         except PermanentError as error:  # no token for us
             return Answer(AnswerReading.RETRY_SLOWLY, str(error))
+        except NotConnectedError as error:
+            self.is_open = False
+            return Answer(AnswerReading.RETRY, str(error))
         except TransientError as error:
             self.is_open = False
             self._known.doubt(found.sop_instance_uid)

@@ -224,7 +224,7 @@ def test_questions_are_asked_by_qido(server: DicomWebServer, file: Path) -> None
         (saying(200, [1]), TransientError, "not the DICOM JSON Model"),
         (saying(200, b" " * (17 << 20)), TransientError, "more than 16 MiB"),
         (saying(200, b"xx", Content_Encoding="gzip"), TransientError, "compressed"),
-        (cut, NotReachedError, "not HTTP"),
+        (cut, TransientError, "not HTTP"),
     ],
     ids=["401", "403", "404", "302", "500", "503", "page", "number", "giant", "compressed", "cut"],
 )
@@ -236,6 +236,14 @@ def test_what_is_no_answer_is_said_in_words(
     with pytest.raises(error, match=why) as caught:
         way(server).find_study("1.2", ["PatientID"])
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("uid", ["../../admin", "..", "", "1.2?x=1", "1.2 "])
+def test_what_is_not_a_uid_is_no_part_of_an_address(uid: str, server: DicomWebServer) -> None:
+    """A header may say anything."""
+    with pytest.raises(PermanentError, match="cannot be asked for"):
+        way(server).has_instance(uid, "1.2.3", "1.2.3.4")
+    assert server.heard == []
 
 
 @pytest.fixture
