@@ -100,6 +100,8 @@ class DicomWebServer:
     """What has to be in Authorization; nothing where it is empty."""
     script: list[Step] = field(default_factory=list)
     questions: list[Step] = field(default_factory=list)
+    greetings: list[Step] = field(default_factory=list)
+    """What the next OPTIONS get."""
     heard: list[Heard] = field(default_factory=list)
     held: dict[str, Dataset] = field(default_factory=dict)
     scheme: str = "http"
@@ -123,7 +125,7 @@ class DicomWebServer:
         elif request.method == "GET":
             (self.questions.pop(0) if self.questions else self._find)(handler, request)
         else:
-            say(handler, 200)
+            (self.greetings.pop(0) if self.greetings else saying(200))(handler, request)
 
     def store(self, handler: BaseHTTPRequestHandler, request: Heard) -> None:
         """STOW-RS."""

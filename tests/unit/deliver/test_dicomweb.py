@@ -17,7 +17,8 @@ from node.deliver.policy import Answer, TryAgain, after
 from node.deliver.ways import dicomweb
 from node.deliver.ways.archive import NotAdmittedError, NotReachedError
 from node.errors import PermanentError, TransientError
-from node.ledger import outages
+from node.ledger import alerts, outages
+from node.ledger.alert_kinds import AlertKind
 from node.ledger.delivery import DeliveryStatus
 from node.outcome import AnswerReading
 from node.stage import Node
@@ -294,6 +295,24 @@ def test_a_server_that_is_away_costs_no_object_its_tries(room: OutboxRoom, serve
     room.clock.pass_(hours=1)
     room.run()
     assert room.status(result) is DeliveryStatus.DELIVERED
+
+
+def test_a_server_that_has_no_time_is_left_alone_for_as_long_as_it_says(
+    room: OutboxRoom, server: DicomWebServer
+) -> None:
+    """The whole destination waits; one that wants a login is an alert."""
+    attach(room, server, identity_check="none")
+    result = room.result("1.2.3", "1.2.3.9")
+    server.greetings = [saying(503, Retry_After="1800"), saying(401)]
+    room.run()
+    outage = outages.get(room.ledger.database, "pacs")
+    assert outage is not None
+    assert outage.not_before - room.clock.now() == timedelta(minutes=30)
+    room.clock.pass_(minutes=31)
+    room.run()
+    opened = {each.kind: each.place for each in alerts.open_ones(room.ledger.database, 9)}
+    assert opened == {AlertKind.DESTINATION_DOWN: "pacs", AlertKind.DELIVERY_WAITS: "pacs"}
+    assert (room.of(result).attempts, server.of("POST")) == (0, [])
 
 
 def test_a_success_that_says_nothing_is_asked_about(room: OutboxRoom, server: DicomWebServer) -> None:
