@@ -174,21 +174,24 @@ def _share(opened: int, mode: int) -> None:
 
 
 def _put(file: Path, folder: int, target: FileName) -> Answer:
+    """Write it; what a crash left of an earlier try goes in every case."""
     name, shown = target.name, target.shown
-    part = f".{sha256(name.encode()).hexdigest()[:24]}.part"  # the same at the next try: none is left behind
+    part = f".{sha256(name.encode()).hexdigest()[:24]}.part"  # the same at each try
     with file.open("rb") as source:
-        if (found := _is_same(source.fileno(), folder, name)) is not None:
-            return _already(shown, is_same=found)
         try:
-            _write(source.fileno(), folder, part)
-            is_placed = _place(folder, part, name)
+            found = _is_same(source.fileno(), folder, name)
+            if found is None:
+                _write(source.fileno(), folder, part)
+                if _place(folder, part, name):
+                    os.fsync(folder)
+                    return Answer(AnswerReading.STORED, f"written as {shown}", "file:written")
+                found = bool(_is_same(source.fileno(), folder, name))  # another program wrote one meanwhile
+            if found:
+                os.fsync(folder)  # a crash may have come before this
+            return _already(shown, is_same=found)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=folder)
-        if not is_placed:  # another program wrote one meanwhile
-            return _already(shown, is_same=bool(_is_same(source.fileno(), folder, name)))
-        os.fsync(folder)
-    return Answer(AnswerReading.STORED, f"written as {shown}", "file:written")
 
 
 def _already(shown: str, *, is_same: bool) -> Answer:

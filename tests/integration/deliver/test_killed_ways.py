@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from node.config.destinations import Destination
 from node.config.folder_destination import FolderDestination
@@ -18,17 +21,31 @@ from node.stage import Node
 from node.wake import Wakes
 from tests.support.sites.configurations import with_destinations
 from tests.support.sites.outbox_room import OutboxRoom
-from tests.support.sites.scripted_dicomweb import DicomWebServer, serving
+from tests.support.sites.scripted_dicomweb import DicomWebServer, Heard, Step, serving
 from tests.support.wait import until
 
-IMAGES = 12
+IMAGES, BEFORE = 6, 3
+"""Images of the study, and which object is under way when the node is killed."""
 KINDS: Mapping[str, type[Destination]] = {"dicomweb": DicomWebDestination, "folder": FolderDestination}
 PROGRAM = """
-import json, sys
+import json, os, sys, time
 from pathlib import Path
-from tests.integration.deliver.test_killed_ways import room_for
+from tests.integration.deliver.test_killed_ways import BEFORE, room_for
 
-room_for(Path(sys.argv[1]), json.loads(sys.argv[2])).run()
+data, settings, when = sys.argv[1:]
+link, calls = os.link, []
+
+def stopped(*arguments, **keys):
+    calls.append(arguments)
+    if len(calls) == BEFORE:
+        if when == "after":
+            link(*arguments, **keys)
+        Path(data, "stopped").touch()
+        time.sleep(600)
+    link(*arguments, **keys)
+
+os.link = stopped
+room_for(Path(data), json.loads(settings)).run()
 """
 
 
@@ -41,17 +58,19 @@ def room_for(data: Path, settings: Mapping[str, Any]) -> OutboxRoom:
     return room
 
 
-def killed(data: Path, settings: Mapping[str, Any], is_under_way: Callable[[], bool]) -> tuple[OutboxRoom, list[str]]:
+def killed(
+    data: Path, settings: Mapping[str, Any], is_under_way: Callable[[], bool], when: str = ""
+) -> tuple[OutboxRoom, list[str]]:
     """Send images and a result by another process, which is killed in the midst; this one goes on until all is sent."""
     room = room_for(data, settings)
     uids = [*room.forward("1.2.3", IMAGES), room.result("1.2.4", "1.2.4.9")]
-    child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(data), json.dumps(dict(settings))])
+    child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(data), json.dumps(dict(settings)), when])
     try:
-        until(lambda: is_under_way() or child.poll() is not None, what="some objects there")
+        until(is_under_way, what="one object to be under way")
     finally:
         child.kill()
         child.wait()
-    assert sum(room.status(uid) is not DeliveryStatus.DELIVERED for uid in uids) > 0, "it was killed too late"
+    assert sum(room.status(uid) is DeliveryStatus.SENDING for uid in uids) == 1
     room.run()
     room.clock.pass_(hours=1)
     room.run()
@@ -59,12 +78,13 @@ def killed(data: Path, settings: Mapping[str, Any], is_under_way: Callable[[], b
     return room, uids
 
 
-def test_fault_55_killed_while_files_are_written(tmp_path: Path) -> None:
-    """Each object is one whole file under its name; no part of one is left."""
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_fault_55_killed_while_files_are_written(when: str, tmp_path: Path) -> None:
+    """Just before, or after, a file gets its name: each object is one whole file, and no part of one is left."""
     out = tmp_path / "out"
     out.mkdir()
     settings = {"kind": "folder", "folder": str(out), "names": "{study_instance_uid}/{sop_instance_uid}.dcm"}
-    room, uids = killed(tmp_path / "data", settings, lambda: len(list(out.rglob("*.dcm"))) >= IMAGES // 2)
+    room, uids = killed(tmp_path / "data", settings, (tmp_path / "data" / "stopped").exists, when)
     files = {path.stem: path for path in out.rglob("*") if path.is_file()}
     assert sorted(files) == sorted(uids)
     assert all(path.suffix == ".dcm" for path in files.values())
@@ -75,10 +95,18 @@ def test_fault_55_killed_while_files_are_written(tmp_path: Path) -> None:
 
 
 def test_fault_55_killed_while_objects_are_sent_by_stow(tmp_path: Path) -> None:
-    """Each object is there, and the one at most that was under way was sent twice."""
+    """Stored, and not answered: each object is there, and the one that was under way was sent twice."""
     with serving(DicomWebServer()) as server:
+
+        def silent(handler: BaseHTTPRequestHandler, request: Heard) -> None:
+            server.keep(request)
+            handler.rfile.read(1)  # until the node is gone
+            handler.close_connection = True
+
+        usual: Step = server.store
+        server.script = [*[usual] * (BEFORE - 1), silent]
         settings = {"kind": "dicomweb", "url": server.url, "identity_check": "none"}
-        _, uids = killed(tmp_path / "data", settings, lambda: len(server.held) >= IMAGES // 2)
+        _, uids = killed(tmp_path / "data", settings, lambda: len(server.held) == BEFORE)
         sent = [str(each.dataset.SOPInstanceUID) for each in server.of("POST")]
         assert server.held.keys() == {*uids} == {*sent}
-        assert len(sent) <= len(uids) + 1
+        assert len(sent) == len(uids) + 1
