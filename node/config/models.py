@@ -19,7 +19,8 @@ from node.config.audit import AuditSettings
 from node.config.backup import BackupSettings
 from node.config.boxes import VendorBox
 from node.config.console import ConsoleSettings
-from node.config.destinations import DESTINATIONS, ClientTLS, Destination
+from node.config.destination_kinds import DESTINATIONS
+from node.config.destinations import ClientTLS, Destination
 from node.config.envelope import EnvelopeUse
 from node.config.machine import MachineSettings
 from node.config.people import Notifications, Person
