@@ -60,7 +60,7 @@ def file(tmp_path: Path) -> Path:
 
 def way(server: DicomWebServer, **keys: Any) -> dicomweb.DicomWebArchive:
     """The way there, with little patience."""
-    settings = {"url": server.url, "timeout": "500ms", "transfer": "5s"} | keys
+    settings = {"url": server.url, "timeout": "20s", "transfer": "30s"} | keys
     return dicomweb.archive(DicomWebDestination.model_validate(settings), "PACSNODE")
 
 
@@ -158,7 +158,7 @@ def test_what_got_no_answer_is_asked_for_before_it_is_sent_again(
     step: Step, server: DicomWebServer, file: Path
 ) -> None:
     """By QIDO-RS; what is there is delivered, what is not is sent again under the same UID."""
-    there = way(server)
+    there = way(server, timeout="2s")
 
     def keep(handler: BaseHTTPRequestHandler, request: Heard) -> None:
         server.keep(request)
@@ -255,7 +255,7 @@ def room(tmp_path: Path) -> OutboxRoom:
 
 def attach(room: OutboxRoom, server: DicomWebServer, **keys: Any) -> None:
     """Have it deliver there."""
-    settings = {"url": server.url, "timeout": "1s"} | keys
+    settings = {"url": server.url, "timeout": "20s"} | keys
     node = Node(room.ledger, room.data_folder, room.clock, Wakes())
     destination = DicomWebDestination.model_validate(settings)
     room.outbox = Outbox("pacs", node, with_destinations(pacs=destination))
