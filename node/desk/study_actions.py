@@ -1,6 +1,6 @@
 """What a person can do about one study now, each with what it will do, and doing it.
 
-Only what would be carried out is offered. What is dangerous is asked about once more (`is_serious`).
+Only what the states of its rows allow is offered. What is dangerous is asked about once more (`is_serious`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class StudyAction:
 
 
 def offered(database: Database, found: StudyHistory) -> list[StudyAction]:
-    """All that would be carried out now."""
+    """All that the states of its rows allow now."""
     return [
         *_of_study(database, found),
         *_of_jobs(found),

@@ -26,7 +26,7 @@ from node.errors import NodeError, NotFoundError
 
 log = structlog.get_logger(__name__)
 _SEE_OTHER = 303
-_EVENTS, _DELIVERIES = 40, 60
+_EVENTS, _DELIVERIES, _REVISIONS = 40, 60, 4
 """Shown at first; a link shows all."""
 _LOG_BYTES = 64 * 1024
 
@@ -84,6 +84,7 @@ def _shown(page: PageRequest, found: StudyOnPage, *, identify: bool) -> Response
     configuration, now, all_of_it = page.in_force.configuration, page.now, page.asked("show") == "all"
     history = found.history
     refreshing = REFRESH in page.http.headers
+    revisions = [] if refreshing else why.revisions(history, identify=identify)
     return page.render(
         "study.html",
         found=history,
@@ -94,7 +95,8 @@ def _shown(page: PageRequest, found: StudyOnPage, *, identify: bool) -> Response
         identify=identify,
         lines=story.lines(history, configuration, now),
         steps=journey.steps(history, now),
-        revisions=[] if refreshing else why.revisions(history, identify=identify),
+        revisions=revisions if all_of_it else revisions[:_REVISIONS],
+        more_revisions=0 if all_of_it else len(revisions[_REVISIONS:]),
         removed=list(removal.lines(history, configuration.node.zone)),
         attempts=_by_job(history),
         deliveries=history.deliveries if all_of_it else history.deliveries[-_DELIVERIES:],
