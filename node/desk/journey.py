@@ -27,7 +27,7 @@ class JourneyStep:
     begin: datetime
     end: datetime | None
     after: timedelta | None
-    """From the last image to its end, or to now; None where it ended before."""
+    """From the last image until it ended, or until now; None where it ended before that image."""
     share: float
     """Of the longest step, 0 to 1: how long it took."""
     job: str | None = None

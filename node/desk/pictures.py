@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
+
 from node.desk import picture_making
 from node.desk.picture_making import Box
 from node.errors import NotFoundError, PermanentError, TransientError
@@ -28,6 +30,7 @@ from node.store.layout import DataFolder
 if TYPE_CHECKING:  # with NumPy, which the child alone needs
     from node.desk.picture_making import SegmentationSummary
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _DEADLINE = 20.0
 _MEMORY = 1536 * 2**20
@@ -159,5 +162,5 @@ class Pictures:
         except (ChildDiedError, CallCancelledError) as error:
             raise TransientError("it cannot be shown now: the process that reads it ended") from error
         except Exception as error:  # whatever a library raises of a file; its text may hold a patient's data
-            why = f"the file is not what is expected ({type(error).__name__})"
-            raise PermanentError(f"it cannot be shown: {why}") from error
+            log.warning("console.picture-not-read", function=function.__name__, error=type(error).__name__)
+            raise PermanentError("it cannot be shown: the file is not what it should be") from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -153,8 +154,8 @@ def test_results_are_shown_as_they_were_sent(site: StudySite, admin: ConsoleClie
     for source in sources:
         assert _picture(admin.get(source)).width > 300, source
     assert "/ 3" in text_of(page(admin, f"{results}/slices?at=2"))
-    colours = {colour for _, colour in _picture(page(admin, f"{results}/slices/2.png")).getcolors(1 << 20) or ()}
-    assert any(len(set(colour)) > 1 for colour in colours), "nothing coloured is drawn on the grey slice"
+    drawn = np.asarray(_picture(page(admin, f"{results}/slices/2.png")))
+    assert np.ptp(drawn, axis=2).max() > 0, "nothing coloured is drawn on the grey slice"
     assert _picture(page(admin, f"/series/{UID}.2.png")).width <= 160
 
 
