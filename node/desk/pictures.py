@@ -162,5 +162,5 @@ class Pictures:
         except (ChildDiedError, CallCancelledError) as error:
             raise TransientError("it cannot be shown now: the process that reads it ended") from error
         except Exception as error:  # whatever a library raises of a file; its text may hold a patient's data
-            log.warning("console.picture-not-read", function=function.__name__, error=type(error).__name__)
+            log.warning("desk.picture-not-read", function=function.__name__, error=type(error).__name__)
             raise PermanentError("it cannot be shown: the file is not what it should be") from error
