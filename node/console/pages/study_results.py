@@ -159,8 +159,8 @@ def _image(content: bytes) -> Response:
 
 ROUTES = [
     PageRoute("/studies/{uid}/results/{job}", _results, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/results/{job}/pages/{object}.png", _page_picture, Right.SEE_NODE),
+    PageRoute("/studies/{uid}/results/{job}/pages/{object}", _page_picture, Right.SEE_NODE),
     PageRoute("/studies/{uid}/results/{job}/slices", _slices, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/results/{job}/slices/{number}.png", _slice, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/series/{series}.png", _thumbnail, Right.SEE_NODE),
+    PageRoute("/studies/{uid}/results/{job}/slices/{number}", _slice, Right.SEE_NODE),
+    PageRoute("/studies/{uid}/series/{series}", _thumbnail, Right.SEE_NODE),
 ]

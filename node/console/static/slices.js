@@ -21,7 +21,7 @@ for (const viewer of document.querySelectorAll('[data-slices]')) {
       picture.alt = picture.alt.replace(/\d+/, asked);
       if (wanted !== asked) show();
     };
-    next.src = viewer.dataset.slices + asked + '.png';
+    next.src = viewer.dataset.slices + asked;
   };
 
   range.addEventListener('input', show);

@@ -136,7 +136,7 @@ def test_who_may_not_see_patients_or_act_gets_neither(site: StudySite, role: Rol
     client = site.browser(role)
     job = f"/results/{site.done.id}"
     assert client.post(f"/studies/{UID}/patient", {}).status_code == 403
-    for below in (job, f"{job}/slices", f"{job}/slices/1.png", f"/series/{UID}.2.png"):
+    for below in (job, f"{job}/slices", f"{job}/slices/1", f"/series/{UID}.2"):
         assert page(client, below).status_code == 403, below
     sent = {"do": "retry", "what": site.done.id}
     assert client.post(f"/studies/{UID}/act", sent).status_code == 403
@@ -154,9 +154,9 @@ def test_results_are_shown_as_they_were_sent(site: StudySite, admin: ConsoleClie
     for source in sources:
         assert _picture(admin.get(source)).width > 300, source
     assert "/ 3" in text_of(page(admin, f"{results}/slices?at=2"))
-    drawn = np.asarray(_picture(page(admin, f"{results}/slices/2.png")))
+    drawn = np.asarray(_picture(page(admin, f"{results}/slices/2")))
     assert np.ptp(drawn, axis=2).max() > 0, "nothing coloured is drawn on the grey slice"
-    assert _picture(page(admin, f"/series/{UID}.2.png")).width <= 160
+    assert _picture(page(admin, f"/series/{UID}.2")).width <= 160
 
 
 def _picture(answer: httpx.Response) -> Image.Image:
@@ -169,13 +169,13 @@ def test_an_address_reaches_only_what_belongs_to_the_study(site: StudySite, admi
     results = f"/results/{site.done.id}"
     for below in (
         "/results/..%2f..%2fledger.db",
-        f"{results}/pages/..%2f..%2fledger.db.png",
-        f"{results}/pages/1.2.3.png",
-        f"{results}/slices/0.png",
-        f"{results}/slices/99.png",
+        f"{results}/pages/..%2f..%2fledger.db",
+        f"{results}/pages/1.2.3",
+        f"{results}/slices/0",
+        f"{results}/slices/99",
         f"{results}/slices?at=x",
         "/jobs/ffffffff",
-        "/series/1.2.3.png",
+        "/series/1.2.3",
         "/ask?do=cancel&what=delivery:4711",
     ):
         answer = page(admin, below)
