@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
-from node.desk.words import ago, clock_text, local, short, tail
+from node.desk.rows import Event
+from node.desk.words import ago, clock_text, details, local, sentence, short, tail
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -45,8 +46,15 @@ def environment(language: str) -> Environment:
         lambda one, many, number: known.get(one, one) if number == 1 else known.get(many, many),
         newstyle=True,
     )
-    made.filters |= {"ago": ago, "short": short, "tail": tail, "clock": _clock, "local": _local}
-    made.filters |= {"day": day, "lookup": _lookup}
+    made.filters |= {
+        "ago": ago,
+        "short": short,
+        "tail": tail,
+        "clock": _clock,
+        "local": _local,
+        "event_details": _event_details,
+    }
+    made.filters |= {"day": day, "event_sentence": sentence, "event_details": _event_details, "lookup": _lookup}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
 
@@ -80,6 +88,11 @@ def _clock(context: Context, moment: datetime | None) -> str:
 @pass_context
 def _local(context: Context, text: str | None) -> str:
     return local(text, context["zone"], SystemClock().now())
+
+
+@pass_context
+def _event_details(context: Context, event: Event) -> str:
+    return details(event.detail, context["zone"], event.at)
 
 
 Renderer = Callable[..., str]

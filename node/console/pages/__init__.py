@@ -1,10 +1,17 @@
 """The pages, one module each; a new one is added here."""
 
 from node.console.page import NavigationEntry, PageRoute
-from node.console.pages import account, login, now, studies
+from node.console.pages import account, login, now, studies, study, study_results
 from node.desk.rights import Right
 
-ROUTES: list[PageRoute] = [*login.ROUTES, *account.ROUTES, *now.ROUTES, *studies.ROUTES]
+ROUTES: list[PageRoute] = [
+    *login.ROUTES,
+    *account.ROUTES,
+    *now.ROUTES,
+    *studies.ROUTES,
+    *study.ROUTES,
+    *study_results.ROUTES,
+]
 NAVIGATION = [
     NavigationEntry("/", "Now", Right.SEE_NODE),
     NavigationEntry("/studies", "Studies", Right.SEE_NODE),
