@@ -136,6 +136,12 @@ class EventKind(StrEnum):
         "Patient or order are in question: nothing of the study leaves the node.",
         Severity.WARNING,
     )
+    STUDY_VIEWED = (
+        "study.viewed",
+        "A person looked at what the node has of the study.",
+        Severity.INFO,
+        AuditCode.INSTANCES_ACCESSED,
+    )
     STUDY_RELEASED = "study.released", "A person released the study."
     STUDY_CORRECTED = (
         "study.corrected",
