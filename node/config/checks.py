@@ -37,6 +37,7 @@ def problems(document: Document, folder: Path) -> Iterator[Problem]:
     yield from _retention(document)
     yield from _backup(document, folder)
     yield from _tls(document, ("console", "tls"), section(document.value, "console", "tls"), folder)
+    yield from reporting.files(document, ("console",), section(document.value, "console"), folder)
     yield from _modalities(document)
     yield from _destinations(document)
     manifests = _Manifests(document, folder)

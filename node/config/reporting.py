@@ -16,6 +16,7 @@ _FILES: Mapping[str, Literal["ascii", "latin-1"] | None] = {
     "token_file": "latin-1",
     "password_file": "ascii",
     "authorities": None,
+    "launch_key": "ascii",
 }
 """Files that are named, and in which characters what they hold is sent."""
 _ALWAYS = ("findings", "failed")

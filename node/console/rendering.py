@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
+from node.desk import for_readers
 from node.desk.words import ago, clock_text, local, short, tail
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +47,7 @@ def environment(language: str) -> Environment:
         newstyle=True,
     )
     made.filters |= {"ago": ago, "short": short, "tail": tail, "clock": _clock, "local": _local}
-    made.filters |= {"day": day, "lookup": _lookup}
+    made.filters |= {"day": day, "lookup": _lookup, "reading_lines": for_readers.lines}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
 
