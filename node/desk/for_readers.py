@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from node.config.models import Configuration
 from node.errors import NotFoundError
-from node.ledger import assessments, deliveries, job_files, jobs, notices, objects, recalls, studies
+from node.ledger import assessments, deliveries, job_files, jobs, notices, objects, recalls, studies, withdrawals
 from node.ledger.assessments import Assessment
 from node.ledger.database import Database, Ledger
 from node.ledger.delivery import Delivery, DeliveryStatus
 from node.ledger.job import OPEN, Job, JobOutcome, JobStatus
 from node.ledger.job_files import JobFiles
+from node.ledger.objects import ResultObject
 from node.ledger.studies import Study
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class ResultState(StrEnum):
     """By the rule such a result is not sent to readers, or a person has stopped it."""
     WITHDRAWN = "withdrawn"
     """The version of the algorithm was withdrawn: what it said must not be used."""
+    WRONG = "wrong"
+    """What was sent turned out wrong, and is to be taken out of the PACS, or was."""
     GONE = "gone"
     """Retention has deleted the report here."""
 
@@ -142,53 +145,59 @@ def look(ledger: Ledger, configuration: Configuration, uid: str) -> ReaderStudy:
             said.setdefault(each.job, []).append(each)
         newest = _newest(work)
         data = configuration.node.data
-        found = [_result(database, study, job, readers, newest, said, data) for job in reversed(work)]
+        wrong = withdrawals.wrong_deliveries(database, uid)
+        found = []
+        for job in reversed(work):
+            to_readers = [each for each in deliveries.of_job(database, job.id) if each.destination in readers]
+            state, files = _standing(database, study, job, to_readers, wrong)
+            reports = tuple(ReportFile(data / each.file, each.digest) for each in files)
+            replaced = newest.get(_place(job), job.id) != job.id
+            found.append(ReaderResult(job, state, replaced, said.get(job.id, ()), reports))
     return ReaderStudy(study, sorted(found, key=lambda each: each.replaced))
 
 
 def _newest(work: Sequence[Job]) -> Mapping[tuple[str, str, str], str]:
-    """Rule, step and subject → the job whose result counts, or will; those that were cancelled count as none."""
-    return {(job.rule, job.step, job.subject): job.id for job in work if job.status is not JobStatus.CANCELLED}
+    """Of what is analysed, the job whose result counts, or will; those that were cancelled count as none."""
+    return {_place(job): job.id for job in work if job.status is not JobStatus.CANCELLED}
 
 
-def _result(
-    database: Database,
-    study: Study,
-    job: Job,
-    readers: Collection[str],
-    newest: Mapping[tuple[str, str, str], str],
-    said: Mapping[str, Sequence[Assessment]],
-    data: Path,
-) -> ReaderResult:
-    sent = [each for each in deliveries.of_job(database, job.id) if each.destination in readers]
-    state = _state(database, study, job, sent)
-    replaced = newest.get((job.rule, job.step, job.subject), job.id) != job.id
-    files: tuple[ReportFile, ...] = ()
-    if state is ResultState.READABLE:
-        items = {each.item for each in sent if each.status in _TO_READERS}
-        reports = [each for each in objects.of_job(database, job.id) if each.kind == "sr"]
-        files = tuple(ReportFile(data / each.file, each.digest) for each in reports if each.sop_instance_uid in items)
-        state = state if files else ResultState.PICTURES
-    return ReaderResult(job, state, replaced, said.get(job.id, ()), files)
+def _place(job: Job) -> tuple[str, str, str]:
+    """Which analysis it is, however often it was done."""
+    return job.rule, job.step, job.subject
 
 
-def _state(database: Database, study: Study, job: Job, sent: Sequence[Delivery]) -> ResultState:
+def _standing(
+    database: Database, study: Study, job: Job, to_readers: Sequence[Delivery], wrong: Collection[int]
+) -> tuple[ResultState, Sequence[ResultObject]]:
+    """How it stands, and its reports that readers may see."""
+    state = _before_it_was_sent(database, study, job)
+    if state is not None:
+        return state, ()
+    right = [each for each in to_readers if each.id not in wrong]
+    states = {each.status for each in right}
+    if DeliveryStatus.HELD in states and DeliveryStatus.DELIVERED not in states:
+        return ResultState.HELD, ()
+    meant = {each.item for each in right if each.status in _TO_READERS}
+    if not meant:
+        return (ResultState.WRONG if len(right) < len(to_readers) else ResultState.NOT_SENT), ()
+    if job_files.state(database, job.id) is not JobFiles.HERE:
+        return ResultState.GONE, ()
+    made = objects.of_job(database, job.id)
+    reports = [each for each in made if each.kind == "sr" and each.sop_instance_uid in meant]
+    return (ResultState.READABLE if reports else ResultState.PICTURES), reports
+
+
+def _before_it_was_sent(database: Database, study: Study, job: Job) -> ResultState | None:
+    """Why nothing of it was, or may be; None where its deliveries say how it stands."""
     if recalls.of_job(database, job.id) is not None:
         return ResultState.WITHDRAWN
     if study.hold is not None:
         return ResultState.HELD
     if job.status in OPEN:
         return ResultState.WAITING
-    if job.status is not JobStatus.REPORTED:
-        return ResultState.STOPPED if job.status is JobStatus.CANCELLED else ResultState.NOT_REPORTED
-    states = {each.status for each in sent}
-    if DeliveryStatus.HELD in states and DeliveryStatus.DELIVERED not in states:
-        return ResultState.HELD
-    if not states.intersection(_TO_READERS):
-        return ResultState.NOT_SENT
-    if job_files.state(database, job.id) is not JobFiles.HERE:
-        return ResultState.GONE
-    return ResultState.READABLE
+    if job.status is JobStatus.REPORTED:
+        return None
+    return ResultState.STOPPED if job.status is JobStatus.CANCELLED else ResultState.NOT_REPORTED
 
 
 def report(found: ReaderResult) -> ReadReport | None:

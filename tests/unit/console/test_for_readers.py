@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from node.accounts.roles import Role
-from node.ledger import assessments, events, studies
+from node.ledger import assessments, events, studies, withdrawals
 from node.ledger.job import Job
+from node.ledger.withdrawals import WithdrawalStatus
 from tests.support.console import ConsoleClient, text_of
 from tests.support.console_sites import put_in_force
 from tests.support.results import reports
@@ -159,6 +160,20 @@ def test_nothing_is_shown_of_a_study_whose_patient_is_in_question(room: Room) ->
     finally:
         with room.site.ledger.transaction() as database:
             studies.unhold(database, room.site.clock.now(), reports.STUDY_UID, "os:test")
+
+
+def test_a_result_that_is_to_be_taken_out_of_the_pacs_is_not_shown(room: Room) -> None:
+    """It turned out wrong after it was sent; where a person says that it may stay, it is shown again."""
+    room.site.delivered(room.shown)
+    database, at = room.site.ledger, room.site.clock.now()
+    with database.transaction() as open_:
+        withdrawals.enter(open_, at, reports.STUDY_UID, room.site.deliveries(room.shown), "rejected")
+    page = text_of(room.client.get(OPEN))
+    assert "turned out wrong and must not be used" in page
+    assert "Investigational" not in page
+    with database.transaction() as open_:
+        withdrawals.end(open_, at, reports.STUDY_UID, WithdrawalStatus.DISMISSED, "os:test")
+    assert "Investigational" in text_of(room.client.get(OPEN))
 
 
 @pytest.mark.parametrize(
