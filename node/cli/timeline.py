@@ -326,7 +326,7 @@ def _assessments(found: StudyHistory, zone: tzinfo, now: datetime) -> _Content:
             clock_text(each.at, zone, now),
             each.by,
             short(each.job),
-            each.finding or "",
+            tail(each.finding or "", 6),
             each.verdict,
             each.reason,
         )
