@@ -61,6 +61,8 @@ class ConsoleSettings(Section):
     """HTTPS instead of HTTP."""
     proxy: ConsoleProxy | None = None
     """Users whom a reverse proxy has logged in."""
+    launch_key: SitePath | None = None
+    """File with the key by which a PACS or RIS signs the address that opens a study for a reader."""
     idle: Duration = timedelta(minutes=15)
     """After which somebody who did nothing has to log in again."""
     language: Literal["en", "ko"] = "en"

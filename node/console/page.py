@@ -94,6 +94,11 @@ class PageRequest:
         """This moment."""
         return SystemClock().now()
 
+    @property
+    def first(self) -> str:
+        """Where the visitor begins."""
+        return next((each.path for each in self.site.navigation if self.who.may(each.right)), "/password")
+
     def asked(self, name: str, otherwise: str = "") -> str:
         """A value of the address's query."""
         return self.http.query_params.get(name, otherwise)
@@ -175,6 +180,8 @@ class PageRoute:
     methods: tuple[str, ...] = ("GET",)
     is_public: bool = False
     """Needs no login."""
+    enter: Callable[[PageRequest], Awaitable[Response | None]] | None = None
+    """Lets in whoever brings another proof of who asks, whoever is logged in there; None where nobody does."""
 
 
 async def answered(route: PageRoute, page: PageRequest) -> Response:
@@ -182,11 +189,15 @@ async def answered(route: PageRoute, page: PageRequest) -> Response:
     visitor = page.visitor
     if is_from_elsewhere(page.http):
         return page.render("problem.html", _NOT_ALLOWED, problem="the request does not come from a page of this node")
+    if route.enter is not None and (entered := await route.enter(page)) is not None:
+        return entered
     if not route.is_public and visitor is None:
         return _to_login(page)
     if visitor is not None and visitor.must_change and route.right is not None:
         return RedirectResponse("/password", _SEE_OTHER)
     try:
+        if route.path == "/" and route.right is not None and not page.who.may(route.right):
+            return RedirectResponse(page.first, _SEE_OTHER)  # a reader's first page is another one
         if route.right is not None and not page.who.may(route.right):
             raise NotAllowedError(f"{page.who.name} ({page.who.role}) may not {route.right}")
         return await route.answer(page)

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
+from node.desk import for_readers
 from node.desk.rows import Event
 from node.desk.words import ago, clock_text, details, local, sentence, short, tail
 
@@ -46,15 +47,9 @@ def environment(language: str) -> Environment:
         lambda one, many, number: known.get(one, one) if number == 1 else known.get(many, many),
         newstyle=True,
     )
-    made.filters |= {
-        "ago": ago,
-        "short": short,
-        "tail": tail,
-        "clock": _clock,
-        "local": _local,
-        "event_details": _event_details,
-    }
-    made.filters |= {"day": day, "event_sentence": sentence, "event_details": _event_details, "lookup": _lookup}
+    made.filters |= {"ago": ago, "short": short, "tail": tail, "clock": _clock, "local": _local}
+    made.filters |= {"day": day, "lookup": _lookup, "reading_lines": for_readers.lines}
+    made.filters |= {"event_sentence": sentence, "event_details": _event_details}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
 

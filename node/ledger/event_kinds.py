@@ -267,6 +267,7 @@ class EventKind(StrEnum):
     )
     BOX_ANSWER_GIVEN = "box.answer-given", "A person said which job objects from a vendor's box belong to."
     BOX_ANSWER_DISMISSED = "box.answer-dismissed", "A person said that objects from a vendor's box answer nothing."
+    RESULT_ASSESSED = "result.assessed", "A person gave a verdict on a result, or on a finding of it."
     SERVICE_SENT = (
         "service.sent",
         "A web service has all images of an attempt.",

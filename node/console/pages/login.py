@@ -24,7 +24,7 @@ _A_YEAR = 365 * 24 * 3600
 
 async def _form(page: PageRequest) -> Response:
     if page.visitor is not None:
-        return RedirectResponse(first_page(page), _SEE_OTHER)
+        return RedirectResponse(page.first, _SEE_OTHER)
     return page.render("login.html", next=local_path(page.asked("next")), name="", problem="")
 
 
@@ -63,11 +63,6 @@ async def _choose_language(page: PageRequest) -> Response:
     answer = RedirectResponse(local_path(sent.get("back")), _SEE_OTHER)
     answer.set_cookie("pacsnode-language", language, max_age=_A_YEAR, samesite="lax", httponly=True, path="/")
     return answer
-
-
-def first_page(page: PageRequest) -> str:
-    """Where a visitor begins."""
-    return next((each.path for each in page.site.navigation if page.who.may(each.right)), "/password")
 
 
 ROUTES = [

@@ -331,6 +331,7 @@ CHANGES: dict[tuple[Party, ...], dict[str, Any]] = {
             "port": 9,
             "names": ["pacsnode.example"],
             "tls": {"certificate": "c2", "key": "k2"},
+            "launch_key": "launch.key",
         },
         "node": {"data": "other", "time_zone": "UTC", "jobs_at_once": 3, "reserved_for_urgent": 1},
     },
