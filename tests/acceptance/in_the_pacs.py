@@ -119,9 +119,9 @@ def assert_is_what_the_node_made(site: Site, job: Job, results: Held) -> None:
             assert dataset.pixel_array.size
 
 
-def assert_in_the_right_study(pacs: Orthanc, ct: CT, results: Held) -> None:
-    """The PACS still has one patient with one study, and every result says both as the images do."""
-    assert len(pacs.rest("/patients")) == len(pacs.rest("/studies")) == 1
+def assert_in_the_right_study(pacs: Orthanc, ct: CT, results: Held, studies: int = 1) -> None:
+    """The PACS still has as many patients as were sent, a study each, and every result says both as the images do."""
+    assert len(pacs.rest("/patients")) == len(pacs.rest("/studies")) == studies
     for dataset in (each for found in results.datasets.values() for each in found):
         for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber"):
             assert str(dataset[keyword].value or "") == str(ct.header.get(keyword) or ""), keyword
