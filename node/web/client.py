@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from node import ourselves
 from node.errors import TransientError
 from node.web.exchange import Exchange
 
-WebAnswer = httpx.Response
+if TYPE_CHECKING:
+    import httpx
+
+WebAnswer: TypeAlias = "httpx.Response"
 """An answer: status, headers, and a body that may still be on its way."""
 _NOT_HTTP = "its answer is not HTTP"
 _UNANSWERED = "no answer in time"
@@ -59,6 +60,8 @@ def answer(
     `silence`: the longest, in seconds; the conversation's deadline where it is not given. TransientError where there is
     no whole answer, in words to be put after the name of the service.
     """
+    import httpx  # with the first request: many nodes never make one, and it brings much that is for terminals
+
     content = request.content() if callable(request.content) else request.content
     headers = {"User-Agent": ourselves.MODEL_NAME, **request.headers}
     try:
@@ -93,6 +96,8 @@ def _watching(exchange: Exchange) -> Callable[[str, Mapping[str, Any]], None]:
 
 def _why(error: Exception) -> str:
     """Without what the other side may have said."""
+    import httpx
+
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         assert isinstance(cause, Exception), "an error has errors as causes"

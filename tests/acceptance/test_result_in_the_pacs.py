@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from plugins.phantoms.chest import Chest
 from plugins.phantoms.chest_series import KOREAN, SeriesHeader
 from tests.acceptance.in_the_pacs import (
     CT,
-    Held,
+    Hospital,
     assert_conformant,
     assert_in_the_right_study,
     assert_is_what_the_node_made,
@@ -30,14 +29,12 @@ from tests.acceptance.in_the_pacs import (
     held,
     numbers_in,
     numbers_of,
-    send,
+    opened_hospital,
     small_ct,
 )
-from tests.support.ports import free_port
-from tests.support.programs.orthanc import Orthanc
 from tests.support.programs.peers import dcmtk
 from tests.support.shared_data import shared_data
-from tests.support.sites.site import Site, destination, rule
+from tests.support.sites.site import rule
 
 LUNG, FAILS = "LUNG", "FAILS"
 """Accession numbers of what goes to lung-density, and to a plugin that fails; mean-hu takes the others."""
@@ -56,31 +53,10 @@ RULES = [
 ]
 
 
-@dataclass(frozen=True)
-class Hospital:
-    """A PACS, a node that sends to it, and what both have been sent."""
-
-    pacs: Orthanc
-    site: Site
-    studies: set[str] = field(default_factory=set)
-
-    def send(self, ct: CT, calling: str = "CT1", options: Sequence[str] = ("-R", "-ta", "300")) -> None:
-        """First to the PACS, then to the node."""
-        self.studies.add(ct.study)
-        send(ct, self.pacs, self.site, calling=calling, options=options)
-
-    def assert_in_the_right_study(self, ct: CT, results: Held) -> None:
-        assert_in_the_right_study(self.pacs, ct, results, len(self.studies))
-
-
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
-    folder, port = tmp_path_factory.mktemp("hospital"), free_port()
-    with Orthanc(folder / "orthanc", modalities={"PACSNODE": port}) as pacs:
-        target = destination(pacs.ae_title, pacs.dicom_port)
-        listen = {"listen": {"host": "127.0.0.1", "port": port}}
-        with Site(folder / "node", {"pacs": target}, RULES, {"mean-hu": {"attempts": 1}}, listen) as site:
-            yield Hospital(pacs, site)
+    with opened_hospital(tmp_path_factory.mktemp("hospital"), RULES, {"mean-hu": {"attempts": 1}}) as running:
+        yield running
 
 
 def assert_lung_density_arrives(
@@ -94,7 +70,7 @@ def assert_lung_density_arrives(
     assert job.outcome is JobOutcome.FINDINGS
     assert results.counts() == {"sr": 1, "sc": 4, "seg": 1, "ko": 1}
     assert_is_what_the_node_made(site, job, results)
-    hospital.assert_in_the_right_study(ct, results)
+    assert_in_the_right_study(hospital.pacs, ct, results)
     result = computed(site, job)
     assert len(numbers_of(result)) == 15
     assert numbers_in(results.reports[0]) == numbers_of(result)
@@ -142,7 +118,7 @@ def test_two_modalities_send_at_once_one_of_them_compressed(hospital: Hospital, 
         (job,) = site.wait_delivered(ct.study, objects=3)
         results = held(pacs, ct.study)
         assert_is_what_the_node_made(site, job, results)
-        hospital.assert_in_the_right_study(ct, results)
+        assert_in_the_right_study(hospital.pacs, ct, results)
         patients = {each["PatientID"] for each in results.shown}
         assert patients == {ct.header.PatientID}
         assert {each["AccessionNumber"] for each in results.shown} == {ct.header.AccessionNumber}
@@ -161,7 +137,7 @@ def test_korean_names_are_shown_right_by_the_pacs(hospital: Hospital, tmp_path: 
     results = held(hospital.pacs, ct.study)
     assert results.counts() == {"sr": 1, "sc": 2}
     assert [each["PatientName"] for each in results.shown] == [name] * 3
-    hospital.assert_in_the_right_study(ct, results)
+    assert_in_the_right_study(hospital.pacs, ct, results)
     # dcentvfy compares bytes, and the images have another character set
     assert_conformant(results, [], tmp_path / "results")
 
