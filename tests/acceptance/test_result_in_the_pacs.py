@@ -144,7 +144,7 @@ def test_korean_names_are_shown_right_by_the_pacs(hospital: Hospital, tmp_path: 
 
 def test_not_applicable_is_a_report_alone_that_says_so(hospital: Hospital, tmp_path: Path) -> None:
     """Slices too thick for lung density: no pages, no number and no answer; the SR names the reason."""
-    header = SeriesHeader(patient_id="THICK", accession_number=LUNG)
+    header = SeriesHeader(patient_id="PHANTOM-0008", accession_number=LUNG)
     ct = ct_of(chest_series.write_series(Chest(slice_mm=8.0), tmp_path / "ct", header))
     hospital.send(ct)
     (job,) = hospital.site.wait_delivered(ct.study, objects=1)
@@ -160,7 +160,7 @@ def test_not_applicable_is_a_report_alone_that_says_so(hospital: Hospital, tmp_p
 
 def test_a_failure_is_reported_in_words_that_are_no_negative(hospital: Hospital, tmp_path: Path) -> None:
     """A plugin that stops with an error, and one whose process dies: report and page of each say that it failed."""
-    ct = small_ct(tmp_path / "ct", SeriesHeader(patient_id="FAILED", accession_number=FAILS))
+    ct = small_ct(tmp_path / "ct", SeriesHeader(patient_id="PHANTOM-0007", accession_number=FAILS))
     hospital.send(ct)
     work = hospital.site.wait_delivered(ct.study, objects=4)
     assert [job.outcome for job in work] == [JobOutcome.FAILED] * 2
