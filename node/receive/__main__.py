@@ -2,9 +2,9 @@
 
 import gc
 
-gc.disable()  # as in `node.app`; the process has it enabled when it has frozen what is loaded
+gc.disable()  # as in `node.app`
 
-from node.receive.process import main  # noqa: E402
+from node.receive.process import main  # noqa: E402 - after the collector is off
 
 gc.enable()
 main()
