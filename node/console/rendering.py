@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from functools import cache
@@ -14,11 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
-from node.desk.words import ago, clock_text, local, short, tail
+from node.desk.words import ago, clock_text, details, local, short, tail
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 LANGUAGES = {"en": "English", "ko": "한국어"}
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What is no text for a person: controls, and what turns the order of the letters around it (UAX #9)."""
 
 
 @cache
@@ -38,6 +41,7 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        finalize=seen,
     )
     known = korean() if language == "ko" else {}
     made.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
@@ -46,9 +50,16 @@ def environment(language: str) -> Environment:
         newstyle=True,
     )
     made.filters |= {"ago": ago, "short": short, "tail": tail, "clock": _clock, "local": _local}
-    made.filters |= {"day": day, "lookup": _lookup}
+    made.filters |= {"day": day, "lookup": _lookup, "details": _details}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
+
+
+def seen(value: Any) -> Any:
+    """What a page shows of a value: what a sender could hide in a text, or turn around with it, becomes visible."""
+    if isinstance(value, str) and _UNSEEN.search(value):
+        return type(value)(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value))
+    return value
 
 
 def translated(language: str, text: str) -> str:
@@ -75,6 +86,11 @@ def _lookup(name: str, counts: Mapping[str, int]) -> int:
 @pass_context
 def _clock(context: Context, moment: datetime | None) -> str:
     return clock_text(moment, context["zone"], SystemClock().now())
+
+
+@pass_context
+def _details(context: Context, detail: Mapping[str, Any]) -> str:
+    return details(detail, context["zone"], SystemClock().now())
 
 
 @pass_context

@@ -1,12 +1,14 @@
 """The pages, one module each; a new one is added here."""
 
 from node.console.page import NavigationEntry, PageRoute
-from node.console.pages import account, login, now, studies
+from node.console.pages import account, audit, login, now, studies, users
 from node.desk.rights import Right
 
-ROUTES: list[PageRoute] = [*login.ROUTES, *account.ROUTES, *now.ROUTES, *studies.ROUTES]
+ROUTES: list[PageRoute] = [*login.ROUTES, *account.ROUTES, *now.ROUTES, *studies.ROUTES, *audit.ROUTES, *users.ROUTES]
 NAVIGATION = [
     NavigationEntry("/", "Now", Right.SEE_NODE),
     NavigationEntry("/studies", "Studies", Right.SEE_NODE),
+    NavigationEntry("/audit", "Audit", Right.SEE_AUDIT),
+    NavigationEntry("/users", "Users", Right.MANAGE_USERS),
 ]
 """In the order of the bar."""
