@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 LANGUAGES = {"en": "English", "ko": "한국어"}
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""What is no text for a person: controls, and what turns the order of the letters around it (UAX #9)."""
+"""What a person cannot see: controls, and what turns the order of the letters around it (UAX #9)."""
 
 
 @cache
