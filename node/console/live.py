@@ -16,6 +16,8 @@ _LOOKS = 0.5
 """Seconds between two looks at whether anything was written."""
 _AT_MOST_EACH = 2.0
 """Seconds between two events."""
+_FOR_A_PAGE = 0.1
+"""Seconds for each page that will be asked for after an event: many consoles are told less often, not served more."""
 _SIGN_OF_LIFE = 15.0
 """Seconds after which a silent connection says something, so that proxies keep it."""
 _FRESH = 2.0
@@ -103,4 +105,4 @@ class Changes:
             self._shared.forget()
             for each in self._waiting:
                 each.set()
-            await asyncio.sleep(_AT_MOST_EACH)
+            await asyncio.sleep(max(_AT_MOST_EACH, len(self._waiting) * _FOR_A_PAGE))
