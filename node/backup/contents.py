@@ -17,6 +17,7 @@ from pathlib import Path
 
 from node.accounts.database import FILE as ACCOUNTS
 from node.accounts.database import Accounts
+from node.audit import trail
 from node.backup.manifest import order_of
 from node.config.in_force import FILE as IN_FORCE
 from node.ledger import copies, instances
@@ -71,6 +72,7 @@ class DataFolderState:
     def sources(self, ledger: Database) -> Iterator[SourceFile]:
         """Every file of the backup, sorted by path; `ledger`: the copy that was made at that moment."""
         data = self._data_folder.data
+        yield from _below(data, trail.folder_of(data))
         yield from sorted(_configuration(data), key=lambda each: order_of(each.path))
         if (self._staging / ACCOUNTS).exists():
             yield SourceFile(ACCOUNTS, self._staging / ACCOUNTS, needed=True)
