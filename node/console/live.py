@@ -17,7 +17,7 @@ _LOOKS = 0.5
 _AT_MOST_EACH = 2.0
 """Seconds between two events."""
 _FOR_A_PAGE = 0.1
-"""Seconds for each page that will be asked for after an event: many consoles hear less often, and the node serves no more of them."""
+"""Seconds for each page that will be asked for after an event: many consoles hear of writes less often."""
 _SIGN_OF_LIFE = 15.0
 """Seconds after which a silent connection says something, so that proxies keep it."""
 _FRESH = 2.0
