@@ -59,11 +59,13 @@ CODES: Mapping[AuditCode, Code] = {
     AuditCode.PATIENT_RECORD: codes.DCM.PatientRecord,
     AuditCode.QUERY: codes.DCM.Query,
     AuditCode.SECURITY_ALERT: codes.DCM.SecurityAlert,
+    AuditCode.USER_AUTHENTICATION: codes.DCM.UserAuthentication,
 }
 """EventID."""
 _INTEGRITY = Code("audit-integrity", SCHEME, "Integrity of Stored Data")
 """No type of alert in PS3.16 CID 403 is for data that is not what was stored; the group is extensible."""
 _CONFIGURED = AuditRow("E", Flow.ACTED, codes.DCM.SoftwareConfiguration)
+_USERS = AuditRow("E", Flow.ACTED, codes.DCM.UserSecurityAttributesChanged)
 _RESTRICTED = AuditRow("E", Flow.ACTED, codes.DCM.UseOfRestrictedFunction)
 _DAMAGED = AuditRow("E", Flow.ACTED, _INTEGRITY, Outcome.SERIOUS_FAILURE)
 _RECORD = AuditRow("U", Flow.ACTED)
@@ -116,6 +118,13 @@ ROWS: Mapping[EventKind, AuditRow] = {
     EventKind.RULE_RESUMED: _CONFIGURED,
     EventKind.DESTINATION_PAUSED: _CONFIGURED,
     EventKind.DESTINATION_RESUMED: _CONFIGURED,
+    EventKind.USER_LOGGED_IN: AuditRow("E", Flow.ACTED, codes.DCM.Login),
+    EventKind.USER_LOGGED_OUT: AuditRow("E", Flow.ACTED, codes.DCM.Logout),
+    EventKind.USER_REFUSED: AuditRow("E", Flow.ACTED, codes.DCM.Login, Outcome.MINOR_FAILURE),
+    EventKind.USER_ADDED: _USERS,
+    EventKind.USER_CHANGED: _USERS,
+    EventKind.USER_PASSWORD: _USERS,
+    EventKind.USER_REMOVED: _USERS,
     EventKind.BACKUP_MADE: _RESTRICTED,
     EventKind.LEDGER_RESTORED: _RESTRICTED,
 }

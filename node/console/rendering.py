@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from functools import cache
@@ -21,6 +22,8 @@ from node.desk.words import ago, clock_text, details, local, sentence, short, ta
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 LANGUAGES = {"en": "English", "ko": "한국어"}
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What a person cannot see: controls, and what turns the order of the letters around it (UAX #9)."""
 
 
 @cache
@@ -40,6 +43,7 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        finalize=seen,
     )
     known = korean() if language == "ko" else {}
     made.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
@@ -52,6 +56,13 @@ def environment(language: str) -> Environment:
     made.filters |= {"event_sentence": sentence, "event_details": _event_details}
     made.globals |= {"asset": asset, "language": language, "languages": LANGUAGES}
     return made
+
+
+def seen(value: Any) -> Any:
+    """What a page shows of a value: what a sender could hide in a text, or turn around with it, becomes visible."""
+    if isinstance(value, str) and _UNSEEN.search(value):
+        return type(value)(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value))
+    return value
 
 
 def translated(language: str, text: str) -> str:

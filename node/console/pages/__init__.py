@@ -1,7 +1,18 @@
 """The pages, one module each; a new one is added here."""
 
 from node.console.page import NavigationEntry, PageRoute
-from node.console.pages import account, for_readers, login, now, review, studies, study, study_results
+from node.console.pages import (
+    account,
+    audit,
+    for_readers,
+    login,
+    now,
+    review,
+    studies,
+    study,
+    study_results,
+    users,
+)
 from node.desk.rights import Right
 
 ROUTES: list[PageRoute] = [
@@ -13,11 +24,15 @@ ROUTES: list[PageRoute] = [
     *study_results.ROUTES,
     *for_readers.ROUTES,
     *review.ROUTES,
+    *audit.ROUTES,
+    *users.ROUTES,
 ]
 NAVIGATION = [
     NavigationEntry("/", "Now", Right.SEE_NODE),
     NavigationEntry("/studies", "Studies", Right.SEE_NODE),
     NavigationEntry("/review", "Review", Right.SEE_NODE),
+    NavigationEntry("/audit", "Audit", Right.SEE_AUDIT),
+    NavigationEntry("/users", "Users", Right.MANAGE_USERS),
     NavigationEntry("/reader", "Results", Right.READ_RESULTS),
 ]
 """In the order of the bar."""

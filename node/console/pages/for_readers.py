@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from node.accounts import launches
 from node.accounts.launches import Launch, LaunchRefusedError
 from node.console.page import PageRequest, PageRoute
-from node.console.visitor import REFRESH, address_of, cookie_name
+from node.console.visitor import REFRESH, address_of, put_cookie
 from node.desk import assessing, for_readers, viewing
 from node.desk.assessing import VerdictForm
 from node.desk.for_readers import ReaderStudy
@@ -126,8 +126,7 @@ async def _launch(page: PageRequest) -> Response | None:
         )
     asked = {name: query[name] for name in _PARAMETERS if query.get(name)}
     answer = RedirectResponse(f"{PATH}?{urlencode(asked)}", _SEE_OTHER)
-    secure = page.site.settings.tls is not None
-    answer.set_cookie(cookie_name(page.site.settings), token, httponly=True, samesite="lax", secure=secure, path="/")
+    put_cookie(answer, page.http, page.site.settings, token)
     return answer
 
 
