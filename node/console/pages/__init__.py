@@ -8,9 +8,12 @@ from node.console.pages import (
     login,
     now,
     review,
+    rule_editor,
+    rules,
     studies,
     study,
     study_results,
+    upload,
     users,
 )
 from node.desk.rights import Right
@@ -24,6 +27,9 @@ ROUTES: list[PageRoute] = [
     *study_results.ROUTES,
     *for_readers.ROUTES,
     *review.ROUTES,
+    *rules.ROUTES,
+    *rule_editor.ROUTES,
+    *upload.ROUTES,
     *audit.ROUTES,
     *users.ROUTES,
 ]
@@ -31,6 +37,8 @@ NAVIGATION = [
     NavigationEntry("/", "Now", Right.SEE_NODE),
     NavigationEntry("/studies", "Studies", Right.SEE_NODE),
     NavigationEntry("/review", "Review", Right.SEE_NODE),
+    NavigationEntry("/rules", "Rules", Right.SEE_NODE),
+    NavigationEntry("/upload", "Upload", Right.UPLOAD),
     NavigationEntry("/audit", "Audit", Right.SEE_AUDIT),
     NavigationEntry("/users", "Users", Right.MANAGE_USERS),
     NavigationEntry("/reader", "Results", Right.READ_RESULTS),

@@ -55,6 +55,7 @@ from node.ledger.schema import (
     m0050_measures,
     m0051_in_parts,
     m0053_audit,
+    m0056_file_versions,
 )
 from node.ledger.schema.versions import SET
 
@@ -194,6 +195,7 @@ migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)
 migrations(name="0050_measures")(m0050_measures.migrate)
 migrations(name="0051_in_parts")(m0051_in_parts.migrate)
 migrations(name="0053_audit")(m0053_audit.migrate)
+migrations(name="0056_file_versions")(m0056_file_versions.migrate)
 
 
 def apply(connection: sqlite3.Connection) -> None:
