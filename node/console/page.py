@@ -37,7 +37,7 @@ from node.console.visitor import Visitor, did_something
 from node.desk.actor import Actor
 from node.desk.logins import RefusedLogins
 from node.desk.outcomes import ActionOutcome
-from node.desk.rights import NotAllowedError, Right
+from node.desk.rights import NotAllowedError, Right, require
 from node.errors import NodeError, NotFoundError, TransientError, UsageError
 
 log = structlog.get_logger(__name__)
@@ -221,10 +221,17 @@ class PageRoute:
     right: Right | None
     """What the visitor's role must include; None where anybody who is logged in may."""
     methods: tuple[str, ...] = ("GET",)
+    also: tuple[Right, ...] = ()
+    """What it must include besides."""
     is_public: bool = False
     """Needs no login."""
     enter: Callable[[PageRequest], Awaitable[Response | None]] | None = None
     """Lets in whoever brings another proof of who asks, whoever is logged in there; None where nobody does."""
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        """All that the visitor's role must include."""
+        return (() if self.right is None else (self.right,)) + self.also
 
 
 async def answered(route: PageRoute, page: PageRequest) -> Response:
@@ -243,8 +250,8 @@ async def answered(route: PageRoute, page: PageRequest) -> Response:
             return RedirectResponse(page.first, _SEE_OTHER)  # a reader's first page is another one
         if visitor is not None:
             did_something(page.http, page.site.accounts, visitor)
-        if route.right is not None and not page.who.may(route.right):
-            raise NotAllowedError(f"{page.who.name} ({page.who.role}) may not {route.right}")
+        for right in route.rights:
+            require(page.actor, right)
         return await route.answer(page)
     except (NodeError, OSError) as error:
         return page.render("problem.html", _status_of(error), problem=page.reason(error))

@@ -62,6 +62,7 @@ def end_others(ledger: Ledger, outcome: ActionOutcome, at: datetime, by: Actor) 
 
     Where that is cut short, they are still listed, and the same command ends them.
     """
+    require(by, Right.ACT)
     study, status, count = (outcome.value[name] for name in ("study_instance_uid", "status", "objects"))
     for first in range(MANY, count, MANY):
         with ledger.transaction() as database:

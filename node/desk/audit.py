@@ -17,6 +17,7 @@ from node.audit.checking import TrailCheck, check
 from node.audit.trail import EntryDigest, EntryKind, files_in, folder_of, lines_of, parse
 from node.clock import from_text, to_text
 from node.desk.actor import Actor
+from node.desk.rights import Right, require
 from node.errors import UsageError
 from node.ledger import audit_marks, events
 from node.ledger.audit_marks import AuditMark
@@ -82,6 +83,7 @@ def verify(data: Path, ledger: Ledger, known: Sequence[EntryDigest] = ()) -> Tra
 
 def note_reading(ledger: Ledger, at: datetime, by: Actor, question: AuditQuestion, how: str) -> None:
     """Record who reads the trail, and what of it; TransientError, LedgerError."""
+    require(by, Right.SEE_AUDIT)
     with ledger.transaction() as database:
         events.record(
             database,

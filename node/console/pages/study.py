@@ -17,7 +17,7 @@ from node.desk import explain, journey, names, plugin_log, removal, story, study
 from node.desk import rules as rule_versions
 from node.desk.explain import StudyExplanation
 from node.desk.outcomes import ActionOutcome
-from node.desk.rights import Right, require
+from node.desk.rights import Right
 from node.desk.rows import Attempt, Job
 from node.desk.rules import VersionDifference
 from node.desk.study import StudyHistory
@@ -74,7 +74,6 @@ async def _study(page: PageRequest) -> Response:
 
 async def _with_patient(page: PageRequest) -> Response:
     await page.form()
-    require(page.actor, Right.SEE_PATIENT)
     found = await page.look(partial(read, page))
     await record_view(page, found.uid)
     return _shown(page, found, identify=True)
@@ -220,7 +219,7 @@ async def _act(page: PageRequest) -> Response:
 
 ROUTES = [
     PageRoute("/studies/{uid}", _study, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/patient", _with_patient, Right.SEE_NODE, ("POST",)),
+    PageRoute("/studies/{uid}/patient", _with_patient, Right.SEE_NODE, ("POST",), also=(Right.SEE_PATIENT,)),
     PageRoute("/studies/{uid}/rules-now", _decide_again, Right.SEE_NODE),
     PageRoute("/studies/{uid}/jobs/{job}", _job, Right.SEE_NODE),
     PageRoute("/studies/{uid}/ask", _ask, Right.ACT),

@@ -20,7 +20,7 @@ from node.console.pages.study import StudyOnPage, job_of, read, record_view
 from node.console.reader import Ledger
 from node.desk import pictures
 from node.desk.pictures import Pictures, ResultFiles, ResultImages
-from node.desk.rights import Right, require
+from node.desk.rights import Right
 from node.errors import NodeError, NotFoundError, UsageError
 
 T = TypeVar("T")
@@ -45,15 +45,7 @@ async def _seen(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_hands(), work)
 
 
-def _check(page: PageRequest) -> None:
-    """NotAllowedError unless the visitor may read results and see patients: images may show a name."""
-    require(page.actor, Right.READ_RESULTS)
-    require(page.actor, Right.SEE_PATIENT)
-
-
 async def _results(page: PageRequest) -> Response:
-    _check(page)
-
     def look(in_force: InForce, ledger: Ledger) -> tuple[StudyOnPage, ResultFiles]:
         found = read(page, in_force, ledger)
         with ledger.snapshot() as database:
@@ -84,7 +76,6 @@ async def _report(path: Path) -> tuple[Sequence[str], str]:
 
 
 async def _page_picture(page: PageRequest) -> Response:
-    _check(page)
     data = page.in_force.configuration.node.data
     uid, job, made = page.part("uid"), page.part("job"), page.part("object")
 
@@ -97,7 +88,6 @@ async def _page_picture(page: PageRequest) -> Response:
 
 
 async def _thumbnail(page: PageRequest) -> Response:
-    _check(page)
     data = page.in_force.configuration.node.data
 
     def look(_: InForce, ledger: Ledger) -> Path:
@@ -119,7 +109,6 @@ async def _result_images(page: PageRequest) -> ResultImages:
 
 
 async def _slices(page: PageRequest) -> Response:
-    _check(page)
     shown = await _result_images(page)
     found = await page.look(lambda in_force, ledger: read(page, in_force, ledger))
     await record_view(page, found.uid)
@@ -138,7 +127,6 @@ async def _slices(page: PageRequest) -> Response:
 
 
 async def _slice(page: PageRequest) -> Response:
-    _check(page)
     shown, number = await _result_images(page), _number(page.part("number"), 0)
     if number < 1:
         raise NotFoundError("there is no such slice")
@@ -157,10 +145,12 @@ def _image(content: bytes) -> Response:
     return Response(content, media_type="image/png")
 
 
+_ALSO = (Right.READ_RESULTS, Right.SEE_PATIENT)
+"""Images, and what plugins returned, may show a name."""
 ROUTES = [
-    PageRoute("/studies/{uid}/results/{job}", _results, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/results/{job}/pages/{object}", _page_picture, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/results/{job}/slices", _slices, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/results/{job}/slices/{number}", _slice, Right.SEE_NODE),
-    PageRoute("/studies/{uid}/series/{series}", _thumbnail, Right.SEE_NODE),
+    PageRoute("/studies/{uid}/results/{job}", _results, Right.SEE_NODE, also=_ALSO),
+    PageRoute("/studies/{uid}/results/{job}/pages/{object}", _page_picture, Right.SEE_NODE, also=_ALSO),
+    PageRoute("/studies/{uid}/results/{job}/slices", _slices, Right.SEE_NODE, also=_ALSO),
+    PageRoute("/studies/{uid}/results/{job}/slices/{number}", _slice, Right.SEE_NODE, also=_ALSO),
+    PageRoute("/studies/{uid}/series/{series}", _thumbnail, Right.SEE_NODE, also=_ALSO),
 ]
