@@ -343,9 +343,9 @@ class StudyFacts:
     study_instance_uid: str
     revision: int
     series: tuple[SeriesFacts, ...]
-    origin: Literal["received", "retrieved", "answer"]
+    origin: Literal["received", "retrieved", "answer", "uploaded"]
     """`retrieved`: this node fetched it itself, so that only rules that name `origin` see it. `answer`: a vendor's box
-    has answered about it, and only rules that say `origin: answer` are asked."""
+    has answered about it, and only rules that say `origin: answer` are asked. `uploaded`: a person gave the files."""
     calling_ae_titles: frozenset[str]
     called_ae_titles: frozenset[str]
     peer_addresses: frozenset[str]

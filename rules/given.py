@@ -29,7 +29,11 @@ ANSWER_KEYS = ("answered_by", "answer_modality", "answer_present", "answer_unkno
 STUDY_KEYS = ("calling_ae_title", "called_ae_title", "peer_address", "origin", "revision", "received", *ANSWER_KEYS)
 IMAGE_KEYS = ("frames", "marks", "count")
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d))?")
-_ORIGINS: Mapping[str, Literal["received", "retrieved", "answer"]] = {"retrieved": "retrieved", "answer": "answer"}
+_ORIGINS: Mapping[str, Literal["received", "retrieved", "answer", "uploaded"]] = {
+    "retrieved": "retrieved",
+    "answer": "answer",
+    "uploaded": "uploaded",
+}
 _ROOT = "1.2.3"
 _FIRST = 10_000
 """The UIDs of series sort in the order of the list."""

@@ -130,7 +130,16 @@ FACTS: Mapping[str, Fact] = {
             "called_ae_title", ValueKind.TEXT, "AE titles it was sent to", lambda s: tuple(sorted(s.called_ae_titles))
         ),
         _fact("peer_address", ValueKind.TEXT, "addresses it came from", lambda s: tuple(sorted(s.peer_addresses))),
-        _fact("origin", ValueKind.TEXT, "how it came", lambda s: (s.origin,), "received", "retrieved", "answer"),
+        _fact(
+            "origin",
+            ValueKind.TEXT,
+            "how it came",
+            lambda s: (s.origin,),
+            "received",
+            "retrieved",
+            "uploaded",
+            "answer",
+        ),
         _fact("answered_by", ValueKind.TEXT, "plugin of the box that has answered", _answer(lambda a: (a.plugin,))),
         _fact("answer_modality", ValueKind.TEXT, "modalities of what it sent", _answer(lambda a: a.modalities)),
         _fact("answer_present", ValueKind.TEXT, "its findings that are present", _answer(lambda a: a.present)),

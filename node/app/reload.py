@@ -25,13 +25,14 @@ import structlog
 
 from node.clock import to_text
 from node.config import in_force, loading
+from node.config.digests import digest_at
 from node.config.in_force import InForce
 from node.config.loading import LoadedConfiguration
 from node.config.problems import ConfigurationError
 from node.config.sections import Party
 from node.errors import PermanentError
 from node.items import defect_of
-from node.ledger import configurations, decisions, rule_versions
+from node.ledger import configurations, decisions, file_versions, rule_versions
 from node.ledger.rule_versions import Version
 from node.route.asking import RulesInForce
 from node.run import catalogue
@@ -160,7 +161,7 @@ class Reload(NodeStage):
         self._tried = None if touched else seen
 
     def _swap(self, wanted: InForce, files: Sequence[Path], asked: bool) -> None:
-        before, now, by = self._running, self._clock.now(), _owner(files)
+        before, now, by = self._running, self._clock.now(), self._writer(files)
         changes = in_force.changed(before, wanted)
         old, new = (rule_set_digest(each.configuration.rules) for each in (before, wanted))
         one, other = (_used(self._catalogues.of(each.configuration)) for each in (before, wanted))
@@ -184,6 +185,12 @@ class Reload(NodeStage):
             self._record_change(wanted)
         if not told:
             self._record(wanted.configuration.rules, old, now, by)
+
+    def _writer(self, files: Sequence[Path]) -> str:
+        """Who changed the newest file: whoever wrote this text in the console, else its owner."""
+        newest = max((path for path in files if path.is_file()), key=lambda path: path.stat().st_mtime_ns)
+        known = file_versions.writer(self._ledger.database, str(newest.resolve()), digest_at(newest))
+        return known or _owner(newest)
 
     def _record_change(self, running: InForce) -> None:
         """What but rules and plugins is in force from now on."""
@@ -249,14 +256,13 @@ def _used(plugins: Catalogue) -> dict[str, Any]:
     return {name: [getattr(plugin, each) for each in names] for name, plugin in plugins.plugins.items()}
 
 
-def _owner(files: Sequence[Path]) -> str:
-    """Whose the newest file is: an editor that replaces what it saves leaves the writer's name on it."""
-    known = [(path.stat(), path) for path in files if path.is_file()]
-    newest, path = max(known, key=lambda each: each[0].st_mtime_ns)
+def _owner(path: Path) -> str:
+    """Whose a file is: an editor that replaces what it saves leaves the writer's name on it."""
+    owner = path.stat().st_uid
     try:
-        name = pwd.getpwuid(newest.st_uid).pw_name
+        name = pwd.getpwuid(owner).pw_name
     except KeyError:  # a user id without a name, as in containers
-        name = f"uid {newest.st_uid}"
+        name = f"uid {owner}"
     return f"{name} (owner of {path.name})"
 
 

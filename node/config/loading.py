@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from node.config.models import MAY_BE_EMPTY, Configuration
 from node.config.plugins import folder_of
 from node.config.problems import ConfigurationError, Problem
 from node.config.sections import Party, paths
-from node.config.source import Document
+from node.config.source import Document, Drafts
 from node.config.values import is_mapping, section
 from plugins.manifest import MANIFEST
 from rules import example_runs, lint
@@ -79,14 +80,14 @@ def read_draft(path: Path, draft: Path) -> tuple[Rule, ...]:
     return _read(path, document, began).configuration.rules
 
 
-def read(path: Path) -> LoadedConfiguration:
-    """As `load`, with what a reload has to know."""
+def read(path: Path, drafts: Drafts = MappingProxyType({})) -> LoadedConfiguration:
+    """As `load`, with what a reload has to know; drafts are read in place of what is in their files."""
     began = _began()
-    return _read(path, _sections(path), began)
+    return _read(path, _sections(path, drafts), began, drafts)
 
 
-def _sections(path: Path) -> Document:
-    document = source.read(path)
+def _sections(path: Path, drafts: Drafts = MappingProxyType({})) -> Document:
+    document = source.read(path, drafts)
     if not is_mapping(document.value):
         raise ConfigurationError([document.problem((), "expected sections: node, modalities, destinations, …")])
     _fill_in_empty_sections(document)
@@ -110,10 +111,10 @@ def _digests(files: Iterable[Path], began: int) -> dict[str, str]:
     return found
 
 
-def _read(path: Path, document: Document, began: int) -> LoadedConfiguration:
+def _read(path: Path, document: Document, began: int, drafts: Drafts = MappingProxyType({})) -> LoadedConfiguration:
     entries = document.value.get("rules")
     patterns = tuple(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else ()
-    files, problems = rulefiles.expand(document, path.parent)
+    files, problems = rulefiles.expand(document, path.parent, drafts)
     studies, more = rulefiles.put_studies_in(document)
     problems += [*more, *credentials.put_in(document, exposure.secrets(document.value))]
     configuration = None

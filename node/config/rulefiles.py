@@ -10,17 +10,18 @@ from __future__ import annotations
 import glob
 from copy import copy
 from pathlib import Path
+from types import MappingProxyType
 
 from node.config import source
 from node.config.problems import ConfigurationError, Problem
-from node.config.source import Document
+from node.config.source import Document, Drafts
 from node.config.values import is_mapping
 
 
-def expand(document: Document, folder: Path) -> tuple[list[Path], list[Problem]]:
+def expand(document: Document, folder: Path, drafts: Drafts = MappingProxyType({})) -> tuple[list[Path], list[Problem]]:
     """Replace every pattern in the document's `rules` by the rules of its files: those files, what is wrong with them.
 
-    Patterns are relative to `folder`.
+    Patterns are relative to `folder`. A file of which there is a draft is read from that.
     """
     entries = document.value.get("rules")
     if not isinstance(entries, list):
@@ -36,7 +37,7 @@ def expand(document: Document, folder: Path) -> tuple[list[Path], list[Problem]]
             for file in files:
                 if file.resolve() not in seen:
                     seen[file.resolve()] = file
-                    problems += _append(document, rules, file)
+                    problems += _append(document, rules, file, drafts)
         else:
             document.adopt(before, ("rules", index), ("rules", len(rules)))
             rules.append(entry)
@@ -61,10 +62,10 @@ def _matches(document: Document, index: int, pattern: str, folder: Path) -> tupl
     return [], [document.problem(("rules", index), message)]
 
 
-def _append(document: Document, rules: list[object], file: Path) -> list[Problem]:
+def _append(document: Document, rules: list[object], file: Path, drafts: Drafts) -> list[Problem]:
     """Add the rules of one file to `rules`, and their places to the document."""
     try:
-        other = source.read(file)
+        other = source.read(file, drafts)
     except ConfigurationError as error:
         return list(error.problems)
     start: tuple[str, ...] = ("rules",) if is_mapping(other.value) else ()

@@ -9,9 +9,10 @@ The language is YAML 1.2: `yes`, `no`, `on` and `off` are texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
@@ -24,6 +25,8 @@ from node.config import yaml_mistakes
 from node.config.problems import ConfigurationError, Place, Problem
 
 YamlPath: TypeAlias = tuple[str | int, ...]
+Drafts: TypeAlias = Mapping[Path, bytes]
+"""What is to be read in place of files that are there, by their resolved paths."""
 
 LARGEST_FILE = 2**20
 """Bytes; a configuration of a hospital has a few thousand."""
@@ -102,9 +105,10 @@ def path_text(path: YamlPath, start: str = "") -> str:
     return text
 
 
-def read(path: Path) -> Document:
-    """Read one file; ConfigurationError with every problem of its form."""
-    text = _text(path)
+def read(path: Path, drafts: Drafts = MappingProxyType({})) -> Document:
+    """Read one file, or its draft where there is one; ConfigurationError with every problem of its form."""
+    draft = drafts.get(path.resolve()) if drafts else None
+    text = _text(path) if draft is None else _decoded(path, draft)
     reader = _DocumentReader(str(path), text.splitlines())
     try:
         root = reader.yaml.compose(text)
@@ -129,6 +133,10 @@ def _text(path: Path) -> str:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise ConfigurationError([_whole(path, f"cannot be read: {error.strerror}")]) from error
+    return _decoded(path, content)
+
+
+def _decoded(path: Path, content: bytes) -> str:
     if len(content) > LARGEST_FILE:
         raise ConfigurationError([_whole(path, f"is larger than {LARGEST_FILE} bytes: this is not a configuration")])
     try:

@@ -63,18 +63,20 @@ class Explanation:
     """Files that rules see nothing of, each with the reason."""
 
 
-def explain(configuration: Configuration, what: Sequence[str], rule: str | None, at: datetime) -> Explanation:
+def explain(
+    configuration: Configuration, what: Sequence[str], rule: str | None, at: datetime, origin: str = "received"
+) -> Explanation:
     """What the rules of the configuration, or the one of this name, say of a study or of files and folders.
 
-    A study of the ledger is seen as of the moment when it was complete, files as if all had arrived at `at`. Raises
-    NotFoundError, UsageError.
+    A study of the ledger is seen as of the moment when it was complete, files as if all had arrived at `at`, by
+    `origin`. Raises NotFoundError, UsageError.
     """
     rules = _chosen(configuration, rule)
     digest = rule_set_digest(configuration.rules)
     paths = [Path(each) for each in what]
     if not any(path.exists() for path in paths):
         return Explanation(rules, digest, [_in_ledger(what, configuration, rules)])
-    studies, skipped = _in_files(paths, configuration, rules, at)
+    studies, skipped = _in_files(paths, configuration, rules, at, origin)
     return Explanation(rules, digest, studies, skipped)
 
 
@@ -114,14 +116,14 @@ def _decided(rules: Sequence[Rule], configuration: Configuration, facts: StudyFa
 
 
 def _in_files(
-    paths: Sequence[Path], configuration: Configuration, rules: Sequence[Rule], at: datetime
+    paths: Sequence[Path], configuration: Configuration, rules: Sequence[Rule], at: datetime, origin: str
 ) -> tuple[list[StudyExplanation], list[tuple[Path, str]]]:
     from node.desk import files  # with the library that reads DICOM, which a study of the ledger does not need
 
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UsageError("\n".join(f"{path}: there is no such file or folder" for path in missing))
-    found = files.studies_in(paths, at, configuration)
+    found = files.studies_in(paths, at, configuration, origin)
     return [_explained(rules, configuration, facts) for facts in found.studies], found.skipped
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -27,14 +27,17 @@ class StudiesInFiles:
     """Each with the reason."""
 
 
-def studies_in(paths: Sequence[Path], now: datetime, configuration: Configuration) -> StudiesInFiles:
-    """The studies in files and folders, complete, as if all of them had arrived at `now`."""
+def studies_in(
+    paths: Sequence[Path], now: datetime, configuration: Configuration, origin: str = "received"
+) -> StudiesInFiles:
+    """The studies in files and folders, complete, as if all of them had arrived at `now` by `origin`."""
     zone, terms = configuration.node.zone, sender_terms(configuration)
     found = StudiesInFiles()
     readings: dict[str, dict[str, HeaderReading]] = {}
     for path in _files(paths):
         try:
             reading = header.read_file(path, now, terms)
+            reading = replace(reading, arrival=replace(reading.arrival, origin=origin))
         except ValueError:
             found.skipped.append((path, "no DICOM file"))
             continue

@@ -18,7 +18,7 @@ from node.ledger import attempts, studies
 from node.ledger.database import FILE
 from node.route import replay as replaying
 from node.route.replay import DraftChange, OutsideKey, ReplayOutcome, RuleSetComparison, StudyDifference
-from rules.model import rule_set_digest
+from rules.model import Rule, rule_set_digest
 
 __all__ = [
     "DraftChange",
@@ -29,6 +29,7 @@ __all__ = [
     "for_scripts",
     "outside",
     "plan",
+    "plan_of",
     "run",
 ]
 
@@ -87,7 +88,11 @@ def plan(config: Path, configuration: Configuration, draft: Path, period: timede
     """
     if not draft.is_file():
         raise UsageError(f"{draft}: there is no such file")
-    rules = loading.read_draft(config, draft)
+    return plan_of(configuration, loading.read_draft(config, draft), period, at)
+
+
+def plan_of(configuration: Configuration, rules: Sequence[Rule], period: timedelta, at: datetime) -> ReplayPlan:
+    """As `plan`, of rules that are read already. NotFoundError."""
     ledger = open_ledger(configuration)
     with ledger.snapshot() as database:
         uids = studies.completed_since(database, at - period)

@@ -107,6 +107,12 @@ class EventKind(StrEnum):
     )
 
     # Studies
+    STUDY_UPLOADED = (
+        "study.uploaded",
+        "A person gave images of the study in the console.",
+        Severity.INFO,
+        AuditCode.INSTANCES_TRANSFERRED,
+    )
     STUDY_FIRST_RECEIVED = (
         "study.first-received",
         "The first instance of the study arrived.",
@@ -527,6 +533,12 @@ class EventKind(StrEnum):
     CONFIGURATION_IN_FORCE = (
         "configuration.in-force",
         "A changed configuration came into force.",
+        Severity.INFO,
+        AuditCode.SECURITY_ALERT,
+    )
+    CONFIGURATION_WRITTEN = (
+        "configuration.written",
+        "A person wrote a file of the configuration in the console.",
         Severity.INFO,
         AuditCode.SECURITY_ALERT,
     )

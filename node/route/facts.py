@@ -25,7 +25,7 @@ from rules.facts import (
     Trait,
 )
 
-RETRIEVED = "retrieved"
+RETRIEVED, UPLOADED = "retrieved", "uploaded"
 
 
 def study_facts(
@@ -41,17 +41,15 @@ def study_facts(
 
     `current` are the instances that count now: one that was rejected or replaced since the records were
     kept is left out. `growing`: series of which more is expected, where the study is not complete. A study is
-    `retrieved` where this node fetched every instance of it.
+    `retrieved` where this node fetched every instance of it, `uploaded` where people gave the others.
     """
     assert study.completed_at is not None, study.study_instance_uid
     every = [_series_facts(record, current, growing or ()) for record in records]
-    origins = {source.origin for source in current.sources}
-    origin: Literal["received", "retrieved"] = "retrieved" if origins == {RETRIEVED} else "received"
     return StudyFacts(
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
         series=tuple(series for series in every if len(series.instances)),
-        origin=origin,
+        origin=_origin(frozenset(source.origin for source in current.sources)),
         calling_ae_titles=frozenset(source.calling_ae_title for source in current.sources),
         called_ae_titles=frozenset(source.called_ae_title for source in current.sources),
         peer_addresses=frozenset(source.peer_address for source in current.sources),
@@ -61,6 +59,13 @@ def study_facts(
         complete=growing is None,
         history=history,
     )
+
+
+def _origin(found: frozenset[str]) -> Literal["received", "retrieved", "uploaded"]:
+    """Of a study whose instances came in these ways; what a modality sent counts first, then what a person did."""
+    if found == {RETRIEVED}:
+        return "retrieved"
+    return "uploaded" if UPLOADED in found and found <= {RETRIEVED, UPLOADED} else "received"
 
 
 def _series_facts(kept: SeriesColumns, current: Arrivals, growing: Collection[str]) -> SeriesFacts:

@@ -300,7 +300,7 @@ def _spread(
     global _work  # noqa: PLW0603 - a forked worker finds it where it was
     _work = ledger, comparison, zone
     workers = min(len(os.sched_getaffinity(0)), len(chunks))
-    if workers < 2:
+    if workers < 2 or multiprocessing.current_process().daemon:  # a child of a pool has no children
         yield from map(_chunk, chunks)
         return
     with multiprocessing.get_context("fork").Pool(workers, _collect_rarely) as pool:

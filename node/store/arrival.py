@@ -41,7 +41,7 @@ class Arrival:
     """Name of the association's file in `associations/`; it is locked while the association is open."""
     received_at: datetime
     origin: str = "received"
-    """`received`: sent to us; `retrieved`: fetched by us, triggers nothing."""
+    """`received`: sent to us; `retrieved`: fetched by us, triggers nothing; `uploaded`: given to us by a person."""
     tls_subject: str = ""
     lossy_accepted: bool = False
     """The presentation context offered nothing lossless."""

@@ -53,6 +53,7 @@ from node.ledger.schema import (
     m0045_numbers,
     m0046_withdrawal_parts,
     m0050_measures,
+    m0056_file_versions,
 )
 from node.ledger.schema.versions import SET
 
@@ -190,6 +191,7 @@ migrations(name="0044_box_doubts")(m0044_box_doubts.migrate)
 migrations(name="0045_numbers")(m0045_numbers.migrate)
 migrations(name="0046_withdrawal_parts")(m0046_withdrawal_parts.migrate)
 migrations(name="0050_measures")(m0050_measures.migrate)
+migrations(name="0056_file_versions")(m0056_file_versions.migrate)
 
 
 def apply(connection: sqlite3.Connection) -> None:

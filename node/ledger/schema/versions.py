@@ -50,5 +50,6 @@ VERSIONS = (
     "0045_numbers",
     "0046_withdrawal_parts",
     "0050_measures",
+    "0056_file_versions",
 )
 """All that this program knows, oldest first: a line for each migration (`node.ledger.schema.migrations`)."""
