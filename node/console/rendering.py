@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from node.clock import SystemClock
+from node.desk import alerts
 from node.desk.words import ago, clock_text, local, short, tail
 
 HERE = Path(__file__).resolve().parent
@@ -25,7 +26,7 @@ LANGUAGES = {"en": "English", "ko": "한국어"}
 def korean() -> Mapping[str, str]:
     """The Korean text of each English one that a page has of its own."""
     known: dict[str, str] = json.loads((HERE / "words" / "ko.json").read_text(encoding="utf-8"))
-    return known
+    return {**alerts.korean_sentences(), **known}
 
 
 @cache

@@ -10,7 +10,7 @@ from node.config.destinations import Destination, DicomDestination
 from node.config.models import Configuration, Modality
 from node.config.sections import paths_by_key
 from node.deliver.ways.dimse import peer_of
-from node.desk import boxes, callers, certificates, destinations, peers, services
+from node.desk import boxes, callers, certificates, destinations, letting_in, peers, services
 from node.desk.actor import Actor
 from node.desk.boxes import BoxCondition
 from node.desk.destinations import HoldUp
@@ -101,6 +101,8 @@ class RefusedStanding:
     caller: RefusedCaller
     remedy: str
     """What to enter, or what to put right there."""
+    can_enter: bool
+    """Whether the console can enter it."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,16 @@ def look(ledger: Ledger, configuration: Configuration, now: datetime) -> Connect
         return ConnectionsView(
             destinations=_destinations(database, configuration, now),
             senders=_senders(instances.last_callers(database), configuration.modalities, open_now),
-            refused=[RefusedStanding(each, callers.to_enter(each, configuration)) for each in refused],
+            refused=[_refused(each, configuration) for each in refused],
             boxes=boxes.standing(database, configuration.boxes),
             services=services.standing(database, configuration.services),
             certificates=_certificates(configuration, now),
         )
+
+
+def _refused(refused: RefusedCaller, configuration: Configuration) -> RefusedStanding:
+    can = letting_in.can_enter(refused, configuration)
+    return RefusedStanding(refused, callers.to_enter(refused, configuration), can)
 
 
 def _destinations(database: Database, configuration: Configuration, now: datetime) -> list[DestinationStanding]:

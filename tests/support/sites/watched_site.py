@@ -49,6 +49,6 @@ class WatchedSite:
     def refused(self, title: str, address: str) -> None:
         """A caller was refused a moment ago."""
         at = SystemClock().now()
-        caller = RefusedCaller(title, "PACSNODE", address, "calling AE title not recognized", 3, at)
+        caller = RefusedCaller(title, "PACSNODE", address, "calling AE title not recognised", 3, at)
         with self.ledger.transaction() as database:
             add(database, at, [caller])

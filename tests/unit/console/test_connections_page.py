@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from node.accounts.roles import Role
-from node.desk import connections
+from node.config.console import ConsoleSettings
+from node.config.in_force import FILE as IN_FORCE
+from node.desk.site import read
+from node.dimse import scu
 from node.dimse.scu import Peer, UnreachableError
 from tests.support.console import ConsoleClient, text_of
 from tests.support.sites.watched_site import WatchedSite
@@ -30,7 +33,7 @@ def test_a_page_shows_who_sends_who_was_refused_and_what_waits(site: WatchedSite
     answer = _admin(site).get("/connections")
     page = text_of(answer)
     assert "pacs PACS at 127.0.0.1:11113" in page
-    assert "calling AE title not recognized" in page
+    assert "calling AE title not recognised" in page
     assert "addresses: [10.0.0.7]" in page
     assert "<b>CT9" not in answer.text
     assert "nothing in the last 500 studies" in page, "of the modality that never sent"
@@ -39,7 +42,7 @@ def test_a_page_shows_who_sends_who_was_refused_and_what_waits(site: WatchedSite
 def test_only_what_the_configuration_names_is_asked(site: WatchedSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination is called by its name; an address that somebody types is called never."""
     called: list[Peer] = []
-    monkeypatch.setattr(connections.scu, "echo", called.append)
+    monkeypatch.setattr(scu, "echo", called.append)
     visitor = _admin(site)
     visitor.post("/connections/echo", {"name": "pacs"})
     assert "pacs (PACS at 127.0.0.1:11113) answers" in text_of(visitor.get("/connections"))
@@ -58,7 +61,7 @@ def test_a_peer_that_does_not_answer_is_said_and_keeps_nobody(
     def fails(peer: Peer) -> None:
         raise UnreachableError(f"{peer} does not answer")
 
-    monkeypatch.setattr(connections.scu, "echo", fails)
+    monkeypatch.setattr(scu, "echo", fails)
     visitor = _admin(site)
     visitor.post("/connections/echo", {"name": "pacs"})
     assert "pacs: PACS at 127.0.0.1:11113 does not answer" in text_of(visitor.get("/connections"))
@@ -80,3 +83,33 @@ def test_a_viewer_asks_nobody(site: WatchedSite) -> None:
     viewer.log_in(Role.VIEWER)
     assert "Echo" not in text_of(viewer.get("/connections"))
     assert viewer.post("/connections/echo", {"name": "pacs"}).status_code == 403
+
+
+def test_one_click_lets_a_refused_caller_in_at_the_address_that_was_seen(site: WatchedSite) -> None:
+    """The file gets one entry, and keeps its comments; what somebody types is entered never."""
+    with site.config.open("a") as file:
+        file.write("# scanners of the new wing are to come\n")
+    site.refused("CT9: {}", "10.0.0.7")
+    visitor = _admin(site)
+    asked = {"calling": "CT9: {}", "called": "PACSNODE", "address": "10.0.0.8"}
+    visitor.post("/connections/allow", asked)
+    assert "no such caller was refused" in text_of(visitor.get("/connections"))
+    visitor.post("/connections/allow", {**asked, "address": "10.0.0.7"})
+    assert "config.yaml is written" in text_of(visitor.get("/connections"))
+    text = site.config.read_text()
+    assert "# scanners of the new wing are to come" in text
+    entered = read(site.config).configuration.modalities["ct9"]
+    assert (entered.ae_title, [str(each) for each in entered.addresses]) == ("CT9: {}", ["10.0.0.7/32"])
+
+
+def test_a_site_whose_file_alone_counts_lets_nobody_in_by_a_click(site: WatchedSite) -> None:
+    """console.edit: false; and a viewer may not."""
+    site.refused("CT9", "10.0.0.7")
+    asked = {"calling": "CT9", "called": "PACSNODE", "address": "10.0.0.7"}
+    admin = ConsoleClient(site.data / IN_FORCE, site.data, ConsoleSettings(edit=False))
+    admin.log_in(Role.ADMIN)
+    assert "Let it in" not in text_of(admin.get("/connections"))
+    assert admin.post("/connections/allow", asked).status_code == 403
+    viewer = site.visitor()
+    viewer.log_in(Role.VIEWER)
+    assert viewer.post("/connections/allow", asked).status_code == 403
